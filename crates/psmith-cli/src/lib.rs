@@ -1,0 +1,1 @@
+//! The parts of the `psmith` command, in the order a run uses them.

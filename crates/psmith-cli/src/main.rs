@@ -1,0 +1,2 @@
+//! The psmith command.
+fn main() {}

@@ -1,0 +1,132 @@
+//! Everything the core hears: from the producer, from the kernel by way of the warden, from the user.
+
+use alloc::sync::Arc;
+
+use crate::id::{AttemptId, JobId};
+use crate::outcome::{Evidence, Exit, SpawnFailure, Usage};
+use crate::policy::JobPolicy;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    // From the producer.
+    /// A job was accepted. Ids are given by the dispatcher: `job` is its [`Dispatcher::next_job`](crate::Dispatcher::next_job).
+    Accepted {
+        /// The job's number.
+        job: JobId,
+        /// What holds for it.
+        policy: Arc<JobPolicy>,
+    },
+    /// There will be no more jobs.
+    SourceEnded,
+    /// So many jobs there will be, known beforehand.
+    TotalKnown(u64),
+
+    // From the kernel, by way of the warden.
+    /// The process of an attempt exists. (Its program may still fail to be executed.)
+    Started {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Its process id.
+        pid: u32,
+    },
+    /// The start failed in itself: the attempt is over, no program ran.
+    StartFailed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Where and why.
+        failure: SpawnFailure,
+    },
+    /// The machine has no process or descriptor to give just now: not the job's fault, it waits for its turn.
+    StartRefused {
+        /// Which attempt; it never was.
+        attempt: AttemptId,
+        /// `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
+        failure: SpawnFailure,
+    },
+    /// The process of an attempt has ended.
+    Exited {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How.
+        exit: Exit,
+        /// What it used.
+        usage: Usage,
+        /// What the kernel says of limits.
+        evidence: Evidence,
+        /// Descendants that live, as far as containment can tell.
+        alive: u32,
+        /// Whether somebody still holds its output open.
+        output_open: bool,
+    },
+    /// The last descendant of an exited attempt is gone; `killed` of them by us, or `released`.
+    TreeEmpty {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How many were killed or let go, since the exit.
+        killed: u32,
+    },
+    /// The output of an exited attempt has reached its end, or nobody reads it any more.
+    OutputClosed {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// The warden is gone, and with it every attempt that had not ended.
+    WardenLost,
+    /// Another warden stands ready.
+    WardenReady,
+
+    // From the user and the machine.
+    /// Start no more, let the running finish.
+    Drain,
+    /// Start no more, end the running by their ladder.
+    Stop,
+    /// Start no more, kill the running now.
+    Kill,
+    /// So many slots from now on; running attempts are left alone.
+    Width(u32),
+    /// A reason to hold new starts begins or ends.
+    Hold {
+        /// Why.
+        reason: HoldReason,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Memory is so short that the youngest attempt must give way; it is queued again, uncharged.
+    Preempt,
+    /// End this job, wherever it is.
+    Cancel(JobId),
+
+    // From the consumer.
+    /// The outcome of this job has been taken, its output written.
+    Delivered(JobId),
+}
+
+/// Why starts are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HoldReason {
+    /// The user paused the run: nothing starts.
+    Paused,
+    /// Load is above its bound: at least one job runs all the same.
+    Load,
+    /// Free memory is below its bound: at least one job runs all the same.
+    Memory,
+    /// Too many outcomes wait for delivery.
+    Window,
+    /// The machine gives no processes or descriptors.
+    Resources,
+}
+
+impl HoldReason {
+    /// The one word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            HoldReason::Paused => "paused",
+            HoldReason::Load => "load",
+            HoldReason::Memory => "memory",
+            HoldReason::Window => "window",
+            HoldReason::Resources => "resources",
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! How a job ended: an outcome is data, never an error of ours.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// How one job ended. Every accepted job gets exactly one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// `Ok`, or why not.
+    pub verdict: Result<(), Cause>,
+    /// How many attempts were started, forgiven ones included. 0: the job was cancelled before its first start.
+    pub attempts: u32,
+    /// How many of them were charged to the job: its tries.
+    pub tries: u32,
+    /// The last attempt, if there was one.
+    pub last: Option<AttemptReport>,
+    /// The attempts before the last one, oldest first; at most [`ATTEMPT_HISTORY_MAX`], the oldest are dropped.
+    pub earlier: Vec<AttemptSummary>,
+}
+
+/// How many earlier attempts an outcome remembers.
+pub const ATTEMPT_HISTORY_MAX: usize = 32;
+
+/// What is known of one attempt when it has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptReport {
+    /// Attempt number, from 1.
+    pub number: u32,
+    /// Process id, as it was; 0 if no process came to be.
+    pub pid: u32,
+    /// From start to end, on the run's clock.
+    pub wall: Duration,
+    /// How the process itself ended; `None` if nobody saw it (never started, lost).
+    pub exit: Option<Exit>,
+    /// What it used.
+    pub usage: Usage,
+    /// Descendants that outlived it and were killed, or let go.
+    pub leaked: u32,
+}
+
+/// One line of a job's history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptSummary {
+    /// Attempt number, from 1.
+    pub number: u32,
+    /// How it ended; `None` for an attempt that succeeded but was run again (never, at present).
+    pub cause: Option<Cause>,
+    /// From start to end, on the run's clock.
+    pub wall: Duration,
+    /// Whether it counted as a try.
+    pub charged: bool,
+}
+
+/// How a process ended, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It called `exit` with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// Whether the kernel wrote a core file.
+        core_dumped: bool,
+    },
+}
+
+/// What an attempt used: its process and the descendants it waited for, or its whole group where
+/// [`Usage::whole_group`] says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// Peak resident memory in bytes.
+    pub max_rss_bytes: u64,
+    /// True when the figures are those of the job's control group, false when of the process.
+    pub whole_group: bool,
+}
+
+/// What the kernel says about limits that were hit during an attempt, read from the job's own group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Processes of the job that the kernel killed for want of memory.
+    pub oom_kills: u64,
+    /// Forks that `pids.max` refused.
+    pub pids_refused: u64,
+}
+
+/// Limits in force for an attempt, as far as a cause may have to name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of the whole tree in bytes, held by a control group.
+    pub memory_bytes: Option<u64>,
+    /// Address space of each process in bytes (the weaker stand-in for memory).
+    pub address_space_bytes: Option<u64>,
+    /// CPU time of each process.
+    pub cpu_time: Option<Duration>,
+    /// Size of any file written, in bytes.
+    pub file_size_bytes: Option<u64>,
+    /// Open descriptors of each process.
+    pub open_files: Option<u64>,
+    /// Processes of the whole tree.
+    pub processes: Option<u64>,
+}
+
+/// Why an outcome is not success. Closed: a job ends in one of these or succeeds.
+///
+/// Where several are true of one attempt, the first of these wins: what psmith did (`Timeout`, `Limit`,
+/// `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`), and
+/// last what a process said wrongly (`Protocol`).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A function returned an error, with its text.
+    Error(String),
+    /// A function panicked.
+    Panic {
+        /// The panic's text.
+        message: String,
+        /// File, line and column, if known.
+        location: String,
+    },
+    /// The process exited with this code, which is not 0.
+    Exit(i32),
+    /// A signal ended the process, and psmith did not send it.
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// Whether the kernel wrote a core file.
+        core_dumped: bool,
+    },
+    /// The attempt ran longer than this, and was ended.
+    Timeout(Duration),
+    /// The kernel stopped it at a limit that psmith had set.
+    Limit(LimitKind),
+    /// The kernel killed it for want of memory, by its own evidence.
+    OutOfMemory {
+        /// The limit in force, if the job had one of its own.
+        limit_bytes: Option<u64>,
+        /// Processes killed, as the group's events counted.
+        kills: u64,
+    },
+    /// It was asked to stop: by the user, by `--halt`, by shutdown.
+    Cancelled,
+    /// The process vanished without a report, through no fault of the job.
+    Lost,
+    /// It could not be started.
+    SpawnFailed(SpawnFailure),
+    /// It ended well, but descendants outlived it and that was declared a failure.
+    Leaked(u32),
+    /// An argument or a result could not be encoded or decoded.
+    Undecodable(String),
+    /// A worker broke the protocol.
+    Protocol(String),
+}
+
+/// The name of a cause without its details: the word that users type and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CauseKind {
+    /// `error`
+    Error,
+    /// `panic`
+    Panic,
+    /// `exit`
+    Exit,
+    /// `signal`
+    Signal,
+    /// `timeout`
+    Timeout,
+    /// `limit`
+    Limit,
+    /// `oom`
+    OutOfMemory,
+    /// `cancelled`
+    Cancelled,
+    /// `lost`
+    Lost,
+    /// `spawn`
+    SpawnFailed,
+    /// `leak`
+    Leaked,
+    /// `undecodable`
+    Undecodable,
+    /// `protocol`
+    Protocol,
+}
+
+/// Which limit stopped a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    /// CPU time of a process (`SIGXCPU`).
+    CpuTime(Duration),
+    /// Size of a file in bytes (`SIGXFSZ`).
+    FileSize(u64),
+    /// Number of processes of the job (`pids.max`).
+    Processes(u64),
+}
+
+/// A start that failed: no program of the job ever ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnFailure {
+    /// The step that failed.
+    pub step: SpawnStep,
+    /// The kernel's error number; 0 where no system call failed.
+    pub errno: i32,
+    /// More, for people: the path, the argument's size; may be empty.
+    pub detail: String,
+    /// True if the same start can never succeed (a NUL byte, an argument too long): never tried again.
+    pub permanent: bool,
+}
+
+/// The steps of a start, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SpawnStep {
+    /// Making words and environment (a NUL byte, a word too long).
+    Prepare,
+    /// Finding the program.
+    Lookup,
+    /// Making pipes, spools and groups.
+    Resources,
+    /// `clone`.
+    Clone,
+    /// `setsid` or `setpgid`.
+    Session,
+    /// Parent-death signal.
+    ParentDeath,
+    /// Joining the control group.
+    JoinGroup,
+    /// Resource limits.
+    Limits,
+    /// Priority.
+    Nice,
+    /// Descriptors 0, 1, 2.
+    Descriptors,
+    /// Working directory.
+    WorkingDirectory,
+    /// Signal mask and dispositions.
+    Signals,
+    /// The terminal, where one was asked for.
+    Terminal,
+    /// `execve`.
+    Exec,
+}
+
+impl Cause {
+    /// The cause without its details.
+    #[must_use]
+    pub fn kind(&self) -> CauseKind {
+        match self {
+            Cause::Error(_) => CauseKind::Error,
+            Cause::Panic { .. } => CauseKind::Panic,
+            Cause::Exit(_) => CauseKind::Exit,
+            Cause::Signal { .. } => CauseKind::Signal,
+            Cause::Timeout(_) => CauseKind::Timeout,
+            Cause::Limit(_) => CauseKind::Limit,
+            Cause::OutOfMemory { .. } => CauseKind::OutOfMemory,
+            Cause::Cancelled => CauseKind::Cancelled,
+            Cause::Lost => CauseKind::Lost,
+            Cause::SpawnFailed(_) => CauseKind::SpawnFailed,
+            Cause::Leaked(_) => CauseKind::Leaked,
+            Cause::Undecodable(_) => CauseKind::Undecodable,
+            Cause::Protocol(_) => CauseKind::Protocol,
+        }
+    }
+}
+
+impl CauseKind {
+    /// Every cause, in the order of the enum.
+    pub const ALL: [CauseKind; 13] = [
+        CauseKind::Error,
+        CauseKind::Panic,
+        CauseKind::Exit,
+        CauseKind::Signal,
+        CauseKind::Timeout,
+        CauseKind::Limit,
+        CauseKind::OutOfMemory,
+        CauseKind::Cancelled,
+        CauseKind::Lost,
+        CauseKind::SpawnFailed,
+        CauseKind::Leaked,
+        CauseKind::Undecodable,
+        CauseKind::Protocol,
+    ];
+
+    /// The one word for it, the same everywhere: events, summary, results, `--retry-on`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            CauseKind::Error => "error",
+            CauseKind::Panic => "panic",
+            CauseKind::Exit => "exit",
+            CauseKind::Signal => "signal",
+            CauseKind::Timeout => "timeout",
+            CauseKind::Limit => "limit",
+            CauseKind::OutOfMemory => "oom",
+            CauseKind::Cancelled => "cancelled",
+            CauseKind::Lost => "lost",
+            CauseKind::SpawnFailed => "spawn",
+            CauseKind::Leaked => "leak",
+            CauseKind::Undecodable => "undecodable",
+            CauseKind::Protocol => "protocol",
+        }
+    }
+}
+
+impl SpawnStep {
+    /// What psmith was doing, fit to follow "failed to".
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            SpawnStep::Prepare => "prepare its arguments",
+            SpawnStep::Lookup => "find the program",
+            SpawnStep::Resources => "make its pipes or group",
+            SpawnStep::Clone => "make a process",
+            SpawnStep::Session => "make a session",
+            SpawnStep::ParentDeath => "set the parent-death signal",
+            SpawnStep::JoinGroup => "join its control group",
+            SpawnStep::Limits => "set its limits",
+            SpawnStep::Nice => "set its priority",
+            SpawnStep::Descriptors => "set up its descriptors",
+            SpawnStep::WorkingDirectory => "enter the working directory",
+            SpawnStep::Signals => "reset its signals",
+            SpawnStep::Terminal => "take the terminal",
+            SpawnStep::Exec => "execute the program",
+        }
+    }
+}
