@@ -1,1 +1,34 @@
-//! psmith-sys
+//! The Linux facilities that psmith stands on, one file each.
+//!
+//! This is the only crate of psmith with unsafe code: everything above it sees safe functions, owned descriptors
+//! and plain values. It **knows no job**: no word of it mentions attempts, outcomes or slots of work; it starts
+//! processes, waits for them, holds them together and carries bytes. It keeps no thread, installs nothing unasked
+//! and prints nothing.
+//!
+//! Every descriptor that it makes is born close-on-exec. Calls are repeated after `EINTR` where the wait has no
+//! other meaning. Where an old kernel or a seccomp profile lacks a call, the fallback stands beside it, and
+//! [`forbid`] lets a test force it.
+//!
+//! Linux on x86_64 and aarch64; another Unix would implement the same functions.
+#![expect(unsafe_code, reason = "the one crate that talks to the kernel; each block is one system call wide")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("psmith-sys speaks to Linux only");
+
+pub mod clock;
+pub mod entry;
+pub mod epoll;
+pub mod eventfd;
+pub mod forbid;
+pub mod fork;
+pub mod memfd;
+pub mod pidfd;
+pub mod pipe;
+pub mod proc_tree;
+mod raw;
+pub mod rlimit;
+pub mod signals;
+pub mod socket;
+pub mod spawn;
+pub mod subreaper;
+pub mod wait;

@@ -1,0 +1,66 @@
+//! A test aid: makes this process behave as if the kernel lacked a facility, so that each fallback is run by tests.
+//!
+//! The environment variable `PSMITH_FORBID` holds a comma-separated list of the names in [`Facility`]. It is read
+//! once, at the first question. It can only take facilities away, never grant one, so it is harmless in production,
+//! where nobody sets it.
+
+use std::sync::OnceLock;
+
+/// What can be forbidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Facility {
+    /// `cgroup`: no control group at all, neither for containment nor for limits.
+    Cgroup,
+    /// `cgroup-kill`: no `cgroup.kill` file (before Linux 5.14).
+    CgroupKill,
+    /// `close-range`: no `close_range` (before Linux 5.9, or an old seccomp profile).
+    CloseRange,
+    /// `pidfd-group`: no signal to a process group by pidfd (before Linux 6.9).
+    PidfdGroup,
+    /// `v1-limits`: no limits by the first version of control groups.
+    V1Limits,
+    /// `v2-limits`: no limits by the second version of control groups.
+    V2Limits,
+}
+
+impl Facility {
+    const ALL: [(Facility, &'static str); 6] = [
+        (Facility::Cgroup, "cgroup"),
+        (Facility::CgroupKill, "cgroup-kill"),
+        (Facility::CloseRange, "close-range"),
+        (Facility::PidfdGroup, "pidfd-group"),
+        (Facility::V1Limits, "v1-limits"),
+        (Facility::V2Limits, "v2-limits"),
+    ];
+}
+
+/// The name of the environment variable.
+pub const VARIABLE: &str = "PSMITH_FORBID";
+
+/// Whether `facility` is to be treated as missing.
+#[must_use]
+pub fn is_forbidden(facility: Facility) -> bool {
+    static FORBIDDEN: OnceLock<u8> = OnceLock::new();
+    let forbidden = *FORBIDDEN.get_or_init(|| match std::env::var(VARIABLE) {
+        Ok(list) => parse(&list),
+        Err(_) => 0,
+    });
+    forbidden & (1 << facility as u8) != 0
+}
+
+fn parse(list: &str) -> u8 {
+    let named = |word: &str| Facility::ALL.iter().find(|(_, name)| *name == word.trim());
+    list.split(',').filter_map(named).fold(0, |bits, (facility, _)| bits | 1 << *facility as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_a_comma_list_and_unknown_ones_are_passed_over() {
+        let bits = parse("cgroup-kill, v2-limits,nonsense");
+        assert_eq!(bits, 1 << Facility::CgroupKill as u8 | 1 << Facility::V2Limits as u8);
+        assert_eq!(parse(""), 0);
+    }
+}

@@ -1,0 +1,106 @@
+//! Resource limits of this process, and the words for those of others.
+
+use std::io;
+
+use crate::raw;
+
+/// A limited resource; the value is the kernel's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Resource {
+    /// Processor time in seconds; SIGXCPU at the soft limit, SIGKILL at the hard one.
+    Cpu = libc::RLIMIT_CPU as u8,
+    /// The size of files that it writes; SIGXFSZ.
+    FileSize = libc::RLIMIT_FSIZE as u8,
+    /// The data segment.
+    Data = libc::RLIMIT_DATA as u8,
+    /// The main thread's stack.
+    Stack = libc::RLIMIT_STACK as u8,
+    /// The size of a core dump; 0 = none.
+    Core = libc::RLIMIT_CORE as u8,
+    /// Processes of the same user; does not bind root.
+    Processes = libc::RLIMIT_NPROC as u8,
+    /// One more than the highest descriptor.
+    OpenFiles = libc::RLIMIT_NOFILE as u8,
+    /// Locked memory.
+    LockedMemory = libc::RLIMIT_MEMLOCK as u8,
+    /// Address space; counts mappings, not resident memory.
+    AddressSpace = libc::RLIMIT_AS as u8,
+}
+
+/// A soft and a hard limit; [`UNLIMITED`] is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// What is limited.
+    pub resource: Resource,
+    /// What binds; may be raised up to the hard limit.
+    pub soft: u64,
+    /// Only root raises it.
+    pub hard: u64,
+}
+
+/// No limit.
+pub const UNLIMITED: u64 = u64::MAX;
+
+/// The kernel's `struct rlimit64`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KernelRlimit {
+    pub(crate) soft: u64,
+    pub(crate) hard: u64,
+}
+
+/// The limit of this process.
+///
+/// # Errors
+/// None is expected.
+pub fn get(resource: Resource) -> io::Result<Rlimit> {
+    let mut limit = KernelRlimit { soft: 0, hard: 0 };
+    let place = std::ptr::from_mut(&mut limit) as usize;
+    // SAFETY: prlimit64(2) on the caller (0) with a null new limit writes the old one.
+    let answer = unsafe { raw::call(libc::SYS_prlimit64, [0, resource as usize, 0, place, 0, 0]) };
+    raw::check(answer)?;
+    Ok(Rlimit { resource, soft: limit.soft, hard: limit.hard })
+}
+
+/// Sets a limit of this process.
+///
+/// # Errors
+/// `EINVAL` if soft is above hard, `EPERM` to raise the hard one without privilege.
+pub fn set(limit: Rlimit) -> io::Result<()> {
+    let new = KernelRlimit { soft: limit.soft, hard: limit.hard };
+    let place = std::ptr::from_ref(&new) as usize;
+    // SAFETY: prlimit64(2) on the caller (0) reads one limit.
+    let answer = unsafe { raw::call(libc::SYS_prlimit64, [0, limit.resource as usize, place, 0, 0, 0]) };
+    raw::check(answer).map(drop)
+}
+
+/// Raises the soft limit of open files to the hard one; answers the soft limit before and now. Children that should
+/// have the original get it with [`crate::spawn::Request::rlimits`]: programs that use `select` break beyond 1024.
+///
+/// # Errors
+/// None is expected.
+pub fn raise_nofile() -> io::Result<(u64, u64)> {
+    let limit = get(Resource::OpenFiles)?;
+    if limit.soft < limit.hard {
+        set(Rlimit { soft: limit.hard, ..limit })?;
+    }
+    Ok((limit.soft, limit.hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_and_set() {
+        let core = get(Resource::Core).unwrap();
+        set(Rlimit { soft: 0, ..core }).unwrap();
+        assert_eq!(get(Resource::Core).unwrap().soft, 0);
+        let wrong = Rlimit { resource: Resource::Core, soft: 2, hard: 1 };
+        assert_eq!(set(wrong).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        let before = get(Resource::OpenFiles).unwrap();
+        assert_eq!(raise_nofile().unwrap(), (before.soft, before.hard));
+        assert_eq!(get(Resource::OpenFiles).unwrap().soft, before.hard);
+    }
+}

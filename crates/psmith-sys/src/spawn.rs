@@ -1,0 +1,372 @@
+//! The one start path for commands.
+//!
+//! `clone` with shared memory but *without* `CLONE_VFORK`: nothing is copied, and this process goes on while the
+//! child is still on its way to `execve`, so a program on a dead mount holds up nobody else. The price is that the
+//! child runs on this process's memory for a while. So each start has a [block](block) of its own (stack, words,
+//! pointers, error word) which stays untouched until the kernel has cleared the block's word of life, at exec or
+//! exit (`CLONE_CHILD_CLEARTID`); and the child makes raw system calls only (see [`child`]).
+//!
+//! Never looks a program up in PATH, never waits, never reaps, never signals.
+//!
+//! **The caller's side of the contract:** the process has one thread, all signals are blocked
+//! ([`crate::signals::block_all`]), and SIGCHLD is not ignored. A handler that ran in the child would run on the
+//! parent's memory.
+
+mod block;
+mod child;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+pub use block::EnvBlock;
+use block::{Block, Plan};
+
+use crate::forbid::{Facility, is_forbidden};
+use crate::rlimit::Rlimit;
+use crate::signals::{self, SignalSet};
+
+/// What to start.
+pub struct Request<'a> {
+    /// The program, with a slash; relative to `dir`. PATH is not looked at.
+    pub program: &'a CStr,
+    /// The words, the program's own name first, each ended by NUL, back to back. At least one.
+    pub argv: &'a [u8],
+    /// The environment.
+    pub env: &'a EnvBlock,
+    /// More environment, `K=V` words each ended by NUL; a word replaces the one of `env` with the same key.
+    pub env_extra: &'a [u8],
+    /// Descriptors 0, 1 and 2 of the child; `None` is `/dev/null`.
+    pub fds: [Option<BorrowedFd<'a>>; 3],
+    /// The working directory; `None` is this process's.
+    pub dir: Option<Dir<'a>>,
+    /// The file mode mask; `None` is this process's.
+    pub umask: Option<u32>,
+    /// Limits to set.
+    pub rlimits: &'a [Rlimit],
+    /// Added to the nice value.
+    pub nice: i32,
+    /// Open `cgroup.procs` files; the child joins each by writing `0`, before it does anything that costs.
+    pub groups: &'a [BorrowedFd<'a>],
+    /// Session and terminal.
+    pub session: Session<'a>,
+    /// Gives up the gaining of privileges by set-uid programs.
+    pub no_new_privs: bool,
+    /// The signal that the child gets when this thread ends.
+    pub parent_death: Option<i32>,
+}
+
+/// A working directory.
+#[derive(Debug, Clone, Copy)]
+pub enum Dir<'a> {
+    /// By name.
+    Path(&'a CStr),
+    /// Already open.
+    Fd(BorrowedFd<'a>),
+}
+
+/// The session of the child.
+#[derive(Debug, Clone, Copy)]
+pub enum Session<'a> {
+    /// A new one, without a terminal.
+    New,
+    /// This process's, as a process group of its own that gets the foreground of this terminal.
+    Foreground(BorrowedFd<'a>),
+}
+
+/// A child that is on its way.
+#[derive(Debug)]
+pub struct Started {
+    /// Its number, to be reaped by the caller.
+    pub pid: u32,
+    /// Its handle.
+    pub pidfd: OwnedFd,
+    /// The start's block; hand it to [`Spawner::release`].
+    pub ticket: Ticket,
+}
+
+/// One start's claim on its block. It can be moved but not copied.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the block is never used again unless it is released"]
+pub struct Ticket {
+    index: usize,
+    pid: u32,
+}
+
+/// How far a start has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Still before exec, at this step.
+    Pending(Step),
+    /// The program runs, or has run.
+    Executed,
+    /// A step failed; the child exits, or has exited, with 127.
+    Failed(StartError),
+    /// Something killed the child before exec, at this step.
+    Killed(Step),
+}
+
+/// Which step of a start failed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartError {
+    /// The step.
+    pub step: Step,
+    /// The kernel's error number.
+    pub errno: i32,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step.name(), io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The steps of a start, in the order in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// The birth of the process, in the parent.
+    Clone,
+    /// Session and process group.
+    Session,
+    /// The foreground of the terminal.
+    Terminal,
+    /// The parent-death signal; `ESRCH` if the parent was gone already.
+    ParentDeath,
+    /// Joining the control groups.
+    JoinGroup,
+    /// Resource limits.
+    Limits,
+    /// The nice value.
+    Nice,
+    /// The working directory.
+    WorkingDirectory,
+    /// Descriptors.
+    Descriptors,
+    /// Signal dispositions and mask.
+    Signals,
+    /// `no_new_privs`.
+    Privileges,
+    /// `execve`.
+    Exec,
+}
+
+impl Step {
+    const ALL: [Step; 12] = [
+        Step::Clone,
+        Step::Session,
+        Step::Terminal,
+        Step::ParentDeath,
+        Step::JoinGroup,
+        Step::Limits,
+        Step::Nice,
+        Step::WorkingDirectory,
+        Step::Descriptors,
+        Step::Signals,
+        Step::Privileges,
+        Step::Exec,
+    ];
+
+    /// The step's name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Clone => "clone",
+            Step::Session => "session",
+            Step::Terminal => "terminal",
+            Step::ParentDeath => "parent death signal",
+            Step::JoinGroup => "join group",
+            Step::Limits => "limits",
+            Step::Nice => "nice",
+            Step::WorkingDirectory => "working directory",
+            Step::Descriptors => "descriptors",
+            Step::Signals => "signals",
+            Step::Privileges => "privileges",
+            Step::Exec => "exec",
+        }
+    }
+
+    /// The step as a number, for the wire.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The step with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Step> {
+        Step::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// Starts processes; owns the blocks of the starts that are on their way and keeps some for the next ones.
+#[derive(Debug)]
+pub struct Spawner {
+    blocks: Vec<Option<Box<Block>>>,
+    /// Blocks at rest.
+    free: Vec<usize>,
+    /// Released while the child was still on its memory.
+    pending: Vec<usize>,
+    null: OwnedFd,
+    /// Signals that were not at their default when this was made.
+    reset: SignalSet,
+}
+
+/// How many blocks at rest are kept; more are unmapped.
+const FREE_BLOCKS_MAX: usize = 64;
+
+impl Spawner {
+    /// A spawner with no process yet. Opens `/dev/null`, and notes which signals are ignored or handled: children
+    /// get the default of those, and of those that [`crate::signals::ignore`] is called for later.
+    ///
+    /// # Errors
+    /// Where `/dev/null` cannot be opened.
+    pub fn new() -> io::Result<Self> {
+        let mode = rustix::fs::Mode::empty();
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+        let null = rustix::fs::open("/dev/null", flags, mode)?;
+        // Were it 0, 1 or 2 (closed by whoever started this process), a child's own descriptors would fall on it.
+        let null = if null.as_raw_fd() < 3 { rustix::io::fcntl_dupfd_cloexec(&null, 3)? } else { null };
+        Ok(Spawner {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            pending: Vec::new(),
+            null,
+            reset: signals::not_default(),
+        })
+    }
+
+    /// Starts a child. It returns as soon as the child is born; ask [`Spawner::progress`] what became of it.
+    ///
+    /// # Errors
+    /// Step [`Step::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`. Step [`Step::Exec`] with
+    /// `EINVAL`: words that are not ended by NUL, or none. All other failures come from the child.
+    pub fn start(&mut self, request: &Request<'_>) -> Result<Started, StartError> {
+        self.recover();
+        let index = self.take_block().map_err(|error| failed(Step::Clone, &error))?;
+        let answer = self.start_in(index, request);
+        if answer.is_err() {
+            self.put_back(index);
+        }
+        answer
+    }
+
+    /// What became of the start: pending, executed, or failed. Reads memory only, so it is cheap.
+    ///
+    /// A child that is killed *during* `execve` looks executed; where that matters (it ended by SIGKILL), ask
+    /// [`Spawner::progress_at_end`].
+    #[must_use]
+    pub fn progress(&self, ticket: &Ticket) -> Progress {
+        self.blocks[ticket.index].as_ref().expect("a ticket keeps its block").progress()
+    }
+
+    /// What became of a start whose process has ended and is **not reaped yet**: the kernel still knows whether it
+    /// ever executed a program.
+    #[must_use]
+    pub fn progress_at_end(&self, ticket: &Ticket) -> Progress {
+        match self.progress(ticket) {
+            Progress::Executed if crate::proc_tree::stat(ticket.pid).is_ok_and(|found| found.before_exec) => {
+                Progress::Killed(Step::Exec)
+            }
+            other => other,
+        }
+    }
+
+    /// Gives the block back. One that is still pending is set aside until its child is gone from it.
+    pub fn release(&mut self, ticket: Ticket) {
+        self.pending.push(ticket.index);
+        self.recover();
+    }
+
+    /// How many released starts are still pending.
+    #[must_use]
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn start_in(&mut self, index: usize, request: &Request<'_>) -> Result<Started, StartError> {
+        let null = self.null.as_raw_fd();
+        let block = self.blocks[index].as_mut().expect("taken");
+        let plan = Plan {
+            fds: request.fds.map(|fd| fd.map_or(null, |fd| fd.as_raw_fd())),
+            dir_fd: match request.dir {
+                Some(Dir::Fd(fd)) => Some(fd.as_raw_fd()),
+                _ => None,
+            },
+            umask: request.umask,
+            nice: request.nice,
+            foreground: match request.session {
+                Session::Foreground(tty) => Some(tty.as_raw_fd()),
+                Session::New => None,
+            },
+            no_new_privs: request.no_new_privs,
+            parent_death: request.parent_death,
+            parent: std::process::id(),
+            // Asked here: the first question reads the environment, which the child must not.
+            has_close_range: !is_forbidden(Facility::CloseRange),
+            reset: self.reset.union(signals::touched()),
+        };
+        block.fill(plan, request).map_err(|error| failed(Step::Exec, &error))?;
+        let (pid, pidfd) = block.clone_child().map_err(|error| failed(Step::Clone, &error))?;
+        Ok(Started { pid, pidfd, ticket: Ticket { index, pid } })
+    }
+
+    fn take_block(&mut self) -> io::Result<usize> {
+        if let Some(index) = self.free.pop() {
+            return Ok(index);
+        }
+        let block = Some(Box::new(Block::new()?));
+        match self.blocks.iter().position(Option::is_none) {
+            Some(index) => {
+                self.blocks[index] = block;
+                Ok(index)
+            }
+            None => {
+                self.blocks.push(block);
+                Ok(self.blocks.len() - 1)
+            }
+        }
+    }
+
+    fn put_back(&mut self, index: usize) {
+        if self.free.len() < FREE_BLOCKS_MAX {
+            if let Some(block) = &mut self.blocks[index] {
+                block.forget_large_words();
+            }
+            self.free.push(index);
+        } else {
+            self.blocks[index] = None;
+        }
+    }
+
+    /// Takes back the blocks that were released while pending and are left by now.
+    fn recover(&mut self) {
+        let mut at = 0;
+        while let Some(&index) = self.pending.get(at) {
+            if self.blocks[index].as_ref().expect("a pending block is kept").is_in_use() {
+                at += 1;
+            } else {
+                self.pending.swap_remove(at);
+                self.put_back(index);
+            }
+        }
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        for block in self.blocks.drain(..).flatten() {
+            // A child still stands on it: its memory must outlive this value.
+            if block.is_in_use() {
+                std::mem::forget(block);
+            }
+        }
+    }
+}
+
+fn failed(step: Step, error: &io::Error) -> StartError {
+    StartError { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
+}

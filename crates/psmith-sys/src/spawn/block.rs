@@ -1,0 +1,309 @@
+//! The memory of one start: everything that the child reads or writes between `clone` and `execve`.
+//!
+//! While the child is on it, the parent reads its atomic words only. Nothing here is moved or freed meanwhile.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+
+use super::{Dir, Progress, Request, StartError, Step, child};
+use crate::rlimit::{KernelRlimit, Resource};
+use crate::signals::SignalSet;
+
+/// The stack of a child: its deepest call chain takes well under a tenth of it.
+const STACK_BYTES: usize = 64 << 10;
+/// An overflow hits this and faults, instead of writing into foreign memory. Holds for pages up to 64 KiB.
+const GUARD_BYTES: usize = 64 << 10;
+/// Words beyond this are given back after the start, so that one huge command line does not stay for ever.
+const WORDS_KEPT_BYTES_MAX: usize = 64 << 10;
+
+const SHELL: &std::ffi::CStr = c"/bin/sh";
+
+/// An environment, prepared once and shared by many starts.
+#[derive(Debug, Clone)]
+pub struct EnvBlock {
+    words: Arc<[u8]>,
+    offsets: Arc<[usize]>,
+}
+
+impl EnvBlock {
+    /// From `K=V` words, each ended by NUL, back to back; a missing last NUL is added. Empty words are dropped.
+    #[must_use]
+    pub fn new(mut words: Vec<u8>) -> Self {
+        if words.last().is_some_and(|last| *last != 0) {
+            words.push(0);
+        }
+        let offsets = word_offsets(&words).filter(|offset| words[*offset] != 0).collect();
+        EnvBlock { words: words.into(), offsets }
+    }
+
+    /// The words, each ended by NUL.
+    #[must_use]
+    pub fn words(&self) -> &[u8] {
+        &self.words
+    }
+}
+
+/// What a start asks for in plain numbers.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) fds: [RawFd; 3],
+    pub(super) dir_fd: Option<RawFd>,
+    pub(super) umask: Option<u32>,
+    pub(super) nice: i32,
+    pub(super) foreground: Option<RawFd>,
+    pub(super) no_new_privs: bool,
+    pub(super) parent_death: Option<i32>,
+    pub(super) parent: u32,
+    pub(super) has_close_range: bool,
+    /// Signals whose disposition is not the default.
+    pub(super) reset: SignalSet,
+}
+
+#[derive(Debug)]
+pub(super) struct Block {
+    stack: Stack,
+    /// 1 from before the birth until the kernel clears it, when the child leaves this memory by exec or exit.
+    alive: AtomicI32,
+    /// The step that the child is at.
+    step: AtomicU8,
+    /// Set by the child if that step failed.
+    errno: AtomicU32,
+    /// Program, directory, argument words and extra environment, each ended by NUL.
+    words: Vec<u8>,
+    /// The shell, then the argument words, then null. The child passes them from the second on; or, for a script
+    /// without an interpreter line, replaces the second by the program and passes them all.
+    arguments: Vec<AtomicPtr<c_char>>,
+    environment: Vec<*const c_char>,
+    /// Keeps the words that `environment` points to.
+    env: Option<EnvBlock>,
+    pub(super) program: *const c_char,
+    pub(super) dir: *const c_char,
+    pub(super) groups: Vec<RawFd>,
+    pub(super) rlimits: Vec<(Resource, KernelRlimit)>,
+    pub(super) plan: Option<Plan>,
+}
+
+impl Block {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Block {
+            stack: Stack::new()?,
+            alive: AtomicI32::new(0),
+            step: AtomicU8::new(0),
+            errno: AtomicU32::new(0),
+            words: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            env: None,
+            program: ptr::null(),
+            dir: ptr::null(),
+            groups: Vec::new(),
+            rlimits: Vec::new(),
+            plan: None,
+        })
+    }
+
+    /// Copies the request in. The `&mut` proves that no child is on the block.
+    pub(super) fn fill(&mut self, plan: Plan, request: &Request<'_>) -> io::Result<()> {
+        assert!(!self.is_in_use(), "a block is filled at rest only");
+        let is_ended = |words: &[u8]| words.last().is_none_or(|last| *last == 0);
+        if request.argv.is_empty() || !is_ended(request.argv) || !is_ended(request.env_extra) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let dir = match request.dir {
+            Some(Dir::Path(path)) => path.to_bytes_with_nul(),
+            _ => &[],
+        };
+        let parts = [request.program.to_bytes_with_nul(), dir, request.argv, request.env_extra];
+        self.words.clear();
+        self.words.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.words.extend_from_slice(part);
+        }
+        // From here on `words` is neither grown nor moved, so pointers into it hold until the next fill.
+        let program_end = parts[0].len();
+        let argv_start = program_end + dir.len();
+        let extra_start = argv_start + request.argv.len();
+        self.program = self.words.as_ptr().cast();
+        self.dir = if dir.is_empty() { ptr::null() } else { pointer_to(&self.words, program_end) };
+
+        self.arguments.clear();
+        self.arguments.push(AtomicPtr::new(SHELL.as_ptr().cast_mut()));
+        let argv = word_offsets(request.argv).map(|offset| pointer_to(&self.words, argv_start + offset));
+        self.arguments.extend(argv.map(|word| AtomicPtr::new(word.cast_mut())));
+        self.arguments.push(AtomicPtr::new(ptr::null_mut()));
+
+        let extra = &self.words[extra_start..];
+        let env = request.env.clone();
+        self.environment.clear();
+        let kept = env.offsets.iter().filter(|offset| !has_key_of(extra, &env.words[**offset..]));
+        self.environment.extend(kept.map(|offset| pointer_to(&env.words, *offset)));
+        self.environment.extend(word_offsets(extra).map(|offset| pointer_to(extra, offset)));
+        self.environment.push(ptr::null());
+        self.env = Some(env);
+
+        self.groups.clear();
+        self.groups.extend(request.groups.iter().map(AsRawFd::as_raw_fd));
+        self.rlimits.clear();
+        let kernel = |soft, hard| KernelRlimit { soft, hard };
+        self.rlimits
+            .extend(request.rlimits.iter().map(|limit| (limit.resource, kernel(limit.soft, limit.hard))));
+        self.plan = Some(plan);
+        self.step.store(Step::Session.code(), Ordering::Relaxed);
+        self.errno.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Starts a child on this block. Afterwards the block is the child's until [`Block::is_in_use`] says no.
+    pub(super) fn clone_child(&mut self) -> io::Result<(u32, OwnedFd)> {
+        self.alive.store(1, Ordering::Release);
+        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
+        let mut pidfd: c_int = -1;
+        let (top, alive) = (self.stack.top(), self.alive.as_ptr());
+        let argument = ptr::from_mut(self).cast::<c_void>();
+        // SAFETY: clone(2): the stack is mapped, its own, and stays until `alive` is cleared, as does the block; the
+        // handle's place is written before the call returns; `run` makes raw system calls only and never returns.
+        let pid = unsafe {
+            libc::clone(run, top, flags, argument, &raw mut pidfd, ptr::null_mut::<c_void>(), alive)
+        };
+        if pid < 0 {
+            self.alive.store(0, Ordering::Release);
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
+        Ok((pid as u32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+    }
+
+    /// Whether a child is still on this memory.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.alive.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        // The order matters: what the child wrote before it left is visible once it is seen to have left.
+        let in_use = self.is_in_use();
+        let step = Step::from_code(self.step.load(Ordering::Acquire)).unwrap_or(Step::Exec);
+        let errno = self.errno.load(Ordering::Acquire);
+        match (errno, in_use, step) {
+            (0, true, step) => Progress::Pending(step),
+            (0, false, Step::Exec) => Progress::Executed,
+            (0, false, step) => Progress::Killed(step),
+            (errno, _, step) => Progress::Failed(StartError { step, errno: errno as i32 }),
+        }
+    }
+
+    pub(super) fn forget_large_words(&mut self) {
+        self.env = None;
+        if self.words.capacity() > WORDS_KEPT_BYTES_MAX {
+            self.words = Vec::new();
+            self.arguments = Vec::new();
+        }
+    }
+
+    /// The child: says at which step it is.
+    #[inline]
+    pub(super) fn at(&self, step: Step) {
+        self.step.store(step as u8, Ordering::Release);
+    }
+
+    /// The child: says that the step failed.
+    #[inline]
+    pub(super) fn fail(&self, errno: i32) {
+        self.errno.store(errno.unsigned_abs().max(1), Ordering::Release);
+    }
+
+    /// The child: the argument words.
+    #[inline]
+    pub(super) fn arguments(&self) -> *const AtomicPtr<c_char> {
+        // One behind the shell; there are always at least three.
+        self.arguments.as_ptr().wrapping_add(1)
+    }
+
+    /// The child: the argument words for the shell, which is to run the program as a script.
+    #[inline]
+    pub(super) fn arguments_for_shell(&self) -> *const AtomicPtr<c_char> {
+        if let Some(first) = self.arguments.get(1) {
+            first.store(self.program.cast_mut(), Ordering::Relaxed);
+        }
+        self.arguments.as_ptr()
+    }
+
+    /// The child: the environment.
+    #[inline]
+    pub(super) fn environment(&self) -> *const *const c_char {
+        self.environment.as_ptr()
+    }
+
+    /// The child: the shell that runs scripts without an interpreter line.
+    #[inline]
+    pub(super) fn shell(&self) -> *const c_char {
+        SHELL.as_ptr()
+    }
+}
+
+extern "C" fn run(block: *mut c_void) -> c_int {
+    // SAFETY: the block that `clone_child` passed; it is not touched by the parent but for its atomic words.
+    child::run(unsafe { &*block.cast::<Block>() })
+}
+
+/// A mapped stack with a guard below.
+#[derive(Debug)]
+struct Stack {
+    base: *mut c_void,
+}
+
+impl Stack {
+    fn new() -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        // SAFETY: mmap(2) of new anonymous memory at an address that the kernel chooses.
+        let base =
+            unsafe { libc::mmap(ptr::null_mut(), GUARD_BYTES + STACK_BYTES, protection, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Stack { base };
+        // SAFETY: mprotect(2) of the lower part of the mapping just made.
+        if unsafe { libc::mprotect(base, GUARD_BYTES, libc::PROT_NONE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(stack)
+    }
+
+    /// The stack grows down from here; aligned as both processors ask.
+    fn top(&self) -> *mut c_void {
+        self.base.wrapping_byte_add(GUARD_BYTES + STACK_BYTES)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: munmap(2) of the whole own mapping; the owner has made sure that no child stands on it.
+        unsafe { libc::munmap(self.base, GUARD_BYTES + STACK_BYTES) };
+    }
+}
+
+/// Where each NUL-ended word begins.
+fn word_offsets(words: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let start = next;
+        let length = words.get(start..)?.iter().position(|byte| *byte == 0)?;
+        next = start + length + 1;
+        Some(start)
+    })
+}
+
+fn pointer_to(words: &[u8], offset: usize) -> *const c_char {
+    words[offset..].as_ptr().cast()
+}
+
+/// Whether one of the `extra` words has the key of the word that `word` begins with.
+fn has_key_of(extra: &[u8], word: &[u8]) -> bool {
+    let Some(key_length) = word.iter().position(|byte| *byte == b'=' || *byte == 0) else { return false };
+    let key = &word[..key_length];
+    extra.split(|byte| *byte == 0).any(|other| other.starts_with(key) && other.get(key_length) == Some(&b'='))
+}

@@ -1,0 +1,46 @@
+//! What a helper process says about itself: adopts orphans, dies with its parent, hides its memory.
+//!
+//! All three are for the helper only: in the program that uses psmith they would disturb others.
+
+use std::io;
+
+use crate::raw;
+
+/// Orphaned descendants become children of this process instead of init's. Process-wide.
+///
+/// # Errors
+/// None is expected.
+pub fn set_subreaper(adopts: bool) -> io::Result<()> {
+    control(libc::PR_SET_CHILD_SUBREAPER, usize::from(adopts))
+}
+
+/// Has the kernel send `signal` (0: none) when the *thread* that created this process ends. Compare the parent's
+/// number afterwards: it may have ended before.
+///
+/// # Errors
+/// `EINVAL` for a signal that does not exist.
+pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
+    control(libc::PR_SET_PDEATHSIG, signal as usize)
+}
+
+/// Whether this process can be traced and its memory read by others of the same user, and dumps core.
+///
+/// # Errors
+/// None is expected.
+pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
+    control(libc::PR_SET_DUMPABLE, usize::from(dumpable))
+}
+
+/// The number of the parent; 0 if it is outside of this PID namespace.
+#[must_use]
+pub fn parent() -> u32 {
+    // SAFETY: getppid(2) takes nothing and cannot fail.
+    let answer = unsafe { raw::call(libc::SYS_getppid, [0; 6]) };
+    answer as u32
+}
+
+fn control(operation: i32, value: usize) -> io::Result<()> {
+    // SAFETY: prctl(2) takes a number, no pointer, for each of the operations above.
+    let answer = unsafe { raw::call(libc::SYS_prctl, [operation as usize, value, 0, 0, 0, 0]) };
+    raw::check(answer).map(drop)
+}
