@@ -71,6 +71,11 @@ pub enum Event {
         /// Which attempt.
         attempt: AttemptId,
     },
+    /// The keeper of this one attempt is gone, and with it the attempt: lost, through no fault of the job.
+    Vanished {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// The warden is gone, and with it every attempt that had not ended.
     WardenLost,
     /// Another warden stands ready.

@@ -17,6 +17,8 @@ pub enum Facility {
     CloseRange,
     /// `pidfd-group`: no signal to a process group by pidfd (before Linux 6.9).
     PidfdGroup,
+    /// `subreaper`: orphans are not adopted.
+    Subreaper,
     /// `v1-limits`: no limits by the first version of control groups.
     V1Limits,
     /// `v2-limits`: no limits by the second version of control groups.
@@ -24,11 +26,12 @@ pub enum Facility {
 }
 
 impl Facility {
-    const ALL: [(Facility, &'static str); 6] = [
+    const ALL: [(Facility, &'static str); 7] = [
         (Facility::Cgroup, "cgroup"),
         (Facility::CgroupKill, "cgroup-kill"),
         (Facility::CloseRange, "close-range"),
         (Facility::PidfdGroup, "pidfd-group"),
+        (Facility::Subreaper, "subreaper"),
         (Facility::V1Limits, "v1-limits"),
         (Facility::V2Limits, "v2-limits"),
     ];

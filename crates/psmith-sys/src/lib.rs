@@ -15,10 +15,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("psmith-sys speaks to Linux only");
 
+pub mod cgroup;
 pub mod clock;
 pub mod entry;
 pub mod epoll;
 pub mod eventfd;
+pub mod exit;
 pub mod forbid;
 pub mod fork;
 pub mod memfd;

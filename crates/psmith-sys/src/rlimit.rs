@@ -39,6 +39,35 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
+impl Rlimit {
+    /// The three numbers that a limit is, for the wire.
+    #[must_use]
+    pub fn to_raw(self) -> (u8, u64, u64) {
+        (self.resource as u8, self.soft, self.hard)
+    }
+
+    /// The limit of these three numbers, if the first names a resource.
+    #[must_use]
+    pub fn from_raw(resource: u8, soft: u64, hard: u64) -> Option<Rlimit> {
+        let resource = Resource::ALL.into_iter().find(|known| *known as u8 == resource)?;
+        Some(Rlimit { resource, soft, hard })
+    }
+}
+
+impl Resource {
+    const ALL: [Resource; 9] = [
+        Resource::Cpu,
+        Resource::FileSize,
+        Resource::Data,
+        Resource::Stack,
+        Resource::Core,
+        Resource::Processes,
+        Resource::OpenFiles,
+        Resource::LockedMemory,
+        Resource::AddressSpace,
+    ];
+}
+
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
 

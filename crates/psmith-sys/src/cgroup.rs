@@ -1,0 +1,49 @@
+//! Control groups: holding a tree of processes together, killing it, limiting it.
+//!
+//! Containment ([`RunGroup`], [`Group`]) uses the second version only; it has no need of any controller. Limits
+//! ([`LimitSites`], [`LimitGroup`]) use whichever version owns the controller: on hybrid hosts that is the first,
+//! while containment works in the second. So the two are probed apart, and by doing ([`probe_kill`],
+//! [`probe_limit`]): permissions, delegation and mounts differ too much to be inferred.
+//!
+//! A process joins by writing `0` to an open `cgroup.procs` (see [`crate::spawn::Request::groups`]); it is never
+//! cloned into a group, because after a `cgroup.kill` the newborn would be killed. Nothing here moves a running
+//! process, and nothing decides what a job may use.
+
+mod discover;
+mod group;
+mod legacy;
+mod limits;
+mod probe;
+mod refusal;
+mod stale;
+
+pub use discover::{Hierarchy, legacy, unified};
+pub use group::{Group, RunGroup};
+pub use limits::{Controller, Evidence, LimitGroup, LimitSites, Limits};
+pub use probe::{probe_kill, probe_limit};
+pub use refusal::Refusal;
+pub use stale::{Swept, run_name, run_name_of, sweep_stale};
+
+/// Kills what lives in the run group of this directory; a directory of the first version has nothing to kill with.
+///
+/// # Errors
+/// If it is gone, or is not a group of the second version.
+pub fn kill_dir(path: &std::path::Path) -> std::io::Result<()> {
+    Group::open(path)?.kill()
+}
+
+/// Removes the group of this directory, of either version, with the groups in it.
+///
+/// # Errors
+/// `EBUSY` while a process lives in it.
+pub fn remove_dir(path: &std::path::Path) -> std::io::Result<()> {
+    group::remove_below(path)
+}
+
+/// How many processors this process may use: its affinity, cut to the quota of its control groups of either version,
+/// and at least one.
+#[must_use]
+pub fn cpus() -> usize {
+    // std asks both, and this list of rules is long enough to be kept in one place.
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

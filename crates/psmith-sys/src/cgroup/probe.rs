@@ -1,0 +1,156 @@
+//! Finding out what works here, by doing it with a short-lived child.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{Controller, LimitSites, Limits, Refusal, RunGroup, run_name};
+use crate::{pidfd, raw, wait};
+
+/// A child that does not answer for so long never will.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a group can be made, joined, killed and removed here.
+///
+/// # Errors
+/// What was refused.
+pub fn probe_kill() -> Result<(), Refusal> {
+    let run = RunGroup::create(&run_name())?;
+    let answer = kill_in(&run);
+    clean_up(&run, answer)
+}
+
+/// Whether `controller` can limit a tree here: makes a group, sets a limit, and lets a child join it.
+///
+/// # Errors
+/// What was refused.
+pub fn probe_limit(controller: Controller) -> Result<(), Refusal> {
+    let name = run_name();
+    let run = RunGroup::create_with(&name, &[controller]).ok();
+    let sites = LimitSites::prepare(run.as_ref(), &name, &[controller]);
+    let mut answer = limit_in(&sites, controller);
+    if let Err(error) = sites.remove() {
+        answer = answer.and(Err(Refusal::new("remove", Path::new(&name), &error)));
+    }
+    match run {
+        Some(run) => clean_up(&run, answer),
+        None => answer,
+    }
+}
+
+fn kill_in(run: &RunGroup) -> Result<(), Refusal> {
+    let group = run.slot("probe")?;
+    let refused = |doing: &str, error: &io::Error| Refusal::new(doing, group.path(), error);
+    let child = Child::joining(&[group.procs_file()]).map_err(|error| refused("join", &error))?;
+    let is_inside = group.populated().map_err(|error| refused("read", &error))?;
+    group.kill().map_err(|error| refused("kill", &error))?;
+    let has_ended = child.wait().map_err(|error| refused("wait for", &error))?;
+    let is_empty = group.wait_empty(ANSWER_TIMEOUT).map_err(|error| refused("read", &error))?;
+    if !(is_inside && has_ended && is_empty) {
+        return Err(Refusal::missing("kill (without effect)", group.path(), libc::ETIMEDOUT));
+    }
+    group.remove().map_err(|error| refused("remove", &error))
+}
+
+fn limit_in(sites: &LimitSites, controller: Controller) -> Result<(), Refusal> {
+    let limits = match controller {
+        Controller::Memory => Limits { memory_bytes_max: Some(64 << 20), ..Limits::default() },
+        Controller::Pids => Limits { pids_max: Some(16), ..Limits::default() },
+        Controller::Cpu => Limits { cpus_thousandths_max: Some(1000), ..Limits::default() },
+    };
+    let group = sites.create("probe", &limits)?;
+    let files: Vec<BorrowedFd<'_>> = group.join_files().collect();
+    let at = Path::new(controller.name());
+    let joined = Child::joining(&files).map_err(|error| Refusal::new("join a group for", at, &error));
+    // The child is killed and reaped by its drop, before its group is removed.
+    drop(joined?);
+    group.remove().map_err(|error| Refusal::new("remove the group for", at, &error))
+}
+
+fn clean_up(run: &RunGroup, answer: Result<(), Refusal>) -> Result<(), Refusal> {
+    match (answer, run.remove()) {
+        (Ok(()), Err(error)) => Err(Refusal::new("remove", run.group().path(), &error)),
+        (answer, _) => answer,
+    }
+}
+
+/// A copy of this process that joins groups, says so, and sleeps. Made by a bare system call, and it makes none but
+/// such: so it is sound in a process with threads, too.
+struct Child {
+    handle: OwnedFd,
+}
+
+impl Child {
+    fn joining(files: &[BorrowedFd<'_>]) -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut handle = -1_i32;
+        let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as usize;
+        let place = std::ptr::from_mut(&mut handle) as usize;
+        // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
+        // parent; the child goes on to `sleep_in` alone.
+        let answer = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) };
+        if answer == 0 {
+            sleep_in(&numbers, writer.as_raw_fd());
+        }
+        raw::check(answer)?;
+        // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
+        let child = Child { handle: unsafe { OwnedFd::from_raw_fd(handle) } };
+        drop(writer);
+        let mut errno = [0; 4];
+        if !is_ready(reader.as_fd(), ANSWER_TIMEOUT)? || rustix::io::read(&reader, &mut errno)? != 4 {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        }
+        match i32::from_ne_bytes(errno) {
+            0 => Ok(child),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    fn wait(&self) -> io::Result<bool> {
+        is_ready(self.handle.as_fd(), ANSWER_TIMEOUT)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may be dead already, and is reaped in either case.
+        let _ = pidfd::signal(&self.handle, libc::SIGKILL);
+        if self.wait().unwrap_or(false) {
+            let _ = wait::reap_pidfd(&self.handle);
+        }
+    }
+}
+
+/// The child's life. Raw system calls only.
+fn sleep_in(files: &[i32], answer: i32) -> ! {
+    let mut errno = 0_i32;
+    // SAFETY: prctl(2) with numbers only.
+    unsafe {
+        raw::call(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0, 0])
+    };
+    for file in files {
+        // SAFETY: write(2) reads one byte.
+        let written =
+            unsafe { raw::call(libc::SYS_write, [*file as usize, b"0".as_ptr() as usize, 1, 0, 0, 0]) };
+        if written < 0 {
+            errno = -written as i32;
+        }
+    }
+    let place = std::ptr::from_ref(&errno) as usize;
+    // SAFETY: write(2) reads the four bytes of the number.
+    unsafe { raw::call(libc::SYS_write, [answer as usize, place, 4, 0, 0, 0]) };
+    loop {
+        // SAFETY: ppoll(2) of nothing, without a timeout and with the mask left alone: sleeps until killed.
+        unsafe { raw::call(libc::SYS_ppoll, [0, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn is_ready(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: 0 };
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&limit)))? > 0)
+}

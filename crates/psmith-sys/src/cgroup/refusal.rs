@@ -1,0 +1,46 @@
+//! What the kernel refused, in words that tell an administrator where to look.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A refused operation: what was done, to which file, and the kernel's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The verb, as `create` or `write 5000 to`.
+    pub doing: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The kernel's error number.
+    pub errno: i32,
+}
+
+impl Refusal {
+    pub(super) fn new(doing: impl Into<String>, path: &Path, error: &io::Error) -> Self {
+        Refusal {
+            doing: doing.into(),
+            path: path.into(),
+            errno: error.raw_os_error().unwrap_or(libc::EINVAL),
+        }
+    }
+
+    pub(super) fn missing(doing: &str, path: &Path, errno: i32) -> Self {
+        Refusal { doing: doing.into(), path: path.into(), errno }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = io::Error::from_raw_os_error(self.errno);
+        write!(f, "{} {}: {error}", self.doing, self.path.display())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        // The number stays readable (`raw_os_error`), because callers tell back-off from failure by it.
+        io::Error::from_raw_os_error(refusal.errno)
+    }
+}

@@ -1,0 +1,123 @@
+//! A command as the engine starts it: a program, its words, what it adds to the environment.
+//!
+//! Everything is bytes, kept in the form in which the kernel wants it; nothing here looks into a word. The
+//! program has been looked up before: this module never searches `PATH`.
+
+use crate::core::outcome::{SpawnFailure, SpawnStep};
+
+/// The longest single word (argument or environment entry) that Linux passes to a program, its final NUL
+/// included: `MAX_ARG_STRLEN`, 32 pages of 4 KiB.
+pub const WORD_BYTES_MAX: usize = 128 * 1024;
+
+/// A program and what it is called with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    program: Vec<u8>,
+    argv: Vec<u8>,
+    env: Vec<u8>,
+    dir: Option<Vec<u8>>,
+}
+
+impl Command {
+    /// A command that executes `program` (a path with a slash in it) with the words `argv`, the first of which
+    /// is the name the program sees of itself.
+    ///
+    /// # Errors
+    ///
+    /// A permanent [`SpawnFailure`] if a word holds a NUL byte or is longer than [`WORD_BYTES_MAX`].
+    pub fn new<W: AsRef<[u8]>>(program: &[u8], argv: &[W]) -> Result<Command, SpawnFailure> {
+        if program.contains(&0) {
+            return Err(refused("the program's name holds a NUL byte, which no path can".into()));
+        }
+        let mut words = Vec::with_capacity(argv.iter().map(|word| word.as_ref().len() + 1).sum());
+        for (index, word) in argv.iter().enumerate() {
+            let word = word.as_ref();
+            if word.contains(&0) {
+                return Err(refused("input holds a NUL byte, which no argument can".into()));
+            }
+            if word.len() >= WORD_BYTES_MAX {
+                return Err(refused(format!(
+                    "argument {index} is {} KiB, the kernel takes {} KiB",
+                    word.len().div_ceil(1024),
+                    WORD_BYTES_MAX / 1024
+                )));
+            }
+            words.extend_from_slice(word);
+            words.push(0);
+        }
+        Ok(Command { program: program.to_vec(), argv: words, env: Vec::new(), dir: None })
+    }
+
+    /// Sets `key` to `value` in the job's environment, over what it inherits.
+    ///
+    /// # Errors
+    ///
+    /// A permanent [`SpawnFailure`] if the key is empty or holds `=` or NUL, or the value holds NUL.
+    pub fn env(&mut self, key: &[u8], value: &[u8]) -> Result<&mut Command, SpawnFailure> {
+        if key.is_empty() || key.contains(&b'=') || key.contains(&0) || value.contains(&0) {
+            return Err(refused(format!(
+                "environment entry '{}' is not of the form NAME=VALUE without NUL",
+                String::from_utf8_lossy(key)
+            )));
+        }
+        self.env.extend_from_slice(key);
+        self.env.push(b'=');
+        self.env.extend_from_slice(value);
+        self.env.push(0);
+        Ok(self)
+    }
+
+    /// Starts the job in this directory; a relative one is taken from the host's.
+    pub fn dir(&mut self, dir: &[u8]) -> &mut Command {
+        self.dir = Some(dir.to_vec());
+        self
+    }
+
+    pub(crate) fn program(&self) -> &[u8] {
+        &self.program
+    }
+
+    pub(crate) fn argv_block(&self) -> &[u8] {
+        &self.argv
+    }
+
+    pub(crate) fn env_block(&self) -> &[u8] {
+        &self.env
+    }
+
+    pub(crate) fn dir_bytes(&self) -> Option<&[u8]> {
+        self.dir.as_deref()
+    }
+}
+
+fn refused(detail: String) -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kept_byte_for_byte() {
+        let command = Command::new(b"/bin/echo", &[&b"echo"[..], b"", b"a b\n", b"\xff"]).unwrap();
+        assert_eq!(command.argv_block(), b"echo\0\0a b\n\0\xff\0");
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_take_is_refused_for_good() {
+        let nul = Command::new(b"/bin/echo", &[&b"echo"[..], b"a\0b"]).unwrap_err();
+        assert!(nul.permanent && nul.detail.contains("NUL"), "{nul:?}");
+        let long = Command::new(b"/bin/echo", &[&b"echo"[..], &vec![b'x'; 140 * 1024]]).unwrap_err();
+        assert_eq!(long.detail, "argument 1 is 140 KiB, the kernel takes 128 KiB");
+        assert!(Command::new(b"/bin/echo", &[&b"e"[..], &vec![b'x'; WORD_BYTES_MAX - 1]]).is_ok());
+    }
+
+    #[test]
+    fn environment_entries_must_have_a_name() {
+        let mut command = Command::new(b"/bin/echo", &[b"echo"]).unwrap();
+        assert!(command.env(b"", b"x").is_err());
+        assert!(command.env(b"A=B", b"x").is_err());
+        assert_eq!(command.env(b"A", b"=x").unwrap().env_block(), b"A==x\0");
+    }
+}

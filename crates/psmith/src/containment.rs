@@ -1,0 +1,88 @@
+//! How the descendants of a job are held together, and which way this machine offers.
+
+use std::fmt;
+
+use psmith_sys::cgroup;
+use psmith_sys::forbid::{self, Facility};
+
+/// How the descendants of a job are held together and killed, from the strongest to the weakest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Nothing but the job's process group: a descendant that makes a session of its own escapes.
+    Group,
+    /// The warden adopts what jobs orphan, and kills it: by its session or its environment at the end of the
+    /// job, at latest at the end of the run.
+    Sweep,
+    /// A small subreaper process per job: every descendant dies with its job. One more process a job.
+    Keeper,
+    /// A control group per slot, which the kernel kills as a whole.
+    Cgroup,
+}
+
+impl Level {
+    /// All levels, the best first.
+    pub const ALL: [Level; 4] = [Level::Cgroup, Level::Keeper, Level::Sweep, Level::Group];
+
+    /// The word for it in options and events.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Cgroup => "cgroup",
+            Level::Keeper => "keeper",
+            Level::Sweep => "sweep",
+            Level::Group => "group",
+        }
+    }
+
+    /// The level of that name.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| level.word() == word)
+    }
+
+    /// Whether this machine can hold jobs this way, found by doing, and if not, why.
+    ///
+    /// # Errors
+    ///
+    /// What was tried and how it failed, in one line.
+    pub fn probe(self) -> Result<(), String> {
+        match self {
+            Level::Cgroup if forbid::is_forbidden(Facility::Cgroup) => {
+                Err("forbidden by PSMITH_FORBID".into())
+            }
+            Level::Cgroup => cgroup::probe_kill().map_err(|error| error.to_string()),
+            Level::Keeper | Level::Sweep if forbid::is_forbidden(Facility::Subreaper) => {
+                Err("forbidden by PSMITH_FORBID".into())
+            }
+            Level::Keeper | Level::Sweep => Ok(()),
+            Level::Group => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A level was demanded that this machine cannot hold.
+#[derive(Debug)]
+pub struct Unavailable {
+    /// What was demanded.
+    pub demanded: Level,
+    /// Why it, and all that is better, cannot be had.
+    pub reasons: Vec<(Level, String)>,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "containment '{}' cannot be had here", self.demanded)?;
+        for (level, reason) in &self.reasons {
+            write!(f, "; {level}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unavailable {}

@@ -1,0 +1,192 @@
+//! A running attempt as the host sees it: a pidfd, two pipes, a place. It is passive: the loop tells it that a
+//! pipe is readable or that its process has ended, and it decides nothing.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use psmith_core::{AttemptId, SlotId};
+use psmith_sys::pidfd;
+
+use super::handler::{Live, Output, TAIL_BYTES_MAX};
+use super::places::Taken;
+use super::spool::Spool;
+use crate::warden::link::Link;
+use crate::warden::messages::Key;
+
+/// One attempt that lives in a slot.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: AttemptId,
+    pub(crate) slot: SlotId,
+    /// Tells late news of an earlier attempt in the same slot from news of this one.
+    pub(crate) generation: u32,
+    pub(crate) pid: u32,
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) pipes: [Option<Pipe>; 2],
+    pub(crate) live: Live,
+    pub(crate) output: Output,
+    pub(crate) taken: Taken,
+    pub(crate) keeper: Option<Link>,
+    /// Signals asked for before the process was known.
+    pub(crate) pending: Vec<i32>,
+    pub(crate) exited: bool,
+    pub(crate) tree_empty: bool,
+    /// Descendants counted just before they were killed.
+    pub(crate) killed: u32,
+    /// The group's emptiness is awaited.
+    pub(crate) watched: bool,
+    /// Its job has its outcome, or it will be tried again; only an unkillable one stays longer.
+    pub(crate) dismissed: bool,
+}
+
+/// The reading end of one of its streams.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) fd: OwnedFd,
+    /// Taken out of the poll set because live output is not welcome just now.
+    pub(crate) paused: bool,
+    /// So much came that a larger pipe pays.
+    pub(crate) seen: u64,
+    pub(crate) widened: bool,
+}
+
+impl Pipe {
+    pub(crate) fn new(fd: OwnedFd) -> Pipe {
+        Pipe { fd, paused: false, seen: 0, widened: false }
+    }
+}
+
+/// What one look into a pipe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now, but somebody may still write.
+    Dry,
+    /// Nobody can write any more.
+    End,
+}
+
+impl Running {
+    /// An attempt that is about to be started.
+    pub(crate) fn new(id: AttemptId, slot: SlotId, generation: u32, live: Live) -> Running {
+        Running {
+            id,
+            slot,
+            generation,
+            pid: 0,
+            pidfd: None,
+            pipes: [None, None],
+            live,
+            output: Output::default(),
+            taken: Taken::default(),
+            keeper: None,
+            pending: Vec::new(),
+            exited: false,
+            tree_empty: false,
+            killed: 0,
+            watched: false,
+            dismissed: false,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key { job: self.id.job.0, number: self.id.number }
+    }
+
+    pub(crate) fn output_open(&self) -> bool {
+        self.pipes.iter().any(Option::is_some)
+    }
+
+    /// Whether nothing of it is left that could still send news.
+    pub(crate) fn is_over(&self) -> bool {
+        self.exited && self.tree_empty && !self.output_open()
+    }
+
+    /// Whether stream 1 or 2 is passed on as it comes.
+    pub(crate) fn is_live(&self, stream: u8) -> bool {
+        match self.live {
+            Live::Nothing => false,
+            Live::Stdout => stream == 1,
+            Live::Both => true,
+        }
+    }
+
+    /// Reads once from a stream into `buffer`.
+    pub(crate) fn read(&mut self, stream: u8, buffer: &mut [u8]) -> io::Result<Read> {
+        let Some(pipe) = &mut self.pipes[usize::from(stream) - 1] else { return Ok(Read::End) };
+        match rustix::io::read(&pipe.fd, &mut *buffer) {
+            Ok(0) => Ok(Read::End),
+            Ok(length) => {
+                pipe.seen += length as u64;
+                self.count(stream, &buffer[..length]);
+                Ok(Read::Bytes(length))
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Dry),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn count(&mut self, stream: u8, bytes: &[u8]) {
+        let output = &mut self.output;
+        if stream == 1 {
+            output.stdout_bytes += bytes.len() as u64;
+            return;
+        }
+        output.stderr_bytes += bytes.len() as u64;
+        let tail = &mut output.stderr_tail;
+        if bytes.len() >= TAIL_BYTES_MAX {
+            tail.clear();
+            tail.extend_from_slice(&bytes[bytes.len() - TAIL_BYTES_MAX..]);
+        } else {
+            let surplus = (tail.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
+            tail.drain(..surplus);
+            tail.extend_from_slice(bytes);
+        }
+    }
+
+    /// Keeps bytes of a stream for the delivery.
+    pub(crate) fn keep(
+        &mut self,
+        stream: u8,
+        bytes: &[u8],
+        budget: &mut usize,
+        dir: &Path,
+    ) -> io::Result<()> {
+        self.spool(stream).append(bytes, budget, dir)
+    }
+
+    pub(crate) fn spool(&mut self, stream: u8) -> &mut Spool {
+        if stream == 1 { &mut self.output.stdout } else { &mut self.output.stderr }
+    }
+
+    /// Members of its process group besides itself, once it has ended.
+    pub(crate) fn group_lives(&self) -> bool {
+        self.pidfd.as_ref().is_some_and(|pidfd| pidfd::signal_group(pidfd.as_fd(), 0).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use psmith_core::JobId;
+
+    fn running() -> Running {
+        let id = AttemptId { job: JobId(1), number: 1 };
+        Running::new(id, SlotId(0), 0, Live::Nothing)
+    }
+
+    #[test]
+    fn the_tail_of_stderr_is_its_last_bytes_however_they_come() {
+        for chunk in [1, 7, 1000, TAIL_BYTES_MAX, 3 * TAIL_BYTES_MAX] {
+            let mut attempt = running();
+            let all: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+            for piece in all.chunks(chunk) {
+                attempt.count(2, piece);
+            }
+            assert_eq!(attempt.output.stderr_tail, all[all.len() - TAIL_BYTES_MAX..], "chunks of {chunk}");
+            assert_eq!(attempt.output.stderr_bytes, all.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! The dispatcher's actions, carried out.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use psmith_core::outcome::{Outcome, SpawnFailure, SpawnStep};
+use psmith_core::policy::SIGKILL;
+use psmith_core::{Action, AttemptId, Event, JobId, Notice, SlotId};
+use psmith_sys::epoll::Interest;
+use psmith_sys::{pidfd, pipe, socket};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::Engine;
+use super::attempt::{Pipe, Running};
+use super::handler::{Delivery, Handler, Live, News, Output, Place, Taken as Delivered, View};
+use super::watch::{Token, tell};
+use crate::command::Command;
+use crate::containment::Level;
+use crate::kin;
+use crate::warden::link::Link;
+use crate::warden::messages::{Start, ToWarden};
+
+/// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
+const FREEZE_MAX: Duration = Duration::from_millis(500);
+
+impl<H: Handler> Engine<H> {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Start { attempt, slot } => self.start(attempt, slot),
+            Action::Signal { attempt, signal } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.signal_tree(slot, signal);
+                }
+            }
+            Action::KillTree { attempt } => match self.slot_of(attempt) {
+                Some(slot) => self.kill_tree(slot),
+                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+            },
+            Action::ReleaseTree { attempt } => match self.slot_of(attempt) {
+                Some(slot) => self.release_tree(slot),
+                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+            },
+            Action::StopReading { attempt } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.close_streams(slot);
+                }
+                self.events.push_back(Event::OutputClosed { attempt });
+            }
+            Action::Discard { attempt } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.dismiss(slot);
+                }
+            }
+            Action::Head { job } => self.become_next_in_line(job),
+            Action::End { job, outcome } => self.end(job, outcome),
+            Action::Deliver { job } => self.deliver(job),
+            Action::Notice(notice) => self.pass_on(&notice),
+            Action::Finish => self.finished = true,
+        }
+    }
+
+    // Starting.
+
+    fn start(&mut self, attempt: AttemptId, slot: SlotId) {
+        if self.slots.len() <= slot.0 as usize {
+            self.slots.resize_with(slot.0 as usize + 1, || None);
+        }
+        debug_assert!(self.slots[slot.0 as usize].is_none(), "a slot is free when an attempt starts in it");
+        let Some(entry) = self.jobs.get_mut(&attempt.job) else { return };
+        entry.slot = slot;
+        entry.started = SystemTime::now();
+        entry.output = Output::default();
+        self.generation = (self.generation + 1) & 0xff_ffff;
+        let place = Place { attempt, slot };
+        let mut live = self.handler.live(&entry.job, false);
+        if live == Live::Nothing && entry.next_in_line {
+            live = self.handler.live(&entry.job, true);
+        }
+        let running = Running::new(attempt, slot, self.generation, live);
+        let command = self.handler.command(&mut entry.job, place);
+        self.slots[slot.0 as usize] = Some(running);
+        let done = command.and_then(|command| self.send_start(slot.0, &command));
+        if let Err(failure) = done {
+            let refused = failure.step == SpawnStep::Resources && is_scarcity(failure.errno);
+            self.start_failed(slot.0, failure, refused);
+        }
+    }
+
+    fn send_start(&mut self, slot: u32, command: &Command) -> Result<(), SpawnFailure> {
+        let Some(mut running) = self.slots[slot as usize].take() else { return Ok(()) };
+        let sent = self.try_send_start(&mut running, command);
+        self.slots[slot as usize] = Some(running);
+        sent.map_err(|error| SpawnFailure {
+            step: SpawnStep::Resources,
+            errno: error.raw_os_error().unwrap_or(0),
+            detail: error.to_string(),
+            permanent: false,
+        })
+    }
+
+    fn try_send_start(&mut self, running: &mut Running, command: &Command) -> io::Result<()> {
+        let slot = running.slot.0;
+        running.taken = self.places.take(slot)?;
+        if let Some((place, files)) = running.taken.announcement() {
+            tell(&mut self.warden, &self.epoll, &ToWarden::Place { place }, &files);
+        }
+        let mut writers: Vec<OwnedFd> = Vec::new();
+        let mut streams = 0_u8;
+        if let Some(stdin) = &self.streams.stdin {
+            writers.push(stdin.try_clone()?);
+            streams |= 1;
+        }
+        if let Some((stdout, stderr)) = &self.streams.inherit {
+            writers.push(stdout.try_clone()?);
+            writers.push(stderr.try_clone()?);
+        } else {
+            for stream in [1_u8, 2] {
+                let (reader, writer) = pipe::pipe()?;
+                let token = Token::Stream { slot, generation: running.generation, stream };
+                self.epoll.add(&reader, token.pack(), Interest::READ)?;
+                running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
+                writers.push(writer);
+            }
+        }
+        streams |= 0b110;
+        if self.level == Level::Keeper {
+            let (ours, theirs) = socket::pair()?;
+            let token = Token::Keeper { slot, generation: running.generation };
+            self.epoll.add(&ours, token.pack(), Interest::READ)?;
+            running.keeper = Some(Link::new(ours));
+            writers.push(theirs);
+        }
+        let env = self.environment_of(running.id, running.slot, command);
+        let start = Start {
+            key: running.key(),
+            place: running.taken.place(),
+            keeper: self.level == Level::Keeper,
+            streams,
+            program: command.program(),
+            argv: command.argv_block(),
+            env: &env,
+            dir: command.dir_bytes(),
+        };
+        let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
+        tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
+        Ok(())
+    }
+
+    fn environment_of(&self, attempt: AttemptId, slot: SlotId, command: &Command) -> Vec<u8> {
+        use std::io::Write;
+        let mut env = Vec::with_capacity(96 + command.env_block().len());
+        // Writing to memory does not fail.
+        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={}\0", self.run, attempt.job.0);
+        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={}\0", slot.0 + 1, attempt.number);
+        env.extend_from_slice(command.env_block());
+        env
+    }
+
+    // Ending.
+
+    /// Sends a signal to all of an attempt's processes, as far as this level of containment knows them.
+    pub(super) fn signal_tree(&mut self, slot: u32, signal: i32) {
+        let level = self.level;
+        let Some(running) = self.running_mut(slot) else { return };
+        let Some(process) = &running.pidfd else {
+            running.pending.push(signal);
+            return;
+        };
+        let key = running.key();
+        let mut ask_warden = false;
+        if let Some(group) = running.taken.group() {
+            let _ = group.signal_all(signal);
+        } else {
+            match pidfd::signal_group(process, signal) {
+                Err(error) if pidfd::is_unsupported(&error) => ask_warden = true,
+                _ => {}
+            }
+            if level != Level::Group && !running.exited {
+                // The group has it already; a clean-up must not be asked for twice.
+                kin::signal_descendants(running.pid, Some(running.pid), signal);
+            }
+        }
+        // A stopped job hears a signal only once it goes on.
+        if signal != SIGKILL && signal != Signal::CONT.as_raw() {
+            self.signal_tree(slot, Signal::CONT.as_raw());
+        }
+        if ask_warden {
+            self.tell_warden(&ToWarden::SignalGroup { key, signal }, &[]);
+        }
+    }
+
+    fn kill_tree(&mut self, slot: u32) {
+        let level = self.level;
+        let Some(running) = self.running_mut(slot) else { return };
+        let key = running.key();
+        let Some(process) = &running.pidfd else {
+            running.pending.push(SIGKILL);
+            return;
+        };
+        let exited = running.exited;
+        if !exited {
+            // By pidfd as well: a newborn may not have joined its group yet.
+            let _ = pidfd::signal(process, SIGKILL);
+        }
+        match level {
+            Level::Cgroup => {
+                running.killed = running.killed.max(if exited { running.taken.alive() } else { 0 });
+                running.taken.kill();
+                if exited {
+                    self.watch_group(slot);
+                }
+            }
+            Level::Keeper => {
+                let _ = pidfd::signal_group(process, SIGKILL);
+                if let Some(keeper) = &mut running.keeper {
+                    let _ = keeper.send(&ToWarden::Sweep { key }, &[]);
+                } else {
+                    self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                }
+            }
+            Level::Sweep => {
+                let _ = pidfd::signal_group(process, SIGKILL);
+                self.tell_warden(&ToWarden::Sweep { key }, &[]);
+            }
+            Level::Group => {
+                let members = if exited { kin::members_of_group(running.pid) } else { 0 };
+                running.killed = running.killed.max(members);
+                let unsupported =
+                    pidfd::signal_group(process, SIGKILL).is_err_and(|error| pidfd::is_unsupported(&error));
+                if unsupported {
+                    self.tell_warden(&ToWarden::SignalGroup { key, signal: SIGKILL }, &[]);
+                }
+                if exited {
+                    self.on_swept(key, members);
+                }
+            }
+        }
+    }
+
+    fn release_tree(&mut self, slot: u32) {
+        let level = self.level;
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let key = running.key();
+        match level {
+            Level::Cgroup => {
+                let released = self.places.release(&mut running.taken);
+                self.on_swept(key, released);
+            }
+            Level::Keeper => match &mut running.keeper {
+                Some(keeper) => {
+                    let _ = keeper.send(&ToWarden::Release { key }, &[]);
+                }
+                None => self.on_swept(key, 0),
+            },
+            Level::Sweep => self.tell_warden(&ToWarden::Release { key }, &[]),
+            Level::Group => {
+                let members = kin::members_of_group(running.pid);
+                self.on_swept(key, members);
+            }
+        }
+    }
+
+    /// Wants to be told when the group of an ended attempt is empty.
+    pub(super) fn watch_group(&mut self, slot: u32) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if !running.watched
+            && let Some(group) = running.taken.group()
+        {
+            let token = Token::Group { slot, generation: running.generation };
+            running.watched = self.epoll.add(group.events(), token.pack(), Interest::PRIORITY).is_ok();
+        }
+        self.look_at_group(slot);
+    }
+
+    pub(super) fn look_at_group(&mut self, slot: u32) {
+        let Some(running) = self.running_mut(slot) else { return };
+        if running.exited && !running.tree_empty && running.taken.alive() == 0 {
+            let (key, killed) = (running.key(), running.killed);
+            self.on_swept(key, killed);
+        }
+    }
+
+    // Outcomes.
+
+    fn become_next_in_line(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        entry.next_in_line = true;
+        let slot = entry.slot.0;
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if running.id.job != job || running.exited || running.live != Live::Nothing {
+            return;
+        }
+        running.live = self.handler.live(&entry.job, true);
+        // What was kept so far comes first.
+        for stream in [1, 2] {
+            if running.is_live(stream) {
+                let spool = std::mem::take(running.spool(stream));
+                self.spool_budget += spool.memory_held();
+                let Ok(mut reader) = spool.into_reader() else { continue };
+                while let Ok(length) = io::Read::read(&mut reader, &mut self.buffer) {
+                    if length == 0 {
+                        break;
+                    }
+                    self.handler.output(job, &mut entry.job, stream, &self.buffer[..length]);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, job: JobId, outcome: Box<Outcome>) {
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        self.handler.news(&view, News::Ended { id: job, job: &entry.job, outcome: &outcome });
+        entry.outcome = Some(outcome);
+        let slot = entry.slot.0;
+        if let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+            && running.id.job == job
+        {
+            entry.output = std::mem::take(&mut running.output);
+            running.dismissed = true;
+            self.retire_if_over(slot);
+        }
+    }
+
+    /// The attempt in this slot is of no more interest; what it wrote is dropped.
+    pub(super) fn dismiss(&mut self, slot: u32) {
+        let Some(running) = self.running_mut(slot) else { return };
+        running.dismissed = true;
+        let output = std::mem::take(&mut running.output);
+        self.spool_budget += output.stdout.memory_held() + output.stderr.memory_held();
+        self.retire_if_over(slot);
+    }
+
+    /// Frees the slot if nothing of its attempt is left.
+    pub(super) fn retire_if_over(&mut self, slot: u32) {
+        if !self.running(slot).is_some_and(|running| running.dismissed && running.is_over()) {
+            return;
+        }
+        let Some(mut running) = self.slots[slot as usize].take() else { return };
+        if running.watched
+            && let Some(group) = running.taken.group()
+        {
+            let _ = self.epoll.remove(group.events());
+        }
+        if let Some(keeper) = running.keeper.take() {
+            let _ = self.epoll.remove(&keeper);
+            if running.taken.released() {
+                self.linger.push(keeper);
+            }
+        }
+        if let Some(place) = self.places.give_back(slot, running.taken) {
+            self.tell_warden(&ToWarden::Unplace { place }, &[]);
+        }
+    }
+
+    fn deliver(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.remove(&job) else { return };
+        let Some(outcome) = entry.outcome else { return };
+        self.spool_budget += entry.output.stdout.memory_held() + entry.output.stderr.memory_held();
+        let delivery = Delivery {
+            id: job,
+            job: entry.job,
+            outcome,
+            slot: entry.slot,
+            started: entry.started,
+            output: entry.output,
+        };
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        match self.handler.deliver(&view, delivery) {
+            Delivered::Now => self.events.push_back(Event::Delivered(job)),
+            Delivered::Later => {}
+        }
+    }
+
+    fn pass_on(&mut self, notice: &Notice) {
+        if matches!(notice, Notice::Halted { .. }) {
+            self.end_source();
+        }
+        let job = match notice {
+            Notice::Retry { attempt, .. } | Notice::Slow { attempt, .. } | Notice::Unkillable { attempt } => {
+                self.jobs.get(&attempt.job).map(|entry| &entry.job)
+            }
+            Notice::Held { .. } | Notice::Width { .. } | Notice::Halted { .. } => None,
+        };
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        self.handler.news(&view, News::Notice(notice, job));
+    }
+
+    // Stopping and going on (Ctrl-Z).
+
+    /// Stops every job, lets the handler stop this process, and goes on when it returns.
+    pub(super) fn suspend(&mut self) {
+        self.clock.stop();
+        self.stop_all(true);
+        self.handler.suspended();
+        self.stop_all(false);
+        self.clock.go();
+        if let Some(warden) = &mut self.warden {
+            warden.forgive_silence();
+        }
+        self.last_ping = Instant::now();
+    }
+
+    fn stop_all(&mut self, stop: bool) {
+        if self.level == Level::Cgroup && self.places.freeze(stop, FREEZE_MAX) {
+            return;
+        }
+        let signal = if stop { Signal::STOP.as_raw() } else { Signal::CONT.as_raw() };
+        for slot in 0..self.slots.len() as u32 {
+            let Some(running) = self.running(slot) else { continue };
+            if running.exited {
+                continue;
+            }
+            let Some(process) = &running.pidfd else { continue };
+            let _ = pidfd::signal_group(process, signal);
+            let _ = pidfd::signal(process, signal);
+            kin::signal_descendants(running.pid, Some(running.pid), signal);
+        }
+    }
+}
+
+/// Errors that say "not now" rather than "not ever".
+fn is_scarcity(errno: i32) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM]
+        .iter()
+        .any(|scarce| scarce.raw_os_error() == errno)
+}

@@ -1,0 +1,59 @@
+//! The run's own clock: monotonic, and standing still while the whole run is stopped.
+
+use std::time::{Duration, Instant};
+
+use psmith_core::Time;
+
+/// Measures from its own making.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    stopped: Duration,
+    stopped_since: Option<Instant>,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Clock {
+        Clock { origin: Instant::now(), stopped: Duration::ZERO, stopped_since: None }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        let until = self.stopped_since.unwrap_or_else(Instant::now);
+        Time(until.saturating_duration_since(self.origin).saturating_sub(self.stopped))
+    }
+
+    /// Stands still until [`Clock::go`]. Stopping a stopped clock changes nothing.
+    pub(crate) fn stop(&mut self) {
+        self.stopped_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn go(&mut self) {
+        if let Some(since) = self.stopped_since.take() {
+            self.stopped += since.elapsed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_clock_stands_still_and_goes_on_where_it_stood() {
+        let mut clock = Clock::start();
+        clock.stop();
+        let stood = clock.now();
+        clock.stop();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(3) {
+            std::hint::spin_loop();
+        }
+        assert_eq!(clock.now(), stood);
+        clock.go();
+        assert!(clock.now() >= stood);
+        assert!(
+            clock.now().since(stood) < Duration::from_millis(3) || clock.stopped >= Duration::from_millis(3)
+        );
+        assert!(clock.stopped >= Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,476 @@
+//! The engine: the one loop that joins the pure dispatcher with the kernel.
+//!
+//! Every source (the warden, the pipes of jobs, the groups, the handler's wake-ups, the clock) becomes one
+//! event for the dispatcher; every action that the dispatcher asks for is carried out here. The loop decides
+//! nothing about jobs, and it never blocks but in its one poll.
+//!
+//! - [`handler`]: what the engine needs from whoever uses it
+//! - [`attempt`], [`places`], [`spool`]: a running attempt, where it lives, where its output waits
+//! - [`carry_out`]: the dispatcher's actions, done
+//! - [`watch`]: what the kernel and the warden report, heard
+
+mod attempt;
+mod carry_out;
+pub(crate) mod clock;
+pub mod handler;
+mod places;
+pub mod spool;
+mod watch;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use psmith_core::outcome::Outcome;
+use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
+use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::rlimit::{Resource, Rlimit};
+
+use crate::containment::{Level, Unavailable};
+use crate::warden::client::{Introduction, PING_EVERY, Warden};
+use crate::warden::messages::Holding;
+use attempt::Running;
+use clock::Clock;
+use handler::{Handler, Order, Output, Pull, Streams, View};
+use places::{GroupWants, Places};
+
+/// So many wardens may be lost within a minute before the run gives up.
+const WARDEN_RESTARTS_MAX: usize = 5;
+
+/// The host's own descriptors beside those of attempts.
+const BASE_DESCRIPTORS: u64 = 64;
+
+/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files.
+const ATTEMPT_DESCRIPTORS: u64 = 6;
+
+/// One read from a pipe takes at most so much.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What the engine is to do, apart from the jobs themselves.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the dispatcher goes by.
+    pub policy: RunPolicy,
+    /// The level of containment that is demanded; `None`: the best that costs no further process a job.
+    pub contain: Option<Level>,
+    /// Where the standard streams of jobs lead.
+    pub streams: Streams,
+    /// What all jobs have in common.
+    pub surroundings: Surroundings,
+    /// Where output waits that is too large for memory.
+    pub spool_dir: PathBuf,
+    /// The name of the run, unique among all runs of this machine; jobs see it as `PSMITH_RUN`.
+    pub run: String,
+}
+
+/// What all jobs of a run have in common.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The whole environment: `K=V` and NUL, back to back.
+    pub env: Vec<u8>,
+    /// File mode creation mask; `None`: the host's.
+    pub umask: Option<u32>,
+    /// Resource limits of each process, over those inherited.
+    pub rlimits: Vec<Rlimit>,
+    /// Added to the niceness.
+    pub nice: i32,
+    /// Whether set-uid programs gain nothing.
+    pub no_new_privs: bool,
+    /// Limits of the whole tree of a job, which only a control group can hold.
+    pub tree: TreeLimits,
+    /// The terminal that a job is given; then it stays in the host's session.
+    pub terminal: Option<std::os::fd::OwnedFd>,
+}
+
+/// Limits of the whole tree of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TreeLimits {
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// CPUs' worth of time, such as 1.5.
+    pub cpus: Option<f64>,
+}
+
+impl TreeLimits {
+    /// Whether none is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == TreeLimits::default()
+    }
+}
+
+/// Why a run could not go on: our failure, never a job's.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The containment demanded cannot be had.
+    Containment(Unavailable),
+    /// The warden could not be started, or was lost again and again.
+    Warden {
+        /// What failed.
+        error: io::Error,
+        /// What it said last; often nothing.
+        words: String,
+    },
+    /// Output could not be kept: the spool's disk is full or broken.
+    Spool(PathBuf, io::Error),
+    /// The consumer failed.
+    Consumer(io::Error),
+    /// The kernel refused something the engine cannot do without.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Containment(unavailable) => write!(f, "{unavailable}"),
+            EngineError::Warden { error, words } if words.is_empty() => {
+                write!(f, "the warden failed: {error}")
+            }
+            EngineError::Warden { error, words } => write!(f, "the warden failed: {error}; it said: {words}"),
+            EngineError::Spool(dir, error) => {
+                write!(f, "cannot keep job output in {}: {}", dir.display(), plain(error))
+            }
+            EngineError::Consumer(error) => write!(f, "{error}"),
+            EngineError::Kernel(error) => write!(f, "the kernel refused: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            EngineError::Containment(unavailable) => Some(unavailable),
+            EngineError::Warden { error, .. }
+            | EngineError::Spool(_, error)
+            | EngineError::Consumer(error)
+            | EngineError::Kernel(error) => Some(error),
+        }
+    }
+}
+
+/// The kernel's text without Rust's "(os error N)", in lower case as the rest of our messages.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+/// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
+pub struct Engine<H: Handler> {
+    handler: H,
+    dispatcher: Dispatcher,
+    clock: Clock,
+    epoll: Epoll,
+    warden: Option<Warden>,
+    introduction: Introduction,
+    warden_said_hello: bool,
+    losses: VecDeque<Instant>,
+    last_ping: Instant,
+    level: Level,
+    places: Places,
+    streams: Streams,
+    surroundings: Surroundings,
+    spool_dir: PathBuf,
+    spool_budget: usize,
+    run: String,
+    jobs: HashMap<JobId, Entry<H::Job>>,
+    slots: Vec<Option<Running>>,
+    generation: u32,
+    source: Source,
+    paused: Vec<(u32, u32)>,
+    events: VecDeque<Event>,
+    actions: Vec<Action>,
+    buffer: Vec<u8>,
+    fatal: Option<EngineError>,
+    finished: bool,
+    leaving: bool,
+    linger: Vec<crate::warden::link::Link>,
+}
+
+/// A job between acceptance and delivery.
+struct Entry<J> {
+    job: J,
+    slot: SlotId,
+    started: SystemTime,
+    outcome: Option<Box<Outcome>>,
+    output: Output,
+    next_in_line: bool,
+}
+
+/// Whether the producer has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Ask it.
+    Ask,
+    /// It said "later": a wake-up will tell.
+    Waiting,
+    /// It has no more.
+    Ended,
+}
+
+impl<H: Handler> Engine<H> {
+    /// An engine for this handler. The warden starts with it; no job does.
+    ///
+    /// # Errors
+    ///
+    /// If the containment demanded cannot be had here, or the warden cannot be started.
+    pub fn new(handler: H, mut setup: Setup) -> Result<Engine<H>, EngineError> {
+        let level = choose(setup.contain).map_err(EngineError::Containment)?;
+        let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
+        if nofile_soft != nofile_now {
+            // Jobs get the limit that the host was given, not the one that it gave itself.
+            let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
+            setup.surroundings.rlimits.insert(0, original);
+        }
+        setup.policy.slots = setup.policy.slots.min(slots_by_descriptors(nofile_now)).max(1);
+        let wants = GroupWants { contain: level == Level::Cgroup, limits: setup.surroundings.tree };
+        let places = Places::new(wants).map_err(EngineError::Kernel)?;
+        let introduction = Introduction {
+            marker: format!("PSMITH_RUN={}", setup.run).into_bytes(),
+            holding: match level {
+                Level::Cgroup => Holding::Groups,
+                Level::Keeper | Level::Sweep => Holding::Sweep,
+                Level::Group => Holding::Group,
+            },
+            group_dirs: places.group_dirs(),
+            again: false,
+        };
+        let epoll = Epoll::new().map_err(EngineError::Kernel)?;
+        for (index, fd) in handler.wake_fds().into_iter().enumerate() {
+            epoll
+                .add(fd, watch::Token::Wake(index as u32).pack(), Interest::READ)
+                .map_err(EngineError::Kernel)?;
+        }
+        let mut engine = Engine {
+            handler,
+            dispatcher: Dispatcher::new(setup.policy),
+            clock: Clock::start(),
+            epoll,
+            warden: None,
+            introduction,
+            warden_said_hello: false,
+            losses: VecDeque::new(),
+            last_ping: Instant::now(),
+            level,
+            places,
+            streams: setup.streams,
+            surroundings: setup.surroundings,
+            spool_dir: setup.spool_dir,
+            spool_budget: spool::MEMORY_BYTES_ALL_MAX,
+            run: setup.run,
+            jobs: HashMap::new(),
+            slots: Vec::new(),
+            generation: 0,
+            source: Source::Ask,
+            paused: Vec::new(),
+            events: VecDeque::new(),
+            actions: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            fatal: None,
+            finished: false,
+            leaving: false,
+            linger: Vec::new(),
+        };
+        engine.engage_warden()?;
+        Ok(engine)
+    }
+
+    /// The level of containment that holds.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Runs until every accepted job has been delivered, or it was told to leave. Gives the handler back.
+    ///
+    /// # Errors
+    ///
+    /// If psmith itself failed. Jobs that were accepted have been given their outcomes all the same, as far
+    /// as the consumer took them.
+    pub fn run(mut self) -> (H, Result<(), EngineError>) {
+        let mut ready = Events::with_capacity(256);
+        while !self.finished && !self.leaving {
+            self.ask_producer();
+            self.settle();
+            let mut orders = Vec::new();
+            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            let tick = self.handler.tick(&view, &mut orders);
+            self.take_orders(orders);
+            self.settle();
+            if self.finished || self.leaving {
+                break;
+            }
+            let timeout = self.patience(tick);
+            if let Err(error) = self.epoll.wait(&mut ready, timeout) {
+                self.fatal.get_or_insert(EngineError::Kernel(error));
+                break;
+            }
+            for event in ready.iter() {
+                self.on_ready(event);
+            }
+            self.look_after_warden();
+            self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
+        }
+        self.close()
+    }
+
+    /// How long nothing may happen.
+    fn patience(&self, tick: Option<Duration>) -> Option<Duration> {
+        if self.source == Source::Ask && self.dispatcher.wants_job() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now();
+        let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
+        let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
+        [tick, deadline, ping].into_iter().flatten().min()
+    }
+
+    fn has_running(&self) -> bool {
+        self.dispatcher.counts().running > 0
+    }
+
+    /// Takes jobs from the producer while there is room.
+    fn ask_producer(&mut self) {
+        while self.source == Source::Ask && self.dispatcher.wants_job() {
+            match self.handler.pull() {
+                Pull::Job(job, policy) => self.accept(job, policy),
+                Pull::Later => self.source = Source::Waiting,
+                Pull::Ended => {
+                    self.source = Source::Ended;
+                    self.events.push_back(Event::SourceEnded);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn accept(&mut self, job: H::Job, policy: Arc<psmith_core::JobPolicy>) {
+        let id = self.dispatcher.next_job();
+        let entry = Entry {
+            job,
+            slot: SlotId(0),
+            started: SystemTime::now(),
+            outcome: None,
+            output: Output::default(),
+            next_in_line: false,
+        };
+        self.jobs.insert(id, entry);
+        self.events.push_back(Event::Accepted { job: id, policy });
+    }
+
+    /// Feeds all pending events to the dispatcher and carries out what it asks for, until both are empty.
+    fn settle(&mut self) {
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                self.dispatcher.handle(event, self.clock.now(), &mut self.actions);
+            }
+            if self.actions.is_empty() {
+                return;
+            }
+            for action in std::mem::take(&mut self.actions) {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn take_orders(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            let event = match order {
+                Order::Drain => Event::Drain,
+                Order::Stop => Event::Stop,
+                Order::Kill => Event::Kill,
+                Order::Width(slots) => Event::Width(slots),
+                Order::Hold(reason, on) => Event::Hold { reason, on },
+                Order::Preempt => Event::Preempt,
+                Order::Cancel(job) => Event::Cancel(job),
+                Order::Delivered(job) => Event::Delivered(job),
+                Order::TotalKnown(total) => Event::TotalKnown(total),
+                Order::Leave => {
+                    self.leaving = true;
+                    continue;
+                }
+                Order::Suspend => {
+                    self.suspend();
+                    continue;
+                }
+                Order::Fail(error) => {
+                    self.fail(EngineError::Consumer(error));
+                    continue;
+                }
+            };
+            let ends = matches!(event, Event::Drain | Event::Stop | Event::Kill);
+            self.events.push_back(event);
+            if ends {
+                self.end_source();
+            }
+        }
+    }
+
+    /// No more jobs are wanted, so the producer is asked no more.
+    fn end_source(&mut self) {
+        if self.source != Source::Ended {
+            self.source = Source::Ended;
+            self.events.push_back(Event::SourceEnded);
+        }
+    }
+
+    /// The run cannot go on: end what runs, deliver what can be delivered, give the error back at the end.
+    fn fail(&mut self, error: EngineError) {
+        if self.fatal.is_none() {
+            self.fatal = Some(error);
+            self.events.push_back(Event::Stop);
+            self.end_source();
+        }
+    }
+
+    /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
+    fn close(mut self) -> (H, Result<(), EngineError>) {
+        if self.leaving {
+            // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
+            if let Some(warden) = self.warden.take() {
+                warden.abandon();
+            }
+            return (self.handler, self.fatal.map_or(Ok(()), Err));
+        }
+        self.slots.clear();
+        self.linger.clear();
+        let removed = self.places.remove();
+        if let Some(warden) = self.warden.take() {
+            warden.dismiss(Duration::from_secs(5));
+        }
+        if let Err(error) = removed {
+            self.fatal.get_or_insert(EngineError::Kernel(error));
+        }
+        (self.handler, self.fatal.map_or(Ok(()), Err))
+    }
+}
+
+/// The demanded level or better; without a demand the best, keepers left out.
+fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
+    let mut reasons = Vec::new();
+    for level in Level::ALL {
+        if demand.is_some_and(|demanded| level < demanded) {
+            break;
+        }
+        if level == Level::Keeper && demand != Some(Level::Keeper) {
+            continue;
+        }
+        match level.probe() {
+            Ok(()) => return Ok(level),
+            Err(reason) => reasons.push((level, reason)),
+        }
+    }
+    Err(Unavailable { demanded: demand.unwrap_or(Level::Group), reasons })
+}
+
+/// How many slots the descriptors suffice for.
+#[must_use]
+pub fn slots_by_descriptors(nofile: u64) -> u32 {
+    let slots = nofile.saturating_sub(BASE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+    u32::try_from(slots).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,176 @@
+//! Where a job's output waits for its turn: in memory while it is small, in an unlinked file once it is not.
+//!
+//! A spool keeps every byte or says why it cannot; it never cuts.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// A job's stream is kept in memory up to this size.
+pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
+
+/// All spools of a run together keep at most so much in memory.
+pub const MEMORY_BYTES_ALL_MAX: usize = 8 * 1024 * 1024;
+
+/// What a stream held back so far. Reading it ([`Spool::into_reader`]) gives the bytes in the order written.
+#[derive(Debug, Default)]
+pub struct Spool {
+    memory: Vec<u8>,
+    file: Option<File>,
+    length: u64,
+}
+
+impl Spool {
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The bytes, if they all lie in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.file.is_none().then_some(&self.memory)
+    }
+
+    /// The file that holds the bytes, positioned anywhere, if they do not lie in memory.
+    #[must_use]
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// A reader of all its bytes, from the first.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be rewound.
+    pub fn into_reader(self) -> io::Result<SpoolReader> {
+        match self.file {
+            None => Ok(SpoolReader::Memory(io::Cursor::new(self.memory))),
+            Some(mut file) => {
+                file.seek(SeekFrom::Start(0))?;
+                Ok(SpoolReader::File(file))
+            }
+        }
+    }
+
+    /// Adds bytes. `budget` is what all spools may still keep in memory; files are made in `dir`.
+    pub(crate) fn append(&mut self, bytes: &[u8], budget: &mut usize, dir: &Path) -> io::Result<()> {
+        self.length += bytes.len() as u64;
+        if let Some(file) = &mut self.file {
+            return file.write_all(bytes);
+        }
+        if self.memory.len() + bytes.len() <= MEMORY_BYTES_MAX && bytes.len() <= *budget {
+            *budget -= bytes.len();
+            self.memory.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let mut file = unlinked_file(dir)?;
+        file.write_all(&self.memory)?;
+        file.write_all(bytes)?;
+        *budget += self.memory.len();
+        self.memory = Vec::new();
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// How much memory it gives back when it is dropped.
+    pub(crate) fn memory_held(&self) -> usize {
+        self.memory.len()
+    }
+}
+
+/// Reads a spool from its first byte.
+#[derive(Debug)]
+pub enum SpoolReader {
+    /// It was small.
+    Memory(io::Cursor<Vec<u8>>),
+    /// It was not.
+    File(File),
+}
+
+impl Read for SpoolReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            SpoolReader::Memory(cursor) => cursor.read(buffer),
+            SpoolReader::File(file) => file.read(buffer),
+        }
+    }
+}
+
+/// A file without a name: it is gone with its last descriptor, whatever becomes of this process.
+fn unlinked_file(dir: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => Ok(File::from(fd)),
+        // Not every file system has O_TMPFILE: make one by name, and take the name away at once.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
+            named_then_unlinked(dir)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn named_then_unlinked(dir: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut random = [0_u8; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let path = dir.join(format!(".psmith-spool-{:016x}", u64::from_ne_bytes(random)));
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(spool: Spool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        spool.into_reader().unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn small_output_stays_in_memory_and_large_output_goes_to_a_file_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut budget = MEMORY_BYTES_ALL_MAX;
+        let mut spool = Spool::default();
+        let mut expected = Vec::new();
+        for round in 0..40_u8 {
+            let chunk = vec![round; 4000];
+            spool.append(&chunk, &mut budget, dir.path()).unwrap();
+            expected.extend_from_slice(&chunk);
+            let small = expected.len() <= MEMORY_BYTES_MAX;
+            assert_eq!(spool.in_memory().is_some(), small);
+            assert_eq!(budget, MEMORY_BYTES_ALL_MAX - if small { expected.len() } else { 0 });
+        }
+        assert_eq!(spool.len(), expected.len() as u64);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a spool has no name");
+        assert!(all(spool) == expected);
+    }
+
+    #[test]
+    fn an_empty_budget_sends_even_small_output_to_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut budget = 3;
+        let mut spool = Spool::default();
+        spool.append(b"abc", &mut budget, dir.path()).unwrap();
+        spool.append(b"d", &mut budget, dir.path()).unwrap();
+        assert_eq!((budget, spool.in_memory()), (3, None));
+        assert_eq!(all(spool), b"abcd");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error_not_a_loss() {
+        let mut budget = 0;
+        assert!(Spool::default().append(b"x", &mut budget, Path::new("/nonexistent")).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! Descendants of a process, found through `/proc` and signalled without ever hitting a stranger.
+
+use psmith_sys::{pidfd, proc_tree};
+
+/// Sends `signal` to every descendant of `leader` that is not in the process group `spared`, and not to itself;
+/// returns those that it reached.
+///
+/// What is born while this looks may be missed: the caller looks again once the dying has begun.
+pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) -> Vec<u32> {
+    let found = proc_tree::descendants(leader).unwrap_or_default();
+    let mut reached = Vec::new();
+    for &pid in &found {
+        let Ok(stat) = proc_tree::stat(pid) else { continue };
+        if stat.is_zombie()
+            || Some(stat.pgrp) == spared
+            || (stat.ppid != leader && !found.contains(&stat.ppid))
+        {
+            continue;
+        }
+        let same = proc_tree::Identity::Starttime(stat.starttime);
+        if proc_tree::kill_checked(pid, same, signal).is_ok() {
+            reached.push(pid);
+        }
+    }
+    reached
+}
+
+/// How many live processes a process group has.
+pub(crate) fn members_of_group(group: u32) -> u32 {
+    let lives = |&pid: &u32| proc_tree::stat(pid).is_ok_and(|stat| stat.pgrp == group && !stat.is_zombie());
+    u32::try_from(proc_tree::all().filter(lives).count()).unwrap_or(u32::MAX)
+}
+
+/// Kills every process whose environment holds `marker` (`K=V`), this one excepted; returns how many.
+pub(crate) fn kill_marked(marker: &[u8]) -> u32 {
+    let mut killed = 0;
+    for pid in proc_tree::processes_with_env(marker) {
+        if pid == std::process::id() {
+            continue;
+        }
+        // Opened first, looked at again, then signalled: a number that changed hands meanwhile harms nobody.
+        let Ok(process) = pidfd::open(pid) else { continue };
+        let still = proc_tree::environ(pid)
+            .is_ok_and(|words| words.split(|&byte| byte == 0).any(|word| word == marker));
+        if still && pidfd::signal(&process, psmith_core::policy::SIGKILL).is_ok() {
+            killed += 1;
+        }
+    }
+    killed
+}
+
+/// Whether a debugger holds this process.
+pub(crate) fn is_traced(pid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|tracer| tracer.trim() != "0")
+}

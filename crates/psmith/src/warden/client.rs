@@ -1,0 +1,180 @@
+//! The host's side of the warden: starts it, talks to it, notices its end.
+//!
+//! Nothing here decides what a lost warden means for the attempts in flight: that is the core's affair.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, Stdio};
+use std::time::{Duration, Instant};
+
+use psmith_sys::{pidfd, socket};
+use serde::Serialize;
+
+use super::MARKER;
+use super::link::{Link, Received};
+use super::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
+use crate::kin;
+
+/// The program image of this very process, whatever has become of its file meanwhile.
+const IMAGE: &str = "/proc/self/exe";
+
+/// How often the host asks whether the warden still answers.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// A warden that owes an answer for so long is given up (unless a debugger holds it).
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// So much of what a dying warden says is kept.
+const LAST_WORDS_MAX: u64 = 8 * 1024;
+
+/// A running warden, as its host sees it.
+#[derive(Debug)]
+pub(crate) struct Warden {
+    link: Link,
+    pidfd: OwnedFd,
+    process: Child,
+    stderr: ChildStderr,
+    nonce: u64,
+    pings: u64,
+    unanswered_since: Option<Instant>,
+}
+
+/// What a warden is told first.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    pub(crate) marker: Vec<u8>,
+    pub(crate) holding: Holding,
+    pub(crate) group_dirs: Vec<Vec<u8>>,
+    /// A warden of this run has been lost before: what it left is to be killed first.
+    pub(crate) again: bool,
+}
+
+impl Warden {
+    /// Starts a warden and introduces the host to it. Its answer comes later, as a message.
+    pub(crate) fn launch(introduction: &Introduction) -> io::Result<Warden> {
+        let (ours, theirs) = socket::pair()?;
+        let nonce = nonce()?;
+        let mut process = std::process::Command::new(IMAGE)
+            .arg0("psmith-warden")
+            .env(MARKER, format!("{nonce:x}"))
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Out of the terminal's foreground group: Ctrl-C is the host's to hear first.
+            .process_group(0)
+            .spawn()?;
+        let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
+        rustix::io::ioctl_fionbio(&stderr, true)?;
+        let pidfd = pidfd::open(process.id())?;
+        let host = pidfd::open(std::process::id())?;
+        let mut link = Link::new(ours);
+        let hello = ToWarden::Hello {
+            magic: MAGIC,
+            protocol: PROTOCOL,
+            nonce,
+            marker: &introduction.marker,
+            holding: introduction.holding,
+            group_dirs: introduction.group_dirs.iter().map(Vec::as_slice).collect(),
+            again: introduction.again,
+        };
+        link.send(&hello, &[host.as_fd()])?;
+        Ok(Warden { link, pidfd, process, stderr, nonce, pings: 0, unanswered_since: None })
+    }
+
+    /// Readable once the warden has ended.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+
+    pub(crate) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    pub(crate) fn send<M: Serialize>(&mut self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.link.send(message, fds)
+    }
+
+    pub(crate) fn receive(&mut self) -> io::Result<Received> {
+        self.link.receive()
+    }
+
+    /// Checks the warden's answer to the introduction.
+    pub(crate) fn is_ours(&self, hello: &ToHost<'_>) -> bool {
+        matches!(hello, ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid, .. }
+            if *nonce == self.nonce && *pid == self.process.id())
+    }
+
+    /// Asks whether it still answers. At most one question is open at a time.
+    pub(crate) fn ping(&mut self) -> io::Result<()> {
+        if self.unanswered_since.is_none() {
+            self.pings += 1;
+            self.unanswered_since = Some(Instant::now());
+            let count = self.pings;
+            return self.link.send(&ToWarden::Ping { count }, &[]);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_pong(&mut self) {
+        self.unanswered_since = None;
+    }
+
+    /// The host itself stood still: what the warden owes, it owes from now on.
+    pub(crate) fn forgive_silence(&mut self) {
+        if let Some(since) = &mut self.unanswered_since {
+            *since = Instant::now();
+        }
+    }
+
+    /// Whether it owes an answer for too long and no debugger holds it.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered_since.is_some_and(|since| since.elapsed() > SILENCE_MAX)
+            && !kin::is_traced(self.process.id())
+    }
+
+    /// Leaves it to itself: its socket closes, so it kills everything and ends; nobody waits for it.
+    pub(crate) fn abandon(self) {
+        drop(self.link);
+    }
+
+    /// Makes sure that it has ended, and gives its last words.
+    pub(crate) fn bury(mut self) -> String {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let mut words = Vec::new();
+        let _ = self.stderr.by_ref().take(LAST_WORDS_MAX).read_to_end(&mut words);
+        String::from_utf8_lossy(&words).trim().to_owned()
+    }
+
+    /// Says goodbye and waits until it has left; it takes along whatever its jobs left behind.
+    pub(crate) fn dismiss(mut self, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
+        let _ = self.link.send(&ToWarden::Bye, &[]);
+        while self.link.has_queued() && Instant::now() < deadline {
+            if self.link.flush().is_err() {
+                break;
+            }
+            wait_for(self.link.as_fd(), rustix::event::PollFlags::OUT, Duration::from_millis(10));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, left);
+        self.bury()
+    }
+}
+
+fn wait_for(fd: BorrowedFd<'_>, flags: rustix::event::PollFlags, patience: Duration) {
+    let timeout = rustix::event::Timespec::try_from(patience).ok();
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(fd, flags)];
+    let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+}
+
+fn nonce() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}

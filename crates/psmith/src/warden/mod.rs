@@ -1,0 +1,199 @@
+//! The warden: the small process that bears, contains and reaps all others.
+//!
+//! - [`messages`]: everything that host and warden say to each other
+//! - [`link`]: one end of the socket between them
+//! - [`server`], [`strays`]: the warden's own side
+//! - [`client`]: the host's side
+//!
+//! The warden is this same program image started again. The link-time hook ([`crate::entry`]) sees the marker
+//! in its environment and calls [`main`], so the program's own `main` never runs in it.
+
+pub(crate) mod client;
+pub(crate) mod link;
+pub(crate) mod messages;
+mod server;
+mod strays;
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use psmith_core::outcome::SpawnStep;
+use psmith_core::policy::SIGKILL;
+use psmith_sys::forbid::{self, Facility};
+use psmith_sys::spawn::Step;
+use psmith_sys::{cgroup, pidfd, proc_tree, signals, socket, subreaper, wait};
+use rustix::process::{Pid, Signal};
+
+use crate::kin;
+use link::{Link, Received};
+use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
+use server::{End, Server};
+
+/// The variable that makes this program image a warden; its value is the nonce of the run.
+pub(crate) const MARKER: &str = "PSMITH_WARDEN";
+
+/// How long the dying of everything may take before the warden leaves all the same.
+const LAST_RITES_MAX: Duration = Duration::from_secs(5);
+
+/// The warden's life, from its first instruction after the program's own start-up to its exit.
+pub(crate) fn main(nonce: &str) -> ! {
+    let code = match life(nonce) {
+        Ok(()) => 0,
+        Err(error) => {
+            // Standard error is a pipe to the host, which attaches the text to what it reports.
+            let _ = writeln!(io::stderr(), "psmith: error: {error}");
+            125
+        }
+    };
+    psmith_sys::exit::now(code)
+}
+
+fn life(nonce: &str) -> io::Result<()> {
+    let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
+    // Standard input is the socket to the host; nobody but the parent may be at its other end.
+    let stdin = io::stdin();
+    if socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())? != subreaper::parent() {
+        return Err(no_host());
+    }
+    signals::block_all();
+    signals::reset_dispositions();
+    psmith_sys::exit::close_inherited_descriptors()?;
+    let socket = take_stdin(stdin.as_fd())?;
+    let mut link = Link::new(socket);
+    let (hello, mut fds) = wait_for_hello(&mut link)?;
+    let ToWarden::Hello {
+        magic: MAGIC,
+        protocol: PROTOCOL,
+        nonce: theirs,
+        marker,
+        holding,
+        group_dirs,
+        again,
+    } = postcard::from_bytes::<ToWarden<'_>>(&hello[1..]).map_err(io::Error::other)?
+    else {
+        return Err(io::Error::other("the host speaks another version of the protocol"));
+    };
+    let host = fds.pop().filter(|_| theirs == nonce).ok_or_else(no_host)?;
+    if holding != Holding::Group {
+        subreaper::set_subreaper(true)?;
+    }
+    let swept = if again { kin::kill_marked(marker) } else { 0 };
+    let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
+    let mut server = Server::new(link, host, holding, marker, group_dirs)?;
+    server.say(&ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid: std::process::id(), swept })?;
+    let end = server.serve();
+    last_rites(&mut server, end);
+    Ok(())
+}
+
+fn no_host() -> io::Error {
+    io::Error::other(format!("{MARKER} is set, but no psmith waits for this process: unset it"))
+}
+
+/// Moves the socket away from descriptor 0, where no job may ever find it, and puts `/dev/null` there.
+fn take_stdin(stdin: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    drop(null);
+    Ok(socket)
+}
+
+fn wait_for_hello(link: &mut Link) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    loop {
+        match link.receive()? {
+            Received::Message(fds) => return Ok((link.lend(), fds)),
+            Received::Closed => return Err(io::Error::other("the host left without a word")),
+            Received::Nothing => {
+                let mut wait = [rustix::event::PollFd::new(link, rustix::event::PollFlags::IN)];
+                rustix::event::poll(&mut wait, None)?;
+            }
+        }
+    }
+}
+
+/// The end of everything that this warden (or keeper) has borne.
+fn last_rites(server: &mut Server, end: End) {
+    if end == End::HostGone {
+        for dir in &server.group_dirs {
+            let _ = cgroup::kill_dir(Path::new(OsStr::from_bytes(dir)));
+        }
+    }
+    let deadline = Instant::now() + LAST_RITES_MAX;
+    for &pid in server.children.keys() {
+        let _ = kill_group(pid, SIGKILL);
+        let _ = kill(pid, SIGKILL);
+    }
+    if server.holding != Holding::Groups {
+        kin::kill_marked(server.strays.marker());
+    }
+    // Every round reaps what has died; what that orphaned has become a child of this process meanwhile.
+    loop {
+        while let Ok(Some(peeked)) = wait::peek_any() {
+            if wait::reap(peeked.pid).is_err() {
+                break;
+            }
+        }
+        let left = proc_tree::children(std::process::id()).unwrap_or_default();
+        if left.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        kin::signal_descendants(std::process::id(), None, SIGKILL);
+        server.wait_for_a_death(Duration::from_millis(5));
+    }
+    if end == End::HostGone {
+        for dir in std::mem::take(&mut server.group_dirs) {
+            let dir = Path::new(OsStr::from_bytes(&dir));
+            while cgroup::remove_dir(dir).is_err() && dir.exists() && Instant::now() < deadline {
+                server.wait_for_a_death(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+/// Signals an own, unreaped child by its number, which is its own until this process reaps it.
+fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    let (pid, signal) = named(pid, signal)?;
+    Ok(rustix::process::kill_process(pid, signal)?)
+}
+
+/// The same for the process group that it leads.
+fn kill_group(pid: u32, signal: i32) -> io::Result<()> {
+    let (pid, signal) = named(pid, signal)?;
+    Ok(rustix::process::kill_process_group(pid, signal)?)
+}
+
+fn named(pid: u32, signal: i32) -> io::Result<(Pid, Signal)> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.zip(Signal::from_named_raw(signal)).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Whether the kernel (6.9 and later) signals a process group by pidfd, found by asking for nothing.
+fn pidfds_signal_groups() -> bool {
+    !forbid::is_forbidden(Facility::PidfdGroup)
+        && pidfd::open(std::process::id()).is_ok_and(|own| match pidfd::signal_group(&own, 0) {
+            Ok(()) => true,
+            Err(error) => !pidfd::is_unsupported(&error),
+        })
+}
+
+/// The step of a start, as the core calls it.
+pub(crate) fn step_of_number(number: u8) -> Option<SpawnStep> {
+    Some(match Step::from_code(number)? {
+        Step::Clone => SpawnStep::Clone,
+        Step::Session => SpawnStep::Session,
+        Step::Terminal => SpawnStep::Terminal,
+        Step::ParentDeath => SpawnStep::ParentDeath,
+        Step::JoinGroup => SpawnStep::JoinGroup,
+        Step::Limits => SpawnStep::Limits,
+        Step::Nice => SpawnStep::Nice,
+        Step::WorkingDirectory => SpawnStep::WorkingDirectory,
+        Step::Descriptors => SpawnStep::Descriptors,
+        Step::Signals | Step::Privileges => SpawnStep::Signals,
+        Step::Exec => SpawnStep::Exec,
+    })
+}

@@ -1,0 +1,468 @@
+//! The warden itself: the small, single-threaded process that bears and reaps every job.
+//!
+//! It knows four verbs: start, signal a group, sweep, leave. It decides nothing about jobs: when to stop one,
+//! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
+//! host is gone, everything dies ([`super::last_rites`]).
+//!
+//! All signals stay blocked for its whole life, so nothing but the host's end, its order, or SIGKILL ends it.
+//! A keeper is the same server with a single job, forked from the warden.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use psmith_core::policy::SIGKILL;
+use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::fork::{self, ForkResult};
+use psmith_sys::rlimit::Rlimit;
+use psmith_sys::signals::{SignalFd, SignalSet};
+use psmith_sys::spawn::{Dir, EnvBlock, Progress, Request, Session, Spawner, StartError, Step, Ticket};
+use psmith_sys::subreaper;
+use psmith_sys::wait::{self, ExitStatusRaw, Reaped};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::link::{Link, Received};
+use super::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
+use super::strays::Strays;
+use crate::kin;
+
+/// A start that has not reached its program by then (a dead mount, a frozen group) has failed.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Orders taken in one turn, so that a flood of them cannot hold up reaping.
+const ORDERS_A_TURN: usize = 64;
+
+const LINK: u64 = 0;
+const CHILDREN: u64 = 1;
+const HOST: u64 = 2;
+
+/// What the warden serves its host with.
+pub(super) struct Server {
+    link: Link,
+    link_interest: Interest,
+    epoll: Epoll,
+    ready: Events,
+    sigchld: SignalFd,
+    host: OwnedFd,
+    spawner: Spawner,
+    profile: Profile,
+    places: HashMap<u32, Vec<OwnedFd>>,
+    pub(super) children: HashMap<u32, Child>,
+    unconfirmed: VecDeque<(Instant, u32)>,
+    pub(super) strays: Strays,
+    pub(super) holding: Holding,
+    pub(super) group_dirs: Vec<Vec<u8>>,
+    /// A keeper serves one job and leaves when nothing of it is left.
+    keeper: bool,
+    pidfds_signal_groups: bool,
+}
+
+/// A direct child: the leader of an attempt, or (without a key) a keeper.
+pub(super) struct Child {
+    pub(super) key: Option<Key>,
+    ticket: Option<Ticket>,
+    timed_out: bool,
+}
+
+/// What all starts share.
+struct Profile {
+    env: EnvBlock,
+    umask: Option<u32>,
+    rlimits: Vec<Rlimit>,
+    nice: i32,
+    no_new_privs: bool,
+    terminal: Option<OwnedFd>,
+}
+
+impl Profile {
+    fn empty() -> Profile {
+        Profile {
+            env: EnvBlock::new(Vec::new()),
+            umask: None,
+            rlimits: Vec::new(),
+            nice: 0,
+            no_new_privs: false,
+            terminal: None,
+        }
+    }
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The host said goodbye, or a keeper's work is done.
+    Bye,
+    /// The host is gone, or talks nonsense.
+    HostGone,
+}
+
+impl Server {
+    pub(super) fn new(
+        link: Link,
+        host: OwnedFd,
+        holding: Holding,
+        marker: &[u8],
+        group_dirs: Vec<Vec<u8>>,
+    ) -> io::Result<Server> {
+        let epoll = Epoll::new()?;
+        let sigchld = SignalFd::new(SignalSet::of(&[Signal::CHILD.as_raw()]))?;
+        epoll.add(link.as_fd(), LINK, Interest::READ)?;
+        epoll.add(sigchld.as_fd(), CHILDREN, Interest::READ)?;
+        epoll.add(host.as_fd(), HOST, Interest::READ)?;
+        Ok(Server {
+            link,
+            link_interest: Interest::READ,
+            epoll,
+            ready: Events::with_capacity(8),
+            sigchld,
+            host,
+            spawner: Spawner::new()?,
+            profile: Profile::empty(),
+            places: HashMap::new(),
+            children: HashMap::new(),
+            unconfirmed: VecDeque::new(),
+            strays: Strays::new(marker),
+            holding,
+            group_dirs,
+            keeper: false,
+            pidfds_signal_groups: super::pidfds_signal_groups(),
+        })
+    }
+
+    pub(super) fn say(&mut self, message: &ToHost<'_>) -> io::Result<()> {
+        self.link.send(message, &[])
+    }
+
+    /// Serves until the host is done or gone.
+    pub(super) fn serve(&mut self) -> End {
+        loop {
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                // A broken connection, or an epoll that fails: either way nobody can be served any more.
+                Err(_) => return End::HostGone,
+            }
+        }
+    }
+
+    fn turn(&mut self) -> io::Result<Option<End>> {
+        // With answers stuck in the outbox no new orders are taken: the host has to read first.
+        let interest = match (self.link.is_congested(), self.link.has_queued()) {
+            (true, _) => Interest::WRITE,
+            (false, true) => Interest::BOTH,
+            (false, false) => Interest::READ,
+        };
+        if interest != self.link_interest {
+            self.epoll.modify(self.link.as_fd(), LINK, interest)?;
+            self.link_interest = interest;
+        }
+        let patience = self.patience();
+        self.epoll.wait(&mut self.ready, patience)?;
+        let tokens: [Option<u64>; 3] = {
+            let mut ready = self.ready.iter().map(|event| event.token);
+            std::array::from_fn(|_| ready.next())
+        };
+        for token in tokens.into_iter().flatten() {
+            match token {
+                CHILDREN => {
+                    while self.sigchld.read()?.is_some() {}
+                    self.reap()?;
+                }
+                LINK => {
+                    self.link.flush()?;
+                    if let Some(end) = self.take_orders()? {
+                        return Ok(Some(end));
+                    }
+                }
+                // The host's pidfd: a copy of the host may still hold the socket open, but the host has ended.
+                _ => return Ok(Some(End::HostGone)),
+            }
+        }
+        self.expire_starts();
+        for news in self.strays.round(&self.children, self.holding) {
+            self.link.send(&news.message(), &[])?;
+        }
+        let keeper_done = self.keeper && self.children.is_empty() && self.strays.is_idle();
+        Ok(keeper_done.then_some(End::Bye))
+    }
+
+    /// How long to sleep when nothing happens.
+    fn patience(&self) -> Option<Duration> {
+        self.unconfirmed.front().map(|(since, _)| START_LIMIT.saturating_sub(since.elapsed()))
+    }
+
+    fn take_orders(&mut self) -> io::Result<Option<End>> {
+        for _ in 0..ORDERS_A_TURN {
+            let fds = match self.link.receive()? {
+                Received::Nothing => return Ok(None),
+                Received::Closed => return Ok(Some(End::HostGone)),
+                Received::Message(fds) => fds,
+            };
+            let packet = self.link.lend();
+            let done = match postcard::from_bytes::<ToWarden<'_>>(&packet[1..]) {
+                Ok(order) => self.obey(order, fds),
+                Err(error) => Err(io::Error::other(error)),
+            };
+            self.link.give_back(packet);
+            if let Some(end) = done? {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
+    }
+
+    fn obey(&mut self, order: ToWarden<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
+        match order {
+            ToWarden::Hello { .. } => return Err(io::Error::other("a second hello")),
+            ToWarden::Profile { env, umask, rlimits, nice, no_new_privs, foreground } => {
+                let rlimits = rlimits
+                    .into_iter()
+                    .filter_map(|(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard))
+                    .collect();
+                let terminal = if foreground { fds.pop() } else { None };
+                self.profile = Profile {
+                    env: EnvBlock::new(env.to_vec()),
+                    umask,
+                    rlimits,
+                    nice,
+                    no_new_privs,
+                    terminal,
+                };
+            }
+            ToWarden::Place { place } => {
+                self.places.insert(place, fds);
+            }
+            ToWarden::Unplace { place } => {
+                self.places.remove(&place);
+            }
+            ToWarden::Start(start) if start.keeper => return self.start_keeper(&start, fds),
+            ToWarden::Start(start) => self.start(&start, &fds)?,
+            ToWarden::SignalGroup { key, signal } => {
+                if let Some(leader) = self.leader_of(key) {
+                    // The leader is our unreaped child, so its number names nobody else. A failure means that
+                    // the group is gone, and its end is on the way.
+                    let _ = super::kill_group(leader, signal);
+                }
+            }
+            ToWarden::Sweep { key } => {
+                if let Some(leader) = self.leader_of(key) {
+                    let _ = super::kill_group(leader, SIGKILL);
+                    let _ = kin::signal_descendants(leader, Some(leader), SIGKILL);
+                    self.strays.sweep_when_ended(key);
+                } else {
+                    self.strays.sweep(key);
+                }
+            }
+            ToWarden::Release { key } => self.strays.release(key, &self.children),
+            ToWarden::Ping { count } => self.say(&ToHost::Pong { count })?,
+            ToWarden::Bye => return Ok(Some(End::Bye)),
+        }
+        Ok(None)
+    }
+
+    fn leader_of(&self, key: Key) -> Option<u32> {
+        self.children.iter().find(|(_, child)| child.key == Some(key)).map(|(&pid, _)| pid)
+    }
+
+    fn start(&mut self, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<()> {
+        match self.try_start(start, fds) {
+            Ok(started) => {
+                let (pid, pidfd, ticket) = started;
+                self.children
+                    .insert(pid, Child { key: Some(start.key), ticket: Some(ticket), timed_out: false });
+                self.unconfirmed.push_back((Instant::now(), pid));
+                self.link.send(&ToHost::Started { key: start.key, pid }, &[pidfd.as_fd()])
+            }
+            Err(error) => self.say(&failed(start.key, error)),
+        }
+    }
+
+    fn try_start(
+        &mut self,
+        start: &Start<'_>,
+        fds: &[OwnedFd],
+    ) -> Result<(u32, OwnedFd, Ticket), StartError> {
+        let mut streams: [Option<BorrowedFd<'_>>; 3] = [None; 3];
+        let mut given = fds.iter();
+        for (bit, stream) in streams.iter_mut().enumerate() {
+            if start.streams & (1 << bit) != 0 {
+                *stream = given.next().map(AsFd::as_fd);
+            }
+        }
+        let words = |bytes: &[u8], step| CString::new(bytes).map_err(|_| StartError { step, errno: 22 });
+        let program = words(start.program, Step::Exec)?;
+        let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
+        let groups: Vec<BorrowedFd<'_>> = match start.place {
+            Some(place) => self.places.get(&place).into_iter().flatten().map(AsFd::as_fd).collect(),
+            None => Vec::new(),
+        };
+        let started = self.spawner.start(&Request {
+            program: &program,
+            argv: start.argv,
+            env: &self.profile.env,
+            env_extra: start.env,
+            fds: streams,
+            dir: dir.as_deref().map(Dir::Path),
+            umask: self.profile.umask,
+            rlimits: &self.profile.rlimits,
+            nice: self.profile.nice,
+            groups: &groups,
+            session: match &self.profile.terminal {
+                Some(terminal) => Session::Foreground(terminal.as_fd()),
+                None => Session::New,
+            },
+            no_new_privs: self.profile.no_new_privs,
+            parent_death: Some(SIGKILL),
+        })?;
+        Ok((started.pid, started.pidfd, started.ticket))
+    }
+
+    /// Forks a keeper, a subreaper for this one job, which answers on a socket of its own.
+    fn start_keeper(&mut self, start: &Start<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
+        let Some(socket) = fds.pop() else { return Err(io::Error::other("a keeper without a socket")) };
+        match fork::fork_single() {
+            Ok(ForkResult::Parent(pid, _)) => {
+                self.children.insert(pid, Child { key: None, ticket: None, timed_out: false });
+                Ok(None)
+            }
+            Ok(ForkResult::Child) => {
+                // From here on this is the keeper. It keeps nothing of the warden's but the profile.
+                let end = self.become_keeper(socket, start, &fds);
+                super::last_rites(self, end.unwrap_or(End::HostGone));
+                psmith_sys::exit::now(0)
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(0);
+                self.say(&failed(start.key, StartError { step: Step::Clone, errno }))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn become_keeper(&mut self, socket: OwnedFd, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<End> {
+        subreaper::set_subreaper(true)?;
+        let host = self.host.try_clone()?;
+        let marker = self.strays.marker().to_vec();
+        let profile = std::mem::replace(&mut self.profile, Profile::empty());
+        // The warden's epoll and children are not this process's: a server of its own from here on.
+        let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
+        *self = Server { profile, keeper: true, ..keeper };
+        self.start(start, fds)?;
+        Ok(self.serve())
+    }
+
+    /// Reaps everything that has ended: looks first, into the own table second, reaps by number last.
+    pub(super) fn reap(&mut self) -> io::Result<()> {
+        while let Some(peeked) = wait::peek_any()? {
+            let pid = peeked.pid;
+            if self.holding == Holding::Group
+                && !self.pidfds_signal_groups
+                && self.children.contains_key(&pid)
+            {
+                // The last moment in which the number of the group certainly means this group.
+                let _ = super::kill_group(pid, SIGKILL);
+            }
+            let child = self.children.remove(&pid);
+            let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
+            let reaped = wait::reap(pid)?;
+            self.strays.on_reaped();
+            if let Some(child) = child {
+                self.on_ended(child, progress, &reaped)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far its start had come; asked while it is not yet reaped, because only then the kernel still knows
+    /// whether it ever executed a program.
+    fn progress_at_end(&self, child: &Child, status: ExitStatusRaw) -> Option<Progress> {
+        let ticket = child.ticket.as_ref()?;
+        let killed = matches!(status, ExitStatusRaw::Signal { signal: SIGKILL, .. });
+        Some(if killed { self.spawner.progress_at_end(ticket) } else { self.spawner.progress(ticket) })
+    }
+
+    fn on_ended(&mut self, child: Child, progress: Option<Progress>, reaped: &Reaped) -> io::Result<()> {
+        if let Some(ticket) = child.ticket {
+            self.spawner.release(ticket);
+        }
+        let Some(key) = child.key else { return Ok(()) };
+        if child.timed_out {
+            return self
+                .say(&failed(key, StartError { step: Step::Exec, errno: Errno::TIMEDOUT.raw_os_error() }));
+        }
+        match progress {
+            Some(Progress::Failed(error)) => return self.say(&failed(key, error)),
+            Some(Progress::Killed(step)) => {
+                return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
+            }
+            Some(Progress::Executed | Progress::Pending(_)) | None => {}
+        }
+        let (status, core_dumped) = match reaped.status {
+            ExitStatusRaw::Code(code) => (code, false),
+            ExitStatusRaw::Signal { signal, core } => (-signal, core),
+        };
+        let alive = self.strays.on_ended(key, reaped.pid, &self.children, self.holding);
+        let ended = Ended {
+            status,
+            core_dumped,
+            user_us: micros(reaped.user),
+            system_us: micros(reaped.system),
+            max_rss_bytes: reaped.max_rss_bytes,
+            alive,
+        };
+        self.say(&ToHost::Ended { key, ended })
+    }
+
+    fn expire_starts(&mut self) {
+        while let Some(&(since, pid)) = self.unconfirmed.front() {
+            let Some(child) = self.children.get_mut(&pid) else {
+                self.unconfirmed.pop_front();
+                continue;
+            };
+            let Some(ticket) = &child.ticket else {
+                self.unconfirmed.pop_front();
+                continue;
+            };
+            match self.spawner.progress(ticket) {
+                Progress::Pending(_) if since.elapsed() < START_LIMIT => return,
+                Progress::Pending(_) => {
+                    child.timed_out = true;
+                    let _ = super::kill(pid, SIGKILL);
+                }
+                Progress::Executed => {
+                    if let Some(ticket) = child.ticket.take() {
+                        self.spawner.release(ticket);
+                    }
+                }
+                // Its end is on the way, and will tell.
+                Progress::Failed(_) | Progress::Killed(_) => {}
+            }
+            self.unconfirmed.pop_front();
+        }
+    }
+}
+
+impl Server {
+    /// Sleeps until a child has ended, but not for longer than `patience`.
+    pub(super) fn wait_for_a_death(&mut self, patience: Duration) {
+        let timeout = rustix::event::Timespec::try_from(patience).ok();
+        let mut fds = [rustix::event::PollFd::new(&self.sigchld, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        while let Ok(Some(_)) = self.sigchld.read() {}
+    }
+}
+
+fn failed(key: Key, error: StartError) -> ToHost<'static> {
+    let refused = error.step == Step::Clone
+        && [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE]
+            .iter()
+            .any(|errno| errno.raw_os_error() == error.errno);
+    ToHost::Failed { key, step: error.step.code(), errno: error.errno, refused }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
