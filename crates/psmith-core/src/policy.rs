@@ -14,6 +14,12 @@ pub const UNKILLABLE_AFTER: Duration = Duration::from_secs(10);
 /// This many attempts in a row that were lost end a job as lost.
 pub const LOST_MAX: u32 = 3;
 
+/// A job whose start is refused this many times in a row, with nothing else running, could not be started.
+pub const REFUSED_MAX: u32 = 8;
+
+/// The hard limit of CPU time, where the kernel kills, lies this far beyond the soft one, where it says `SIGXCPU`.
+pub const CPU_TIME_HARD_AFTER: Duration = Duration::from_secs(1);
+
 /// Grace between terminate and kill where nothing else was asked for.
 pub const GRACE: Duration = Duration::from_secs(2);
 
@@ -22,7 +28,8 @@ pub const GRACE: Duration = Duration::from_secs(2);
 pub struct RunPolicy {
     /// How many attempts may live at once; at least 1.
     pub slots: u32,
-    /// At most so many jobs ended but not delivered; then starts are held.
+    /// At most so many jobs ended but not delivered; then starts are held. Also the most jobs that may wait for
+    /// a back-off before the producer is no longer asked, so that failing jobs do not pile up without end.
     pub window: u32,
     /// In which order outcomes are delivered.
     pub order: Order,
@@ -118,11 +125,15 @@ pub enum Timeout {
     Never,
     /// At most this long.
     After(Duration),
-    /// This percentage of the median time of successful attempts, from the third success on.
+    /// This percentage of the median time of successful attempts, from the third success on: computed when an
+    /// attempt starts, and, for those that run at the third success, then.
     PercentOfMedian(f64),
 }
 
 /// The pause before a retry: `first`, doubled each time up to `max`, with a jitter of a quarter if `max` is given.
+///
+/// The jitter is added after the bound, so a pause may be up to a quarter longer than `max`: without it, jobs
+/// that failed together would return together for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
@@ -168,6 +179,10 @@ pub struct TermStep {
 pub const SIGKILL: i32 = 9;
 /// The kernel's number of `SIGTERM`, the same on every Linux.
 pub const SIGTERM: i32 = 15;
+/// The kernel's number of `SIGXCPU`, the same on every machine that psmith runs on.
+pub(crate) const SIGXCPU: i32 = 24;
+/// The kernel's number of `SIGXFSZ`, the same on every machine that psmith runs on.
+pub(crate) const SIGXFSZ: i32 = 25;
 
 impl TermSeq {
     /// A ladder of these steps; a kill is added if it does not end in one.

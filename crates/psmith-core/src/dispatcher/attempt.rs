@@ -1,0 +1,485 @@
+//! One attempt, from the start that was asked for until nothing of it is left. Knows no other attempt, takes no
+//! slot and passes no verdict.
+//!
+//! ```text
+//!   Starting ----> Running ----> Exited: tree and output may live on ----> over
+//!      |              |                     |
+//!      '--- Ending: the ladder, begun as soon as there is a process ---'
+//! ```
+//!
+//! *Stage* is what the kernel did, *ending* what psmith does about it; each has its own field, and every event
+//! is matched on both. Rules where the two meet:
+//!
+//! - What psmith wants to end but has no process yet is ended when it has one: no signal is asked for before
+//!   `Started`.
+//! - The process may end while the ladder climbs and descendants live: then the ladder goes on at its own pace.
+//!   A shell that dies of the first signal must not cut short the clean-up of the program that it ran.
+//! - What ended by itself has `LEAK_GRACE` for its descendants and its output; then the leak policy decides.
+//! - An exit that was reported before anybody asked for an end stands. Only a timeout may still overrule it,
+//!   where the job lasts as long as its descendants (`Leak::Wait`).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::timers::{Timer, Timers};
+use super::verdict::{Cut, Facts, Seen};
+use crate::outcome::{AttemptReport, Evidence, Exit, SpawnFailure, Usage};
+use crate::policy::{JobPolicy, LEAK_GRACE, Leak, SIGKILL, UNKILLABLE_AFTER};
+use crate::{Action, AttemptId, SlotId, Time};
+
+/// An attempt that has a slot.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) id: AttemptId,
+    pub(super) slot: SlotId,
+    /// Its place in the order of starts.
+    pub(super) turn: u64,
+    /// When its start was asked for: its clock.
+    pub(super) began: Time,
+    pid: u32,
+    stage: Stage,
+    ending: Option<Ending>,
+    /// Its timeout, as the deadline was computed from it.
+    limit: Duration,
+    pub(super) deadline: Option<Time>,
+    pub(super) slow: Option<Time>,
+    pub(super) step: Option<Time>,
+}
+
+/// What the kernel did.
+#[derive(Debug)]
+enum Stage {
+    /// The start was asked for.
+    Starting,
+    /// The process exists.
+    Running,
+    /// The process has ended.
+    Exited(Tail),
+    /// No program was ever executed.
+    NeverRan(SpawnFailure),
+}
+
+/// What remains of an attempt after its process.
+#[derive(Debug)]
+struct Tail {
+    at: Time,
+    exit: Exit,
+    usage: Usage,
+    evidence: Evidence,
+    /// What psmith had done to it by then.
+    cut: Option<Cut>,
+    tree: Tree,
+    output: Output,
+    leaked: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tree {
+    /// Descendants live.
+    Alive,
+    /// They are being killed.
+    Killing,
+    /// They are being let go.
+    Releasing,
+    Empty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// Somebody holds it open.
+    Open,
+    /// We asked to read no more.
+    Stopping,
+    Closed,
+}
+
+/// What psmith does about it.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    why: Cut,
+    ladder: Ladder,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ladder {
+    /// There is no process yet.
+    Before { kill: bool },
+    /// This is the next step, once its time has come.
+    Climbing { next: usize },
+    /// The tree was told to die.
+    Killed,
+}
+
+/// How an attempt goes on after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Progress {
+    /// It lives.
+    Alive,
+    /// Nothing of it is left.
+    Over,
+    /// It lives, and nothing helps.
+    Unkillable,
+}
+
+/// What an attempt needs to act: the time, the timers, and where actions are put.
+pub(super) struct Desk<'a> {
+    pub(super) now: Time,
+    pub(super) timers: &'a mut Timers,
+    pub(super) actions: &'a mut Vec<Action>,
+}
+
+/// How a process ended, as it was reported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExitNews {
+    pub(super) exit: Exit,
+    pub(super) usage: Usage,
+    pub(super) evidence: Evidence,
+    pub(super) alive: u32,
+    pub(super) output_open: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(id: AttemptId, slot: SlotId, turn: u64, began: Time) -> Attempt {
+        Attempt {
+            id,
+            slot,
+            turn,
+            began,
+            pid: 0,
+            stage: Stage::Starting,
+            ending: None,
+            limit: Duration::ZERO,
+            deadline: None,
+            slow: None,
+            step: None,
+        }
+    }
+
+    /// Lets the attempt run for `limit` from its start on, unless it is already coming to its end.
+    pub(super) fn limit_to(&mut self, limit: Duration, policy: &JobPolicy, timers: &mut Timers) {
+        let counts = match &self.stage {
+            Stage::Starting | Stage::Running => true,
+            Stage::Exited(_) => policy.leak == Leak::Wait,
+            Stage::NeverRan(_) => false,
+        };
+        if counts && self.ending.is_none() && self.deadline.is_none() {
+            self.limit = limit;
+            timers.set(&mut self.deadline, self.began + limit, Timer::Deadline(self.id));
+        }
+    }
+
+    pub(super) fn on_started(&mut self, pid: u32, policy: &JobPolicy, desk: &mut Desk<'_>) {
+        match self.stage {
+            Stage::Starting => {}
+            Stage::Running | Stage::Exited(_) | Stage::NeverRan(_) => {
+                debug_assert!(false, "an attempt gets a process once, before anything else happens to it");
+                return;
+            }
+        }
+        self.pid = pid;
+        self.stage = Stage::Running;
+        match self.ending.map(|ending| ending.ladder) {
+            None => {}
+            Some(Ladder::Before { kill: true }) => self.kill(desk),
+            Some(Ladder::Before { kill: false }) => self.climb(0, policy, desk),
+            Some(Ladder::Climbing { .. } | Ladder::Killed) => {
+                debug_assert!(false, "the ladder begins when there is a process");
+            }
+        }
+    }
+
+    pub(super) fn on_start_failed(&mut self, failure: SpawnFailure) -> Progress {
+        match self.stage {
+            Stage::Starting | Stage::Running => {
+                self.stage = Stage::NeverRan(failure);
+                Progress::Over
+            }
+            Stage::Exited(_) | Stage::NeverRan(_) => {
+                debug_assert!(false, "a start fails before the program runs, and once");
+                Progress::Alive
+            }
+        }
+    }
+
+    pub(super) fn on_exited(&mut self, news: ExitNews, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+        match self.stage {
+            // A process that ended at once was reported as ended only: what was to be done to it begins late.
+            Stage::Starting => self.on_started(0, policy, desk),
+            Stage::Running => {}
+            Stage::Exited(_) | Stage::NeverRan(_) => {
+                debug_assert!(false, "each attempt is reaped once");
+                return Progress::Alive;
+            }
+        }
+        let ladder = self.ending.map(|ending| ending.ladder);
+        let tree = match (news.alive, ladder) {
+            (0, _) => Tree::Empty,
+            (_, Some(Ladder::Killed)) => Tree::Killing,
+            (_, None | Some(Ladder::Before { .. } | Ladder::Climbing { .. })) => Tree::Alive,
+        };
+        let output = if news.output_open { Output::Open } else { Output::Closed };
+        self.stage = Stage::Exited(Tail {
+            at: desk.now,
+            exit: news.exit,
+            usage: news.usage,
+            evidence: news.evidence,
+            cut: self.ending.map(|ending| ending.why),
+            tree,
+            output,
+            leaked: 0,
+        });
+        if !self.waits_for_leaks(policy) {
+            desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+            desk.timers.clear(&mut self.slow, Timer::Slow(self.id));
+        }
+        match (tree, output, ladder) {
+            (Tree::Empty, Output::Closed, _) => return Progress::Over,
+            // The ladder, or the wait for its last step, goes on.
+            (Tree::Killing, _, _) | (Tree::Alive, _, Some(Ladder::Climbing { .. })) => {}
+            (Tree::Alive | Tree::Empty | Tree::Releasing, _, _) => self.grace(desk),
+        }
+        Progress::Alive
+    }
+
+    pub(super) fn on_tree_empty(&mut self, killed: u32, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+        let waits = self.waits_for_leaks(policy);
+        let Stage::Exited(tail) = &mut self.stage else {
+            // The group was seen empty before its leader's exit came through. That event will say who lives.
+            return Progress::Alive;
+        };
+        let before = tail.tree;
+        if before == Tree::Empty {
+            // The answer to a kill that crossed the exit.
+            return Progress::Alive;
+        }
+        tail.tree = Tree::Empty;
+        if self.ending.is_none() {
+            tail.leaked = tail.leaked.saturating_add(killed);
+        }
+        match (tail.output, before) {
+            (Output::Closed, _) => return Progress::Over,
+            (Output::Stopping, _) => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
+            (Output::Open, _) if waits => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
+            // Its own grace runs already.
+            (Output::Open, Tree::Alive) if self.ending.is_none() => {}
+            // What the dead wrote is on its way.
+            (Output::Open, _) => self.grace(desk),
+        }
+        Progress::Alive
+    }
+
+    pub(super) fn on_output_closed(&mut self) -> Progress {
+        let Stage::Exited(tail) = &mut self.stage else {
+            // Who closes its output may live on. The exit will say how things stand.
+            return Progress::Alive;
+        };
+        tail.output = Output::Closed;
+        if tail.tree == Tree::Empty { Progress::Over } else { Progress::Alive }
+    }
+
+    /// The next step of the end has fallen due.
+    pub(super) fn on_step(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+        self.step = None;
+        let ladder = self.ending.map(|ending| ending.ladder);
+        match (&mut self.stage, ladder) {
+            (Stage::Running, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+            (Stage::Running, Some(Ladder::Killed)) => return Progress::Unkillable,
+            (Stage::Exited(tail), _) => match (tail.tree, ladder) {
+                (Tree::Killing, _) => return Progress::Unkillable,
+                (Tree::Alive, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+                (Tree::Alive, None | Some(Ladder::Before { .. } | Ladder::Killed)) => match policy.leak {
+                    Leak::Kill | Leak::Fail => self.kill(desk),
+                    Leak::Wait => {}
+                    Leak::Allow => {
+                        tail.tree = Tree::Releasing;
+                        desk.actions.push(Action::ReleaseTree { attempt: self.id });
+                        // Whom we let go may keep the output open for ever.
+                        if tail.output == Output::Open {
+                            tail.output = Output::Stopping;
+                            desk.actions.push(Action::StopReading { attempt: self.id });
+                        }
+                    }
+                },
+                (Tree::Empty, _) if self.waits_for_leaks(policy) => {}
+                (Tree::Empty, _) => self.stop_reading(desk),
+                (Tree::Releasing, _) => debug_assert!(false, "no timer runs while descendants are let go"),
+            },
+            (Stage::Starting | Stage::NeverRan(_), _)
+            | (Stage::Running, None | Some(Ladder::Before { .. })) => {
+                debug_assert!(false, "no step is due before an end is wanted and there is a process");
+            }
+        }
+        Progress::Alive
+    }
+
+    /// Ends the attempt by its ladder, or, if `kill`, at once.
+    pub(super) fn end(&mut self, why: Cut, kill: bool, policy: &JobPolicy, desk: &mut Desk<'_>) {
+        let climbs = match &mut self.ending {
+            None => false,
+            Some(ending) => {
+                // A job that was to run again is now to end; what else was decided stands.
+                if ending.why == Cut::Preempted {
+                    ending.why = why;
+                    if let Stage::Exited(tail) = &mut self.stage {
+                        tail.cut = Some(why);
+                    }
+                }
+                true
+            }
+        };
+        match &mut self.stage {
+            Stage::Starting => {
+                let kill =
+                    kill || matches!(self.ending, Some(Ending { ladder: Ladder::Before { kill: true }, .. }));
+                let why = self.ending.map_or(why, |ending| ending.why);
+                self.ending = Some(Ending { why, ladder: Ladder::Before { kill } });
+            }
+            Stage::Running => {
+                if !climbs {
+                    self.ending = Some(Ending { why, ladder: Ladder::Climbing { next: 0 } });
+                }
+                if kill {
+                    self.kill(desk);
+                } else if !climbs {
+                    self.climb(0, policy, desk);
+                }
+            }
+            Stage::Exited(tail) => {
+                if !climbs {
+                    match tail.tree {
+                        // Its grace is shorter than any ladder.
+                        Tree::Alive | Tree::Empty if !kill && policy.leak != Leak::Wait => return,
+                        // Its grace is over: all is under way.
+                        Tree::Killing | Tree::Releasing => return,
+                        Tree::Alive | Tree::Empty => {}
+                    }
+                }
+                if matches!(why, Cut::Timeout(_)) && !climbs {
+                    tail.cut = Some(why);
+                }
+                let (tree, output) = (tail.tree, tail.output);
+                if !climbs {
+                    self.ending = Some(Ending { why, ladder: Ladder::Climbing { next: 0 } });
+                }
+                match tree {
+                    Tree::Alive if kill => self.kill(desk),
+                    Tree::Alive if !climbs => self.climb(0, policy, desk),
+                    Tree::Alive | Tree::Killing | Tree::Releasing => {}
+                    // What it wrote last may be on its way.
+                    Tree::Empty if output == Output::Open && self.step.is_none() => self.grace(desk),
+                    Tree::Empty => {}
+                }
+            }
+            Stage::NeverRan(_) => debug_assert!(false, "what never ran is over"),
+        }
+        desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+    }
+
+    /// Whether it could still give way to others.
+    pub(super) fn is_at_work(&self) -> bool {
+        let has_exited = match self.stage {
+            Stage::Starting | Stage::Running => false,
+            Stage::Exited(_) | Stage::NeverRan(_) => true,
+        };
+        !has_exited && self.ending.is_none()
+    }
+
+    /// Whether its process has ended.
+    pub(super) fn has_exited(&self) -> bool {
+        match self.stage {
+            Stage::Starting | Stage::Running => false,
+            Stage::Exited(_) | Stage::NeverRan(_) => true,
+        }
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Forgets its timers: it is over, or given up.
+    pub(super) fn clear_timers(&mut self, timers: &mut Timers) {
+        timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+        timers.clear(&mut self.slow, Timer::Slow(self.id));
+        timers.clear(&mut self.step, Timer::Step(self.id));
+    }
+
+    /// What is true of it, for the verdict.
+    pub(super) fn facts(&self) -> Facts {
+        match &self.stage {
+            Stage::Starting | Stage::Running => {
+                Facts { cut: self.ending.map(|ending| ending.why), end: Seen::Nothing, leaked: 0 }
+            }
+            Stage::NeverRan(failure) => Facts {
+                cut: self.ending.map(|ending| ending.why),
+                end: Seen::StartFailed(failure.clone()),
+                leaked: 0,
+            },
+            Stage::Exited(tail) => Facts {
+                cut: tail.cut,
+                end: Seen::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
+                leaked: tail.leaked,
+            },
+        }
+    }
+
+    /// What is known of it, for the outcome.
+    pub(super) fn report(&self, policy: &JobPolicy, now: Time) -> AttemptReport {
+        let (exit, usage, leaked, until) = match &self.stage {
+            Stage::Starting | Stage::Running | Stage::NeverRan(_) => (None, Usage::default(), 0, now),
+            Stage::Exited(tail) => {
+                let until = if policy.leak == Leak::Wait { now } else { tail.at };
+                (Some(tail.exit), tail.usage, tail.leaked, until)
+            }
+        };
+        AttemptReport { number: self.id.number, pid: self.pid, wall: until - self.began, exit, usage, leaked }
+    }
+
+    /// Whether the job lasts as long as its descendants and its output.
+    fn waits_for_leaks(&self, policy: &JobPolicy) -> bool {
+        policy.leak == Leak::Wait && self.ending.is_none()
+    }
+
+    fn climb(&mut self, step: usize, policy: &JobPolicy, desk: &mut Desk<'_>) {
+        match policy.term_seq.steps().get(step) {
+            Some(now) if now.signal != SIGKILL => {
+                desk.actions.push(Action::Signal { attempt: self.id, signal: now.signal });
+                desk.timers.set(&mut self.step, desk.now + now.wait, Timer::Step(self.id));
+                if let Some(ending) = &mut self.ending {
+                    ending.ladder = Ladder::Climbing { next: step + 1 };
+                }
+            }
+            Some(_) | None => self.kill(desk),
+        }
+    }
+
+    fn kill(&mut self, desk: &mut Desk<'_>) {
+        if let Some(ending) = &mut self.ending {
+            if matches!(ending.ladder, Ladder::Killed) {
+                return;
+            }
+            ending.ladder = Ladder::Killed;
+        }
+        if let Stage::Exited(tail) = &mut self.stage {
+            tail.tree = Tree::Killing;
+        }
+        desk.actions.push(Action::KillTree { attempt: self.id });
+        desk.timers.set(&mut self.step, desk.now + UNKILLABLE_AFTER, Timer::Step(self.id));
+    }
+
+    fn grace(&mut self, desk: &mut Desk<'_>) {
+        desk.timers.set(&mut self.step, desk.now + LEAK_GRACE, Timer::Step(self.id));
+    }
+
+    /// Nobody of its tree lives and its output is open: somebody outside holds it.
+    fn stop_reading(&mut self, desk: &mut Desk<'_>) {
+        let Stage::Exited(tail) = &mut self.stage else {
+            debug_assert!(false, "output is given up after the exit");
+            return;
+        };
+        desk.timers.clear(&mut self.step, Timer::Step(self.id));
+        tail.leaked = tail.leaked.max(1);
+        tail.output = Output::Stopping;
+        desk.actions.push(Action::StopReading { attempt: self.id });
+    }
+}

@@ -1,0 +1,86 @@
+//! Outcomes on their way to the consumer: in which order they are handed over, and how many may wait.
+//! Never holds an outcome itself.
+
+use alloc::collections::BTreeSet;
+
+use crate::JobId;
+use crate::policy::Order;
+
+/// The window between the end of a job and the delivery of its outcome.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    order: Order,
+    window: u64,
+    /// Handed to the consumer, not yet taken.
+    handed: BTreeSet<JobId>,
+    /// Ended, but a job before them has not (submission order only).
+    waiting: BTreeSet<JobId>,
+    /// The lowest job that was not handed over (submission order only).
+    next: JobId,
+    /// The last job that was announced as head.
+    announced: JobId,
+}
+
+impl Delivery {
+    pub(super) fn new(order: Order, window: u32) -> Delivery {
+        Delivery {
+            order,
+            window: u64::from(window.max(1)),
+            handed: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            next: JobId(1),
+            announced: JobId(0),
+        }
+    }
+
+    /// `job` has its outcome; calls `hand_over` for each job whose turn that makes it, in order.
+    pub(super) fn on_ended(&mut self, job: JobId, mut hand_over: impl FnMut(JobId)) {
+        match self.order {
+            Order::Completion => {
+                self.handed.insert(job);
+                hand_over(job);
+            }
+            Order::Submission => {
+                debug_assert!(job >= self.next, "a job ends once");
+                self.waiting.insert(job);
+                while self.waiting.remove(&self.next) {
+                    self.handed.insert(self.next);
+                    hand_over(self.next);
+                    self.next.0 += 1;
+                }
+            }
+        }
+    }
+
+    /// The consumer took the outcome of `job`. An answer for a job that was not handed over is ignored.
+    pub(super) fn on_delivered(&mut self, job: JobId) {
+        self.handed.remove(&job);
+    }
+
+    /// Whether so many outcomes wait that starts are held.
+    pub(super) fn is_full(&self) -> bool {
+        self.undelivered() >= self.window
+    }
+
+    pub(super) fn undelivered(&self) -> u64 {
+        (self.handed.len() + self.waiting.len()) as u64
+    }
+
+    /// The job for which everybody waits: the lowest undelivered one, in submission order, if it has not ended.
+    ///
+    /// It may start while the window is full, or the window would never empty. Not while the consumer still
+    /// has outcomes to take: then room comes from there, and one head after the other would overrun the window.
+    pub(super) fn head(&self) -> Option<JobId> {
+        match self.order {
+            Order::Completion => None,
+            Order::Submission => self.handed.is_empty().then_some(self.next),
+        }
+    }
+
+    /// The head, once for each job that becomes it, if it is among the `accepted` first jobs.
+    pub(super) fn next_announcement(&mut self, accepted: u64) -> Option<JobId> {
+        let head = self.head().filter(|head| *head > self.announced && head.0 <= accepted)?;
+        self.announced = head;
+        Some(head)
+    }
+}

@@ -1,0 +1,153 @@
+//! Reasons not to start. Starts nothing itself.
+
+use core::time::Duration;
+
+use super::random::Random;
+use super::timers::{Timer, Timers};
+use crate::event::HoldReason;
+use crate::{AttemptId, Time};
+
+/// The first pause after a refused start, and the longest.
+const REFUSED_WAIT_FIRST: Duration = Duration::from_millis(10);
+const REFUSED_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Which reasons hold.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    paused: bool,
+    load: bool,
+    memory: bool,
+    /// The driver itself says that the machine has nothing to give.
+    resources: bool,
+    /// What refused starts taught.
+    pub(super) refusal: Refusal,
+}
+
+/// After a refused start nothing is started for a while, then one attempt alone as a probe; only when that
+/// has a process do starts go on as before. So a machine at its end is asked once per pause, not once per slot.
+#[derive(Debug, Default)]
+pub(super) struct Refusal {
+    state: Asking,
+    timer: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asking {
+    /// As much as one likes.
+    #[default]
+    Freely,
+    /// Not before the timer, or the end of an attempt.
+    Waiting { wait: Duration },
+    /// One attempt may be started.
+    MayProbe { wait: Duration },
+    /// It was started; nothing else is until it is answered.
+    Probing { wait: Duration, probe: AttemptId },
+}
+
+impl Holds {
+    pub(super) fn set(&mut self, reason: HoldReason, on: bool) {
+        match reason {
+            HoldReason::Paused => self.paused = on,
+            HoldReason::Load => self.load = on,
+            HoldReason::Memory => self.memory = on,
+            HoldReason::Resources => self.resources = on,
+            HoldReason::Window => debug_assert!(false, "the dispatcher itself sees when the window is full"),
+        }
+    }
+
+    /// The reason to tell, if there are several the strongest; `window_full` is the dispatcher's own.
+    pub(super) fn reason(&self, window_full: bool) -> Option<HoldReason> {
+        if self.paused {
+            Some(HoldReason::Paused)
+        } else if self.resources || self.refusal.state != Asking::Freely {
+            Some(HoldReason::Resources)
+        } else if self.memory {
+            Some(HoldReason::Memory)
+        } else if self.load {
+            Some(HoldReason::Load)
+        } else if window_full {
+            Some(HoldReason::Window)
+        } else {
+            None
+        }
+    }
+
+    /// Whether an attempt may start beside `live` others, as far as these reasons go.
+    pub(super) fn allows_start(&self, live: usize) -> bool {
+        let held_softly = self.load || self.memory || self.resources;
+        let may_ask = match self.refusal.state {
+            Asking::Freely | Asking::MayProbe { .. } => true,
+            Asking::Waiting { .. } | Asking::Probing { .. } => false,
+        };
+        !self.paused && may_ask && (!held_softly || live == 0)
+    }
+}
+
+impl Refusal {
+    pub(super) fn on_start(&mut self, attempt: AttemptId) {
+        self.state = match self.state {
+            Asking::MayProbe { wait } => Asking::Probing { wait, probe: attempt },
+            Asking::Freely => Asking::Freely,
+            Asking::Waiting { .. } | Asking::Probing { .. } => {
+                debug_assert!(false, "nothing is started while refused starts are waited out");
+                self.state
+            }
+        };
+    }
+
+    /// A start was granted, or failed for reasons of its own, or will never be answered.
+    pub(super) fn on_answered(&mut self, attempt: AttemptId) {
+        if let Asking::Probing { probe, .. } = self.state
+            && probe == attempt
+        {
+            self.state = Asking::Freely;
+        }
+    }
+
+    pub(super) fn on_refused(
+        &mut self,
+        attempt: AttemptId,
+        now: Time,
+        timers: &mut Timers,
+        random: &mut Random,
+    ) {
+        let wait = match self.state {
+            Asking::Freely => REFUSED_WAIT_FIRST,
+            Asking::Probing { wait, probe } if probe == attempt => {
+                wait.saturating_mul(2).min(REFUSED_WAIT_MAX)
+            }
+            // Asked for before the first refusal came back: nothing new is learned.
+            Asking::Waiting { .. } | Asking::MayProbe { .. } | Asking::Probing { .. } => return,
+        };
+        self.state = Asking::Waiting { wait };
+        timers.set(&mut self.timer, now + random.jitter(wait), Timer::Resources);
+    }
+
+    /// Something came free: worth another try.
+    pub(super) fn on_room(&mut self, timers: &mut Timers) {
+        if let Asking::Waiting { wait } = self.state {
+            self.state = Asking::MayProbe { wait };
+            timers.clear(&mut self.timer, Timer::Resources);
+        }
+    }
+
+    pub(super) fn on_timer(&mut self) {
+        self.timer = None;
+        match self.state {
+            Asking::Waiting { wait } => self.state = Asking::MayProbe { wait },
+            Asking::Freely | Asking::MayProbe { .. } | Asking::Probing { .. } => {
+                debug_assert!(false, "the timer runs only while refused starts are waited out");
+            }
+        }
+    }
+
+    pub(super) fn timer(&self) -> Option<Time> {
+        self.timer
+    }
+
+    /// Forgets the pause: nothing will be started any more.
+    pub(super) fn end(&mut self, timers: &mut Timers) {
+        timers.clear(&mut self.timer, Timer::Resources);
+        self.state = Asking::Freely;
+    }
+}

@@ -1,0 +1,103 @@
+//! One accepted job that has no outcome yet. Decides nothing.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::attempt::Attempt;
+use super::queue::Place;
+use crate::Time;
+use crate::outcome::{ATTEMPT_HISTORY_MAX, AttemptReport, AttemptSummary, Cause, Outcome};
+use crate::policy::{JobPolicy, LOST_MAX};
+
+/// A job between its acceptance and its outcome.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) policy: Arc<JobPolicy>,
+    pub(super) state: State,
+    /// The number of the last start.
+    pub(super) number: u32,
+    /// How many attempts are over, refused starts left out.
+    pub(super) attempts: u32,
+    /// How many of them were charged.
+    pub(super) tries: u32,
+    pub(super) lost_in_row: u32,
+    pub(super) refused_in_row: u32,
+    /// Whether it was asked to end: it will not be tried again.
+    pub(super) cancelled: bool,
+    last: Option<Last>,
+    earlier: Vec<AttemptSummary>,
+}
+
+/// Where a job is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// In the queue.
+    Ready(Place),
+    /// Until then it waits for its back-off.
+    Delayed(Option<Time>),
+    /// It has a slot.
+    Live(Box<Attempt>),
+}
+
+/// The last attempt that is over.
+#[derive(Debug)]
+struct Last {
+    report: AttemptReport,
+    cause: Option<Cause>,
+    charged: bool,
+}
+
+impl Job {
+    pub(super) fn new(policy: Arc<JobPolicy>, place: Place) -> Job {
+        Job {
+            policy,
+            state: State::Ready(place),
+            number: 0,
+            attempts: 0,
+            tries: 0,
+            lost_in_row: 0,
+            refused_in_row: 0,
+            cancelled: false,
+            last: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Whether it was there each time the warden was lost, and with the next loss is taken for the cause. It
+    /// runs alone, so that no other job pays for it, nor it for another.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.lost_in_row + 1 >= LOST_MAX
+    }
+
+    /// Remembers an attempt that is over.
+    pub(super) fn record(&mut self, report: AttemptReport, cause: Option<Cause>, charged: bool) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.tries = self.tries.saturating_add(u32::from(charged));
+        if let Some(Last { report, cause, charged }) = self.last.replace(Last { report, cause, charged }) {
+            if self.earlier.len() == ATTEMPT_HISTORY_MAX {
+                self.earlier.remove(0);
+            }
+            self.earlier.push(AttemptSummary { number: report.number, cause, wall: report.wall, charged });
+        }
+    }
+
+    /// What becomes of it when it is not started any more: the failure for which it was to be tried again
+    /// stands; a job that never ran, or whose last attempt was forgiven, is cancelled.
+    pub(super) fn verdict_unstarted(&self) -> Result<(), Cause> {
+        match &self.last {
+            Some(Last { cause: Some(cause), charged: true, .. }) => Err(cause.clone()),
+            Some(_) | None => Err(Cause::Cancelled),
+        }
+    }
+
+    pub(super) fn into_outcome(self, verdict: Result<(), Cause>) -> Outcome {
+        Outcome {
+            verdict,
+            attempts: self.attempts,
+            tries: self.tries,
+            last: self.last.map(|last| last.report),
+            earlier: self.earlier,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What befalls attempts, and what becomes of their jobs then: an outcome, another try, or the queue again.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::attempt::{Attempt, ExitNews, Progress};
+use super::job::{Job, State};
+use super::stop::Phase;
+use super::timers::Timer;
+use super::verdict::{Cut, Seen, verdict};
+use super::{Dispatcher, Stuck, limit_of, median, retry};
+use crate::action::Notice;
+use crate::outcome::{Cause, SpawnFailure};
+use crate::policy::{LOST_MAX, REFUSED_MAX};
+use crate::{Action, AttemptId, JobId, Time};
+
+impl Dispatcher {
+    pub(super) fn on_started(&mut self, id: AttemptId, pid: u32, now: Time, actions: &mut Vec<Action>) {
+        self.holds.refusal.on_answered(id);
+        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else { return };
+        attempt.on_started(pid, policy, &mut desk);
+        if let Some(job) = self.jobs.get_mut(&id.job) {
+            job.refused_in_row = 0;
+        }
+    }
+
+    pub(super) fn on_start_failed(
+        &mut self,
+        id: AttemptId,
+        failure: SpawnFailure,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        self.holds.refusal.on_answered(id);
+        match self.at_work(id, now, actions) {
+            Some((attempt, ..)) => {
+                let progress = attempt.on_start_failed(failure);
+                self.go_on(id.job, progress, now, actions);
+            }
+            None => self.free_stuck(id),
+        }
+    }
+
+    /// The attempt never was: its job is next again, uncharged, when the machine has something to give.
+    pub(super) fn on_start_refused(
+        &mut self,
+        id: AttemptId,
+        failure: SpawnFailure,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((attempt, ..)) = self.at_work(id, now, actions) else { return };
+        debug_assert!(!attempt.has_exited(), "a start is refused before the program runs");
+        let cut = attempt.facts().cut;
+        let Some((mut job, attempt)) = self.take_attempt(id.job) else { return };
+        self.slots.give_back(attempt.slot);
+        self.holds.refusal.on_refused(id, now, &mut self.timers, &mut self.random);
+        job.refused_in_row = if self.live.is_empty() { job.refused_in_row + 1 } else { 0 };
+        if job.refused_in_row >= REFUSED_MAX {
+            self.end_job(id.job, job, Err(Cause::SpawnFailed(failure)), now, actions);
+        } else if cut == Some(Cut::Cancelled) || job.cancelled {
+            self.end_job(id.job, job, Err(Cause::Cancelled), now, actions);
+        } else {
+            job.state = State::Ready(self.queue.push_front(id.job, attempt.turn));
+            self.jobs.insert(id.job, job);
+            if self.phase != Phase::Open {
+                self.end_unstarted(id.job, now, actions);
+            }
+        }
+        if self.phase != Phase::Open {
+            self.holds.refusal.end(&mut self.timers);
+        }
+    }
+
+    pub(super) fn on_exited(&mut self, id: AttemptId, news: ExitNews, now: Time, actions: &mut Vec<Action>) {
+        match self.at_work(id, now, actions) {
+            Some((attempt, policy, mut desk)) => {
+                let progress = attempt.on_exited(news, policy, &mut desk);
+                self.go_on(id.job, progress, now, actions);
+            }
+            None if news.alive == 0 => self.free_stuck(id),
+            None => {
+                if let Some(stuck) = self.stuck.get_mut(&id) {
+                    stuck.exited = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_tree_empty(&mut self, id: AttemptId, killed: u32, now: Time, actions: &mut Vec<Action>) {
+        match self.at_work(id, now, actions) {
+            Some((attempt, policy, mut desk)) => {
+                let progress = attempt.on_tree_empty(killed, policy, &mut desk);
+                self.go_on(id.job, progress, now, actions);
+            }
+            None => {
+                if self.stuck.get(&id).is_some_and(|stuck| stuck.exited) {
+                    self.free_stuck(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_output_closed(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        let Some((attempt, ..)) = self.at_work(id, now, actions) else { return };
+        let progress = attempt.on_output_closed();
+        self.go_on(id.job, progress, now, actions);
+    }
+
+    /// Whatever had not ended is lost; whatever had is judged by what is known of it.
+    pub(super) fn on_warden_lost(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.warden_ready = false;
+        // Nobody is left who could report their end. The next warden sweeps them.
+        for (_, stuck) in core::mem::take(&mut self.stuck) {
+            self.slots.give_back(stuck.slot);
+        }
+        let live: Vec<JobId> = self.live.values().copied().collect();
+        for id in live {
+            self.conclude(id, false, now, actions);
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+            debug_assert!(false, "an attempt that is over has no timers");
+            return;
+        };
+        attempt.deadline = None;
+        attempt.end(Cut::Timeout(attempt.limit()), false, policy, &mut desk);
+    }
+
+    pub(super) fn on_step(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+            debug_assert!(false, "an attempt that is over has no timers");
+            return;
+        };
+        let progress = attempt.on_step(policy, &mut desk);
+        self.go_on(id.job, progress, now, actions);
+    }
+
+    pub(super) fn on_slow(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        let Some((attempt, ..)) = self.at_work(id, now, actions) else {
+            debug_assert!(false, "an attempt that is over has no timers");
+            return;
+        };
+        attempt.slow = None;
+        let after = now - attempt.began;
+        actions.push(Action::Notice(Notice::Slow { attempt: id, after }));
+    }
+
+    fn go_on(&mut self, id: JobId, progress: Progress, now: Time, actions: &mut Vec<Action>) {
+        match progress {
+            Progress::Alive => {}
+            Progress::Over => self.conclude(id, false, now, actions),
+            Progress::Unkillable => self.conclude(id, true, now, actions),
+        }
+    }
+
+    /// The attempt is over, or, if `stuck`, given up: its job gets an outcome or goes back.
+    fn conclude(&mut self, id: JobId, stuck: bool, now: Time, actions: &mut Vec<Action>) {
+        let Some((mut job, attempt)) = self.take_attempt(id) else { return };
+        self.holds.refusal.on_answered(attempt.id);
+        if stuck {
+            self.stuck.insert(attempt.id, Stuck { slot: attempt.slot, exited: attempt.has_exited() });
+            actions.push(Action::Notice(Notice::Unkillable { attempt: attempt.id }));
+        } else {
+            self.slots.give_back(attempt.slot);
+            self.holds.refusal.on_room(&mut self.timers);
+        }
+        let facts = attempt.facts();
+        let report = attempt.report(&job.policy, now);
+        let is_lost = matches!((&facts.end, facts.cut), (Seen::Nothing, None));
+        let may_return = !stuck && !job.cancelled && self.phase == Phase::Open;
+
+        if facts.cut == Some(Cut::Preempted) {
+            job.lost_in_row = 0;
+            job.record(report, Some(Cause::Cancelled), false);
+            if may_return {
+                self.retry(attempt.id, job, Cause::Cancelled, Duration::ZERO, false, now, actions);
+            } else {
+                // It gave way to others and cannot run again: no fault of its own, either way.
+                let cause = if stuck { Cause::Lost } else { Cause::Cancelled };
+                self.end_job(id, job, Err(cause), now, actions);
+            }
+            return;
+        }
+        if is_lost {
+            job.lost_in_row += 1;
+            job.record(report, Some(Cause::Lost), false);
+            if job.lost_in_row >= LOST_MAX {
+                self.end_job(id, job, Err(Cause::Lost), now, actions);
+                // It ran alone, so the culprit is found.
+                for other in self.jobs.values_mut() {
+                    other.lost_in_row = 0;
+                }
+            } else if may_return {
+                self.retry(attempt.id, job, Cause::Lost, Duration::ZERO, false, now, actions);
+            } else {
+                self.end_job(id, job, Err(Cause::Cancelled), now, actions);
+            }
+            return;
+        }
+
+        job.lost_in_row = 0;
+        let wall = report.wall;
+        match verdict(&facts, job.policy.leak, &job.policy.limits) {
+            Ok(()) => {
+                job.record(report, None, true);
+                self.learn_time(wall);
+                self.end_job(id, job, Ok(()), now, actions);
+            }
+            Err(cause) => {
+                let charged = cause != Cause::Cancelled;
+                job.record(report, Some(cause.clone()), charged);
+                if may_return && retry::is_due(&job.policy, &cause, job.tries) {
+                    let pause = retry::pause(&job.policy.backoff, job.tries, &mut self.random);
+                    self.retry(attempt.id, job, cause, pause, charged, now, actions);
+                } else {
+                    self.end_job(id, job, Err(cause), now, actions);
+                }
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one sentence; a struct would only name them twice"
+    )]
+    fn retry(
+        &mut self,
+        attempt: AttemptId,
+        mut job: Job,
+        cause: Cause,
+        delay: Duration,
+        charged: bool,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        actions.push(Action::Discard { attempt });
+        actions.push(Action::Notice(Notice::Retry { attempt, cause, delay, charged }));
+        let id = attempt.job;
+        job.state = if delay.is_zero() {
+            State::Ready(self.queue.push_returned(id))
+        } else {
+            let mut until = None;
+            self.timers.set(&mut until, now + delay, Timer::Delay(id));
+            self.delayed += 1;
+            State::Delayed(until)
+        };
+        self.jobs.insert(id, job);
+    }
+
+    /// Gives `job`, which is in no table any more, its one outcome.
+    pub(super) fn end_job(
+        &mut self,
+        id: JobId,
+        job: Job,
+        verdict: Result<(), Cause>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        debug_assert!(!self.jobs.contains_key(&id), "a job with an outcome is in no table at {now:?}");
+        let outcome = job.into_outcome(verdict);
+        self.sums.ended += 1;
+        match &outcome.verdict {
+            Ok(()) => {
+                self.sums.ok += 1;
+                self.sums.flaky += u64::from(outcome.tries > 1);
+            }
+            Err(Cause::Cancelled) => self.sums.cancelled += 1,
+            Err(_) => self.sums.failed += 1,
+        }
+        if let Some(last) = &outcome.last {
+            self.sums.leaked += u64::from(last.leaked > 0);
+            self.sums.busy = self.sums.busy.saturating_add(last.wall);
+        }
+        actions.push(Action::End { job: id, outcome: Box::new(outcome) });
+        self.delivery.on_ended(id, |job| actions.push(Action::Deliver { job }));
+    }
+
+    /// Takes a live attempt and its job out of the tables; its slot stays taken.
+    fn take_attempt(&mut self, id: JobId) -> Option<(Job, Box<Attempt>)> {
+        let mut job = self.jobs.remove(&id)?;
+        match core::mem::replace(&mut job.state, State::Delayed(None)) {
+            State::Live(mut attempt) => {
+                attempt.clear_timers(&mut self.timers);
+                self.live.remove(&attempt.turn);
+                if self.alone == Some(id) {
+                    self.alone = None;
+                }
+                Some((job, attempt))
+            }
+            other @ (State::Ready(_) | State::Delayed(_)) => {
+                debug_assert!(false, "only a live attempt can be over");
+                job.state = other;
+                self.jobs.insert(id, job);
+                None
+            }
+        }
+    }
+
+    /// An attempt that was given up is over after all.
+    fn free_stuck(&mut self, id: AttemptId) {
+        if let Some(stuck) = self.stuck.remove(&id) {
+            self.slots.give_back(stuck.slot);
+            self.holds.refusal.on_room(&mut self.timers);
+        }
+    }
+
+    /// A success took this long. The first ones that make a median give the running their deadlines.
+    fn learn_time(&mut self, wall: Duration) {
+        let Some(median) = &mut self.median else { return };
+        median.add(wall);
+        if median.count() != median::SUCCESSES_MIN {
+            return;
+        }
+        for id in self.live.values() {
+            let Some(job) = self.jobs.get_mut(id) else { continue };
+            if let (State::Live(attempt), Some(limit)) =
+                (&mut job.state, limit_of(job.policy.timeout, self.median.as_ref()))
+            {
+                attempt.limit_to(limit, &job.policy, &mut self.timers);
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The dispatcher: the state machine between [`Event`] and [`Action`]. It never waits, reads no clock and starts
+//! nothing itself.
+//!
+//! A job is *ready* (in the queue), *delayed* (waiting for a back-off) or *live* (an attempt has a slot), until
+//! it gets its one outcome; that waits in the *window* until the consumer took it. Each event is first taken in
+//! by whom it concerns, then the whole is settled: is a halt policy met, who may start, what is held, is the run
+//! finished. Every such question costs the same however many attempts run.
+//!
+//! Rules that a driver can rely on:
+//!
+//! - Actions for an attempt begin with `Start`. `Signal`, `KillTree`, `ReleaseTree` and `StopReading` are asked
+//!   for only between its `Started` and its end; nothing is asked for after its `End` or `Discard`.
+//! - `Exited` with nobody alive and the output closed ends the attempt. Otherwise `TreeEmpty` and `OutputClosed`
+//!   are awaited, each only for what was still there. `ReleaseTree` and `StopReading` must be answered.
+//! - An event for an attempt that is over is ignored, so no answer can come too late.
+//! - Every accepted job gets one `End` and one `Deliver`; also one that arrives after a drain has begun: it ends
+//!   as cancelled at once.
+//! - `Finish` comes once, when the source has ended and everything has been delivered, and nothing after it. An
+//!   attempt that cannot be killed does not hold it up.
+
+mod attempt;
+mod check;
+mod counts;
+mod delivery;
+mod halt;
+mod hold;
+mod job;
+mod life;
+mod median;
+mod queue;
+mod random;
+mod retry;
+mod slots;
+mod stop;
+mod timers;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub use counts::Counts;
+
+use self::attempt::{Attempt, Desk, ExitNews};
+use self::delivery::Delivery;
+use self::hold::Holds;
+use self::job::{Job, State};
+use self::median::Median;
+use self::queue::Queue;
+use self::random::Random;
+use self::slots::Slots;
+use self::stop::Phase;
+use self::timers::{Timer, Timers};
+use crate::action::Notice;
+use crate::event::HoldReason;
+use crate::policy::{JobPolicy, Timeout};
+use crate::{Action, AttemptId, Event, JobId, RunPolicy, SlotId, Time};
+
+/// The state machine between what happens and what is to be done.
+#[derive(Debug)]
+pub struct Dispatcher {
+    policy: RunPolicy,
+    phase: Phase,
+    source_ended: bool,
+    finished: bool,
+    halted: bool,
+    warden_ready: bool,
+    /// All accepted jobs without an outcome.
+    jobs: BTreeMap<JobId, Job>,
+    queue: Queue,
+    delayed: usize,
+    /// Live attempts in the order of their starts.
+    live: BTreeMap<u64, JobId>,
+    last_turn: u64,
+    /// The live attempt that must stay alone.
+    alone: Option<JobId>,
+    /// Attempts whose job has an outcome but that cannot be killed: they keep their slots.
+    stuck: BTreeMap<AttemptId, Stuck>,
+    slots: Slots,
+    timers: Timers,
+    holds: Holds,
+    held: Option<HoldReason>,
+    /// No start before this.
+    next_start: Time,
+    gap: Option<Time>,
+    delivery: Delivery,
+    median: Option<Median>,
+    random: Random,
+    /// The sums; what can be read off the tables is filled in on request.
+    sums: Counts,
+}
+
+/// An attempt that was given up.
+#[derive(Clone, Copy, Debug)]
+struct Stuck {
+    slot: SlotId,
+    exited: bool,
+}
+
+impl Dispatcher {
+    /// A dispatcher that has heard nothing yet. The first warden counts as ready.
+    #[must_use]
+    pub fn new(policy: RunPolicy) -> Dispatcher {
+        Dispatcher {
+            phase: Phase::Open,
+            source_ended: false,
+            finished: false,
+            halted: false,
+            warden_ready: true,
+            jobs: BTreeMap::new(),
+            queue: Queue::default(),
+            delayed: 0,
+            live: BTreeMap::new(),
+            last_turn: 0,
+            alone: None,
+            stuck: BTreeMap::new(),
+            slots: Slots::new(policy.slots),
+            timers: Timers::default(),
+            holds: Holds::default(),
+            held: None,
+            next_start: Time::ZERO,
+            gap: None,
+            delivery: Delivery::new(policy.order, policy.window),
+            median: None,
+            random: Random::new(policy.seed),
+            sums: Counts::default(),
+            policy,
+        }
+    }
+
+    /// Takes in what happened at `now`; what is to be done is appended to `actions`.
+    pub fn handle(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::Accepted { job, policy } => self.on_accepted(job, policy, now, actions),
+            Event::SourceEnded => self.on_source_ended(),
+            Event::TotalKnown(total) => self.sums.total = Some(total),
+            Event::Started { attempt, pid } => self.on_started(attempt, pid, now, actions),
+            Event::StartFailed { attempt, failure } => self.on_start_failed(attempt, failure, now, actions),
+            Event::StartRefused { attempt, failure } => self.on_start_refused(attempt, failure, now, actions),
+            Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
+                let news = ExitNews { exit, usage, evidence, alive, output_open };
+                self.on_exited(attempt, news, now, actions);
+            }
+            Event::TreeEmpty { attempt, killed } => self.on_tree_empty(attempt, killed, now, actions),
+            Event::OutputClosed { attempt } => self.on_output_closed(attempt, now, actions),
+            Event::WardenLost => self.on_warden_lost(now, actions),
+            Event::WardenReady => self.warden_ready = true,
+            Event::Drain => self.stop_to(Phase::Draining, now, actions),
+            Event::Stop => self.stop_to(Phase::Stopping, now, actions),
+            Event::Kill => self.stop_to(Phase::Killing, now, actions),
+            Event::Width(slots) => {
+                if self.slots.set_width(slots) {
+                    actions.push(Action::Notice(Notice::Width { slots: self.slots.width() }));
+                }
+            }
+            Event::Hold { reason, on } => self.holds.set(reason, on),
+            Event::Preempt => self.on_preempt(now, actions),
+            Event::Cancel(job) => self.on_cancel(job, now, actions),
+            Event::Delivered(job) => self.delivery.on_delivered(job),
+        }
+        self.settle(now, actions);
+    }
+
+    /// Does what has fallen due by `now` (deadlines, back-offs, gaps between starts).
+    pub fn handle_timers(&mut self, now: Time, actions: &mut Vec<Action>) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Gap => self.gap = None,
+                Timer::Resources => self.holds.refusal.on_timer(),
+                Timer::Delay(job) => self.on_delay_over(job),
+                Timer::Deadline(attempt) => self.on_deadline(attempt, now, actions),
+                Timer::Step(attempt) => self.on_step(attempt, now, actions),
+                Timer::Slow(attempt) => self.on_slow(attempt, now, actions),
+            }
+        }
+        self.settle(now, actions);
+    }
+
+    /// When `handle_timers` must be called at the latest; `None`: not before the next event.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Whether the producer may be asked for another job.
+    #[must_use]
+    pub fn wants_job(&self) -> bool {
+        self.phase == Phase::Open
+            && !self.source_ended
+            && self.queue.len() < self.policy.queue_max.max(1)
+            && (self.delayed as u64) < u64::from(self.policy.window.max(1))
+            && !self.delivery.is_full()
+    }
+
+    /// The number that the next accepted job must have.
+    #[must_use]
+    pub fn next_job(&self) -> JobId {
+        JobId(self.sums.accepted + 1)
+    }
+
+    /// Attempts that live, longest running first, with their start.
+    pub fn running(&self) -> impl Iterator<Item = (AttemptId, SlotId, Time)> {
+        self.live_attempts().map(|attempt| (attempt.id, attempt.slot, attempt.began))
+    }
+
+    /// Counts so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            running: self.live.len() as u64,
+            ready: self.queue.len() as u64,
+            delayed: self.delayed as u64,
+            undelivered: self.delivery.undelivered(),
+            ..self.sums
+        }
+    }
+
+    fn on_accepted(&mut self, id: JobId, policy: Arc<JobPolicy>, now: Time, actions: &mut Vec<Action>) {
+        if id != self.next_job() || self.finished {
+            debug_assert!(false, "jobs are numbered one after the other, and none comes after the end");
+            return;
+        }
+        self.sums.accepted += 1;
+        if self.median.is_none() && matches!(policy.timeout, Timeout::PercentOfMedian(_)) {
+            self.median = Some(Median::new());
+        }
+        let place = self.queue.push_new(id);
+        self.jobs.insert(id, Job::new(policy, place));
+        if self.phase != Phase::Open {
+            self.end_unstarted(id, now, actions);
+        }
+    }
+
+    fn on_source_ended(&mut self) {
+        self.source_ended = true;
+        // A drained run does not ask its source to the end, so what was accepted is not the total.
+        if self.phase == Phase::Open {
+            self.sums.total = Some(self.sums.accepted);
+        }
+    }
+
+    fn on_delay_over(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            debug_assert!(false, "a job that waits for its back-off has no outcome");
+            return;
+        };
+        debug_assert!(
+            matches!(job.state, State::Delayed(_)),
+            "its back-off is over, so it was waiting for it"
+        );
+        self.delayed -= 1;
+        job.state = State::Ready(self.queue.push_returned(id));
+    }
+
+    /// What follows from any event: halt, starts, notices, the end.
+    fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.halt_if_met(now, actions);
+        if let Some(job) = self.delivery.next_announcement(self.sums.accepted) {
+            actions.push(Action::Head { job });
+        }
+        self.start_ready(now, actions);
+        self.tell_held(actions);
+        if self.source_ended && self.jobs.is_empty() && self.delivery.undelivered() == 0 && !self.finished {
+            self.finished = true;
+            actions.push(Action::Finish);
+        }
+    }
+
+    fn start_ready(&mut self, now: Time, actions: &mut Vec<Action>) {
+        while let Some(id) = self.next_to_start() {
+            if now < self.next_start {
+                if self.gap.is_none() {
+                    self.timers.set(&mut self.gap, self.next_start, Timer::Gap);
+                }
+                return;
+            }
+            self.next_start = now + self.policy.start_gap;
+            self.start(id, now, actions);
+        }
+    }
+
+    /// The job whose turn it is, if one may start now.
+    fn next_to_start(&self) -> Option<JobId> {
+        let is_open = self.phase == Phase::Open && self.warden_ready && self.alone.is_none();
+        if !is_open || !self.slots.has_free() || !self.holds.allows_start(self.live.len()) {
+            return None;
+        }
+        let id = if self.delivery.is_full() { self.ready_head() } else { self.queue.first() }?;
+        let must_wait = !self.live.is_empty() && self.jobs.get(&id).is_some_and(Job::is_suspect);
+        (!must_wait).then_some(id)
+    }
+
+    /// The job for which the whole window waits, if it is ready.
+    fn ready_head(&self) -> Option<JobId> {
+        let head = self.delivery.head()?;
+        match self.jobs.get(&head)?.state {
+            State::Ready(_) => Some(head),
+            State::Delayed(_) | State::Live(_) => None,
+        }
+    }
+
+    fn start(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            debug_assert!(false, "a job in the queue has no outcome");
+            return;
+        };
+        let State::Ready(place) = job.state else {
+            debug_assert!(false, "a job in the queue is ready");
+            return;
+        };
+        self.queue.remove(place);
+        job.number += 1;
+        self.last_turn += 1;
+        let attempt_id = AttemptId { job: id, number: job.number };
+        let slot = self.slots.take();
+        let mut attempt = Attempt::new(attempt_id, slot, self.last_turn, now);
+        if let Some(limit) = limit_of(job.policy.timeout, self.median.as_ref()) {
+            attempt.limit_to(limit, &job.policy, &mut self.timers);
+        }
+        if let Some(after) = self.policy.slow {
+            self.timers.set(&mut attempt.slow, now + after, Timer::Slow(attempt_id));
+        }
+        job.state = State::Live(Box::new(attempt));
+        if job.is_suspect() {
+            self.alone = Some(id);
+        }
+        self.live.insert(self.last_turn, id);
+        self.holds.refusal.on_start(attempt_id);
+        actions.push(Action::Start { attempt: attempt_id, slot });
+    }
+
+    fn tell_held(&mut self, actions: &mut Vec<Action>) {
+        let can_start = self.phase == Phase::Open && !self.finished;
+        let has_more = !self.source_ended || self.queue.len() + self.delayed > 0;
+        let reason = self.holds.reason(has_more && self.delivery.is_full()).filter(|_| can_start);
+        if reason != self.held {
+            self.held = reason;
+            actions.push(Action::Notice(Notice::Held { reason, ready: self.queue.len() as u64 }));
+        }
+    }
+
+    /// Live attempts, longest running first.
+    fn live_attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.live.values().filter_map(|id| match &self.jobs.get(id)?.state {
+            State::Live(attempt) => Some(&**attempt),
+            State::Ready(_) | State::Delayed(_) => None,
+        })
+    }
+
+    /// The live attempt of this name, with its job's policy and a desk to work at; `None` if it is over.
+    fn at_work<'a>(
+        &'a mut self,
+        id: AttemptId,
+        now: Time,
+        actions: &'a mut Vec<Action>,
+    ) -> Option<(&'a mut Attempt, &'a JobPolicy, Desk<'a>)> {
+        let job = self.jobs.get_mut(&id.job)?;
+        let State::Live(attempt) = &mut job.state else { return None };
+        if attempt.id != id {
+            return None;
+        }
+        Some((attempt, &job.policy, Desk { now, timers: &mut self.timers, actions }))
+    }
+}
+
+/// How long an attempt may run, if that is limited and known.
+fn limit_of(timeout: Timeout, median: Option<&Median>) -> Option<core::time::Duration> {
+    match timeout {
+        Timeout::Never => None,
+        Timeout::After(limit) => Some(limit),
+        Timeout::PercentOfMedian(percent) => {
+            let nanos = median?.get()?.as_nanos() as f64 * percent / 100.0;
+            // A conversion from a float saturates.
+            Some(core::time::Duration::from_nanos(nanos as u64))
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The dispatcher's own dice: splitmix64 from the run's seed, for jitter alone. Never asks the system for chance.
+
+use core::time::Duration;
+
+/// A seeded generator.
+#[derive(Clone, Debug)]
+pub(super) struct Random {
+    state: u64,
+}
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        Random { state: seed }
+    }
+
+    /// `duration`, lengthened or shortened by up to a quarter, so that what failed together does not return
+    /// together.
+    pub(super) fn jitter(&mut self, duration: Duration) -> Duration {
+        let permille = 750 + self.next() % 501;
+        let nanos = duration.as_nanos().saturating_mul(u128::from(permille)) / 1000;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,67 @@
+//! Which slots are taken. Hands out numbers; knows no attempt.
+
+use alloc::collections::BinaryHeap;
+use core::cmp::Reverse;
+
+use crate::SlotId;
+
+/// The slots of a run. A slot is a number from 0; the lowest free one is given first.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// How many may be taken at once.
+    width: u32,
+    /// How many are taken, which a lowered width may fall short of.
+    taken: u32,
+    /// Numbers below `ever` that came free.
+    free: BinaryHeap<Reverse<u32>>,
+    /// How many numbers were ever given.
+    ever: u32,
+}
+
+impl Slots {
+    pub(super) fn new(width: u32) -> Slots {
+        Slots { width: width.max(1), taken: 0, free: BinaryHeap::new(), ever: 0 }
+    }
+
+    pub(super) fn has_free(&self) -> bool {
+        self.taken < self.width
+    }
+
+    pub(super) fn take(&mut self) -> SlotId {
+        debug_assert!(self.has_free(), "a slot is taken only when one is free");
+        self.taken += 1;
+        if let Some(Reverse(number)) = self.free.pop() {
+            return SlotId(number);
+        }
+        self.ever += 1;
+        SlotId(self.ever - 1)
+    }
+
+    pub(super) fn give_back(&mut self, slot: SlotId) {
+        debug_assert!(
+            slot.0 < self.ever && self.taken > 0,
+            "a slot comes free once for each time it was taken"
+        );
+        self.taken = self.taken.saturating_sub(1);
+        self.free.push(Reverse(slot.0));
+    }
+
+    /// Changes the width, which is at least 1; tells whether that was a change.
+    pub(super) fn set_width(&mut self, width: u32) -> bool {
+        let before = core::mem::replace(&mut self.width, width.max(1));
+        before != self.width
+    }
+
+    pub(super) fn width(&self) -> u32 {
+        self.width
+    }
+
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Panics unless the tables agree.
+    pub(super) fn check(&self) {
+        assert_eq!(self.taken as usize + self.free.len(), self.ever as usize, "each slot is taken or free");
+    }
+}

@@ -1,0 +1,139 @@
+//! The ways in which a run comes to an early end, and how single jobs are ended. Passes no verdict on an attempt.
+
+use alloc::vec::Vec;
+
+use super::attempt::Desk;
+use super::job::State;
+use super::verdict::Cut;
+use super::{Dispatcher, halt};
+use crate::action::Notice;
+use crate::policy::HaltMode;
+use crate::{Action, JobId, Time};
+
+/// How far a run has come towards its end; it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Jobs are started.
+    Open,
+    /// No more; the running finish.
+    Draining,
+    /// No more; the running are ended by their ladder.
+    Stopping,
+    /// No more; the running are killed.
+    Killing,
+}
+
+impl Dispatcher {
+    /// Goes on to `phase`, if it is not that far yet.
+    pub(super) fn stop_to(&mut self, phase: Phase, now: Time, actions: &mut Vec<Action>) {
+        if phase <= self.phase {
+            return;
+        }
+        self.phase = phase;
+        match phase {
+            Phase::Open | Phase::Draining => {}
+            Phase::Stopping => self.end_running(false, now, actions),
+            Phase::Killing => self.end_running(true, now, actions),
+        }
+        self.holds.refusal.end(&mut self.timers);
+        self.timers.clear(&mut self.gap, super::Timer::Gap);
+        let unstarted: Vec<JobId> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| match job.state {
+                State::Ready(_) | State::Delayed(_) => true,
+                State::Live(_) => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unstarted {
+            self.end_unstarted(id, now, actions);
+        }
+    }
+
+    /// Gives a job that will not be started any more its outcome.
+    pub(super) fn end_unstarted(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
+        let Some(mut job) = self.jobs.remove(&id) else { return };
+        match &mut job.state {
+            State::Ready(place) => self.queue.remove(*place),
+            State::Delayed(until) => {
+                self.timers.clear(until, super::Timer::Delay(id));
+                self.delayed -= 1;
+            }
+            State::Live(_) => debug_assert!(false, "a live attempt is ended, not forgotten"),
+        }
+        let verdict = if job.cancelled { Err(crate::Cause::Cancelled) } else { job.verdict_unstarted() };
+        self.end_job(id, job, verdict, now, actions);
+    }
+
+    pub(super) fn on_cancel(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            // It has its outcome, or was never accepted.
+            return;
+        };
+        job.cancelled = true;
+        match &mut job.state {
+            State::Ready(_) | State::Delayed(_) => self.end_unstarted(id, now, actions),
+            State::Live(attempt) => {
+                attempt.end(
+                    Cut::Cancelled,
+                    false,
+                    &job.policy,
+                    &mut Desk { now, timers: &mut self.timers, actions },
+                );
+            }
+        }
+    }
+
+    /// Kills the youngest attempt that does something; never the only one that does.
+    pub(super) fn on_preempt(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Open {
+            // Nothing new will start, so memory comes back by itself; and the job could not run again.
+            return;
+        }
+        let mut at_work = self.live_attempts().filter(|attempt| attempt.is_at_work());
+        let Some(oldest) = at_work.next().map(|attempt| attempt.turn) else { return };
+        drop(at_work);
+        let youngest = self.live.range(oldest + 1..).rev().map(|(_, id)| *id).find(|id| {
+            self.jobs.get(id).is_some_and(|job| match &job.state {
+                State::Live(attempt) => attempt.is_at_work(),
+                State::Ready(_) | State::Delayed(_) => false,
+            })
+        });
+        if let Some(id) = youngest {
+            self.end_attempt(id, Cut::Preempted, true, now, actions);
+        }
+    }
+
+    /// Halts the run, once, if its policy says so.
+    pub(super) fn halt_if_met(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.halted || self.phase >= Phase::Stopping {
+            return;
+        }
+        let Some(mode) = halt::met(&self.policy.halt, &self.sums) else { return };
+        self.halted = true;
+        let (now_too, phase) = match mode {
+            HaltMode::Soon => (false, Phase::Draining),
+            HaltMode::Now => (true, Phase::Stopping),
+        };
+        actions.push(Action::Notice(Notice::Halted { now: now_too }));
+        self.stop_to(phase, now, actions);
+    }
+
+    fn end_running(&mut self, kill: bool, now: Time, actions: &mut Vec<Action>) {
+        let running: Vec<JobId> = self.live.values().copied().collect();
+        for id in running {
+            self.end_attempt(id, Cut::Cancelled, kill, now, actions);
+        }
+    }
+
+    fn end_attempt(&mut self, id: JobId, why: Cut, kill: bool, now: Time, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        match &mut job.state {
+            State::Live(attempt) => {
+                attempt.end(why, kill, &job.policy, &mut Desk { now, timers: &mut self.timers, actions });
+            }
+            State::Ready(_) | State::Delayed(_) => debug_assert!(false, "only a live attempt can be ended"),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The recording double: feeds events, keeps what was asked for until the test has named it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
+use crate::policy::{Halt, JobPolicy, Order, RunPolicy};
+use crate::{Action, AttemptId, Cause, Dispatcher, Event, JobId, Notice, Outcome, SlotId, Time};
+
+pub(super) fn run_policy(slots: u32) -> RunPolicy {
+    RunPolicy {
+        slots,
+        window: 100,
+        order: Order::Completion,
+        queue_max: 8,
+        halt: Halt::Never,
+        start_gap: Duration::ZERO,
+        slow: None,
+        seed: 1,
+    }
+}
+
+pub(super) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(super) fn id(job: u64, number: u32) -> AttemptId {
+    AttemptId { job: JobId(job), number }
+}
+
+pub(super) const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
+
+pub(super) fn refusal() -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Clone, errno: 11, detail: String::new(), permanent: false }
+}
+
+pub(super) fn start(job: u64, number: u32, slot: u32) -> Action {
+    Action::Start { attempt: id(job, number), slot: SlotId(slot) }
+}
+
+pub(super) fn kill(job: u64, number: u32) -> Action {
+    Action::KillTree { attempt: id(job, number) }
+}
+
+pub(super) fn signal(job: u64, number: u32, signal: i32) -> Action {
+    Action::Signal { attempt: id(job, number), signal }
+}
+
+pub(super) fn deliver(job: u64) -> Action {
+    Action::Deliver { job: JobId(job) }
+}
+
+pub(super) fn retry(job: u64, number: u32, cause: Cause, delay: Duration, charged: bool) -> [Action; 2] {
+    let attempt = id(job, number);
+    [Action::Discard { attempt }, Action::Notice(Notice::Retry { attempt, cause, delay, charged })]
+}
+
+/// A dispatcher on a desk.
+pub(super) struct Desk {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) now: Time,
+    pub(super) policy: Arc<JobPolicy>,
+    pub(super) outcomes: Vec<(u64, Outcome)>,
+    actions: Vec<Action>,
+}
+
+impl Desk {
+    pub(super) fn new(run: RunPolicy, job: JobPolicy) -> Desk {
+        Desk {
+            dispatcher: Dispatcher::new(run),
+            now: Time::ZERO,
+            policy: Arc::new(job),
+            outcomes: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Feeds an event.
+    pub(super) fn feed(&mut self, event: Event) -> &mut Desk {
+        self.dispatcher.handle(event, self.now, &mut self.actions);
+        self.dispatcher.check();
+        self
+    }
+
+    /// Lets time pass, stopping wherever something falls due.
+    pub(super) fn pass(&mut self, time: Duration) -> &mut Desk {
+        let until = self.now + time;
+        while let Some(due) = self.dispatcher.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.dispatcher.handle_timers(self.now, &mut self.actions);
+            self.dispatcher.check();
+        }
+        self.now = until;
+        self
+    }
+
+    /// Names all that was asked for since the last call. The outcomes of `End` are put aside and compared as
+    /// `End` without their details, by [`Desk::ended`].
+    #[track_caller]
+    pub(super) fn asks(&mut self, expected: impl IntoIterator<Item = Action>) -> &mut Desk {
+        let got: Vec<Action> = self.take();
+        let expected: Vec<Action> = expected.into_iter().collect();
+        assert_eq!(got, expected, "exactly this is asked for, and nothing else");
+        self
+    }
+
+    /// Nothing was asked for.
+    #[track_caller]
+    pub(super) fn asks_nothing(&mut self) -> &mut Desk {
+        self.asks([])
+    }
+
+    /// Forgets what was asked for.
+    pub(super) fn skip(&mut self) -> &mut Desk {
+        self.take();
+        self
+    }
+
+    fn take(&mut self) -> Vec<Action> {
+        let mut rest = Vec::new();
+        for action in self.actions.drain(..) {
+            match action {
+                Action::End { job, outcome } => self.outcomes.push((job.0, *outcome)),
+                other => rest.push(other),
+            }
+        }
+        rest
+    }
+
+    /// Since the last call exactly one job has got its outcome: this one, with this verdict.
+    #[track_caller]
+    pub(super) fn ended(&mut self, job: u64, verdict: Result<(), Cause>) -> Outcome {
+        assert_eq!(self.outcomes.len(), 1, "one outcome: {:?}", self.outcomes);
+        let (got, outcome) = self.outcomes.remove(0);
+        assert_eq!((got, &outcome.verdict), (job, &verdict));
+        outcome
+    }
+
+    pub(super) fn accept(&mut self, count: u64) -> &mut Desk {
+        for _ in 0..count {
+            let job = self.dispatcher.next_job();
+            self.feed(Event::Accepted { job, policy: Arc::clone(&self.policy) });
+        }
+        self
+    }
+
+    pub(super) fn started(&mut self, job: u64, number: u32) -> &mut Desk {
+        self.feed(Event::Started { attempt: id(job, number), pid: 100 + job as u32 })
+    }
+
+    pub(super) fn exited(
+        &mut self,
+        job: u64,
+        number: u32,
+        exit: Exit,
+        alive: u32,
+        output_open: bool,
+    ) -> &mut Desk {
+        self.feed(Event::Exited {
+            attempt: id(job, number),
+            exit,
+            usage: Usage::default(),
+            evidence: Evidence::default(),
+            alive,
+            output_open,
+        })
+    }
+
+    /// Exits with `code`, leaving nothing behind.
+    pub(super) fn exits(&mut self, job: u64, number: u32, code: i32) -> &mut Desk {
+        self.exited(job, number, Exit::Code(code), 0, false)
+    }
+
+    pub(super) fn tree_empty(&mut self, job: u64, number: u32, killed: u32) -> &mut Desk {
+        self.feed(Event::TreeEmpty { attempt: id(job, number), killed })
+    }
+
+    pub(super) fn output_closed(&mut self, job: u64, number: u32) -> &mut Desk {
+        self.feed(Event::OutputClosed { attempt: id(job, number) })
+    }
+}

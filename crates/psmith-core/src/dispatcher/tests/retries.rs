@@ -1,0 +1,196 @@
+//! What becomes of a job whose attempt did not succeed: tries, back-offs, and what is forgiven.
+
+use super::desk::*;
+use crate::event::HoldReason;
+use crate::outcome::{CauseKind, SpawnFailure};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::policy::{Backoff, JobPolicy, REFUSED_MAX, RetryCause, RetryOn};
+use crate::{Action, Cause, Event, JobId, Notice};
+
+fn with_tries(slots: u32, tries: u32, first: u64, max: Option<u64>) -> Desk {
+    let backoff = Backoff { first: ms(first), max: max.map(ms) };
+    Desk::new(run_policy(slots), JobPolicy { tries, backoff, ..JobPolicy::default() })
+}
+
+fn held(reason: Option<HoldReason>, ready: u64) -> Action {
+    Action::Notice(Notice::Held { reason, ready })
+}
+
+#[test]
+fn tries_are_total_tries() {
+    let mut desk = with_tries(1, 3, 0, None);
+    desk.accept(1).started(1, 1).skip();
+    desk.exits(1, 1, 7).asks(retry(1, 1, Cause::Exit(7), ms(0), true).into_iter().chain([start(1, 2, 0)]));
+    desk.started(1, 2)
+        .exits(1, 2, 8)
+        .asks(retry(1, 2, Cause::Exit(8), ms(0), true).into_iter().chain([start(1, 3, 0)]));
+    desk.started(1, 3).exits(1, 3, 9).asks([deliver(1)]);
+    let outcome = desk.ended(1, Err(Cause::Exit(9)));
+    assert_eq!((outcome.attempts, outcome.tries), (3, 3));
+    let history: Vec<_> =
+        outcome.earlier.iter().map(|one| (one.number, one.cause.clone(), one.charged)).collect();
+    assert_eq!(history, [(1, Some(Cause::Exit(7)), true), (2, Some(Cause::Exit(8)), true)]);
+}
+
+#[test]
+fn a_delayed_job_holds_no_slot_and_goes_before_new_ones() {
+    let mut desk = with_tries(1, 2, 100, None);
+    desk.accept(3).started(1, 1).skip();
+    let again = retry(1, 1, Cause::Exit(1), ms(100), true);
+    desk.exits(1, 1, 1).asks(again.into_iter().chain([start(2, 1, 0)]));
+    desk.started(2, 1).pass(ms(100)).asks_nothing();
+    desk.exits(2, 1, 0).asks([deliver(2), start(1, 2, 0)]);
+    desk.ended(2, Ok(()));
+    desk.started(1, 2).exits(1, 2, 0).asks([deliver(1), start(3, 1, 0)]);
+    desk.ended(1, Ok(()));
+    assert_eq!((desk.dispatcher.counts().flaky, desk.dispatcher.counts().ok), (1, 2));
+}
+
+#[test]
+fn the_pause_doubles_up_to_its_bound_give_or_take_a_quarter() {
+    let mut desk = with_tries(1, 0, 100, Some(1000));
+    desk.accept(1).skip();
+    for (number, nominal) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (6, 1000)] {
+        desk.started(1, number).exits(1, number, 1).skip();
+        let due = desk.dispatcher.next_deadline().expect("a back-off runs") - desk.now;
+        assert!(due >= ms(nominal) * 3 / 4 && due <= ms(nominal) * 5 / 4, "{due:?} for {nominal} ms");
+        desk.pass(due).asks([start(1, number + 1, 0)]);
+    }
+}
+
+#[test]
+fn only_what_was_named_is_tried_again() {
+    let retry_on = RetryOn::Only(vec![RetryCause::Kind(CauseKind::Signal), RetryCause::ExitCodes(vec![75])]);
+    let mut desk = Desk::new(run_policy(1), JobPolicy { tries: 9, retry_on, ..JobPolicy::default() });
+    desk.accept(1)
+        .started(1, 1)
+        .exits(1, 1, 75)
+        .started(1, 2)
+        .exited(1, 2, KILLED, 0, false)
+        .started(1, 3)
+        .skip();
+    desk.exits(1, 3, 1).asks([deliver(1)]);
+    desk.ended(1, Err(Cause::Exit(1)));
+}
+
+#[test]
+fn a_start_that_can_never_succeed_is_not_tried_again() {
+    for (permanent, tries) in [(true, 1), (false, 3)] {
+        let mut desk = with_tries(1, 3, 0, None);
+        desk.accept(1);
+        let failure = SpawnFailure { permanent, ..refusal() };
+        for number in 1..=tries {
+            desk.feed(Event::StartFailed { attempt: id(1, number), failure: failure.clone() });
+        }
+        desk.skip();
+        assert_eq!(desk.ended(1, Err(Cause::SpawnFailed(failure))).tries, tries);
+    }
+}
+
+#[test]
+fn a_lost_warden_is_blamed_on_no_job() {
+    let mut desk = with_tries(2, 1, 0, None);
+    desk.accept(3).started(1, 1).started(2, 1).skip();
+    desk.exited(2, 1, crate::outcome::Exit::Code(5), 1, false).asks_nothing();
+    let lost = retry(1, 1, Cause::Lost, ms(0), false);
+    desk.feed(Event::WardenLost).asks(lost.into_iter().chain([deliver(2)]));
+    desk.ended(2, Err(Cause::Exit(5)));
+    desk.exits(1, 1, 0).asks_nothing();
+    desk.feed(Event::WardenReady).asks([start(1, 2, 0), start(3, 1, 1)]);
+    desk.started(1, 2).exits(1, 2, 4).asks([deliver(1)]);
+    let outcome = desk.ended(1, Err(Cause::Exit(4)));
+    assert_eq!((outcome.attempts, outcome.tries), (2, 1));
+}
+
+#[test]
+fn who_takes_the_warden_along_is_found_and_the_others_live() {
+    let mut desk = with_tries(2, 1, 0, None);
+    desk.accept(2).skip();
+    for number in 1..=2 {
+        desk.started(1, number).started(2, number).feed(Event::WardenLost).feed(Event::WardenReady);
+    }
+    // Both were there twice, so each runs alone from here on.
+    assert_eq!(desk.dispatcher.counts().running, 1);
+    desk.skip().started(1, 3).feed(Event::WardenLost).asks([deliver(1)]);
+    let outcome = desk.ended(1, Err(Cause::Lost));
+    assert_eq!((outcome.attempts, outcome.tries), (3, 0));
+    desk.feed(Event::WardenReady).accept(1).asks([start(2, 3, 0), start(3, 1, 1)]);
+}
+
+#[test]
+fn a_refused_start_waits_and_is_asked_again_alone() {
+    let mut desk = with_tries(3, 1, 0, None);
+    desk.accept(3).asks([start(1, 1, 0), start(2, 1, 1), start(3, 1, 2)]);
+    desk.started(1, 1).asks_nothing();
+    desk.feed(Event::StartRefused { attempt: id(2, 1), failure: refusal() });
+    desk.asks([held(Some(HoldReason::Resources), 1)]);
+    desk.feed(Event::StartRefused { attempt: id(3, 1), failure: refusal() }).asks_nothing();
+    let due = desk.dispatcher.next_deadline().expect("it is asked again") - desk.now;
+    assert!(due >= ms(7) && due <= ms(13), "{due:?}");
+    // Both are next again, in their order.
+    desk.pass(due).asks([start(2, 2, 1)]);
+    desk.feed(Event::StartRefused { attempt: id(2, 2), failure: refusal() }).asks_nothing();
+    // The end of an attempt makes room before the pause is over.
+    desk.exits(1, 1, 0).asks([deliver(1), start(3, 2, 0)]);
+    desk.ended(1, Ok(()));
+    desk.started(3, 2).asks([start(2, 3, 1), held(None, 0)]);
+    desk.started(2, 3).exits(2, 3, 0).skip();
+    let outcome = desk.ended(2, Ok(()));
+    assert_eq!((outcome.attempts, outcome.tries, outcome.last.unwrap().number), (1, 1, 3));
+}
+
+#[test]
+fn a_start_refused_again_and_again_with_nothing_else_running_has_failed() {
+    let mut desk = with_tries(1, 5, 0, None);
+    desk.accept(1);
+    for number in 1..=REFUSED_MAX {
+        desk.skip().feed(Event::StartRefused { attempt: id(1, number), failure: refusal() });
+        if number < REFUSED_MAX {
+            desk.pass(ms(2000));
+        }
+    }
+    let outcome = { desk.skip().ended(1, Err(Cause::SpawnFailed(refusal()))) };
+    assert_eq!((outcome.attempts, outcome.tries, outcome.last), (0, 0, None));
+}
+
+#[test]
+fn the_youngest_gives_way_and_never_the_last_one() {
+    let mut desk = with_tries(3, 1, 0, None);
+    desk.accept(3).started(1, 1).started(2, 1).started(3, 1).skip();
+    desk.feed(Event::Preempt).asks([kill(3, 1)]);
+    desk.feed(Event::Preempt).asks([kill(2, 1)]);
+    desk.feed(Event::Preempt).asks_nothing();
+    desk.feed(Event::Hold { reason: HoldReason::Memory, on: true }).asks([held(Some(HoldReason::Memory), 0)]);
+    desk.exited(3, 1, KILLED, 0, false).asks(retry(3, 1, Cause::Cancelled, ms(0), false));
+    desk.exited(2, 1, KILLED, 0, false).asks(retry(2, 1, Cause::Cancelled, ms(0), false));
+    desk.exits(1, 1, 0).asks([deliver(1), start(3, 2, 0)]);
+    desk.ended(1, Ok(()));
+    desk.started(3, 2).exits(3, 2, 6).asks([deliver(3), start(2, 2, 0)]);
+    assert_eq!(desk.ended(3, Err(Cause::Exit(6))).tries, 1);
+}
+
+#[test]
+fn a_failure_stands_when_its_retry_will_not_come() {
+    for stop in [Event::Drain, Event::Stop, Event::Kill] {
+        let mut desk = with_tries(1, 2, 100, None);
+        desk.accept(1).started(1, 1).exits(1, 1, 3).skip();
+        desk.feed(stop).asks([deliver(1)]);
+        desk.ended(1, Err(Cause::Exit(3)));
+        assert_eq!(desk.dispatcher.next_deadline(), None);
+    }
+}
+
+#[test]
+fn a_cancelled_job_is_not_tried_again() {
+    let mut desk = with_tries(1, 9, 100, None);
+    desk.accept(3).started(1, 1).exits(1, 1, 1).started(2, 1).skip();
+    desk.feed(Event::Cancel(JobId(1))).asks([deliver(1)]);
+    desk.ended(1, Err(Cause::Cancelled));
+    desk.feed(Event::Cancel(JobId(3))).asks([deliver(3)]);
+    assert_eq!(desk.ended(3, Err(Cause::Cancelled)).attempts, 0);
+    desk.feed(Event::Cancel(JobId(2))).asks([signal(2, 1, 15)]);
+    desk.exits(2, 1, 0).asks([deliver(2)]);
+    assert_eq!(desk.ended(2, Err(Cause::Cancelled)).tries, 0);
+}

@@ -1,0 +1,104 @@
+//! The one table of precedence: of all that is true of an attempt, what its cause is called.
+//!
+//! The first row that holds wins:
+//!
+//! | | holds when | verdict |
+//! |---|---|---|
+//! | 1 | psmith cut it short | `Timeout`, `Cancelled` |
+//! | 2 | it never ran its program | `SpawnFailed` |
+//! | 3 | nobody saw its end | `Lost` |
+//! | 4 | it failed, and the kernel killed in its group for want of memory | `OutOfMemory` |
+//! | 5 | `SIGXCPU`, or `SIGKILL` at the hard limit of its own CPU time, with a limit of CPU time set | `Limit` |
+//! | 6 | `SIGXFSZ`, with a limit of file size set | `Limit` |
+//! | 7 | an exit code other than 0 and refused forks, with a limit of processes set | `Limit` |
+//! | 8 | a signal | `Signal` |
+//! | 9 | an exit code other than 0 | `Exit` |
+//! | 10 | descendants outlived it, and that was declared a failure | `Leaked` |
+//! | 11 | anything else: it exited with 0 | success, also if a child of it ran out of memory |
+
+use core::time::Duration;
+
+use crate::outcome::{Cause, Evidence, Exit, LimitKind, Limits, SpawnFailure, Usage};
+use crate::policy::{CPU_TIME_HARD_AFTER, Leak, SIGKILL, SIGXCPU, SIGXFSZ};
+
+/// What is true of an attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// What psmith did to it before it ended.
+    pub(super) cut: Option<Cut>,
+    pub(super) end: Seen,
+    pub(super) leaked: u32,
+}
+
+/// Why psmith ends an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It ran longer than this.
+    Timeout(Duration),
+    /// Somebody asked for its end.
+    Cancelled,
+    /// It gives way, and will run again.
+    Preempted,
+}
+
+/// What was seen of an attempt's end.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// Its process ended.
+    Exited { exit: Exit, usage: Usage, evidence: Evidence },
+    /// Its program was never executed.
+    StartFailed(SpawnFailure),
+    /// Nothing: the warden was lost, or it cannot be killed.
+    Nothing,
+}
+
+/// The verdict over an attempt of which `facts` are true.
+pub(super) fn verdict(facts: &Facts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
+    match facts.cut {
+        Some(Cut::Timeout(limit)) => return Err(Cause::Timeout(limit)),
+        Some(Cut::Cancelled | Cut::Preempted) => return Err(Cause::Cancelled),
+        None => {}
+    }
+    match &facts.end {
+        Seen::StartFailed(failure) => Err(Cause::SpawnFailed(failure.clone())),
+        Seen::Nothing => Err(Cause::Lost),
+        Seen::Exited { exit: Exit::Code(0), .. } => match (leak, facts.leaked) {
+            (Leak::Fail, leaked @ 1..) => Err(Cause::Leaked(leaked)),
+            (Leak::Fail, 0) | (Leak::Kill | Leak::Wait | Leak::Allow, _) => Ok(()),
+        },
+        Seen::Exited { exit, usage, evidence } => Err(failure_of(*exit, usage, evidence, limits)),
+    }
+}
+
+fn failure_of(exit: Exit, usage: &Usage, evidence: &Evidence, limits: &Limits) -> Cause {
+    if evidence.oom_kills > 0 {
+        return Cause::OutOfMemory { limit_bytes: limits.memory_bytes, kills: evidence.oom_kills };
+    }
+    match exit {
+        Exit::Signal { signal, core_dumped } => {
+            if let Some(limit) = limits.cpu_time
+                && (signal == SIGXCPU || (signal == SIGKILL && used_up(usage, limit)))
+            {
+                return Cause::Limit(LimitKind::CpuTime(limit));
+            }
+            if let (SIGXFSZ, Some(bytes)) = (signal, limits.file_size_bytes) {
+                return Cause::Limit(LimitKind::FileSize(bytes));
+            }
+            Cause::Signal { signal, core_dumped }
+        }
+        Exit::Code(code) => match limits.processes {
+            Some(processes) if evidence.pids_refused > 0 => Cause::Limit(LimitKind::Processes(processes)),
+            Some(_) | None => Cause::Exit(code),
+        },
+    }
+}
+
+/// Whether a process got to the hard limit, where the kernel kills it. The sum of a whole group proves nothing:
+/// the limit is one of each process.
+fn used_up(usage: &Usage, limit: Duration) -> bool {
+    !usage.whole_group && usage.user.saturating_add(usage.system) >= limit.saturating_add(CPU_TIME_HARD_AFTER)
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;
