@@ -3,3 +3,4 @@
 mod desk;
 mod ends;
 mod retries;
+mod runs;
