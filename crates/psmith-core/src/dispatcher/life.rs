@@ -109,6 +109,13 @@ impl Dispatcher {
     }
 
     /// Whatever had not ended is lost; whatever had is judged by what is known of it.
+    /// One attempt is lost alone: its keeper is gone, and nobody is left who could report its end.
+    pub(super) fn on_vanished(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        if self.at_work(id, now, actions).is_some() {
+            self.conclude(id.job, false, now, actions);
+        }
+    }
+
     pub(super) fn on_warden_lost(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.warden_ready = false;
         // Nobody is left who could report their end. The next warden sweeps them.

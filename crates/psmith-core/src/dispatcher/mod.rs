@@ -147,6 +147,7 @@ impl Dispatcher {
             }
             Event::TreeEmpty { attempt, killed } => self.on_tree_empty(attempt, killed, now, actions),
             Event::OutputClosed { attempt } => self.on_output_closed(attempt, now, actions),
+            Event::Vanished { attempt } => self.on_vanished(attempt, now, actions),
             Event::WardenLost => self.on_warden_lost(now, actions),
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stop_to(Phase::Draining, now, actions),
