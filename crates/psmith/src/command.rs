@@ -16,6 +16,7 @@ pub struct Command {
     argv: Vec<u8>,
     env: Vec<u8>,
     dir: Option<Vec<u8>>,
+    number: Option<u64>,
 }
 
 impl Command {
@@ -45,7 +46,7 @@ impl Command {
             words.extend_from_slice(word);
             words.push(0);
         }
-        Ok(Command { program: program.to_vec(), argv: words, env: Vec::new(), dir: None })
+        Ok(Command { program: program.to_vec(), argv: words, env: Vec::new(), dir: None, number: None })
     }
 
     /// Sets `key` to `value` in the job's environment, over what it inherits.
@@ -71,6 +72,16 @@ impl Command {
     pub fn dir(&mut self, dir: &[u8]) -> &mut Command {
         self.dir = Some(dir.to_vec());
         self
+    }
+
+    /// What the job is told of its number (`PSMITH_JOB`), where the user counts otherwise than the engine.
+    pub fn number(&mut self, number: u64) -> &mut Command {
+        self.number = Some(number);
+        self
+    }
+
+    pub(crate) fn job_number(&self) -> Option<u64> {
+        self.number
     }
 
     pub(crate) fn program(&self) -> &[u8] {

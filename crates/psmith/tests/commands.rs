@@ -13,6 +13,7 @@ use psmith::core::{JobId, JobPolicy, RunPolicy};
 use psmith::engine::handler::{
     Delivery, Handler, Live, News, Order as Wish, Place, Pull, Streams, Taken, View,
 };
+use psmith::engine::spool::Spool;
 use psmith::{Command, Engine, Setup, Surroundings};
 
 /// Numbers the runs of this process: a run's name is what its strays are found by.
@@ -57,6 +58,10 @@ impl Handler for Scripts {
         unreachable!("nothing is live here")
     }
 
+    fn backlog(&mut self, _id: JobId, _job: &mut String, _stream: u8, _backlog: Spool) {
+        unreachable!("nothing is live here")
+    }
+
     fn takes_output(&self) -> bool {
         true
     }
@@ -77,9 +82,9 @@ impl Handler for Scripts {
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<String>) -> Taken {
         let mut got =
             Got { script: delivery.job, outcome: *delivery.outcome, stdout: Vec::new(), stderr: Vec::new() };
-        let mut stdout = delivery.output.stdout.into_reader().expect("a spool can be read");
+        let mut stdout = delivery.output.stdout.into_reader();
         stdout.read_to_end(&mut got.stdout).expect("a spool can be read");
-        let mut stderr = delivery.output.stderr.into_reader().expect("a spool can be read");
+        let mut stderr = delivery.output.stderr.into_reader();
         stderr.read_to_end(&mut got.stderr).expect("a spool can be read");
         self.got.push(got);
         Taken::Now

@@ -12,15 +12,15 @@ use psmith_sys::{pidfd, pipe, socket};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::Engine;
 use super::attempt::{Pipe, Running};
-use super::handler::{Delivery, Handler, Live, News, Output, Place, Taken as Delivered, View};
+use super::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered, View};
 use super::watch::{Token, tell};
+use super::{Engine, EngineError};
 use crate::command::Command;
 use crate::containment::Level;
 use crate::kin;
 use crate::warden::link::Link;
-use crate::warden::messages::{Start, ToWarden};
+use crate::warden::messages::{KEY_VARIABLE, Start, ToWarden};
 
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
 const FREEZE_MAX: Duration = Duration::from_millis(500);
@@ -152,8 +152,12 @@ impl<H: Handler> Engine<H> {
         use std::io::Write;
         let mut env = Vec::with_capacity(96 + command.env_block().len());
         // Writing to memory does not fail.
-        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={}\0", self.run, attempt.job.0);
+        let number = command.job_number().unwrap_or(attempt.job.0);
+        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
         let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={}\0", slot.0 + 1, attempt.number);
+        // By these two the warden finds what belongs to this run, and to this attempt.
+        env.extend_from_slice(&self.introduction.marker);
+        let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
         env.extend_from_slice(command.env_block());
         env
     }
@@ -284,7 +288,7 @@ impl<H: Handler> Engine<H> {
 
     // Outcomes.
 
-    fn become_next_in_line(&mut self, job: JobId) {
+    pub(super) fn become_next_in_line(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.next_in_line = true;
         let slot = entry.slot.0;
@@ -294,16 +298,30 @@ impl<H: Handler> Engine<H> {
         }
         running.live = self.handler.live(&entry.job, true);
         // What was kept so far comes first.
+        let keeps = self.handler.keeps_live_output();
         for stream in [1, 2] {
-            if running.is_live(stream) {
-                let spool = std::mem::take(running.spool(stream));
-                self.spool_budget += spool.memory_held();
-                let Ok(mut reader) = spool.into_reader() else { continue };
-                while let Ok(length) = io::Read::read(&mut reader, &mut self.buffer) {
-                    if length == 0 {
-                        break;
+            if !running.is_live(stream) {
+                continue;
+            }
+            let spool = std::mem::take(running.spool(stream));
+            running.output.passed[usize::from(stream) - 1] += spool.len();
+            let held = spool.memory_held();
+            if spool.is_empty() {
+                continue;
+            }
+            let backlog =
+                if keeps { spool.share().map(|copy| (copy, Some(spool))) } else { Ok((spool, None)) };
+            match backlog {
+                Ok((backlog, kept)) => {
+                    match kept {
+                        Some(kept) => *running.spool(stream) = kept,
+                        None => self.spool_budget += held,
                     }
-                    self.handler.output(job, &mut entry.job, stream, &self.buffer[..length]);
+                    self.handler.backlog(job, &mut entry.job, stream, backlog);
+                }
+                Err(error) => {
+                    let dir = self.spool_dir.clone();
+                    return self.fail(EngineError::Spool(dir, error));
                 }
             }
         }
@@ -312,16 +330,23 @@ impl<H: Handler> Engine<H> {
     fn end(&mut self, job: JobId, outcome: Box<Outcome>) {
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        self.handler.news(&view, News::Ended { id: job, job: &entry.job, outcome: &outcome });
-        entry.outcome = Some(outcome);
         let slot = entry.slot.0;
-        if let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
-            && running.id.job == job
-        {
+        let running = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        if let Some(running) = running.filter(|running| running.id.job == job) {
             entry.output = std::mem::take(&mut running.output);
             running.dismissed = true;
-            self.retire_if_over(slot);
         }
+        let ending = Ending {
+            id: job,
+            job: &entry.job,
+            outcome: &outcome,
+            slot: entry.slot,
+            started: entry.started,
+            output: &entry.output,
+        };
+        self.handler.news(&view, News::Ended(ending));
+        entry.outcome = Some(outcome);
+        self.retire_if_over(slot);
     }
 
     /// The attempt in this slot is of no more interest; what it wrote is dropped.

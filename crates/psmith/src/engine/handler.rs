@@ -38,6 +38,14 @@ pub trait Handler {
     /// Output of a job that is live, as it comes. `stream` is 1 or 2.
     fn output(&mut self, id: JobId, job: &mut Self::Job, stream: u8, bytes: &[u8]);
 
+    /// What a job that becomes live had written before: comes first, all at once.
+    fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
+
+    /// Whether output that is passed on live is kept for the delivery as well.
+    fn keeps_live_output(&self) -> bool {
+        false
+    }
+
     /// Whether live output is welcome. While it is not, jobs that write wait on their pipes.
     fn takes_output(&self) -> bool;
 
@@ -115,14 +123,7 @@ pub enum News<'a, J> {
     /// The dispatcher's own news.
     Notice(&'a Notice, Option<&'a J>),
     /// A job has its outcome (its delivery may come later).
-    Ended {
-        /// Which.
-        id: JobId,
-        /// Its job.
-        job: &'a J,
-        /// How it ended.
-        outcome: &'a Outcome,
-    },
+    Ended(Ending<'a, J>),
     /// The warden was lost; the run goes on with another.
     WardenLost {
         /// What it said last; often nothing.
@@ -135,6 +136,23 @@ pub enum News<'a, J> {
         /// Its command line, for people.
         command: &'a [u8],
     },
+}
+
+/// One job's end, before its delivery.
+#[derive(Debug)]
+pub struct Ending<'a, J> {
+    /// Which job.
+    pub id: JobId,
+    /// The job itself.
+    pub job: &'a J,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// In which slot its last attempt ran.
+    pub slot: SlotId,
+    /// When its last attempt started.
+    pub started: SystemTime,
+    /// What its last attempt wrote.
+    pub output: &'a Output,
 }
 
 /// One job's outcome and output.
@@ -150,17 +168,19 @@ pub struct Delivery<J> {
     pub slot: SlotId,
     /// When its last attempt started.
     pub started: SystemTime,
-    /// What the last attempt wrote, as far as it was not passed on live.
+    /// What the last attempt wrote.
     pub output: Output,
 }
 
 /// What an attempt wrote.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Standard output, less what was passed on live.
+    /// Standard output, less what was passed on live and not kept.
     pub stdout: Spool,
-    /// Standard error, less what was passed on live.
+    /// Standard error, less what was passed on live and not kept.
     pub stderr: Spool,
+    /// How many bytes of each were passed on live. They are in the spools too if the handler keeps them.
+    pub passed: [u64; 2],
     /// All bytes of standard output.
     pub stdout_bytes: u64,
     /// All bytes of standard error.

@@ -30,8 +30,8 @@ use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
 use crate::containment::{Level, Unavailable};
-use crate::warden::client::{Introduction, PING_EVERY, Warden};
-use crate::warden::messages::Holding;
+use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
+use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
 use clock::Clock;
 use handler::{Handler, Order, Output, Pull, Streams, View};
@@ -62,7 +62,7 @@ pub struct Setup {
     pub surroundings: Surroundings,
     /// Where output waits that is too large for memory.
     pub spool_dir: PathBuf,
-    /// The name of the run, unique among all runs of this machine; jobs see it as `PSMITH_RUN`.
+    /// The name of the run, for people; jobs see it as `PSMITH_RUN`.
     pub run: String,
 }
 
@@ -231,7 +231,7 @@ impl<H: Handler> Engine<H> {
         let wants = GroupWants { contain: level == Level::Cgroup, limits: setup.surroundings.tree };
         let places = Places::new(wants).map_err(EngineError::Kernel)?;
         let introduction = Introduction {
-            marker: format!("PSMITH_RUN={}", setup.run).into_bytes(),
+            marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(EngineError::Kernel)?).into_bytes(),
             holding: match level {
                 Level::Cgroup => Holding::Groups,
                 Level::Keeper | Level::Sweep => Holding::Sweep,
@@ -297,6 +297,7 @@ impl<H: Handler> Engine<H> {
         while !self.finished && !self.leaving {
             self.ask_producer();
             self.settle();
+            self.notice_last_job();
             let mut orders = Vec::new();
             let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
             let tick = self.handler.tick(&view, &mut orders);
@@ -346,6 +347,18 @@ impl<H: Handler> Engine<H> {
                 }
             }
             self.settle();
+        }
+    }
+
+    /// In completion order, too, a job that is the only one left is next in line.
+    fn notice_last_job(&mut self) {
+        if self.source != Source::Ended || self.jobs.len() != 1 {
+            return;
+        }
+        let last =
+            self.jobs.iter().next().filter(|(_, entry)| !entry.next_in_line && entry.outcome.is_none());
+        if let Some((&job, _)) = last {
+            self.become_next_in_line(job);
         }
     }
 

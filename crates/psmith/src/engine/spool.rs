@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A job's stream is kept in memory up to this size.
@@ -45,18 +46,12 @@ impl Spool {
         self.file.as_ref()
     }
 
-    /// A reader of all its bytes, from the first.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be rewound.
-    pub fn into_reader(self) -> io::Result<SpoolReader> {
+    /// A reader of all its bytes, from the first. Readers of shared spools do not disturb one another.
+    #[must_use]
+    pub fn into_reader(self) -> SpoolReader {
         match self.file {
-            None => Ok(SpoolReader::Memory(io::Cursor::new(self.memory))),
-            Some(mut file) => {
-                file.seek(SeekFrom::Start(0))?;
-                Ok(SpoolReader::File(file))
-            }
+            None => SpoolReader::Memory(io::Cursor::new(self.memory)),
+            Some(file) => SpoolReader::File { file, at: 0, length: self.length },
         }
     }
 
@@ -80,6 +75,12 @@ impl Spool {
         Ok(())
     }
 
+    /// Another spool of the same bytes.
+    pub(crate) fn share(&self) -> io::Result<Spool> {
+        let file = self.file.as_ref().map(File::try_clone).transpose()?;
+        Ok(Spool { memory: self.memory.clone(), file, length: self.length })
+    }
+
     /// How much memory it gives back when it is dropped.
     pub(crate) fn memory_held(&self) -> usize {
         self.memory.len()
@@ -92,14 +93,47 @@ pub enum SpoolReader {
     /// It was small.
     Memory(io::Cursor<Vec<u8>>),
     /// It was not.
-    File(File),
+    File {
+        /// The unlinked file; its own position means nothing.
+        file: File,
+        /// The next byte to read.
+        at: u64,
+        /// How many bytes there are; a file that ends before is an error, never a short answer.
+        length: u64,
+    },
 }
 
 impl Read for SpoolReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             SpoolReader::Memory(cursor) => cursor.read(buffer),
-            SpoolReader::File(file) => file.read(buffer),
+            SpoolReader::File { at, length, .. } if at == length => Ok(0),
+            SpoolReader::File { file, at, length } => {
+                let wanted = usize::try_from(*length - *at).unwrap_or(usize::MAX).min(buffer.len());
+                let read = file.read_at(&mut buffer[..wanted], *at)?;
+                if read == 0 && wanted > 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                *at += read as u64;
+                Ok(read)
+            }
+        }
+    }
+}
+
+impl Seek for SpoolReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            SpoolReader::Memory(cursor) => cursor.seek(to),
+            SpoolReader::File { at, length, .. } => {
+                let place = match to {
+                    SeekFrom::Start(offset) => Some(offset),
+                    SeekFrom::End(offset) => length.checked_add_signed(offset),
+                    SeekFrom::Current(offset) => at.checked_add_signed(offset),
+                };
+                *at = place.ok_or(io::ErrorKind::InvalidInput)?.min(*length);
+                Ok(*at)
+            }
         }
     }
 }
@@ -134,7 +168,7 @@ mod tests {
 
     fn all(spool: Spool) -> Vec<u8> {
         let mut bytes = Vec::new();
-        spool.into_reader().unwrap().read_to_end(&mut bytes).unwrap();
+        spool.into_reader().read_to_end(&mut bytes).unwrap();
         bytes
     }
 

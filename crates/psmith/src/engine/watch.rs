@@ -439,12 +439,13 @@ impl<H: Handler> Engine<H> {
                 Ok(Read::Bytes(length)) => {
                     let bytes = &self.buffer[..length];
                     let id = running.id.job;
-                    if live {
-                        if let Some(entry) = self.jobs.get_mut(&id) {
-                            self.handler.output(id, &mut entry.job, stream, bytes);
-                        }
-                    } else if let Err(error) =
-                        running.keep(stream, bytes, &mut self.spool_budget, &self.spool_dir)
+                    if live && let Some(entry) = self.jobs.get_mut(&id) {
+                        running.output.passed[usize::from(stream) - 1] += length as u64;
+                        self.handler.output(id, &mut entry.job, stream, bytes);
+                    }
+                    if (!live || self.handler.keeps_live_output())
+                        && let Err(error) =
+                            running.keep(stream, bytes, &mut self.spool_budget, &self.spool_dir)
                     {
                         let dir = self.spool_dir.clone();
                         return self.fail(EngineError::Spool(dir, error));

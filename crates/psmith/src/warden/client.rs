@@ -173,7 +173,8 @@ fn wait_for(fd: BorrowedFd<'_>, flags: rustix::event::PollFlags, patience: Durat
     let _ = rustix::event::poll(&mut fds, timeout.as_ref());
 }
 
-fn nonce() -> io::Result<u64> {
+/// A number that nobody can guess.
+pub(crate) fn nonce() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_ne_bytes(bytes))

@@ -6,6 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The variable that tells which attempt a process belongs to, as `JOB.ATTEMPT` in the engine's own counting.
+pub(crate) const KEY_VARIABLE: &str = "PSMITH_KEY";
+
+/// The variable that tells which run a process belongs to. Long and random, unlike the name of a run, because
+/// what carries it may be killed by it.
+pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
+
 /// First bytes of both hellos.
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
@@ -47,7 +54,7 @@ pub(crate) enum ToWarden<'a> {
         magic: u32,
         protocol: u16,
         nonce: u64,
-        /// `PSMITH_RUN=..`: what every job of this run has in its environment.
+        /// `PSMITH_NONCE=..`: what every job of this run has in its environment.
         #[serde(borrow)]
         marker: &'a [u8],
         holding: Holding,

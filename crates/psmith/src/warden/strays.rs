@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use psmith_core::policy::SIGKILL;
 use psmith_sys::proc_tree::{self, Stat};
 
-use super::messages::{Holding, Key, ToHost};
+use super::messages::{Holding, KEY_VARIABLE, Key, ToHost};
 use super::server::Child;
 use crate::kin;
 
@@ -203,12 +203,10 @@ impl Strays {
         if !entries().any(|entry| entry == self.marker) {
             return None;
         }
-        let number = |name: &[u8]| {
-            let value = entries().find_map(|entry| entry.strip_prefix(name))?;
-            std::str::from_utf8(value).ok()
-        };
-        let job = number(b"PSMITH_JOB=")?.parse().ok()?;
-        Some(Key { job, number: number(b"PSMITH_ATTEMPT=")?.parse().ok()? })
+        let name = format!("{KEY_VARIABLE}=");
+        let value = entries().find_map(|entry| entry.strip_prefix(name.as_bytes()))?;
+        let (job, number) = std::str::from_utf8(value).ok()?.split_once('.')?;
+        Some(Key { job: job.parse().ok()?, number: number.parse().ok()? })
     }
 }
 
