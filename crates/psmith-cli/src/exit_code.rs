@@ -1,0 +1,223 @@
+//! What a run tells the shell: one status, chosen by one table.
+//!
+//! Decides from counts alone. Never exits the process and never raises a signal; `main` does both.
+
+use psmith::core::outcome::{Cause, Outcome};
+use psmith::core::policy::HaltOn;
+
+/// Failed jobs are counted up to this number.
+pub const COUNT_MAX: u64 = 100;
+/// More than [`COUNT_MAX`] jobs failed.
+pub const MANY: u8 = 101;
+/// No job failed, but some were left unrun.
+pub const LEFT: u8 = 122;
+/// `--require-input`, and there was none.
+pub const NO_INPUT: u8 = 124;
+/// psmith itself failed: usage, or an output that cannot be written.
+pub const OWN_FAILURE: u8 = 125;
+/// The program is not executable.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The program was not found.
+pub const NOT_FOUND: u8 = 127;
+
+/// How failed jobs become an exit code (`--exit`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExitScheme {
+    /// How many jobs failed, 101 for more than 100.
+    #[default]
+    Count,
+    /// 1 if any job failed.
+    Class,
+    /// The code of the first job that failed, in completion order.
+    First,
+    /// 0 if any job succeeded, 1 if none did.
+    AnyZero,
+}
+
+impl ExitScheme {
+    /// Every scheme, in the order the manual names them.
+    pub const ALL: [ExitScheme; 4] =
+        [ExitScheme::Count, ExitScheme::Class, ExitScheme::First, ExitScheme::AnyZero];
+
+    /// The word for it, as `--exit` takes it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            ExitScheme::Count => "count",
+            ExitScheme::Class => "class",
+            ExitScheme::First => "first",
+            ExitScheme::AnyZero => "any-zero",
+        }
+    }
+}
+
+/// What is known of a run when it is over, as far as the exit status depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The signal that stopped the run (not `HUP`, which only drains).
+    pub signal: Option<i32>,
+    /// psmith itself failed: an output could not be written, the machine gave nothing.
+    pub broken: bool,
+    /// The condition of `--halt` that was met.
+    pub halted_on: Option<HaltOn>,
+    /// Jobs that succeeded.
+    pub ok: u64,
+    /// Jobs that failed; cancelled ones are not among them.
+    pub failed: u64,
+    /// Jobs that were left unrun or cut short.
+    pub left: u64,
+    /// [`first_code`] of the first job that failed, in completion order.
+    pub first: Option<u8>,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By this code.
+    Code(u8),
+    /// By this signal, raised again, so that a shell sees it.
+    Signal(i32),
+}
+
+impl ExitStatus {
+    /// The code that a shell shows for it.
+    #[must_use]
+    pub fn shell_code(self) -> i32 {
+        match self {
+            ExitStatus::Code(code) => i32::from(code),
+            ExitStatus::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+impl RunEnd {
+    /// The one status of this run. The first that holds wins: a signal, a failure of psmith itself, a met
+    /// `--halt ..success`, failed jobs, jobs left unrun, success.
+    #[must_use]
+    pub fn status(&self, scheme: ExitScheme) -> ExitStatus {
+        if let Some(signal) = self.signal {
+            return ExitStatus::Signal(signal);
+        }
+        if self.broken {
+            return ExitStatus::Code(OWN_FAILURE);
+        }
+        if self.halted_on == Some(HaltOn::Success) {
+            return ExitStatus::Code(0);
+        }
+        let failures = match scheme {
+            _ if self.failed == 0 => 0,
+            ExitScheme::Count if self.failed > COUNT_MAX => MANY,
+            ExitScheme::Count => u8::try_from(self.failed).unwrap_or(MANY),
+            ExitScheme::Class => 1,
+            ExitScheme::First => self.first.unwrap_or(OWN_FAILURE),
+            ExitScheme::AnyZero => u8::from(self.ok == 0),
+        };
+        if failures != 0 {
+            return ExitStatus::Code(failures);
+        }
+        // A met `done=` is what the user asked for: the rest is left on purpose.
+        if self.failed == 0 && self.left > 0 && self.halted_on.is_none() {
+            return ExitStatus::Code(LEFT);
+        }
+        ExitStatus::Code(0)
+    }
+}
+
+/// The code of one failed job in the scheme `first`: its own exit code, 128+n for signal n, 124 for a timeout,
+/// 125 for every other cause.
+///
+/// `None` for a job that did not fail: it succeeded or was cancelled.
+#[must_use]
+pub fn first_code(outcome: &Outcome) -> Option<u8> {
+    match outcome.verdict.as_ref().err()? {
+        Cause::Cancelled => None,
+        Cause::Exit(code) => Some(u8::try_from(*code).unwrap_or(OWN_FAILURE)),
+        Cause::Signal { signal, .. } => Some(u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)),
+        Cause::Timeout(_) => Some(124),
+        Cause::Error(_)
+        | Cause::Panic { .. }
+        | Cause::Limit(_)
+        | Cause::OutOfMemory { .. }
+        | Cause::Lost
+        | Cause::SpawnFailed(_)
+        | Cause::Leaked(_)
+        | Cause::Undecodable(_)
+        | Cause::Protocol(_) => Some(OWN_FAILURE),
+        // `Cause` may grow in the core before this table knows the new word.
+        _ => Some(OWN_FAILURE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn end(ok: u64, failed: u64, left: u64) -> RunEnd {
+        RunEnd { ok, failed, left, first: (failed > 0).then_some(42), ..RunEnd::default() }
+    }
+
+    #[test]
+    fn each_cell_of_the_table() {
+        use ExitScheme::{AnyZero, Class, Count, First};
+        let table: &[(RunEnd, [u8; 4])] = &[
+            (end(0, 0, 0), [0, 0, 0, 0]),
+            (end(3, 0, 0), [0, 0, 0, 0]),
+            (end(3, 2, 0), [2, 1, 42, 0]),
+            (end(0, 2, 0), [2, 1, 42, 1]),
+            (end(0, 100, 0), [100, 1, 42, 1]),
+            (end(0, 101, 0), [101, 1, 42, 1]),
+            (end(0, 5000, 0), [101, 1, 42, 1]),
+            (end(3, 0, 4), [122, 122, 122, 122]),
+            (end(3, 2, 4), [2, 1, 42, 0]),
+            (end(0, 2, 4), [2, 1, 42, 1]),
+            (RunEnd { halted_on: Some(HaltOn::Success), ..end(1, 1, 9) }, [0, 0, 0, 0]),
+            (RunEnd { halted_on: Some(HaltOn::Done), ..end(1, 1, 9) }, [1, 1, 42, 0]),
+            (RunEnd { halted_on: Some(HaltOn::Done), ..end(2, 0, 9) }, [0, 0, 0, 0]),
+            (RunEnd { halted_on: Some(HaltOn::Fail), ..end(0, 1, 9) }, [1, 1, 42, 1]),
+            (RunEnd { broken: true, ..end(1, 1, 9) }, [125; 4]),
+            (RunEnd { broken: true, halted_on: Some(HaltOn::Success), ..end(1, 0, 0) }, [125; 4]),
+        ];
+        for (run, codes) in table {
+            for (scheme, code) in [Count, Class, First, AnyZero].into_iter().zip(codes) {
+                assert_eq!(run.status(scheme), ExitStatus::Code(*code), "{run:?} by {scheme:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn first_code_names_the_cause() {
+        let code = |cause| first_code(&sample::failed(cause));
+        assert_eq!(code(Cause::Exit(150)), Some(150));
+        assert_eq!(code(Cause::Signal { signal: 9, core_dumped: false }), Some(137));
+        assert_eq!(code(Cause::Timeout(Duration::from_secs(1))), Some(124));
+        assert_eq!(code(Cause::Lost), Some(125));
+        assert_eq!(code(Cause::OutOfMemory { limit_bytes: None, kills: 1 }), Some(125));
+        assert_eq!(code(Cause::Leaked(1)), Some(125));
+        assert_eq!(code(Cause::Cancelled), None);
+        assert_eq!(first_code(&sample::succeeded()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn precedence_holds_for_any_counts(
+            ok in 0u64..300, failed in 0u64..300, left in 0u64..300, broken: bool, signal in proptest::option::of(1i32..65),
+        ) {
+            let run = RunEnd { signal, broken, ..end(ok, failed, left) };
+            for scheme in ExitScheme::ALL {
+                match run.status(scheme) {
+                    ExitStatus::Signal(number) => prop_assert_eq!(Some(number), signal),
+                    ExitStatus::Code(code) => {
+                        prop_assert_eq!(signal, None);
+                        prop_assert_eq!(code == OWN_FAILURE, broken);
+                        prop_assert!(code <= 101 || code == LEFT || code == OWN_FAILURE);
+                        if code == LEFT { prop_assert!(failed == 0 && left > 0); }
+                        if code == 0 && scheme != ExitScheme::AnyZero { prop_assert!(failed == 0 && left == 0); }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The joblog: one line a job, in GNU parallel's nine columns, in a file that one run at a time may hold.
+//!
+//! Writes whole rows or none: a write that fails half way is taken back. Never reads what it wrote; that is
+//! [`super::resume`]'s.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use psmith::core::Time;
+use rustix::fs::{FlockOperation, flock};
+
+use super::row::{HEADER, parse_row, write_row};
+use super::{JobRecord, RecordError, RecordErrorKind, cut};
+use crate::report::display::visible_path;
+
+/// How often the file is synced to its disk while rows arrive.
+pub const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Rows are handed to the kernel at the latest when this many bytes wait.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// What becomes of rows that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobLogMode {
+    /// They go (`--joblog F`).
+    Replace,
+    /// They stay (`--joblog +F`, `--resume`).
+    Append,
+}
+
+/// A joblog open for writing, locked until it is dropped.
+#[derive(Debug)]
+pub struct JobLog {
+    path: PathBuf,
+    file: File,
+    /// A pipe or a device takes rows, but no lock, no cut and no sync.
+    regular: bool,
+    rows: Vec<u8>,
+    /// The length of the file up to the last whole row.
+    length: u64,
+    unsynced: bool,
+    synced_at: Time,
+    dropped_torn_row: bool,
+}
+
+impl JobLog {
+    /// Opens and locks the file, and writes its header if it has none.
+    ///
+    /// # Errors
+    /// [`RecordErrorKind::InUse`] if another run holds it, [`RecordErrorKind::NotWritable`] otherwise.
+    pub fn open(path: &Path, mode: JobLogMode) -> Result<JobLog, RecordError> {
+        let cannot = |source| RecordError::not_writable(path, source);
+        // Not truncated by the open: until the lock is held, the rows are another run's.
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let file = match file {
+            // A pipe cannot be opened for both.
+            Err(_) if path.exists() => OpenOptions::new().append(true).open(path).map_err(cannot)?,
+            other => other.map_err(cannot)?,
+        };
+        let regular = file.metadata().map_err(cannot)?.is_file();
+        let mut log = JobLog {
+            path: path.to_owned(),
+            file,
+            regular,
+            rows: Vec::new(),
+            length: 0,
+            unsynced: false,
+            synced_at: Time::ZERO,
+            dropped_torn_row: false,
+        };
+        if regular {
+            log.lock()?;
+            match mode {
+                JobLogMode::Replace => log.file.set_len(0).map_err(cannot)?,
+                JobLogMode::Append => log.mend_last_line().map_err(cannot)?,
+            }
+        }
+        if log.length == 0 {
+            log.rows.extend_from_slice(HEADER);
+            log.write_rows()?;
+        }
+        Ok(log)
+    }
+
+    /// Whether the last row of an earlier run was found cut short, and was dropped. Worth a warning.
+    #[must_use]
+    pub fn dropped_torn_row(&self) -> bool {
+        self.dropped_torn_row
+    }
+
+    /// Notes a job whose output has been delivered. A job that psmith cut short gets no row.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn append(&mut self, record: &JobRecord<'_>) -> Result<(), RecordError> {
+        if write_row(&mut self.rows, record) && self.rows.len() >= BUFFER_BYTES_MAX {
+            self.write_rows()?;
+        }
+        Ok(())
+    }
+
+    /// Hands waiting rows to the kernel, and each second to the disk. To be called each turn of the run's loop:
+    /// then the end of psmith, however sudden, loses no row, and the end of the machine a second's.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn tick(&mut self, now: Time) -> Result<(), RecordError> {
+        self.write_rows()?;
+        if self.unsynced && now.since(self.synced_at) >= SYNC_EVERY {
+            self.sync(now)?;
+        }
+        Ok(())
+    }
+
+    /// When [`JobLog::tick`] wants to be called, should nothing else happen.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Time> {
+        (self.unsynced || !self.rows.is_empty()).then(|| self.synced_at + SYNC_EVERY)
+    }
+
+    /// Writes and syncs what is left, and gives the file free.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finish(mut self) -> Result<(), RecordError> {
+        self.write_rows()?;
+        let now = self.synced_at;
+        self.sync(now)
+    }
+
+    /// `flock` belongs to the open file: it ends with this run, however it ends, and no child inherits it.
+    fn lock(&self) -> Result<(), RecordError> {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let message = format!("{} is in use by another run", visible_path(&self.path));
+                Err(RecordError::new(RecordErrorKind::InUse, message)
+                    .with_hint("another --joblog".to_owned()))
+            }
+            // A file system without locks is no reason to refuse the run.
+            Err(rustix::io::Errno::NOLCK | rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(RecordError::not_writable(&self.path, errno.into())),
+        }
+    }
+
+    /// A last line without newline was torn by a crash or typed by hand. As a row it could pass for another
+    /// job's (`gzip a1`, torn from `gzip a10`), so it is dropped; as anything else it is ended.
+    fn mend_last_line(&mut self) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        let length = self.file.metadata()?.len();
+        let whole = cut::whole_until(&self.file, false)?;
+        self.length = length;
+        if whole == length {
+            return Ok(());
+        }
+        let mut torn = vec![0; usize::try_from(length - whole).unwrap_or(usize::MAX).min(BUFFER_BYTES_MAX)];
+        self.file.read_exact_at(&mut torn, whole)?;
+        if parse_row(&torn).is_some() {
+            self.file.set_len(whole)?;
+            self.length = whole;
+            self.dropped_torn_row = true;
+        } else {
+            self.file.write_all(b"\n")?;
+            self.length += 1;
+        }
+        Ok(())
+    }
+
+    fn write_rows(&mut self) -> Result<(), RecordError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        if let Err(source) = self.file.write_all(&self.rows) {
+            if self.regular {
+                // The error that is told is the first one; a row that stays torn is mended by the next run.
+                let _ = self.file.set_len(self.length);
+            }
+            return Err(RecordError::not_writable(&self.path, source));
+        }
+        self.length += self.rows.len() as u64;
+        self.rows.clear();
+        self.unsynced = self.regular;
+        Ok(())
+    }
+
+    fn sync(&mut self, now: Time) -> Result<(), RecordError> {
+        self.synced_at = now;
+        if self.unsynced {
+            self.file.sync_data().map_err(|source| RecordError::not_writable(&self.path, source))?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "joblog_tests.rs"]
+mod tests;

@@ -1,0 +1,235 @@
+//! Which jobs an earlier run has done, by its joblog.
+//!
+//! A job is known by the text of its command and by how often that text came before it, never by its position:
+//! an edited or reordered input resumes rightly. Holds [`BYTES_PER_ROW`] a row in memory, the one record that
+//! grows with the number of jobs.
+
+use std::fs::File;
+use std::hash::Hasher as _;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::path::Path;
+
+use super::row::parse_row;
+use super::{RecordError, RecordErrorKind};
+use crate::report::display::{visible, visible_path};
+
+/// Memory held for each row of the joblog.
+pub const BYTES_PER_ROW: usize = size_of::<Entry>();
+/// A longer line is no row: the kernel takes less in a command, even with every byte quoted.
+const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How much of a command an error message shows.
+const SHOWN_COLUMNS_MAX: usize = 40;
+
+/// Which rows count as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResumeMode {
+    /// Every row (`--resume`).
+    #[default]
+    Resume,
+    /// Jobs whose last row is a success (`--resume-failed`).
+    ResumeFailed,
+}
+
+/// The jobs that an earlier run has done.
+#[derive(Debug, Default)]
+pub struct ResumeSet {
+    /// Sorted by hash, one entry for each text of a command.
+    done: Vec<Entry>,
+    rows: u64,
+    torn: bool,
+}
+
+/// While reading: a row, its `tag` made of `Seq` and success. Afterwards: a text, its `tag` the occurrences
+/// that are done and not yet met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    hash: [u64; 2],
+    tag: u64,
+}
+
+impl ResumeSet {
+    /// Reads a joblog; one that is not there is empty. `fixed_start` is what every command of this run begins
+    /// with, as `--dry-run` prints it, up to the first placeholder (a script: its text up to there).
+    ///
+    /// A last line without newline was cut short and does not count.
+    ///
+    /// # Errors
+    /// [`RecordErrorKind::NotReadable`], or [`RecordErrorKind::OtherCommand`] if there are rows and none of them
+    /// begins with `fixed_start`.
+    pub fn read(path: &Path, mode: ResumeMode, fixed_start: &[u8]) -> Result<ResumeSet, RecordError> {
+        let cannot = |source| RecordError::not_readable(path, source);
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ResumeSet::default()),
+            Err(error) => return Err(cannot(error)),
+        };
+        let mut reading = Reading { mode, fixed_start, ..Reading::default() };
+        reading.read(file).map_err(cannot)?;
+        if let Some(other) = &reading.other_start
+            && !reading.start_seen
+        {
+            let (theirs, ours) = telling_starts(other, fixed_start);
+            let file = visible_path(path);
+            let message =
+                format!("{file} is of another command: its rows begin '{theirs}', this one '{ours}'");
+            return Err(RecordError::new(RecordErrorKind::OtherCommand, message)
+                .with_hint(format!("another --joblog, or +{file} to append")));
+        }
+        Ok(reading.into_set())
+    }
+
+    /// Whether this job has been done; to be asked once for each job of the present input, in its order.
+    pub fn should_skip(&mut self, command: &[u8]) -> bool {
+        let hash = hash_of(command);
+        let Ok(found) = self.done.binary_search_by_key(&hash, |entry| entry.hash) else { return false };
+        let left = &mut self.done[found].tag;
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        true
+    }
+
+    /// Done jobs that no job of the present input has matched so far.
+    #[must_use]
+    pub fn unmatched(&self) -> u64 {
+        self.done.iter().map(|entry| entry.tag).sum()
+    }
+
+    /// How many rows the joblog has.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether the last line was cut short, and so did not count. Worth a warning.
+    #[must_use]
+    pub fn torn(&self) -> bool {
+        self.torn
+    }
+}
+
+#[derive(Default)]
+struct Reading<'a> {
+    mode: ResumeMode,
+    fixed_start: &'a [u8],
+    entries: Vec<Entry>,
+    rows: u64,
+    torn: bool,
+    start_seen: bool,
+    other_start: Option<Vec<u8>>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, file: File) -> io::Result<()> {
+        let mut reader = BufReader::with_capacity(64 * 1024, file);
+        // Lines are counted first, so that the table is allocated once, at its size.
+        self.entries.reserve_exact(count_lines(&mut reader)?);
+        reader.rewind()?;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+            match line.pop() {
+                None => return Ok(()),
+                Some(b'\n') => self.on_line(&line),
+                Some(_) if line.len() as u64 + 1 == LINE_BYTES_MAX => reader.skip_until(b'\n').map(drop)?,
+                Some(_) => self.torn = true,
+            }
+        }
+    }
+
+    fn on_line(&mut self, line: &[u8]) {
+        let Some(row) = parse_row(line) else { return };
+        self.rows += 1;
+        if row.command.starts_with(self.fixed_start) {
+            self.start_seen = true;
+        } else if self.other_start.is_none() {
+            let shown = row.command.len().min(4 * SHOWN_COLUMNS_MAX);
+            self.other_start = Some(row.command[..shown].to_vec());
+        }
+        let tag = (row.seq << 1) | u64::from(row.succeeded);
+        self.entries.push(Entry { hash: hash_of(row.command), tag });
+    }
+
+    /// Folds the rows of each text into the number of its jobs that are done.
+    fn into_set(mut self) -> ResumeSet {
+        // Stable: the rows of one text stay in the order of the file, so that the last one can be told.
+        self.entries.sort_by_key(|entry| entry.hash);
+        let mut texts = 0;
+        let mut from = 0;
+        while from < self.entries.len() {
+            let hash = self.entries[from].hash;
+            let to = from + self.entries[from..].partition_point(|entry| entry.hash == hash);
+            let done = match self.mode {
+                ResumeMode::Resume => (to - from) as u64,
+                ResumeMode::ResumeFailed => successes(&mut self.entries[from..to]),
+            };
+            if done > 0 {
+                self.entries[texts] = Entry { hash, tag: done };
+                texts += 1;
+            }
+            from = to;
+        }
+        self.entries.truncate(texts);
+        self.entries.shrink_to_fit();
+        ResumeSet { done: self.entries, rows: self.rows, torn: self.torn }
+    }
+}
+
+/// How many jobs of one text succeeded at last. Rows of one job bear one `Seq` as long as the input is not
+/// edited; where it was, a job may be run once more, but a failure never passes for done.
+fn successes(rows: &mut [Entry]) -> u64 {
+    rows.sort_by_key(|row| row.tag >> 1);
+    rows.chunk_by(|a, b| a.tag >> 1 == b.tag >> 1)
+        .filter(|job| job.last().is_some_and(|row| row.tag & 1 == 1))
+        .count() as u64
+}
+
+fn count_lines(reader: &mut impl BufRead) -> io::Result<usize> {
+    let mut lines = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(lines);
+        }
+        lines += memchr::memchr_iter(b'\n', chunk).count();
+        let length = chunk.len();
+        reader.consume(length);
+    }
+}
+
+/// 128 bits: among a thousand million texts, two share a hash with a probability of one in 10^20.
+fn hash_of(command: &[u8]) -> [u64; 2] {
+    [1u8, 2].map(|salt| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write_u8(salt);
+        // As rows are written: control bytes are blanks there.
+        for chunk in command.chunk_by(|a, b| (*a < b' ') == (*b < b' ')) {
+            if chunk[0] < b' ' {
+                chunk.iter().for_each(|_| hasher.write(b" "));
+            } else {
+                hasher.write(chunk);
+            }
+        }
+        hasher.finish()
+    })
+}
+
+/// The first words of two commands, or, where these are alike, as much as tells them apart.
+fn telling_starts(theirs: &[u8], ours: &[u8]) -> (String, String) {
+    let word =
+        |text: &[u8]| -> Vec<u8> { text.split(|&byte| byte == b' ').next().unwrap_or_default().to_vec() };
+    let (their_word, our_word) = (word(theirs), word(ours));
+    let shown = |text: &[u8]| visible(text.trim_ascii_end(), SHOWN_COLUMNS_MAX);
+    if their_word == our_word {
+        let length = theirs.len().min(ours.len().max(their_word.len() + 1));
+        (shown(&theirs[..length]), shown(ours))
+    } else {
+        (shown(&their_word), shown(&our_word))
+    }
+}
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+//! One line for each job that failed, as it happens; after the first few, one line that says so.
+
+use crate::record::JobRecord;
+
+use super::cause::cause_with_tries;
+use super::display::visible;
+
+/// So many failures are told one by one, unless all were asked for.
+pub const FAILURE_LINES_MAX: u64 = 10;
+/// A command is shown this wide at most, where no terminal sets the width.
+pub const COMMAND_COLUMNS_MAX: usize = 240;
+
+/// Composes the failure lines of a run.
+#[derive(Debug)]
+pub struct FailureLines {
+    limit: Option<u64>,
+    told: u64,
+}
+
+impl FailureLines {
+    /// The first [`FAILURE_LINES_MAX`] (no progress, or a board).
+    #[must_use]
+    pub fn first_few() -> FailureLines {
+        FailureLines { limit: Some(FAILURE_LINES_MAX), told: 0 }
+    }
+
+    /// All of them (plain progress).
+    #[must_use]
+    pub fn all() -> FailureLines {
+        FailureLines { limit: None, told: 0 }
+    }
+
+    /// The line for this failed job, newline and all; `None` once enough was said.
+    pub fn line(&mut self, record: &JobRecord<'_>) -> Option<String> {
+        self.told += 1;
+        match self.limit {
+            Some(limit) if self.told == limit + 1 => {
+                Some("psmith: more failures are counted, not shown\n".to_owned())
+            }
+            Some(limit) if self.told > limit => None,
+            _ => {
+                let program = record.argv.first().map_or(&[][..], Vec::as_slice);
+                let cause = cause_with_tries(record.outcome, program);
+                let command = visible(record.command, COMMAND_COLUMNS_MAX);
+                Some(format!("psmith: job {} failed: {cause}: {command}\n", record.job))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+    use psmith::core::outcome::Cause;
+
+    #[test]
+    fn the_first_ten_failures_are_told_then_that_there_are_more() {
+        let outcome = sample::failed(Cause::Exit(7));
+        let record = sample::record(3, &outcome, b"convert c.tif");
+        let mut lines = FailureLines::first_few();
+        for _ in 0..10 {
+            assert_eq!(lines.line(&record).unwrap(), "psmith: job 3 failed: exit 7: convert c.tif\n");
+        }
+        assert_eq!(lines.line(&record).unwrap(), "psmith: more failures are counted, not shown\n");
+        assert_eq!(lines.line(&record), None);
+        let mut lines = FailureLines::all();
+        assert!((0..30).all(|_| lines.line(&record).is_some()));
+    }
+
+    #[test]
+    fn a_command_has_no_power_over_the_terminal() {
+        let outcome = sample::failed(Cause::Exit(1));
+        let line = FailureLines::all().line(&sample::record(1, &outcome, b"echo \x1b]0;x\x07")).unwrap();
+        assert_eq!(line, "psmith: job 1 failed: exit 1: echo \\x1b]0;x\\x07\n");
+    }
+}

@@ -1,0 +1,14 @@
+//! What a run tells people, on stderr: failures as they come, how far it is, and what became of it all.
+//!
+//! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however
+//! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.
+
+pub mod cause;
+pub mod display;
+pub mod duration;
+pub mod failure_line;
+pub mod plain;
+pub mod progress;
+pub mod running;
+pub mod summary;
+pub mod tally;
