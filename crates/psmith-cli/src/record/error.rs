@@ -77,6 +77,11 @@ impl RecordError {
         let message = format!("cannot read {}: {}", visible_path(path), os_text(&source));
         RecordError { kind: RecordErrorKind::NotReadable, message, hint: None, source: Some(source) }
     }
+
+    pub(crate) fn spool(job: u64, source: io::Error) -> RecordError {
+        let message = format!("cannot read the output of job {job} back: {}", os_text(&source));
+        RecordError { kind: RecordErrorKind::Spool, message, hint: None, source: Some(source) }
+    }
 }
 
 impl fmt::Display for RecordError {

@@ -5,12 +5,17 @@
 //! carries the path and ends the run with 125.
 
 pub mod error;
+pub mod events;
 pub mod joblog;
+pub mod json;
+pub mod results;
 pub mod resume;
 
 mod cut;
 mod exitval;
+mod hash;
 mod row;
+mod stream;
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -5,10 +5,10 @@
 //! grows with the number of jobs.
 
 use std::fs::File;
-use std::hash::Hasher as _;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::path::Path;
 
+use super::hash::hash_of;
 use super::row::parse_row;
 use super::{RecordError, RecordErrorKind};
 use crate::report::display::{visible, visible_path};
@@ -80,7 +80,7 @@ impl ResumeSet {
 
     /// Whether this job has been done; to be asked once for each job of the present input, in its order.
     pub fn should_skip(&mut self, command: &[u8]) -> bool {
-        let hash = hash_of(command);
+        let hash = identity(command);
         let Ok(found) = self.done.binary_search_by_key(&hash, |entry| entry.hash) else { return false };
         let left = &mut self.done[found].tag;
         if *left == 0 {
@@ -149,7 +149,7 @@ impl Reading<'_> {
             self.other_start = Some(row.command[..shown].to_vec());
         }
         let tag = (row.seq << 1) | u64::from(row.succeeded);
-        self.entries.push(Entry { hash: hash_of(row.command), tag });
+        self.entries.push(Entry { hash: identity(row.command), tag });
     }
 
     /// Folds the rows of each text into the number of its jobs that are done.
@@ -199,21 +199,12 @@ fn count_lines(reader: &mut impl BufRead) -> io::Result<usize> {
     }
 }
 
-/// 128 bits: among a thousand million texts, two share a hash with a probability of one in 10^20.
-fn hash_of(command: &[u8]) -> [u64; 2] {
-    [1u8, 2].map(|salt| {
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write_u8(salt);
-        // As rows are written: control bytes are blanks there.
-        for chunk in command.chunk_by(|a, b| (*a < b' ') == (*b < b' ')) {
-            if chunk[0] < b' ' {
-                chunk.iter().for_each(|_| hasher.write(b" "));
-            } else {
-                hasher.write(chunk);
-            }
-        }
-        hasher.finish()
-    })
+/// The hash of a command as rows hold it: control bytes are blanks there.
+fn identity(command: &[u8]) -> [u64; 2] {
+    if command.iter().all(|&byte| byte >= b' ') {
+        return hash_of(command);
+    }
+    hash_of(&command.iter().map(|&byte| byte.max(b' ')).collect::<Vec<u8>>())
 }
 
 /// The first words of two commands, or, where these are alike, as much as tells them apart.

@@ -30,7 +30,7 @@ pub(crate) fn write_row(line: &mut Vec<u8>, record: &JobRecord<'_>) -> bool {
     )
     .expect("a Vec takes every write");
     // The command comes without TAB and newline; a row must stay one line whatever comes.
-    line.extend(record.command.iter().map(|&byte| if byte < b' ' { b' ' } else { byte }));
+    line.extend(record.command.iter().map(|&byte| byte.max(b' ')));
     line.push(b'\n');
     true
 }

@@ -1,0 +1,344 @@
+//! What happens in a run, as it happens: JSON, one object a line.
+//!
+//! Within one version fields are only added, never changed or reordered. Never judges: it writes what it is told.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use psmith::core::outcome::{Cause, Exit};
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+use super::json::{Bytes, BytesList};
+use super::{JobRecord, RecordError, RecordErrorKind, Status};
+use crate::report::display::os_text;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+/// Lines are handed to the kernel at the latest when this many bytes wait.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Descriptors below are the run's own stdin, stdout and stderr.
+const DESCRIPTOR_MIN: i32 = 3;
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent<'a> {
+    /// The run begins.
+    RunStart {
+        /// psmith's version.
+        psmith: &'a str,
+        /// The words of the command, placeholders and all.
+        template: BytesList<'a, Vec<u8>>,
+        /// Whether it is a script.
+        shell: bool,
+        /// How many slots.
+        slots: u32,
+        /// How many jobs, if that is known.
+        total: Option<u64>,
+        /// The level of containment.
+        contain: &'a str,
+        /// The working directory.
+        cwd: Bytes<'a>,
+        /// The run that this one goes on with.
+        resumed_from: Option<&'a str>,
+    },
+    /// An attempt has a process.
+    JobStart {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Its slot, from 1.
+        slot: u32,
+        /// Its process id.
+        pid: u32,
+        /// The words it is started with.
+        argv: BytesList<'a, Vec<u8>>,
+        /// The inputs in them.
+        inputs: BytesList<'a, &'a [u8]>,
+    },
+    /// An attempt wrote something (`--events-output` only).
+    JobOutput {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Where to.
+        stream: OutputStream,
+        /// What.
+        data: Bytes<'a>,
+    },
+    /// An attempt has been running for long.
+    JobSlow {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// For how long, in seconds.
+        #[serde(serialize_with = "seconds")]
+        after: Duration,
+    },
+    /// An attempt failed and will be followed by another.
+    JobRetry {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Why.
+        cause: &'static str,
+        /// Its exit code.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// The pause before the next, in seconds.
+        #[serde(serialize_with = "seconds")]
+        delay: Duration,
+        /// Whether it counted as a try.
+        charged: bool,
+    },
+    /// A job has ended.
+    JobEnd(JobEnd<'a>),
+    /// Starts are held, or, without reason, no longer.
+    Held {
+        /// Why.
+        reason: Option<&'static str>,
+        /// Jobs that wait for a slot.
+        ready: u64,
+    },
+    /// The number of slots changed.
+    Width {
+        /// To this.
+        slots: u32,
+        /// By whom: `key`, `file`, ...
+        by: &'a str,
+    },
+    /// The run is over.
+    RunEnd(RunEndEvent<'a>),
+}
+
+/// One of a job's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputStream {
+    /// Descriptor 1.
+    Stdout,
+    /// Descriptor 2.
+    Stderr,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobEnd<'a> {
+    job: u64,
+    status: &'static str,
+    cause: Option<&'static str>,
+    code: Option<i32>,
+    signal: Option<i32>,
+    core: bool,
+    attempts: u32,
+    #[serde(serialize_with = "seconds")]
+    wall: Duration,
+    #[serde(serialize_with = "seconds")]
+    user: Duration,
+    #[serde(serialize_with = "seconds")]
+    sys: Duration,
+    maxrss: u64,
+    leaked: u32,
+    stdout_bytes: u64,
+    stderr_bytes: u64,
+    stderr_tail: Bytes<'a>,
+}
+
+/// How a run ended. Also the JSON form of the summary.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct RunEndEvent<'a> {
+    /// All jobs, as far as they are known.
+    pub jobs: u64,
+    /// Those that succeeded.
+    pub ok: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that were cut short.
+    pub cancelled: u64,
+    /// Those that were not to run.
+    pub skipped: u64,
+    /// Those that were never begun.
+    pub left: u64,
+    /// Those that succeeded after a retry.
+    pub flaky: u64,
+    /// Those that left descendants behind.
+    pub leaked: u64,
+    /// How long the run took, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub wall: Duration,
+    /// The signal that stopped it, without `SIG`.
+    pub stopped_by: Option<&'a str>,
+    /// The exit code that a shell sees.
+    pub exit: i32,
+}
+
+impl<'a> JobEnd<'a> {
+    /// What is known of this job.
+    #[must_use]
+    pub fn of(record: &JobRecord<'a>) -> JobEnd<'a> {
+        let outcome = record.outcome;
+        let last = outcome.last.as_ref();
+        let (code, signal, core) =
+            exit_fields(last.and_then(|last| last.exit), outcome.verdict.as_ref().err());
+        let usage = last.map(|last| last.usage).unwrap_or_default();
+        JobEnd {
+            job: record.job,
+            status: Status::of(outcome).word(),
+            cause: outcome.verdict.as_ref().err().map(|cause| cause.kind().word()),
+            code,
+            signal,
+            core,
+            attempts: outcome.attempts,
+            wall: last.map(|last| last.wall).unwrap_or_default(),
+            user: usage.user,
+            sys: usage.system,
+            maxrss: usage.max_rss_bytes,
+            leaked: last.map_or(0, |last| last.leaked),
+            stdout_bytes: record.stdout_bytes,
+            stderr_bytes: record.stderr_bytes,
+            stderr_tail: Bytes(record.stderr_tail),
+        }
+    }
+}
+
+impl<'a> RunEvent<'a> {
+    /// The retry of an attempt that ended by this cause.
+    #[must_use]
+    pub fn retry(job: u64, attempt: u32, cause: &Cause, delay: Duration, charged: bool) -> RunEvent<'a> {
+        let (code, signal, _) = exit_fields(None, Some(cause));
+        RunEvent::JobRetry { job, attempt, cause: cause.kind().word(), code, signal, delay, charged }
+    }
+
+    /// Appends this event as one line. `epoch` is in seconds since 1970.
+    pub fn write_line(&self, line: &mut Vec<u8>, epoch: f64, run: &str) {
+        let run = serde_json::to_string(run).expect("a string is JSON");
+        write!(line, "{{\"v\":{VERSION},\"t\":{epoch:.6},\"run\":{run},").expect("a Vec takes every write");
+        let start = line.len();
+        serde_json::to_writer(&mut *line, self).expect("events are JSON, and a Vec takes every write");
+        // The object goes on where the common fields end.
+        line.remove(start);
+        line.push(b'\n');
+    }
+}
+
+/// Where events go.
+pub struct EventLog {
+    out: Box<dyn Write + Send>,
+    name: PathBuf,
+    run: String,
+    lines: Vec<u8>,
+}
+
+impl std::fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLog").field("name", &self.name).field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl EventLog {
+    /// To this writer, which messages call `name`.
+    #[must_use]
+    pub fn new(out: Box<dyn Write + Send>, name: &Path, run: &str) -> EventLog {
+        EventLog { out, name: name.to_owned(), run: run.to_owned(), lines: Vec::new() }
+    }
+
+    /// To this file, which is replaced.
+    ///
+    /// # Errors
+    /// If it cannot be made or written.
+    pub fn create(path: &Path, run: &str) -> Result<EventLog, RecordError> {
+        let file = File::create(path).map_err(|source| RecordError::not_writable(path, source))?;
+        Ok(EventLog::new(Box::new(file), path, run))
+    }
+
+    /// To a descriptor that psmith was started with, from 3 on.
+    ///
+    /// # Errors
+    /// [`RecordErrorKind::BadDescriptor`] if it is below 3, not open, or not for writing.
+    pub fn descriptor(number: i32, run: &str) -> Result<EventLog, RecordError> {
+        let file = inherited(number)?;
+        Ok(EventLog::new(Box::new(file), Path::new(&format!("descriptor {number}")), run))
+    }
+
+    /// Notes an event.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn append(&mut self, epoch: f64, event: &RunEvent<'_>) -> Result<(), RecordError> {
+        event.write_line(&mut self.lines, epoch, &self.run);
+        if self.lines.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
+    }
+
+    /// Hands waiting lines on. To be called each turn of the run's loop, and at its end.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn flush(&mut self) -> Result<(), RecordError> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let written = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
+        self.lines.clear();
+        written.map_err(|source| RecordError::not_writable(&self.name, source))
+    }
+}
+
+/// Exit code, signal, and whether a core was written: as the kernel told, else as the cause says.
+fn exit_fields(exit: Option<Exit>, cause: Option<&Cause>) -> (Option<i32>, Option<i32>, bool) {
+    match (exit, cause) {
+        (Some(Exit::Code(code)), _) | (None, Some(&Cause::Exit(code))) => (Some(code), None, false),
+        (Some(Exit::Signal { signal, core_dumped }), _)
+        | (None, Some(&Cause::Signal { signal, core_dumped })) => (None, Some(signal), core_dumped),
+        (None, _) => (None, None, false),
+    }
+}
+
+/// A descriptor of ours by its number, as a file of its own that shares the position.
+///
+/// Asked of the kernel through our own pidfd, so that no number is taken for an owned descriptor unseen. Where
+/// that is forbidden, `/proc` opens the same thing anew, at the end of a file.
+fn inherited(number: i32) -> Result<File, RecordError> {
+    let bad = |why: &str| {
+        RecordError::new(RecordErrorKind::BadDescriptor, format!("--events: descriptor {number} {why}"))
+            .with_hint(format!("--events 3 3>events.jsonl, or --events ./{number} for a file of that name"))
+    };
+    if number < DESCRIPTOR_MIN {
+        return Err(bad("is not for events: 3 and up"));
+    }
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let taken = own
+        .and_then(|own| rustix::process::pidfd_getfd(own, number, rustix::process::PidfdGetfdFlags::empty()));
+    let file = match taken {
+        Ok(descriptor) => File::from(descriptor),
+        Err(rustix::io::Errno::BADF) => return Err(bad("is not open")),
+        Err(_) => {
+            let path = format!("/proc/self/fd/{number}");
+            OpenOptions::new().append(true).open(path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => bad("is not open"),
+                _ => bad(&format!("cannot be opened: {}", os_text(&error))),
+            })?
+        }
+    };
+    let flags = rustix::fs::fcntl_getfl(&file).unwrap_or(OFlags::empty());
+    if flags & OFlags::RWMODE == OFlags::RDONLY {
+        return Err(bad("is not open for writing"));
+    }
+    Ok(file)
+}
+
+/// Seconds with at most 6 decimals.
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_micros() as f64 / 1e6)
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+//! What each job wrote, kept in files (`--results P`), in one of four forms that P chooses.
+//!
+//! Copies streams of any length in small pieces. A record is there whole or not at all: files and directories
+//! get their name when they are written, a row that fails is taken back.
+
+mod csv;
+mod dir;
+mod files;
+mod jsonl;
+mod names;
+mod rows;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use super::{JobRecord, JobStreams, RecordError};
+
+/// Where results go, by the form of P.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultsPlace {
+    /// P ends in `.jsonl` or `.json`: one object a line.
+    JsonLines(PathBuf),
+    /// P ends in `.csv`: one row a job.
+    Csv(PathBuf),
+    /// P holds a placeholder: a file a job.
+    Files {
+        /// P up to its first placeholder.
+        fixed_start: Vec<u8>,
+    },
+    /// Any other P: a directory.
+    Directory(PathBuf),
+}
+
+impl ResultsPlace {
+    /// The place that P names. `placeholder` is where its first placeholder begins, if it holds one.
+    #[must_use]
+    pub fn of(p: &[u8], placeholder: Option<usize>) -> ResultsPlace {
+        let path = PathBuf::from(OsStr::from_bytes(p));
+        let ends_in = |end: &[u8]| p.ends_with(end);
+        match placeholder {
+            _ if ends_in(b".jsonl") || ends_in(b".json") => ResultsPlace::JsonLines(path),
+            _ if ends_in(b".csv") => ResultsPlace::Csv(path),
+            Some(at) => ResultsPlace::Files { fixed_start: p[..at.min(p.len())].to_vec() },
+            None => ResultsPlace::Directory(path),
+        }
+    }
+}
+
+/// Results, open for writing.
+#[derive(Debug)]
+pub struct Results {
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    JsonLines(jsonl::JsonLines),
+    Csv(csv::Csv),
+    Files(files::Files),
+    Directory(dir::Directory),
+}
+
+impl Results {
+    /// Opens or makes what is needed. `keep` leaves the rows of earlier runs in place (`--resume`).
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn open(place: &ResultsPlace, keep: bool) -> Result<Results, RecordError> {
+        let form = match place {
+            ResultsPlace::JsonLines(path) => Form::JsonLines(jsonl::JsonLines::open(path, keep)?),
+            ResultsPlace::Csv(path) => Form::Csv(csv::Csv::open(path, keep)?),
+            ResultsPlace::Files { fixed_start } => Form::Files(files::Files::open(fixed_start)?),
+            ResultsPlace::Directory(path) => Form::Directory(dir::Directory::open(path)?),
+        };
+        Ok(Results { form })
+    }
+
+    /// Whether each job has a path of its own, rendered from P, to be claimed before it starts.
+    #[must_use]
+    pub fn needs_path(&self) -> bool {
+        matches!(self.form, Form::Files(_))
+    }
+
+    /// Takes the path of a job, once and before its first start, and makes the directories it lies in.
+    ///
+    /// # Errors
+    /// [`RecordErrorKind::Job`](super::RecordErrorKind::Job) if this job cannot have it (the name is taken, leaves
+    /// the directory, or is none): the job fails, the run goes on. Any other error ends the run.
+    pub fn claim(&mut self, path: &[u8]) -> Result<(), RecordError> {
+        match &mut self.form {
+            Form::Files(files) => files.claim(path),
+            Form::JsonLines(_) | Form::Csv(_) | Form::Directory(_) => Ok(()),
+        }
+    }
+
+    /// Keeps what a job wrote. `path` is the one that was claimed, where there is one; `epoch` is now, in seconds
+    /// since 1970; `run` is the run's name.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the streams cannot be read.
+    pub fn write(
+        &mut self,
+        record: &JobRecord<'_>,
+        streams: &mut JobStreams<'_>,
+        path: &[u8],
+        epoch: f64,
+        run: &str,
+    ) -> Result<(), RecordError> {
+        match &mut self.form {
+            Form::JsonLines(lines) => lines.write(record, streams),
+            Form::Csv(rows) => rows.write(record, streams),
+            Form::Files(files) => files.write(record.job, streams, path),
+            Form::Directory(directory) => directory.write(record, streams, epoch, run),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

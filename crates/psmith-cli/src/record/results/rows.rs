@@ -1,0 +1,104 @@
+//! A file of records, each written whole or taken back.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::super::stream::CopyError;
+use super::super::{Exitval, JobRecord, RecordError, cut, exitval};
+use psmith::core::outcome::Exit;
+
+/// The columns that every form has, before the inputs.
+pub(super) struct Columns {
+    pub(super) starttime: String,
+    pub(super) runtime: String,
+    pub(super) exitval: i32,
+    pub(super) signal: i32,
+}
+
+impl Columns {
+    pub(super) fn of(record: &JobRecord<'_>) -> Columns {
+        let last = record.outcome.last.as_ref();
+        let Exitval { exitval, signal } = exitval(record.outcome).unwrap_or(Exitval {
+            // Cut short by psmith: the joblog has no row for it, what it wrote is kept all the same.
+            exitval: -1,
+            signal: match last.and_then(|last| last.exit) {
+                Some(Exit::Signal { signal, .. }) => signal,
+                Some(Exit::Code(_)) | None => 0,
+            },
+        });
+        Columns {
+            starttime: format!("{:.3}", record.started_epoch),
+            runtime: format!("{:.3}", last.map_or(0.0, |last| last.wall.as_secs_f64())),
+            exitval,
+            signal,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Rows {
+    path: PathBuf,
+    out: BufWriter<File>,
+    regular: bool,
+    /// The length up to the last whole record.
+    length: u64,
+}
+
+impl Rows {
+    /// Opens the file. With `keep` its records stay, but for a last one that is torn; `quoted` says that they may
+    /// hold newlines in quotes.
+    pub(super) fn open(path: &Path, keep: bool, quoted: bool) -> Result<Rows, RecordError> {
+        let cannot = |source| RecordError::not_writable(path, source);
+        let whole = match File::open(path) {
+            Ok(file) if keep && file.metadata().is_ok_and(|metadata| metadata.is_file()) => {
+                cut::whole_until(&file, quoted).map_err(cannot)?
+            }
+            _ => 0,
+        };
+        let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
+        let regular = file.metadata().map_err(cannot)?.is_file();
+        if regular {
+            file.set_len(whole).map_err(cannot)?;
+        }
+        Ok(Rows {
+            path: path.to_owned(),
+            out: BufWriter::with_capacity(64 * 1024, file),
+            regular,
+            length: whole,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Writes one record, whole or not at all.
+    pub(super) fn record(
+        &mut self,
+        job: u64,
+        write: impl FnOnce(&mut dyn std::io::Write) -> Result<(), CopyError>,
+    ) -> Result<(), RecordError> {
+        let written = write(&mut self.out).and_then(|()| self.out.flush().map_err(CopyError::Write));
+        if let Err(error) = written {
+            self.take_back();
+            return Err(error.into_record(job, &self.path));
+        }
+        if self.regular {
+            let metadata = self.out.get_ref().metadata();
+            self.length = metadata.map_err(|source| RecordError::not_writable(&self.path, source))?.len();
+        }
+        Ok(())
+    }
+
+    /// The error that is told is the one that led here: what fails now is left to the next run, which cuts it.
+    fn take_back(&mut self) {
+        let Ok(file) = self.out.get_ref().try_clone() else { return };
+        let broken = std::mem::replace(&mut self.out, BufWriter::with_capacity(64 * 1024, file));
+        // Not dropped as it is: that would write what is still buffered.
+        let (file, _unwritten) = broken.into_parts();
+        if self.regular {
+            let _ = file.set_len(self.length);
+        }
+    }
+}
