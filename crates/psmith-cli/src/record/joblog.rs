@@ -4,7 +4,8 @@
 //! [`super::resume`]'s.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,13 +52,9 @@ impl JobLog {
     /// [`RecordErrorKind::InUse`] if another run holds it, [`RecordErrorKind::NotWritable`] otherwise.
     pub fn open(path: &Path, mode: JobLogMode) -> Result<JobLog, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
-        // Not truncated by the open: until the lock is held, the rows are another run's.
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
-        let file = match file {
-            // A pipe cannot be opened for both.
-            Err(_) if path.exists() => OpenOptions::new().append(true).open(path).map_err(cannot)?,
-            other => other.map_err(cannot)?,
-        };
+        // Not truncated by the open: until the lock is held, the rows are another run's. Not for reading: we would
+        // be the reader of our own pipe, and never learn that the other one is gone.
+        let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
         let regular = file.metadata().map_err(cannot)?.is_file();
         let mut log = JobLog {
             path: path.to_owned(),
@@ -73,7 +70,7 @@ impl JobLog {
             log.lock()?;
             match mode {
                 JobLogMode::Replace => log.file.set_len(0).map_err(cannot)?,
-                JobLogMode::Append => log.mend_last_line().map_err(cannot)?,
+                JobLogMode::Append => log.mend_last_line()?,
             }
         }
         if log.length == 0 {
@@ -146,22 +143,24 @@ impl JobLog {
 
     /// A last line without newline was torn by a crash or typed by hand. As a row it could pass for another
     /// job's (`gzip a1`, torn from `gzip a10`), so it is dropped; as anything else it is ended.
-    fn mend_last_line(&mut self) -> io::Result<()> {
-        use std::os::unix::fs::FileExt as _;
-        let length = self.file.metadata()?.len();
-        let whole = cut::whole_until(&self.file, false)?;
+    fn mend_last_line(&mut self) -> Result<(), RecordError> {
+        let unreadable = |source| RecordError::not_readable(&self.path, source);
+        let unwritable = |source| RecordError::not_writable(&self.path, source);
+        let rows = File::open(&self.path).map_err(unreadable)?;
+        let length = rows.metadata().map_err(unreadable)?.len();
+        let whole = cut::whole_until(&rows, false).map_err(unreadable)?;
         self.length = length;
         if whole == length {
             return Ok(());
         }
         let mut torn = vec![0; usize::try_from(length - whole).unwrap_or(usize::MAX).min(BUFFER_BYTES_MAX)];
-        self.file.read_exact_at(&mut torn, whole)?;
+        rows.read_exact_at(&mut torn, whole).map_err(unreadable)?;
         if parse_row(&torn).is_some() {
-            self.file.set_len(whole)?;
+            self.file.set_len(whole).map_err(unwritable)?;
             self.length = whole;
             self.dropped_torn_row = true;
         } else {
-            self.file.write_all(b"\n")?;
+            (&self.file).write_all(b"\n").map_err(unwritable)?;
             self.length += 1;
         }
         Ok(())

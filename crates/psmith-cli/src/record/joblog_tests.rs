@@ -173,3 +173,26 @@ fn control_bytes_in_a_command_never_break_a_row() {
     assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
     assert_eq!(parse_row(line.trim_ascii_end()).unwrap().command, b"a b c");
 }
+
+#[test]
+fn a_pipe_takes_rows_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || fs::read_to_string(path).unwrap()
+    });
+    let mut log = JobLog::open(&path, JobLogMode::Append).unwrap();
+    let outcome = sample::succeeded();
+    log.append(&sample::record(1, &outcome, b"true")).unwrap();
+    log.finish().unwrap();
+    assert_eq!(reader.join().unwrap().lines().count(), 2);
+}

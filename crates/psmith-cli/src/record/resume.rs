@@ -58,8 +58,10 @@ impl ResumeSet {
     /// begins with `fixed_start`.
     pub fn read(path: &Path, mode: ResumeMode, fixed_start: &[u8]) -> Result<ResumeSet, RecordError> {
         let cannot = |source| RecordError::not_readable(path, source);
-        let file = match File::open(path) {
-            Ok(file) => file,
+        // Asked before it is opened: the open of a pipe waits for its other end.
+        let file = match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Ok(ResumeSet::default()),
+            Ok(_) => File::open(path).map_err(cannot)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ResumeSet::default()),
             Err(error) => return Err(cannot(error)),
         };
@@ -154,8 +156,11 @@ impl Reading<'_> {
 
     /// Folds the rows of each text into the number of its jobs that are done.
     fn into_set(mut self) -> ResumeSet {
-        // Stable: the rows of one text stay in the order of the file, so that the last one can be told.
-        self.entries.sort_by_key(|entry| entry.hash);
+        match self.mode {
+            ResumeMode::Resume => self.entries.sort_unstable_by_key(|entry| entry.hash),
+            // Stable: the rows of one text stay in the order of the file, so that the last one can be told.
+            ResumeMode::ResumeFailed => self.entries.sort_by_key(|entry| entry.hash),
+        }
         let mut texts = 0;
         let mut from = 0;
         while from < self.entries.len() {

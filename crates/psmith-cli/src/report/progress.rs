@@ -74,7 +74,7 @@ impl Standing {
     }
 }
 
-/// How many jobs end in a second, by the last [`RATE_SECONDS`].
+/// How many jobs end in a second, over the last thirty.
 #[derive(Debug, Default)]
 pub struct Rate {
     ended: [u64; RATE_SECONDS as usize],

@@ -8,6 +8,7 @@ use psmith::core::outcome::{Cause, Outcome};
 use psmith::core::policy::{HaltOn, Leak};
 
 use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
+use crate::record::events::RunEndEvent;
 use crate::record::{JobRecord, Status};
 
 use super::cause::cause_text;
@@ -202,6 +203,29 @@ impl Tally {
         }
     }
 
+    /// The `run_end` object of the events, and of `--summary json`. `stopped_by` is a signal's name without `SIG`.
+    #[must_use]
+    pub fn run_end_event<'a>(
+        &self,
+        wall: Duration,
+        stopped_by: Option<&'a str>,
+        exit: i32,
+    ) -> RunEndEvent<'a> {
+        RunEndEvent {
+            jobs: self.jobs(),
+            ok: self.ok,
+            failed: self.failed,
+            cancelled: self.cancelled,
+            skipped: 0,
+            left: self.left,
+            flaky: self.flaky,
+            leaked: self.leaked,
+            wall,
+            stopped_by,
+            exit,
+        }
+    }
+
     fn on_failed(&mut self, record: &JobRecord<'_>) {
         self.failed += 1;
         if self.first.is_none() {
@@ -275,6 +299,8 @@ mod tests {
         assert_eq!((tally.ok(), tally.failed(), tally.cancelled(), tally.left()), (2, 2, 1, 5));
         assert_eq!((tally.flaky(), tally.done(), tally.jobs()), (1, 4, 10));
         assert_eq!(tally.run_end(None, false, None).first, Some(3));
+        let event = tally.run_end_event(Duration::from_secs(1), Some("INT"), 130);
+        assert_eq!(event.jobs, event.ok + event.failed + event.cancelled + event.skipped + event.left);
     }
 
     #[test]

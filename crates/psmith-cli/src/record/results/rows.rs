@@ -50,12 +50,7 @@ impl Rows {
     /// hold newlines in quotes.
     pub(super) fn open(path: &Path, keep: bool, quoted: bool) -> Result<Rows, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
-        let whole = match File::open(path) {
-            Ok(file) if keep && file.metadata().is_ok_and(|metadata| metadata.is_file()) => {
-                cut::whole_until(&file, quoted).map_err(cannot)?
-            }
-            _ => 0,
-        };
+        let whole = if keep { whole_of(path, quoted)? } else { 0 };
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
         let regular = file.metadata().map_err(cannot)?.is_file();
         if regular {
@@ -100,5 +95,19 @@ impl Rows {
         if self.regular {
             let _ = file.set_len(self.length);
         }
+    }
+}
+
+/// How much of a file from an earlier run is to stay. One that cannot be read is not taken for empty.
+fn whole_of(path: &Path, quoted: bool) -> Result<u64, RecordError> {
+    let cannot = |source| RecordError::not_readable(path, source);
+    // Asked before it is opened: the open of a pipe waits for its other end.
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            File::open(path).and_then(|file| cut::whole_until(&file, quoted)).map_err(cannot)
+        }
+        Ok(_) => Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(cannot(error)),
     }
 }

@@ -381,3 +381,13 @@ fn results_that_cannot_be_written_name_their_file() {
     assert_eq!(error.kind(), RecordErrorKind::NotWritable);
     assert_eq!(error.to_string(), format!("cannot write {path}: no space left on device"));
 }
+
+#[test]
+fn results_that_cannot_be_resumed_are_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Results::open(&place(&format!("{}/x/y.csv", in_dir(&dir, "missing"))), true).unwrap_err();
+    assert_eq!(error.kind(), RecordErrorKind::NotWritable);
+    fs::create_dir(dir.path().join("d.csv")).unwrap();
+    let error = Results::open(&place(&in_dir(&dir, "d.csv")), true).unwrap_err();
+    assert!(error.to_string().ends_with(": is a directory"), "{error}");
+}
