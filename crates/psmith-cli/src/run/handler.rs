@@ -1,0 +1,585 @@
+//! The run's side of the engine: hands it jobs, makes their commands, tells the writer and the records what came
+//! of them, and turns signals into orders.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use psmith::Command;
+use psmith::core::outcome::{SpawnFailure, SpawnStep};
+use psmith::core::policy::HaltOn;
+use psmith::core::{JobId, JobPolicy, Notice, Time};
+use psmith::engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
+use psmith::engine::spool::Spool;
+use psmith::sys::eventfd::Waker;
+
+use super::pressure::Pressure;
+use super::producer::{InputEnd, Made, Producer};
+use super::signals::{Asked, Signals};
+use super::writer::{Answer, Failure, Parcel, Writer};
+use crate::config::{Config, OutputMode, Progress, Show, Slots};
+use crate::error::CliError;
+use crate::input::JobArgs;
+use crate::plan::{self, Plan};
+use crate::record::events::{EventLog, JobEnd, OutputStream, RunEvent};
+use crate::record::json::{Bytes, BytesList};
+use crate::record::results::Results;
+use crate::record::{JobRecord, RecordError, RecordErrorKind, Status};
+use crate::report::failure_line::FailureLines;
+use crate::report::plain::{CountLines, retry_line, slow_line};
+use crate::report::progress::{LINE_EVERY, Rate, Standing};
+use crate::report::running::{RunningJob, list};
+use crate::report::tally::Tally;
+
+/// From the start of a run to the question whether anybody is typing.
+const WAITING_AFTER: Duration = Duration::from_secs(1);
+
+/// How the run tells of its progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Failures only.
+    Failures,
+    /// A line for whatever happens, and counts now and then.
+    Plain,
+    /// One line at the bottom of the terminal.
+    Line,
+}
+
+/// A job of a command run.
+#[derive(Debug)]
+pub(super) struct RunJob {
+    pub(super) number: u64,
+    args: JobArgs,
+    argv: Vec<Vec<u8>>,
+    text: String,
+    tag: Option<Arc<[u8]>>,
+    results_path: Vec<u8>,
+    /// Its results path was asked for; `Err`: it cannot have it.
+    claimed: Option<Result<(), SpawnFailure>>,
+}
+
+/// Everything the engine calls.
+pub(super) struct RunHandler {
+    pub(super) config: Config,
+    pub(super) plan: Arc<Plan>,
+    pub(super) policy: Arc<JobPolicy>,
+    pub(super) producer: Producer,
+    pub(super) writer: Writer,
+    pub(super) signals: Signals,
+    pub(super) wake: Arc<Waker>,
+    pub(super) events: Option<EventLog>,
+    /// Claims the names of files before their jobs start; the writer has the other one, which writes.
+    pub(super) names: Option<Results>,
+    pub(super) tally: Tally,
+    pub(super) telling: Telling,
+    pub(super) failure_lines: FailureLines,
+    pub(super) rate: Rate,
+    pub(super) counts: CountLines,
+    pub(super) pressure: Pressure,
+    pub(super) columns: usize,
+    pub(super) began: Instant,
+    pub(super) end: Option<InputEnd>,
+    pub(super) held: Option<psmith::core::event::HoldReason>,
+    pub(super) stopped_by: Option<i32>,
+    pub(super) halted_on: Option<HaltOn>,
+    pub(super) rungs: u32,
+    pub(super) failure: Option<CliError>,
+    pub(super) left_at_once: bool,
+    pub(super) said_waiting: bool,
+    pub(super) running: BTreeMap<JobId, Row>,
+    pub(super) next_draw: Time,
+    pub(super) ended_seen: u64,
+    pub(super) width: u32,
+    pub(super) tty: Option<std::fs::File>,
+}
+
+/// A running job, as a list shows it.
+#[derive(Debug)]
+pub(super) struct Row {
+    number: u64,
+    attempt: u32,
+    since: Time,
+    text: String,
+}
+
+impl RunHandler {
+    fn say(&self, lines: String) {
+        self.writer.message(lines);
+    }
+
+    fn warn(&self, text: &str) {
+        if !self.config.report.quiet {
+            self.say(format!("psmith: warning: {text}\n"));
+        }
+    }
+
+    /// Notes an event; one that cannot be noted ends the run.
+    fn note(&mut self, event: &RunEvent<'_>) {
+        if let Some(events) = &mut self.events
+            && let Err(error) = events.append(super::epoch_now(), event)
+        {
+            self.events = None;
+            self.failure.get_or_insert(record_error(&error));
+        }
+    }
+
+    fn standing(&self, view: &View<'_>) -> Standing {
+        let counts = view.dispatcher.counts();
+        let total = self.plan.total().or(self.end.as_ref().map(|end| end.jobs - end.skipped));
+        Standing::of(&self.tally, total, counts.running, self.held)
+    }
+
+    fn place_of(&self, job: &RunJob, slot: u32) -> plan::Place {
+        plan::Place { job: job.number, slot, total: self.plan.total() }
+    }
+
+    fn on_ending(&mut self, view: &View<'_>, ending: &Ending<'_, RunJob>) {
+        let job = ending.job;
+        let inputs = job.args.inputs();
+        let text = self.text_of(job, ending.slot.0 + 1);
+        let record = JobRecord {
+            job: job.number,
+            outcome: ending.outcome,
+            command: text.as_bytes(),
+            argv: &job.argv,
+            inputs: &inputs,
+            started_epoch: epoch(ending.started),
+            slot: ending.slot.0 + 1,
+            stdout_bytes: ending.output.stdout_bytes,
+            stderr_bytes: ending.output.stderr_bytes,
+            stderr_tail: &ending.output.stderr_tail,
+        };
+        let status = self.tally.on_end(&record);
+        self.rate.on_end(view.now);
+        if status == Status::Failed && !self.config.report.quiet {
+            if let Some(line) = self.failure_lines.line(&record) {
+                self.writer.message(line);
+            }
+            if let Err(psmith::core::Cause::SpawnFailed(failure)) = &ending.outcome.verdict
+                && let Some(hint) = plan::hint_for(failure)
+            {
+                self.writer.message(format!("  hint: {hint}\n"));
+            }
+        }
+        if self.events.is_some() && ending.outcome.attempts > 0 {
+            let event = RunEvent::JobEnd(JobEnd::of(&record));
+            if let Some(events) = &mut self.events
+                && let Err(error) = events.append(super::epoch_now(), &event)
+            {
+                self.failure.get_or_insert(record_error(&error));
+            }
+        }
+        if let Some(tty) = &self.tty {
+            // The job had the terminal; from here on it is ours again.
+            let _ = take_terminal_back(tty);
+        }
+    }
+
+    /// The command of a job as records and messages tell it, also of one that never started.
+    fn text_of(&self, job: &RunJob, slot: u32) -> String {
+        if job.text.is_empty() { self.plan.text(&job.args, self.place_of(job, slot)) } else { job.text.clone() }
+    }
+
+    fn on_notice(&mut self, notice: &Notice, job: Option<&RunJob>) {
+        let plain = self.telling == Telling::Plain && !self.config.report.quiet;
+        match notice {
+            Notice::Retry { attempt, cause, delay, charged } => {
+                let Some(job) = job else { return };
+                self.note(&RunEvent::retry(job.number, attempt.number, cause, *delay, *charged));
+                if plain {
+                    let (argv, text) = (&job.argv, job.text.as_bytes());
+                    self.say(retry_line(job.number, attempt.number, cause, *delay, *charged, argv, text));
+                }
+            }
+            Notice::Slow { attempt, after } => {
+                let Some(job) = job else { return };
+                self.note(&RunEvent::JobSlow { job: job.number, attempt: attempt.number, after: *after });
+                if !self.config.report.quiet && self.telling != Telling::Failures {
+                    self.say(slow_line(job.number, *after, job.text.as_bytes()));
+                }
+            }
+            Notice::Held { reason, ready } => {
+                self.held = *reason;
+                self.note(&RunEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
+            }
+            Notice::Width { slots } => {
+                let by = if matches!(self.config.pace.slots, Slots::File(_)) { "file" } else { "machine" };
+                self.note(&RunEvent::Width { slots: *slots, by });
+            }
+            Notice::Halted { .. } => {
+                if let psmith::core::policy::Halt::When { what, .. } = self.config.halt {
+                    self.halted_on = Some(what);
+                }
+            }
+            Notice::Unkillable { .. } => {
+                if let Some(job) = job {
+                    self.say(format!(
+                        "psmith: warning: job {} cannot be killed; its slot stays taken\n",
+                        job.number
+                    ));
+                }
+            }
+        }
+    }
+
+    /// A rung of the interrupt ladder: terminate, kill, leave.
+    fn interrupt(&mut self, signal: i32, hard: bool, orders: &mut Vec<Order>) {
+        self.stopped_by.get_or_insert(signal);
+        self.rungs = (self.rungs + 1).max(if hard { 2 } else { 1 });
+        orders.push(match self.rungs {
+            1 => Order::Stop,
+            2 => Order::Kill,
+            _ => {
+                self.left_at_once = true;
+                Order::Leave
+            }
+        });
+    }
+
+    fn list_running(&mut self, view: &View<'_>) {
+        let standing = self.standing(view);
+        // The engine keeps the jobs; what a list needs of them was noted at their starts.
+        let mut rows: Vec<RunningJob<'_>> = self
+            .running
+            .values()
+            .map(|row| RunningJob {
+                job: row.number,
+                attempt: row.attempt,
+                tries: self.policy.tries,
+                elapsed: view.now.since(row.since),
+                command: row.text.as_bytes(),
+            })
+            .collect();
+        let text = list(&mut rows, &standing, self.columns);
+        self.say(text);
+    }
+}
+
+impl Handler for RunHandler {
+    type Job = RunJob;
+
+    fn pull(&mut self) -> Pull<RunJob> {
+        match self.producer.next() {
+            None => Pull::Later,
+            Some(Made::Job(number, args)) => {
+                self.said_waiting = true;
+                let job = RunJob {
+                    number,
+                    args,
+                    argv: Vec::new(),
+                    text: String::new(),
+                    tag: None,
+                    results_path: Vec::new(),
+                    claimed: None,
+                };
+                Pull::Job(job, Arc::clone(&self.policy))
+            }
+            Some(Made::End(end)) => {
+                self.said_waiting = true;
+                for warning in &end.warnings {
+                    self.warn(warning);
+                }
+                self.end = Some(end);
+                Pull::Ended
+            }
+            Some(Made::Failed(error)) => {
+                self.failure.get_or_insert(error);
+                Pull::Ended
+            }
+        }
+    }
+
+    fn command(&mut self, job: &mut RunJob, at: Place) -> Result<Command, SpawnFailure> {
+        let place = self.place_of(job, at.slot.0 + 1);
+        job.tag = self.plan.tag(&job.args, place).map(Into::into);
+        job.text = self.plan.text(&job.args, place);
+        let rendered = self.plan.render(&job.args, place)?;
+        job.argv = rendered.argv_told().into_iter().map(<[u8]>::to_vec).collect();
+        job.text = rendered.text;
+        self.claim_results(job, place)?;
+        let mut command = Command::new(rendered.program.as_os_str().as_encoded_bytes(), &rendered.argv)?;
+        command.number(job.number);
+        if let Some(dir) = &rendered.dir {
+            command.dir(dir.as_os_str().as_encoded_bytes());
+        }
+        if self.config.report.verbose {
+            self.writer.message(format!("{}\n", job.text));
+        }
+        Ok(command)
+    }
+
+    fn live(&mut self, _job: &RunJob, next_in_line: bool) -> Live {
+        let output = &self.config.output;
+        let in_order = output.order == psmith::core::policy::Order::Submission;
+        match output.mode {
+            // What may be tried again must be able to take its output back; so must what is shown by its outcome.
+            _ if output.show != Show::All || self.policy.tries != 1 => Live::Nothing,
+            OutputMode::Lines if next_in_line || !in_order => Live::Both,
+            OutputMode::Group if next_in_line && self.config.records.results.is_none() => Live::Stdout,
+            OutputMode::Lines | OutputMode::Group | OutputMode::Ungrouped => Live::Nothing,
+        }
+    }
+
+    fn output(&mut self, id: JobId, job: &mut RunJob, stream: u8, bytes: &[u8]) {
+        self.writer.chunk(id, stream, bytes, job.tag.clone());
+    }
+
+    fn backlog(&mut self, id: JobId, job: &mut RunJob, stream: u8, backlog: Spool) {
+        self.writer.backlog(id, stream, backlog, job.tag.clone());
+    }
+
+    fn keeps_live_output(&self) -> bool {
+        self.config.records.results.is_some()
+    }
+
+    fn takes_output(&self) -> bool {
+        self.writer.takes_output()
+    }
+
+    fn read(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
+        if self.config.records.events_output {
+            let stream = if stream == 1 { OutputStream::Stdout } else { OutputStream::Stderr };
+            let event = RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) };
+            self.note(&event);
+        }
+    }
+
+    fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
+        match news {
+            News::Started { place, job, pid } => {
+                let row = Row {
+                    number: job.number,
+                    attempt: place.attempt.number,
+                    since: view.now,
+                    text: job.text.clone(),
+                };
+                self.running.insert(place.attempt.job, row);
+                if self.events.is_some() {
+                    let inputs = job.args.inputs();
+                    let event = RunEvent::JobStart {
+                        job: job.number,
+                        attempt: place.attempt.number,
+                        slot: place.slot.0 + 1,
+                        pid,
+                        argv: BytesList(&job.argv),
+                        inputs: BytesList(&inputs),
+                    };
+                    self.note(&event);
+                }
+            }
+            News::Notice(notice, job) => {
+                if let Notice::Retry { attempt, .. } = notice {
+                    self.running.remove(&attempt.job);
+                }
+                self.on_notice(notice, job);
+            }
+            News::Ended(ending) => {
+                self.running.remove(&ending.id);
+                self.on_ending(view, &ending);
+            }
+            News::WardenLost { words } => {
+                let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+                self.warn(&format!("the warden was lost{said}; its jobs run again"));
+            }
+            News::StrayKilled { pid, command } => {
+                let command = crate::report::display::visible(command, self.columns);
+                self.warn(&format!("killed a process that some job left behind: {pid} ({command})"));
+            }
+        }
+    }
+
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<RunJob>) -> Taken {
+        let Delivery { id, job, outcome, slot, started, output } = delivery;
+        let status = crate::report::tally::counts_as(&outcome, super::flaky(self.config.flaky));
+        let shown = match self.config.output.show {
+            Show::All => true,
+            Show::Fail => status == Status::Failed,
+            Show::None => false,
+        };
+        let silent = output.stdout_bytes + output.stderr_bytes == 0;
+        let recorded = outcome.attempts > 0;
+        let records = self.config.records.results.is_some() || self.config.records.joblog.is_some();
+        if silent && !(recorded && records) {
+            return Taken::Now;
+        }
+        let inputs = if recorded && records {
+            job.args.inputs().into_iter().map(<[u8]>::to_vec).collect()
+        } else {
+            Vec::new()
+        };
+        let command = self.text_of(&job, slot.0 + 1);
+        self.writer.deliver(Parcel {
+            id,
+            number: job.number,
+            outcome,
+            command,
+            argv: job.argv,
+            inputs,
+            started_epoch: epoch(started),
+            slot: slot.0 + 1,
+            output,
+            show: shown,
+            tag: job.tag,
+            results_path: job.results_path,
+            recorded,
+        });
+        Taken::Later
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.wake.as_fd(), self.signals.fd().as_fd()]
+    }
+
+    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+        self.wake.drain();
+        while let Some(asked) = self.signals.next() {
+            match asked {
+                Asked::End(signal) => self.interrupt(signal, false, orders),
+                Asked::Kill(signal) => self.interrupt(signal, true, orders),
+                Asked::Drain => orders.push(Order::Drain),
+                Asked::Suspend => orders.push(Order::Suspend),
+                Asked::List => self.list_running(view),
+            }
+        }
+        for answer in self.writer.answers() {
+            match answer {
+                Answer::Delivered(job) => orders.push(Order::Delivered(job)),
+                Answer::BrokenPipe => {
+                    self.stopped_by.get_or_insert(rustix::process::Signal::PIPE.as_raw());
+                    orders.push(Order::Stop);
+                }
+                Answer::Failed(failure) => {
+                    self.failure.get_or_insert(match &failure {
+                        Failure::Record(error) => record_error(error),
+                        Failure::Stdout(_) => CliError::new(failure.to_string()),
+                    });
+                    orders.push(Order::Stop);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        if let Some(events) = &mut self.events
+            && let Err(error) = events.flush()
+        {
+            self.events = None;
+            self.failure.get_or_insert(record_error(&error));
+        }
+        if self.failure.is_some() && self.rungs == 0 {
+            self.rungs = 1;
+            orders.push(Order::Stop);
+        }
+        let pressure = self.pressure.tick(orders);
+        [self.tick_waiting(), self.tick_progress(view), self.tick_width(view, orders), pressure]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn suspended(&mut self) {
+        Signals::stop_here();
+    }
+}
+
+impl RunHandler {
+    /// Takes the name of the job's results file, once a job.
+    fn claim_results(&mut self, job: &mut RunJob, place: plan::Place) -> Result<(), SpawnFailure> {
+        let Some(names) = &mut self.names else { return Ok(()) };
+        if job.claimed.is_none() {
+            let path = self.plan.results_path(&job.args, place).unwrap_or_default();
+            job.results_path = path.into_os_string().into_encoded_bytes();
+            let claimed = names.claim(&job.results_path).map_err(|error| {
+                if error.kind() != RecordErrorKind::Job {
+                    self.failure.get_or_insert(record_error(&error));
+                }
+                job.results_path.clear();
+                let detail = error.to_string();
+                SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
+            });
+            job.claimed = Some(claimed);
+        }
+        job.claimed.clone().unwrap_or(Ok(()))
+    }
+
+    /// Says once what is awaited, if somebody would have to type it.
+    fn tick_waiting(&mut self) -> Option<Duration> {
+        if self.said_waiting || !self.plan.waits_for_terminal() {
+            return None;
+        }
+        let left = WAITING_AFTER.saturating_sub(self.began.elapsed());
+        if left.is_zero() {
+            self.said_waiting = true;
+            self.say(format!("psmith: {}\n", plan::WAITING));
+            return None;
+        }
+        Some(left)
+    }
+
+    fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
+        let standing = self.standing(view);
+        match self.telling {
+            Telling::Failures => None,
+            Telling::Plain => {
+                if let Some(line) = self.counts.line(view.now, &standing, &mut self.rate) {
+                    self.say(line);
+                }
+                Some(self.counts.next_line().since(view.now))
+            }
+            Telling::Line => {
+                let left = self.next_draw.since(view.now);
+                if left.is_zero() {
+                    let line = standing.line(self.rate.per_second(view.now), self.columns);
+                    self.writer.progress(view.now, line);
+                    self.next_draw = view.now + LINE_EVERY;
+                    return Some(LINE_EVERY);
+                }
+                Some(left)
+            }
+        }
+    }
+
+    /// A file of slots is read again at each end of a job.
+    fn tick_width(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        if let Slots::File(_) = &self.config.pace.slots {
+            let ended = view.dispatcher.counts().ended;
+            if self.ended_seen != ended {
+                self.ended_seen = ended;
+                let cpus = plan::cpus();
+                match self.config.pace.slots.resolve(cpus, super::slots_most()) {
+                    Ok(slots) if slots != self.width => {
+                        self.width = slots;
+                        orders.push(Order::Width(slots));
+                    }
+                    // A file that is being written just now, or is gone: the width stays as it is.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A record's error as the command tells it.
+pub(super) fn record_error(error: &RecordError) -> CliError {
+    let told = CliError::new(error.to_string());
+    match error.hint() {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+fn epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Gives the terminal's foreground back to this process's own group. `SIGTTOU` is blocked meanwhile, because for
+/// the kernel it is a background process that asks.
+fn take_terminal_back(tty: &std::fs::File) -> std::io::Result<()> {
+    use psmith::sys::signals::{self, SignalSet};
+    let old = signals::block(SignalSet::of(&[rustix::process::Signal::TTOU.as_raw()]));
+    let done = rustix::termios::tcsetpgrp(tty, rustix::process::getpgrp());
+    signals::restore(old);
+    Ok(done?)
+}

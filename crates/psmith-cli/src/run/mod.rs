@@ -1,0 +1,498 @@
+//! `psmith run`: from a resolved configuration to one exit status.
+//!
+//! Three threads: the engine's (this one), the [`producer`], which reads input, and the [`writer`], which writes
+//! output and records. Only the last two may block on the outside world.
+
+mod handler;
+mod pressure;
+mod producer;
+mod signals;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use psmith::core::outcome::Limits;
+use psmith::core::policy::{Order, RunPolicy};
+use psmith::core::{JobPolicy, Time};
+use psmith::engine::handler::Streams;
+use psmith::sys::eventfd::Waker;
+use psmith::sys::rlimit::{self, Resource, Rlimit};
+use psmith::{Engine, Level, Setup, Surroundings, TreeLimits};
+
+use crate::config::{
+    self, Config, EventsTo, LimitsSpec, OutputMode, Progress, Resume, Slots, StdinMode, Summary,
+};
+use crate::error::CliError;
+use crate::exit_code::ExitStatus;
+use crate::plan::{self, Jobs, Plan};
+use crate::record::events::{EventLog, RunEvent};
+use crate::record::joblog::{JobLog, JobLogMode};
+use crate::record::json::{Bytes, BytesList};
+use crate::record::results::{Results, ResultsPlace};
+use crate::record::resume::{ResumeMode, ResumeSet};
+use crate::report::failure_line::FailureLines;
+use crate::report::plain::CountLines;
+use crate::report::progress::{LINE_AFTER, Rate, Standing};
+use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm, SummaryMode};
+use crate::report::tally::{self, Tally, TallyRules};
+use handler::{RunHandler, Telling, record_error};
+use pressure::Pressure;
+use producer::Producer;
+use signals::Signals;
+use writer::{Lines, Writer};
+
+/// The width of lines where no terminal sets it.
+const COLUMNS_DEFAULT: usize = 80;
+
+/// At least so many outcomes may wait for their turn with `-k`.
+const WINDOW_MIN: u32 = 256;
+
+/// Slots times this may wait as well.
+const WINDOW_PER_SLOT: u32 = 16;
+
+/// Jobs accepted ahead of their start, beyond the slots.
+const QUEUE_AHEAD: usize = 64;
+
+/// What psmith finds wrong before the first job, or at the end; and how it ends.
+pub type Ending = Result<ExitStatus, CliError>;
+
+/// Runs what was asked for, and tells how it ended.
+///
+/// # Errors
+/// If psmith itself failed: before the first job, or so that the run could not go on. Everything else, the failure
+/// of jobs included, is a status.
+pub fn run(config: Config) -> Ending {
+    let began = Instant::now();
+    let signals = Signals::take().map_err(kernel)?;
+    let wake = Arc::new(Waker::new().map_err(kernel)?);
+    let (plan, jobs) = Plan::new(&config)?;
+    let plan = Arc::new(plan);
+    let run = run_name();
+    let records = Records::open(&config, &plan, &run)?;
+    let cpus = plan::cpus();
+    let slots = if config.tty { 1 } else { config.pace.slots.resolve(cpus, slots_most())? };
+    let contain = config.contain.map(level);
+    let (surroundings, limits, notes) = surroundings(&config, contain)?;
+    let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
+    let jobs = first_job(&config, jobs)?;
+    let writer = {
+        let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
+        Writer::start(lines, records.joblog, records.results, run.clone(), Arc::clone(&wake))
+            .map_err(kernel)?
+    };
+    if config.pace.slots == Slots::Most && !config.report.quiet {
+        writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
+    }
+    for warning in &records.warnings {
+        writer.message(format!("psmith: warning: {warning}\n"));
+    }
+    let producer =
+        Producer::start(Arc::clone(&plan), jobs, records.resume, Arc::clone(&wake)).map_err(kernel)?;
+    let setup = setup(&config, slots, contain, surroundings, &run)?;
+    let telling = telling(&config);
+    let columns = columns();
+    let rules =
+        TallyRules { flaky: flaky(config.flaky), leak: config.policy.leak, tries: config.policy.tries };
+    let handler = RunHandler {
+        pressure: Pressure::new(config.pace.load, config.pace.memfree, cpus),
+        tty: terminal(&config)?,
+        plan: Arc::clone(&plan),
+        policy,
+        producer,
+        writer,
+        signals,
+        wake,
+        events: records.events,
+        names: records.names,
+        tally: Tally::new(rules),
+        telling,
+        failure_lines: if telling == Telling::Plain { FailureLines::all() } else { FailureLines::first_few() },
+        rate: Rate::default(),
+        counts: CountLines::default(),
+        columns,
+        began,
+        end: None,
+        held: None,
+        stopped_by: None,
+        halted_on: None,
+        rungs: 0,
+        failure: None,
+        left_at_once: false,
+        said_waiting: false,
+        running: BTreeMap::new(),
+        next_draw: Time::ZERO + LINE_AFTER,
+        ended_seen: 0,
+        width: slots,
+        config,
+    };
+    let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
+    let level = engine.level();
+    engine.handler().tell_start(&run, slots, level);
+    let (handler, end) = engine.run();
+    finish(handler, end, &notes)
+}
+
+/// Everything that is written besides output.
+struct Records {
+    joblog: Option<JobLog>,
+    results: Option<Results>,
+    names: Option<Results>,
+    events: Option<EventLog>,
+    resume: Option<ResumeSet>,
+    warnings: Vec<String>,
+}
+
+impl Records {
+    fn open(config: &Config, plan: &Plan, run: &str) -> Result<Records, CliError> {
+        let told = |error: crate::record::RecordError| record_error(&error);
+        let spec = &config.records;
+        let mut warnings = Vec::new();
+        let resumes = config.resume != Resume::No;
+        let mut joblog = None;
+        let mut resume = None;
+        if let Some(log) = &spec.joblog {
+            let mode = if log.append || resumes { JobLogMode::Append } else { JobLogMode::Replace };
+            // Opened first: it is locked from here on, so what is read next stays true.
+            let opened = JobLog::open(&log.path, mode).map_err(told)?;
+            if opened.dropped_torn_row() {
+                warnings.push(format!("{}: its last row was cut short, and is dropped", log.path.display()));
+            }
+            joblog = Some(opened);
+            if resumes {
+                let mode = match config.resume {
+                    Resume::Succeeded => ResumeMode::ResumeFailed,
+                    Resume::Recorded | Resume::No => ResumeMode::Resume,
+                };
+                resume = Some(ResumeSet::read(&log.path, mode, &plan.command_start()).map_err(told)?);
+            }
+        }
+        let place = spec.results.as_ref().map(results_place);
+        let open = || place.as_ref().map(|place| Results::open(place, resumes)).transpose();
+        let results = open().map_err(told)?;
+        // A second one for the names alone: a name is claimed before its job starts, while the writer may be busy.
+        let names = if results.as_ref().is_some_and(Results::needs_path) { open().map_err(told)? } else { None };
+        let events = match &spec.events {
+            None => None,
+            Some(EventsTo::File(path)) => Some(EventLog::create(path, run).map_err(told)?),
+            Some(EventsTo::Descriptor(number)) => Some(EventLog::descriptor(*number, run).map_err(told)?),
+        };
+        Ok(Records { joblog, results, names, events, resume, warnings })
+    }
+}
+
+fn results_place(results: &config::Results) -> ResultsPlace {
+    match results {
+        config::Results::Jsonl(path) => ResultsPlace::JsonLines(path.clone()),
+        config::Results::Csv(path) => ResultsPlace::Csv(path.clone()),
+        config::Results::Dir(path) => ResultsPlace::Directory(path.clone()),
+        config::Results::PerJob(path) => {
+            let bytes = path.as_bytes();
+            let start = bytes.iter().position(|&byte| byte == b'{').unwrap_or(bytes.len());
+            ResultsPlace::Files { fixed_start: bytes[..start].to_vec() }
+        }
+    }
+}
+
+/// With `--require-input`, waits for the first job: none is an error of its own.
+fn first_job(config: &Config, mut jobs: Jobs) -> Result<Jobs, CliError> {
+    if config.require_input && !jobs.has_any()? {
+        return Err(CliError::new("no input").hint("leave out --require-input if that is fine").code(124));
+    }
+    Ok(jobs)
+}
+
+fn setup(
+    config: &Config,
+    slots: u32,
+    contain: Option<Level>,
+    surroundings: Surroundings,
+    run: &str,
+) -> Result<Setup, CliError> {
+    let window = config.output.window.unwrap_or(WINDOW_MIN.max(slots.saturating_mul(WINDOW_PER_SLOT)));
+    let inherits = config.output.mode == OutputMode::Ungrouped || config.tty;
+    let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
+    let stdin = config.stdin == StdinMode::Inherit || config.tty;
+    let mut seed = [0; 8];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).map_err(|e| kernel(e.into()))?;
+    Ok(Setup {
+        policy: RunPolicy {
+            slots,
+            window: window.max(1),
+            order: config.output.order,
+            queue_max: slots as usize + QUEUE_AHEAD,
+            halt: config.halt,
+            start_gap: config.pace.start_gap,
+            slow: config.slow,
+            seed: u64::from_ne_bytes(seed),
+        },
+        contain,
+        streams: Streams {
+            stdin: stdin.then(|| own(&io::stdin())).transpose()?,
+            inherit: if inherits { Some((own(&io::stdout())?, own(&io::stderr())?)) } else { None },
+        },
+        surroundings,
+        spool_dir: std::env::temp_dir(),
+        run: run.to_owned(),
+    })
+}
+
+fn level(contain: config::Containment) -> Level {
+    match contain {
+        config::Containment::Group => Level::Group,
+        config::Containment::Sweep => Level::Sweep,
+        config::Containment::Keeper => Level::Keeper,
+        config::Containment::Cgroup => Level::Cgroup,
+    }
+}
+
+pub(super) fn flaky(flaky: config::Flaky) -> tally::Flaky {
+    match flaky {
+        config::Flaky::Ok => tally::Flaky::Ok,
+        config::Flaky::Fail => tally::Flaky::Fail,
+    }
+}
+
+/// What all jobs have in common, the limits that causes may have to name, and what the summary has to say of a
+/// limit that is held by weaker means than asked for.
+fn surroundings(
+    config: &Config,
+    contain: Option<Level>,
+) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
+    let LimitsSpec { memory_bytes, cpu_time, file_size_bytes, open_files, core_bytes, processes, cpus } =
+        config.limits;
+    let mut rlimits = Vec::new();
+    let mut limits = Limits { cpu_time, file_size_bytes, open_files, processes, ..Limits::default() };
+    let mut notes = Vec::new();
+    let mut set = |flag: &str, resource, soft, hard| -> Result<(), CliError> {
+        let now = rlimit::get(resource).map_err(kernel)?;
+        if hard > now.hard && !rustix::process::geteuid().is_root() {
+            return Err(CliError::new(format!("{flag}: the limit here is {} already, and only root raises it", now.hard))
+                .hint(format!("{flag} {}", now.hard)));
+        }
+        rlimits.push(Rlimit { resource, soft, hard });
+        Ok(())
+    };
+    if let Some(time) = cpu_time {
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        // One second between the signal that can be handled and the one that cannot.
+        set("--cpu-time", Resource::Cpu, seconds.max(1), seconds.max(1) + 1)?;
+    }
+    if let Some(bytes) = file_size_bytes {
+        set("--fsize", Resource::FileSize, bytes, bytes)?;
+    }
+    if let Some(files) = open_files {
+        set("--nofile", Resource::OpenFiles, files, files)?;
+    }
+    let core = rlimit::get(Resource::Core).map_err(kernel)?;
+    if core_bytes > core.hard && config.limits.core_bytes > 0 {
+        set("--core", Resource::Core, core_bytes, core_bytes)?;
+    } else {
+        set("--core", Resource::Core, core_bytes.min(core.hard), core.hard)?;
+    }
+    let mut tree = TreeLimits { memory_bytes, processes, cpus };
+    let _ = contain;
+    let found = psmith::tree_limits(&tree);
+    if let (Some(bytes), Err(_)) = (memory_bytes, &found.memory) {
+        tree.memory_bytes = None;
+        limits.address_space_bytes = Some(bytes);
+        set("--mem", Resource::AddressSpace, bytes, bytes)?;
+        let size = crate::report::duration::size(bytes);
+        notes.push(format!("--mem {size}: no control group here, so it is the address space of each process"));
+    }
+    limits.memory_bytes = tree.memory_bytes;
+    for (flag, asked, found) in
+        [("--pids", processes.is_some(), found.processes), ("--cpus", cpus.is_some(), found.cpus)]
+    {
+        if let (true, Err(why)) = (asked, found) {
+            return Err(CliError::new(format!("{flag} cannot be held here: {why}"))
+                .hint("psmith doctor shows what can, and what it takes"));
+        }
+    }
+    let env = plan::environment_block(&config.surroundings);
+    let terminal = terminal(config)?.map(Into::into);
+    let nice = config.pace.nice;
+    Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, limits, notes))
+}
+
+/// The terminal, where a job is to have it.
+fn terminal(config: &Config) -> Result<Option<std::fs::File>, CliError> {
+    if !config.tty {
+        return Ok(None);
+    }
+    let opened = std::fs::File::options().read(true).write(true).open("/dev/tty");
+    opened.map(Some).map_err(|_| {
+        CliError::new("--tty: there is no terminal here")
+            .hint("leave out --tty, or run psmith from a terminal")
+    })
+}
+
+/// As many slots as descriptors and process ids allow.
+pub(super) fn slots_most() -> u32 {
+    let files = rlimit::get(Resource::OpenFiles).map_or(1024, |limit| limit.hard);
+    let pids = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+    let pids: u64 = pids.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
+    let processes = rlimit::get(Resource::Processes).map_or(u64::MAX, |limit| limit.soft);
+    // Half of the numbers stay free for what else the machine does.
+    let by_pids = u32::try_from(pids.min(processes) / 2).unwrap_or(u32::MAX);
+    psmith::engine::slots_by_descriptors(files).min(by_pids).max(1)
+}
+
+/// How progress is told: as asked, or as fits where stderr leads.
+fn telling(config: &Config) -> Telling {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match config.report.progress {
+        Progress::None => Telling::Failures,
+        Progress::Plain => Telling::Plain,
+        Progress::Board if io::stderr().is_terminal() => Telling::Line,
+        Progress::Board => Telling::Plain,
+        Progress::Auto if config.report.quiet => Telling::Failures,
+        Progress::Auto if dumb || set("CI") => Telling::Plain,
+        // A job that has the terminal has it alone.
+        Progress::Auto if io::stderr().is_terminal() && !config.tty => Telling::Line,
+        Progress::Auto => Telling::Failures,
+    }
+}
+
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(COLUMNS_DEFAULT)
+}
+
+impl RunHandler {
+    fn tell_start(&mut self, run: &str, slots: u32, level: Level) {
+        let _ = run;
+        let template: Vec<Vec<u8>> = self.plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
+        let cwd = std::env::current_dir().unwrap_or_default();
+        let event = RunEvent::RunStart {
+            psmith: env!("CARGO_PKG_VERSION"),
+            template: BytesList(&template),
+            shell: self.config.command.shell.is_some(),
+            slots,
+            total: self.plan.total(),
+            contain: level.word(),
+            cwd: Bytes(cwd.as_os_str().as_bytes()),
+            resumed_from: None,
+        };
+        if let Some(events) = &mut self.events
+            && let Err(error) = events.append(epoch_now(), &event)
+        {
+            self.failure.get_or_insert(record_error(&error));
+        }
+    }
+}
+
+/// After the last job: what is left to say, and the status.
+fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: &[String]) -> Ending {
+    let mut failure = handler.failure.take();
+    if let Err(error) = end {
+        failure.get_or_insert_with(|| CliError::new(error.to_string()));
+    }
+    if handler.left_at_once {
+        // The writer may be stuck for good; nobody waits for it.
+        return Ok(ExitStatus::Signal(handler.stopped_by.unwrap_or(15)));
+    }
+    let known = handler.plan.total().or(handler.end.as_ref().map(|end| end.jobs));
+    let skipped = handler.end.as_ref().map_or(0, |end| end.skipped);
+    if let Some(total) = known {
+        handler.tally.add_left(total.saturating_sub(handler.tally.jobs() + skipped));
+    }
+    let wall = handler.began.elapsed();
+    let halted = handler.halted_on.filter(|_| handler.stopped_by.is_none());
+    let run_end = handler.tally.run_end(handler.stopped_by, failure.is_some(), halted);
+    let mut status = run_end.status(scheme(handler.config.exit));
+    if let Some(error) = &failure
+        && handler.stopped_by.is_none()
+    {
+        status = ExitStatus::Code(error.exit_code);
+    }
+    let stopped_by = handler.stopped_by.and_then(psmith::sys::signals::name);
+    let event = handler.tally.run_end_event(wall, stopped_by, status.shell_code());
+    if let Some(mut events) = handler.events.take() {
+        let ended =
+            events.append(epoch_now(), &RunEvent::RunEnd(event)).and_then(|()| events.flush());
+        if let Err(error) = ended {
+            failure.get_or_insert_with(|| record_error(&error));
+        }
+    }
+    let standing = Standing::of(&handler.tally, known, 0, None);
+    let rate = handler.rate.per_second(Time(wall));
+    let board_was_up = handler.telling == Telling::Line && wall > LINE_AFTER;
+    if handler.telling == Telling::Line {
+        handler.writer.leave_progress(standing.line(rate, handler.columns));
+    }
+    let mode = match handler.config.report.summary {
+        Summary::Auto => SummaryMode::Auto,
+        Summary::Text => SummaryMode::Text,
+        Summary::Json => SummaryMode::Json,
+        Summary::None => SummaryMode::None,
+    };
+    let summary = summary::form(mode, &handler.tally, board_was_up, handler.config.report.quiet);
+    let resumed = (handler.config.resume != Resume::No).then(|| Resumed {
+        skipped,
+        unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched),
+    });
+    match summary {
+        None => {}
+        Some(SummaryForm::Text) => {
+            let facts = SummaryFacts {
+                wall,
+                joblog: handler.config.records.joblog.as_ref().map(|log| log.path.as_path()),
+                resumed,
+                leak: handler.config.policy.leak,
+                notes,
+                columns: handler.columns,
+            };
+            handler.writer.message(summary::text(&handler.tally, &facts));
+        }
+        Some(SummaryForm::Json) => {
+            let mut line = Vec::new();
+            RunEvent::RunEnd(event).write_line(&mut line, epoch_now(), "");
+            handler.writer.message(String::from_utf8_lossy(&line).into_owned());
+        }
+    }
+    let desk = handler.writer.finish();
+    if let Some(joblog) = desk.and_then(|desk| desk.joblog)
+        && let Err(error) = joblog.finish()
+    {
+        failure.get_or_insert_with(|| record_error(&error));
+    }
+    match failure {
+        Some(error) if handler.stopped_by.is_none() => Err(error),
+        _ => Ok(status),
+    }
+}
+
+fn scheme(exit: config::ExitScheme) -> crate::exit_code::ExitScheme {
+    use crate::exit_code::ExitScheme;
+    match exit {
+        config::ExitScheme::Count => ExitScheme::Count,
+        config::ExitScheme::Class => ExitScheme::Class,
+        config::ExitScheme::First => ExitScheme::First,
+        config::ExitScheme::AnyZero => ExitScheme::AnyZero,
+    }
+}
+
+/// Four characters that people can say; unique enough to tell the runs of a day apart.
+fn run_name() -> String {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut random = [0_u8; 4];
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    random.iter().map(|&byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+}
+
+/// Now, in seconds since 1970.
+pub(super) fn epoch_now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn kernel(error: io::Error) -> CliError {
+    CliError::new(crate::report::display::os_text(&error))
+}

@@ -1,0 +1,90 @@
+//! `--load` and `--memfree`: when the machine itself asks for fewer jobs.
+
+use std::time::{Duration, Instant};
+
+use psmith::core::event::HoldReason;
+use psmith::engine::handler::Order;
+
+use crate::config::Load;
+
+/// How often the machine is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Watches load and free memory, where that was asked for.
+#[derive(Debug)]
+pub(super) struct Pressure {
+    load: Option<f64>,
+    memfree: Option<u64>,
+    held: [bool; 2],
+    asked: Option<Instant>,
+}
+
+impl Pressure {
+    pub(super) fn new(load: Option<Load>, memfree: Option<u64>, cpus: u32) -> Pressure {
+        Pressure { load: load.map(|load| load.bound(cpus)), memfree, held: [false; 2], asked: None }
+    }
+
+    /// Asks the machine if it is time to; says when it wants to be called again.
+    pub(super) fn tick(&mut self, orders: &mut Vec<Order>) -> Option<Duration> {
+        if self.load.is_none() && self.memfree.is_none() {
+            return None;
+        }
+        if let Some(left) = self.asked.and_then(|asked| EVERY.checked_sub(asked.elapsed())) {
+            return Some(left);
+        }
+        self.asked = Some(Instant::now());
+        if let Some(bound) = self.load {
+            let over = load_average().is_some_and(|load| load > bound);
+            self.hold(0, HoldReason::Load, over, orders);
+        }
+        if let Some(bound) = self.memfree
+            && let Some(free) = memory_available()
+        {
+            self.hold(1, HoldReason::Memory, free < bound, orders);
+            if free < bound / 2 {
+                orders.push(Order::Preempt);
+            }
+        }
+        Some(EVERY)
+    }
+
+    fn hold(&mut self, which: usize, reason: HoldReason, on: bool, orders: &mut Vec<Order>) {
+        if std::mem::replace(&mut self.held[which], on) != on {
+            orders.push(Order::Hold(reason, on));
+        }
+    }
+}
+
+/// The load average of the last minute.
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Memory that could be had without swapping, in bytes.
+fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_answers_and_nothing_is_asked_of_it_unasked() {
+        assert!(load_average().is_some());
+        assert!(memory_available().is_some_and(|free| free > 1 << 20));
+        assert_eq!(Pressure::new(None, None, 2).tick(&mut Vec::new()), None);
+    }
+
+    #[test]
+    fn a_bound_that_is_exceeded_holds_starts_once_and_a_deep_one_preempts() {
+        let mut orders = Vec::new();
+        let mut pressure = Pressure::new(None, Some(u64::MAX), 2);
+        assert_eq!(pressure.tick(&mut orders), Some(EVERY));
+        assert!(matches!(orders[..], [Order::Hold(HoldReason::Memory, true), Order::Preempt]));
+        assert!(pressure.tick(&mut orders).is_some_and(|left| left <= EVERY));
+        assert_eq!(orders.len(), 2, "not asked again within the second");
+    }
+}

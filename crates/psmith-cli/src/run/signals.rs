@@ -1,0 +1,81 @@
+//! Signals to the command, as `cli.md`'s table has them: which are taken over, and what each asks of the run.
+//!
+//! Signals that were ignored when psmith was started (`nohup`, a background job of a plain shell) stay ignored.
+
+use std::io;
+
+use psmith::sys::signals::{self, SignalFd, SignalSet};
+use rustix::process::Signal;
+
+/// The signals that psmith takes over.
+const TAKEN: [Signal; 8] = [
+    Signal::INT,
+    Signal::TERM,
+    Signal::QUIT,
+    Signal::HUP,
+    Signal::TSTP,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::WINCH,
+];
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// One rung of the interrupt ladder: end the run, the harder the oftener it is asked.
+    End(i32),
+    /// Kill at once.
+    Kill(i32),
+    /// Start no more, let the running finish.
+    Drain,
+    /// Stop everything until it is continued.
+    Suspend,
+    /// List what runs.
+    List,
+}
+
+/// The taken signals, blocked in every thread and read one by one.
+#[derive(Debug)]
+pub(super) struct Signals {
+    fd: SignalFd,
+}
+
+impl Signals {
+    /// Takes the signals over. To be called while the process has a single thread.
+    pub(super) fn take() -> io::Result<Signals> {
+        let ignored = signals::ignored_at_start();
+        let numbers: Vec<i32> =
+            TAKEN.iter().map(|signal| signal.as_raw()).filter(|&signal| !ignored.contains(signal)).collect();
+        let set = SignalSet::of(&numbers);
+        signals::block(set);
+        Ok(Signals { fd: SignalFd::new(set)? })
+    }
+
+    pub(super) fn fd(&self) -> &SignalFd {
+        &self.fd
+    }
+
+    /// The next one that arrived, if any.
+    pub(super) fn next(&self) -> Option<Asked> {
+        while let Ok(Some(info)) = self.fd.read() {
+            let asked = match Signal::from_named_raw(info.signo)? {
+                Signal::INT | Signal::TERM => Asked::End(info.signo),
+                Signal::QUIT => Asked::Kill(info.signo),
+                Signal::HUP => Asked::Drain,
+                Signal::TSTP => Asked::Suspend,
+                Signal::USR1 => Asked::List,
+                // USR2 is reserved; a new window size is asked for when something is drawn.
+                _ => continue,
+            };
+            return Some(asked);
+        }
+        None
+    }
+
+    /// Stops this process as the terminal asked for; returns when it goes on.
+    pub(super) fn stop_here() {
+        let stop = Signal::TSTP.as_raw();
+        signals::raise_default(stop);
+        signals::block(SignalSet::of(&[stop]));
+    }
+}

@@ -1,0 +1,457 @@
+//! The consumer: the one thread that writes what jobs wrote, what psmith says, and the records of it.
+//!
+//! It may block on a slow reader, so it runs beside the engine, which goes on keeping deadlines meanwhile. The
+//! engine learns what has been written by [`Answer`]s. Everything that reaches a terminal passes through here, so
+//! nothing comes between the bytes of a line, and the progress line is out of the way of both.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use psmith::core::outcome::Outcome;
+use psmith::core::{JobId, Time};
+use psmith::engine::handler::Output;
+use psmith::engine::spool::Spool;
+use psmith::sys::eventfd::Waker;
+
+use crate::record::joblog::JobLog;
+use crate::record::results::Results;
+use crate::record::{JobRecord, JobStreams, RecordError};
+use crate::report::display::os_text;
+use crate::report::progress::LiveLine;
+
+/// Live output that waits to be written, over all jobs; at this bound jobs wait on their pipes.
+const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A line longer than this is passed on in pieces.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a joblog may go without being looked after.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What the engine's side hands over.
+enum Work {
+    Chunk { job: JobId, stream: u8, bytes: Vec<u8>, tag: Option<Arc<[u8]>> },
+    Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
+    Deliver(Box<Parcel>),
+    Message(String),
+    Progress(Time, String),
+    LeaveProgress(String),
+}
+
+/// One job, ready to be written.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) id: JobId,
+    pub(super) number: u64,
+    pub(super) outcome: Box<Outcome>,
+    pub(super) command: String,
+    pub(super) argv: Vec<Vec<u8>>,
+    pub(super) inputs: Vec<Vec<u8>>,
+    pub(super) started_epoch: f64,
+    pub(super) slot: u32,
+    pub(super) output: Output,
+    /// Whether its output is passed on.
+    pub(super) show: bool,
+    pub(super) tag: Option<Arc<[u8]>>,
+    pub(super) results_path: Vec<u8>,
+    /// Whether it is recorded: not so a job that never began.
+    pub(super) recorded: bool,
+}
+
+/// What the writer tells the engine's side.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A parcel has been written.
+    Delivered(JobId),
+    /// Nobody reads stdout any more.
+    BrokenPipe,
+    /// Something cannot be written; the run cannot go on.
+    Failed(Failure),
+}
+
+/// Why the run cannot go on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Standard output.
+    Stdout(io::Error),
+    /// A record.
+    Record(RecordError),
+}
+
+/// How lines are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Bytes as they are.
+    Raw,
+    /// Live output is passed on in whole lines.
+    Whole,
+}
+
+/// The engine's handle on the writer.
+pub(super) struct Writer {
+    work: Option<Sender<Work>>,
+    live_bytes: Arc<AtomicUsize>,
+    answers: Arc<Mutex<Vec<Answer>>>,
+    thread: Option<JoinHandle<Desk>>,
+}
+
+/// What the writer writes to.
+pub(super) struct Desk {
+    stdout: File,
+    stderr: File,
+    lines: Lines,
+    partial: HashMap<(JobId, u8), Vec<u8>>,
+    at_line_start: HashMap<(JobId, u8), bool>,
+    pub(super) joblog: Option<JobLog>,
+    pub(super) results: Option<Results>,
+    run: String,
+    progress: LiveLine,
+    stderr_is_terminal: bool,
+    broken: bool,
+    started: Instant,
+}
+
+impl Writer {
+    pub(super) fn start(
+        lines: Lines,
+        joblog: Option<JobLog>,
+        results: Option<Results>,
+        run: String,
+        wake: Arc<Waker>,
+    ) -> io::Result<Writer> {
+        let stderr = io::stderr();
+        let desk = Desk {
+            stdout: File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            stderr: File::from(stderr.as_fd().try_clone_to_owned()?),
+            lines,
+            partial: HashMap::new(),
+            at_line_start: HashMap::new(),
+            joblog,
+            results,
+            run,
+            progress: LiveLine::default(),
+            stderr_is_terminal: io::IsTerminal::is_terminal(&stderr),
+            broken: false,
+            started: Instant::now(),
+        };
+        let (work, inbox) = channel();
+        let live_bytes = Arc::new(AtomicUsize::new(0));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let thread = {
+            let (live_bytes, answers) = (Arc::clone(&live_bytes), Arc::clone(&answers));
+            std::thread::Builder::new()
+                .name("psmith-writer".into())
+                .spawn(move || desk.work(&inbox, &live_bytes, &answers, &wake))?
+        };
+        Ok(Writer { work: Some(work), live_bytes, answers, thread: Some(thread) })
+    }
+
+    /// Whether live output is welcome.
+    pub(super) fn takes_output(&self) -> bool {
+        self.live_bytes.load(Ordering::Relaxed) < LIVE_BYTES_MAX
+    }
+
+    pub(super) fn chunk(&self, job: JobId, stream: u8, bytes: &[u8], tag: Option<Arc<[u8]>>) {
+        self.live_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.send(Work::Chunk { job, stream, bytes: bytes.to_vec(), tag });
+    }
+
+    pub(super) fn backlog(&self, job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>>) {
+        self.send(Work::Backlog { job, stream, backlog, tag });
+    }
+
+    pub(super) fn deliver(&self, parcel: Parcel) {
+        self.send(Work::Deliver(Box::new(parcel)));
+    }
+
+    /// Whole lines for stderr.
+    pub(super) fn message(&self, lines: String) {
+        self.send(Work::Message(lines));
+    }
+
+    pub(super) fn progress(&self, now: Time, line: String) {
+        self.send(Work::Progress(now, line));
+    }
+
+    pub(super) fn leave_progress(&self, line: String) {
+        self.send(Work::LeaveProgress(line));
+    }
+
+    pub(super) fn answers(&self) -> Vec<Answer> {
+        std::mem::take(&mut *self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Waits until all is written, and gives the desk back.
+    pub(super) fn finish(mut self) -> Option<Desk> {
+        drop(self.work.take());
+        self.thread.take().and_then(|thread| thread.join().ok())
+    }
+
+    fn send(&self, work: Work) {
+        if let Some(sender) = &self.work {
+            // The writer outlives all work: it ends when this end is dropped.
+            let _ = sender.send(work);
+        }
+    }
+}
+
+impl Desk {
+    fn work(
+        mut self,
+        inbox: &Receiver<Work>,
+        live_bytes: &AtomicUsize,
+        answers: &Mutex<Vec<Answer>>,
+        wake: &Waker,
+    ) -> Desk {
+        let answer = |answer: Answer| {
+            answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(answer);
+            wake.wake();
+        };
+        loop {
+            let work = match inbox.recv_timeout(TICK) {
+                Ok(work) => work,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.look_after_joblog() {
+                        answer(Answer::Failed(Failure::Record(error)));
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self,
+            };
+            let done = match work {
+                Work::Chunk { job, stream, bytes, tag } => {
+                    let done = self.live(job, stream, &bytes, tag.as_deref());
+                    let before = live_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                    if before >= LIVE_BYTES_MAX {
+                        wake.wake();
+                    }
+                    done.map_err(Failure::Stdout)
+                }
+                Work::Backlog { job, stream, backlog, tag } => {
+                    self.backlog(job, stream, backlog, tag.as_deref()).map_err(Failure::Stdout)
+                }
+                Work::Deliver(parcel) => {
+                    let id = parcel.id;
+                    let done = self.deliver(*parcel).and_then(|()| {
+                        // Rows of a burst are handed to the kernel together, at the latest when it is over.
+                        self.look_after_joblog().map_err(Failure::Record)
+                    });
+                    if done.is_ok() {
+                        answer(Answer::Delivered(id));
+                    }
+                    done
+                }
+                Work::Message(lines) => {
+                    self.say(&lines);
+                    Ok(())
+                }
+                Work::Progress(now, line) => {
+                    if let Some(codes) = self.progress.draw(now, &line) {
+                        let _ = self.stderr.write_all(codes.as_bytes());
+                    }
+                    Ok(())
+                }
+                Work::LeaveProgress(line) => {
+                    if let Some(codes) = self.progress.leave(&line) {
+                        let _ = self.stderr.write_all(codes.as_bytes());
+                    }
+                    Ok(())
+                }
+            };
+            match done {
+                Ok(()) => {}
+                Err(Failure::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    if !std::mem::replace(&mut self.broken, true) {
+                        answer(Answer::BrokenPipe);
+                    }
+                }
+                Err(failure) => {
+                    self.broken = true;
+                    answer(Answer::Failed(failure));
+                }
+            }
+        }
+    }
+
+    fn look_after_joblog(&mut self) -> Result<(), RecordError> {
+        let now = Time(self.started.elapsed());
+        self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.tick(now))
+    }
+
+    /// Says something on stderr. Its loss changes no outcome, so it is not looked after.
+    fn say(&mut self, lines: &str) {
+        self.clear_progress();
+        let _ = self.stderr.write_all(lines.as_bytes());
+    }
+
+    fn clear_progress(&mut self) {
+        if self.stderr_is_terminal
+            && let Some(codes) = self.progress.clear()
+        {
+            let _ = self.stderr.write_all(codes.as_bytes());
+        }
+    }
+
+    // Job output.
+
+    fn live(&mut self, job: JobId, stream: u8, bytes: &[u8], tag: Option<&[u8]>) -> io::Result<()> {
+        if self.lines == Lines::Raw {
+            return self.pass(job, stream, bytes, tag);
+        }
+        let mut waiting = self.partial.remove(&(job, stream)).unwrap_or_default();
+        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+        if whole > 0 {
+            waiting.extend_from_slice(&bytes[..whole]);
+            self.pass(job, stream, &waiting, tag)?;
+            waiting.clear();
+        }
+        waiting.extend_from_slice(&bytes[whole..]);
+        if waiting.len() > LINE_BYTES_MAX {
+            self.pass(job, stream, &waiting, tag)?;
+            waiting.clear();
+        }
+        if !waiting.is_empty() {
+            self.partial.insert((job, stream), waiting);
+        }
+        Ok(())
+    }
+
+    fn backlog(&mut self, job: JobId, stream: u8, backlog: Spool, tag: Option<&[u8]>) -> io::Result<()> {
+        let mut reader = backlog.into_reader();
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let length = reader.read(&mut buffer)?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.live(job, stream, &buffer[..length], tag)?;
+        }
+    }
+
+    /// Writes bytes of a job, each line begun with its tag.
+    fn pass(&mut self, job: JobId, stream: u8, bytes: &[u8], tag: Option<&[u8]>) -> io::Result<()> {
+        if bytes.is_empty() || self.broken {
+            return Ok(());
+        }
+        self.clear_progress();
+        let Some(tag) = tag else { return self.put(stream, bytes) };
+        let mut tagged = Vec::with_capacity(bytes.len() + 64);
+        let at_start = self.at_line_start.entry((job, stream)).or_insert(true);
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if *at_start {
+                tagged.extend_from_slice(tag);
+            }
+            tagged.extend_from_slice(line);
+            *at_start = line.last() == Some(&b'\n');
+        }
+        self.put(stream, &tagged)
+    }
+
+    fn put(&mut self, stream: u8, bytes: &[u8]) -> io::Result<()> {
+        if stream == 1 {
+            return write_all(&mut self.stdout, bytes);
+        }
+        match write_all(&mut self.stderr, bytes) {
+            // A dead terminal or a closed pipe takes no more messages; the jobs' results are elsewhere.
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => Ok(()),
+            done => done,
+        }
+    }
+
+    fn deliver(&mut self, parcel: Parcel) -> Result<(), Failure> {
+        let Parcel { id, outcome, output, .. } = parcel;
+        let (passed, stdout_bytes, stderr_bytes) = (output.passed, output.stdout_bytes, output.stderr_bytes);
+        let kept = self.results.is_some();
+        let mut streams = [(1_u8, output.stdout), (2, output.stderr)]
+            .map(|(stream, spool)| (stream, spool.len(), spool.into_reader()));
+        if parcel.show && !self.broken {
+            for (stream, length, reader) in &mut streams {
+                // With results the spool holds what was passed on live as well.
+                let skip = if kept { passed[usize::from(*stream) - 1] } else { 0 };
+                if skip < *length {
+                    reader.seek(SeekFrom::Start(skip)).map_err(Failure::Stdout)?;
+                    self.copy(id, *stream, reader, parcel.tag.as_deref()).map_err(Failure::Stdout)?;
+                }
+                if let Some(rest) = self.partial.remove(&(id, *stream)) {
+                    self.pass(id, *stream, &rest, parcel.tag.as_deref()).map_err(Failure::Stdout)?;
+                }
+            }
+        }
+        for stream in [1, 2] {
+            self.at_line_start.remove(&(id, stream));
+            self.partial.remove(&(id, stream));
+        }
+        if !parcel.recorded || self.broken {
+            return Ok(());
+        }
+        let inputs: Vec<&[u8]> = parcel.inputs.iter().map(Vec::as_slice).collect();
+        let record = JobRecord {
+            job: parcel.number,
+            outcome: &outcome,
+            command: parcel.command.as_bytes(),
+            argv: &parcel.argv,
+            inputs: &inputs,
+            started_epoch: parcel.started_epoch,
+            slot: parcel.slot,
+            stdout_bytes,
+            stderr_bytes,
+            stderr_tail: &output.stderr_tail,
+        };
+        if let Some(results) = &mut self.results {
+            let [(_, _, stdout), (_, _, stderr)] = &mut streams;
+            let mut streams = JobStreams { stdout, stderr };
+            results
+                .write(&record, &mut streams, &parcel.results_path, super::epoch_now(), &self.run)
+                .map_err(Failure::Record)?;
+        }
+        self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.append(&record)).map_err(Failure::Record)
+    }
+
+    fn copy(&mut self, job: JobId, stream: u8, from: &mut impl Read, tag: Option<&[u8]>) -> io::Result<()> {
+        let mut buffer = vec![0; 128 * 1024];
+        // A partial line that waits comes before what follows it.
+        if let Some(rest) = self.partial.remove(&(job, stream)) {
+            self.pass(job, stream, &rest, tag)?;
+        }
+        loop {
+            let length = from.read(&mut buffer)?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.pass(job, stream, &buffer[..length], tag)?;
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Stdout(error) => write!(f, "cannot write stdout: {}", os_text(error)),
+            Failure::Record(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// As `write_all`, also where somebody made the descriptor non-blocking, which all its holders share.
+fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut fds = [rustix::event::PollFd::new(file, rustix::event::PollFlags::OUT)];
+                rustix::event::poll(&mut fds, None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
