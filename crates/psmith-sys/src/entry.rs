@@ -13,14 +13,15 @@
 macro_rules! link_time_entry {
     ($f:path) => {
         const _: () = {
-            extern "C" fn before_main() {
+            // Items in a macro are not hygienic: a plain name here could hide the caller's own function.
+            extern "C" fn __psmith_link_time_entry() {
                 $f();
             }
             #[used]
             #[expect(unsafe_code, reason = "a pointer in .init_array is how a function runs before main")]
             // SAFETY: `.init_array` holds pointers to functions of the C calling convention, and this is one.
             #[unsafe(link_section = ".init_array")]
-            static BEFORE_MAIN: extern "C" fn() = before_main;
+            static __PSMITH_LINK_TIME_ENTRY: extern "C" fn() = __psmith_link_time_entry;
         };
     };
 }

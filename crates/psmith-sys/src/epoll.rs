@@ -61,13 +61,15 @@ impl Events {
     pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         self.buffer[..self.filled].iter().map(|event| {
             let has = |bits: i32| event.events & bits as u32 != 0;
-            let hung_up = has(libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLRDHUP);
+            let priority = has(libc::EPOLLPRI);
+            // A changed kernel file is reported as priority *and* error; only the first means anything there.
+            let hung_up = has(libc::EPOLLHUP | libc::EPOLLRDHUP) || has(libc::EPOLLERR) && !priority;
             Event {
                 token: event.u64,
                 readable: has(libc::EPOLLIN) || hung_up,
-                writable: has(libc::EPOLLOUT) || has(libc::EPOLLERR),
+                writable: has(libc::EPOLLOUT) || hung_up,
                 hung_up,
-                priority: has(libc::EPOLLPRI),
+                priority,
             }
         })
     }

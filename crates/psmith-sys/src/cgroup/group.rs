@@ -88,7 +88,8 @@ impl Group {
         self.procs.as_fd()
     }
 
-    /// The file whose change epoll reports as priority: populated or not, frozen or not.
+    /// The file whose change epoll reports as priority: populated or not, frozen or not. It is reported until this
+    /// value reads it ([`Group::populated`], [`Group::is_frozen`], [`Group::wait_empty`]), so look, then wait.
     #[must_use]
     pub fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()

@@ -180,6 +180,14 @@ impl LimitGroup {
         self.unified.as_ref()
     }
 
+    /// The processes in it, at this moment.
+    ///
+    /// # Errors
+    /// `EACCES`, `ENODEV`.
+    pub fn procs(&self) -> io::Result<Vec<u32>> {
+        self.paths().next().map_or(Ok(Vec::new()), super::group::procs_below)
+    }
+
     /// What the kernel has recorded so far; zeros where it records nothing.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
