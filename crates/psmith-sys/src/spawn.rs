@@ -2,9 +2,9 @@
 //!
 //! `clone` with shared memory but *without* `CLONE_VFORK`: nothing is copied, and this process goes on while the
 //! child is still on its way to `execve`, so a program on a dead mount holds up nobody else. The price is that the
-//! child runs on this process's memory for a while. So each start has a [block](block) of its own (stack, words,
+//! child runs on this process's memory for a while. So each start has a block of its own (stack, words,
 //! pointers, error word) which stays untouched until the kernel has cleared the block's word of life, at exec or
-//! exit (`CLONE_CHILD_CLEARTID`); and the child makes raw system calls only (see [`child`]).
+//! exit (`CLONE_CHILD_CLEARTID`); and the child makes raw system calls only (`spawn/child.rs`).
 //!
 //! Never looks a program up in PATH, never waits, never reaps, never signals.
 //!
