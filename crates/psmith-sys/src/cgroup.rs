@@ -24,6 +24,22 @@ pub use probe::{probe_kill, probe_limit};
 pub use refusal::Refusal;
 pub use stale::{Swept, run_name, run_name_of, sweep_stale};
 
+/// Kills what lives in the run group of this directory; a directory of the first version has nothing to kill with.
+///
+/// # Errors
+/// If it is gone, or is not a group of the second version.
+pub fn kill_dir(path: &std::path::Path) -> std::io::Result<()> {
+    Group::open(path)?.kill()
+}
+
+/// Removes the group of this directory, of either version, with the groups in it.
+///
+/// # Errors
+/// `EBUSY` while a process lives in it.
+pub fn remove_dir(path: &std::path::Path) -> std::io::Result<()> {
+    group::remove_below(path)
+}
+
 /// How many processors this process may use: its affinity, cut to the quota of its control groups of either version,
 /// and at least one.
 #[must_use]

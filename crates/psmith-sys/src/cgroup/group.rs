@@ -203,6 +203,16 @@ impl Group {
         }
     }
 
+    /// Moves a running process into it. What the process has used so far stays charged where it was.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is gone, `EACCES` without leave for the group that both are below.
+    pub fn adopt(&self, pid: u32) -> io::Result<()> {
+        let number = pid.to_string();
+        rustix::io::retry_on_intr(|| rustix::io::write(self.procs_file(), number.as_bytes()))?;
+        Ok(())
+    }
+
     /// Removes it, with the groups that its processes made in it.
     ///
     /// # Errors

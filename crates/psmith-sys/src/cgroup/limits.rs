@@ -119,6 +119,14 @@ impl LimitSites {
         Ok(made)
     }
 
+    /// The directories that were made for the run in hierarchies of the first version.
+    pub fn legacy_dirs(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.sites.iter().flatten().filter_map(|site| match site {
+            Site::Legacy(path) => Some(path.clone()),
+            Site::Unified(_) => None,
+        })
+    }
+
     /// Removes the directories that were made for the run in hierarchies of the first version.
     ///
     /// # Errors
