@@ -1,1 +1,2 @@
 //! psmith-testkit
+pub mod simulation;

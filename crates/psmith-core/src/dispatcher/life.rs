@@ -52,19 +52,16 @@ impl Dispatcher {
     ) {
         let Some((attempt, ..)) = self.at_work(id, now, actions) else { return };
         debug_assert!(!attempt.has_exited(), "a start is refused before the program runs");
-        let cut = attempt.facts().cut;
         let Some((mut job, attempt)) = self.take_attempt(id.job) else { return };
         self.slots.give_back(attempt.slot);
         self.holds.refusal.on_refused(id, now, &mut self.timers, &mut self.random);
         job.refused_in_row = if self.live.is_empty() { job.refused_in_row + 1 } else { 0 };
         if job.refused_in_row >= REFUSED_MAX {
             self.end_job(id.job, job, Err(Cause::SpawnFailed(failure)), now, actions);
-        } else if cut == Some(Cut::Cancelled) || job.cancelled {
-            self.end_job(id.job, job, Err(Cause::Cancelled), now, actions);
         } else {
             job.state = State::Ready(self.queue.push_front(id.job, attempt.turn));
             self.jobs.insert(id.job, job);
-            if self.phase != Phase::Open {
+            if self.phase != Phase::Open || self.jobs[&id.job].cancelled {
                 self.end_unstarted(id.job, now, actions);
             }
         }

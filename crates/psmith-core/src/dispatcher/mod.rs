@@ -267,6 +267,8 @@ impl Dispatcher {
         self.tell_held(actions);
         if self.source_ended && self.jobs.is_empty() && self.delivery.undelivered() == 0 && !self.finished {
             self.finished = true;
+            self.holds.refusal.end(&mut self.timers);
+            self.timers.clear(&mut self.gap, Timer::Gap);
             actions.push(Action::Finish);
         }
     }

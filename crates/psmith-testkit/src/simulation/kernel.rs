@@ -1,0 +1,201 @@
+//! The simulated processes: what they do by themselves, and what they do when they are asked to end.
+//! Knows nothing of jobs, tries or outcomes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use psmith_core::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
+use psmith_core::{AttemptId, Event};
+
+use super::dice::Dice;
+use super::scenario::Scenario;
+
+/// All processes that live, or leave something behind.
+#[derive(Debug, Default)]
+pub(super) struct Kernel {
+    processes: BTreeMap<AttemptId, Process>,
+}
+
+/// One attempt, as the kernel has it.
+#[derive(Debug)]
+struct Process {
+    exit: Exit,
+    has_exited: bool,
+    /// Descendants that outlive it.
+    tree: u32,
+    /// How long they live by themselves.
+    tree_lives: Duration,
+    output: Holder,
+    ignores_signals: bool,
+    /// How long a kill takes.
+    dies_after: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// Nobody holds the output after the exit.
+    Nobody,
+    Tree,
+    /// Somebody outside of the tree, for this long.
+    Outsider(Duration),
+}
+
+/// What happens in the kernel after a while.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    /// The process ends, by itself or by a signal.
+    Exit(AttemptId, Option<Exit>),
+    /// The descendants end; so many of them were killed, or let go.
+    TreeEnds(AttemptId, bool),
+    /// Nobody holds the output any more, or nobody reads it.
+    OutputEnds(AttemptId),
+    /// A report gets through.
+    Report(Event),
+}
+
+/// Deeds, each after its while.
+pub(super) type Deeds = Vec<(Duration, Deed)>;
+
+impl Kernel {
+    pub(super) fn start(
+        &mut self,
+        attempt: AttemptId,
+        drawn: &Scenario,
+        faults: bool,
+        dice: &mut Dice,
+    ) -> Deeds {
+        let percent = |percent: u64| if faults { percent } else { 0 };
+        // In a kind world a job takes no time, so that it meets any deadline.
+        let (latency, life) = if faults { (dice.time(3), dice.time(drawn.longest)) } else { Default::default() };
+        if dice.chance(percent(drawn.refused)) {
+            return vec![(latency, Deed::Report(Event::StartRefused { attempt, failure: failure(false) }))];
+        }
+        let pid = (attempt.job.0 * 100 + u64::from(attempt.number)) as u32;
+        let mut deeds = Vec::new();
+        let fails = dice.chance(percent(drawn.start_fails));
+        if !fails || dice.chance(50) {
+            deeds.push((latency, Deed::Report(Event::Started { attempt, pid })));
+        }
+        if fails {
+            let failure = failure(dice.chance(30));
+            deeds.push((latency + dice.time(2), Deed::Report(Event::StartFailed { attempt, failure })));
+        }
+        let leaks = dice.chance(percent(drawn.leaks));
+        let tree = if leaks { dice.below(3) as u32 } else { 0 };
+        let process = Process {
+            exit: match dice.chance(percent(drawn.job_fails)) {
+                false => Exit::Code(0),
+                true if dice.chance(30) => Exit::Signal { signal: 11, core_dumped: true },
+                true => Exit::Code(dice.one_of(&[1, 2, 75])),
+            },
+            has_exited: false,
+            tree,
+            tree_lives: Duration::from_millis(dice.one_of(&[5, 90, 100, 101, 3000])),
+            output: match dice.below(3) {
+                0 if leaks && tree > 0 => Holder::Tree,
+                1 if leaks => Holder::Outsider(Duration::from_millis(dice.one_of(&[5, 100, 5000]))),
+                _ => Holder::Nobody,
+            },
+            ignores_signals: dice.chance(percent(drawn.stubborn)),
+            dies_after: match dice.chance(percent(drawn.unkillable)) {
+                true => Duration::from_millis(dice.one_of(&[9_999, 10_001, 25_000])),
+                false => dice.time(4),
+            },
+        };
+        if !fails {
+            deeds.push((latency + life, Deed::Exit(attempt, None)));
+            self.processes.insert(attempt, process);
+        }
+        deeds
+    }
+
+    /// The process ends now; what is reported, and what follows.
+    pub(super) fn exit(&mut self, attempt: AttemptId, by: Option<Exit>) -> (Option<Event>, Deeds) {
+        let Some(process) = self.processes.get_mut(&attempt).filter(|process| !process.has_exited) else {
+            return (None, Vec::new());
+        };
+        process.has_exited = true;
+        let mut deeds = Vec::new();
+        if process.tree > 0 {
+            deeds.push((process.tree_lives, Deed::TreeEnds(attempt, false)));
+        }
+        if let Holder::Outsider(time) = process.output {
+            deeds.push((time, Deed::OutputEnds(attempt)));
+        }
+        let event = Event::Exited {
+            attempt,
+            exit: by.unwrap_or(process.exit),
+            usage: Usage::default(),
+            evidence: Evidence::default(),
+            alive: process.tree,
+            output_open: process.output != Holder::Nobody,
+        };
+        (Some(event), deeds)
+    }
+
+    /// The descendants end, or are let go, now.
+    pub(super) fn tree_ends(&mut self, attempt: AttemptId, by_us: bool) -> (Option<Event>, Deeds) {
+        let Some(process) = self.processes.get_mut(&attempt).filter(|process| process.has_exited) else {
+            return (None, Vec::new());
+        };
+        let were = std::mem::take(&mut process.tree);
+        let deeds = match process.output {
+            Holder::Tree => vec![(Duration::from_millis(1), Deed::OutputEnds(attempt))],
+            Holder::Nobody | Holder::Outsider(_) => Vec::new(),
+        };
+        // An answer to a kill comes also if nobody was left.
+        let event =
+            (were > 0 || by_us).then_some(Event::TreeEmpty { attempt, killed: if by_us { were } else { 0 } });
+        (event, deeds)
+    }
+
+    pub(super) fn output_ends(&mut self, attempt: AttemptId) -> Option<Event> {
+        let process = self.processes.get_mut(&attempt)?;
+        let was_open = std::mem::replace(&mut process.output, Holder::Nobody) != Holder::Nobody;
+        was_open.then_some(Event::OutputClosed { attempt })
+    }
+
+    pub(super) fn signal(&mut self, attempt: AttemptId, signal: i32, dice: &mut Dice) -> Deeds {
+        match self.processes.get(&attempt) {
+            Some(process) if process.ignores_signals => Vec::new(),
+            Some(process) if process.has_exited => vec![(dice.time(80), Deed::TreeEnds(attempt, false))],
+            Some(_) => {
+                let exit =
+                    dice.one_of(&[Exit::Signal { signal, core_dumped: false }, Exit::Code(0), Exit::Code(9)]);
+                vec![(dice.time(80), Deed::Exit(attempt, Some(exit)))]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn kill(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
+        let Some(process) = self.processes.get(&attempt) else { return Vec::new() };
+        let exit = Exit::Signal { signal: 9, core_dumped: false };
+        vec![
+            (process.dies_after, Deed::Exit(attempt, Some(exit))),
+            (process.dies_after + dice.time(2), Deed::TreeEnds(attempt, true)),
+        ]
+    }
+
+    pub(super) fn release(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
+        vec![(dice.time(2), Deed::TreeEnds(attempt, true))]
+    }
+
+    pub(super) fn stop_reading(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
+        vec![(dice.time(2), Deed::OutputEnds(attempt))]
+    }
+
+    /// Every process dies with its warden, and nobody reports it.
+    pub(super) fn lose_all(&mut self) {
+        self.processes.clear();
+    }
+
+    /// Whether anything of the attempt lives.
+    pub(super) fn lives(&self, attempt: AttemptId) -> bool {
+        self.processes.get(&attempt).is_some_and(|process| !process.has_exited || process.tree > 0)
+    }
+}
+
+fn failure(permanent: bool) -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Exec, errno: 2, detail: String::new(), permanent }
+}

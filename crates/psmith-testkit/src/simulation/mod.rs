@@ -1,0 +1,47 @@
+//! A whole run of the dispatcher against a simulated kernel, warden, user, producer, consumer and clock, all
+//! drawn from one seed. No process is started and no time passes: the clock jumps to whatever is next.
+//!
+//! What is simulated: exits, signals, timeouts, trees that outlive their job, outputs held open from outside,
+//! jobs that ignore `SIGTERM`, kills that do not work for a while, starts that fail or are refused, a warden that
+//! dies and comes back, late reports from a dead one, a slow consumer that answers out of order, a producer
+//! that hesitates, and a user who pauses, resizes, cancels, preempts, drains, stops and kills.
+//! What is not: reports that lie, actions that are never carried out.
+//!
+//! After [`FAULTS_END`] faults stop and holds are released; from then on every run must come to its end.
+//!
+//! - [`world`] is all that surrounds the dispatcher, and the loop;
+//! - [`kernel`] is what its processes do;
+//! - [`reference`] is the judge: a small model of what may be asked for when, and of how each job must end,
+//!   written from the contract without a look at the dispatcher's insides.
+
+mod dice;
+mod kernel;
+mod reference;
+mod scenario;
+mod world;
+
+use std::time::Duration;
+
+use psmith_core::Action;
+
+/// When faults stop, on the simulated clock.
+pub const FAULTS_END: Duration = Duration::from_secs(30);
+
+/// What a run that kept all promises did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Everything the dispatcher asked for, in order.
+    pub actions: Vec<Action>,
+    /// How many events and timers it took.
+    pub steps: u64,
+    /// The causes with which jobs ended, by their one word; `ok` for success.
+    pub ends: Vec<&'static str>,
+}
+
+/// Runs one seed to its end.
+///
+/// # Errors
+/// The first promise that was broken, in words.
+pub fn run(seed: u64) -> Result<Report, String> {
+    world::World::new(seed).run()
+}
