@@ -1,2 +1,20 @@
-//! psmith-testkit
+//! What psmith's tests share: a fresh scene for each test with a leak check at its end, the runner of the
+//! command under test, wicked helper programs, and the ledger of what a machine could not show.
+//!
+//! An operating-system test starts with a [`Scene`] (or a bare [`leak::Guard`] where no command is run), asks
+//! for what it needs with [`need!`], and waits for readiness, never for time. Nothing here is part of psmith;
+//! nothing here decides what is right: that is the test's business.
+
+pub mod cmd;
+pub mod leak;
+pub mod need;
+pub mod proc;
+pub mod pty;
+pub mod records;
+mod scene;
 pub mod simulation;
+mod wicked;
+
+pub use rustix::process::Signal;
+pub use scene::{OUTER_LIMIT, Ready, Scene};
+pub use wicked::wicked;

@@ -1,0 +1,93 @@
+//! The wicked helper: one subcommand per hazard that a job can be. Tests run it as a job.
+//!
+//! It never outlives its test by much: whatever waits "for ever" here ends by itself after [`LIFE_MAX`], so
+//! that a failed leak check costs minutes, not a machine.
+
+mod family;
+mod flood;
+mod hunger;
+mod report;
+mod terminal;
+mod violence;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// "For ever", for a helper.
+const LIFE_MAX: Duration = Duration::from_secs(300);
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let hazard = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    let Some(hazard) = hazard.to_str() else { return usage("a hazard's name is ASCII") };
+    match hazard {
+        "ignore-term" => family::ignore_signals(&rest),
+        "announce-and-wait" => family::announce_and_wait(&rest),
+        "fork-twice" => family::fork_twice(&rest),
+        "daemon-step" => family::daemon_step(&rest),
+        "hold-stdout" => family::hold_stdout(&rest),
+        "fork-many" => family::fork_many(&rest),
+        "wait" => family::wait(),
+        "flood" => flood::flood(&rest),
+        "no-newline" => flood::no_newline(&rest),
+        "escape-sequences" => flood::escape_sequences(),
+        "close-stdio" => flood::close_stdio(),
+        "segv" => violence::real_fault("SEGV"),
+        "abort" => std::process::abort(),
+        "ill" => violence::real_fault("ILL"),
+        "fpe" => violence::real_fault("FPE"),
+        "stack-overflow" => violence::stack_overflow(),
+        "exit" => ExitCode::from(u8::try_from(number(&rest, 0)).unwrap_or(u8::MAX)),
+        "kill-self" => violence::die_from(&text(&rest, 0)),
+        "stop-self" => violence::stop_self(),
+        "kill-parent" => violence::kill_parent(),
+        "kill-neighbours" => violence::kill_neighbours(),
+        "exec-fail" => violence::exec_fail(),
+        "eat-memory" => hunger::eat_memory(&rest),
+        "burn-cpu" => hunger::burn_cpu(),
+        "write-file" => hunger::write_file(&rest),
+        "open-files" => hunger::open_files(&rest),
+        "list-fds" => report::list_fds(),
+        "print-status" => report::print_status(),
+        "print-argv-hex" => report::print_argv_hex(&rest),
+        "job-shell" => terminal::job_shell(&rest),
+        "in-foreground" => terminal::in_foreground(&rest),
+        other => usage(&format!("no hazard {other:?}")),
+    }
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("psmith-wicked: {what}");
+    ExitCode::from(64)
+}
+
+fn fail(what: &str) -> ExitCode {
+    eprintln!("psmith-wicked: {what}");
+    ExitCode::from(70)
+}
+
+/// The argument as text; empty if it is missing.
+fn text(args: &[OsString], index: usize) -> String {
+    args.get(index).map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The argument as a number; 0 if it is missing or none.
+fn number(args: &[OsString], index: usize) -> u64 {
+    text(args, index).parse().unwrap_or(0)
+}
+
+/// This program again, with another hazard.
+fn again(hazard: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("psmith-wicked").arg(hazard);
+    command
+}
+
+/// Becomes another program; returns only if that fails.
+fn become_program(mut command: Command) -> ExitCode {
+    let error = command.exec();
+    fail(&format!("cannot exec {:?}: {error}", command.get_program()))
+}

@@ -1,0 +1,599 @@
+//! Running a command under test: a clean environment, captured output, one generous outer limit that says
+//! where everything hung.
+//!
+//! Streams are pipes, so that rules for "a pipe or a file" hold; see [`crate::pty`] for a terminal.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::leak::NONCE;
+use crate::proc;
+use crate::scene::{OUTER_LIMIT, Scene};
+
+/// How long after its end a process's output may stay open before that is a failure of the test.
+const OUTPUT_LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// A command to be run in a [`Scene`].
+#[derive(Clone)]
+pub struct Cmd<'s> {
+    scene: &'s Scene,
+    program: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(OsString, Option<OsString>)>,
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+    limit: Duration,
+}
+
+#[derive(Clone)]
+enum Input {
+    Null,
+    Bytes(Vec<u8>),
+    Held,
+    File(PathBuf),
+}
+
+#[derive(Clone)]
+enum Output {
+    Captured,
+    File(PathBuf),
+}
+
+/// A program that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How, as the parent sees it.
+    pub status: ExitStatus,
+    /// What it wrote.
+    pub stdout: Vec<u8>,
+    /// What it wrote.
+    pub stderr: Vec<u8>,
+    /// Which process it was.
+    pub pid: i32,
+    /// From start to end.
+    pub wall: Duration,
+}
+
+impl Ended {
+    /// The exit code as a shell tells it: 128+n for a death by signal n.
+    ///
+    /// # Panics
+    /// Never: a waited-for process has one or the other.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| 128 + self.status.signal().expect("it exited or a signal ended it"))
+    }
+
+    /// The signal that ended it, if one did.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// Its stdout as text, invalid bytes replaced.
+    #[must_use]
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Its stderr as text, invalid bytes replaced.
+    #[must_use]
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// The lines of stdout, sorted: for runs whose order is not promised.
+    #[must_use]
+    pub fn sorted_lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.out().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The lines on stderr that name a failed job, `psmith: job N failed: ..`.
+    #[must_use]
+    pub fn failure_lines(&self) -> Vec<String> {
+        self.err()
+            .lines()
+            .filter(|line| line.starts_with("psmith: job ") && line.contains(" failed: "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Asserts the exit code; the message shows both streams.
+    ///
+    /// # Panics
+    /// If it differs.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Ended {
+        assert_eq!(self.code(), code, "exit code; {}", self.streams());
+        self
+    }
+
+    /// Asserts stdout, byte for byte.
+    ///
+    /// # Panics
+    /// If it differs.
+    #[track_caller]
+    pub fn assert_out(&self, stdout: impl AsRef<[u8]>) -> &Ended {
+        assert_eq!(self.out(), String::from_utf8_lossy(stdout.as_ref()), "stdout; {}", self.streams());
+        assert_eq!(self.stdout, stdout.as_ref(), "stdout, byte for byte; {}", self.streams());
+        self
+    }
+
+    /// Asserts that stderr is empty.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn assert_quiet(&self) -> &Ended {
+        assert!(self.stderr.is_empty(), "stderr is not empty; {}", self.streams());
+        self
+    }
+
+    /// Asserts that stderr contains this.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn assert_err_has(&self, text: &str) -> &Ended {
+        assert!(self.err().contains(text), "no {text:?} on stderr; {}", self.streams());
+        self
+    }
+
+    /// Asserts that stderr does not contain this.
+    ///
+    /// # Panics
+    /// If it does.
+    #[track_caller]
+    pub fn assert_err_lacks(&self, text: &str) -> &Ended {
+        assert!(!self.err().contains(text), "{text:?} on stderr; {}", self.streams());
+        self
+    }
+
+    fn streams(&self) -> String {
+        format!("{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.out(), self.err())
+    }
+}
+
+impl<'s> Cmd<'s> {
+    pub(crate) fn new(scene: &'s Scene, program: PathBuf) -> Cmd<'s> {
+        Cmd {
+            scene,
+            program,
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: Input::Null,
+            stdout: Output::Captured,
+            stderr: Output::Captured,
+            limit: OUTER_LIMIT,
+        }
+    }
+
+    /// Appends arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = A>, A: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Appends one argument.
+    #[must_use]
+    pub fn arg(self, arg: impl AsRef<OsStr>) -> Self {
+        self.args([arg])
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Forbids psmith the better levels of containment: `cgroup`, or `cgroup,subreaper`.
+    #[must_use]
+    pub fn forbid(self, facilities: &str) -> Self {
+        self.env("PSMITH_FORBID", facilities)
+    }
+
+    /// These bytes on stdin, through a pipe.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// A pipe on stdin that stays open until [`Running::close_stdin`].
+    #[must_use]
+    pub fn stdin_held(mut self) -> Self {
+        self.stdin = Input::Held;
+        self
+    }
+
+    /// This file on stdin.
+    #[must_use]
+    pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdin = Input::File(path.into());
+        self
+    }
+
+    /// Stdout goes to this file, which must exist.
+    #[must_use]
+    pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdout = Output::File(path.into());
+        self
+    }
+
+    /// Stderr goes to this file, which must exist.
+    #[must_use]
+    pub fn stderr_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stderr = Output::File(path.into());
+        self
+    }
+
+    /// Another outer limit, for tests of real size.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started, or does not end within the outer limit.
+    #[must_use]
+    #[track_caller]
+    pub fn run(&self) -> Ended {
+        self.start().wait()
+    }
+
+    /// Starts it and returns at once.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    #[track_caller]
+    pub fn start(&self) -> Running {
+        let mut command = self.command();
+        command.stdin(match &self.stdin {
+            Input::Null => Stdio::null(),
+            Input::Bytes(_) | Input::Held => Stdio::piped(),
+            Input::File(path) => File::open(path).expect("the input file opens").into(),
+        });
+        command.stdout(self.stdout.stdio()).stderr(self.stderr.stdio());
+        let started = Instant::now();
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.display()));
+        let pid = i32::try_from(child.id()).expect("a pid fits");
+        let mark = self.scene.guard(|guard| {
+            guard.host(pid);
+            guard.mark()
+        });
+        let stdin = child.stdin.take();
+        let (held, fed) = match &self.stdin {
+            Input::Held => (stdin, None),
+            Input::Bytes(bytes) => (None, stdin.map(|pipe| (pipe, bytes.clone()))),
+            Input::Null | Input::File(_) => (None, None),
+        };
+        let shared = Arc::new(Shared::default());
+        let pump =
+            Pump { child, fed, shared: Arc::clone(&shared), deadline: started + self.limit, started, mark };
+        let thread = std::thread::Builder::new()
+            .name(format!("pump {pid}"))
+            .spawn(move || pump.run())
+            .expect("a thread starts");
+        Running { pid, stdin: held, shared, thread }
+    }
+
+    /// The command with directory and environment set, streams not yet.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).current_dir(self.scene.cwd()).env_clear();
+        let keep = ["PATH", "LLVM_PROFILE_FILE", "PSMITH_FORBID", "CARGO", "RUSTUP_HOME", "CARGO_HOME"];
+        for name in keep {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("HOME", self.scene.cwd()).env("TMPDIR", self.scene.tmp()).env("LC_ALL", "C");
+        command.env(NONCE, self.scene.guard(|guard| guard.nonce().to_owned()));
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
+    /// Removes a variable that would be set.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), None));
+        self
+    }
+}
+
+impl Output {
+    fn stdio(&self) -> Stdio {
+        match self {
+            Output::Captured => Stdio::piped(),
+            Output::File(path) => {
+                File::options().write(true).open(path).expect("the output file opens for writing").into()
+            }
+        }
+    }
+}
+
+/// A started program.
+pub struct Running {
+    pid: i32,
+    stdin: Option<ChildStdin>,
+    shared: Arc<Shared>,
+    thread: JoinHandle<Ended>,
+}
+
+#[derive(Default)]
+struct Shared {
+    streams: Mutex<Streams>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Streams {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    ended: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    /// Its pid; not yet reaped before [`Running::wait`] has returned, so it is safe to signal.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends it a signal. If it has ended already, nothing happens.
+    pub fn signal(&self, signal: Signal) {
+        // The pump reaps on its own, so only signal while it has not.
+        let streams = self.shared.lock();
+        if !streams.ended
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// True once it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().ended
+    }
+
+    /// Writes to the held stdin.
+    ///
+    /// # Panics
+    /// If stdin is not held, or the program has closed it.
+    pub fn write_stdin(&mut self, bytes: impl AsRef<[u8]>) {
+        let pipe = self.stdin.as_mut().expect("started with a held stdin");
+        pipe.write_all(bytes.as_ref()).expect("the program reads its stdin");
+    }
+
+    /// Closes the held stdin.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits until stdout contains this.
+    ///
+    /// # Panics
+    /// If it ends, or the outer limit passes, without that.
+    #[track_caller]
+    pub fn wait_for_out(&self, text: &str) {
+        self.wait_for(|streams| contains(&streams.stdout, text.as_bytes()), text);
+    }
+
+    /// Waits until stderr contains this.
+    ///
+    /// # Panics
+    /// If it ends, or the outer limit passes, without that.
+    #[track_caller]
+    pub fn wait_for_err(&self, text: &str) {
+        self.wait_for(|streams| contains(&streams.stderr, text.as_bytes()), text);
+    }
+
+    #[track_caller]
+    fn wait_for(&self, is_there: impl Fn(&Streams) -> bool, what: &str) {
+        let deadline = Instant::now() + OUTER_LIMIT;
+        let mut streams = self.shared.lock();
+        while !is_there(&streams) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !streams.ended && !left.is_zero(),
+                "{what:?} never came\n--- stdout\n{}\n--- stderr\n{}",
+                String::from_utf8_lossy(&streams.stdout),
+                String::from_utf8_lossy(&streams.stderr)
+            );
+            streams =
+                self.shared.changed.wait_timeout(streams, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What is on stdout so far.
+    #[must_use]
+    pub fn out_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.shared.lock().stdout).into_owned()
+    }
+
+    /// What is on stderr so far.
+    #[must_use]
+    pub fn err_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.shared.lock().stderr).into_owned()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end within the outer limit.
+    #[must_use]
+    #[track_caller]
+    pub fn wait(mut self) -> Ended {
+        self.close_stdin();
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Moves bytes between a child and the test until the child has ended and its output is closed.
+struct Pump {
+    child: Child,
+    fed: Option<(ChildStdin, Vec<u8>)>,
+    shared: Arc<Shared>,
+    deadline: Instant,
+    started: Instant,
+    mark: String,
+}
+
+impl Pump {
+    fn run(mut self) -> Ended {
+        let pid = i32::try_from(self.child.id()).expect("a pid fits");
+        let feeder = self.fed.take().map(|(mut pipe, bytes)| {
+            // A thread of its own: the child may fill its output before it has read its input. It may also
+            // leave without reading all, which is its right.
+            std::thread::spawn(move || drop(pipe.write_all(&bytes)))
+        });
+        let stdout = self.child.stdout.take().map(OwnedFd::from);
+        let stderr = self.child.stderr.take().map(OwnedFd::from);
+        let raw = Pid::from_raw(pid).expect("a child has a pid");
+        let pidfd = pidfd_open(raw, PidfdFlags::empty()).expect("an unreaped child has a pidfd");
+        let mut streams = [(stdout.map(File::from), false), (stderr.map(File::from), true)];
+        let mut ended_at: Option<Instant> = None;
+        while ended_at.is_none() || streams.iter().any(|(stream, _)| stream.is_some()) {
+            let now = Instant::now();
+            if ended_at.is_some_and(|at| now > at + OUTPUT_LINGER_MAX) {
+                self.give_up("its output is still open after its end");
+            }
+            if now >= self.deadline && ended_at.is_none() {
+                self.give_up("the outer limit has passed");
+            }
+            for is_stderr in self.readable(pidfd.as_fd(), &streams, ended_at.is_none(), &mut ended_at) {
+                let (stream, _) = &mut streams[usize::from(is_stderr)];
+                self.read_some(stream, is_stderr);
+            }
+        }
+        let status = self.child.wait().expect("the child can be waited for");
+        let wall = ended_at.map_or(Duration::ZERO, |at| at - self.started);
+        // A feeder whose reader is gone gets EPIPE at once.
+        feeder.map(|thread| thread.join());
+        let mut streams = self.shared.lock();
+        streams.ended = true;
+        self.shared.changed.notify_all();
+        Ended {
+            status,
+            stdout: std::mem::take(&mut streams.stdout),
+            stderr: std::mem::take(&mut streams.stderr),
+            pid,
+            wall,
+        }
+    }
+
+    /// Which streams can be read; notes the child's end.
+    fn readable(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        streams: &[(Option<File>, bool)],
+        watch_end: bool,
+        ended_at: &mut Option<Instant>,
+    ) -> Vec<bool> {
+        let mut which = Vec::new();
+        let mut polled = Vec::new();
+        for (stream, is_stderr) in streams {
+            if let Some(stream) = stream {
+                which.push(*is_stderr);
+                polled.push(PollFd::new(stream, PollFlags::IN));
+            }
+        }
+        if watch_end {
+            polled.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
+        }
+        // Woken twice a second to look at the deadlines.
+        let limit = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+        if poll(&mut polled, Some(&limit)).is_err() {
+            return Vec::new();
+        }
+        if watch_end && polled.last().is_some_and(|end| !end.revents().is_empty()) {
+            *ended_at = Some(Instant::now());
+        }
+        which
+            .into_iter()
+            .zip(&polled)
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|(which, _)| which)
+            .collect()
+    }
+
+    fn read_some(&self, stream: &mut Option<File>, is_stderr: bool) {
+        let Some(file) = stream else { return };
+        let mut buffer = vec![0; 65_536];
+        match file.read(&mut buffer) {
+            Ok(0) => *stream = None,
+            Ok(count) => {
+                let mut streams = self.shared.lock();
+                let into = if is_stderr { &mut streams.stderr } else { &mut streams.stdout };
+                into.extend_from_slice(&buffer[..count]);
+                self.shared.changed.notify_all();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("cannot read the child's output: {error}"),
+        }
+    }
+
+    fn give_up(&mut self, why: &str) -> ! {
+        let mut report = String::new();
+        for pid in proc::with_environment(&self.mark) {
+            report.push_str(&format!("\n  {}", proc::dump(pid)));
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let mut streams = self.shared.lock();
+        streams.ended = true;
+        self.shared.changed.notify_all();
+        panic!(
+            "{why}\n--- processes of this test{report}\n--- stdout\n{}\n--- stderr\n{}",
+            String::from_utf8_lossy(&streams.stdout),
+            String::from_utf8_lossy(&streams.stderr)
+        );
+    }
+}
