@@ -1,0 +1,160 @@
+//! What each level of containment holds, with the better ones forbidden in turn: escape artists survive
+//! neither job nor run, but where a level is documented to miss them, and then that is told.
+
+use psmith_testkit::leak::SETTLE;
+use psmith_testkit::need::Need;
+use psmith_testkit::records::Events;
+use psmith_testkit::{Scene, need, scene, wicked};
+
+/// The levels by what must be forbidden to get them.
+const CGROUP: &str = "";
+const SWEEP: &str = "cgroup";
+const GROUP: &str = "cgroup,subreaper";
+
+/// Jobs leave daemons behind chains of every depth; the run's level and its survivors are looked at.
+fn daemons(scene: &Scene, forbid: &str, options: &[&str], daemon: &str) -> Events {
+    let pids = scene.path("pids");
+    scene.guard(|guard| guard.track(&pids));
+    let script = format!("\"$W\" fork-twice {{1}} pids {daemon}");
+    let ended = scene
+        .psmith(["-j4", "--events", "e"])
+        .args(options)
+        .args(["-s", &script, ":::", "1", "2", "3", "4", "5", ":::", "a", "b", "c", "d"])
+        .env("W", wicked())
+        .forbid(forbid)
+        .run();
+    ended.assert_code(0);
+    assert_eq!(scene.text("pids").lines().count(), 20, "every daemon stood: {}", ended.err());
+    let events = Events::parse(&scene.text("e"));
+    events.assert_whole();
+    events
+}
+
+fn level(events: &Events) -> String {
+    events.named("run_start")[0]["contain"].as_str().expect("a level").to_owned()
+}
+
+fn assert_no_survivors(scene: &Scene) {
+    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
+    assert!(
+        left.is_empty(),
+        "{:?}",
+        left.into_iter().map(psmith_testkit::proc::describe).collect::<Vec<_>>()
+    );
+}
+
+// proves: F-12, P-4
+#[test]
+fn at_cgroup_no_daemon_survives() {
+    need!("F-12, P-4", Need::CgroupKill);
+    let scene = scene!();
+    let events = daemons(&scene, CGROUP, &["--contain", "cgroup"], "redirect ignore clear-env");
+    assert_eq!(level(&events), "cgroup");
+    for end in events.named("job_end") {
+        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
+    }
+    assert_no_survivors(&scene);
+}
+
+// proves: F-12, P-4
+#[test]
+fn at_keeper_no_daemon_survives() {
+    let scene = scene!();
+    let events = daemons(&scene, SWEEP, &["--contain", "keeper"], "redirect ignore clear-env");
+    assert_eq!(level(&events), "keeper");
+    for end in events.named("job_end") {
+        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
+    }
+    assert_no_survivors(&scene);
+}
+
+// proves: F-12, P-4
+#[test]
+fn at_sweep_no_daemon_survives_the_run() {
+    for daemon in ["redirect", "redirect ignore", "redirect ignore clear-env", ""] {
+        let scene = scene!();
+        let events = daemons(&scene, SWEEP, &[], daemon);
+        assert_eq!(level(&events), "sweep");
+        assert_no_survivors(&scene);
+    }
+}
+
+// proves: F-12, P-4: the documented miss
+#[test]
+fn at_group_a_session_of_its_own_escapes_and_the_level_is_told() {
+    let scene = scene!();
+    let events = daemons(&scene, GROUP, &[], "redirect ignore clear-env");
+    assert_eq!(level(&events), "group");
+    scene.guard(|guard| guard.forgive());
+}
+
+// proves: F-12: what stays in its group does not escape at any level
+#[test]
+fn background_children_die_with_their_job_at_every_level() {
+    for forbid in [CGROUP, SWEEP, GROUP] {
+        let scene = scene!();
+        let ended = scene
+            .psmith([
+                "-j3",
+                "-s",
+                "trap '' TERM HUP; (sleep 300; echo {}) & sleep 300 >/dev/null 2>&1 & echo {}",
+            ])
+            .args([":::", "1", "2", "3", "4", "5", "6"])
+            .forbid(forbid)
+            .run();
+        ended.assert_code(0);
+        assert_eq!(ended.sorted_lines(), ["1", "2", "3", "4", "5", "6"]);
+        assert_no_survivors(&scene);
+    }
+}
+
+// proves: F-12, P-4: after the attempt, not only after the run
+#[test]
+fn the_next_job_in_a_slot_finds_none_of_the_last_one() {
+    for (need, forbid, options) in [
+        (Some(Need::CgroupKill), CGROUP, &["--contain", "cgroup"][..]),
+        (None, SWEEP, &["--contain", "keeper"]),
+        (None, SWEEP, &[]),
+    ] {
+        if let Some(need) = need {
+            need!("F-12, P-4", need);
+        }
+        let scene = scene!();
+        let script = "while read -r pid start; do if [ -d /proc/$pid ] && ! grep -q '^State:.Z' /proc/$pid/status; \
+                      then echo \"{} found $pid\"; fi; done < pids; \"$W\" fork-twice 2 pids redirect ignore";
+        scene.write("pids", "");
+        let ended = scene
+            .psmith(["-j1"])
+            .args(options)
+            .args(["-s", script, ":::", "1", "2", "3", "4"])
+            .env("W", wicked())
+            .forbid(forbid)
+            .run();
+        ended.assert_code(0).assert_out("");
+    }
+}
+
+// proves: P-4: demanded, not promised
+#[test]
+fn a_level_that_cannot_be_held_is_refused_before_the_first_job() {
+    for (forbid, demanded) in [(SWEEP, "cgroup"), (GROUP, "cgroup"), (GROUP, "keeper"), (GROUP, "sweep")] {
+        let scene = scene!();
+        let ended =
+            scene.psmith(["--contain", demanded, "-s", "echo {} > started", ":::", "x"]).forbid(forbid).run();
+        ended.assert_code(125).assert_out("").assert_err_has("psmith: error: ").assert_err_has(demanded);
+        assert!(!scene.path("started").exists(), "no job was started");
+    }
+}
+
+// proves: F-39 as far as jobs see it: a slot's group is used again, and after a kill replaced
+#[test]
+fn jobs_after_a_killed_group_start_as_ever() {
+    let scene = scene!();
+    let script = "n={}; if [ $((n % 3)) = 0 ]; then sleep 300 >/dev/null 2>&1 & fi; echo {}";
+    let ended = scene
+        .psmith(["-j2", "-k", "-s", script])
+        .stdin((1..=30).map(|n| format!("{n}\n")).collect::<String>())
+        .run();
+    ended.assert_code(0).assert_out((1..=30).map(|n| format!("{n}\n")).collect::<String>());
+    ended.assert_err_has("10 leaked");
+}
