@@ -204,10 +204,15 @@ impl<'s> Cmd<'s> {
         self
     }
 
-    /// Forbids psmith the better levels of containment: `cgroup`, or `cgroup,subreaper`.
+    /// Forbids psmith the better levels of containment: `cgroup`, or `cgroup,subreaper`; empty forbids none,
+    /// whatever the whole suite runs with.
     #[must_use]
     pub fn forbid(self, facilities: &str) -> Self {
-        self.env("PSMITH_FORBID", facilities)
+        if facilities.is_empty() {
+            self.env_remove("PSMITH_FORBID")
+        } else {
+            self.env("PSMITH_FORBID", facilities)
+        }
     }
 
     /// These bytes on stdin, through a pipe.
@@ -423,6 +428,16 @@ impl Running {
     #[track_caller]
     pub fn wait_for_err(&self, text: &str) {
         self.wait_for(|streams| contains(&streams.stderr, text.as_bytes()), text);
+    }
+
+    /// Waits until stdout has so many whole lines.
+    ///
+    /// # Panics
+    /// If it ends, or the outer limit passes, without that.
+    #[track_caller]
+    pub fn wait_for_lines(&self, count: usize) {
+        let lines = |streams: &Streams| streams.stdout.iter().filter(|byte| **byte == b'\n').count();
+        self.wait_for(|streams| lines(streams) >= count, &format!("{count} lines"));
     }
 
     #[track_caller]

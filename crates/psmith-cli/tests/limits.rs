@@ -1,0 +1,137 @@
+//! Limits of a job: in force inside it, refused where they cannot be enforced, and their use told.
+
+use psmith_testkit::need::Need;
+use psmith_testkit::records::Events;
+use psmith_testkit::{need, scene, wicked};
+
+// proves: P-10
+#[test]
+fn limits_are_in_force_inside_the_job() {
+    let scene = scene!();
+    let script = "ulimit -t; ulimit -f; ulimit -n; ulimit -c # {}";
+    let ended = scene
+        .psmith([
+            "--cpu-time",
+            "17",
+            "--fsize",
+            "1M",
+            "--nofile",
+            "99",
+            "--core",
+            "512K",
+            "-s",
+            script,
+            ":::",
+            "a",
+        ])
+        .run();
+    // The shell counts file sizes and cores in blocks of 512 bytes.
+    ended.assert_code(0).assert_quiet().assert_out("17\n2048\n99\n1024\n");
+}
+
+// proves: F-39: too few descriptors are the job's own error
+#[test]
+fn descriptors_beyond_the_limit_are_the_job_s_own_exit() {
+    let scene = scene!();
+    let ended = scene
+        .psmith(["--nofile", "20", "--events", "e"])
+        .arg(wicked())
+        .args(["open-files", ":::", "100"])
+        .run();
+    ended.assert_code(1).assert_err_has("failed: exit 24");
+    assert_eq!(Events::parse(&scene.text("e")).end_of(1)["cause"], "exit");
+}
+
+// proves: F-18: below the limit nothing happens
+#[test]
+fn memory_below_the_limit_is_free() {
+    need!("F-18", Need::MemoryGroup);
+    let scene = scene!();
+    let ended = scene
+        .psmith(["--mem", "200M", "--events", "e"])
+        .arg(wicked())
+        .args(["eat-memory", ":::", "50000000"])
+        .run();
+    ended.assert_code(0).assert_quiet().assert_out("ate 48\n");
+    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    assert!(end["maxrss"].as_u64().is_some_and(|peak| peak >= 48 << 20), "{end}");
+}
+
+// proves: F-18: of the whole tree, not of each process
+#[test]
+fn memory_is_limited_for_the_whole_tree() {
+    need!("F-18, P-8", Need::MemoryGroup);
+    let scene = scene!();
+    let script = "\"$W\" eat-memory 60000000 & \"$W\" eat-memory 60000000 & \"$W\" eat-memory 60000000 & wait; sleep 300 # {}";
+    let ended = scene
+        .psmith(["--mem", "100M", "--timeout", "30", "--events", "e", "-s", script, ":::", "a"])
+        .env("W", wicked())
+        .run();
+    // Which of them the kernel takes is its choice: where the shell lives on, it ends by the timeout, and the
+    // evidence is of an attempt that psmith ended.
+    ended.assert_code(1);
+    let cause = Events::parse(&scene.text("e")).end_of(1)["cause"].clone();
+    assert!(cause == "oom" || cause == "timeout", "{cause}");
+}
+
+// proves: F-18: the neighbour's limit is its own
+#[test]
+fn one_job_s_memory_does_not_harm_another() {
+    need!("F-18, P-2", Need::MemoryGroup);
+    let scene = scene!();
+    let ended = scene
+        .psmith(["-j2", "-k", "--mem", "50M", "--events", "e"])
+        .arg(wicked())
+        .args(["eat-memory", ":::", "300000000", "1000000", "300000000", "1000000"])
+        .run();
+    ended.assert_code(2).assert_out("ate 1\nate 1\n");
+    let events = Events::parse(&scene.text("e"));
+    for (job, cause) in
+        [(1, "oom".into()), (2, serde_json::Value::Null), (3, "oom".into()), (4, serde_json::Value::Null)]
+    {
+        assert_eq!(events.end_of(job)["cause"], cause, "job {job}");
+    }
+}
+
+// proves: F-13
+#[test]
+fn processes_are_limited_for_the_whole_tree() {
+    need!("F-13", Need::PidsGroup);
+    let scene = scene!();
+    let ended = scene.psmith(["--pids", "100"]).arg(wicked()).args(["fork-many", ":::", "20"]).run();
+    ended.assert_code(0).assert_out("20\n");
+}
+
+#[test]
+fn limits_that_cannot_be_enforced_are_refused_before_the_first_job() {
+    for option in [["--pids", "10"], ["--cpus", "1"]] {
+        let scene = scene!();
+        let ended = scene.psmith(option).args(["-s", "echo {} > ran", ":::", "a"]).forbid("cgroup").run();
+        ended.assert_code(125).assert_out("").assert_err_has("psmith: error: ").assert_err_has(option[0]);
+        assert!(!scene.path("ran").exists());
+    }
+}
+
+#[test]
+fn cpu_time_and_memory_are_told_for_every_job() {
+    let scene = scene!();
+    scene
+        .psmith(["--events", "e", "-s", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done # {}", ":::", "a"])
+        .run()
+        .assert_code(0);
+    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    assert!(end["user"].as_f64().is_some_and(|time| time > 0.0), "{end}");
+    assert!(end["maxrss"].as_u64().is_some_and(|peak| peak > 100_000), "{end}");
+}
+
+#[test]
+fn niceness_is_added() {
+    let scene = scene!();
+    let here = scene.shell("nice").run().out();
+    let here: i32 = here.trim().parse().expect("a number");
+    scene
+        .psmith(["--nice", "3", "-N0", "nice", ":::", "a"])
+        .run()
+        .assert_code(0)
+        .assert_out(format!("{}\n", (here + 3).min(19)));
+}
