@@ -7,9 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+pub use crate::ended::Ended;
 use crate::leak::NONCE;
 use crate::proc;
 use crate::scene::{OUTER_LIMIT, Scene};
@@ -49,125 +49,6 @@ enum Input {
 enum Output {
     Captured,
     File(PathBuf),
-}
-
-/// A program that has ended.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// How, as the parent sees it.
-    pub status: ExitStatus,
-    /// What it wrote.
-    pub stdout: Vec<u8>,
-    /// What it wrote.
-    pub stderr: Vec<u8>,
-    /// Which process it was.
-    pub pid: i32,
-    /// From start to end.
-    pub wall: Duration,
-}
-
-impl Ended {
-    /// The exit code as a shell tells it: 128+n for a death by signal n.
-    ///
-    /// # Panics
-    /// Never: a waited-for process has one or the other.
-    #[must_use]
-    pub fn code(&self) -> i32 {
-        self.status
-            .code()
-            .unwrap_or_else(|| 128 + self.status.signal().expect("it exited or a signal ended it"))
-    }
-
-    /// The signal that ended it, if one did.
-    #[must_use]
-    pub fn signal(&self) -> Option<i32> {
-        self.status.signal()
-    }
-
-    /// Its stdout as text, invalid bytes replaced.
-    #[must_use]
-    pub fn out(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-
-    /// Its stderr as text, invalid bytes replaced.
-    #[must_use]
-    pub fn err(&self) -> String {
-        String::from_utf8_lossy(&self.stderr).into_owned()
-    }
-
-    /// The lines of stdout, sorted: for runs whose order is not promised.
-    #[must_use]
-    pub fn sorted_lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.out().lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-
-    /// The lines on stderr that name a failed job, `psmith: job N failed: ..`.
-    #[must_use]
-    pub fn failure_lines(&self) -> Vec<String> {
-        self.err()
-            .lines()
-            .filter(|line| line.starts_with("psmith: job ") && line.contains(" failed: "))
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// Asserts the exit code; the message shows both streams.
-    ///
-    /// # Panics
-    /// If it differs.
-    #[track_caller]
-    pub fn assert_code(&self, code: i32) -> &Ended {
-        assert_eq!(self.code(), code, "exit code; {}", self.streams());
-        self
-    }
-
-    /// Asserts stdout, byte for byte.
-    ///
-    /// # Panics
-    /// If it differs.
-    #[track_caller]
-    pub fn assert_out(&self, stdout: impl AsRef<[u8]>) -> &Ended {
-        assert_eq!(self.out(), String::from_utf8_lossy(stdout.as_ref()), "stdout; {}", self.streams());
-        assert_eq!(self.stdout, stdout.as_ref(), "stdout, byte for byte; {}", self.streams());
-        self
-    }
-
-    /// Asserts that stderr is empty.
-    ///
-    /// # Panics
-    /// If it is not.
-    #[track_caller]
-    pub fn assert_quiet(&self) -> &Ended {
-        assert!(self.stderr.is_empty(), "stderr is not empty; {}", self.streams());
-        self
-    }
-
-    /// Asserts that stderr contains this.
-    ///
-    /// # Panics
-    /// If it does not.
-    #[track_caller]
-    pub fn assert_err_has(&self, text: &str) -> &Ended {
-        assert!(self.err().contains(text), "no {text:?} on stderr; {}", self.streams());
-        self
-    }
-
-    /// Asserts that stderr does not contain this.
-    ///
-    /// # Panics
-    /// If it does.
-    #[track_caller]
-    pub fn assert_err_lacks(&self, text: &str) -> &Ended {
-        assert!(!self.err().contains(text), "{text:?} on stderr; {}", self.streams());
-        self
-    }
-
-    fn streams(&self) -> String {
-        format!("{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.out(), self.err())
-    }
 }
 
 impl<'s> Cmd<'s> {

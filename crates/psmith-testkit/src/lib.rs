@@ -6,6 +6,7 @@
 //! nothing here decides what is right: that is the test's business.
 
 pub mod cmd;
+mod ended;
 pub mod leak;
 pub mod need;
 pub mod proc;
