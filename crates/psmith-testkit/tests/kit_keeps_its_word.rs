@@ -187,3 +187,18 @@ fn a_closed_terminal_hangs_up_the_command() {
     terminal.hang_up();
     terminal.wait_gone();
 }
+
+/// Whatever a machine can or cannot do, asking leaves nothing behind, and a refusal has a reason.
+#[test]
+fn probes_answer_and_clean_up() {
+    for need in psmith_testkit::need::Need::MACHINE {
+        let answer = need.probe();
+        println!("{}: {answer:?}", need.name());
+        assert!(answer.err().is_none_or(|reason| !reason.is_empty()));
+    }
+    let own = format!("probe-of-test-{}", std::process::id());
+    for mount in psmith_testkit::leak::group_mounts() {
+        let left = std::fs::read_dir(&mount).into_iter().flatten().flatten();
+        assert!(!left.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(&own)));
+    }
+}
