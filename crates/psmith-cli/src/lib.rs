@@ -1,5 +1,87 @@
 //! The parts of the `psmith` command, in the order a run uses them.
+//!
+//! [`main`] is the whole of the binary: words in, one exit status out.
 
-pub mod exit_code;
+pub mod error;
+
+pub mod flags;
+pub mod values;
+
+pub mod config;
+
+pub mod batch;
+pub mod input;
+pub mod lookup;
+pub mod quote;
+mod template;
+
+pub mod plan;
+
+pub mod dry_run;
+pub mod run;
+
 pub mod record;
 pub mod report;
+
+pub mod exit_code;
+
+pub mod manual;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use config::{Config, ReportSpec};
+use error::CliError;
+use exit_code::ExitStatus;
+use flags::{Invocation, parse};
+
+/// The command: parses its arguments, does what they ask, says what went wrong, and ends as the contract has it.
+#[must_use]
+pub fn main() -> ExitCode {
+    psmith::init();
+    match invoke() {
+        Ok(ExitStatus::Code(code)) => ExitCode::from(code),
+        Ok(ExitStatus::Signal(signal)) => {
+            // A shell sees the signal; where it does not end this process (PID 1), the code says it.
+            psmith::sys::signals::raise_default(signal);
+            ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+        }
+        Err(error) => {
+            // If stderr is gone there is nobody to tell; the code tells it all the same.
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::from(error.exit_code)
+        }
+    }
+}
+
+fn invoke() -> Result<ExitStatus, CliError> {
+    let mut out = std::io::stdout().lock();
+    let printed = match parse(std::env::args_os().skip(1))? {
+        Invocation::Run(config) => {
+            drop(out);
+            return if config.dry_run.is_some() { dry_run(&config) } else { run::run(*config) };
+        }
+        Invocation::Doctor { .. } => return Err(CliError::new("doctor: not in this version")),
+        Invocation::Completions(shell) => manual::completions(shell, &mut out),
+        Invocation::Man => manual::man_page(&mut out),
+        Invocation::Print { text } => out.write_all(text.as_bytes()),
+    };
+    match printed.and_then(|()| out.flush()) {
+        // Whoever reads only the first lines of a help text has read enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::new(format!("cannot write stdout: {}", lookup::reason(&error))))
+        }
+        _ => Ok(ExitStatus::Code(0)),
+    }
+}
+
+fn dry_run(config: &Config) -> Result<ExitStatus, CliError> {
+    let (plan, jobs) = plan::Plan::new(config)?;
+    let form = config.dry_run.unwrap_or(config::DryRun::Text);
+    let end = dry_run::dry_run(&plan, jobs, form, &mut std::io::stdout().lock())?;
+    let ReportSpec { quiet, .. } = config.report;
+    for warning in end.warnings.iter().filter(|_| !quiet) {
+        let _ = writeln!(std::io::stderr(), "psmith: warning: {warning}");
+    }
+    Ok(ExitStatus::Code(0))
+}

@@ -1,2 +1,5 @@
 //! The psmith command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    psmith_cli::main()
+}

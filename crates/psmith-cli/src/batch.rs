@@ -1,0 +1,52 @@
+//! How many inputs make a job: `-n`, `-N`, `-X`, `-m`.
+
+/// How many inputs make a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// One.
+    One,
+    /// One that is counted and not inserted (`-N0`).
+    CountOnly,
+    /// At most so many.
+    UpTo {
+        /// What becomes of a word that holds `{}`.
+        fill: Fill,
+        /// At most so many inputs.
+        max: u64,
+    },
+    /// As many as the kernel takes; at the end of the input the rest is spread over the slots.
+    Fit {
+        /// What becomes of a word that holds `{}`.
+        fill: Fill,
+        /// At most so many inputs all the same.
+        max: Option<u64>,
+    },
+}
+
+/// What becomes of a word that holds `{}` and more, when there are several inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The inputs are joined by blanks in it.
+    Join,
+    /// It is repeated for each input.
+    Repeat,
+}
+
+impl Batch {
+    /// What becomes of a word that holds `{}` and more.
+    pub(crate) fn fill(self) -> Fill {
+        match self {
+            Batch::One | Batch::CountOnly => Fill::Join,
+            Batch::UpTo { fill, .. } | Batch::Fit { fill, .. } => fill,
+        }
+    }
+
+    /// How many inputs a job can have; `None`: nobody knows.
+    pub(crate) fn inputs_max(self) -> Option<u64> {
+        match self {
+            Batch::One | Batch::CountOnly => Some(1),
+            Batch::UpTo { max, .. } => Some(max),
+            Batch::Fit { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! What the user's words mean: every choice resolved and typed, nothing left to be looked up in the flags.
+//!
+//! Made once, before anything is opened or started; never changed afterwards.
+
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use psmith::core::policy::{Halt, JobPolicy, Order};
+
+use crate::batch::Batch;
+use crate::input::InputSpec;
+pub use crate::values::Slots;
+pub(crate) use resolve::DEFAULT_SHELL;
+
+/// A whole run, as asked for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is run.
+    pub command: CommandSpec,
+    /// Over what.
+    pub input: InputSpec,
+    /// How many inputs make a job.
+    pub batch: Batch,
+    /// `--require-input`: no input at all is an error (exit 124).
+    pub require_input: bool,
+    /// What jobs read on stdin.
+    pub stdin: StdinMode,
+    /// `--tty`: one slot, the job gets the terminal. `pace.slots` says one already.
+    pub tty: bool,
+    /// How many at once, how fast.
+    pub pace: Pace,
+    /// Limits of each job.
+    pub limits: LimitsSpec,
+    /// `--contain`: this level or better.
+    pub contain: Option<Containment>,
+    /// Environment and directory of the jobs.
+    pub surroundings: Surroundings,
+    /// Timeouts, tries, back-off, leaks. Its `limits` are empty: which hold depends on the containment.
+    pub policy: JobPolicy,
+    /// Jobs that run longer are named.
+    pub slow: Option<Duration>,
+    /// What a success after a retry counts as.
+    pub flaky: Flaky,
+    /// When to stop early.
+    pub halt: Halt,
+    /// What the exit code tells.
+    pub exit: ExitScheme,
+    /// How output is passed on.
+    pub output: OutputSpec,
+    /// What is written down.
+    pub records: RecordsSpec,
+    /// Which jobs are skipped.
+    pub resume: Resume,
+    /// What is told on stderr.
+    pub report: ReportSpec,
+    /// Print what would run, in this form, and run nothing.
+    pub dry_run: Option<DryRun>,
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandSpec {
+    /// The words before `:::`. In shell mode: the script, or nothing (each input is a script).
+    pub words: Vec<OsString>,
+    /// Shell mode: which shell.
+    pub shell: Option<PathBuf>,
+    /// `-I`: this stands for the input, and `{}` is ordinary text.
+    pub replace: Option<Vec<u8>>,
+}
+
+/// What jobs read on stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdinMode {
+    /// `/dev/null`.
+    Null,
+    /// What psmith itself has; never where the input comes from there.
+    Inherit,
+}
+
+/// How many at once, how fast.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pace {
+    /// How many slots.
+    pub slots: Slots,
+    /// At least this between two starts: the larger one of `--delay` and what `--rate` asks for.
+    pub start_gap: Duration,
+    /// Hold starts while the load average is above this.
+    pub load: Option<Load>,
+    /// Hold starts while less memory, in bytes, is free.
+    pub memfree: Option<u64>,
+    /// Added to the niceness of the jobs.
+    pub nice: i32,
+}
+
+/// A bound on the load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// This load average.
+    Number(f64),
+    /// This percentage of the CPUs.
+    Percent(f64),
+}
+
+impl Load {
+    /// The load average that is the bound on a machine with so many CPUs.
+    #[must_use]
+    pub fn bound(self, cpus: u32) -> f64 {
+        match self {
+            Load::Number(number) => number,
+            Load::Percent(percent) => f64::from(cpus) * percent / 100.0,
+        }
+    }
+}
+
+/// Limits of each job, as asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LimitsSpec {
+    /// Memory in bytes: of the whole tree, or else address space of each process.
+    pub memory_bytes: Option<u64>,
+    /// CPU time of each process.
+    pub cpu_time: Option<Duration>,
+    /// Bytes in any one file.
+    pub file_size_bytes: Option<u64>,
+    /// Open descriptors of each process.
+    pub open_files: Option<u64>,
+    /// Bytes of a core file; 0 unless asked for.
+    pub core_bytes: u64,
+    /// Processes of the whole tree (control group only).
+    pub processes: Option<u64>,
+    /// CPUs (control group only).
+    pub cpus: Option<f64>,
+}
+
+/// How descendants are held together, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Containment {
+    /// The job's process group and session.
+    Group,
+    /// The warden as subreaper.
+    Sweep,
+    /// A subreaper per job.
+    Keeper,
+    /// A control group.
+    Cgroup,
+}
+
+impl Containment {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Containment::Group => "group",
+            Containment::Sweep => "sweep",
+            Containment::Keeper => "keeper",
+            Containment::Cgroup => "cgroup",
+        }
+    }
+}
+
+/// Environment and directory of the jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Variables to set, in the order given.
+    pub env: Vec<(OsString, OsString)>,
+    /// Begin with an empty environment.
+    pub env_clear: bool,
+    /// The directory, in which replacement strings count.
+    pub workdir: Option<OsString>,
+}
+
+/// What a success after a retry counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaky {
+    /// A success.
+    Ok,
+    /// A failure.
+    Fail,
+}
+
+/// What the exit code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitScheme {
+    /// How many jobs failed.
+    Count,
+    /// Whether any failed.
+    Class,
+    /// The code of the first that failed.
+    First,
+    /// Success if any job succeeded.
+    AnyZero,
+}
+
+/// How output is passed on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputSpec {
+    /// In which portions.
+    pub mode: OutputMode,
+    /// In which order.
+    pub order: Order,
+    /// `--window`; `None`: the larger of 256 and 16 times the slots.
+    pub window: Option<u32>,
+    /// Whose.
+    pub show: Show,
+    /// What each line begins with.
+    pub tag: Option<Tag>,
+}
+
+/// In which portions output is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMode {
+    /// A job's whole output when it ends.
+    Group,
+    /// Whole lines as they come.
+    Lines,
+    /// Jobs write themselves.
+    Ungrouped,
+}
+
+/// Whose output is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// Everybody's.
+    All,
+    /// That of failed jobs.
+    Fail,
+    /// Nobody's.
+    None,
+}
+
+/// What each line begins with; a TAB follows. Made by [`Plan::tag`](crate::plan::Plan::tag).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// The inputs, joined by blanks.
+    Inputs,
+    /// This text, in which replacement strings count.
+    Text(OsString),
+}
+
+/// What is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordsSpec {
+    /// The jobs' outputs.
+    pub results: Option<Results>,
+    /// A line for each job.
+    pub joblog: Option<Joblog>,
+    /// All that happens.
+    pub events: Option<EventsTo>,
+    /// And the jobs' output with it.
+    pub events_output: bool,
+}
+
+/// Where the jobs' outputs are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Results {
+    /// One JSON object a line.
+    Jsonl(PathBuf),
+    /// GNU parallel's columns.
+    Csv(PathBuf),
+    /// A file per job; replacement strings count. Made by [`Plan::results_path`](crate::plan::Plan::results_path).
+    PerJob(OsString),
+    /// A directory.
+    Dir(PathBuf),
+}
+
+/// A line for each job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joblog {
+    /// The file.
+    pub path: PathBuf,
+    /// Keep what it holds.
+    pub append: bool,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventsTo {
+    /// A file.
+    File(PathBuf),
+    /// A descriptor that psmith was started with, 3 or above.
+    Descriptor(i32),
+}
+
+/// Which jobs are skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// None.
+    No,
+    /// Those that have a row in the joblog.
+    Recorded,
+    /// Those whose last row is a success.
+    Succeeded,
+}
+
+/// What is told on stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSpec {
+    /// The summary at the end.
+    pub summary: Summary,
+    /// Progress on the way.
+    pub progress: Progress,
+    /// Rows of the board.
+    pub rows: u16,
+    /// Colours.
+    pub color: Color,
+    /// Each attempt's command at its start.
+    pub verbose: bool,
+    /// No messages but errors.
+    pub quiet: bool,
+}
+
+/// The summary at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summary {
+    /// Text, if something failed, leaked, was left, or a board was up.
+    Auto,
+    /// Text.
+    Text,
+    /// The `run_end` event.
+    Json,
+    /// None.
+    None,
+}
+
+/// Progress on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// What fits stderr.
+    Auto,
+    /// Rows at the bottom of the terminal.
+    Board,
+    /// Lines.
+    Plain,
+    /// Failures only.
+    None,
+}
+
+/// Colours on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// If stderr is a terminal that has them.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// The form in which `--dry-run` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    /// Command lines that can be pasted.
+    Text,
+    /// JSON objects.
+    Json,
+}

@@ -1,0 +1,396 @@
+//! From flags as typed to a [`Config`].
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use psmith::core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
+
+use super::{
+    Color, CommandSpec, Config, Containment, DryRun, EventsTo, ExitScheme, Flaky, Joblog, LimitsSpec, Load,
+    OutputMode, OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, Results, Resume, Show, Slots, StdinMode,
+    Summary, Surroundings, Tag,
+};
+use crate::batch::{Batch, Fill};
+use crate::error::CliError;
+use crate::flags::Raw;
+use crate::input::spec::{self, InputSpec};
+use crate::quote::{self, shown};
+use crate::values;
+
+/// Jobs that run longer than this are named, unless something else was asked for.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// Shells that `-s` knows how to quote for.
+const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "ksh", "ksh93", "mksh", "zsh", "yash"];
+
+impl Config {
+    /// Makes sense of the flags.
+    pub(crate) fn resolve(mut raw: Raw) -> Result<Config, CliError> {
+        let words = std::mem::take(&mut raw.words);
+        let (words, groups) = spec::split_sources(words)?;
+        let command = command(&raw, words)?;
+        let input = spec::input(&raw, groups)?;
+        let tty = raw.is_set("tty");
+        let config = Config {
+            batch: batch(&raw)?,
+            require_input: raw.is_set("require-input"),
+            stdin: stdin(&raw, &input, tty)?,
+            tty,
+            pace: pace(&raw, tty)?,
+            limits: limits(&raw)?,
+            contain: option(&raw, "contain", |flag, value| values::choice(flag, value, &LEVELS))?,
+            surroundings: surroundings(&raw)?,
+            policy: policy(&raw)?,
+            slow: Some(option(&raw, "slow", values::duration)?.unwrap_or(SLOW))
+                .filter(|slow| !slow.is_zero()),
+            flaky: choice(&raw, "flaky", &[("ok", Flaky::Ok), ("fail", Flaky::Fail)])?,
+            halt: option(&raw, "halt", values::halt)?.unwrap_or(Halt::Never),
+            exit: choice(&raw, "exit", &SCHEMES)?,
+            output: output(&raw)?,
+            records: records(&raw)?,
+            resume: resume(&raw)?,
+            report: report(&raw)?,
+            dry_run: dry_run(&raw)?,
+            command,
+            input,
+        };
+        if config.records.events_output && config.records.events.is_none() {
+            return Err(CliError::new("--events-output needs --events").hint("--events FILE --events-output"));
+        }
+        Ok(config)
+    }
+}
+
+const LEVELS: [(&str, Containment); 4] = [
+    ("cgroup", Containment::Cgroup),
+    ("keeper", Containment::Keeper),
+    ("sweep", Containment::Sweep),
+    ("group", Containment::Group),
+];
+
+const SCHEMES: [(&str, ExitScheme); 4] = [
+    ("count", ExitScheme::Count),
+    ("class", ExitScheme::Class),
+    ("first", ExitScheme::First),
+    ("any-zero", ExitScheme::AnyZero),
+];
+
+/// The value of a flag, parsed, if the flag was given. The message names the flag by its long name.
+fn option<T>(
+    raw: &Raw,
+    id: &str,
+    parse: impl Fn(&str, &OsStr) -> Result<T, CliError>,
+) -> Result<Option<T>, CliError> {
+    raw.value(id).map(|value| parse(&named(id), value)).transpose()
+}
+
+/// One of several words, the first of which is the default.
+fn choice<T: Copy>(raw: &Raw, id: &str, choices: &[(&str, T)]) -> Result<T, CliError> {
+    Ok(option(raw, id, |flag, value| values::choice(flag, value, choices))?.unwrap_or(choices[0].1))
+}
+
+/// How messages name a flag: as most people type it.
+pub(crate) fn named(id: &str) -> String {
+    match id {
+        "jobs" => "-j".to_owned(),
+        "max-args" => "-n".to_owned(),
+        "max-replace-args" => "-N".to_owned(),
+        "delimiter" => "-d".to_owned(),
+        "replace" => "-I".to_owned(),
+        "arg-file" => "-a".to_owned(),
+        _ => format!("--{id}"),
+    }
+}
+
+fn command(raw: &Raw, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
+    let replace = raw.value("replace").map(|text| text.as_bytes().to_vec());
+    if replace.as_ref().is_some_and(Vec::is_empty) {
+        return Err(CliError::new("-I: the replacement string is empty").hint("-I ,,"));
+    }
+    if !raw.is_set("s") {
+        if words.is_empty() {
+            return Err(CliError::new("no command given")
+                .hint("psmith gzip ::: *.txt, or psmith -s < file-of-commands"));
+        }
+        return Ok(CommandSpec { words, shell: None, replace: replace.filter(|text| text != b"{}") });
+    }
+    if words.len() > 1 {
+        let joined = words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ');
+        return Err(CliError::new(format!("-s takes one word, the script, not {}", words.len()))
+            .hint(format!("psmith -s {}", quote::word(&joined))));
+    }
+    let shell = raw.value("shell").map_or_else(|| PathBuf::from(DEFAULT_SHELL), PathBuf::from);
+    let name = shell.file_name().unwrap_or_default();
+    if !SHELLS.iter().any(|known| name == *known) {
+        return Err(CliError::new(format!(
+            "--shell: '{}' is not of the sh family",
+            shown(shell.as_os_str().as_bytes())
+        ))
+        .hint("sh, dash, bash, ksh, zsh"));
+    }
+    Ok(CommandSpec { words, shell: Some(shell), replace: replace.filter(|text| text != b"{}") })
+}
+
+/// The shell of `-s`, unless another was asked for.
+pub(crate) const DEFAULT_SHELL: &str = "/bin/sh";
+
+fn batch(raw: &Raw) -> Result<Batch, CliError> {
+    let count =
+        |id, min| option(raw, id, |flag, value| values::number(flag, value, min, u64::from(u32::MAX)));
+    let plain = count("max-args", 1)?;
+    let repeated = count("max-replace-args", 0)?;
+    let max = plain.or(repeated);
+    let fill = if raw.is_set("context-replace") {
+        Some(Fill::Repeat)
+    } else if raw.is_set("xargs") {
+        Some(Fill::Join)
+    } else {
+        None
+    };
+    Ok(match (fill, max) {
+        (_, Some(0)) => Batch::CountOnly,
+        (Some(fill), max) => Batch::Fit { fill, max },
+        (None, Some(max)) if repeated.is_some() => Batch::UpTo { fill: Fill::Repeat, max },
+        (None, Some(max)) => Batch::UpTo { fill: Fill::Join, max },
+        (None, None) => Batch::One,
+    })
+}
+
+fn stdin(raw: &Raw, input: &InputSpec, tty: bool) -> Result<StdinMode, CliError> {
+    let Some(value) = raw.value("stdin") else { return Ok(StdinMode::Null) };
+    if value == "item" {
+        return Err(CliError::new("--stdin item: not in this version"));
+    }
+    let mode =
+        values::choice("--stdin", value, &[("none", StdinMode::Null), ("inherit", StdinMode::Inherit)])?;
+    if mode == StdinMode::Inherit && input.reads_stdin() {
+        return Err(
+            CliError::new("--stdin inherit: stdin is where the inputs come from").hint("-a FILE, or ::: A..")
+        );
+    }
+    if mode == StdinMode::Inherit && tty {
+        return Err(
+            CliError::new("--stdin inherit and --tty: a job has but one stdin").hint("leave out one of them")
+        );
+    }
+    Ok(mode)
+}
+
+fn pace(raw: &Raw, tty: bool) -> Result<Pace, CliError> {
+    let slots = option(raw, "jobs", values::slots)?.unwrap_or(Slots::Percent(100.0));
+    let delay = option(raw, "delay", |flag, value| {
+        if value.as_bytes().ends_with(b"auto") {
+            return Err(
+                CliError::new("--delay ..auto is left out of psmith").hint("--load 100%, --memfree SIZE")
+            );
+        }
+        values::duration(flag, value)
+    })?;
+    let gap = option(raw, "rate", values::rate_gap)?;
+    Ok(Pace {
+        slots: if tty { Slots::Number(1) } else { slots },
+        start_gap: delay.unwrap_or_default().max(gap.unwrap_or_default()),
+        load: option(raw, "load", load)?,
+        memfree: option(raw, "memfree", values::size)?,
+        nice: option(raw, "nice", nice)?.unwrap_or(0),
+    })
+}
+
+fn load(flag: &str, value: &OsStr) -> Result<Load, CliError> {
+    let text = values::text(flag, value)?;
+    let (number, percent) = text.strip_suffix('%').map_or((text, false), |number| (number, true));
+    match number.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => {
+            Ok(if percent { Load::Percent(number) } else { Load::Number(number) })
+        }
+        _ => {
+            Err(CliError::new(format!("{flag}: '{}' is not a load", shown(text.as_bytes())))
+                .hint("4, 1.5, 80%"))
+        }
+    }
+}
+
+fn nice(flag: &str, value: &OsStr) -> Result<i32, CliError> {
+    let text = values::text(flag, value)?;
+    match text.parse::<i32>() {
+        Ok(nice) if (-39..=39).contains(&nice) => Ok(nice),
+        _ => Err(CliError::new(format!("{flag}: '{}' is not a niceness", shown(text.as_bytes())))
+            .hint("10, or -5")),
+    }
+}
+
+fn limits(raw: &Raw) -> Result<LimitsSpec, CliError> {
+    let count = |flag: &str, value: &OsStr| values::number(flag, value, 1, u64::MAX);
+    Ok(LimitsSpec {
+        memory_bytes: option(raw, "mem", values::size)?,
+        cpu_time: option(raw, "cpu-time", values::duration)?,
+        file_size_bytes: option(raw, "fsize", values::size)?,
+        open_files: option(raw, "nofile", count)?,
+        core_bytes: option(raw, "core", values::size)?.unwrap_or(0),
+        processes: option(raw, "pids", count)?,
+        cpus: option(raw, "cpus", |flag, value| {
+            let text = values::text(flag, value)?;
+            match text.parse::<f64>() {
+                Ok(cpus) if cpus.is_finite() && cpus >= 0.01 => Ok(cpus),
+                _ => Err(CliError::new(format!(
+                    "{flag}: '{}' is not a number of CPUs",
+                    shown(text.as_bytes())
+                ))
+                .hint("1, or 0.5")),
+            }
+        })?,
+    })
+}
+
+fn surroundings(raw: &Raw) -> Result<Surroundings, CliError> {
+    let mut env = Vec::new();
+    for setting in raw.values("env") {
+        let bytes = setting.as_bytes();
+        match memchr::memchr(b'=', bytes) {
+            Some(at) if at > 0 => {
+                env.push((
+                    OsString::from_vec(bytes[..at].to_vec()),
+                    OsString::from_vec(bytes[at + 1..].to_vec()),
+                ));
+            }
+            _ => {
+                return Err(CliError::new(format!("--env: '{}' is not NAME=VALUE", shown(bytes)))
+                    .hint("--env LANG=C; without --env-clear jobs have psmith's whole environment"));
+            }
+        }
+    }
+    Ok(Surroundings {
+        env,
+        env_clear: raw.is_set("env-clear"),
+        workdir: raw.value("workdir").map(OsStr::to_os_string),
+    })
+}
+
+fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
+    const LEAKS: [(&str, Leak); 4] =
+        [("kill", Leak::Kill), ("fail", Leak::Fail), ("wait", Leak::Wait), ("allow", Leak::Allow)];
+    let tries = option(raw, "retries", |flag, value| values::number(flag, value, 0, u64::from(u32::MAX)))?
+        .unwrap_or(1);
+    Ok(JobPolicy {
+        timeout: option(raw, "timeout", values::timeout)?.unwrap_or(Timeout::Never),
+        tries: u32::try_from(tries).unwrap_or(u32::MAX),
+        backoff: option(raw, "retry-delay", values::backoff)?
+            .unwrap_or(Backoff { first: Duration::ZERO, max: None }),
+        retry_on: option(raw, "retry-on", values::retry_on)?.unwrap_or(RetryOn::Any),
+        term_seq: option(raw, "term-seq", values::term_seq)?.unwrap_or_else(TermSeq::default),
+        leak: choice(raw, "leak", &LEAKS)?,
+        limits: psmith::core::outcome::Limits::default(),
+    })
+}
+
+fn output(raw: &Raw) -> Result<OutputSpec, CliError> {
+    let mode = if raw.is_set("lb") {
+        OutputMode::Lines
+    } else if raw.is_set("ungroup") {
+        OutputMode::Ungrouped
+    } else {
+        OutputMode::Group
+    };
+    let tag = match raw.value("tagstring") {
+        Some(text) => Some(Tag::Text(text.to_os_string())),
+        None => raw.is_set("tag").then_some(Tag::Inputs),
+    };
+    Ok(OutputSpec {
+        mode,
+        order: if raw.is_set("keep-order") { Order::Submission } else { Order::Completion },
+        window: option(raw, "window", |flag, value| values::number(flag, value, 1, u64::from(u32::MAX)))?
+            .map(|window| u32::try_from(window).unwrap_or(u32::MAX)),
+        show: choice(raw, "show", &[("all", Show::All), ("fail", Show::Fail), ("none", Show::None)])?,
+        tag,
+    })
+}
+
+fn records(raw: &Raw) -> Result<RecordsSpec, CliError> {
+    let resuming = raw.value("resume").is_some() || raw.is_set("resume-failed");
+    let joblog = raw.value("joblog").map(|value| match value.as_bytes().strip_prefix(b"+") {
+        Some(path) if !path.is_empty() => {
+            Joblog { path: PathBuf::from(OsStr::from_bytes(path)), append: true }
+        }
+        _ => Joblog { path: PathBuf::from(value), append: resuming },
+    });
+    Ok(RecordsSpec {
+        results: raw.value("results").map(results).transpose()?,
+        joblog,
+        events: raw.value("events").map(events).transpose()?,
+        events_output: raw.is_set("events-output"),
+    })
+}
+
+fn results(value: &OsStr) -> Result<Results, CliError> {
+    if value.is_empty() {
+        return Err(
+            CliError::new("--results: the path is empty").hint("--results out.jsonl, or --results DIR")
+        );
+    }
+    if crate::template::mentions_replacement(value.as_bytes()) {
+        return Ok(Results::PerJob(value.to_os_string()));
+    }
+    let path = PathBuf::from(value);
+    Ok(match Path::new(value).extension().and_then(OsStr::to_str) {
+        Some("jsonl" | "json") => Results::Jsonl(path),
+        Some("csv") => Results::Csv(path),
+        _ => Results::Dir(path),
+    })
+}
+
+fn events(value: &OsStr) -> Result<EventsTo, CliError> {
+    let digits = value.to_str().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(digits) = digits else { return Ok(EventsTo::File(PathBuf::from(value))) };
+    match digits.parse::<i32>() {
+        Ok(descriptor) if descriptor >= 3 => Ok(EventsTo::Descriptor(descriptor)),
+        _ => Err(CliError::new(format!("--events: descriptor {digits} is not 3 or above"))
+            .hint("psmith --events 3 .. 3>file")),
+    }
+}
+
+fn resume(raw: &Raw) -> Result<Resume, CliError> {
+    let joblog = raw.value("joblog").is_some();
+    let flag = if raw.is_set("resume-failed") { "--resume-failed" } else { "--resume" };
+    match raw.value("resume") {
+        Some(run) if !run.is_empty() => return Err(CliError::new("--resume=RUN: not in this version")),
+        None if !raw.is_set("resume-failed") => return Ok(Resume::No),
+        _ => {}
+    }
+    if !joblog {
+        return Err(CliError::new(format!("{flag} without --joblog: not in this version"))
+            .hint(format!("--joblog FILE {flag}")));
+    }
+    Ok(if raw.is_set("resume-failed") { Resume::Succeeded } else { Resume::Recorded })
+}
+
+fn report(raw: &Raw) -> Result<ReportSpec, CliError> {
+    const SUMMARIES: [(&str, Summary); 4] =
+        [("auto", Summary::Auto), ("text", Summary::Text), ("json", Summary::Json), ("none", Summary::None)];
+    const PROGRESS: [(&str, Progress); 4] = [
+        ("auto", Progress::Auto),
+        ("board", Progress::Board),
+        ("plain", Progress::Plain),
+        ("none", Progress::None),
+    ];
+    const COLORS: [(&str, Color); 3] =
+        [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+    let rows = option(raw, "rows", |flag, value| values::number(flag, value, 1, 1000))?.unwrap_or(8);
+    Ok(ReportSpec {
+        summary: choice(raw, "summary", &SUMMARIES)?,
+        progress: if raw.is_set("bar") { Progress::Board } else { choice(raw, "progress", &PROGRESS)? },
+        rows: u16::try_from(rows).unwrap_or(u16::MAX),
+        color: choice(raw, "color", &COLORS)?,
+        verbose: raw.is_set("verbose"),
+        quiet: raw.is_set("quiet"),
+    })
+}
+
+fn dry_run(raw: &Raw) -> Result<Option<DryRun>, CliError> {
+    let Some(form) = raw.value("dry-run") else { return Ok(None) };
+    if form.is_empty() {
+        return Ok(Some(DryRun::Text));
+    }
+    values::choice("--dry-run", form, &[("text", DryRun::Text), ("json", DryRun::Json)]).map(Some)
+}

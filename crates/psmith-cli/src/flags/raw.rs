@@ -1,0 +1,117 @@
+//! The flags as typed, with clap's complaints in psmith's own words.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::help;
+use super::suggest::nearest;
+use super::table::{ABSENT, Why};
+use crate::error::CliError;
+use crate::quote;
+
+/// What was typed, before anything is made of it.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    matches: ArgMatches,
+    /// Everything from the first word that is no option.
+    pub(crate) words: Vec<OsString>,
+}
+
+impl Raw {
+    pub(crate) fn parse(args: Vec<OsString>) -> Result<Raw, CliError> {
+        let own_name = OsString::from("psmith");
+        let mut matches = help::run_command()
+            .try_get_matches_from(std::iter::once(own_name).chain(args))
+            .map_err(|error| translate(&error))?;
+        refuse_absent(&matches)?;
+        let words =
+            matches.remove_many("command").map_or_else(|| help::no_values().collect(), Iterator::collect);
+        Ok(Raw { matches, words })
+    }
+
+    /// Whether a flag without a value was given, and not taken back.
+    pub(crate) fn is_set(&self, id: &str) -> bool {
+        self.matches.get_flag(id)
+    }
+
+    /// The value of a flag, the last one given; empty for a flag whose value is optional and was left out.
+    pub(crate) fn value(&self, id: &str) -> Option<&OsStr> {
+        self.matches.get_one::<OsString>(id).map(OsString::as_os_str)
+    }
+
+    /// All values of a flag.
+    pub(crate) fn values(&self, id: &str) -> impl Iterator<Item = &OsString> {
+        self.matches.get_many::<OsString>(id).into_iter().flatten()
+    }
+}
+
+fn refuse_absent(matches: &ArgMatches) -> Result<(), CliError> {
+    for absent in ABSENT {
+        if absent.why == Why::Needless
+            || matches.value_source(absent.long) != Some(clap::parser::ValueSource::CommandLine)
+        {
+            continue;
+        }
+        let name = match absent.short {
+            Some(short) if !typed_long(absent.long) => format!("-{short}"),
+            _ => format!("--{}", absent.long),
+        };
+        return Err(match absent.why {
+            Why::Instead(pointer) => CliError::new(format!("{name} is left out of psmith")).hint(pointer),
+            _ => CliError::new(format!("{name}: not in this version")),
+        });
+    }
+    Ok(())
+}
+
+/// Absent flags that are known by their short name first.
+fn typed_long(long: &str) -> bool {
+    !matches!(long, "max-lines" | "eof" | "interactive")
+}
+
+fn translate(error: &clap::Error) -> CliError {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let typed = context(ContextKind::InvalidArg).unwrap_or_default();
+    // `--timeout <D|P%>` or `-n <N>`: the name is the first word; where there are two, `--jobs` tells more than `-j`.
+    let name = typed.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    let shown = quote::shown(name.as_bytes());
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let message = CliError::new(format!("unknown option '{shown}'"));
+            match name.strip_prefix("--").and_then(nearest_long) {
+                Some(known) => message.hint(format!("did you mean --{known}?")),
+                None => message.hint("psmith --help lists all; -- ends the options"),
+            }
+        }
+        ErrorKind::TooManyValues => CliError::new(format!("{shown} takes no value")),
+        ErrorKind::InvalidValue
+        | ErrorKind::WrongNumberOfValues
+        | ErrorKind::TooFewValues
+        | ErrorKind::NoEquals => {
+            let message = CliError::new(format!("{shown} needs a value"));
+            match name.strip_prefix("--").and_then(help::usage_of) {
+                Some(usage) => message.hint(usage),
+                None => message,
+            }
+        }
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            CliError::new(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+        }
+    }
+}
+
+fn nearest_long(typed: &str) -> Option<String> {
+    if let Some(known) = nearest(typed, help::long_names()) {
+        return Some(known.to_owned());
+    }
+    let known = nearest(typed.strip_prefix("no-")?, help::long_names())?;
+    Some(format!("no-{known}"))
+}

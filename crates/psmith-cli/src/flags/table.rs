@@ -1,0 +1,242 @@
+//! Every flag, once: the parser, the help, the man page, completions and "did you mean" are made from this table.
+
+/// Under which heading of the help a flag stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heading {
+    Input,
+    Pace,
+    Limits,
+    Failure,
+    Output,
+    Resume,
+    Other,
+}
+
+impl Heading {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Heading::Input => "Input",
+            Heading::Pace => "Pace and width",
+            Heading::Limits => "Limits and surroundings",
+            Heading::Failure => "Failure",
+            Heading::Output => "Output",
+            Heading::Resume => "Resume",
+            Heading::Other => "Other",
+        }
+    }
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing. The flag has a `--no-` form.
+    Nothing,
+    /// Nothing, and there is no sense in taking it back.
+    Once,
+    /// A value; the last one wins.
+    Value(&'static str),
+    /// A value; all count.
+    Values(&'static str),
+    /// A value after `=`, or nothing.
+    Optional(&'static str),
+}
+
+/// One flag.
+pub(crate) struct Flag {
+    /// Its id, and its long name, unless that is empty.
+    pub(crate) id: &'static str,
+    pub(crate) long: &'static str,
+    pub(crate) short: &'static [char],
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) takes: Takes,
+    pub(crate) heading: Heading,
+    pub(crate) help: &'static str,
+    /// More, for `--help` and the man page; may be empty.
+    pub(crate) more: &'static str,
+}
+
+macro_rules! flags {
+    ($($heading:ident: $long:literal $([$($short:literal)+])? $(id $id:literal)? $(= $($alias:literal)+)?, $takes:expr, $help:literal $(, $more:literal)?;)*) => {
+        &[$(Flag {
+            id: flags!(@id $long $($id)?),
+            long: $long,
+            short: &[$($($short),+)?],
+            aliases: &[$($($alias),+)?],
+            takes: $takes,
+            heading: Heading::$heading,
+            help: $help,
+            more: flags!(@more $($more)?),
+        }),*]
+    };
+    (@id $long:literal) => { $long };
+    (@id $long:literal $id:literal) => { $id };
+    (@more) => { "" };
+    (@more $more:literal) => { $more };
+}
+
+use Takes::{Nothing, Once, Optional, Value, Values};
+
+/// Every flag of this version.
+pub(crate) const FLAGS: &[Flag] = flags![
+    Input: "" ['s'] id "s", Once, "Shell mode: one word, the script, is run by a shell; inputs are put in quoted", "Without a script, each input is a script.";
+    Input: "arg-file" ['a'], Values("FILE"), "Read inputs from FILE, one per line (`-` = stdin); several make a cross product";
+    Input: "null" ['0'], Nothing, "Inputs end with NUL instead of a line feed";
+    Input: "delimiter" ['d'], Value("CHARS"), "Inputs end with CHARS (\\n \\t \\0 \\\\ \\xHH are understood)";
+    Input: "no-run-if-empty" ['r'], Once, "Skip inputs that are empty";
+    Input: "colsep" ['C'], Value("RE"), "Split each input into {1} {2} .. where RE matches", "A missing column is empty. A command without a replacement string gets one argument per column.";
+    Input: "csv", Nothing, "Inputs are CSV records (RFC 4180); separator `,` or --colsep";
+    Input: "header", Value(":"), "The first input names the columns: {name}";
+    Input: "max-args" ['n'], Value("N"), "Up to N inputs per job; {} alone becomes N arguments";
+    Input: "max-replace-args" ['N'], Value("N"), "As -n, and a word holding {} is repeated per input; -N0: the input only counts";
+    Input: "context-replace" ['X'], Once, "As many inputs as fit; a word holding {} is repeated per input";
+    Input: "xargs" ['m'], Once, "As many inputs as fit; inputs are joined in a word holding {}";
+    Input: "replace" ['I'], Value("STR"), "STR instead of {}, which is then ordinary text";
+    Input: "shuf", Optional("SEED"), "Random order; all input is read first";
+    Input: "require-input", Nothing, "No input at all is an error (exit 124)";
+    Input: "stdin", Value("none|inherit"), "What jobs read on stdin: nothing (default), or what psmith reads";
+    Input: "tty", Nothing, "One slot, and the job gets the terminal (for sudo, ssh, editors)";
+
+    Pace: "jobs" ['j' 'P'] = "max-procs", Value("N"), "Slots: N, +N, -N, N% of the CPUs, 0 = as many as possible, or a file [default: 100%]", "A file is read again at each end of a job. CPUs are those of the affinity mask and the control group's quota, not the host's count.";
+    Pace: "delay", Value("D"), "At least D between two starts";
+    Pace: "rate", Value("N/s"), "At most N starts a second (/m: a minute, /h: an hour)";
+    Pace: "load", Value("N|N%"), "Hold starts while the load is above N";
+    Pace: "memfree", Value("SIZE"), "Hold starts while less memory is free; below half of it the youngest job is put back";
+    Pace: "nice", Value("N"), "Add N to the niceness of the jobs";
+
+    Limits: "mem", Value("SIZE"), "Memory of a job with all its processes", "Held by a control group; without one that psmith may use: address space of each process, and the summary says so.";
+    Limits: "cpu-time", Value("D"), "CPU time of each process of a job";
+    Limits: "fsize", Value("SIZE"), "Size of any file that a job writes";
+    Limits: "nofile", Value("N"), "Open descriptors of each process of a job";
+    Limits: "core", Value("SIZE"), "Size of core files [default: 0]";
+    Limits: "pids", Value("N"), "Processes of a job (needs a control group)";
+    Limits: "cpus", Value("X"), "CPUs that a job may use, as 1.5 (needs a control group)";
+    Limits: "contain", Value("LEVEL"), "Demand containment by cgroup, keeper, sweep or group, or better";
+    Limits: "env", Values("NAME=VALUE"), "Set a variable in the jobs' environment";
+    Limits: "env-clear", Nothing, "Give jobs an empty environment (but for --env and PSMITH_ ones)";
+    Limits: "workdir" = "wd", Value("DIR"), "Run jobs in DIR (replacement strings allowed)";
+    Limits: "shell", Value("SHELL"), "The shell for -s [default: /bin/sh]";
+
+    Failure: "retries", Value("N"), "Total tries of a job, the first one included; 0 = for ever [default: 1]";
+    Failure: "retry-delay", Value("D[..MAX]"), "Pause before a retry; doubled each time up to MAX";
+    Failure: "retry-on", Value("LIST"), "Try again only after these: exit, exit=1+75, signal, timeout, oom, limit, spawn, leak";
+    Failure: "timeout", Value("D|P%"), "End an attempt after D, or after P% of the median time of successes";
+    Failure: "slow", Value("D"), "Name jobs that run longer; nothing is killed [default: 60s, 0 = off]";
+    Failure: "flaky", Value("ok|fail"), "What a success after a retry counts as [default: ok]";
+    Failure: "halt" = "halt-on-error", Value("WHEN,COND"), "Stop early: soon or now, then fail=, success= or done= with N or N%";
+    Failure: "exit", Value("SCHEME"), "What the exit code tells: count (default), class, first, any-zero";
+    Failure: "term-seq" = "termseq", Value("SEQ"), "How an attempt is ended [default: TERM,2000,KILL,25]";
+    Failure: "leak", Value("M"), "Processes that outlive their job: kill (default), fail, wait, allow";
+
+    Output: "group", Once, "A job's output whole, when it ends (default)";
+    Output: "keep-order" ['k'] = "keeporder", Nothing, "Output in the order of the input";
+    Output: "window", Value("N"), "With -k: hold starts when N jobs wait for their turn [default: 256 or 16 x slots]";
+    Output: "show", Value("all|fail|none"), "Whose output is passed on [default: all]";
+    Output: "lb" = "line-buffer" "linebuffer", Once, "Lines as they come";
+    Output: "ungroup" ['u'], Once, "Jobs write to stdout and stderr themselves";
+    Output: "tag", Nothing, "Begin each line with the job's inputs and a TAB";
+    Output: "tagstring" = "tag-string", Value("T"), "Begin each line with T and a TAB (replacement strings allowed)";
+    Output: "results" = "res", Value("PATH"), "Record outputs: FILE.jsonl, FILE.csv, a file per job (PATH holds a replacement string), or a directory";
+    Output: "joblog" = "jl", Value("FILE"), "A line for each job; +FILE appends";
+    Output: "events", Value("FILE|FD"), "JSON lines of all that happens, to a file or a descriptor";
+    Output: "events-output", Nothing, "With --events: the jobs' output as well";
+    Output: "summary", Value("WHEN"), "At the end, on stderr: auto (default), text, json, none";
+    Output: "progress", Value("HOW"), "auto (default), board, plain, none";
+    Output: "bar" = "eta", Once, "As --progress board";
+    Output: "rows", Value("N"), "Rows of the board [default: 8]";
+    Output: "color", Value("WHEN"), "auto (default), always, never";
+    Output: "verbose" ['t' 'v'], Nothing, "Tell each command on stderr when it starts";
+    Output: "quiet", Nothing, "No messages but errors";
+    Output: "dry-run" = "dryrun", Optional("json"), "Print what would run, run nothing";
+
+    Resume: "resume", Optional("RUN"), "With --joblog: skip every job that has a row";
+    Resume: "resume-failed", Nothing, "With --joblog: skip jobs whose last row is a success";
+
+    Other: "h" ['h'] id "h", Once, "Short help";
+    Other: "help", Once, "This help, with replacement strings and more";
+    Other: "version" ['V'], Once, "The version";
+];
+
+/// A flag that is known but does nothing here.
+pub(crate) struct Absent {
+    pub(crate) long: &'static str,
+    pub(crate) short: Option<char>,
+    pub(crate) takes_value: bool,
+    pub(crate) why: Why,
+}
+
+/// Why a flag does nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It belongs to a later version.
+    Later,
+    /// It is left out for good; what to use instead.
+    Instead(&'static str),
+    /// What it asks for is so anyway.
+    Needless,
+}
+
+const fn later(long: &'static str, takes_value: bool) -> Absent {
+    Absent { long, short: None, takes_value, why: Why::Later }
+}
+
+const fn instead(
+    long: &'static str,
+    short: Option<char>,
+    takes_value: bool,
+    pointer: &'static str,
+) -> Absent {
+    Absent { long, short, takes_value, why: Why::Instead(pointer) }
+}
+
+const fn needless(long: &'static str, short: Option<char>) -> Absent {
+    Absent { long, short, takes_value: false, why: Why::Needless }
+}
+
+/// Flags of later versions, flags that are left out, flags that ask for what is so anyway.
+pub(crate) const ABSENT: &[Absent] = &[
+    later("jsonl", false),
+    later("priority", true),
+    later("queue", true),
+    later("after", true),
+    later("at", true),
+    later("label", true),
+    later("jobserver", true),
+    later("run", true),
+    later("no-record", false),
+    later("web", false),
+    later("report", true),
+    later("trace", true),
+    later("pipe", false),
+    later("pipe-part", false),
+    later("pipepart", false),
+    later("block", true),
+    later("recend", true),
+    instead("sshlogin", Some('S'), true, "psmith work --broker URL, on as many machines as wanted"),
+    instead("sshloginfile", None, true, "psmith work --broker URL, on as many machines as wanted"),
+    instead("trc", None, true, "psmith work --broker URL, on as many machines as wanted"),
+    instead("sqlmaster", None, true, "psmith add puts jobs into the queue"),
+    instead("rpl", None, true, "filter the input: sed .. | psmith .."),
+    instead("filter", None, true, "filter the input: grep .. | psmith .."),
+    instead("tmux", None, false, "psmith --tty, or --progress board"),
+    instead("max-lines", Some('L'), true, "-n N"),
+    instead("eof", Some('E'), true, "sed '/END/,$d' | psmith .."),
+    instead("trim", None, true, "sed 's/^ *//; s/ *$//' | psmith .., or --colsep ' *, *'"),
+    instead("link", None, false, ":::+ instead of :::"),
+    instead("retry-failed", None, false, "--resume-failed with the same command"),
+    instead("interactive", Some('p'), false, "--dry-run shows what would run"),
+    instead("compress", None, false, "output beyond 64 KiB a job is held in unlinked files in TMPDIR"),
+    instead("limit", None, true, "--load, --memfree"),
+    instead("memsuspend", None, true, "--memfree SIZE"),
+    needless("will-cite", None),
+    needless("no-notice", None),
+    needless("gnu", None),
+    needless("plus", None),
+    needless("noswap", None),
+    needless("quote", Some('q')),
+];
+
+/// Names of psmith's subcommands that belong to a later version.
+pub(crate) const LATER_COMMANDS: &[&str] = &[
+    "add", "work", "status", "tail", "log", "why", "wait", "retry", "cancel", "pause", "go", "drain",
+    "width", "rm", "gc", "runs", "show", "replay", "export", "sem",
+];

@@ -1,0 +1,141 @@
+//! Several sources made into rows: zipped where they are linked, multiplied otherwise, the last fastest.
+//!
+//! The first group of sources is streamed; those after it are kept in memory, because each is read again for
+//! each row before it.
+
+use super::job_args::JobArgs;
+use super::source::{InputError, Reader};
+
+/// The rows of all sources.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    first: Group,
+    others: Vec<Table>,
+    /// Not yet read.
+    unread: Vec<Group>,
+    /// The present row of the first group.
+    row: JobArgs,
+    /// Which row of each of the others is next.
+    positions: Vec<usize>,
+    state: State,
+    left_over: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The others have not been read.
+    Fresh,
+    /// A row of the first group is needed.
+    Advance,
+    /// The present row goes on with the next positions.
+    Within,
+    Ended,
+}
+
+/// Sources that are zipped.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) readers: Vec<Reader>,
+}
+
+/// A group in memory.
+#[derive(Debug, Default)]
+struct Table {
+    values: JobArgs,
+    /// Where each row ends.
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    pub(crate) fn new(groups: Vec<Group>) -> Rows {
+        let mut groups = groups.into_iter();
+        let first = groups.next().unwrap_or(Group { readers: Vec::new() });
+        Rows {
+            first,
+            others: Vec::new(),
+            unread: groups.collect(),
+            row: JobArgs::default(),
+            positions: Vec::new(),
+            state: State::Fresh,
+            left_over: 0,
+        }
+    }
+
+    /// Appends the next row; false at the end.
+    pub(crate) fn next_into(&mut self, out: &mut JobArgs) -> Result<bool, InputError> {
+        if self.state == State::Fresh {
+            for mut group in std::mem::take(&mut self.unread) {
+                let mut table = Table::default();
+                while group.next_into(&mut table.values, &mut self.left_over)? {
+                    table.ends.push(table.values.len());
+                }
+                self.others.push(table);
+            }
+            self.positions = vec![0; self.others.len()];
+            let nothing = self.others.iter().any(|table| table.ends.is_empty());
+            self.state = if nothing { State::Ended } else { State::Advance };
+        }
+        if self.state == State::Advance {
+            if self.others.is_empty() {
+                return self.first.next_into(out, &mut self.left_over);
+            }
+            self.row.clear();
+            let more = self.first.next_into(&mut self.row, &mut self.left_over)?;
+            self.state = if more { State::Within } else { State::Ended };
+        }
+        if self.state == State::Ended {
+            return Ok(false);
+        }
+        out.append(&self.row);
+        for (table, position) in self.others.iter().zip(&self.positions) {
+            let start = if *position == 0 { 0 } else { table.ends[position - 1] };
+            out.append_range(&table.values, start, table.ends[*position]);
+        }
+        self.step();
+        Ok(true)
+    }
+
+    /// The next positions, the last source fastest; after the last of them the first group moves on.
+    fn step(&mut self) {
+        for (table, position) in self.others.iter().zip(&mut self.positions).rev() {
+            *position += 1;
+            if *position < table.ends.len() {
+                return;
+            }
+            *position = 0;
+        }
+        self.state = State::Advance;
+    }
+
+    /// Values that had no partner in a linked source, as far as they were seen.
+    pub(crate) fn left_over(&self) -> u64 {
+        self.left_over
+    }
+}
+
+impl Group {
+    /// Appends the next row; false as soon as one of the sources has ended.
+    fn next_into(&mut self, out: &mut JobArgs, left_over: &mut u64) -> Result<bool, InputError> {
+        let before = out.len();
+        // A list that has ended is seen before a stream is asked, which could block.
+        let exhausted = self.readers.iter().any(|reader| reader.words_left() == Some(0));
+        if !exhausted {
+            let mut taken = 0;
+            for reader in &mut self.readers {
+                if !reader.next_into(out)? {
+                    break;
+                }
+                taken += 1;
+            }
+            if taken == self.readers.len() {
+                return Ok(taken > 0);
+            }
+            *left_over += taken as u64;
+            out.truncate(before);
+        }
+        // What is left in lists is counted; streams are not read to their end just to count.
+        *left_over += self.readers.iter_mut().filter_map(|reader| reader.words_left()).sum::<u64>();
+        self.readers.clear();
+        Ok(false)
+    }
+}

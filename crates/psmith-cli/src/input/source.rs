@@ -1,0 +1,297 @@
+//! One source of inputs, read as it comes: a record is handed on as soon as its end has been seen.
+//!
+//! Memory is one record and one buffer, however long the source is.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::job_args::JobArgs;
+use super::spec::{Columns, From, InputSpec};
+use crate::lookup::reason;
+use crate::quote::shown;
+
+/// What went wrong while inputs were read. The jobs before it are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputError {
+    /// What is wrong, fit to be a message.
+    pub message: String,
+}
+
+/// The longest input. The kernel takes a fraction of this as an argument; a source without separators ends here
+/// instead of in memory.
+pub const INPUT_BYTES_MAX: usize = 64 << 20;
+
+/// How much is read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// A source, opened.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    from: Bytes,
+    separator: Vec<u8>,
+    columns: Columns,
+    /// Rows of a source with named columns are filled up to this many.
+    pub(crate) columns_min: usize,
+    /// A record before it is cut into columns.
+    record: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Words(std::vec::IntoIter<OsString>),
+    Stream(Stream),
+    Csv { reader: Box<csv::Reader<Opened>>, record: csv::ByteRecord, name: String },
+}
+
+impl Reader {
+    /// Opens a source.
+    pub(crate) fn open(from: &From, spec: &InputSpec) -> Result<Reader, InputError> {
+        let from = match (from, &spec.columns) {
+            (From::Words(words), _) => Bytes::Words(words.clone().into_iter()),
+            (file, Columns::Csv(separator)) => {
+                let (file, name) = open(file)?;
+                let reader = csv::ReaderBuilder::new()
+                    .has_headers(false)
+                    .flexible(true)
+                    .delimiter(*separator)
+                    .from_reader(file);
+                Bytes::Csv { reader: Box::new(reader), record: csv::ByteRecord::new(), name }
+            }
+            (file, _) => {
+                let (file, name) = open(file)?;
+                Bytes::Stream(Stream { file, name, buffer: Vec::new(), start: 0, scanned: 0, ended: false })
+            }
+        };
+        Ok(Reader {
+            from,
+            separator: spec.separator.clone(),
+            columns: spec.columns.clone(),
+            columns_min: 0,
+            record: Vec::new(),
+        })
+    }
+
+    /// Appends the columns of the next record; false at the end.
+    pub(crate) fn next_into(&mut self, row: &mut JobArgs) -> Result<bool, InputError> {
+        let before = row.len();
+        match &mut self.from {
+            Bytes::Words(words) => {
+                let Some(word) = words.next() else { return Ok(false) };
+                cut(word.as_bytes(), &self.columns, row);
+            }
+            Bytes::Stream(stream) => {
+                if !stream.next(&self.separator, &mut self.record)? {
+                    return Ok(false);
+                }
+                cut(&self.record, &self.columns, row);
+            }
+            Bytes::Csv { reader, record, name } => {
+                let more = reader.read_byte_record(record).map_err(|error| InputError {
+                    message: match error.into_kind() {
+                        csv::ErrorKind::Io(error) => format!("cannot read {name}: {}", reason(&error)),
+                        _ => format!("cannot read {name}: not a CSV record"),
+                    },
+                })?;
+                if !more {
+                    return Ok(false);
+                }
+                for field in record.iter() {
+                    row.push(field);
+                }
+            }
+        }
+        while row.len() - before < self.columns_min {
+            row.push(b"");
+        }
+        Ok(true)
+    }
+
+    /// How many words are left, if that is known without reading.
+    pub(crate) fn words_left(&self) -> Option<u64> {
+        match &self.from {
+            Bytes::Words(words) => Some(words.len() as u64),
+            Bytes::Stream(_) | Bytes::Csv { .. } => None,
+        }
+    }
+}
+
+/// Cuts one record into columns.
+fn cut(record: &[u8], columns: &Columns, row: &mut JobArgs) {
+    match columns {
+        Columns::Whole => row.push(record),
+        Columns::Literal(separator) => {
+            let mut start = 0;
+            for at in memchr::memmem::find_iter(record, separator) {
+                row.push(&record[start..at]);
+                start = at + separator.len();
+            }
+            row.push(&record[start..]);
+        }
+        Columns::Regex(separator) => {
+            for column in separator.split(record) {
+                row.push(column);
+            }
+        }
+        Columns::Csv(separator) => {
+            // A word is a record by itself, line feeds and all.
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .delimiter(*separator)
+                .from_reader(record);
+            let mut fields = csv::ByteRecord::new();
+            if matches!(reader.read_byte_record(&mut fields), Ok(true)) {
+                for field in fields.iter() {
+                    row.push(field);
+                }
+            } else {
+                row.push(record);
+            }
+        }
+    }
+}
+
+/// A file that is opened when it is first read, if opening it could block.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    File(File),
+    /// A named pipe: opening it waits for a writer.
+    Later(PathBuf),
+}
+
+impl Read for Opened {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Opened::Later(path) = self {
+            *self = Opened::File(File::open(path)?);
+        }
+        match self {
+            Opened::File(file) => loop {
+                match file.read(buffer) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    // A terminal or pipe that somebody else made non-blocking.
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => wait_readable(file),
+                    result => return result,
+                }
+            },
+            Opened::Later(_) => Ok(0),
+        }
+    }
+}
+
+fn wait_readable(file: &File) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    // An error shows itself at the next read.
+    let _ = poll(&mut [PollFd::new(file, PollFlags::IN)], None);
+}
+
+fn open(from: &From) -> Result<(Opened, String), InputError> {
+    let (path, name) = match from {
+        From::File(path) => (path.as_path(), shown(path.as_os_str().as_bytes())),
+        From::Stdin | From::Words(_) => {
+            let name = "stdin".to_owned();
+            let copy = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+            let file = copy.map_err(|error| cannot_read(&name, &error.into()))?;
+            return Ok((Opened::File(File::from(file)), name));
+        }
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
+    if metadata.is_dir() {
+        return Err(InputError { message: format!("cannot read {name}: it is a directory") });
+    }
+    if is_fifo(path) {
+        return Ok((Opened::Later(path.to_path_buf()), name));
+    }
+    let file = File::open(path).map_err(|error| cannot_read(&name, &error))?;
+    Ok((Opened::File(file), name))
+}
+
+fn is_fifo(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    // A pipe at /dev/fd is open already; only one with a name of its own waits for a writer.
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+fn cannot_read(name: &str, error: &std::io::Error) -> InputError {
+    InputError { message: format!("cannot read {name}: {}", reason(error)) }
+}
+
+/// A file with its buffer.
+#[derive(Debug)]
+struct Stream {
+    file: Opened,
+    name: String,
+    buffer: Vec<u8>,
+    /// Where the next record begins.
+    start: usize,
+    /// Up to where no separator was found.
+    scanned: usize,
+    ended: bool,
+}
+
+impl Stream {
+    /// The next record, without its separator; false at the end.
+    fn next(&mut self, separator: &[u8], record: &mut Vec<u8>) -> Result<bool, InputError> {
+        record.clear();
+        loop {
+            if let Some(at) = find(&self.buffer[self.scanned..], separator) {
+                let end = self.scanned + at;
+                record.extend_from_slice(&self.buffer[self.start..end]);
+                self.start = end + separator.len();
+                self.scanned = self.start;
+                return Ok(true);
+            }
+            // A separator of several bytes may lie across two reads.
+            self.scanned = self.buffer.len().saturating_sub(separator.len() - 1).max(self.start);
+            if self.ended {
+                if self.start == self.buffer.len() {
+                    return Ok(false);
+                }
+                record.extend_from_slice(&self.buffer[self.start..]);
+                self.start = self.buffer.len();
+                self.scanned = self.start;
+                return Ok(true);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads once: what a slow producer has written becomes jobs at once.
+    fn fill(&mut self) -> Result<(), InputError> {
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        let held = self.buffer.len();
+        if held > INPUT_BYTES_MAX {
+            return Err(InputError {
+                message: format!(
+                    "cannot read {}: an input is longer than {} MiB",
+                    self.name,
+                    INPUT_BYTES_MAX >> 20
+                ),
+            });
+        }
+        self.buffer.resize(held + READ_BYTES.max(held), 0);
+        let read = self.file.read(&mut self.buffer[held..]);
+        let count = *read.as_ref().unwrap_or(&0);
+        self.buffer.truncate(held + count);
+        if self.buffer.capacity() > 4 * READ_BYTES && self.buffer.len() < READ_BYTES {
+            self.buffer.shrink_to(2 * READ_BYTES);
+        }
+        match read {
+            Ok(0) => self.ended = true,
+            Ok(_) => {}
+            Err(error) => return Err(cannot_read(&self.name, &error)),
+        }
+        Ok(())
+    }
+}
+
+fn find(text: &[u8], separator: &[u8]) -> Option<usize> {
+    match separator {
+        [byte] => memchr::memchr(*byte, text),
+        _ => memchr::memmem::find(text, separator),
+    }
+}

@@ -1,0 +1,196 @@
+//! Where inputs come from and how they are cut, as asked for. Nothing is opened here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use regex::bytes::Regex;
+
+use crate::error::CliError;
+use crate::flags::{Raw, is_source_marker};
+use crate::quote::shown;
+use crate::values;
+
+/// Where inputs come from and how they are cut.
+#[derive(Clone, Debug)]
+pub struct InputSpec {
+    /// The sources, in order; never empty.
+    pub sources: Vec<Source>,
+    /// What ends an input.
+    pub separator: Vec<u8>,
+    /// How an input is cut into columns.
+    pub columns: Columns,
+    /// The first input of each source names its columns.
+    pub header: bool,
+    /// Inputs that are empty are skipped.
+    pub skip_empty: bool,
+    /// Random order: `Some(None)` without a seed.
+    pub shuffle: Option<Option<u64>>,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What it reads.
+    pub from: From,
+    /// Zipped with the source before instead of multiplied.
+    pub linked: bool,
+}
+
+/// What a source reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// These words.
+    Words(Vec<OsString>),
+    /// psmith's stdin.
+    Stdin,
+    /// This file.
+    File(PathBuf),
+}
+
+/// How an input is cut into columns.
+#[derive(Clone, Debug)]
+pub enum Columns {
+    /// Not at all.
+    Whole,
+    /// Where this matches.
+    Regex(Regex),
+    /// Where this stands.
+    Literal(Vec<u8>),
+    /// As CSV with this separator.
+    Csv(u8),
+}
+
+impl InputSpec {
+    /// Whether inputs are read from stdin.
+    #[must_use]
+    pub fn reads_stdin(&self) -> bool {
+        self.sources.iter().any(|source| source.from == From::Stdin)
+    }
+
+    /// The number of columns, where the sources alone tell.
+    pub(crate) fn columns_known(&self) -> Option<u64> {
+        matches!(self.columns, Columns::Whole).then_some(self.sources.len() as u64)
+    }
+}
+
+/// The words of the command, and the groups of words behind `:::` and its kin.
+pub(crate) type Split = (Vec<OsString>, Vec<Source>);
+
+/// Takes the sources off the end of the command.
+pub(crate) fn split_sources(mut words: Vec<OsString>) -> Result<Split, CliError> {
+    let Some(first) = words.iter().position(|word| is_source_marker(word)) else {
+        return Ok((words, Vec::new()));
+    };
+    let mut sources: Vec<Source> = Vec::new();
+    let mut rest = words.split_off(first).into_iter().peekable();
+    while let Some(marker) = rest.next() {
+        let linked = marker.as_bytes().ends_with(b"+");
+        let files = marker.as_bytes().starts_with(b"::::");
+        let mut group = Vec::new();
+        while let Some(word) = rest.next_if(|word| !is_source_marker(word)) {
+            group.push(word);
+        }
+        if !files {
+            sources.push(Source { from: From::Words(group), linked });
+        } else if group.is_empty() {
+            return Err(CliError::new(format!("{} names no file", marker.display()))
+                .hint(":::: FILE, or :::: - for stdin"));
+        } else {
+            sources.extend(group.into_iter().map(|file| Source { from: file_or_stdin(file), linked }));
+        }
+    }
+    Ok((words, sources))
+}
+
+fn file_or_stdin(name: OsString) -> From {
+    if name == "-" { From::Stdin } else { From::File(PathBuf::from(name)) }
+}
+
+/// Everything about the input that the flags say.
+pub(crate) fn input(raw: &Raw, groups: Vec<Source>) -> Result<InputSpec, CliError> {
+    let files =
+        raw.values("arg-file").map(|file| Source { from: file_or_stdin(file.clone()), linked: false });
+    let mut sources: Vec<Source> = files.chain(groups).collect();
+    if sources.is_empty() {
+        sources.push(Source { from: From::Stdin, linked: false });
+    }
+    if sources[0].linked {
+        return Err(
+            CliError::new("the first source has none before it to be zipped with").hint("::: A.. :::+ B..")
+        );
+    }
+    if sources.iter().filter(|source| source.from == From::Stdin).count() > 1 {
+        return Err(CliError::new("stdin is named twice as a source")
+            .hint("each source once; ::: A.. :::+ A.. repeats words"));
+    }
+    let separator = separator(raw)?;
+    let columns = columns(raw)?;
+    if matches!(columns, Columns::Csv(_)) && separator != b"\n" {
+        return Err(CliError::new("--csv knows where its records end").hint("leave out -0 and -d"));
+    }
+    Ok(InputSpec {
+        sources,
+        separator,
+        columns,
+        header: header(raw)?,
+        skip_empty: raw.is_set("no-run-if-empty"),
+        shuffle: shuffle(raw)?,
+    })
+}
+
+fn separator(raw: &Raw) -> Result<Vec<u8>, CliError> {
+    if raw.is_set("null") {
+        return Ok(vec![0]);
+    }
+    let Some(value) = raw.value("delimiter") else { return Ok(vec![b'\n']) };
+    let separator = values::unescape("-d", value.as_bytes())?;
+    if separator.is_empty() {
+        return Err(CliError::new("-d: the separator is empty").hint(r"-d '\n', -d , or -0"));
+    }
+    Ok(separator)
+}
+
+fn columns(raw: &Raw) -> Result<Columns, CliError> {
+    let colsep = raw.value("colsep");
+    if raw.is_set("csv") {
+        let Some(colsep) = colsep else { return Ok(Columns::Csv(b',')) };
+        return match values::unescape("--colsep", colsep.as_bytes())?[..] {
+            [byte] => Ok(Columns::Csv(byte)),
+            _ => Err(CliError::new(format!(
+                "--colsep: '{}' is not one byte, as --csv needs",
+                shown(colsep.as_bytes())
+            ))
+            .hint(r"--csv --colsep ';', or --colsep '\t'")),
+        };
+    }
+    let Some(colsep) = colsep else { return Ok(Columns::Whole) };
+    let pattern = values::text("--colsep", colsep)?;
+    if pattern.is_empty() {
+        return Err(CliError::new("--colsep: the separator is empty").hint(r"--colsep , or --colsep '\t'"));
+    }
+    if regex::escape(pattern) == pattern {
+        return Ok(Columns::Literal(pattern.as_bytes().to_vec()));
+    }
+    Regex::new(pattern).map(Columns::Regex).map_err(|_| {
+        CliError::new(format!("--colsep: '{}' is not a regular expression", shown(pattern.as_bytes())))
+            .hint(format!("--colsep '{}' for the text itself", shown(regex::escape(pattern).as_bytes())))
+    })
+}
+
+fn header(raw: &Raw) -> Result<bool, CliError> {
+    match raw.value("header") {
+        None => Ok(false),
+        Some(value) if value == ":" => Ok(true),
+        Some(value) => Err(CliError::new(format!("--header: '{}' is not ':'", shown(value.as_bytes())))
+            .hint("--header : takes the first line")),
+    }
+}
+
+fn shuffle(raw: &Raw) -> Result<Option<Option<u64>>, CliError> {
+    let Some(seed) = raw.value("shuf") else { return Ok(None) };
+    if seed == OsStr::new("") {
+        return Ok(Some(None));
+    }
+    values::number("--shuf", seed, 0, u64::MAX).map(|seed| Some(Some(seed)))
+}

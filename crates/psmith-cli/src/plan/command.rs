@@ -1,0 +1,319 @@
+//! The command, compiled: from a job's inputs to the words that are executed.
+
+use std::path::{Path, PathBuf};
+
+use psmith::core::outcome::{SpawnFailure, SpawnStep};
+
+use super::limits::ArgLimits;
+use crate::input::JobArgs;
+use crate::lookup::{Lookup, Missing, is_image, is_shell_word};
+use crate::quote::{self, shown};
+use crate::template::{Place, Script, Word, is_never_special};
+
+/// The command, compiled.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) form: Form,
+    pub(crate) lookup: Lookup,
+    pub(crate) limits: ArgLimits,
+}
+
+/// How the words come about.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// Words, without a shell.
+    Words {
+        words: Vec<Word>,
+        /// The program, if its name is the same for each job.
+        program: Option<PathBuf>,
+    },
+    /// One script for a shell.
+    Script { shell: Shell, script: Script, plain: Option<Plain> },
+    /// Each input is a script.
+    Scripts { shell: Shell },
+}
+
+/// The shell of `-s`.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) path: PathBuf,
+    /// Whether it may be skipped where nobody can tell.
+    pub(crate) skippable: bool,
+}
+
+/// A script that is so plain that its words can be executed without the shell.
+///
+/// Nobody can tell, because each thing that a shell could add is ruled out:
+/// - the text holds no byte that means anything to a shell, and inputs are literals anyway;
+/// - the first word is a program in PATH and no keyword or builtin of any shell of the family, and the file is
+///   one that the kernel executes itself (a shell would read others as a script);
+/// - the shell is the default one and is dash, which executes the last command of `-c` in its own process, so
+///   process id, signals and exit are the same, and which reads no start-up file;
+/// - dash would hand on the same environment: PWD is set and right, every name is one that it keeps, and none
+///   is a variable of its own. (The order of the environment may differ; it has no meaning.)
+#[derive(Debug)]
+pub(crate) struct Plain {
+    words: Vec<Word>,
+    program: PathBuf,
+    /// Some word would be split differently if there were several inputs.
+    one_input_only: bool,
+}
+
+/// The words of one job, with the program found.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) program: PathBuf,
+    pub(crate) argv: Vec<Vec<u8>>,
+    /// The script, in shell mode.
+    pub(crate) script: Option<Vec<u8>>,
+    pub(crate) shell_skipped: bool,
+}
+
+impl Plain {
+    pub(crate) fn new(script: &Script, lookup: &Lookup, fill: crate::batch::Fill) -> Option<Plain> {
+        let pieces = script.plain_words()?;
+        let words: Vec<Word> = pieces.into_iter().map(|pieces| Word::new(pieces, fill)).collect();
+        let program = plain_program(&words.first()?.fixed()?, lookup)?;
+        let one_input_only = words.iter().any(Word::joins_inputs);
+        Some(Plain { words, program, one_input_only })
+    }
+}
+
+/// The program of a plain script, if its name is one that any shell would look up and execute.
+fn plain_program(name: &[u8], lookup: &Lookup) -> Option<PathBuf> {
+    if is_shell_word(name) || name.contains(&b'=') {
+        return None;
+    }
+    lookup.find(name, None).ok().filter(|path| is_image(path))
+}
+
+impl Command {
+    /// The words of one job; nothing is looked up or checked.
+    pub(crate) fn words(&self, args: &JobArgs, place: Place) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+        match &self.form {
+            Form::Words { words, .. } => {
+                let mut argv = Vec::with_capacity(words.len() + args.len());
+                for word in words {
+                    word.render(args, place, &mut argv);
+                }
+                (argv, None)
+            }
+            Form::Script { script, .. } => (Vec::new(), Some(script.render(args, place))),
+            Form::Scripts { .. } => (Vec::new(), Some(join(args))),
+        }
+    }
+
+    /// The words of one job, ready to be executed.
+    pub(crate) fn render(
+        &self,
+        args: &JobArgs,
+        place: Place,
+        directory: Option<&Path>,
+    ) -> Result<Words, SpawnFailure> {
+        let (argv, script) = self.words(args, place);
+        let Some(script) = script else {
+            check_words(&argv, args)?;
+            let program = match &self.form {
+                Form::Words { program: Some(program), .. } => program.clone(),
+                _ => self.find(argv.first().map_or(b"", |word| &word[..]), directory)?,
+            };
+            return Ok(Words { program, argv, script: None, shell_skipped: false });
+        };
+        check_words(std::slice::from_ref(&script), args)
+            .map_err(|failure| script_failure(failure, &script))?;
+        if let Some((program, argv)) = self.without_shell(args, place, &script) {
+            return Ok(Words { program, argv, script: Some(script), shell_skipped: true });
+        }
+        let shell = self.shell();
+        let argv = vec![shell.as_os_str().as_encoded_bytes().to_vec(), b"-c".to_vec(), script.clone()];
+        Ok(Words { program: shell.to_path_buf(), argv, script: Some(script), shell_skipped: false })
+    }
+
+    /// The shell of `-s`; `/bin/sh` where there is none.
+    pub(crate) fn shell(&self) -> &Path {
+        match &self.form {
+            Form::Script { shell, .. } | Form::Scripts { shell } => &shell.path,
+            Form::Words { .. } => Path::new("/bin/sh"),
+        }
+    }
+
+    fn without_shell(&self, args: &JobArgs, place: Place, script: &[u8]) -> Option<(PathBuf, Vec<Vec<u8>>)> {
+        match &self.form {
+            Form::Script { plain: Some(plain), .. } if args.len() <= 1 || !plain.one_input_only => {
+                let mut argv = Vec::with_capacity(plain.words.len() + args.len());
+                for word in &plain.words {
+                    word.render(args, place, &mut argv);
+                }
+                Some((plain.program.clone(), argv))
+            }
+            Form::Scripts { shell } if shell.skippable => {
+                if !script.iter().all(|b| is_never_special(*b) || matches!(b, b' ' | b'\t')) {
+                    return None;
+                }
+                let words = script.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+                let argv: Vec<Vec<u8>> = words.map(<[u8]>::to_vec).collect();
+                let program = plain_program(argv.first()?, &self.lookup)?;
+                Some((program, argv))
+            }
+            _ => None,
+        }
+    }
+
+    fn find(&self, name: &[u8], directory: Option<&Path>) -> Result<PathBuf, SpawnFailure> {
+        self.lookup.find(name, directory).map_err(|missing| SpawnFailure {
+            step: SpawnStep::Lookup,
+            errno: match missing {
+                Missing::NotFound => rustix::io::Errno::NOENT.raw_os_error(),
+                Missing::NotExecutable => rustix::io::Errno::ACCESS.raw_os_error(),
+            },
+            detail: missing_text(name, missing),
+            permanent: false,
+        })
+    }
+
+    /// A meter for the inputs of one batch.
+    pub(crate) fn meter(&self) -> Meter<'_> {
+        let mut meter = Meter { command: self, index: 0, joined: Vec::new(), total: 0, longest: 0 };
+        match &self.form {
+            Form::Words { words, .. } => {
+                for word in words {
+                    let base = word.measure_base();
+                    meter.joined.push(base.unwrap_or(0));
+                    meter.total += base.map_or(0, |length| length + WORD_COST);
+                }
+                let program = words.first().and_then(Word::fixed).map_or(0, |name| name.len());
+                meter.total += program + super::limits::PATH_COST;
+            }
+            Form::Script { script, .. } => {
+                meter.joined.push(script.measure_base());
+                meter.total += script.measure_base() + SHELL_COST;
+            }
+            Form::Scripts { .. } => {
+                meter.joined.push(0);
+                meter.total += SHELL_COST;
+            }
+        }
+        meter
+    }
+}
+
+/// What a word costs beside its bytes: the NUL behind it and the pointer to it.
+const WORD_COST: usize = 1 + size_of::<usize>();
+
+/// `/bin/sh -c`, and the NUL and pointer of the script.
+const SHELL_COST: usize = 512;
+
+/// Adds up what a batch costs.
+#[derive(Debug)]
+pub(crate) struct Meter<'a> {
+    command: &'a Command,
+    index: usize,
+    /// Length of each word that takes in all inputs.
+    joined: Vec<usize>,
+    total: usize,
+    longest: usize,
+}
+
+impl Meter<'_> {
+    /// Takes one more input; false if the kernel would refuse the batch with it.
+    pub(crate) fn add(&mut self, values: &[&[u8]]) -> bool {
+        for value in values {
+            self.add_value(value);
+            self.index += 1;
+        }
+        self.longest < self.command.limits.word_max && self.total <= self.command.limits.total_max
+    }
+
+    fn add_value(&mut self, value: &[u8]) {
+        match &self.command.form {
+            Form::Words { words, .. } => {
+                for (word, length) in words.iter().zip(&mut self.joined) {
+                    let before = *length;
+                    let (mut own_total, mut own_longest) = (0, 0);
+                    word.measure(self.index, value, length, &mut |own: usize| {
+                        own_total += own + WORD_COST;
+                        own_longest = own_longest.max(own);
+                    });
+                    self.total += own_total + (*length - before);
+                    self.longest = self.longest.max(*length).max(own_longest);
+                }
+            }
+            Form::Script { script, .. } => {
+                let more = script.measure(self.index, value);
+                self.joined[0] += more;
+                self.total += more;
+                self.longest = self.joined[0];
+            }
+            Form::Scripts { .. } => {
+                self.joined[0] += value.len() + 1;
+                self.total += value.len() + 1;
+                self.longest = self.joined[0];
+            }
+        }
+    }
+}
+
+/// Several inputs as one script.
+fn join(args: &JobArgs) -> Vec<u8> {
+    let mut script = Vec::with_capacity(args.bytes_len() + args.len());
+    for (position, input) in args.iter().enumerate() {
+        if position > 0 {
+            script.push(b' ');
+        }
+        script.extend_from_slice(input);
+    }
+    script
+}
+
+/// What no start can get past the kernel, named before it is tried.
+fn check_words(words: &[Vec<u8>], args: &JobArgs) -> Result<(), SpawnFailure> {
+    let failure =
+        |detail: String| SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true };
+    for (position, word) in words.iter().enumerate() {
+        if word.len() >= super::limits::WORD_BYTES_MAX {
+            return Err(failure(format!(
+                "argument {position} is {} KiB, the kernel takes {} KiB",
+                (word.len() + 1).div_ceil(1024),
+                super::limits::WORD_BYTES_MAX / 1024
+            )));
+        }
+        if args.holds_nul() && memchr::memchr(0, word).is_some() {
+            return Err(failure("input holds a NUL byte, which no argument can".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn script_failure(mut failure: SpawnFailure, script: &[u8]) -> SpawnFailure {
+    if script.len() >= super::limits::WORD_BYTES_MAX {
+        failure.detail = failure.detail.replacen("argument 0", "the script", 1);
+    }
+    failure
+}
+
+/// How messages tell that there is no such program.
+pub(crate) fn missing_text(name: &[u8], missing: Missing) -> String {
+    let name = if name.is_empty() { "''".to_owned() } else { shown(name) };
+    match missing {
+        Missing::NotFound if name.contains('/') => format!("{name}: not found"),
+        Missing::NotFound => format!("{name}: not found in PATH"),
+        Missing::NotExecutable => format!("{name}: not executable"),
+    }
+}
+
+/// The command as `--dry-run` and the joblog tell it.
+pub(crate) fn told(argv: &[Vec<u8>], script: Option<&[u8]>, shell: &Path, out: &mut String) {
+    match script {
+        None => quote::push_command_line(out, argv.iter().map(|word| &word[..])),
+        Some(script) if quote::is_one_line(script) => out.push_str(&String::from_utf8_lossy(script)),
+        Some(script) => {
+            if shell == Path::new(crate::config::DEFAULT_SHELL) {
+                out.push_str("sh");
+            } else {
+                quote::push_word(out, shell.as_os_str().as_encoded_bytes());
+            }
+            out.push_str(" -c ");
+            quote::push_word(out, script);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the kernel takes as arguments and environment of one program.
+
+use rustix::process::{Resource, getrlimit};
+
+/// One word, its NUL included (`MAX_ARG_STRLEN`: 32 pages, on every page size that Debian knows of 4 KiB).
+pub(crate) const WORD_BYTES_MAX: usize = 128 << 10;
+
+/// Arguments and environment never take more than this, whatever the stack (three quarters of `_STK_LIM`).
+const TOTAL_BYTES_MAX: usize = 6 << 20;
+
+/// And they may always take this much (`ARG_MAX`).
+const TOTAL_BYTES_MIN: usize = 128 << 10;
+
+/// Left free: the program's path, the kernel's own entries.
+const HEADROOM: usize = 4 << 10;
+
+/// Room for the variables that each job is given (`PSMITH_JOB` and its kin), with their pointers.
+const OWN_VARIABLES: usize = 256;
+
+/// A directory of PATH in front of the program's name.
+pub(crate) const PATH_COST: usize = 256;
+
+/// The limits of one start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArgLimits {
+    pub(crate) word_max: usize,
+    /// For the words with their NULs and pointers: what the environment leaves.
+    pub(crate) total_max: usize,
+}
+
+impl ArgLimits {
+    pub(crate) fn new(environment: &[(Vec<u8>, Vec<u8>)]) -> ArgLimits {
+        let stack = getrlimit(Resource::Stack)
+            .current
+            .map_or(usize::MAX, |stack| usize::try_from(stack).unwrap_or(usize::MAX));
+        let total = (stack / 4).clamp(TOTAL_BYTES_MIN, TOTAL_BYTES_MAX);
+        let variable = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + 2 + size_of::<usize>();
+        let environment: usize = environment.iter().map(variable).sum::<usize>() + OWN_VARIABLES;
+        ArgLimits {
+            word_max: WORD_BYTES_MAX,
+            total_max: total.saturating_sub(environment).saturating_sub(HEADROOM),
+        }
+    }
+}

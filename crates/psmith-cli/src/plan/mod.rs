@@ -1,0 +1,474 @@
+//! A run, compiled: the command as a template, the inputs as a stream of jobs.
+//!
+//! Everything that can be refused before the first job is refused here. Nothing is started, and of the input
+//! only headers are read (and all of it, a first time, where `{##}` asks how many jobs there will be).
+
+pub(crate) mod command;
+mod environment;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use psmith::core::outcome::SpawnFailure;
+
+use crate::batch::Batch;
+use crate::config::{Config, DEFAULT_SHELL, Results, Tag};
+use crate::error::CliError;
+use crate::input::{From, Group, InputError, JobArgs, Jobs, Reader, Rows};
+use crate::lookup::{Lookup, Missing, is_shell_word};
+use crate::quote::{self, shown};
+pub use crate::template::Place;
+use crate::template::{Grammar, Piece, Scanned, Script, Text, What, Word, needs_total, scan};
+pub(crate) use command::Command;
+use command::{Form, Plain, Shell, missing_text, told};
+use limits::ArgLimits;
+
+/// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
+pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";
+
+/// A run, compiled.
+#[derive(Debug)]
+pub struct Plan {
+    command: Arc<Command>,
+    template: Vec<OsString>,
+    workdir: Option<Text>,
+    tag: Option<Prefix>,
+    results: Option<Text>,
+    total: Option<u64>,
+    start: Vec<u8>,
+    waits_for_terminal: bool,
+}
+
+#[derive(Debug)]
+enum Prefix {
+    Inputs,
+    Text(Text),
+}
+
+/// One job, ready to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// What is executed: absolute, or with a slash.
+    pub program: PathBuf,
+    /// Its words, its own name included.
+    pub argv: Vec<Vec<u8>>,
+    /// Where it runs, if not here.
+    pub dir: Option<PathBuf>,
+    /// The command as `--dry-run`, the joblog and messages tell it: one line, no TAB.
+    pub text: String,
+    /// Whether a shell is executed.
+    pub shell: bool,
+    /// The script, in shell mode.
+    pub script: Option<Vec<u8>>,
+}
+
+impl Rendered {
+    /// The words as the records tell them: with the shell, even where it is skipped.
+    #[must_use]
+    pub fn argv_told(&self) -> Vec<&[u8]> {
+        match &self.script {
+            Some(script) if !self.shell => vec![DEFAULT_SHELL.as_bytes(), b"-c", script],
+            _ => self.argv.iter().map(|word| &word[..]).collect(),
+        }
+    }
+}
+
+/// What the user can type after this failure to start; the `hint:` that belongs to its message.
+#[must_use]
+pub fn hint_for(failure: &SpawnFailure) -> Option<&'static str> {
+    if failure.detail.contains("NUL byte") {
+        return Some("-0 reads NUL-separated input");
+    }
+    failure.detail.contains("the kernel takes").then_some("pass it as a file")
+}
+
+impl Plan {
+    /// Compiles a run and opens its inputs.
+    ///
+    /// # Errors
+    /// On everything that can be known to be wrong before the first job.
+    pub fn new(config: &Config) -> Result<(Plan, Jobs), CliError> {
+        let (groups, names) = open(config)?;
+        let grammar = grammar(config, names);
+        let environment = environment::environment(&config.surroundings);
+        let lookup = Lookup::new(environment::value(&environment, "PATH"));
+        let workdir = config
+            .surroundings
+            .workdir
+            .as_ref()
+            .map(|dir| Text::new(dir.as_bytes(), &grammar))
+            .transpose()?;
+        check_workdir(workdir.as_ref())?;
+        let compiler = Compiler { config, grammar: &grammar, lookup: &lookup, workdir: workdir.as_ref() };
+        let compiled = if config.command.shell.is_some() {
+            compiler.script(environment::dash_keeps(&environment))?
+        } else {
+            compiler.words()?
+        };
+        let tag = match &config.output.tag {
+            None => None,
+            Some(Tag::Inputs) => Some(Prefix::Inputs),
+            Some(Tag::Text(text)) => Some(Prefix::Text(Text::new(text.as_bytes(), &grammar)?)),
+        };
+        let results = match &config.records.results {
+            Some(Results::PerJob(path)) => Some(Text::new(path.as_bytes(), &grammar)?),
+            _ => None,
+        };
+        let texts = [workdir.as_ref(), results.as_ref(), tag.as_ref().and_then(Prefix::text)];
+        let wants_total = compiled.needs_total || texts.into_iter().flatten().any(Text::needs_total);
+        if config.tty && std::fs::File::open("/dev/tty").is_err() {
+            return Err(CliError::new("--tty: there is no terminal here")
+                .hint("leave out --tty, or run psmith from a terminal"));
+        }
+
+        let command = Arc::new(Command { form: compiled.form, lookup, limits: ArgLimits::new(&environment) });
+        let slots = config.pace.slots.resolve(cpus(), cpus())?;
+        let jobs_over = |groups| {
+            let rows = Rows::new(groups);
+            let mut jobs = Jobs::new(
+                rows,
+                config.batch,
+                config.input.skip_empty,
+                config.input.shuffle,
+                Arc::clone(&command),
+            );
+            jobs.set_slots(slots);
+            jobs
+        };
+        let total = if wants_total { Some(count(config, jobs_over)?) } else { cheap_total(config) };
+        let reads_terminal = config.input.reads_stdin() && rustix::termios::isatty(rustix::stdio::stdin());
+        let plan = Plan {
+            command: Arc::clone(&command),
+            template: config.command.words.clone(),
+            workdir,
+            tag,
+            results,
+            total,
+            start: compiled.start,
+            waits_for_terminal: reads_terminal,
+        };
+        Ok((plan, jobs_over(groups)))
+    }
+
+    /// How many jobs there will be, where that is known before the input has been read.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// The words of the command, as typed.
+    #[must_use]
+    pub fn template(&self) -> &[OsString] {
+        &self.template
+    }
+
+    /// Whether inputs are typed on the terminal, so that [`WAITING`] should be said if none comes.
+    #[must_use]
+    pub fn waits_for_terminal(&self) -> bool {
+        self.waits_for_terminal
+    }
+
+    /// The command of one job.
+    ///
+    /// # Errors
+    /// If it cannot be started: a NUL byte, a word too long, no such program.
+    pub fn render(&self, job: &JobArgs, place: Place) -> Result<Rendered, SpawnFailure> {
+        let place = self.place(place);
+        let dir =
+            self.workdir.as_ref().map(|text| PathBuf::from(OsString::from_vec(text.render(job, place))));
+        let words = self.command.render(job, place, dir.as_deref())?;
+        let mut text = String::new();
+        told(&words.argv, words.script.as_deref(), self.command.shell(), &mut text);
+        Ok(Rendered {
+            program: words.program,
+            argv: words.argv,
+            dir,
+            text,
+            shell: words.script.is_some() && !words.shell_skipped,
+            script: words.script,
+        })
+    }
+
+    /// The command of one job as `--dry-run` and the joblog tell it, also where it cannot be started.
+    #[must_use]
+    pub fn text(&self, job: &JobArgs, place: Place) -> String {
+        let mut text = String::new();
+        self.push_text(job, place, &mut text);
+        text
+    }
+
+    /// Appends what [`Plan::text`] gives.
+    pub fn push_text(&self, job: &JobArgs, place: Place, out: &mut String) {
+        let (argv, script) = self.command.words(job, self.place(place));
+        told(&argv, script.as_deref(), self.command.shell(), out);
+    }
+
+    /// What each line of the job's output begins with, the TAB included; `None` without `--tag`.
+    #[must_use]
+    pub fn tag(&self, job: &JobArgs, place: Place) -> Option<Vec<u8>> {
+        let mut tag = match self.tag.as_ref()? {
+            Prefix::Inputs => job.inputs().join(&b' '),
+            Prefix::Text(text) => text.render(job, self.place(place)),
+        };
+        tag.push(b'\t');
+        Some(tag)
+    }
+
+    /// The file of the job's stdout, for `--results` with a replacement string.
+    #[must_use]
+    pub fn results_path(&self, job: &JobArgs, place: Place) -> Option<PathBuf> {
+        let path = self.results.as_ref()?.render(job, self.place(place));
+        Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
+    /// How every command of this run begins, as the joblog tells it: what `--resume` compares rows with.
+    #[must_use]
+    pub fn command_start(&self) -> Vec<u8> {
+        self.start.clone()
+    }
+
+    fn place(&self, place: Place) -> Place {
+        Place { total: self.total.or(place.total), ..place }
+    }
+}
+
+impl Prefix {
+    fn text(&self) -> Option<&Text> {
+        match self {
+            Prefix::Inputs => None,
+            Prefix::Text(text) => Some(text),
+        }
+    }
+}
+
+/// How many CPUs psmith may use: those of the affinity mask and the control group's quota.
+#[must_use]
+pub fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
+}
+
+/// Names of columns.
+type Names = Vec<Vec<u8>>;
+
+/// Opens the sources; with `--header` the first record of each is read and names the columns.
+fn open(config: &Config) -> Result<(Vec<Group>, Option<Names>), CliError> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut names = config.input.header.then(Vec::new);
+    for source in &config.input.sources {
+        let mut reader = Reader::open(&source.from, &config.input).map_err(unreadable)?;
+        if let Some(names) = &mut names {
+            let mut header = JobArgs::default();
+            reader.next_into(&mut header).map_err(unreadable)?;
+            reader.columns_min = header.len();
+            names.extend(header.iter().map(<[u8]>::to_vec));
+        }
+        match groups.last_mut() {
+            Some(group) if source.linked => group.readers.push(reader),
+            _ => groups.push(Group { readers: vec![reader] }),
+        }
+    }
+    Ok((groups, names))
+}
+
+fn unreadable(error: InputError) -> CliError {
+    CliError::new(error.message)
+}
+
+fn grammar(config: &Config, names: Option<Names>) -> Grammar {
+    let sources = match &names {
+        Some(names) => Some(names.len() as u64),
+        None => config.input.columns_known(),
+    };
+    // A header may be shorter than its rows: the number of columns is then no bound.
+    let bounded = config.input.columns_known().is_some();
+    Grammar {
+        replace: config.command.replace.clone(),
+        names,
+        inputs_max: sources
+            .filter(|_| bounded)
+            .zip(config.batch.inputs_max())
+            .map(|(sources, inputs)| sources.saturating_mul(inputs)),
+        sources: config.input.sources.len() as u64,
+    }
+}
+
+fn check_workdir(workdir: Option<&Text>) -> Result<(), CliError> {
+    let Some(fixed) = workdir.and_then(Text::fixed) else { return Ok(()) };
+    let path = Path::new(std::ffi::OsStr::from_bytes(fixed));
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(CliError::new(format!("--workdir: {} is not a directory", shown(fixed)))),
+        Err(error) => {
+            Err(CliError::new(format!("--workdir: {}: {}", shown(fixed), crate::lookup::reason(&error)))
+                .hint(format!("mkdir -p {}", quote::word(fixed))))
+        }
+    }
+}
+
+/// The total, where a multiplication gives it.
+fn cheap_total(config: &Config) -> Option<u64> {
+    let fits = matches!(config.batch, Batch::Fit { .. });
+    if config.input.skip_empty || fits {
+        return None;
+    }
+    let mut groups: Vec<u64> = Vec::new();
+    for source in &config.input.sources {
+        let From::Words(words) = &source.from else { return None };
+        let count = (words.len() as u64).saturating_sub(u64::from(config.input.header));
+        match groups.last_mut() {
+            Some(group) if source.linked => *group = count.min(*group),
+            _ => groups.push(count),
+        }
+    }
+    let rows = groups.into_iter().try_fold(1u64, u64::checked_mul)?;
+    Some(rows.div_ceil(config.batch.inputs_max()?.max(1)))
+}
+
+/// The total for `{##}`: the input is read a first time.
+fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> Jobs) -> Result<u64, CliError> {
+    if let Some(total) = cheap_total(config) {
+        return Ok(total);
+    }
+    for source in &config.input.sources {
+        let countable = match &source.from {
+            From::Words(_) => true,
+            From::Stdin => false,
+            From::File(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+        };
+        if !countable {
+            return Err(
+                CliError::new("{##} and {0#} need inputs that can be read twice").hint("::: A.., or -a FILE")
+            );
+        }
+    }
+    let (groups, _) = open(config)?;
+    let mut total = 0;
+    for job in jobs_over(groups) {
+        job.map_err(unreadable)?;
+        total += 1;
+    }
+    Ok(total)
+}
+
+struct Compiler<'a> {
+    config: &'a Config,
+    grammar: &'a Grammar,
+    lookup: &'a Lookup,
+    workdir: Option<&'a Text>,
+}
+
+struct Compiled {
+    form: Form,
+    needs_total: bool,
+    start: Vec<u8>,
+}
+
+impl Compiler<'_> {
+    fn count_only(&self) -> bool {
+        self.config.batch == Batch::CountOnly
+    }
+
+    fn words(&self) -> Result<Compiled, CliError> {
+        self.check_single_word()?;
+        let typed = &self.config.command.words;
+        let scanned: Vec<Scanned> =
+            typed.iter().map(|word| scan(word.as_bytes(), self.grammar)).collect::<Result<_, _>>()?;
+        let mentions = scanned.iter().any(|word| word.mentions);
+        let needs_total = scanned.iter().any(|word| needs_total(&word.pieces));
+        let fill = self.config.batch.fill();
+        let mut words: Vec<Word> = scanned.into_iter().map(|word| Word::new(word.pieces, fill)).collect();
+        if !mentions && !self.count_only() {
+            let what = What::Inputs(crate::template::whole());
+            words.push(Word::new(vec![Piece::Hole(crate::template::appended(what))], fill));
+        }
+        let fixed: Vec<Vec<u8>> = words.iter().map_while(Word::fixed).collect();
+        let program = match fixed.first() {
+            Some(name) => self.program(name)?,
+            None => None,
+        };
+        let start = quote::command_line(fixed.iter().map(|word| &word[..])).into_bytes();
+        Ok(Compiled { form: Form::Words { words, program }, needs_total, start })
+    }
+
+    /// One word that reads like a script, and is no program, is not run as either.
+    fn check_single_word(&self) -> Result<(), CliError> {
+        let [word] = &self.config.command.words[..] else { return Ok(()) };
+        let word = word.as_bytes();
+        if !word.iter().any(|b| SHELL_BYTES.contains(b))
+            || self.lookup.find(word, None) != Err(Missing::NotFound)
+        {
+            return Ok(());
+        }
+        Err(CliError::new(format!(
+            "'{}' is one word with shell characters, and no such program exists",
+            shown(word)
+        ))
+        .hint(format!("psmith -s {}", quote::word(word))))
+    }
+
+    /// The program, found before the first job.
+    fn program(&self, name: &[u8]) -> Result<Option<PathBuf>, CliError> {
+        let directory = match self.workdir.map(Text::fixed) {
+            None => None,
+            Some(Some(fixed)) => Some(PathBuf::from(OsString::from_vec(fixed.to_vec()))),
+            // Each job has a directory of its own, and perhaps a program of its own in it.
+            Some(None) if name.contains(&b'/') && !name.starts_with(b"/") => return Ok(None),
+            Some(None) => None,
+        };
+        let missing = match self.lookup.find(name, directory.as_deref()) {
+            Ok(path) => return Ok(Some(path)),
+            Err(missing) => missing,
+        };
+        let typed: Vec<&[u8]> = self.config.command.words.iter().map(|word| word.as_bytes()).collect();
+        let error = CliError::new(missing_text(name, missing));
+        Err(match missing {
+            Missing::NotExecutable if name.contains(&b'/') => {
+                error.hint(format!("chmod +x {}", quote::word(name))).code(CliError::NOT_EXECUTABLE)
+            }
+            Missing::NotExecutable => error.code(CliError::NOT_EXECUTABLE),
+            Missing::NotFound if is_shell_word(name) => {
+                let mut script = quote::command_line(typed.iter().copied());
+                if !typed.iter().any(|word| crate::template::mentions_replacement(word)) {
+                    script.push_str(" {}");
+                }
+                error
+                    .hint(format!("it is a shell word: psmith -s {}", quote::word(script.as_bytes())))
+                    .code(CliError::NOT_FOUND)
+            }
+            Missing::NotFound => error.code(CliError::NOT_FOUND),
+        })
+    }
+
+    fn script(&self, environment_kept: bool) -> Result<Compiled, CliError> {
+        let typed = self.config.command.shell.as_deref().unwrap_or(Path::new(DEFAULT_SHELL));
+        let path = self.lookup.find(typed.as_os_str().as_bytes(), None).map_err(|missing| {
+            CliError::new(format!("--shell: {}", missing_text(typed.as_os_str().as_bytes(), missing))).code(
+                if missing == Missing::NotFound { CliError::NOT_FOUND } else { CliError::NOT_EXECUTABLE },
+            )
+        })?;
+        let skippable = path == Path::new(DEFAULT_SHELL)
+            && self.workdir.is_none()
+            && environment_kept
+            && std::fs::canonicalize(&path)
+                .is_ok_and(|real| real.file_name().is_some_and(|name| name == "dash"));
+        let shell = Shell { path, skippable };
+        let Some(text) = self.config.command.words.first() else {
+            return Ok(Compiled { form: Form::Scripts { shell }, needs_total: false, start: Vec::new() });
+        };
+        let scanned = scan(text.as_bytes(), self.grammar)?;
+        let needs_total = needs_total(&scanned.pieces);
+        let fill = self.config.batch.fill();
+        let script = Script::new(scanned, fill, self.count_only())?;
+        let start = if quote::is_one_line(text.as_bytes()) { script.start() } else { b"sh -c ".to_vec() };
+        let plain = if shell.skippable { Plain::new(&script, self.lookup, fill) } else { None };
+        Ok(Compiled { form: Form::Script { shell, script, plain }, needs_total, start })
+    }
+}
+
+/// A word with one of these is more likely a script than the name of a program.
+const SHELL_BYTES: &[u8] = b" \t\n|&;<>()$`\\\"'*?[]#~";

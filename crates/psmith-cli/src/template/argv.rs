@@ -1,0 +1,184 @@
+//! Words made of pieces, without a shell.
+
+use super::hole::{Hole, What};
+use super::scan::Piece;
+use crate::batch::Fill;
+use crate::input::JobArgs;
+
+/// Where a job stands: what `{#}`, `{%}` and `{##}` become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The job's number, from 1.
+    pub job: u64,
+    /// The slot's number, from 1.
+    pub slot: u32,
+    /// The number of jobs, if known.
+    pub total: Option<u64>,
+}
+
+/// One word of the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) pieces: Vec<Piece>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No replacement string at all.
+    Fixed,
+    /// The inputs and nothing else: an argument for each.
+    Alone,
+    /// Becomes one argument; several inputs are joined by blanks.
+    Joined,
+    /// Repeated for each input.
+    Repeated,
+}
+
+impl Word {
+    pub(crate) fn new(pieces: Vec<Piece>, fill: Fill) -> Word {
+        let inputs = |piece: &Piece| matches!(piece, Piece::Hole(Hole { what: What::Inputs(_), .. }));
+        let kind = match &pieces[..] {
+            [piece] if inputs(piece) => Kind::Alone,
+            pieces if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) => Kind::Fixed,
+            pieces if fill == Fill::Repeat && pieces.iter().any(inputs) => Kind::Repeated,
+            _ => Kind::Joined,
+        };
+        Word { pieces, kind }
+    }
+
+    /// Whether several inputs would stand in one word.
+    pub(crate) fn joins_inputs(&self) -> bool {
+        self.kind == Kind::Joined
+            && self
+                .pieces
+                .iter()
+                .any(|piece| matches!(piece, Piece::Hole(Hole { what: What::Inputs(_), .. })))
+    }
+
+    /// Its bytes, if no value is put into it.
+    pub(crate) fn fixed(&self) -> Option<Vec<u8>> {
+        (self.kind == Kind::Fixed).then(|| {
+            self.pieces.iter().fold(Vec::new(), |mut word, piece| {
+                if let Piece::Text(text) = piece {
+                    word.extend_from_slice(text);
+                }
+                word
+            })
+        })
+    }
+
+    /// Appends the arguments that it becomes.
+    pub(crate) fn render(&self, args: &JobArgs, place: Place, out: &mut Vec<Vec<u8>>) {
+        match self.kind {
+            Kind::Alone | Kind::Repeated => {
+                for input in args.iter() {
+                    out.push(self.render_one(std::iter::once(input), args, place));
+                }
+            }
+            Kind::Fixed | Kind::Joined => out.push(self.render_one(args.iter(), args, place)),
+        }
+    }
+
+    fn render_one<'a>(
+        &self,
+        inputs: impl Iterator<Item = &'a [u8]> + Clone,
+        args: &JobArgs,
+        place: Place,
+    ) -> Vec<u8> {
+        let mut word = Vec::with_capacity(self.pieces.len() * 8 + args.bytes_len());
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => word.extend_from_slice(text),
+                Piece::Hole(hole) => push_value(&mut word, &hole.what, inputs.clone(), args, place),
+            }
+        }
+        word
+    }
+
+    /// Adds what one more input costs: to the words that there are, and of words of its own.
+    pub(crate) fn measure(
+        &self,
+        index: usize,
+        input: &[u8],
+        joined: &mut usize,
+        own: &mut impl FnMut(usize),
+    ) {
+        match self.kind {
+            Kind::Fixed => {}
+            Kind::Alone | Kind::Repeated => own(self.fixed_len() + self.holes_len(index, input)),
+            Kind::Joined => *joined += self.holes_len(index, input),
+        }
+    }
+
+    /// What it costs before any input; `None` if it is nothing without inputs.
+    pub(crate) fn measure_base(&self) -> Option<usize> {
+        matches!(self.kind, Kind::Fixed | Kind::Joined).then(|| self.fixed_len())
+    }
+
+    fn fixed_len(&self) -> usize {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.len(),
+                Piece::Hole(Hole { what: What::Inputs(_) | What::Nth(..), .. }) => 0,
+                Piece::Hole(_) => NUMBER_LEN_MAX,
+            })
+            .sum()
+    }
+
+    fn holes_len(&self, index: usize, input: &[u8]) -> usize {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Hole(Hole { what: What::Inputs(form), .. }) => {
+                    form.of(input).len() + usize::from(index > 0)
+                }
+                Piece::Hole(Hole { what: What::Nth(nth, form), .. }) if *nth as usize == index => {
+                    form.of(input).len()
+                }
+                _ => 0,
+            })
+            .sum()
+    }
+}
+
+/// The most digits that a number can have.
+pub(crate) const NUMBER_LEN_MAX: usize = 20;
+
+/// Appends the value of a replacement string. Several inputs are joined by blanks.
+pub(crate) fn push_value<'a>(
+    out: &mut Vec<u8>,
+    what: &What,
+    inputs: impl Iterator<Item = &'a [u8]>,
+    args: &JobArgs,
+    place: Place,
+) {
+    match what {
+        What::Inputs(form) => {
+            for (position, input) in inputs.enumerate() {
+                if position > 0 {
+                    out.push(b' ');
+                }
+                out.extend_from_slice(form.of(input));
+            }
+        }
+        What::Nth(nth, form) => out.extend_from_slice(form.of(args.get(*nth as usize).unwrap_or_default())),
+        What::Job | What::Slot | What::Total | What::PaddedJob => push_number(out, what, place),
+    }
+}
+
+/// Appends one of the numbers; nothing for a value that is none.
+pub(crate) fn push_number(out: &mut Vec<u8>, what: &What, place: Place) {
+    let text = match what {
+        What::Job => place.job.to_string(),
+        What::Slot => place.slot.to_string(),
+        What::Total => place.total.unwrap_or(place.job).to_string(),
+        What::PaddedJob => {
+            let width = place.total.unwrap_or(place.job).to_string().len();
+            format!("{:0width$}", place.job)
+        }
+        What::Inputs(_) | What::Nth(..) => return,
+    };
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,80 @@
+//! The command as a template: replacement strings, words without a shell, scripts for one.
+//!
+//! Nothing here reads an input or starts a program.
+
+mod argv;
+mod context;
+mod hole;
+mod scan;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub use argv::Place;
+pub(crate) use argv::{Word, push_value};
+pub(crate) use hole::What;
+pub(crate) use scan::{Grammar, Piece, Scanned, scan};
+pub(crate) use script::{Script, is_never_special};
+
+use crate::error::CliError;
+use crate::input::JobArgs;
+
+/// A text that is made for each job: `--tagstring`, `--workdir`, `--results`.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pieces: Vec<Piece>,
+}
+
+impl Text {
+    pub(crate) fn new(text: &[u8], grammar: &Grammar) -> Result<Text, CliError> {
+        Ok(Text { pieces: scan(text, grammar)?.pieces })
+    }
+
+    pub(crate) fn render(&self, args: &JobArgs, place: Place) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Hole(hole) => push_value(&mut out, &hole.what, args.iter(), args, place),
+            }
+        }
+        out
+    }
+
+    /// Whether it needs to know how many jobs there will be.
+    pub(crate) fn needs_total(&self) -> bool {
+        needs_total(&self.pieces)
+    }
+
+    /// The text, if it is the same for each job.
+    pub(crate) fn fixed(&self) -> Option<&[u8]> {
+        match &self.pieces[..] {
+            [] => Some(b""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a replacement string among these needs to know how many jobs there will be.
+pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
+    pieces
+        .iter()
+        .any(|piece| matches!(piece, Piece::Hole(hole) if matches!(hole.what, What::Total | What::PaddedJob)))
+}
+
+/// Whether a text holds a replacement string, as far as can be told before the columns are known.
+pub(crate) fn mentions_replacement(text: &[u8]) -> bool {
+    scan(text, &Grammar::default()).is_ok_and(|scanned| scanned.mentions)
+        || memchr::memchr(b'{', text).is_some_and(|open| memchr::memchr(b'}', &text[open..]).is_some())
+}
+
+/// The form of `{}`.
+pub(crate) fn whole() -> hole::Form {
+    hole::Form::Whole
+}
+
+/// The replacement string that stands for one that was not typed.
+pub(crate) fn appended(what: What) -> hole::Hole {
+    hole::Hole { typed: b"{}".to_vec(), what }
+}

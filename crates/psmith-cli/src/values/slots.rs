@@ -1,0 +1,92 @@
+//! `-j`: how many attempts may live at once.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::amount::decimal;
+use crate::error::CliError;
+use crate::quote::shown;
+
+/// How many slots were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Slots {
+    /// This many.
+    Number(u32),
+    /// As many as there are CPUs, and so many more, or fewer; at least one.
+    Relative(i64),
+    /// This percentage of the CPUs; at least one.
+    Percent(f64),
+    /// As many as descriptors and process ids allow.
+    Most,
+    /// What this file says; read again at each end of a job.
+    File(PathBuf),
+}
+
+/// The most slots that can be asked for.
+const SLOTS_MAX: u32 = 1_000_000;
+
+/// `N`, `+N`, `-N`, `N%`, `0`, or the name of a file that holds one of these.
+///
+/// # Errors
+/// If it is none of these.
+pub fn slots(flag: &str, value: &OsStr) -> Result<Slots, CliError> {
+    if let Some(slots) = value.to_str().and_then(Slots::parse) {
+        return Ok(slots);
+    }
+    let path = Path::new(value);
+    if !path.is_file() {
+        return Err(CliError::new(format!(
+            "{flag}: '{}' is neither a number nor a file",
+            shown(value.as_encoded_bytes())
+        ))
+        .hint("8, +2, -1, 50%, 0 for as many as possible"));
+    }
+    let slots = Slots::File(path.to_path_buf());
+    slots.resolve(1, 1)?;
+    Ok(slots)
+}
+
+impl Slots {
+    fn parse(text: &str) -> Option<Slots> {
+        let digits =
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
+        if let Some(more) = text.strip_prefix('+') {
+            return digits(more).map(|n| Slots::Relative(i64::from(n)));
+        }
+        if let Some(fewer) = text.strip_prefix('-') {
+            return digits(fewer).map(|n| Slots::Relative(-i64::from(n)));
+        }
+        if let Some(percent) = text.strip_suffix('%') {
+            return decimal(percent).filter(|p| *p > 0.0).map(Slots::Percent);
+        }
+        match digits(text)? {
+            0 => Some(Slots::Most),
+            number => Some(Slots::Number(number)),
+        }
+    }
+
+    /// The number of slots on a machine with `cpus` CPUs, where at most `most` are possible. A file is read now.
+    ///
+    /// # Errors
+    /// If the file cannot be read or holds something else.
+    pub fn resolve(&self, cpus: u32, most: u32) -> Result<u32, CliError> {
+        let number = match self {
+            Slots::Number(number) => f64::from(*number),
+            Slots::Relative(more) => f64::from(cpus) + *more as f64,
+            Slots::Percent(percent) => (f64::from(cpus) * percent / 100.0).round(),
+            Slots::Most => f64::from(most),
+            Slots::File(path) => {
+                let shown = shown(path.as_os_str().as_encoded_bytes());
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    CliError::new(format!("cannot read {shown}: {}", crate::lookup::reason(&error)))
+                })?;
+                return match Slots::parse(text.trim()) {
+                    Some(slots) => slots.resolve(cpus, most),
+                    None => Err(CliError::new(format!("-j: {shown} holds no number of slots"))
+                        .hint("8, +2, -1, 50%, 0 for as many as possible")),
+                };
+            }
+        };
+        Ok(number.clamp(1.0, f64::from(SLOTS_MAX)) as u32)
+    }
+}
