@@ -86,3 +86,27 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
+
+/// Which limits of a whole tree this machine can hold, found by doing; those not asked for are not tried.
+#[derive(Debug)]
+pub struct TreeSupport {
+    /// Memory.
+    pub memory: Result<(), String>,
+    /// Number of processes.
+    pub processes: Result<(), String>,
+    /// Share of CPUs.
+    pub cpus: Result<(), String>,
+}
+
+/// Tries the limits that are asked for.
+#[must_use]
+pub fn tree_limits(asked: &crate::TreeLimits) -> TreeSupport {
+    let found = |wanted: bool, controller| {
+        if wanted { cgroup::probe_limit(controller).map_err(|refusal| refusal.to_string()) } else { Ok(()) }
+    };
+    TreeSupport {
+        memory: found(asked.memory_bytes.is_some(), cgroup::Controller::Memory),
+        processes: found(asked.processes.is_some(), cgroup::Controller::Pids),
+        cpus: found(asked.cpus.is_some(), cgroup::Controller::Cpu),
+    }
+}

@@ -246,6 +246,19 @@ impl Prefix {
     }
 }
 
+/// The jobs' environment as the kernel wants it: `K=V` and NUL, back to back.
+#[must_use]
+pub fn environment_block(surroundings: &crate::config::Surroundings) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in environment::environment(surroundings) {
+        block.extend_from_slice(&name);
+        block.push(b'=');
+        block.extend_from_slice(&value);
+        block.push(0);
+    }
+    block
+}
+
 /// How many CPUs psmith may use: those of the affinity mask and the control group's quota.
 #[must_use]
 pub fn cpus() -> u32 {

@@ -18,8 +18,9 @@ use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
 use super::signals::{Asked, Signals};
 use super::writer::{Answer, Failure, Parcel, Writer};
-use crate::config::{Config, OutputMode, Progress, Show, Slots};
+use crate::config::{Config, OutputMode, Show, Slots};
 use crate::error::CliError;
+use crate::exit_code::NO_INPUT;
 use crate::input::JobArgs;
 use crate::plan::{self, Plan};
 use crate::record::events::{EventLog, JobEnd, OutputStream, RunEvent};
@@ -178,7 +179,11 @@ impl RunHandler {
 
     /// The command of a job as records and messages tell it, also of one that never started.
     fn text_of(&self, job: &RunJob, slot: u32) -> String {
-        if job.text.is_empty() { self.plan.text(&job.args, self.place_of(job, slot)) } else { job.text.clone() }
+        if job.text.is_empty() {
+            self.plan.text(&job.args, self.place_of(job, slot))
+        } else {
+            job.text.clone()
+        }
     }
 
     fn on_notice(&mut self, notice: &Notice, job: Option<&RunJob>) {
@@ -279,6 +284,10 @@ impl Handler for RunHandler {
                 self.said_waiting = true;
                 for warning in &end.warnings {
                     self.warn(warning);
+                }
+                if self.config.require_input && end.jobs == 0 && self.failure.is_none() {
+                    let none = CliError::new("no input").hint("leave out --require-input if that is fine");
+                    self.failure = Some(none.code(NO_INPUT));
                 }
                 self.end = Some(end);
                 Pull::Ended

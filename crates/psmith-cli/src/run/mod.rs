@@ -10,16 +10,14 @@ mod signals;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use psmith::core::outcome::Limits;
-use psmith::core::policy::{Order, RunPolicy};
+use psmith::core::policy::RunPolicy;
 use psmith::core::{JobPolicy, Time};
 use psmith::engine::handler::Streams;
 use psmith::sys::eventfd::Waker;
@@ -31,7 +29,7 @@ use crate::config::{
 };
 use crate::error::CliError;
 use crate::exit_code::ExitStatus;
-use crate::plan::{self, Jobs, Plan};
+use crate::plan::{self, Plan};
 use crate::record::events::{EventLog, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
@@ -81,7 +79,6 @@ pub fn run(config: Config) -> Ending {
     let contain = config.contain.map(level);
     let (surroundings, limits, notes) = surroundings(&config, contain)?;
     let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
-    let jobs = first_job(&config, jobs)?;
     let writer = {
         let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
         Writer::start(lines, records.joblog, records.results, run.clone(), Arc::clone(&wake))
@@ -113,7 +110,11 @@ pub fn run(config: Config) -> Ending {
         names: records.names,
         tally: Tally::new(rules),
         telling,
-        failure_lines: if telling == Telling::Plain { FailureLines::all() } else { FailureLines::first_few() },
+        failure_lines: if telling == Telling::Plain {
+            FailureLines::all()
+        } else {
+            FailureLines::first_few()
+        },
         rate: Rate::default(),
         counts: CountLines::default(),
         columns,
@@ -177,7 +178,8 @@ impl Records {
         let open = || place.as_ref().map(|place| Results::open(place, resumes)).transpose();
         let results = open().map_err(told)?;
         // A second one for the names alone: a name is claimed before its job starts, while the writer may be busy.
-        let names = if results.as_ref().is_some_and(Results::needs_path) { open().map_err(told)? } else { None };
+        let names =
+            if results.as_ref().is_some_and(Results::needs_path) { open().map_err(told)? } else { None };
         let events = match &spec.events {
             None => None,
             Some(EventsTo::File(path)) => Some(EventLog::create(path, run).map_err(told)?),
@@ -200,14 +202,6 @@ fn results_place(results: &config::Results) -> ResultsPlace {
     }
 }
 
-/// With `--require-input`, waits for the first job: none is an error of its own.
-fn first_job(config: &Config, mut jobs: Jobs) -> Result<Jobs, CliError> {
-    if config.require_input && !jobs.has_any()? {
-        return Err(CliError::new("no input").hint("leave out --require-input if that is fine").code(124));
-    }
-    Ok(jobs)
-}
-
 fn setup(
     config: &Config,
     slots: u32,
@@ -220,7 +214,8 @@ fn setup(
     let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
     let stdin = config.stdin == StdinMode::Inherit || config.tty;
     let mut seed = [0; 8];
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).map_err(|e| kernel(e.into()))?;
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| kernel(e.into()))?;
     Ok(Setup {
         policy: RunPolicy {
             slots,
@@ -273,8 +268,11 @@ fn surroundings(
     let mut set = |flag: &str, resource, soft, hard| -> Result<(), CliError> {
         let now = rlimit::get(resource).map_err(kernel)?;
         if hard > now.hard && !rustix::process::geteuid().is_root() {
-            return Err(CliError::new(format!("{flag}: the limit here is {} already, and only root raises it", now.hard))
-                .hint(format!("{flag} {}", now.hard)));
+            return Err(CliError::new(format!(
+                "{flag}: the limit here is {} already, and only root raises it",
+                now.hard
+            ))
+            .hint(format!("{flag} {}", now.hard)));
         }
         rlimits.push(Rlimit { resource, soft, hard });
         Ok(())
@@ -304,7 +302,8 @@ fn surroundings(
         limits.address_space_bytes = Some(bytes);
         set("--mem", Resource::AddressSpace, bytes, bytes)?;
         let size = crate::report::duration::size(bytes);
-        notes.push(format!("--mem {size}: no control group here, so it is the address space of each process"));
+        notes
+            .push(format!("--mem {size}: no control group here, so it is the address space of each process"));
     }
     limits.memory_bytes = tree.memory_bytes;
     for (flag, asked, found) in
@@ -369,7 +368,8 @@ fn columns() -> usize {
 impl RunHandler {
     fn tell_start(&mut self, run: &str, slots: u32, level: Level) {
         let _ = run;
-        let template: Vec<Vec<u8>> = self.plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
+        let template: Vec<Vec<u8>> =
+            self.plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
         let event = RunEvent::RunStart {
             psmith: env!("CARGO_PKG_VERSION"),
@@ -416,8 +416,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     let stopped_by = handler.stopped_by.and_then(psmith::sys::signals::name);
     let event = handler.tally.run_end_event(wall, stopped_by, status.shell_code());
     if let Some(mut events) = handler.events.take() {
-        let ended =
-            events.append(epoch_now(), &RunEvent::RunEnd(event)).and_then(|()| events.flush());
+        let ended = events.append(epoch_now(), &RunEvent::RunEnd(event)).and_then(|()| events.flush());
         if let Err(error) = ended {
             failure.get_or_insert_with(|| record_error(&error));
         }
@@ -435,10 +434,8 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         Summary::None => SummaryMode::None,
     };
     let summary = summary::form(mode, &handler.tally, board_was_up, handler.config.report.quiet);
-    let resumed = (handler.config.resume != Resume::No).then(|| Resumed {
-        skipped,
-        unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched),
-    });
+    let resumed = (handler.config.resume != Resume::No)
+        .then(|| Resumed { skipped, unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched) });
     match summary {
         None => {}
         Some(SummaryForm::Text) => {

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use psmith::sys::eventfd::Waker;
 
 use crate::error::CliError;
-use crate::input::JobArgs;
-use crate::plan::{Jobs, Place, Plan};
+use crate::input::{JobArgs, Jobs};
+use crate::plan::{Place, Plan};
 use crate::record::resume::ResumeSet;
 
 /// Jobs read ahead of the engine.
@@ -69,10 +69,7 @@ impl Producer {
             Err(TryRecvError::Empty) => {
                 self.hungry.store(true, Ordering::SeqCst);
                 // It may have made something between the look and the flag; then nobody would ring.
-                match self.made.try_recv() {
-                    Ok(made) => Some(made),
-                    Err(_) => None,
-                }
+                self.made.try_recv().ok()
             }
         }
     }
@@ -112,7 +109,7 @@ fn produce(
                 }
                 Made::Job(end.jobs, args)
             }
-            Err(error) => Made::Failed(error),
+            Err(error) => Made::Failed(CliError::new(error.message)),
         };
         let failed = matches!(made, Made::Failed(_));
         // The other end is gone when the run was stopped: then nobody wants the rest.

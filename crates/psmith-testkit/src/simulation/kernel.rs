@@ -66,7 +66,8 @@ impl Kernel {
     ) -> Deeds {
         let percent = |percent: u64| if faults { percent } else { 0 };
         // In a kind world a job takes no time, so that it meets any deadline.
-        let (latency, life) = if faults { (dice.time(3), dice.time(drawn.longest)) } else { Default::default() };
+        let (latency, life) =
+            if faults { (dice.time(3), dice.time(drawn.longest)) } else { Default::default() };
         if dice.chance(percent(drawn.refused)) {
             return vec![(latency, Deed::Report(Event::StartRefused { attempt, failure: failure(false) }))];
         }

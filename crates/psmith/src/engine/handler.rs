@@ -49,6 +49,11 @@ pub trait Handler {
     /// Whether live output is welcome. While it is not, jobs that write wait on their pipes.
     fn takes_output(&self) -> bool;
 
+    /// Everything that is read from a job's streams, live or not.
+    fn read(&mut self, job: &Self::Job, attempt: u32, stream: u8, bytes: &[u8]) {
+        let _ = (job, attempt, stream, bytes);
+    }
+
     /// Something happened that a log or a board may want to know.
     fn news(&mut self, view: &View<'_>, news: News<'_, Self::Job>);
 

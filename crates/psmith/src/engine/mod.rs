@@ -286,6 +286,11 @@ impl<H: Handler> Engine<H> {
         self.level
     }
 
+    /// The handler, before the run begins.
+    pub fn handler(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
     /// Runs until every accepted job has been delivered, or it was told to leave. Gives the handler back.
     ///
     /// # Errors

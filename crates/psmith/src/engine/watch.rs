@@ -438,7 +438,10 @@ impl<H: Handler> Engine<H> {
             match running.read(stream, &mut self.buffer) {
                 Ok(Read::Bytes(length)) => {
                     let bytes = &self.buffer[..length];
-                    let id = running.id.job;
+                    let (id, number) = (running.id.job, running.id.number);
+                    if let Some(entry) = self.jobs.get(&id) {
+                        self.handler.read(&entry.job, number, stream, bytes);
+                    }
                     if live && let Some(entry) = self.jobs.get_mut(&id) {
                         running.output.passed[usize::from(stream) - 1] += length as u64;
                         self.handler.output(id, &mut entry.job, stream, bytes);
