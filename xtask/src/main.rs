@@ -1,2 +1,54 @@
-//! xtask
-fn main() {}
+//! `cargo xtask VERB`: everything that CI checks and every benchmark, each runnable by hand.
+//!
+//! It decides nothing about how psmith behaves: it builds, runs, reads and counts. Words are parsed by hand, so that
+//! the first `cargo xtask test` on a fresh machine starts within seconds.
+
+mod coverage;
+mod generate;
+mod ledger;
+mod needs;
+mod passes;
+mod promises;
+mod shell;
+mod source;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+
+  test [--fast]          install what the tests need (Debian), run every check and every test, print what was skipped;
+                         --fast: no lints, no docs, no second passes
+  ci                     the same as `CI=true cargo xtask test`: an unexcused skip fails
+  tidy                   the house rules that can be checked as facts
+  coverage               which promises and faults are named by a test
+  generate               write docs/psmith.1 and docs/completions from the command itself
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let answer = match words.as_slice() {
+        ["test"] => test::run(&test::Options { fast: false, ci: test::ci_by_environment() }),
+        ["test", "--fast"] => test::run(&test::Options { fast: true, ci: test::ci_by_environment() }),
+        ["ci"] => test::run(&test::Options { fast: false, ci: true }),
+        ["tidy"] => tidy::run(),
+        ["coverage"] => coverage::run(),
+        ["generate"] => generate::run(),
+
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("unknown words: {}\n\n{USAGE}", other.join(" "))),
+    };
+    match answer {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

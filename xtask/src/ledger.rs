@@ -1,0 +1,98 @@
+//! The ledger of skips: what a test could not show here, and why. Cargo calls such a test "passed", so the ledger is
+//! the truth. It is written by the tests (one JSON object a line, to the file named by `PSMITH_TEST_LEDGER`) and only
+//! read here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The variable that tells tests where the ledger lies.
+pub(crate) const LEDGER_VARIABLE: &str = "PSMITH_TEST_LEDGER";
+
+/// One skip.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub(crate) struct Skip {
+    pub(crate) test: String,
+    #[serde(default)]
+    pub(crate) rows: Vec<String>,
+    pub(crate) needs: String,
+    pub(crate) why: String,
+    /// The probe itself showed that the machine cannot: nothing that could be installed is missing.
+    #[serde(default)]
+    pub(crate) machine: bool,
+    /// Which pass of `cargo xtask test` it happened in; filled in when the ledger is read.
+    #[serde(default)]
+    pub(crate) pass: String,
+}
+
+/// Reads what one pass left behind. A line that is no record is itself an error: a torn ledger hides skips.
+pub(crate) fn read(path: &Path, pass: &str) -> Result<Vec<Skip>, String> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("failed to read the ledger {}: {error}", path.display())),
+    };
+    parse(&text, pass)
+}
+
+fn parse(text: &str, pass: &str) -> Result<Vec<Skip>, String> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let mut skip: Skip = serde_json::from_str(line)
+                .map_err(|error| format!("ledger line `{line}` is no record: {error}"))?;
+            pass.clone_into(&mut skip.pass);
+            Ok(skip)
+        })
+        .collect()
+}
+
+/// Prints every skip, grouped by what was missing, with counts.
+pub(crate) fn print(skips: &[Skip]) {
+    println!("\n== Skipped here ==");
+    if skips.is_empty() {
+        println!("nothing: every test ran in every pass");
+        return;
+    }
+    let mut groups: BTreeMap<(&str, bool), Vec<&Skip>> = BTreeMap::new();
+    for skip in skips {
+        groups.entry((&skip.needs, skip.machine)).or_default().push(skip);
+    }
+    for ((needs, machine), group) in &groups {
+        let excuse = if *machine { "this machine cannot" } else { "could be had" };
+        println!("needs {needs} ({excuse}): {} skipped", group.len());
+        for skip in group {
+            println!("  {} [{}] in pass `{}`: {}", skip.test, skip.rows.join(", "), skip.pass, skip.why);
+        }
+    }
+    println!(
+        "{} skipped in all, {} of them without the machine's excuse",
+        skips.len(),
+        unexcused(skips).count()
+    );
+}
+
+/// Skips that a better prepared machine would not have: they fail where `CI=true`.
+pub(crate) fn unexcused(skips: &[Skip]) -> impl Iterator<Item = &Skip> {
+    skips.iter().filter(|skip| !skip.machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_with_their_pass() {
+        let text = "{\"test\":\"a\",\"rows\":[\"F-1\"],\"needs\":\"root\",\"why\":\"EPERM\",\"machine\":true}\n\n{\"test\":\"b\",\"needs\":\"tmux\",\"why\":\"not in PATH\"}\n";
+        let skips = parse(text, "plain user").expect("two records");
+        assert_eq!(skips.len(), 2);
+        assert_eq!(skips[0].pass, "plain user");
+        assert_eq!(unexcused(&skips).map(|skip| skip.test.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn a_torn_line_is_an_error() {
+        assert!(parse("{\"test\":\"a\"", "x").unwrap_err().contains("no record"));
+    }
+}

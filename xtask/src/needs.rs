@@ -1,0 +1,87 @@
+//! The programs that tests and benchmarks call, and where to get them. It installs Debian packages as root and
+//! otherwise only says what is missing.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::shell::{self, Result};
+
+/// A program that is not part of a Rust toolchain.
+pub(crate) struct Need {
+    pub(crate) program: &'static str,
+    /// The Debian package that has it.
+    pub(crate) package: &'static str,
+    pub(crate) why: &'static str,
+}
+
+/// What the tests call.
+pub(crate) const TESTS: &[Need] = &[
+    Need { program: "git", package: "git", why: "the list of tracked files" },
+    Need { program: "cc", package: "gcc", why: "the linker" },
+    Need {
+        program: "parallel",
+        package: "parallel",
+        why: "the acceptance rows that must equal GNU parallel",
+    },
+    Need { program: "tmux", package: "tmux", why: "a real terminal: Ctrl-C, Ctrl-Z, hangup" },
+    Need { program: "busybox", package: "busybox-static", why: "quoting for a fourth shell" },
+    Need { program: "dash", package: "dash", why: "quoting for sh" },
+    Need { program: "bash", package: "bash", why: "quoting for bash" },
+    Need { program: "setpriv", package: "util-linux", why: "the pass as a plain user" },
+];
+
+/// The needs that are not met.
+pub(crate) fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
+    needs.iter().filter(|need| shell::find_program(need.program).is_none()).collect()
+}
+
+/// Installs what is missing where that is possible, and tells the rest. Returns what is still missing.
+pub(crate) fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
+    let absent = missing(needs);
+    if absent.is_empty() {
+        return absent;
+    }
+    let packages: Vec<&str> = absent.iter().map(|need| need.package).collect();
+    if let Err(why) = install(&packages) {
+        println!("not installed: {why}");
+    }
+    let absent = missing(needs);
+    for need in &absent {
+        println!("missing: {} ({}); on Debian: apt-get install {}", need.program, need.why, need.package);
+    }
+    absent
+}
+
+/// Installs Debian packages, as root or through a sudo that asks nothing.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    if !Path::new("/etc/debian_version").exists() || shell::find_program("apt-get").is_none() {
+        return Err("this is no Debian: install them with the system's own package manager".into());
+    }
+    let prefix: &[&str] = if shell::is_root() {
+        &[]
+    } else if sudo_asks_nothing() {
+        &["sudo", "-n"]
+    } else {
+        return Err(format!("needs root: sudo apt-get install {}", packages.join(" ")));
+    };
+    println!("== Installing {} ==", packages.join(" "));
+    let apt = |words: &[&str]| {
+        let mut line: Vec<&str> = prefix.to_vec();
+        line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]);
+        line.extend(words);
+        shell::run(Command::new(line[0]).args(&line[1..]).stdin(Stdio::null()))
+    };
+    let mut words = vec!["install", "--no-install-recommends"];
+    words.extend(packages);
+    // A fresh machine has no package lists yet: the first try is cheap, the second follows an update.
+    apt(&words).or_else(|_| apt(&["update"]).and_then(|()| apt(&words)))
+}
+
+fn sudo_asks_nothing() -> bool {
+    Command::new("sudo")
+        .args(["-n", "true"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,195 @@
+//! The passes of `cargo xtask test`: the same tests on the machine as found, as a plain user, and with the better
+//! levels of containment forbidden. One table; a pass is a line.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::ledger::{self, LEDGER_VARIABLE, Skip};
+use crate::shell::{self, Result};
+
+/// The name of the first pass: `cargo test` itself.
+pub(crate) const AS_FOUND: &str = "as found";
+
+/// Forbids levels of containment, so that the next lower one is exercised.
+const FORBID_VARIABLE: &str = "PSMITH_FORBID";
+
+/// The user of the plain pass: `nobody`, who owns nothing.
+const PLAIN_UID: u32 = 65_534;
+
+/// Directories whose test files start processes: these take part in every pass.
+const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-cli/tests"];
+
+/// Who runs a pass.
+#[derive(Clone, Copy, PartialEq)]
+enum User {
+    Same,
+    /// Dropped to [`PLAIN_UID`]; only root can, and anybody else is a plain user in the first pass.
+    Plain,
+}
+
+/// One further pass over the tests that start processes.
+struct Pass {
+    name: &'static str,
+    user: User,
+    forbid: &'static str,
+}
+
+const PASSES: &[Pass] = &[
+    Pass { name: "plain user", user: User::Plain, forbid: "" },
+    Pass { name: "no cgroup", user: User::Same, forbid: "cgroup" },
+    Pass { name: "group only", user: User::Same, forbid: "cgroup,keeper,sweep" },
+];
+
+/// What all passes together left.
+pub(crate) struct Report {
+    pub(crate) passes_run: Vec<&'static str>,
+    pub(crate) skips: Vec<Skip>,
+    pub(crate) failures: Vec<String>,
+}
+
+/// Whether a test file takes part in the further passes.
+pub(crate) fn is_os_test(file: &Path) -> bool {
+    OS_TESTS.iter().any(|directory| file.starts_with(directory))
+}
+
+/// Runs `cargo test --workspace` as found, then, unless told otherwise, the further passes.
+pub(crate) fn run(further: bool) -> Result<Report> {
+    // Below /tmp and open to all, since a plain user writes to it as well.
+    let ledgers = tempfile::Builder::new()
+        .prefix("psmith-ledgers-")
+        .permissions(fs::Permissions::from_mode(0o1777))
+        .tempdir()
+        .map_err(|error| format!("failed to create the ledgers' directory: {error}"))?;
+    let mut report = Report { passes_run: vec![AS_FOUND], skips: Vec::new(), failures: Vec::new() };
+
+    println!("\n== Tests: {AS_FOUND} ==");
+    let ledger = ledgers.path().join("as-found.jsonl");
+    let mut tests = shell::cargo(["test", "--workspace", "--no-fail-fast"]);
+    if let Err(error) = shell::run(tests.env(LEDGER_VARIABLE, &ledger)) {
+        report.failures.push(format!("{AS_FOUND}: {error}"));
+    }
+    report.skips.extend(ledger::read(&ledger, AS_FOUND)?);
+
+    if further {
+        let binaries = os_test_binaries()?;
+        if binaries.is_empty() {
+            println!("\nno tests that start processes: no further passes");
+        }
+        for pass in PASSES.iter().filter(|_| !binaries.is_empty()) {
+            pass.run(&binaries, ledgers.path(), &mut report)?;
+        }
+    }
+    Ok(report)
+}
+
+impl Pass {
+    fn run(&self, binaries: &[TestBinary], ledgers: &Path, report: &mut Report) -> Result<()> {
+        println!("\n== Tests: {} ==", self.name);
+        if self.user == User::Plain && !shell::is_root() {
+            println!("not run: we are a plain user already");
+            return Ok(());
+        }
+        let ledger = ledgers.join(format!("{}.jsonl", self.name.replace(' ', "-")));
+        let home =
+            tempfile::tempdir().map_err(|error| format!("failed to create a home for the pass: {error}"))?;
+        if self.user == User::Plain {
+            if let Err(obstacle) = reachable_by_plain_user(&binaries[0].executable) {
+                report.failures.push(format!("{}: {obstacle}", self.name));
+                return Ok(());
+            }
+            chown(home.path(), Some(PLAIN_UID), Some(PLAIN_UID))
+                .map_err(|error| format!("failed to hand {} over: {error}", home.path().display()))?;
+        }
+        report.passes_run.push(self.name);
+        for binary in binaries {
+            println!("\n     Running {} ({})", binary.source.display(), self.name);
+            let mut command = self.command(binary);
+            command.env(LEDGER_VARIABLE, &ledger);
+            if self.user == User::Plain {
+                command.env("HOME", home.path()).env("TMPDIR", home.path()).env_remove("XDG_RUNTIME_DIR");
+            }
+            if !self.forbid.is_empty() {
+                command.env(FORBID_VARIABLE, self.forbid);
+            }
+            if let Err(error) = shell::run(&mut command) {
+                report.failures.push(format!("{}: {error}", self.name));
+            }
+        }
+        report.skips.extend(ledger::read(&ledger, self.name)?);
+        Ok(())
+    }
+
+    /// The test binary as cargo would run it: in its package, with the variables that tests read at run time.
+    fn command(&self, binary: &TestBinary) -> Command {
+        let mut command = match self.user {
+            User::Same => Command::new(&binary.executable),
+            User::Plain => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid",
+                    &PLAIN_UID.to_string(),
+                    "--regid",
+                    &PLAIN_UID.to_string(),
+                    "--clear-groups",
+                ]);
+                command.arg(&binary.executable);
+                command
+            }
+        };
+        command
+            .current_dir(&binary.package)
+            .env("CARGO_MANIFEST_DIR", &binary.package)
+            // Snapshots are compared in every pass and written in none; and no cargo is asked where they lie.
+            .env("INSTA_WORKSPACE_ROOT", shell::root())
+            .env("INSTA_UPDATE", "no");
+        command
+    }
+}
+
+/// A compiled test file.
+struct TestBinary {
+    /// Relative to the root.
+    source: PathBuf,
+    executable: PathBuf,
+    /// The directory of its package.
+    package: PathBuf,
+}
+
+/// The compiled OS tests, as cargo tells them. Everything is built already, so this only asks.
+fn os_test_binaries() -> Result<Vec<TestBinary>> {
+    let mut build = shell::cargo(["test", "--workspace", "--no-run", "--message-format=json"]);
+    let messages = shell::output(build.stdin(Stdio::null()))?;
+    let mut binaries: Vec<TestBinary> = messages.lines().filter_map(test_binary).collect();
+    binaries.sort_by(|a, b| a.source.cmp(&b.source));
+    Ok(binaries)
+}
+
+fn test_binary(message: &str) -> Option<TestBinary> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let executable = message.get("executable")?.as_str()?;
+    if message.get("reason")? != "compiler-artifact" || message.pointer("/profile/test")? != true {
+        return None;
+    }
+    let source = Path::new(message.pointer("/target/src_path")?.as_str()?);
+    let source = source.strip_prefix(shell::root()).ok()?.to_owned();
+    let package = Path::new(message.get("manifest_path")?.as_str()?).parent()?.to_owned();
+    is_os_test(&source).then(|| TestBinary { source, executable: executable.into(), package })
+}
+
+/// The test binaries know the path of the command they test, so the checkout itself must be open to the plain user.
+fn reachable_by_plain_user(file: &Path) -> Result<()> {
+    let id = PLAIN_UID.to_string();
+    let mut probe = Command::new("setpriv");
+    probe.args(["--reuid", &id, "--regid", &id, "--clear-groups", "test", "-x"]).arg(file);
+    match probe.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!(
+            "a plain user cannot reach {}: keep the checkout, or CARGO_TARGET_DIR, below directories that others may \
+             enter (chmod o+x)",
+            file.display()
+        )),
+        Err(error) => Err(format!("failed to start setpriv (package util-linux): {error}")),
+    }
+}

@@ -1,0 +1,118 @@
+//! The direction of dependencies among our own crates, as cargo tells it.
+
+use serde_json::Value;
+
+use super::Finding;
+
+/// Crate, and those of ours that it may use outside its tests. Who is not in the table may not be used by, nor use,
+/// any of them unawares: a new crate gets a line first.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("psmith-core", &[]),
+    ("psmith-sys", &[]),
+    ("psmith-macros", &[]),
+    ("psmith", &["psmith-core", "psmith-sys", "psmith-macros"]),
+    ("psmith-store", &["psmith"]),
+    ("psmith-cli", &["psmith-store", "psmith"]),
+    ("psmith-testkit", &["psmith-core", "psmith-sys", "psmith"]),
+    ("xtask", &[]),
+];
+
+/// Tests and benches may use the testkit besides.
+const TESTKIT: &str = "psmith-testkit";
+
+/// Checks cargo's metadata.
+pub(super) fn check(metadata: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in members(metadata) {
+        let name = text(package, "name");
+        let place = format!("Cargo.toml of {name}");
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            findings.push(Finding::error(
+                place,
+                "is a new crate: give it a line in xtask/src/tidy/dependencies.rs that says which of ours it may use",
+            ));
+            continue;
+        };
+        for dependency in array(package, "dependencies") {
+            let used = text(dependency, "name");
+            let ours = ALLOWED.iter().any(|(known, _)| *known == used);
+            let for_tests = dependency["kind"] == "dev";
+            if ours && !allowed.contains(&used) && !(for_tests && used == TESTKIT) {
+                findings.push(Finding::error(
+                    &place,
+                    format!(
+                        "{name} must not depend on {used}: dependencies point one way, psmith-cli -> psmith-store -> \
+                         psmith -> psmith-core and psmith-sys; move what is shared down, or pass it in"
+                    ),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The version that all our crates share.
+pub(super) fn workspace_version(metadata: &Value) -> String {
+    members(metadata)
+        .find(|package| package["name"] == "psmith")
+        .map_or_else(String::new, |p| text(p, "version").to_owned())
+}
+
+fn members(metadata: &Value) -> impl Iterator<Item = &Value> {
+    let ids = array(metadata, "workspace_members");
+    array(metadata, "packages").iter().filter(|package| ids.contains(&package["id"]))
+}
+
+fn array<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn metadata(user: &str, used: &str, kind: Option<&str>) -> Value {
+        json!({
+            "workspace_members": ["a"],
+            "packages": [
+                {"id": "a", "name": user, "version": "0.1.0", "dependencies": [{"name": used, "kind": kind}]},
+                {"id": "other", "name": "stranger", "version": "1.0.0", "dependencies": []},
+            ],
+        })
+    }
+
+    #[test]
+    fn the_way_down_is_free() {
+        assert_eq!(check(&metadata("psmith", "psmith-core", None)), []);
+        assert_eq!(check(&metadata("psmith-cli", "psmith", None)), []);
+        assert_eq!(check(&metadata("psmith-core", "proptest", Some("dev"))), []);
+        assert_eq!(check(&metadata("psmith", "psmith-testkit", Some("dev"))), []);
+    }
+
+    #[test]
+    fn the_way_up_and_across_is_not() {
+        for (user, used) in [
+            ("psmith-core", "psmith-sys"),
+            ("psmith-sys", "psmith-core"),
+            ("psmith-core", "psmith"),
+            ("psmith", "psmith-testkit"),
+        ] {
+            assert_eq!(check(&metadata(user, used, None)).len(), 1, "{user} -> {used}");
+        }
+    }
+
+    #[test]
+    fn a_new_crate_wants_a_line() {
+        assert!(check(&metadata("psmith-new", "serde", None))[0].message.contains("give it a line"));
+    }
+
+    #[test]
+    fn the_version_is_the_librarys() {
+        assert_eq!(workspace_version(&metadata("psmith", "serde", None)), "0.1.0");
+    }
+}
