@@ -3,6 +3,7 @@
 //! It decides nothing about how psmith behaves: it builds, runs, reads and counts. Words are parsed by hand, so that
 //! the first `cargo xtask test` on a fresh machine starts within seconds.
 
+mod compare;
 mod coverage;
 mod generate;
 mod ledger;
@@ -25,6 +26,9 @@ usage: cargo xtask VERB
   tidy                   the house rules that can be checked as facts
   coverage               which promises and faults are named by a test
   generate               write docs/psmith.1 and docs/completions from the command itself
+  compare [--quick] [--only S-1,..] [--psmith PATH] [--with-cargo-peers] [--no-install]
+                         the benchmarks: floors, peers and psmith in turn; writes docs/benchmarks.md and
+                         target/compare.json (--quick and --only write to target/ alone)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["coverage"] => coverage::run(),
         ["generate"] => generate::run(),
+        ["compare", flags @ ..] => compare::Options::parse(flags).and_then(|options| compare::run(&options)),
 
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

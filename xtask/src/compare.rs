@@ -1,0 +1,93 @@
+//! `cargo xtask compare`: psmith beside its floors and its peers.
+//!
+//! Absolute figures are noisy, so every claim is a ratio of two commands run in turn (A B A B ..) in one sitting, with
+//! the median, the least and the greatest over all rounds. Contenders are lines for `sh`, shown as they ran, so that
+//! each can be run by hand. A peer that is missing is told with the line that installs it. No figure here is an
+//! assertion of the test suite.
+
+mod bench;
+mod image;
+mod latency;
+mod memory;
+mod peers;
+mod report;
+mod speed;
+mod watch;
+mod workshop;
+
+use std::path::PathBuf;
+
+use crate::shell::Result;
+use report::{Report, Row};
+use workshop::Workshop;
+
+/// What to run, and how long.
+pub(crate) struct Options {
+    quick: bool,
+    only: Vec<String>,
+    psmith: Option<PathBuf>,
+    cargo_peers: bool,
+    install: bool,
+}
+
+impl Options {
+    /// Reads the words after `compare`.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
+        let mut options =
+            Self { quick: false, only: Vec::new(), psmith: None, cargo_peers: false, install: true };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+            match *word {
+                "--quick" => options.quick = true,
+                "--with-cargo-peers" => options.cargo_peers = true,
+                "--no-install" => options.install = false,
+                "--psmith" => options.psmith = Some(value()?.into()),
+                "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
+                other => return Err(format!("unknown word {other}: see `cargo xtask help`")),
+            }
+        }
+        for only in &options.only {
+            if !BENCHMARKS.iter().any(|(id, _)| id == only) {
+                let known: Vec<&str> = BENCHMARKS.iter().map(|(id, _)| *id).collect();
+                return Err(format!("no benchmark {only}: there are {}", known.join(", ")));
+            }
+        }
+        Ok(options)
+    }
+}
+
+type Benchmark = fn(&Workshop) -> Result<Row>;
+
+/// The rows, in the order of the table. P-3 and P-4 promise times that no test asserts: they are published here.
+const BENCHMARKS: &[(&str, Benchmark)] = &[
+    ("S-1", speed::start_true),
+    ("S-2", speed::start_shell),
+    ("S-3", speed::one_true),
+    ("S-4", memory::many_jobs),
+    ("S-5", memory::much_output),
+    ("S-10", memory::many_sleepers),
+    ("S-15", speed::heavy_image),
+    ("P-3", latency::held_pipe),
+    ("P-4", latency::killed_host),
+];
+
+/// Runs what was asked for. The results are saved after each row, so that an interrupted sitting is not lost.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let workshop = Workshop::open(options)?;
+    let mut report = Report::new(&workshop);
+    let whole = !options.quick && options.only.is_empty();
+    for (id, benchmark) in BENCHMARKS {
+        if !options.only.is_empty() && !options.only.iter().any(|only| only == id) {
+            continue;
+        }
+        eprintln!("{id} ..");
+        // One row that cannot run must not hide the others.
+        let row = benchmark(&workshop).unwrap_or_else(|error| Row::failed(id, &error));
+        report.add(row);
+        report.save(whole)?;
+    }
+    println!("{}", report.table());
+    println!("{}", report.saved_where(whole));
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The programs that psmith is compared with: where they are, and how to get those that are not.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::needs;
+use crate::shell;
+
+/// A peer that is installed.
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    pub(super) program: PathBuf,
+    /// Of the count of jobs in a round, what this one does: slow peers do fewer, and are compared by the job.
+    pub(super) share: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Xargs,
+    Gnu,
+    Rust,
+    More,
+}
+
+impl Peer {
+    /// The line that runs a program with one argument from each line of a file, two at a time.
+    pub(super) fn argv_line(&self, program: &str, lines: &str) -> String {
+        let peer = self.program.display();
+        match self.kind {
+            Kind::Xargs => format!("{peer} -P2 -n1 {program} <{lines}"),
+            Kind::Gnu => format!("{peer} -j2 {program} <{lines}"),
+            Kind::Rust => format!("{peer} -j2 {program} <{lines}"),
+            Kind::More => format!("{peer} -j 2 {program} -- $(cat {lines})"),
+        }
+    }
+
+    /// The line that runs a shell for each line of a file, two at a time.
+    pub(super) fn shell_line(&self, script: &str, lines: &str) -> String {
+        let peer = self.program.display();
+        match self.kind {
+            Kind::Xargs => format!("{peer} -P2 -I{{}} sh -c '{script}' <{lines}"),
+            Kind::Gnu => format!("{peer} -j2 '{script}' <{lines}"),
+            Kind::Rust => format!("{peer} -j2 -s --shell-path=/bin/sh '{script}' <{lines}"),
+            Kind::More => format!("{peer} -i -j 2 sh -c '{script}' -- $(cat {lines})"),
+        }
+    }
+
+    pub(super) fn is_xargs(&self) -> bool {
+        self.kind == Kind::Xargs
+    }
+
+    pub(super) fn is_gnu_parallel(&self) -> bool {
+        self.kind == Kind::Gnu
+    }
+}
+
+struct Wanted {
+    name: &'static str,
+    programs: &'static [&'static str],
+    package: Option<&'static str>,
+    how: &'static str,
+    share: u32,
+    kind: Kind,
+}
+
+const WANTED: &[Wanted] = &[
+    Wanted {
+        name: "xargs",
+        programs: &["xargs"],
+        package: Some("findutils"),
+        how: "apt-get install findutils",
+        share: 1,
+        kind: Kind::Xargs,
+    },
+    Wanted {
+        name: "GNU parallel",
+        programs: &["parallel"],
+        package: Some("parallel"),
+        how: "apt-get install parallel",
+        share: 6,
+        kind: Kind::Gnu,
+    },
+    Wanted {
+        name: "moreutils parallel",
+        programs: &["parallel.moreutils"],
+        // Installed only where that takes nothing away: see `diverted`.
+        package: None,
+        how: "apt-get install parallel, then moreutils: GNU's package moves the other aside to parallel.moreutils",
+        share: 1,
+        kind: Kind::More,
+    },
+    Wanted {
+        name: "rust-parallel",
+        programs: &["rust-parallel"],
+        package: None,
+        how: "cargo install rust-parallel, or cargo xtask compare --with-cargo-peers",
+        share: 1,
+        kind: Kind::Rust,
+    },
+];
+
+/// Finds the peers, installs those that can be had without harm, and tells the rest with how to get them.
+pub(super) fn meet(install: bool, cargo_peers: bool) -> (Vec<Peer>, Vec<String>) {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for wanted in WANTED {
+        if install
+            && find(wanted).is_none()
+            && let Err(error) = get(wanted, cargo_peers)
+        {
+            eprintln!("{}: {error}", wanted.name);
+        }
+        match find(wanted) {
+            Some(program) => {
+                found.push(Peer { name: wanted.name, program, share: wanted.share, kind: wanted.kind });
+            }
+            None => missing.push(format!("{}: {}", wanted.name, wanted.how)),
+        }
+    }
+    (found, missing)
+}
+
+fn find(wanted: &Wanted) -> Option<PathBuf> {
+    let program = wanted.programs.iter().find_map(|program| shell::find_program(program))?;
+    let mut ask = Command::new(&program);
+    // Two programs bear the name `parallel`: GNU's says so.
+    let is_gnu = || {
+        ask.arg("--version")
+            .output()
+            .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with("GNU"))
+    };
+    (wanted.kind != Kind::Gnu || { is_gnu }()).then_some(program)
+}
+
+fn get(wanted: &Wanted, cargo_peers: bool) -> shell::Result<()> {
+    match wanted.kind {
+        Kind::More if diverted() => needs::install(&["moreutils"]),
+        Kind::Rust if cargo_peers => shell::run(&mut shell::cargo(["install", "--locked", "rust-parallel"])),
+        _ => wanted.package.map_or(Ok(()), |package| needs::install(&[package])),
+    }
+}
+
+/// Whether Debian would put the program of moreutils beside GNU's instead of over it.
+fn diverted() -> bool {
+    Command::new("dpkg-divert")
+        .args(["--list", "/usr/bin/parallel"])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("parallel.moreutils"))
+}

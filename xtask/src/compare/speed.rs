@@ -1,0 +1,170 @@
+//! S-1, S-2, S-3 and the command half of S-15: how long a start takes.
+
+use std::path::Path;
+
+use super::bench::{self, Contender, Spread, Times};
+use super::image;
+use super::report::Row;
+use super::workshop::Workshop;
+use crate::shell::Result;
+
+const TRUE: &str = "/bin/true";
+
+/// S-1: programs without a shell, output captured and grouped.
+pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-1", "`/bin/true`, 2 slots, output captured, contained, no shell");
+    let jobs = workshop.pick(3000, 300);
+    let lines = workshop.numbers(jobs)?;
+    let lines = lines.display();
+    let mut contenders = vec![
+        ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
+        floor(workshop, jobs, "null", TRUE),
+        floor(workshop, jobs, "capture", TRUE),
+    ];
+    for peer in &workshop.peers {
+        let jobs = jobs / peer.share;
+        let lines = workshop.numbers(jobs)?;
+        let line = peer.argv_line(TRUE, &lines.display().to_string());
+        contenders.push(Contender::new(peer.name, jobs, line));
+    }
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    row.told("psmith, of the C loop that captures both outputs", bench::ratio(&times[0], &times[2]), "x", 2);
+    for (peer, peers) in workshop.peers.iter().zip(&times[3..]) {
+        let ratio = bench::ratio(peers, &times[0]);
+        let what = format!("{}, of psmith", peer.name);
+        if peer.is_xargs() {
+            row.at_least(&what, ratio, 1.0, "x", 2);
+        } else if peer.is_gnu_parallel() {
+            row.at_least(&what, ratio, 5.0, "x", 1);
+        } else {
+            row.told(&what, ratio, "x", 2);
+        }
+    }
+    row.times(&times);
+    Ok(row)
+}
+
+/// S-2: a shell for each job, and the place where the shell may be left out.
+pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-2", "`-s 'echo {}'`, 2 slots");
+    let jobs = workshop.pick(3000, 300);
+    let lines = workshop.numbers(jobs)?;
+    let lines = lines.display();
+    let mut contenders = vec![
+        ours(&workshop.psmith, jobs, &format!("run -j2 -s 'echo {{}}' <{lines}")),
+        floor(workshop, jobs, "null", "sh -c 'echo %d'"),
+        floor(workshop, jobs, "capture", "sh -c 'echo %d'"),
+        // Shell syntax that no reader can take for a plain command: here a shell must run.
+        Contender {
+            name: "psmith, a script that needs its shell".into(),
+            ..ours(&workshop.psmith, jobs, &format!("run -j2 -s 'echo {{}} && :' <{lines}"))
+        },
+    ];
+    for peer in &workshop.peers {
+        let jobs = jobs / peer.share;
+        let lines = workshop.numbers(jobs)?;
+        let line = peer.shell_line("echo {}", &lines.display().to_string());
+        contenders.push(Contender::new(peer.name, jobs, line));
+    }
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C loop of `sh -c`", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    row.at_most(
+        "the script that needs its shell, of the same",
+        bench::ratio(&times[3], &times[1]),
+        1.25,
+        "x",
+        2,
+    );
+    for (peer, peers) in workshop.peers.iter().zip(&times[4..]) {
+        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peers, &times[0]), "x", 2);
+    }
+    row.times(&times);
+    Ok(row)
+}
+
+/// S-3: what psmith adds to one program, from start to finish; and that it writes nothing.
+pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-3", "start to finish of one `true`");
+    let mut contenders = vec![
+        ours(&workshop.psmith, 1, &format!("run {TRUE} ::: 1")),
+        Contender::new("bare", 1, TRUE.to_owned()),
+    ];
+    let gnu = workshop.peers.iter().find(|peer| peer.is_gnu_parallel());
+    contenders.extend(
+        gnu.map(|gnu| Contender::new(gnu.name, 1, format!("{} {TRUE} ::: 1", gnu.program.display()))),
+    );
+    // A single start is short: more rounds cost little.
+    let times = bench::race(&contenders, workshop.rounds * 5)?;
+    let in_ms = |ours: &Times| {
+        let Spread { median, min, max } = bench::difference(ours, &times[1]);
+        Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 }
+    };
+    row.at_most("psmith, more than bare", in_ms(&times[0]), 15.0, "ms", 1);
+    if let Some(gnu) = times.get(2) {
+        row.told("GNU parallel, more than bare", in_ms(gnu), "ms", 1);
+    }
+    row.times(&times);
+
+    let written = files_written(workshop)?;
+    row.at_most("files written unasked", Spread::of(&[written as f64]), 0.0, "files", 0);
+    Ok(row)
+}
+
+/// S-15, the command half: the same start from a host whose image is large and full of relocations.
+pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-15", "S-1 from a host image of 100 MB with 262,144 relocations");
+    let heavy = image::build(workshop)?;
+    row.note(&heavy.described);
+    let jobs = workshop.pick(3000, 300);
+    let lines = workshop.numbers(jobs)?;
+    let lines = lines.display();
+    let contenders = [
+        Contender {
+            name: "psmith in the heavy image".into(),
+            ..ours(&heavy.program, jobs, &format!("run -j2 {TRUE} <{lines}"))
+        },
+        floor(workshop, jobs, "null", TRUE),
+        ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
+    ];
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("heavy image, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    row.told("heavy image, of the ordinary one", bench::ratio(&times[0], &times[2]), "x", 2);
+    row.times(&times);
+
+    let single = [
+        Contender {
+            name: "one `true` from the heavy image".into(),
+            ..ours(&heavy.program, 1, &format!("run {TRUE} ::: 1"))
+        },
+        ours(&workshop.psmith, 1, &format!("run {TRUE} ::: 1")),
+    ];
+    let times = bench::race(&single, workshop.rounds * 3)?;
+    let Spread { median, min, max } = bench::difference(&times[0], &times[1]);
+    let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
+    row.told("one `true`, more than from the ordinary image", added, "ms", 1);
+    Ok(row)
+}
+
+fn ours(program: &Path, jobs: u32, words: &str) -> Contender {
+    Contender::new("psmith", jobs, format!("{} {words}", program.display()))
+}
+
+fn floor(workshop: &Workshop, jobs: u32, mode: &str, command: &str) -> Contender {
+    let name = if mode == "null" { "C posix_spawn loop" } else { "C posix_spawn loop that captures" };
+    Contender::new(name, jobs, format!("{} {jobs} 2 {mode} {command}", workshop.spawn_loop.display()))
+}
+
+/// Runs one job with every place that a program likes to write to turned into one empty directory.
+fn files_written(workshop: &Workshop) -> Result<usize> {
+    let empty = tempfile::tempdir().map_err(|error| format!("failed to create a directory: {error}"))?;
+    let mut command = std::process::Command::new(&workshop.psmith);
+    command.args(["run", TRUE, ":::", "1"]).current_dir(empty.path());
+    for name in ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
+        command.env(name, empty.path());
+    }
+    crate::shell::run(&mut command)?;
+    let entries =
+        std::fs::read_dir(empty.path()).map_err(|error| format!("failed to list a directory: {error}"))?;
+    Ok(entries.count())
+}
