@@ -1,6 +1,7 @@
 //! The passes of `cargo xtask test`: the same tests on the machine as found, as a plain user, and with the better
 //! levels of containment forbidden. One table; a pass is a line.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::ledger::{self, LEDGER_VARIABLE, Skip};
 use crate::shell::{self, Result};
+use crate::source::Source;
 
 /// The name of the first pass: `cargo test` itself.
 pub(crate) const AS_FOUND: &str = "as found";
@@ -54,18 +56,31 @@ pub(crate) fn is_os_test(file: &Path) -> bool {
     OS_TESTS.iter().any(|directory| file.starts_with(directory))
 }
 
+/// Names of the tests that take part in the further passes, and of their files.
+pub(crate) fn os_test_names() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in shell::tracked_files()?.into_iter().filter(|file| is_os_test(file)) {
+        names.extend(file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(Source::new(&shell::read(&file)?).tests().into_iter().map(|test| test.name));
+        }
+    }
+    Ok(names)
+}
+
 /// Runs `cargo test --workspace` as found, then, unless told otherwise, the further passes.
 pub(crate) fn run(further: bool) -> Result<Report> {
-    // Below /tmp and open to all, since a plain user writes to it as well.
+    // Below /tmp and open to all, since a plain user writes to it as well; not sticky, since the kernel then refuses to
+    // open for creation what another user made there.
     let ledgers = tempfile::Builder::new()
         .prefix("psmith-ledgers-")
-        .permissions(fs::Permissions::from_mode(0o1777))
         .tempdir()
+        .and_then(|directory| open_to_all(directory.path(), 0o777).map(|()| directory))
         .map_err(|error| format!("failed to create the ledgers' directory: {error}"))?;
     let mut report = Report { passes_run: vec![AS_FOUND], skips: Vec::new(), failures: Vec::new() };
 
     println!("\n== Tests: {AS_FOUND} ==");
-    let ledger = ledgers.path().join("as-found.jsonl");
+    let ledger = new_ledger(ledgers.path(), AS_FOUND)?;
     let mut tests = shell::cargo(["test", "--workspace", "--no-fail-fast"]);
     if let Err(error) = shell::run(tests.env(LEDGER_VARIABLE, &ledger)) {
         report.failures.push(format!("{AS_FOUND}: {error}"));
@@ -91,7 +106,7 @@ impl Pass {
             println!("not run: we are a plain user already");
             return Ok(());
         }
-        let ledger = ledgers.join(format!("{}.jsonl", self.name.replace(' ', "-")));
+        let ledger = new_ledger(ledgers, self.name)?;
         let home =
             tempfile::tempdir().map_err(|error| format!("failed to create a home for the pass: {error}"))?;
         if self.user == User::Plain {
@@ -146,6 +161,19 @@ impl Pass {
             .env("INSTA_UPDATE", "no");
         command
     }
+}
+
+/// An empty ledger that any user can append to, whatever our umask says.
+fn new_ledger(directory: &Path, pass: &str) -> Result<PathBuf> {
+    let file = directory.join(format!("{}.jsonl", pass.replace(' ', "-")));
+    fs::write(&file, "")
+        .and_then(|()| open_to_all(&file, 0o666))
+        .map_err(|error| format!("failed to create {}: {error}", file.display()))?;
+    Ok(file)
+}
+
+fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// A compiled test file.

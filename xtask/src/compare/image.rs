@@ -39,6 +39,7 @@ pub(super) fn build(workshop: &Workshop) -> Result<Heavy> {
     let mut cargo = shell::cargo(["build", "--release", "--quiet"]);
     shell::run(cargo.current_dir(&home).env("CARGO_TARGET_DIR", workshop::target()))?;
     let program = workshop::target().join("release/heavy-psmith");
+    workshop::must_run_jobs(&program)?;
     let described = describe(&program)?;
     Ok(Heavy { program, described })
 }

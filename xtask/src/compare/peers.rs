@@ -41,7 +41,8 @@ impl Peer {
         match self.kind {
             Kind::Xargs => format!("{peer} -P2 -I{{}} sh -c '{script}' <{lines}"),
             Kind::Gnu => format!("{peer} -j2 '{script}' <{lines}"),
-            Kind::Rust => format!("{peer} -j2 -s --shell-path=/bin/sh '{script}' <{lines}"),
+            // Its own shell mode runs bash: the same sh as everybody's makes a fair race. The line arrives as `$0`.
+            Kind::Rust => format!("{peer} -j2 sh -c '{}' <{lines}", script.replace("{}", "$0")),
             Kind::More => format!("{peer} -i -j 2 sh -c '{script}' -- $(cat {lines})"),
         }
     }

@@ -37,6 +37,7 @@ impl Workshop {
                 target().join("release/psmith")
             }
         };
+        must_run_jobs(&psmith)?;
         let (peers, missing_peers) = peers::meet(options.install, options.cargo_peers);
         for missing in &missing_peers {
             eprintln!("not compared with {missing}");
@@ -91,6 +92,17 @@ impl Workshop {
         names.push((format!("{}/", target().join("release").display()), ""));
         names.push((format!("{}/", shell::root().display()), ""));
         names
+    }
+}
+
+/// A command that starts nothing would win every race: so it first shows that it runs jobs.
+pub(super) fn must_run_jobs(psmith: &Path) -> Result<()> {
+    let line = format!("{} run -j1 -s 'echo {{}}; :' ::: a b", psmith.display());
+    let printed = shell::output(Command::new("sh").args(["-c", &line]))?;
+    if printed == "a\nb\n" {
+        Ok(())
+    } else {
+        Err(format!("`{line}` printed {printed:?}: nothing to measure yet"))
     }
 }
 
