@@ -149,7 +149,7 @@ impl Reference {
                     live.leaked += killed;
                 }
             }
-            Event::OutputClosed { .. } => {}
+            Event::OutputClosed { .. } | Event::Vanished { .. } => {}
             Event::WardenLost => self.warden_ready = false,
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stopping = true,
