@@ -2,9 +2,13 @@
 //!
 //! `PSMITH_SEED` names the first seed of the fresh runs, `PSMITH_RUNS` how many there are.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_testkit::simulation::{Report, run};
+use psmith_core::event::HoldReason;
+use psmith_core::policy::Order;
+use psmith_core::{Action, Notice};
+use psmith_testkit::simulation::{Report, exhaust, run};
 
 /// How many seeds a test runs.
 const RUNS: u64 = 10_000;
@@ -29,13 +33,67 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn fixed_seeds_keep_every_promise() {
-    let mut ends = std::collections::BTreeSet::new();
+    let (mut ends, mut news) = (BTreeSet::new(), BTreeSet::new());
     for seed in 0..RUNS {
-        ends.extend(run_one(seed).ends);
+        let report = run_one(seed);
+        ends.extend(report.ends);
+        news.extend(report.actions.iter().map(word));
     }
     // A simulation that never provokes a cause proves nothing about it.
     let expected = ["cancelled", "exit", "leak", "lost", "ok", "signal", "spawn", "timeout"];
     assert_eq!(Vec::from_iter(ends), expected);
+    let expected = [
+        "deliver",
+        "discard",
+        "end",
+        "finish",
+        "halted",
+        "head",
+        "held",
+        "held: load",
+        "held: memory",
+        "held: paused",
+        "held: resources",
+        "held: window",
+        "kill",
+        "release",
+        "retry",
+        "signal",
+        "slow",
+        "start",
+        "stop reading",
+        "unkillable",
+        "width",
+    ];
+    assert_eq!(Vec::from_iter(news), expected);
+}
+
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::Start { .. } => "start",
+        Action::Signal { .. } => "signal",
+        Action::KillTree { .. } => "kill",
+        Action::ReleaseTree { .. } => "release",
+        Action::StopReading { .. } => "stop reading",
+        Action::Discard { .. } => "discard",
+        Action::Head { .. } => "head",
+        Action::End { .. } => "end",
+        Action::Deliver { .. } => "deliver",
+        Action::Finish => "finish",
+        Action::Notice(Notice::Retry { .. }) => "retry",
+        Action::Notice(Notice::Slow { .. }) => "slow",
+        Action::Notice(Notice::Width { .. }) => "width",
+        Action::Notice(Notice::Halted { .. }) => "halted",
+        Action::Notice(Notice::Unkillable { .. }) => "unkillable",
+        Action::Notice(Notice::Held { reason: None, .. }) => "held",
+        Action::Notice(Notice::Held { reason: Some(reason), .. }) => match reason {
+            HoldReason::Paused => "held: paused",
+            HoldReason::Load => "held: load",
+            HoldReason::Memory => "held: memory",
+            HoldReason::Window => "held: window",
+            HoldReason::Resources => "held: resources",
+        },
+    }
 }
 
 #[test]
@@ -43,6 +101,14 @@ fn fresh_seeds_keep_every_promise() {
     let Some(first) = number("PSMITH_SEED") else { return };
     for seed in (0..number("PSMITH_RUNS").unwrap_or(RUNS)).map(|run| first.wrapping_add(run)) {
         run_one(seed);
+    }
+}
+
+#[test]
+fn every_order_of_events_of_a_small_run_keeps_every_promise() {
+    for order in [Order::Completion, Order::Submission] {
+        let runs = exhaust(order, 6).unwrap_or_else(|broken| panic!("{order:?}: {broken}"));
+        assert!(runs > 10_000, "{runs} runs are not all");
     }
 }
 

@@ -10,6 +10,8 @@ use psmith_core::{AttemptId, Event};
 use super::dice::Dice;
 use super::scenario::Scenario;
 
+const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
+
 /// All processes that live, or leave something behind.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
@@ -29,6 +31,8 @@ struct Process {
     ignores_signals: bool,
     /// How long a kill takes.
     dies_after: Duration,
+    /// It was killed and hangs in the kernel: until it dies of that, nothing else happens to it.
+    hangs: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +106,7 @@ impl Kernel {
                 true => Duration::from_millis(dice.one_of(&[9_999, 10_001, 25_000])),
                 false => dice.time(4),
             },
+            hangs: false,
         };
         if !fails {
             deeds.push((latency + life, Deed::Exit(attempt, None)));
@@ -115,6 +120,9 @@ impl Kernel {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| !process.has_exited) else {
             return (None, Vec::new());
         };
+        if process.hangs && by != Some(KILLED) {
+            return (None, Vec::new());
+        }
         process.has_exited = true;
         let mut deeds = Vec::new();
         if process.tree > 0 {
@@ -139,6 +147,9 @@ impl Kernel {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| process.has_exited) else {
             return (None, Vec::new());
         };
+        if process.hangs && !by_us {
+            return (None, Vec::new());
+        }
         let were = std::mem::take(&mut process.tree);
         let deeds = match process.output {
             Holder::Tree => vec![(Duration::from_millis(1), Deed::OutputEnds(attempt))],
@@ -170,10 +181,10 @@ impl Kernel {
     }
 
     pub(super) fn kill(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
-        let Some(process) = self.processes.get(&attempt) else { return Vec::new() };
-        let exit = Exit::Signal { signal: 9, core_dumped: false };
+        let Some(process) = self.processes.get_mut(&attempt) else { return Vec::new() };
+        process.hangs = true;
         vec![
-            (process.dies_after, Deed::Exit(attempt, Some(exit))),
+            (process.dies_after, Deed::Exit(attempt, Some(KILLED))),
             (process.dies_after + dice.time(2), Deed::TreeEnds(attempt, true)),
         ]
     }

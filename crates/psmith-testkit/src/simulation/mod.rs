@@ -9,12 +9,15 @@
 //!
 //! After [`FAULTS_END`] faults stop and holds are released; from then on every run must come to its end.
 //!
-//! - [`world`] is all that surrounds the dispatcher, and the loop;
-//! - [`kernel`] is what its processes do;
-//! - [`reference`] is the judge: a small model of what may be asked for when, and of how each job must end,
-//!   written from the contract without a look at the dispatcher's insides.
+//! - `scenario` draws the policies and how unkind the world is;
+//! - `world` is all that surrounds the dispatcher, and the loop;
+//! - `kernel` is what its processes do;
+//! - `reference` is the judge: a small model of what may be asked for when, and of how each job must end,
+//!   written from the contract without a look at the dispatcher's insides;
+//! - `exhaust` leaves nothing to chance: every order of events of a small run, up to a depth.
 
 mod dice;
+mod exhaust;
 mod kernel;
 mod reference;
 mod scenario;
@@ -24,8 +27,10 @@ use std::time::Duration;
 
 use psmith_core::Action;
 
+pub use exhaust::exhaust;
+
 /// When faults stop, on the simulated clock.
-pub const FAULTS_END: Duration = Duration::from_secs(30);
+pub const FAULTS_END: Duration = Duration::from_secs(10);
 
 /// What a run that kept all promises did.
 #[derive(Clone, Debug, PartialEq)]

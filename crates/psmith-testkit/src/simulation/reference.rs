@@ -243,7 +243,12 @@ impl Reference {
     }
 
     /// What must hold between any two steps; `ready` jobs are in the queue.
-    pub(super) fn judge_rest(&self, ready: u64, now: Time) -> Result<(), String> {
+    pub(super) fn judge_rest(
+        &mut self,
+        ready: u64,
+        now: Time,
+        lives: &dyn Fn(AttemptId) -> bool,
+    ) -> Result<(), String> {
         must!(
             self.halted || self.ending || self.halt_met().is_none(),
             "a halt policy was met and not obeyed"
@@ -256,12 +261,20 @@ impl Reference {
             !self.holds.contains(&HoldReason::Paused) || self.told == Some(HoldReason::Paused),
             "a pause is told"
         );
+        self.free_slots(lives);
         let gap_over = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
         let free = (self.slots.len() as u32) < self.width;
         let suspects = self.jobs.values().any(|ledger| !ledger.ended && ledger.is_suspect());
         let idle = free && self.warden_ready && gap_over && !suspects && self.told.is_none();
         must!(!idle || ready == 0, "{ready} jobs are ready, a slot is free, and nothing is started");
         Ok(())
+    }
+
+    /// A slot is taken as long as its attempt is not over, or anything of it lives.
+    fn free_slots(&mut self, lives: &dyn Fn(AttemptId) -> bool) {
+        self.slots.retain(|_, holder| {
+            self.living.get(&holder.job).is_some_and(|live| live.id == Some(*holder)) || lives(*holder)
+        });
     }
 
     fn judge_start(
@@ -272,9 +285,7 @@ impl Reference {
         lives: &dyn Fn(AttemptId) -> bool,
     ) -> Result<(), String> {
         must!(!self.stopping && self.warden_ready, "starts are over, or there is no warden");
-        self.slots.retain(|_, holder| {
-            self.living.get(&holder.job).is_some_and(|live| live.id == Some(*holder)) || lives(*holder)
-        });
+        self.free_slots(lives);
         must!((self.slots.len() as u32) < self.width, "never more attempts than slots");
         must!(!self.slots.contains_key(&slot), "a slot has one attempt");
         must!(
@@ -522,7 +533,10 @@ impl Live {
                 by_itself && self.exit == Some(exit)
             }
             Cause::Leaked(leaked) => {
-                let declared = policy.leak == Leak::Fail && *leaked > 0 && *leaked == self.leaks();
+                // Whom we killed on request within their grace were no leak; who holds the output still is.
+                let holders = (ending || ledger.cancelled) && *leaked == u32::from(self.stopped_reading);
+                let declared =
+                    policy.leak == Leak::Fail && *leaked > 0 && (holders || *leaked == self.leaks());
                 by_itself && declared && self.exit == Some(Exit::Code(0))
             }
             _ => false,

@@ -15,7 +15,7 @@ use super::scenario::Scenario;
 use super::{FAULTS_END, Report};
 
 /// No run of the sizes that are drawn needs more.
-const STEPS_MAX: u64 = 50_000;
+const STEPS_MAX: u64 = 100_000;
 
 /// One run and all around it.
 #[derive(Debug)]
@@ -224,7 +224,8 @@ impl World {
             self.report.actions.push(action);
         }
         self.dispatcher.check();
-        self.reference.judge_rest(self.dispatcher.counts().ready, self.now)
+        self.reference
+            .judge_rest(self.dispatcher.counts().ready, self.now, &|attempt| self.kernel.lives(attempt))
     }
 
     fn act(&mut self, action: &Action) {

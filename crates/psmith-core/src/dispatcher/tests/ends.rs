@@ -155,3 +155,12 @@ fn a_tree_that_cannot_be_killed_keeps_its_slot_too() {
     desk.ended(1, Ok(()));
     desk.tree_empty(1, 1, 1).asks([start(2, 1, 0)]);
 }
+
+#[test]
+fn what_could_not_be_killed_may_still_end_and_leave_nothing() {
+    let mut desk = with_leak(Leak::Kill);
+    desk.accept(1).feed(Event::Cancel(crate::JobId(1))).pass(ms(2000)).pass(UNKILLABLE_AFTER).skip();
+    desk.ended(1, Err(Cause::Cancelled));
+    desk.tree_empty(1, 1, 0).asks_nothing();
+    desk.exited(1, 1, KILLED, 0, false).asks([start(2, 1, 0)]);
+}

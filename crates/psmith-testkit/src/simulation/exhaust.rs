@@ -1,0 +1,231 @@
+//! Every order of events of a small run, up to a depth: two slots, three jobs of two tries each, one loss of the
+//! warden, one stop. From wherever that leads the run is then driven to its end in the kindest way. Nothing is
+//! drawn by chance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
+use psmith_core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RunPolicy};
+use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, Time};
+
+use super::reference::Reference;
+
+/// Runs every order of `depth` events; tells how many runs that were.
+///
+/// # Errors
+/// The first promise that was broken, with the events that led there.
+pub fn exhaust(order: Order, depth: usize) -> Result<u64, String> {
+    let mut runs = 0;
+    let mut path = Vec::new();
+    walk(order, depth, &mut path, &mut runs)?;
+    Ok(runs)
+}
+
+/// All paths that begin with `path`. Each is walked from the start: a run is its events and nothing else.
+fn walk(order: Order, depth: usize, path: &mut Vec<usize>, runs: &mut u64) -> Result<(), String> {
+    let mut small = Small::new(order);
+    let mut walked = || -> Result<usize, String> {
+        small.begin()?;
+        for choice in path.iter() {
+            let step = small.choices()[*choice].clone();
+            small.take(step)?;
+        }
+        let choices = small.choices().len();
+        if path.len() == depth || choices == 0 {
+            small.finish()?;
+            return Ok(0);
+        }
+        Ok(choices)
+    };
+    let choices = walked().map_err(|broken| format!("{broken}\nafter {:#?}", small.taken))?;
+    *runs += u64::from(choices == 0);
+    for choice in 0..choices {
+        path.push(choice);
+        walk(order, depth, path, runs)?;
+        path.pop();
+    }
+    Ok(())
+}
+
+/// A small run.
+struct Small {
+    dispatcher: Dispatcher,
+    reference: Reference,
+    now: Time,
+    attempts: BTreeMap<AttemptId, Stage>,
+    handed: Vec<JobId>,
+    warden: Warden,
+    stopped: bool,
+    taken: Vec<Step>,
+}
+
+/// How far an attempt has come; over: it is not in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Starting,
+    Running,
+    /// Its process has ended, a descendant lives.
+    Leaking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Warden {
+    NeverLost,
+    Lost,
+    Back,
+}
+
+/// Something that can happen next.
+#[derive(Clone, Debug)]
+enum Step {
+    Event(Event),
+    Timer,
+}
+
+impl Small {
+    fn new(order: Order) -> Small {
+        let run = RunPolicy {
+            slots: 2,
+            window: 1,
+            order,
+            queue_max: 3,
+            halt: Halt::Never,
+            start_gap: Duration::ZERO,
+            slow: None,
+            seed: 0,
+        };
+        Small {
+            dispatcher: Dispatcher::new(run.clone()),
+            reference: Reference::new(&run),
+            now: Time::ZERO,
+            attempts: BTreeMap::new(),
+            handed: Vec::new(),
+            warden: Warden::NeverLost,
+            stopped: false,
+            taken: Vec::new(),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), String> {
+        let backoff = Backoff { first: Duration::from_millis(10), max: None };
+        let policy = Arc::new(JobPolicy { tries: 2, backoff, leak: Leak::Fail, ..JobPolicy::default() });
+        for job in (1..=3).map(JobId) {
+            self.take(Step::Event(Event::Accepted { job, policy: Arc::clone(&policy) }))?;
+        }
+        self.take(Step::Event(Event::SourceEnded))
+    }
+
+    /// What can happen now, the kindest first.
+    fn choices(&self) -> Vec<Step> {
+        let mut kind = Vec::new();
+        let mut unkind = Vec::new();
+        for (&attempt, stage) in &self.attempts {
+            match stage {
+                Stage::Starting => {
+                    kind.push(Event::Started { attempt, pid: 1 });
+                    unkind.push(Event::StartRefused { attempt, failure: refusal() });
+                }
+                Stage::Running => {
+                    kind.push(exited(attempt, 0, 0));
+                    unkind.push(exited(attempt, 1, 0));
+                    unkind.push(exited(attempt, 0, 1));
+                }
+                Stage::Leaking => kind.push(Event::TreeEmpty { attempt, killed: 1 }),
+            }
+        }
+        kind.extend(self.handed.first().map(|job| Event::Delivered(*job)));
+        match self.warden {
+            Warden::NeverLost => unkind.push(Event::WardenLost),
+            Warden::Lost => kind.push(Event::WardenReady),
+            Warden::Back => {}
+        }
+        if !self.stopped {
+            unkind.push(Event::Stop);
+        }
+        let timer = self.dispatcher.next_deadline().map(|_| Step::Timer);
+        kind.into_iter().map(Step::Event).chain(timer).chain(unkind.into_iter().map(Step::Event)).collect()
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), String> {
+        self.taken.push(step.clone());
+        let mut actions = Vec::new();
+        match step {
+            Step::Timer => {
+                self.now = self.now.max(self.dispatcher.next_deadline().ok_or("no timer runs")?);
+                self.dispatcher.handle_timers(self.now, &mut actions);
+            }
+            Step::Event(event) => {
+                self.happens(&event);
+                self.reference.hear(&event);
+                self.dispatcher.handle(event, self.now, &mut actions);
+            }
+        }
+        let attempts = &mut self.attempts;
+        for action in &actions {
+            let lives = |attempt| attempts.contains_key(&attempt);
+            self.reference
+                .judge(action, self.now, &lives)
+                .map_err(|broken| format!("{broken}; {action:?}"))?;
+            match action {
+                Action::Start { attempt, .. } => drop(attempts.insert(*attempt, Stage::Starting)),
+                Action::Deliver { job } => self.handed.push(*job),
+                Action::Signal { .. }
+                | Action::KillTree { .. }
+                | Action::ReleaseTree { .. }
+                | Action::StopReading { .. }
+                | Action::Discard { .. }
+                | Action::Head { .. }
+                | Action::End { .. }
+                | Action::Notice(_)
+                | Action::Finish => {}
+            }
+        }
+        self.dispatcher.check();
+        self.reference.judge_rest(self.dispatcher.counts().ready, self.now, &|attempt| {
+            self.attempts.contains_key(&attempt)
+        })
+    }
+
+    fn happens(&mut self, event: &Event) {
+        match event {
+            Event::Started { attempt, .. } => drop(self.attempts.insert(*attempt, Stage::Running)),
+            Event::Exited { attempt, alive: 1.., .. } => drop(self.attempts.insert(*attempt, Stage::Leaking)),
+            Event::StartRefused { attempt, .. }
+            | Event::Exited { attempt, .. }
+            | Event::TreeEmpty { attempt, .. } => drop(self.attempts.remove(attempt)),
+            Event::WardenLost => {
+                self.attempts.clear();
+                self.warden = Warden::Lost;
+            }
+            Event::WardenReady => self.warden = Warden::Back,
+            Event::Stop => self.stopped = true,
+            Event::Delivered(job) => self.handed.retain(|handed| handed != job),
+            _ => {}
+        }
+    }
+
+    /// Nothing unkind happens any more: the run must end.
+    fn finish(&mut self) -> Result<(), String> {
+        for _ in 0..200 {
+            if self.reference.finished {
+                return Ok(());
+            }
+            let Some(kindest) = self.choices().into_iter().next() else {
+                return Err("nothing can happen, and the run is not over".into());
+            };
+            self.take(kindest)?;
+        }
+        Err("the run does not come to its end".into())
+    }
+}
+
+fn refusal() -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Clone, errno: 11, detail: String::new(), permanent: false }
+}
+
+fn exited(attempt: AttemptId, code: i32, alive: u32) -> Event {
+    let (usage, evidence) = (Usage::default(), Evidence::default());
+    Event::Exited { attempt, exit: Exit::Code(code), usage, evidence, alive, output_open: false }
+}
