@@ -24,7 +24,8 @@ pub enum Action {
         /// The signal's number, never `SIGKILL`.
         signal: i32,
     },
-    /// Kill the attempt's whole tree. Answer, once it has exited: `TreeEmpty`.
+    /// Kill the attempt's whole tree: asked for once, its process may live or have exited. Answer: `Exited`, if
+    /// that had not come, then `TreeEmpty` if it told of descendants.
     KillTree {
         /// Which attempt.
         attempt: AttemptId,
@@ -39,17 +40,20 @@ pub enum Action {
         /// Which attempt.
         attempt: AttemptId,
     },
-    /// The attempt has ended and will be tried again: drop what it wrote.
+    /// The attempt is over and its job will be tried again: drop what it wrote. Nothing follows for this attempt
+    /// but a `Retry` notice. (After `WardenLost`, too: its process is gone or will be swept.)
     Discard {
         /// Which attempt.
         attempt: AttemptId,
     },
-    /// This job is next in submission order: its output may be passed on while it runs.
+    /// Everything before this job has been delivered, in submission order: its output may be passed on while it
+    /// runs. Comes before its `Start`, while it runs, or between two attempts.
     Head {
         /// Which job.
         job: JobId,
     },
-    /// The job has its outcome. Keep it until `Deliver`.
+    /// The job has its outcome, and its last attempt is over or, after `Unkillable`, given up. Keep it until
+    /// `Deliver`.
     End {
         /// Which job.
         job: JobId,
@@ -105,7 +109,8 @@ pub enum Notice {
         /// Whether the running are ended.
         now: bool,
     },
-    /// An attempt cannot be killed; its job has an outcome, its slot stays taken.
+    /// An attempt cannot be killed: its job gets its outcome, its slot stays taken until `Exited`, and `TreeEmpty`
+    /// if that told of descendants, come after all. It does not hold up `Finish`.
     Unkillable {
         /// Which attempt.
         attempt: AttemptId,

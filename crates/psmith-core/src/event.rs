@@ -17,13 +17,15 @@ pub enum Event {
         /// What holds for it.
         policy: Arc<JobPolicy>,
     },
-    /// There will be no more jobs.
+    /// There will be no more jobs. Also sent when a drain, a stop or a halt means that the source is not asked any
+    /// more: without it there is no `Finish`.
     SourceEnded,
     /// So many jobs there will be, known beforehand.
     TotalKnown(u64),
 
     // From the kernel, by way of the warden.
-    /// The process of an attempt exists. (Its program may still fail to be executed.)
+    /// The process of an attempt exists. (Its program may still fail to be executed: then `StartFailed` follows.)
+    /// Comes before `Exited`; nothing is done to an attempt before it.
     Started {
         /// Which attempt.
         attempt: AttemptId,
@@ -38,13 +40,15 @@ pub enum Event {
         failure: SpawnFailure,
     },
     /// The machine has no process or descriptor to give just now: not the job's fault, it waits for its turn.
+    /// Comes instead of `Started`. The next start of the job has a number of its own.
     StartRefused {
         /// Which attempt; it never was.
         attempt: AttemptId,
         /// `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
         failure: SpawnFailure,
     },
-    /// The process of an attempt has ended.
+    /// The process of an attempt has ended. With nobody alive and its output closed the attempt is over with it;
+    /// otherwise `TreeEmpty` and `OutputClosed` must follow, each for what was still there.
     Exited {
         /// Which attempt.
         attempt: AttemptId,
@@ -59,14 +63,16 @@ pub enum Event {
         /// Whether somebody still holds its output open.
         output_open: bool,
     },
-    /// The last descendant of an exited attempt is gone; `killed` of them by us, or `released`.
+    /// The last descendant of an exited attempt is gone, by itself or by `KillTree`, or let go by `ReleaseTree`.
+    /// Before `Exited` it says nothing and is ignored: `Exited` tells who lives.
     TreeEmpty {
         /// Which attempt.
         attempt: AttemptId,
-        /// How many were killed or let go, since the exit.
+        /// How many were killed or let go since the exit; 0 if they ended by themselves.
         killed: u32,
     },
-    /// The output of an exited attempt has reached its end, or nobody reads it any more.
+    /// The output of an exited attempt has reached its end, or nobody reads it any more. Before `Exited` it says
+    /// nothing and is ignored.
     OutputClosed {
         /// Which attempt.
         attempt: AttemptId,
@@ -76,13 +82,15 @@ pub enum Event {
         /// Which attempt.
         attempt: AttemptId,
     },
-    /// The warden is gone, and with it every attempt that had not ended.
+    /// The warden is gone, and with it every attempt that had not ended. What was reported before stands; reports
+    /// on attempts of the old warden that still come in are ignored. Nothing is started until `WardenReady`.
     WardenLost,
-    /// Another warden stands ready.
+    /// Another warden stands ready. (The first one is taken to be.)
     WardenReady,
 
     // From the user and the machine.
-    /// Start no more, let the running finish.
+    /// Start no more, let the running finish. Jobs that wait get their outcome at once: the failure for which they
+    /// were to be tried again, or `Cancelled`.
     Drain,
     /// Start no more, end the running by their ladder.
     Stop,
@@ -97,7 +105,8 @@ pub enum Event {
         /// Whether it begins.
         on: bool,
     },
-    /// Memory is so short that the youngest attempt must give way; it is queued again, uncharged.
+    /// Memory is so short that the youngest attempt must give way; it is killed and queued again, uncharged.
+    /// Never the only one that works; and nobody once a drain or a stop has begun.
     Preempt,
     /// End this job, wherever it is.
     Cancel(JobId),
@@ -116,9 +125,10 @@ pub enum HoldReason {
     Load,
     /// Free memory is below its bound: at least one job runs all the same.
     Memory,
-    /// Too many outcomes wait for delivery.
+    /// Too many outcomes wait for delivery. The dispatcher sees that itself; a driver never sends it.
     Window,
-    /// The machine gives no processes or descriptors.
+    /// The machine gives no processes or descriptors: at least one job runs all the same. The dispatcher learns it
+    /// from `StartRefused`; a driver sends it only for what it knows beyond that.
     Resources,
 }
 

@@ -11,7 +11,7 @@ pub struct JobId(pub u64);
 /// One execution of a job. Attempts of a job are numbered from 1.
 ///
 /// Each start gets a number of its own, also a start that is later forgiven (the warden was lost, memory ran
-/// short), so that a late report of an old attempt can never be taken for a new one.
+/// short) or refused, so that a late report of an old attempt can never be taken for a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId {
     /// The job this is an attempt of.

@@ -9,9 +9,10 @@ use core::time::Duration;
 pub struct Outcome {
     /// `Ok`, or why not.
     pub verdict: Result<(), Cause>,
-    /// How many attempts were started, forgiven ones included. 0: the job was cancelled before its first start.
+    /// How many attempts were started, forgiven ones included, refused starts not. 0: the job never ran.
     pub attempts: u32,
-    /// How many of them were charged to the job: its tries.
+    /// How many of them were charged to the job: its tries. A success is one, too; an attempt that was lost, gave
+    /// way or was cancelled is none.
     pub tries: u32,
     /// The last attempt, if there was one.
     pub last: Option<AttemptReport>,
@@ -29,13 +30,14 @@ pub struct AttemptReport {
     pub number: u32,
     /// Process id, as it was; 0 if no process came to be.
     pub pid: u32,
-    /// From start to end, on the run's clock.
+    /// From start to end of its process, on the run's clock; with `Leak::Wait` to the end of all of it.
     pub wall: Duration,
     /// How the process itself ended; `None` if nobody saw it (never started, lost).
     pub exit: Option<Exit>,
     /// What it used.
     pub usage: Usage,
-    /// Descendants that outlived it and were killed, or let go.
+    /// Descendants that outlived it and were killed, or let go; at least 1 if somebody held its output open. Not
+    /// counted: those that fell to the ladder which ended the attempt itself.
     pub leaked: u32,
 }
 
@@ -108,9 +110,9 @@ pub struct Limits {
 
 /// Why an outcome is not success. Closed: a job ends in one of these or succeeds.
 ///
-/// Where several are true of one attempt, the first of these wins: what psmith did (`Timeout`, `Limit`,
-/// `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`), and
-/// last what a process said wrongly (`Protocol`).
+/// Where several are true of one attempt, the first of these wins: what psmith did before its process ended
+/// (`Timeout`, `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`),
+/// what a process said wrongly (`Protocol`), and last what it left behind (`Leaked`).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -143,7 +145,8 @@ pub enum Cause {
         /// Processes killed, as the group's events counted.
         kills: u64,
     },
-    /// It was asked to stop: by the user, by `--halt`, by shutdown.
+    /// It was asked to stop, or never started: by the user, by `--halt`, by shutdown. As the cause of a retry: it
+    /// gave way for want of memory.
     Cancelled,
     /// The process vanished without a report, through no fault of the job.
     Lost,
