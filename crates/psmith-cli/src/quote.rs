@@ -179,3 +179,47 @@ fn is_reserved(word: &[u8]) -> bool {
     ];
     RESERVED.contains(&word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_are_quoted_only_where_they_must_be() {
+        for (text, expected) in [
+            ("a", "a"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$x", "'$x'"),
+            ("a\nb", r"$'a\nb'"),
+            ("\u{1b}[1m", r"$'\033[1m'"),
+            ("größe.txt", "größe.txt"),
+            ("a\u{202e}b", r"$'a\342\200\256b'"),
+        ] {
+            assert_eq!(word(text.as_bytes()), expected);
+        }
+        assert_eq!(word(b"\xff1"), r"$'\3771'");
+        assert_eq!(command_line([&b"a=b"[..], b"a=b"]), "'a=b' a=b");
+        assert_eq!(command_line([&b"a=b c"[..]]), "'a=b c'");
+        assert_eq!(command_line([&b"if"[..], b"if"]), "'if' if");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_pasted_line_gives_the_words_back(words in prop::collection::vec(prop::collection::vec(1u8..=255, 0..12), 1..5)) {
+            let line = command_line([&b"printf"[..], b"%s\\0"].into_iter().chain(words.iter().map(|word| &word[..])));
+            prop_assert!(!line.contains(['\n', '\t']));
+            let Ok(output) = std::process::Command::new("bash").arg("-c").arg(&line).output() else { return Ok(()) };
+            let mut expected = Vec::new();
+            for word in &words {
+                expected.extend_from_slice(word);
+                expected.push(0);
+            }
+            prop_assert_eq!(output.stdout, expected, "{}", line);
+        }
+    }
+}

@@ -66,6 +66,10 @@ pub(crate) enum Form {
 impl Form {
     /// The form that this suffix of a replacement string asks for.
     pub(crate) fn parse(suffix: &[u8]) -> Option<Form> {
+        // No path ends or begins with a line feed on purpose; a block of awk or shell may well.
+        if suffix.contains(&b'\n') {
+            return None;
+        }
         Some(match suffix {
             b"" => Form::Whole,
             b"." => Form::NoExtension,

@@ -1,1 +1,252 @@
+use std::process::Command;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::Fill;
+
+const PLACE: Place = Place { job: 3, slot: 2, total: Some(12) };
+
+fn grammar() -> Grammar {
+    Grammar { sources: 1, ..Grammar::default() }
+}
+
+fn text(template: &str, inputs: &[&str]) -> String {
+    let args = JobArgs::from_values(inputs.iter().map(|input| input.as_bytes()));
+    String::from_utf8(Text::new(template.as_bytes(), &grammar()).unwrap().render(&args, PLACE)).unwrap()
+}
+
+/// The table of the command's contract, row by row.
+#[test]
+fn every_replacement_string_on_every_kind_of_path() {
+    let inputs = ["dir/a.tar.gz", ".bashrc", "dir/", "noext", "d.x/f"];
+    let table = [
+        ("{}", ["dir/a.tar.gz", ".bashrc", "dir/", "noext", "d.x/f"]),
+        ("{.}", ["dir/a.tar", "", "dir/", "noext", "d.x/f"]),
+        ("{/}", ["a.tar.gz", ".bashrc", "", "noext", "f"]),
+        ("{//}", ["dir", ".", ".", ".", "d.x"]),
+        ("{/.}", ["a.tar", "", "", "noext", "f"]),
+        ("{..}", ["dir/a", ".bashrc", "dir/", "noext", "d.x/f"]),
+        ("{/..}", ["a", ".bashrc", "", "noext", "f"]),
+        ("{+/}", ["dir", "", "dir", "", "d.x"]),
+        ("{+.}", ["gz", "bashrc", "", "", ""]),
+        ("{+..}", ["tar.gz", "", "", "", ""]),
+        ("{%.gz}", ["dir/a.tar", ".bashrc", "dir/", "noext", "d.x/f"]),
+        ("{#dir/}", ["a.tar.gz", ".bashrc", "", "noext", "d.x/f"]),
+        ("{:-x}", ["dir/a.tar.gz", ".bashrc", "dir/", "noext", "d.x/f"]),
+    ];
+    for (string, row) in table {
+        for (input, expected) in inputs.iter().zip(row) {
+            assert_eq!(text(string, &[input]), expected, "{string} of {input}");
+            let second = string.replacen('{', "{2", 1);
+            assert_eq!(text(&second, &["-", input]), expected, "{second} of {input}");
+        }
+    }
+    assert_eq!(text("{#} {%} {##} {0#}", &["a"]), "3 2 12 03");
+    assert_eq!(text("{:-x}", &[""]), "x");
+    for (input, directory) in [("/", "/"), ("//", "/"), ("/a", "/"), ("a//b", "a"), ("a/b/", "a"), ("", ".")]
+    {
+        assert_eq!(text("{//}", &[input]), directory, "{{//}} of {input:?}");
+    }
+}
+
+#[test]
+fn doubled_braces_are_text() {
+    for (template, expected) in [
+        ("{{}}", "{}"),
+        ("{{.}}", "{.}"),
+        ("{{{.}}}", "{a}"),
+        ("{{{{}}}}", "{{}}"),
+        ("{{#}}", "{#}"),
+        ("{{}", "{a.b"),
+        ("{}}", "a.b}"),
+        ("x{{}}{}", "x{}a.b"),
+        ("{print}", "{print}"),
+        ("{foo {}}", "{foo a.b}"),
+        ("{", "{"),
+        ("}{", "}{"),
+        ("{0} {01} {-1}", "{0} {01} {-1}"),
+        ("{# a comment\n}{%\n}", "{# a comment\n}{%\n}"),
+    ] {
+        assert_eq!(text(template, &["a.b"]), expected, "{template}");
+    }
+}
+
+#[test]
+fn text_of_an_input_is_never_scanned() {
+    assert_eq!(text("{}{}", &["{}{.}"]), "{}{.}{}{.}");
+}
+
+#[test]
+fn another_string_for_the_input() {
+    let grammar = Grammar { replace: Some(b",,".to_vec()), ..grammar() };
+    let template = Text::new(b",,{}{{}} {.}", &grammar).unwrap();
+    let args = JobArgs::from_values([&b"a.b"[..]]);
+    assert_eq!(template.render(&args, PLACE), b"a.b{}{{}} a");
+}
+
+#[test]
+fn columns_by_name() {
+    let names = ["name", "na", "a.", "two words"].map(|name| name.as_bytes().to_vec()).to_vec();
+    let grammar = Grammar { names: Some(names), ..grammar() };
+    let args = JobArgs::from_values(["x.y", "z", "w", "v"].map(str::as_bytes));
+    let render = |template: &str| {
+        Text::new(template.as_bytes(), &grammar)
+            .map(|text| String::from_utf8(text.render(&args, PLACE)).unwrap())
+    };
+    assert_eq!(render("{name.} {na} {a.} {two words} {1} {print $1}").unwrap(), "x z w v x.y {print $1}");
+    assert_eq!(render("{{nmae}}").unwrap(), "{nmae}");
+    for slip in ["{nmae}", "{nmae.}", "{nmae//}"] {
+        let error = render(slip).unwrap_err();
+        assert_eq!(error.message, "no column named 'nmae' (columns: name, na, a., two words)");
+        assert_eq!(error.hints, [format!("write {{{slip}}} for the text itself")]);
+    }
+}
+
+#[test]
+fn strings_of_others_are_refused() {
+    let refused = |text: &str| Text::new(text.as_bytes(), &grammar()).unwrap_err();
+    assert_eq!(refused("{= s/a/b/ =}").message, "{= perl =} is left out of psmith");
+    assert_eq!(refused("{/a/b/}").message, "{/a/b/}: not in this version");
+    assert_eq!(text("{{/a/b/}}", &["x"]), "{/a/b/}");
+}
+
+fn script(template: &str) -> Result<Script, crate::error::CliError> {
+    Script::new(scan(template.as_bytes(), &grammar()).unwrap(), Fill::Join, false)
+}
+
+fn rendered(template: &str, inputs: &[&[u8]]) -> Vec<u8> {
+    script(template).unwrap().render(&JobArgs::from_values(inputs.iter().copied()), PLACE)
+}
+
+#[test]
+fn contexts_without_safe_quoting_are_refused() {
+    for (template, why) in [
+        ("echo `cat {}`", "{} inside `..` cannot be quoted safely"),
+        ("echo \"`cat {}`\"", "{} inside `..` cannot be quoted safely"),
+        ("echo ${x:-{}}", "{} inside ${..} cannot be quoted safely"),
+        ("echo ${}", "{} inside ${..} cannot be quoted safely"),
+        ("echo ${#}", "{#} inside ${..} cannot be quoted safely"),
+        ("echo \"${1}\"", "{1} inside ${..} cannot be quoted safely"),
+        ("echo $\\\n{}", "{} inside ${..} cannot be quoted safely"),
+        ("echo $(({} + 1))", "{} inside $((..)) cannot be quoted safely"),
+        ("echo $\\\n({}; echo)`{}`", "{} inside `..` cannot be quoted safely"),
+        ("(({} + 1))", "{} inside ((..)) cannot be quoted safely"),
+        ("cat <<E\n{}\nE", "{} inside a here-document cannot be quoted safely"),
+        ("cat <<-'E'\n\tx\n\tE x\n{}\n\tE", "{} inside a here-document cannot be quoted safely"),
+        ("cat <<{}\n", "{} inside a here-document cannot be quoted safely"),
+        ("echo \\{}", "{} after a backslash cannot be quoted safely"),
+        ("echo \"\\{}\"", "{} after a backslash cannot be quoted safely"),
+        ("echo $'{}'", "{} inside $'..' cannot be quoted safely"),
+        ("echo $'\\'' {}", "{} after $'..' with a backslash in it cannot be quoted safely"),
+        ("echo $[{}]", "{} after $[ cannot be quoted safely"),
+        ("a[{}]=1", "{} inside a[..] cannot be quoted safely"),
+        ("echo \"$(case x in a) echo {};; esac)\"", "{} after `case` inside $(..) cannot be quoted safely"),
+        ("x=$((echo '('); echo \"{}\")", "{} inside $((..)) cannot be quoted safely"),
+    ] {
+        assert_eq!(script(template).err().map(|error| error.message).as_deref(), Some(why), "{template}");
+    }
+}
+
+#[test]
+fn contexts_with_safe_quoting() {
+    for (template, expected) in [
+        ("echo {}", "echo 'v'"),
+        ("echo \"a{}b\"", "echo \"a\"'v'\"b\""),
+        ("echo 'a{}b'", "echo 'a''v''b'"),
+        ("echo $(cat {})", "echo $(cat 'v')"),
+        ("echo \"$(cat \"{}\")\" {}", "echo \"$(cat \"\"'v'\"\")\" 'v'"),
+        ("kill -9 $$ # {}", "kill -9 $$ # "),
+        ("echo $# {}", "echo $# 'v'"),
+        ("echo a#{}", "echo a#'v'"),
+        ("echo {} # it's\necho {}", "echo 'v' # it's\necho 'v'"),
+        ("cat <<E; echo {}\nit's \"\nE\necho {}", "cat <<E; echo 'v'\nit's \"\nE\necho 'v'"),
+        ("cat <<< {}", "cat <<< 'v'"),
+        ("echo ${x} ${y:-$z} {}", "echo ${x} ${y:-$z} 'v'"),
+        ("echo $((1 + (2))) {}", "echo $((1 + (2))) 'v'"),
+        ("echo $(({#} % 2)) `echo {%}` {}", "echo $((3 % 2)) `echo 2` 'v'"),
+        ("echo `date +%s` {}", "echo `date +%s` 'v'"),
+        ("case {} in v) echo {};; esac", "case 'v' in v) echo 'v';; esac"),
+        ("awk '{print $1}' {}", "awk '{print $1}' 'v'"),
+        ("gzip -9\n", "gzip -9 'v'"),
+        ("x=$$(echo {})", "x=$$(echo 'v')"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&rendered(template, &[b"v"])), expected, "{template}");
+    }
+}
+
+#[test]
+fn several_inputs_in_a_script() {
+    let inputs: [&[u8]; 2] = [b"a b", b"c"];
+    assert_eq!(rendered("f {} x{}y", &inputs), b"f 'a b' 'c' x'a b' 'c'y");
+    assert_eq!(rendered("f \"{}\"", &inputs), b"f \"\"'a b c'\"\"");
+    let repeated = Script::new(scan(b"f \"x{}\"y {#}", &grammar()).unwrap(), Fill::Repeat, false).unwrap();
+    assert_eq!(repeated.render(&JobArgs::from_values(inputs), PLACE), b"f \"x\"'a b'\"\"y \"x\"'c'\"\"y 3");
+}
+
+/// What each installed shell of the family prints for a script.
+fn printed(shell: &str, script: &[u8]) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(shell).arg("-c").arg(std::ffi::OsStr::from_bytes(script)).output().ok()?;
+    assert!(output.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(output.stdout)
+}
+
+/// Bytes without NUL, rich in those that mean something to a shell.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let wicked = prop::sample::select(b"'\"\\$`!#~*?[]{}()<>|&;\n\t =-a\xff\x80".to_vec());
+    prop::collection::vec(prop_oneof![wicked, 1u8..=255], 0..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn shells_give_every_value_back(value in value()) {
+        let contexts = ["printf %s {}", "printf %s \"{}\"", "printf %s '{}'", "x=$(printf %s. {}); printf %s \"${x%.}\"",
+            "printf %s \"$(printf %s. \"{}\" | cat)\"x # {}"];
+        for (number, template) in contexts.iter().enumerate() {
+            let script = rendered(template, &[&value]);
+            for shell in ["dash", "bash"] {
+                let mut expected = value.clone();
+                if number == 4 {
+                    expected.extend_from_slice(b".x");
+                }
+                if let Some(printed) = printed(shell, &script) {
+                    prop_assert_eq!(&printed, &expected, "{} {}", shell, template);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_scan_never_panics_and_keeps_ordinary_text(word in "[{}.#%/a0-2:=+-]{0,16}") {
+        let names = Some(vec![b"a".to_vec()]);
+        let _ = scan(word.as_bytes(), &Grammar { names, ..grammar() });
+        let scanned = scan(word.as_bytes(), &grammar());
+        if let Ok(Scanned { pieces, mentions: false }) = scanned {
+            let text: Vec<u8> = pieces.into_iter().flat_map(|piece| match piece {
+                Piece::Text(text) => text,
+                Piece::Hole(hole) => hole.typed,
+            }).collect();
+            prop_assert_eq!(text, word.as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_bytes_can_be_scanned(word in prop::collection::vec(any::<u8>(), 0..32)) {
+        if let Ok(scanned) = scan(&word, &grammar()) {
+            let _ = Script::new(scanned, Fill::Repeat, false);
+        }
+    }
+
+    #[test]
+    fn scripts_of_any_shape_keep_their_text(word in "[a '\"$(){}`#<\n\\\\;-]{0,24}") {
+        // Text alone is never refused, whatever the lexer makes of it, and never changed.
+        let scanned = Scanned { pieces: vec![Piece::Text(word.clone().into_bytes())], mentions: true };
+        let script = Script::new(scanned, Fill::Join, true).unwrap();
+        prop_assert_eq!(script.render(&JobArgs::default(), PLACE), word.as_bytes());
+    }
+}
