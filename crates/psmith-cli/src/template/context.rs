@@ -167,6 +167,7 @@ impl Lexer {
             self.lose("so deep inside $(..)");
         }
         let mut parentheses = 0u32;
+        let mut in_array = false;
         let mut here_documents: Vec<HereDocument> = Vec::new();
         let mut word = WordState::default();
         let mut before = self.at;
@@ -190,6 +191,10 @@ impl Lexer {
                 }
                 Next::Byte(byte) => byte,
             };
+            // An operator inside `a=(..)` is an error after which bash reads on, perhaps in the middle of a quote.
+            if in_array && matches!(byte, b'(' | b';' | b'&' | b'|' | b'<' | b'>') {
+                self.lose("after an operator in a=(..)");
+            }
             match byte {
                 b'\\' => match self.ahead(1) {
                     // A line continuation neither begins nor ends a word.
@@ -238,6 +243,7 @@ impl Lexer {
                 }
                 b'(' => {
                     let arithmetic = !word.begun && self.joined(1).0 == Next::Byte(b'(');
+                    in_array |= word.text.ends_with(b"=");
                     self.end(&mut word, nested);
                     if arithmetic {
                         self.arithmetic(IN_ARITHMETIC_COMMAND)?;
@@ -247,6 +253,7 @@ impl Lexer {
                     }
                 }
                 b')' => {
+                    in_array = false;
                     self.end(&mut word, nested);
                     if nested && parentheses == 0 {
                         if !here_documents.is_empty() {

@@ -250,3 +250,93 @@ proptest! {
         prop_assert_eq!(script.render(&JobArgs::default(), PLACE), word.as_bytes());
     }
 }
+
+/// Scripts made of everything that changes how a shell reads on. Their only words are digits and `case`, so that
+/// nothing in them can be a program or a function.
+fn any_script() -> impl Strategy<Value = String> {
+    let parts = prop::sample::select(vec![
+        "{}",
+        "{}",
+        "{}",
+        "{}",
+        "1",
+        " ",
+        " ",
+        "\n",
+        "'",
+        "\"",
+        "\"",
+        "`",
+        "$",
+        "\\",
+        "\\\n",
+        "(",
+        ")",
+        "{ ",
+        " }",
+        "#",
+        " #",
+        ";",
+        "&&",
+        "|",
+        "<",
+        "<<1\n",
+        "<<-'1' 1",
+        "<<<",
+        "\n1\n",
+        "$(",
+        "\"$(",
+        ")\"",
+        "$((",
+        "))",
+        "((",
+        "${x",
+        "${x:-",
+        "${#",
+        "}",
+        "$'",
+        "$[",
+        "]",
+        " case 1 in 1)",
+        ";; esac ",
+        " case 1 in (1)",
+        "a[",
+        "a=",
+        "x=",
+        "=(",
+        "!",
+        "~",
+        "*",
+        "{1,",
+        "$$",
+        "$#",
+    ]);
+    prop::collection::vec(parts, 1..14).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(48)) })]
+
+    /// Whatever the script, a value is never read as shell: a script that is accepted never runs what is in it.
+    #[test]
+    fn no_script_expands_a_value(template in any_script()) {
+        let Ok(script) = script(&template) else { return Ok(()) };
+        let directory = tempfile::tempdir().unwrap();
+        for value in ["$(: >pwned)", "`: >pwned`", "'; : >pwned; '", "\"; : >pwned; \"", "\n: >pwned\n", "); : >pwned; (", "a[$(: >pwned)]", "1\n: >pwned\n: ;"] {
+            use std::os::unix::ffi::OsStrExt;
+            let rendered = script.render(&JobArgs::from_values([value.as_bytes()]), PLACE);
+            for shell in ["dash", "bash"] {
+                let ran = Command::new("timeout").args(["10", shell, "-c"]).arg(std::ffi::OsStr::from_bytes(&rendered))
+                    .current_dir(directory.path()).env("x", "1").stdin(std::process::Stdio::null()).output();
+                if ran.is_ok() {
+                    prop_assert!(!directory.path().join("pwned").exists(), "{shell} {template:?} {value:?}");
+                }
+            }
+        }
+    }
+}
+
+/// More cases on demand: `PROPTEST_CASES=5000`.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
