@@ -32,8 +32,8 @@ fn tries_are_total_tries() {
 #[test]
 fn zero_tries_for_ever() {
     let scene = scene!();
-    let ended =
-        run(&scene, &["--retries", "0"], "echo x >> ran; [ $(wc -l < ran) -ge 7 ] && echo {}", &["a"]);
+    let script = "echo x >> ran; [ $(wc -l < ran) -ge 7 ] && echo {}";
+    let ended = run(&scene, &["--retries", "0", "--summary", "text"], script, &["a"]);
     ended.assert_code(0).assert_out("a\n").assert_err_has("flaky");
     assert_eq!(Events::parse(&scene.text("e")).run_end()["flaky"], 1);
 }
@@ -50,7 +50,8 @@ fn only_the_last_try_s_output_is_passed_on() {
 fn flaky_counts_as_ok_or_as_failed() {
     let script = "[ {} = good ] || [ $PSMITH_ATTEMPT = 2 ]";
     let scene = scene!();
-    run(&scene, &["--retries", "2"], script, &["good", "flaky"]).assert_code(0).assert_err_has("#2");
+    let told = ["--retries", "2", "--summary", "text"];
+    run(&scene, &told, script, &["good", "flaky"]).assert_code(0).assert_err_has("flaky: #2");
     let scene = scene!();
     run(&scene, &["--retries", "2", "--flaky", "fail"], script, &["good", "flaky"]).assert_code(1);
 }

@@ -30,20 +30,10 @@ impl Command {
         if program.contains(&0) {
             return Err(refused("the program's name holds a NUL byte, which no path can".into()));
         }
+        check_words(argv)?;
         let mut words = Vec::with_capacity(argv.iter().map(|word| word.as_ref().len() + 1).sum());
-        for (index, word) in argv.iter().enumerate() {
-            let word = word.as_ref();
-            if word.contains(&0) {
-                return Err(refused("input holds a NUL byte, which no argument can".into()));
-            }
-            if word.len() >= WORD_BYTES_MAX {
-                return Err(refused(format!(
-                    "argument {index} is {} KiB, the kernel takes {} KiB",
-                    word.len().div_ceil(1024),
-                    WORD_BYTES_MAX / 1024
-                )));
-            }
-            words.extend_from_slice(word);
+        for word in argv {
+            words.extend_from_slice(word.as_ref());
             words.push(0);
         }
         Ok(Command { program: program.to_vec(), argv: words, env: Vec::new(), dir: None, number: None })
@@ -99,6 +89,28 @@ impl Command {
     pub(crate) fn dir_bytes(&self) -> Option<&[u8]> {
         self.dir.as_deref()
     }
+}
+
+/// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.
+///
+/// # Errors
+///
+/// The permanent [`SpawnFailure`] of a job that has such words; argument 0 is the program's name.
+pub fn check_words<W: AsRef<[u8]>>(words: &[W]) -> Result<(), SpawnFailure> {
+    for (index, word) in words.iter().enumerate() {
+        let word = word.as_ref();
+        if word.len() >= WORD_BYTES_MAX {
+            let most = WORD_BYTES_MAX / 1024;
+            return Err(refused(format!(
+                "argument {index} is {} KiB, the kernel takes {most} KiB",
+                word.len().div_ceil(1024).max(most + 1),
+            )));
+        }
+        if word.contains(&0) {
+            return Err(refused("input holds a NUL byte, which no argument can".into()));
+        }
+    }
+    Ok(())
 }
 
 fn refused(detail: String) -> SpawnFailure {

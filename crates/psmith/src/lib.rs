@@ -16,7 +16,7 @@ mod warden;
 pub use psmith_core as core;
 pub use psmith_sys as sys;
 
-pub use command::{Command, WORD_BYTES_MAX};
+pub use command::{Command, WORD_BYTES_MAX, check_words};
 pub use containment::{Level, TreeSupport, Unavailable, tree_limits};
 pub use engine::{Engine, EngineError, Setup, Surroundings, TreeLimits};
 pub use entry::init;

@@ -91,10 +91,6 @@ impl JobArgs {
         self.bytes.len()
     }
 
-    pub(crate) fn holds_nul(&self) -> bool {
-        memchr::memchr(0, &self.bytes).is_some()
-    }
-
     fn value(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]

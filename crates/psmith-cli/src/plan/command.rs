@@ -112,14 +112,14 @@ impl Command {
     ) -> Result<Words, SpawnFailure> {
         let (argv, script) = self.words(args, place);
         let Some(script) = script else {
-            check_words(&argv, args)?;
+            psmith::check_words(&argv)?;
             let program = match &self.form {
                 Form::Words { program: Some(program), .. } => program.clone(),
                 _ => self.find(argv.first().map_or(b"", |word| &word[..]), directory)?,
             };
             return Ok(Words { program, argv, script: None, shell_skipped: false });
         };
-        check_words(std::slice::from_ref(&script), args)
+        psmith::check_words(std::slice::from_ref(&script))
             .map_err(|failure| script_failure(failure, &script))?;
         if let Some((program, argv)) = self.without_shell(args, place, &script) {
             return Ok(Words { program, argv, script: Some(script), shell_skipped: true });
@@ -265,27 +265,8 @@ fn join(args: &JobArgs) -> Vec<u8> {
     script
 }
 
-/// What no start can get past the kernel, named before it is tried.
-fn check_words(words: &[Vec<u8>], args: &JobArgs) -> Result<(), SpawnFailure> {
-    let failure =
-        |detail: String| SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true };
-    for (position, word) in words.iter().enumerate() {
-        if word.len() >= super::limits::WORD_BYTES_MAX {
-            return Err(failure(format!(
-                "argument {position} is {} KiB, the kernel takes {} KiB",
-                (word.len() + 1).div_ceil(1024),
-                super::limits::WORD_BYTES_MAX / 1024
-            )));
-        }
-        if args.holds_nul() && memchr::memchr(0, word).is_some() {
-            return Err(failure("input holds a NUL byte, which no argument can".to_owned()));
-        }
-    }
-    Ok(())
-}
-
 fn script_failure(mut failure: SpawnFailure, script: &[u8]) -> SpawnFailure {
-    if script.len() >= super::limits::WORD_BYTES_MAX {
+    if script.len() >= psmith::WORD_BYTES_MAX {
         failure.detail = failure.detail.replacen("argument 0", "the script", 1);
     }
     failure

@@ -2,9 +2,6 @@
 
 use rustix::process::{Resource, getrlimit};
 
-/// One word, its NUL included (`MAX_ARG_STRLEN`: 32 pages, on every page size that Debian knows of 4 KiB).
-pub(crate) const WORD_BYTES_MAX: usize = 128 << 10;
-
 /// Arguments and environment never take more than this, whatever the stack (three quarters of `_STK_LIM`).
 const TOTAL_BYTES_MAX: usize = 6 << 20;
 
@@ -37,7 +34,7 @@ impl ArgLimits {
         let variable = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + 2 + size_of::<usize>();
         let environment: usize = environment.iter().map(variable).sum::<usize>() + OWN_VARIABLES;
         ArgLimits {
-            word_max: WORD_BYTES_MAX,
+            word_max: psmith::WORD_BYTES_MAX,
             total_max: total.saturating_sub(environment).saturating_sub(HEADROOM),
         }
     }

@@ -80,7 +80,7 @@ fn starts_that_cannot_succeed_are_failures_of_their_job() {
     assert!(nul.permanent);
     assert_eq!(hint_for(&nul), Some("-0 reads NUL-separated input"));
     let long = failure(&["echo", ":::", "a"], &vec![b'x'; 140 << 10][..]);
-    assert_eq!(long.detail, "argument 1 is 141 KiB, the kernel takes 128 KiB");
+    assert_eq!(long.detail, "argument 1 is 140 KiB, the kernel takes 128 KiB");
     assert_eq!(hint_for(&long), Some("pass it as a file"));
     let fits = vec![b'x'; (128 << 10) - 1];
     let (plan, _) = plan(&["echo", ":::", "a"]).unwrap();

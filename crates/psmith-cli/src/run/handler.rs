@@ -109,7 +109,7 @@ impl RunHandler {
         self.writer.message(lines);
     }
 
-    fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         if !self.config.report.quiet {
             self.say(format!("psmith: warning: {text}\n"));
         }

@@ -135,6 +135,13 @@ pub fn run(config: Config) -> Ending {
     };
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
     let level = engine.level();
+    if engine.slots() < slots {
+        let told = engine.slots();
+        engine
+            .handler()
+            .warn(&format!("{slots} slots need more descriptors than ulimit -n allows: {told} slots"));
+    }
+    let slots = engine.slots();
     engine.handler().tell_start(&run, slots, level);
     let (handler, end) = engine.run();
     finish(handler, end, &notes)

@@ -38,6 +38,9 @@ pub(crate) struct Running {
     pub(crate) watched: bool,
     /// Its job has its outcome, or it will be tried again; only an unkillable one stays longer.
     pub(crate) dismissed: bool,
+    /// What is to be executed and where, for the words of a failed start.
+    pub(crate) program: Vec<u8>,
+    pub(crate) dir: Option<Vec<u8>>,
 }
 
 /// The reading end of one of its streams.
@@ -88,6 +91,8 @@ impl Running {
             killed: 0,
             watched: false,
             dismissed: false,
+            program: Vec::new(),
+            dir: None,
         }
     }
 

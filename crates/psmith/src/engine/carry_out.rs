@@ -95,13 +95,15 @@ impl<H: Handler> Engine<H> {
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
             errno: error.raw_os_error().unwrap_or(0),
-            detail: error.to_string(),
+            detail: String::new(),
             permanent: false,
         })
     }
 
     fn try_send_start(&mut self, running: &mut Running, command: &Command) -> io::Result<()> {
         let slot = running.slot.0;
+        running.program = command.program().to_vec();
+        running.dir = command.dir_bytes().map(<[u8]>::to_vec);
         running.taken = self.places.take(slot)?;
         if let Some((place, files)) = running.taken.announcement() {
             tell(&mut self.warden, &self.epoll, &ToWarden::Place { place }, &files);

@@ -40,11 +40,16 @@ use places::{GroupWants, Places};
 /// So many wardens may be lost within a minute before the run gives up.
 const WARDEN_RESTARTS_MAX: usize = 5;
 
-/// The host's own descriptors beside those of attempts.
-const BASE_DESCRIPTORS: u64 = 64;
+/// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
+/// the loop's own, files that the handler keeps open.
+const BASE_DESCRIPTORS: u64 = 40;
 
-/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files.
-const ATTEMPT_DESCRIPTORS: u64 = 6;
+/// Descriptors that a start needs for a moment: what it hands to the warden, and a spool or two.
+const SPARE_DESCRIPTORS: u64 = 8;
+
+/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files, and the
+/// files of two spools.
+const ATTEMPT_DESCRIPTORS: u64 = 8;
 
 /// One read from a pipe takes at most so much.
 const READ_BYTES: usize = 256 * 1024;
@@ -121,6 +126,8 @@ pub enum EngineError {
     Spool(PathBuf, io::Error),
     /// The consumer failed.
     Consumer(io::Error),
+    /// So few descriptors are allowed that not even one job can be run.
+    Descriptors(u64),
     /// The kernel refused something the engine cannot do without.
     Kernel(io::Error),
 }
@@ -137,7 +144,10 @@ impl fmt::Display for EngineError {
                 write!(f, "cannot keep job output in {}: {}", dir.display(), plain(error))
             }
             EngineError::Consumer(error) => write!(f, "{error}"),
-            EngineError::Kernel(error) => write!(f, "the kernel refused: {error}"),
+            EngineError::Descriptors(allowed) => {
+                write!(f, "{allowed} descriptors (ulimit -n) are too few to run a job")
+            }
+            EngineError::Kernel(error) => write!(f, "the kernel refused: {}", plain(error)),
         }
     }
 }
@@ -146,6 +156,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Containment(unavailable) => Some(unavailable),
+            EngineError::Descriptors(_) => None,
             EngineError::Warden { error, .. }
             | EngineError::Spool(_, error)
             | EngineError::Consumer(error)
@@ -163,6 +174,8 @@ fn plain(error: &io::Error) -> String {
 /// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
 pub struct Engine<H: Handler> {
     handler: H,
+    slots_max: u32,
+    room: u32,
     dispatcher: Dispatcher,
     clock: Clock,
     epoll: Epoll,
@@ -227,7 +240,6 @@ impl<H: Handler> Engine<H> {
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
             setup.surroundings.rlimits.insert(0, original);
         }
-        setup.policy.slots = setup.policy.slots.min(slots_by_descriptors(nofile_now)).max(1);
         let wants = GroupWants { contain: level == Level::Cgroup, limits: setup.surroundings.tree };
         let places = Places::new(wants).map_err(EngineError::Kernel)?;
         let introduction = Introduction {
@@ -246,8 +258,16 @@ impl<H: Handler> Engine<H> {
                 .add(fd, watch::Token::Wake(index as u32).pack(), Interest::READ)
                 .map_err(EngineError::Kernel)?;
         }
+        let room = nofile_now.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+        if room == 0 {
+            return Err(EngineError::Descriptors(nofile_now));
+        }
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        setup.policy.slots = setup.policy.slots.clamp(1, room);
         let mut engine = Engine {
             handler,
+            slots_max: setup.policy.slots,
+            room,
             dispatcher: Dispatcher::new(setup.policy),
             clock: Clock::start(),
             epoll,
@@ -284,6 +304,12 @@ impl<H: Handler> Engine<H> {
     #[must_use]
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// How many slots there are: those asked for, or as many as the descriptors suffice for.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots_max
     }
 
     /// The handler, before the run begins.
@@ -402,7 +428,7 @@ impl<H: Handler> Engine<H> {
                 Order::Drain => Event::Drain,
                 Order::Stop => Event::Stop,
                 Order::Kill => Event::Kill,
-                Order::Width(slots) => Event::Width(slots),
+                Order::Width(slots) => Event::Width(slots.min(self.room)),
                 Order::Hold(reason, on) => Event::Hold { reason, on },
                 Order::Preempt => Event::Preempt,
                 Order::Cancel(job) => Event::Cancel(job),
@@ -449,6 +475,7 @@ impl<H: Handler> Engine<H> {
     /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
     fn close(mut self) -> (H, Result<(), EngineError>) {
         if self.leaving {
+            self.places.abandon();
             // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
             if let Some(warden) = self.warden.take() {
                 warden.abandon();
@@ -486,9 +513,15 @@ fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
     Err(Unavailable { demanded: demand.unwrap_or(Level::Group), reasons })
 }
 
-/// How many slots the descriptors suffice for.
+/// How many descriptors this process has open.
+fn descriptors_open() -> u64 {
+    // The listing's own descriptor is among them.
+    std::fs::read_dir("/proc/self/fd").map_or(BASE_DESCRIPTORS, |open| open.count() as u64)
+}
+
+/// How many slots so many descriptors suffice for, about.
 #[must_use]
 pub fn slots_by_descriptors(nofile: u64) -> u32 {
-    let slots = nofile.saturating_sub(BASE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+    let slots = nofile.saturating_sub(BASE_DESCRIPTORS + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
     u32::try_from(slots).unwrap_or(u32::MAX).max(1)
 }

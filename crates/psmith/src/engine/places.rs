@@ -218,6 +218,21 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Leaves the groups to the warden, which removes them once it has killed what lives in them.
+    pub(crate) fn abandon(&mut self) {
+        self.run = None;
+        self.sites = None;
+    }
+}
+
+impl Drop for Places {
+    /// A run that came to no proper end, or not even to a beginning, leaves no group behind either.
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
 impl Taken {
     pub(crate) fn place(&self) -> Option<u32> {
         self.place

@@ -354,7 +354,13 @@ impl<H: Handler> Engine<H> {
     fn on_start_failed(&mut self, key: Key, step: u8, errno: i32, refused: bool) {
         let Some(slot) = self.find(key) else { return };
         let step = step_of_number(step).unwrap_or(psmith_core::outcome::SpawnStep::Prepare);
-        let failure = SpawnFailure { step, errno, detail: String::new(), permanent: false };
+        let named = self.running(slot).and_then(|running| match step {
+            psmith_core::outcome::SpawnStep::WorkingDirectory => running.dir.as_deref(),
+            psmith_core::outcome::SpawnStep::Exec => Some(&running.program),
+            _ => None,
+        });
+        let detail = named.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+        let failure = SpawnFailure { step, errno, detail, permanent: false };
         self.start_failed(slot, failure, refused);
     }
 
