@@ -236,8 +236,8 @@ fn ctrl_z_stops_every_tree_and_every_clock() {
         let scene = scene!();
         let mut ready = scene.ready("ready");
         let job = format!(
-            "echo up > {}; (while :; do echo tick >> ticks; sleep 0.05; done) & while [ ! -e go ]; do sleep 0.05; done; \
-             kill $!; echo through {{}}",
+            "(while :; do echo tick >> ticks; sleep 0.05; done) & while [ ! -e ticks ]; do sleep 0.01; done; \
+             echo up > {}; while [ ! -e go ]; do sleep 0.05; done; kill $!; echo through {{}}",
             ready.as_str()
         );
         let options = ["--timeout", "3", "-s", &job, ":::", "a"];

@@ -86,6 +86,8 @@ pub(super) struct RunHandler {
     pub(super) halted_on: Option<HaltOn>,
     pub(super) rungs: u32,
     pub(super) failure: Option<CliError>,
+    /// The failure is that of an output, in the midst of the run.
+    pub(super) output_failed: bool,
     pub(super) left_at_once: bool,
     pub(super) said_waiting: bool,
     pub(super) running: BTreeMap<JobId, Row>,
@@ -459,6 +461,7 @@ impl Handler for RunHandler {
                     orders.push(Order::Stop);
                 }
                 Answer::Failed(failure) => {
+                    self.output_failed |= self.failure.is_none();
                     self.failure.get_or_insert(match &failure {
                         Failure::Record(error) => record_error(error),
                         Failure::Stdout(_) => CliError::new(failure.to_string()),

@@ -47,7 +47,7 @@ use signals::Signals;
 use writer::{Lines, Writer};
 
 /// The width of lines where no terminal sets it.
-const COLUMNS_DEFAULT: usize = 80;
+const COLUMNS_DEFAULT: usize = 240;
 
 /// At least so many outcomes may wait for their turn with `-k`.
 const WINDOW_MIN: u32 = 256;
@@ -125,6 +125,7 @@ pub fn run(config: Config) -> Ending {
         halted_on: None,
         rungs: 0,
         failure: None,
+        output_failed: false,
         left_at_once: false,
         said_waiting: false,
         running: BTreeMap::new(),
@@ -411,6 +412,13 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     if let Some(total) = known {
         handler.tally.add_left(total.saturating_sub(handler.tally.jobs() + skipped));
     }
+    if let Some(error) = &mut failure
+        && handler.output_failed
+    {
+        let (stopped, left) = (handler.tally.cancelled(), handler.tally.left());
+        error.message.push_str(&format!("; {stopped} jobs stopped, {left} left"));
+        error.hints.push("add --resume".to_owned());
+    }
     let wall = handler.began.elapsed();
     let halted = handler.halted_on.filter(|_| handler.stopped_by.is_none());
     let run_end = handler.tally.run_end(handler.stopped_by, failure.is_some(), halted);
@@ -440,7 +448,9 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         Summary::Json => SummaryMode::Json,
         Summary::None => SummaryMode::None,
     };
-    let summary = summary::form(mode, &handler.tally, board_was_up, handler.config.report.quiet);
+    // Whoever closed the pipe wants to hear nothing more.
+    let quiet = handler.stopped_by == Some(rustix::process::Signal::PIPE.as_raw());
+    let summary = summary::form(mode, &handler.tally, board_was_up, handler.config.report.quiet || quiet);
     let resumed = (handler.config.resume != Resume::No)
         .then(|| Resumed { skipped, unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched) });
     match summary {

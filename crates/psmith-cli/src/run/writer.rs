@@ -243,10 +243,12 @@ impl Desk {
                         // Rows of a burst are handed to the kernel together, at the latest when it is over.
                         self.look_after_joblog().map_err(Failure::Record)
                     });
-                    if done.is_ok() {
-                        answer(Answer::Delivered(id));
+                    if let Err(failure) = done {
+                        self.on_failure(failure, &answer);
                     }
-                    done
+                    // Delivered or not, nobody waits for it any longer: what was not written has no record.
+                    answer(Answer::Delivered(id));
+                    continue;
                 }
                 Work::Message(lines) => {
                     self.say(&lines);
@@ -265,19 +267,21 @@ impl Desk {
                     Ok(())
                 }
             };
-            match done {
-                Ok(()) => {}
-                Err(Failure::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    if !std::mem::replace(&mut self.broken, true) {
-                        answer(Answer::BrokenPipe);
-                    }
-                }
-                Err(failure) => {
-                    self.broken = true;
-                    answer(Answer::Failed(failure));
-                }
+            if let Err(failure) = done {
+                self.on_failure(failure, &answer);
             }
         }
+    }
+
+    /// From here on nothing is written any more; the engine's side is told once.
+    fn on_failure(&mut self, failure: Failure, answer: &impl Fn(Answer)) {
+        if std::mem::replace(&mut self.broken, true) {
+            return;
+        }
+        answer(match failure {
+            Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Answer::BrokenPipe,
+            failure => Answer::Failed(failure),
+        });
     }
 
     fn look_after_joblog(&mut self) -> Result<(), RecordError> {

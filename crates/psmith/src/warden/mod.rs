@@ -128,7 +128,9 @@ fn last_rites(server: &mut Server, end: End) {
         let _ = kill_group(pid, SIGKILL);
         let _ = kill(pid, SIGKILL);
     }
-    if server.holding != Holding::Groups {
+    if server.holding != Holding::Groups && !server.keeper {
+        // What left its session and its parents, but not its environment. Other keepers' jobs carry the marker
+        // too, so only the warden, at the end of the run, may go by it.
         kin::kill_marked(server.strays.marker());
     }
     // Every round reaps what has died; what that orphaned has become a child of this process meanwhile.

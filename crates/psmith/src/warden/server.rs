@@ -56,7 +56,7 @@ pub(super) struct Server {
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
     /// A keeper serves one job and leaves when nothing of it is left.
-    keeper: bool,
+    pub(super) keeper: bool,
     pidfds_signal_groups: bool,
 }
 
@@ -350,6 +350,7 @@ impl Server {
         // The warden's epoll and children are not this process's: a server of its own from here on.
         let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
         *self = Server { profile, keeper: true, ..keeper };
+        self.strays.belong_to(start.key);
         self.start(start, fds)?;
         Ok(self.serve())
     }

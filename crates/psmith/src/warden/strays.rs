@@ -23,6 +23,8 @@ pub(super) struct Strays {
     answers: Vec<(Key, u32)>,
     /// Something may have changed since the last round.
     stale: bool,
+    /// In a keeper every stray belongs to this one attempt.
+    sole: Option<Key>,
 }
 
 /// The remains of one ended attempt.
@@ -59,7 +61,13 @@ impl Strays {
             kill_when_ended: HashSet::new(),
             answers: Vec::new(),
             stale: false,
+            sole: None,
         }
+    }
+
+    /// Whatever strays here belongs to this attempt.
+    pub(super) fn belong_to(&mut self, key: Key) {
+        self.sole = Some(key);
     }
 
     pub(super) fn marker(&self) -> &[u8] {
@@ -192,6 +200,9 @@ impl Strays {
     }
 
     fn owner(&self, pid: u32, stat: &Stat, children: &HashMap<u32, Child>) -> Option<Key> {
+        if self.sole.is_some() {
+            return self.sole;
+        }
         if let Some(tree) = self.trees.iter().find(|tree| tree.session == stat.session) {
             return Some(tree.key);
         }
