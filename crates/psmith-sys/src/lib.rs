@@ -26,6 +26,7 @@ pub mod fork;
 pub mod memfd;
 pub mod pidfd;
 pub mod pipe;
+pub mod probe;
 pub mod proc_tree;
 mod raw;
 pub mod rlimit;
