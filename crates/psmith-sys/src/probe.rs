@@ -1,7 +1,8 @@
 //! What this kernel, this user and this seccomp profile allow, found out by doing it.
 //!
 //! What could disturb the asking process is done in a short-lived copy of it: this process never becomes a subreaper,
-//! and closes nothing. A version number is never asked, because containers, profiles and back-ports make it lie.
+//! and closes nothing. The copy shares the table of descriptors instead of having one of its own, or a file that is
+//! closed meanwhile would stay open, and locked, for as long as the copy lives. A version number is never asked, because containers, profiles and back-ports make it lie.
 //! Control groups have their own questions ([`crate::cgroup::probe_kill`], [`crate::cgroup::probe_limit`]).
 
 use std::io;
@@ -27,19 +28,22 @@ pub fn adoption() -> io::Result<()> {
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let mut handle = -1_i32;
-    let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as usize;
+    let flags = (libc::CLONE_PIDFD | libc::CLONE_FILES | libc::SIGCHLD) as usize;
     let place = std::ptr::from_mut(&mut handle) as usize;
     // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
-    // parent; the child goes on to `adopt` alone.
+    // parent; the child goes on to `adopt` alone, which closes nothing.
     let answer = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) };
     if answer == 0 {
         adopt(writer.as_raw_fd());
     }
     let pid = raw::check(answer)? as u32;
-    drop(writer);
     // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
     let child = unsafe { OwnedFd::from_raw_fd(handle) };
     let found = listed_and_adopting(pid, reader.as_fd());
+    if found.is_err() {
+        // Somebody may still write to this number, so it is given up rather than given to another file.
+        std::mem::forget(writer);
+    }
     // It ends by itself once its orphan has; killing comes after the wait, or that orphan would be a stranger's.
     if !is_ready(child.as_fd()).unwrap_or(false) {
         let _ = pidfd::signal(&child, libc::SIGKILL);
@@ -85,35 +89,22 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
 fn adopt(answer: i32) -> ! {
     plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0]);
     let became = plain(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0]);
-    let mut ends = [-1_i32; 2];
-    // SAFETY: pipe2(2) writes two numbers.
-    let piped = unsafe {
-        raw::call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0])
-    };
-    if became < 0 || piped < 0 {
-        say(answer, if became < 0 { -became as i32 } else { -piped as i32 });
+    if became < 0 {
+        say(answer, -became as i32);
     }
     let own = plain(libc::SYS_getpid, [0; 4]);
-    let son = copy();
-    if son == 0 {
+    if copy() == 0 {
+        let parent = plain(libc::SYS_getpid, [0; 4]);
         // The orphan-to-be is born, then its parent ends.
         if copy() == 0 {
-            plain(libc::SYS_close, [ends[1] as usize, 0, 0, 0]);
-            let mut byte = 0_u8;
-            let place = std::ptr::from_mut(&mut byte) as usize;
-            // SAFETY: read(2) writes at most the one byte.
-            while unsafe { raw::call(libc::SYS_read, [ends[0] as usize, place, 1, 0, 0, 0]) }
-                == -libc::EINTR as isize
-            {}
+            while plain(libc::SYS_getppid, [0; 4]) == parent {
+                nap();
+            }
             let is_adopted = plain(libc::SYS_getppid, [0; 4]) == own;
             say(answer, if is_adopted { 0 } else { libc::ECHILD });
         }
         leave();
     }
-    // The pipe keeps a writer until the parent was waited for: the dying close their files before their children are
-    // handed on, so an end of file that came from there alone would come too early.
-    wait_for(libc::P_PID, son as usize);
-    plain(libc::SYS_close, [ends[1] as usize, 0, 0, 0]);
     while wait_for(libc::P_ALL, 0) >= 0 {}
     leave();
 }
@@ -127,9 +118,18 @@ fn wait_for(kind: libc::idtype_t, id: usize) -> isize {
     }
 }
 
-/// A fork: 0 in the new process.
+/// A fork, but for the descriptors: 0 in the new process.
 fn copy() -> isize {
-    plain(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0])
+    plain(libc::SYS_clone, [(libc::CLONE_FILES | libc::SIGCHLD) as usize, 0, 0, 0])
+}
+
+/// A millisecond. Nothing tells an orphan of its adoption: the kernel closes a dying parent's files before it hands
+/// the children on, so an end of file would come too early.
+fn nap() {
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    let place = std::ptr::from_ref(&pause) as usize;
+    // SAFETY: ppoll(2) of nothing reads the one timespec.
+    unsafe { raw::call(libc::SYS_ppoll, [0, 0, place, 0, 0, 0]) };
 }
 
 fn say(answer: i32, errno: i32) -> ! {

@@ -88,7 +88,8 @@ impl Child {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let mut handle = -1_i32;
-        let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as usize;
+        // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
+        let flags = (libc::CLONE_PIDFD | libc::CLONE_FILES | libc::SIGCHLD) as usize;
         let place = std::ptr::from_mut(&mut handle) as usize;
         // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
         // parent; the child goes on to `sleep_in` alone.
@@ -99,11 +100,12 @@ impl Child {
         raw::check(answer)?;
         // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
         let child = Child { handle: unsafe { OwnedFd::from_raw_fd(handle) } };
-        drop(writer);
         let mut errno = [0; 4];
         if !is_ready(reader.as_fd(), ANSWER_TIMEOUT)? || rustix::io::read(&reader, &mut errno)? != 4 {
             return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
         }
+        // Kept until now: it is the same descriptor that the child writes to.
+        drop(writer);
         match i32::from_ne_bytes(errno) {
             0 => Ok(child),
             errno => Err(io::Error::from_raw_os_error(errno)),
