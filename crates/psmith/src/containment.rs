@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use psmith_sys::cgroup;
 use psmith_sys::forbid::{self, Facility};
+use psmith_sys::{cgroup, probe};
 
 /// How the descendants of a job are held together and killed, from the strongest to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,9 @@ impl Level {
 
     /// Whether this machine can hold jobs this way, found by doing, and if not, why.
     ///
+    /// What is done is done in a short-lived copy of this process: the host itself never becomes a subreaper and
+    /// joins no group. A process group can always be had.
+    ///
     /// # Errors
     ///
     /// What was tried and how it failed, in one line.
@@ -54,7 +57,7 @@ impl Level {
             Level::Keeper | Level::Sweep if forbid::is_forbidden(Facility::Subreaper) => {
                 Err("forbidden by PSMITH_FORBID".into())
             }
-            Level::Keeper | Level::Sweep => Ok(()),
+            Level::Keeper | Level::Sweep => probe::adoption().map_err(|error| error.to_string()),
             Level::Group => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ mod command;
 mod containment;
 pub mod engine;
 mod entry;
+pub mod facilities;
 mod kin;
 mod warden;
 

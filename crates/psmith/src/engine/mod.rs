@@ -496,7 +496,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// The demanded level or better; without a demand the best, keepers left out.
-fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
+pub(crate) fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
     let mut reasons = Vec::new();
     for level in Level::ALL {
         if demand.is_some_and(|demanded| level < demanded) {

@@ -139,7 +139,7 @@ impl Seek for SpoolReader {
 }
 
 /// A file without a name: it is gone with its last descriptor, whatever becomes of this process.
-fn unlinked_file(dir: &Path) -> io::Result<File> {
+pub(crate) fn unlinked_file(dir: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {

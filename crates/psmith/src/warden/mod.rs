@@ -4,6 +4,7 @@
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`strays`]: the warden's own side
 //! - [`client`]: the host's side
+//! - [`trial`]: whether a warden can be had at all
 //!
 //! The warden is this same program image started again. The link-time hook ([`crate::entry`]) sees the marker
 //! in its environment and calls [`main`], so the program's own `main` never runs in it.
@@ -13,6 +14,7 @@ pub(crate) mod link;
 pub(crate) mod messages;
 mod server;
 mod strays;
+pub(crate) mod trial;
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -175,7 +177,7 @@ fn named(pid: u32, signal: i32) -> io::Result<(Pid, Signal)> {
 }
 
 /// Whether the kernel (6.9 and later) signals a process group by pidfd, found by asking for nothing.
-fn pidfds_signal_groups() -> bool {
+pub(crate) fn pidfds_signal_groups() -> bool {
     !forbid::is_forbidden(Facility::PidfdGroup)
         && pidfd::open(std::process::id()).is_ok_and(|own| match pidfd::signal_group(&own, 0) {
             Ok(()) => true,

@@ -1,0 +1,71 @@
+//! What to type or to do where control groups or orphans are refused.
+
+use std::path::Path;
+
+use psmith_sys::cgroup::Refusal;
+use psmith_sys::forbid;
+
+/// The kernel's numbers that tell one refusal from another.
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+const EXDEV: i32 = 18;
+const EROFS: i32 = 30;
+
+/// The cure of a refused control group.
+pub(super) fn of_groups(refusal: &Refusal) -> String {
+    if is_forbidden() {
+        return unset();
+    }
+    cure(refusal.errno, is_container()).to_owned()
+}
+
+/// The cure where orphans are not adopted or not found.
+pub(super) fn of_adoption() -> String {
+    if is_forbidden() {
+        return unset();
+    }
+    "mount /proc without hidepid, and allow prctl in the seccomp profile".to_owned()
+}
+
+fn cure(errno: i32, is_container: bool) -> &'static str {
+    match errno {
+        EROFS | EXDEV | EACCES | EPERM if is_container => {
+            "start the container with --cgroupns=private and /sys/fs/cgroup mounted writable"
+        }
+        EROFS => "mount -o remount,rw /sys/fs/cgroup",
+        EACCES | EPERM => "systemd-run --user --scope -p Delegate=yes psmith ..",
+        ENOENT | EXDEV => {
+            "boot with cgroup version 2, or as root: mkdir -p /sys/fs/cgroup/unified && \
+             mount -t cgroup2 none /sys/fs/cgroup/unified"
+        }
+        _ => "run in a group of its own: systemd-run --scope -p Delegate=yes psmith ..",
+    }
+}
+
+fn is_forbidden() -> bool {
+    std::env::var_os(forbid::VARIABLE).is_some_and(|list| !list.is_empty())
+}
+
+fn unset() -> String {
+    format!("unset {}", forbid::VARIABLE)
+}
+
+/// The marks that Docker and Podman leave.
+fn is_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_told_of_its_mount_and_a_user_of_delegation() {
+        assert!(cure(EROFS, true).contains("--cgroupns=private"));
+        assert!(cure(EROFS, false).contains("remount,rw"));
+        assert!(cure(EACCES, false).contains("Delegate=yes"));
+        assert!(cure(ENOENT, false).contains("mount -t cgroup2"));
+        assert!(cure(95, false).contains("systemd-run --scope"));
+    }
+}
