@@ -25,6 +25,7 @@ pub mod report;
 
 pub mod exit_code;
 
+pub mod doctor;
 pub mod manual;
 
 use std::io::Write;
@@ -61,18 +62,26 @@ fn invoke() -> Result<ExitStatus, CliError> {
             drop(out);
             return if config.dry_run.is_some() { dry_run(&config) } else { run::run(*config) };
         }
-        Invocation::Doctor { .. } => return Err(CliError::new("doctor: not in this version")),
+        Invocation::Doctor { json } => {
+            return match doctor::doctor(json, &mut out) {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
+                Err(_) => Ok(ExitStatus::Code(0)),
+                Ok(code) => Ok(ExitStatus::Code(code)),
+            };
+        }
         Invocation::Completions(shell) => manual::completions(shell, &mut out),
         Invocation::Man => manual::man_page(&mut out),
         Invocation::Print { text } => out.write_all(text.as_bytes()),
     };
     match printed.and_then(|()| out.flush()) {
         // Whoever reads only the first lines of a help text has read enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CliError::new(format!("cannot write stdout: {}", lookup::reason(&error))))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
         _ => Ok(ExitStatus::Code(0)),
     }
+}
+
+fn unwritable(error: &std::io::Error) -> CliError {
+    CliError::new(format!("cannot write stdout: {}", lookup::reason(error)))
 }
 
 fn dry_run(config: &Config) -> Result<ExitStatus, CliError> {

@@ -1,0 +1,22 @@
+//! What `psmith doctor` finds on this very machine is the same for people and for programs. A file of its own,
+//! because asking starts processes.
+
+use psmith_cli::doctor::doctor;
+
+#[test]
+fn this_machine_is_told_in_both_forms_alike() {
+    let (mut table, mut object) = (Vec::new(), Vec::new());
+    let code = doctor(false, &mut table).unwrap();
+    assert_eq!(doctor(true, &mut object).unwrap(), code);
+    let object: serde_json::Value = serde_json::from_slice(&object).unwrap();
+    let table = String::from_utf8(table).unwrap();
+    let rows = object["facilities"].as_array().unwrap();
+    assert!(rows.len() >= 15, "{table}");
+    for row in rows {
+        let (name, state) = (row["name"].as_str().unwrap(), row["state"].as_str().unwrap());
+        let told = table
+            .lines()
+            .any(|line| line.strip_prefix(state).is_some_and(|rest| rest.trim_start().starts_with(name)));
+        assert!(told, "{state} {name}: {table}");
+    }
+}
