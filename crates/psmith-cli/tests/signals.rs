@@ -2,7 +2,7 @@
 
 use psmith_testkit::pty::{OnTerminal, Told};
 use psmith_testkit::records::{Events, joblog};
-use psmith_testkit::{Scene, Signal, need, need::Need, scene, wicked};
+use psmith_testkit::{OUTER_LIMIT, Scene, Signal, need, need::Need, proc, scene, wicked};
 
 /// A job that stands, then cleans up when it is terminated.
 fn clean_job(ready: &str) -> String {
@@ -270,6 +270,12 @@ fn ctrl_z_and_fg_again_and_again() {
         terminal.type_keys(b"\x1a");
         assert!(matches!(terminal.next_told(), Told::Stopped(_)), "round {round}");
         terminal.foreground();
+        // A Ctrl-Z typed before the process goes on is lost with the SIGCONT: the kernel drops it.
+        let deadline = std::time::Instant::now() + OUTER_LIMIT;
+        while proc::stat(terminal.pid()).is_some_and(|stat| stat.state == 'T') {
+            assert!(std::time::Instant::now() < deadline, "round {round}: it never goes on");
+            std::thread::yield_now();
+        }
     }
     scene.write("go", "");
     assert_eq!(terminal.next_told(), Told::Exited(0));
@@ -331,7 +337,7 @@ fn another_term_sequence_is_followed() {
     let scene: Scene = scene!();
     let mut ready = scene.ready("ready");
     let job = format!(
-        "trap 'echo got USR2' USR2; trap '' TERM; echo up > {}; while :; do sleep 300 & wait; done",
+        "trap 'echo got USR2' USR2; trap '' TERM; echo up > {}; while :; do sleep 300 & wait; done # {{}}",
         ready.as_str()
     );
     let ended = scene

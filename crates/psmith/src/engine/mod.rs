@@ -232,7 +232,20 @@ impl<H: Handler> Engine<H> {
     /// # Errors
     ///
     /// If the containment demanded cannot be had here, or the warden cannot be started.
-    pub fn new(handler: H, mut setup: Setup) -> Result<Engine<H>, EngineError> {
+    pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
+        // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and it starts up
+        // while the rest is made.
+        let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
+        match Engine::prepare(handler, setup) {
+            Ok(mut engine) => engine.engage_warden(warden).map(|()| engine),
+            Err(error) => {
+                warden.bury();
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(handler: H, mut setup: Setup) -> Result<Engine<H>, EngineError> {
         let level = choose(setup.contain).map_err(EngineError::Containment)?;
         let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
         if nofile_soft != nofile_now {
@@ -264,7 +277,7 @@ impl<H: Handler> Engine<H> {
         }
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         setup.policy.slots = setup.policy.slots.clamp(1, room);
-        let mut engine = Engine {
+        Ok(Engine {
             handler,
             slots_max: setup.policy.slots,
             room,
@@ -295,9 +308,7 @@ impl<H: Handler> Engine<H> {
             finished: false,
             leaving: false,
             linger: Vec::new(),
-        };
-        engine.engage_warden()?;
-        Ok(engine)
+        })
     }
 
     /// The level of containment that holds.

@@ -60,6 +60,8 @@ pub(crate) struct Taken {
 impl Places {
     /// Makes what the run wants, under a name that tells whose it is.
     pub(crate) fn new(wants: GroupWants) -> io::Result<Places> {
+        // What runs left whose host and warden were killed together goes first.
+        let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
         let limits = Limits {
             memory_bytes_max: wants.limits.memory_bytes,

@@ -124,9 +124,9 @@ impl<H: Handler> Engine<H> {
 
     // The warden.
 
-    pub(super) fn engage_warden(&mut self) -> Result<(), EngineError> {
+    pub(super) fn engage_warden(&mut self, mut warden: Warden) -> Result<(), EngineError> {
         let failed = |error| EngineError::Warden { error, words: String::new() };
-        let mut warden = Warden::launch(&self.introduction).map_err(failed)?;
+        warden.introduce(&self.introduction).map_err(failed)?;
         self.epoll.add(warden.socket(), Token::WardenSocket.pack(), Interest::READ).map_err(failed)?;
         self.epoll.add(warden.pidfd(), Token::WardenEnd.pack(), Interest::READ).map_err(failed)?;
         let surroundings = &self.surroundings;
@@ -321,7 +321,11 @@ impl<H: Handler> Engine<H> {
         }
         self.introduction.again = true;
         self.introduction.group_dirs = self.places.group_dirs();
-        if let Err(error) = self.engage_warden() {
+        let launched = Warden::launch();
+        let engaged = launched
+            .map_err(|error| EngineError::Warden { error, words: String::new() })
+            .and_then(|warden| self.engage_warden(warden));
+        if let Err(error) = engaged {
             self.fail(error);
             self.events.push_back(Event::Kill);
         }

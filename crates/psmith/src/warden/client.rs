@@ -51,8 +51,9 @@ pub(crate) struct Introduction {
 }
 
 impl Warden {
-    /// Starts a warden and introduces the host to it. Its answer comes later, as a message.
-    pub(crate) fn launch(introduction: &Introduction) -> io::Result<Warden> {
+    /// Starts a warden, which waits for its introduction. Whatever the host makes for the run from here on, the
+    /// warden removes if the host is gone.
+    pub(crate) fn launch() -> io::Result<Warden> {
         let (ours, theirs) = socket::pair()?;
         let nonce = nonce()?;
         let mut process = std::process::Command::new(IMAGE)
@@ -67,19 +68,22 @@ impl Warden {
         let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
         rustix::io::ioctl_fionbio(&stderr, true)?;
         let pidfd = pidfd::open(process.id())?;
+        Ok(Warden { link: Link::new(ours), pidfd, process, stderr, nonce, pings: 0, unanswered_since: None })
+    }
+
+    /// Tells it whom it serves and how. Its answer comes later, as a message.
+    pub(crate) fn introduce(&mut self, introduction: &Introduction) -> io::Result<()> {
         let host = pidfd::open(std::process::id())?;
-        let mut link = Link::new(ours);
         let hello = ToWarden::Hello {
             magic: MAGIC,
             protocol: PROTOCOL,
-            nonce,
+            nonce: self.nonce,
             marker: &introduction.marker,
             holding: introduction.holding,
             group_dirs: introduction.group_dirs.iter().map(Vec::as_slice).collect(),
             again: introduction.again,
         };
-        link.send(&hello, &[host.as_fd()])?;
-        Ok(Warden { link, pidfd, process, stderr, nonce, pings: 0, unanswered_since: None })
+        self.link.send(&hello, &[host.as_fd()])
     }
 
     /// Readable once the warden has ended.

@@ -58,7 +58,11 @@ fn life(nonce: &str) -> io::Result<()> {
     let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
     // Standard input is the socket to the host; nobody but the parent may be at its other end.
     let stdin = io::stdin();
-    if socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())? != subreaper::parent() {
+    let peer = socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())?;
+    if peer != subreaper::parent() {
+        // Either somebody else set the marker, or the host was killed before this process came to itself; what it
+        // had made for the run by then has no other guardian.
+        let _ = cgroup::sweep_stale();
         return Err(no_host());
     }
     signals::block_all();
@@ -66,7 +70,10 @@ fn life(nonce: &str) -> io::Result<()> {
     psmith_sys::exit::close_inherited_descriptors()?;
     let socket = take_stdin(stdin.as_fd())?;
     let mut link = Link::new(socket);
-    let (hello, mut fds) = wait_for_hello(&mut link)?;
+    let (hello, mut fds) = wait_for_hello(&mut link).inspect_err(|_| {
+        // A host that was killed before its first word may have made its group already.
+        let _ = cgroup::sweep_stale();
+    })?;
     let ToWarden::Hello {
         magic: MAGIC,
         protocol: PROTOCOL,

@@ -81,8 +81,9 @@ fn try_out(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), St
         group_dirs: Vec::new(),
         again: false,
     };
-    let mut warden = Warden::launch(&introduction).map_err(|error| format!("execute it: {error}"))?;
-    let answer = greeted(&mut warden).and_then(|()| ask(&mut warden));
+    let mut warden = Warden::launch().map_err(|error| format!("execute it: {error}"))?;
+    let introduced = warden.introduce(&introduction).map_err(|error| format!("talk to it: {error}"));
+    let answer = introduced.and_then(|()| greeted(&mut warden)).and_then(|()| ask(&mut warden));
     let words = if answer.is_ok() { warden.dismiss(ANSWER_MAX) } else { warden.bury() };
     answer.map_err(|error| if words.is_empty() { error } else { format!("{error}; it said: {words}") })
 }
