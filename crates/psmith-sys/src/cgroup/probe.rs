@@ -91,11 +91,12 @@ impl Child {
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
         let flags = (libc::CLONE_PIDFD | libc::CLONE_FILES | libc::SIGCHLD) as usize;
         let place = std::ptr::from_mut(&mut handle) as usize;
+        let parent = std::process::id();
         // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
         // parent; the child goes on to `sleep_in` alone.
         let answer = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) };
         if answer == 0 {
-            sleep_in(&numbers, writer.as_raw_fd());
+            sleep_in(&numbers, writer.as_raw_fd(), parent);
         }
         raw::check(answer)?;
         // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
@@ -128,12 +129,18 @@ impl Drop for Child {
 }
 
 /// The child's life. Raw system calls only.
-fn sleep_in(files: &[i32], answer: i32) -> ! {
+fn sleep_in(files: &[i32], answer: i32, parent: u32) -> ! {
     let mut errno = 0_i32;
     // SAFETY: prctl(2) with numbers only.
     unsafe {
         raw::call(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0, 0])
     };
+    // SAFETY: getppid(2) takes nothing.
+    if unsafe { raw::call(libc::SYS_getppid, [0; 6]) } != parent as isize {
+        // The parent was killed before the signal was set: nobody will ever end this process but itself.
+        // SAFETY: exit_group(2) takes a number.
+        unsafe { raw::call(libc::SYS_exit_group, [1, 0, 0, 0, 0, 0]) };
+    }
     for file in files {
         // SAFETY: write(2) reads one byte.
         let written =

@@ -62,7 +62,7 @@ fn life(nonce: &str) -> io::Result<()> {
     if peer != subreaper::parent() {
         // Either somebody else set the marker, or the host was killed before this process came to itself; what it
         // had made for the run by then has no other guardian.
-        let _ = cgroup::sweep_stale();
+        sweep_after(peer);
         return Err(no_host());
     }
     signals::block_all();
@@ -72,7 +72,7 @@ fn life(nonce: &str) -> io::Result<()> {
     let mut link = Link::new(socket);
     let (hello, mut fds) = wait_for_hello(&mut link).inspect_err(|_| {
         // A host that was killed before its first word may have made its group already.
-        let _ = cgroup::sweep_stale();
+        sweep_after(peer);
     })?;
     let ToWarden::Hello {
         magic: MAGIC,
@@ -97,6 +97,17 @@ fn life(nonce: &str) -> io::Result<()> {
     let end = server.serve();
     last_rites(&mut server, end);
     Ok(())
+}
+
+/// Removes the groups of a host that is gone without a word.
+fn sweep_after(host: u32) {
+    // Its socket closes some way before its end: while it still counts as alive, its groups are its own.
+    if let Ok(host) = pidfd::open(host) {
+        let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut fds = [rustix::event::PollFd::new(&host, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+    }
+    let _ = cgroup::sweep_stale();
 }
 
 fn no_host() -> io::Error {
