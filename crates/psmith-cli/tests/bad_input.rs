@@ -234,7 +234,7 @@ fn values_that_make_no_sense_are_refused_with_their_option() {
         ("--mem", "10Q"),
         ("--retries", "-1"),
         ("--halt", "later,fail=1"),
-        ("--term-seq", "NOSIG,1"),
+        ("--term-seq", "NOSIG"),
         ("--retry-on", "sunshine"),
         ("--contain", "hope"),
         ("--exit", "loud"),

@@ -184,8 +184,8 @@ fn results_in_a_file_for_each_job() {
     ended.assert_code(0).assert_out("");
     assert_eq!(scene.text("out/a.txt"), "d/a.c\n");
     assert_eq!(scene.text("out/b.txt"), "d/b.c\n");
-    assert!(!scene.path("out/a.err").exists(), "stderr was empty");
-    assert_eq!(scene.text("out/b.err"), "e\n");
+    assert!(!scene.path("out/a.txt.err").exists(), "stderr was empty");
+    assert_eq!(scene.text("out/b.txt.err"), "e\n");
     // The same name twice fails the second job.
     let ended = scene.psmith(["-j1", "--results", "same-{/.}", "echo", ":::", "x/n.1", "y/n.2"]).run();
     ended.assert_code(1).assert_err_has("job 2");

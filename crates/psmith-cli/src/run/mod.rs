@@ -401,7 +401,12 @@ impl RunHandler {
 fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: &[String]) -> Ending {
     let mut failure = handler.failure.take();
     if let Err(error) = end {
-        failure.get_or_insert_with(|| CliError::new(error.to_string()));
+        let told = CliError::new(error.to_string());
+        match error {
+            // What the writer then found missing only follows from it.
+            psmith::EngineError::Spool(..) => failure = Some(told),
+            _ => drop(failure.get_or_insert(told)),
+        }
     }
     if handler.left_at_once {
         // The writer may be stuck for good; nobody waits for it.

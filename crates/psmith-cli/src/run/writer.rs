@@ -68,7 +68,7 @@ pub(super) struct Parcel {
 /// What the writer tells the engine's side.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// A parcel has been written.
+    /// A parcel has been written, or it cannot be, which an answer before this one tells.
     Delivered(JobId),
     /// Nobody reads stdout any more.
     BrokenPipe,
@@ -225,6 +225,7 @@ impl Desk {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self,
             };
+            let mut delivered = None;
             let done = match work {
                 Work::Chunk { job, stream, bytes, tag } => {
                     let done = self.live(job, stream, &bytes, tag.as_deref());
@@ -238,17 +239,11 @@ impl Desk {
                     self.backlog(job, stream, backlog, tag.as_deref()).map_err(Failure::Stdout)
                 }
                 Work::Deliver(parcel) => {
-                    let id = parcel.id;
-                    let done = self.deliver(*parcel).and_then(|()| {
+                    delivered = Some(parcel.id);
+                    self.deliver(*parcel).and_then(|()| {
                         // Rows of a burst are handed to the kernel together, at the latest when it is over.
                         self.look_after_joblog().map_err(Failure::Record)
-                    });
-                    if let Err(failure) = done {
-                        self.on_failure(failure, &answer);
-                    }
-                    // Delivered or not, nobody waits for it any longer: what was not written has no record.
-                    answer(Answer::Delivered(id));
-                    continue;
+                    })
                 }
                 Work::Message(lines) => {
                     self.say(&lines);
@@ -269,6 +264,10 @@ impl Desk {
             };
             if let Err(failure) = done {
                 self.on_failure(failure, &answer);
+            }
+            if let Some(id) = delivered {
+                // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
+                answer(Answer::Delivered(id));
             }
         }
     }

@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 /// A job's stream is kept in memory up to this size.
 pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
@@ -19,6 +21,8 @@ pub struct Spool {
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
+    /// The error number of a write that failed: from there on bytes are missing.
+    torn: Option<i32>,
 }
 
 impl Spool {
@@ -47,17 +51,32 @@ impl Spool {
     }
 
     /// A reader of all its bytes, from the first. Readers of shared spools do not disturb one another.
+    ///
+    /// If bytes could not be kept, reading fails where they are missing, so that nobody takes the part for the
+    /// whole.
     #[must_use]
     pub fn into_reader(self) -> SpoolReader {
-        match self.file {
-            None => SpoolReader::Memory(io::Cursor::new(self.memory)),
-            Some(file) => SpoolReader::File { file, at: 0, length: self.length },
-        }
+        let kept = match self.file {
+            None => Kept::Memory(io::Cursor::new(self.memory)),
+            Some(file) => Kept::File { file, at: 0, length: self.length },
+        };
+        SpoolReader { kept, torn: self.torn }
     }
 
     /// Adds bytes. `budget` is what all spools may still keep in memory; files are made in `dir`.
     pub(crate) fn append(&mut self, bytes: &[u8], budget: &mut usize, dir: &Path) -> io::Result<()> {
-        self.length += bytes.len() as u64;
+        if let Some(errno) = self.torn {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let kept = self.keep(bytes, budget, dir);
+        match &kept {
+            Ok(()) => self.length += bytes.len() as u64,
+            Err(error) => self.torn = Some(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
+        }
+        kept
+    }
+
+    fn keep(&mut self, bytes: &[u8], budget: &mut usize, dir: &Path) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             return file.write_all(bytes);
         }
@@ -68,17 +87,15 @@ impl Spool {
         }
         let mut file = unlinked_file(dir)?;
         file.write_all(&self.memory)?;
-        file.write_all(bytes)?;
         *budget += self.memory.len();
         self.memory = Vec::new();
-        self.file = Some(file);
-        Ok(())
+        self.file.insert(file).write_all(bytes)
     }
 
     /// Another spool of the same bytes.
     pub(crate) fn share(&self) -> io::Result<Spool> {
         let file = self.file.as_ref().map(File::try_clone).transpose()?;
-        Ok(Spool { memory: self.memory.clone(), file, length: self.length })
+        Ok(Spool { memory: self.memory.clone(), file, length: self.length, torn: self.torn })
     }
 
     /// How much memory it gives back when it is dropped.
@@ -89,43 +106,49 @@ impl Spool {
 
 /// Reads a spool from its first byte.
 #[derive(Debug)]
-pub enum SpoolReader {
-    /// It was small.
+pub struct SpoolReader {
+    kept: Kept,
+    torn: Option<i32>,
+}
+
+#[derive(Debug)]
+enum Kept {
     Memory(io::Cursor<Vec<u8>>),
-    /// It was not.
+    /// The file's own position means nothing. One that ends before its length is an error, never a short answer.
     File {
-        /// The unlinked file; its own position means nothing.
         file: File,
-        /// The next byte to read.
         at: u64,
-        /// How many bytes there are; a file that ends before is an error, never a short answer.
         length: u64,
     },
 }
 
 impl Read for SpoolReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            SpoolReader::Memory(cursor) => cursor.read(buffer),
-            SpoolReader::File { at, length, .. } if at == length => Ok(0),
-            SpoolReader::File { file, at, length } => {
+        let read = match &mut self.kept {
+            Kept::Memory(cursor) => cursor.read(buffer)?,
+            Kept::File { at, length, .. } if at == length => 0,
+            Kept::File { file, at, length } => {
                 let wanted = usize::try_from(*length - *at).unwrap_or(usize::MAX).min(buffer.len());
                 let read = file.read_at(&mut buffer[..wanted], *at)?;
                 if read == 0 && wanted > 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 *at += read as u64;
-                Ok(read)
+                read
             }
+        };
+        match self.torn {
+            Some(errno) if read == 0 && !buffer.is_empty() => Err(io::Error::from_raw_os_error(errno)),
+            _ => Ok(read),
         }
     }
 }
 
 impl Seek for SpoolReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            SpoolReader::Memory(cursor) => cursor.seek(to),
-            SpoolReader::File { at, length, .. } => {
+        match &mut self.kept {
+            Kept::Memory(cursor) => cursor.seek(to),
+            Kept::File { at, length, .. } => {
                 let place = match to {
                     SeekFrom::Start(offset) => Some(offset),
                     SeekFrom::End(offset) => length.checked_add_signed(offset),
@@ -145,7 +168,7 @@ pub(crate) fn unlinked_file(dir: &Path) -> io::Result<File> {
     match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
         // Not every file system has O_TMPFILE: make one by name, and take the name away at once.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
             named_then_unlinked(dir)
         }
         Err(error) => Err(error.into()),
@@ -206,5 +229,18 @@ mod tests {
     fn a_directory_that_is_not_there_is_an_error_not_a_loss() {
         let mut budget = 0;
         assert!(Spool::default().append(b"x", &mut budget, Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn where_bytes_are_missing_reading_fails_and_nothing_is_added_any_more() {
+        let mut spool = Spool::default();
+        let mut budget = 3;
+        spool.append(b"abc", &mut budget, Path::new("/nonexistent")).unwrap();
+        spool.append(b"lost", &mut budget, Path::new("/nonexistent")).unwrap_err();
+        let mut ample = MEMORY_BYTES_ALL_MAX;
+        spool.append(b"later", &mut ample, Path::new("/")).unwrap_err();
+        let mut bytes = Vec::new();
+        let error = spool.into_reader().read_to_end(&mut bytes).unwrap_err();
+        assert_eq!((bytes.as_slice(), error.kind()), (&b"abc"[..], io::ErrorKind::NotFound));
     }
 }
