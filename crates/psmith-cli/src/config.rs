@@ -13,8 +13,14 @@ use std::time::Duration;
 use psmith::core::policy::{Halt, JobPolicy, Order};
 
 use crate::batch::Batch;
+pub use crate::exit_code::ExitScheme;
 use crate::input::InputSpec;
+pub use crate::record::results::ResultsPlace;
+pub use crate::record::resume::ResumeMode;
+pub use crate::report::summary::SummaryMode;
+pub use crate::report::tally::Flaky;
 pub use crate::values::Slots;
+pub use psmith::Level;
 pub(crate) use resolve::DEFAULT_SHELL;
 
 /// A whole run, as asked for.
@@ -37,7 +43,7 @@ pub struct Config {
     /// Limits of each job.
     pub limits: LimitsSpec,
     /// `--contain`: this level or better.
-    pub contain: Option<Containment>,
+    pub contain: Option<Level>,
     /// Environment and directory of the jobs.
     pub surroundings: Surroundings,
     /// Timeouts, tries, back-off, leaks. Its `limits` are empty: which hold depends on the containment.
@@ -54,8 +60,8 @@ pub struct Config {
     pub output: OutputSpec,
     /// What is written down.
     pub records: RecordsSpec,
-    /// Which jobs are skipped.
-    pub resume: Resume,
+    /// Which jobs of the joblog are skipped.
+    pub resume: Option<ResumeMode>,
     /// What is told on stderr.
     pub report: ReportSpec,
     /// Print what would run, in this form, and run nothing.
@@ -136,32 +142,6 @@ pub struct LimitsSpec {
     pub cpus: Option<f64>,
 }
 
-/// How descendants are held together, from the weakest to the strongest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Containment {
-    /// The job's process group and session.
-    Group,
-    /// The warden as subreaper.
-    Sweep,
-    /// A subreaper per job.
-    Keeper,
-    /// A control group.
-    Cgroup,
-}
-
-impl Containment {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Containment::Group => "group",
-            Containment::Sweep => "sweep",
-            Containment::Keeper => "keeper",
-            Containment::Cgroup => "cgroup",
-        }
-    }
-}
-
 /// Environment and directory of the jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
@@ -171,28 +151,6 @@ pub struct Surroundings {
     pub env_clear: bool,
     /// The directory, in which replacement strings count.
     pub workdir: Option<OsString>,
-}
-
-/// What a success after a retry counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaky {
-    /// A success.
-    Ok,
-    /// A failure.
-    Fail,
-}
-
-/// What the exit code tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitScheme {
-    /// How many jobs failed.
-    Count,
-    /// Whether any failed.
-    Class,
-    /// The code of the first that failed.
-    First,
-    /// Success if any job succeeded.
-    AnyZero,
 }
 
 /// How output is passed on.
@@ -245,26 +203,13 @@ pub enum Tag {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordsSpec {
     /// The jobs' outputs.
-    pub results: Option<Results>,
+    pub results: Option<ResultsPlace>,
     /// A line for each job.
     pub joblog: Option<Joblog>,
     /// All that happens.
     pub events: Option<EventsTo>,
     /// And the jobs' output with it.
     pub events_output: bool,
-}
-
-/// Where the jobs' outputs are recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Results {
-    /// One JSON object a line.
-    Jsonl(PathBuf),
-    /// GNU parallel's columns.
-    Csv(PathBuf),
-    /// A file per job; replacement strings count. Made by [`Plan::results_path`](crate::plan::Plan::results_path).
-    PerJob(OsString),
-    /// A directory.
-    Dir(PathBuf),
 }
 
 /// A line for each job.
@@ -285,22 +230,11 @@ pub enum EventsTo {
     Descriptor(i32),
 }
 
-/// Which jobs are skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// None.
-    No,
-    /// Those that have a row in the joblog.
-    Recorded,
-    /// Those whose last row is a success.
-    Succeeded,
-}
-
 /// What is told on stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSpec {
     /// The summary at the end.
-    pub summary: Summary,
+    pub summary: SummaryMode,
     /// Progress on the way.
     pub progress: Progress,
     /// Rows of the board.
@@ -311,19 +245,6 @@ pub struct ReportSpec {
     pub verbose: bool,
     /// No messages but errors.
     pub quiet: bool,
-}
-
-/// The summary at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Summary {
-    /// Text, if something failed, leaked, was left, or a board was up.
-    Auto,
-    /// Text.
-    Text,
-    /// The `run_end` event.
-    Json,
-    /// None.
-    None,
 }
 
 /// Progress on the way.

@@ -506,3 +506,38 @@ fn dry_run_as_json() {
     let row: Value = serde_json::from_str(ended.out().trim_end()).expect("one JSON object");
     assert_eq!(row["argv"], serde_json::json!(["/bin/sh", "-c", "wc 'a b'"]));
 }
+
+#[test]
+fn a_success_that_counts_as_failed_is_run_again_by_resume_failed() {
+    let scene = scene!();
+    let run = |more: &[&str]| {
+        let script = "echo {} >> seen; [ -e up ] || { : > up; exit 1; }";
+        scene
+            .psmith(["--retries", "2", "--flaky", "fail", "--joblog", "j", "--events", "e"])
+            .args(more)
+            .args(["-s", script, ":::", "a"])
+            .run()
+    };
+    run(&[]).assert_code(1).assert_err_has("job 1 failed: flaky");
+    assert_eq!(joblog(&scene.text("j")).last().map(|row| row.exitval), Some(-1));
+    assert!(scene.text("e").contains(r#""status":"failed","cause":null"#), "{}", scene.text("e"));
+    run(&["--resume"]).assert_code(0);
+    assert_eq!(scene.text("seen"), "a\na\n");
+    run(&["--resume-failed"]).assert_code(0);
+    assert_eq!(scene.text("seen"), "a\na\na\n");
+}
+
+#[test]
+fn the_json_summary_is_the_last_event() {
+    let scene = scene!();
+    let ended = scene.psmith(["--summary", "json", "--events", "e", "echo", ":::", "a"]).run();
+    ended.assert_code(0).assert_out("a\n");
+    let run = |text: &str| {
+        let line = text.lines().last().expect("a line");
+        let (_, after) = line.split_once(r#""run":""#).expect("a run");
+        after.split_once('"').expect("its end").0.to_owned()
+    };
+    let name = run(&ended.err());
+    assert_eq!(name.len(), 4, "{name}");
+    assert_eq!(name, run(&scene.text("e")));
+}

@@ -2,15 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use psmith::core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
 
 use super::{
-    Color, CommandSpec, Config, Containment, DryRun, EventsTo, ExitScheme, Flaky, Joblog, LimitsSpec, Load,
-    OutputMode, OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, Results, Resume, Show, Slots, StdinMode,
-    Summary, Surroundings, Tag,
+    Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, LimitsSpec, Load,
+    OutputMode, OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, Slots,
+    StdinMode, SummaryMode, Surroundings, Tag,
 };
 use crate::batch::{Batch, Fill};
 use crate::error::CliError;
@@ -40,14 +40,16 @@ impl Config {
             tty,
             pace: pace(&raw, tty)?,
             limits: limits(&raw)?,
-            contain: option(&raw, "contain", |flag, value| values::choice(flag, value, &LEVELS))?,
+            contain: option(&raw, "contain", |flag, value| {
+                values::choice(flag, value, &Level::ALL.map(|level| (level.word(), level)))
+            })?,
             surroundings: surroundings(&raw)?,
             policy: policy(&raw)?,
             slow: Some(option(&raw, "slow", values::duration)?.unwrap_or(SLOW))
                 .filter(|slow| !slow.is_zero()),
             flaky: choice(&raw, "flaky", &[("ok", Flaky::Ok), ("fail", Flaky::Fail)])?,
             halt: option(&raw, "halt", values::halt)?.unwrap_or(Halt::Never),
-            exit: choice(&raw, "exit", &SCHEMES)?,
+            exit: choice(&raw, "exit", &ExitScheme::ALL.map(|scheme| (scheme.word(), scheme)))?,
             output: output(&raw)?,
             records: records(&raw)?,
             resume: resume(&raw)?,
@@ -62,20 +64,6 @@ impl Config {
         Ok(config)
     }
 }
-
-const LEVELS: [(&str, Containment); 4] = [
-    ("cgroup", Containment::Cgroup),
-    ("keeper", Containment::Keeper),
-    ("sweep", Containment::Sweep),
-    ("group", Containment::Group),
-];
-
-const SCHEMES: [(&str, ExitScheme); 4] = [
-    ("count", ExitScheme::Count),
-    ("class", ExitScheme::Class),
-    ("first", ExitScheme::First),
-    ("any-zero", ExitScheme::AnyZero),
-];
 
 /// The value of a flag, parsed, if the flag was given. The message names the flag by its long name.
 fn option<T>(
@@ -323,21 +311,14 @@ fn records(raw: &Raw) -> Result<RecordsSpec, CliError> {
     })
 }
 
-fn results(value: &OsStr) -> Result<Results, CliError> {
+fn results(value: &OsStr) -> Result<ResultsPlace, CliError> {
     if value.is_empty() {
         return Err(
             CliError::new("--results: the path is empty").hint("--results out.jsonl, or --results DIR")
         );
     }
-    if crate::template::mentions_replacement(value.as_bytes()) {
-        return Ok(Results::PerJob(value.to_os_string()));
-    }
-    let path = PathBuf::from(value);
-    Ok(match Path::new(value).extension().and_then(OsStr::to_str) {
-        Some("jsonl" | "json") => Results::Jsonl(path),
-        Some("csv") => Results::Csv(path),
-        _ => Results::Dir(path),
-    })
+    let replaced = crate::template::mentions_replacement(value.as_bytes());
+    Ok(ResultsPlace::of(value.as_bytes(), replaced))
 }
 
 fn events(value: &OsStr) -> Result<EventsTo, CliError> {
@@ -350,24 +331,28 @@ fn events(value: &OsStr) -> Result<EventsTo, CliError> {
     }
 }
 
-fn resume(raw: &Raw) -> Result<Resume, CliError> {
+fn resume(raw: &Raw) -> Result<Option<ResumeMode>, CliError> {
     let joblog = raw.value("joblog").is_some();
     let flag = if raw.is_set("resume-failed") { "--resume-failed" } else { "--resume" };
     match raw.value("resume") {
         Some(run) if !run.is_empty() => return Err(CliError::new("--resume=RUN: not in this version")),
-        None if !raw.is_set("resume-failed") => return Ok(Resume::No),
+        None if !raw.is_set("resume-failed") => return Ok(None),
         _ => {}
     }
     if !joblog {
         return Err(CliError::new(format!("{flag} without --joblog: not in this version"))
             .hint(format!("--joblog FILE {flag}")));
     }
-    Ok(if raw.is_set("resume-failed") { Resume::Succeeded } else { Resume::Recorded })
+    Ok(Some(if raw.is_set("resume-failed") { ResumeMode::ResumeFailed } else { ResumeMode::Resume }))
 }
 
 fn report(raw: &Raw) -> Result<ReportSpec, CliError> {
-    const SUMMARIES: [(&str, Summary); 4] =
-        [("auto", Summary::Auto), ("text", Summary::Text), ("json", Summary::Json), ("none", Summary::None)];
+    const SUMMARIES: [(&str, SummaryMode); 4] = [
+        ("auto", SummaryMode::Auto),
+        ("text", SummaryMode::Text),
+        ("json", SummaryMode::Json),
+        ("none", SummaryMode::None),
+    ];
     const PROGRESS: [(&str, Progress); 4] = [
         ("auto", Progress::Auto),
         ("board", Progress::Board),

@@ -18,11 +18,11 @@ fn error(args: &[&str]) -> String {
 #[test]
 fn records_by_the_look_of_their_path() {
     let results = |path: &str| config(&["--results", path, "x"]).records.results.unwrap();
-    assert_eq!(results("a.jsonl"), Results::Jsonl("a.jsonl".into()));
-    assert_eq!(results("a.json"), Results::Jsonl("a.json".into()));
-    assert_eq!(results("a.csv"), Results::Csv("a.csv".into()));
-    assert_eq!(results("out/{/.}.txt"), Results::PerJob("out/{/.}.txt".into()));
-    assert_eq!(results("out"), Results::Dir("out".into()));
+    assert_eq!(results("a.jsonl"), ResultsPlace::JsonLines("a.jsonl".into()));
+    assert_eq!(results("a.json"), ResultsPlace::JsonLines("a.json".into()));
+    assert_eq!(results("a.csv"), ResultsPlace::Csv("a.csv".into()));
+    assert_eq!(results("out/{/.}.txt"), ResultsPlace::Files("out/{/.}.txt".into()));
+    assert_eq!(results("out"), ResultsPlace::Directory("out".into()));
     let joblog = |args: &[&str]| config(args).records.joblog.unwrap();
     assert_eq!(joblog(&["--joblog", "f", "x"]), Joblog { path: "f".into(), append: false });
     assert_eq!(joblog(&["--joblog", "+f", "x"]), Joblog { path: "f".into(), append: true });
@@ -36,9 +36,9 @@ fn records_by_the_look_of_their_path() {
 
 #[test]
 fn resuming_needs_a_joblog() {
-    assert_eq!(config(&["--joblog", "f", "--resume", "x"]).resume, Resume::Recorded);
-    assert_eq!(config(&["--joblog", "f", "--resume-failed", "x"]).resume, Resume::Succeeded);
-    assert_eq!(config(&["x"]).resume, Resume::No);
+    assert_eq!(config(&["--joblog", "f", "--resume", "x"]).resume, Some(ResumeMode::Resume));
+    assert_eq!(config(&["--joblog", "f", "--resume-failed", "x"]).resume, Some(ResumeMode::ResumeFailed));
+    assert_eq!(config(&["x"]).resume, None);
     assert_eq!(error(&["--resume", "x"]), "--resume without --joblog: not in this version");
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use psmith::core::outcome::SpawnFailure;
 
 use crate::batch::Batch;
-use crate::config::{Config, DEFAULT_SHELL, Results, Tag};
+use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
 use crate::input::{From, Group, InputError, JobArgs, Jobs, Reader, Rows};
 use crate::lookup::{Lookup, Missing, is_shell_word};
@@ -116,7 +116,7 @@ impl Plan {
             Some(Tag::Text(text)) => Some(Prefix::Text(Text::new(text.as_bytes(), &grammar)?)),
         };
         let results = match &config.records.results {
-            Some(Results::PerJob(path)) => Some(Text::new(path.as_bytes(), &grammar)?),
+            Some(ResultsPlace::Files(path)) => Some(Text::new(path.as_bytes(), &grammar)?),
             _ => None,
         };
         let texts = [workdir.as_ref(), results.as_ref(), tag.as_ref().and_then(Prefix::text)];

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::json::{Bytes, BytesList};
-use super::{JobRecord, RecordError, RecordErrorKind, Status};
+use super::{JobRecord, RecordError, RecordErrorKind};
 use crate::report::display::os_text;
 
 /// The version of the format.
@@ -191,7 +191,7 @@ impl<'a> JobEnd<'a> {
         let usage = last.map(|last| last.usage).unwrap_or_default();
         JobEnd {
             job: record.job,
-            status: Status::of(outcome).word(),
+            status: record.status.word(),
             cause: outcome.verdict.as_ref().err().map(|cause| cause.kind().word()),
             code,
             signal,

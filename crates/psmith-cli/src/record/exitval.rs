@@ -1,25 +1,30 @@
 //! The columns `Exitval` and `Signal`, the same in joblog and results.
 
-use psmith::core::outcome::{Cause, Exit, Outcome, SpawnFailure, SpawnStep};
+use psmith::core::outcome::{Cause, Exit, SpawnFailure, SpawnStep};
 use rustix::io::Errno;
+
+use super::{JobRecord, Status};
 
 /// The columns `Exitval` and `Signal` of one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exitval {
-    /// The exit code; 0 if a signal ended the job, -1 if psmith or a limit did, 126 or 127 if it never started.
+    /// The exit code; 0 if a signal ended the job, -1 if psmith or a limit did or a success counts as failed, 126 or 127 if it never started.
     pub exitval: i32,
     /// The signal that ended it, or 0.
     pub signal: i32,
 }
 
-/// The columns of this outcome; `None` for a job that psmith cut short, which has no row.
+/// The columns of this job; `None` if psmith cut it short, then it has no row.
 #[must_use]
-pub fn exitval(outcome: &Outcome) -> Option<Exitval> {
+pub fn exitval(record: &JobRecord<'_>) -> Option<Exitval> {
+    let outcome = record.outcome;
     let last_signal = match outcome.last.as_ref().and_then(|last| last.exit) {
         Some(Exit::Signal { signal, .. }) => signal,
         Some(Exit::Code(_)) | None => 0,
     };
     let (exitval, signal) = match &outcome.verdict {
+        // What counts as failed is run again by `--resume-failed`, which knows this column alone.
+        Ok(()) if record.status == Status::Failed => (-1, 0),
         Ok(()) => (0, 0),
         Err(Cause::Cancelled) => return None,
         Err(Cause::Exit(code)) => (*code, 0),

@@ -34,6 +34,8 @@ pub struct JobRecord<'a> {
     pub job: u64,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// How it counts: as its outcome says, but for a success after a retry under `--flaky fail`.
+    pub status: Status,
     /// The command as `--dry-run` prints it, so without TAB and newline.
     pub command: &'a [u8],
     /// The words it was started with.

@@ -21,7 +21,7 @@ pub(crate) struct Row<'a> {
 
 /// Appends the row of this job; a job that was cut short has none.
 pub(crate) fn write_row(line: &mut Vec<u8>, record: &JobRecord<'_>) -> bool {
-    let Some(Exitval { exitval, signal }) = exitval(record.outcome) else { return false };
+    let Some(Exitval { exitval, signal }) = exitval(record) else { return false };
     let runtime = record.outcome.last.as_ref().map_or(0.0, |last| last.wall.as_secs_f64());
     write!(
         line,

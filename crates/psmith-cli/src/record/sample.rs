@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use psmith::core::outcome::{AttemptReport, Cause, Exit, Outcome, Usage};
 
-use super::JobRecord;
+use super::{JobRecord, Status};
 
 pub(crate) fn report(exit: Option<Exit>) -> AttemptReport {
     AttemptReport {
@@ -50,6 +50,7 @@ pub(crate) fn record<'a>(job: u64, outcome: &'a Outcome, command: &'a [u8]) -> J
     JobRecord {
         job,
         outcome,
+        status: Status::of(outcome),
         command,
         argv: &[],
         inputs: &[],

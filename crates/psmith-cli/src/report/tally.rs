@@ -103,7 +103,7 @@ impl Tally {
     /// how it counts.
     pub fn on_end(&mut self, record: &JobRecord<'_>) -> Status {
         let outcome = record.outcome;
-        let status = counts_as(outcome, self.rules.flaky);
+        let status = record.status;
         if is_flaky(outcome) {
             self.flaky += 1;
             push_named(&mut self.flaky_jobs, record.job);
@@ -307,7 +307,9 @@ mod tests {
     fn flaky_jobs_can_count_as_failed() {
         let mut tally = Tally::new(TallyRules { flaky: Flaky::Fail, tries: 2, ..TallyRules::default() });
         let outcome = flaky();
-        assert_eq!(tally.on_end(&sample::record(1, &outcome, b"x")), Status::Failed);
+        let status = counts_as(&outcome, Flaky::Fail);
+        let record = JobRecord { status, ..sample::record(1, &outcome, b"x") };
+        assert_eq!(tally.on_end(&record), Status::Failed);
         assert_eq!((tally.ok(), tally.failed(), tally.flaky(), tally.flaky_ok()), (0, 1, 1, 0));
         assert_eq!(tally.run_end(None, false, None).first, Some(OWN_FAILURE));
         assert_eq!(tally.failures[0].cause, "flaky, 2 tries, 1.8s");

@@ -31,7 +31,7 @@ use crate::report::failure_line::FailureLines;
 use crate::report::plain::{CountLines, retry_line, slow_line};
 use crate::report::progress::{LINE_EVERY, Rate, Standing};
 use crate::report::running::{RunningJob, list};
-use crate::report::tally::Tally;
+use crate::report::tally::{Tally, counts_as};
 
 /// From the start of a run to the question whether anybody is typing.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -63,6 +63,8 @@ pub(super) struct RunJob {
 /// Everything the engine calls.
 pub(super) struct RunHandler {
     pub(super) config: Config,
+    /// The run's name.
+    pub(super) run: String,
     pub(super) plan: Arc<Plan>,
     pub(super) policy: Arc<JobPolicy>,
     pub(super) producer: Producer,
@@ -144,6 +146,7 @@ impl RunHandler {
         let record = JobRecord {
             job: job.number,
             outcome: ending.outcome,
+            status: counts_as(ending.outcome, self.config.flaky),
             command: text.as_bytes(),
             argv: &job.argv,
             inputs: &inputs,
@@ -402,7 +405,7 @@ impl Handler for RunHandler {
 
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<RunJob>) -> Taken {
         let Delivery { id, job, outcome, slot, started, output } = delivery;
-        let status = crate::report::tally::counts_as(&outcome, super::flaky(self.config.flaky));
+        let status = counts_as(&outcome, self.config.flaky);
         let shown = match self.config.output.show {
             Show::All => true,
             Show::Fail => status == Status::Failed,
@@ -424,6 +427,7 @@ impl Handler for RunHandler {
             id,
             number: job.number,
             outcome,
+            status,
             command,
             argv: job.argv,
             inputs,

@@ -24,22 +24,20 @@ use psmith::sys::eventfd::Waker;
 use psmith::sys::rlimit::{self, Resource, Rlimit};
 use psmith::{Engine, Level, Setup, Surroundings, TreeLimits};
 
-use crate::config::{
-    self, Config, EventsTo, LimitsSpec, OutputMode, Progress, Resume, Slots, StdinMode, Summary,
-};
+use crate::config::{Config, EventsTo, LimitsSpec, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
 use crate::exit_code::ExitStatus;
 use crate::plan::{self, Plan};
 use crate::record::events::{EventLog, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
-use crate::record::results::{Results, ResultsPlace};
-use crate::record::resume::{ResumeMode, ResumeSet};
+use crate::record::results::Results;
+use crate::record::resume::ResumeSet;
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::CountLines;
 use crate::report::progress::{LINE_AFTER, Rate, Standing};
-use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm, SummaryMode};
-use crate::report::tally::{self, Tally, TallyRules};
+use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
+use crate::report::tally::{Tally, TallyRules};
 use handler::{RunHandler, Telling, record_error};
 use pressure::Pressure;
 use producer::Producer;
@@ -76,8 +74,7 @@ pub fn run(config: Config) -> Ending {
     let records = Records::open(&config, &plan, &run)?;
     let cpus = plan::cpus();
     let slots = if config.tty { 1 } else { config.pace.slots.resolve(cpus, slots_most())? };
-    let contain = config.contain.map(level);
-    let (surroundings, limits, notes) = surroundings(&config, contain)?;
+    let (surroundings, limits, notes) = surroundings(&config)?;
     let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
     let writer = {
         let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
@@ -92,11 +89,10 @@ pub fn run(config: Config) -> Ending {
     }
     let producer =
         Producer::start(Arc::clone(&plan), jobs, records.resume, Arc::clone(&wake)).map_err(kernel)?;
-    let setup = setup(&config, slots, contain, surroundings, &run)?;
+    let setup = setup(&config, slots, surroundings, &run)?;
     let telling = telling(&config);
     let columns = columns();
-    let rules =
-        TallyRules { flaky: flaky(config.flaky), leak: config.policy.leak, tries: config.policy.tries };
+    let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries: config.policy.tries };
     let handler = RunHandler {
         pressure: Pressure::new(config.pace.load, config.pace.memfree, cpus),
         tty: terminal(&config)?,
@@ -132,6 +128,7 @@ pub fn run(config: Config) -> Ending {
         next_draw: Time::ZERO + LINE_AFTER,
         ended_seen: 0,
         width: slots,
+        run,
         config,
     };
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
@@ -143,7 +140,7 @@ pub fn run(config: Config) -> Ending {
             .warn(&format!("{slots} slots need more descriptors than ulimit -n allows: {told} slots"));
     }
     let slots = engine.slots();
-    engine.handler().tell_start(&run, slots, level);
+    engine.handler().tell_start(slots, level);
     let (handler, end) = engine.run();
     finish(handler, end, &notes)
 }
@@ -163,7 +160,7 @@ impl Records {
         let told = |error: crate::record::RecordError| record_error(&error);
         let spec = &config.records;
         let mut warnings = Vec::new();
-        let resumes = config.resume != Resume::No;
+        let resumes = config.resume.is_some();
         let mut joblog = None;
         let mut resume = None;
         if let Some(log) = &spec.joblog {
@@ -174,16 +171,11 @@ impl Records {
                 warnings.push(format!("{}: its last row was cut short, and is dropped", log.path.display()));
             }
             joblog = Some(opened);
-            if resumes {
-                let mode = match config.resume {
-                    Resume::Succeeded => ResumeMode::ResumeFailed,
-                    Resume::Recorded | Resume::No => ResumeMode::Resume,
-                };
+            if let Some(mode) = config.resume {
                 resume = Some(ResumeSet::read(&log.path, mode, &plan.command_start()).map_err(told)?);
             }
         }
-        let place = spec.results.as_ref().map(results_place);
-        let open = || place.as_ref().map(|place| Results::open(place, resumes)).transpose();
+        let open = || spec.results.as_ref().map(|place| Results::open(place, resumes)).transpose();
         let results = open().map_err(told)?;
         // A second one for the names alone: a name is claimed before its job starts, while the writer may be busy.
         let names =
@@ -197,26 +189,7 @@ impl Records {
     }
 }
 
-fn results_place(results: &config::Results) -> ResultsPlace {
-    match results {
-        config::Results::Jsonl(path) => ResultsPlace::JsonLines(path.clone()),
-        config::Results::Csv(path) => ResultsPlace::Csv(path.clone()),
-        config::Results::Dir(path) => ResultsPlace::Directory(path.clone()),
-        config::Results::PerJob(path) => {
-            let bytes = path.as_bytes();
-            let start = bytes.iter().position(|&byte| byte == b'{').unwrap_or(bytes.len());
-            ResultsPlace::Files { fixed_start: bytes[..start].to_vec() }
-        }
-    }
-}
-
-fn setup(
-    config: &Config,
-    slots: u32,
-    contain: Option<Level>,
-    surroundings: Surroundings,
-    run: &str,
-) -> Result<Setup, CliError> {
+fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> Result<Setup, CliError> {
     let window = config.output.window.unwrap_or(WINDOW_MIN.max(slots.saturating_mul(WINDOW_PER_SLOT)));
     let inherits = config.output.mode == OutputMode::Ungrouped || config.tty;
     let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
@@ -235,7 +208,7 @@ fn setup(
             slow: config.slow,
             seed: u64::from_ne_bytes(seed),
         },
-        contain,
+        contain: config.contain,
         streams: Streams {
             stdin: stdin.then(|| own(&io::stdin())).transpose()?,
             inherit: if inherits { Some((own(&io::stdout())?, own(&io::stderr())?)) } else { None },
@@ -246,28 +219,9 @@ fn setup(
     })
 }
 
-fn level(contain: config::Containment) -> Level {
-    match contain {
-        config::Containment::Group => Level::Group,
-        config::Containment::Sweep => Level::Sweep,
-        config::Containment::Keeper => Level::Keeper,
-        config::Containment::Cgroup => Level::Cgroup,
-    }
-}
-
-pub(super) fn flaky(flaky: config::Flaky) -> tally::Flaky {
-    match flaky {
-        config::Flaky::Ok => tally::Flaky::Ok,
-        config::Flaky::Fail => tally::Flaky::Fail,
-    }
-}
-
 /// What all jobs have in common, the limits that causes may have to name, and what the summary has to say of a
 /// limit that is held by weaker means than asked for.
-fn surroundings(
-    config: &Config,
-    contain: Option<Level>,
-) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
+fn surroundings(config: &Config) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
     let LimitsSpec { memory_bytes, cpu_time, file_size_bytes, open_files, core_bytes, processes, cpus } =
         config.limits;
     let mut rlimits = Vec::new();
@@ -303,7 +257,6 @@ fn surroundings(
         set("--core", Resource::Core, core_bytes.min(core.hard), core.hard)?;
     }
     let mut tree = TreeLimits { memory_bytes, processes, cpus };
-    let _ = contain;
     let found = psmith::tree_limits(&tree);
     if let (Some(bytes), Err(_)) = (memory_bytes, &found.memory) {
         tree.memory_bytes = None;
@@ -374,8 +327,7 @@ fn columns() -> usize {
 }
 
 impl RunHandler {
-    fn tell_start(&mut self, run: &str, slots: u32, level: Level) {
-        let _ = run;
+    fn tell_start(&mut self, slots: u32, level: Level) {
         let template: Vec<Vec<u8>> =
             self.plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
@@ -427,13 +379,16 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     let wall = handler.began.elapsed();
     let halted = handler.halted_on.filter(|_| handler.stopped_by.is_none());
     let run_end = handler.tally.run_end(handler.stopped_by, failure.is_some(), halted);
-    let mut status = run_end.status(scheme(handler.config.exit));
+    let mut status = run_end.status(handler.config.exit);
     if let Some(error) = &failure
         && handler.stopped_by.is_none()
     {
         status = ExitStatus::Code(error.exit_code);
     }
     let stopped_by = handler.stopped_by.and_then(psmith::sys::signals::name);
+    if let Some(error) = &mut failure {
+        say_what_is_left(error, &handler.tally, &handler.config);
+    }
     let event = handler.tally.run_end_event(wall, stopped_by, status.shell_code());
     if let Some(mut events) = handler.events.take() {
         let ended = events.append(epoch_now(), &RunEvent::RunEnd(event)).and_then(|()| events.flush());
@@ -447,17 +402,14 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     if handler.telling == Telling::Line {
         handler.writer.leave_progress(standing.line(rate, handler.columns));
     }
-    let mode = match handler.config.report.summary {
-        Summary::Auto => SummaryMode::Auto,
-        Summary::Text => SummaryMode::Text,
-        Summary::Json => SummaryMode::Json,
-        Summary::None => SummaryMode::None,
-    };
     // Whoever closed the pipe wants to hear nothing more.
-    let quiet = handler.stopped_by == Some(rustix::process::Signal::PIPE.as_raw());
-    let summary = summary::form(mode, &handler.tally, board_was_up, handler.config.report.quiet || quiet);
-    let resumed = (handler.config.resume != Resume::No)
-        .then(|| Resumed { skipped, unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched) });
+    let quiet =
+        handler.config.report.quiet || handler.stopped_by == Some(rustix::process::Signal::PIPE.as_raw());
+    let summary = summary::form(handler.config.report.summary, &handler.tally, board_was_up, quiet);
+    let resumed = handler
+        .config
+        .resume
+        .map(|_| Resumed { skipped, unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched) });
     match summary {
         None => {}
         Some(SummaryForm::Text) => {
@@ -473,7 +425,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         }
         Some(SummaryForm::Json) => {
             let mut line = Vec::new();
-            RunEvent::RunEnd(event).write_line(&mut line, epoch_now(), "");
+            RunEvent::RunEnd(event).write_line(&mut line, epoch_now(), &handler.run);
             handler.writer.message(String::from_utf8_lossy(&line).into_owned());
         }
     }
@@ -489,13 +441,16 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     }
 }
 
-fn scheme(exit: config::ExitScheme) -> crate::exit_code::ExitScheme {
-    use crate::exit_code::ExitScheme;
-    match exit {
-        config::ExitScheme::Count => ExitScheme::Count,
-        config::ExitScheme::Class => ExitScheme::Class,
-        config::ExitScheme::First => ExitScheme::First,
-        config::ExitScheme::AnyZero => ExitScheme::AnyZero,
+/// Adds to an error that ended the run what it cost, and how to go on.
+fn say_what_is_left(error: &mut CliError, tally: &Tally, config: &Config) {
+    let (stopped, left) = (tally.cancelled(), tally.left());
+    if stopped + left == 0 {
+        return;
+    }
+    let ending = if stopped == 1 { "" } else { "s" };
+    error.message.push_str(&format!("; {stopped} job{ending} stopped, {left} left"));
+    if config.records.joblog.is_some() && error.hints.is_empty() {
+        error.hints.push("add --resume to the same command, and it goes on from here".to_owned());
     }
 }
 

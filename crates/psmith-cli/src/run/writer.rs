@@ -22,7 +22,7 @@ use psmith::sys::eventfd::Waker;
 
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
-use crate::record::{JobRecord, JobStreams, RecordError};
+use crate::record::{JobRecord, JobStreams, RecordError, Status};
 use crate::report::display::os_text;
 use crate::report::progress::LiveLine;
 
@@ -51,6 +51,7 @@ pub(super) struct Parcel {
     pub(super) id: JobId,
     pub(super) number: u64,
     pub(super) outcome: Box<Outcome>,
+    pub(super) status: Status,
     pub(super) command: String,
     pub(super) argv: Vec<Vec<u8>>,
     pub(super) inputs: Vec<Vec<u8>>,
@@ -369,7 +370,7 @@ impl Desk {
     }
 
     fn deliver(&mut self, parcel: Parcel) -> Result<(), Failure> {
-        let Parcel { id, outcome, output, .. } = parcel;
+        let Parcel { id, outcome, status, output, .. } = parcel;
         let (passed, stdout_bytes, stderr_bytes) = (output.passed, output.stdout_bytes, output.stderr_bytes);
         let kept = self.results.is_some();
         let mut streams = [(1_u8, output.stdout), (2, output.stderr)]
@@ -398,6 +399,7 @@ impl Desk {
         let record = JobRecord {
             job: parcel.number,
             outcome: &outcome,
+            status,
             command: parcel.command.as_bytes(),
             argv: &parcel.argv,
             inputs: &inputs,
@@ -407,7 +409,9 @@ impl Desk {
             stderr_bytes,
             stderr_tail: &output.stderr_tail,
         };
-        if let Some(results) = &mut self.results {
+        // A job that was refused its file has no path, and wrote nothing.
+        let refused = |results: &Results| results.needs_path() && parcel.results_path.is_empty();
+        if let Some(results) = self.results.as_mut().filter(|results| !refused(results)) {
             let [(_, _, stdout), (_, _, stderr)] = &mut streams;
             let mut streams = JobStreams { stdout, stderr };
             results

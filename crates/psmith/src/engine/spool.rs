@@ -168,9 +168,7 @@ pub(crate) fn unlinked_file(dir: &Path) -> io::Result<File> {
     match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
         // Not every file system has O_TMPFILE: make one by name, and take the name away at once.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            named_then_unlinked(dir)
-        }
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => named_then_unlinked(dir),
         Err(error) => Err(error.into()),
     }
 }

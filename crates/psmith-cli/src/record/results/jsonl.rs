@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::json::{Bytes, BytesList, write_stream};
 use super::super::stream::CopyError;
-use super::super::{JobRecord, JobStreams, RecordError, Status};
+use super::super::{JobRecord, JobStreams, RecordError};
 use super::rows::{Columns, Rows};
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl JsonLines {
         let (job, receive) = (record.job, record.stdout_bytes);
         let command = json(&Bytes(record.command));
         let inputs = json(&BytesList(record.inputs));
-        let status = Status::of(record.outcome).word();
+        let status = record.status.word();
         let cause = json(&record.outcome.verdict.as_ref().err().map(|cause| cause.kind().word()));
         let attempts = record.outcome.attempts;
         self.rows.record(job, |out: &mut dyn Write| {

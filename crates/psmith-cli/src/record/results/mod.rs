@@ -10,7 +10,7 @@ mod jsonl;
 mod names;
 mod rows;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -23,26 +23,26 @@ pub enum ResultsPlace {
     JsonLines(PathBuf),
     /// P ends in `.csv`: one row a job.
     Csv(PathBuf),
-    /// P holds a placeholder: a file a job.
-    Files {
-        /// P up to its first placeholder.
-        fixed_start: Vec<u8>,
-    },
+    /// P holds a replacement string: a file a job, at the path that P becomes.
+    Files(OsString),
     /// Any other P: a directory.
     Directory(PathBuf),
 }
 
 impl ResultsPlace {
-    /// The place that P names. `placeholder` is where its first placeholder begins, if it holds one.
+    /// The place that P names; `replaced`: whether it holds a replacement string.
     #[must_use]
-    pub fn of(p: &[u8], placeholder: Option<usize>) -> ResultsPlace {
+    pub fn of(p: &[u8], replaced: bool) -> ResultsPlace {
         let path = PathBuf::from(OsStr::from_bytes(p));
         let ends_in = |end: &[u8]| p.ends_with(end);
-        match placeholder {
-            _ if ends_in(b".jsonl") || ends_in(b".json") => ResultsPlace::JsonLines(path),
-            _ if ends_in(b".csv") => ResultsPlace::Csv(path),
-            Some(at) => ResultsPlace::Files { fixed_start: p[..at.min(p.len())].to_vec() },
-            None => ResultsPlace::Directory(path),
+        if ends_in(b".jsonl") || ends_in(b".json") {
+            ResultsPlace::JsonLines(path)
+        } else if ends_in(b".csv") {
+            ResultsPlace::Csv(path)
+        } else if replaced {
+            ResultsPlace::Files(path.into_os_string())
+        } else {
+            ResultsPlace::Directory(path)
         }
     }
 }
@@ -70,7 +70,11 @@ impl Results {
         let form = match place {
             ResultsPlace::JsonLines(path) => Form::JsonLines(jsonl::JsonLines::open(path, keep)?),
             ResultsPlace::Csv(path) => Form::Csv(csv::Csv::open(path, keep)?),
-            ResultsPlace::Files { fixed_start } => Form::Files(files::Files::open(fixed_start)?),
+            ResultsPlace::Files(template) => {
+                let template = template.as_bytes();
+                let start = memchr::memchr(b'{', template).unwrap_or(template.len());
+                Form::Files(files::Files::open(&template[..start])?)
+            }
             ResultsPlace::Directory(path) => Form::Directory(dir::Directory::open(path)?),
         };
         Ok(Results { form })

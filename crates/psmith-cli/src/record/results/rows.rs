@@ -19,7 +19,7 @@ pub(super) struct Columns {
 impl Columns {
     pub(super) fn of(record: &JobRecord<'_>) -> Columns {
         let last = record.outcome.last.as_ref();
-        let Exitval { exitval, signal } = exitval(record.outcome).unwrap_or(Exitval {
+        let Exitval { exitval, signal } = exitval(record).unwrap_or(Exitval {
             // Cut short by psmith: the joblog has no row for it, what it wrote is kept all the same.
             exitval: -1,
             signal: match last.and_then(|last| last.exit) {

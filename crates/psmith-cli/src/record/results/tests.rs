@@ -8,7 +8,7 @@ use super::*;
 use crate::record::{RecordErrorKind, sample};
 
 fn place(p: &str) -> ResultsPlace {
-    ResultsPlace::of(p.as_bytes(), p.find('{'))
+    ResultsPlace::of(p.as_bytes(), p.contains('{'))
 }
 
 /// Writes one job's results.
@@ -43,7 +43,7 @@ fn the_form_of_p_chooses_the_form_of_results() {
     assert_eq!(place("x.jsonl"), ResultsPlace::JsonLines("x.jsonl".into()));
     assert_eq!(place("x.json"), ResultsPlace::JsonLines("x.json".into()));
     assert_eq!(place("x.csv"), ResultsPlace::Csv("x.csv".into()));
-    assert_eq!(place("out/{/.}.txt"), ResultsPlace::Files { fixed_start: b"out/".to_vec() });
+    assert_eq!(place("out/{/.}.txt"), ResultsPlace::Files("out/{/.}.txt".into()));
     assert_eq!(place("out"), ResultsPlace::Directory("out".into()));
     assert_eq!(place("out/{}.csv"), ResultsPlace::Csv("out/{}.csv".into()), "as GNU");
 }
