@@ -203,15 +203,19 @@ proptest! {
 
     #[test]
     fn shells_give_every_value_back(value in value()) {
-        let contexts = ["printf %s {}", "printf %s \"{}\"", "printf %s '{}'", "x=$(printf %s. {}); printf %s \"${x%.}\"",
+        // The point keeps a newline at the end. It stays: bash 5.2 prints memory that is not the value's when
+        // it removes an end (`${x%.}`) from bytes that are not UTF-8, such as 0xc2 before a backslash.
+        let contexts = ["printf %s {}", "printf %s \"{}\"", "printf %s '{}'", "x=$(printf %s. {}); printf %s \"$x\"",
             "printf %s \"$(printf %s. \"{}\" | cat)\"x # {}"];
         for (number, template) in contexts.iter().enumerate() {
             let script = rendered(template, &[&value]);
             for shell in ["dash", "bash"] {
                 let mut expected = value.clone();
-                if number == 4 {
-                    expected.extend_from_slice(b".x");
-                }
+                expected.extend_from_slice(match number {
+                    3 => b".",
+                    4 => b".x",
+                    _ => b"",
+                });
                 if let Some(printed) = printed(shell, &script) {
                     prop_assert_eq!(&printed, &expected, "{} {}", shell, template);
                 }
