@@ -15,11 +15,20 @@ const EXAMPLES: &str = "\
 Runs a command over many inputs, each job in a process of its own.
 
 Examples:
-  psmith gzip ::: *.log                       one gzip per file, as many at once as there are CPUs
+  psmith gzip ::: *.log                       a gzip per file, one per CPU
   find . -name '*.png' | psmith optipng       inputs from stdin, one per line
-  psmith convert {} {.}.jpg ::: *.png         {} is the input, {.} the input without its extension
-  psmith -s 'sort {} | uniq > {}.u' ::: a b   a shell script; inputs are put in quoted
+  psmith convert {} {.}.jpg ::: *.png         {.} is {} without extension
+  psmith -s 'sort {} | uniq > {}.u' ::: a b   a script; inputs are quoted
   psmith -j4 --retries 3 --timeout 5m --joblog log fetch :::: urls
+";
+
+const SOURCES: &str = "\
+Inputs:
+  (stdin)        one per line, where no source is named
+  ::: A B ..     these words
+  :::: F ..      the lines of files (- = stdin), as -a F
+  :::+ ::::+     the same, zipped with the source before
+Several sources make a cross product, the last one fastest.
 ";
 
 const REPLACEMENTS: &str = "\
@@ -32,8 +41,7 @@ Replacement strings:
   {/.}      {/} without last extension  a.tar
   {..}      without last two            dir/a
   {/..}     {/} without last two        a
-  {+/}      before the last /, else     dir
-            empty
+  {+/}      as {//}, but empty for none dir
   {+.}      last extension              gz
   {+..}     last two extensions         tar.gz
   {%.gz}    without that end            dir/a.tar
@@ -53,8 +61,14 @@ Values:
   SIZE: 4096, 512K, 100M, 1.5G (K M G T: powers of 1024; k m g t: of 1000)
 Flags without a value have a --no- form; the last one wins.
 
-Exit code: 0 all ok; 1-100 so many jobs failed, 101 more; 122 some were left; 124 no input (--require-input);
-125 psmith itself failed; 126, 127 program not executable, not found; 128+n died from signal n.
+Exit code:
+  0 all ok            1-100 so many jobs failed, 101 more
+  122 none failed, some were left unrun      124 no input (--require-input)
+  125 psmith itself failed    126, 127 program not executable, not found
+  128+n died from signal n
+
+Signals: Ctrl-C or TERM ends the running jobs, a second one kills them; HUP lets
+them finish and starts no more; Ctrl-Z stops them all; USR1 lists them.
 ";
 
 /// The command `psmith [run]`, ready to parse.
@@ -64,9 +78,9 @@ pub(crate) fn run_command() -> Command {
         .about("Runs a command over many inputs, each job in a process of its own")
         .override_usage(USAGE)
         .before_help(EXAMPLES)
-        .after_help("More in --help: replacement strings, values, exit codes.")
-        .after_long_help(format!("{REPLACEMENTS}\n{VALUES}"))
-        .help_template("{before-help}\nUsage: {usage}\n\n{all-args}\n\n{after-help}\n")
+        .after_help("More in --help: inputs, replacement strings, values, exit codes, signals.")
+        .after_long_help(format!("{SOURCES}\n{REPLACEMENTS}\n{VALUES}"))
+        .help_template("{before-help}Usage: {usage}\n\n{all-args}{after-help}\n")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
@@ -214,8 +228,9 @@ pub(crate) fn render_examples(out: &mut impl std::io::Write) -> std::io::Result<
     render_section(out, "EXAMPLES", examples)
 }
 
-/// Replacement strings and values as sections of the man page.
+/// Inputs, replacement strings and values as sections of the man page.
 pub(crate) fn render_replacements(out: &mut impl std::io::Write) -> std::io::Result<()> {
+    render_section(out, "INPUTS", SOURCES.split_once('\n').map_or("", |(_, table)| table))?;
     render_section(out, "REPLACEMENT STRINGS", REPLACEMENTS.split_once('\n').map_or("", |(_, table)| table))?;
     render_section(out, "VALUES AND EXIT CODE", VALUES)
 }

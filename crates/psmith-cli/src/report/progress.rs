@@ -34,6 +34,8 @@ pub struct Standing {
     pub running: u64,
     /// Why starts are held, if they are.
     pub held: Option<HoldReason>,
+    /// Nothing more will happen, so there is nothing to foretell.
+    pub over: bool,
 }
 
 impl Standing {
@@ -42,7 +44,7 @@ impl Standing {
     pub fn of(tally: &Tally, total: Option<u64>, running: u64, held: Option<HoldReason>) -> Standing {
         let flaky = tally.flaky_ok();
         let (done, failed) = (tally.done(), tally.failed());
-        Standing { done, total, ok: tally.ok() - flaky, failed, flaky, running, held }
+        Standing { done, total, ok: tally.ok() - flaky, failed, flaky, running, held, over: false }
     }
 
     /// The line, cut at `columns`. `per_second` is the run's [`Rate`].
@@ -58,14 +60,16 @@ impl Standing {
                 let _ = write!(text, "  {word} {count}");
             }
         }
-        let _ = write!(text, "  running {}", self.running);
+        if !self.over {
+            let _ = write!(text, "  running {}", self.running);
+        }
         if let Some(reason) = self.held {
             let _ = write!(text, "  held: {}", reason.word());
         }
         if per_second > 0.0 {
             let _ = write!(text, "  {}", rate_text(per_second));
             if let Some(left) =
-                self.total.map(|total| total.saturating_sub(self.done)).filter(|left| *left > 0)
+                self.total.map(|total| total.saturating_sub(self.done)).filter(|left| *left > 0 && !self.over)
             {
                 let _ = write!(text, "  eta {}", whole((left as f64 / per_second).round() as u64));
             }
@@ -182,6 +186,7 @@ mod tests {
             flaky: 4,
             running: 4,
             held: Some(HoldReason::Memory),
+            over: false,
         };
         assert_eq!(
             standing.line(32.0, 100),
@@ -191,6 +196,8 @@ mod tests {
         standing.held = None;
         assert_eq!(standing.line(32.0, 100), "412 done  ok 405  failed 3  flaky 4  running 4  32/s");
         assert_eq!(standing.line(32.0, 20), "412 done  ok 405 ...");
+        let over = Standing { total: Some(2), done: 1, ok: 1, over: true, ..Standing::default() };
+        assert_eq!(over.line(2.0, 100), "1/2  ok 1  2.0/s");
         assert_eq!(Standing { total: Some(2), ..Standing::default() }.line(0.0, 100), "0/2  ok 0  running 0");
     }
 

@@ -543,6 +543,8 @@ impl RunHandler {
                 }
                 Some(self.counts.next_line().since(view.now))
             }
+            // Somebody types the input, and would type into the line.
+            Telling::Line if self.plan.waits_for_terminal() && self.end.is_none() => None,
             Telling::Line => {
                 let left = self.next_draw.since(view.now);
                 if left.is_zero() {

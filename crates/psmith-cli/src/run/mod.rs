@@ -315,8 +315,9 @@ fn telling(config: &Config) -> Telling {
         Progress::Board => Telling::Plain,
         Progress::Auto if config.report.quiet => Telling::Failures,
         Progress::Auto if dumb || set("CI") => Telling::Plain,
-        // A job that has the terminal has it alone.
-        Progress::Auto if io::stderr().is_terminal() && !config.tty => Telling::Line,
+        // Jobs that write to the terminal themselves would write into the line.
+        Progress::Auto if config.tty || config.output.mode == OutputMode::Ungrouped => Telling::Failures,
+        Progress::Auto if io::stderr().is_terminal() => Telling::Line,
         Progress::Auto => Telling::Failures,
     }
 }
@@ -396,7 +397,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
             failure.get_or_insert_with(|| record_error(&error));
         }
     }
-    let standing = Standing::of(&handler.tally, known, 0, None);
+    let standing = Standing { over: true, ..Standing::of(&handler.tally, known, 0, None) };
     let rate = handler.rate.per_second(Time(wall));
     let board_was_up = handler.telling == Telling::Line && wall > LINE_AFTER;
     if handler.telling == Telling::Line {

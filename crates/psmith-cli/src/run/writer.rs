@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -114,7 +114,10 @@ pub(super) struct Desk {
     pub(super) results: Option<Results>,
     run: String,
     progress: LiveLine,
+    stdout_is_terminal: bool,
     stderr_is_terminal: bool,
+    /// The last thing on the terminal is a line that a job has not ended yet.
+    mid_line: bool,
     broken: bool,
     started: Instant,
 }
@@ -138,7 +141,9 @@ impl Writer {
             results,
             run,
             progress: LiveLine::default(),
-            stderr_is_terminal: io::IsTerminal::is_terminal(&stderr),
+            stdout_is_terminal: io::stdout().is_terminal(),
+            stderr_is_terminal: stderr.is_terminal(),
+            mid_line: false,
             broken: false,
             started: Instant::now(),
         };
@@ -251,13 +256,17 @@ impl Desk {
                     Ok(())
                 }
                 Work::Progress(now, line) => {
-                    if let Some(codes) = self.progress.draw(now, &line) {
+                    // Drawn over a line of output, it would take that away.
+                    if !self.mid_line
+                        && let Some(codes) = self.progress.draw(now, &line)
+                    {
                         let _ = self.stderr.write_all(codes.as_bytes());
                     }
                     Ok(())
                 }
                 Work::LeaveProgress(line) => {
                     if let Some(codes) = self.progress.leave(&line) {
+                        self.end_line();
                         let _ = self.stderr.write_all(codes.as_bytes());
                     }
                     Ok(())
@@ -292,7 +301,15 @@ impl Desk {
     /// Says something on stderr. Its loss changes no outcome, so it is not looked after.
     fn say(&mut self, lines: &str) {
         self.clear_progress();
+        self.end_line();
         let _ = self.stderr.write_all(lines.as_bytes());
+    }
+
+    /// A message begins at the left margin. Only the terminal gets the newline, never what stdout leads to.
+    fn end_line(&mut self) {
+        if self.stderr_is_terminal && std::mem::take(&mut self.mid_line) {
+            let _ = self.stderr.write_all(b"\n");
+        }
     }
 
     fn clear_progress(&mut self) {
@@ -359,6 +376,9 @@ impl Desk {
     }
 
     fn put(&mut self, stream: u8, bytes: &[u8]) -> io::Result<()> {
+        if if stream == 1 { self.stdout_is_terminal } else { self.stderr_is_terminal } {
+            self.mid_line = bytes.last() != Some(&b'\n');
+        }
         if stream == 1 {
             return write_all(&mut self.stdout, bytes);
         }
