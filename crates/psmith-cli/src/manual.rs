@@ -18,7 +18,7 @@ pub fn man_page(out: &mut impl Write) -> io::Result<()> {
     page.render_description_section(out)?;
     help::render_examples(out)?;
     page.render_options_section(out)?;
-    page.render_subcommands_section(out)?;
+    help::render_commands(out)?;
     help::render_replacements(out)?;
     page.render_version_section(out)
 }

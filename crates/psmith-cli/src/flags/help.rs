@@ -22,6 +22,16 @@ Examples:
   psmith -j4 --retries 3 --timeout 5m --joblog log fetch :::: urls
 ";
 
+const DESCRIPTION: &str = "\
+Runs a command over many inputs, several at once, each job in a process of its own, and ends every job in exactly one \
+outcome with one cause. Words after the options are the program and its arguments, passed on byte for byte; no shell \
+reads them, and an input never becomes more than one argument. With -s the one word is a script for a shell, into which \
+inputs are put as quoted literals.
+
+Standard output belongs to the jobs: what a job writes comes whole, when it ends, unless -k, --lb or -u say otherwise. \
+Everything that psmith has to say goes to standard error; a run that ends well on a pipe says nothing. When psmith \
+ends, however it ends, no process of a job is left running.";
+
 const SOURCES: &str = "\
 Inputs:
   (stdin)        one per line, where no source is named
@@ -76,6 +86,7 @@ pub(crate) fn run_command() -> Command {
     let mut command = Command::new("psmith")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a command over many inputs, each job in a process of its own")
+        .long_about(DESCRIPTION)
         .override_usage(USAGE)
         .before_help(EXAMPLES)
         .after_help("More in --help: inputs, replacement strings, values, exit codes, signals.")
@@ -232,7 +243,22 @@ pub(crate) fn render_examples(out: &mut impl std::io::Write) -> std::io::Result<
 pub(crate) fn render_replacements(out: &mut impl std::io::Write) -> std::io::Result<()> {
     render_section(out, "INPUTS", SOURCES.split_once('\n').map_or("", |(_, table)| table))?;
     render_section(out, "REPLACEMENT STRINGS", REPLACEMENTS.split_once('\n').map_or("", |(_, table)| table))?;
-    render_section(out, "VALUES AND EXIT CODE", VALUES)
+    render_section(out, "VALUES, EXIT CODE AND SIGNALS", VALUES)
+}
+
+/// The other commands as a section of the man page; none has a page of its own.
+pub(crate) fn render_commands(out: &mut impl std::io::Write) -> std::io::Result<()> {
+    writeln!(out, ".SH \"COMMANDS\"")?;
+    for command in whole_command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let values = command.get_arguments().map(|arg| match arg.get_long() {
+            Some(long) => format!(" [\\-\\-{long}]"),
+            None => format!(" {}", arg.get_id().as_str().to_uppercase()),
+        });
+        let values: String = values.collect();
+        writeln!(out, ".TP\n\\fBpsmith {}\\fR{values}\n{about}", command.get_name())?;
+    }
+    Ok(())
 }
 
 /// Text as it is, in a section of its own.
