@@ -105,14 +105,16 @@ impl Dispatcher {
         self.go_on(id.job, progress, now, actions);
     }
 
-    /// Whatever had not ended is lost; whatever had is judged by what is known of it.
     /// One attempt is lost alone: its keeper is gone, and nobody is left who could report its end.
     pub(super) fn on_vanished(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        if self.at_work(id, now, actions).is_some() {
-            self.conclude(id.job, false, now, actions);
+        self.holds.refusal.on_answered(id);
+        match self.at_work(id, now, actions) {
+            Some(_) => self.conclude(id.job, false, now, actions),
+            None => self.free_stuck(id),
         }
     }
 
+    /// Whatever had not ended is lost; whatever had is judged by what is known of it.
     pub(super) fn on_warden_lost(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.warden_ready = false;
         // Nobody is left who could report their end. The next warden sweeps them.

@@ -1,7 +1,7 @@
 //! The simulated processes: what they do by themselves, and what they do when they are asked to end.
 //! Knows nothing of jobs, tries or outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use psmith_core::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
@@ -16,6 +16,8 @@ const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     processes: BTreeMap<AttemptId, Process>,
+    /// Attempts whose keeper died: it reports nothing any more.
+    silenced: BTreeSet<AttemptId>,
 }
 
 /// One attempt, as the kernel has it.
@@ -53,6 +55,8 @@ pub(super) enum Deed {
     TreeEnds(AttemptId, bool),
     /// Nobody holds the output any more, or nobody reads it.
     OutputEnds(AttemptId),
+    /// The keeper of this attempt is gone, and the attempt with it.
+    Vanish(AttemptId),
     /// A report gets through.
     Report(Event),
 }
@@ -110,6 +114,11 @@ impl Kernel {
         };
         if !fails {
             deeds.push((latency + life, Deed::Exit(attempt, None)));
+            if dice.chance(percent(drawn.vanishing)) {
+                // Before the start was reported, in mid-life, or long after a kill that did not work.
+                let within = dice.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
+                deeds.push((dice.time(within), Deed::Vanish(attempt)));
+            }
             self.processes.insert(attempt, process);
         }
         deeds
@@ -159,6 +168,29 @@ impl Kernel {
         let event =
             (were > 0 || by_us).then_some(Event::TreeEmpty { attempt, killed: if by_us { were } else { 0 } });
         (event, deeds)
+    }
+
+    /// The keeper dies. What it held dies by its parent-death signal or is swept by the warden: before the exit
+    /// nobody saw how the attempt ended, after it the rest of the tree is gone.
+    pub(super) fn vanish(&mut self, attempt: AttemptId) -> (Option<Event>, Deeds) {
+        match self.processes.get_mut(&attempt) {
+            Some(process) if process.has_exited => {
+                process.hangs = false;
+                self.tree_ends(attempt, false)
+            }
+            Some(_) => {
+                self.processes.remove(&attempt);
+                self.silenced.insert(attempt);
+                (Some(Event::Vanished { attempt }), Vec::new())
+            }
+            None => (None, Vec::new()),
+        }
+    }
+
+    /// What gets through of a report on a start.
+    pub(super) fn report(&self, event: Event) -> Option<Event> {
+        let silenced = matches!(event, Event::Started { attempt, .. } if self.silenced.contains(&attempt));
+        (!silenced).then_some(event)
     }
 
     pub(super) fn output_ends(&mut self, attempt: AttemptId) -> Option<Event> {

@@ -3,7 +3,7 @@
 //!
 //! What is simulated: exits, signals, timeouts, trees that outlive their job, outputs held open from outside,
 //! jobs that ignore `SIGTERM`, kills that do not work for a while, starts that fail or are refused, a warden that
-//! dies and comes back, late reports from a dead one, a slow consumer that answers out of order, a producer
+//! dies and comes back, late reports from a dead one, a keeper that dies with its one attempt, a slow consumer that answers out of order, a producer
 //! that hesitates, and a user who pauses, resizes, cancels, preempts, drains, stops and kills.
 //! What is not: reports that lie, actions that are never carried out.
 //!

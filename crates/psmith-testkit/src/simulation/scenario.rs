@@ -26,6 +26,7 @@ pub(super) struct Scenario {
     pub(super) leaks: u64,
     pub(super) stubborn: u64,
     pub(super) unkillable: u64,
+    pub(super) vanishing: u64,
     /// How often the warden dies, how often the user does something.
     pub(super) warden_losses: u64,
     pub(super) user_deeds: u64,
@@ -58,6 +59,7 @@ impl Scenario {
             leaks: dice.one_of(&[0, 20, 60]),
             stubborn: dice.one_of(&[0, 30]),
             unkillable: dice.one_of(&[0, 0, 0, 20]),
+            vanishing: dice.one_of(&[0, 0, 0, 10, 60]),
             warden_losses: dice.one_of(&[0, 0, 0, 1, 4]),
             user_deeds: dice.one_of(&[0, 0, 3, 12]),
             consumer: dice.one_of(&[0, 1, 200]),

@@ -129,7 +129,8 @@ impl World {
                     Deed::Exit(attempt, by) => self.kernel.exit(attempt, by),
                     Deed::TreeEnds(attempt, by_us) => self.kernel.tree_ends(attempt, by_us),
                     Deed::OutputEnds(attempt) => (self.kernel.output_ends(attempt), Vec::new()),
-                    Deed::Report(event) => (Some(event), Vec::new()),
+                    Deed::Vanish(attempt) => self.kernel.vanish(attempt),
+                    Deed::Report(event) => (self.kernel.report(event), Vec::new()),
                 };
                 self.plan_all(deeds);
                 event.map_or(Ok(()), |event| self.feed(event))
