@@ -17,6 +17,9 @@ pub(crate) const AS_FOUND: &str = "as found";
 /// Forbids levels of containment, so that the next lower one is exercised.
 const FORBID_VARIABLE: &str = "PSMITH_FORBID";
 
+/// Demands a level of containment of every run that the tests start; read by `psmith-testkit`.
+const CONTAIN_VARIABLE: &str = "PSMITH_TEST_CONTAIN";
+
 /// The user of the plain pass: `nobody`, who owns nothing.
 const PLAIN_UID: u32 = 65_534;
 
@@ -35,13 +38,18 @@ enum User {
 struct Pass {
     name: &'static str,
     user: User,
+    /// The kernel's facilities taken away, by their names in `psmith-sys/src/forbid.rs`.
     forbid: &'static str,
+    /// The level of containment demanded of every run, where that is not simply the best one left.
+    contain: &'static str,
 }
 
 const PASSES: &[Pass] = &[
-    Pass { name: "plain user", user: User::Plain, forbid: "" },
-    Pass { name: "no cgroup", user: User::Same, forbid: "cgroup" },
-    Pass { name: "group only", user: User::Same, forbid: "cgroup,keeper,sweep" },
+    Pass { name: "plain user", user: User::Plain, forbid: "", contain: "" },
+    Pass { name: "keeper", user: User::Same, forbid: "cgroup", contain: "keeper" },
+    Pass { name: "sweep", user: User::Same, forbid: "cgroup", contain: "" },
+    Pass { name: "group", user: User::Same, forbid: "cgroup,subreaper", contain: "" },
+    Pass { name: "old kernel", user: User::Same, forbid: "cgroup-kill,close-range,pidfd-group", contain: "" },
 ];
 
 /// What all passes together left.
@@ -127,6 +135,9 @@ impl Pass {
             }
             if !self.forbid.is_empty() {
                 command.env(FORBID_VARIABLE, self.forbid);
+            }
+            if !self.contain.is_empty() {
+                command.env(CONTAIN_VARIABLE, self.contain);
             }
             if let Err(error) = shell::run(&mut command) {
                 report.failures.push(format!("{}: {error}", self.name));

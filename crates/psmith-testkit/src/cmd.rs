@@ -24,12 +24,16 @@ use crate::scene::{OUTER_LIMIT, Scene};
 /// How long after its end a process's output may stay open before that is a failure of the test.
 const OUTPUT_LINGER_MAX: Duration = Duration::from_secs(10);
 
+/// First words with which psmith runs no jobs, and takes none of their options.
+const NO_RUNS: &[&str] = &["doctor", "completions", "man", "help", "--help", "-h", "--version", "-V"];
+
 /// A command to be run in a [`Scene`].
 #[derive(Clone)]
 pub struct Cmd<'s> {
     scene: &'s Scene,
     program: PathBuf,
     args: Vec<OsString>,
+    contain: Option<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     stdin: Input,
     stdout: Output,
@@ -57,6 +61,7 @@ impl<'s> Cmd<'s> {
             scene,
             program,
             args: Vec::new(),
+            contain: None,
             env: Vec::new(),
             stdin: Input::Null,
             stdout: Output::Captured,
@@ -85,10 +90,18 @@ impl<'s> Cmd<'s> {
         self
     }
 
+    /// Demands the level of containment that `PSMITH_TEST_CONTAIN` names for the whole suite, unless the command
+    /// names one itself, later.
+    pub(crate) fn contained(mut self) -> Self {
+        self.contain = std::env::var_os("PSMITH_TEST_CONTAIN").filter(|level| !level.is_empty());
+        self
+    }
+
     /// Forbids psmith the better levels of containment: `cgroup`, or `cgroup,subreaper`; empty forbids none,
     /// whatever the whole suite runs with.
     #[must_use]
-    pub fn forbid(self, facilities: &str) -> Self {
+    pub fn forbid(mut self, facilities: &str) -> Self {
+        self.contain = None;
         if facilities.is_empty() {
             self.env_remove("PSMITH_FORBID")
         } else {
@@ -191,7 +204,16 @@ impl<'s> Cmd<'s> {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.args).current_dir(self.scene.cwd()).env_clear();
+        let is_run = !self.args.first().is_some_and(|word| NO_RUNS.iter().any(|other| word == other));
+        let (subcommand, rest) = match self.args.split_first() {
+            Some((first, rest)) if first == "run" => (Some(first), rest),
+            _ => (None, &self.args[..]),
+        };
+        command.args(subcommand);
+        if let Some(level) = self.contain.as_ref().filter(|_| is_run) {
+            command.arg("--contain").arg(level);
+        }
+        command.args(rest).current_dir(self.scene.cwd()).env_clear();
         let keep = ["PATH", "LLVM_PROFILE_FILE", "PSMITH_FORBID", "CARGO", "RUSTUP_HOME", "CARGO_HOME"];
         for name in keep {
             if let Some(value) = std::env::var_os(name) {

@@ -51,7 +51,7 @@ impl Scene {
 
     /// The command under test with these arguments.
     pub fn psmith<I: IntoIterator<Item = A>, A: AsRef<OsStr>>(&self, args: I) -> Cmd<'_> {
-        Cmd::new(self, self.psmith.clone()).args(args)
+        Cmd::new(self, self.psmith.clone()).contained().args(args)
     }
 
     /// Another program, in the same surroundings and under the same leak check.
