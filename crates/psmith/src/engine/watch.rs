@@ -287,7 +287,10 @@ impl<H: Handler> Engine<H> {
         let Some(warden) = self.warden.take() else { return };
         let _ = self.epoll.remove(warden.socket());
         let _ = self.epoll.remove(warden.pidfd());
-        // First everything dies, so that no attempt of a job runs beside the next one.
+        // What it said before its end is acted upon first. A start that follows from that falls into the void and is
+        // lost with the others; sent to the next warden, it would run although it counts as lost.
+        self.settle();
+        // Then everything dies, so that no attempt of a job runs beside the next one.
         self.places.kill_all();
         for running in self.slots.iter().flatten() {
             if let Some(pidfd) = &running.pidfd {

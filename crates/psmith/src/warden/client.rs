@@ -83,7 +83,7 @@ impl Warden {
             group_dirs: introduction.group_dirs.iter().map(Vec::as_slice).collect(),
             again: introduction.again,
         };
-        self.link.send(&hello, &[host.as_fd()])
+        unless_gone(self.link.send(&hello, &[host.as_fd()]))
     }
 
     /// Readable once the warden has ended.
@@ -99,8 +99,9 @@ impl Warden {
         &mut self.link
     }
 
+    /// Sends, or queues. That the warden is gone is no error of the sender's: its pidfd tells.
     pub(crate) fn send<M: Serialize>(&mut self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.link.send(message, fds)
+        unless_gone(self.link.send(message, fds))
     }
 
     pub(crate) fn receive(&mut self) -> io::Result<Received> {
@@ -168,6 +169,15 @@ impl Warden {
         let left = deadline.saturating_duration_since(Instant::now());
         wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, left);
         self.bury()
+    }
+}
+
+fn unless_gone(sent: io::Result<()>) -> io::Result<()> {
+    match sent {
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Ok(())
+        }
+        sent => sent,
     }
 }
 
