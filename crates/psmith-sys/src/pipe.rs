@@ -5,7 +5,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// A pipe: a reader that does not block, and a writer that does, as programs expect of their output.
@@ -14,7 +13,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 /// `EMFILE`, `ENFILE`.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    set_nonblocking(&reader)?;
+    rustix::io::ioctl_fionbio(&reader, true)?;
     Ok((reader, writer))
 }
 
@@ -24,7 +23,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// `EMFILE`, `ENFILE`.
 pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    set_nonblocking(&writer)?;
+    rustix::io::ioctl_fionbio(&writer, true)?;
     Ok((reader, writer))
 }
 
@@ -53,11 +52,6 @@ pub fn bytes_waiting(fd: impl AsFd) -> io::Result<u64> {
 pub fn splice(from: impl AsFd, to: impl AsFd, bytes_max: usize) -> io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     Ok(rustix::io::retry_on_intr(|| rustix::pipe::splice(&from, None, &to, None, bytes_max, flags))?)
-}
-
-fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(fd)?;
-    Ok(rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)?)
 }
 
 #[cfg(test)]

@@ -307,8 +307,10 @@ impl Handler for RunHandler {
     fn command(&mut self, job: &mut RunJob, at: Place) -> Result<Command, SpawnFailure> {
         let place = self.place_of(job, at.slot.0 + 1);
         job.tag = self.plan.tag(&job.args, place).map(Into::into);
-        job.text = self.plan.text(&job.args, place);
-        let rendered = self.plan.render(&job.args, place)?;
+        let rendered = self
+            .plan
+            .render(&job.args, place)
+            .inspect_err(|_| job.text = self.plan.text(&job.args, place))?;
         job.argv = rendered.argv_told().into_iter().map(<[u8]>::to_vec).collect();
         job.text = rendered.text;
         self.claim_results(job, place)?;

@@ -47,7 +47,7 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) fd: OwnedFd,
-    /// Taken out of the poll set because live output is not welcome just now.
+    /// Not in the poll set: its process is not known to run yet, or live output is not welcome just now.
     pub(crate) paused: bool,
     /// So much came that a larger pipe pays.
     pub(crate) seen: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) fn new(fd: OwnedFd) -> Pipe {
-        Pipe { fd, paused: false, seen: 0, widened: false }
+        Pipe { fd, paused: true, seen: 0, widened: false }
     }
 }
 

@@ -196,6 +196,8 @@ pub struct Engine<H: Handler> {
     generation: u32,
     source: Source,
     paused: Vec<(u32, u32)>,
+    /// Slots whose attempts have just been heard to run.
+    begun: Vec<(u32, u32)>,
     events: VecDeque<Event>,
     actions: Vec<Action>,
     buffer: Vec<u8>,
@@ -301,6 +303,7 @@ impl<H: Handler> Engine<H> {
             generation: 0,
             source: Source::Ask,
             paused: Vec::new(),
+            begun: Vec::new(),
             events: VecDeque::new(),
             actions: Vec::new(),
             buffer: vec![0; READ_BYTES],

@@ -15,7 +15,7 @@ use super::{Engine, EngineError, WARDEN_RESTARTS_MAX};
 use crate::containment::Level;
 use crate::warden::client::{PING_EVERY, Warden};
 use crate::warden::link::Received;
-use crate::warden::messages::{Ended, Key, ToHost, ToWarden};
+use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
 use crate::warden::step_of_number;
 
 /// Reads in a row from one stream, so that one loud job cannot hold up the others.
@@ -98,7 +98,11 @@ impl<H: Handler> Engine<H> {
                 | Token::Group { slot, generation }
                 | Token::Keeper { slot, generation },
             ) if !self.is_current(slot, generation) => {}
-            Some(Token::Stream { slot, stream, .. }) => self.read_stream(slot, stream, READS_A_TURN),
+            Some(Token::Stream { slot, .. }) => {
+                // Both: a job that ends closes them together, and one wake-up is enough.
+                self.read_stream(slot, 1, READS_A_TURN);
+                self.read_stream(slot, 2, READS_A_TURN);
+            }
             Some(Token::Group { slot, .. }) => self.look_at_group(slot),
             Some(Token::Keeper { slot, .. }) => self.hear_keeper(slot),
         }
@@ -167,10 +171,7 @@ impl<H: Handler> Engine<H> {
                 Err(error) => return self.lose_warden(error),
             };
             let packet = warden.link().lend();
-            let heard = match postcard::from_bytes::<ToHost<'_>>(&packet[1..]) {
-                Ok(message) => self.on_message(message, fds),
-                Err(error) => Err(io::Error::other(error)),
-            };
+            let heard = self.on_packet(&packet[1..], fds);
             if let Some(warden) = &mut self.warden {
                 warden.link().give_back(packet);
             }
@@ -191,10 +192,7 @@ impl<H: Handler> Engine<H> {
                 Ok(Received::Closed) | Err(_) => return self.lose_keeper(slot),
             };
             let packet = keeper.lend();
-            let heard = match postcard::from_bytes::<ToHost<'_>>(&packet[1..]) {
-                Ok(message) => self.on_message(message, fds),
-                Err(error) => Err(io::Error::other(error)),
-            };
+            let heard = self.on_packet(&packet[1..], fds);
             if let Some(keeper) = self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
                 keeper.give_back(packet);
             }
@@ -237,7 +235,23 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn on_message(&mut self, message: ToHost<'_>, mut fds: Vec<OwnedFd>) -> io::Result<()> {
+    /// Takes in all messages of a packet. A job that began and ended within it has been read to its end by then;
+    /// only the streams of those that go on are watched.
+    fn on_packet(&mut self, packet: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+        let mut fds = fds.into_iter();
+        for message in heard(packet) {
+            self.on_message(message.map_err(io::Error::other)?, &mut fds)?;
+        }
+        for (slot, generation) in std::mem::take(&mut self.begun) {
+            if self.is_current(slot, generation) && self.running(slot).is_some_and(|running| !running.exited)
+            {
+                self.unpause(slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: ToHost<'_>, fds: &mut std::vec::IntoIter<OwnedFd>) -> io::Result<()> {
         match message {
             hello @ ToHost::Hello { .. } => {
                 if !self.warden.as_ref().is_some_and(|warden| warden.is_ours(&hello)) {
@@ -248,7 +262,7 @@ impl<H: Handler> Engine<H> {
                     self.events.push_back(Event::WardenReady);
                 }
             }
-            ToHost::Started { key, pid } => self.on_started(key, pid, fds.pop()),
+            ToHost::Started { key, pid } => self.on_started(key, pid, fds.next()),
             ToHost::Failed { key, step, errno, refused } => self.on_start_failed(key, step, errno, refused),
             ToHost::Ended { key, ended } => self.on_ended(key, &ended),
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
@@ -345,7 +359,9 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.running_mut(slot) else { return };
         running.pid = pid;
         running.pidfd = pidfd;
-        let (id, slot_id) = (running.id, running.slot);
+        let (id, slot_id, generation) = (running.id, running.slot, running.generation);
+        self.begun.push((slot, generation));
+        let Some(running) = self.running_mut(slot) else { return };
         let pending = std::mem::take(&mut running.pending);
         for signal in pending {
             self.signal_tree(slot, signal);
@@ -388,10 +404,14 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.find(key) else { return };
         // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it,
         // and a slow consumer cannot make its job look as if somebody held its output open.
-        self.stop_live(slot);
+        if let Some(running) = self.running_mut(slot) {
+            running.live = super::handler::Live::Nothing;
+        }
         for stream in [1, 2] {
             self.read_stream(slot, stream, READS_AT_END);
         }
+        // What is still open is held by somebody else; it is watched until its time is over.
+        self.unpause(slot);
         let level = self.level;
         let Some(running) = self.running_mut(slot) else { return };
         running.exited = true;
@@ -522,13 +542,6 @@ impl<H: Handler> Engine<H> {
                 let _ = self.epoll.add(&pipe.fd, token.pack(), Interest::READ);
             }
         }
-    }
-
-    fn stop_live(&mut self, slot: u32) {
-        if let Some(running) = self.running_mut(slot) {
-            running.live = super::handler::Live::Nothing;
-        }
-        self.unpause(slot);
     }
 
     pub(super) fn close_stream(&mut self, slot: u32, stream: u8) {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use psmith_sys::{memfd, socket};
 use serde::Serialize;
@@ -16,9 +17,15 @@ use super::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX};
 /// Messages queued behind a socket that takes no more; at the bound nothing new is started.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1024;
 
-/// The first byte of a packet: the message follows.
+/// News of a start waits so long for other news to travel with.
+const HOLD_MAX: Duration = Duration::from_millis(2);
+
+/// So many starts are told at once at most; the kernel takes no more than 253 descriptors with a packet.
+const HELD_MAX: usize = 64;
+
+/// The first byte of a packet: the messages follow, one after the other.
 const INLINE: u8 = 0;
-/// The first byte of a packet: the message lies in a sealed memory file, the packet's last descriptor.
+/// The first byte of a packet: the messages lie in a sealed memory file, the packet's last descriptor.
 const IN_MEMORY_FILE: u8 = 1;
 
 /// One end of the connection.
@@ -28,6 +35,9 @@ pub(crate) struct Link {
     outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     scratch: Vec<u8>,
     inbox: Vec<u8>,
+    held: Vec<u8>,
+    held_fds: Vec<OwnedFd>,
+    held_since: Option<Instant>,
 }
 
 /// What came in.
@@ -43,11 +53,23 @@ pub(crate) enum Received {
 
 impl Link {
     pub(crate) fn new(socket: OwnedFd) -> Link {
-        Link { socket, outbox: VecDeque::new(), scratch: Vec::new(), inbox: vec![0; PACKET_BUFFER] }
+        Link {
+            socket,
+            outbox: VecDeque::new(),
+            scratch: Vec::new(),
+            inbox: vec![0; PACKET_BUFFER],
+            held: Vec::new(),
+            held_fds: Vec::new(),
+            held_since: None,
+        }
     }
 
     /// Sends `message` with `fds`, or queues both behind what waits already.
     pub(crate) fn send<M: Serialize>(&mut self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if self.held_since.is_some() {
+            self.encode_held(message)?;
+            return self.send_held(fds);
+        }
         let mut packet = std::mem::take(&mut self.scratch);
         packet.clear();
         packet.push(INLINE);
@@ -55,6 +77,44 @@ impl Link {
         let done = self.send_packet(&packet, fds);
         self.scratch = packet;
         done
+    }
+
+    /// Keeps `message` until the next one is sent, but at most for [`HOLD_MAX`] (see [`Link::patience`]): most jobs
+    /// end so soon that news of their start and of their end travel together, and wake the other side once.
+    pub(crate) fn hold<M: Serialize>(&mut self, message: &M, fd: OwnedFd) -> io::Result<()> {
+        if self.held_since.is_none() {
+            self.held.clear();
+            self.held.push(INLINE);
+            self.held_since = Some(Instant::now());
+        }
+        self.encode_held(message)?;
+        self.held_fds.push(fd);
+        if self.held_fds.len() >= HELD_MAX { self.send_held(&[]) } else { Ok(()) }
+    }
+
+    fn encode_held<M: Serialize>(&mut self, message: &M) -> io::Result<()> {
+        let held = std::mem::take(&mut self.held);
+        self.held = postcard::to_extend(message, held).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    fn send_held(&mut self, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.held_since = None;
+        let (held, held_fds) = (std::mem::take(&mut self.held), std::mem::take(&mut self.held_fds));
+        let all: Vec<BorrowedFd<'_>> = held_fds.iter().map(AsFd::as_fd).chain(fds.iter().copied()).collect();
+        let done = self.send_packet(&held, &all);
+        self.held = held;
+        done
+    }
+
+    /// How long what is held may still wait.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.held_since.map(|since| HOLD_MAX.saturating_sub(since.elapsed()))
+    }
+
+    /// Sends what has been held for long enough.
+    pub(crate) fn release_held(&mut self) -> io::Result<()> {
+        if self.patience().is_some_and(|left| left.is_zero()) { self.send_held(&[]) } else { Ok(()) }
     }
 
     fn send_packet(&mut self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -132,6 +132,18 @@ pub(crate) enum ToHost<'a> {
     Pong { count: u64 },
 }
 
+/// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.
+pub(crate) fn heard(mut packet: &[u8]) -> impl Iterator<Item = postcard::Result<ToHost<'_>>> {
+    std::iter::from_fn(move || {
+        if packet.is_empty() {
+            return None;
+        }
+        let taken = postcard::take_from_bytes::<ToHost<'_>>(packet);
+        packet = taken.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(taken.map(|(message, _)| message))
+    })
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ended {

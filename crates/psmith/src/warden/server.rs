@@ -173,7 +173,8 @@ impl Server {
         for token in tokens.into_iter().flatten() {
             match token {
                 CHILDREN => {
-                    while self.sigchld.read()?.is_some() {}
+                    // Once: the signal does not queue, and if another came meanwhile the poll will tell.
+                    let _ = self.sigchld.read()?;
                     self.reap()?;
                 }
                 LINK => {
@@ -186,6 +187,7 @@ impl Server {
                 _ => return Ok(Some(End::HostGone)),
             }
         }
+        self.link.release_held()?;
         self.expire_starts();
         for news in self.strays.round(&self.children, self.holding) {
             self.link.send(&news.message(), &[])?;
@@ -196,7 +198,9 @@ impl Server {
 
     /// How long to sleep when nothing happens.
     fn patience(&self) -> Option<Duration> {
-        self.unconfirmed.front().map(|(since, _)| self.start_limit.saturating_sub(since.elapsed()))
+        let start =
+            self.unconfirmed.front().map(|(since, _)| self.start_limit.saturating_sub(since.elapsed()));
+        [start, self.link.patience()].into_iter().flatten().min()
     }
 
     fn take_orders(&mut self) -> io::Result<Option<End>> {
@@ -279,7 +283,7 @@ impl Server {
                 self.children
                     .insert(pid, Child { key: Some(start.key), ticket: Some(ticket), timed_out: false });
                 self.unconfirmed.push_back((Instant::now(), pid));
-                self.link.send(&ToHost::Started { key: start.key, pid }, &[pidfd.as_fd()])
+                self.link.hold(&ToHost::Started { key: start.key, pid }, pidfd)
             }
             Err(error) => self.say(&failed(start.key, error)),
         }

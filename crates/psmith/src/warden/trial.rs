@@ -108,14 +108,15 @@ fn greeted(warden: &mut Warden) -> Result<(), String> {
 }
 
 /// The next message, if there is one and `pick` wants it.
-fn heard<T>(link: &mut Link, pick: impl FnOnce(&ToHost<'_>) -> Option<T>) -> Result<Option<T>, String> {
+fn heard<T>(link: &mut Link, pick: impl Fn(&ToHost<'_>) -> Option<T>) -> Result<Option<T>, String> {
     match link.receive() {
         Ok(Received::Nothing) => Ok(None),
         Ok(Received::Closed) => Err("it ended before it answered".into()),
         Err(error) => Err(error.to_string()),
         Ok(Received::Message(_)) => {
             let packet = link.lend();
-            let picked = postcard::from_bytes::<ToHost<'_>>(&packet[1..]).map(|message| pick(&message));
+            let picked: postcard::Result<Vec<ToHost<'_>>> = super::messages::heard(&packet[1..]).collect();
+            let picked = picked.map(|messages| messages.iter().find_map(&pick));
             link.give_back(packet);
             picked.map_err(|error| error.to_string())
         }
