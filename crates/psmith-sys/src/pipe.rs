@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn the_reader_does_not_block_and_the_writer_does() {
         let (reader, writer) = pipe().unwrap();
-        assert!(rustix::fs::fcntl_getfl(&reader).unwrap().contains(OFlags::NONBLOCK));
-        assert!(!rustix::fs::fcntl_getfl(&writer).unwrap().contains(OFlags::NONBLOCK));
+        assert!(rustix::fs::fcntl_getfl(&reader).unwrap().contains(rustix::fs::OFlags::NONBLOCK));
+        assert!(!rustix::fs::fcntl_getfl(&writer).unwrap().contains(rustix::fs::OFlags::NONBLOCK));
         assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap_err(), rustix::io::Errno::AGAIN);
         rustix::io::write(&writer, b"abc").unwrap();
         assert_eq!(bytes_waiting(&reader).unwrap(), 3);

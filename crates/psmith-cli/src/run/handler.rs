@@ -103,8 +103,6 @@ pub(super) struct RunHandler {
 #[derive(Debug)]
 pub(super) struct Row {
     number: u64,
-    attempt: u32,
-    since: Time,
     text: String,
 }
 
@@ -250,15 +248,18 @@ impl RunHandler {
     fn list_running(&mut self, view: &View<'_>) {
         let standing = self.standing(view);
         // The engine keeps the jobs; what a list needs of them was noted at their starts.
-        let mut rows: Vec<RunningJob<'_>> = self
-            .running
-            .values()
-            .map(|row| RunningJob {
-                job: row.number,
-                attempt: row.attempt,
-                tries: self.policy.tries,
-                elapsed: view.now.since(row.since),
-                command: row.text.as_bytes(),
+        let mut rows: Vec<RunningJob<'_>> = view
+            .dispatcher
+            .running()
+            .filter_map(|(attempt, _, since)| {
+                let row = self.running.get(&attempt.job)?;
+                Some(RunningJob {
+                    job: row.number,
+                    attempt: attempt.number,
+                    tries: self.policy.tries,
+                    elapsed: view.now.since(since),
+                    command: row.text.as_bytes(),
+                })
             })
             .collect();
         let text = list(&mut rows, &standing, self.columns);
@@ -319,6 +320,7 @@ impl Handler for RunHandler {
         if let Some(dir) = &rendered.dir {
             command.dir(dir.as_os_str().as_encoded_bytes());
         }
+        self.running.insert(at.attempt.job, Row { number: job.number, text: job.text.clone() });
         if self.config.report.verbose {
             self.writer.message(format!("{}\n", job.text));
         }
@@ -364,13 +366,6 @@ impl Handler for RunHandler {
     fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
         match news {
             News::Started { place, job, pid } => {
-                let row = Row {
-                    number: job.number,
-                    attempt: place.attempt.number,
-                    since: view.now,
-                    text: job.text.clone(),
-                };
-                self.running.insert(place.attempt.job, row);
                 if self.events.is_some() {
                     let inputs = job.args.inputs();
                     let event = RunEvent::JobStart {

@@ -81,7 +81,10 @@ impl<H: Handler> Engine<H> {
             Some(Token::WardenEnd) => {
                 // What it said before its end comes first.
                 self.hear_warden();
-                self.lose_warden(io::Error::other("it ended"));
+                // By now this may be its successor, and the news that of the one before.
+                if self.warden.as_ref().is_some_and(Warden::has_ended) {
+                    self.lose_warden(io::Error::other("it ended"));
+                }
             }
             Some(Token::Wake(_)) => {
                 let mut orders = Vec::new();

@@ -91,6 +91,10 @@ impl Warden {
         self.pidfd.as_fd()
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        pidfd::has_ended(&self.pidfd).unwrap_or(true)
+    }
+
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
     }
