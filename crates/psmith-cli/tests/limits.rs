@@ -135,3 +135,24 @@ fn niceness_is_added() {
         .assert_code(0)
         .assert_out(format!("{}\n", (here + 3).min(19)));
 }
+
+#[test]
+fn batches_fit_the_kernel_whatever_the_stack_and_the_environment() {
+    let scene = scene!();
+    let expected: String = (1..=60_000).map(|number| format!("{number}\n")).collect();
+    for stack in ["64", "128", "256", "1024", "8192"] {
+        // The environment takes from the same room, as far as there is any.
+        let filler = if stack.len() < 4 { 1_000 } else { 100_000 };
+        for batch in ["-X", "-m"] {
+            let ended = scene
+                .shell(&format!(
+                    "ulimit -s {stack}; seq 60000 | \"$PSMITH\" {batch} -j2 -k --env F=\"$F\" echo > out || exit"
+                ))
+                .env("F", "f".repeat(filler))
+                .run();
+            ended.assert_code(0).assert_quiet();
+            let printed = scene.text("out").replace(' ', "\n");
+            assert!(printed == expected, "{batch} with a stack of {stack} KiB loses or changes inputs");
+        }
+    }
+}

@@ -32,23 +32,15 @@ impl JobArgs {
         (0..self.ends.len()).map(|index| self.value(index))
     }
 
+    /// The values from this index on. As `iter().skip(from)`, but takes no time for those before.
+    pub(crate) fn iter_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        (from..self.ends.len()).map(|index| self.value(index))
+    }
+
     /// One value, from 0; nothing if there are not so many.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         (index < self.ends.len()).then(|| self.value(index))
-    }
-
-    /// The two halves of a batch that the kernel found too large, each with at least one value.
-    #[must_use]
-    pub fn split(&self) -> Option<(JobArgs, JobArgs)> {
-        if self.len() < 2 {
-            return None;
-        }
-        let (mut first, mut second) = (JobArgs::default(), JobArgs::default());
-        for (index, value) in self.iter().enumerate() {
-            if index < self.len() / 2 { first.push(value) } else { second.push(value) }
-        }
-        Some((first, second))
     }
 
     /// Made of these values.

@@ -87,7 +87,7 @@ impl Jobs {
     fn next_in_order(&mut self, out: &mut JobArgs) -> Result<bool, InputError> {
         let before = out.len();
         while self.rows.next_into(out)? {
-            if !self.skip_empty || out.iter().skip(before).any(|value| !value.is_empty()) {
+            if !self.skip_empty || out.iter_from(before).any(|value| !value.is_empty()) {
                 return Ok(true);
             }
             out.truncate(before);
@@ -146,7 +146,7 @@ impl Jobs {
             if !self.next_row(&mut job)? {
                 return Ok(self.spread(&job, &ends));
             }
-            let added: Vec<&[u8]> = job.iter().skip(before).collect();
+            let added: Vec<&[u8]> = job.iter_from(before).collect();
             if !meter.add(&added) && !ends.is_empty() {
                 let mut row = JobArgs::default();
                 row.append_range(&job, before, job.len());

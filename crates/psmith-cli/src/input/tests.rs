@@ -151,7 +151,6 @@ fn batches_fill_what_the_kernel_takes() {
     assert!(std::process::Command::new(&rendered.program).args(words).status().unwrap().success());
     // And it was filled: the next input would not have fitted by far more than the headroom.
     assert!(batches[0] > 100 << 10, "{}", batches[0]);
-    assert!(first.split().is_some_and(|(left, right)| left.len() + right.len() == first.len()));
 }
 
 #[test]

@@ -1,4 +1,8 @@
 //! What the kernel takes as arguments and environment of one program.
+//!
+//! The kernel's own sum is made here: bytes, NULs and pointers of arguments and environment, against a quarter of
+//! the stack. So a batch is never refused (`E2BIG`) and then cut in two: where its job would start at all, it is
+//! made to fit. What cannot be known ahead, the path of an interpreter above all, has its room in [`HEADROOM`].
 
 use rustix::process::{Resource, getrlimit};
 
@@ -30,7 +34,9 @@ impl ArgLimits {
         let stack = getrlimit(Resource::Stack)
             .current
             .map_or(usize::MAX, |stack| usize::try_from(stack).unwrap_or(usize::MAX));
-        let total = (stack / 4).clamp(TOTAL_BYTES_MIN, TOTAL_BYTES_MAX);
+        // They lie on the stack: on one smaller than twice what is always allowed, the program would find no room
+        // and die of it, after the kernel has let it pass.
+        let total = (stack / 4).clamp(TOTAL_BYTES_MIN, TOTAL_BYTES_MAX).min(stack / 2);
         let variable = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + 2 + size_of::<usize>();
         let environment: usize = environment.iter().map(variable).sum::<usize>() + OWN_VARIABLES;
         ArgLimits {

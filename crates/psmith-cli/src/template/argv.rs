@@ -86,7 +86,8 @@ impl Word {
         args: &JobArgs,
         place: Place,
     ) -> Vec<u8> {
-        let mut word = Vec::with_capacity(self.pieces.len() * 8 + args.bytes_len());
+        let bytes: usize = inputs.clone().map(<[u8]>::len).sum();
+        let mut word = Vec::with_capacity(self.pieces.len() * 8 + bytes);
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => word.extend_from_slice(text),
