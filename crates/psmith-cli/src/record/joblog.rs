@@ -123,7 +123,12 @@ impl JobLog {
     pub fn finish(mut self) -> Result<(), RecordError> {
         self.write_rows()?;
         let now = self.synced_at;
-        self.sync(now)
+        self.sync(now)?;
+        if self.regular {
+            // The close would do, but for a process of ours that is between fork and exec just now.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+        Ok(())
     }
 
     /// `flock` belongs to the open file: it ends with this run, however it ends, and no child inherits it.
