@@ -28,6 +28,8 @@ pub enum Need {
     CoreFiles,
     /// `/dev/full`.
     DevFull,
+    /// A file system whose other end does not answer can be mounted.
+    Fuse,
     /// A program in PATH; it could be installed, so CI must have it.
     Program(&'static str),
 }
@@ -55,12 +57,13 @@ impl Need {
             Need::Tmpfs => "tmpfs",
             Need::CoreFiles => "core",
             Need::DevFull => "devfull",
+            Need::Fuse => "fuse",
             Need::Program(name) => name,
         }
     }
 
     /// Every need that does not name a program.
-    pub const MACHINE: [Need; 7] = [
+    pub const MACHINE: [Need; 8] = [
         Need::CgroupKill,
         Need::MemoryGroup,
         Need::PidsGroup,
@@ -68,6 +71,7 @@ impl Need {
         Need::Tmpfs,
         Need::CoreFiles,
         Need::DevFull,
+        Need::Fuse,
     ];
 
     /// Tries it.
@@ -102,6 +106,7 @@ impl Need {
             Need::DevFull => {
                 fs::metadata("/dev/full").map(drop).map_err(|error| format!("/dev/full: {error}"))
             }
+            Need::Fuse => probe_fuse(),
             Need::Program(name) => find_program(name).map(drop).ok_or_else(|| format!("no {name} in PATH")),
         }
     }
@@ -256,6 +261,22 @@ fn probe_limit(controller: &str, files: &[(&str, &str)]) -> Result<(), String> {
 fn probe_tmpfs() -> Result<(), String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     mount_tmpfs(dir.path(), "64k").map(drop)
+}
+
+fn probe_fuse() -> Result<(), String> {
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mount = "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none \"$1\" \
+                 && exec umount -l \"$1\"";
+    let output = Command::new("/bin/sh")
+        .args(["-c", mount, "sh"])
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("sh: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("mount -t fuse: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
 }
 
 /// A mounted tmpfs, unmounted when dropped.

@@ -1,0 +1,201 @@
+//! The warden killed at any moment, with hundreds of children, stopped for too long, and both ends killed at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use psmith_testkit::cmd::Running;
+use psmith_testkit::leak::SETTLE;
+use psmith_testkit::need::Need;
+use psmith_testkit::records::{Events, joblog};
+use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
+use rustix::process::{Pid, kill_process};
+
+/// Rounds of kills at a random moment.
+const ROUNDS: u64 = 40;
+
+/// The moment of the kill lies within so many microseconds of the start.
+const MOMENT_MAX_US: u64 = 120_000;
+
+/// These wait for the warden's silence to become too long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A child of psmith, if there is one: its warden.
+fn warden_of(running: &Running) -> Option<i32> {
+    proc::children(running.pid()).into_iter().find(|pid| proc::is_alive(*pid))
+}
+
+/// True if there was somebody to signal.
+fn send(pid: i32, signal: Signal) -> bool {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
+}
+
+fn assert_no_survivors(scene: &Scene) {
+    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
+    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+}
+
+fn numbers(count: u32) -> String {
+    (1..=count).map(|number| format!("{number}\n")).collect()
+}
+
+/// A moment that can be had again from the printed seed.
+fn moment(seed: u64, round: u64) -> Duration {
+    let mut mixed = seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Duration::from_micros((mixed ^ (mixed >> 31)) % MOMENT_MAX_US)
+}
+
+// proves: F-37b, P-6, P-9
+#[test]
+fn killed_at_any_moment_it_costs_no_job_and_no_try() {
+    let seed =
+        std::env::var("PSMITH_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+            now.as_nanos() as u64
+        });
+    println!("replay with PSMITH_TEST_SEED={seed}");
+    for round in 0..ROUNDS {
+        let scene = scene!();
+        let pids = scene.path("pids");
+        scene.guard(|guard| guard.track(&pids));
+        let script = "[ $((PSMITH_JOB % 7)) != 0 ] || \"$W\" fork-twice 1 pids redirect; echo {}; sleep 0.01";
+        // With two tries nothing is passed on before a job's end: what was streamed cannot be taken back.
+        let running = scene
+            .psmith(["-j3", "-k", "--retries", "2", "--joblog", "j", "--events", "e", "-s", script])
+            .stdin(numbers(40))
+            .env("W", wicked())
+            .start();
+        // sleep: a random moment is the very subject.
+        std::thread::sleep(moment(seed, round));
+        let killed = warden_of(&running).is_some_and(|warden| send(warden, Signal::KILL));
+        let ended = running.wait();
+        assert_eq!(ended.code(), 0, "round {round}, killed: {killed}: {}", ended.err());
+        ended.assert_out(numbers(40));
+        let events = Events::parse(&scene.text("e"));
+        events.assert_whole();
+        for retry in events.named("job_retry") {
+            assert_eq!((&retry["cause"], &retry["charged"]), (&"lost".into(), &false.into()), "{retry}");
+        }
+        assert_eq!(joblog(&scene.text("j")).len(), 40, "round {round}");
+        assert_no_survivors(&scene);
+    }
+}
+
+// proves: F-37b, P-4, P-6
+#[test]
+fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let script = format!(
+        "sleep 300 & echo $PSMITH_JOB > {}; if [ -e go ]; then kill $!; wait; echo {{}}; else wait; fi",
+        ready.as_str()
+    );
+    let running = scene
+        .psmith(["-j200", "-k", "--events", "e", "-s", &script])
+        .stdin(numbers(200))
+        .limit(LIMIT)
+        .start();
+    ready.lines(200);
+    let before: Vec<i32> = scene.guard(|guard| guard.survivors());
+    assert!(before.len() >= 402, "200 jobs, their sleepers, host and warden: {}", before.len());
+    scene.write("go", "");
+    assert!(send(warden_of(&running).expect("it lives"), Signal::KILL));
+    let ended = running.wait();
+    ended.assert_code(0).assert_out(numbers(200));
+    let mut starts: BTreeMap<u64, u32> = BTreeMap::new();
+    for start in Events::parse(&scene.text("e")).named("job_start") {
+        *starts.entry(start["job"].as_u64().expect("a job")).or_default() += 1;
+    }
+    assert!(starts.values().all(|count| *count == 2), "{starts:?}");
+    assert_no_survivors(&scene);
+}
+
+// proves: F-37c: stopped while its jobs run, and for good
+#[test]
+fn a_warden_that_stays_silent_is_replaced() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let script = format!("echo {{}} > {}; while [ ! -e go ]; do sleep 0.02; done; echo {{}}", ready.as_str());
+    let running = scene
+        .psmith(["-j2", "-k", "--events", "e", "-s", &script, ":::", "a", "b", "c"])
+        .limit(LIMIT)
+        .start();
+    ready.lines(2);
+    let first = warden_of(&running).expect("it lives");
+    assert!(send(first, Signal::STOP));
+    // The second attempts of both are born of another warden.
+    ready.lines(2);
+    assert_ne!(warden_of(&running), Some(first), "another warden");
+    scene.write("go", "");
+    let ended = running.wait();
+    ended.assert_code(0).assert_out("a\nb\nc\n");
+    let events = Events::parse(&scene.text("e"));
+    events.assert_whole();
+    for retry in events.named("job_retry") {
+        assert_eq!((&retry["cause"], &retry["charged"]), (&"lost".into(), &false.into()), "{retry}");
+    }
+}
+
+// proves: F-37c, F-8: a warden that stands still costs no control: the host kills by itself
+#[test]
+fn a_timeout_kills_though_the_warden_stands_still() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let script = format!("trap '' TERM; echo $$ > {}; exec sleep 300 # {{}}", ready.as_str());
+    let running = scene
+        .psmith(["--timeout", "2", "--term-seq", "TERM,100,KILL,25", "-s", &script, ":::", "a"])
+        .limit(LIMIT)
+        .start();
+    let job: i32 = ready.lines(1)[0].parse().expect("a pid");
+    let warden = warden_of(&running).expect("it lives");
+    assert!(send(warden, Signal::STOP));
+    let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;
+    let mut has_stopped = false;
+    while proc::is_alive(job) {
+        assert!(std::time::Instant::now() < deadline, "never killed");
+        let stands = proc::stat(warden).is_some_and(|stat| stat.state == 'T');
+        assert!(stands || !has_stopped, "killed without the warden's help");
+        has_stopped |= stands;
+        // sleep: nobody but the stopped warden is told of the job's death.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(has_stopped);
+    assert!(send(warden, Signal::CONT));
+    let ended = running.wait();
+    ended.assert_code(1).assert_err_has("failed: timeout after 2s");
+}
+
+// proves: F-37d, P-4: what outlived both is swept by the next start
+#[test]
+fn what_outlives_both_ends_is_swept_by_the_next_run() {
+    need!("F-37d, P-4", Need::CgroupKill);
+    let scene = scene!();
+    let pids = scene.path("pids");
+    scene.guard(|guard| guard.track(&pids));
+    let mut ready = scene.ready("ready");
+    let script =
+        format!("\"$W\" fork-twice 2 pids redirect ignore; echo up > {}; sleep 300 # {{}}", ready.as_str());
+    let running =
+        scene.psmith(["-j3", "-s", &script, ":::", "a", "b", "c"]).env("W", wicked()).forbid("").start();
+    ready.lines(3);
+    let warden = warden_of(&running).expect("it lives");
+    // Neither gets a last word.
+    running.signal(Signal::STOP);
+    assert!(send(warden, Signal::STOP));
+    assert!(send(warden, Signal::KILL));
+    running.signal(Signal::KILL);
+    let _ = running.wait();
+    scene.psmith(["echo", ":::", "next"]).forbid("").run().assert_code(0).assert_out("next\n");
+    assert_no_survivors(&scene);
+}
+
+// proves: F-37b: a warden that cannot live ends the run with psmith's own error, not with an endless loop
+#[test]
+fn a_warden_lost_again_and_again_ends_the_run() {
+    let scene = scene!();
+    let script = "kill -9 $PPID; sleep 300 # {}";
+    let ended = scene.psmith(["-j1", "-s", script]).stdin(numbers(50)).limit(LIMIT).run();
+    ended.assert_code(125).assert_err_has("psmith: error: ").assert_err_has("warden");
+    assert_no_survivors(&scene);
+}
