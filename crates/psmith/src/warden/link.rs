@@ -205,3 +205,7 @@ fn must_wait(error: &io::Error) -> bool {
     const ETOOMANYREFS: i32 = 109;
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(ETOOMANYREFS)
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;
