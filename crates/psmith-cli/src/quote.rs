@@ -213,7 +213,7 @@ mod tests {
         fn a_pasted_line_gives_the_words_back(words in prop::collection::vec(prop::collection::vec(1u8..=255, 0..12), 1..5)) {
             let line = command_line([&b"printf"[..], b"%s\\0"].into_iter().chain(words.iter().map(|word| &word[..])));
             prop_assert!(!line.contains(['\n', '\t']));
-            let Ok(output) = std::process::Command::new("bash").arg("-c").arg(&line).output() else { return Ok(()) };
+            let output = std::process::Command::new("bash").arg("-c").arg(&line).output().expect("bash is installed");
             let mut expected = Vec::new();
             for word in &words {
                 expected.extend_from_slice(word);

@@ -57,7 +57,7 @@ fn kill_rounds(rounds: u32, forbid: &str, script: &str) {
             .forbid(forbid)
             .start();
         let moment = moments.next();
-        // The one sleep that is the test's very subject: a random moment.
+        // sleep: a random moment is the test's very subject
         std::thread::sleep(moment);
         running.signal(Signal::KILL);
         let left = scene.guard(|guard| guard.survivors_after(GONE_WITHIN));

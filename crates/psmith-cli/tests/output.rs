@@ -57,6 +57,7 @@ fn the_window_holds_starts_and_loses_nothing() {
     let deadline = std::time::Instant::now() + SETTLE;
     while Events::parse(&whole_lines(&scene.path("e"))).named("held").is_empty() {
         assert!(std::time::Instant::now() < deadline, "never held");
+        // sleep: the events are a file, whose growth nothing tells
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(scene.text("started").lines().count() <= 7, "{}", scene.text("started"));

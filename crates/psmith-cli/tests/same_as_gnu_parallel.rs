@@ -2,6 +2,8 @@
 //!
 //! Where `parallel` is not installed there is nothing to compare with, and the test says so.
 
+use psmith_testkit::need;
+use psmith_testkit::need::Need;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -59,12 +61,11 @@ fn the_same_words_make_the_same_commands() {
         (&["-I", ",,", "echo", ",,"], "a\nb\n"),
         (&["-k", "--will-cite", "echo", "-n", "-k", ":::", "a"], ""),
     ];
+    need!("CLI section 8", Need::Program("parallel"));
     for (words, stdin) in cases {
         let ours = printed(env!("CARGO_BIN_EXE_psmith"), &["run", "--dry-run"], words, stdin);
-        let Some(theirs) = printed("parallel", &["--will-cite", "-k", "--dry-run"], words, stdin) else {
-            eprintln!("parallel is not installed: nothing to compare with");
-            return;
-        };
+        let theirs =
+            printed("parallel", &["--will-cite", "-k", "--dry-run"], words, stdin).expect("parallel runs");
         assert_eq!(ours.as_deref(), Some(&theirs[..]), "{words:?}");
     }
 }

@@ -247,7 +247,7 @@ fn ctrl_z_stops_every_tree_and_every_clock() {
         assert!(matches!(terminal.next_told(), Told::Stopped(_)));
         assert!(terminal.is_cooked());
         let ticks = scene.read("ticks").len();
-        // Longer than the timeout: time itself is the subject here.
+        // sleep: longer than the timeout, since time itself is the subject
         std::thread::sleep(std::time::Duration::from_millis(3500));
         assert_eq!(scene.read("ticks").len(), ticks, "the tree stands still");
         scene.write("go", "");

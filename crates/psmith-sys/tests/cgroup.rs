@@ -70,6 +70,7 @@ fn a_group_travels_as_its_directory() {
 fn without_cgroup_kill_a_frozen_group_is_killed_one_by_one() {
     // The environment is read once, so the old kernel is played in a process of its own.
     if std::env::var_os(psmith_sys::forbid::VARIABLE).is_some() {
+        // return: this is that process, or a pass that forbids other things; the other one proves it
         return;
     }
     let status = Command::new(std::env::current_exe().unwrap())

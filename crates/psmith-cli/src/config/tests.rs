@@ -1,3 +1,5 @@
+//! What flags come to, once they are resolved. Nothing is opened or started here.
+
 use super::*;
 use crate::flags::{Invocation, parse};
 

@@ -1,3 +1,5 @@
+//! The command line taken apart: every flag, alias and refusal. Nothing is resolved here.
+
 use super::*;
 use crate::config::{OutputMode, Progress, Slots};
 

@@ -1,3 +1,5 @@
+//! Inputs read, split, crossed and batched. No process is started here.
+
 use std::io::Write;
 use std::sync::mpsc;
 

@@ -1,3 +1,5 @@
+//! Whole plans, from words to commands, and what they refuse. No job is started here.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The lines of events, byte for byte.
+
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! The rows of joblogs, byte for byte, and what a torn or busy file comes to.
+
 use std::fs;
 use std::time::Duration;
 

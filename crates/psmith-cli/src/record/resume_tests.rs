@@ -1,3 +1,5 @@
+//! Which jobs an earlier run has done, by its joblog.
+
 use std::path::PathBuf;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The summary at the end of a run, word for word.
+
 use psmith::core::outcome::{Cause, Outcome};
 
 use super::super::tally::TallyRules;

@@ -1,3 +1,5 @@
+//! Durations, sizes, slots, ladders and their refusals.
+
 use std::ffi::OsStr;
 use std::time::Duration;
 

@@ -156,6 +156,7 @@ fn a_large_message_waits_too() {
                     postcard::from_bytes(&packet[1..]).expect("it decodes")
                 {
                     assert!(got == env);
+                    // return: the one message that was awaited has come, and is whole
                     return;
                 }
                 warden.give_back(packet);

@@ -1,3 +1,5 @@
+//! Results in each of their four forms, and the names that they refuse.
+
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
