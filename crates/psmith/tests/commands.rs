@@ -54,7 +54,7 @@ impl Handler for Scripts {
         Live::Nothing
     }
 
-    fn output(&mut self, _id: JobId, _job: &mut String, _stream: u8, _bytes: &[u8]) {
+    fn output(&mut self, _id: JobId, _job: &mut String, _stream: u8, _: &mut Vec<u8>, _: usize) {
         unreachable!("nothing is live here")
     }
 

@@ -339,8 +339,8 @@ impl Handler for RunHandler {
         }
     }
 
-    fn output(&mut self, id: JobId, job: &mut RunJob, stream: u8, bytes: &[u8]) {
-        self.writer.chunk(id, stream, bytes, job.tag.clone());
+    fn output(&mut self, id: JobId, job: &mut RunJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+        self.writer.chunk(id, stream, buffer, length, job.tag.clone());
     }
 
     fn backlog(&mut self, id: JobId, job: &mut RunJob, stream: u8, backlog: Spool) {

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,12 @@ use crate::report::progress::LiveLine;
 /// Live output that waits to be written, over all jobs; at this bound jobs wait on their pipes.
 const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Buffers below this size are not worth keeping.
+const SPARE_BYTES_MIN: usize = 64 * 1024;
+
+/// So many written buffers are kept for the next chunks.
+const SPARES_MAX: usize = 4;
+
 /// A line longer than this is passed on in pieces.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -37,7 +43,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// What the engine's side hands over.
 enum Work {
-    Chunk { job: JobId, stream: u8, bytes: Vec<u8>, tag: Option<Arc<[u8]>> },
+    Chunk { job: JobId, stream: u8, buffer: Vec<u8>, length: usize, tag: Option<Arc<[u8]>> },
     Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
     Deliver(Box<Parcel>),
     Message(String),
@@ -100,6 +106,8 @@ pub(super) struct Writer {
     work: Option<Sender<Work>>,
     live_bytes: Arc<AtomicUsize>,
     answers: Arc<Mutex<Vec<Answer>>>,
+    /// Buffers that have been written, to be filled again.
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
     thread: Option<JoinHandle<Desk>>,
 }
 
@@ -120,6 +128,7 @@ pub(super) struct Desk {
     mid_line: bool,
     broken: bool,
     started: Instant,
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Writer {
@@ -131,6 +140,7 @@ impl Writer {
         wake: Arc<Waker>,
     ) -> io::Result<Writer> {
         let stderr = io::stderr();
+        let spares = Arc::new(Mutex::new(Vec::new()));
         let desk = Desk {
             stdout: File::from(io::stdout().as_fd().try_clone_to_owned()?),
             stderr: File::from(stderr.as_fd().try_clone_to_owned()?),
@@ -146,6 +156,7 @@ impl Writer {
             mid_line: false,
             broken: false,
             started: Instant::now(),
+            spares: Arc::clone(&spares),
         };
         let (work, inbox) = channel();
         let live_bytes = Arc::new(AtomicUsize::new(0));
@@ -156,7 +167,7 @@ impl Writer {
                 .name("psmith-writer".into())
                 .spawn(move || desk.work(&inbox, &live_bytes, &answers, &wake))?
         };
-        Ok(Writer { work: Some(work), live_bytes, answers, thread: Some(thread) })
+        Ok(Writer { work: Some(work), live_bytes, answers, spares, thread: Some(thread) })
     }
 
     /// Whether live output is welcome.
@@ -164,9 +175,25 @@ impl Writer {
         self.live_bytes.load(Ordering::Relaxed) < LIVE_BYTES_MAX
     }
 
-    pub(super) fn chunk(&self, job: JobId, stream: u8, bytes: &[u8], tag: Option<Arc<[u8]>>) {
-        self.live_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        self.send(Work::Chunk { job, stream, bytes: bytes.to_vec(), tag });
+    /// Live output: the first `length` bytes of `buffer`. A buffer that is well filled changes hands, and another
+    /// one of its size is left in its place; a few bytes are copied.
+    pub(super) fn chunk(
+        &self,
+        job: JobId,
+        stream: u8,
+        buffer: &mut Vec<u8>,
+        length: usize,
+        tag: Option<Arc<[u8]>>,
+    ) {
+        let full = if length * 4 < buffer.len() {
+            buffer[..length].to_vec()
+        } else {
+            let size = buffer.len();
+            let spare = lock(&self.spares).pop().filter(|spare| spare.len() == size);
+            std::mem::replace(buffer, spare.unwrap_or_else(|| vec![0; size]))
+        };
+        self.live_bytes.fetch_add(full.len(), Ordering::Relaxed);
+        self.send(Work::Chunk { job, stream, buffer: full, length, tag });
     }
 
     pub(super) fn backlog(&self, job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>>) {
@@ -191,7 +218,7 @@ impl Writer {
     }
 
     pub(super) fn answers(&self) -> Vec<Answer> {
-        std::mem::take(&mut *self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.answers))
     }
 
     /// Waits until all is written, and gives the desk back.
@@ -217,7 +244,7 @@ impl Desk {
         wake: &Waker,
     ) -> Desk {
         let answer = |answer: Answer| {
-            answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(answer);
+            lock(answers).push(answer);
             wake.wake();
         };
         loop {
@@ -233,9 +260,10 @@ impl Desk {
             };
             let mut delivered = None;
             let done = match work {
-                Work::Chunk { job, stream, bytes, tag } => {
-                    let done = self.live(job, stream, &bytes, tag.as_deref());
-                    let before = live_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                Work::Chunk { job, stream, buffer, length, tag } => {
+                    let done = self.live(job, stream, &buffer[..length], tag.as_deref());
+                    let before = live_bytes.fetch_sub(buffer.len(), Ordering::Relaxed);
+                    self.spare(buffer);
                     if before >= LIVE_BYTES_MAX {
                         wake.wake();
                     }
@@ -291,6 +319,14 @@ impl Desk {
             Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Answer::BrokenPipe,
             failure => Answer::Failed(failure),
         });
+    }
+
+    /// Keeps a written buffer for the next chunk; a few are enough.
+    fn spare(&self, buffer: Vec<u8>) {
+        let mut spares = lock(&self.spares);
+        if buffer.len() >= SPARE_BYTES_MIN && spares.len() < SPARES_MAX {
+            spares.push(buffer);
+        }
     }
 
     fn look_after_joblog(&mut self) -> Result<(), RecordError> {
@@ -464,6 +500,11 @@ impl std::fmt::Display for Failure {
             Failure::Record(error) => write!(f, "{error}"),
         }
     }
+}
+
+/// A lock whose holder cannot leave half-done work behind: what it guards is one push, pop or take.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As `write_all`, also where somebody made the descriptor non-blocking, which all its holders share.

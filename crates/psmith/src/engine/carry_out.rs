@@ -384,7 +384,7 @@ impl<H: Handler> Engine<H> {
     fn deliver(&mut self, job: JobId) {
         let Some(entry) = self.jobs.remove(&job) else { return };
         let Some(outcome) = entry.outcome else { return };
-        self.spool_budget += entry.output.stdout.memory_held() + entry.output.stderr.memory_held();
+        let held = entry.output.stdout.memory_held() + entry.output.stderr.memory_held();
         let delivery = Delivery {
             id: job,
             job: entry.job,
@@ -395,7 +395,12 @@ impl<H: Handler> Engine<H> {
         };
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         match self.handler.deliver(&view, delivery) {
-            Delivered::Now => self.events.push_back(Event::Delivered(job)),
+            Delivered::Now => {
+                self.spool_budget += held;
+                self.events.push_back(Event::Delivered(job));
+            }
+            // The consumer has the bytes in memory until it says otherwise.
+            Delivered::Later if held > 0 => drop(self.handed_over.insert(job, held)),
             Delivered::Later => {}
         }
     }

@@ -35,8 +35,9 @@ pub trait Handler {
     /// becomes the only one whose output can come next.
     fn live(&mut self, job: &Self::Job, next_in_line: bool) -> Live;
 
-    /// Output of a job that is live, as it comes. `stream` is 1 or 2.
-    fn output(&mut self, id: JobId, job: &mut Self::Job, stream: u8, bytes: &[u8]);
+    /// Output of a job that is live, as it comes: the first `length` bytes of `buffer`. `stream` is 1 or 2. A
+    /// handler that wants to keep them puts another buffer of the same size in place of this one.
+    fn output(&mut self, id: JobId, job: &mut Self::Job, stream: u8, buffer: &mut Vec<u8>, length: usize);
 
     /// What a job that becomes live had written before: comes first, all at once.
     fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);

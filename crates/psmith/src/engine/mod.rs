@@ -7,7 +7,7 @@
 //! - [`handler`]: what the engine needs from whoever uses it
 //! - [`attempt`], [`places`], [`spool`]: a running attempt, where it lives, where its output waits
 //! - [`carry_out`]: the dispatcher's actions, done
-//! - [`watch`]: what the kernel and the warden report, heard
+//! - [`watch`], [`streams`]: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
 mod carry_out;
@@ -15,6 +15,7 @@ pub(crate) mod clock;
 pub mod handler;
 mod places;
 pub mod spool;
+mod streams;
 mod watch;
 
 use std::collections::{HashMap, VecDeque};
@@ -190,6 +191,8 @@ pub struct Engine<H: Handler> {
     surroundings: Surroundings,
     spool_dir: PathBuf,
     spool_budget: usize,
+    /// Output in memory that the consumer has not yet done with, by job.
+    handed_over: HashMap<JobId, usize>,
     run: String,
     jobs: HashMap<JobId, Entry<H::Job>>,
     slots: Vec<Option<Running>>,
@@ -297,6 +300,7 @@ impl<H: Handler> Engine<H> {
             surroundings: setup.surroundings,
             spool_dir: setup.spool_dir,
             spool_budget: spool::MEMORY_BYTES_ALL_MAX,
+            handed_over: HashMap::new(),
             run: setup.run,
             jobs: HashMap::new(),
             slots: Vec::new(),
@@ -446,7 +450,10 @@ impl<H: Handler> Engine<H> {
                 Order::Hold(reason, on) => Event::Hold { reason, on },
                 Order::Preempt => Event::Preempt,
                 Order::Cancel(job) => Event::Cancel(job),
-                Order::Delivered(job) => Event::Delivered(job),
+                Order::Delivered(job) => {
+                    self.spool_budget += self.handed_over.remove(&job).unwrap_or(0);
+                    Event::Delivered(job)
+                }
                 Order::TotalKnown(total) => Event::TotalKnown(total),
                 Order::Leave => {
                     self.leaving = true;

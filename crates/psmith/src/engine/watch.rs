@@ -9,26 +9,15 @@ use psmith_core::{AttemptId, Event, JobId};
 use psmith_sys::epoll::{self, Epoll, Interest};
 use psmith_sys::pidfd;
 
-use super::attempt::{Read, Running};
+use super::attempt::Running;
 use super::handler::{Handler, News, Place, View};
+use super::streams::{READS_A_TURN, READS_AT_END};
 use super::{Engine, EngineError, WARDEN_RESTARTS_MAX};
 use crate::containment::Level;
 use crate::warden::client::{PING_EVERY, Warden};
 use crate::warden::link::Received;
 use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
 use crate::warden::step_of_number;
-
-/// Reads in a row from one stream, so that one loud job cannot hold up the others.
-const READS_A_TURN: usize = 4;
-
-/// Reads in a row from the streams of a job that has ended; what still flows then comes from somebody else.
-const READS_AT_END: usize = 64;
-
-/// A read of less than a page has most likely emptied its pipe.
-const SHORT_READ: usize = 4096;
-
-/// A pipe that has carried so much is widened, to save wake-ups.
-const WIDEN_AFTER: u64 = 256 * 1024;
 
 /// What a readable descriptor means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -459,111 +448,6 @@ impl<H: Handler> Engine<H> {
         let killed = killed.max(running.killed);
         self.events.push_back(Event::TreeEmpty { attempt, killed });
         self.retire_if_over(slot);
-    }
-
-    // Streams.
-
-    pub(super) fn read_stream(&mut self, slot: u32, stream: u8, reads: usize) {
-        for _ in 0..reads {
-            let takes_output = self.handler.takes_output();
-            let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-            let live = running.is_live(stream);
-            if live && !takes_output {
-                return self.pause_stream(slot, stream);
-            }
-            match running.read(stream, &mut self.buffer) {
-                Ok(Read::Bytes(length)) => {
-                    let bytes = &self.buffer[..length];
-                    let (id, number) = (running.id.job, running.id.number);
-                    if let Some(entry) = self.jobs.get(&id) {
-                        self.handler.read(&entry.job, number, stream, bytes);
-                    }
-                    if live && let Some(entry) = self.jobs.get_mut(&id) {
-                        running.output.passed[usize::from(stream) - 1] += length as u64;
-                        self.handler.output(id, &mut entry.job, stream, bytes);
-                    }
-                    if (!live || self.handler.keeps_live_output())
-                        && let Err(error) =
-                            running.keep(stream, bytes, &mut self.spool_budget, &self.spool_dir)
-                    {
-                        let dir = self.spool_dir.clone();
-                        return self.fail(EngineError::Spool(dir, error));
-                    }
-                    self.widen(slot, stream);
-                    if reads < READS_AT_END && length < SHORT_READ {
-                        // It has most likely emptied the pipe; the poll will tell if not.
-                        return;
-                    }
-                }
-                Ok(Read::Dry) => return,
-                Ok(Read::End) | Err(_) => return self.close_stream(slot, stream),
-            }
-        }
-    }
-
-    fn widen(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.running_mut(slot) else { return };
-        let Some(pipe) = &mut running.pipes[usize::from(stream) - 1] else { return };
-        if pipe.seen > WIDEN_AFTER && !pipe.widened {
-            pipe.widened = true;
-            let _ = psmith_sys::pipe::set_size(&pipe.fd, 1 << 20);
-        }
-    }
-
-    fn pause_stream(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let generation = running.generation;
-        let Some(pipe) = &mut running.pipes[usize::from(stream) - 1] else { return };
-        if !pipe.paused {
-            pipe.paused = true;
-            // Taken out altogether: a hang-up is reported whatever one asks for.
-            let _ = self.epoll.remove(&pipe.fd);
-            self.paused.push((slot, generation));
-        }
-    }
-
-    fn resume_streams(&mut self) {
-        if self.paused.is_empty() || !self.handler.takes_output() {
-            return;
-        }
-        for (slot, generation) in std::mem::take(&mut self.paused) {
-            if self.is_current(slot, generation) {
-                self.unpause(slot);
-            }
-        }
-    }
-
-    fn unpause(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let generation = running.generation;
-        for stream in [1_u8, 2] {
-            if let Some(pipe) = &mut running.pipes[usize::from(stream) - 1]
-                && pipe.paused
-            {
-                pipe.paused = false;
-                let token = Token::Stream { slot, generation, stream };
-                let _ = self.epoll.add(&pipe.fd, token.pack(), Interest::READ);
-            }
-        }
-    }
-
-    pub(super) fn close_stream(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        // Closing the only descriptor of a pipe's end also takes it out of the poll set.
-        if running.pipes[usize::from(stream) - 1].take().is_none() {
-            return;
-        }
-        if running.exited && !running.output_open() {
-            let attempt = running.id;
-            self.events.push_back(Event::OutputClosed { attempt });
-            self.retire_if_over(slot);
-        }
-    }
-
-    pub(super) fn close_streams(&mut self, slot: u32) {
-        if let Some(running) = self.running_mut(slot) {
-            running.pipes = [None, None];
-        }
     }
 }
 
