@@ -16,7 +16,7 @@ use psmith::sys::eventfd::Waker;
 
 use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
-use super::signals::{Asked, Signals};
+use super::signals::{self, Asked, Signals};
 use super::writer::{Answer, Failure, Parcel, Writer};
 use crate::config::{Config, OutputMode, Show, Slots};
 use crate::error::CliError;
@@ -176,7 +176,7 @@ impl RunHandler {
         }
         if let Some(tty) = &self.tty {
             // The job had the terminal; from here on it is ours again.
-            let _ = take_terminal_back(tty);
+            let _ = signals::take_terminal_back(tty);
         }
     }
 
@@ -587,14 +587,4 @@ pub(super) fn record_error(error: &RecordError) -> CliError {
 
 fn epoch(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Gives the terminal's foreground back to this process's own group. `SIGTTOU` is blocked meanwhile, because for
-/// the kernel it is a background process that asks.
-fn take_terminal_back(tty: &std::fs::File) -> std::io::Result<()> {
-    use psmith::sys::signals::{self, SignalSet};
-    let old = signals::block(SignalSet::of(&[rustix::process::Signal::TTOU.as_raw()]));
-    let done = rustix::termios::tcsetpgrp(tty, rustix::process::getpgrp());
-    signals::restore(old);
-    Ok(done?)
 }

@@ -1,4 +1,4 @@
-//! Signals to the command, as `cli.md`'s table has them: which are taken over, and what each asks of the run.
+//! Signals to the command: which are taken over, and what each asks of the run.
 //!
 //! Signals that were ignored when psmith was started (`nohup`, a background job of a plain shell) stay ignored.
 
@@ -78,4 +78,13 @@ impl Signals {
         signals::raise_default(stop);
         signals::block(SignalSet::of(&[stop]));
     }
+}
+
+/// Gives the terminal's foreground back to this process's own group. `SIGTTOU` is blocked meanwhile, because for
+/// the kernel it is a background process that asks.
+pub(super) fn take_terminal_back(tty: &std::fs::File) -> std::io::Result<()> {
+    let old = signals::block(SignalSet::of(&[rustix::process::Signal::TTOU.as_raw()]));
+    let done = rustix::termios::tcsetpgrp(tty, rustix::process::getpgrp());
+    signals::restore(old);
+    Ok(done?)
 }
