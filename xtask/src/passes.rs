@@ -164,12 +164,7 @@ impl Pass {
                 command
             }
         };
-        command
-            .current_dir(&binary.package)
-            .env("CARGO_MANIFEST_DIR", &binary.package)
-            // Snapshots are compared in every pass and written in none; and no cargo is asked where they lie.
-            .env("INSTA_WORKSPACE_ROOT", shell::root())
-            .env("INSTA_UPDATE", "no");
+        command.current_dir(&binary.package).env("CARGO_MANIFEST_DIR", &binary.package);
         command
     }
 }
