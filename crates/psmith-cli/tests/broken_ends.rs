@@ -57,6 +57,7 @@ fn an_input_that_breaks_off_lets_the_accepted_jobs_finish() {
         .args(["-j3", "-k", "--joblog", "j", "--events", "e", "-s", script])
         .run();
     ended.assert_code(125).assert_err_has("psmith: error: cannot read stdin: input/output error");
+    ended.assert_err_lacks("jobs stopped");
     ended.assert_out("1\n2\n3\n");
     assert_eq!(joblog(&scene.text("j")).len(), 3);
     Events::parse(&scene.text("e")).assert_whole();

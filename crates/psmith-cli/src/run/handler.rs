@@ -88,6 +88,8 @@ pub(super) struct RunHandler {
     pub(super) halted_on: Option<HaltOn>,
     pub(super) rungs: u32,
     pub(super) failure: Option<CliError>,
+    /// The input could not be read to its end: what was accepted is finished all the same.
+    pub(super) input_failure: Option<CliError>,
     /// The failure is that of an output, in the midst of the run.
     pub(super) output_failed: bool,
     pub(super) left_at_once: bool,
@@ -299,7 +301,7 @@ impl Handler for RunHandler {
                 Pull::Ended
             }
             Some(Made::Failed(error)) => {
-                self.failure.get_or_insert(error);
+                self.input_failure = Some(error);
                 Pull::Ended
             }
         }

@@ -121,6 +121,7 @@ pub fn run(config: Config) -> Ending {
         halted_on: None,
         rungs: 0,
         failure: None,
+        input_failure: None,
         output_failed: false,
         left_at_once: false,
         said_waiting: false,
@@ -352,7 +353,7 @@ impl RunHandler {
 
 /// After the last job: what is left to say, and the status.
 fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: &[String]) -> Ending {
-    let mut failure = handler.failure.take();
+    let mut failure = handler.failure.take().or_else(|| handler.input_failure.take());
     if let Err(error) = end {
         let told = CliError::new(error.to_string());
         match error {
