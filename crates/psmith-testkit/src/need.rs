@@ -34,7 +34,7 @@ pub enum Need {
     Program(&'static str),
 }
 
-/// Asks for a [`Need`](crate::need::Need); where it is absent, writes to the ledger and returns from the test.
+/// Asks for a [`Need`]; where it is absent, writes to the ledger and returns from the test.
 /// The first argument names the rows that the test would have proved.
 #[macro_export]
 macro_rules! need {

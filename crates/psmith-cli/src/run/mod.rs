@@ -1,6 +1,6 @@
 //! `psmith run`: from a resolved configuration to one exit status.
 //!
-//! Three threads: the engine's (this one), the [`producer`], which reads input, and the [`writer`], which writes
+//! Three threads: the engine's (this one), the `producer`, which reads input, and the `writer`, which writes
 //! output and records. Only the last two may block on the outside world.
 
 mod handler;

@@ -5,9 +5,9 @@
 //! nothing about jobs, and it never blocks but in its one poll.
 //!
 //! - [`handler`]: what the engine needs from whoever uses it
-//! - [`attempt`], [`places`], [`spool`]: a running attempt, where it lives, where its output waits
-//! - [`carry_out`]: the dispatcher's actions, done
-//! - [`watch`], [`streams`]: what the kernel and the warden report, heard; what jobs write, read
+//! - `attempt`, `places`, [`spool`]: a running attempt, where it lives, where its output waits
+//! - `carry_out`: the dispatcher's actions, done
+//! - `watch`, `streams`: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
 mod carry_out;
