@@ -298,7 +298,9 @@ impl<H: Handler> Engine<H> {
         self.settle();
         // Then everything dies, so that no attempt of a job runs beside the next one.
         self.places.kill_all();
-        for running in self.slots.iter().flatten() {
+        for running in self.slots.iter_mut().flatten() {
+            // Also so that no slot gets this place back: the next warden does not know it.
+            running.taken.kill();
             if let Some(pidfd) = &running.pidfd {
                 let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
                 let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);

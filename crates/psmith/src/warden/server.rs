@@ -305,7 +305,11 @@ impl Server {
         let program = words(start.program, Step::Exec)?;
         let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
         let groups: Vec<BorrowedFd<'_>> = match start.place {
-            Some(place) => self.places.get(&place).into_iter().flatten().map(AsFd::as_fd).collect(),
+            // A place that was never told of is refused: a job outside of its group could outlive the run.
+            Some(place) => {
+                let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
+                self.places.get(&place).ok_or(unknown)?.iter().map(AsFd::as_fd).collect()
+            }
             None => Vec::new(),
         };
         let started = self.spawner.start(&Request {
