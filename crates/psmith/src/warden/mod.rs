@@ -93,8 +93,9 @@ fn life(nonce: &str) -> io::Result<()> {
     let swept = if again { kin::kill_marked(marker) } else { 0 };
     let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
     let mut server = Server::new(link, host, holding, marker, group_dirs)?;
-    server.say(&ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid: std::process::id(), swept })?;
-    let end = server.serve();
+    let hello = ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid: std::process::id(), swept };
+    // A host that was killed before it heard this has made its groups by now: they are removed all the same.
+    let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
     last_rites(&mut server, end);
     Ok(())
 }
