@@ -20,8 +20,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
-  test [--fast]          install what the tests need (Debian), run every check and every test, print what was skipped;
-                         --fast: no lints, no docs, no second passes
+  test [--fast] [--passes]
+                         install what the tests need (Debian), run every check and every test, print what was skipped;
+                         --fast: no lints, no docs; --passes: the tests that start processes once more as a plain user
+                         and with each facility taken away (not all of them hold there yet)
   ci                     the same as `CI=true cargo xtask test`: an unexcused skip fails
   tidy                   the house rules that can be checked as facts
   coverage               which promises and faults are named by a test
@@ -35,9 +37,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let answer = match words.as_slice() {
-        ["test"] => test::run(&test::Options { fast: false, ci: test::ci_by_environment() }),
-        ["test", "--fast"] => test::run(&test::Options { fast: true, ci: test::ci_by_environment() }),
-        ["ci"] => test::run(&test::Options { fast: false, ci: true }),
+        ["test", flags @ ..] if flags.iter().all(|flag| ["--fast", "--passes"].contains(flag)) => {
+            test::run(&test::Options {
+                fast: flags.contains(&"--fast"),
+                further_passes: flags.contains(&"--passes"),
+                ci: test::ci_by_environment(),
+            })
+        }
+        ["ci"] => test::run(&test::Options { fast: false, further_passes: false, ci: true }),
         ["tidy"] => tidy::run(),
         ["coverage"] => coverage::run(),
         ["generate"] => generate::run(),

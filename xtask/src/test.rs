@@ -9,8 +9,10 @@ use crate::{coverage, ledger, needs, passes, tidy};
 
 /// How thorough a run is.
 pub(crate) struct Options {
-    /// Neither lints nor docs nor further passes.
+    /// Neither lints nor docs.
     pub(crate) fast: bool,
+    /// The tests that start processes once more as a plain user and at each lower level of containment.
+    pub(crate) further_passes: bool,
     /// Nobody reads the excuses: an unexcused skip, a missing program and a row without a test fail.
     pub(crate) ci: bool,
 }
@@ -41,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         oldest_toolchain(&mut failures);
     }
 
-    let report = passes::run(!options.fast)?;
+    let report = passes::run(options.further_passes)?;
     failures.extend(report.failures);
     if let Err(error) = tidy::run() {
         failures.push(error);
