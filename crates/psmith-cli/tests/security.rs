@@ -330,6 +330,6 @@ fn no_job_inherits_the_marker() {
     ended.assert_code(0);
     assert!(!ended.out().contains("PSMITH_WARDEN"), "{}", ended.out());
     // psmith below psmith is a host of its own.
-    let nested = scene.shell("\"$PSMITH\" -s '\"$PSMITH\" echo ::: inner {}' ::: a").run();
+    let nested = scene.shell("\"$PSMITH\" -s '\"$PSMITH\" -k echo ::: inner {}' ::: a").run();
     nested.assert_code(0).assert_out("inner\na\n");
 }

@@ -25,7 +25,36 @@ use crate::scene::{OUTER_LIMIT, Scene};
 const OUTPUT_LINGER_MAX: Duration = Duration::from_secs(10);
 
 /// First words with which psmith runs no jobs, and takes none of their options.
-const NO_RUNS: &[&str] = &["doctor", "completions", "man", "help", "--help", "-h", "--version", "-V"];
+const NO_RUNS: &[&str] = &[
+    "doctor",
+    "completions",
+    "man",
+    "help",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+    "add",
+    "work",
+    "status",
+    "tail",
+    "log",
+    "why",
+    "wait",
+    "retry",
+    "cancel",
+    "pause",
+    "go",
+    "drain",
+    "width",
+    "rm",
+    "gc",
+    "runs",
+    "show",
+    "replay",
+    "export",
+    "sem",
+];
 
 /// A command to be run in a [`Scene`].
 #[derive(Clone)]
@@ -94,6 +123,13 @@ impl<'s> Cmd<'s> {
     /// names one itself, later.
     pub(crate) fn contained(mut self) -> Self {
         self.contain = std::env::var_os("PSMITH_TEST_CONTAIN").filter(|level| !level.is_empty());
+        self
+    }
+
+    /// No level is demanded, whatever the whole suite demands: for a hazard that is one at some levels only.
+    #[must_use]
+    pub fn at_any_level(mut self) -> Self {
+        self.contain = None;
         self
     }
 

@@ -79,6 +79,11 @@ impl Need {
     /// # Errors
     /// Why not, with the kernel's words.
     pub fn probe(self) -> Result<(), String> {
+        let forbidden = std::env::var("PSMITH_FORBID").unwrap_or_default();
+        let is_group = matches!(self, Need::CgroupKill | Need::MemoryGroup | Need::PidsGroup);
+        if is_group && forbidden.split(',').any(|word| word.trim() == "cgroup") {
+            return Err("forbidden by PSMITH_FORBID".to_owned());
+        }
         match self {
             Need::CgroupKill => probe_kill(),
             Need::MemoryGroup => probe_limit(

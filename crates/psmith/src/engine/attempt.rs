@@ -34,6 +34,8 @@ pub(crate) struct Running {
     pub(crate) tree_empty: bool,
     /// Descendants counted just before they were killed.
     pub(crate) killed: u32,
+    /// Descendants that lived when it ended, where the warden or a keeper can tell.
+    pub(crate) outlived_by: u32,
     /// The group's emptiness is awaited.
     pub(crate) watched: bool,
     /// Its job has its outcome, or it will be tried again; only an unkillable one stays longer.
@@ -89,6 +91,7 @@ impl Running {
             exited: false,
             tree_empty: false,
             killed: 0,
+            outlived_by: 0,
             watched: false,
             dismissed: false,
             program: Vec::new(),

@@ -209,6 +209,10 @@ impl<H: Handler> Engine<H> {
             // By pidfd as well: a newborn may not have joined its group yet.
             let _ = pidfd::signal(process, SIGKILL);
         }
+        if exited {
+            // Whom the signal to the group reaches first, the sweep finds dead and does not count.
+            running.killed = running.killed.max(running.outlived_by);
+        }
         match level {
             Level::Cgroup => {
                 running.killed = running.killed.max(if exited { running.taken.alive() } else { 0 });

@@ -325,6 +325,8 @@ impl<H: Handler> Engine<H> {
             self.losses.pop_front();
         }
         if self.losses.len() > WARDEN_RESTARTS_MAX {
+            // No next warden will sweep what this one left.
+            crate::kin::kill_marked(&self.introduction.marker);
             self.fail(EngineError::Warden { error, words });
             // Nobody is left who could start anything: what waits ends with the run.
             self.events.push_back(Event::Kill);
@@ -415,6 +417,7 @@ impl<H: Handler> Engine<H> {
             Level::Group => u32::from(running.group_lives()),
         };
         running.tree_empty = alive == 0;
+        running.outlived_by = ended.alive;
         let usage = Usage {
             user: Duration::from_micros(ended.user_us),
             system: Duration::from_micros(ended.system_us),
