@@ -34,6 +34,8 @@ pub(crate) struct Running {
     pub(crate) tree_empty: bool,
     /// Descendants counted just before they were killed.
     pub(crate) killed: u32,
+    /// What is left of it was let go: its keeper, if it has one, stays with that.
+    pub(crate) released: bool,
     /// Descendants that lived when it ended, where the warden or a keeper can tell.
     pub(crate) outlived_by: u32,
     /// The group's emptiness is awaited.
@@ -91,6 +93,7 @@ impl Running {
             exited: false,
             tree_empty: false,
             killed: 0,
+            released: false,
             outlived_by: 0,
             watched: false,
             dismissed: false,

@@ -259,6 +259,7 @@ impl<H: Handler> Engine<H> {
             }
             Level::Keeper => match &mut running.keeper {
                 Some(keeper) => {
+                    running.released = true;
                     let _ = keeper.send(&ToWarden::Release { key }, &[]);
                 }
                 None => self.on_swept(key, 0),
@@ -376,7 +377,7 @@ impl<H: Handler> Engine<H> {
         }
         if let Some(keeper) = running.keeper.take() {
             let _ = self.epoll.remove(&keeper);
-            if running.taken.released() {
+            if running.released {
                 self.linger.push(keeper);
             }
         }

@@ -54,7 +54,6 @@ pub(crate) struct Taken {
     group: Option<Group>,
     limit: Option<LimitGroup>,
     killed: bool,
-    released: bool,
 }
 
 impl Places {
@@ -165,7 +164,6 @@ impl Places {
                 moved += u32::from(released.is_some_and(|released| released.adopt(pid).is_ok()));
             }
         }
-        taken.released = true;
         moved
     }
 
@@ -271,10 +269,6 @@ impl Taken {
         if let Some(group) = self.group() {
             let _ = group.kill();
         }
-    }
-
-    pub(crate) fn released(&self) -> bool {
-        self.released
     }
 
     /// What the kernel counted of limits that were hit.
