@@ -125,12 +125,11 @@ fn start_four(scene: &Scene, ready: &str, job: &str) -> Running {
 fn a_killed_warden_is_replaced_and_blamed_on_no_job() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
-    let job = "trap '' TERM; if [ ! -e go ]; then sleep 300 & \"$W\" fork-twice 2 pids redirect; sleep 300; fi; echo out {}";
+    let job = "trap '' TERM; if [ $PSMITH_ATTEMPT = 1 ]; then sleep 300 & \"$W\" fork-twice 2 pids redirect; sleep 300; fi; echo out {}";
     let pids = scene.path("pids");
     scene.guard(|guard| guard.track(&pids));
     let running = start_four(&scene, ready.as_str(), job);
     ready.lines(4);
-    scene.write("go", "");
     kill(warden_of(&running), Signal::KILL);
     let ended = running.wait();
     ended.assert_code(0).assert_out("out a\nout b\nout c\nout d\n");
