@@ -34,4 +34,5 @@ pub mod signals;
 pub mod socket;
 pub mod spawn;
 pub mod subreaper;
+pub mod terminal;
 pub mod wait;

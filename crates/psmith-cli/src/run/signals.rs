@@ -5,6 +5,7 @@
 use std::io;
 
 use psmith::sys::signals::{self, SignalFd, SignalSet};
+use psmith::sys::terminal;
 use rustix::process::Signal;
 
 /// The signals that psmith takes over.
@@ -84,7 +85,7 @@ impl Signals {
 /// the kernel it is a background process that asks.
 pub(super) fn take_terminal_back(tty: &std::fs::File) -> std::io::Result<()> {
     let old = signals::block(SignalSet::of(&[rustix::process::Signal::TTOU.as_raw()]));
-    let done = rustix::termios::tcsetpgrp(tty, rustix::process::getpgrp());
+    let done = terminal::take_foreground(tty);
     signals::restore(old);
-    Ok(done?)
+    done
 }

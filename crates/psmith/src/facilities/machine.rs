@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use psmith_sys::cgroup;
 use psmith_sys::rlimit::{self, Resource, UNLIMITED};
+use psmith_sys::terminal;
 use rustix::fs::{Mode, OFlags};
 
 use super::Facility;
@@ -86,9 +87,9 @@ pub(super) fn kernel() -> Facility {
 pub(super) fn terminal() -> Facility {
     let facility =
         Facility::new("--tty", "one job at a time is given the terminal: sudo, ssh, editors").dispensable();
-    let terminal =
+    let tty =
         match rustix::fs::open("/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-            Ok(terminal) => terminal,
+            Ok(tty) => tty,
             Err(errno) => {
                 return facility.missing(
                     format!("/dev/tty: {}", std::io::Error::from(errno)),
@@ -96,15 +97,14 @@ pub(super) fn terminal() -> Facility {
                 );
             }
         };
-    let own = rustix::process::getpgrp();
-    match rustix::termios::tcgetpgrp(&terminal) {
-        Ok(front) if front == own => match rustix::termios::tcsetpgrp(&terminal, own) {
+    match terminal::is_foreground(&tty) {
+        Ok(true) => match terminal::take_foreground(&tty) {
             Ok(()) => facility.found("it is ours to give"),
-            Err(errno) => facility.missing(std::io::Error::from(errno), "start it from a terminal"),
+            Err(error) => facility.missing(error, "start it from a terminal"),
         },
         // Asking for it from the background would stop this process.
-        Ok(_) => facility.missing("another process group has the terminal", "fg"),
-        Err(errno) => facility.missing(std::io::Error::from(errno), "start it from a terminal"),
+        Ok(false) => facility.missing("another process group has the terminal", "fg"),
+        Err(error) => facility.missing(error, "start it from a terminal"),
     }
 }
 

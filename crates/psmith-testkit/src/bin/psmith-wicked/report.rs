@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, getpgrp, getpid, getppid, getrlimit, getsid, parent_process_death_signal};
+use rustix::process::{Resource, getrlimit, parent_process_death_signal};
 
 /// `list-fds`: the numbers of its open descriptors, one a line, without the one that lists them.
 pub(crate) fn list_fds() -> ExitCode {
@@ -28,10 +28,13 @@ pub(crate) fn list_fds() -> ExitCode {
 /// which Rust's runtime ignores SIGPIPE and catches SIGSEGV and SIGBUS; `cat /proc/self/status` shows a
 /// process without a runtime.
 pub(crate) fn print_status() -> ExitCode {
-    println!("pid {}", getpid().as_raw_nonzero());
-    println!("ppid {}", getppid().map_or(0, |pid| pid.as_raw_nonzero().get()));
-    println!("pgrp {}", getpgrp().as_raw_nonzero());
-    println!("session {}", getsid(None).map_or(0, |pid| pid.as_raw_nonzero().get()));
+    // `pid (name) state ppid pgrp session ..`: a session that was made outside of this PID namespace has number 0.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(1).collect();
+    println!("pid {}", std::process::id());
+    for (name, number) in ["ppid", "pgrp", "session"].iter().zip(fields) {
+        println!("{name} {number}");
+    }
     let death = parent_process_death_signal().ok().flatten();
     println!("pdeathsig {}", death.map_or(0, |signal| signal.as_raw()));
     let files = getrlimit(Resource::Nofile);
