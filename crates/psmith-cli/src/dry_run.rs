@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use crate::config::DryRun;
 use crate::error::CliError;
 use crate::input::Jobs;
-use crate::lookup::reason;
 use crate::plan::{Place, Plan};
+use crate::report::display::os_text;
 
 /// What a dry run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn write(out: &mut impl Write, text: &mut String) -> Result<bool, CliError> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(CliError::new(format!("cannot write stdout: {}", reason(&error)))),
+        Err(error) => Err(CliError::new(format!("cannot write stdout: {}", os_text(&error)))),
     }
 }
 

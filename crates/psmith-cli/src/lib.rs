@@ -81,7 +81,7 @@ fn invoke() -> Result<ExitStatus, CliError> {
 }
 
 fn unwritable(error: &std::io::Error) -> CliError {
-    CliError::new(format!("cannot write stdout: {}", lookup::reason(error)))
+    CliError::new(format!("cannot write stdout: {}", report::display::os_text(error)))
 }
 
 fn dry_run(config: &Config) -> Result<ExitStatus, CliError> {

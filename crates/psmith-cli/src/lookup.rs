@@ -208,15 +208,6 @@ const SHELL_WORDS: &[&str] = &[
     "}",
 ];
 
-/// The kernel's reason in lower case and without a number: `no such file or directory`.
-#[must_use]
-pub fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,21 +1,7 @@
 //! What flags come to, once they are resolved. Nothing is opened or started here.
 
 use super::*;
-use crate::flags::{Invocation, parse};
-
-fn config(args: &[&str]) -> Config {
-    match parse(args.iter().map(Into::into)) {
-        Ok(Invocation::Run(config)) => *config,
-        other => panic!("{args:?}: {other:?}"),
-    }
-}
-
-fn error(args: &[&str]) -> String {
-    match parse(args.iter().map(Into::into)) {
-        Err(error) => error.message,
-        Ok(other) => panic!("{args:?}: {other:?}"),
-    }
-}
+use crate::flags::tests::{config, error};
 
 #[test]
 fn records_by_the_look_of_their_path() {

@@ -7,7 +7,7 @@ mod raw;
 mod suggest;
 pub(crate) mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ffi::{OsStr, OsString};
 

@@ -3,14 +3,14 @@
 use super::*;
 use crate::config::{OutputMode, Progress, Slots};
 
-fn config(args: &[&str]) -> Config {
+pub(crate) fn config(args: &[&str]) -> Config {
     match parse(args.iter().map(Into::into)) {
         Ok(Invocation::Run(config)) => *config,
         other => panic!("{args:?}: {other:?}"),
     }
 }
 
-fn error(args: &[&str]) -> String {
+pub(crate) fn error(args: &[&str]) -> String {
     match parse(args.iter().map(Into::into)) {
         Err(error) => error.message,
         Ok(other) => panic!("{args:?}: {other:?}"),

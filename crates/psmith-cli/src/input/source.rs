@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::job_args::JobArgs;
 use super::spec::{Columns, From, InputSpec};
-use crate::lookup::reason;
 use crate::quote::shown;
+use crate::report::display::os_text;
 
 /// What went wrong while inputs were read. The jobs before it are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Reader {
             Bytes::Csv { reader, record, name } => {
                 let more = reader.read_byte_record(record).map_err(|error| InputError {
                     message: match error.into_kind() {
-                        csv::ErrorKind::Io(error) => format!("cannot read {name}: {}", reason(&error)),
+                        csv::ErrorKind::Io(error) => format!("cannot read {name}: {}", os_text(&error)),
                         _ => format!("cannot read {name}: not a CSV record"),
                     },
                 })?;
@@ -215,7 +215,7 @@ fn is_fifo(path: &Path) -> bool {
 }
 
 fn cannot_read(name: &str, error: &std::io::Error) -> InputError {
-    InputError { message: format!("cannot read {name}: {}", reason(error)) }
+    InputError { message: format!("cannot read {name}: {}", os_text(error)) }
 }
 
 /// A file with its buffer.

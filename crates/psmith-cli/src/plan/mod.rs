@@ -316,10 +316,12 @@ fn check_workdir(workdir: Option<&Text>) -> Result<(), CliError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(CliError::new(format!("--workdir: {} is not a directory", shown(fixed)))),
-        Err(error) => {
-            Err(CliError::new(format!("--workdir: {}: {}", shown(fixed), crate::lookup::reason(&error)))
-                .hint(format!("mkdir -p {}", quote::word(fixed))))
-        }
+        Err(error) => Err(CliError::new(format!(
+            "--workdir: {}: {}",
+            shown(fixed),
+            crate::report::display::os_text(&error)
+        ))
+        .hint(format!("mkdir -p {}", quote::word(fixed)))),
     }
 }
 

@@ -78,7 +78,7 @@ impl Slots {
             Slots::File(path) => {
                 let shown = shown(path.as_os_str().as_encoded_bytes());
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    CliError::new(format!("cannot read {shown}: {}", crate::lookup::reason(&error)))
+                    CliError::new(format!("cannot read {shown}: {}", crate::report::display::os_text(&error)))
                 })?;
                 return match Slots::parse(text.trim()) {
                     Some(slots) => slots.resolve(cpus, most),
