@@ -196,12 +196,15 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn kill_tree(&mut self, slot: u32) {
+    pub(super) fn kill_tree(&mut self, slot: u32) {
         let level = self.level;
         let Some(running) = self.running_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
+            // News of its start is still on the way, perhaps held by a warden that stands still: its group is at
+            // hand all the same. Who has not joined it yet is killed when the news is there.
             running.pending.push(SIGKILL);
+            running.taken.kill();
             return;
         };
         let exited = running.exited;

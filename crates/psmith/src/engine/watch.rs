@@ -360,7 +360,11 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.running_mut(slot) else { return };
         let pending = std::mem::take(&mut running.pending);
         for signal in pending {
-            self.signal_tree(slot, signal);
+            if signal == psmith_core::policy::SIGKILL {
+                self.kill_tree(slot);
+            } else {
+                self.signal_tree(slot, signal);
+            }
         }
         self.events.push_back(Event::Started { attempt: id, pid });
         if let Some(entry) = self.jobs.get(&id.job) {
