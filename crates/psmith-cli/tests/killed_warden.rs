@@ -141,12 +141,16 @@ fn a_warden_that_stays_silent_is_replaced() {
 fn a_timeout_kills_though_the_warden_stands_still() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
+    let mut events = scene.ready("events");
     let script = format!("trap '' TERM; echo $$ > {}; exec sleep 300 # {{}}", ready.as_str());
     let running = scene
-        .psmith(["--timeout", "2", "--term-seq", "TERM,100,KILL,25", "-s", &script, ":::", "a"])
+        .psmith(["--timeout", "2", "--term-seq", "TERM,100,KILL,25"])
+        .args(["--events", events.as_str(), "-s", &script, ":::", "a"])
         .limit(LIMIT)
         .start();
     let job: i32 = ready.lines(1)[0].parse().expect("a pid");
+    // The host can kill what it has heard of.
+    while !events.lines(1).concat().contains("\"job_start\"") {}
     let warden = warden_of(&running).expect("it lives");
     assert!(send(warden, Signal::STOP));
     let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;

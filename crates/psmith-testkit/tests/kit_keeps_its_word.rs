@@ -80,8 +80,14 @@ fn a_descriptor_a_thread_and_a_child_left_behind_are_found() {
     let file = std::fs::File::open("/proc/self/status").unwrap();
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     let (end, wait) = std::sync::mpsc::channel::<()>();
-    let thread =
-        std::thread::Builder::new().name("psmith loop".into()).spawn(move || wait.recv().is_ok()).unwrap();
+    let (up, is_up) = std::sync::mpsc::channel::<()>();
+    let body = move || {
+        // A thread gives itself its name; from here on it has it.
+        up.send(()).unwrap();
+        wait.recv().is_ok()
+    };
+    let thread = std::thread::Builder::new().name("psmith loop".into()).spawn(body).unwrap();
+    is_up.recv().unwrap();
     let failure = message(catch_unwind(AssertUnwindSafe(|| guard.check())).expect_err("a leak"));
     for wanted in ["/status", "psmith loop", "sleep 100"] {
         assert!(failure.contains(wanted), "no {wanted} in {failure}");
