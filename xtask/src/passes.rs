@@ -49,7 +49,12 @@ const PASSES: &[Pass] = &[
     Pass { name: "keeper", user: User::Same, forbid: "cgroup", contain: "keeper" },
     Pass { name: "sweep", user: User::Same, forbid: "cgroup", contain: "" },
     Pass { name: "group", user: User::Same, forbid: "cgroup,subreaper", contain: "" },
-    Pass { name: "old kernel", user: User::Same, forbid: "cgroup-kill,close-range,pidfd-group", contain: "" },
+    Pass {
+        name: "old kernel",
+        user: User::Same,
+        forbid: "cgroup-birth,cgroup-kill,close-range,pidfd-group",
+        contain: "",
+    },
 ];
 
 /// What all passes together left.

@@ -43,6 +43,21 @@ fn assert_no_survivors(scene: &Scene) {
     );
 }
 
+// proves: P-4: born in its group, or joining it where the kernel lacks that
+#[test]
+fn every_job_finds_itself_in_the_group_of_its_slot() {
+    need!("P-4", Need::CgroupKill);
+    let scene = scene!();
+    for forbid in ["", "cgroup-birth"] {
+        let ended = scene
+            .psmith(["-j1", "--contain", "cgroup", "grep", "slot-1", "/proc/self/cgroup", ":::", "-c", "-c"])
+            .forbid(forbid)
+            .run();
+        // The slot's group is kept from job to job; a job outside of it would find no such line and fail.
+        ended.assert_code(0).assert_out("1\n1\n");
+    }
+}
+
 // proves: F-12, P-4
 #[test]
 fn at_cgroup_no_daemon_survives() {

@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 pub enum Facility {
     /// `cgroup`: no control group at all, neither for containment nor for limits.
     Cgroup,
+    /// `cgroup-birth`: no process is born in a group (before Linux 5.7).
+    CgroupBirth,
     /// `cgroup-kill`: no `cgroup.kill` file (before Linux 5.14).
     CgroupKill,
     /// `close-range`: no `close_range` (before Linux 5.9, or an old seccomp profile).
@@ -26,8 +28,9 @@ pub enum Facility {
 }
 
 impl Facility {
-    const ALL: [(Facility, &'static str); 7] = [
+    const ALL: [(Facility, &'static str); 8] = [
         (Facility::Cgroup, "cgroup"),
+        (Facility::CgroupBirth, "cgroup-birth"),
         (Facility::CgroupKill, "cgroup-kill"),
         (Facility::CloseRange, "close-range"),
         (Facility::PidfdGroup, "pidfd-group"),

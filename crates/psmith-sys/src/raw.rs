@@ -4,6 +4,7 @@
 //! these calls are made. Elsewhere they serve calls that neither libc nor rustix wraps. This module interprets
 //! nothing: it hands back what the kernel said.
 
+use std::ffi::{c_int, c_void};
 use std::io;
 
 /// One system call; the answer is the kernel's own, so an error is `-errno`.
@@ -57,6 +58,79 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
             in("x4") args[4],
             in("x5") args[5],
             options(nostack),
+        );
+    }
+    answer
+}
+
+/// From `linux/sched.h`; the constant of the libc crate is too narrow for it.
+pub(crate) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+///
+/// # Safety
+/// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
+/// must what `argument` points to. `run` never returns.
+#[cfg(target_arch = "x86_64")]
+pub(crate) unsafe fn clone3(
+    args: &libc::clone_args,
+    run: extern "C" fn(*mut c_void) -> c_int,
+    argument: *mut c_void,
+) -> isize {
+    let answer: isize;
+    // SAFETY: as `call`. The child has the same registers but another stack, so it touches nothing of this frame; it
+    // clears the frame pointer, where stack walks end, and calls away for good. The caller vouches for the rest.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => answer,
+            in("rdi") std::ptr::from_ref(args),
+            in("rsi") size_of::<libc::clone_args>(),
+            in("r12") argument,
+            in("r13") run,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    answer
+}
+
+/// clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+///
+/// # Safety
+/// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
+/// must what `argument` points to. `run` never returns.
+#[cfg(target_arch = "aarch64")]
+pub(crate) unsafe fn clone3(
+    args: &libc::clone_args,
+    run: extern "C" fn(*mut c_void) -> c_int,
+    argument: *mut c_void,
+) -> isize {
+    let answer: isize;
+    // SAFETY: as `call`. The child has the same registers but another stack, so it touches nothing of this frame; it
+    // clears frame pointer and link, where stack walks end, and calls away for good. The caller vouches for the rest.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "mov x0, x20",
+            "blr x21",
+            "brk #1",
+            "2:",
+            in("x8") libc::SYS_clone3 as isize,
+            inlateout("x0") std::ptr::from_ref(args) => answer,
+            in("x1") size_of::<libc::clone_args>(),
+            in("x20") argument,
+            in("x21") run,
         );
     }
     answer

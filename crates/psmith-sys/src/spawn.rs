@@ -47,6 +47,9 @@ pub struct Request<'a> {
     pub rlimits: &'a [Rlimit],
     /// Added to the nice value.
     pub nice: i32,
+    /// The open directory of a group of the second version; the child is born in it (Linux 5.7). Some kernels kill at
+    /// birth whoever is born in, or of a process in, a group that was ever killed: try it out first.
+    pub group: Option<BorrowedFd<'a>>,
     /// Open `cgroup.procs` files; the child joins each by writing `0`, before it does anything that costs.
     pub groups: &'a [BorrowedFd<'a>],
     /// Session and terminal.
@@ -242,7 +245,8 @@ impl Spawner {
     /// Starts a child. It returns as soon as the child is born; ask [`Spawner::progress`] what became of it.
     ///
     /// # Errors
-    /// Step [`Step::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`. Step [`Step::Exec`] with
+    /// Step [`Step::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`; with a group also `ENOSYS`,
+    /// `EPERM` (a filter of system calls), `EACCES`, `ENODEV` (the group is removed). Step [`Step::Exec`] with
     /// `EINVAL`: words that are not ended by NUL, or none. All other failures come from the child.
     pub fn start(&mut self, request: &Request<'_>) -> Result<Started, StartError> {
         self.recover();
@@ -310,7 +314,9 @@ impl Spawner {
             reset: self.reset.union(signals::touched()),
         };
         block.fill(plan, request).map_err(|error| failed(Step::Exec, &error))?;
-        let (pid, pidfd) = block.clone_child().map_err(|error| failed(Step::Clone, &error))?;
+        let (pid, pidfd) = block
+            .clone_child(request.group.map(|group| group.as_raw_fd()))
+            .map_err(|error| failed(Step::Clone, &error))?;
         Ok(Started { pid, pidfd, ticket: Ticket { index, pid } })
     }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Controller, LimitSites, Limits, Refusal, RunGroup, run_name};
+use crate::forbid::{Facility, is_forbidden};
 use crate::{pidfd, raw, wait};
 
 /// A child that does not answer for so long never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Timespec = Timespec { tv_sec: ANSWER_TIMEOUT.as_secs() as i64, tv_nsec: 0 };
 
 /// Whether a group can be made, joined, killed and removed here.
 ///
@@ -44,7 +46,10 @@ pub fn probe_limit(controller: Controller) -> Result<(), Refusal> {
 fn kill_in(run: &RunGroup) -> Result<(), Refusal> {
     let group = run.slot("probe")?;
     let refused = |doing: &str, error: &io::Error| Refusal::new(doing, group.path(), error);
-    let child = Child::joining(&[group.procs_file()]).map_err(|error| refused("join", &error))?;
+    // To let a process join, the kernel waits for several milliseconds; to be born there costs nothing.
+    let child = Child::born_in(group.dir())
+        .or_else(|_| Child::joining(&[group.procs_file()]))
+        .map_err(|error| refused("join", &error))?;
     let is_inside = group.populated().map_err(|error| refused("read", &error))?;
     group.kill().map_err(|error| refused("kill", &error))?;
     let has_ended = child.wait().map_err(|error| refused("wait for", &error))?;
@@ -84,17 +89,48 @@ struct Child {
 }
 
 impl Child {
+    fn born_in(group: BorrowedFd<'_>) -> io::Result<Self> {
+        if is_forbidden(Facility::CgroupBirth) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        Child::make(Some(group), &[])
+    }
+
     fn joining(files: &[BorrowedFd<'_>]) -> io::Result<Self> {
+        Child::make(None, files)
+    }
+
+    fn make(group: Option<BorrowedFd<'_>>, files: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let mut handle = -1_i32;
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
-        let flags = (libc::CLONE_PIDFD | libc::CLONE_FILES | libc::SIGCHLD) as usize;
+        let flags = libc::CLONE_PIDFD | libc::CLONE_FILES;
         let place = std::ptr::from_mut(&mut handle) as usize;
         let parent = std::process::id();
-        // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
-        // parent; the child goes on to `sleep_in` alone.
-        let answer = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) };
+        let answer = if let Some(group) = group {
+            let args = libc::clone_args {
+                flags: flags as u64 | raw::CLONE_INTO_CGROUP,
+                pidfd: place as u64,
+                child_tid: 0,
+                parent_tid: 0,
+                exit_signal: libc::SIGCHLD as u64,
+                stack: 0,
+                stack_size: 0,
+                tls: 0,
+                set_tid: 0,
+                set_tid_size: 0,
+                cgroup: group.as_raw_fd() as u64,
+            };
+            let words = [std::ptr::from_ref(&args) as usize, size_of_val(&args), 0, 0, 0, 0];
+            // SAFETY: clone3(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
+            // parent; the child goes on to `sleep_in` alone.
+            unsafe { raw::call(libc::SYS_clone3, words) }
+        } else {
+            let words = [(flags | libc::SIGCHLD) as usize, 0, place, 0, 0, 0];
+            // SAFETY: clone(2), as above.
+            unsafe { raw::call(libc::SYS_clone, words) }
+        };
         if answer == 0 {
             sleep_in(&numbers, writer.as_raw_fd(), parent);
         }
@@ -102,7 +138,10 @@ impl Child {
         // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
         let child = Child { handle: unsafe { OwnedFd::from_raw_fd(handle) } };
         let mut errno = [0; 4];
-        if !is_ready(reader.as_fd(), ANSWER_TIMEOUT)? || rustix::io::read(&reader, &mut errno)? != 4 {
+        // It may also be killed at birth, and never answer; the pipe does not tell, for both share its ends.
+        let mut either = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&child.handle, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut either, Some(&ANSWER_LIMIT)))?;
+        if either[0].revents().is_empty() || rustix::io::read(&reader, &mut errno)? != 4 {
             return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
         }
         // Kept until now: it is the same descriptor that the child writes to.

@@ -106,7 +106,7 @@ impl<H: Handler> Engine<H> {
         running.dir = command.dir_bytes().map(<[u8]>::to_vec);
         running.taken = self.places.take(slot)?;
         if let Some((place, files)) = running.taken.announcement() {
-            tell(&mut self.warden, &self.epoll, &ToWarden::Place { place }, &files);
+            tell(&mut self.warden, &self.epoll, &place, &files);
         }
         let mut writers: Vec<OwnedFd> = Vec::new();
         let mut streams = 0_u8;

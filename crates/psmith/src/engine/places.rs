@@ -13,6 +13,7 @@ use psmith_core::outcome::{Evidence, Usage};
 use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunGroup};
 
 use super::TreeLimits;
+use crate::warden::messages::ToWarden;
 
 /// How long the end of a run waits for its groups to become empty.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
@@ -238,16 +239,18 @@ impl Taken {
         self.place
     }
 
-    /// The number and the files that the warden has to know before the start, if it does not know them yet.
-    pub(crate) fn announcement(&mut self) -> Option<(u32, Vec<BorrowedFd<'_>>)> {
+    /// What the warden has to be told of the place before the start, if it does not know it yet.
+    pub(crate) fn announcement(&mut self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
         if std::mem::replace(&mut self.announced, true) {
             return None;
         }
         let place = self.place?;
-        let mut files: Vec<BorrowedFd<'_>> = Vec::new();
-        files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
+        // A limit's group of the second version takes the place of the slot's; it is the first of its files, too.
+        let unified = self.group();
+        let mut files: Vec<BorrowedFd<'_>> = unified.iter().map(|group| group.dir()).collect();
         files.extend(self.group.iter().map(Group::procs_file));
-        Some((place, files))
+        files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
+        Some((ToWarden::Place { place, unified: unified.is_some() }, files))
     }
 
     pub(crate) fn group(&self) -> Option<&Group> {

@@ -163,7 +163,7 @@ impl<H: Handler> Engine<H> {
                 Err(error) => return self.lose_warden(error),
             };
             let packet = warden.link().lend();
-            let heard = self.on_packet(&packet[1..], fds);
+            let heard = self.on_packet(packet.messages(), fds);
             if let Some(warden) = &mut self.warden {
                 warden.link().give_back(packet);
             }
@@ -184,7 +184,7 @@ impl<H: Handler> Engine<H> {
                 Ok(Received::Closed) | Err(_) => return self.lose_keeper(slot),
             };
             let packet = keeper.lend();
-            let heard = self.on_packet(&packet[1..], fds);
+            let heard = self.on_packet(packet.messages(), fds);
             if let Some(keeper) = self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
                 keeper.give_back(packet);
             }

@@ -34,10 +34,17 @@ pub(crate) struct Link {
     socket: OwnedFd,
     outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     scratch: Vec<u8>,
-    inbox: Vec<u8>,
+    inbox: Packet,
     held: Vec<u8>,
     held_fds: Vec<OwnedFd>,
     held_since: Option<Instant>,
+}
+
+/// A packet that was received, in a buffer that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Packet {
+    bytes: Vec<u8>,
+    length: usize,
 }
 
 /// What came in.
@@ -57,7 +64,7 @@ impl Link {
             socket,
             outbox: VecDeque::new(),
             scratch: Vec::new(),
-            inbox: vec![0; PACKET_BUFFER],
+            inbox: Packet { bytes: vec![0; PACKET_BUFFER], length: 0 },
             held: Vec::new(),
             held_fds: Vec::new(),
             held_since: None,
@@ -164,33 +171,41 @@ impl Link {
 
     /// Takes the next packet, if there is one; its bytes are then to be had by [`Link::lend`].
     pub(crate) fn receive(&mut self) -> io::Result<Received> {
-        self.inbox.resize(PACKET_BUFFER, 0);
         let mut fds = Vec::new();
-        let length = match socket::recv(self.socket.as_fd(), &mut self.inbox, &mut fds) {
+        // Its length is kept apart, so that the buffer need not be cleared for each packet.
+        self.inbox.bytes.resize(PACKET_BUFFER, 0);
+        self.inbox.length = match socket::recv(self.socket.as_fd(), &mut self.inbox.bytes, &mut fds) {
             Ok(0) => return Ok(Received::Closed),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Received::Closed),
             Err(error) => return Err(error),
         };
-        self.inbox.truncate(length);
-        if self.inbox[0] == IN_MEMORY_FILE {
+        if self.inbox.bytes[0] == IN_MEMORY_FILE {
             let file = fds.pop().ok_or_else(|| io::Error::other("a message's memory file is missing"))?;
             let bytes = memfd::read_sealed(file.as_fd(), MESSAGE_BYTES_MAX)?;
-            self.inbox.truncate(1);
-            self.inbox.extend_from_slice(&bytes);
+            self.inbox.bytes.truncate(1);
+            self.inbox.bytes.extend_from_slice(&bytes);
+            self.inbox.length = self.inbox.bytes.len();
         }
         Ok(Received::Message(fds))
     }
 
-    /// Lends the packet received last; its message begins at the second byte. Give it back before the next one.
-    pub(crate) fn lend(&mut self) -> Vec<u8> {
+    /// Lends the packet received last. Give it back before the next one.
+    pub(crate) fn lend(&mut self) -> Packet {
         std::mem::take(&mut self.inbox)
     }
 
     /// Takes the buffer back, so that it need not be made again.
-    pub(crate) fn give_back(&mut self, packet: Vec<u8>) {
+    pub(crate) fn give_back(&mut self, packet: Packet) {
         self.inbox = packet;
+    }
+}
+
+impl Packet {
+    /// The messages in it, one after the other.
+    pub(crate) fn messages(&self) -> &[u8] {
+        self.bytes.get(1..self.length).unwrap_or_default()
     }
 }
 

@@ -22,7 +22,7 @@ fn next(link: &mut Link) -> Option<(ToWardenOwned, Vec<OwnedFd>)> {
     match link.receive().expect("the other end lives") {
         Received::Message(fds) => {
             let packet = link.lend();
-            let message = match postcard::from_bytes::<ToWarden<'_>>(&packet[1..]).expect("it decodes") {
+            let message = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()).expect("it decodes") {
                 ToWarden::Ping { count } => ToWardenOwned::Ping(count),
                 ToWarden::SignalGroup { key, signal } => ToWardenOwned::Kill(key, signal),
                 ToWarden::Unplace { place } => ToWardenOwned::Unplace(place),
@@ -153,7 +153,7 @@ fn a_large_message_waits_too() {
             Received::Message(_) => {
                 let packet = warden.lend();
                 if let ToWarden::Profile { env: got, .. } =
-                    postcard::from_bytes(&packet[1..]).expect("it decodes")
+                    postcard::from_bytes(packet.messages()).expect("it decodes")
                 {
                     assert!(got == env);
                     // return: the one message that was awaited has come, and is whole

@@ -17,7 +17,7 @@ pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
 /// Raised with every change of a message.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 
 /// A message longer than this travels in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
@@ -75,8 +75,9 @@ pub(crate) enum ToWarden<'a> {
         /// The job shares the session of the host and is given its terminal. Descriptor: the terminal.
         foreground: bool,
     },
-    /// A place for attempts. Descriptors: the `cgroup.procs` files to join.
-    Place { place: u32 },
+    /// A place for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
+    /// `cgroup.procs` files to join, that group's first.
+    Place { place: u32, unified: bool },
     /// That place is no more.
     Unplace { place: u32 },
     /// Start a command.

@@ -12,6 +12,7 @@
 pub(crate) mod client;
 pub(crate) mod link;
 pub(crate) mod messages;
+mod places;
 mod server;
 mod strays;
 pub(crate) mod trial;
@@ -31,7 +32,7 @@ use psmith_sys::{cgroup, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::kin;
-use link::{Link, Received};
+use link::{Link, Packet, Received};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 use server::{End, Server};
 
@@ -82,7 +83,7 @@ fn life(nonce: &str) -> io::Result<()> {
         holding,
         group_dirs,
         again,
-    } = postcard::from_bytes::<ToWarden<'_>>(&hello[1..]).map_err(io::Error::other)?
+    } = postcard::from_bytes::<ToWarden<'_>>(hello.messages()).map_err(io::Error::other)?
     else {
         return Err(io::Error::other("the host speaks another version of the protocol"));
     };
@@ -124,7 +125,7 @@ fn take_stdin(stdin: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn wait_for_hello(link: &mut Link) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
     loop {
         match link.receive()? {
             Received::Message(fds) => return Ok((link.lend(), fds)),

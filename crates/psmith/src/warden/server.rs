@@ -26,6 +26,7 @@ use rustix::process::Signal;
 
 use super::link::{Link, Received};
 use super::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
+use super::places::{Places, Ways};
 use super::strays::Strays;
 use crate::kin;
 
@@ -52,7 +53,7 @@ pub(super) struct Server {
     host: OwnedFd,
     spawner: Spawner,
     profile: Profile,
-    places: HashMap<u32, Vec<OwnedFd>>,
+    places: Places,
     pub(super) children: HashMap<u32, Child>,
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
@@ -125,7 +126,7 @@ impl Server {
             host,
             spawner: Spawner::new()?,
             profile: Profile::empty(),
-            places: HashMap::new(),
+            places: Places::default(),
             children: HashMap::new(),
             unconfirmed: VecDeque::new(),
             start_limit: start_limit(),
@@ -211,7 +212,7 @@ impl Server {
                 Received::Message(fds) => fds,
             };
             let packet = self.link.lend();
-            let done = match postcard::from_bytes::<ToWarden<'_>>(&packet[1..]) {
+            let done = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()) {
                 Ok(order) => self.obey(order, fds),
                 Err(error) => Err(io::Error::other(error)),
             };
@@ -241,12 +242,10 @@ impl Server {
                     terminal,
                 };
             }
-            ToWarden::Place { place } => {
-                self.places.insert(place, fds);
+            ToWarden::Place { place, unified } => {
+                self.places.insert(place, unified, fds, &mut self.spawner);
             }
-            ToWarden::Unplace { place } => {
-                self.places.remove(&place);
-            }
+            ToWarden::Unplace { place } => self.places.remove(place),
             ToWarden::Start(start) if start.keeper => return self.start_keeper(&start, fds),
             ToWarden::Start(start) => self.start(&start, &fds)?,
             ToWarden::SignalGroup { key, signal } => {
@@ -304,13 +303,13 @@ impl Server {
         let words = |bytes: &[u8], step| CString::new(bytes).map_err(|_| StartError { step, errno: 22 });
         let program = words(start.program, Step::Exec)?;
         let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
-        let groups: Vec<BorrowedFd<'_>> = match start.place {
+        let ways = match start.place {
             // A place that was never told of is refused: a job outside of its group could outlive the run.
             Some(place) => {
                 let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
-                self.places.get(&place).ok_or(unknown)?.iter().map(AsFd::as_fd).collect()
+                self.places.ways(place).ok_or(unknown)?
             }
-            None => Vec::new(),
+            None => Ways::default(),
         };
         let started = self.spawner.start(&Request {
             program: &program,
@@ -322,7 +321,8 @@ impl Server {
             umask: self.profile.umask,
             rlimits: &self.profile.rlimits,
             nice: self.profile.nice,
-            groups: &groups,
+            group: ways.group,
+            groups: &ways.groups,
             session: match &self.profile.terminal {
                 Some(terminal) => Session::Foreground(terminal.as_fd()),
                 None => Session::New,
@@ -360,9 +360,10 @@ impl Server {
         let host = self.host.try_clone()?;
         let marker = self.strays.marker().to_vec();
         let profile = std::mem::replace(&mut self.profile, Profile::empty());
+        let places = self.places.only(start.place);
         // The warden's epoll and children are not this process's: a server of its own from here on.
         let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
-        *self = Server { profile, keeper: true, ..keeper };
+        *self = Server { profile, places, keeper: true, ..keeper };
         self.strays.belong_to(start.key);
         self.start(start, fds)?;
         Ok(self.serve())
@@ -410,6 +411,7 @@ impl Server {
         match progress {
             Some(Progress::Failed(error)) => return self.say(&failed(key, error)),
             Some(Progress::Killed(step)) => {
+                self.places.distrust_birth();
                 return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
             }
             Some(Progress::Executed | Progress::Pending(_)) | None => {}

@@ -98,7 +98,7 @@ fn greeted(warden: &mut Warden) -> Result<(), String> {
             Err(error) => return Err(error.to_string()),
             Ok(Received::Message(_)) => {
                 let packet = warden.link().lend();
-                let hello = postcard::from_bytes::<ToHost<'_>>(&packet[1..]);
+                let hello = postcard::from_bytes::<ToHost<'_>>(packet.messages());
                 let is_ours = hello.is_ok_and(|hello| warden.is_ours(&hello));
                 warden.link().give_back(packet);
                 return if is_ours { Ok(()) } else { Err("something else answered".into()) };
@@ -115,7 +115,8 @@ fn heard<T>(link: &mut Link, pick: impl Fn(&ToHost<'_>) -> Option<T>) -> Result<
         Err(error) => Err(error.to_string()),
         Ok(Received::Message(_)) => {
             let packet = link.lend();
-            let picked: postcard::Result<Vec<ToHost<'_>>> = super::messages::heard(&packet[1..]).collect();
+            let picked: postcard::Result<Vec<ToHost<'_>>> =
+                super::messages::heard(packet.messages()).collect();
             let picked = picked.map(|messages| messages.iter().find_map(&pick));
             link.give_back(packet);
             picked.map_err(|error| error.to_string())

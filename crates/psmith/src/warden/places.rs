@@ -1,0 +1,121 @@
+//! The places that the host has told of, and how a child comes into one: born in its group where that works here,
+//! else by joining it.
+//!
+//! Nothing here makes, empties or removes a group: they are the host's.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use psmith_sys::forbid::{Facility, is_forbidden};
+use psmith_sys::spawn::{EnvBlock, Progress, Request, Session, Spawner, Step};
+use psmith_sys::{pidfd, wait};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+/// A trial birth that takes longer has failed.
+const TRIAL_MAX: Duration = Duration::from_secs(1);
+
+/// No directory of this name can exist, so no program in it can either.
+const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
+
+/// All places known.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    known: HashMap<u32, Place>,
+    /// Whether children can be born in groups here; unknown until the first group is.
+    are_born: Option<bool>,
+}
+
+/// One place.
+#[derive(Debug)]
+struct Place {
+    /// The directory of its group of the second version; the first file is that group's own.
+    dir: Option<OwnedFd>,
+    files: Vec<OwnedFd>,
+}
+
+/// What a start is told of its place.
+#[derive(Debug, Default)]
+pub(super) struct Ways<'a> {
+    /// The group to be born in.
+    pub(super) group: Option<BorrowedFd<'a>>,
+    /// The groups to join.
+    pub(super) groups: Vec<BorrowedFd<'a>>,
+}
+
+impl Places {
+    /// Takes note of a place. With `unified`, the first descriptor is the directory of a group of the second version,
+    /// the next one the file by which that is joined.
+    pub(super) fn insert(&mut self, place: u32, unified: bool, fds: Vec<OwnedFd>, spawner: &mut Spawner) {
+        let mut files = fds;
+        let dir = (unified && !files.is_empty()).then(|| files.remove(0));
+        if let Some(dir) = &dir
+            && self.are_born.is_none()
+        {
+            self.are_born = Some(is_birth_possible(dir.as_fd(), spawner));
+        }
+        self.known.insert(place, Place { dir, files });
+    }
+
+    pub(super) fn remove(&mut self, place: u32) {
+        self.known.remove(&place);
+    }
+
+    /// How a child comes into this place; `None` if it was never told of.
+    pub(super) fn ways(&self, place: u32) -> Option<Ways<'_>> {
+        let Place { dir, files } = self.known.get(&place)?;
+        let group = dir.as_ref().filter(|_| self.are_born == Some(true)).map(AsFd::as_fd);
+        let joins = files.iter().skip(usize::from(group.is_some()));
+        Some(Ways { group, groups: joins.map(AsFd::as_fd).collect() })
+    }
+
+    /// Leaves this one place, for a keeper that serves one job.
+    pub(super) fn only(&mut self, place: Option<u32>) -> Places {
+        let known = place.and_then(|place| Some((place, self.known.remove(&place)?)));
+        Places { known: known.into_iter().collect(), are_born: self.are_born }
+    }
+
+    /// One that was born in its group was killed before it came to its program. Perhaps by somebody, perhaps by the
+    /// kernel, because this process has been moved to a group that was killed once: the next ones join.
+    pub(super) fn distrust_birth(&mut self) {
+        if self.are_born == Some(true) {
+            self.are_born = Some(false);
+        }
+    }
+}
+
+/// Whether a child can be born in this group and lives: there are kernels without the call, filters that forbid it, and
+/// kernels that kill at birth the child of a process whose own group was killed once.
+fn is_birth_possible(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
+    if is_forbidden(Facility::CgroupBirth) {
+        return false;
+    }
+    let started = spawner.start(&Request {
+        program: NO_PROGRAM,
+        argv: b"none\0",
+        env: &EnvBlock::new(Vec::new()),
+        env_extra: b"",
+        fds: [None; 3],
+        dir: None,
+        umask: None,
+        rlimits: &[],
+        nice: 0,
+        group: Some(dir),
+        groups: &[],
+        session: Session::New,
+        no_new_privs: false,
+        parent_death: None,
+    });
+    let Ok(started) = started else { return false };
+    let timeout = Timespec::try_from(TRIAL_MAX).ok();
+    let mut ended = [PollFd::new(&started.pidfd, PollFlags::IN)];
+    let in_time = rustix::event::poll(&mut ended, timeout.as_ref()).is_ok_and(|count| count > 0);
+    if !in_time {
+        let _ = pidfd::signal(&started.pidfd, psmith_core::policy::SIGKILL);
+    }
+    let lived =
+        matches!(spawner.progress(&started.ticket), Progress::Failed(error) if error.step == Step::Exec);
+    let _ = wait::reap_pidfd(&started.pidfd);
+    spawner.release(started.ticket);
+    in_time && lived
+}
