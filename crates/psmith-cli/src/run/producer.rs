@@ -2,9 +2,8 @@
 //!
 //! It runs ahead of the engine by a bounded number of jobs and wakes it only when it is waiting.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use psmith::sys::eventfd::Waker;
 
@@ -15,6 +14,9 @@ use crate::record::resume::ResumeSet;
 
 /// Jobs read ahead of the engine.
 const AHEAD_MAX: usize = 512;
+
+/// Once it has read that far ahead, it goes on when so few of them are left.
+const AHEAD_MIN: usize = AHEAD_MAX / 2;
 
 /// What the producer makes.
 #[derive(Debug)]
@@ -41,8 +43,7 @@ pub(super) struct InputEnd {
 
 /// The engine's end of the producer.
 pub(super) struct Producer {
-    made: Receiver<Made>,
-    hungry: Arc<AtomicBool>,
+    shelf: Arc<Shelf>,
 }
 
 impl Producer {
@@ -52,50 +53,95 @@ impl Producer {
         resume: Option<ResumeSet>,
         wake: Arc<Waker>,
     ) -> std::io::Result<Producer> {
-        let (sender, made) = sync_channel(AHEAD_MAX);
-        let hungry = Arc::new(AtomicBool::new(false));
-        let bell = Bell { hungry: Arc::clone(&hungry), wake };
+        let shelf = Arc::new(Shelf { state: Mutex::default(), room: Condvar::new(), wake });
+        let filled = Filler(Arc::clone(&shelf));
         std::thread::Builder::new()
             .name("psmith-producer".into())
-            .spawn(move || produce(&plan, jobs, resume, &sender, &bell))?;
-        Ok(Producer { made, hungry })
+            .spawn(move || produce(&plan, jobs, resume, &filled))?;
+        Ok(Producer { shelf })
     }
 
     /// The next job, if there is one; otherwise a wake-up follows.
     pub(super) fn next(&self) -> Option<Made> {
-        match self.made.try_recv() {
-            Ok(made) => Some(made),
-            Err(TryRecvError::Disconnected) => Some(Made::End(InputEnd::default())),
-            Err(TryRecvError::Empty) => {
-                self.hungry.store(true, Ordering::SeqCst);
-                // It may have made something between the look and the flag; then nobody would ring.
-                self.made.try_recv().ok()
+        let mut state = self.shelf.lock();
+        let Some(made) = state.made.pop_front() else {
+            if state.is_over {
+                return Some(Made::End(InputEnd::default()));
             }
+            state.hungry = true;
+            return None;
+        };
+        if state.made.len() == AHEAD_MIN {
+            self.shelf.room.notify_one();
         }
+        Some(made)
     }
 }
 
-/// Rings only for somebody who waits.
-struct Bell {
-    hungry: Arc<AtomicBool>,
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shelf.lock().is_over = true;
+        self.shelf.room.notify_one();
+    }
+}
+
+/// What has been made and not yet taken. A channel would wake its sender for each place that becomes free, which costs
+/// a switch of threads a job; here it sleeps until half of the shelf is empty.
+struct Shelf {
+    state: Mutex<State>,
+    room: Condvar,
     wake: Arc<Waker>,
 }
 
-impl Bell {
-    fn ring(&self) {
-        if self.hungry.swap(false, Ordering::SeqCst) {
-            self.wake.wake();
-        }
+#[derive(Default)]
+struct State {
+    made: VecDeque<Made>,
+    /// The engine found the shelf empty, and sleeps.
+    hungry: bool,
+    /// One of the two ends has gone.
+    is_over: bool,
+}
+
+impl Shelf {
+    /// Nobody can leave half-done work behind this lock: what it guards is one push, pop or flag.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn produce(
-    plan: &Plan,
-    mut jobs: Jobs,
-    mut resume: Option<ResumeSet>,
-    sender: &SyncSender<Made>,
-    bell: &Bell,
-) {
+/// The producer's end.
+struct Filler(Arc<Shelf>);
+
+impl Filler {
+    /// Puts it onto the shelf, once there is room; false if nobody wants it any more.
+    fn put(&self, made: Made) -> bool {
+        let mut state = self.0.lock();
+        if state.made.len() >= AHEAD_MAX {
+            let is_full = |state: &mut State| state.made.len() > AHEAD_MIN && !state.is_over;
+            state = self.0.room.wait_while(state, is_full).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_over {
+            return false;
+        }
+        state.made.push_back(made);
+        let hungry = std::mem::take(&mut state.hungry);
+        drop(state);
+        if hungry {
+            self.0.wake.wake();
+        }
+        true
+    }
+}
+
+impl Drop for Filler {
+    /// Also if the thread panics: the engine must not wait for it for ever.
+    fn drop(&mut self) {
+        self.0.lock().is_over = true;
+        self.0.wake.wake();
+    }
+}
+
+fn produce(plan: &Plan, mut jobs: Jobs, mut resume: Option<ResumeSet>, filler: &Filler) {
     let mut end = InputEnd::default();
     for made in jobs.by_ref() {
         let made = match made {
@@ -113,15 +159,13 @@ fn produce(
         };
         let failed = matches!(made, Made::Failed(_));
         // The other end is gone when the run was stopped: then nobody wants the rest.
-        if sender.send(made).is_err() || failed {
-            return bell.ring();
+        if !filler.put(made) || failed {
+            return;
         }
-        bell.ring();
     }
     end.unmatched = resume.as_ref().map_or(0, ResumeSet::unmatched);
     end.warnings = jobs.warnings();
-    let _ = sender.send(Made::End(end));
-    bell.ring();
+    filler.put(Made::End(end));
 }
 
 /// Whether a job of this text has its row already. The slot of a job that has not run is not known; its text is
