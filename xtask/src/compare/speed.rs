@@ -10,6 +10,9 @@ use crate::shell::Result;
 
 const TRUE: &str = "/bin/true";
 
+/// With a word, as every job of the others has one: then GNU's `true` does more, for it might be `--help`.
+const TRUE_WITH_WORD: &str = "/bin/true %d";
+
 /// S-1: programs without a shell, output captured and grouped.
 pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-1", "`/bin/true`, 2 slots, output captured, contained, no shell");
@@ -18,8 +21,8 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
     let lines = lines.display();
     let mut contenders = vec![
         ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
-        floor(workshop, jobs, "null", TRUE),
-        floor(workshop, jobs, "capture", TRUE),
+        floor(workshop, jobs, "null", TRUE_WITH_WORD),
+        floor(workshop, jobs, "capture", TRUE_WITH_WORD),
     ];
     for peer in &workshop.peers {
         let jobs = jobs / peer.share;
@@ -124,7 +127,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
             name: "psmith in the heavy image".into(),
             ..ours(&heavy.program, jobs, &format!("run -j2 {TRUE} <{lines}"))
         },
-        floor(workshop, jobs, "null", TRUE),
+        floor(workshop, jobs, "null", TRUE_WITH_WORD),
         ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
     ];
     let times = bench::race(&contenders, workshop.rounds)?;
