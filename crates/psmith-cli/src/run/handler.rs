@@ -247,6 +247,27 @@ impl RunHandler {
         });
     }
 
+    /// Hears what the writer has to say; with `wanted`, it is to ring as soon as it has more.
+    fn take_answers(&mut self, wanted: bool, orders: &mut Vec<Order>) {
+        for answer in self.writer.answers(wanted) {
+            match answer {
+                Answer::Delivered(job) => orders.push(Order::Delivered(job)),
+                Answer::BrokenPipe => {
+                    self.stopped_by.get_or_insert(rustix::process::Signal::PIPE.as_raw());
+                    orders.push(Order::Stop);
+                }
+                Answer::Failed(failure) => {
+                    self.output_failed |= self.failure.is_none();
+                    self.failure.get_or_insert(match &failure {
+                        Failure::Record(error) => record_error(error),
+                        Failure::Stdout(_) => CliError::new(failure.to_string()),
+                    });
+                    orders.push(Order::Stop);
+                }
+            }
+        }
+    }
+
     fn list_running(&mut self, view: &View<'_>) {
         let standing = self.standing(view);
         // The engine keeps the jobs; what a list needs of them was noted at their starts.
@@ -456,23 +477,7 @@ impl Handler for RunHandler {
                 Asked::List => self.list_running(view),
             }
         }
-        for answer in self.writer.answers() {
-            match answer {
-                Answer::Delivered(job) => orders.push(Order::Delivered(job)),
-                Answer::BrokenPipe => {
-                    self.stopped_by.get_or_insert(rustix::process::Signal::PIPE.as_raw());
-                    orders.push(Order::Stop);
-                }
-                Answer::Failed(failure) => {
-                    self.output_failed |= self.failure.is_none();
-                    self.failure.get_or_insert(match &failure {
-                        Failure::Record(error) => record_error(error),
-                        Failure::Stdout(_) => CliError::new(failure.to_string()),
-                    });
-                    orders.push(Order::Stop);
-                }
-            }
-        }
+        self.take_answers(false, orders);
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
@@ -486,6 +491,9 @@ impl Handler for RunHandler {
             self.rungs = 1;
             orders.push(Order::Stop);
         }
+        // With a slot free, what has been written may be all that the next start, or the end, waits for.
+        let has_free_slot = view.dispatcher.counts().running < u64::from(self.width);
+        self.take_answers(has_free_slot, orders);
         let pressure = self.pressure.tick(orders);
         [self.tick_waiting(), self.tick_progress(view), self.tick_width(view, orders), pressure]
             .into_iter()

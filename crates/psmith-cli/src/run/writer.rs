@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +34,9 @@ const SPARE_BYTES_MIN: usize = 64 * 1024;
 
 /// So many written buffers are kept for the next chunks.
 const SPARES_MAX: usize = 4;
+
+/// Output above this size is waited for: it holds memory, or a file, that others may want.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
 /// A line longer than this is passed on in pieces.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -105,10 +108,27 @@ pub(super) enum Lines {
 pub(super) struct Writer {
     work: Option<Sender<Work>>,
     live_bytes: Arc<AtomicUsize>,
-    answers: Arc<Mutex<Vec<Answer>>>,
+    answers: Arc<Answers>,
     /// Buffers that have been written, to be filled again.
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
     thread: Option<JoinHandle<Desk>>,
+}
+
+/// The way back to the engine's side.
+struct Answers {
+    given: Mutex<Vec<Answer>>,
+    /// The engine has nothing else to wait for.
+    wanted: AtomicBool,
+    wake: Arc<Waker>,
+}
+
+impl Answers {
+    fn give(&self, answer: Answer, is_urgent: bool) {
+        lock(&self.given).push(answer);
+        if self.wanted.swap(false, Ordering::SeqCst) || is_urgent {
+            self.wake.wake();
+        }
+    }
 }
 
 /// What the writer writes to.
@@ -160,12 +180,12 @@ impl Writer {
         };
         let (work, inbox) = channel();
         let live_bytes = Arc::new(AtomicUsize::new(0));
-        let answers = Arc::new(Mutex::new(Vec::new()));
+        let answers = Arc::new(Answers { given: Mutex::default(), wanted: AtomicBool::new(false), wake });
         let thread = {
             let (live_bytes, answers) = (Arc::clone(&live_bytes), Arc::clone(&answers));
             std::thread::Builder::new()
                 .name("psmith-writer".into())
-                .spawn(move || desk.work(&inbox, &live_bytes, &answers, &wake))?
+                .spawn(move || desk.work(&inbox, &live_bytes, &answers))?
         };
         Ok(Writer { work: Some(work), live_bytes, answers, spares, thread: Some(thread) })
     }
@@ -217,8 +237,12 @@ impl Writer {
         self.send(Work::LeaveProgress(line));
     }
 
-    pub(super) fn answers(&self) -> Vec<Answer> {
-        std::mem::take(&mut *lock(&self.answers))
+    /// What has been answered since the last time. With `wanted`, the next answer wakes the engine; else only one
+    /// that cannot wait does, for the engine wakes up often enough by itself, and a wake-up a job is dear.
+    pub(super) fn answers(&self, wanted: bool) -> Vec<Answer> {
+        // In this order: what comes between the two is either seen here or rings.
+        self.answers.wanted.store(wanted, Ordering::SeqCst);
+        std::mem::take(&mut *lock(&self.answers.given))
     }
 
     /// Waits until all is written, and gives the desk back.
@@ -236,17 +260,8 @@ impl Writer {
 }
 
 impl Desk {
-    fn work(
-        mut self,
-        inbox: &Receiver<Work>,
-        live_bytes: &AtomicUsize,
-        answers: &Mutex<Vec<Answer>>,
-        wake: &Waker,
-    ) -> Desk {
-        let answer = |answer: Answer| {
-            lock(answers).push(answer);
-            wake.wake();
-        };
+    fn work(mut self, inbox: &Receiver<Work>, live_bytes: &AtomicUsize, answers: &Answers) -> Desk {
+        let answer = |answer: Answer| answers.give(answer, true);
         loop {
             let work = match inbox.recv_timeout(TICK) {
                 Ok(work) => work,
@@ -265,7 +280,7 @@ impl Desk {
                     let before = live_bytes.fetch_sub(buffer.len(), Ordering::Relaxed);
                     self.spare(buffer);
                     if before >= LIVE_BYTES_MAX {
-                        wake.wake();
+                        answers.wake.wake();
                     }
                     done.map_err(Failure::Stdout)
                 }
@@ -273,7 +288,8 @@ impl Desk {
                     self.backlog(job, stream, backlog, tag.as_deref()).map_err(Failure::Stdout)
                 }
                 Work::Deliver(parcel) => {
-                    delivered = Some(parcel.id);
+                    let bytes = parcel.output.stdout.len() + parcel.output.stderr.len();
+                    delivered = Some((parcel.id, bytes > SMALL_BYTES_MAX));
                     self.deliver(*parcel).and_then(|()| {
                         // Rows of a burst are handed to the kernel together, at the latest when it is over.
                         self.look_after_joblog().map_err(Failure::Record)
@@ -303,9 +319,9 @@ impl Desk {
             if let Err(failure) = done {
                 self.on_failure(failure, &answer);
             }
-            if let Some(id) = delivered {
+            if let Some((id, is_large)) = delivered {
                 // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
-                answer(Answer::Delivered(id));
+                answers.give(Answer::Delivered(id), is_large);
             }
         }
     }
