@@ -22,6 +22,9 @@ use crate::kin;
 use crate::warden::link::Link;
 use crate::warden::messages::{KEY_VARIABLE, Start, ToWarden};
 
+/// Pipes made ahead: those of one start.
+const PIPES_AHEAD: usize = 2;
+
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
 const FREEZE_MAX: Duration = Duration::from_millis(500);
 
@@ -119,7 +122,7 @@ impl<H: Handler> Engine<H> {
             writers.push(stderr.try_clone()?);
         } else {
             for stream in [1_u8, 2] {
-                let (reader, writer) = pipe::pipe()?;
+                let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
                 // Watched from the news of its start on: most jobs end before they need to be.
                 running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
                 writers.push(writer);
@@ -147,6 +150,17 @@ impl<H: Handler> Engine<H> {
         let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
         tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
         Ok(())
+    }
+
+    /// Makes the pipes of the next start while nothing waits for them: an end that is followed by a start does not.
+    pub(super) fn stock_pipes(&mut self) {
+        while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
+            match pipe::pipe() {
+                Ok(pipe) => self.pipes.push(pipe),
+                // Whoever needs one now will be told.
+                Err(_) => return,
+            }
+        }
     }
 
     fn environment_of(&self, attempt: AttemptId, slot: SlotId, command: &Command) -> Vec<u8> {

@@ -21,6 +21,7 @@ mod watch;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -88,7 +89,7 @@ pub struct Surroundings {
     /// Limits of the whole tree of a job, which only a control group can hold.
     pub tree: TreeLimits,
     /// The terminal that a job is given; then it stays in the host's session.
-    pub terminal: Option<std::os::fd::OwnedFd>,
+    pub terminal: Option<OwnedFd>,
 }
 
 /// Limits of the whole tree of a job.
@@ -203,6 +204,8 @@ pub struct Engine<H: Handler> {
     begun: Vec<(u32, u32)>,
     events: VecDeque<Event>,
     actions: Vec<Action>,
+    /// Pipes for the next start: readers and writers.
+    pipes: Vec<(OwnedFd, OwnedFd)>,
     buffer: Vec<u8>,
     fatal: Option<EngineError>,
     finished: bool,
@@ -310,6 +313,7 @@ impl<H: Handler> Engine<H> {
             begun: Vec::new(),
             events: VecDeque::new(),
             actions: Vec::new(),
+            pipes: Vec::new(),
             buffer: vec![0; READ_BYTES],
             fatal: None,
             finished: false,
@@ -355,6 +359,7 @@ impl<H: Handler> Engine<H> {
             if self.finished || self.leaving {
                 break;
             }
+            self.stock_pipes();
             let timeout = self.patience(tick);
             if let Err(error) = self.epoll.wait(&mut ready, timeout) {
                 self.fatal.get_or_insert(EngineError::Kernel(error));
@@ -434,7 +439,13 @@ impl<H: Handler> Engine<H> {
             if self.actions.is_empty() {
                 return;
             }
-            for action in std::mem::take(&mut self.actions) {
+            // A start comes before the delivery of the job that made room for it: the consumer's time is not the slot's.
+            // Whose turn it is to be passed on live depends on what was delivered, so that keeps its place behind it.
+            let (later, first): (Vec<Action>, Vec<Action>) =
+                std::mem::take(&mut self.actions).into_iter().partition(|action| {
+                    matches!(action, Action::Deliver { .. } | Action::Head { .. } | Action::Finish)
+                });
+            for action in first.into_iter().chain(later) {
                 self.carry_out(action);
             }
         }
