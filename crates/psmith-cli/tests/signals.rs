@@ -2,6 +2,8 @@
 
 use psmith_testkit::pty::{OnTerminal, Told};
 use psmith_testkit::records::{Events, joblog};
+use rustix::process::{Pid, kill_process};
+
 use psmith_testkit::{OUTER_LIMIT, Scene, Signal, need, need::Need, proc, scene, wicked};
 
 /// A job that stands, then cleans up when it is terminated.
@@ -293,6 +295,31 @@ fn a_stopped_run_that_is_killed_leaves_nothing() {
     assert!(matches!(terminal.next_told(), Told::Stopped(_)));
     terminal.signal(Signal::KILL);
     assert_eq!(terminal.next_told(), Told::Signaled(9));
+}
+
+// proves: F-9: a job that somebody stopped is told, and goes on when it is continued
+#[test]
+fn a_job_stopped_from_outside_is_told_and_goes_on() {
+    for forbidden in ["", "cgroup", "cgroup,subreaper"] {
+        let scene = scene!();
+        let wicked = wicked();
+        let running = scene
+            .psmith(["--progress", "plain", "--events", "e"])
+            .args([wicked.as_os_str(), "stop-self".as_ref(), ":::".as_ref(), "a".as_ref()])
+            .forbid(forbidden)
+            .start();
+        running.wait_for_err("psmith: job 1 stands still, stopped by signal 19 (STOP): ");
+        let started = Events::parse(&scene.text("e"));
+        let pid = started.named("job_start")[0]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).expect("a start tells its process");
+        // Not yet reaped: it stands still.
+        kill_process(pid, Signal::CONT).expect("it is there");
+        running.wait().assert_code(0).assert_out("continued\n");
+        let events = Events::parse(&scene.text("e"));
+        events.assert_whole();
+        assert_eq!(events.named("job_stopped").len(), 1, "{forbidden:?}");
+        assert_eq!(events.named("job_stopped")[0]["signal"], 19);
+    }
 }
 
 // proves: F-47

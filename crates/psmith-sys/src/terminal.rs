@@ -1,4 +1,4 @@
-//! Whether this process's group has the foreground of a terminal, and taking it.
+//! Which process group has the foreground of a terminal; taking it, and handing it on.
 //!
 //! A group that was made outside of this PID namespace has no number here: the kernel answers 0 (a container's
 //! first process, `docker exec`, `unshare --pid`). Such a group is told as an error instead of as a number that
@@ -18,6 +18,24 @@ use crate::raw;
 /// process's own, lives outside of this PID namespace.
 pub fn is_foreground(terminal: impl AsFd) -> io::Result<bool> {
     Ok(rustix::termios::tcgetpgrp(terminal)? == own_group()?)
+}
+
+/// The group that has the foreground of `terminal`; it may have ended already.
+///
+/// # Errors
+/// As for [`is_foreground`].
+pub fn foreground_group(terminal: impl AsFd) -> io::Result<u32> {
+    Ok(rustix::termios::tcgetpgrp(terminal)?.as_raw_nonzero().get().cast_unsigned())
+}
+
+/// Puts another group of this session into the foreground of `terminal`. Called from the background, the kernel
+/// answers with `SIGTTOU`: block it before.
+///
+/// # Errors
+/// `EPERM` if there is no such group in this session (any more); else as for [`is_foreground`].
+pub fn give_foreground(terminal: impl AsFd, group: u32) -> io::Result<()> {
+    let group = Pid::from_raw(group.cast_signed()).ok_or(rustix::io::Errno::PERM)?;
+    Ok(rustix::termios::tcsetpgrp(terminal, group)?)
 }
 
 /// Puts this process's group into the foreground of `terminal`. Called from the background, the kernel answers with

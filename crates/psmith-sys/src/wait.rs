@@ -47,13 +47,66 @@ pub struct Reaped {
     pub max_rss_bytes: u64,
 }
 
+/// What became of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It ended, and still waits to be reaped.
+    Ended(Peeked),
+    /// A signal stopped it.
+    Stopped {
+        /// Its number.
+        pid: u32,
+        /// The signal.
+        signal: i32,
+    },
+    /// It goes on after a stop.
+    Continued {
+        /// Its number.
+        pid: u32,
+    },
+}
+
+/// The next change of any child of this process, if there is one. An end is left as it is, so it is told again until
+/// the child is reaped; a stop or a continuation is told once. `None` also without any children.
+///
+/// # Errors
+/// None is expected.
+pub fn next_change() -> io::Result<Option<Change>> {
+    let stops = libc::WSTOPPED | libc::WCONTINUED;
+    loop {
+        let seen = match wait_id(libc::P_ALL, 0, libc::WEXITED | stops | libc::WNOWAIT) {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !seen.is_stop_or_continuation() {
+            return Ok(Some(Change::Ended(Peeked { pid: seen.pid, status: seen.status() })));
+        }
+        // Taken, or it would be seen for ever. What it is now may be another change than the one just seen, or none,
+        // if it was killed meanwhile: then its end is what is seen next.
+        let taken = match wait_id(libc::P_PID, seen.pid as usize, stops) {
+            Ok(taken) => taken,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => None,
+            Err(error) => return Err(error),
+        };
+        match taken {
+            Some(Waited { pid, code: libc::CLD_CONTINUED, .. }) => {
+                return Ok(Some(Change::Continued { pid }));
+            }
+            Some(Waited { pid, value, .. }) => return Ok(Some(Change::Stopped { pid, signal: value })),
+            None => {}
+        }
+    }
+}
+
 /// A child of this process that ended, if any; it is left as it is. `None` also without any children.
 ///
 /// # Errors
 /// None is expected.
 pub fn peek_any() -> io::Result<Option<Peeked>> {
-    match wait_id(libc::P_ALL, 0, libc::WNOWAIT) {
-        Ok(ended) => Ok(ended.map(|ended| Peeked { pid: ended.pid, status: ended.status })),
+    match wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT) {
+        Ok(ended) => Ok(ended.map(|ended| Peeked { pid: ended.pid, status: ended.status() })),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
         Err(error) => Err(error),
     }
@@ -64,7 +117,7 @@ pub fn peek_any() -> io::Result<Option<Peeked>> {
 /// # Errors
 /// `ECHILD` if there is no such child (it was reaped elsewhere, or SIGCHLD is ignored), `EAGAIN` if it still runs.
 pub fn reap(pid: u32) -> io::Result<Reaped> {
-    wait_id(libc::P_PID, pid as usize, 0)?.ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))
+    reaped(wait_id(libc::P_PID, pid as usize, libc::WEXITED)?)
 }
 
 /// Reaps the child with this handle.
@@ -73,16 +126,50 @@ pub fn reap(pid: u32) -> io::Result<Reaped> {
 /// As [`reap`].
 pub fn reap_pidfd(fd: impl AsFd) -> io::Result<Reaped> {
     let number = fd.as_fd().as_raw_fd() as usize;
-    wait_id(libc::P_PIDFD, number, 0)?.ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))
+    reaped(wait_id(libc::P_PIDFD, number, libc::WEXITED)?)
 }
 
-fn wait_id(kind: libc::idtype_t, id: usize, more_options: i32) -> io::Result<Option<Reaped>> {
+fn reaped(waited: Option<Waited>) -> io::Result<Reaped> {
+    let waited = waited.ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))?;
+    Ok(Reaped {
+        pid: waited.pid,
+        status: waited.status(),
+        user: duration(waited.usage.ru_utime),
+        system: duration(waited.usage.ru_stime),
+        max_rss_bytes: waited.usage.ru_maxrss.unsigned_abs() * 1024,
+    })
+}
+
+/// The kernel's answer about one child.
+struct Waited {
+    pid: u32,
+    code: i32,
+    value: i32,
+    usage: libc::rusage,
+}
+
+impl Waited {
+    fn is_stop_or_continuation(&self) -> bool {
+        matches!(self.code, libc::CLD_STOPPED | libc::CLD_CONTINUED)
+    }
+
+    /// How it ended; only of one that did.
+    fn status(&self) -> ExitStatusRaw {
+        match self.code {
+            libc::CLD_EXITED => ExitStatusRaw::Code(self.value),
+            code => ExitStatusRaw::Signal { signal: self.value, core: code == libc::CLD_DUMPED },
+        }
+    }
+}
+
+/// Waits for what `states` names, without ever blocking.
+fn wait_id(kind: libc::idtype_t, id: usize, states: i32) -> io::Result<Option<Waited>> {
     // libc's siginfo and rusage are the kernel's on 64-bit machines; all zeros are valid values of both.
     // SAFETY: siginfo_t is plain data, for which zeros are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: rusage is plain data, for which zeros are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    let options = (libc::WEXITED | libc::WNOHANG | more_options) as usize;
+    let options = (libc::WNOHANG | states) as usize;
     let places = (std::ptr::from_mut(&mut info) as usize, std::ptr::from_mut(&mut usage) as usize);
     loop {
         // SAFETY: waitid(2), the raw form with a fifth argument: it writes one siginfo_t and one rusage.
@@ -101,17 +188,7 @@ fn wait_id(kind: libc::idtype_t, id: usize, more_options: i32) -> io::Result<Opt
     }
     // SAFETY: set by a successful waitid.
     let value = unsafe { info.si_status() };
-    let status = match info.si_code {
-        libc::CLD_EXITED => ExitStatusRaw::Code(value),
-        code => ExitStatusRaw::Signal { signal: value, core: code == libc::CLD_DUMPED },
-    };
-    Ok(Some(Reaped {
-        pid: pid as u32,
-        status,
-        user: duration(usage.ru_utime),
-        system: duration(usage.ru_stime),
-        max_rss_bytes: usage.ru_maxrss.unsigned_abs() * 1024,
-    }))
+    Ok(Some(Waited { pid: pid as u32, code: info.si_code, value, usage }))
 }
 
 fn duration(time: libc::timeval) -> Duration {

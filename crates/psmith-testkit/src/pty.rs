@@ -51,6 +51,21 @@ impl OnTerminal {
     #[must_use]
     #[track_caller]
     pub fn start(scene: &Scene, args: &[&str], variables: &[(&str, &str)]) -> OnTerminal {
+        OnTerminal::start_as(scene, true, args, variables)
+    }
+
+    /// As [`OnTerminal::start`], but in the background, as with `&` at the end of a shell's line.
+    ///
+    /// # Panics
+    /// If the terminal cannot be made or the command not started.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in_background(scene: &Scene, args: &[&str], variables: &[(&str, &str)]) -> OnTerminal {
+        OnTerminal::start_as(scene, false, args, variables)
+    }
+
+    #[track_caller]
+    fn start_as(scene: &Scene, in_foreground: bool, args: &[&str], variables: &[(&str, &str)]) -> OnTerminal {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&master).expect("the terminal is granted");
@@ -62,6 +77,7 @@ impl OnTerminal {
             .program(wicked())
             .arg("job-shell")
             .arg(name.to_str().expect("a terminal's name is ASCII"))
+            .args((!in_foreground).then_some("&"))
             .arg(scene.psmith_path())
             .args(args)
             .env("TERM", "xterm")
@@ -143,6 +159,14 @@ impl OnTerminal {
     /// If the shell's part is gone.
     pub fn foreground(&mut self) {
         self.control.write_all(b"fg\n").expect("the shell's part takes orders");
+    }
+
+    /// Continues the stopped command in the background: the terminal stays the shell's.
+    ///
+    /// # Panics
+    /// If the shell's part is gone.
+    pub fn background(&mut self) {
+        self.control.write_all(b"bg\n").expect("the shell's part takes orders");
     }
 
     /// The next news of the command.

@@ -81,6 +81,22 @@ pub enum RunEvent<'a> {
         #[serde(serialize_with = "seconds")]
         after: Duration,
     },
+    /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did.
+    JobStopped {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The signal that stopped it.
+        signal: i32,
+    },
+    /// A stopped attempt goes on.
+    JobContinued {
+        /// The job's number.
+        job: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
     /// An attempt failed and will be followed by another.
     JobRetry {
         /// The job's number.

@@ -58,6 +58,11 @@ fn each_event_is_byte_for_byte_that_of_the_manual() {
             r#""event":"job_slow","job":17,"attempt":1,"after":60.0}"#,
         ),
         (
+            RunEvent::JobStopped { job: 17, attempt: 1, signal: 19 },
+            r#""event":"job_stopped","job":17,"attempt":1,"signal":19}"#,
+        ),
+        (RunEvent::JobContinued { job: 17, attempt: 1 }, r#""event":"job_continued","job":17,"attempt":1}"#),
+        (
             RunEvent::retry(17, 1, &Cause::Exit(1), Duration::from_secs(2), true),
             r#""event":"job_retry","job":17,"attempt":1,"cause":"exit","code":1,"signal":null,"delay":2.0,"charged":true}"#,
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use psmith::core::Time;
 use psmith::core::outcome::Cause;
 
-use super::cause::cause_text;
+use super::cause::{cause_text, signal_name};
 use super::display::visible;
 use super::duration::{asked_for, whole};
 use super::failure_line::COMMAND_COLUMNS_MAX;
@@ -62,6 +62,14 @@ pub fn slow_line(job: u64, after: Duration, command: &[u8]) -> String {
     format!("psmith: job {job} is slow: {} so far: {command}\n", whole(after.as_secs()))
 }
 
+/// The line for a job that somebody stopped, newline and all.
+#[must_use]
+pub fn stopped_line(job: u64, signal: i32, command: &[u8]) -> String {
+    let command = visible(command, COMMAND_COLUMNS_MAX);
+    let name = signal_name(signal).map_or_else(|| signal.to_string(), |name| format!("{signal} ({name})"));
+    format!("psmith: job {job} stands still, stopped by signal {name}: {command}\n")
+}
+
 /// A delay with jitter has more digits than anybody reads.
 fn rounded(delay: Duration) -> Duration {
     let step: u128 = if delay < Duration::from_secs(1) { 1 } else { 100 };
@@ -86,6 +94,10 @@ mod tests {
         assert_eq!(
             slow_line(17, Duration::from_secs(60), b"gzip a"),
             "psmith: job 17 is slow: 1m00s so far: gzip a\n"
+        );
+        assert_eq!(
+            stopped_line(17, 19, b"gzip a"),
+            "psmith: job 17 stands still, stopped by signal 19 (STOP): gzip a\n"
         );
     }
 

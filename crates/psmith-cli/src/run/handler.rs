@@ -16,7 +16,8 @@ use psmith::sys::eventfd::Waker;
 
 use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
-use super::signals::{self, Asked, Signals};
+use super::signals::{Asked, Signals};
+use super::tty::Terminal;
 use super::writer::{Answer, Failure, Parcel, Writer};
 use crate::config::{Config, OutputMode, Show, Slots};
 use crate::error::CliError;
@@ -28,7 +29,7 @@ use crate::record::json::{Bytes, BytesList};
 use crate::record::results::Results;
 use crate::record::{JobRecord, RecordError, RecordErrorKind, Status};
 use crate::report::failure_line::FailureLines;
-use crate::report::plain::{CountLines, retry_line, slow_line};
+use crate::report::plain::{CountLines, retry_line, slow_line, stopped_line};
 use crate::report::progress::{LINE_EVERY, Rate, Standing};
 use crate::report::running::{RunningJob, list};
 use crate::report::tally::{Tally, counts_as};
@@ -98,7 +99,7 @@ pub(super) struct RunHandler {
     pub(super) next_draw: Time,
     pub(super) ended_seen: u64,
     pub(super) width: u32,
-    pub(super) tty: Option<std::fs::File>,
+    pub(super) tty: Option<Terminal>,
 }
 
 /// A running job, as a list shows it.
@@ -178,7 +179,7 @@ impl RunHandler {
         }
         if let Some(tty) = &self.tty {
             // The job had the terminal; from here on it is ours again.
-            let _ = signals::take_terminal_back(tty);
+            tty.take_back();
         }
     }
 
@@ -329,6 +330,9 @@ impl Handler for RunHandler {
     }
 
     fn command(&mut self, job: &mut RunJob, at: Place) -> Result<Command, SpawnFailure> {
+        if let Some(tty) = &self.tty {
+            tty.await_foreground();
+        }
         let place = self.place_of(job, at.slot.0 + 1);
         job.tag = self.plan.tag(&job.args, place).map(Into::into);
         let rendered = self
@@ -389,6 +393,9 @@ impl Handler for RunHandler {
     fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
         match news {
             News::Started { place, job, pid } => {
+                if let Some(tty) = &mut self.tty {
+                    tty.on_started(pid);
+                }
                 if self.events.is_some() {
                     let inputs = job.args.inputs();
                     let event = RunEvent::JobStart {
@@ -401,6 +408,22 @@ impl Handler for RunHandler {
                     };
                     self.note(&event);
                 }
+            }
+            News::Stopped { place, job, signal } => {
+                let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
+                self.note(&event);
+                match &mut self.tty {
+                    // Nobody could go on with the terminal, which belongs to what stands still: the run stops with it.
+                    Some(tty) => tty.job_stopped = true,
+                    None if !self.config.report.quiet && self.telling != Telling::Failures => {
+                        self.say(stopped_line(job.number, signal, job.text.as_bytes()));
+                    }
+                    None => {}
+                }
+            }
+            News::Continued { place, job } => {
+                let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
+                self.note(&event);
             }
             News::Notice(notice, job) => {
                 if let Notice::Retry { attempt, .. } = notice {
@@ -494,6 +517,9 @@ impl Handler for RunHandler {
         // With a slot free, what has been written may be all that the next start, or the end, waits for.
         let has_free_slot = view.dispatcher.counts().running < u64::from(self.width);
         self.take_answers(has_free_slot, orders);
+        if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
+            orders.push(Order::Suspend);
+        }
         let pressure = self.pressure.tick(orders);
         [self.tick_waiting(), self.tick_progress(view), self.tick_width(view, orders), pressure]
             .into_iter()
@@ -502,7 +528,10 @@ impl Handler for RunHandler {
     }
 
     fn suspended(&mut self) {
-        Signals::stop_here();
+        match &mut self.tty {
+            Some(tty) => tty.stop_here(),
+            None => Signals::stop_here(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod handler;
 mod pressure;
 mod producer;
 mod signals;
+mod tty;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ use handler::{RunHandler, Telling, record_error};
 use pressure::Pressure;
 use producer::Producer;
 use signals::Signals;
+use tty::Terminal;
 use writer::{Lines, Writer};
 
 /// The width of lines where no terminal sets it.
@@ -74,7 +76,8 @@ pub fn run(config: Config) -> Ending {
     let records = Records::open(&config, &plan, &run)?;
     let cpus = plan::cpus();
     let slots = if config.tty { 1 } else { config.pace.slots.resolve(cpus, slots_most())? };
-    let (surroundings, limits, notes) = surroundings(&config)?;
+    let tty = terminal(&config)?;
+    let (surroundings, limits, notes) = surroundings(&config, tty.as_ref())?;
     let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
     let writer = {
         let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
@@ -95,7 +98,7 @@ pub fn run(config: Config) -> Ending {
     let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries: config.policy.tries };
     let handler = RunHandler {
         pressure: Pressure::new(config.pace.load, config.pace.memfree, cpus),
-        tty: terminal(&config)?,
+        tty,
         plan: Arc::clone(&plan),
         policy,
         producer,
@@ -222,7 +225,10 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
 
 /// What all jobs have in common, the limits that causes may have to name, and what the summary has to say of a
 /// limit that is held by weaker means than asked for.
-fn surroundings(config: &Config) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
+fn surroundings(
+    config: &Config,
+    tty: Option<&Terminal>,
+) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
     let LimitsSpec { memory_bytes, cpu_time, file_size_bytes, open_files, core_bytes, processes, cpus } =
         config.limits;
     let mut rlimits = Vec::new();
@@ -277,18 +283,17 @@ fn surroundings(config: &Config) -> Result<(Surroundings, Limits, Vec<String>), 
         }
     }
     let env = plan::environment_block(&config.surroundings);
-    let terminal = terminal(config)?.map(Into::into);
+    let terminal = tty.map(Terminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
     let nice = config.pace.nice;
     Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, limits, notes))
 }
 
 /// The terminal, where a job is to have it.
-fn terminal(config: &Config) -> Result<Option<std::fs::File>, CliError> {
+fn terminal(config: &Config) -> Result<Option<Terminal>, CliError> {
     if !config.tty {
         return Ok(None);
     }
-    let opened = std::fs::File::options().read(true).write(true).open("/dev/tty");
-    opened.map(Some).map_err(|_| {
+    Terminal::open().map(Some).map_err(|_| {
         CliError::new("--tty: there is no terminal here")
             .hint("leave out --tty, or run psmith from a terminal")
     })

@@ -5,7 +5,6 @@
 use std::io;
 
 use psmith::sys::signals::{self, SignalFd, SignalSet};
-use psmith::sys::terminal;
 use rustix::process::Signal;
 
 /// The signals that psmith takes over.
@@ -79,13 +78,4 @@ impl Signals {
         signals::raise_default(stop);
         signals::block(SignalSet::of(&[stop]));
     }
-}
-
-/// Gives the terminal's foreground back to this process's own group. `SIGTTOU` is blocked meanwhile, because for
-/// the kernel it is a background process that asks.
-pub(super) fn take_terminal_back(tty: &std::fs::File) -> std::io::Result<()> {
-    let old = signals::block(SignalSet::of(&[rustix::process::Signal::TTOU.as_raw()]));
-    let done = terminal::take_foreground(tty);
-    signals::restore(old);
-    done
 }

@@ -30,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) keeper: Option<Link>,
     /// Signals asked for before the process was known.
     pub(crate) pending: Vec<i32>,
+    /// Its process stands still, and the handler was told.
+    pub(crate) stopped: bool,
     pub(crate) exited: bool,
     pub(crate) tree_empty: bool,
     /// Descendants counted just before they were killed.
@@ -90,6 +92,7 @@ impl Running {
             taken: Taken::default(),
             keeper: None,
             pending: Vec::new(),
+            stopped: false,
             exited: false,
             tree_empty: false,
             killed: 0,

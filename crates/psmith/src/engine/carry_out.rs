@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use psmith_core::outcome::{Outcome, SpawnFailure, SpawnStep};
 use psmith_core::policy::SIGKILL;
@@ -24,9 +24,6 @@ use crate::warden::messages::{KEY_VARIABLE, Start, ToWarden};
 
 /// Pipes made ahead: those of one start.
 const PIPES_AHEAD: usize = 2;
-
-/// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
-const FREEZE_MAX: Duration = Duration::from_millis(500);
 
 impl<H: Handler> Engine<H> {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -439,38 +436,6 @@ impl<H: Handler> Engine<H> {
         };
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         self.handler.news(&view, News::Notice(notice, job));
-    }
-
-    // Stopping and going on (Ctrl-Z).
-
-    /// Stops every job, lets the handler stop this process, and goes on when it returns.
-    pub(super) fn suspend(&mut self) {
-        self.clock.stop();
-        self.stop_all(true);
-        self.handler.suspended();
-        self.stop_all(false);
-        self.clock.go();
-        if let Some(warden) = &mut self.warden {
-            warden.forgive_silence();
-        }
-        self.last_ping = Instant::now();
-    }
-
-    fn stop_all(&mut self, stop: bool) {
-        if self.level == Level::Cgroup && self.places.freeze(stop, FREEZE_MAX) {
-            return;
-        }
-        let signal = if stop { Signal::STOP.as_raw() } else { Signal::CONT.as_raw() };
-        for slot in 0..self.slots.len() as u32 {
-            let Some(running) = self.running(slot) else { continue };
-            if running.exited {
-                continue;
-            }
-            let Some(process) = &running.pidfd else { continue };
-            let _ = pidfd::signal_group(process, signal);
-            let _ = pidfd::signal(process, signal);
-            kin::signal_descendants(running.pid, Some(running.pid), signal);
-        }
     }
 }
 

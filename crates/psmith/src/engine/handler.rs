@@ -126,6 +126,23 @@ pub enum News<'a, J> {
         /// Its process.
         pid: u32,
     },
+    /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did. Its
+    /// deadline goes on. Never told of a stop by [`Order::Suspend`].
+    Stopped {
+        /// Where.
+        place: Place,
+        /// Its job.
+        job: &'a J,
+        /// By which signal.
+        signal: i32,
+    },
+    /// A stopped process goes on.
+    Continued {
+        /// Where.
+        place: Place,
+        /// Its job.
+        job: &'a J,
+    },
     /// The dispatcher's own news.
     Notice(&'a Notice, Option<&'a J>),
     /// A job has its outcome (its delivery may come later).

@@ -7,6 +7,7 @@
 //! - [`handler`]: what the engine needs from whoever uses it
 //! - `attempt`, `places`, [`spool`]: a running attempt, where it lives, where its output waits
 //! - `carry_out`: the dispatcher's actions, done
+//! - `suspend`: jobs that stand still, together with the host or alone
 //! - `watch`, `streams`: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
@@ -16,6 +17,7 @@ pub mod handler;
 mod places;
 pub mod spool;
 mod streams;
+mod suspend;
 mod watch;
 
 use std::collections::{HashMap, VecDeque};

@@ -258,6 +258,8 @@ impl<H: Handler> Engine<H> {
             ToHost::Failed { key, step, errno, refused } => self.on_start_failed(key, step, errno, refused),
             ToHost::Ended { key, ended } => self.on_ended(key, &ended),
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
+            ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
+            ToHost::Continued { key } => self.on_continued(key),
             ToHost::Stray { pid, command } => {
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 self.handler.news(&view, News::StrayKilled { pid, command });
@@ -346,7 +348,7 @@ impl<H: Handler> Engine<H> {
 
     // Attempts.
 
-    fn find(&self, key: Key) -> Option<u32> {
+    pub(super) fn find(&self, key: Key) -> Option<u32> {
         self.slot_of(AttemptId { job: JobId(key.job), number: key.number })
     }
 

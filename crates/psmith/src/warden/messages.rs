@@ -131,6 +131,10 @@ pub(crate) enum ToHost<'a> {
     },
     /// The answer to `Ping`.
     Pong { count: u64 },
+    /// The process was stopped by this signal.
+    Stopped { key: Key, signal: i32 },
+    /// The process goes on after a stop.
+    Continued { key: Key },
 }
 
 /// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.

@@ -20,7 +20,7 @@ use psmith_sys::rlimit::Rlimit;
 use psmith_sys::signals::{SignalFd, SignalSet};
 use psmith_sys::spawn::{Dir, EnvBlock, Progress, Request, Session, Spawner, StartError, Step, Ticket};
 use psmith_sys::subreaper;
-use psmith_sys::wait::{self, ExitStatusRaw, Reaped};
+use psmith_sys::wait::{self, Change, ExitStatusRaw, Reaped};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -369,9 +369,25 @@ impl Server {
         Ok(self.serve())
     }
 
-    /// Reaps everything that has ended: looks first, into the own table second, reaps by number last.
+    /// Reaps everything that has ended: looks first, into the own table second, reaps by number last. Passes on which
+    /// jobs were stopped, or go on.
     pub(super) fn reap(&mut self) -> io::Result<()> {
-        while let Some(peeked) = wait::peek_any()? {
+        while let Some(change) = wait::next_change()? {
+            let peeked = match change {
+                Change::Ended(peeked) => peeked,
+                Change::Stopped { pid, signal } => {
+                    if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
+                        self.say(&ToHost::Stopped { key, signal })?;
+                    }
+                    continue;
+                }
+                Change::Continued { pid } => {
+                    if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
+                        self.say(&ToHost::Continued { key })?;
+                    }
+                    continue;
+                }
+            };
             let pid = peeked.pid;
             if self.holding == Holding::Group
                 && !self.pidfds_signal_groups

@@ -1,0 +1,123 @@
+//! Under `--tty` a job has the terminal, and whatever stops the job stops the run with it, as in a shell.
+
+use psmith_testkit::Signal;
+use psmith_testkit::pty::{OnTerminal, Told};
+use psmith_testkit::{Scene, scene};
+
+const LEVELS: [&[(&str, &str)]; 3] =
+    [&[], &[("PSMITH_FORBID", "cgroup")], &[("PSMITH_FORBID", "cgroup,subreaper")]];
+
+fn stopped_by(signal: Signal) -> Told {
+    Told::Stopped(signal.as_raw())
+}
+
+/// A job that says that it stands, then reads a line from the terminal.
+fn reading_job(ready: &str) -> String {
+    format!("echo up > {ready}; read line; echo \"{{}} got $line\"")
+}
+
+// proves: F-48: the user's shell gets the terminal back although only the job was told of the Ctrl-Z
+#[test]
+fn ctrl_z_in_a_job_stops_the_run_and_fg_goes_on() {
+    for variables in LEVELS {
+        let scene = scene!();
+        let mut ready = scene.ready("ready");
+        let options = ["--tty", "--events", "e", "-s", &reading_job(ready.as_str()), ":::", "a"];
+        let mut terminal = OnTerminal::start(&scene, &options, variables);
+        ready.wait();
+        for _ in 0..3 {
+            terminal.type_keys(b"\x1a");
+            assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
+            terminal.foreground();
+            wait_for_events(&scene, "job_continued", "job_stopped");
+        }
+        terminal.type_keys(b"hello\n");
+        assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+        terminal.wait_for_screen("a got hello");
+        assert!(terminal.is_cooked());
+    }
+}
+
+// proves: F-48: with a keeper between the warden and the job
+#[test]
+fn ctrl_z_in_a_job_under_a_keeper() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let options = ["--tty", "--contain", "keeper", "-s", &reading_job(ready.as_str()), ":::", "a"];
+    let mut terminal = OnTerminal::start(&scene, &options, &[("PSMITH_FORBID", "cgroup")]);
+    ready.wait();
+    terminal.type_keys(b"\x1a");
+    assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+    terminal.foreground();
+    terminal.type_keys(b"hello\n");
+    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+}
+
+// proves: F-30: a job in the background that wants the terminal does not hang there unseen
+#[test]
+fn a_job_that_reads_in_the_background_stops_the_run() {
+    for variables in LEVELS {
+        let scene = scene!();
+        let mut ready = scene.ready("ready");
+        let options = ["--tty", "-s", &reading_job(ready.as_str()), ":::", "a"];
+        let mut terminal = OnTerminal::start(&scene, &options, variables);
+        ready.wait();
+        terminal.type_keys(b"\x1a");
+        assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+        terminal.background();
+        assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
+        terminal.foreground();
+        terminal.type_keys(b"hello\n");
+        assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+    }
+}
+
+// proves: F-30
+#[test]
+fn a_run_started_in_the_background_takes_no_terminal() {
+    let scene = scene!();
+    let job = "echo began > began; echo \"{} runs\"";
+    let mut terminal = OnTerminal::start_in_background(&scene, &["--tty", "-s", job, ":::", "a"], &[]);
+    assert_eq!(terminal.next_told(), stopped_by(Signal::TTOU));
+    assert!(!scene.path("began").exists());
+    terminal.foreground();
+    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+    terminal.wait_for_screen("a runs");
+}
+
+// proves: F-30
+#[test]
+fn the_next_job_waits_for_the_terminal_that_the_run_has_lost() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    // Both are held open for reading and writing by the test, so that the job waits in `read` alone: a shell that is
+    // stopped while it starts a program (vfork) does not count as stopped, for the kernel's part.
+    let (go_a, go_b) = (scene.ready("goa"), scene.ready("gob"));
+    let job = format!("echo {{}} > {}; read go < go{{}}", ready.as_str());
+    let mut terminal = OnTerminal::start(&scene, &["--tty", "-s", &job, ":::", "a", "b"], &[]);
+    assert_eq!(ready.lines(1), ["a"]);
+    terminal.type_keys(b"\x1a");
+    assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+    terminal.background();
+    std::fs::write(go_a.path(), "\n").expect("the job reads it");
+    // The shell has the foreground: what ends now must not take it, and what comes next must not either.
+    assert_eq!(terminal.next_told(), stopped_by(Signal::TTOU), "{}", terminal.screen_text());
+    std::fs::write(go_b.path(), "\n").expect("the job reads it");
+    terminal.foreground();
+    assert_eq!(ready.lines(1), ["b"]);
+    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+}
+
+/// Waits until this event was written as often as that one.
+fn wait_for_events(scene: &Scene, event: &str, as_often_as: &str) {
+    let count = |text: &str, event: &str| text.matches(&format!("\"event\":\"{event}\"")).count();
+    let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;
+    loop {
+        let text = scene.text("e");
+        if count(&text, event) > 0 && count(&text, event) == count(&text, as_often_as) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{event} never comes: {text}");
+        std::thread::yield_now();
+    }
+}
