@@ -65,7 +65,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l show -d 'Whose output is 
 complete -c psmith -n "__fish_psmith_needs_command" -l tagstring -d 'Begin each line with T and a TAB (replacement strings allowed)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l results -d 'Record outputs: FILE.jsonl, FILE.csv, a file per job (PATH holds a replacement string), or a directory' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l joblog -d 'A line for each job; +FILE appends' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l events -d 'JSON lines of all that happens, to a file or a descriptor' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l events -d 'JSON lines of all that happens, to a file or a descriptor; no job is started while 4M of them wait for their reader' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l summary -d 'At the end, on stderr: auto (default), text, json, none' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l progress -d 'auto (default), board, plain, none' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l rows -d 'Rows of the board [default: 8]' -r

@@ -121,6 +121,8 @@ pub enum Event {
 pub enum HoldReason {
     /// The user paused the run: nothing starts.
     Paused,
+    /// What is told of the run waits for a reader that takes no more: nothing starts.
+    Events,
     /// Load is above its bound: at least one job runs all the same.
     Load,
     /// Free memory is below its bound: at least one job runs all the same.
@@ -138,6 +140,7 @@ impl HoldReason {
     pub fn word(self) -> &'static str {
         match self {
             HoldReason::Paused => "paused",
+            HoldReason::Events => "events",
             HoldReason::Load => "load",
             HoldReason::Memory => "memory",
             HoldReason::Window => "window",

@@ -90,6 +90,7 @@ fn word(action: &Action) -> &'static str {
         Action::Notice(Notice::Held { reason: None, .. }) => "held",
         Action::Notice(Notice::Held { reason: Some(reason), .. }) => match reason {
             HoldReason::Paused => "held: paused",
+            HoldReason::Events => "held: events",
             HoldReason::Load => "held: load",
             HoldReason::Memory => "held: memory",
             HoldReason::Window => "held: window",

@@ -137,7 +137,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Output: "tagstring" = "tag-string", Value("T"), "Begin each line with T and a TAB (replacement strings allowed)";
     Output: "results" = "res", Value("PATH"), "Record outputs: FILE.jsonl, FILE.csv, a file per job (PATH holds a replacement string), or a directory";
     Output: "joblog" = "jl", Value("FILE"), "A line for each job; +FILE appends";
-    Output: "events", Value("FILE|FD"), "JSON lines of all that happens, to a file or a descriptor";
+    Output: "events", Value("FILE|FD"), "JSON lines of all that happens, to a file or a descriptor; no job is started while 4M of them wait for their reader";
     Output: "events-output", Nothing, "With --events: the jobs' output as well";
     Output: "summary", Value("WHEN"), "At the end, on stderr: auto (default), text, json, none";
     Output: "progress", Value("HOW"), "auto (default), board, plain, none";

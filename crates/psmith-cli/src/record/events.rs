@@ -17,8 +17,6 @@ use crate::report::display::os_text;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
-/// Lines are handed to the kernel at the latest when this many bytes wait.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Descriptors below are the run's own stdin, stdout and stderr.
 const DESCRIPTOR_MIN: i32 = 3;
 
@@ -249,60 +247,45 @@ impl<'a> RunEvent<'a> {
 pub struct EventLog {
     out: Box<dyn Write + Send>,
     name: PathBuf,
-    run: String,
-    lines: Vec<u8>,
 }
 
 impl std::fmt::Debug for EventLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EventLog").field("name", &self.name).field("run", &self.run).finish_non_exhaustive()
+        f.debug_struct("EventLog").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl EventLog {
     /// To this writer, which messages call `name`.
     #[must_use]
-    pub fn new(out: Box<dyn Write + Send>, name: &Path, run: &str) -> EventLog {
-        EventLog { out, name: name.to_owned(), run: run.to_owned(), lines: Vec::new() }
+    pub fn new(out: Box<dyn Write + Send>, name: &Path) -> EventLog {
+        EventLog { out, name: name.to_owned() }
     }
 
     /// To this file, which is replaced.
     ///
     /// # Errors
     /// If it cannot be made or written.
-    pub fn create(path: &Path, run: &str) -> Result<EventLog, RecordError> {
+    pub fn create(path: &Path) -> Result<EventLog, RecordError> {
         let file = File::create(path).map_err(|source| RecordError::not_writable(path, source))?;
-        Ok(EventLog::new(Box::new(file), path, run))
+        Ok(EventLog::new(Box::new(file), path))
     }
 
     /// To a descriptor that psmith was started with, from 3 on.
     ///
     /// # Errors
     /// [`RecordErrorKind::BadDescriptor`] if it is below 3, not open, or not for writing.
-    pub fn descriptor(number: i32, run: &str) -> Result<EventLog, RecordError> {
+    pub fn descriptor(number: i32) -> Result<EventLog, RecordError> {
         let file = inherited(number)?;
-        Ok(EventLog::new(Box::new(file), Path::new(&format!("descriptor {number}")), run))
+        Ok(EventLog::new(Box::new(file), Path::new(&format!("descriptor {number}"))))
     }
 
-    /// Notes an event.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn append(&mut self, epoch: f64, event: &RunEvent<'_>) -> Result<(), RecordError> {
-        event.write_line(&mut self.lines, epoch, &self.run);
-        if self.lines.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
-    }
-
-    /// Hands waiting lines on. To be called each turn of the run's loop, and at its end.
+    /// Hands whole lines on. May block for as long as nobody takes them.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn flush(&mut self) -> Result<(), RecordError> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let written = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
-        self.lines.clear();
+    pub fn write(&mut self, lines: &[u8]) -> Result<(), RecordError> {
+        let written = self.out.write_all(lines).and_then(|()| self.out.flush());
         written.map_err(|source| RecordError::not_writable(&self.name, source))
     }
 }

@@ -1,7 +1,6 @@
 //! The lines of events, byte for byte.
 
 use std::os::fd::AsRawFd as _;
-use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::record::sample;
@@ -131,44 +130,12 @@ fn bytes_that_are_no_text_are_base64() {
     assert!(line(&event).ends_with("\"argv\":[\"echo\",{\"b64\":\"//4=\"}],\"inputs\":[]}\n"));
 }
 
-/// A writer that can be looked into.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn lines_wait_for_a_flush_but_never_grow_beyond_the_buffer() {
-    let shared = Shared::default();
-    let mut log = EventLog::new(Box::new(shared.clone()), Path::new("events"), "7k2m");
-    let width = RunEvent::Width { slots: 4, by: "key" };
-    log.append(0.0, &width).unwrap();
-    assert!(shared.0.lock().unwrap().is_empty());
-    log.flush().unwrap();
-    let one = shared.0.lock().unwrap().len();
-    assert!(one > 0);
-    for _ in 0..10_000 {
-        log.append(0.0, &width).unwrap();
-        assert!(log.lines.len() < BUFFER_BYTES_MAX + one);
-    }
-    log.flush().unwrap();
-    assert_eq!(shared.0.lock().unwrap().len(), 10_001 * one);
-}
-
 #[test]
 fn events_that_cannot_be_written_name_their_file() {
-    let mut log = EventLog::create(Path::new("/dev/full"), "7k2m").unwrap();
-    log.append(0.0, &RunEvent::Width { slots: 4, by: "key" }).unwrap();
-    let error = log.flush().unwrap_err();
+    let mut log = EventLog::create(Path::new("/dev/full")).unwrap();
+    let error = log.write(b"line\n").unwrap_err();
     assert_eq!(error.to_string(), "cannot write /dev/full: no space left on device");
-    let error = EventLog::create(Path::new("/nodir/x"), "7k2m").unwrap_err();
+    let error = EventLog::create(Path::new("/nodir/x")).unwrap_err();
     assert_eq!(error.to_string(), "cannot write /nodir/x: no such directory");
 }
 
@@ -176,21 +143,17 @@ fn events_that_cannot_be_written_name_their_file() {
 fn an_inherited_descriptor_is_written_where_it_stands() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"before\n").unwrap();
-    let mut log = EventLog::descriptor(file.as_raw_fd(), "7k2m").unwrap();
-    log.append(1.5, &RunEvent::Width { slots: 4, by: "key" }).unwrap();
-    log.flush().unwrap();
+    let mut log = EventLog::descriptor(file.as_raw_fd()).unwrap();
+    log.write(b"line\n").unwrap();
     let mut text = String::new();
     std::io::Seek::rewind(&mut file).unwrap();
     std::io::Read::read_to_string(&mut file, &mut text).unwrap();
-    assert_eq!(
-        text,
-        "before\n{\"v\":1,\"t\":1.500000,\"run\":\"7k2m\",\"event\":\"width\",\"slots\":4,\"by\":\"key\"}\n"
-    );
+    assert_eq!(text, "before\nline\n");
 }
 
 #[test]
 fn a_descriptor_that_takes_no_events_is_refused() {
-    let refused = |number| EventLog::descriptor(number, "7k2m").unwrap_err();
+    let refused = |number| EventLog::descriptor(number).unwrap_err();
     assert_eq!(refused(2).to_string(), "--events: descriptor 2 is not for events: 3 and up");
     assert_eq!(refused(1_000_000).to_string(), "--events: descriptor 1000000 is not open");
     let reading = File::open("/dev/null").unwrap();

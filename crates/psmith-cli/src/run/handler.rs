@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use psmith::Command;
-use psmith::core::outcome::{SpawnFailure, SpawnStep};
+use psmith::core::event::HoldReason;
+use psmith::core::outcome::SpawnFailure;
 use psmith::core::policy::HaltOn;
 use psmith::core::{JobId, JobPolicy, Notice, Time};
 use psmith::engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
 use psmith::engine::spool::Spool;
 use psmith::sys::eventfd::Waker;
 
+use super::events::EventWriter;
+use super::job::RunJob;
 use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
 use super::signals::{Asked, Signals};
@@ -22,12 +25,11 @@ use super::writer::{Answer, Failure, Parcel, Writer};
 use crate::config::{Config, OutputMode, Show, Slots};
 use crate::error::CliError;
 use crate::exit_code::NO_INPUT;
-use crate::input::JobArgs;
 use crate::plan::{self, Plan};
-use crate::record::events::{EventLog, JobEnd, OutputStream, RunEvent};
+use crate::record::events::{JobEnd, OutputStream, RunEvent};
 use crate::record::json::{Bytes, BytesList};
 use crate::record::results::Results;
-use crate::record::{JobRecord, RecordError, RecordErrorKind, Status};
+use crate::record::{JobRecord, RecordError, Status};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::{CountLines, retry_line, slow_line, stopped_line};
 use crate::report::progress::{LINE_EVERY, Rate, Standing};
@@ -48,19 +50,6 @@ pub(super) enum Telling {
     Line,
 }
 
-/// A job of a command run.
-#[derive(Debug)]
-pub(super) struct RunJob {
-    pub(super) number: u64,
-    args: JobArgs,
-    argv: Vec<Vec<u8>>,
-    text: String,
-    tag: Option<Arc<[u8]>>,
-    results_path: Vec<u8>,
-    /// Its results path was asked for; `Err`: it cannot have it.
-    claimed: Option<Result<(), SpawnFailure>>,
-}
-
 /// Everything the engine calls.
 pub(super) struct RunHandler {
     pub(super) config: Config,
@@ -72,7 +61,9 @@ pub(super) struct RunHandler {
     pub(super) writer: Writer,
     pub(super) signals: Signals,
     pub(super) wake: Arc<Waker>,
-    pub(super) events: Option<EventLog>,
+    pub(super) events: Option<EventWriter>,
+    /// Starts are held, because the reader of events takes no more.
+    pub(super) events_hold: bool,
     /// Claims the names of files before their jobs start; the writer has the other one, which writes.
     pub(super) names: Option<Results>,
     pub(super) tally: Tally,
@@ -84,7 +75,7 @@ pub(super) struct RunHandler {
     pub(super) columns: usize,
     pub(super) began: Instant,
     pub(super) end: Option<InputEnd>,
-    pub(super) held: Option<psmith::core::event::HoldReason>,
+    pub(super) held: Option<HoldReason>,
     pub(super) stopped_by: Option<i32>,
     pub(super) halted_on: Option<HaltOn>,
     pub(super) rungs: u32,
@@ -120,13 +111,23 @@ impl RunHandler {
         }
     }
 
-    /// Notes an event; one that cannot be noted ends the run.
-    fn note(&mut self, event: &RunEvent<'_>) {
-        if let Some(events) = &mut self.events
-            && let Err(error) = events.append(super::epoch_now(), event)
-        {
-            self.events = None;
+    /// Notes an event.
+    pub(super) fn note(&mut self, event: &RunEvent<'_>) {
+        if let Some(events) = &mut self.events {
+            events.note(event);
+        }
+    }
+
+    /// Hands the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
+    fn tick_events(&mut self, orders: &mut Vec<Order>) {
+        let Some(events) = &mut self.events else { return };
+        events.hand_over();
+        if let Some(error) = events.failure() {
             self.failure.get_or_insert(record_error(&error));
+        }
+        let full = events.is_full();
+        if std::mem::replace(&mut self.events_hold, full) != full {
+            orders.push(Order::Hold(HoldReason::Events, full));
         }
     }
 
@@ -170,12 +171,7 @@ impl RunHandler {
             }
         }
         if self.events.is_some() && ending.outcome.attempts > 0 {
-            let event = RunEvent::JobEnd(JobEnd::of(&record));
-            if let Some(events) = &mut self.events
-                && let Err(error) = events.append(super::epoch_now(), &event)
-            {
-                self.failure.get_or_insert(record_error(&error));
-            }
+            self.note(&RunEvent::JobEnd(JobEnd::of(&record)));
         }
         if let Some(tty) = &self.tty {
             // The job had the terminal; from here on it is ours again.
@@ -299,16 +295,7 @@ impl Handler for RunHandler {
             None => Pull::Later,
             Some(Made::Job(number, args)) => {
                 self.said_waiting = true;
-                let job = RunJob {
-                    number,
-                    args,
-                    argv: Vec::new(),
-                    text: String::new(),
-                    tag: None,
-                    results_path: Vec::new(),
-                    claimed: None,
-                };
-                Pull::Job(job, Arc::clone(&self.policy))
+                Pull::Job(RunJob::new(number, args), Arc::clone(&self.policy))
             }
             Some(Made::End(end)) => {
                 self.said_waiting = true;
@@ -380,6 +367,10 @@ impl Handler for RunHandler {
 
     fn takes_output(&self) -> bool {
         self.writer.takes_output()
+    }
+
+    fn reads_output(&self) -> bool {
+        !(self.config.records.events_output && self.events.as_ref().is_some_and(EventWriter::is_full))
     }
 
     fn read(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
@@ -504,12 +495,7 @@ impl Handler for RunHandler {
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
-        if let Some(events) = &mut self.events
-            && let Err(error) = events.flush()
-        {
-            self.events = None;
-            self.failure.get_or_insert(record_error(&error));
-        }
+        self.tick_events(orders);
         if self.failure.is_some() && self.rungs == 0 {
             self.rungs = 1;
             orders.push(Order::Stop);
@@ -536,25 +522,6 @@ impl Handler for RunHandler {
 }
 
 impl RunHandler {
-    /// Takes the name of the job's results file, once a job.
-    fn claim_results(&mut self, job: &mut RunJob, place: plan::Place) -> Result<(), SpawnFailure> {
-        let Some(names) = &mut self.names else { return Ok(()) };
-        if job.claimed.is_none() {
-            let path = self.plan.results_path(&job.args, place).unwrap_or_default();
-            job.results_path = path.into_os_string().into_encoded_bytes();
-            let claimed = names.claim(&job.results_path).map_err(|error| {
-                if error.kind() != RecordErrorKind::Job {
-                    self.failure.get_or_insert(record_error(&error));
-                }
-                job.results_path.clear();
-                let detail = error.to_string();
-                SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
-            });
-            job.claimed = Some(claimed);
-        }
-        job.claimed.clone().unwrap_or(Ok(()))
-    }
-
     /// Says once what is awaited, if somebody would have to type it.
     fn tick_waiting(&mut self) -> Option<Duration> {
         if self.said_waiting || !self.plan.waits_for_terminal() {

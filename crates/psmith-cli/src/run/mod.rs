@@ -1,9 +1,11 @@
 //! `psmith run`: from a resolved configuration to one exit status.
 //!
-//! Three threads: the engine's (this one), the `producer`, which reads input, and the `writer`, which writes
-//! output and records. Only the last two may block on the outside world.
+//! Four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes output and
+//! records, and, where asked for, the one that writes `events`. Only the last three may block on the outside world.
 
+mod events;
 mod handler;
+mod job;
 mod pressure;
 mod producer;
 mod signals;
@@ -39,6 +41,7 @@ use crate::report::plain::CountLines;
 use crate::report::progress::{LINE_AFTER, Rate, Standing};
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 use crate::report::tally::{Tally, TallyRules};
+use events::{EventWriter, Finished};
 use handler::{RunHandler, Telling, record_error};
 use pressure::Pressure;
 use producer::Producer;
@@ -73,7 +76,7 @@ pub fn run(config: Config) -> Ending {
     let (plan, jobs) = Plan::new(&config)?;
     let plan = Arc::new(plan);
     let run = run_name();
-    let records = Records::open(&config, &plan, &run)?;
+    let records = Records::open(&config, &plan)?;
     let cpus = plan::cpus();
     let slots = if config.tty { 1 } else { config.pace.slots.resolve(cpus, slots_most())? };
     let tty = terminal(&config)?;
@@ -84,6 +87,8 @@ pub fn run(config: Config) -> Ending {
         Writer::start(lines, records.joblog, records.results, run.clone(), Arc::clone(&wake))
             .map_err(kernel)?
     };
+    let events = records.events.map(|log| EventWriter::start(log, run.clone(), Arc::clone(&wake)));
+    let events = events.transpose().map_err(kernel)?;
     if config.pace.slots == Slots::Most && !config.report.quiet {
         writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
     }
@@ -105,7 +110,8 @@ pub fn run(config: Config) -> Ending {
         writer,
         signals,
         wake,
-        events: records.events,
+        events,
+        events_hold: false,
         names: records.names,
         tally: Tally::new(rules),
         telling,
@@ -160,7 +166,7 @@ struct Records {
 }
 
 impl Records {
-    fn open(config: &Config, plan: &Plan, run: &str) -> Result<Records, CliError> {
+    fn open(config: &Config, plan: &Plan) -> Result<Records, CliError> {
         let told = |error: crate::record::RecordError| record_error(&error);
         let spec = &config.records;
         let mut warnings = Vec::new();
@@ -186,8 +192,8 @@ impl Records {
             if results.as_ref().is_some_and(Results::needs_path) { open().map_err(told)? } else { None };
         let events = match &spec.events {
             None => None,
-            Some(EventsTo::File(path)) => Some(EventLog::create(path, run).map_err(told)?),
-            Some(EventsTo::Descriptor(number)) => Some(EventLog::descriptor(*number, run).map_err(told)?),
+            Some(EventsTo::File(path)) => Some(EventLog::create(path).map_err(told)?),
+            Some(EventsTo::Descriptor(number)) => Some(EventLog::descriptor(*number).map_err(told)?),
         };
         Ok(Records { joblog, results, names, events, resume, warnings })
     }
@@ -348,11 +354,7 @@ impl RunHandler {
             cwd: Bytes(cwd.as_os_str().as_bytes()),
             resumed_from: None,
         };
-        if let Some(events) = &mut self.events
-            && let Err(error) = events.append(epoch_now(), &event)
-        {
-            self.failure.get_or_insert(record_error(&error));
-        }
+        self.note(&event);
     }
 }
 
@@ -397,11 +399,9 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         say_what_is_left(error, &handler.tally, &handler.config);
     }
     let event = handler.tally.run_end_event(wall, stopped_by, status.shell_code());
-    if let Some(mut events) = handler.events.take() {
-        let ended = events.append(epoch_now(), &RunEvent::RunEnd(event)).and_then(|()| events.flush());
-        if let Err(error) = ended {
-            failure.get_or_insert_with(|| record_error(&error));
-        }
+    handler.note(&RunEvent::RunEnd(event));
+    if let Some(events) = &mut handler.events {
+        events.hand_over();
     }
     let standing = Standing { over: true, ..Standing::of(&handler.tally, known, 0, None) };
     let rate = handler.rate.per_second(Time(wall));
@@ -428,12 +428,12 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
                 notes,
                 columns: handler.columns,
             };
-            handler.writer.message(summary::text(&handler.tally, &facts));
+            handler.writer.last_message(summary::text(&handler.tally, &facts));
         }
         Some(SummaryForm::Json) => {
             let mut line = Vec::new();
             RunEvent::RunEnd(event).write_line(&mut line, epoch_now(), &handler.run);
-            handler.writer.message(String::from_utf8_lossy(&line).into_owned());
+            handler.writer.last_message(String::from_utf8_lossy(&line).into_owned());
         }
     }
     let desk = handler.writer.finish();
@@ -441,6 +441,11 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         && let Err(error) = joblog.finish()
     {
         failure.get_or_insert_with(|| record_error(&error));
+    }
+    match handler.events.take().map(|events| events.finish(&handler.signals)) {
+        None | Some(Finished::Written(None)) => {}
+        Some(Finished::Written(Some(error))) => drop(failure.get_or_insert_with(|| record_error(&error))),
+        Some(Finished::Left(signal)) => return Ok(ExitStatus::Signal(signal)),
     }
     match failure {
         Some(error) if handler.stopped_by.is_none() => Err(error),

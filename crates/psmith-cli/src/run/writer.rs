@@ -41,6 +41,9 @@ const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// A line longer than this is passed on in pieces.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Messages that wait for somebody to read stderr; beyond it they are counted and dropped, which changes no outcome.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// How long a joblog may go without being looked after.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -50,6 +53,7 @@ enum Work {
     Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
     Deliver(Box<Parcel>),
     Message(String),
+    LastMessage(String),
     Progress(Time, String),
     LeaveProgress(String),
 }
@@ -108,6 +112,7 @@ pub(super) enum Lines {
 pub(super) struct Writer {
     work: Option<Sender<Work>>,
     live_bytes: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     answers: Arc<Answers>,
     /// Buffers that have been written, to be filled again.
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -129,6 +134,15 @@ impl Answers {
             self.wake.wake();
         }
     }
+}
+
+/// What is on its way to stderr.
+#[derive(Debug, Default)]
+struct Backlog {
+    message_bytes: AtomicUsize,
+    messages_dropped: AtomicUsize,
+    /// A progress line waits; another one would tell nothing more.
+    progress: AtomicBool,
 }
 
 /// What the writer writes to.
@@ -180,14 +194,16 @@ impl Writer {
         };
         let (work, inbox) = channel();
         let live_bytes = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(Backlog::default());
         let answers = Arc::new(Answers { given: Mutex::default(), wanted: AtomicBool::new(false), wake });
         let thread = {
-            let (live_bytes, answers) = (Arc::clone(&live_bytes), Arc::clone(&answers));
+            let (live_bytes, backlog) = (Arc::clone(&live_bytes), Arc::clone(&backlog));
+            let answers = Arc::clone(&answers);
             std::thread::Builder::new()
                 .name("psmith-writer".into())
-                .spawn(move || desk.work(&inbox, &live_bytes, &answers))?
+                .spawn(move || desk.work(&inbox, &live_bytes, &backlog, &answers))?
         };
-        Ok(Writer { work: Some(work), live_bytes, answers, spares, thread: Some(thread) })
+        Ok(Writer { work: Some(work), live_bytes, backlog, answers, spares, thread: Some(thread) })
     }
 
     /// Whether live output is welcome.
@@ -224,13 +240,26 @@ impl Writer {
         self.send(Work::Deliver(Box::new(parcel)));
     }
 
-    /// Whole lines for stderr.
+    /// Whole lines for stderr. Dropped and counted while nobody reads it.
     pub(super) fn message(&self, lines: String) {
+        let waiting = self.backlog.message_bytes.load(Ordering::Relaxed);
+        if waiting + lines.len() > MESSAGE_BYTES_MAX {
+            self.backlog.messages_dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.backlog.message_bytes.fetch_add(lines.len(), Ordering::Relaxed);
         self.send(Work::Message(lines));
     }
 
+    /// Whole lines for stderr at the end of the run, never dropped.
+    pub(super) fn last_message(&self, lines: String) {
+        self.send(Work::LastMessage(lines));
+    }
+
     pub(super) fn progress(&self, now: Time, line: String) {
-        self.send(Work::Progress(now, line));
+        if !self.backlog.progress.swap(true, Ordering::Relaxed) {
+            self.send(Work::Progress(now, line));
+        }
     }
 
     pub(super) fn leave_progress(&self, line: String) {
@@ -260,7 +289,13 @@ impl Writer {
 }
 
 impl Desk {
-    fn work(mut self, inbox: &Receiver<Work>, live_bytes: &AtomicUsize, answers: &Answers) -> Desk {
+    fn work(
+        mut self,
+        inbox: &Receiver<Work>,
+        live_bytes: &AtomicUsize,
+        backlog: &Backlog,
+        answers: &Answers,
+    ) -> Desk {
         let answer = |answer: Answer| answers.give(answer, true);
         loop {
             let work = match inbox.recv_timeout(TICK) {
@@ -297,9 +332,17 @@ impl Desk {
                 }
                 Work::Message(lines) => {
                     self.say(&lines);
+                    backlog.message_bytes.fetch_sub(lines.len(), Ordering::Relaxed);
+                    self.tell_dropped(backlog);
+                    Ok(())
+                }
+                Work::LastMessage(lines) => {
+                    self.tell_dropped(backlog);
+                    self.say(&lines);
                     Ok(())
                 }
                 Work::Progress(now, line) => {
+                    backlog.progress.store(false, Ordering::Relaxed);
                     // Drawn over a line of output, it would take that away.
                     if !self.mid_line
                         && let Some(codes) = self.progress.draw(now, &line)
@@ -355,6 +398,15 @@ impl Desk {
         self.clear_progress();
         self.end_line();
         let _ = self.stderr.write_all(lines.as_bytes());
+    }
+
+    fn tell_dropped(&mut self, backlog: &Backlog) {
+        let dropped = backlog.messages_dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            self.say(&format!(
+                "psmith: warning: {dropped} messages were dropped, because nobody read them\n"
+            ));
+        }
     }
 
     /// A message begins at the left margin. Only the terminal gets the newline, never what stdout leads to.

@@ -15,6 +15,7 @@ const REFUSED_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     paused: bool,
+    events: bool,
     load: bool,
     memory: bool,
     /// The driver itself says that the machine has nothing to give.
@@ -48,6 +49,7 @@ impl Holds {
     pub(super) fn set(&mut self, reason: HoldReason, on: bool) {
         match reason {
             HoldReason::Paused => self.paused = on,
+            HoldReason::Events => self.events = on,
             HoldReason::Load => self.load = on,
             HoldReason::Memory => self.memory = on,
             HoldReason::Resources => self.resources = on,
@@ -59,6 +61,8 @@ impl Holds {
     pub(super) fn reason(&self, window_full: bool) -> Option<HoldReason> {
         if self.paused {
             Some(HoldReason::Paused)
+        } else if self.events {
+            Some(HoldReason::Events)
         } else if self.resources || self.refusal.state != Asking::Freely {
             Some(HoldReason::Resources)
         } else if self.memory {
@@ -79,7 +83,7 @@ impl Holds {
             Asking::Freely | Asking::MayProbe { .. } => true,
             Asking::Waiting { .. } | Asking::Probing { .. } => false,
         };
-        !self.paused && may_ask && (!held_softly || live == 0)
+        !self.paused && !self.events && may_ask && (!held_softly || live == 0)
     }
 }
 

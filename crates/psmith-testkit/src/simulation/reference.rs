@@ -261,6 +261,11 @@ impl Reference {
             !self.holds.contains(&HoldReason::Paused) || self.told == Some(HoldReason::Paused),
             "a pause is told"
         );
+        must!(
+            !self.holds.contains(&HoldReason::Events)
+                || matches!(self.told, Some(HoldReason::Events | HoldReason::Paused)),
+            "a reader of events that holds up the run is told"
+        );
         self.free_slots(lives);
         let gap_over = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
         let free = (self.slots.len() as u32) < self.width;
@@ -293,6 +298,7 @@ impl Reference {
             "the lowest free slot is taken"
         );
         must!(!self.holds.contains(&HoldReason::Paused), "a pause holds all");
+        must!(!self.holds.contains(&HoldReason::Events), "a reader of events that takes no more holds all");
         let others: Vec<&Ledger> = self.living.keys().map(|job| &self.jobs[job]).collect();
         must!(self.holds.is_empty() || others.is_empty(), "load and memory hold all but one");
         must!(!others.iter().any(|other| other.is_suspect()), "a suspect runs alone");

@@ -156,7 +156,7 @@ impl World {
                 self.feed(Event::WardenReady)
             }
             Next::FaultsEnd => {
-                for reason in [HoldReason::Paused, HoldReason::Load, HoldReason::Memory] {
+                for reason in [HoldReason::Paused, HoldReason::Events, HoldReason::Load, HoldReason::Memory] {
                     self.feed(Event::Hold { reason, on: false })?;
                 }
                 Ok(())
@@ -195,7 +195,8 @@ impl World {
         let on = self.dice.chance(50);
         let event = match self.dice.below(30) {
             0..=5 => Event::Width(self.dice.below(7) as u32),
-            6..=8 => Event::Hold { reason: HoldReason::Paused, on },
+            6..=7 => Event::Hold { reason: HoldReason::Paused, on },
+            8 => Event::Hold { reason: HoldReason::Events, on },
             9..=11 => Event::Hold { reason: HoldReason::Load, on },
             12..=14 => Event::Hold { reason: HoldReason::Memory, on },
             15..=20 => Event::Preempt,

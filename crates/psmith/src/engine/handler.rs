@@ -50,6 +50,12 @@ pub trait Handler {
     /// Whether live output is welcome. While it is not, jobs that write wait on their pipes.
     fn takes_output(&self) -> bool;
 
+    /// Whether anything that jobs write is to be read. While it is not, they wait on their pipes, live or not; only
+    /// what a job had written when it ended is read all the same. A wake-up tells when it is again.
+    fn reads_output(&self) -> bool {
+        true
+    }
+
     /// Everything that is read from a job's streams, live or not.
     fn read(&mut self, job: &Self::Job, attempt: u32, stream: u8, bytes: &[u8]) {
         let _ = (job, attempt, stream, bytes);

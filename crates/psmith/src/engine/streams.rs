@@ -25,10 +25,12 @@ const WIDEN_AFTER: u64 = 256 * 1024;
 impl<H: Handler> Engine<H> {
     pub(super) fn read_stream(&mut self, slot: u32, stream: u8, reads: usize) {
         for _ in 0..reads {
-            let takes_output = self.handler.takes_output();
+            let (takes_output, reads_output) = (self.handler.takes_output(), self.handler.reads_output());
             let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
             let live = running.is_live(stream);
-            if live && !takes_output {
+            // What a job has left behind is read without a pause: it is little, and nobody may look as if he held it open.
+            let at_end = reads == READS_AT_END || running.exited;
+            if (live && !takes_output) || (!reads_output && !at_end) {
                 return self.pause_stream(slot, stream);
             }
             match running.read(stream, &mut self.buffer) {
@@ -83,7 +85,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn resume_streams(&mut self) {
-        if self.paused.is_empty() || !self.handler.takes_output() {
+        if self.paused.is_empty() || !self.handler.takes_output() || !self.handler.reads_output() {
             return;
         }
         for (slot, generation) in std::mem::take(&mut self.paused) {
