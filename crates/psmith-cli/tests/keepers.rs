@@ -81,3 +81,14 @@ fn a_timeout_takes_the_whole_tree() {
     let left = scene.guard(|guard| guard.survivors_after(SETTLE));
     assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
 }
+
+// proves: F-11: a keeper that held on to the streams made a job look as if it had left somebody behind, whenever it
+// took the keeper long to go
+#[test]
+fn a_keeper_holds_no_stream_of_its_job() {
+    let scene = scene!();
+    let script = "held() { mine=$(readlink /proc/$$/fd/1); for fd in /proc/$PPID/fd/*; do \
+                  [ \"$(readlink $fd)\" = \"$mine\" ] && return 0; done; return 1; }; \
+                  while held; do sleep 0.01; done; echo {} is alone";
+    at_keeper(&scene, &[], script).arg("a").run().assert_code(0).assert_out("a is alone\n");
+}

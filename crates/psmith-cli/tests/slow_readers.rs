@@ -86,7 +86,7 @@ fn messages_that_nobody_reads_do_not_pile_up() {
         .stdin(inputs)
         .stderr_file(scene.path("messages"))
         .start();
-    wait_for_end(&scene.path("e"));
+    let _ = Events::wait_for(&scene.path("e"), "run_end", 1);
     let text = messages.go_on();
     running.wait().assert_code(0);
     assert!(text.len() < 2_000_000, "{} bytes waited", text.len());
@@ -96,13 +96,4 @@ fn messages_that_nobody_reads_do_not_pile_up() {
 
 fn tail(text: &str) -> &str {
     &text[text.len() - text.len().min(500)..]
-}
-
-/// Waits until the run has told its end.
-fn wait_for_end(events: &Path) {
-    let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;
-    while !std::fs::read_to_string(events).is_ok_and(|text| text.contains("run_end")) {
-        assert!(std::time::Instant::now() < deadline, "the run never ends");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }

@@ -1,6 +1,11 @@
 //! Reading what a run has written: events and joblog. Fails loudly on anything that is not their format.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
+
+use crate::scene::OUTER_LIMIT;
 
 /// The events of a run, one JSON object a line.
 #[derive(Clone, Debug)]
@@ -28,6 +33,27 @@ impl Events {
             assert!(event["event"].is_string(), "name of {event}");
         }
         Events(events)
+    }
+
+    /// Waits until a run that still goes on has told this event so often; what it tells, a thread of its own writes.
+    ///
+    /// # Panics
+    /// If it does not within the outer limit.
+    #[must_use]
+    #[track_caller]
+    pub fn wait_for(path: &Path, name: &str, count: usize) -> Events {
+        let deadline = Instant::now() + OUTER_LIMIT;
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            // The last line may be on its way.
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            let events = Events::parse(&text[..whole]);
+            if events.named(name).len() >= count {
+                return events;
+            }
+            assert!(Instant::now() < deadline, "{count} of {name} never come: {text}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// All of one name, in order.

@@ -113,6 +113,11 @@ impl Running {
         self.pipes.iter().any(Option::is_some)
     }
 
+    /// Whether its process is not known yet, and may be born any moment.
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.pidfd.is_none() && !self.exited && !self.dismissed
+    }
+
     /// Whether nothing of it is left that could still send news.
     pub(crate) fn is_over(&self) -> bool {
         self.exited && self.tree_empty && !self.output_open()

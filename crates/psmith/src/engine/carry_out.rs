@@ -20,7 +20,7 @@ use crate::command::Command;
 use crate::containment::Level;
 use crate::kin;
 use crate::warden::link::Link;
-use crate::warden::messages::{KEY_VARIABLE, Start, ToWarden};
+use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
 
 /// Pipes made ahead: those of one start.
 const PIPES_AHEAD: usize = 2;
@@ -185,12 +185,12 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let key = running.key();
-        let mut ask_warden = false;
+        let mut ask = false;
         if let Some(group) = running.taken.group() {
             let _ = group.signal_all(signal);
         } else {
             match pidfd::signal_group(process, signal) {
-                Err(error) if pidfd::is_unsupported(&error) => ask_warden = true,
+                Err(error) if pidfd::is_unsupported(&error) => ask = true,
                 _ => {}
             }
             if level != Level::Group && !running.exited {
@@ -202,8 +202,17 @@ impl<H: Handler> Engine<H> {
         if signal != SIGKILL && signal != Signal::CONT.as_raw() {
             self.signal_tree(slot, Signal::CONT.as_raw());
         }
-        if ask_warden {
-            self.tell_warden(&ToWarden::SignalGroup { key, signal }, &[]);
+        if ask {
+            self.ask_for_group_signal(slot, key, signal);
+        }
+    }
+
+    /// Where the kernel signals no group by pidfd, the parent of its unreaped leader does it by number.
+    pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
+        let message = ToWarden::SignalGroup { key, signal };
+        match self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
+            Some(keeper) => drop(keeper.send(&message, &[])),
+            None => self.tell_warden(&message, &[]),
         }
     }
 

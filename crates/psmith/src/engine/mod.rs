@@ -55,6 +55,9 @@ const SPARE_DESCRIPTORS: u64 = 8;
 /// files of two spools.
 const ATTEMPT_DESCRIPTORS: u64 = 8;
 
+/// How often a process group that outlives its leader is asked whether it is empty.
+const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// One read from a pipe takes at most so much.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -202,6 +205,8 @@ pub struct Engine<H: Handler> {
     generation: u32,
     source: Source,
     paused: Vec<(u32, u32)>,
+    /// Slots and generations of attempts whose process groups outlive them, at level `group`.
+    orphaned_groups: Vec<(u32, u32)>,
     /// Slots whose attempts have just been heard to run.
     begun: Vec<(u32, u32)>,
     events: VecDeque<Event>,
@@ -312,6 +317,7 @@ impl<H: Handler> Engine<H> {
             generation: 0,
             source: Source::Ask,
             paused: Vec::new(),
+            orphaned_groups: Vec::new(),
             begun: Vec::new(),
             events: VecDeque::new(),
             actions: Vec::new(),
@@ -371,6 +377,7 @@ impl<H: Handler> Engine<H> {
                 self.on_ready(event);
             }
             self.look_after_warden();
+            self.look_at_orphaned_groups();
             self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
         }
         self.close()
@@ -384,7 +391,8 @@ impl<H: Handler> Engine<H> {
         let now = self.clock.now();
         let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
         let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
-        [tick, deadline, ping].into_iter().flatten().min()
+        let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
+        [tick, deadline, ping, groups].into_iter().flatten().min()
     }
 
     fn has_running(&self) -> bool {

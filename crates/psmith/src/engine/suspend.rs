@@ -2,9 +2,11 @@
 //!
 //! Stops nothing of its own accord: the handler orders it, or the kernel tells of it.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use psmith_sys::{pidfd, proc_tree};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
 use super::Engine;
@@ -20,6 +22,7 @@ impl<H: Handler> Engine<H> {
     /// Stops every job, lets the handler stop this process, and goes on when it returns.
     pub(super) fn suspend(&mut self) {
         self.clock.stop();
+        self.await_starts();
         self.stop_all(true);
         self.handler.suspended();
         self.stop_all(false);
@@ -28,6 +31,39 @@ impl<H: Handler> Engine<H> {
             warden.forgive_silence();
         }
         self.last_ping = Instant::now();
+    }
+
+    /// Takes in the news of processes that exist already, for what is not known cannot be stopped. The warden holds
+    /// such news back for a moment, and a start may be on its way.
+    fn await_starts(&mut self) {
+        if self.level == Level::Cgroup {
+            // A newborn that joins a frozen group is frozen.
+            return;
+        }
+        let deadline = Instant::now() + FREEZE_MAX;
+        loop {
+            let unknown: Vec<u32> = (0..self.slots.len() as u32)
+                .filter(|&slot| self.running(slot).is_some_and(|running| running.is_unborn()))
+                .collect();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if unknown.is_empty() || left.is_zero() {
+                return;
+            }
+            {
+                let mut fds = Vec::new();
+                fds.extend(
+                    self.warden.iter().map(|warden| PollFd::from_borrowed_fd(warden.socket(), PollFlags::IN)),
+                );
+                let keepers = unknown.iter().filter_map(|&slot| self.running(slot)?.keeper.as_ref());
+                fds.extend(keepers.map(|keeper| PollFd::from_borrowed_fd(keeper.as_fd(), PollFlags::IN)));
+                // A poll that is interrupted, or fails, is asked again until the time is over.
+                let _ = rustix::event::poll(&mut fds, rustix::event::Timespec::try_from(left).ok().as_ref());
+            }
+            self.hear_warden();
+            for slot in unknown {
+                self.hear_keeper(slot);
+            }
+        }
     }
 
     fn stop_all(&mut self, stop: bool) {
@@ -43,9 +79,12 @@ impl<H: Handler> Engine<H> {
                 continue;
             }
             let Some(process) = &running.pidfd else { continue };
-            let _ = pidfd::signal_group(process, signal);
+            let (key, by_pidfd) = (running.key(), pidfd::signal_group(process, signal));
             let _ = pidfd::signal(process, signal);
             kin::signal_descendants(running.pid, Some(running.pid), signal);
+            if by_pidfd.is_err_and(|error| pidfd::is_unsupported(&error)) {
+                self.ask_for_group_signal(slot, key, signal);
+            }
         }
     }
 

@@ -147,7 +147,7 @@ impl<H: Handler> Engine<H> {
         tell(&mut self.warden, &self.epoll, message, fds);
     }
 
-    fn hear_warden(&mut self) {
+    pub(super) fn hear_warden(&mut self) {
         loop {
             let Some(warden) = &mut self.warden else { return };
             if warden.link().has_queued() {
@@ -173,7 +173,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn hear_keeper(&mut self, slot: u32) {
+    pub(super) fn hear_keeper(&mut self, slot: u32) {
         loop {
             let Some(running) = self.running_mut(slot) else { return };
             let Some(keeper) = &mut running.keeper else { return };
@@ -424,6 +424,7 @@ impl<H: Handler> Engine<H> {
         };
         running.tree_empty = alive == 0;
         running.outlived_by = ended.alive;
+        let generation = running.generation;
         let usage = Usage {
             user: Duration::from_micros(ended.user_us),
             system: Duration::from_micros(ended.system_us),
@@ -445,6 +446,27 @@ impl<H: Handler> Engine<H> {
         self.events.push_back(event);
         if alive > 0 && level == Level::Cgroup {
             self.watch_group(slot);
+        }
+        if alive > 0 && level == Level::Group {
+            self.orphaned_groups.push((slot, generation));
+        }
+    }
+
+    /// Nobody tells when a process group without its leader is empty, so it is asked now and then.
+    pub(super) fn look_at_orphaned_groups(&mut self) {
+        if self.orphaned_groups.is_empty() {
+            return;
+        }
+        for (slot, generation) in std::mem::take(&mut self.orphaned_groups) {
+            let Some(running) = self.running(slot) else { continue };
+            if running.generation != generation || running.tree_empty {
+                continue;
+            }
+            if running.group_lives() {
+                self.orphaned_groups.push((slot, generation));
+            } else {
+                self.on_swept(running.key(), 0);
+            }
         }
     }
 

@@ -343,7 +343,7 @@ impl Server {
             }
             Ok(ForkResult::Child) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
-                let end = self.become_keeper(socket, start, &fds);
+                let end = self.become_keeper(socket, start, fds);
                 super::last_rites(self, end.unwrap_or(End::HostGone));
                 psmith_sys::exit::now(0)
             }
@@ -355,7 +355,7 @@ impl Server {
         }
     }
 
-    fn become_keeper(&mut self, socket: OwnedFd, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<End> {
+    fn become_keeper(&mut self, socket: OwnedFd, start: &Start<'_>, fds: Vec<OwnedFd>) -> io::Result<End> {
         subreaper::set_subreaper(true)?;
         let host = self.host.try_clone()?;
         let marker = self.strays.marker().to_vec();
@@ -365,7 +365,9 @@ impl Server {
         let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
         *self = Server { profile, places, keeper: true, ..keeper };
         self.strays.belong_to(start.key);
-        self.start(start, fds)?;
+        self.start(start, &fds)?;
+        // Held on to, the job's streams would look as if a descendant of the job held them open.
+        drop(fds);
         Ok(self.serve())
     }
 
