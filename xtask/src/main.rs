@@ -17,13 +17,15 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use passes::Extent;
+
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test [--fast] [--passes]
                          install what the tests need (Debian), run every check and every test, print what was skipped;
-                         --fast: no lints, no docs; --passes: the tests that start processes once more as a plain user
-                         and with each facility taken away (not all of them hold there yet)
+                         --fast: no lints, no docs, no further passes; --passes: the tests that start processes once
+                         more as a plain user and with each facility taken away, all of them in every pass
   ci                     the same as `CI=true cargo xtask test`: an unexcused skip fails
   tidy                   the house rules that can be checked as facts
   coverage               which promises and faults are named by a test
@@ -40,11 +42,15 @@ fn main() -> ExitCode {
         ["test", flags @ ..] if flags.iter().all(|flag| ["--fast", "--passes"].contains(flag)) => {
             test::run(&test::Options {
                 fast: flags.contains(&"--fast"),
-                further_passes: flags.contains(&"--passes"),
+                extent: match (flags.contains(&"--passes"), flags.contains(&"--fast")) {
+                    (true, _) => Extent::Full,
+                    (false, true) => Extent::AsFound,
+                    (false, false) => Extent::Reduced,
+                },
                 ci: test::ci_by_environment(),
             })
         }
-        ["ci"] => test::run(&test::Options { fast: false, further_passes: false, ci: true }),
+        ["ci"] => test::run(&test::Options { fast: false, extent: Extent::Reduced, ci: true }),
         ["tidy"] => tidy::run(),
         ["coverage"] => coverage::run(),
         ["generate"] => generate::run(),

@@ -23,8 +23,22 @@ const CONTAIN_VARIABLE: &str = "PSMITH_TEST_CONTAIN";
 /// The user of the plain pass: `nobody`, who owns nothing.
 const PLAIN_UID: u32 = 65_534;
 
-/// Directories whose test files start processes: these take part in every pass.
+/// Directories whose test files start processes: these take part in the further passes.
 const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-cli/tests"];
+
+/// Test files that take long and show little that depends on the user or the level: only the full set has them.
+const SLOW: &[&str] = &["acceptance", "real_input", "same_as_gnu_parallel"];
+
+/// How many of the further passes are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// None.
+    AsFound,
+    /// Those in which most differs, without the slow files: what a build server has time for.
+    Reduced,
+    /// All of all.
+    Full,
+}
 
 /// Who runs a pass.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,18 +56,25 @@ struct Pass {
     forbid: &'static str,
     /// The level of containment demanded of every run, where that is not simply the best one left.
     contain: &'static str,
+    /// Part of the reduced set.
+    reduced: bool,
 }
 
 const PASSES: &[Pass] = &[
-    Pass { name: "plain user", user: User::Plain, forbid: "", contain: "" },
-    Pass { name: "keeper", user: User::Same, forbid: "cgroup", contain: "keeper" },
-    Pass { name: "sweep", user: User::Same, forbid: "cgroup", contain: "" },
-    Pass { name: "group", user: User::Same, forbid: "cgroup,subreaper", contain: "" },
+    // What most people are.
+    Pass { name: "plain user", user: User::Plain, forbid: "", contain: "", reduced: true },
+    // Asked for by a flag only.
+    Pass { name: "keeper", user: User::Same, forbid: "cgroup", contain: "keeper", reduced: false },
+    // What a container gives by default.
+    Pass { name: "sweep", user: User::Same, forbid: "cgroup", contain: "", reduced: true },
+    // The weakest, and the most different from the best.
+    Pass { name: "group", user: User::Same, forbid: "cgroup,subreaper", contain: "", reduced: true },
     Pass {
         name: "old kernel",
         user: User::Same,
         forbid: "cgroup-birth,cgroup-kill,close-range,pidfd-group",
         contain: "",
+        reduced: false,
     },
 ];
 
@@ -64,9 +85,17 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<String>,
 }
 
-/// Whether a test file takes part in the further passes.
+/// Whether a test file takes part in every further pass, however few there are.
 pub(crate) fn is_os_test(file: &Path) -> bool {
+    starts_processes(file) && !is_slow(file)
+}
+
+fn starts_processes(file: &Path) -> bool {
     OS_TESTS.iter().any(|directory| file.starts_with(directory))
+}
+
+fn is_slow(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| SLOW.iter().any(|slow| stem == *slow))
 }
 
 /// Names of the tests that take part in the further passes, and of their files.
@@ -81,8 +110,8 @@ pub(crate) fn os_test_names() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Runs `cargo test --workspace` as found, then, unless told otherwise, the further passes.
-pub(crate) fn run(further: bool) -> Result<Report> {
+/// Runs `cargo test --workspace` as found, then as many of the further passes as wanted.
+pub(crate) fn run(extent: Extent) -> Result<Report> {
     // Below /tmp and open to all, since a plain user writes to it as well; not sticky, since the kernel then refuses to
     // open for creation what another user made there.
     let ledgers = tempfile::Builder::new()
@@ -100,12 +129,14 @@ pub(crate) fn run(further: bool) -> Result<Report> {
     }
     report.skips.extend(ledger::read(&ledger, AS_FOUND)?);
 
-    if further {
-        let binaries = os_test_binaries()?;
+    if extent != Extent::AsFound {
+        let mut binaries = os_test_binaries()?;
+        binaries.retain(|binary| extent == Extent::Full || !is_slow(&binary.source));
         if binaries.is_empty() {
             println!("\nno tests that start processes: no further passes");
         }
-        for pass in PASSES.iter().filter(|_| !binaries.is_empty()) {
+        let wanted = |pass: &&Pass| !binaries.is_empty() && (extent == Extent::Full || pass.reduced);
+        for pass in PASSES.iter().filter(wanted) {
             pass.run(&binaries, ledgers.path(), &mut report)?;
         }
     }
@@ -214,7 +245,7 @@ fn test_binary(message: &str) -> Option<TestBinary> {
     let source = Path::new(message.pointer("/target/src_path")?.as_str()?);
     let source = source.strip_prefix(shell::root()).ok()?.to_owned();
     let package = Path::new(message.get("manifest_path")?.as_str()?).parent()?.to_owned();
-    is_os_test(&source).then(|| TestBinary { source, executable: executable.into(), package })
+    starts_processes(&source).then(|| TestBinary { source, executable: executable.into(), package })
 }
 
 /// The test binaries know the path of the command they test, so the checkout itself must be open to the plain user.
@@ -230,5 +261,28 @@ fn reachable_by_plain_user(file: &Path) -> Result<()> {
             file.display()
         )),
         Err(error) => Err(format!("failed to start setpriv (package util-linux): {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_files_start_processes_but_excuse_no_skip() {
+        for slow in SLOW {
+            let file = PathBuf::from(format!("crates/psmith-cli/tests/{slow}.rs"));
+            assert!(shell::root().join(&file).exists(), "{slow} is a test file");
+            assert!(starts_processes(&file) && !is_os_test(&file));
+        }
+        assert!(is_os_test("crates/psmith-cli/tests/signals.rs".as_ref()));
+        assert!(!is_os_test("crates/psmith-cli/src/input/tests.rs".as_ref()));
+    }
+
+    #[test]
+    fn the_reduced_set_has_a_plain_user_and_the_weakest_level() {
+        let reduced: Vec<&str> = PASSES.iter().filter(|pass| pass.reduced).map(|pass| pass.name).collect();
+        assert!(reduced.contains(&"plain user") && reduced.contains(&"group"), "{reduced:?}");
+        assert!(reduced.len() < PASSES.len());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::passes::Extent;
 use crate::shell::{self, Result};
 use crate::{coverage, ledger, needs, passes, tidy};
 
@@ -11,8 +12,8 @@ use crate::{coverage, ledger, needs, passes, tidy};
 pub(crate) struct Options {
     /// Neither lints nor docs.
     pub(crate) fast: bool,
-    /// The tests that start processes once more as a plain user and at each lower level of containment.
-    pub(crate) further_passes: bool,
+    /// How often the tests that start processes are run once more: as a plain user, at lower levels of containment.
+    pub(crate) extent: Extent,
     /// Nobody reads the excuses: an unexcused skip, a missing program and a row without a test fail.
     pub(crate) ci: bool,
 }
@@ -43,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         oldest_toolchain(&mut failures);
     }
 
-    let report = passes::run(options.further_passes)?;
+    let report = passes::run(options.extent)?;
     failures.extend(report.failures);
     if let Err(error) = tidy::run() {
         failures.push(error);
