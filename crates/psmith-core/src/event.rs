@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::id::{AttemptId, JobId};
-use crate::outcome::{Evidence, Exit, SpawnFailure, Usage};
+use crate::outcome::{Cause, Evidence, Exit, SpawnFailure, Usage};
 use crate::policy::JobPolicy;
 
 /// One thing that happened.
@@ -46,6 +46,15 @@ pub enum Event {
         attempt: AttemptId,
         /// `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
         failure: SpawnFailure,
+    },
+    /// The worker of this attempt has said how its function ended, while its process still lives. That stands,
+    /// whatever becomes of the process afterwards: what has finished is never run again. Ignored once psmith has begun
+    /// to end the attempt (unless it only gives way), and after the first report.
+    Reported {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it said.
+        verdict: Result<(), Cause>,
     },
     /// The process of an attempt has ended. With nobody alive and its output closed the attempt is over with it;
     /// otherwise `TreeEmpty` and `OutputClosed` must follow, each for what was still there.

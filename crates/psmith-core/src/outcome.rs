@@ -124,6 +124,8 @@ pub enum Cause {
         message: String,
         /// File, line and column, if known.
         location: String,
+        /// The calls that led to it, where `RUST_BACKTRACE` asks for them; else empty.
+        backtrace: String,
     },
     /// The process exited with this code, which is not 0.
     Exit(i32),

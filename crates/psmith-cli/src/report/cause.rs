@@ -31,7 +31,7 @@ pub fn cause_text(cause: &Cause, program: &[u8]) -> String {
         Cause::Leaked(count) => format!("{word}: {count} processes outlived it"),
         Cause::Lost => format!("{word}: its process vanished without a report"),
         Cause::SpawnFailed(failure) => format!("{word}: {}", spawn_text(failure, program)),
-        Cause::Panic { message, location } if !location.is_empty() => {
+        Cause::Panic { message, location, .. } if !location.is_empty() => {
             format!("{word}: {} at {}", detail(message), detail(location))
         }
         Cause::Error(text)
@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(text(Cause::Lost), "lost: its process vanished without a report");
         assert_eq!(text(Cause::Cancelled), "cancelled");
         assert_eq!(text(Cause::Error("no\x1b".into())), "error: no\\x1b");
-        let panic = |location: &str| text(Cause::Panic { message: "boom".into(), location: location.into() });
+        let panic = |location: &str| {
+            text(Cause::Panic { message: "boom".into(), location: location.into(), backtrace: String::new() })
+        };
         assert_eq!(panic("src/a.rs:1:2"), "panic: boom at src/a.rs:1:2");
         assert_eq!(panic(""), "panic: boom");
         assert_eq!(text(Cause::Undecodable("result".into())), "undecodable: result");

@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use super::timers::{Timer, Timers};
 use super::verdict::{Cut, Facts, Seen};
-use crate::outcome::{AttemptReport, Evidence, Exit, SpawnFailure, Usage};
+use crate::outcome::{AttemptReport, Cause, Evidence, Exit, SpawnFailure, Usage};
 use crate::policy::{JobPolicy, LEAK_GRACE, Leak, SIGKILL, UNKILLABLE_AFTER};
 use crate::{Action, AttemptId, SlotId, Time};
 
@@ -44,6 +44,8 @@ pub(super) struct Attempt {
     pub(super) deadline: Option<Time>,
     pub(super) slow: Option<Time>,
     pub(super) step: Option<Time>,
+    /// What its worker said of its function.
+    said: Option<Result<(), Cause>>,
 }
 
 /// What the kernel did.
@@ -153,6 +155,7 @@ impl Attempt {
             deadline: None,
             slow: None,
             step: None,
+            said: None,
         }
     }
 
@@ -199,6 +202,17 @@ impl Attempt {
                 debug_assert!(false, "a start fails before the program runs, and once");
                 Progress::Alive
             }
+        }
+    }
+
+    /// What a worker says of its function stands, unless psmith had begun to end the attempt by then.
+    pub(super) fn on_reported(&mut self, verdict: Result<(), Cause>) {
+        let counts = match self.ending.map(|ending| ending.why) {
+            None | Some(Cut::Preempted) => true,
+            Some(Cut::Timeout(_) | Cut::Cancelled) => false,
+        };
+        if counts && self.said.is_none() {
+            self.said = Some(verdict);
         }
     }
 
@@ -406,19 +420,22 @@ impl Attempt {
 
     /// What is true of it, for the verdict.
     pub(super) fn facts(&self) -> Facts {
+        let said = self.said.clone();
         match &self.stage {
             Stage::Starting | Stage::Running => {
-                Facts { cut: self.ending.map(|ending| ending.why), end: Seen::Nothing, leaked: 0 }
+                Facts { cut: self.ending.map(|ending| ending.why), end: Seen::Nothing, leaked: 0, said }
             }
             Stage::NeverRan(failure) => Facts {
                 cut: self.ending.map(|ending| ending.why),
                 end: Seen::StartFailed(failure.clone()),
                 leaked: 0,
+                said,
             },
             Stage::Exited(tail) => Facts {
                 cut: tail.cut,
                 end: Seen::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
                 leaked: tail.leaked,
+                said,
             },
         }
     }

@@ -70,6 +70,19 @@ impl Dispatcher {
         }
     }
 
+    /// A worker's word about its function. The attempt itself goes on until its process has ended.
+    pub(super) fn on_reported(
+        &mut self,
+        id: AttemptId,
+        verdict: Result<(), Cause>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some((attempt, ..)) = self.at_work(id, now, actions) {
+            attempt.on_reported(verdict);
+        }
+    }
+
     pub(super) fn on_exited(&mut self, id: AttemptId, news: ExitNews, now: Time, actions: &mut Vec<Action>) {
         match self.at_work(id, now, actions) {
             Some((attempt, policy, mut desk)) => {
@@ -176,10 +189,10 @@ impl Dispatcher {
         }
         let facts = attempt.facts();
         let report = attempt.report(&job.policy, now);
-        let is_lost = matches!((&facts.end, facts.cut), (Seen::Nothing, None));
+        let is_lost = matches!((&facts.end, facts.cut, &facts.said), (Seen::Nothing, None, None));
         let may_return = !stuck && !job.cancelled && self.phase == Phase::Open;
 
-        if facts.cut == Some(Cut::Preempted) {
+        if facts.cut == Some(Cut::Preempted) && facts.said.is_none() {
             job.lost_in_row = 0;
             job.record(report, Some(Cause::Cancelled), false);
             if may_return {

@@ -141,6 +141,7 @@ impl Dispatcher {
             Event::Started { attempt, pid } => self.on_started(attempt, pid, now, actions),
             Event::StartFailed { attempt, failure } => self.on_start_failed(attempt, failure, now, actions),
             Event::StartRefused { attempt, failure } => self.on_start_refused(attempt, failure, now, actions),
+            Event::Reported { attempt, verdict } => self.on_reported(attempt, verdict, now, actions),
             Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
                 let news = ExitNews { exit, usage, evidence, alive, output_open };
                 self.on_exited(attempt, news, now, actions);

@@ -4,6 +4,7 @@
 //!
 //! | | holds when | verdict |
 //! |---|---|---|
+//! | 0 | its worker reported how its function ended, before psmith cut it short | what it said; `Leaked` if it said success and row 10 holds |
 //! | 1 | psmith cut it short | `Timeout`, `Cancelled` |
 //! | 2 | it never ran its program | `SpawnFailed` |
 //! | 3 | nobody saw its end | `Lost` |
@@ -28,6 +29,8 @@ pub(super) struct Facts {
     pub(super) cut: Option<Cut>,
     pub(super) end: Seen,
     pub(super) leaked: u32,
+    /// What its worker said of its function, before psmith did anything to it.
+    pub(super) said: Option<Result<(), Cause>>,
 }
 
 /// Why psmith ends an attempt.
@@ -54,6 +57,11 @@ pub(super) enum Seen {
 
 /// The verdict over an attempt of which `facts` are true.
 pub(super) fn verdict(facts: &Facts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
+    match &facts.said {
+        Some(Ok(())) => return unless_leaked(facts, leak),
+        Some(Err(cause)) => return Err(cause.clone()),
+        None => {}
+    }
     match facts.cut {
         Some(Cut::Timeout(limit)) => return Err(Cause::Timeout(limit)),
         Some(Cut::Cancelled | Cut::Preempted) => return Err(Cause::Cancelled),
@@ -62,11 +70,15 @@ pub(super) fn verdict(facts: &Facts, leak: Leak, limits: &Limits) -> Result<(), 
     match &facts.end {
         Seen::StartFailed(failure) => Err(Cause::SpawnFailed(failure.clone())),
         Seen::Nothing => Err(Cause::Lost),
-        Seen::Exited { exit: Exit::Code(0), .. } => match (leak, facts.leaked) {
-            (Leak::Fail, leaked @ 1..) => Err(Cause::Leaked(leaked)),
-            (Leak::Fail, 0) | (Leak::Kill | Leak::Wait | Leak::Allow, _) => Ok(()),
-        },
+        Seen::Exited { exit: Exit::Code(0), .. } => unless_leaked(facts, leak),
         Seen::Exited { exit, usage, evidence } => Err(failure_of(*exit, usage, evidence, limits)),
+    }
+}
+
+fn unless_leaked(facts: &Facts, leak: Leak) -> Result<(), Cause> {
+    match (leak, facts.leaked) {
+        (Leak::Fail, leaked @ 1..) => Err(Cause::Leaked(leaked)),
+        (Leak::Fail, 0) | (Leak::Kill | Leak::Wait | Leak::Allow, _) => Ok(()),
     }
 }
 

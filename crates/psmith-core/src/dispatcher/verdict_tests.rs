@@ -11,7 +11,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 fn everything(exit: Exit) -> Facts {
     let usage = Usage { user: Duration::from_secs(4), system: Duration::from_secs(3), ..Usage::default() };
     let evidence = Evidence { oom_kills: 2, pids_refused: 3 };
-    Facts { cut: Some(Cut::Timeout(LIMIT)), end: Seen::Exited { exit, usage, evidence }, leaked: 4 }
+    Facts {
+        cut: Some(Cut::Timeout(LIMIT)),
+        end: Seen::Exited { exit, usage, evidence },
+        leaked: 4,
+        said: None,
+    }
 }
 
 fn signal(signal: i32) -> Exit {
@@ -39,6 +44,22 @@ fn without_oom(exit: Exit) -> Facts {
         cut: None,
         end: Seen::Exited { exit, usage, evidence: Evidence { oom_kills: 0, pids_refused: 3 } },
         leaked: 4,
+        said: None,
+    }
+}
+
+#[test]
+fn what_a_worker_reported_stands_whatever_becomes_of_its_process() {
+    for exit in [Exit::Code(0), Exit::Code(1), signal(9), signal(SIGXCPU)] {
+        let mut facts = everything(exit);
+        facts.said = Some(Err(Cause::Error("no".into())));
+        assert_eq!(judge(&facts), Err(Cause::Error("no".into())));
+        facts.said = Some(Ok(()));
+        assert_eq!(judge(&facts), Err(Cause::Leaked(4)));
+        facts.leaked = 0;
+        assert_eq!(judge(&facts), Ok(()));
+        facts.end = Seen::Nothing;
+        assert_eq!(judge(&facts), Ok(()), "what has finished is not lost with its worker");
     }
 }
 
@@ -57,7 +78,7 @@ fn what_psmith_did_comes_first() {
 #[test]
 fn a_start_that_was_cut_short_is_no_spawn_failure() {
     let failure = SpawnFailure { step: SpawnStep::Exec, errno: 2, detail: String::new(), permanent: false };
-    let mut facts = Facts { cut: None, end: Seen::StartFailed(failure.clone()), leaked: 0 };
+    let mut facts = Facts { cut: None, end: Seen::StartFailed(failure.clone()), leaked: 0, said: None };
     assert_eq!(judge(&facts), Err(Cause::SpawnFailed(failure)));
     facts.cut = Some(Cut::Cancelled);
     assert_eq!(judge(&facts), Err(Cause::Cancelled));
@@ -65,7 +86,7 @@ fn a_start_that_was_cut_short_is_no_spawn_failure() {
 
 #[test]
 fn an_end_that_nobody_saw_is_lost() {
-    let mut facts = Facts { cut: None, end: Seen::Nothing, leaked: 0 };
+    let mut facts = Facts { cut: None, end: Seen::Nothing, leaked: 0, said: None };
     assert_eq!(judge(&facts), Err(Cause::Lost));
     facts.cut = Some(Cut::Timeout(LIMIT));
     assert_eq!(judge(&facts), Err(Cause::Timeout(LIMIT)));
@@ -102,7 +123,7 @@ fn a_kill_before_the_hard_limit_is_a_signal() {
     let group = Usage { user: Duration::from_secs(60), whole_group: true, ..Usage::default() };
     for usage in [short, group] {
         let end = Seen::Exited { exit: signal(SIGKILL), usage, evidence: Evidence::default() };
-        assert_eq!(judge(&Facts { cut: None, end, leaked: 0 }), killed);
+        assert_eq!(judge(&Facts { cut: None, end, leaked: 0, said: None }), killed);
     }
 }
 
@@ -129,7 +150,7 @@ fn refused_forks_explain_an_exit_code_but_no_signal() {
 #[test]
 fn a_leak_comes_last() {
     let exit = Seen::Exited { exit: Exit::Code(3), usage: Usage::default(), evidence: Evidence::default() };
-    assert_eq!(judge(&Facts { cut: None, end: exit, leaked: 4 }), Err(Cause::Exit(3)));
+    assert_eq!(judge(&Facts { cut: None, end: exit, leaked: 4, said: None }), Err(Cause::Exit(3)));
     assert_eq!(judge(&without_oom(Exit::Code(0))), Err(Cause::Leaked(4)));
     for leak in [Leak::Kill, Leak::Wait, Leak::Allow] {
         assert_eq!(verdict(&without_oom(Exit::Code(0)), leak, &limits()), Ok(()));

@@ -149,7 +149,8 @@ impl Reference {
                     live.leaked += killed;
                 }
             }
-            Event::OutputClosed { .. } | Event::Vanished { .. } => {}
+            // No worker reports here: the simulated processes are commands.
+            Event::OutputClosed { .. } | Event::Vanished { .. } | Event::Reported { .. } => {}
             Event::WardenLost => self.warden_ready = false,
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stopping = true,

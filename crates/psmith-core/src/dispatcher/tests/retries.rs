@@ -6,7 +6,9 @@ use crate::outcome::{CauseKind, SpawnFailure};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::policy::{Backoff, JobPolicy, REFUSED_MAX, RetryCause, RetryOn};
+use core::time::Duration;
+
+use crate::policy::{Backoff, JobPolicy, REFUSED_MAX, RetryCause, RetryOn, Timeout};
 use crate::{Action, Cause, Event, JobId, Notice};
 
 fn with_tries(slots: u32, tries: u32, first: u64, max: Option<u64>) -> Desk {
@@ -193,4 +195,37 @@ fn a_cancelled_job_is_not_tried_again() {
     desk.feed(Event::Cancel(JobId(2))).asks([signal(2, 1, 15)]);
     desk.exits(2, 1, 0).asks([deliver(2)]);
     assert_eq!(desk.ended(2, Err(Cause::Cancelled)).tries, 0);
+}
+
+#[test]
+fn what_a_worker_reported_decides_over_another_try_and_not_how_its_process_ended() {
+    let mut desk = Desk::new(run_policy(1), JobPolicy { tries: 2, ..JobPolicy::default() });
+    desk.accept(1).asks([start(1, 1, 0)]).started(1, 1).skip();
+    let failed = Cause::Error("no".into());
+    desk.feed(Event::Reported { attempt: id(1, 1), verdict: Err(failed.clone()) }).asks_nothing();
+    // The second word counts for nothing.
+    desk.feed(Event::Reported { attempt: id(1, 1), verdict: Ok(()) }).asks_nothing();
+    let again = retry(1, 1, failed, Duration::ZERO, true);
+    desk.exits(1, 1, 0).asks(again.into_iter().chain([start(1, 2, 0)]));
+    desk.started(1, 2).feed(Event::Reported { attempt: id(1, 2), verdict: Ok(()) }).asks_nothing();
+    desk.exited(1, 2, KILLED, 0, false).asks([deliver(1)]);
+    desk.ended(1, Ok(()));
+}
+
+#[test]
+fn what_has_finished_is_not_run_again_because_its_warden_is_lost() {
+    let mut desk = Desk::new(run_policy(2), JobPolicy::default());
+    desk.accept(1).asks([start(1, 1, 0)]).started(1, 1).skip();
+    desk.feed(Event::Reported { attempt: id(1, 1), verdict: Ok(()) });
+    desk.feed(Event::WardenLost).asks([deliver(1)]);
+    desk.ended(1, Ok(()));
+}
+
+#[test]
+fn a_report_that_comes_after_the_deadline_comes_too_late() {
+    let policy = JobPolicy { timeout: Timeout::After(ms(100)), ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    desk.accept(1).skip().started(1, 1).pass(ms(100)).asks([signal(1, 1, 15)]);
+    desk.feed(Event::Reported { attempt: id(1, 1), verdict: Ok(()) }).exits(1, 1, 0).asks([deliver(1)]);
+    desk.ended(1, Err(Cause::Timeout(ms(100))));
 }
