@@ -1,6 +1,7 @@
 //! The two ends of a helper process's life: what it must not have inherited, and how it leaves.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::raw;
 
@@ -12,20 +13,51 @@ use crate::raw;
 /// # Errors
 /// Without `close_range` (before Linux 5.9) and without `/proc`.
 pub fn close_inherited_descriptors() -> io::Result<()> {
+    if !crate::forbid::is_forbidden(crate::forbid::Facility::CloseRange) && close_range(3, u32::MAX).is_ok() {
+        return Ok(());
+    }
+    close_listed(|_| true)
+}
+
+/// Closes every descriptor from 3 up but `kept`.
+///
+/// For a process that has just been forked and never returns to what it was: whatever still names one of the closed
+/// descriptors must not be used or dropped any more.
+///
+/// # Errors
+/// Without `close_range` (before Linux 5.9) and without `/proc`.
+pub fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    let kept = kept.as_raw_fd();
     if !crate::forbid::is_forbidden(crate::forbid::Facility::CloseRange) {
-        // SAFETY: close_range(2) takes numbers only; nothing in this process owns one of them yet (see above).
-        let answer = unsafe { raw::call(libc::SYS_close_range, [3, u32::MAX as usize, 0, 0, 0, 0]) };
-        if raw::check(answer).is_ok() {
+        let below = if kept > 3 { close_range(3, kept as u32 - 1) } else { Ok(()) };
+        if below.and_then(|()| close_range((kept as u32 + 1).max(3), u32::MAX)).is_ok() {
             return Ok(());
         }
     }
+    close_listed(|number| number != kept)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: close_range(2) takes numbers only; the callers promise that nobody in this process uses one of them
+    // any more.
+    let answer = unsafe { raw::call(libc::SYS_close_range, [first as usize, last as usize, 0, 0, 0, 0]) };
+    raw::check(answer).map(drop)
+}
+
+fn close_listed(chosen: impl Fn(i32) -> bool) -> io::Result<()> {
     let names = std::fs::read_dir("/proc/self/fd")?;
     let open: Vec<i32> = names.flatten().filter_map(|name| name.file_name().to_str()?.parse().ok()).collect();
-    for number in open.into_iter().filter(|&number| number >= 3) {
-        // SAFETY: close(2) takes a number; nothing in this process owns it yet (see above).
+    for number in open.into_iter().filter(|&number| number >= 3 && chosen(number)) {
+        // SAFETY: close(2) takes a number; the callers promise that nobody in this process uses it any more.
         unsafe { libc::close(number) };
     }
     Ok(())
+}
+
+/// Writes out what the C library still holds back for its streams: code in other languages prints through them.
+pub fn flush_c_streams() {
+    // SAFETY: fflush(3) of null flushes every open stream.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
 /// Leaves at once: no destructors, no `atexit` functions, which belong to the program that this process was

@@ -17,6 +17,8 @@ pub enum Facility {
     CgroupKill,
     /// `close-range`: no `close_range` (before Linux 5.9, or an old seccomp profile).
     CloseRange,
+    /// `fork`: function workers are not forked but executed, as where the warden has more than one thread.
+    Fork,
     /// `pidfd-group`: no signal to a process group by pidfd (before Linux 6.9).
     PidfdGroup,
     /// `subreaper`: orphans are not adopted.
@@ -28,11 +30,12 @@ pub enum Facility {
 }
 
 impl Facility {
-    const ALL: [(Facility, &'static str); 8] = [
+    const ALL: [(Facility, &'static str); 9] = [
         (Facility::Cgroup, "cgroup"),
         (Facility::CgroupBirth, "cgroup-birth"),
         (Facility::CgroupKill, "cgroup-kill"),
         (Facility::CloseRange, "close-range"),
+        (Facility::Fork, "fork"),
         (Facility::PidfdGroup, "pidfd-group"),
         (Facility::Subreaper, "subreaper"),
         (Facility::V1Limits, "v1-limits"),
@@ -46,17 +49,17 @@ pub const VARIABLE: &str = "PSMITH_FORBID";
 /// Whether `facility` is to be treated as missing.
 #[must_use]
 pub fn is_forbidden(facility: Facility) -> bool {
-    static FORBIDDEN: OnceLock<u8> = OnceLock::new();
+    static FORBIDDEN: OnceLock<u16> = OnceLock::new();
     let forbidden = *FORBIDDEN.get_or_init(|| match std::env::var(VARIABLE) {
         Ok(list) => parse(&list),
         Err(_) => 0,
     });
-    forbidden & (1 << facility as u8) != 0
+    forbidden & (1 << facility as u16) != 0
 }
 
-fn parse(list: &str) -> u8 {
+fn parse(list: &str) -> u16 {
     let named = |word: &str| Facility::ALL.iter().find(|(_, name)| *name == word.trim());
-    list.split(',').filter_map(named).fold(0, |bits, (facility, _)| bits | 1 << *facility as u8)
+    list.split(',').filter_map(named).fold(0, |bits, (facility, _)| bits | 1 << *facility as u16)
 }
 
 #[cfg(test)]
@@ -66,7 +69,7 @@ mod tests {
     #[test]
     fn names_are_read_from_a_comma_list_and_unknown_ones_are_passed_over() {
         let bits = parse("cgroup-kill, v2-limits,nonsense");
-        assert_eq!(bits, 1 << Facility::CgroupKill as u8 | 1 << Facility::V2Limits as u8);
+        assert_eq!(bits, 1 << Facility::CgroupKill as u16 | 1 << Facility::V2Limits as u16);
         assert_eq!(parse(""), 0);
     }
 }

@@ -109,6 +109,16 @@ fn change_mask(how: i32, set: SignalSet) -> SignalSet {
     SignalSet(old)
 }
 
+/// The signals that wait for this thread or process because they are blocked.
+#[must_use]
+pub fn pending() -> SignalSet {
+    let mut set = 0_u64;
+    let place = std::ptr::from_mut(&mut set) as usize;
+    // SAFETY: rt_sigpending(2) writes one mask of the 8 bytes that the last argument states.
+    unsafe { raw::call(libc::SYS_rt_sigpending, [place, 8, 0, 0, 0, 0]) };
+    SignalSet(set)
+}
+
 /// Ignores `signal`. The state crosses `execve`; a start by [`crate::spawn`] undoes it in the child.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 
 pub mod cmd;
 mod ended;
+pub mod gate;
 pub mod leak;
 pub mod need;
 pub mod proc;

@@ -91,6 +91,28 @@ impl Command {
     }
 }
 
+/// What the engine is to start for an attempt.
+#[derive(Debug)]
+pub enum Launch {
+    /// A program.
+    Command(Command),
+    /// A worker for job functions: a copy of this program that waits for jobs.
+    Worker(WorkerStart),
+}
+
+/// A worker, and how it differs from the run's surroundings.
+#[derive(Clone, Debug)]
+pub struct WorkerStart {
+    /// Environment besides the run's: `K=V` and NUL, back to back.
+    pub(crate) env: Vec<u8>,
+    /// Its working directory, if not the host's.
+    pub(crate) dir: Option<Vec<u8>>,
+    /// The longest frame on its channel.
+    pub(crate) frame_bytes_max: u64,
+    /// What it calls before its first job.
+    pub(crate) set_up: Option<crate::function::registry::Function>,
+}
+
 /// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.
 ///
 /// # Errors

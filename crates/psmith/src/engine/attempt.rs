@@ -11,6 +11,7 @@ use psmith_sys::pidfd;
 use super::handler::{Live, Output, TAIL_BYTES_MAX};
 use super::places::Taken;
 use super::spool::Spool;
+use super::workers::Channel;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;
 
@@ -28,6 +29,8 @@ pub(crate) struct Running {
     pub(crate) output: Output,
     pub(crate) taken: Taken,
     pub(crate) keeper: Option<Link>,
+    /// Of a function worker.
+    pub(crate) channel: Option<Channel>,
     /// Signals asked for before the process was known.
     pub(crate) pending: Vec<i32>,
     /// Its process stands still, and the handler was told.
@@ -91,6 +94,7 @@ impl Running {
             output: Output::default(),
             taken: Taken::default(),
             keeper: None,
+            channel: None,
             pending: Vec::new(),
             stopped: false,
             exited: false,

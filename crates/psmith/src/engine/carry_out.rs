@@ -16,7 +16,7 @@ use super::attempt::{Pipe, Running};
 use super::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered, View};
 use super::watch::{Token, tell};
 use super::{Engine, EngineError};
-use crate::command::Command;
+use crate::command::Launch;
 use crate::containment::Level;
 use crate::kin;
 use crate::warden::link::Link;
@@ -79,18 +79,18 @@ impl<H: Handler> Engine<H> {
             live = self.handler.live(&entry.job, true);
         }
         let running = Running::new(attempt, slot, self.generation, live);
-        let command = self.handler.command(&mut entry.job, place);
+        let launch = self.handler.launch(&mut entry.job, place);
         self.slots[slot.0 as usize] = Some(running);
-        let done = command.and_then(|command| self.send_start(slot.0, &command));
+        let done = launch.and_then(|launch| self.send_start(slot.0, launch));
         if let Err(failure) = done {
             let refused = failure.step == SpawnStep::Resources && is_scarcity(failure.errno);
             self.start_failed(slot.0, failure, refused);
         }
     }
 
-    fn send_start(&mut self, slot: u32, command: &Command) -> Result<(), SpawnFailure> {
+    fn send_start(&mut self, slot: u32, launch: Launch) -> Result<(), SpawnFailure> {
         let Some(mut running) = self.slots[slot as usize].take() else { return Ok(()) };
-        let sent = self.try_send_start(&mut running, command);
+        let sent = self.try_send_start(&mut running, launch);
         self.slots[slot as usize] = Some(running);
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
@@ -100,10 +100,17 @@ impl<H: Handler> Engine<H> {
         })
     }
 
-    fn try_send_start(&mut self, running: &mut Running, command: &Command) -> io::Result<()> {
+    fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
         let slot = running.slot.0;
-        running.program = command.program().to_vec();
-        running.dir = command.dir_bytes().map(<[u8]>::to_vec);
+        let (number, words, dir) = match &launch {
+            Launch::Command(command) => (command.job_number(), command.env_block(), command.dir_bytes()),
+            Launch::Worker(start) => (None, start.env.as_slice(), start.dir.as_deref()),
+        };
+        if let Launch::Command(command) = &launch {
+            running.program = command.program().to_vec();
+        }
+        running.dir = dir.map(<[u8]>::to_vec);
+        let env = self.environment_of(running.id, running.slot, number, words);
         running.taken = self.places.take(slot)?;
         if let Some((place, files)) = running.taken.announcement() {
             tell(&mut self.warden, &self.epoll, &place, &files);
@@ -126,6 +133,14 @@ impl<H: Handler> Engine<H> {
             }
         }
         streams |= 0b110;
+        let worker = match &launch {
+            Launch::Command(_) => None,
+            Launch::Worker(start) => {
+                let (channel, nonce) = self.open_channel(running, start.clone())?;
+                writers.push(channel);
+                Some(nonce)
+            }
+        };
         if self.level == Level::Keeper {
             let (ours, theirs) = socket::pair()?;
             let token = Token::Keeper { slot, generation: running.generation };
@@ -133,16 +148,20 @@ impl<H: Handler> Engine<H> {
             running.keeper = Some(Link::new(ours));
             writers.push(theirs);
         }
-        let env = self.environment_of(running.id, running.slot, command);
+        let (program, argv): (&[u8], &[u8]) = match &launch {
+            Launch::Command(command) => (command.program(), command.argv_block()),
+            Launch::Worker(_) => (b"", b""),
+        };
         let start = Start {
             key: running.key(),
             place: running.taken.place(),
             keeper: self.level == Level::Keeper,
+            worker,
             streams,
-            program: command.program(),
-            argv: command.argv_block(),
+            program,
+            argv,
             env: &env,
-            dir: command.dir_bytes(),
+            dir: running.dir.as_deref(),
         };
         let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
         tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
@@ -160,17 +179,17 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn environment_of(&self, attempt: AttemptId, slot: SlotId, command: &Command) -> Vec<u8> {
+    fn environment_of(&self, attempt: AttemptId, slot: SlotId, number: Option<u64>, words: &[u8]) -> Vec<u8> {
         use std::io::Write;
-        let mut env = Vec::with_capacity(96 + command.env_block().len());
+        let mut env = Vec::with_capacity(96 + words.len());
         // Writing to memory does not fail.
-        let number = command.job_number().unwrap_or(attempt.job.0);
+        let number = number.unwrap_or(attempt.job.0);
         let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
         let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={}\0", slot.0 + 1, attempt.number);
         // By these two the warden finds what belongs to this run, and to this attempt.
         env.extend_from_slice(&self.introduction.marker);
         let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
-        env.extend_from_slice(command.env_block());
+        env.extend_from_slice(words);
         env
     }
 

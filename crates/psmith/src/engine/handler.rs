@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use psmith_core::event::HoldReason;
-use psmith_core::outcome::{Outcome, SpawnFailure};
+use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time};
 
 use super::spool::Spool;
-use crate::command::Command;
+pub use super::workers::Letter;
+use crate::command::{Command, Launch};
+use crate::worker::frame::Body;
+use crate::worker::letters::ToWorker;
 
 /// The producer and the consumer of a run.
 ///
@@ -30,6 +33,25 @@ pub trait Handler {
     ///
     /// Whatever keeps the command from being made: a NUL byte, a program that is not there.
     fn command(&mut self, job: &mut Self::Job, at: Place) -> Result<Command, SpawnFailure>;
+
+    /// What to start for an attempt: a command, unless the handler has jobs that are functions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handler::command`].
+    fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure> {
+        self.command(job, at).map(Launch::Command)
+    }
+
+    /// A worker has introduced itself; what is in the mail afterwards is its first job.
+    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, mail: &mut Mail) {
+        let _ = (view, job, at, mail);
+    }
+
+    /// A worker said something.
+    fn heard(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, letter: Letter, mail: &mut Mail) {
+        let _ = (view, job, at, letter, mail);
+    }
 
     /// Which output of this job is passed on while it runs. Asked at each start, and once more when the job
     /// becomes the only one whose output can come next.
@@ -89,6 +111,21 @@ pub enum Pull<J> {
     Later,
     /// None any more.
     Ended,
+}
+
+/// What a handler wants done after a worker's letter.
+#[derive(Debug, Default)]
+pub struct Mail {
+    /// Letters to the worker, with their bodies.
+    pub(crate) letters: Vec<(ToWorker, Body)>,
+    /// How the attempt ended, as far as its function is concerned. The process ends later.
+    pub(crate) report: Option<Result<(), Cause>>,
+    /// The worker is to find no more jobs.
+    pub(crate) hang_up: bool,
+    /// The worker broke the protocol.
+    pub(crate) breach: Option<String>,
+    /// Further wishes.
+    pub(crate) orders: Vec<Order>,
 }
 
 /// Where an attempt runs.
@@ -230,6 +267,10 @@ pub enum Taken {
     Later,
 }
 
+/// Letters to a worker, with their bodies.
+#[derive(Debug)]
+pub struct Letters(pub(crate) Vec<(ToWorker, Body)>);
+
 /// What a handler wants of the engine.
 #[derive(Debug)]
 pub enum Order {
@@ -251,6 +292,9 @@ pub enum Order {
     Cancel(JobId),
     /// A delivery answered with [`Taken::Later`] is done.
     Delivered(JobId),
+    /// Letters to the worker that serves this job.
+    #[doc(hidden)]
+    Tell(JobId, Letters),
     /// Stop all jobs and the clock, call [`Handler::suspended`], go on.
     Suspend,
     /// The consumer has failed for good (its disk is full): stop the run, give this error back.

@@ -8,6 +8,7 @@
 //! - `attempt`, `places`, [`spool`]: a running attempt, where it lives, where its output waits
 //! - `carry_out`: the dispatcher's actions, done
 //! - `suspend`: jobs that stand still, together with the host or alone
+//! - `workers`: the channels of function workers
 //! - `watch`, `streams`: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
@@ -19,6 +20,7 @@ pub mod spool;
 mod streams;
 mod suspend;
 mod watch;
+mod workers;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -135,6 +137,10 @@ pub enum EngineError {
     Consumer(io::Error),
     /// So few descriptors are allowed that not even one job can be run.
     Descriptors(u64),
+    /// A setting makes no sense.
+    Setting(String),
+    /// This process is a forked copy of the one that began the run: the run is not its own.
+    Forked,
     /// The kernel refused something the engine cannot do without.
     Kernel(io::Error),
 }
@@ -154,6 +160,13 @@ impl fmt::Display for EngineError {
             EngineError::Descriptors(allowed) => {
                 write!(f, "{allowed} descriptors (ulimit -n) are too few to run a job")
             }
+            EngineError::Setting(text) => f.write_str(text),
+            EngineError::Forked => {
+                write!(
+                    f,
+                    "this process is a copy of the one that began the run, which alone can go on with it"
+                )
+            }
             EngineError::Kernel(error) => write!(f, "the kernel refused: {}", plain(error)),
         }
     }
@@ -163,7 +176,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Containment(unavailable) => Some(unavailable),
-            EngineError::Descriptors(_) => None,
+            EngineError::Descriptors(_) | EngineError::Setting(_) | EngineError::Forked => None,
             EngineError::Warden { error, .. }
             | EngineError::Spool(_, error)
             | EngineError::Consumer(error)
@@ -478,6 +491,10 @@ impl<H: Handler> Engine<H> {
                 Order::TotalKnown(total) => Event::TotalKnown(total),
                 Order::Leave => {
                     self.leaving = true;
+                    continue;
+                }
+                Order::Tell(job, letters) => {
+                    self.tell_worker(job, letters.0);
                     continue;
                 }
                 Order::Suspend => {

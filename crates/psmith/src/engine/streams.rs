@@ -91,6 +91,7 @@ impl<H: Handler> Engine<H> {
         for (slot, generation) in std::mem::take(&mut self.paused) {
             if self.is_current(slot, generation) {
                 self.unpause(slot);
+                self.resume_channel(slot);
             }
         }
     }

@@ -28,6 +28,7 @@ pub(crate) enum Token {
     Stream { slot: u32, generation: u32, stream: u8 },
     Group { slot: u32, generation: u32 },
     Keeper { slot: u32, generation: u32 },
+    Worker { slot: u32, generation: u32 },
 }
 
 impl Token {
@@ -43,6 +44,7 @@ impl Token {
             Token::Stream { slot, generation, stream } => pack(2 + u64::from(stream), generation, slot),
             Token::Group { slot, generation } => pack(5, generation, slot),
             Token::Keeper { slot, generation } => pack(6, generation, slot),
+            Token::Worker { slot, generation } => pack(7, generation, slot),
         }
     }
 
@@ -57,6 +59,7 @@ impl Token {
             4 => Token::Stream { slot, generation, stream: 2 },
             5 => Token::Group { slot, generation },
             6 => Token::Keeper { slot, generation },
+            7 => Token::Worker { slot, generation },
             _ => return None,
         })
     }
@@ -88,7 +91,8 @@ impl<H: Handler> Engine<H> {
             Some(
                 Token::Stream { slot, generation, .. }
                 | Token::Group { slot, generation }
-                | Token::Keeper { slot, generation },
+                | Token::Keeper { slot, generation }
+                | Token::Worker { slot, generation },
             ) if !self.is_current(slot, generation) => {}
             Some(Token::Stream { slot, .. }) => {
                 // Both: a job that ends closes them together, and one wake-up is enough.
@@ -97,6 +101,7 @@ impl<H: Handler> Engine<H> {
             }
             Some(Token::Group { slot, .. }) => self.look_at_group(slot),
             Some(Token::Keeper { slot, .. }) => self.hear_keeper(slot),
+            Some(Token::Worker { slot, .. }) => self.on_channel(slot),
         }
     }
 
@@ -222,6 +227,8 @@ impl<H: Handler> Engine<H> {
     pub(super) fn vanish(&mut self, slot: u32) {
         self.close_streams(slot);
         if let Some(running) = self.running_mut(slot) {
+            // Closing it takes it out of the poll set.
+            running.channel = None;
             running.exited = true;
             running.tree_empty = true;
         }
@@ -404,6 +411,14 @@ impl<H: Handler> Engine<H> {
 
     fn on_ended(&mut self, key: Key, ended: &Ended) {
         let Some(slot) = self.find(key) else { return };
+        let exit = if ended.status < 0 {
+            Exit::Signal { signal: -ended.status, core_dumped: ended.core_dumped }
+        } else {
+            Exit::Code(ended.status)
+        };
+        if self.close_channel(slot, exit) {
+            return;
+        }
         // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it,
         // and a slow consumer cannot make its job look as if somebody held its output open.
         if let Some(running) = self.running_mut(slot) {
@@ -433,11 +448,7 @@ impl<H: Handler> Engine<H> {
         };
         let event = Event::Exited {
             attempt: running.id,
-            exit: if ended.status < 0 {
-                Exit::Signal { signal: -ended.status, core_dumped: ended.core_dumped }
-            } else {
-                Exit::Code(ended.status)
-            },
+            exit,
             usage: running.taken.usage(usage),
             evidence: running.taken.evidence(),
             alive,
@@ -513,6 +524,7 @@ mod tests {
             Token::Stream { slot: 7, generation: 1, stream: 2 },
             Token::Group { slot: 9, generation: 5 },
             Token::Keeper { slot: 1, generation: 2 },
+            Token::Worker { slot: 3, generation: 4 },
         ];
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), Some(token));

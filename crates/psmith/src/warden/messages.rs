@@ -101,6 +101,8 @@ pub(crate) struct Start<'a> {
     pub(crate) place: Option<u32>,
     /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
     pub(crate) keeper: bool,
+    /// A function worker, which tells this nonce. Descriptor after the streams: its channel.
+    pub(crate) worker: Option<u64>,
     /// Which of 0, 1, 2 come as descriptors (bits 0 to 2), in this order. The others are `/dev/null`.
     pub(crate) streams: u8,
     #[serde(borrow)]
@@ -172,6 +174,7 @@ mod tests {
             key: Key { job: u64::MAX, number: 7 },
             place: Some(3),
             keeper: false,
+            worker: Some(9),
             streams: 0b110,
             program: b"/bin/\xff",
             argv: b"a\0\0b\0",

@@ -3,6 +3,7 @@
 //! - [`messages`]: everything that host and warden say to each other
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`strays`]: the warden's own side
+//! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
 //! - [`trial`]: whether a warden can be had at all
 //!
@@ -16,6 +17,7 @@ mod places;
 mod server;
 mod strays;
 pub(crate) mod trial;
+mod workers;
 
 use std::ffi::OsStr;
 use std::io::{self, Write};

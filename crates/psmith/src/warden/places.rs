@@ -8,9 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use psmith_sys::forbid::{Facility, is_forbidden};
-use psmith_sys::spawn::{EnvBlock, Progress, Request, Session, Spawner, Step};
+use psmith_sys::spawn::{EnvBlock, Progress, Request, Session, Spawner, StartError, Step};
 use psmith_sys::{pidfd, wait};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 /// A trial birth that takes longer has failed.
 const TRIAL_MAX: Duration = Duration::from_secs(1);
@@ -61,12 +62,25 @@ impl Places {
         self.known.remove(&place);
     }
 
-    /// How a child comes into this place; `None` if it was never told of.
-    pub(super) fn ways(&self, place: u32) -> Option<Ways<'_>> {
-        let Place { dir, files } = self.known.get(&place)?;
+    /// How a child comes into this place. One that was never told of is refused: a job outside of its group could
+    /// outlive the run.
+    pub(super) fn ways(&self, place: Option<u32>) -> Result<Ways<'_>, StartError> {
+        let Some(Place { dir, files }) = self.find(place)? else { return Ok(Ways::default()) };
         let group = dir.as_ref().filter(|_| self.are_born == Some(true)).map(AsFd::as_fd);
         let joins = files.iter().skip(usize::from(group.is_some()));
-        Some(Ways { group, groups: joins.map(AsFd::as_fd).collect() })
+        Ok(Ways { group, groups: joins.map(AsFd::as_fd).collect() })
+    }
+
+    /// The files by which a copy of this process joins, which no call lets be born elsewhere.
+    pub(super) fn joins(&self, place: Option<u32>) -> Result<Vec<BorrowedFd<'_>>, StartError> {
+        let place = self.find(place)?;
+        Ok(place.iter().flat_map(|place| &place.files).map(AsFd::as_fd).collect())
+    }
+
+    fn find(&self, place: Option<u32>) -> Result<Option<&Place>, StartError> {
+        let Some(place) = place else { return Ok(None) };
+        let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
+        self.known.get(&place).map(Some).ok_or(unknown)
     }
 
     /// Leaves this one place, for a keeper that serves one job.

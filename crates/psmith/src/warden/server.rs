@@ -26,7 +26,7 @@ use rustix::process::Signal;
 
 use super::link::{Link, Received};
 use super::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
-use super::places::{Places, Ways};
+use super::places::Places;
 use super::strays::Strays;
 use crate::kin;
 
@@ -45,15 +45,15 @@ const HOST: u64 = 2;
 
 /// What the warden serves its host with.
 pub(super) struct Server {
-    link: Link,
+    pub(super) link: Link,
     link_interest: Interest,
     epoll: Epoll,
     ready: Events,
     sigchld: SignalFd,
     host: OwnedFd,
     spawner: Spawner,
-    profile: Profile,
-    places: Places,
+    pub(super) profile: Profile,
+    pub(super) places: Places,
     pub(super) children: HashMap<u32, Child>,
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
@@ -68,18 +68,18 @@ pub(super) struct Server {
 /// A direct child: the leader of an attempt, or (without a key) a keeper.
 pub(super) struct Child {
     pub(super) key: Option<Key>,
-    ticket: Option<Ticket>,
-    timed_out: bool,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) timed_out: bool,
 }
 
 /// What all starts share.
-struct Profile {
-    env: EnvBlock,
-    umask: Option<u32>,
-    rlimits: Vec<Rlimit>,
-    nice: i32,
-    no_new_privs: bool,
-    terminal: Option<OwnedFd>,
+pub(super) struct Profile {
+    pub(super) env: EnvBlock,
+    pub(super) umask: Option<u32>,
+    pub(super) rlimits: Vec<Rlimit>,
+    pub(super) nice: i32,
+    pub(super) no_new_privs: bool,
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 impl Profile {
@@ -276,6 +276,13 @@ impl Server {
     }
 
     fn start(&mut self, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<()> {
+        if let Some(nonce) = start.worker {
+            return self.start_worker(start, fds, nonce);
+        }
+        self.start_command(start, fds)
+    }
+
+    pub(super) fn start_command(&mut self, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<()> {
         match self.try_start(start, fds) {
             Ok(started) => {
                 let (pid, pidfd, ticket) = started;
@@ -293,24 +300,11 @@ impl Server {
         start: &Start<'_>,
         fds: &[OwnedFd],
     ) -> Result<(u32, OwnedFd, Ticket), StartError> {
-        let mut streams: [Option<BorrowedFd<'_>>; 3] = [None; 3];
-        let mut given = fds.iter();
-        for (bit, stream) in streams.iter_mut().enumerate() {
-            if start.streams & (1 << bit) != 0 {
-                *stream = given.next().map(AsFd::as_fd);
-            }
-        }
+        let streams = streams_of(start, fds);
         let words = |bytes: &[u8], step| CString::new(bytes).map_err(|_| StartError { step, errno: 22 });
         let program = words(start.program, Step::Exec)?;
         let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
-        let ways = match start.place {
-            // A place that was never told of is refused: a job outside of its group could outlive the run.
-            Some(place) => {
-                let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
-                self.places.ways(place).ok_or(unknown)?
-            }
-            None => Ways::default(),
-        };
+        let ways = self.places.ways(start.place)?;
         let started = self.spawner.start(&Request {
             program: &program,
             argv: start.argv,
@@ -489,12 +483,24 @@ impl Server {
     }
 }
 
+/// The descriptors of a start that are its standard streams.
+pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<BorrowedFd<'f>>; 3] {
+    let mut streams = [None; 3];
+    let mut given = fds.iter();
+    for (bit, stream) in streams.iter_mut().enumerate() {
+        if start.streams & (1 << bit) != 0 {
+            *stream = given.next().map(AsFd::as_fd);
+        }
+    }
+    streams
+}
+
 fn start_limit() -> Duration {
     let millis = std::env::var(START_LIMIT_VARIABLE).ok().and_then(|text| text.parse().ok());
     millis.map_or(START_LIMIT, Duration::from_millis)
 }
 
-fn failed(key: Key, error: StartError) -> ToHost<'static> {
+pub(super) fn failed(key: Key, error: StartError) -> ToHost<'static> {
     let refused = error.step == Step::Clone
         && [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE]
             .iter()

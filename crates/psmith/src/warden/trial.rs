@@ -40,6 +40,7 @@ pub(crate) fn keeper() -> Result<(), String> {
             key,
             place: None,
             keeper: true,
+            worker: None,
             streams: 0,
             program: NO_PROGRAM,
             argv: b"none\0",

@@ -1,0 +1,78 @@
+//! `#[psmith::job]` and `#[derive(psmith::Value)]`. Both only add items beside what they stand on and never change it.
+
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::{DeriveInput, ItemFn, parse_macro_input, spanned::Spanned};
+
+/// Registers a function as a job by its name, `crate::module::function`.
+///
+/// The function stays what it was: it can be called, and given to [`psmith::map`](https://docs.rs/psmith) and its kin.
+/// It takes one argument, has no generic parameters (a name can stand for one function only), and is not `async`.
+#[proc_macro_attribute]
+pub fn job(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(item as ItemFn);
+    if let Err(error) = check(&attributes.into(), &function) {
+        let error = error.to_compile_error();
+        return quote!(#error #function).into();
+    }
+    let name = &function.sig.ident;
+    quote! {
+        #function
+
+        const _: () = {
+            #[::psmith::__private::linkme::distributed_slice(::psmith::__private::JOBS)]
+            #[linkme(crate = ::psmith::__private::linkme)]
+            static PSMITH_JOB: ::psmith::__private::Registered = ::psmith::__private::Registered {
+                name: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)),
+                identity: || ::psmith::__private::described_identity(#name),
+                entry: || ::psmith::__private::described_entry(#name),
+            };
+        };
+    }
+    .into()
+}
+
+fn check(attributes: &proc_macro2::TokenStream, function: &ItemFn) -> syn::Result<()> {
+    let signature = &function.sig;
+    let refuse = |place: proc_macro2::Span, why: &str| Err(syn::Error::new(place, why));
+    if !attributes.is_empty() {
+        return refuse(attributes.span(), "`#[psmith::job]` takes no arguments");
+    }
+    if let Some(word) = &signature.asyncness {
+        return refuse(word.span(), "a job function is not `async`: it has a process of its own to block");
+    }
+    if signature.generics.type_params().next().is_some() || signature.generics.const_params().next().is_some()
+    {
+        return refuse(
+            signature.generics.span(),
+            "a name stands for one function, so a registered job has no generic parameters; \
+             give `psmith::map` the generic function itself, without `#[psmith::job]`",
+        );
+    }
+    if signature.inputs.len() != 1 {
+        return refuse(
+            signature.ident.span(),
+            "a job function takes one argument: put several into a tuple or a struct, and none into `()`",
+        );
+    }
+    Ok(())
+}
+
+/// Lets job functions return this type as it is (`psmith::Return`).
+#[proc_macro_derive(Value)]
+pub fn value(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    let name = &input.ident;
+    let (parameters, arguments, condition) = input.generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #parameters ::psmith::Return for #name #arguments #condition {
+            type Value = Self;
+
+            fn into_result(self) -> ::core::result::Result<Self, ::std::string::String> {
+                ::core::result::Result::Ok(self)
+            }
+        }
+    }
+    .into()
+}

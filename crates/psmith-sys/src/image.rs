@@ -1,0 +1,208 @@
+//! Functions of this program image as plain numbers, so that another process of the same image can call them.
+//!
+//! Where an image is loaded differs from process to process, but the distance between two of its functions does not:
+//! a function travels as its distance from an anchor beside it. That holds within one loaded object only, so a
+//! function that lies in another one (the anchor or the function in a Rust `dylib`) is refused when the number is
+//! made, not when it is called. Knows nothing of what the functions do.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+/// A function as another process of this image can call it: everything it takes and gives lies in the context.
+pub type Entry = fn(&mut dyn Any);
+
+/// How a function of type `F` is called with a context.
+pub trait Trampoline<F>: 'static {
+    /// Calls it.
+    fn call(function: F, context: &mut dyn Any);
+}
+
+/// The entry that calls `function` by way of `T`. `function` must be a value without size: a function's own name,
+/// or a closure that captures nothing; any other is refused when the program is compiled.
+pub fn entry_of<F: Copy + 'static, T: Trampoline<F>>(function: F) -> Entry {
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "a job runs in another process, so its function cannot capture variables: \
+             pass what it needs as part of its input (a tuple will do), and name the function itself \
+             instead of a `fn` pointer to it"
+        );
+    }
+    let _shown = function;
+    bounce::<F, T>
+}
+
+fn bounce<F: Copy + 'static, T: Trampoline<F>>(context: &mut dyn Any) {
+    // SAFETY: read(3) of a value without size reads no memory, and every aligned address that is not null will do.
+    // That such a value exists is known: `entry_of`, which alone names this function, was shown one, and it is `Copy`.
+    let function = unsafe { NonNull::<F>::dangling().read() };
+    T::call(function, context);
+}
+
+/// An entry as a number, with a check that it was made by this very image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distance {
+    bytes: i64,
+    check: u64,
+}
+
+impl Distance {
+    /// The two numbers, for the wire.
+    #[must_use]
+    pub fn to_raw(self) -> (i64, u64) {
+        (self.bytes, self.check)
+    }
+
+    /// From the wire. Nothing is believed until [`entry_at`].
+    #[must_use]
+    pub fn from_raw(bytes: i64, check: u64) -> Distance {
+        Distance { bytes, check }
+    }
+}
+
+/// Why a function cannot travel as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// It lies in another loaded object than the anchor.
+    OtherObject,
+    /// The number was not made by this image.
+    NotOurs,
+    /// Without `/proc` nobody can say where it lies.
+    Unknown,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Foreign::OtherObject => "the function lies in another loaded library: register it by name",
+            Foreign::NotOurs => "the number names no function of this program",
+            Foreign::Unknown => "/proc/self/maps cannot be read, so no function can be named by its place",
+        })
+    }
+}
+
+impl std::error::Error for Foreign {}
+
+/// The distance of `entry` from the anchor.
+///
+/// # Errors
+/// If it lies in another loaded object, or that cannot be told.
+pub fn distance_of(entry: Entry) -> Result<Distance, Foreign> {
+    let address = entry as usize;
+    if !text()?.contains(&address) {
+        return Err(Foreign::OtherObject);
+    }
+    let bytes = (address as i64).wrapping_sub(anchor as Entry as usize as i64);
+    Ok(Distance { bytes, check: check_of(bytes) })
+}
+
+/// The entry at that distance.
+///
+/// # Errors
+/// If the number was not made by [`distance_of`] in a process of this image.
+pub fn entry_at(distance: Distance) -> Result<Entry, Foreign> {
+    let address = (anchor as Entry as usize as i64).wrapping_add(distance.bytes) as usize;
+    if distance.check != check_of(distance.bytes) || !text()?.contains(&address) {
+        return Err(Foreign::NotOurs);
+    }
+    // SAFETY: transmute(3) of an address to the function type that was there when `distance_of` computed it: the check
+    // ties the number to this image, in which code keeps its distances, and the address lies in its code.
+    Ok(unsafe { std::mem::transmute::<usize, Entry>(address) })
+}
+
+/// A number that two processes share only if they run the same build of the same program: its file, as the kernel
+/// names it, and where the anchor lies in it.
+#[must_use]
+pub fn build_id() -> u64 {
+    static ID: OnceLock<u64> = OnceLock::new();
+    *ID.get_or_init(|| {
+        let start = text().map_or(0, |range| range.start);
+        let mut hash = mixed(0x7073_6d69_7468, (anchor as Entry as usize).wrapping_sub(start) as u64);
+        if let Ok(file) = rustix::fs::stat("/proc/self/exe") {
+            let parts =
+                [file.st_dev, file.st_ino, file.st_size as u64, file.st_mtime as u64, file.st_mtime_nsec];
+            hash = parts.into_iter().fold(hash, mixed);
+        }
+        hash
+    })
+}
+
+fn anchor(_: &mut dyn Any) {}
+
+fn check_of(bytes: i64) -> u64 {
+    mixed(build_id(), bytes as u64)
+}
+
+/// SplitMix64's finisher: enough to tell an accident, no lock against malice.
+fn mixed(state: u64, word: u64) -> u64 {
+    let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Where the code of the object with the anchor lies. Asked once; a forked child inherits the answer.
+fn text() -> Result<Range<usize>, Foreign> {
+    static TEXT: OnceLock<Result<Range<usize>, Foreign>> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| Foreign::Unknown)?;
+        let wanted = anchor as Entry as usize;
+        maps.lines().filter_map(executable).find(|range| range.contains(&wanted)).ok_or(Foreign::Unknown)
+    })
+    .clone()
+}
+
+/// `START-END r-xp ...`, if it is code.
+fn executable(line: &str) -> Option<Range<usize>> {
+    let (range, rest) = line.split_once(' ')?;
+    let (start, end) = range.split_once('-')?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    (rest.as_bytes().get(2) == Some(&b'x')).then_some(number(start)?..number(end)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Twice;
+    impl<F: Fn(u32) -> u32 + 'static> Trampoline<F> for Twice {
+        fn call(function: F, context: &mut dyn Any) {
+            let number = context.downcast_mut::<u32>().unwrap();
+            *number = function(function(*number));
+        }
+    }
+
+    fn add_one(number: u32) -> u32 {
+        number + 1
+    }
+
+    fn generic<const N: u32>(number: u32) -> u32 {
+        number * N
+    }
+
+    #[test]
+    fn functions_generics_and_closures_are_found_again_by_their_distance() {
+        let entries = [
+            (entry_of::<_, Twice>(add_one), 12),
+            (entry_of::<_, Twice>(generic::<3>), 90),
+            (entry_of::<_, Twice>(|number: u32| number - 2), 6),
+        ];
+        for (entry, expected) in entries {
+            let (bytes, check) = distance_of(entry).unwrap().to_raw();
+            let mut number = 10_u32;
+            entry_at(Distance::from_raw(bytes, check)).unwrap()(&mut number);
+            assert_eq!(number, expected);
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_not_made_here_is_refused() {
+        let (bytes, check) = distance_of(entry_of::<_, Twice>(add_one)).unwrap().to_raw();
+        for (bytes, check) in [(bytes + 1, check), (bytes, check ^ 1), (i64::MAX, check), (0, 0)] {
+            assert_eq!(entry_at(Distance::from_raw(bytes, check)).unwrap_err(), Foreign::NotOurs);
+        }
+    }
+}

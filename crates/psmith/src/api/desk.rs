@@ -1,0 +1,222 @@
+//! The engine's handler for function jobs of which each has a worker of its own: the worker's life is the attempt.
+//!
+//! Runs on the engine's thread and never blocks. Decides nothing but what a letter of a worker means for its job.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
+use psmith_core::{JobId, SlotId};
+
+use super::flow::Judgement;
+use super::job::{JobRef, Request};
+use super::run::{Finished, NEWS_MAX, News as Told, Shared, Wants};
+use crate::command::{Command, Launch, WorkerStart};
+use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
+use crate::engine::spool::Spool;
+use crate::function::registry::Function;
+use crate::worker::frame::Body;
+use crate::worker::letters::{Errand, FromWorker, How, ToWorker};
+
+/// Takes jobs from the caller's side and gives back what became of them.
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    wants: Wants,
+    worker: WorkerStart,
+}
+
+/// A job while the engine has it.
+pub(crate) struct Held {
+    request: Request,
+    /// The frame that brought the result, and where in it the value begins.
+    value: Option<(Vec<u8>, usize)>,
+    pid: u32,
+    slot: SlotId,
+    name: Option<String>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        wants: Wants,
+        frame_bytes_max: u64,
+        set_up: Option<Function>,
+    ) -> Desk {
+        Desk { shared, wants, worker: WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() } }
+    }
+
+    fn on_decided(&self, job: JobId) {
+        self.shared.lock().first.decided.get_or_insert(job);
+    }
+
+    fn take_orders(&self, orders: &mut Vec<Order>) {
+        orders.append(&mut self.shared.lock().orders);
+    }
+}
+
+impl Held {
+    fn job(&self, id: JobId) -> JobRef {
+        JobRef {
+            index: id.0 - 1,
+            label: self.request.label.clone(),
+            slot: self.slot.0,
+            pid: self.pid,
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl Handler for Desk {
+    type Job = Held;
+
+    fn pull(&mut self) -> Pull<Held> {
+        let mut state = self.shared.lock();
+        match state.incoming.pop_front() {
+            Some((request, policy)) => {
+                Pull::Job(Held { request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
+            }
+            None if state.closed => Pull::Ended,
+            None => Pull::Later,
+        }
+    }
+
+    fn command(&mut self, _job: &mut Held, _at: Place) -> Result<Command, SpawnFailure> {
+        Err(refused("a function is no command".into()))
+    }
+
+    fn launch(&mut self, job: &mut Held, at: Place) -> Result<Launch, SpawnFailure> {
+        job.value = None;
+        job.name = None;
+        job.pid = 0;
+        job.slot = at.slot;
+        match &job.request.refused {
+            // Its true cause is told at the delivery.
+            Some(_) => Err(refused(String::new())),
+            None => Ok(Launch::Worker(self.worker.clone())),
+        }
+    }
+
+    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {
+        let Ok(function) = job.request.callee.function.clone() else { return };
+        let errand = Errand {
+            job: at.attempt.job.0,
+            index: at.attempt.job.0 - 1,
+            attempt: at.attempt.number,
+            slot: at.slot.0,
+            function,
+            last: true,
+        };
+        mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
+    }
+
+    fn heard(&mut self, _view: &View<'_>, job: &mut Held, at: Place, letter: Letter, mail: &mut Mail) {
+        let id = at.attempt.job;
+        let Letter { letter, bytes, body } = letter;
+        match letter {
+            FromWorker::Done { job: told, .. }
+            | FromWorker::Began { job: told }
+            | FromWorker::Progress { job: told, .. }
+            | FromWorker::Message { job: told }
+            | FromWorker::Heartbeat { job: told }
+                if told != id.0 =>
+            {
+                mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
+            }
+            FromWorker::Done { how, .. } => {
+                if how == How::Value {
+                    let judgement =
+                        job.request.callee.judge.map_or(Judgement::Go, |judge| judge(&bytes[body..]));
+                    match judgement {
+                        Judgement::Go => {}
+                        Judgement::Enough => {
+                            self.on_decided(id);
+                            mail.orders.push(Order::Drain);
+                        }
+                        Judgement::Kill => {
+                            self.on_decided(id);
+                            mail.orders.push(Order::Kill);
+                        }
+                    }
+                    job.value = Some((bytes, body));
+                }
+                mail.report = Some(how.verdict());
+                mail.hang_up = true;
+            }
+            FromWorker::Progress { done, total, .. } if self.wants.progress => {
+                self.shared.tell(Told::Progress(job.job(id), done, total));
+            }
+            FromWorker::Message { .. } if self.wants.messages => {
+                self.shared.tell(Told::Message(job.job(id), bytes, body));
+            }
+            FromWorker::Named { name } => job.name = Some(name),
+            FromWorker::Began { .. }
+            | FromWorker::Progress { .. }
+            | FromWorker::Message { .. }
+            | FromWorker::Heartbeat { .. } => {}
+            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
+                mail.breach = Some("it introduced itself twice".into());
+            }
+        }
+    }
+
+    fn live(&mut self, _job: &Held, _next_in_line: bool) -> Live {
+        Live::Nothing
+    }
+
+    fn output(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _buffer: &mut Vec<u8>, _length: usize) {}
+
+    fn backlog(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _backlog: Spool) {}
+
+    fn takes_output(&self) -> bool {
+        self.shared.lock().news.len() < NEWS_MAX
+    }
+
+    fn news(&mut self, _view: &View<'_>, news: News<'_, Held>) {
+        match news {
+            News::Started { place, job, pid } => {
+                if self.wants.starts && place.attempt.number == 1 {
+                    self.shared.tell(Told::Started(JobRef { pid, ..job.job(place.attempt.job) }));
+                }
+            }
+            News::Ended(ending) => {
+                let cut_short = matches!(ending.outcome.verdict, Err(Cause::Cancelled));
+                if ending.outcome.verdict.is_err() && !cut_short {
+                    self.shared.lock().first.failed.get_or_insert(ending.id);
+                }
+            }
+            News::Notice(..)
+            | News::Stopped { .. }
+            | News::Continued { .. }
+            | News::WardenLost { .. }
+            | News::StrayKilled { .. } => {}
+        }
+    }
+
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Held>) -> Taken {
+        let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
+        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
+        let Held { request, value, .. } = delivery.job;
+        let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
+        self.shared.tell(Told::Done(Box::new(finished)));
+        Taken::Now
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.shared.waker.as_fd()]
+    }
+
+    fn woken(&mut self, _view: &View<'_>, orders: &mut Vec<Order>) {
+        self.shared.waker.drain();
+        self.take_orders(orders);
+    }
+
+    fn tick(&mut self, _view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        self.take_orders(orders);
+        None
+    }
+}
+
+fn refused(detail: String) -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
+}

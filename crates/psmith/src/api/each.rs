@@ -1,0 +1,195 @@
+//! Fan-out for effect, and questions about all items.
+
+use psmith_core::policy::Order;
+
+use super::failure::Failure;
+use super::flow::Judgement;
+use super::hooks::HookAnswer;
+use super::job::JobRef;
+use super::map::Map;
+use super::options::{OnError, Options, common_settings};
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::function::returns::Return;
+
+/// Calls `f` with each item for its effect alone.
+///
+/// ```
+/// # psmith::init();
+/// let dir = std::env::temp_dir().join(format!("psmith-each-{}", std::process::id()));
+/// std::fs::create_dir(&dir).unwrap();
+/// let files = ["a", "b"].map(|name| dir.join(name));
+/// let done = psmith::each(files.clone(), |file| std::fs::write(file, b"x")).run();
+/// assert_eq!(done.unwrap(), 2);
+/// assert!(files.iter().all(|file| file.exists()));
+/// # std::fs::remove_dir_all(dir).unwrap();
+/// ```
+pub fn each<'h, I, F, O>(items: I, f: F) -> Each<'h, I::IntoIter, F>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = ()> + 'static,
+{
+    Each { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+}
+
+/// See [`each`].
+#[must_use = "nothing runs before `run`"]
+pub struct Each<'h, I, F, C = Described> {
+    map: Map<'h, I, F, (), C>,
+}
+
+impl<'h, I, F, C> Each<'h, I, F, C> {
+    common_settings!(map.options);
+
+    /// Has items travel by this codec.
+    pub fn codec<D>(self) -> Each<'h, I, F, D> {
+        Each { map: self.map.codec() }
+    }
+
+    /// As [`Map::on_start`].
+    pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+        Each { map: self.map.on_start(hook) }
+    }
+
+    /// As [`Map::on_done`], in completion order.
+    pub fn on_done<H: HookAnswer>(
+        self,
+        mut hook: impl FnMut(&JobRef, Result<(), &Failure>) -> H + 'h,
+    ) -> Self {
+        Each { map: self.map.on_done(move |job, result| hook(job, result.copied())) }
+    }
+}
+
+impl<I, F, O, C> Each<'_, I, F, C>
+where
+    I: Iterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = ()> + 'static,
+    C: Codec<I::Item> + Codec<()> + 'static,
+{
+    /// Runs all of it; returns how many succeeded, when the last process is gone.
+    ///
+    /// # Errors
+    /// The failure that came first. By default no more are started after it, and those that run may finish.
+    pub fn run(self) -> Result<u64, Failure> {
+        let mut done = 0;
+        let mut failed = None;
+        let mut iter = self.map;
+        while let Some((_, result)) = iter.step() {
+            match result {
+                Ok(()) => done += 1,
+                Err(failure) => {
+                    failed.get_or_insert(failure);
+                }
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+}
+
+/// Whether `f` says true of any item. The first that does decides: nothing more is started, and what runs is killed.
+///
+/// ```
+/// # psmith::init();
+/// assert!(psmith::any(0.., |n: u32| n == 3).workers(2).run().unwrap());
+/// assert!(!psmith::any([] as [u32; 0], |_| true).run().unwrap());
+/// ```
+pub fn any<'h, I, F, O>(items: I, f: F) -> Any<'h, I::IntoIter, F>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = bool> + 'static,
+{
+    Any { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+}
+
+/// Whether `f` says true of all items. The first of which it says false decides: nothing more is started, and what runs is
+/// killed.
+///
+/// ```
+/// # psmith::init();
+/// assert!(!psmith::all(0.., |n: u32| n < 3).workers(2).run().unwrap());
+/// assert!(psmith::all([] as [u32; 0], |_| false).run().unwrap());
+/// ```
+pub fn all<'h, I, F, O>(items: I, f: F) -> All<'h, I::IntoIter, F>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = bool> + 'static,
+{
+    All { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+}
+
+macro_rules! question {
+    ($name:ident, $decides:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[must_use = "nothing runs before `run`"]
+        pub struct $name<'h, I, F, C = Described> {
+            map: Map<'h, I, F, bool, C>,
+        }
+
+        impl<'h, I, F, C> $name<'h, I, F, C> {
+            common_settings!(map.options);
+
+            /// Has items and answers travel by this codec.
+            pub fn codec<D>(self) -> $name<'h, I, F, D> {
+                $name { map: self.map.codec() }
+            }
+        }
+
+        impl<I, F, O, C> $name<'_, I, F, C>
+        where
+            I: Iterator,
+            I::Item: 'static,
+            F: Fn(I::Item) -> O + Copy + 'static,
+            O: Return<Value = bool> + 'static,
+            C: Codec<I::Item> + Codec<bool> + 'static,
+        {
+            /// Runs until the answer is known; returns when the last process is gone.
+            ///
+            /// # Errors
+            /// A job that failed before the answer was known.
+            pub fn run(mut self) -> Result<bool, Failure> {
+                self.map.judge = Some(|bytes| match <C as Codec<bool>>::decode(bytes) {
+                    Ok($decides) => Judgement::Kill,
+                    Ok(_) | Err(_) => Judgement::Go,
+                });
+                decide(self.map, $decides)
+            }
+        }
+    };
+}
+
+question!(Any, true, "See [`any`].");
+question!(All, false, "See [`all`].");
+
+fn decide<I, F, O, C>(mut iter: Map<'_, I, F, bool, C>, decides: bool) -> Result<bool, Failure>
+where
+    I: Iterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = bool> + 'static,
+    C: Codec<I::Item> + Codec<bool> + 'static,
+{
+    let mut failed = None;
+    while let Some((_, result)) = iter.step() {
+        match result {
+            Ok(answer) if answer == decides => {
+                iter.kill();
+                return Ok(decides);
+            }
+            Ok(_) => {}
+            // Killed by the decision of another, which is on its way.
+            Err(_) if iter.first().decided.is_some() => {}
+            Err(failure) => {
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    failed.map_or(Ok(!decides), Err)
+}

@@ -1,0 +1,33 @@
+//! What a caller's hook may answer.
+
+use std::fmt::Display;
+
+/// What a hook may return: nothing, or a `Result` whose error stops the run.
+///
+/// ```
+/// # psmith::init();
+/// let mut map = psmith::map(0..100, |n: u32| n).on_start(|job| {
+///     if job.index() < 3 { Ok(()) } else { Err("three are enough") }
+/// });
+/// let failure = map.find_map(Result::err).unwrap();
+/// assert!(failure.to_string().contains("three are enough"));
+/// ```
+pub trait HookAnswer {
+    /// The error's text, if there is one.
+    ///
+    /// # Errors
+    /// What the hook wants to be told to the caller.
+    fn into_answer(self) -> Result<(), String>;
+}
+
+impl HookAnswer for () {
+    fn into_answer(self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<E: Display> HookAnswer for Result<(), E> {
+    fn into_answer(self) -> Result<(), String> {
+        self.map_err(|error| format!("{error:#}"))
+    }
+}

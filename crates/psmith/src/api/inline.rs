@@ -1,0 +1,37 @@
+//! Jobs without processes (`workers(0)`): the function is called in the caller's own thread, nothing is encoded. The
+//! same order, hooks and failures; a panic is caught. Timeouts and limits cannot be enforced, and nothing is isolated.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use psmith_core::outcome::Cause;
+
+use super::failure::Failure;
+use super::job::JobRef;
+use crate::function::returns::Return;
+use crate::worker::cx;
+use crate::worker::panics;
+
+/// The job with this index, as hooks see it.
+pub(crate) fn job(index: u64) -> JobRef {
+    JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None }
+}
+
+/// Calls `f` as the job with this index.
+pub(crate) fn call<A, O: Return>(f: impl Fn(A) -> O, input: A, index: u64) -> Result<O::Value, Failure> {
+    let called =
+        catch_unwind(AssertUnwindSafe(|| cx::inline(index + 1, index, 1, || f(input).into_result())));
+    let cause = match called {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(text)) => Cause::Error(text),
+        // Where it was is printed by the program's own panic hook, which is not ours to replace.
+        Err(payload) => Cause::Panic {
+            message: panics::message(payload.as_ref()),
+            location: String::new(),
+            backtrace: String::new(),
+        },
+    };
+    let mut failure = Failure::new(cause, index);
+    failure.attempts = 1;
+    failure.pid = std::process::id();
+    Err(failure)
+}

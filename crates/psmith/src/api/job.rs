@@ -1,0 +1,207 @@
+//! A job as a value, and a job as hooks and consumers see it.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+use psmith_core::outcome::Cause;
+
+use super::failure::Input;
+use super::flow::Judge;
+use crate::function::call::{entry, identity};
+use crate::function::codec::{Codec, CodecError};
+use crate::function::described::Described;
+use crate::function::registry::Function;
+use crate::function::returns::Return;
+
+/// A function and how its values travel, once for all jobs that call it.
+#[derive(Debug)]
+pub(crate) struct Callee {
+    pub(crate) function: Result<Function, String>,
+    pub(crate) judge: Option<Judge>,
+    decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
+    described: bool,
+}
+
+impl Callee {
+    /// Of a function whose values travel by codec `C`.
+    pub(crate) fn new<F, A, O, C>(function: F, judge: Option<Judge>) -> Callee
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return + 'static,
+        C: Codec<A> + Codec<O::Value> + 'static,
+    {
+        let identity = identity::<F, A, O, C>(function);
+        Callee {
+            function: Function::of(entry::<F, A, O, C>(function), identity)
+                .map_err(|error| error.to_string()),
+            judge,
+            decode_input: |bytes| {
+                <C as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
+            },
+            described: TypeId::of::<C>() == TypeId::of::<Described>(),
+        }
+    }
+}
+
+/// A job, ready to be submitted.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) callee: Arc<Callee>,
+    pub(crate) input: Arc<Vec<u8>>,
+    /// It can never run: its input cannot travel.
+    pub(crate) refused: Option<Cause>,
+    pub(crate) label: Option<String>,
+}
+
+impl Request {
+    /// A job that calls `callee` with this input.
+    pub(crate) fn new<A, C: Codec<A>>(callee: &Arc<Callee>, input: &A, bytes_max: u64) -> Request {
+        let mut bytes = Vec::new();
+        let refused = match (&callee.function, C::encode(input, &mut bytes)) {
+            (Err(reason), _) => Some(Cause::Undecodable(format!("the function: {reason}"))),
+            (_, Err(error)) => Some(Cause::Undecodable(format!("its input: {error}"))),
+            (Ok(_), Ok(())) => too_long(bytes.len(), bytes_max),
+        };
+        if refused.is_some() {
+            bytes = Vec::new();
+        }
+        Request { callee: Arc::clone(callee), input: Arc::new(bytes), refused, label: None }
+    }
+
+    /// The input, for a failure.
+    pub(crate) fn kept_input(&self) -> Option<Input> {
+        let decode = self.callee.decode_input;
+        let input = || Input { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
+        self.refused.is_none().then(input)
+    }
+}
+
+pub(crate) fn too_long(bytes: usize, bytes_max: u64) -> Option<Cause> {
+    // The head of the frame takes some bytes, too.
+    let is = bytes as u64 > bytes_max.saturating_sub(256);
+    is.then(|| {
+        Cause::Undecodable(format!(
+            "its input: {bytes} bytes are more than the limit of {bytes_max} (max_frame)"
+        ))
+    })
+}
+
+/// A function together with its argument, as a value: what a [`Server`](crate::Server) runs.
+///
+/// Jobs that give the same `R` may call different functions.
+///
+/// ```
+/// use psmith::Job;
+///
+/// fn double(n: u64) -> u64 { n * 2 }
+/// fn length(text: String) -> Result<u64, String> { Ok(text.len() as u64) }
+///
+/// let jobs: [Job<u64>; 2] = [Job::new(double, 21), Job::new(length, "abc".to_owned()).label("abc")];
+/// assert_eq!(format!("{}", jobs[1]), "abc");
+/// ```
+pub struct Job<R> {
+    pub(crate) request: Request,
+    pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
+}
+
+impl<R> Job<R> {
+    /// `f` called with `input`. What cannot be encoded, or not be called from another process, is the job's failure
+    /// when it is run.
+    pub fn new<F, A, O>(f: F, input: A) -> Job<R>
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return<Value = R> + 'static,
+        Described: Codec<A> + Codec<R>,
+    {
+        Job::by_codec::<Described, F, A, O>(f, input)
+    }
+
+    /// The same with another codec.
+    pub fn by_codec<C, F, A, O>(f: F, input: A) -> Job<R>
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return<Value = R> + 'static,
+        C: Codec<A> + Codec<R> + 'static,
+    {
+        let callee = Arc::new(Callee::new::<F, A, O, C>(f, None));
+        Job { request: Request::new::<A, C>(&callee, &input, u64::MAX), decode: <C as Codec<R>>::decode }
+    }
+
+    /// A name for people, in place of the input.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Job<R> {
+        self.request.label = Some(label.into());
+        self
+    }
+}
+
+impl<R> fmt::Display for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.request.label {
+            Some(label) => f.write_str(label),
+            None => match self.request.kept_input() {
+                Some(input) => write!(f, "{input:?}"),
+                None => f.write_str("a job that cannot run"),
+            },
+        }
+    }
+}
+
+impl<R> fmt::Debug for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job({self})")
+    }
+}
+
+/// A job as hooks and consumers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRef {
+    pub(crate) index: u64,
+    pub(crate) label: Option<String>,
+    pub(crate) slot: u32,
+    pub(crate) pid: u32,
+    pub(crate) name: Option<String>,
+}
+
+impl JobRef {
+    /// Its place in the order of submission, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Its number in the run, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.index + 1
+    }
+
+    /// Its name, if it was given one.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// The slot that its (last) attempt runs in, from 0.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The process of its (last) attempt, as it was; 0 if there was none. Inline: this process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What its worker calls itself: what [`Cx::set_process_name`](crate::Cx::set_process_name) was given last, else its
+    /// process id.
+    #[must_use]
+    pub fn process_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.pid.to_string())
+    }
+}

@@ -1,0 +1,289 @@
+//! What holds for all jobs of a run, the same in every face.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::outcome::{CauseKind, Limits};
+use psmith_core::policy::{
+    Backoff, Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RetryCause, RetryOn, RunPolicy,
+    TermSeq, Timeout,
+};
+
+use crate::containment::Level;
+use crate::worker::frame::FRAME_BYTES_MAX;
+
+/// Whether jobs share processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// A fresh process for each job: nothing of one is seen by the next.
+    #[default]
+    PerJob,
+}
+
+/// What becomes of the other jobs when one has failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// They go on.
+    Continue,
+    /// No more are started; those that run may finish.
+    Stop,
+    /// No more are started; those that run are ended.
+    Kill,
+}
+
+/// Where the standard output and error of jobs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Output {
+    /// To those of this program, job by job, when the job's outcome is handed out: the lines of two jobs never mix.
+    #[default]
+    PassOn,
+    /// Nowhere. (The end of standard error is still kept for a failure.)
+    Discard,
+}
+
+/// How often a failed job is tried again.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::Retry;
+/// use std::time::Duration;
+///
+/// // Fails twice. A fresh process each time has no memory of that, but it is told which attempt it is.
+/// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
+///     3 => Ok("done".to_owned()),
+///     attempt => Err(format!("attempt {attempt} failed")),
+/// };
+/// let retry = Retry::tries(3).backoff(Duration::from_millis(1), None);
+/// let result = psmith::map([()], flaky).retry(retry).next().unwrap();
+/// assert_eq!(result.unwrap(), "done");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    tries: u32,
+    backoff: Backoff,
+    on: RetryOn,
+}
+
+impl Retry {
+    /// So many tries in total: 1 is no retry. An attempt that was lost through no fault of the job is no try.
+    ///
+    /// # Panics
+    /// If `tries` is 0.
+    #[must_use]
+    pub fn tries(tries: u32) -> Retry {
+        assert!(tries > 0, "a job that has no try cannot run: 1 is no retry");
+        Retry { tries, backoff: Backoff { first: Duration::ZERO, max: None }, on: RetryOn::Any }
+    }
+
+    /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that waits
+    /// holds no slot.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, max: Option<Duration>) -> Retry {
+        self.backoff = Backoff { first, max };
+        self
+    }
+
+    /// Only failures of these kinds are tried again.
+    #[must_use]
+    pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {
+        self.on = RetryOn::Only(kinds.iter().map(|kind| RetryCause::Kind(*kind)).collect());
+        self
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry::tries(1)
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) workers: Option<u32>,
+    pub(crate) window: Option<u32>,
+    pub(crate) isolation: Isolation,
+    pub(crate) order: Order,
+    pub(crate) on_error: OnError,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) total_timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    pub(crate) output: Output,
+    pub(crate) frame_bytes_max: u64,
+    pub(crate) contain: Option<Level>,
+}
+
+impl Options {
+    pub(crate) fn new(order: Order, on_error: OnError) -> Options {
+        Options {
+            workers: None,
+            window: None,
+            isolation: Isolation::default(),
+            order,
+            on_error,
+            timeout: None,
+            grace: psmith_core::policy::GRACE,
+            total_timeout: None,
+            retry: Retry::default(),
+            output: Output::default(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+            contain: None,
+        }
+    }
+
+    /// How many workers: as asked for, by the environment, or one for each processor that this process may use.
+    pub(crate) fn workers(&self) -> Result<u32, String> {
+        match self.workers {
+            Some(workers) => Ok(workers),
+            None => default_workers(std::env::var_os(WORKERS_VARIABLE)),
+        }
+    }
+
+    /// How many jobs may be pulled from the source and not handed out.
+    pub(crate) fn window(&self, workers: u32) -> u32 {
+        self.window.unwrap_or(workers.saturating_mul(2).max(workers.saturating_add(16))).max(1)
+    }
+
+    pub(crate) fn run_policy(&self, workers: u32) -> RunPolicy {
+        let window = self.window(workers);
+        let halt = |mode| Halt::When { what: HaltOn::Fail, count: HaltCount::Number(1), mode };
+        RunPolicy {
+            slots: workers,
+            window,
+            order: self.order,
+            // What is submitted has been counted against the window already.
+            queue_max: window as usize,
+            halt: match self.on_error {
+                OnError::Continue => Halt::Never,
+                OnError::Stop => halt(HaltMode::Soon),
+                OnError::Kill => halt(HaltMode::Now),
+            },
+            start_gap: Duration::ZERO,
+            slow: None,
+            seed: u64::from(std::process::id()),
+        }
+    }
+
+    pub(crate) fn job_policy(&self) -> Arc<JobPolicy> {
+        Arc::new(JobPolicy {
+            timeout: self.timeout.map_or(Timeout::Never, Timeout::After),
+            tries: self.retry.tries,
+            backoff: self.retry.backoff,
+            retry_on: self.retry.on.clone(),
+            term_seq: TermSeq::with_grace(self.grace),
+            leak: Leak::Kill,
+            limits: Limits::default(),
+        })
+    }
+}
+
+/// The environment variable that says how many workers there are where the program does not.
+pub(crate) const WORKERS_VARIABLE: &str = "PSMITH_WORKERS";
+
+fn default_workers(asked: Option<std::ffi::OsString>) -> Result<u32, String> {
+    let Some(asked) = asked else {
+        // Knows the process's affinity and the quota of its control group.
+        let found = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        return Ok(u32::try_from(found).unwrap_or(u32::MAX));
+    };
+    let number = asked.to_str().and_then(|text| text.trim().parse::<u32>().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        format!("{WORKERS_VARIABLE}={} is no number of workers (1 or more)", asked.to_string_lossy())
+    })
+}
+
+/// The settings that all builders share, by the same names.
+macro_rules! common_settings {
+    ($($options:ident).+) => {
+        /// So many jobs run at once. 0: inline, in the caller's own thread: no process, no encoding, and so no timeouts,
+        /// no retries and no isolation. The default is one for each processor that this process may use, or what
+        /// `PSMITH_WORKERS` says.
+        pub fn workers(mut self, workers: u32) -> Self {
+            self.$($options).+.workers = Some(workers);
+            self
+        }
+
+        /// At most so many inputs are taken from the source whose outcomes have not been handed out (at least 1).
+        pub fn window(mut self, jobs: u32) -> Self {
+            self.$($options).+.window = Some(jobs.max(1));
+            self
+        }
+
+        /// Whether jobs share processes.
+        pub fn isolation(mut self, isolation: $crate::Isolation) -> Self {
+            self.$($options).+.isolation = isolation;
+            self
+        }
+
+        /// Ends an attempt that runs longer: its process and all that it started. The clock starts with the attempt.
+        pub fn timeout(mut self, limit: std::time::Duration) -> Self {
+            self.$($options).+.timeout = Some(limit);
+            self
+        }
+
+        /// The time between asking a job to stop and killing it.
+        pub fn grace(mut self, grace: std::time::Duration) -> Self {
+            self.$($options).+.grace = grace;
+            self
+        }
+
+        /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled.
+        pub fn total_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.$($options).+.total_timeout = Some(limit);
+            self
+        }
+
+        /// How often a failed job is tried again.
+        pub fn retry(mut self, retry: $crate::Retry) -> Self {
+            self.$($options).+.retry = retry;
+            self
+        }
+
+        /// What becomes of the other jobs when one has failed for good.
+        pub fn on_error(mut self, then: $crate::OnError) -> Self {
+            self.$($options).+.on_error = then;
+            self
+        }
+
+        /// Where the standard output and error of jobs go.
+        pub fn output(mut self, output: $crate::Output) -> Self {
+            self.$($options).+.output = output;
+            self
+        }
+
+        /// The longest input, result or message, in bytes as it travels; the default is 1 GiB. A longer one is the
+        /// failure of its job.
+        pub fn max_frame(mut self, bytes: u64) -> Self {
+            self.$($options).+.frame_bytes_max = bytes;
+            self
+        }
+
+        /// Demands this level of containment, or a better one: without it the run does not start.
+        pub fn contain(mut self, level: $crate::Level) -> Self {
+            self.$($options).+.contain = Some(level);
+            self
+        }
+    };
+}
+pub(crate) use common_settings;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // O-6
+    #[test]
+    fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
+        assert!((1..=999).contains(&default_workers(None).unwrap()));
+        assert_eq!(default_workers(Some("10".into())), Ok(10));
+        for nonsense in ["", "0", "-1", "many", "1.5"] {
+            let error = default_workers(Some(nonsense.into())).unwrap_err();
+            assert!(error.contains(WORKERS_VARIABLE), "{error}");
+        }
+        let given = Options { workers: Some(5), ..Options::new(Order::Submission, OnError::Continue) };
+        assert_eq!(given.workers(), Ok(5));
+    }
+}

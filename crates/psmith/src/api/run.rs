@@ -1,0 +1,300 @@
+//! One run of the engine on a thread of its own, and how the caller's thread talks to it.
+//!
+//! Jobs go in, news come out; both through one lock that is held for a few moves only, never while a job, a hook or
+//! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use psmith_core::outcome::Outcome;
+use psmith_core::{JobId, JobPolicy};
+use psmith_sys::eventfd::Waker;
+use psmith_sys::signals;
+
+use super::desk::Desk;
+use super::job::{JobRef, Request};
+use super::options::Options;
+use crate::engine::handler::{Order, Output, Streams};
+use crate::engine::{Engine, EngineError, Setup, Surroundings};
+use crate::function::registry::Function;
+
+/// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
+pub(crate) const NEWS_MAX: usize = 1024;
+
+/// What the engine's side tells the caller's.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The process of a job's first attempt exists.
+    Started(JobRef),
+    /// A job says how far it is.
+    Progress(JobRef, u64, u64),
+    /// A job's message, encoded by the default codec, from this place on.
+    Message(JobRef, Vec<u8>, usize),
+    /// A job is over.
+    Done(Box<Finished>),
+}
+
+/// A job that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) job: JobRef,
+    pub(crate) request: Request,
+    pub(crate) outcome: Outcome,
+    /// The frame that brought the result, and where in it the value begins.
+    pub(crate) value: Option<(Vec<u8>, usize)>,
+    pub(crate) output: Output,
+}
+
+/// What the caller wants to hear besides ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    pub(crate) starts: bool,
+    pub(crate) progress: bool,
+    pub(crate) messages: bool,
+}
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    told: Condvar,
+    pub(super) waker: Waker,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) incoming: VecDeque<(Request, Arc<JobPolicy>)>,
+    /// No more jobs will come.
+    pub(super) closed: bool,
+    pub(super) orders: Vec<Order>,
+    pub(super) news: VecDeque<News>,
+    pub(super) first: First,
+    /// The engine has ended, and how.
+    over: Option<Result<(), Arc<EngineError>>>,
+}
+
+/// What happened first that may end a run early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct First {
+    /// The job whose value was judged to be enough.
+    pub(crate) decided: Option<JobId>,
+    /// The job that failed.
+    pub(crate) failed: Option<JobId>,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the caller.
+    pub(super) fn tell(&self, news: News) {
+        self.lock().news.push_back(news);
+        self.told.notify_all();
+    }
+}
+
+/// A run, from the caller's side. One thread takes its news; any may submit through a [`Submitter`].
+#[derive(Debug)]
+pub(crate) struct Run {
+    shared: Arc<Shared>,
+    engine: Option<JoinHandle<()>>,
+    /// The process that began it: a forked copy of it has neither the engine nor its children.
+    process: u32,
+    deadline: Option<Instant>,
+    frame_bytes_max: u64,
+}
+
+/// Hands jobs to a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter {
+    shared: Arc<Shared>,
+    policy: Arc<JobPolicy>,
+    frame_bytes_max: u64,
+}
+
+impl Submitter {
+    pub(crate) fn submit(&self, mut request: Request) {
+        if request.refused.is_none() {
+            request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
+        }
+        self.shared.lock().incoming.push_back((request, Arc::clone(&self.policy)));
+        self.shared.waker.wake();
+    }
+
+    /// There will be no more.
+    pub(crate) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.waker.wake();
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.shared.lock().orders.push(order);
+        self.shared.waker.wake();
+    }
+}
+
+impl Run {
+    /// Begins a run with so many workers; no process is started before the first job.
+    pub(crate) fn begin(
+        options: &Options,
+        workers: u32,
+        wants: Wants,
+    ) -> Result<(Run, Submitter), EngineError> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            told: Condvar::new(),
+            waker: Waker::new().map_err(EngineError::Kernel)?,
+        });
+        let set_up = match crate::entry::set_up() {
+            None => None,
+            Some(Ok(function)) => Some(function),
+            Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
+        };
+        let side = Arc::clone(&shared);
+        let (setup, frame_bytes_max) = (setup(options, workers), options.frame_bytes_max);
+        let thread = std::thread::Builder::new().name("psmith-engine".into());
+        let engine = thread.spawn(move || work(&side, setup, wants, frame_bytes_max, set_up));
+        let run = Run {
+            shared: Arc::clone(&shared),
+            engine: Some(engine.map_err(EngineError::Kernel)?),
+            process: std::process::id(),
+            deadline: options.total_timeout.map(|limit| Instant::now() + limit),
+            frame_bytes_max,
+        };
+        Ok((run, Submitter { shared, policy: options.job_policy(), frame_bytes_max }))
+    }
+
+    /// The longest frame.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.frame_bytes_max
+    }
+
+    /// The next news, if there are any now.
+    pub(crate) fn try_next(&mut self) -> Option<News> {
+        let mut state = self.shared.lock();
+        let news = state.news.pop_front();
+        let was_full = state.news.len() + 1 == NEWS_MAX;
+        drop(state);
+        if was_full {
+            // Workers may wait for this.
+            self.shared.waker.wake();
+        }
+        news
+    }
+
+    /// Waits for news; `Ok(None)` when the engine has ended and nothing more will come.
+    ///
+    /// # Errors
+    /// psmith itself failed, or this process is a copy of the one that began the run.
+    pub(crate) fn next(&mut self) -> Result<Option<News>, Arc<EngineError>> {
+        if self.is_forked() {
+            return Err(Arc::new(EngineError::Forked));
+        }
+        loop {
+            if let Some(news) = self.try_next() {
+                return Ok(Some(news));
+            }
+            let state = self.shared.lock();
+            if !state.news.is_empty() {
+                continue;
+            }
+            if let Some(over) = &state.over {
+                return over.clone().map(|()| None);
+            }
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => {
+                    drop(state);
+                    self.deadline = None;
+                    self.order(Order::Stop);
+                }
+                Some(left) => drop(self.shared.told.wait_timeout(state, left)),
+                None => drop(self.shared.told.wait(state)),
+            }
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.shared.lock().orders.push(order);
+        self.shared.waker.wake();
+    }
+
+    /// Which jobs decided something first.
+    pub(crate) fn first(&self) -> First {
+        self.shared.lock().first
+    }
+
+    /// Waits for the engine's end.
+    pub(crate) fn finish(&mut self) {
+        if self.is_forked() {
+            // Another process's thread: nothing of it is here.
+            std::mem::forget(self.engine.take());
+            return;
+        }
+        if let Some(engine) = self.engine.take() {
+            // It does not panic, and if it did, what it left is the warden's to clean up.
+            let _ = engine.join();
+        }
+    }
+
+    fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.engine.is_some() && !self.is_forked() {
+            self.order(Order::Stop);
+        }
+        self.finish();
+    }
+}
+
+/// The engine's thread.
+fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, frame_bytes_max: u64, set_up: Option<Function>) {
+    /// Whatever happens on this thread, the caller does not wait for ever.
+    struct Ends<'s>(&'s Shared, Option<Result<(), EngineError>>);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            let ended = self.1.take();
+            let ended =
+                ended.unwrap_or_else(|| Err(EngineError::Kernel(io::Error::other("the engine panicked"))));
+            self.0.lock().over = Some(ended.map_err(Arc::new));
+            self.0.told.notify_all();
+        }
+    }
+    let mut ends = Ends(shared, None);
+    // Signals are the program's own threads' to hear.
+    signals::block_all();
+    let desk = Desk::new(Arc::clone(shared), wants, frame_bytes_max, set_up);
+    ends.1 = Some(Engine::new(desk, setup).and_then(|engine| engine.run().1));
+}
+
+fn setup(options: &Options, workers: u32) -> Setup {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let env = std::env::vars_os().flat_map(|(key, value)| word(key, value)).collect();
+    Setup {
+        policy: options.run_policy(workers),
+        contain: options.contain,
+        streams: Streams { stdin: None, inherit: None },
+        surroundings: Surroundings { env, ..Surroundings::default() },
+        spool_dir: std::env::temp_dir(),
+        run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+fn word(key: OsString, value: OsString) -> Vec<u8> {
+    let mut word = key.into_vec();
+    word.push(b'=');
+    word.extend(value.into_vec());
+    word.push(0);
+    word
+}

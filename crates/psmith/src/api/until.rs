@@ -1,0 +1,118 @@
+//! Fan-out that a job's own result can end.
+
+use std::ops::ControlFlow;
+
+use psmith_core::JobId;
+use psmith_core::policy::Order;
+
+use super::failure::Failure;
+use super::flow::{Flow, Judgement};
+use super::hooks::HookAnswer;
+use super::job::JobRef;
+use super::map::Map;
+use super::options::{OnError, Options, common_settings};
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::function::returns::Return;
+
+/// Calls `f` with each item until one call says that it is enough ([`Flow`]).
+///
+/// ```
+/// # psmith::init();
+/// use psmith::Flow;
+/// use std::ops::ControlFlow;
+///
+/// let halve = |n: u32| if n % 2 == 0 { Flow::Next(n / 2) } else { Flow::Break(format!("{n} is odd")) };
+/// let all = psmith::map_until([2, 4], halve).run().unwrap();
+/// assert_eq!(all, ControlFlow::Continue(vec![1, 2]));
+/// let some = psmith::map_until([2, 3], halve).run().unwrap();
+/// assert_eq!(some, ControlFlow::Break("3 is odd".to_owned()));
+/// ```
+pub fn map_until<'h, I, F, O, R, B>(items: I, f: F) -> MapUntil<'h, I::IntoIter, F, R, B>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = Flow<R, B>> + 'static,
+{
+    MapUntil { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+}
+
+/// See [`map_until`].
+#[must_use = "nothing runs before `run`"]
+pub struct MapUntil<'h, I, F, R, B, C = Described> {
+    map: Map<'h, I, F, Flow<R, B>, C>,
+}
+
+impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
+    common_settings!(map.options);
+
+    /// Has items and results travel by this codec.
+    pub fn codec<D>(self) -> MapUntil<'h, I, F, R, B, D> {
+        MapUntil { map: self.map.codec() }
+    }
+
+    /// As [`Map::on_start`].
+    pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+        MapUntil { map: self.map.on_start(hook) }
+    }
+
+    /// As [`Map::on_done`], in completion order.
+    pub fn on_done<H: HookAnswer>(
+        self,
+        hook: impl FnMut(&JobRef, Result<&Flow<R, B>, &Failure>) -> H + 'h,
+    ) -> Self {
+        MapUntil { map: self.map.on_done(hook) }
+    }
+}
+
+impl<I, F, O, R, B, C> MapUntil<'_, I, F, R, B, C>
+where
+    I: Iterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = Flow<R, B>> + 'static,
+    C: Codec<I::Item> + Codec<Flow<R, B>> + 'static,
+{
+    /// Runs; returns when the last process is gone. Either all results, in the order of the items, or what the first
+    /// `Break` or `Kill` held; then the other results are dropped.
+    ///
+    /// # Errors
+    /// The failure that came first, if nothing was decided. A decision is not replaced by a later failure.
+    pub fn run(mut self) -> Result<ControlFlow<B, Vec<R>>, Failure> {
+        self.map.judge = Some(|bytes| match <C as Codec<Flow<R, B>>>::decode(bytes) {
+            Ok(Flow::Break(_)) => Judgement::Enough,
+            Ok(Flow::Kill(_)) => Judgement::Kill,
+            Ok(Flow::Next(_)) | Err(_) => Judgement::Go,
+        });
+        let mut iter = self.map;
+        let mut results: Vec<Option<R>> = Vec::new();
+        let (mut decided, mut failed) = (None, None);
+        while let Some((index, result)) = iter.step() {
+            match result {
+                Ok(Flow::Next(value)) => {
+                    let index = usize::try_from(index).unwrap_or(usize::MAX);
+                    if results.len() <= index {
+                        results.resize_with(index + 1, || None);
+                    }
+                    results[index] = Some(value);
+                }
+                Ok(Flow::Break(value) | Flow::Kill(value)) => {
+                    // Of several that were running, the one that the engine heard first. Inline there is only one.
+                    if iter.first().decided.is_none_or(|first| first == JobId(index + 1)) {
+                        decided.get_or_insert(value);
+                    }
+                    iter.enough();
+                }
+                Err(failure) => {
+                    failed.get_or_insert(failure);
+                }
+            }
+        }
+        match (decided, failed) {
+            (Some(value), _) => Ok(ControlFlow::Break(value)),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => Ok(ControlFlow::Continue(results.into_iter().flatten().collect())),
+        }
+    }
+}

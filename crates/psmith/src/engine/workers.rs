@@ -1,0 +1,326 @@
+//! Function workers as the engine sees them: a channel beside the pipes of an attempt.
+//!
+//! Here the worker is greeted, frames are taken in and sent, and what is wrong on the wire becomes a cause. What the
+//! letters mean for jobs is the handler's affair. A worker's life is one attempt of the engine, however many jobs the
+//! handler gives it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use psmith_core::outcome::{Cause, Exit, SpawnFailure};
+use psmith_core::policy::SIGKILL;
+use psmith_core::{Event, JobId};
+use psmith_sys::epoll::Interest;
+use psmith_sys::{pidfd, socket};
+
+use super::Engine;
+use super::attempt::Running;
+use super::handler::{Handler, Mail, Place, View};
+use super::watch::Token;
+use crate::command::WorkerStart;
+use crate::warden::client::nonce;
+use crate::warden::step_of_number;
+use crate::worker::frame::{Body, FRAME_BYTES_MAX, Got, Inbox, Outbox};
+use crate::worker::letters::{Credentials, FromWorker, ToWorker, written};
+
+/// Frames taken in a row from one worker, so that one talkative job cannot hold up the others.
+const FRAMES_A_TURN: usize = 64;
+
+/// The host's end of a worker's channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: OwnedFd,
+    inbox: Inbox,
+    outbox: Outbox,
+    ours: Credentials,
+    start: WorkerStart,
+    /// Both sides have agreed; before, nothing else is heard or said.
+    agreed: bool,
+    /// The handler has been told how its job ended, or the worker may say no more.
+    reported: bool,
+    /// It could not become a process of its own.
+    failed: Option<(u8, i32)>,
+    interest: Interest,
+    /// Not in the poll set: nobody takes in what it says just now.
+    pub(super) paused: bool,
+    /// Nothing comes any more.
+    closed: bool,
+    torn: bool,
+}
+
+impl<H: Handler> Engine<H> {
+    /// Makes the channel of an attempt; gives the worker's end and what it is to say first.
+    pub(super) fn open_channel(
+        &mut self,
+        running: &mut Running,
+        start: WorkerStart,
+    ) -> io::Result<(OwnedFd, u64)> {
+        let (ours, theirs) = socket::channel()?;
+        let nonce = nonce()?;
+        let token = Token::Worker { slot: running.slot.0, generation: running.generation };
+        self.epoll.add(&ours, token.pack(), Interest::READ)?;
+        running.channel = Some(Channel {
+            socket: ours,
+            // Until it has introduced itself it has nothing long to say.
+            inbox: Inbox::new(64 * 1024),
+            outbox: Outbox::default(),
+            ours: Credentials::new(nonce),
+            start,
+            agreed: false,
+            reported: false,
+            failed: None,
+            interest: Interest::READ,
+            paused: false,
+            closed: false,
+            torn: false,
+        });
+        Ok((theirs, nonce))
+    }
+
+    /// The channel can be read or written.
+    pub(super) fn on_channel(&mut self, slot: u32) {
+        for _ in 0..FRAMES_A_TURN {
+            let takes = self.handler.takes_output();
+            let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+            let generation = running.generation;
+            if running.channel.is_none() {
+                return;
+            }
+            if !takes {
+                return self.pause_channel(slot, generation);
+            }
+            if !self.hear_frame(slot) {
+                break;
+            }
+        }
+        self.flush_channel(slot);
+    }
+
+    /// Takes in one frame; false if there is none.
+    fn hear_frame(&mut self, slot: u32) -> bool {
+        let Some(channel) = self.channel_mut(slot) else { return false };
+        if channel.closed {
+            return false;
+        }
+        match channel.inbox.receive(&channel.socket) {
+            Got::Dry => false,
+            Got::Closed { torn } => {
+                channel.closed = true;
+                channel.torn = torn;
+                self.unwatch_channel(slot);
+                false
+            }
+            Got::Broken(broken) => {
+                self.condemn(slot, broken.to_string());
+                false
+            }
+            Got::Frame(frame) => {
+                match postcard::from_bytes::<FromWorker>(frame.head()) {
+                    Ok(letter) => self.hear_letter(slot, letter, frame.bytes, frame.body),
+                    Err(error) => self.condemn(slot, format!("a letter cannot be read: {error}")),
+                }
+                true
+            }
+        }
+    }
+
+    fn hear_letter(&mut self, slot: u32, letter: FromWorker, bytes: Vec<u8>, body: usize) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let (id, place) = (running.id, Place { attempt: running.id, slot: running.slot });
+        let Some(channel) = &mut running.channel else { return };
+        let mut mail = Mail::default();
+        match letter {
+            FromWorker::Hello { credentials } if !channel.agreed => {
+                if let Err(refusal) = channel.ours.check(credentials) {
+                    return self.condemn(slot, refusal);
+                }
+                channel.agreed = true;
+                channel.inbox.allow(channel.start.frame_bytes_max);
+                let hello = ToWorker::Hello {
+                    credentials: channel.ours,
+                    frame_bytes_max: channel.start.frame_bytes_max,
+                    set_up: channel.start.set_up.clone(),
+                };
+                channel.outbox.push(&written(&hello), Body::None);
+                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                if let Some(entry) = self.jobs.get_mut(&id.job) {
+                    self.handler.greeted(&view, &mut entry.job, place, &mut mail);
+                }
+            }
+            FromWorker::SetUpFailed { step, errno } if !channel.agreed => {
+                channel.failed = Some((step, errno));
+            }
+            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
+                return self.condemn(slot, "it introduced itself twice".into());
+            }
+            _ if !channel.agreed => return self.condemn(slot, "it spoke before it introduced itself".into()),
+            letter => {
+                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                if let Some(entry) = self.jobs.get_mut(&id.job) {
+                    let letter = Letter { letter, bytes, body };
+                    self.handler.heard(&view, &mut entry.job, place, letter, &mut mail);
+                }
+            }
+        }
+        self.post(slot, mail);
+    }
+
+    /// Does what the handler wants after a letter.
+    fn post(&mut self, slot: u32, mail: Mail) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let attempt = running.id;
+        if let Some(channel) = &mut running.channel {
+            for (letter, body) in mail.letters {
+                channel.outbox.push(&written(&letter), body);
+            }
+            if let Some(verdict) = mail.report
+                && !channel.reported
+            {
+                channel.reported = true;
+                self.events.push_back(Event::Reported { attempt, verdict });
+            }
+        }
+        if let Some(broken) = mail.breach {
+            self.condemn(slot, broken);
+        }
+        self.flush_channel(slot);
+        if mail.hang_up {
+            self.hang_up(slot);
+        }
+        self.take_orders(mail.orders);
+    }
+
+    /// Sends letters to the worker that serves this job of the engine, if it lives.
+    pub(super) fn tell_worker(&mut self, job: JobId, letters: Vec<(ToWorker, Body)>) {
+        let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
+        if self.running(slot).is_some_and(|running| running.id.job == job) {
+            self.post(slot, Mail { letters, ..Mail::default() });
+        }
+    }
+
+    /// The worker has broken the protocol: nothing of what it says counts any more.
+    fn condemn(&mut self, slot: u32, breach: String) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let attempt = running.id;
+        let Some(channel) = &mut running.channel else { return };
+        channel.closed = true;
+        if !channel.reported {
+            channel.reported = true;
+            self.events.push_back(Event::Reported { attempt, verdict: Err(Cause::Protocol(breach)) });
+        }
+        match &running.pidfd {
+            Some(process) => drop(pidfd::signal(process, SIGKILL)),
+            None => running.pending.push(SIGKILL),
+        }
+        self.hang_up(slot);
+    }
+
+    /// Closes the channel: the worker finds no more jobs, and leaves.
+    fn hang_up(&mut self, slot: u32) {
+        self.unwatch_channel(slot);
+        if let Some(running) = self.running_mut(slot)
+            && let Some(channel) = &mut running.channel
+        {
+            channel.closed = true;
+            let _ = rustix::net::shutdown(&channel.socket, rustix::net::Shutdown::Both);
+        }
+    }
+
+    /// The process has ended: what it said before is heard first, and what it did not say is told.
+    /// True if the attempt is not to be reported as ended: it never became a worker.
+    pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
+        while self.hear_frame(slot) {}
+        self.unwatch_channel(slot);
+        let Some(running) = self.running_mut(slot) else { return false };
+        let attempt = running.id;
+        let Some(channel) = running.channel.take() else { return false };
+        if let Some((step, errno)) = channel.failed {
+            let step = step_of_number(step).unwrap_or(psmith_core::outcome::SpawnStep::Prepare);
+            let failure = SpawnFailure { step, errno, detail: String::new(), permanent: false };
+            self.start_failed(slot, failure, false);
+            return true;
+        }
+        // A worker that leaves of its own will without an answer: the job has called `exit`. What killed it, or which
+        // code it left with, needs no word of ours.
+        if !channel.reported && exit == Exit::Code(0) {
+            let cause = if channel.torn {
+                Cause::Protocol("its channel was closed within a frame".into())
+            } else {
+                Cause::Exit(0)
+            };
+            self.events.push_back(Event::Reported { attempt, verdict: Err(cause) });
+        }
+        false
+    }
+
+    fn flush_channel(&mut self, slot: u32) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let token = Token::Worker { slot, generation: running.generation };
+        let Some(channel) = &mut running.channel else { return };
+        if channel.closed || channel.paused {
+            return;
+        }
+        // A worker that is gone is noticed by its end, not here.
+        let _ = channel.outbox.flush(&channel.socket);
+        let wanted = if channel.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
+        if wanted != channel.interest {
+            channel.interest = wanted;
+            let _ = self.epoll.modify(&channel.socket, token.pack(), wanted);
+        }
+    }
+
+    fn pause_channel(&mut self, slot: u32, generation: u32) {
+        let Some(channel) = self.channel_mut(slot) else { return };
+        if channel.paused || channel.closed {
+            return;
+        }
+        channel.paused = true;
+        self.unwatch(slot);
+        self.paused.push((slot, generation));
+    }
+
+    pub(super) fn resume_channel(&mut self, slot: u32) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let token = Token::Worker { slot, generation: running.generation };
+        let Some(channel) = &mut running.channel else { return };
+        if channel.paused && !channel.closed {
+            channel.paused = false;
+            channel.interest = Interest::READ;
+            let _ = self.epoll.add(&channel.socket, token.pack(), Interest::READ);
+            self.flush_channel(slot);
+        }
+    }
+
+    fn unwatch_channel(&mut self, slot: u32) {
+        if self.channel_mut(slot).is_some_and(|channel| !channel.paused) {
+            self.unwatch(slot);
+        }
+    }
+
+    fn unwatch(&mut self, slot: u32) {
+        if let Some(channel) = self.running(slot).and_then(|running| running.channel.as_ref()) {
+            let _ = self.epoll.remove(&channel.socket);
+        }
+    }
+
+    fn channel_mut(&mut self, slot: u32) -> Option<&mut Channel> {
+        self.running_mut(slot)?.channel.as_mut()
+    }
+}
+
+/// What a worker said.
+#[derive(Debug)]
+pub struct Letter {
+    pub(crate) letter: FromWorker,
+    /// The frame it came in.
+    pub(crate) bytes: Vec<u8>,
+    /// Where in it the letter's body begins.
+    pub(crate) body: usize,
+}
+
+impl WorkerStart {
+    /// A worker with the usual limit of frames.
+    pub(crate) fn new() -> WorkerStart {
+        WorkerStart { env: Vec::new(), dir: None, frame_bytes_max: FRAME_BYTES_MAX, set_up: None }
+    }
+}

@@ -1,0 +1,127 @@
+//! One call of a job function: decode the input, call, encode what it returned.
+
+use std::any::{Any, TypeId};
+use std::marker::PhantomData;
+
+use psmith_sys::image::{Entry, Trampoline, entry_of};
+
+use super::codec::{Codec, Described};
+use super::returns::Return;
+
+/// What a call is made of, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    input: Vec<u8>,
+    from: usize,
+    pub(crate) answer: Answer,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Nothing: it has not returned.
+    Pending,
+    /// A value, encoded behind what was in the buffer before.
+    Value(Vec<u8>),
+    /// The function returned an error.
+    Error(String),
+    /// The input could not be decoded, so the function never ran.
+    Undecodable(String),
+    /// What it returned could not be encoded.
+    Unencodable(String),
+}
+
+impl Call {
+    /// A call with the input that lies in `bytes` from `from` on.
+    pub(crate) fn new(bytes: Vec<u8>, from: usize) -> Call {
+        Call { input: bytes, from, answer: Answer::Pending }
+    }
+}
+
+/// How functions from `A` to `O` are called where values travel by codec `C`.
+pub(crate) struct ByCodec<A, O, C>(PhantomData<fn(A) -> (O, C)>);
+
+impl<F, A, O, C> Trampoline<F> for ByCodec<A, O, C>
+where
+    F: Fn(A) -> O,
+    A: 'static,
+    O: Return + 'static,
+    C: Codec<A> + Codec<O::Value> + 'static,
+{
+    fn call(function: F, context: &mut dyn Any) {
+        let Some(call) = context.downcast_mut::<Call>() else { return };
+        let input = match <C as Codec<A>>::decode(&call.input[call.from..]) {
+            Ok(input) => input,
+            Err(error) => return call.answer = Answer::Undecodable(error.to_string()),
+        };
+        // A large input must not lie twice in memory while the function runs.
+        call.input = Vec::new();
+        call.answer = match function(input).into_result() {
+            Err(text) => Answer::Error(text),
+            Ok(value) => {
+                let mut bytes = Vec::new();
+                match <C as Codec<O::Value>>::encode(&value, &mut bytes) {
+                    Ok(()) => Answer::Value(bytes),
+                    Err(error) => Answer::Unencodable(error.to_string()),
+                }
+            }
+        };
+    }
+}
+
+/// The entry of a function, and what tells it from all others.
+pub(crate) fn entry<F, A, O, C>(function: F) -> Entry
+where
+    F: Fn(A) -> O + Copy + 'static,
+    A: 'static,
+    O: Return + 'static,
+    C: Codec<A> + Codec<O::Value> + 'static,
+{
+    entry_of::<F, ByCodec<A, O, C>>(function)
+}
+
+/// What tells a function with its codec from all others, within one process.
+pub(crate) fn identity<F, A, O, C>(_function: F) -> TypeId
+where
+    F: Fn(A) -> O + Copy + 'static,
+    A: 'static,
+    O: 'static,
+    C: 'static,
+{
+    TypeId::of::<(F, ByCodec<A, O, C>)>()
+}
+
+/// The same for the default codec: what `#[psmith::job]` registers.
+pub fn described_entry<F, A, O>(function: F) -> Entry
+where
+    F: Fn(A) -> O + Copy + 'static,
+    A: 'static,
+    O: Return + 'static,
+    Described: Codec<A> + Codec<O::Value>,
+{
+    entry::<F, A, O, Described>(function)
+}
+
+/// What tells a function with its codec from all others, within one process.
+pub fn described_identity<F, A, O>(function: F) -> TypeId
+where
+    F: Fn(A) -> O + Copy + 'static,
+    A: 'static,
+    O: 'static,
+{
+    identity::<F, A, O, Described>(function)
+}
+
+/// How the function that sets a worker up is called.
+struct SetUp;
+
+impl<F: Fn() + 'static> Trampoline<F> for SetUp {
+    fn call(function: F, _context: &mut dyn Any) {
+        function();
+    }
+}
+
+/// The entry of a function that sets a worker up.
+pub(crate) fn set_up_entry<F: Fn() + Copy + 'static>(function: F) -> Entry {
+    entry_of::<F, SetUp>(function)
+}

@@ -1,0 +1,411 @@
+//! Writing.
+
+use serde::ser::{self, Serialize};
+
+use super::super::codec::CodecError;
+use super::{DEPTH_MAX, mark};
+
+/// Writes one value.
+pub(super) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    depth: u32,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Writer<'a> {
+        Writer { out, depth: 0 }
+    }
+
+    fn number(self, number: u64) {
+        match u8::try_from(number) {
+            Ok(small @ 0..mark::FITS) => self.out.push(mark::SMALL + small),
+            _ => {
+                self.out.push(mark::UINT);
+                varint(self.out, number);
+            }
+        }
+    }
+
+    fn text(self, text: &str) {
+        match u8::try_from(text.len()) {
+            Ok(short @ 0..mark::FITS) => self.out.push(mark::SHORT + short),
+            _ => {
+                self.out.push(mark::TEXT);
+                varint(self.out, text.len() as u64);
+            }
+        }
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn many(self, known: u8, open: u8, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+        match length {
+            Some(length) => {
+                self.out.push(known);
+                varint(self.out, length as u64);
+            }
+            None => self.out.push(open),
+        }
+        if self.depth >= DEPTH_MAX {
+            return Err(CodecError::new(format!("the value is nested deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(Items { out: self.out, depth: self.depth + 1, open: length.is_none() })
+    }
+
+    fn variant(&mut self, name: &str) {
+        self.out.push(mark::VARIANT);
+        varint(self.out, name.len() as u64);
+        self.out.extend_from_slice(name.as_bytes());
+    }
+
+    fn deeper(self) -> Result<Writer<'a>, CodecError> {
+        if self.depth >= DEPTH_MAX {
+            return Err(CodecError::new(format!("the value is nested deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(Writer { out: self.out, depth: self.depth + 1 })
+    }
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+impl<'a> ser::Serializer for Writer<'a> {
+    type Ok = ();
+    type Error = CodecError;
+    type SerializeSeq = Items<'a>;
+    type SerializeTuple = Items<'a>;
+    type SerializeTupleStruct = Items<'a>;
+    type SerializeTupleVariant = Items<'a>;
+    type SerializeMap = Items<'a>;
+    type SerializeStruct = Items<'a>;
+    type SerializeStructVariant = Items<'a>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), CodecError> {
+        self.out.push(if value { mark::TRUE } else { mark::FALSE });
+        Ok(())
+    }
+
+    fn serialize_i8(self, value: i8) -> Result<(), CodecError> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i16(self, value: i16) -> Result<(), CodecError> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), CodecError> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i64(self, value: i64) -> Result<(), CodecError> {
+        match u64::try_from(value) {
+            Ok(number) => self.number(number),
+            Err(_) => {
+                self.out.push(mark::NEGATIVE);
+                // Of a negative number, its complement is -1 less the number.
+                varint(self.out, !value as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), CodecError> {
+        match i64::try_from(value) {
+            Ok(number) => self.serialize_i64(number),
+            Err(_) => {
+                self.out.push(mark::I128);
+                self.out.extend_from_slice(&value.to_le_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    fn serialize_u8(self, value: u8) -> Result<(), CodecError> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u16(self, value: u16) -> Result<(), CodecError> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u32(self, value: u32) -> Result<(), CodecError> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u64(self, value: u64) -> Result<(), CodecError> {
+        self.number(value);
+        Ok(())
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), CodecError> {
+        match u64::try_from(value) {
+            Ok(number) => self.serialize_u64(number),
+            Err(_) => {
+                self.out.push(mark::U128);
+                self.out.extend_from_slice(&value.to_le_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), CodecError> {
+        self.out.push(mark::F32);
+        self.out.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), CodecError> {
+        self.out.push(mark::F64);
+        self.out.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), CodecError> {
+        self.out.push(mark::CHAR);
+        varint(self.out, u64::from(u32::from(value)));
+        Ok(())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), CodecError> {
+        self.text(value);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), CodecError> {
+        self.out.push(mark::BYTES);
+        varint(self.out, value.len() as u64);
+        self.out.extend_from_slice(value);
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<(), CodecError> {
+        self.out.push(mark::NONE);
+        Ok(())
+    }
+
+    fn serialize_some<T: ?Sized + Serialize>(self, value: &T) -> Result<(), CodecError> {
+        self.out.push(mark::SOME);
+        value.serialize(self.deeper()?)
+    }
+
+    fn serialize_unit(self) -> Result<(), CodecError> {
+        self.out.push(mark::UNIT);
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), CodecError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<(), CodecError> {
+        self.out.push(mark::UNIT_VARIANT);
+        varint(self.out, variant.len() as u64);
+        self.out.extend_from_slice(variant.as_bytes());
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
+        value.serialize(self.deeper()?)
+    }
+
+    fn serialize_newtype_variant<T: ?Sized + Serialize>(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
+        self.variant(variant);
+        value.serialize(self.deeper()?)
+    }
+
+    fn serialize_seq(self, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+        self.many(mark::SEQ, mark::OPEN_SEQ, length)
+    }
+
+    fn serialize_tuple(self, length: usize) -> Result<Items<'a>, CodecError> {
+        self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, length: usize) -> Result<Items<'a>, CodecError> {
+        self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
+    }
+
+    fn serialize_tuple_variant(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        length: usize,
+    ) -> Result<Items<'a>, CodecError> {
+        self.variant(variant);
+        self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
+    }
+
+    fn serialize_map(self, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+        self.many(mark::MAP, mark::OPEN_MAP, length)
+    }
+
+    // The number of fields that serde names counts those that are skipped, too, so structs are open.
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Items<'a>, CodecError> {
+        self.many(mark::MAP, mark::OPEN_MAP, None)
+    }
+
+    fn serialize_struct_variant(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _length: usize,
+    ) -> Result<Items<'a>, CodecError> {
+        self.variant(variant);
+        self.many(mark::MAP, mark::OPEN_MAP, None)
+    }
+}
+
+/// Writes the items of a value that has several.
+pub(super) struct Items<'a> {
+    out: &'a mut Vec<u8>,
+    depth: u32,
+    open: bool,
+}
+
+impl Items<'_> {
+    fn item<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        value.serialize(Writer { out: self.out, depth: self.depth })
+    }
+
+    fn field<T: ?Sized + Serialize>(&mut self, key: &str, value: &T) -> Result<(), CodecError> {
+        Writer { out: self.out, depth: self.depth }.text(key);
+        self.item(value)
+    }
+
+    fn finish(self) {
+        if self.open {
+            self.out.push(mark::END);
+        }
+    }
+}
+
+impl ser::SerializeSeq for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTupleStruct for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTupleVariant for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeMap for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), CodecError> {
+        self.item(key)
+    }
+
+    fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+        self.item(value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeStruct for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_field<T: ?Sized + Serialize>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
+        self.field(key, value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+impl ser::SerializeStructVariant for Items<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_field<T: ?Sized + Serialize>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), CodecError> {
+        self.field(key, value)
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        self.finish();
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Every kind of value comes back as it was, and nothing that is read is believed.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::*;
+
+#[track_caller]
+fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+    let mut bytes = Vec::new();
+    Described::encode(&value, &mut bytes).unwrap();
+    assert_eq!(<Described as Codec<T>>::decode(&bytes).unwrap(), value, "{}", show(&bytes, 200));
+    for length in 0..bytes.len() {
+        let cut: Result<T, _> = Described::decode(&bytes[..length]);
+        assert!(cut.is_err(), "cut at {length} of {}", bytes.len());
+    }
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
+struct Plain {
+    name: String,
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    tags: Vec<char>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Outer {
+    #[serde(flatten)]
+    plain: Plain,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Untagged>,
+    tail: (),
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(untagged)]
+enum Untagged {
+    Number(i64),
+    Real(f64),
+    Address(IpAddr),
+    Pair(bool, Option<Kind>),
+    Fields { kind: Kind },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(tag = "type")]
+enum Internal {
+    Empty,
+    Held(Plain),
+    Fields { at: IpAddr, wait: Duration, kind: Kind },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(tag = "t", content = "c")]
+enum Adjacent {
+    Empty,
+    One(u8),
+    Two(u8, i8),
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
+enum Kind {
+    Unit,
+    One(Box<Option<Kind>>),
+    Two(i32, String),
+    Fields { a: u8, b: Option<()> },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Meters(f32);
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Nothing;
+
+fn plain() -> Plain {
+    Plain { name: "x".repeat(70), size: Some(1 << 40), tags: vec!['ü', '\0'] }
+}
+
+#[test]
+fn numbers_texts_and_bytes() {
+    keeps((0_u8, 63_u8, 64_u8, u64::MAX, i64::MIN, -1_i8, i32::MIN));
+    keeps((u128::MAX, i128::MIN, u128::from(u64::MAX), -1_i128));
+    keeps((0.1_f32, f64::MIN_POSITIVE, f64::INFINITY, 'ß', true, false));
+    keeps((String::new(), "ü".repeat(31), "ü".repeat(32), "x".repeat(1000)));
+    keeps((Vec::<u8>::from([0, 255, 64]), (), Nothing, Meters(2.5)));
+}
+
+#[test]
+fn nothing_and_something_that_is_nothing_stay_apart() {
+    keeps::<[Option<()>; 2]>([None, Some(())]);
+    keeps::<[Option<Option<u8>>; 3]>([None, Some(None), Some(Some(1))]);
+    keeps::<Vec<Vec<Option<Vec<u8>>>>>(vec![vec![], vec![None, Some(vec![])], vec![Some(vec![1])]]);
+}
+
+#[test]
+fn enums_of_every_tagging() {
+    keeps(vec![
+        Kind::Unit,
+        Kind::One(Box::new(None)),
+        Kind::One(Box::new(Some(Kind::Unit))),
+        Kind::Two(-7, "a".into()),
+        Kind::Fields { a: 1, b: Some(()) },
+    ]);
+    let at = "::1".parse().unwrap();
+    keeps(vec![
+        Internal::Empty,
+        Internal::Held(plain()),
+        Internal::Fields { at, wait: Duration::from_micros(3), kind: Kind::Fields { a: 1, b: None } },
+    ]);
+    keeps(vec![Adjacent::Empty, Adjacent::One(1), Adjacent::Two(1, -1)]);
+    keeps(vec![
+        Untagged::Number(-5),
+        Untagged::Real(0.5),
+        Untagged::Address(at),
+        Untagged::Pair(true, Some(Kind::Two(1, "b".into()))),
+        Untagged::Fields { kind: Kind::One(Box::new(Some(Kind::Unit))) },
+    ]);
+}
+
+#[test]
+fn flattened_fields_and_maps() {
+    let rest = BTreeMap::from([("n".to_owned(), Untagged::Number(3)), ("r".to_owned(), Untagged::Real(1.5))]);
+    keeps(Outer { plain: plain(), rest, tail: () });
+    keeps(BTreeMap::from([((1_u8, 'a'), None), ((2, 'b'), Some(Kind::Unit))]));
+}
+
+#[test]
+fn a_struct_that_skips_fields_is_no_shorter_map_than_it_says() {
+    keeps(Plain { name: String::new(), size: None, tags: Vec::new() });
+}
+
+#[test]
+fn what_is_nested_too_deep_is_refused_by_both_sides() {
+    let mut kind = Kind::Unit;
+    for _ in 0..DEPTH_MAX {
+        kind = Kind::One(Box::new(Some(kind)));
+    }
+    assert!(Described::encode(&kind, &mut Vec::new()).unwrap_err().to_string().contains("deeper"));
+    let deep = vec![mark::SOME; 100_000];
+    let read: Result<Option<Kind>, _> = Described::decode(&deep);
+    assert!(read.is_err());
+}
+
+#[test]
+fn lengths_are_compared_with_what_is_there() {
+    for bytes in [
+        &[mark::SEQ, 0xff, 0xff, 0xff, 0xff, 0x0f][..],
+        &[mark::TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        &[mark::UINT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[mark::END],
+        &[mark::SHORT + 2, 0xff, 0xff],
+        &[mark::SMALL, mark::SMALL],
+        &[255],
+    ] {
+        assert!(<Described as Codec<Vec<String>>>::decode(bytes).is_err(), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_value_is_shown_in_a_few_words() {
+    let mut bytes = Vec::new();
+    Described::encode(&(Kind::Two(-7, "a\n".into()), Some(1.5), [Kind::Unit]), &mut bytes).unwrap();
+    assert_eq!(show(&bytes, 60), r#"[Two([-7, "a\n"]), Some(1.5), [Unit]]"#);
+    assert_eq!(show(&bytes, 9), "[Two([-7,…");
+    assert_eq!(show(&[255], 9), "");
+}

@@ -1,0 +1,290 @@
+//! What a job function can ask about itself, and say to its host, while it runs.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use psmith_sys::signals::{self, SignalSet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame::{FRAME_BYTES_MAX, send_blocking};
+use super::letters::{Errand, FromWorker, How, written};
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+
+/// The sending half of the worker's channel. Any thread of the job may use it.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: OwnedFd,
+    sending: Mutex<()>,
+    bytes_max: AtomicU64,
+}
+
+impl Channel {
+    pub(super) fn new(socket: OwnedFd) -> Channel {
+        Channel { socket, sending: Mutex::new(()), bytes_max: AtomicU64::new(FRAME_BYTES_MAX) }
+    }
+
+    pub(super) fn allow(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
+        let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        send_blocking(&self.socket, &written(letter), body)
+    }
+
+    pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {
+        self.say(&FromWorker::Done { job, how }, value)
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What the running job is.
+#[derive(Debug)]
+struct Place {
+    job: u64,
+    index: u64,
+    attempt: u32,
+    slot: u32,
+    /// `None`: inline, in the host itself.
+    channel: Option<Arc<Channel>>,
+}
+
+/// The job of this worker, for all its threads.
+static CURRENT: Mutex<Option<Arc<Place>>> = Mutex::new(None);
+
+/// What `set_process_name` was given last.
+static NAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Whether the terminate signal is held back, to be asked for.
+static WATCHES: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// The job that runs inline on this thread.
+    static INLINE: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+}
+
+pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
+    let place = Place {
+        job: errand.job,
+        index: errand.index,
+        attempt: errand.attempt,
+        slot: errand.slot,
+        channel: Some(Arc::clone(channel)),
+    };
+    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
+}
+
+pub(super) fn end() {
+    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Runs `call` on this thread as the inline job of this place.
+pub(crate) fn inline<T>(job: u64, index: u64, attempt: u32, call: impl FnOnce() -> T) -> T {
+    /// Takes the place away also when `call` panics.
+    struct Away(Option<Arc<Place>>);
+    impl Drop for Away {
+        fn drop(&mut self) {
+            INLINE.set(self.0.take());
+        }
+    }
+    let place = Place { job, index, attempt, slot: 0, channel: None };
+    let _away = Away(INLINE.replace(Some(Arc::new(place))));
+    call()
+}
+
+/// The job that the caller runs in; `None` outside of a job.
+///
+/// Every thread of a worker is in the worker's job. Inline (`workers(0)`) only the job's own thread is.
+///
+/// ```
+/// # psmith::init();
+/// assert!(psmith::cx().is_none());
+/// fn place(_: ()) -> (u32, u64) {
+///     let cx = psmith::cx().expect("inside a job");
+///     (cx.attempt(), cx.index())
+/// }
+/// let places: Vec<(u32, u64)> = psmith::map([(), ()], place).map(|place| place.unwrap()).collect();
+/// assert_eq!(places, [(1, 0), (1, 1)]);
+/// ```
+#[must_use]
+pub fn cx() -> Option<Cx> {
+    let inline = INLINE.with_borrow(Clone::clone);
+    let place = inline.or_else(|| CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    place.map(|place| Cx { place })
+}
+
+/// A running job's view of itself. Cheap to clone; any thread of the job may use it.
+///
+/// ```
+/// # psmith::init();
+/// fn long(steps: u64) -> Result<u64, String> {
+///     let cx = psmith::cx().expect("inside a job");
+///     for step in 0..steps {
+///         if cx.cancelled() {
+///             return Err("asked to stop".into());
+///         }
+///         cx.progress(step, steps);
+///     }
+///     Ok(steps)
+/// }
+/// assert_eq!(psmith::map([3], long).next().unwrap().unwrap(), 3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cx {
+    place: Arc<Place>,
+}
+
+/// Why a message could not be sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The value cannot be encoded.
+    Unencodable(String),
+    /// It is longer than a frame may be (`max_frame`).
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The host does not listen any more.
+    Gone(io::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Unencodable(reason) => write!(f, "the message cannot be encoded: {reason}"),
+            SendError::TooLong { bytes, bytes_max } => {
+                write!(f, "a message of {bytes} bytes is longer than the limit of {bytes_max}")
+            }
+            SendError::Gone(error) => write!(f, "the host does not listen any more: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SendError::Gone(error) => Some(error),
+            SendError::Unencodable(_) | SendError::TooLong { .. } => None,
+        }
+    }
+}
+
+impl Cx {
+    /// The slot that the job runs in, from 0; lower than the number of workers. Inline: 0.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.place.slot
+    }
+
+    /// The slot as people count, from 1.
+    #[must_use]
+    pub fn worker_id(&self) -> u32 {
+        self.place.slot + 1
+    }
+
+    /// Which attempt of the job this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.place.attempt
+    }
+
+    /// The job's number in its run, from 1.
+    #[must_use]
+    pub fn job_id(&self) -> u64 {
+        self.place.job
+    }
+
+    /// The job's place in the order of submission, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.place.index
+    }
+
+    /// What the worker calls itself: its process id, until [`Cx::set_process_name`].
+    #[must_use]
+    pub fn process_name(&self) -> String {
+        let name = NAME.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        name.unwrap_or_else(|| std::process::id().to_string())
+    }
+
+    /// Names the worker, for `ps` (its first 15 bytes) and for the host's view of it. Inline it only keeps the name: the
+    /// process is not the job's.
+    pub fn set_process_name(&self, name: &str) {
+        *NAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+        if let Some(channel) = &self.place.channel {
+            let plain: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
+            if let Ok(short) = std::ffi::CString::new(plain) {
+                let _ = rustix::thread::set_name(&short);
+            }
+            // A host that is gone will end this process soon enough.
+            let _ = channel.say(&FromWorker::Named { name: name.to_owned() }, &[]);
+        }
+    }
+
+    /// Whether the job was asked to stop: by a timeout, a cancel or a shutdown.
+    ///
+    /// Without this question, being asked to stop ends the process (it is the terminate signal). From the first
+    /// question on, that signal is held back for this thread and those that it starts, and the job has the grace to
+    /// come to its end by itself; then it is killed. Inline nobody asks: always false.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        const TERMINATE: i32 = psmith_core::policy::SIGTERM;
+        if self.place.channel.is_none() {
+            return false;
+        }
+        if !WATCHES.swap(true, Ordering::Relaxed) {
+            signals::block(SignalSet::of(&[TERMINATE]));
+        }
+        signals::pending().contains(TERMINATE)
+    }
+
+    /// Tells the host how far the job is. `total` 0: unknown. Never fails: nobody may be listening.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.tell(&FromWorker::Progress { job: self.place.job, done, total });
+    }
+
+    /// Tells the host that the job is alive.
+    pub fn heartbeat(&self) {
+        self.tell(&FromWorker::Heartbeat { job: self.place.job });
+    }
+
+    /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
+    /// while the host does not keep up. Inline the message is dropped: there is nobody else to hear it.
+    ///
+    /// # Errors
+    /// A value that cannot be encoded or is too long, or a host that is gone.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        let mut bytes = Vec::new();
+        Described::encode(message, &mut bytes).map_err(|error| SendError::Unencodable(error.to_string()))?;
+        let Some(channel) = &self.place.channel else { return Ok(()) };
+        let (length, bytes_max) = (bytes.len() as u64, channel.bytes_max().saturating_sub(64));
+        if length > bytes_max {
+            return Err(SendError::TooLong { bytes: length, bytes_max });
+        }
+        channel.say(&FromWorker::Message { job: self.place.job }, &bytes).map_err(SendError::Gone)
+    }
+
+    fn tell(&self, letter: &FromWorker) {
+        if let Some(channel) = &self.place.channel {
+            let _ = channel.say(letter, &[]);
+        }
+    }
+}

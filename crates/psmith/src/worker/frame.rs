@@ -1,0 +1,290 @@
+//! Whole frames over a stream of bytes: length first, a checksum over everything, nothing believed before.
+//!
+//! A frame has a *head* (a small message) and a *body* (a value's bytes, as long as it likes). Knows nothing of what
+//! either means. A frame is given out complete and checked, or not at all.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+/// The longest frame, head and body together, where nothing else was asked for.
+pub(crate) const FRAME_BYTES_MAX: u64 = 1 << 30;
+
+/// The longest head.
+const HEAD_BYTES_MAX: u32 = 1 << 20;
+
+/// What a frame begins with.
+const MAGIC: u16 = 0x7366;
+
+/// Magic (2), zero (2), length of the head (4), length of all after the header (8), checksum (4).
+const HEADER: usize = 20;
+
+/// One read takes at most so much; a frame of unknown good will grows by no more at a time.
+const READ_BYTES: usize = 128 * 1024;
+
+/// A frame that has arrived.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Head, then body.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the body begins.
+    pub(crate) body: usize,
+}
+
+impl Frame {
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.bytes[..self.body]
+    }
+}
+
+/// Why what came is no frame. After it nothing more is read from that stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Magic,
+    Length(u64),
+    TooLong { bytes: u64, bytes_max: u64 },
+    Checksum,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Magic => write!(f, "what came over its channel is no frame"),
+            Broken::Length(bytes) => write!(f, "a frame of {bytes} bytes has no room for its own head"),
+            Broken::TooLong { bytes, bytes_max } => {
+                write!(f, "a frame of {bytes} bytes is longer than the limit of {bytes_max}")
+            }
+            Broken::Checksum => write!(f, "a frame does not fit its checksum"),
+        }
+    }
+}
+
+/// What one attempt to read gave.
+#[derive(Debug)]
+pub(crate) enum Got {
+    Frame(Frame),
+    /// Nothing complete just now.
+    Dry,
+    /// The other side has closed. `torn`: within a frame.
+    Closed {
+        torn: bool,
+    },
+    Broken(Broken),
+}
+
+/// The receiving end of a stream.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    bytes_max: u64,
+    /// Bytes that have come and are not given out, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    closed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(bytes_max: u64) -> Inbox {
+        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false }
+    }
+
+    pub(crate) fn allow(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// The next frame. Blocks where `from` does; otherwise [`Got::Dry`] says that nothing more is there.
+    pub(crate) fn receive(&mut self, from: impl AsFd) -> Got {
+        loop {
+            let wanted = match self.next_length() {
+                Ok(Some(wanted)) if self.end - self.start >= wanted => return self.take(wanted),
+                Ok(wanted) => wanted.unwrap_or(HEADER),
+                Err(broken) => return Got::Broken(broken),
+            };
+            if self.closed {
+                return Got::Closed { torn: self.end > self.start };
+            }
+            self.make_room(wanted);
+            match rustix::io::read(&from, &mut self.buffer[self.end..]) {
+                Ok(0) | Err(Errno::CONNRESET) => self.closed = true,
+                Ok(length) => self.end += length,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Got::Dry,
+                // A descriptor that cannot be read any more has nothing more to say.
+                Err(_) => self.closed = true,
+            }
+        }
+    }
+
+    /// How long the next frame is with its header, if that is known.
+    fn next_length(&self) -> Result<Option<usize>, Broken> {
+        let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Ok(None) };
+        let (magic, head, length) = fields(header);
+        if magic != MAGIC {
+            return Err(Broken::Magic);
+        }
+        if length > self.bytes_max {
+            return Err(Broken::TooLong { bytes: length, bytes_max: self.bytes_max });
+        }
+        if u64::from(head) > length || head > HEAD_BYTES_MAX {
+            return Err(Broken::Length(length));
+        }
+        let bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(HEADER));
+        bytes.map(Some).ok_or(Broken::Length(length))
+    }
+
+    fn take(&mut self, wanted: usize) -> Got {
+        let frame = &self.buffer[self.start..self.start + wanted];
+        let Some(header) = frame.first_chunk::<HEADER>() else { return Got::Broken(Broken::Magic) };
+        let (_, head, _) = fields(header);
+        let told = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+        if checksum(&header[..16], &[&frame[HEADER..]]) != told {
+            return Got::Broken(Broken::Checksum);
+        }
+        let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {
+            // A large frame that came alone is handed on without another copy of the buffer beside it.
+            let mut whole = std::mem::take(&mut self.buffer);
+            whole.truncate(self.end);
+            whole.drain(..self.start + HEADER);
+            (self.start, self.end) = (0, 0);
+            whole
+        } else {
+            let bytes = frame[HEADER..].to_vec();
+            self.start += wanted;
+            if self.start == self.end {
+                (self.start, self.end) = (0, 0);
+            }
+            bytes
+        };
+        Got::Frame(Frame { bytes, body: head as usize })
+    }
+
+    /// Room for the rest of a frame of `wanted` bytes, but not for more than has a chance to come soon.
+    fn make_room(&mut self, wanted: usize) {
+        if self.start > 0 && self.start + wanted > self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let missing = wanted.saturating_sub(self.end - self.start);
+        // Doubling, so that a large frame is not copied again and again, and only as far as bytes really come.
+        let step = missing.min(READ_BYTES.max(self.end)).max(4096);
+        let needed = self.end + step;
+        if self.buffer.len() < needed {
+            self.buffer.resize(needed.max(READ_BYTES.min(wanted.next_power_of_two())), 0);
+        }
+    }
+}
+
+fn fields(header: &[u8; HEADER]) -> (u16, u32, u64) {
+    let magic = u16::from_le_bytes([header[0], header[1]]) ^ u16::from_le_bytes([header[2], header[3]]);
+    let head = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    let mut length = [0; 8];
+    length.copy_from_slice(&header[8..16]);
+    (magic, head, u64::from_le_bytes(length))
+}
+
+fn checksum(header: &[u8], parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+/// The body of a frame that is to be sent; shared ones are sent again when a job is tried again.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Body {
+    #[default]
+    None,
+    Owned(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Body::None => &[],
+            Body::Owned(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Header and head of a frame with this body.
+pub(crate) fn beginning(head: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + head.len());
+    bytes.extend_from_slice(&MAGIC.to_le_bytes());
+    bytes.extend_from_slice(&0_u16.to_le_bytes());
+    // A head is a few words: far less than its limit.
+    bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&((head.len() + body.len()) as u64).to_le_bytes());
+    let sum = checksum(&bytes, &[head, body]);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes.extend_from_slice(head);
+    bytes
+}
+
+/// Frames on their way out, for an end that must not block.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    parts: std::collections::VecDeque<(Body, usize)>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, head: &[u8], body: Body) {
+        self.parts.push_back((Body::Owned(beginning(head, body.bytes())), 0));
+        if !body.bytes().is_empty() {
+            self.parts.push_back((body, 0));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Sends as much as the socket takes.
+    pub(crate) fn flush(&mut self, to: impl AsFd) -> io::Result<()> {
+        while let Some((body, sent)) = self.parts.front_mut() {
+            let rest = &body.bytes()[*sent..];
+            match rustix::net::send(&to, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(length) => {
+                    *sent += length;
+                    if *sent == body.bytes().len() {
+                        self.parts.pop_front();
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends a frame on a socket that blocks.
+pub(crate) fn send_blocking(to: impl AsFd, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let beginning = beginning(head, body);
+    // Small frames go in one piece, so that the other side wakes once.
+    let small = beginning.len() + body.len() <= 16 * 1024;
+    let whole = if small { [&beginning[..], body].concat() } else { beginning };
+    send_all(&to, &whole)?;
+    if small { Ok(()) } else { send_all(&to, body) }
+}
+
+fn send_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let sent = rustix::io::retry_on_intr(|| rustix::net::send(&to, bytes, SendFlags::NOSIGNAL))?;
+        bytes = &bytes[sent..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -1,0 +1,151 @@
+//! Everything that host and worker say to each other, in one file.
+//!
+//! A letter is the head of a frame; values travel in the frame's body. The worker speaks first. No job is read, and
+//! none is sent, before both sides have seen the other's magic, protocol, build and nonce.
+
+use psmith_core::Cause;
+use serde::{Deserialize, Serialize};
+
+use crate::function::registry::Function;
+
+/// In both hellos.
+pub(crate) const MAGIC: u32 = 0x7073_7766;
+
+/// Raised with every change of a letter.
+pub(crate) const PROTOCOL: u16 = 1;
+
+/// Who speaks, and for which run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    pub(crate) magic: u32,
+    pub(crate) protocol: u16,
+    /// Which build of which program: functions travel as places in its image.
+    pub(crate) build: u64,
+    /// Which start: drawn by the host, told to the worker by the warden.
+    pub(crate) nonce: u64,
+}
+
+impl Credentials {
+    pub(crate) fn new(nonce: u64) -> Credentials {
+        Credentials { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::image::build_id(), nonce }
+    }
+
+    /// Whether the other side's are ours; if not, how they differ.
+    pub(crate) fn check(self, theirs: Credentials) -> Result<(), String> {
+        if theirs.magic != self.magic {
+            Err("the other end is no psmith".into())
+        } else if theirs.protocol != self.protocol {
+            Err(format!("the other end speaks protocol {}, this one {}", theirs.protocol, self.protocol))
+        } else if theirs.build != self.build {
+            Err("the other end is another build of the program".into())
+        } else if theirs.nonce != self.nonce {
+            Err("the other end belongs to another start".into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Host to worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// The answer to the worker's hello.
+    Hello {
+        credentials: Credentials,
+        /// The longest frame either side sends.
+        frame_bytes_max: u64,
+        /// What is called once before the first job.
+        set_up: Option<Function>,
+    },
+    /// A job. Body: its input, encoded.
+    Job(Errand),
+}
+
+/// Which job, and what its function can ask about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Errand {
+    pub(crate) job: u64,
+    /// Place in the order of submission, from 0.
+    pub(crate) index: u64,
+    pub(crate) attempt: u32,
+    pub(crate) slot: u32,
+    pub(crate) function: Function,
+    /// There will be no other: the worker leaves when it has answered.
+    pub(crate) last: bool,
+}
+
+/// Worker to host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FromWorker {
+    /// The first letter.
+    Hello { credentials: Credentials },
+    /// Instead of a hello: it could not become a process of its own, at this step of a start.
+    SetUpFailed { step: u8, errno: i32 },
+    /// The job's function is called now.
+    Began { job: u64 },
+    /// The job is over. Body: the value, if there is one.
+    Done { job: u64, how: How },
+    /// How far it is; `total` 0: unknown.
+    Progress { job: u64, done: u64, total: u64 },
+    /// A message of the job's. Body: encoded by the default codec.
+    Message { job: u64 },
+    /// What the worker calls itself from now on.
+    Named { name: String },
+    /// It lives.
+    Heartbeat { job: u64 },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum How {
+    Value,
+    Error(String),
+    Panic {
+        message: String,
+        location: String,
+        backtrace: String,
+    },
+    /// The input could not be decoded, or the function not be found.
+    Undecodable(String),
+    /// The result could not be encoded, or is too long.
+    Unencodable(String),
+}
+
+impl How {
+    /// The verdict over the attempt.
+    pub(crate) fn verdict(self) -> Result<(), Cause> {
+        Err(match self {
+            How::Value => return Ok(()),
+            How::Error(text) => Cause::Error(text),
+            How::Panic { message, location, backtrace } => Cause::Panic { message, location, backtrace },
+            How::Undecodable(text) => Cause::Undecodable(format!("its input: {text}")),
+            How::Unencodable(text) => Cause::Undecodable(format!("its result: {text}")),
+        })
+    }
+}
+
+/// A letter as the head of a frame.
+pub(crate) fn written<L: Serialize>(letter: &L) -> Vec<u8> {
+    // Writing to memory does not fail, and no letter holds what postcard cannot carry.
+    postcard::to_allocvec(letter).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_must_agree_in_each_part() {
+        let ours = Credentials::new(7);
+        assert_eq!(ours.check(Credentials::new(7)), Ok(()));
+        for (theirs, word) in [
+            (Credentials { magic: 1, ..ours }, "no psmith"),
+            (Credentials { protocol: 99, ..ours }, "protocol 99"),
+            (Credentials { build: ours.build ^ 1, ..ours }, "another build"),
+            (Credentials { nonce: 8, ..ours }, "another start"),
+        ] {
+            let refusal = ours.check(theirs).unwrap_err();
+            assert!(refusal.contains(word), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Workers: the processes in which job functions run.
+//!
+//! - [`frame`]: whole, checked frames over a stream of bytes
+//! - [`letters`]: all that host and worker say to each other
+//! - [`set_up`]: from a copy of the warden to a process of its own
+//! - [`serve`]: the worker's loop: job in, result out, until there are no more
+//! - [`cx`]: what a job function can ask and say while it runs
+//! - [`panics`]: where a panic was, for the outcome
+//!
+//! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
+//! socket or anything else of the host's.
+
+pub(crate) mod cx;
+pub(crate) mod frame;
+pub(crate) mod letters;
+pub(crate) mod panics;
+mod serve;
+pub(crate) mod set_up;
+
+pub(crate) use serve::{MARKER, born, executed};

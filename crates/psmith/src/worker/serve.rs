@@ -1,0 +1,172 @@
+//! The worker's life: agree with the host, then job in, result out, until there are no more.
+//!
+//! A result is on its way before the next job is read, so a worker that dies takes no finished job with it.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use psmith_sys::{signals, socket, subreaper};
+
+use super::cx::{self, Channel};
+use super::frame::{FRAME_BYTES_MAX, Got, Inbox};
+use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
+use super::panics;
+use super::set_up::{self, Failed};
+use crate::function::call::{Answer, Call};
+use crate::function::registry::Function;
+
+/// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
+pub(crate) const MARKER: &str = "PSMITH_WORKER";
+
+/// The life of a worker from the moment at which it is a copy of the warden.
+pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64) -> ! {
+    let own = catch_unwind(AssertUnwindSafe(|| {
+        // A copy that is this code's own; the original is closed with all else.
+        let own = rustix::io::fcntl_dupfd_cloexec(channel, 3)?;
+        let done = set_up::set_up(plan, own.as_fd());
+        Ok::<_, rustix::io::Errno>((own, done))
+    }));
+    match own {
+        Ok(Ok((channel, done))) => serve(channel, nonce, done),
+        _ => psmith_sys::exit::now(125),
+    }
+}
+
+/// The life of a worker that was executed rather than forked: its channel is standard input.
+pub(crate) fn executed(nonce: &str) -> ! {
+    let end = executed_channel(nonce);
+    match end {
+        Ok((channel, nonce)) => serve(channel, nonce, Ok(())),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "psmith: error: {error}");
+            psmith_sys::exit::now(125)
+        }
+    }
+}
+
+fn executed_channel(nonce: &str) -> io::Result<(OwnedFd, u64)> {
+    let no_host =
+        || io::Error::other(format!("{MARKER} is set, but no psmith waits for this process: unset it"));
+    let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
+    let stdin = io::stdin();
+    // The host made the pair; this process is its warden's child.
+    socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())?;
+    let channel = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    // What the job starts may be a program of ours, too.
+    psmith_sys::environment::forget(MARKER);
+    Ok((channel, nonce))
+}
+
+/// Serves until the host has no more jobs or is gone.
+fn serve(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> ! {
+    // As std does before `main`, which never runs here.
+    let _ = signals::ignore(rustix::process::Signal::PIPE.as_raw());
+    let _ = rustix::thread::set_name(c"psmith-worker");
+    let code = match catch_unwind(AssertUnwindSafe(|| life(channel, nonce, set_up))) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            let _ = writeln!(io::stderr(), "psmith: error: worker: {error}");
+            125
+        }
+        Err(_) => 125,
+    };
+    let _ = io::stdout().flush();
+    psmith_sys::exit::flush_c_streams();
+    psmith_sys::exit::now(code)
+}
+
+fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<()> {
+    let channel = Arc::new(Channel::new(channel));
+    if let Err(failed) = set_up {
+        return channel.say(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
+    }
+    panics::install();
+    let ours = Credentials::new(nonce);
+    channel.say(&FromWorker::Hello { credentials: ours }, &[])?;
+    let mut inbox = Inbox::new(FRAME_BYTES_MAX);
+    let mut to_set_up = None;
+    let mut agreed = false;
+    loop {
+        let frame = match inbox.receive(&*channel) {
+            Got::Frame(frame) => frame,
+            Got::Closed { .. } => return Ok(()),
+            Got::Dry => continue,
+            Got::Broken(broken) => return Err(io::Error::other(broken.to_string())),
+        };
+        match postcard::from_bytes::<ToWorker>(frame.head()).map_err(io::Error::other)? {
+            ToWorker::Hello { credentials, frame_bytes_max, set_up } => {
+                ours.check(credentials).map_err(io::Error::other)?;
+                agreed = true;
+                to_set_up = set_up;
+                inbox.allow(frame_bytes_max);
+                channel.allow(frame_bytes_max);
+            }
+            ToWorker::Job(_) if !agreed => return Err(io::Error::other("a job came before the hello")),
+            ToWorker::Job(errand) => {
+                let set_up = to_set_up.take();
+                let last = errand.last;
+                work(&channel, errand, frame.bytes, frame.body, set_up)?;
+                if last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Does one job and answers.
+fn work(
+    channel: &Arc<Channel>,
+    errand: Errand,
+    bytes: Vec<u8>,
+    body: usize,
+    set_up: Option<Function>,
+) -> io::Result<()> {
+    let job = errand.job;
+    let found = set_up.map(|set_up| set_up.find()).transpose();
+    let entries = found.and_then(|set_up| Ok((set_up, errand.function.find()?)));
+    let (set_up, entry) = match entries {
+        Ok(entries) => entries,
+        Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]),
+    };
+    channel.say(&FromWorker::Began { job }, &[])?;
+    cx::begin(channel, &errand);
+    let mut call = Call::new(bytes, body);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(set_up) = set_up {
+            set_up(&mut ());
+        }
+        entry(&mut call);
+    }));
+    cx::end();
+    // What it printed must be there before its end is told.
+    let _ = io::stdout().flush();
+    if let Err(payload) = ended {
+        let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
+        return channel.answer(job, How::Panic { message, location, backtrace }, &[]);
+    }
+    match call.answer {
+        Answer::Value(value) => {
+            let most = channel.bytes_max();
+            // The head of the frame takes some bytes, too.
+            if value.len() as u64 > most.saturating_sub(64) {
+                let reason = format!("{} bytes are more than the limit of {most} (max_frame)", value.len());
+                return channel.answer(job, How::Unencodable(reason), &[]);
+            }
+            channel.answer(job, How::Value, &value)
+        }
+        Answer::Error(text) => channel.answer(job, How::Error(text), &[]),
+        Answer::Undecodable(reason) => channel.answer(job, How::Undecodable(reason), &[]),
+        Answer::Unencodable(reason) => channel.answer(job, How::Unencodable(reason), &[]),
+        Answer::Pending => channel.answer(job, How::Undecodable("it was not called".into()), &[]),
+    }
+}
+
+/// Whether the parent is still the one that bore this process.
+pub(super) fn is_orphan(warden: u32) -> bool {
+    subreaper::parent() != warden
+}

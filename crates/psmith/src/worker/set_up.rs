@@ -1,0 +1,93 @@
+//! From a copy of the warden to a process of its own: the same steps, in the same order, as a command's start takes
+//! between `clone` and `exec` (`psmith-sys/src/spawn/child.rs`), but in a process with memory of its own, so in
+//! ordinary Rust. Nothing of the warden's is used after it: its descriptors are closed under it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use psmith_core::policy::SIGKILL;
+use psmith_sys::rlimit::{self, Resource, Rlimit};
+use psmith_sys::signals::{self, SignalSet};
+use psmith_sys::spawn::Step;
+use psmith_sys::{environment, exit, subreaper};
+
+/// What a worker gets.
+pub(crate) struct Plan<'a> {
+    /// The warden (or keeper) that forked it.
+    pub(crate) parent: u32,
+    pub(crate) terminal: Option<BorrowedFd<'a>>,
+    pub(crate) groups: &'a [BorrowedFd<'a>],
+    pub(crate) rlimits: &'a [Rlimit],
+    pub(crate) nice: i32,
+    pub(crate) dir: Option<&'a Path>,
+    pub(crate) umask: Option<u32>,
+    pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
+    pub(crate) env: Vec<u8>,
+    pub(crate) no_new_privs: bool,
+}
+
+/// Which step failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed {
+    pub(crate) step: Step,
+    pub(crate) errno: i32,
+}
+
+/// Makes the calling process, just forked, a process of its own that keeps only `channel`.
+pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Failed> {
+    let at = |step| move |error: io::Error| Failed { step, errno: error.raw_os_error().unwrap_or(0) };
+    match plan.terminal {
+        None => drop(rustix::process::setsid().map_err(io::Error::from).map_err(at(Step::Session))?),
+        Some(terminal) => {
+            let own = rustix::process::getpid();
+            rustix::process::setpgid(None, None).map_err(io::Error::from).map_err(at(Step::Session))?;
+            // From the background this call would stop its caller; all signals are blocked here.
+            rustix::termios::tcsetpgrp(terminal, own).map_err(io::Error::from).map_err(at(Step::Terminal))?;
+        }
+    }
+    subreaper::set_parent_death_signal(SIGKILL).map_err(at(Step::ParentDeath))?;
+    if super::serve::is_orphan(plan.parent) {
+        return Err(Failed { step: Step::ParentDeath, errno: rustix::io::Errno::SRCH.raw_os_error() });
+    }
+    for group in plan.groups {
+        let joined = rustix::io::retry_on_intr(|| rustix::io::write(group, b"0"));
+        joined.map_err(io::Error::from).map_err(at(Step::JoinGroup))?;
+    }
+    // The number of descriptors comes after the descriptors: a small one would forbid moving them.
+    let is_files = |limit: &&Rlimit| limit.resource == Resource::OpenFiles;
+    for limit in plan.rlimits.iter().filter(|limit| !is_files(limit)) {
+        rlimit::set(*limit).map_err(at(Step::Limits))?;
+    }
+    if plan.nice != 0 {
+        rustix::process::nice(plan.nice).map_err(io::Error::from).map_err(at(Step::Nice))?;
+    }
+    if let Some(dir) = plan.dir {
+        rustix::process::chdir(dir).map_err(io::Error::from).map_err(at(Step::WorkingDirectory))?;
+    }
+    if let Some(umask) = plan.umask {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+    }
+    arrange(plan.streams).map_err(at(Step::Descriptors))?;
+    exit::close_all_but(channel).map_err(at(Step::Descriptors))?;
+    for limit in plan.rlimits.iter().filter(is_files) {
+        rlimit::set(*limit).map_err(at(Step::Limits))?;
+    }
+    environment::replace(plan.env).map_err(at(Step::Exec))?;
+    if plan.no_new_privs {
+        rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(at(Step::Privileges))?;
+    }
+    // Last: from here on signals arrive. The warden has set all dispositions to their defaults.
+    signals::restore(SignalSet::EMPTY);
+    Ok(())
+}
+
+/// Puts the streams on 0, 1 and 2; all of them, and the warden's own, lie above.
+fn arrange(streams: [Option<BorrowedFd<'_>>; 3]) -> io::Result<()> {
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    let [stdin, stdout, stderr] = streams.map(|stream| stream.unwrap_or(null.as_fd()));
+    rustix::stdio::dup2_stdin(stdin)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    Ok(())
+}
