@@ -1,0 +1,195 @@
+//! Hooks, order, and the inline mode, which behaves the same.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use psmith::{Cause, OnError};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+
+// O-17, U-9
+#[test]
+fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for workers in [0, 3] {
+        let log = RefCell::new(Vec::new());
+        let doubled: Vec<u32> = psmith::map(0..10, |n: u32| n * 2)
+            .workers(workers)
+            .on_start(|job| log.borrow_mut().push((job.index(), None)))
+            .on_done(|job, result| log.borrow_mut().push((job.index(), Some(*result.unwrap()))))
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(doubled, (0..10).map(|n| n * 2).collect::<Vec<_>>());
+        let log = log.into_inner();
+        assert_eq!(log.len(), 20, "{workers} workers: {log:?}");
+        for index in 0..10 {
+            let place = |wanted| log.iter().position(|entry| *entry == (index, wanted)).unwrap();
+            assert!(place(None) < place(Some(index as u32 * 2)), "{workers} workers: {log:?}");
+        }
+    }
+}
+
+// O-15
+#[test]
+fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for workers in [0, 2] {
+        let got: Vec<_> = psmith::map(0..1000, |n: u32| n)
+            .workers(workers)
+            .on_start(|job| if job.index() == 1 { Err("not this one") } else { Ok(()) })
+            .collect();
+        assert!(got.len() < 1000, "{workers} workers: {} outcomes", got.len());
+        let failures: Vec<&Cause> = got.iter().filter_map(|got| Some(&got.as_ref().err()?.cause)).collect();
+        assert_eq!(failures, [&Cause::Error("start hook: not this one".into())], "{workers} workers");
+
+        let got: Vec<_> = psmith::map(0..1000, |n: u32| n)
+            .workers(workers)
+            .on_done(|job, _| if job.index() == 1 { Err("seen enough") } else { Ok(()) })
+            .collect();
+        assert!(got.len() < 1000, "{workers} workers");
+        assert!(
+            got.iter()
+                .any(|got| got.as_ref().is_err_and(|failure| failure.to_string().contains("seen enough")))
+        );
+    }
+}
+
+// O-15
+#[test]
+fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let caught = std::panic::catch_unwind(|| {
+        psmith::map(0..10, |n: u32| n).workers(2).on_start(|_| -> () { panic!("hook") }).count()
+    });
+    assert!(caught.is_err());
+}
+
+// O-16
+#[test]
+fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = RefCell::new(Gate::closed());
+    let work = |(n, path): (u32, PathBuf)| {
+        if n == 0 {
+            return Err("failed");
+        }
+        gate::pass(&path);
+        Ok(n)
+    };
+    let items = (0..40).map(|n| (n, gate.borrow().path()));
+    let mut seen = Vec::new();
+    let result = psmith::map(items, work)
+        .workers(4)
+        .unordered()
+        .on_error(OnError::Stop)
+        .on_done(|job, result| {
+            seen.push((job.index(), result.is_ok()));
+            gate.borrow_mut().open();
+        })
+        .filter_map(Result::err)
+        .count();
+    assert_eq!(result, 1);
+    seen.sort_unstable();
+    assert_eq!(seen, [(0, false), (1, true), (2, true), (3, true)]);
+}
+
+// O-18, U-11
+#[test]
+fn in_order_means_the_order_of_the_items_whoever_ends_first() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = RefCell::new(Gate::closed());
+    // The first item stands until the last has begun, so all others end before it.
+    let work = |(n, path): (i32, PathBuf)| {
+        if n == 0 {
+            gate::pass(&path);
+        }
+        [None, Some(Some(false)), Some(None), Some(Some(true))][n as usize]
+    };
+    let order = RefCell::new(Vec::new());
+    let items = (0..4).map(|n| (n, gate.borrow().path()));
+    let got: Vec<Option<Option<bool>>> = psmith::map(items, work)
+        .workers(2)
+        .on_start(|job| {
+            if job.index() == 3 {
+                gate.borrow_mut().open();
+            }
+        })
+        .on_done(|job, _| order.borrow_mut().push(job.index()))
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(got, [None, Some(Some(false)), Some(None), Some(Some(true))]);
+    assert_eq!(order.into_inner(), [0, 1, 2, 3]);
+}
+
+// O-19, U-5, U-33
+#[test]
+fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let place = |_: u32| {
+        let cx = psmith::cx().expect("inside a job");
+        (cx.slot(), cx.worker_id(), cx.index(), cx.job_id(), cx.attempt(), std::process::id())
+    };
+    assert!(psmith::cx().is_none());
+    for (index, got) in (0..).zip(psmith::map(0..12, place).workers(2)) {
+        let (slot, worker, own_index, job, attempt, pid) = got.unwrap();
+        assert!(slot < 2 && worker == slot + 1, "slot {slot}, worker {worker}");
+        assert_eq!((own_index, job, attempt), (index, index + 1, 1));
+        assert_ne!(pid, std::process::id());
+    }
+    for (index, got) in (0..).zip(psmith::map(0..3, place).workers(0)) {
+        assert_eq!(got.unwrap(), (0, 1, index, index + 1, 1, std::process::id()));
+    }
+    assert!(psmith::cx().is_none(), "the inline job is over");
+}
+
+// U-5
+#[test]
+fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let fail = |n: u32| match n {
+        0 => Err("error"),
+        1 => panic!("boom"),
+        _ => Ok(n),
+    };
+    let got: Vec<_> = psmith::map(0..3, fail).workers(0).collect();
+    assert_eq!(got[0].as_ref().unwrap_err().cause, Cause::Error("error".into()));
+    assert!(matches!(&got[1].as_ref().unwrap_err().cause, Cause::Panic { message, .. } if message == "boom"));
+    assert_eq!(got[2].as_ref().unwrap(), &2);
+}
+
+// U-33, N-8
+#[test]
+fn progress_and_messages_come_before_the_outcome_and_in_order() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let work = |n: u64| {
+        let cx = psmith::cx().unwrap();
+        cx.set_process_name("digger");
+        for step in 0..n {
+            cx.progress(step, n);
+            cx.send(&(step, "x".repeat(step as usize))).unwrap();
+        }
+        cx.process_name()
+    };
+    let log = RefCell::new(Vec::new());
+    let names: Vec<String> = psmith::map([3000], work)
+        .workers(1)
+        .on_progress(|_, done, total| log.borrow_mut().push((done, total)))
+        .on_message(|job, (step, text): (u64, String)| {
+            assert_eq!((job.process_name().as_str(), text.len() as u64), ("digger", step));
+            log.borrow_mut().push((step, 0));
+        })
+        .on_done(|_, _| log.borrow_mut().push((u64::MAX, 0)))
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(names, ["digger"]);
+    let expected = (0..3000).flat_map(|step| [(step, 3000), (step, 0)]).chain([(u64::MAX, 0)]);
+    assert!(log.into_inner().into_iter().eq(expected));
+}

@@ -1,0 +1,173 @@
+//! The job server: many functions, a producer that may block, a consumer of every outcome.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+
+use psmith::{Cause, Job, LogLevel, Server, ServerError};
+use psmith_testkit::leak::Guard;
+
+#[derive(serde::Serialize, serde::Deserialize, psmith::Value)]
+struct Seen {
+    by: char,
+    number: u32,
+    pid: u32,
+    slot: u32,
+}
+
+fn seen(by: char, number: u32) -> Seen {
+    let cx = psmith::cx().unwrap();
+    cx.set_process_name(&format!("{by}{number}"));
+    Seen { by, number, pid: std::process::id(), slot: cx.slot() }
+}
+
+fn alpha(number: u32) -> Seen {
+    seen('a', number)
+}
+
+fn beta(number: u32) -> Result<Seen, String> {
+    Ok(seen('b', number))
+}
+
+// O-46, U-6, U-7, U-8
+#[test]
+fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut next = 0..20;
+    let producer = move || {
+        next.next()
+            .map(|number| if number % 2 == 0 { Job::new(alpha, number) } else { Job::new(beta, number) })
+    };
+    let (mut pids, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let here = std::thread::current().id();
+    let report = Server::new(producer)
+        .consumer(|job, result| {
+            assert_eq!(std::thread::current().id(), here);
+            let seen = result.unwrap();
+            assert_eq!(seen.by, if seen.number % 2 == 0 { 'a' } else { 'b' });
+            assert_eq!((seen.number, seen.pid), (job.index() as u32, job.pid()));
+            assert!(seen.slot < 4, "four at once by default");
+            pids.insert(seen.pid);
+            names.insert(job.process_name());
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.jobs, report.failed), (20, 0));
+    assert_eq!((pids.len(), names.len()), (20, 20));
+    assert!(names.contains("a0") && names.contains("b19"), "{names:?}");
+}
+
+// O-47, U-6
+#[test]
+fn a_blocked_producer_holds_up_no_delivery() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (give, jobs) = mpsc::channel();
+    give.send(Job::new(alpha, 1)).unwrap();
+    // The second job is given only when the first has been consumed.
+    let mut numbers = Vec::new();
+    let mut give = Some(give);
+    let report = Server::new(move || jobs.recv().ok())
+        .consumer(|_, result| {
+            numbers.push(result.unwrap().number);
+            if let Some(give) = give.take() {
+                give.send(Job::new(beta, 2)).unwrap();
+            }
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.jobs, 2);
+    assert_eq!(numbers, [1, 2]);
+}
+
+// O-47
+#[test]
+fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (give, jobs) = mpsc::channel();
+    for number in 0..3 {
+        give.send(Job::new(alpha, number)).unwrap();
+    }
+    let server = Server::new(move || jobs.recv().ok());
+    let stopper = server.stopper();
+    let mut consumed = 0;
+    let report = server
+        .consumer(|_, result| {
+            result.unwrap();
+            consumed += 1;
+            if consumed == 3 {
+                stopper.stop();
+            }
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.jobs, consumed), (3, 3));
+    // Now the producer's thread ends, too.
+    drop(give);
+}
+
+// O-47, U-34
+#[test]
+fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn fail(_: u32) -> Result<(), String> {
+        Err("no luck".into())
+    }
+    let mut jobs = vec![Job::new(fail, 1).label("unlucky")].into_iter();
+    let log = RefCell::new(Vec::new());
+    let report = Server::new(move || jobs.next())
+        .process_name("tester")
+        .logger(|level, text| log.borrow_mut().push((level, text.to_string())))
+        .run()
+        .unwrap();
+    assert_eq!((report.jobs, report.failed), (1, 1));
+    let log = log.into_inner();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[0].0 == LogLevel::Info && log[0].1.starts_with("tester: job 1 runs as "), "{log:?}");
+    assert_eq!(log[1], (LogLevel::Error, "tester: item 0 (unlucky): no luck".to_owned()));
+}
+
+// U-6
+#[test]
+fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut asked = 0;
+    let producer = move || {
+        asked += 1;
+        assert!(asked < 3, "out of ideas");
+        Some(Job::new(alpha, asked))
+    };
+    let mut delivered = 0;
+    let error = Server::new(producer).consumer(|_, _| delivered += 1).run().unwrap_err();
+    assert!(matches!(&error, ServerError::Producer(message) if message == "out of ideas"), "{error}");
+    assert_eq!(delivered, 2);
+}
+
+// U-8
+#[test]
+fn a_crash_is_the_failure_of_its_own_job_alone() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn crash(number: u32) -> u32 {
+        if number == 5 {
+            std::process::abort();
+        }
+        number
+    }
+    let mut numbers = 0..10;
+    let mut causes = Vec::new();
+    let report = Server::new(move || numbers.next().map(|number| Job::new(crash, number)))
+        .in_order()
+        .consumer(|job, result| match result {
+            Ok(number) => assert_eq!(u64::from(number), job.index()),
+            Err(failure) => causes.push((job.index(), failure.into_cause())),
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.jobs, report.failed), (10, 1));
+    assert!(matches!(causes[..], [(5, Cause::Signal { signal: 6, .. })]), "{causes:?}");
+}

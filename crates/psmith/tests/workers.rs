@@ -1,0 +1,367 @@
+//! What a worker is: a process of its own with nothing of the host's in it, and one typed outcome whatever it does.
+//!
+//! All of it holds for forked workers and for executed ones: the last test runs the others again where forking is
+//! forbidden.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use psmith::{Cause, Exit, Failure, Retry};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Says of the process it runs in what a child of psmith must be (P-10).
+fn describe(_: ()) -> Description {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim_start_matches(':').trim(), 16).unwrap()
+    };
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        Some((entry.file_name().to_str()?.parse::<i32>().ok()?, target.to_str()?.to_owned()))
+    });
+    Description {
+        descriptors: descriptors.filter(|(_, target)| !target.ends_with("/fd")).collect(),
+        blocked: field("SigBlk"),
+        ignored: field("SigIgn"),
+        caught: field("SigCgt"),
+        leads_session: rustix::process::getsid(None).unwrap() == rustix::process::getpid(),
+        has_terminal: std::fs::File::open("/dev/tty").is_ok(),
+        own_name: std::fs::read_to_string("/proc/self/comm").unwrap(),
+        environment: std::env::vars().filter(|(key, _)| key.starts_with("PSMITH_")).collect(),
+    }
+}
+
+#[derive(Serialize, Deserialize, psmith::Value, Debug)]
+struct Description {
+    descriptors: Vec<(i32, String)>,
+    blocked: u64,
+    ignored: u64,
+    caught: u64,
+    leads_session: bool,
+    has_terminal: bool,
+    own_name: String,
+    environment: Vec<(String, String)>,
+}
+
+// P-10
+#[test]
+fn nothing_of_the_host_reaches_a_worker() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let ours = psmith::map([()], describe).next().unwrap().unwrap();
+    assert_eq!(ours.descriptors.len(), 4, "0, 1, 2 and the channel: {ours:?}");
+    let targets: Vec<&str> = ours.descriptors.iter().map(|(_, target)| target.as_str()).collect();
+    assert_eq!(targets[0], "/dev/null");
+    assert!(targets[1].starts_with("pipe:") && targets[2].starts_with("pipe:"), "{ours:?}");
+    assert!(targets[3].starts_with("socket:"), "{ours:?}");
+    let sigpipe = 1 << 12;
+    assert_eq!((ours.blocked, ours.ignored), (0, sigpipe), "{ours:?}");
+    assert_eq!(ours.caught & !(0b11 << 31), 0, "no handlers but those of the C library: {ours:?}");
+    assert!(ours.leads_session && !ours.has_terminal, "{ours:?}");
+    assert_eq!(ours.own_name.trim(), "psmith-worker");
+    let names: BTreeSet<&str> = ours.environment.iter().map(|(key, _)| key.as_str()).collect();
+    for name in ["PSMITH_RUN", "PSMITH_JOB", "PSMITH_SLOT", "PSMITH_ATTEMPT"] {
+        assert!(names.contains(name), "{names:?}");
+    }
+    assert!(!names.contains("PSMITH_WARDEN") && !names.contains("PSMITH_WORKER"), "{names:?}");
+}
+
+// O-7, U-1, U-47
+#[test]
+fn nothing_of_one_job_is_seen_by_the_next_or_by_the_caller() {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    psmith::init();
+    let _guard = Guard::alone();
+    let change = |_: u32| {
+        std::env::set_current_dir("/").unwrap();
+        COUNT.fetch_add(1, Ordering::Relaxed) + 1
+    };
+    let before = std::env::current_dir().unwrap();
+    let counts: Vec<u32> = psmith::map(0..6, change).workers(2).map(Result::unwrap).collect();
+    assert_eq!(counts, [1; 6]);
+    assert_eq!((COUNT.load(Ordering::Relaxed), std::env::current_dir().unwrap()), (0, before));
+}
+
+/// Fails or crashes on its way, at the place that it names.
+#[derive(Debug, Clone, PartialEq)]
+enum Wicked {
+    Good,
+    Encode,
+    Decode,
+    CrashDecode,
+    CrashEncode,
+}
+
+impl Serialize for Wicked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = match self {
+            Wicked::Encode => return Err(serde::ser::Error::custom("will not go")),
+            Wicked::CrashEncode => std::process::abort(),
+            Wicked::Good => 0,
+            Wicked::Decode => 1,
+            Wicked::CrashDecode => 2,
+        };
+        serializer.serialize_u32(number)
+    }
+}
+
+impl<'de> Deserialize<'de> for Wicked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Wicked, D::Error> {
+        match u32::deserialize(deserializer)? {
+            0 => Ok(Wicked::Good),
+            1 => Err(serde::de::Error::custom("cannot be read")),
+            _ => std::process::abort(),
+        }
+    }
+}
+
+// F-22, F-23
+#[test]
+fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let inputs = [Wicked::Good, Wicked::Encode, Wicked::Decode, Wicked::CrashDecode, Wicked::Good];
+    let got: Vec<Option<Cause>> = psmith::map(inputs, |wicked: Wicked| wicked == Wicked::Good)
+        .workers(2)
+        .map(|got| got.map_err(Failure::into_cause).err())
+        .collect();
+    let undecodable = |text: &str| Some(Cause::Undecodable(format!("its input: {text}")));
+    assert_eq!(got[1], undecodable("will not go"));
+    assert_eq!(got[2], undecodable("cannot be read"));
+    assert!(matches!(got[3], Some(Cause::Signal { signal: 6, .. })), "{got:?}");
+    assert_eq!((&got[0], &got[4]), (&None, &None));
+}
+
+// F-24, F-25
+#[test]
+fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let make = |n: u32| match n {
+        0 | 4 => Ok::<_, String>(Wicked::Good),
+        1 => Ok(Wicked::Encode),
+        2 => Ok(Wicked::Decode),
+        _ => Ok(Wicked::CrashEncode),
+    };
+    let got: Vec<Option<Cause>> =
+        psmith::map(0..5, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
+    let undecodable = |text: &str| Some(Cause::Undecodable(format!("its result: {text}")));
+    assert_eq!(got[1], undecodable("will not go"));
+    assert_eq!(got[2], undecodable("cannot be read"));
+    assert!(matches!(got[3], Some(Cause::Signal { signal: 6, .. })), "{got:?}");
+    assert_eq!((&got[0], &got[4]), (&None, &None));
+}
+
+// F-26, U-17
+#[test]
+fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let large = vec![0xa5_u8; 64 << 20];
+    let turn = |mut bytes: Vec<u8>| {
+        bytes.push(1);
+        bytes
+    };
+    let mut back = psmith::map([large.clone()], turn).codec::<psmith::codec::Raw>().workers(1);
+    let back = back.next().unwrap().unwrap();
+    assert!(back.len() == large.len() + 1 && back[..large.len()] == large[..]);
+
+    let grow = |n: usize| vec![7_u8; n];
+    let got: Vec<_> = psmith::map([10, 100_000], grow).max_frame(50_000).workers(2).collect();
+    assert_eq!(got[0].as_ref().unwrap().len(), 10);
+    let text = got[1].as_ref().unwrap_err().to_string();
+    assert!(text.contains("50000") && text.contains("max_frame"), "{text}");
+    let shrink = |bytes: Vec<u8>| bytes.len();
+    let got: Vec<_> = psmith::map([vec![1; 10], vec![1; 100_000]], shrink).max_frame(50_000).collect();
+    assert_eq!(got[0].as_ref().unwrap(), &10);
+    let text = got[1].as_ref().unwrap_err().to_string();
+    assert!(text.contains("50000") && text.contains("max_frame"), "{text}");
+}
+
+// O-13, F-2, F-8
+#[test]
+fn a_worker_killed_in_its_job_is_a_signal_with_the_end_of_its_stderr() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let die = |_: ()| {
+        eprintln!("last words");
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+    };
+    let failure = psmith::map([()], die).output(psmith::Output::Discard).next().unwrap().unwrap_err();
+    assert_eq!(failure.cause, Cause::Signal { signal: 9, core_dumped: false });
+    assert_eq!(failure.exit, Some(Exit::Signal { signal: 9, core_dumped: false }));
+    assert_eq!(failure.stderr_tail, b"last words\n");
+    assert_eq!(failure.attempts, 1);
+    assert!(failure.pid > 0 && failure.usage.max_rss_bytes > 0);
+    assert_eq!(failure.to_string(), "item 0 (()): killed by SIGKILL");
+}
+
+// O-12
+#[test]
+fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let fail = |_: ()| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+    let failure = psmith::map([()], fail).next().unwrap().unwrap_err();
+    assert!(matches!(&failure.cause, Cause::Error(text) if text.contains("unexpected end")), "{failure}");
+}
+
+// F-10, F-14, P-11
+#[test]
+fn garbage_on_the_channel_is_a_breach_of_the_protocol_and_the_next_job_runs() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let meddle = |n: u32| {
+        if n == 1 {
+            let channel = std::fs::read_dir("/proc/self/fd").unwrap().flatten().find(|entry| {
+                std::fs::read_link(entry.path()).is_ok_and(|to| to.to_str().unwrap().starts_with("socket:"))
+            });
+            let number: i32 = channel.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            // By way of a second process, so that no unsafe code is needed to name a descriptor.
+            let copied = Command::new("/bin/sh")
+                .args(["-c", &format!("printf 'no frame at all, but long enough to be one' >&{number}")])
+                .status();
+            // Close-on-exec keeps the channel from children; then the shell has nothing to write to.
+            assert!(!copied.unwrap().success(), "a job's children do not get the channel");
+            std::process::exit(0);
+        }
+        n
+    };
+    let got: Vec<_> = psmith::map(0..3, meddle).workers(1).output(psmith::Output::Discard).collect();
+    assert_eq!(got[1].as_ref().unwrap_err().cause, Cause::Exit(0));
+    assert_eq!((got[0].as_ref().unwrap(), got[2].as_ref().unwrap()), (&0, &2));
+}
+
+// U-24
+#[test]
+fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
+        1 => std::process::exit(7),
+        2 => Err("second".to_owned()),
+        3 => panic!("third"),
+        attempt => Ok(attempt),
+    };
+    let got = psmith::map([()], flaky).retry(Retry::tries(4)).next().unwrap();
+    assert_eq!(got.unwrap(), 4);
+    let failure = psmith::map([()], flaky).retry(Retry::tries(3)).next().unwrap().unwrap_err();
+    assert!(matches!(&failure.cause, Cause::Panic { message, .. } if message == "third"), "{failure}");
+    let earlier: Vec<_> = failure.earlier.iter().map(|attempt| attempt.cause.clone().unwrap()).collect();
+    assert_eq!(earlier, [Cause::Exit(7), Cause::Error("second".into())]);
+    assert!(failure.to_string().ends_with("(after 3 attempts)"), "{failure}");
+}
+
+// U-23, U-33
+#[test]
+fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let wait = |mark: PathBuf| {
+        let cx = psmith::cx().unwrap();
+        while !cx.cancelled() {
+            std::thread::yield_now();
+        }
+        std::fs::write(mark, b"seen").unwrap();
+    };
+    let mark = dir.path().join("mark");
+    let limit = Duration::from_millis(200);
+    let failure = psmith::map([mark.clone()], wait)
+        .timeout(limit)
+        .grace(Duration::from_secs(30))
+        .next()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(failure.cause, Cause::Timeout(limit));
+    assert_eq!(std::fs::read(mark).unwrap(), b"seen");
+}
+
+// O-27, U-26
+#[test]
+fn dropping_the_iterator_ends_what_runs_with_all_that_it_started() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let stand = |(n, path): (u32, PathBuf)| {
+        if n > 0 {
+            drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            gate::pass(&path);
+        }
+        n
+    };
+    let items = (0..).map(|n| (n, gate.path()));
+    let mut map = psmith::map(items, stand).workers(4);
+    assert_eq!(map.next().unwrap().unwrap(), 0);
+    drop(map);
+    // What is left, the guard finds.
+}
+
+// N-9
+#[test]
+fn an_endless_source_is_asked_for_no_more_than_the_window() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let pulled = std::cell::Cell::new(0_u64);
+    let items = std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
+    let mut delivered = 0;
+    for got in psmith::map(items, |n: u64| n).workers(3).window(5).take(100) {
+        assert_eq!(got.unwrap(), delivered);
+        delivered += 1;
+        assert!(pulled.get() <= delivered + 5, "{} pulled, {delivered} delivered", pulled.get());
+    }
+}
+
+// O-29, F-44
+#[test]
+fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut before = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+    let mut one = psmith::map(0..20, |n: u32| n).workers(2);
+    let mut other = psmith::map(0..20, |n: u32| n + 100).workers(2);
+    for n in 0..20 {
+        assert_eq!(one.next().unwrap().unwrap(), n);
+        assert_eq!(Command::new("/bin/sh").args(["-c", "exit 5"]).status().unwrap().code(), Some(5));
+        assert_eq!(other.next().unwrap().unwrap(), n + 100);
+    }
+    assert_eq!(before.wait().unwrap().code(), Some(3));
+}
+
+// F-28
+#[test]
+fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let leave = |n: u32| {
+        std::thread::spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+        n
+    };
+    assert_eq!(psmith::map([9], leave).next().unwrap().unwrap(), 9);
+}
+
+// P-8: where the warden cannot fork, workers are executed, and all of the above holds for them.
+#[test]
+fn executed_workers_keep_all_of_these_promises() {
+    const AGAIN: &str = "PSMITH_TEST_EXECUTED";
+    if std::env::var_os(AGAIN).is_some() {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .env(AGAIN, "1")
+        .env("PSMITH_FORBID", "fork")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
