@@ -12,12 +12,14 @@
 //! - [`event`], [`action`]: everything the core hears and says
 //! - [`dispatcher`]: the state machine between them
 //! - [`outcome`]: how a job ended
+//! - [`board`]: what people see of it all while it happens
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod action;
+pub mod board;
 pub mod dispatcher;
 pub mod event;
 pub mod id;

@@ -1,0 +1,26 @@
+//! The board's model: what people see of the work while it is done. Pure: times are parameters, nothing is drawn.
+//!
+//! Two models, apart because they are fed differently:
+//!
+//! - [`Rows`]: rows that a program adds and changes itself: texts, status, progress, pinned or not
+//! - [`RunBoard`]: the running jobs and the totals of a run, folded from [`Update`]s
+//!
+//! Both say when they want to be painted next ([`Rows::next_repaint`], [`RunBoard::next_repaint`]): at most once
+//! per [`Timing::update`], and not at all while nothing changes. A board can be absent without changing an
+//! outcome: nothing here answers anybody but the one who paints.
+
+mod elapsed;
+mod rate;
+mod row;
+mod rows;
+#[cfg(test)]
+mod rows_tests;
+mod run;
+#[cfg(test)]
+mod run_tests;
+
+pub use elapsed::{format_elapsed, is_report_due};
+pub use rate::Rate;
+pub use row::{BAR_CELLS, Progress, Row, RowStatus, TEXT_BYTES_MAX, bar};
+pub use rows::{DONE_MAX, Frame, RowId, RowView, Rows, Timing};
+pub use run::{Ending, JobRow, RunBoard, TAIL_BYTES_MAX, Totals, Update};
