@@ -7,6 +7,8 @@
 //! A program that uses psmith calls [`init`] in the first line of its `main`.
 
 mod api;
+#[cfg(feature = "board")]
+pub mod board;
 mod command;
 mod containment;
 pub mod engine;

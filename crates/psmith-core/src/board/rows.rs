@@ -48,6 +48,8 @@ pub struct RowView<'a> {
     pub status: RowStatus,
     /// How far it is, if it counts.
     pub progress: Option<Progress>,
+    /// The time that it shows, if it is a row that shows the time.
+    pub elapsed: Option<Duration>,
     /// Whether it changed lately: bold.
     pub highlighted: bool,
     /// Whether nothing more will come: italic.
@@ -63,6 +65,25 @@ pub struct Frame<'a> {
     pub more: usize,
     /// After so many of the rows shown stand those that are not: what is below is pinned.
     pub more_at: usize,
+}
+
+impl RowView<'_> {
+    /// The row with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> RowView<'static> {
+        let RowView { id, prefix, summary, status, progress, elapsed, highlighted, completed } = self;
+        let (prefix, summary) = (Cow::Owned(prefix.into_owned()), Cow::Owned(summary.into_owned()));
+        RowView { id, prefix, summary, status, progress, elapsed, highlighted, completed }
+    }
+}
+
+impl Frame<'_> {
+    /// The frame with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Frame<'static> {
+        let rows = self.rows.into_iter().map(RowView::into_owned).collect();
+        Frame { rows, more: self.more, more_at: self.more_at }
+    }
 }
 
 /// All rows of a board.
@@ -199,7 +220,7 @@ impl Rows {
             if !crowded && now < state.changed_at + self.timing.dim_after {
                 break;
             }
-            left.push(RowView { highlighted: false, ..own(self.view(*id, state, now)) });
+            left.push(RowView { highlighted: false, ..self.view(*id, state, now).into_owned() });
             self.done.pop_front();
         }
         left
@@ -209,7 +230,7 @@ impl Rows {
     pub fn take_all_left(&mut self, now: Time) -> Vec<RowView<'static>> {
         let done: Vec<_> = self.done.drain(..).collect();
         done.iter()
-            .map(|(id, state)| RowView { highlighted: false, ..own(self.view(*id, state, now)) })
+            .map(|(id, state)| RowView { highlighted: false, ..self.view(*id, state, now).into_owned() })
             .collect()
     }
 
@@ -246,6 +267,12 @@ impl Rows {
         };
         let due = if self.is_dirty { Some(now) } else { self.next_by_itself(painted) };
         due.map(|due| due.max(painted + self.timing.update).max(now))
+    }
+
+    /// Whether something changed since the last paint.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.is_dirty
     }
 
     /// It has been painted.
@@ -308,28 +335,20 @@ impl Rows {
     }
 
     fn view<'a>(&self, id: RowId, state: &'a State, now: Time) -> RowView<'a> {
-        let elapsed = state.since.map(|since| format_elapsed(state.until.unwrap_or(now).since(since)));
+        let elapsed = state.since.map(|since| state.until.unwrap_or(now).since(since));
         let lately = now < state.changed_at + self.timing.dim_after;
         RowView {
             id,
             prefix: Cow::Borrowed(&state.row.prefix),
-            summary: elapsed.map_or(Cow::Borrowed(state.row.summary.as_str()), Cow::Owned),
+            summary: match elapsed {
+                Some(elapsed) => Cow::Owned(format_elapsed(elapsed)),
+                None => Cow::Borrowed(&state.row.summary),
+            },
             status: state.row.status,
             progress: state.progress,
+            elapsed,
             highlighted: lately && (state.since.is_none() || state.until.is_some()),
             completed: state.until.is_some(),
         }
-    }
-}
-
-fn own(view: RowView<'_>) -> RowView<'static> {
-    RowView {
-        id: view.id,
-        prefix: Cow::Owned(view.prefix.into_owned()),
-        summary: Cow::Owned(view.summary.into_owned()),
-        status: view.status,
-        progress: view.progress,
-        highlighted: view.highlighted,
-        completed: view.completed,
     }
 }
