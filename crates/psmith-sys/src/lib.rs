@@ -29,6 +29,7 @@ pub mod memfd;
 pub mod pidfd;
 pub mod pipe;
 pub mod probe;
+pub mod proc_memory;
 pub mod proc_tree;
 mod raw;
 pub mod rlimit;

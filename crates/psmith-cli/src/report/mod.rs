@@ -3,6 +3,7 @@
 //! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however
 //! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.
 
+pub mod board;
 pub mod cause;
 pub mod display;
 pub mod duration;

@@ -3,20 +3,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use psmith::core::Time;
+pub use psmith::core::board::Rate;
 use psmith::core::event::HoldReason;
 
 use super::display::visible;
 use super::duration::whole;
 use super::tally::Tally;
 
-/// Rate and eta are those of so many seconds.
-const RATE_SECONDS: u64 = 30;
-/// A line on a terminal appears when the run has lasted this long.
-pub const LINE_AFTER: Duration = Duration::from_millis(500);
-/// And is drawn again at most this often.
-pub const LINE_EVERY: Duration = Duration::from_millis(100);
-
+/// A board appears when the run has lasted this long.
+pub const BOARD_AFTER: Duration = Duration::from_millis(500);
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
@@ -78,40 +73,6 @@ impl Standing {
     }
 }
 
-/// How many jobs end in a second, over the last thirty.
-#[derive(Debug, Default)]
-pub struct Rate {
-    ended: [u64; RATE_SECONDS as usize],
-    /// The second that was counted last.
-    second: u64,
-}
-
-impl Rate {
-    /// A job ended.
-    pub fn on_end(&mut self, now: Time) {
-        self.forget(now);
-        self.ended[(self.second % RATE_SECONDS) as usize] += 1;
-    }
-
-    /// Jobs a second.
-    pub fn per_second(&mut self, now: Time) -> f64 {
-        self.forget(now);
-        let in_second = f64::from(now.0.subsec_nanos()) / 1e9;
-        let whole = now.0.as_secs().min(RATE_SECONDS - 1);
-        // The first second counts as whole: a rate by three jobs in two milliseconds would promise too much.
-        self.ended.iter().sum::<u64>() as f64 / (whole as f64 + in_second).max(1.0)
-    }
-
-    fn forget(&mut self, now: Time) {
-        let second = now.0.as_secs();
-        for passed in (self.second + 1..=second).take(RATE_SECONDS as usize) {
-            // Each of these, or, after a long silence, as many as there are: all.
-            self.ended[(passed % RATE_SECONDS) as usize] = 0;
-        }
-        self.second = self.second.max(second);
-    }
-}
-
 fn rate_text(per_second: f64) -> String {
     if per_second >= 9.95 {
         format!("{per_second:.0}/s")
@@ -124,57 +85,9 @@ fn rate_text(per_second: f64) -> String {
     }
 }
 
-/// The line at the bottom of a terminal: drawn over itself, taken away before anything else is written.
-#[derive(Debug, Default)]
-pub struct LiveLine {
-    drawn: Option<String>,
-    drawn_at: Option<Time>,
-    ever: bool,
-}
-
-impl LiveLine {
-    /// When the line may be drawn again.
-    #[must_use]
-    pub fn next_draw(&self) -> Time {
-        self.drawn_at.map_or(Time::ZERO + LINE_AFTER, |at| at + LINE_EVERY)
-    }
-
-    /// What to write to the terminal to show this text; nothing if it stands there or it is too early.
-    pub fn draw(&mut self, now: Time, text: &str) -> Option<String> {
-        if now < self.next_draw() || self.drawn.as_deref() == Some(text) {
-            return None;
-        }
-        self.drawn_at = Some(now);
-        self.drawn = Some(text.to_owned());
-        self.ever = true;
-        Some(format!("\r{text}\x1b[K"))
-    }
-
-    /// What to write to the terminal before anything else is: nothing if there is no line.
-    pub fn clear(&mut self) -> Option<&'static str> {
-        self.drawn.take().map(|_| "\r\x1b[K")
-    }
-
-    /// What to write when the run is over: the line stays, as the last one.
-    pub fn leave(&mut self, text: &str) -> Option<String> {
-        self.drawn = None;
-        self.ever.then(|| format!("\r{text}\x1b[K\n"))
-    }
-
-    /// Whether the line was ever seen.
-    #[must_use]
-    pub fn was_up(&self) -> bool {
-        self.ever
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(milliseconds: u64) -> Time {
-        Time(Duration::from_millis(milliseconds))
-    }
 
     #[test]
     fn the_line_has_the_form_of_the_manual() {
@@ -205,41 +118,5 @@ mod tests {
     fn rates_are_told_in_readable_units() {
         let texts = [1234.0, 32.4, 9.96, 3.21, 0.5, 0.01].map(rate_text);
         assert_eq!(texts, ["1234/s", "32/s", "10/s", "3.2/s", "30/min", "0.6/min"]);
-    }
-
-    #[test]
-    fn the_rate_is_that_of_the_last_thirty_seconds() {
-        let mut rate = Rate::default();
-        for _ in 0..3 {
-            rate.on_end(at(2));
-        }
-        assert_eq!(rate.per_second(at(2)), 3.0);
-        assert_eq!(rate.per_second(at(2_000)), 1.5);
-        for second in 1..100 {
-            for _ in 0..10 {
-                rate.on_end(at(second * 1000));
-            }
-        }
-        assert_eq!(rate.per_second(at(100_000)), 10.0);
-        assert_eq!(rate.per_second(at(115_000)), 14.0 * 10.0 / 29.0);
-        assert_eq!(rate.per_second(at(130_000)), 0.0);
-        rate.on_end(at(1_000_000));
-        assert!(rate.per_second(at(1_000_000)) > 0.0);
-    }
-
-    #[test]
-    fn the_live_line_comes_late_and_not_too_often() {
-        let mut line = LiveLine::default();
-        assert_eq!(line.draw(at(499), "a"), None);
-        assert_eq!(line.leave("end"), None);
-        assert_eq!(line.draw(at(500), "a").unwrap(), "\ra\x1b[K");
-        assert_eq!(line.draw(at(550), "b"), None);
-        assert_eq!(line.next_draw(), at(600));
-        assert_eq!(line.draw(at(600), "a"), None);
-        assert_eq!(line.clear(), Some("\r\x1b[K"));
-        assert_eq!(line.clear(), None);
-        assert_eq!(line.draw(at(700), "a").unwrap(), "\ra\x1b[K");
-        assert_eq!(line.leave("end").unwrap(), "\rend\x1b[K\n");
-        assert!(line.was_up());
     }
 }

@@ -101,6 +101,14 @@ pub fn text(tally: &Tally, facts: &SummaryFacts<'_>) -> String {
     out
 }
 
+/// The failures so far, as the summary tells them; one line if there are none.
+#[must_use]
+pub fn failures_so_far(tally: &Tally, columns: usize) -> String {
+    let mut out = format!("psmith: {} failed so far\n", tally.failed());
+    failures(&mut out, tally, columns);
+    out
+}
+
 fn head(tally: &Tally, wall: Duration) -> String {
     let jobs = tally.jobs();
     let ending = if jobs == 1 { "" } else { "s" };

@@ -109,7 +109,7 @@ impl EventWriter {
                 match asked {
                     Asked::End(signal) | Asked::Kill(signal) => return Finished::Left(signal),
                     Asked::Suspend => Signals::stop_here(),
-                    Asked::Drain | Asked::List => {}
+                    Asked::Drain | Asked::List | Asked::Redraw => {}
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use psmith::Command;
+use psmith::core::board::Update;
 use psmith::core::event::HoldReason;
 use psmith::core::outcome::SpawnFailure;
 use psmith::core::policy::HaltOn;
@@ -15,8 +16,10 @@ use psmith::engine::handler::{Delivery, Ending, Handler, Live, News, Order, Plac
 use psmith::engine::spool::Spool;
 use psmith::sys::eventfd::Waker;
 
+use super::board::{Display, ending};
 use super::events::EventWriter;
 use super::job::RunJob;
+use super::keys::Keys;
 use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
 use super::signals::{Asked, Signals};
@@ -32,8 +35,7 @@ use crate::record::results::Results;
 use crate::record::{JobRecord, RecordError, Status};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::{CountLines, retry_line, slow_line, stopped_line};
-use crate::report::progress::{LINE_EVERY, Rate, Standing};
-use crate::report::running::{RunningJob, list};
+use crate::report::progress::{Rate, Standing};
 use crate::report::tally::{Tally, counts_as};
 
 /// From the start of a run to the question whether anybody is typing.
@@ -46,8 +48,8 @@ pub(super) enum Telling {
     Failures,
     /// A line for whatever happens, and counts now and then.
     Plain,
-    /// One line at the bottom of the terminal.
-    Line,
+    /// Rows at the bottom of the terminal.
+    Board,
 }
 
 /// Everything the engine calls.
@@ -87,7 +89,10 @@ pub(super) struct RunHandler {
     pub(super) left_at_once: bool,
     pub(super) said_waiting: bool,
     pub(super) running: BTreeMap<JobId, Row>,
-    pub(super) next_draw: Time,
+    pub(super) display: Option<Display>,
+    pub(super) keys: Option<Keys>,
+    pub(super) is_paused: bool,
+    pub(super) width_by_key: bool,
     pub(super) ended_seen: u64,
     pub(super) width: u32,
     pub(super) tty: Option<Terminal>,
@@ -96,12 +101,12 @@ pub(super) struct RunHandler {
 /// A running job, as a list shows it.
 #[derive(Debug)]
 pub(super) struct Row {
-    number: u64,
-    text: String,
+    pub(super) number: u64,
+    pub(super) text: String,
 }
 
 impl RunHandler {
-    fn say(&self, lines: String) {
+    pub(super) fn say(&self, lines: String) {
         self.writer.message(lines);
     }
 
@@ -131,7 +136,7 @@ impl RunHandler {
         }
     }
 
-    fn standing(&self, view: &View<'_>) -> Standing {
+    pub(super) fn standing(&self, view: &View<'_>) -> Standing {
         let counts = view.dispatcher.counts();
         let total = self.plan.total().or(self.end.as_ref().map(|end| end.jobs - end.skipped));
         Standing::of(&self.tally, total, counts.running, self.held)
@@ -141,36 +146,37 @@ impl RunHandler {
         plan::Place { job: job.number, slot, total: self.plan.total() }
     }
 
-    fn on_ending(&mut self, view: &View<'_>, ending: &Ending<'_, RunJob>) {
-        let job = ending.job;
+    fn on_ending(&mut self, view: &View<'_>, ended: &Ending<'_, RunJob>) {
+        let job = ended.job;
         let inputs = job.args.inputs();
-        let text = self.text_of(job, ending.slot.0 + 1);
+        let text = self.text_of(job, ended.slot.0 + 1);
         let record = JobRecord {
             job: job.number,
-            outcome: ending.outcome,
-            status: counts_as(ending.outcome, self.config.flaky),
+            outcome: ended.outcome,
+            status: counts_as(ended.outcome, self.config.flaky),
             command: text.as_bytes(),
             argv: &job.argv,
             inputs: &inputs,
-            started_epoch: epoch(ending.started),
-            slot: ending.slot.0 + 1,
-            stdout_bytes: ending.output.stdout_bytes,
-            stderr_bytes: ending.output.stderr_bytes,
-            stderr_tail: &ending.output.stderr_tail,
+            started_epoch: epoch(ended.started),
+            slot: ended.slot.0 + 1,
+            stdout_bytes: ended.output.stdout_bytes,
+            stderr_bytes: ended.output.stderr_bytes,
+            stderr_tail: &ended.output.stderr_tail,
         };
         let status = self.tally.on_end(&record);
         self.rate.on_end(view.now);
+        self.show(Update::Ended { job: JobId(job.number), ending: ending(status, ended.outcome) }, view.now);
         if status == Status::Failed && !self.config.report.quiet {
             if let Some(line) = self.failure_lines.line(&record) {
                 self.writer.message(line);
             }
-            if let Err(psmith::core::Cause::SpawnFailed(failure)) = &ending.outcome.verdict
+            if let Err(psmith::core::Cause::SpawnFailed(failure)) = &ended.outcome.verdict
                 && let Some(hint) = plan::hint_for(failure)
             {
                 self.writer.message(format!("  hint: {hint}\n"));
             }
         }
-        if self.events.is_some() && ending.outcome.attempts > 0 {
+        if self.events.is_some() && ended.outcome.attempts > 0 {
             self.note(&RunEvent::JobEnd(JobEnd::of(&record)));
         }
         if let Some(tty) = &self.tty {
@@ -188,11 +194,19 @@ impl RunHandler {
         }
     }
 
-    fn on_notice(&mut self, notice: &Notice, job: Option<&RunJob>) {
+    /// What a board wants to know.
+    fn show(&mut self, update: Update<'_>, now: Time) {
+        if let Some(display) = &mut self.display {
+            display.on(update, now);
+        }
+    }
+
+    fn on_notice(&mut self, view: &View<'_>, notice: &Notice, job: Option<&RunJob>) {
         let plain = self.telling == Telling::Plain && !self.config.report.quiet;
         match notice {
             Notice::Retry { attempt, cause, delay, charged } => {
                 let Some(job) = job else { return };
+                self.show(Update::Retried { job: JobId(job.number) }, view.now);
                 self.note(&RunEvent::retry(job.number, attempt.number, cause, *delay, *charged));
                 if plain {
                     let (argv, text) = (&job.argv, job.text.as_bytes());
@@ -201,17 +215,24 @@ impl RunHandler {
             }
             Notice::Slow { attempt, after } => {
                 let Some(job) = job else { return };
+                self.show(Update::Slow { job: JobId(job.number) }, view.now);
                 self.note(&RunEvent::JobSlow { job: job.number, attempt: attempt.number, after: *after });
-                if !self.config.report.quiet && self.telling != Telling::Failures {
+                if plain {
                     self.say(slow_line(job.number, *after, job.text.as_bytes()));
                 }
             }
             Notice::Held { reason, ready } => {
                 self.held = *reason;
+                self.show(Update::Held(*reason), view.now);
                 self.note(&RunEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
             }
             Notice::Width { slots } => {
-                let by = if matches!(self.config.pace.slots, Slots::File(_)) { "file" } else { "machine" };
+                let by = match self.config.pace.slots {
+                    _ if self.width_by_key => "key",
+                    Slots::File(_) => "file",
+                    _ => "machine",
+                };
+                self.width_by_key = false;
                 self.note(&RunEvent::Width { slots: *slots, by });
             }
             Notice::Halted { .. } => {
@@ -221,6 +242,7 @@ impl RunHandler {
             }
             Notice::Unkillable { .. } => {
                 if let Some(job) = job {
+                    self.show(Update::Unkillable { job: JobId(job.number) }, view.now);
                     self.say(format!(
                         "psmith: warning: job {} cannot be killed; its slot stays taken\n",
                         job.number
@@ -263,27 +285,6 @@ impl RunHandler {
                 }
             }
         }
-    }
-
-    fn list_running(&mut self, view: &View<'_>) {
-        let standing = self.standing(view);
-        // The engine keeps the jobs; what a list needs of them was noted at their starts.
-        let mut rows: Vec<RunningJob<'_>> = view
-            .dispatcher
-            .running()
-            .filter_map(|(attempt, _, since)| {
-                let row = self.running.get(&attempt.job)?;
-                Some(RunningJob {
-                    job: row.number,
-                    attempt: attempt.number,
-                    tries: self.policy.tries,
-                    elapsed: view.now.since(since),
-                    command: row.text.as_bytes(),
-                })
-            })
-            .collect();
-        let text = list(&mut rows, &standing, self.columns);
-        self.say(text);
     }
 }
 
@@ -374,6 +375,9 @@ impl Handler for RunHandler {
     }
 
     fn read(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
+        if let Some(display) = &mut self.display {
+            display.on_output(JobId(job.number), bytes);
+        }
         if self.config.records.events_output {
             let stream = if stream == 1 { OutputStream::Stdout } else { OutputStream::Stderr };
             let event = RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) };
@@ -387,6 +391,9 @@ impl Handler for RunHandler {
                 if let Some(tty) = &mut self.tty {
                     tty.on_started(pid);
                 }
+                let (number, attempt, title) = (job.number, place.attempt.number, job.text.as_str());
+                let (id, slot) = (JobId(number), place.slot);
+                self.show(Update::Started { job: id, number, slot, attempt, pid, title }, view.now);
                 if self.events.is_some() {
                     let inputs = job.args.inputs();
                     let event = RunEvent::JobStart {
@@ -420,7 +427,7 @@ impl Handler for RunHandler {
                 if let Notice::Retry { attempt, .. } = notice {
                     self.running.remove(&attempt.job);
                 }
-                self.on_notice(notice, job);
+                self.on_notice(view, notice, job);
             }
             News::Ended(ending) => {
                 self.running.remove(&ending.id);
@@ -489,8 +496,10 @@ impl Handler for RunHandler {
                 Asked::Drain => orders.push(Order::Drain),
                 Asked::Suspend => orders.push(Order::Suspend),
                 Asked::List => self.list_running(view),
+                Asked::Redraw => self.redraw(),
             }
         }
+        self.on_keys(view, orders);
         self.take_answers(false, orders);
     }
 
@@ -514,10 +523,12 @@ impl Handler for RunHandler {
     }
 
     fn suspended(&mut self) {
+        self.leave_terminal();
         match &mut self.tty {
             Some(tty) => tty.stop_here(),
             None => Signals::stop_here(),
         }
+        self.redraw();
     }
 }
 
@@ -537,27 +548,16 @@ impl RunHandler {
     }
 
     fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
-        let standing = self.standing(view);
         match self.telling {
             Telling::Failures => None,
             Telling::Plain => {
+                let standing = self.standing(view);
                 if let Some(line) = self.counts.line(view.now, &standing, &mut self.rate) {
                     self.say(line);
                 }
                 Some(self.counts.next_line().since(view.now))
             }
-            // Somebody types the input, and would type into the line.
-            Telling::Line if self.plan.waits_for_terminal() && self.end.is_none() => None,
-            Telling::Line => {
-                let left = self.next_draw.since(view.now);
-                if left.is_zero() {
-                    let line = standing.line(self.rate.per_second(view.now), self.columns);
-                    self.writer.progress(view.now, line);
-                    self.next_draw = view.now + LINE_EVERY;
-                    return Some(LINE_EVERY);
-                }
-                Some(left)
-            }
+            Telling::Board => self.tick_board(view),
         }
     }
 

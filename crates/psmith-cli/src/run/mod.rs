@@ -3,9 +3,11 @@
 //! Four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes output and
 //! records, and, where asked for, the one that writes `events`. Only the last three may block on the outside world.
 
+mod board;
 mod events;
 mod handler;
 mod job;
+mod keys;
 mod pressure;
 mod producer;
 mod signals;
@@ -19,6 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use psmith::board::Size;
 use psmith::core::outcome::Limits;
 use psmith::core::policy::RunPolicy;
 use psmith::core::{JobPolicy, Time};
@@ -27,7 +30,7 @@ use psmith::sys::eventfd::Waker;
 use psmith::sys::rlimit::{self, Resource, Rlimit};
 use psmith::{Engine, Level, Setup, Surroundings, TreeLimits};
 
-use crate::config::{Config, EventsTo, LimitsSpec, OutputMode, Progress, Slots, StdinMode};
+use crate::config::{Color, Config, EventsTo, LimitsSpec, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
 use crate::exit_code::ExitStatus;
 use crate::plan::{self, Plan};
@@ -38,11 +41,13 @@ use crate::record::results::Results;
 use crate::record::resume::ResumeSet;
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::CountLines;
-use crate::report::progress::{LINE_AFTER, Rate, Standing};
+use crate::report::progress::{BOARD_AFTER, Rate, Standing};
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 use crate::report::tally::{Tally, TallyRules};
+use board::Display;
 use events::{EventWriter, Finished};
 use handler::{RunHandler, Telling, record_error};
+use keys::Keys;
 use pressure::Pressure;
 use producer::Producer;
 use signals::Signals;
@@ -84,7 +89,7 @@ pub fn run(config: Config) -> Ending {
     let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
     let writer = {
         let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
-        Writer::start(lines, records.joblog, records.results, run.clone(), Arc::clone(&wake))
+        Writer::start(lines, colors(&config), records.joblog, records.results, run.clone(), Arc::clone(&wake))
             .map_err(kernel)?
     };
     let events = records.events.map(|log| EventWriter::start(log, run.clone(), Arc::clone(&wake)));
@@ -99,6 +104,10 @@ pub fn run(config: Config) -> Ending {
         Producer::start(Arc::clone(&plan), jobs, records.resume, Arc::clone(&wake)).map_err(kernel)?;
     let setup = setup(&config, slots, surroundings, &run)?;
     let telling = telling(&config);
+    let display = (telling == Telling::Board).then(|| Display::new(config.report.rows, policy.tries));
+    // Where stdin is the jobs', or the input, keys would be theirs.
+    let has_keys = display.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
+    let keys = has_keys.then(|| Keys::take(Arc::clone(&wake))).flatten();
     let columns = columns();
     let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries: config.policy.tries };
     let handler = RunHandler {
@@ -135,7 +144,10 @@ pub fn run(config: Config) -> Ending {
         left_at_once: false,
         said_waiting: false,
         running: BTreeMap::new(),
-        next_draw: Time::ZERO + LINE_AFTER,
+        display,
+        keys,
+        is_paused: false,
+        width_by_key: false,
         ended_seen: 0,
         width: slots,
         run,
@@ -320,23 +332,33 @@ pub(super) fn slots_most() -> u32 {
 fn telling(config: &Config) -> Telling {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let writes_itself = config.tty || config.output.mode == OutputMode::Ungrouped;
     match config.report.progress {
         Progress::None => Telling::Failures,
         Progress::Plain => Telling::Plain,
-        Progress::Board if io::stderr().is_terminal() => Telling::Line,
+        // Jobs that write to the terminal themselves would write into the board.
+        Progress::Board if io::stderr().is_terminal() && !writes_itself => Telling::Board,
         Progress::Board => Telling::Plain,
         Progress::Auto if config.report.quiet => Telling::Failures,
         Progress::Auto if dumb || set("CI") => Telling::Plain,
-        // Jobs that write to the terminal themselves would write into the line.
-        Progress::Auto if config.tty || config.output.mode == OutputMode::Ungrouped => Telling::Failures,
-        Progress::Auto if io::stderr().is_terminal() => Telling::Line,
+        Progress::Auto if writes_itself => Telling::Failures,
+        Progress::Auto if io::stderr().is_terminal() => Telling::Board,
         Progress::Auto => Telling::Failures,
     }
 }
 
+/// Whether there are colours, where there is a terminal to show them.
+fn colors(config: &Config) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match config.report.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
 fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(COLUMNS_DEFAULT)
+    if io::stderr().is_terminal() { Size::of(io::stderr()).columns } else { COLUMNS_DEFAULT }
 }
 
 impl RunHandler {
@@ -405,9 +427,10 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     }
     let standing = Standing { over: true, ..Standing::of(&handler.tally, known, 0, None) };
     let rate = handler.rate.per_second(Time(wall));
-    let board_was_up = handler.telling == Telling::Line && wall > LINE_AFTER;
-    if handler.telling == Telling::Line {
-        handler.writer.leave_progress(standing.line(rate, handler.columns));
+    drop(handler.keys.take());
+    let board_was_up = handler.telling == Telling::Board && wall > BOARD_AFTER;
+    if handler.telling == Telling::Board {
+        handler.writer.leave_board(standing.line(rate, handler.columns));
     }
     // Whoever closed the pipe wants to hear nothing more.
     let quiet =

@@ -8,7 +8,7 @@ use psmith::sys::signals::{self, SignalFd, SignalSet};
 use rustix::process::Signal;
 
 /// The signals that psmith takes over.
-const TAKEN: [Signal; 8] = [
+const TAKEN: [Signal; 9] = [
     Signal::INT,
     Signal::TERM,
     Signal::QUIT,
@@ -17,6 +17,7 @@ const TAKEN: [Signal; 8] = [
     Signal::USR1,
     Signal::USR2,
     Signal::WINCH,
+    Signal::CONT,
 ];
 
 /// What a signal asks for.
@@ -32,6 +33,8 @@ pub(super) enum Asked {
     Suspend,
     /// List what runs.
     List,
+    /// The terminal has another size, or psmith goes on after a stop: what is drawn has to be drawn again.
+    Redraw,
 }
 
 /// The taken signals, blocked in every thread and read one by one.
@@ -64,7 +67,9 @@ impl Signals {
                 Signal::HUP => Asked::Drain,
                 Signal::TSTP => Asked::Suspend,
                 Signal::USR1 => Asked::List,
-                // USR2 is reserved; a new window size is asked for when something is drawn.
+                // Continued, also by who never asked us to stop (SIGSTOP): the terminal may have been used since.
+                Signal::WINCH | Signal::CONT => Asked::Redraw,
+                // USR2 is reserved.
                 _ => continue,
             };
             return Some(asked);

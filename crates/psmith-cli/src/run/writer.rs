@@ -2,7 +2,7 @@
 //!
 //! It may block on a slow reader, so it runs beside the engine, which goes on keeping deadlines meanwhile. The
 //! engine learns what has been written by [`Answer`]s. Everything that reaches a terminal passes through here, so
-//! nothing comes between the bytes of a line, and the progress line is out of the way of both.
+//! nothing comes between the bytes of a line, and the board is out of the way of both.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use psmith::board::{Cursor, Line, Painter, Size};
 use psmith::core::outcome::Outcome;
 use psmith::core::{JobId, Time};
 use psmith::engine::handler::Output;
@@ -24,7 +25,6 @@ use crate::record::joblog::JobLog;
 use crate::record::results::Results;
 use crate::record::{JobRecord, JobStreams, RecordError, Status};
 use crate::report::display::os_text;
-use crate::report::progress::LiveLine;
 
 /// Live output that waits to be written, over all jobs; at this bound jobs wait on their pipes.
 const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -47,15 +47,31 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// How long a joblog may go without being looked after.
 const TICK: Duration = Duration::from_millis(250);
 
+/// A stop waits no longer than this for the board to go off the screen.
+const CLEAR_MAX: Duration = Duration::from_millis(200);
+
 /// What the engine's side hands over.
 enum Work {
-    Chunk { job: JobId, stream: u8, buffer: Vec<u8>, length: usize, tag: Option<Arc<[u8]>> },
-    Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
+    Chunk {
+        job: JobId,
+        stream: u8,
+        buffer: Vec<u8>,
+        length: usize,
+        tag: Option<Arc<[u8]>>,
+    },
+    Backlog {
+        job: JobId,
+        stream: u8,
+        backlog: Spool,
+        tag: Option<Arc<[u8]>>,
+    },
     Deliver(Box<Parcel>),
     Message(String),
     LastMessage(String),
-    Progress(Time, String),
-    LeaveProgress(String),
+    /// The board that waits in the backlog.
+    Board,
+    ClearBoard(Sender<()>),
+    LeaveBoard(String),
 }
 
 /// One job, ready to be written.
@@ -141,8 +157,8 @@ impl Answers {
 struct Backlog {
     message_bytes: AtomicUsize,
     messages_dropped: AtomicUsize,
-    /// A progress line waits; another one would tell nothing more.
-    progress: AtomicBool,
+    /// The board that is to be painted next.
+    board: Mutex<Option<(Vec<Line>, Size)>>,
 }
 
 /// What the writer writes to.
@@ -155,7 +171,10 @@ pub(super) struct Desk {
     pub(super) joblog: Option<JobLog>,
     pub(super) results: Option<Results>,
     run: String,
-    progress: LiveLine,
+    painter: Painter,
+    /// What the board shows, if there is one, to be painted again after other output.
+    board: Option<(Vec<Line>, Size)>,
+    was_up: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
     /// The last thing on the terminal is a line that a job has not ended yet.
@@ -168,6 +187,7 @@ pub(super) struct Desk {
 impl Writer {
     pub(super) fn start(
         lines: Lines,
+        colors: bool,
         joblog: Option<JobLog>,
         results: Option<Results>,
         run: String,
@@ -184,7 +204,9 @@ impl Writer {
             joblog,
             results,
             run,
-            progress: LiveLine::default(),
+            painter: Painter::new(colors),
+            board: None,
+            was_up: false,
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: stderr.is_terminal(),
             mid_line: false,
@@ -256,14 +278,24 @@ impl Writer {
         self.send(Work::LastMessage(lines));
     }
 
-    pub(super) fn progress(&self, now: Time, line: String) {
-        if !self.backlog.progress.swap(true, Ordering::Relaxed) {
-            self.send(Work::Progress(now, line));
+    /// The board, from now on, until there is another.
+    pub(super) fn board(&self, lines: Vec<Line>, size: Size) {
+        // One that waits to be painted is replaced: on a terminal that stands still they do not pile up.
+        if lock(&self.backlog.board).replace((lines, size)).is_none() {
+            self.send(Work::Board);
         }
     }
 
-    pub(super) fn leave_progress(&self, line: String) {
-        self.send(Work::LeaveProgress(line));
+    /// Takes the board off the screen, and waits until it is, or until that takes too long.
+    pub(super) fn clear_board(&self) {
+        let (done, cleared) = channel();
+        self.send(Work::ClearBoard(done));
+        let _ = cleared.recv_timeout(CLEAR_MAX);
+    }
+
+    /// The board goes; this line of it stays, if it was ever seen.
+    pub(super) fn leave_board(&self, line: String) {
+        self.send(Work::LeaveBoard(line));
     }
 
     /// What has been answered since the last time. With `wanted`, the next answer wakes the engine; else only one
@@ -298,7 +330,12 @@ impl Desk {
     ) -> Desk {
         let answer = |answer: Answer| answers.give(answer, true);
         loop {
-            let work = match inbox.recv_timeout(TICK) {
+            // Painted when nothing else is to be written just now: a burst is not painted between each two lines.
+            let next = inbox.try_recv().or_else(|_| {
+                self.paint_again();
+                inbox.recv_timeout(TICK)
+            });
+            let work = match next {
                 Ok(work) => work,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.look_after_joblog() {
@@ -341,20 +378,24 @@ impl Desk {
                     self.say(&lines);
                     Ok(())
                 }
-                Work::Progress(now, line) => {
-                    backlog.progress.store(false, Ordering::Relaxed);
-                    // Drawn over a line of output, it would take that away.
-                    if !self.mid_line
-                        && let Some(codes) = self.progress.draw(now, &line)
-                    {
-                        let _ = self.stderr.write_all(codes.as_bytes());
+                Work::Board => {
+                    let waiting = lock(&backlog.board).take();
+                    if let Some((lines, size)) = waiting {
+                        self.paint(lines, size);
                     }
                     Ok(())
                 }
-                Work::LeaveProgress(line) => {
-                    if let Some(codes) = self.progress.leave(&line) {
-                        self.end_line();
-                        let _ = self.stderr.write_all(codes.as_bytes());
+                Work::ClearBoard(done) => {
+                    self.clear_board();
+                    self.board = None;
+                    // Who asked may have given up waiting.
+                    let _ = done.send(());
+                    Ok(())
+                }
+                Work::LeaveBoard(line) => {
+                    self.board = None;
+                    if self.was_up {
+                        self.say(&format!("{line}\n"));
                     }
                     Ok(())
                 }
@@ -395,7 +436,9 @@ impl Desk {
 
     /// Says something on stderr. Its loss changes no outcome, so it is not looked after.
     fn say(&mut self, lines: &str) {
-        self.clear_progress();
+        if self.stderr_is_terminal {
+            self.clear_board();
+        }
         self.end_line();
         let _ = self.stderr.write_all(lines.as_bytes());
     }
@@ -416,11 +459,26 @@ impl Desk {
         }
     }
 
-    fn clear_progress(&mut self) {
-        if self.stderr_is_terminal
-            && let Some(codes) = self.progress.clear()
+    fn paint(&mut self, lines: Vec<Line>, size: Size) {
+        let cursor = if self.mid_line { Cursor::MidLine } else { Cursor::Margin };
+        let frame = self.painter.paint(&lines, size, cursor);
+        let _ = write_all(&mut self.stderr, frame.as_bytes());
+        self.board = Some((lines, size));
+        self.was_up = true;
+    }
+
+    fn paint_again(&mut self) {
+        if !self.painter.is_drawn()
+            && let Some((lines, size)) = self.board.take()
         {
-            let _ = self.stderr.write_all(codes.as_bytes());
+            self.paint(lines, size);
+        }
+    }
+
+    /// Takes the board off the terminal, before anything else is written there.
+    fn clear_board(&mut self) {
+        if let Some(codes) = self.painter.clear() {
+            let _ = write_all(&mut self.stderr, codes.as_bytes());
         }
     }
 
@@ -465,7 +523,6 @@ impl Desk {
         if bytes.is_empty() || self.broken {
             return Ok(());
         }
-        self.clear_progress();
         let Some(tag) = tag else { return self.put(stream, bytes) };
         let mut tagged = Vec::with_capacity(bytes.len() + 64);
         let at_start = self.at_line_start.entry((job, stream)).or_insert(true);
@@ -481,6 +538,7 @@ impl Desk {
 
     fn put(&mut self, stream: u8, bytes: &[u8]) -> io::Result<()> {
         if if stream == 1 { self.stdout_is_terminal } else { self.stderr_is_terminal } {
+            self.clear_board();
             self.mid_line = bytes.last() != Some(&b'\n');
         }
         if stream == 1 {

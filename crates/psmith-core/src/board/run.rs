@@ -216,7 +216,7 @@ impl RunBoard {
                 };
                 self.running.insert(job, row);
             }
-            Update::Wrote { job, bytes } => self.change(job, |row| keep_tail(&mut row.tail, bytes)),
+            Update::Wrote { job, bytes } => self.on_output(job, bytes),
             Update::Progressed { job, progress } => self.change(job, |row| row.progress = Some(progress)),
             Update::Used { job, memory_bytes, cpu } => self.change(job, |row| {
                 row.memory_bytes = Some(memory_bytes);
@@ -248,6 +248,12 @@ impl RunBoard {
             Update::Held(reason) => self.totals.held = reason,
             Update::Total(total) => self.totals.total = Some(total),
         }
+    }
+
+    /// As [`Update::Wrote`], for which no time is needed.
+    pub fn on_output(&mut self, job: JobId, bytes: &[u8]) {
+        self.is_dirty = true;
+        self.change(job, |row| keep_tail(&mut row.tail, bytes));
     }
 
     /// The counts.

@@ -1,0 +1,217 @@
+//! The board of the run: when it is drawn, and what a key does.
+//!
+//! A reader of the run's news that can be left out. It draws through the writer, which alone writes to the terminal.
+
+use std::io;
+use std::time::Duration;
+
+use psmith::board::Size;
+use psmith::core::board::{Ending, JobRow, RunBoard, Timing, Update};
+use psmith::core::event::HoldReason;
+use psmith::core::{JobId, Time};
+use psmith::engine::handler::{Order, View};
+use psmith::sys::proc_memory;
+
+use super::handler::RunHandler;
+use super::keys::Key;
+use super::writer::Writer;
+use crate::record::Status;
+use crate::report::board::{Layout, lines, running_text};
+use crate::report::progress::BOARD_AFTER;
+use crate::report::running::{RunningJob, list};
+use crate::report::summary::failures_so_far;
+use crate::report::tally::is_flaky;
+
+/// The memory of the jobs on the screen is looked at no oftener.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// So many processes of a job are counted in its memory.
+const SAMPLED_PROCESSES_MAX: usize = 32;
+
+/// So many jobs are listed when a key asks for it.
+const LISTED_MAX: usize = 100;
+
+/// The board, if there is one.
+#[derive(Debug)]
+pub(super) struct Display {
+    board: RunBoard,
+    rows_max: usize,
+    tries: u32,
+    sampled_at: Option<Time>,
+}
+
+impl Display {
+    pub(super) fn new(rows_max: u16, tries: u32) -> Display {
+        let board = RunBoard::new(Timing::default());
+        Display { board, rows_max: rows_max.into(), tries, sampled_at: None }
+    }
+
+    pub(super) fn on(&mut self, update: Update<'_>, now: Time) {
+        self.board.on(update, now);
+    }
+
+    pub(super) fn on_output(&mut self, job: JobId, bytes: &[u8]) {
+        self.board.on_output(job, bytes);
+    }
+
+    /// What stood on the screen is gone, or has no longer the right size.
+    pub(super) fn redraw(&mut self) {
+        self.board.touch();
+    }
+
+    /// Draws if it is time to. `standing` makes the line of the run for a width. Returns when it will be time again.
+    fn tick(
+        &mut self,
+        now: Time,
+        writer: &Writer,
+        standing: impl FnOnce(usize) -> String,
+    ) -> Option<Duration> {
+        let due = self.board.next_repaint(now)?.max(Time::ZERO + BOARD_AFTER);
+        if due > now {
+            return Some(due - now);
+        }
+        let size = Size::of(io::stderr());
+        let layout = Layout::of(size, self.rows_max);
+        let running = self.board.running_count();
+        let shown = layout.shown(running);
+        self.sample(shown, now);
+        let rows: Vec<&JobRow> = self.board.longest(shown).into_iter().map(|(_, row)| row).collect();
+        writer.board(lines(&rows, running, self.tries, now, size, layout, standing), size);
+        self.board.painted(now);
+        self.board.next_repaint(now).map(|due| due - now)
+    }
+
+    fn sample(&mut self, shown: usize, now: Time) {
+        if self.sampled_at.is_some_and(|at| now < at + SAMPLE_EVERY) {
+            return;
+        }
+        self.sampled_at = Some(now);
+        let processes: Vec<(JobId, u32)> =
+            self.board.longest(shown).into_iter().map(|(job, row)| (job, row.pid)).collect();
+        for (job, pid) in processes {
+            // A process that has just ended holds nothing, and its row is about to go.
+            if let Ok(memory_bytes) = proc_memory::resident_of_tree(pid, SAMPLED_PROCESSES_MAX) {
+                self.board.on(Update::Used { job, memory_bytes, cpu: None }, now);
+            }
+        }
+    }
+
+    fn running_text(&self, now: Time, columns: usize, standing: &str) -> String {
+        let rows: Vec<&JobRow> = self.board.longest(LISTED_MAX).into_iter().map(|(_, row)| row).collect();
+        running_text(&rows, self.tries, now, columns, standing)
+    }
+}
+
+/// How a job counts on a board.
+pub(super) fn ending(status: Status, outcome: &psmith::core::Outcome) -> Ending {
+    match status {
+        Status::Ok if is_flaky(outcome) => Ending::Flaky,
+        Status::Ok => Ending::Ok,
+        Status::Failed => Ending::Failed,
+        Status::Cancelled | Status::Skipped => Ending::Cancelled,
+    }
+}
+
+/// What the keys do, for who asks.
+const HELP: &str = "psmith: keys: t running jobs with their last lines, + - width, p pause and go, d drain, \
+                    f failures so far, ? this\n";
+
+impl RunHandler {
+    pub(super) fn tick_board(&mut self, view: &View<'_>) -> Option<Duration> {
+        // Somebody types the input, and would type into the board.
+        if self.plan.waits_for_terminal() && self.end.is_none() {
+            return None;
+        }
+        let standing = self.standing(view);
+        let rate = self.rate.per_second(view.now);
+        let display = self.display.as_mut()?;
+        display.tick(view.now, &self.writer, |columns| standing.line(rate, columns))
+    }
+
+    /// What was drawn may be gone, the keys may be somebody else's by now, the width another.
+    pub(super) fn redraw(&mut self) {
+        self.columns = super::columns();
+        if let Some(keys) = &mut self.keys {
+            keys.take_again();
+        }
+        if let Some(display) = &mut self.display {
+            display.redraw();
+        }
+    }
+
+    /// Ctrl-Z: the terminal is left as it was found.
+    pub(super) fn leave_terminal(&mut self) {
+        if let Some(keys) = &mut self.keys {
+            keys.give_back();
+        }
+        if self.display.is_some() {
+            self.writer.clear_board();
+        }
+    }
+
+    /// The list that USR1 asks for, board or not.
+    pub(super) fn list_running(&mut self, view: &View<'_>) {
+        let standing = self.standing(view);
+        // The engine keeps the jobs; what a list needs of them was noted at their starts.
+        let mut rows: Vec<RunningJob<'_>> = view
+            .dispatcher
+            .running()
+            .filter_map(|(attempt, _, since)| {
+                let row = self.running.get(&attempt.job)?;
+                Some(RunningJob {
+                    job: row.number,
+                    attempt: attempt.number,
+                    tries: self.policy.tries,
+                    elapsed: view.now.since(since),
+                    command: row.text.as_bytes(),
+                })
+            })
+            .collect();
+        let text = list(&mut rows, &standing, self.columns);
+        self.say(text);
+    }
+
+    pub(super) fn on_keys(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+        let Some(keys) = &self.keys else { return };
+        for key in keys.pressed() {
+            self.on_key(key, view, orders);
+        }
+    }
+
+    fn on_key(&mut self, key: Key, view: &View<'_>, orders: &mut Vec<Order>) {
+        match key {
+            Key::Running => {
+                let standing = self.standing(view).line(0.0, self.columns);
+                if let Some(display) = &self.display {
+                    self.say(display.running_text(view.now, self.columns, &standing));
+                }
+            }
+            Key::Wider => self.widen(self.width.saturating_add(1).min(super::slots_most()), orders),
+            Key::Narrower => self.widen(self.width.saturating_sub(1).max(1), orders),
+            Key::Pause => {
+                self.is_paused = !self.is_paused;
+                orders.push(Order::Hold(HoldReason::Paused, self.is_paused));
+                self.say(if self.is_paused {
+                    "psmith: paused: running jobs go on, none starts; p goes on\n".to_owned()
+                } else {
+                    "psmith: going on\n".to_owned()
+                });
+            }
+            Key::Drain => {
+                orders.push(Order::Drain);
+                self.say("psmith: draining: running jobs go on, no more start\n".to_owned());
+            }
+            Key::Failures => self.say(failures_so_far(&self.tally, self.columns)),
+            Key::Help => self.say(HELP.to_owned()),
+        }
+    }
+
+    fn widen(&mut self, width: u32, orders: &mut Vec<Order>) {
+        if self.width != width {
+            self.width = width;
+            self.width_by_key = true;
+            orders.push(Order::Width(width));
+        }
+        self.say(format!("psmith: {width} slot{}\n", if width == 1 { "" } else { "s" }));
+    }
+}
