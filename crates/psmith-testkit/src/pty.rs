@@ -206,6 +206,27 @@ impl OnTerminal {
         }
     }
 
+    /// Gives the terminal another size, of which the command is told.
+    ///
+    /// # Panics
+    /// If the terminal is gone.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.master, size).expect("the terminal takes a size");
+    }
+
+    /// What the terminal was sent after the first `seen` bytes; waits until there is some, a second at most.
+    #[must_use]
+    pub fn shown_after(&self, seen: usize) -> Vec<u8> {
+        let (screen, changed) = &*self.screen;
+        let mut shown = screen.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() <= seen {
+            let waited = changed.wait_timeout(shown, Duration::from_secs(1));
+            shown = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        shown.get(seen..).unwrap_or_default().to_vec()
+    }
+
     /// All that the terminal has shown so far.
     #[must_use]
     pub fn screen_text(&self) -> String {

@@ -10,7 +10,7 @@ use psmith::core::board::{Ending, JobRow, RunBoard, Timing, Update};
 use psmith::core::event::HoldReason;
 use psmith::core::{JobId, Time};
 use psmith::engine::handler::{Order, View};
-use psmith::sys::proc_memory;
+use psmith::sys::{proc_memory, terminal};
 
 use super::handler::RunHandler;
 use super::keys::Key;
@@ -24,6 +24,9 @@ use crate::report::tally::is_flaky;
 
 /// The memory of the jobs on the screen is looked at no oftener.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// A run in the background looks so often whether it has the terminal again.
+const BACKGROUND_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// So many processes of a job are counted in its memory.
 const SAMPLED_PROCESSES_MAX: usize = 32;
@@ -69,6 +72,10 @@ impl Display {
         let due = self.board.next_repaint(now)?.max(Time::ZERO + BOARD_AFTER);
         if due > now {
             return Some(due - now);
+        }
+        if !terminal::is_foreground(io::stderr()).unwrap_or(true) {
+            // The terminal is somebody else's just now; a board would be drawn into what he does.
+            return Some(BACKGROUND_LOOK_EVERY);
         }
         let size = Size::of(io::stderr());
         let layout = Layout::of(size, self.rows_max);

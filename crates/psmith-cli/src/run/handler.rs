@@ -232,7 +232,6 @@ impl RunHandler {
                     Slots::File(_) => "file",
                     _ => "machine",
                 };
-                self.width_by_key = false;
                 self.note(&RunEvent::Width { slots: *slots, by });
             }
             Notice::Halted { .. } => {
@@ -571,6 +570,7 @@ impl RunHandler {
                 match self.config.pace.slots.resolve(cpus, super::slots_most()) {
                     Ok(slots) if slots != self.width => {
                         self.width = slots;
+                        self.width_by_key = false;
                         orders.push(Order::Width(slots));
                     }
                     // A file that is being written just now, or is gone: the width stays as it is.
