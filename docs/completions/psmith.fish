@@ -71,7 +71,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l progress -d 'auto (defaul
 complete -c psmith -n "__fish_psmith_needs_command" -l rows -d 'Rows of the board [default: 8]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l color -d 'auto (default), always, never' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l dry-run -d 'Print what would run, run nothing' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l resume -d 'With --joblog: skip every job that has a row' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l resume -d 'With --joblog: skip every job that has a row, known by its command (with {%} in it also by its number)' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l priority -r
 complete -c psmith -n "__fish_psmith_needs_command" -l queue -r
 complete -c psmith -n "__fish_psmith_needs_command" -l after -r

@@ -148,7 +148,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Output: "quiet", Nothing, "No messages but errors";
     Output: "dry-run" = "dryrun", Optional("json"), "Print what would run, run nothing";
 
-    Resume: "resume", Optional("RUN"), "With --joblog: skip every job that has a row";
+    Resume: "resume", Optional("RUN"), "With --joblog: skip every job that has a row, known by its command (with {%} in it also by its number)";
     Resume: "resume-failed", Nothing, "With --joblog: skip jobs whose last row is a success";
 
     Other: "h" ['h'] id "h", Once, "Short help";

@@ -23,7 +23,7 @@ use crate::input::{From, Group, InputError, JobArgs, Jobs, Reader, Rows};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::Place;
-use crate::template::{Grammar, Piece, Scanned, Script, Text, What, Word, needs_total, scan};
+use crate::template::{Grammar, Piece, Scanned, Script, Text, What, Word, names_slot, needs_total, scan};
 pub(crate) use command::Command;
 use command::{Form, Plain, Shell, missing_text, told};
 use limits::ArgLimits;
@@ -42,6 +42,7 @@ pub struct Plan {
     total: Option<u64>,
     start: Vec<u8>,
     waits_for_terminal: bool,
+    names_slot: bool,
 }
 
 #[derive(Debug)]
@@ -150,9 +151,16 @@ impl Plan {
             results,
             total,
             start: compiled.start,
+            names_slot: compiled.names_slot,
             waits_for_terminal: reads_terminal,
         };
         Ok((plan, jobs_over(groups)))
+    }
+
+    /// Whether the command of a job depends on the slot that it is given (`{%}`).
+    #[must_use]
+    pub fn names_slot(&self) -> bool {
+        self.names_slot
     }
 
     /// How many jobs there will be, where that is known before the input has been read.
@@ -380,6 +388,7 @@ struct Compiler<'a> {
 struct Compiled {
     form: Form,
     needs_total: bool,
+    names_slot: bool,
     start: Vec<u8>,
 }
 
@@ -395,6 +404,7 @@ impl Compiler<'_> {
             typed.iter().map(|word| scan(word.as_bytes(), self.grammar)).collect::<Result<_, _>>()?;
         let mentions = scanned.iter().any(|word| word.mentions);
         let needs_total = scanned.iter().any(|word| needs_total(&word.pieces));
+        let names_slot = scanned.iter().any(|word| names_slot(&word.pieces));
         let fill = self.config.batch.fill();
         let mut words: Vec<Word> = scanned.into_iter().map(|word| Word::new(word.pieces, fill)).collect();
         if !mentions && !self.count_only() {
@@ -407,7 +417,7 @@ impl Compiler<'_> {
             None => None,
         };
         let start = quote::command_line(fixed.iter().map(|word| &word[..])).into_bytes();
-        Ok(Compiled { form: Form::Words { words, program }, needs_total, start })
+        Ok(Compiled { form: Form::Words { words, program }, needs_total, names_slot, start })
     }
 
     /// One word that reads like a script, and is no program, is not run as either.
@@ -473,15 +483,17 @@ impl Compiler<'_> {
                 .is_ok_and(|real| real.file_name().is_some_and(|name| name == "dash"));
         let shell = Shell { path, skippable };
         let Some(text) = self.config.command.words.first() else {
-            return Ok(Compiled { form: Form::Scripts { shell }, needs_total: false, start: Vec::new() });
+            let (needs_total, names_slot, start) = (false, false, Vec::new());
+            return Ok(Compiled { form: Form::Scripts { shell }, needs_total, names_slot, start });
         };
         let scanned = scan(text.as_bytes(), self.grammar)?;
         let needs_total = needs_total(&scanned.pieces);
+        let names_slot = names_slot(&scanned.pieces);
         let fill = self.config.batch.fill();
         let script = Script::new(scanned, fill, self.count_only())?;
         let start = if quote::is_one_line(text.as_bytes()) { script.start() } else { b"sh -c ".to_vec() };
         let plain = if shell.skippable { Plain::new(&script, self.lookup, fill) } else { None };
-        Ok(Compiled { form: Form::Script { shell, script, plain }, needs_total, start })
+        Ok(Compiled { form: Form::Script { shell, script, plain }, needs_total, names_slot, start })
     }
 }
 

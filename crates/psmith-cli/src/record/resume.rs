@@ -1,7 +1,8 @@
 //! Which jobs an earlier run has done, by its joblog.
 //!
 //! A job is known by the text of its command and by how often that text came before it, never by its position:
-//! an edited or reordered input resumes rightly. Holds [`BYTES_PER_ROW`] a row in memory, the one record that
+//! an edited or reordered input resumes rightly. Only where the text depends on the slot that the job was given
+//! (`{%}`), its position counts as well ([`Identity::TextInSlot`]). Holds [`BYTES_PER_ROW`] a row in memory, the one record that
 //! grows with the number of jobs.
 
 use std::fs::File;
@@ -30,11 +31,25 @@ pub enum ResumeMode {
     ResumeFailed,
 }
 
+/// What a job is known by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// The text of its command, and how often that came before it.
+    #[default]
+    Text,
+    /// Its position, and the text of its command in whichever slot it ran. Without the position, `echo {%}{}` would
+    /// take `echo 111` for the job of 1 in slot 11 and for that of 11 in slot 1, and a job would never be run.
+    TextInSlot,
+}
+
 /// The jobs that an earlier run has done.
 #[derive(Debug, Default)]
 pub struct ResumeSet {
     /// Sorted by hash, one entry for each text of a command.
     done: Vec<Entry>,
+    identity: Identity,
+    /// Positions that have a row, sorted; only where they count.
+    positions: Vec<u64>,
     rows: u64,
     torn: bool,
 }
@@ -56,7 +71,12 @@ impl ResumeSet {
     /// # Errors
     /// [`RecordErrorKind::NotReadable`], or [`RecordErrorKind::OtherCommand`] if there are rows and none of them
     /// begins with `fixed_start`.
-    pub fn read(path: &Path, mode: ResumeMode, fixed_start: &[u8]) -> Result<ResumeSet, RecordError> {
+    pub fn read(
+        path: &Path,
+        mode: ResumeMode,
+        identity: Identity,
+        fixed_start: &[u8],
+    ) -> Result<ResumeSet, RecordError> {
         let cannot = |source| RecordError::not_readable(path, source);
         // Asked before it is opened: the open of a pipe waits for its other end.
         let file = match std::fs::metadata(path) {
@@ -65,7 +85,7 @@ impl ResumeSet {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ResumeSet::default()),
             Err(error) => return Err(cannot(error)),
         };
-        let mut reading = Reading { mode, fixed_start, ..Reading::default() };
+        let mut reading = Reading { mode, identity, fixed_start, ..Reading::default() };
         reading.read(file).map_err(cannot)?;
         if let Some(other) = &reading.other_start
             && !reading.start_seen
@@ -80,9 +100,10 @@ impl ResumeSet {
         Ok(reading.into_set())
     }
 
-    /// Whether this job has been done; to be asked once for each job of the present input, in its order.
-    pub fn should_skip(&mut self, command: &[u8]) -> bool {
-        let hash = identity(command);
+    /// Whether this job has been done; to be asked for each job of the present input, in its order, and not again
+    /// once the answer was yes. `position` is its number, from 1.
+    pub fn should_skip(&mut self, position: u64, command: &[u8]) -> bool {
+        let hash = hash_in(self.identity, position, command);
         let Ok(found) = self.done.binary_search_by_key(&hash, |entry| entry.hash) else { return false };
         let left = &mut self.done[found].tag;
         if *left == 0 {
@@ -90,6 +111,12 @@ impl ResumeSet {
         }
         *left -= 1;
         true
+    }
+
+    /// Whether a job may have been done, as far as its position alone can tell.
+    #[must_use]
+    pub fn may_skip(&self, position: u64) -> bool {
+        self.identity == Identity::Text || self.positions.binary_search(&position).is_ok()
     }
 
     /// Done jobs that no job of the present input has matched so far.
@@ -114,6 +141,7 @@ impl ResumeSet {
 #[derive(Default)]
 struct Reading<'a> {
     mode: ResumeMode,
+    identity: Identity,
     fixed_start: &'a [u8],
     entries: Vec<Entry>,
     rows: u64,
@@ -151,11 +179,20 @@ impl Reading<'_> {
             self.other_start = Some(row.command[..shown].to_vec());
         }
         let tag = (row.seq << 1) | u64::from(row.succeeded);
-        self.entries.push(Entry { hash: identity(row.command), tag });
+        self.entries.push(Entry { hash: hash_in(self.identity, row.seq, row.command), tag });
     }
 
     /// Folds the rows of each text into the number of its jobs that are done.
     fn into_set(mut self) -> ResumeSet {
+        let mut positions = Vec::new();
+        if self.identity == Identity::TextInSlot {
+            if self.mode == ResumeMode::ResumeFailed {
+                self.keep_last_rows();
+            }
+            positions.extend(self.entries.iter().map(|entry| entry.tag >> 1));
+            positions.sort_unstable();
+            positions.dedup();
+        }
         match self.mode {
             ResumeMode::Resume => self.entries.sort_unstable_by_key(|entry| entry.hash),
             // Stable: the rows of one text stay in the order of the file, so that the last one can be told.
@@ -178,7 +215,21 @@ impl Reading<'_> {
         }
         self.entries.truncate(texts);
         self.entries.shrink_to_fit();
-        ResumeSet { done: self.entries, rows: self.rows, torn: self.torn }
+        let (identity, rows, torn) = (self.identity, self.rows, self.torn);
+        ResumeSet { done: self.entries, identity, positions, rows, torn }
+    }
+
+    /// The rows of one position differ in their slots, so in their texts: the last one of them counts.
+    fn keep_last_rows(&mut self) {
+        // Stable: the rows of one position stay in the order of the file.
+        self.entries.sort_by_key(|entry| entry.tag >> 1);
+        let mut kept: Vec<Entry> = self
+            .entries
+            .chunk_by(|a, b| a.tag >> 1 == b.tag >> 1)
+            .filter_map(<[Entry]>::last)
+            .copied()
+            .collect();
+        std::mem::swap(&mut self.entries, &mut kept);
     }
 }
 
@@ -201,6 +252,19 @@ fn count_lines(reader: &mut impl BufRead) -> io::Result<usize> {
         lines += memchr::memchr_iter(b'\n', chunk).count();
         let length = chunk.len();
         reader.consume(length);
+    }
+}
+
+/// What stands for a job, by what it is known by.
+fn hash_in(known_by: Identity, position: u64, command: &[u8]) -> [u64; 2] {
+    let hash = identity(command);
+    match known_by {
+        Identity::Text => hash,
+        Identity::TextInSlot => {
+            let bytes: Vec<u8> =
+                [hash[0], hash[1], position].into_iter().flat_map(u64::to_le_bytes).collect();
+            hash_of(&bytes)
+        }
     }
 }
 

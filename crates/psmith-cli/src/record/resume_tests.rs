@@ -20,12 +20,12 @@ impl Log {
         self.0.path().join("jobs.log")
     }
     fn read(&self, mode: ResumeMode) -> ResumeSet {
-        ResumeSet::read(&self.path(), mode, b"").unwrap()
+        ResumeSet::read(&self.path(), mode, Identity::Text, b"").unwrap()
     }
 }
 
 fn skips(set: &mut ResumeSet, commands: &[&str]) -> Vec<bool> {
-    commands.iter().map(|command| set.should_skip(command.as_bytes())).collect()
+    commands.iter().map(|command| set.should_skip(1, command.as_bytes())).collect()
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn resume_failed_runs_as_many_twins_as_failed() {
 #[test]
 fn a_job_ended_by_a_signal_has_not_succeeded() {
     let text = "1\t:\t1.000\t     0.001\t0\t0\t0\t9\techo a\n";
-    assert!(!Log::of(text).read(ResumeMode::ResumeFailed).should_skip(b"echo a"));
-    assert!(Log::of(text).read(ResumeMode::Resume).should_skip(b"echo a"));
+    assert!(!Log::of(text).read(ResumeMode::ResumeFailed).should_skip(1, b"echo a"));
+    assert!(Log::of(text).read(ResumeMode::Resume).should_skip(1, b"echo a"));
 }
 
 #[test]
@@ -124,14 +124,16 @@ fn rubbish_is_no_row() {
 
 #[test]
 fn a_joblog_that_is_not_there_is_empty() {
-    let set = ResumeSet::read(Path::new("/nodir/jobs.log"), ResumeMode::Resume, b"echo").unwrap();
+    let set =
+        ResumeSet::read(Path::new("/nodir/jobs.log"), ResumeMode::Resume, Identity::Text, b"echo").unwrap();
     assert_eq!(set.rows(), 0);
 }
 
 #[test]
 fn a_joblog_of_another_command_is_refused() {
     let log = Log::of(&[row(1, 0, "gzip -1 a"), row(2, 0, "gzip -1 b")].concat());
-    let refusal = |start: &[u8]| ResumeSet::read(&log.path(), ResumeMode::Resume, start).unwrap_err();
+    let refusal =
+        |start: &[u8]| ResumeSet::read(&log.path(), ResumeMode::Resume, Identity::Text, start).unwrap_err();
     let error = refusal(b"convert ");
     let file = log.path();
     let file = file.display();
@@ -145,6 +147,32 @@ fn a_joblog_of_another_command_is_refused() {
         refusal(b"gzip -9 ").to_string(),
         format!("{file} is of another command: its rows begin 'gzip -1', this one 'gzip -9'")
     );
-    ResumeSet::read(&log.path(), ResumeMode::Resume, b"gzip ").unwrap();
-    ResumeSet::read(&log.path(), ResumeMode::Resume, b"").unwrap();
+    ResumeSet::read(&log.path(), ResumeMode::Resume, Identity::Text, b"gzip ").unwrap();
+    ResumeSet::read(&log.path(), ResumeMode::Resume, Identity::Text, b"").unwrap();
+}
+
+fn in_slots(log: &Log, mode: ResumeMode) -> ResumeSet {
+    ResumeSet::read(&log.path(), mode, Identity::TextInSlot, b"").unwrap()
+}
+
+#[test]
+fn where_the_text_depends_on_the_slot_the_position_counts_too() {
+    let log = Log::of(&[row(1, 0, "echo 1 a"), row(2, 0, "echo 2 b"), row(11, 0, "echo 111")].concat());
+    let mut set = in_slots(&log, ResumeMode::Resume);
+    assert!(!set.should_skip(2, b"echo 1 b"), "not the slot that it had");
+    assert!(set.should_skip(2, b"echo 2 b"));
+    assert!(!set.should_skip(2, b"echo 2 b"), "one row, one job");
+    // `echo {%}{}`: 1 in slot 11 is not 11 in slot 1.
+    assert!(!set.should_skip(1, b"echo 111"));
+    assert!(set.should_skip(11, b"echo 111"));
+    assert_eq!((set.may_skip(1), set.may_skip(3)), (true, false));
+    assert_eq!(set.unmatched(), 1);
+}
+
+#[test]
+fn the_last_row_of_a_position_counts_whatever_its_slot() {
+    let rows = [row(1, 0, "echo 1 a"), row(2, 1, "echo 2 b"), row(1, 1, "echo 2 a"), row(2, 0, "echo 1 b")];
+    let mut set = in_slots(&Log::of(&rows.concat()), ResumeMode::ResumeFailed);
+    assert!(!set.should_skip(1, b"echo 1 a") && !set.should_skip(1, b"echo 2 a"), "it failed at last");
+    assert!(!set.should_skip(2, b"echo 2 b") && set.should_skip(2, b"echo 1 b"), "it succeeded at last");
 }

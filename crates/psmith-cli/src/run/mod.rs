@@ -38,7 +38,7 @@ use crate::record::events::{EventLog, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
 use crate::record::results::Results;
-use crate::record::resume::ResumeSet;
+use crate::record::resume::{Identity, ResumeSet};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::CountLines;
 use crate::report::progress::{BOARD_AFTER, Rate, Standing};
@@ -194,7 +194,9 @@ impl Records {
             }
             joblog = Some(opened);
             if let Some(mode) = config.resume {
-                resume = Some(ResumeSet::read(&log.path, mode, &plan.command_start()).map_err(told)?);
+                let identity = if plan.names_slot() { Identity::TextInSlot } else { Identity::Text };
+                resume =
+                    Some(ResumeSet::read(&log.path, mode, identity, &plan.command_start()).map_err(told)?);
             }
         }
         let open = || spec.results.as_ref().map(|place| Results::open(place, resumes)).transpose();

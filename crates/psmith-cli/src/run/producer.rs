@@ -18,6 +18,9 @@ const AHEAD_MAX: usize = 512;
 /// Once it has read that far ahead, it goes on when so few of them are left.
 const AHEAD_MIN: usize = AHEAD_MAX / 2;
 
+/// A row of a job that ran in a higher slot than this is not recognised, and the job is run again.
+const SLOTS_TRIED: u32 = 4096;
+
 /// What the producer makes.
 #[derive(Debug)]
 pub(super) enum Made {
@@ -168,9 +171,14 @@ fn produce(plan: &Plan, mut jobs: Jobs, mut resume: Option<ResumeSet>, filler: &
     filler.put(Made::End(end));
 }
 
-/// Whether a job of this text has its row already. The slot of a job that has not run is not known; its text is
-/// that of the first.
+/// Whether this job has its row already. Where the text depends on the slot, nobody knows the one that it had: each is
+/// tried, for a job that has a row at its position.
 fn is_done(plan: &Plan, args: &JobArgs, number: u64, set: &mut ResumeSet) -> bool {
-    let place = Place { job: number, slot: 1, total: plan.total() };
-    plan.render(args, place).is_ok_and(|rendered| set.should_skip(rendered.text.as_bytes()))
+    let slots = if plan.names_slot() { SLOTS_TRIED } else { 1 };
+    set.may_skip(number)
+        && (1..=slots).any(|slot| {
+            let place = Place { job: number, slot, total: plan.total() };
+            let rendered = plan.render(args, place);
+            rendered.is_ok_and(|rendered| set.should_skip(number, rendered.text.as_bytes()))
+        })
 }

@@ -63,6 +63,11 @@ pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
         .any(|piece| matches!(piece, Piece::Hole(hole) if matches!(hole.what, What::Total | What::PaddedJob)))
 }
 
+/// Whether the number of the slot is among these.
+pub(crate) fn names_slot(pieces: &[Piece]) -> bool {
+    pieces.iter().any(|piece| matches!(piece, Piece::Hole(hole) if matches!(hole.what, What::Slot)))
+}
+
 /// Whether a text holds a replacement string, as far as can be told before the columns are known.
 pub(crate) fn mentions_replacement(text: &[u8]) -> bool {
     scan(text, &Grammar::default()).is_ok_and(|scanned| scanned.mentions)
