@@ -46,6 +46,48 @@ fn moment(seed: u64, round: u64) -> Duration {
     Duration::from_micros((mixed ^ (mixed >> 31)) % MOMENT_MAX_US)
 }
 
+/// Runs a job that is lost in the midst of a line, and written to its end by the next attempt.
+fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::Ended {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    // The next attempt does not wait, and writes something else.
+    let script = format!(
+        "printf 'one\\ntwo'; echo up > {}; [ $PSMITH_ATTEMPT = 1 ] && while :; do sleep 300; done; echo ' three'; : {{}}",
+        ready.as_str()
+    );
+    let running = scene
+        .psmith(["-j1"])
+        .args(options)
+        .args(["--events", "e", "--events-output", "-s", &script, ":::", "a"])
+        .start();
+    ready.wait();
+    running.wait_for_out("one\n");
+    // Half a line may wait for its end; that it was read is told by the events.
+    let told = Events::wait_for(&scene.path("e"), "job_output", 1);
+    assert_eq!(told.named("job_output")[0]["data"], "one\ntwo");
+    assert!(send(warden_of(&running).expect("a warden"), Signal::KILL));
+    let ended = running.wait();
+    ended.assert_code(0);
+    ended.assert_err_has(
+        "job 1 was lost when part of its output had been passed on; its next attempt's follows whole",
+    );
+    ended
+}
+
+// proves: F-37b: what was passed on stays, the next attempt is passed on whole, from the left margin, and it is told
+#[test]
+fn output_passed_on_by_a_lost_attempt_comes_again_whole() {
+    lost_while_it_streamed(&["-k"]).assert_out("one\ntwo\none\ntwo three\n");
+    lost_while_it_streamed(&["-k", "--tag"]).assert_out("a\tone\na\ttwo\na\tone\na\ttwo three\n");
+}
+
+// proves: F-37b: half a line of a lost attempt was glued to the first line of the next one
+#[test]
+fn half_a_line_of_a_lost_attempt_is_dropped() {
+    lost_while_it_streamed(&["--lb"]).assert_out("one\none\ntwo three\n");
+    lost_while_it_streamed(&["--lb", "--tag"]).assert_out("a\tone\na\tone\na\ttwo three\n");
+}
+
 // proves: F-37b, P-6, P-9
 #[test]
 fn killed_at_any_moment_it_costs_no_job_and_no_try() {

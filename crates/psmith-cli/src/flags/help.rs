@@ -29,6 +29,8 @@ reads them, and an input never becomes more than one argument. With -s the one w
 inputs are put as quoted literals.
 
 Standard output belongs to the jobs: what a job writes comes whole, when it ends, unless -k, --lb or -u say otherwise. \
+An attempt that is lost (somebody killed psmith's helper) is run again, and what it had streamed cannot be taken back: \
+the next attempt's output follows whole, and a warning says so. \
 Everything that psmith has to say goes to standard error; a run that ends well on a pipe says nothing. When psmith \
 ends, however it ends, no process of a job is left running.";
 

@@ -208,6 +208,13 @@ impl RunHandler {
                 let Some(job) = job else { return };
                 self.show(Update::Retried { job: JobId(job.number) }, view.now);
                 self.note(&RunEvent::retry(job.number, attempt.number, cause, *delay, *charged));
+                if job.streamed {
+                    self.writer.break_off(attempt.job);
+                    self.warn(&format!(
+                        "job {} was lost when part of its output had been passed on; its next attempt's follows whole",
+                        job.number
+                    ));
+                }
                 if plain {
                     let (argv, text) = (&job.argv, job.text.as_bytes());
                     self.say(retry_line(job.number, attempt.number, cause, *delay, *charged, argv, text));
@@ -320,6 +327,7 @@ impl Handler for RunHandler {
         if let Some(tty) = &self.tty {
             tty.await_foreground();
         }
+        job.streamed = false;
         let place = self.place_of(job, at.slot.0 + 1);
         job.tag = self.plan.tag(&job.args, place).map(Into::into);
         let rendered = self
@@ -354,10 +362,12 @@ impl Handler for RunHandler {
     }
 
     fn output(&mut self, id: JobId, job: &mut RunJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+        job.streamed = true;
         self.writer.chunk(id, stream, buffer, length, job.tag.clone());
     }
 
     fn backlog(&mut self, id: JobId, job: &mut RunJob, stream: u8, backlog: Spool) {
+        job.streamed = true;
         self.writer.backlog(id, stream, backlog, job.tag.clone());
     }
 

@@ -18,6 +18,8 @@ pub(super) struct RunJob {
     pub(super) text: String,
     pub(super) tag: Option<Arc<[u8]>>,
     pub(super) results_path: Vec<u8>,
+    /// Output of its present attempt has been passed on live.
+    pub(super) streamed: bool,
     /// Its results path was asked for; `Err`: it cannot have it.
     pub(super) claimed: Option<Result<(), SpawnFailure>>,
 }
@@ -32,6 +34,7 @@ impl RunJob {
             text: String::new(),
             tag: None,
             results_path: Vec::new(),
+            streamed: false,
             claimed: None,
         }
     }

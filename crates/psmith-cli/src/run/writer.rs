@@ -65,6 +65,7 @@ enum Work {
         backlog: Spool,
         tag: Option<Arc<[u8]>>,
     },
+    BreakOff(JobId),
     Deliver(Box<Parcel>),
     Message(String),
     LastMessage(String),
@@ -258,6 +259,11 @@ impl Writer {
         self.send(Work::Backlog { job, stream, backlog, tag });
     }
 
+    /// An attempt whose output was passed on live is lost; what another one writes is passed on from its beginning.
+    pub(super) fn break_off(&self, job: JobId) {
+        self.send(Work::BreakOff(job));
+    }
+
     pub(super) fn deliver(&self, parcel: Parcel) {
         self.send(Work::Deliver(Box::new(parcel)));
     }
@@ -359,6 +365,7 @@ impl Desk {
                 Work::Backlog { job, stream, backlog, tag } => {
                     self.backlog(job, stream, backlog, tag.as_deref()).map_err(Failure::Stdout)
                 }
+                Work::BreakOff(job) => self.break_off(job).map_err(Failure::Stdout),
                 Work::Deliver(parcel) => {
                     let bytes = parcel.output.stdout.len() + parcel.output.stderr.len();
                     delivered = Some((parcel.id, bytes > SMALL_BYTES_MAX));
@@ -518,12 +525,27 @@ impl Desk {
         }
     }
 
+    /// What was passed on cannot be taken back, but the next attempt begins at the left margin, and half a line that
+    /// waits for its end is not glued to it.
+    fn break_off(&mut self, job: JobId) -> io::Result<()> {
+        for stream in [1, 2] {
+            self.partial.remove(&(job, stream));
+            if self.at_line_start.remove(&(job, stream)) == Some(false) && !self.broken {
+                self.put(stream, b"\n")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes bytes of a job, each line begun with its tag.
     fn pass(&mut self, job: JobId, stream: u8, bytes: &[u8], tag: Option<&[u8]>) -> io::Result<()> {
         if bytes.is_empty() || self.broken {
             return Ok(());
         }
-        let Some(tag) = tag else { return self.put(stream, bytes) };
+        let Some(tag) = tag else {
+            self.at_line_start.insert((job, stream), bytes.last() == Some(&b'\n'));
+            return self.put(stream, bytes);
+        };
         let mut tagged = Vec::with_capacity(bytes.len() + 64);
         let at_start = self.at_line_start.entry((job, stream)).or_insert(true);
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
