@@ -52,6 +52,7 @@ fn fixed_seeds_keep_every_promise() {
         "halted",
         "head",
         "held",
+        "held: events",
         "held: load",
         "held: memory",
         "held: paused",
