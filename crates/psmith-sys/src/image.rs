@@ -130,6 +130,21 @@ pub fn build_id() -> u64 {
     })
 }
 
+/// Whether this code is part of the program that `/proc/self/exe` names, so that executing that again gives a process
+/// which has it. Not so in a shared library that another program has loaded.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn is_in_executable() -> std::io::Result<bool> {
+    let program = std::fs::read_link("/proc/self/exe")?;
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let wanted = anchor as Entry as usize;
+    let line = maps.lines().find(|line| executable(line).is_some_and(|range| range.contains(&wanted)));
+    // The sixth field, after any number of spaces; it may hold spaces itself.
+    let path = line.and_then(|line| line.splitn(6, ' ').nth(5)).map(str::trim_start);
+    Ok(path.is_some_and(|path| program.as_os_str() == path))
+}
+
 fn anchor(_: &mut dyn Any) {}
 
 fn check_of(bytes: i64) -> u64 {
@@ -196,6 +211,11 @@ mod tests {
             entry_at(Distance::from_raw(bytes, check)).unwrap()(&mut number);
             assert_eq!(number, expected);
         }
+    }
+
+    #[test]
+    fn this_code_is_part_of_the_program_that_runs() {
+        assert!(is_in_executable().unwrap());
     }
 
     #[test]

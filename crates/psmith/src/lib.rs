@@ -1,10 +1,46 @@
 //! Runs jobs, Rust functions or commands, in OS processes of their own, and ends every job in exactly one
 //! typed outcome: nothing lost, nothing left running, nothing left unsaid.
 //!
-//! In this version the library runs commands: [`engine::Engine`] takes jobs from a [`engine::handler::Handler`],
-//! starts each in a process of its own, and hands back one outcome for each. The `psmith` command stands on it.
+//! # The first map
 //!
-//! A program that uses psmith calls [`init`] in the first line of its `main`.
+//! ```
+//! fn main() -> Result<(), psmith::Failure> {
+//!     psmith::init();
+//!     let lengths = psmith::map(["one".to_owned(), "three".to_owned()], |word: String| word.len());
+//!     assert_eq!(lengths.collect::<Result<Vec<_>, _>>()?, [3, 5]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Each item was a **job**: the closure was called in a process of its own, a **worker**, and the results came back in the
+//! order of the items. Had a worker crashed, hung (with [`Map::timeout`]) or been killed, its item would be a [`Failure`]
+//! that says so, and the others would be as they are.
+//!
+//! # What to know before the second
+//!
+//! - **[`init`] is the first line of `main`.** Workers are copies of a small helper process, the *warden*, which is this
+//!   program executed again; a hook that runs before `main` turns it into what it is to be. **Workers never run `main`**:
+//!   what it sets up (a logger, statics) is missing in jobs, unless [`Init::worker_setup`] does it there.
+//! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value or
+//!   a `Result` ([`Return`]); both travel by serde ([`codec`]).
+//! - **A failure is data**: [`Failure`] holds the [`Cause`], the input, the attempts, the usage, the end of standard error.
+//! - What a job prints comes out when its outcome is handed out, whole ([`Output`]).
+//!
+//! # Then
+//!
+//! | to | use |
+//! |---|---|
+//! | get results in order, as they are asked for | [`map`]; as they come: [`Map::unordered`] |
+//! | only have it done | [`each`] |
+//! | ask something of all items | [`any`], [`all`] |
+//! | stop at the first result that is good enough | [`map_until`] |
+//! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
+//! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
+//! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
+//! | debug without processes | [`Map::workers`]`(0)` |
+//!
+//! Commands are run by [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
+//! for each; the `psmith` command stands on it.
 
 mod api;
 #[cfg(feature = "board")]

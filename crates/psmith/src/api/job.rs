@@ -45,6 +45,23 @@ impl Callee {
     }
 }
 
+impl Callee {
+    /// Of a registered function; its codec is the default one.
+    fn named<A: 'static>(name: &str) -> Callee
+    where
+        Described: Codec<A>,
+    {
+        Callee {
+            function: Function::named(name),
+            judge: None,
+            decode_input: |bytes| {
+                <Described as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
+            },
+            described: true,
+        }
+    }
+}
+
 /// A job, ready to be submitted.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -129,6 +146,32 @@ impl<R> Job<R> {
     {
         let callee = Arc::new(Callee::new::<F, A, O, C>(f, None));
         Job { request: Request::new::<A, C>(&callee, &input, u64::MAX), decode: <C as Codec<R>>::decode }
+    }
+
+    /// The function that `#[psmith::job]` registered as `name` (`crate::module::function`) called with `input`. That its
+    /// argument and result are an `A` and an `R` shows when it runs; what it cannot decode is the job's failure, as is a
+    /// name that nobody registered.
+    ///
+    /// ```
+    /// # fn main() {
+    /// # psmith::init();
+    /// #[psmith::job]
+    /// fn triple(n: u32) -> u32 { n * 3 }
+    ///
+    /// let name = psmith::registry::names().find(|name| name.ends_with("triple")).unwrap();
+    /// let mut jobs = vec![psmith::Job::<u32>::named(name, 14_u32)].into_iter();
+    /// let mut got = 0;
+    /// psmith::Server::new(move || jobs.next()).consumer(|_, result| got = result.unwrap()).run().unwrap();
+    /// assert_eq!(got, 42);
+    /// # }
+    /// ```
+    pub fn named<A: 'static>(name: &str, input: A) -> Job<R>
+    where
+        Described: Codec<A> + Codec<R>,
+    {
+        let callee = Arc::new(Callee::named::<A>(name));
+        let request = Request::new::<A, Described>(&callee, &input, u64::MAX);
+        Job { request, decode: <Described as Codec<R>>::decode }
     }
 
     /// A name for people, in place of the input.

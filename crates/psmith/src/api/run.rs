@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,7 @@ impl Run {
         workers: u32,
         wants: Wants,
     ) -> Result<(Run, Submitter), EngineError> {
+        check_image()?;
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             told: Condvar::new(),
@@ -276,6 +277,21 @@ fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, frame_bytes_max: u64, 
     signals::block_all();
     let desk = Desk::new(Arc::clone(shared), wants, frame_bytes_max, set_up);
     ends.1 = Some(Engine::new(desk, setup).and_then(|engine| engine.run().1));
+}
+
+/// The warden is this program, executed again: a program that only loaded this code as a library would begin its own
+/// work once more.
+fn check_image() -> Result<(), EngineError> {
+    static IS_OURS: OnceLock<bool> = OnceLock::new();
+    // Without /proc the warden's own start will tell.
+    match IS_OURS.get_or_init(|| psmith_sys::image::is_in_executable().unwrap_or(true)) {
+        true => Ok(()),
+        false => Err(EngineError::Setting(
+            "psmith lies in a shared library of this program, which therefore cannot be executed again as a warden: \
+             run jobs from a program that psmith is linked into"
+                .into(),
+        )),
+    }
 }
 
 fn setup(options: &Options, workers: u32) -> Setup {

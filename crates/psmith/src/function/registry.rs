@@ -49,6 +49,12 @@ impl Function {
         }
     }
 
+    /// The function of this name in the table.
+    pub(crate) fn named(name: &str) -> Result<Function, String> {
+        let function = Function::Named(name.to_owned());
+        function.find().map(|_| function)
+    }
+
     /// How it is called in this process.
     pub(crate) fn find(&self) -> Result<Entry, String> {
         match self {

@@ -81,7 +81,7 @@ pub(crate) enum FromWorker {
     Hello { credentials: Credentials },
     /// Instead of a hello: it could not become a process of its own, at this step of a start.
     SetUpFailed { step: u8, errno: i32 },
-    /// The job's function is called now.
+    /// The job's function is called now. Not said by a worker that was given its only job.
     Began { job: u64 },
     /// The job is over. Body: the value, if there is one.
     Done { job: u64, how: How },

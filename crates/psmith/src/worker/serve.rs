@@ -133,7 +133,10 @@ fn work(
         Ok(entries) => entries,
         Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]),
     };
-    channel.say(&FromWorker::Began { job }, &[])?;
+    if !errand.last {
+        // With only one job its start says as much, and the host is woken once less.
+        channel.say(&FromWorker::Began { job }, &[])?;
+    }
     cx::begin(channel, &errand);
     let mut call = Call::new(bytes, body);
     let ended = catch_unwind(AssertUnwindSafe(|| {

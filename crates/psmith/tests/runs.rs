@@ -1,0 +1,198 @@
+//! Whole runs: many of them, large ones, cut short ones, and what their host's end means for them.
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use psmith::{Cause, Failure};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::{Guard, NONCE};
+
+// O-9
+#[test]
+fn values_come_back_as_a_serial_map_would_give_them() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let turn = |mut list: Vec<Option<Vec<u64>>>| {
+        list.reverse();
+        list
+    };
+    let items: Vec<Vec<Option<Vec<u64>>>> = vec![
+        vec![],
+        vec![None],
+        vec![None, Some(vec![]), Some(vec![1])],
+        (0..500).map(|n| Some((0..n).collect())).collect(),
+    ];
+    let serial: Vec<_> = items.clone().into_iter().map(turn).collect();
+    let got: Result<Vec<_>, Failure> = psmith::map(items, turn).workers(2).collect();
+    assert!(got.unwrap() == serial);
+    let got: Vec<u64> = psmith::map(0..1000, |n: u64| n * n).workers(4).map(Result::unwrap).collect();
+    assert!(got.into_iter().eq((0..1000).map(|n| n * n)));
+}
+
+// O-10, U-46
+#[test]
+fn two_hundred_workers_leave_no_process_and_no_descriptor() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let got: Vec<u32> = psmith::map(0..201, |n: u32| n).workers(200).map(Result::unwrap).collect();
+    assert!(got.into_iter().eq(0..201));
+}
+
+// O-24
+#[test]
+fn a_channel_is_a_source_that_ends_with_its_senders() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (send, receive) = mpsc::channel();
+    let sender = std::thread::spawn(move || (0..30).for_each(|n: u32| send.send(n).unwrap()));
+    let got: Vec<u32> = psmith::map(receive, |n: u32| n + 1).workers(2).map(Result::unwrap).collect();
+    assert!(got.into_iter().eq(1..31));
+    sender.join().unwrap();
+}
+
+// O-28
+#[test]
+fn short_runs_one_after_the_other_all_come_to_their_end() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for round in 0..60 {
+        let got: Vec<u32> = psmith::map(0..round % 4, |n: u32| n).workers(2).map(Result::unwrap).collect();
+        assert!(got.into_iter().eq(0..round % 4));
+    }
+}
+
+// U-23
+#[test]
+fn the_time_of_the_whole_run_bounds_it_and_what_waits_is_cancelled() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let items = (0..4).map(|_| gate.path());
+    let got: Vec<Cause> = psmith::map(items, |path: PathBuf| gate::pass(&path))
+        .workers(2)
+        .total_timeout(Duration::from_millis(300))
+        .map(|got| got.unwrap_err().into_cause())
+        .collect();
+    assert_eq!(got, [Cause::Cancelled, Cause::Cancelled, Cause::Cancelled, Cause::Cancelled]);
+}
+
+// F-42
+#[test]
+fn jobs_survive_the_death_of_the_warden() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = RefCell::new(Gate::closed());
+    let work = |(n, path): (u32, PathBuf)| {
+        gate::pass(&path);
+        (n, psmith::cx().unwrap().attempt())
+    };
+    let items = (0..4).map(|n| (n, gate.borrow().path()));
+    let mut started = 0;
+    let got: Vec<(u32, u32)> = psmith::map(items, work)
+        .workers(2)
+        .on_start(|job| {
+            started += 1;
+            if started == 2 {
+                let warden = psmith::sys::proc_tree::stat(job.pid()).unwrap().ppid;
+                let warden = rustix::process::Pid::from_raw(warden as i32).unwrap();
+                rustix::process::kill_process(warden, rustix::process::Signal::KILL).unwrap();
+                gate.borrow_mut().open();
+            }
+        })
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(got.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+/// The variable that makes a test of this file play the host of another.
+const HOST: &str = "PSMITH_TEST_HOST";
+
+/// Starts a copy of this program that runs only the test `name`, as the host of this one.
+fn host(name: &str, argument: &str, guard: &Guard) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(HOST, argument).env(NONCE, guard.nonce());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+// O-27, U-26, F-40
+#[test]
+fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
+    psmith::init();
+    if let Some(path) = std::env::var_os(HOST) {
+        let stand = |path: PathBuf| {
+            drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            gate::pass(&path);
+        };
+        let paths = [PathBuf::from(&path), PathBuf::from(path)];
+        let mut started = 0;
+        psmith::map(paths, stand)
+            .workers(2)
+            .on_start(|_| {
+                started += 1;
+                if started == 2 {
+                    println!("both run");
+                }
+            })
+            .for_each(drop);
+        return;
+    }
+    let mut guard = Guard::new();
+    let gate = Gate::closed();
+    let name = "a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along";
+    let mut host = host(name, gate.path().to_str().unwrap(), &guard).spawn().unwrap();
+    let output = BufReader::new(host.stdout.take().unwrap());
+    let mut lines = output.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("both run")), "the host's jobs run");
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let left = guard.survivors_after(psmith_testkit::leak::SETTLE);
+    assert_eq!(left, Vec::<i32>::new());
+    guard.check();
+}
+
+// U-41
+#[test]
+fn what_jobs_print_comes_out_whole_and_in_the_order_of_the_items() {
+    psmith::init();
+    if std::env::var_os(HOST).is_some() {
+        let print = |n: u32| {
+            for part in 0..3 {
+                println!("out {n} {part}");
+                eprintln!("err {n} {part}");
+            }
+        };
+        psmith::map(0..5, print).workers(3).for_each(|got| got.unwrap());
+        return;
+    }
+    let guard = Guard::new();
+    let name = "what_jobs_print_comes_out_whole_and_in_the_order_of_the_items";
+    let output = host(name, "1", &guard).output().unwrap();
+    for (stream, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
+        let text = String::from_utf8_lossy(bytes);
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(stream)).collect();
+        let expected: Vec<String> =
+            (0..5).flat_map(|n| (0..3).map(move |part| format!("{stream} {n} {part}"))).collect();
+        assert_eq!(lines, expected, "{text}");
+    }
+}
+
+// U-3
+#[test]
+fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_runs() {
+    psmith::init();
+    if std::env::var_os(HOST).is_some() {
+        let failure = psmith::map(0..3, |n: u32| n).next().unwrap().unwrap_err();
+        println!("told: {failure}");
+        return;
+    }
+    let guard = Guard::new();
+    let name = "a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_runs";
+    let output = host(name, "1", &guard).env("PSMITH_WORKERS", "many").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("told: psmith: PSMITH_WORKERS=many is no number of workers"), "{text}");
+}
