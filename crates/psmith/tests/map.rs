@@ -52,7 +52,7 @@ fn bytes_come_back_byte_for_byte_and_a_crash_is_never_an_empty_answer() {
     assert_eq!(got.iter().filter(|got| got.is_err()).count(), 1);
 }
 
-// O-4
+// proves: F-8 (O-4)
 #[test]
 fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
     psmith::init();
@@ -76,7 +76,7 @@ fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
     }
 }
 
-// O-11
+// proves: F-27 (O-11)
 #[test]
 fn errors_and_panics_reach_the_caller_with_text_and_place() {
     psmith::init();
@@ -99,7 +99,7 @@ fn errors_and_panics_reach_the_caller_with_text_and_place() {
     );
 }
 
-// O-13
+// proves: F-4 (O-13)
 #[test]
 fn a_job_that_exits_or_is_killed_is_a_failure_with_its_code_or_signal() {
     psmith::init();

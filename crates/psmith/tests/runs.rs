@@ -80,7 +80,7 @@ fn the_time_of_the_whole_run_bounds_it_and_what_waits_is_cancelled() {
     assert_eq!(got, [Cause::Cancelled, Cause::Cancelled, Cause::Cancelled, Cause::Cancelled]);
 }
 
-// F-42
+// proves: F-37b, P-6
 #[test]
 fn jobs_survive_the_death_of_the_warden() {
     psmith::init();
@@ -119,7 +119,7 @@ fn host(name: &str, argument: &str, guard: &Guard) -> Command {
     command
 }
 
-// O-27, U-26, F-40
+// proves: F-37a, P-4 (O-27, U-26)
 #[test]
 fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
     psmith::init();

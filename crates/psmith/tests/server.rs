@@ -130,7 +130,7 @@ fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
     assert_eq!(log[1], (LogLevel::Error, "tester: item 0 (unlucky): no luck".to_owned()));
 }
 
-// U-6
+// proves: F-32 (U-6)
 #[test]
 fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     psmith::init();
@@ -147,7 +147,7 @@ fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     assert_eq!(delivered, 2);
 }
 
-// U-8
+// proves: P-2 (U-8)
 #[test]
 fn a_crash_is_the_failure_of_its_own_job_alone() {
     psmith::init();

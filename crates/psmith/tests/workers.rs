@@ -4,6 +4,7 @@
 //! forbidden.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,7 +50,7 @@ struct Description {
     environment: Vec<(String, String)>,
 }
 
-// P-10
+// proves: P-10
 #[test]
 fn nothing_of_the_host_reaches_a_worker() {
     psmith::init();
@@ -72,7 +73,7 @@ fn nothing_of_the_host_reaches_a_worker() {
     assert!(!names.contains("PSMITH_WARDEN") && !names.contains("PSMITH_WORKER"), "{names:?}");
 }
 
-// O-7, U-1, U-47
+// proves: F-29: nothing outlives the process of a job (O-7, U-1, U-47)
 #[test]
 fn nothing_of_one_job_is_seen_by_the_next_or_by_the_caller() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -121,7 +122,7 @@ impl<'de> Deserialize<'de> for Wicked {
     }
 }
 
-// F-22, F-23
+// proves: F-22, F-23
 #[test]
 fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     psmith::init();
@@ -138,7 +139,7 @@ fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     assert_eq!((&got[0], &got[4]), (&None, &None));
 }
 
-// F-24, F-25
+// proves: F-24, F-25
 #[test]
 fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     psmith::init();
@@ -158,7 +159,7 @@ fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     assert_eq!((&got[0], &got[4]), (&None, &None));
 }
 
-// F-26, U-17
+// proves: F-26 (U-17)
 #[test]
 fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() {
     psmith::init();
@@ -184,9 +185,9 @@ fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() 
     assert!(text.contains("50000") && text.contains("max_frame"), "{text}");
 }
 
-// O-13, F-2, F-8
+// proves: F-1, F-2 (O-13)
 #[test]
-fn a_worker_killed_in_its_job_is_a_signal_with_the_end_of_its_stderr() {
+fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     psmith::init();
     let _guard = Guard::alone();
     let die = |_: ()| {
@@ -212,30 +213,17 @@ fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
     assert!(matches!(&failure.cause, Cause::Error(text) if text.contains("unexpected end")), "{failure}");
 }
 
-// F-10, F-14, P-11
+// proves: F-15
 #[test]
-fn garbage_on_the_channel_is_a_breach_of_the_protocol_and_the_next_job_runs() {
+fn a_jobs_children_do_not_get_its_channel() {
     psmith::init();
     let _guard = Guard::alone();
-    let meddle = |n: u32| {
-        if n == 1 {
-            let channel = std::fs::read_dir("/proc/self/fd").unwrap().flatten().find(|entry| {
-                std::fs::read_link(entry.path()).is_ok_and(|to| to.to_str().unwrap().starts_with("socket:"))
-            });
-            let number: i32 = channel.unwrap().file_name().to_str().unwrap().parse().unwrap();
-            // By way of a second process, so that no unsafe code is needed to name a descriptor.
-            let copied = Command::new("/bin/sh")
-                .args(["-c", &format!("printf 'no frame at all, but long enough to be one' >&{number}")])
-                .status();
-            // Close-on-exec keeps the channel from children; then the shell has nothing to write to.
-            assert!(!copied.unwrap().success(), "a job's children do not get the channel");
-            std::process::exit(0);
-        }
-        n
+    let listing = |_: ()| {
+        let output = Command::new("/bin/ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let got: Vec<_> = psmith::map(0..3, meddle).workers(1).output(psmith::Output::Discard).collect();
-    assert_eq!(got[1].as_ref().unwrap_err().cause, Cause::Exit(0));
-    assert_eq!((got[0].as_ref().unwrap(), got[2].as_ref().unwrap()), (&0, &2));
+    let listed = psmith::map([()], listing).next().unwrap().unwrap();
+    assert!(listed.contains("pipe:") && !listed.contains("socket:"), "{listed}");
 }
 
 // U-24
@@ -283,7 +271,7 @@ fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
     assert_eq!(std::fs::read(mark).unwrap(), b"seen");
 }
 
-// O-27, U-26
+// proves: P-4 (O-27, U-26)
 #[test]
 fn dropping_the_iterator_ends_what_runs_with_all_that_it_started() {
     psmith::init();
@@ -318,7 +306,7 @@ fn an_endless_source_is_asked_for_no_more_than_the_window() {
     }
 }
 
-// O-29, F-44
+// proves: F-44 (O-29)
 #[test]
 fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
     psmith::init();
@@ -334,7 +322,7 @@ fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
     assert_eq!(before.wait().unwrap().code(), Some(3));
 }
 
-// F-28
+// proves: F-28
 #[test]
 fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
     psmith::init();
@@ -350,7 +338,7 @@ fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
     assert_eq!(psmith::map([9], leave).next().unwrap().unwrap(), 9);
 }
 
-// P-8: where the warden cannot fork, workers are executed, and all of the above holds for them.
+// Where the warden cannot fork, workers are executed, and all of the above holds for them.
 #[test]
 fn executed_workers_keep_all_of_these_promises() {
     const AGAIN: &str = "PSMITH_TEST_EXECUTED";
@@ -364,4 +352,163 @@ fn executed_workers_keep_all_of_these_promises() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Another descriptor of the worker's own channel, which a job has no business with.
+fn channel() -> std::fs::File {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut sockets = entries.filter(|entry| {
+        std::fs::read_link(entry.path()).is_ok_and(|to| to.to_str().unwrap().starts_with("socket:"))
+    });
+    let number: i32 = sockets.next().unwrap().file_name().to_str().unwrap().parse().unwrap();
+    let own = rustix::process::getpid();
+    let process = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
+    let flags = rustix::process::PidfdGetfdFlags::empty();
+    std::fs::File::from(rustix::process::pidfd_getfd(process, number, flags).unwrap())
+}
+
+// proves: F-14
+#[test]
+fn garbage_on_the_channel_ends_its_worker_and_no_other() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let meddle = |n: u32| {
+        let garbage: &[u8] = match n {
+            1 => &[0xff; 64],
+            2 => b"\x66\x73\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0 a length that nobody has",
+            3 => b"\x66\x73\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0 a checksum that does not fit",
+            _ => return n,
+        };
+        channel().write_all(garbage).unwrap();
+        loop {
+            std::thread::park();
+        }
+    };
+    let got: Vec<_> = psmith::map(0..5, meddle).workers(2).collect();
+    for (index, word) in [(1, "no frame"), (2, "longer than"), (3, "checksum")] {
+        let cause = &got[index].as_ref().unwrap_err().cause;
+        assert!(matches!(cause, Cause::Protocol(text) if text.contains(word)), "{cause:?}");
+    }
+    assert_eq!((got[0].as_ref().unwrap(), got[4].as_ref().unwrap()), (&0, &4));
+}
+
+// proves: F-10
+#[test]
+fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let close = |_: ()| -> u32 {
+        psmith::sys::exit::close_inherited_descriptors().unwrap();
+        loop {
+            std::thread::park();
+        }
+    };
+    let failure = psmith::map([()], close).next().unwrap().unwrap_err();
+    assert!(matches!(&failure.cause, Cause::Protocol(text) if text.contains("lived on")), "{failure}");
+}
+
+// proves: F-28
+#[test]
+fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let fork = |_: ()| match psmith::sys::fork::fork_single().unwrap() {
+        psmith::sys::fork::ForkResult::Child => "copy".to_owned(),
+        psmith::sys::fork::ForkResult::Parent(..) => loop {
+            std::thread::park();
+        },
+    };
+    let failure = psmith::map([()], fork).next().unwrap().unwrap_err();
+    assert!(matches!(&failure.cause, Cause::Protocol(text) if text.contains("forked")), "{failure}");
+}
+
+// proves: F-5, P-2
+#[test]
+fn a_worker_killed_while_it_writes_its_result_is_a_signal_or_a_success_and_never_anything_else() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let die = |turns: u32| {
+        std::thread::spawn(move || {
+            (0..turns).for_each(|_| std::thread::yield_now());
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+        });
+        vec![turns as u8; 1 << 20]
+    };
+    for (turns, got) in (0..60).map(|n| n * 40).zip(psmith::map((0..60).map(|n| n * 40), die).workers(4)) {
+        match got {
+            Ok(bytes) => assert!(bytes == vec![turns as u8; 1 << 20]),
+            Err(failure) => {
+                assert_eq!(failure.cause, Cause::Signal { signal: 9, core_dumped: false }, "{turns} turns");
+            }
+        }
+    }
+}
+
+/// Panics on its way, at the place that it names.
+#[derive(Clone)]
+struct Panics(u32);
+
+impl Serialize for Panics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(self.0 != 1, "no way out");
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Panics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Panics, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        assert!(number != 2, "no way in");
+        Ok(Panics(number))
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        assert!(self.0 != 3 || psmith::cx().is_none(), "no way to end");
+    }
+}
+
+// proves: F-22, F-23, F-25, F-27
+#[test]
+fn a_value_that_panics_on_its_way_is_the_failure_of_its_own_item_on_either_side() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let got: Vec<Option<Cause>> = psmith::map((0..5).map(Panics), |input: Panics| input.0)
+        .workers(2)
+        .map(|got| got.map_err(Failure::into_cause).err())
+        .collect();
+    assert!(matches!(&got[1], Some(Cause::Undecodable(text)) if text.contains("no way out")), "{got:?}");
+    assert!(matches!(&got[2], Some(Cause::Panic { message, .. }) if message == "no way in"), "{got:?}");
+    assert!(matches!(&got[3], Some(Cause::Panic { message, .. }) if message == "no way to end"), "{got:?}");
+    assert_eq!((&got[0], &got[4]), (&None, &None));
+
+    let make = |number: u32| Ok::<_, String>(Panics(number));
+    let got: Vec<Option<Cause>> =
+        psmith::map(0..4, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
+    assert!(matches!(&got[1], Some(Cause::Panic { message, .. }) if message == "no way out"), "{got:?}");
+    assert!(matches!(&got[2], Some(Cause::Undecodable(text)) if text.contains("no way in")), "{got:?}");
+    assert!(matches!(&got[3], Some(Cause::Panic { message, .. }) if message == "no way to end"), "{got:?}");
+    assert_eq!(got[0], None);
+}
+
+// proves: F-3
+#[test]
+fn a_panic_within_a_panic_is_an_abort_with_both_texts_in_the_tail() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    psmith::init();
+    let _guard = Guard::alone();
+    let panic = |_: ()| -> u32 {
+        let _again = Again;
+        panic!("the first");
+    };
+    let failure = psmith::map([()], panic).output(psmith::Output::Discard).next().unwrap().unwrap_err();
+    assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{failure}");
+    let tail = String::from_utf8_lossy(&failure.stderr_tail).into_owned();
+    assert!(tail.contains("the first") && tail.contains("the second"), "{tail}");
 }

@@ -3,6 +3,7 @@
 //! Runs on the engine's thread and never blocks. Decides nothing but what a letter of a worker means for its job.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,8 +126,11 @@ impl Handler for Desk {
             }
             FromWorker::Done { how, .. } => {
                 if how == How::Value {
-                    let judgement =
-                        job.request.callee.judge.map_or(Judgement::Go, |judge| judge(&bytes[body..]));
+                    let value = &bytes[body..];
+                    // A type whose decoding panics decides nothing; its own caller is told.
+                    let judgement = job.request.callee.judge.map_or(Judgement::Go, |judge| {
+                        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
+                    });
                     match judgement {
                         Judgement::Go => {}
                         Judgement::Enough => {

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_core::outcome::Cause;
@@ -13,6 +14,7 @@ use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::registry::Function;
 use crate::function::returns::Return;
+use crate::worker::panics;
 
 /// A function and how its values travel, once for all jobs that call it.
 #[derive(Debug)]
@@ -76,7 +78,11 @@ impl Request {
     /// A job that calls `callee` with this input.
     pub(crate) fn new<A, C: Codec<A>>(callee: &Arc<Callee>, input: &A, bytes_max: u64) -> Request {
         let mut bytes = Vec::new();
-        let refused = match (&callee.function, C::encode(input, &mut bytes)) {
+        let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(input, &mut bytes)));
+        let encoded = encoded.unwrap_or_else(|payload| {
+            Err(CodecError::new(format!("its encoding panicked: {}", panics::message(payload.as_ref()))))
+        });
+        let refused = match (&callee.function, encoded) {
             (Err(reason), _) => Some(Cause::Undecodable(format!("the function: {reason}"))),
             (_, Err(error)) => Some(Cause::Undecodable(format!("its input: {error}"))),
             (Ok(_), Ok(())) => too_long(bytes.len(), bytes_max),

@@ -1,6 +1,7 @@
 //! Ordered, lazy fan-out: an iterator in, an iterator of results out, each job in a process of its own.
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_core::policy::Order;
@@ -19,6 +20,7 @@ use crate::engine::handler::Order as Wish;
 use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::returns::Return;
+use crate::worker::panics;
 
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
@@ -480,7 +482,12 @@ pub(super) fn settle<R>(
         Err(cause) => cause,
         Ok(()) => {
             let (bytes, body) = value.unwrap_or_default();
-            match decode(&bytes[body..]) {
+            // A type whose decoding panics costs its own item, and no other.
+            let decoded = catch_unwind(AssertUnwindSafe(|| decode(&bytes[body..])));
+            let decoded = decoded.unwrap_or_else(|payload| {
+                Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
+            });
+            match decoded {
                 Ok(value) => return Ok(value),
                 Err(error) => psmith_core::Cause::Undecodable(format!("its result: {error}")),
             }

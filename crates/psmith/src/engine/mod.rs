@@ -222,6 +222,8 @@ pub struct Engine<H: Handler> {
     orphaned_groups: Vec<(u32, u32)>,
     /// Slots whose attempts have just been heard to run.
     begun: Vec<(u32, u32)>,
+    /// Workers whose channel has closed while they lived, and since when.
+    closed_early: Vec<(u32, u32, Instant)>,
     events: VecDeque<Event>,
     actions: Vec<Action>,
     /// Pipes for the next start: readers and writers.
@@ -332,6 +334,7 @@ impl<H: Handler> Engine<H> {
             paused: Vec::new(),
             orphaned_groups: Vec::new(),
             begun: Vec::new(),
+            closed_early: Vec::new(),
             events: VecDeque::new(),
             actions: Vec::new(),
             pipes: Vec::new(),
@@ -391,6 +394,7 @@ impl<H: Handler> Engine<H> {
             }
             self.look_after_warden();
             self.look_at_orphaned_groups();
+            self.look_after_closed();
             self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
         }
         self.close()
@@ -405,7 +409,7 @@ impl<H: Handler> Engine<H> {
         let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
         let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
         let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
-        [tick, deadline, ping, groups].into_iter().flatten().min()
+        [tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
     }
 
     fn has_running(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use psmith_core::outcome::{Cause, Exit, SpawnFailure};
 use psmith_core::policy::SIGKILL;
@@ -26,6 +27,9 @@ use crate::worker::letters::{Credentials, FromWorker, ToWorker, written};
 /// Frames taken in a row from one worker, so that one talkative job cannot hold up the others.
 const FRAMES_A_TURN: usize = 64;
 
+/// A worker whose channel has closed is given so long to end by itself.
+const CLOSED_GRACE: Duration = Duration::from_secs(1);
+
 /// The host's end of a worker's channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -36,6 +40,8 @@ pub(crate) struct Channel {
     start: WorkerStart,
     /// Both sides have agreed; before, nothing else is heard or said.
     agreed: bool,
+    /// The process that introduced itself.
+    speaker: u32,
     /// The handler has been told how its job ended, or the worker may say no more.
     reported: bool,
     /// It could not become a process of its own.
@@ -67,6 +73,7 @@ impl<H: Handler> Engine<H> {
             ours: Credentials::new(nonce),
             start,
             agreed: false,
+            speaker: 0,
             reported: false,
             failed: None,
             interest: Interest::READ,
@@ -108,6 +115,12 @@ impl<H: Handler> Engine<H> {
                 channel.closed = true;
                 channel.torn = torn;
                 self.unwatch_channel(slot);
+                if let Some(running) = self.running(slot)
+                    && !running.exited
+                {
+                    // Its end is most likely on the way.
+                    self.closed_early.push((slot, running.generation, Instant::now()));
+                }
                 false
             }
             Got::Broken(broken) => {
@@ -130,11 +143,12 @@ impl<H: Handler> Engine<H> {
         let Some(channel) = &mut running.channel else { return };
         let mut mail = Mail::default();
         match letter {
-            FromWorker::Hello { credentials } if !channel.agreed => {
+            FromWorker::Hello { credentials, pid } if !channel.agreed => {
                 if let Err(refusal) = channel.ours.check(credentials) {
                     return self.condemn(slot, refusal);
                 }
                 channel.agreed = true;
+                channel.speaker = pid;
                 channel.inbox.allow(channel.start.frame_bytes_max);
                 let hello = ToWorker::Hello {
                     credentials: channel.ours,
@@ -154,6 +168,9 @@ impl<H: Handler> Engine<H> {
                 return self.condemn(slot, "it introduced itself twice".into());
             }
             _ if !channel.agreed => return self.condemn(slot, "it spoke before it introduced itself".into()),
+            FromWorker::Done { pid, .. } if pid != channel.speaker => {
+                return self.condemn(slot, format!("process {pid}, which its job forked, answered for it"));
+            }
             letter => {
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
@@ -251,6 +268,24 @@ impl<H: Handler> Engine<H> {
             self.events.push_back(Event::Reported { attempt, verdict: Err(cause) });
         }
         false
+    }
+
+    /// Ends workers that have closed their channel and live on.
+    pub(super) fn look_after_closed(&mut self) {
+        for (slot, generation, since) in std::mem::take(&mut self.closed_early) {
+            let lives = self.is_current(slot, generation)
+                && self.running(slot).is_some_and(|running| !running.exited && running.channel.is_some());
+            if lives && since.elapsed() < CLOSED_GRACE {
+                self.closed_early.push((slot, generation, since));
+            } else if lives {
+                self.condemn(slot, "it closed its channel and lived on".into());
+            }
+        }
+    }
+
+    /// How long until the next such worker is due.
+    pub(super) fn closed_patience(&self) -> Option<Duration> {
+        self.closed_early.iter().map(|(.., since)| CLOSED_GRACE.saturating_sub(since.elapsed())).min()
     }
 
     fn flush_channel(&mut self, slot: u32) {

@@ -43,7 +43,7 @@ impl Channel {
     }
 
     pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {
-        self.say(&FromWorker::Done { job, how }, value)
+        self.say(&FromWorker::Done { job, pid: std::process::id(), how }, value)
     }
 }
 

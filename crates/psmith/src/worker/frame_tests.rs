@@ -23,7 +23,7 @@ fn frame(got: Got) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-// F-4, F-5
+// proves: F-5
 #[test]
 fn a_frame_cut_at_any_byte_is_torn_and_never_a_frame() {
     let whole = bytes_of(b"head", b"the body");
@@ -63,7 +63,7 @@ fn frames_come_whole_in_whatever_pieces_they_are_sent() {
     }
 }
 
-// F-14
+// proves: F-14
 #[test]
 fn a_flipped_bit_anywhere_is_noticed() {
     let whole = bytes_of(b"head", b"body");

@@ -77,14 +77,15 @@ pub(crate) struct Errand {
 /// Worker to host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromWorker {
-    /// The first letter.
-    Hello { credentials: Credentials },
+    /// The first letter. `pid`: as it sees itself.
+    Hello { credentials: Credentials, pid: u32 },
     /// Instead of a hello: it could not become a process of its own, at this step of a start.
     SetUpFailed { step: u8, errno: i32 },
     /// The job's function is called now. Not said by a worker that was given its only job.
     Began { job: u64 },
-    /// The job is over. Body: the value, if there is one.
-    Done { job: u64, how: How },
+    /// The job is over. Body: the value, if there is one. `pid` is asked for anew: a copy of the worker that the job
+    /// forked has its channel, but must not answer for it.
+    Done { job: u64, pid: u32, how: How },
     /// How far it is; `total` 0: unknown.
     Progress { job: u64, done: u64, total: u64 },
     /// A message of the job's. Body: encoded by the default codec.
@@ -134,6 +135,7 @@ pub(crate) fn written<L: Serialize>(letter: &L) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    // proves: P-11
     #[test]
     fn credentials_must_agree_in_each_part() {
         let ours = Credentials::new(7);

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
 
 /// What is known of a panic.
 #[derive(Debug, Default)]
@@ -36,6 +37,14 @@ pub(super) fn install() {
             location: info.location().map(ToString::to_string).unwrap_or_default(),
             backtrace: if named { backtrace.to_string() } else { String::new() },
         };
+        // A panic within a panic aborts, and one in a program built to abort does, too: then standard error is the only
+        // place from which the text can still be told.
+        let first = LAST.take();
+        if first.is_some() || cfg!(panic = "abort") {
+            for panicked in first.iter().chain([&panicked]) {
+                let _ = writeln!(io::stderr(), "panicked at {}: {}", panicked.location, panicked.message);
+            }
+        }
         LAST.set(Some(panicked));
     }));
 }

@@ -86,7 +86,7 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     }
     panics::install();
     let ours = Credentials::new(nonce);
-    channel.say(&FromWorker::Hello { credentials: ours }, &[])?;
+    channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
     let mut inbox = Inbox::new(FRAME_BYTES_MAX);
     let mut to_set_up = None;
     let mut agreed = false;
