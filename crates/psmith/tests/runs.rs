@@ -139,6 +139,7 @@ fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
                 }
             })
             .for_each(drop);
+        // return: this copy only plays the host
         return;
     }
     let mut guard = Guard::new();
@@ -167,6 +168,7 @@ fn what_jobs_print_comes_out_whole_and_in_the_order_of_the_items() {
             }
         };
         psmith::map(0..5, print).workers(3).for_each(|got| got.unwrap());
+        // return: this copy only plays the host
         return;
     }
     let guard = Guard::new();
@@ -188,6 +190,7 @@ fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_
     if std::env::var_os(HOST).is_some() {
         let failure = psmith::map(0..3, |n: u32| n).next().unwrap().unwrap_err();
         println!("told: {failure}");
+        // return: this copy only plays the host
         return;
     }
     let guard = Guard::new();

@@ -343,6 +343,7 @@ fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
 fn executed_workers_keep_all_of_these_promises() {
     const AGAIN: &str = "PSMITH_TEST_EXECUTED";
     if std::env::var_os(AGAIN).is_some() {
+        // return: this copy runs the others
         return;
     }
     let output = Command::new(std::env::current_exe().unwrap())

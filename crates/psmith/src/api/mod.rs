@@ -3,7 +3,7 @@
 //! - [`run`]: one run of the engine on a thread of its own, and how to talk to it
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
-//! - [`map`], [`each`], [`until`], [`server`]: the faces
+//! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`inline`]: the same without processes
 
 mod desk;

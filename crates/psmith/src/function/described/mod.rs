@@ -42,7 +42,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
     }
 }
 
-/// The marks. Those from [`SMALL`] on hold a number, those from [`SHORT`] on a text of so many bytes.
+/// The marks. Those from `SMALL` on hold a number, those from `SHORT` on a text of so many bytes.
 mod mark {
     pub(super) const UNIT: u8 = 0;
     pub(super) const NONE: u8 = 1;
