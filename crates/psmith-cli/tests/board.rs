@@ -85,7 +85,7 @@ fn number(number: u16) -> NonZeroU16 {
 /// A job that says a word and waits for a file.
 const WAITS: &str = "echo word {}; while [ ! -e go ]; do sleep 0.02; done; echo end {}";
 
-// proves: O-44, F-49
+// proves: F-49
 #[test]
 fn eight_workers_on_a_terminal_that_is_resized() {
     let scene = scene!();
@@ -169,7 +169,7 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
     screen.end(&Told::Exited(0));
 }
 
-// proves: U-42: a line that is not ended goes on where it was, with the board below it
+// A line that is not ended goes on where it was, with the board below it.
 #[test]
 fn a_line_that_is_not_ended_stays_above_the_board() {
     let scene = scene!();
@@ -184,7 +184,6 @@ fn a_line_that_is_not_ended_stays_above_the_board() {
     assert_eq!(screen.transcript()[0], "partial a");
 }
 
-// proves: U-42
 #[test]
 fn rows_are_as_many_as_asked_for() {
     let scene = scene!();
@@ -232,7 +231,6 @@ fn keys_do_as_the_manual_says() {
     assert_eq!(widths, [(Some(3), "key".into()), (Some(2), "key".into()), (Some(1), "key".into())]);
 }
 
-// proves: U-42
 #[test]
 fn colours_are_words_too_and_can_be_left_out() {
     for (variables, flags, is_yellow) in [

@@ -25,7 +25,6 @@ fn read_all(mut reader: PipeReader) -> String {
     all
 }
 
-// proves: O-45, U-42
 #[test]
 fn each_change_of_prefix_or_summary_is_a_line() {
     let text = lines_of(|board| {
@@ -45,7 +44,7 @@ fn each_change_of_prefix_or_summary_is_a_line() {
     assert_eq!(text, "worker  1: waiting\nworker  1: working\nworking\nfirst word\none\ntwo\ndone\n");
 }
 
-// proves: O-45: no escape code reaches a file, whoever brings it
+// No escape code reaches a file, whoever brings it.
 #[test]
 fn escape_codes_of_others_are_shown_and_not_passed_on() {
     let text = lines_of(|board| {
@@ -56,7 +55,6 @@ fn escape_codes_of_others_are_shown_and_not_passed_on() {
     assert_eq!(text, "\\x1b[31ma\\nb\n\\x1b[31m\\x1b]52;c;Zm9v\\x07\n\\u{9b}2J\n");
 }
 
-// proves: O-45, U-44
 #[test]
 fn counts_are_reported_at_each_multiple_and_at_the_end() {
     for (items, counts) in [(0, "0\n"), (9, "5\n9\n"), (10, "5\n10\n")] {
@@ -79,7 +77,6 @@ fn counts_are_reported_at_each_multiple_and_at_the_end() {
     assert_eq!(reports, [5, 10, 10]);
 }
 
-// proves: U-43, U-44
 #[test]
 fn the_end_of_a_board_is_told_whole() {
     let text = lines_of(|board| {
@@ -98,7 +95,7 @@ fn the_end_of_a_board_is_told_whole() {
     assert!(text.ends_with("\n9999\nelapsed time: less than a second\n"), "{}", &text[text.len() - 100..]);
 }
 
-// proves: U-38: rows may be fed by any number of threads, and completed by the last of them
+// Rows may be fed by any number of threads, and completed by the last of them.
 #[test]
 fn many_threads_feed_one_board() {
     let text = lines_of(|board| {
@@ -125,7 +122,7 @@ fn many_threads_feed_one_board() {
     }
 }
 
-// proves: U-43: nobody reads any more
+// Nobody reads any more.
 #[test]
 fn a_closed_pipe_changes_nothing() {
     for console in [false, true] {
@@ -141,7 +138,7 @@ fn a_closed_pipe_changes_nothing() {
     }
 }
 
-// proves: U-43, F-49: a reader that stands still holds up nobody, and costs a bounded amount of memory
+// proves: F-49: a reader that stands still holds up nobody, and costs a bounded amount of memory
 #[test]
 fn a_stalled_reader_holds_up_nobody() {
     let (reader, writer) = pipe().unwrap();
@@ -175,7 +172,7 @@ fn a_board_that_is_off_takes_everything() {
     board.shutdown();
 }
 
-// proves: O-41, U-41: the body's output goes to the files, the board's does not
+// The body's output goes to the files, the board's does not.
 #[test]
 fn output_is_redirected_and_brought_back() {
     let dir = tempfile::tempdir().unwrap();

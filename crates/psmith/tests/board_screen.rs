@@ -26,7 +26,7 @@ fn workers(board: &Board) -> Vec<RowHandle> {
     (1..=8).map(row).collect()
 }
 
-// proves: O-44, U-42, F-49
+// proves: F-49
 #[test]
 fn eight_workers_survive_resizing() {
     let (mut terminal, slave) = Terminal::new(200, 50);
@@ -68,7 +68,7 @@ fn eight_workers_survive_resizing() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: O-40: pinned at the bottom after each change, completed above the others
+// Pinned at the bottom after each change, completed above the others.
 #[test]
 fn rows_stand_in_their_order() {
     let (terminal, slave) = Terminal::new(40, 10);
@@ -107,7 +107,7 @@ fn escape_codes_in_texts_are_shown_and_not_obeyed() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: U-41, U-43: each line once, in order, above the board, however fast they come
+// Each line once, in order, above the board, however fast they come.
 #[test]
 fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -132,7 +132,7 @@ fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     assert_eq!(terminal.transcript(), expected.chain(ends).collect::<Vec<_>>());
 }
 
-// proves: O-44: the last of many changes is shown
+// The last of many changes is shown.
 #[test]
 fn ten_thousand_changes_end_with_the_last() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -147,7 +147,7 @@ fn ten_thousand_changes_end_with_the_last() {
     assert_eq!(terminal.transcript(), ["change 9999"]);
 }
 
-// proves: U-39: a formatter that panics is replaced, and harms no other row
+// A formatter that panics is replaced, and harms no other row.
 #[test]
 fn a_formatter_that_panics_falls_back() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -174,7 +174,6 @@ fn a_formatter_that_panics_falls_back() {
     drop((usual, own, bad));
 }
 
-// proves: U-42
 #[test]
 fn without_colours_rows_are_bold_all_the_same() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -187,7 +186,7 @@ fn without_colours_rows_are_bold_all_the_same() {
     drop(row);
 }
 
-// proves: O-43, U-40: bold when it changes, and then no more, with nobody touching the board
+// Bold when it changes, and then no more, with nobody touching the board.
 #[test]
 fn a_row_is_dimmed_by_itself() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -201,7 +200,7 @@ fn a_row_is_dimmed_by_itself() {
     terminal.wait_until("left", |screen| screen.contents() == "x" && screen.cursor_position() == (1, 0));
 }
 
-// proves: U-43, F-49
+// proves: F-49
 #[test]
 fn a_terminal_that_stands_still_holds_up_nobody() {
     let (terminal, slave) = Terminal::unread(200, 50);
@@ -232,7 +231,7 @@ fn plays(part: &str) -> bool {
     std::env::var(PART).is_ok_and(|playing| playing == part)
 }
 
-// proves: O-44, U-43: the board stays, the message can be read, the terminal is as it was
+// The board stays, the message can be read, the terminal is as it was.
 #[test]
 fn a_program_that_panics_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_panics_leaves_its_terminal_well";
@@ -251,7 +250,6 @@ fn a_program_that_panics_leaves_its_terminal_well() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: O-44, U-43
 #[test]
 fn a_program_that_is_killed_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_is_killed_leaves_its_terminal_well";

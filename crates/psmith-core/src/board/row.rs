@@ -176,7 +176,6 @@ pub(super) fn bounded(mut text: String) -> String {
 mod tests {
     use super::*;
 
-    // proves: O-43, U-39
     #[test]
     fn bars_are_cut_and_never_overfull() {
         for (ratio, bar_text) in [
@@ -197,7 +196,6 @@ mod tests {
         assert_eq!(bar(BAR_CELLS, 0.5).chars().filter(|&cell| cell == '▓').count(), 15);
     }
 
-    // proves: O-43, U-39
     #[test]
     fn progress_has_numbers_once_something_is_done() {
         let (done, rest) = ("▓".repeat(10), "░".repeat(20));
@@ -210,7 +208,6 @@ mod tests {
         assert_eq!(Progress::at(u64::MAX, u64::MAX).percent(), 100);
     }
 
-    // proves: O-44, U-39
     #[test]
     fn progress_saturates() {
         assert_eq!(Progress::start(3).tick(7), Progress::at(3, 3));

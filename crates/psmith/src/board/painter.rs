@@ -3,12 +3,12 @@
 //! Between two paints the cursor rests where the next output belongs, *above* the board, not below it. So
 //! everything that may happen meanwhile needs no bookkeeping: output, a panic's message, a shell's prompt begin in
 //! the right place; and however a terminal reflows its lines when it is resized, all of the board is below the
-//! cursor and one "erase what follows" takes it away. The cursor is never hidden, so nobody has to bring it back.
+//! cursor, and erasing what follows takes it away. The cursor is never hidden, so nobody has to bring it back.
 //!
 //! Composes bytes and writes nothing itself. A frame is one buffer, to be written at once.
 
 use crossterm::Command;
-use crossterm::cursor::{MoveUp, RestorePosition, SavePosition};
+use crossterm::cursor::{MoveDown, MoveUp, RestorePosition, SavePosition};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
 };
@@ -33,20 +33,21 @@ pub enum Cursor {
 #[derive(Clone, Debug)]
 pub struct Painter {
     colors: bool,
-    is_drawn: bool,
+    /// Where the cursor stood when the board that is on the screen was painted.
+    drawn: Option<Cursor>,
 }
 
 impl Painter {
     /// Nothing painted yet. Without `colors`, bold and italic are left.
     #[must_use]
     pub fn new(colors: bool) -> Painter {
-        Painter { colors, is_drawn: false }
+        Painter { colors, drawn: None }
     }
 
     /// Whether the board is on the screen.
     #[must_use]
     pub fn is_drawn(&self) -> bool {
-        self.is_drawn
+        self.drawn.is_some()
     }
 
     /// What to write to show these lines in place of those before. Of more lines than the screen has the first are
@@ -64,12 +65,12 @@ impl Painter {
         let mut out = String::new();
         put(&mut out, BeginSynchronizedUpdate);
         if !above.is_empty() {
-            out.push_str(self.clear().unwrap_or_default());
+            out.push_str(&self.clear().unwrap_or_default());
             out.push_str(above);
         }
         let cursor = if above.is_empty() { cursor } else { Cursor::Margin };
         if lines.is_empty() {
-            out.push_str(self.clear().unwrap_or_default());
+            out.push_str(&self.clear().unwrap_or_default());
         } else {
             self.draw(&mut out, lines, cursor);
         }
@@ -79,9 +80,11 @@ impl Painter {
 
     /// What to write before anything else is written to the terminal; nothing if no board is there. The text that
     /// follows begins where the last one ended.
-    pub fn clear(&mut self) -> Option<&'static str> {
-        // Erase from the cursor to the end of the screen.
-        std::mem::take(&mut self.is_drawn).then_some("\x1b[J")
+    pub fn clear(&mut self) -> Option<String> {
+        let cursor = self.drawn.take()?;
+        let mut out = String::new();
+        erase(&mut out, cursor);
+        Some(out)
     }
 
     /// A line with its look, as it stays on the screen; newline and all.
@@ -105,11 +108,11 @@ impl Painter {
         if let Ok(up @ 1..) = u16::try_from(below) {
             put(out, MoveUp(up));
         }
+        erase(out, cursor);
         put(out, SavePosition);
         if cursor == Cursor::MidLine {
             out.push_str("\r\n");
         }
-        put(out, Clear(ClearType::FromCursorDown));
         for (number, line) in lines.iter().enumerate() {
             if number > 0 {
                 out.push_str("\r\n");
@@ -118,7 +121,7 @@ impl Painter {
         }
         put(out, RestorePosition);
         put(out, EnableLineWrap);
-        self.is_drawn = true;
+        self.drawn = Some(cursor);
     }
 
     fn styled(&self, out: &mut String, line: &Line) {
@@ -144,6 +147,23 @@ impl Painter {
             style = if on { style | effect } else { style };
         }
         style.fg_color(color.filter(|_| self.colors).map(Into::into))
+    }
+}
+
+/// Erases what follows the cursor, and leaves the cursor where it is.
+///
+/// Not by one "erase to the end of the screen" at the left margin: at the top of the screen that is the whole of it,
+/// and tmux keeps what was on a screen that is cleared, so that its scrollback would fill with old boards.
+fn erase(out: &mut String, cursor: Cursor) {
+    match cursor {
+        Cursor::MidLine => put(out, Clear(ClearType::FromCursorDown)),
+        Cursor::Margin => {
+            put(out, Clear(ClearType::UntilNewLine));
+            put(out, SavePosition);
+            put(out, MoveDown(1));
+            put(out, Clear(ClearType::FromCursorDown));
+            put(out, RestorePosition);
+        }
     }
 }
 

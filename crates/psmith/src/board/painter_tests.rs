@@ -25,7 +25,7 @@ impl Screen {
     }
 
     fn write(&mut self, text: &str) {
-        let clear = self.painter.clear().unwrap_or_default().to_owned();
+        let clear = self.painter.clear().unwrap_or_default();
         // As the terminal's driver does it.
         self.terminal.process((clear + text).replace('\n', "\r\n").as_bytes());
     }
@@ -124,8 +124,8 @@ fn a_frame_is_these_bytes() {
     let mut painter = Painter::new(false);
     assert_eq!(
         painter.paint(&lines(&["a", "b"]), Size::USUAL, Cursor::Margin),
-        "\x1b[?2026h\x1b[?7l\r\u{b}\x1b[1A\x1b7\x1b[Ja\r\nb\x1b8\x1b[?7h\x1b[?2026l"
+        "\x1b[?2026h\x1b[?7l\r\u{b}\x1b[1A\x1b[K\x1b7\x1b[1B\x1b[J\x1b8\x1b7a\r\nb\x1b8\x1b[?7h\x1b[?2026l"
     );
-    assert_eq!(painter.clear(), Some("\x1b[J"));
+    assert_eq!(painter.clear().unwrap(), "\x1b[K\x1b7\x1b[1B\x1b[J\x1b8");
     assert_eq!(painter.clear(), None);
 }
