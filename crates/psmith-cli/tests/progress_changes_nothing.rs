@@ -49,12 +49,12 @@ fn shown_or_not_a_run_is_the_same() {
     let quiet = scene!();
     quiet.psmith(arguments("none")).run().assert_code(2);
     let expected = record(&quiet);
-    for progress in ["plain", "auto"] {
+    for progress in ["plain", "auto", "board"] {
         let scene = scene!();
         scene.psmith(arguments(progress)).run().assert_code(2);
         assert_eq!(record(&scene), expected, "--progress {progress}");
     }
-    for progress in ["none", "plain", "auto"] {
+    for progress in ["none", "plain", "auto", "board"] {
         for term in ["xterm", "dumb", ""] {
             let scene = scene!();
             let mut terminal = OnTerminal::start(&scene, &arguments(progress), &[("TERM", term)]);
@@ -67,7 +67,7 @@ fn shown_or_not_a_run_is_the_same() {
 // proves: F-49, F-47: the terminal dies under the display; the run drains, and what ran has its outcome
 #[test]
 fn a_display_whose_terminal_is_gone_ends_no_job() {
-    for progress in ["plain", "auto"] {
+    for progress in ["plain", "auto", "board"] {
         let scene = scene!();
         let mut ready = scene.ready("ready");
         let script = format!(

@@ -81,6 +81,9 @@ Exit code:
 
 Signals: Ctrl-C or TERM ends the running jobs, a second one kills them; HUP lets
 them finish and starts no more; Ctrl-Z stops them all; USR1 lists them.
+
+Keys, while the board is up and stdin is a terminal: t running jobs with their
+last lines, + and - slots, p pause and go, d drain, f failures so far, ? help.
 ";
 
 /// The command `psmith [run]`, ready to parse.
