@@ -21,8 +21,8 @@
 //! program ends, the terminal is as it was.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
-//! - [`report_progress`]: a counter of items that tells a row
-//! - [`redirect`]: what a piece of code prints goes to files
+//! - [`report_progress()`]: a counter of items that tells a row
+//! - [`redirect()`]: what a piece of code prints goes to files
 //! - [`Painter`], [`Line`], [`Size`]: lines onto a terminal, for who has a model of their own
 //! - [`visible`]: text without power over a terminal
 
