@@ -13,7 +13,7 @@ use psmith::engine::handler::{Order, View};
 use psmith::sys::{proc_memory, terminal};
 
 use super::handler::RunHandler;
-use super::keys::Key;
+use super::keys::{Key, Keys};
 use super::writer::Writer;
 use crate::record::Status;
 use crate::report::board::{Layout, lines, running_text};
@@ -41,12 +41,14 @@ pub(super) struct Display {
     rows_max: usize,
     tries: u32,
     sampled_at: Option<Time>,
+    /// The terminal was another group's at the last look.
+    is_away: bool,
 }
 
 impl Display {
     pub(super) fn new(rows_max: u16, tries: u32) -> Display {
         let board = RunBoard::new(Timing::default());
-        Display { board, rows_max: rows_max.into(), tries, sampled_at: None }
+        Display { board, rows_max: rows_max.into(), tries, sampled_at: None, is_away: false }
     }
 
     pub(super) fn on(&mut self, update: Update<'_>, now: Time) {
@@ -67,6 +69,7 @@ impl Display {
         &mut self,
         now: Time,
         writer: &Writer,
+        keys: Option<&mut Keys>,
         standing: impl FnOnce(usize) -> String,
     ) -> Option<Duration> {
         let due = self.board.next_repaint(now)?.max(Time::ZERO + BOARD_AFTER);
@@ -75,7 +78,14 @@ impl Display {
         }
         if !terminal::is_foreground(io::stderr()).unwrap_or(true) {
             // The terminal is somebody else's just now; a board would be drawn into what he does.
+            self.is_away = true;
             return Some(BACKGROUND_LOOK_EVERY);
+        }
+        // A shell that brings a running job to the foreground tells nobody.
+        if std::mem::take(&mut self.is_away)
+            && let Some(keys) = keys
+        {
+            keys.take_again();
         }
         let size = Size::of(io::stderr());
         let layout = Layout::of(size, self.rows_max);
@@ -132,7 +142,7 @@ impl RunHandler {
         let standing = self.standing(view);
         let rate = self.rate.per_second(view.now);
         let display = self.display.as_mut()?;
-        display.tick(view.now, &self.writer, |columns| standing.line(rate, columns))
+        display.tick(view.now, &self.writer, self.keys.as_mut(), |columns| standing.line(rate, columns))
     }
 
     /// What was drawn may be gone, the keys may be somebody else's by now, the width another.
