@@ -17,8 +17,9 @@
 //!
 //! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm
 //! another row: a thread of the board's own paints, at most ten times a second, and not at all while nothing
-//! changes. The board installs no signal handler and no panic hook, and it never hides the cursor, so however the
-//! program ends, the terminal is as it was.
+//! changes. The board installs no signal handler and no panic hook: it never hides the cursor, and the modes that it
+//! changes (no wrapping, hold the picture) are changed only within the one write of a frame. So a program may end
+//! however it likes between two frames, and the terminal is as it was.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
 //! - [`report_progress()`]: a counter of items that tells a row
