@@ -42,6 +42,7 @@ pub(super) struct Attempt {
     /// Its timeout, as the deadline was computed from it.
     limit: Duration,
     pub(super) deadline: Option<Time>,
+    /// When it is to be named slow, until it has been, or has ended.
     pub(super) slow: Option<Time>,
     pub(super) step: Option<Time>,
     /// What its worker said of its function.
@@ -245,7 +246,7 @@ impl Attempt {
         });
         if !self.waits_for_leaks(policy) {
             desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
-            desk.timers.clear(&mut self.slow, Timer::Slow(self.id));
+            self.slow = None;
         }
         match (tree, output, ladder) {
             (Tree::Empty, Output::Closed, _) => return Progress::Over,
@@ -414,7 +415,6 @@ impl Attempt {
     /// Forgets its timers: it is over, or given up.
     pub(super) fn clear_timers(&mut self, timers: &mut Timers) {
         timers.clear(&mut self.deadline, Timer::Deadline(self.id));
-        timers.clear(&mut self.slow, Timer::Slow(self.id));
         timers.clear(&mut self.step, Timer::Step(self.id));
     }
 

@@ -3,38 +3,44 @@
 use super::Dispatcher;
 use super::job::State;
 use super::timers::Timer;
+use crate::JobId;
 
 impl Dispatcher {
     /// Panics unless all tables agree. Called by tests after every step; changes nothing.
     #[doc(hidden)]
     pub fn check(&self) {
         let (mut ready, mut delayed, mut live, mut timers) = (0, 0, 0, 0);
-        for (id, job) in &self.jobs {
+        for (id, job) in self.jobs.iter().map(|(id, job)| (JobId(id), job)) {
             match &job.state {
                 State::Ready(place) => {
                     ready += 1;
-                    assert_eq!(self.queue.at(*place), Some(*id), "a ready job is at its place");
+                    assert_eq!(self.queue.at(*place), Some(id), "a ready job is at its place");
                 }
                 State::Delayed(until) => {
                     delayed += 1;
                     timers += 1;
                     let until = until.expect("a delayed job knows until when");
-                    assert!(self.timers.has(until, Timer::Delay(*id)), "its timer runs");
+                    assert!(self.timers.has(until, Timer::Delay(id)), "its timer runs");
                 }
                 State::Live(attempt) => {
                     live += 1;
-                    assert_eq!(attempt.id.job, *id, "an attempt is with its job");
+                    assert_eq!(attempt.id.job, id, "an attempt is with its job");
                     assert_eq!(attempt.id.number, job.number, "the last start is the live one");
                     assert_eq!(
-                        self.live.get(&attempt.turn),
-                        Some(id),
+                        self.live.get(attempt.turn),
+                        Some(&id),
                         "a live attempt is in the order of starts"
                     );
                     let own = [
                         (attempt.deadline, Timer::Deadline(attempt.id)),
-                        (attempt.slow, Timer::Slow(attempt.id)),
                         (attempt.step, Timer::Step(attempt.id)),
                     ];
+                    if let Some(at) = attempt.slow {
+                        assert!(
+                            self.slow.is_some_and(|next| next <= at),
+                            "who is to be named slow is waited for"
+                        );
+                    }
                     for (at, timer) in own {
                         if let Some(at) = at {
                             timers += 1;
@@ -45,7 +51,12 @@ impl Dispatcher {
             }
             assert!(job.tries <= job.attempts && job.attempts <= job.number, "only starts are charged");
         }
-        for (at, timer) in [(self.gap, Timer::Gap), (self.holds.refusal.timer(), Timer::Resources)] {
+        let single = [
+            (self.gap, Timer::Gap),
+            (self.holds.refusal.timer(), Timer::Resources),
+            (self.slow, Timer::Slow),
+        ];
+        for (at, timer) in single {
             if let Some(at) = at {
                 timers += 1;
                 assert!(self.timers.has(at, timer), "{timer:?} runs");

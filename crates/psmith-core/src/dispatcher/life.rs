@@ -20,7 +20,7 @@ impl Dispatcher {
         self.holds.refusal.on_answered(id);
         let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else { return };
         attempt.on_started(pid, policy, &mut desk);
-        if let Some(job) = self.jobs.get_mut(&id.job) {
+        if let Some(job) = self.jobs.get_mut(id.job.0) {
             job.refused_in_row = 0;
         }
     }
@@ -60,8 +60,8 @@ impl Dispatcher {
             self.end_job(id.job, job, Err(Cause::SpawnFailed(failure)), now, actions);
         } else {
             job.state = State::Ready(self.queue.push_front(id.job, attempt.turn));
-            self.jobs.insert(id.job, job);
-            if self.phase != Phase::Open || self.jobs[&id.job].cancelled {
+            self.jobs.insert(id.job.0, job);
+            if self.phase != Phase::Open || self.jobs.get(id.job.0).is_some_and(|job| job.cancelled) {
                 self.end_unstarted(id.job, now, actions);
             }
         }
@@ -158,14 +158,28 @@ impl Dispatcher {
         self.go_on(id.job, progress, now, actions);
     }
 
-    pub(super) fn on_slow(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        let Some((attempt, ..)) = self.at_work(id, now, actions) else {
-            debug_assert!(false, "an attempt that is over has no timers");
-            return;
-        };
-        attempt.slow = None;
-        let after = now - attempt.began;
-        actions.push(Action::Notice(Notice::Slow { attempt: id, after }));
+    /// Names those whose time has come, and waits for the next. It may have been set for one that is over by now: who
+    /// ends in time, as nearly all do, has no timer to clear.
+    pub(super) fn on_slow(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.slow = None;
+        for (turn, id) in self.live.from(self.slow_turn + 1) {
+            let Some(State::Live(attempt)) = self.jobs.get_mut(id.0).map(|job| &mut job.state) else {
+                continue;
+            };
+            match attempt.slow {
+                Some(at) if at > now => {
+                    self.timers.set(&mut self.slow, at, Timer::Slow);
+                    return;
+                }
+                Some(_) => {
+                    attempt.slow = None;
+                    let after = now - attempt.began;
+                    actions.push(Action::Notice(Notice::Slow { attempt: attempt.id, after }));
+                }
+                None => {}
+            }
+            self.slow_turn = turn;
+        }
     }
 
     fn go_on(&mut self, id: JobId, progress: Progress, now: Time, actions: &mut Vec<Action>) {
@@ -249,7 +263,7 @@ impl Dispatcher {
     fn retry(
         &mut self,
         attempt: AttemptId,
-        mut job: Job,
+        mut job: Box<Job>,
         cause: Cause,
         delay: Duration,
         charged: bool,
@@ -267,19 +281,19 @@ impl Dispatcher {
             self.delayed += 1;
             State::Delayed(until)
         };
-        self.jobs.insert(id, job);
+        self.jobs.insert(id.0, job);
     }
 
     /// Gives `job`, which is in no table any more, its one outcome.
     pub(super) fn end_job(
         &mut self,
         id: JobId,
-        job: Job,
+        job: Box<Job>,
         verdict: Result<(), Cause>,
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        debug_assert!(!self.jobs.contains_key(&id), "a job with an outcome is in no table at {now:?}");
+        debug_assert!(self.jobs.get(id.0).is_none(), "a job with an outcome is in no table at {now:?}");
         let outcome = job.into_outcome(verdict);
         self.sums.ended += 1;
         match &outcome.verdict {
@@ -299,12 +313,15 @@ impl Dispatcher {
     }
 
     /// Takes a live attempt and its job out of the tables; its slot stays taken.
-    fn take_attempt(&mut self, id: JobId) -> Option<(Job, Box<Attempt>)> {
-        let mut job = self.jobs.remove(&id)?;
+    fn take_attempt(&mut self, id: JobId) -> Option<(Box<Job>, Box<Attempt>)> {
+        let mut job = self.jobs.remove(id.0)?;
         match core::mem::replace(&mut job.state, State::Delayed(None)) {
             State::Live(mut attempt) => {
                 attempt.clear_timers(&mut self.timers);
-                self.live.remove(&attempt.turn);
+                self.live.remove(attempt.turn);
+                if self.live.is_empty() {
+                    self.timers.clear(&mut self.slow, Timer::Slow);
+                }
                 if self.alone == Some(id) {
                     self.alone = None;
                 }
@@ -313,7 +330,7 @@ impl Dispatcher {
             other @ (State::Ready(_) | State::Delayed(_)) => {
                 debug_assert!(false, "only a live attempt can be over");
                 job.state = other;
-                self.jobs.insert(id, job);
+                self.jobs.insert(id.0, job);
                 None
             }
         }
@@ -335,7 +352,7 @@ impl Dispatcher {
             return;
         }
         for id in self.live.values() {
-            let Some(job) = self.jobs.get_mut(id) else { continue };
+            let Some(job) = self.jobs.get_mut(id.0) else { continue };
             if let (State::Live(attempt), Some(limit)) =
                 (&mut job.state, limit_of(job.policy.timeout, self.median.as_ref()))
             {

@@ -27,6 +27,7 @@ mod hold;
 mod job;
 mod life;
 mod median;
+mod pages;
 mod queue;
 mod random;
 mod retry;
@@ -50,6 +51,7 @@ use self::delivery::Delivery;
 use self::hold::Holds;
 use self::job::{Job, State};
 use self::median::Median;
+use self::pages::Pages;
 use self::queue::Queue;
 use self::random::Random;
 use self::slots::Slots;
@@ -70,11 +72,11 @@ pub struct Dispatcher {
     halted: bool,
     warden_ready: bool,
     /// All accepted jobs without an outcome.
-    jobs: BTreeMap<JobId, Job>,
+    jobs: Pages<Box<Job>>,
     queue: Queue,
     delayed: usize,
     /// Live attempts in the order of their starts.
-    live: BTreeMap<u64, JobId>,
+    live: Pages<JobId>,
     last_turn: u64,
     /// The live attempt that must stay alone.
     alone: Option<JobId>,
@@ -87,6 +89,10 @@ pub struct Dispatcher {
     /// No start before this.
     next_start: Time,
     gap: Option<Time>,
+    /// When somebody may have to be named slow.
+    slow: Option<Time>,
+    /// The last attempt, in the order of starts, whose time to be named has come.
+    slow_turn: u64,
     delivery: Delivery,
     median: Option<Median>,
     random: Random,
@@ -111,10 +117,10 @@ impl Dispatcher {
             finished: false,
             halted: false,
             warden_ready: true,
-            jobs: BTreeMap::new(),
+            jobs: Pages::default(),
             queue: Queue::default(),
             delayed: 0,
-            live: BTreeMap::new(),
+            live: Pages::default(),
             last_turn: 0,
             alone: None,
             stuck: BTreeMap::new(),
@@ -124,6 +130,8 @@ impl Dispatcher {
             held: None,
             next_start: Time::ZERO,
             gap: None,
+            slow: None,
+            slow_turn: 0,
             delivery: Delivery::new(policy.order, policy.window),
             median: None,
             random: Random::new(policy.seed),
@@ -176,7 +184,7 @@ impl Dispatcher {
                 Timer::Delay(job) => self.on_delay_over(job),
                 Timer::Deadline(attempt) => self.on_deadline(attempt, now, actions),
                 Timer::Step(attempt) => self.on_step(attempt, now, actions),
-                Timer::Slow(attempt) => self.on_slow(attempt, now, actions),
+                Timer::Slow => self.on_slow(now, actions),
             }
         }
         self.settle(now, actions);
@@ -231,7 +239,7 @@ impl Dispatcher {
             self.median = Some(Median::new());
         }
         let place = self.queue.push_new(id);
-        self.jobs.insert(id, Job::new(policy, place));
+        self.jobs.insert(id.0, Box::new(Job::new(policy, place)));
         if self.phase != Phase::Open {
             self.end_unstarted(id, now, actions);
         }
@@ -246,7 +254,7 @@ impl Dispatcher {
     }
 
     fn on_delay_over(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(job) = self.jobs.get_mut(id.0) else {
             debug_assert!(false, "a job that waits for its back-off has no outcome");
             return;
         };
@@ -294,21 +302,21 @@ impl Dispatcher {
             return None;
         }
         let id = if self.delivery.is_full() { self.ready_head() } else { self.queue.first() }?;
-        let must_wait = !self.live.is_empty() && self.jobs.get(&id).is_some_and(Job::is_suspect);
+        let must_wait = !self.live.is_empty() && self.jobs.get(id.0).is_some_and(|job| job.is_suspect());
         (!must_wait).then_some(id)
     }
 
     /// The job for which the whole window waits, if it is ready.
     fn ready_head(&self) -> Option<JobId> {
         let head = self.delivery.head()?;
-        match self.jobs.get(&head)?.state {
+        match self.jobs.get(head.0)?.state {
             State::Ready(_) => Some(head),
             State::Delayed(_) | State::Live(_) => None,
         }
     }
 
     fn start(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(job) = self.jobs.get_mut(id.0) else {
             debug_assert!(false, "a job in the queue has no outcome");
             return;
         };
@@ -326,7 +334,11 @@ impl Dispatcher {
             attempt.limit_to(limit, &job.policy, &mut self.timers);
         }
         if let Some(after) = self.policy.slow {
-            self.timers.set(&mut attempt.slow, now + after, Timer::Slow(attempt_id));
+            attempt.slow = Some(now + after);
+            // Whoever started before is named before, so one timer does for all.
+            if self.slow.is_none() {
+                self.timers.set(&mut self.slow, now + after, Timer::Slow);
+            }
         }
         job.state = State::Live(Box::new(attempt));
         if job.is_suspect() {
@@ -349,7 +361,7 @@ impl Dispatcher {
 
     /// Live attempts, longest running first.
     fn live_attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.live.values().filter_map(|id| match &self.jobs.get(id)?.state {
+        self.live.values().filter_map(|id| match &self.jobs.get(id.0)?.state {
             State::Live(attempt) => Some(&**attempt),
             State::Ready(_) | State::Delayed(_) => None,
         })
@@ -362,7 +374,7 @@ impl Dispatcher {
         now: Time,
         actions: &'a mut Vec<Action>,
     ) -> Option<(&'a mut Attempt, &'a JobPolicy, Desk<'a>)> {
-        let job = self.jobs.get_mut(&id.job)?;
+        let job = self.jobs.get_mut(id.job.0)?;
         let State::Live(attempt) = &mut job.state else { return None };
         if attempt.id != id {
             return None;

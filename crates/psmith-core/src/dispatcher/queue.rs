@@ -1,6 +1,6 @@
 //! Jobs that could start now. Knows their order and nothing else of them.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::JobId;
 
@@ -8,7 +8,10 @@ use crate::JobId;
 /// then those that were never started, each in the order they came.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    jobs: BTreeMap<Place, JobId>,
+    /// Those that had their turn before: few.
+    again: BTreeMap<Place, JobId>,
+    /// Those that were never started, by turn: many, and nearly always taken from the front.
+    new: VecDeque<(u64, JobId)>,
     last: u64,
 }
 
@@ -33,7 +36,8 @@ impl Queue {
     /// A job that was never started joins the end.
     pub(super) fn push_new(&mut self, job: JobId) -> Place {
         self.last += 1;
-        self.put(Place { rank: Rank::New, turn: self.last }, job)
+        self.new.push_back((self.last, job));
+        Place { rank: Rank::New, turn: self.last }
     }
 
     /// A job comes back: behind others that came back, before all that are new.
@@ -48,24 +52,37 @@ impl Queue {
     }
 
     pub(super) fn first(&self) -> Option<JobId> {
-        self.jobs.values().next().copied()
+        self.again.values().next().copied().or_else(|| self.new.front().map(|&(_, job)| job))
     }
 
     pub(super) fn remove(&mut self, place: Place) {
-        let was = self.jobs.remove(&place);
-        debug_assert!(was.is_some(), "a ready job is in the queue");
+        let was = match place.rank {
+            Rank::New => match self.new.front() {
+                Some(&(turn, _)) if turn == place.turn => self.new.pop_front().is_some(),
+                _ => self.find_new(place.turn).is_some_and(|at| self.new.remove(at).is_some()),
+            },
+            Rank::Refused | Rank::Returned => self.again.remove(&place).is_some(),
+        };
+        debug_assert!(was, "a ready job is in the queue");
     }
 
     pub(super) fn len(&self) -> usize {
-        self.jobs.len()
+        self.again.len() + self.new.len()
     }
 
     pub(super) fn at(&self, place: Place) -> Option<JobId> {
-        self.jobs.get(&place).copied()
+        match place.rank {
+            Rank::New => self.new.get(self.find_new(place.turn)?).map(|&(_, job)| job),
+            Rank::Refused | Rank::Returned => self.again.get(&place).copied(),
+        }
+    }
+
+    fn find_new(&self, turn: u64) -> Option<usize> {
+        self.new.binary_search_by_key(&turn, |&(turn, _)| turn).ok()
     }
 
     fn put(&mut self, place: Place, job: JobId) -> Place {
-        let was = self.jobs.insert(place, job);
+        let was = self.again.insert(place, job);
         debug_assert!(was.is_none(), "no two jobs share a place");
         place
     }

@@ -44,7 +44,7 @@ impl Dispatcher {
                 State::Ready(_) | State::Delayed(_) => true,
                 State::Live(_) => false,
             })
-            .map(|(id, _)| *id)
+            .map(|(id, _)| JobId(id))
             .collect();
         for id in unstarted {
             self.end_unstarted(id, now, actions);
@@ -53,7 +53,7 @@ impl Dispatcher {
 
     /// Gives a job that will not be started any more its outcome.
     pub(super) fn end_unstarted(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(mut job) = self.jobs.remove(&id) else { return };
+        let Some(mut job) = self.jobs.remove(id.0) else { return };
         match &mut job.state {
             State::Ready(place) => self.queue.remove(*place),
             State::Delayed(until) => {
@@ -67,7 +67,7 @@ impl Dispatcher {
     }
 
     pub(super) fn on_cancel(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(job) = self.jobs.get_mut(id.0) else {
             // It has its outcome, or was never accepted.
             return;
         };
@@ -94,8 +94,8 @@ impl Dispatcher {
         let mut at_work = self.live_attempts().filter(|attempt| attempt.is_at_work());
         let Some(oldest) = at_work.next().map(|attempt| attempt.turn) else { return };
         drop(at_work);
-        let youngest = self.live.range(oldest + 1..).rev().map(|(_, id)| *id).find(|id| {
-            self.jobs.get(id).is_some_and(|job| match &job.state {
+        let youngest = self.live.from(oldest + 1).rev().map(|(_, id)| *id).find(|id| {
+            self.jobs.get(id.0).is_some_and(|job| match &job.state {
                 State::Live(attempt) => attempt.is_at_work(),
                 State::Ready(_) | State::Delayed(_) => false,
             })
@@ -128,7 +128,7 @@ impl Dispatcher {
     }
 
     fn end_attempt(&mut self, id: JobId, why: Cut, kill: bool, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
         match &mut job.state {
             State::Live(attempt) => {
                 attempt.end(why, kill, &job.policy, &mut Desk { now, timers: &mut self.timers, actions });

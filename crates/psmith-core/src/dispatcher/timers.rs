@@ -27,8 +27,8 @@ pub(super) enum Timer {
     /// The next step of an attempt's end: of the ladder, after a grace, or the conclusion that it cannot be
     /// killed. The attempt's state tells which.
     Step(AttemptId),
-    /// An attempt has run for so long that somebody should know.
-    Slow(AttemptId),
+    /// An attempt may have run for so long that somebody should know.
+    Slow,
 }
 
 impl Timers {
