@@ -97,3 +97,35 @@ fn messages_that_nobody_reads_do_not_pile_up() {
 fn tail(text: &str) -> &str {
     &text[text.len() - text.len().min(500)..]
 }
+
+// proves: F-41: a short write is gone on with, and a descriptor that somebody made non-blocking is waited for
+#[test]
+fn every_byte_passes_a_pipe_that_takes_little_and_never_blocks() {
+    let scene = scene!();
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("a smaller pipe");
+    rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).expect("a pipe need not block");
+    let inputs: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let mut command =
+        scene.psmith(["-j3", "-k", "--tag", "-s", "seq 1 9000; echo {}", ":::"]).args(&inputs).command();
+    let mut child = command.stdin(std::process::Stdio::null()).stdout(writer).spawn().expect("psmith starts");
+    scene.guard(|guard| guard.host(child.id().cast_signed()));
+    // The command holds a copy of the writing end.
+    drop(command);
+    let mut out = Vec::new();
+    let mut reader = File::from(reader);
+    let mut little = [0; 777];
+    loop {
+        match reader.read(&mut little).expect("a pipe can be read") {
+            0 => break,
+            length => out.extend_from_slice(&little[..length]),
+        }
+    }
+    assert!(child.wait().expect("our child").success());
+    let expected: String = inputs
+        .iter()
+        .flat_map(|input| (1..=9000).chain([input.parse().expect("a number")]).map(move |line| (input, line)))
+        .map(|(input, line)| format!("{input}\t{line}\n"))
+        .collect();
+    assert!(String::from_utf8_lossy(&out) == expected, "{} bytes of {}", out.len(), expected.len());
+}
