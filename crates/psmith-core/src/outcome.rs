@@ -272,6 +272,29 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Whether the process itself came to a bad end, as against a function that failed in a process that lived: a signal,
+    /// the kernel's memory or limits, a broken protocol, or (where a function was to answer) leaving without an answer.
+    #[must_use]
+    pub fn is_crash(&self) -> bool {
+        match self {
+            Cause::Exit(_)
+            | Cause::Signal { .. }
+            | Cause::Limit(_)
+            | Cause::OutOfMemory { .. }
+            | Cause::Protocol(_) => true,
+            Cause::Error(_)
+            | Cause::Panic { .. }
+            | Cause::Timeout(_)
+            | Cause::Cancelled
+            | Cause::Lost
+            | Cause::SpawnFailed(_)
+            | Cause::Leaked(_)
+            | Cause::Undecodable(_) => false,
+        }
+    }
+}
+
 impl CauseKind {
     /// Every cause, in the order of the enum.
     pub const ALL: [CauseKind; 13] = [

@@ -106,6 +106,8 @@ pub struct JobPolicy {
     pub timeout: Timeout,
     /// Total tries: 1 is no retry, 0 is for ever.
     pub tries: u32,
+    /// At most so many of the tries may end in a crash ([`Cause::is_crash`](crate::Cause::is_crash)); 0: as many as there are tries.
+    pub crash_tries: u32,
     /// Pause before a retry.
     pub backoff: Backoff,
     /// Which failures are tried again.
@@ -231,6 +233,7 @@ impl Default for JobPolicy {
         JobPolicy {
             timeout: Timeout::Never,
             tries: 1,
+            crash_tries: 0,
             backoff: Backoff { first: Duration::ZERO, max: None },
             retry_on: RetryOn::Any,
             term_seq: TermSeq::default(),

@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) attempts: u32,
     /// How many of them were charged.
     pub(super) tries: u32,
+    /// How many of those ended in a crash.
+    pub(super) crashes: u32,
     pub(super) lost_in_row: u32,
     pub(super) refused_in_row: u32,
     /// Whether it was asked to end: it will not be tried again.
@@ -56,6 +58,7 @@ impl Job {
             number: 0,
             attempts: 0,
             tries: 0,
+            crashes: 0,
             lost_in_row: 0,
             refused_in_row: 0,
             cancelled: false,
@@ -74,6 +77,8 @@ impl Job {
     pub(super) fn record(&mut self, report: AttemptReport, cause: Option<Cause>, charged: bool) {
         self.attempts = self.attempts.saturating_add(1);
         self.tries = self.tries.saturating_add(u32::from(charged));
+        let crashed = charged && cause.as_ref().is_some_and(Cause::is_crash);
+        self.crashes = self.crashes.saturating_add(u32::from(crashed));
         if let Some(Last { report, cause, charged }) = self.last.replace(Last { report, cause, charged }) {
             if self.earlier.len() == ATTEMPT_HISTORY_MAX {
                 self.earlier.remove(0);

@@ -246,7 +246,7 @@ impl Dispatcher {
             Err(cause) => {
                 let charged = cause != Cause::Cancelled;
                 job.record(report, Some(cause.clone()), charged);
-                if may_return && retry::is_due(&job.policy, &cause, job.tries) {
+                if may_return && retry::is_due(&job.policy, &cause, job.tries, job.crashes) {
                     let pause = retry::pause(&job.policy.backoff, job.tries, &mut self.random);
                     self.retry(attempt.id, job, cause, pause, charged, now, actions);
                 } else {

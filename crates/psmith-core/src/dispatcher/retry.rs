@@ -6,8 +6,11 @@ use super::random::Random;
 use crate::outcome::{Cause, CauseKind};
 use crate::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 
-/// Whether a job that has used `tries` tries, the last one failed by `cause`, has another.
-pub(super) fn is_due(policy: &JobPolicy, cause: &Cause, tries: u32) -> bool {
+/// Whether a job that has used `tries` tries, `crashes` of them ended by a crash and the last one by `cause`, has another.
+pub(super) fn is_due(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> bool {
+    if cause.is_crash() && policy.crash_tries != 0 && crashes >= policy.crash_tries {
+        return false;
+    }
     let may_change = match cause {
         Cause::SpawnFailed(failure) => !failure.permanent,
         Cause::Cancelled => false,

@@ -92,6 +92,7 @@ fn draw_policy(dice: &mut Dice) -> JobPolicy {
             _ => Timeout::PercentOfMedian(dice.one_of(&[50.0, 150.0, 1000.0])),
         },
         tries: dice.one_of(&[1, 1, 2, 3, 0]),
+        crash_tries: 0,
         backoff: Backoff {
             first: Duration::from_millis(dice.one_of(&[0, 0, 20, 300])),
             max: dice.chance(50).then(|| Duration::from_millis(dice.one_of(&[20, 1000]))),

@@ -62,6 +62,7 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     tries: u32,
+    crash_tries: u32,
     backoff: Backoff,
     on: RetryOn,
 }
@@ -74,7 +75,34 @@ impl Retry {
     #[must_use]
     pub fn tries(tries: u32) -> Retry {
         assert!(tries > 0, "a job that has no try cannot run: 1 is no retry");
-        Retry { tries, backoff: Backoff { first: Duration::ZERO, max: None }, on: RetryOn::Any }
+        Retry {
+            tries,
+            crash_tries: 0,
+            backoff: Backoff { first: Duration::ZERO, max: None },
+            on: RetryOn::Any,
+        }
+    }
+
+    /// At most so many of the tries may end in a crash of the process ([`Cause::is_crash`](crate::Cause::is_crash)): a job
+    /// that kills its worker is given up sooner than one that returns an error. Otherwise crashes count as errors do.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Retry;
+    ///
+    /// let crash = |_: ()| -> u32 { std::process::abort() };
+    /// let retry = Retry::tries(5).crash_tries(2);
+    /// let failure = psmith::map([()], crash).retry(retry).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.attempts, 2);
+    /// ```
+    ///
+    /// # Panics
+    /// If `tries` is 0.
+    #[must_use]
+    pub fn crash_tries(mut self, tries: u32) -> Retry {
+        assert!(tries > 0, "a job must be allowed to crash once: 1 is no retry after a crash");
+        self.crash_tries = tries;
+        self
     }
 
     /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that waits
@@ -171,6 +199,7 @@ impl Options {
         Arc::new(JobPolicy {
             timeout: self.timeout.map_or(Timeout::Never, Timeout::After),
             tries: self.retry.tries,
+            crash_tries: self.retry.crash_tries,
             backoff: self.retry.backoff,
             retry_on: self.retry.on.clone(),
             term_seq: TermSeq::with_grace(self.grace),

@@ -229,3 +229,33 @@ fn a_report_that_comes_after_the_deadline_comes_too_late() {
     desk.feed(Event::Reported { attempt: id(1, 1), verdict: Ok(()) }).exits(1, 1, 0).asks([deliver(1)]);
     desk.ended(1, Err(Cause::Timeout(ms(100))));
 }
+
+#[test]
+fn crashes_and_errors_are_counted_apart() {
+    let error = || Err(Cause::Error("no".into()));
+    let policy = JobPolicy { tries: 4, crash_tries: 2, ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    desk.accept(1).skip();
+    for (number, crashes) in [(1, true), (2, false)] {
+        desk.started(1, number);
+        if crashes {
+            desk.exited(1, number, KILLED, 0, false);
+        } else {
+            desk.feed(Event::Reported { attempt: id(1, number), verdict: error() }).exits(1, number, 0);
+        }
+        desk.skip();
+        assert!(desk.outcomes.is_empty(), "try {number} is not the last");
+    }
+    desk.started(1, 3).exited(1, 3, KILLED, 0, false).asks([deliver(1)]);
+    let outcome = desk.ended(1, Err(Cause::Signal { signal: 9, core_dumped: false }));
+    assert_eq!((outcome.tries, outcome.attempts), (3, 3));
+
+    let mut desk = Desk::new(run_policy(1), JobPolicy { tries: 4, crash_tries: 2, ..JobPolicy::default() });
+    desk.accept(1).skip();
+    for number in 1..=4 {
+        desk.started(1, number);
+        desk.feed(Event::Reported { attempt: id(1, number), verdict: error() }).exits(1, number, 0);
+    }
+    desk.skip();
+    assert_eq!(desk.ended(1, error()).tries, 4);
+}
