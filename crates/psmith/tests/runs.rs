@@ -108,6 +108,50 @@ fn jobs_survive_the_death_of_the_warden() {
     assert_eq!(got.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
+/// What this process does with signals, as the kernel says.
+fn dispositions() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status
+        .lines()
+        .filter(|line| line.starts_with("Sig") && !line.starts_with("SigQ"))
+        .map(str::to_owned)
+        .collect()
+}
+
+// proves: F-50a (O-26)
+#[test]
+fn a_host_with_many_threads_keeps_its_signals_and_is_no_subreaper() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let before = dispositions();
+    let barrier = std::sync::Barrier::new(33);
+    std::thread::scope(|scope| {
+        for from in 0..32_u64 {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                if from % 8 == 0 {
+                    let got: Vec<u64> = psmith::map(from..from + 5, |n: u64| n).map(Result::unwrap).collect();
+                    assert!(got.into_iter().eq(from..from + 5));
+                }
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        assert_eq!(dispositions(), before);
+        barrier.wait();
+    });
+    assert_eq!(dispositions(), before);
+    // An orphan of a child of ours does not become our own child.
+    let script = "sleep 1000 >/dev/null 2>&1 & echo $!";
+    let output = Command::new("/bin/sh").args(["-c", script]).stderr(Stdio::null()).output().unwrap();
+    let orphan: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    let parent = psmith::sys::proc_tree::stat(orphan).unwrap().ppid;
+    let pid = rustix::process::Pid::from_raw(orphan as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert_ne!(parent, std::process::id());
+}
+
 /// The variable that makes a test of this file play the host of another.
 const HOST: &str = "PSMITH_TEST_HOST";
 
@@ -198,4 +242,43 @@ fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_
     let output = host(name, "1", &guard).env("PSMITH_WORKERS", "many").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("told: psmith: PSMITH_WORKERS=many is no number of workers"), "{text}");
+}
+
+// U-1
+#[test]
+fn every_level_of_containment_holds_workers() {
+    psmith::init();
+    if let Ok(level) = std::env::var(HOST) {
+        let level = psmith::Level::of_word(&level).unwrap();
+        let work = |n: u32| {
+            drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            match n {
+                1 => std::process::abort(),
+                2 => loop {
+                    std::thread::park();
+                },
+                _ => n,
+            }
+        };
+        let limit = Duration::from_millis(500);
+        let map = psmith::map(0..5, work).workers(2).contain(level).timeout(limit);
+        let causes: Vec<Option<Cause>> = map.map(|got| got.err().map(Failure::into_cause)).collect();
+        assert!(matches!(causes[1], Some(Cause::Signal { signal: 6, .. })), "{causes:?}");
+        assert_eq!(causes[2], Some(Cause::Timeout(limit)));
+        assert_eq!(causes.iter().flatten().count(), 2, "{causes:?}");
+        println!("held");
+        // return: this copy only plays the host
+        return;
+    }
+    for (forbidden, level) in
+        [("", "group"), ("cgroup", "keeper"), ("cgroup", "sweep"), ("cgroup,subreaper", "group")]
+    {
+        let mut guard = Guard::new();
+        let name = "every_level_of_containment_holds_workers";
+        let output = host(name, level, &guard).env("PSMITH_FORBID", forbidden).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("held"), "{level}: {text}{errors}");
+        guard.check();
+    }
 }

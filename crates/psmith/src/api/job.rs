@@ -207,6 +207,16 @@ impl<R> fmt::Debug for Job<R> {
 }
 
 /// A job as hooks and consumers see it.
+///
+/// ```
+/// # psmith::init();
+/// let mut seen = Vec::new();
+/// let pids: Vec<u32> = psmith::map(0..2, |_: u32| std::process::id())
+///     .on_done(|job, _| seen.push((job.index(), job.id(), job.pid())))
+///     .map(Result::unwrap)
+///     .collect();
+/// assert_eq!(seen, [(0, 1, pids[0]), (1, 2, pids[1])]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRef {
     pub(crate) index: u64,

@@ -13,6 +13,17 @@ use crate::containment::Level;
 use crate::worker::frame::FRAME_BYTES_MAX;
 
 /// Whether jobs share processes.
+///
+/// ```
+/// # psmith::init();
+/// use std::collections::BTreeSet;
+///
+/// let pids: BTreeSet<u32> = psmith::map(0..5, |_: u32| std::process::id())
+///     .isolation(psmith::Isolation::PerJob)
+///     .map(Result::unwrap)
+///     .collect();
+/// assert_eq!(pids.len(), 5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Isolation {
@@ -22,6 +33,17 @@ pub enum Isolation {
 }
 
 /// What becomes of the other jobs when one has failed for good.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::OnError;
+///
+/// let check = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
+/// // One at a time: nothing is started after the failure.
+/// let got: Vec<_> = psmith::map(0..100, check).workers(1).on_error(OnError::Stop).collect();
+/// assert_eq!(got.len(), 4);
+/// assert_eq!(got[3].as_ref().unwrap_err().index, 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
     /// They go on.
@@ -33,6 +55,14 @@ pub enum OnError {
 }
 
 /// Where the standard output and error of jobs go.
+///
+/// ```
+/// # psmith::init();
+/// let loud = |_: ()| -> u32 { eprintln!("no idea"); std::process::exit(3) };
+/// let quiet = psmith::map([()], loud).output(psmith::Output::Discard);
+/// let failure = quiet.last().unwrap().unwrap_err();
+/// assert_eq!(failure.stderr_tail, b"no idea\n");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Output {

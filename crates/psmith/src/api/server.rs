@@ -99,6 +99,19 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {}
 
 /// Ends a server's run from any thread; see [`Server::stopper`].
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Server};
+///
+/// fn next(n: u64) -> u64 { n + 1 }
+///
+/// // A producer that never ends, stopped by the consumer.
+/// let server = Server::new(|| Some(Job::new(next, 1)));
+/// let stopper = server.stopper();
+/// let report = server.consumer(|_, _| stopper.stop()).run().unwrap();
+/// assert!(report.jobs >= 1);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stopper(Arc<Stop>);
 

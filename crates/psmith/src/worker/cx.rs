@@ -225,7 +225,22 @@ impl Cx {
         name.unwrap_or_else(|| std::process::id().to_string())
     }
 
-    /// Names the worker, for `ps` (its first 15 bytes) and for the host's view of it. Inline it only keeps the name: the
+    /// Names the worker.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let name = |n: u32| {
+    ///     let cx = psmith::cx().unwrap();
+    ///     cx.set_process_name(&format!("digger {n}"));
+    ///     cx.process_name()
+    /// };
+    /// let mut heard = String::new();
+    /// let map = psmith::map([7], name).on_done(|job, _| heard = job.process_name());
+    /// assert_eq!(map.last().unwrap().unwrap(), "digger 7");
+    /// assert_eq!(heard, "digger 7");
+    /// ```
+    ///
+    /// That is, for `ps` (its first 15 bytes) and for the host's view of it. Inline it only keeps the name: the
     /// process is not the job's.
     pub fn set_process_name(&self, name: &str) {
         *NAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());

@@ -17,4 +17,7 @@ pub(crate) mod panics;
 mod serve;
 pub(crate) mod set_up;
 
+#[cfg(test)]
+mod torn_tests;
+
 pub(crate) use serve::{MARKER, born, executed};

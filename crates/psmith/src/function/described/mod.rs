@@ -24,6 +24,17 @@ pub const DEPTH_MAX: u32 = 200;
 /// The default codec: carries every type that serde describes, also flattened fields and untagged and internally
 /// tagged enums, and keeps `None`, `()`, `Some(())` and `Some(None)` apart.
 ///
+/// ```
+/// use psmith::codec::{Codec, Described};
+///
+/// let value = vec![None, Some(None), Some(Some(()))];
+/// let mut bytes = Vec::new();
+/// Described::encode(&value, &mut bytes).unwrap();
+/// assert_eq!(bytes.len(), 8);
+/// let back: Vec<Option<Option<()>>> = Described::decode(&bytes).unwrap();
+/// assert_eq!(back, value);
+/// ```
+///
 /// Nesting is bounded by [`DEPTH_MAX`]. What serde itself cannot carry (a `u128` beyond 64 bits inside an untagged
 /// enum) is an error here, too.
 #[derive(Debug, Clone, Copy)]
