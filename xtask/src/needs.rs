@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { program: "busybox", package: "busybox-static", why: "quoting for a fourth shell" },
     Need { program: "dash", package: "dash", why: "quoting for sh" },
     Need { program: "bash", package: "bash", why: "quoting for bash" },
+    Need { program: "chromium", package: "chromium", why: "the report and the web board in a browser" },
     Need { program: "setpriv", package: "util-linux", why: "the pass as a plain user" },
 ];
 

@@ -210,6 +210,10 @@ pub struct RecordsSpec {
     pub events: Option<EventsTo>,
     /// And the jobs' output with it.
     pub events_output: bool,
+    /// The report, a page for a browser.
+    pub report: Option<PathBuf>,
+    /// The trace, for Perfetto.
+    pub trace: Option<PathBuf>,
 }
 
 /// A line for each job.

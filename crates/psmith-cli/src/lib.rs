@@ -20,6 +20,8 @@ pub mod plan;
 pub mod dry_run;
 pub mod run;
 
+mod history;
+mod page;
 pub mod record;
 pub mod report;
 

@@ -5,6 +5,7 @@
 //! for what it needs with [`need!`], and waits for readiness, never for time. Nothing here is part of psmith;
 //! nothing here decides what is right: that is the test's business.
 
+pub mod browser;
 pub mod cmd;
 mod ended;
 pub mod gate;

@@ -309,6 +309,8 @@ fn records(raw: &Raw) -> Result<RecordsSpec, CliError> {
         joblog,
         events: raw.value("events").map(events).transpose()?,
         events_output: raw.is_set("events-output"),
+        report: raw.value("report").map(PathBuf::from),
+        trace: raw.value("trace").map(PathBuf::from),
     })
 }
 

@@ -139,6 +139,8 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Output: "joblog" = "jl", Value("FILE"), "A line for each job; +FILE appends";
     Output: "events", Value("FILE|FD"), "JSON lines of all that happens, to a file or a descriptor; no job is started while 4M of them wait for their reader";
     Output: "events-output", Nothing, "With --events: the jobs' output as well";
+    Output: "report", Value("FILE"), "At the end, a page about the run for a browser: slots over time, durations, failures", "One HTML file that needs nothing but itself. It is written when the run ends, also by Ctrl-C, and replaces FILE as a whole.";
+    Output: "trace", Value("FILE"), "Every attempt as a slice, a lane for each slot, for Perfetto or chrome://tracing", "Written as the run goes on. What a slow disk cannot take is dropped and counted.";
     Output: "summary", Value("WHEN"), "At the end, on stderr: auto (default), text, json, none";
     Output: "progress", Value("HOW"), "auto (default), board, plain, none";
     Output: "bar" = "eta", Once, "As --progress board";
@@ -204,8 +206,6 @@ pub(crate) const ABSENT: &[Absent] = &[
     later("run", true),
     later("no-record", false),
     later("web", false),
-    later("report", true),
-    later("trace", true),
     later("pipe", false),
     later("pipe-part", false),
     later("pipepart", false),

@@ -11,6 +11,9 @@ pub mod json;
 pub mod results;
 pub mod resume;
 
+pub(crate) mod trace;
+pub(crate) mod whole_file;
+
 mod cut;
 mod exitval;
 mod hash;

@@ -24,6 +24,7 @@ use super::pressure::Pressure;
 use super::producer::{InputEnd, Made, Producer};
 use super::signals::{Asked, Signals};
 use super::tty::Terminal;
+use super::watchers::Watchers;
 use super::writer::{Answer, Failure, Parcel, Writer};
 use crate::config::{Config, OutputMode, Show, Slots};
 use crate::error::CliError;
@@ -96,6 +97,7 @@ pub(super) struct RunHandler {
     pub(super) ended_seen: u64,
     pub(super) width: u32,
     pub(super) tty: Option<Terminal>,
+    pub(super) watchers: Watchers,
 }
 
 /// A running job, as a list shows it.
@@ -166,6 +168,7 @@ impl RunHandler {
         let status = self.tally.on_end(&record);
         self.rate.on_end(view.now);
         self.show(Update::Ended { job: JobId(job.number), ending: ending(status, ended.outcome) }, view.now);
+        self.watchers.on_end(&record);
         if status == Status::Failed && !self.config.report.quiet {
             if let Some(line) = self.failure_lines.line(&record) {
                 self.writer.message(line);
@@ -203,6 +206,7 @@ impl RunHandler {
 
     fn on_notice(&mut self, view: &View<'_>, notice: &Notice, job: Option<&RunJob>) {
         let plain = self.telling == Telling::Plain && !self.config.report.quiet;
+        self.watchers.on_notice(notice, job.map(|job| job.number));
         match notice {
             Notice::Retry { attempt, cause, delay, charged } => {
                 let Some(job) = job else { return };
@@ -342,6 +346,7 @@ impl Handler for RunHandler {
         if let Some(dir) = &rendered.dir {
             command.dir(dir.as_os_str().as_encoded_bytes());
         }
+        self.watchers.on_order(job.number, at, &job.text);
         self.running.insert(at.attempt.job, Row { number: job.number, text: job.text.clone() });
         if self.config.report.verbose {
             self.writer.message(format!("{}\n", job.text));
@@ -392,6 +397,7 @@ impl Handler for RunHandler {
             let event = RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) };
             self.note(&event);
         }
+        self.watchers.on_output(job.number, stream, bytes);
     }
 
     fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
@@ -403,6 +409,7 @@ impl Handler for RunHandler {
                 let (number, attempt, title) = (job.number, place.attempt.number, job.text.as_str());
                 let (id, slot) = (JobId(number), place.slot);
                 self.show(Update::Started { job: id, number, slot, attempt, pid, title }, view.now);
+                self.watchers.on_started(job.number, pid);
                 if self.events.is_some() {
                     let inputs = job.args.inputs();
                     let event = RunEvent::JobStart {
@@ -514,6 +521,9 @@ impl Handler for RunHandler {
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
         self.tick_events(orders);
+        if let Some(error) = self.watchers.error() {
+            self.failure.get_or_insert(record_error(&error));
+        }
         if self.failure.is_some() && self.rungs == 0 {
             self.rungs = 1;
             orders.push(Order::Stop);
@@ -533,10 +543,11 @@ impl Handler for RunHandler {
 
     fn suspended(&mut self) {
         self.leave_terminal();
-        match &mut self.tty {
+        let tty = &mut self.tty;
+        self.watchers.stand_still(|| match tty {
             Some(tty) => tty.stop_here(),
             None => Signals::stop_here(),
-        }
+        });
         self.redraw();
     }
 }

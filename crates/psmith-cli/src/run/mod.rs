@@ -12,6 +12,7 @@ mod pressure;
 mod producer;
 mod signals;
 mod tty;
+mod watchers;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ use pressure::Pressure;
 use producer::Producer;
 use signals::Signals;
 use tty::Terminal;
+use watchers::Watchers;
 use writer::{Lines, Writer};
 
 /// The width of lines where no terminal sets it.
@@ -110,7 +112,9 @@ pub fn run(config: Config) -> Ending {
     let keys = has_keys.then(|| Keys::take(Arc::clone(&wake))).flatten();
     let columns = columns();
     let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries: config.policy.tries };
+    let watchers = Watchers::open(&config, &run, began).map_err(|error| record_error(&error))?;
     let handler = RunHandler {
+        watchers,
         pressure: Pressure::new(config.pace.load, config.pace.memfree, cpus),
         tty,
         plan: Arc::clone(&plan),
@@ -379,6 +383,7 @@ impl RunHandler {
             resumed_from: None,
         };
         self.note(&event);
+        self.watchers.on_run(slots, level, template.iter().map(Vec::as_slice), self.plan.total());
     }
 }
 
@@ -426,6 +431,10 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     handler.note(&RunEvent::RunEnd(event));
     if let Some(events) = &mut handler.events {
         events.hand_over();
+    }
+    match handler.watchers.finish(event) {
+        Ok(warnings) => warnings.iter().for_each(|warning| handler.warn(warning)),
+        Err(error) => drop(failure.get_or_insert_with(|| record_error(&error))),
     }
     let standing = Standing { over: true, ..Standing::of(&handler.tally, known, 0, None) };
     let rate = handler.rate.per_second(Time(wall));

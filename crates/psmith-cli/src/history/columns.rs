@@ -1,0 +1,87 @@
+//! What happened in each stretch of a run: ends and busy slots, in columns that grow wider as the run goes on.
+
+use std::time::Duration;
+
+/// So many columns there are at most; after that two become one.
+const COLUMNS_MAX: usize = 120;
+/// The width of a column in a short run.
+const WIDTH_FIRST: Duration = Duration::from_millis(50);
+
+/// One stretch of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Column {
+    /// Jobs that succeeded in it.
+    pub(crate) ok: u64,
+    /// Jobs that failed in it.
+    pub(crate) failed: u64,
+    /// Time that slots were busy in it, all slots together.
+    pub(crate) busy: Duration,
+}
+
+/// The stretches of a run, all of the same width.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    columns: Vec<Column>,
+    width: Duration,
+}
+
+impl Default for Columns {
+    fn default() -> Columns {
+        Columns { columns: Vec::new(), width: WIDTH_FIRST }
+    }
+}
+
+impl Columns {
+    /// A job ended.
+    pub(super) fn on_end(&mut self, at: Duration, ok: bool) {
+        let column = self.at(at);
+        let column = &mut self.columns[column];
+        if ok {
+            column.ok += 1;
+        } else {
+            column.failed += 1;
+        }
+    }
+
+    /// A slot was busy from here to there.
+    pub(super) fn on_busy(&mut self, from: Duration, to: Duration) {
+        let (last, first) = (self.at(to), self.at(from));
+        for index in first..=last {
+            let start = self.width * u32::try_from(index).unwrap_or(u32::MAX);
+            let end = start + self.width;
+            self.columns[index].busy += to.min(end).saturating_sub(from.max(start));
+        }
+    }
+
+    /// The columns so far.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// How wide each of them is.
+    pub(crate) fn width(&self) -> Duration {
+        self.width
+    }
+
+    /// The column of this moment, which is made if it is not there yet.
+    fn at(&mut self, at: Duration) -> usize {
+        loop {
+            let index = usize::try_from(at.as_nanos() / self.width.as_nanos()).unwrap_or(usize::MAX);
+            if index < COLUMNS_MAX {
+                if self.columns.len() <= index {
+                    self.columns.resize(index + 1, Column::default());
+                }
+                return index;
+            }
+            let pairs = self.columns.chunks(2).map(|pair| {
+                pair.iter().fold(Column::default(), |sum, column| Column {
+                    ok: sum.ok + column.ok,
+                    failed: sum.failed + column.failed,
+                    busy: sum.busy + column.busy,
+                })
+            });
+            self.columns = pairs.collect();
+            self.width *= 2;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How durations are spread: counted in buckets that grow by a fifth of a decade, exact in count, sum and bounds.
+
+use std::time::Duration;
+
+/// Buckets to a decade. Their bounds are rounded so that people can read them.
+const BOUNDS_OF_DECADE: [u64; 5] = [10, 16, 25, 40, 63];
+/// From 1 ms up to 10^7 s.
+const DECADES: usize = 10;
+const BUCKETS: usize = DECADES * BOUNDS_OF_DECADE.len() + 2;
+
+/// Counts of durations.
+#[derive(Clone, Debug)]
+pub(crate) struct Spread {
+    counts: [u64; BUCKETS],
+    count: u64,
+    sum: Duration,
+    shortest: Option<Duration>,
+    longest: Duration,
+}
+
+impl Default for Spread {
+    fn default() -> Spread {
+        Spread {
+            counts: [0; BUCKETS],
+            count: 0,
+            sum: Duration::ZERO,
+            shortest: None,
+            longest: Duration::ZERO,
+        }
+    }
+}
+
+/// One bucket: how many durations were at least `from` and below `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) from: Duration,
+    /// `None`: without end.
+    pub(crate) to: Option<Duration>,
+    pub(crate) count: u64,
+}
+
+impl Spread {
+    pub(super) fn add(&mut self, duration: Duration) {
+        let bucket = (0..BUCKETS - 1).find(|&index| duration < upper(index)).unwrap_or(BUCKETS - 1);
+        self.counts[bucket] += 1;
+        self.count += 1;
+        self.sum = self.sum.saturating_add(duration);
+        self.shortest = Some(self.shortest.map_or(duration, |shortest| shortest.min(duration)));
+        self.longest = self.longest.max(duration);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    pub(crate) fn shortest(&self) -> Duration {
+        self.shortest.unwrap_or_default()
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    pub(crate) fn mean(&self) -> Duration {
+        let nanos = self.sum.as_nanos().checked_div(u128::from(self.count)).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// The buckets from the first that holds something to the last.
+    pub(crate) fn buckets(&self) -> Vec<Bucket> {
+        let first = self.counts.iter().position(|&count| count > 0).unwrap_or(0);
+        let last = self.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+        (first..last).map(|index| self.bucket(index)).collect()
+    }
+
+    /// The bucket in which the `part`th of all durations lies, as 0.5 for the median: an answer that is as exact
+    /// as a bucket is narrow.
+    pub(crate) fn quantile(&self, part: f64) -> Option<Bucket> {
+        let rank = (self.count as f64 * part).ceil().max(1.0) as u64;
+        let mut below = 0;
+        (self.count > 0).then(|| {
+            let index = self.counts.iter().position(|count| {
+                below += count;
+                below >= rank
+            });
+            self.bucket(index.unwrap_or(BUCKETS - 1))
+        })
+    }
+
+    fn bucket(&self, index: usize) -> Bucket {
+        Bucket {
+            from: index.checked_sub(1).map_or(Duration::ZERO, upper),
+            to: (index < BUCKETS - 1).then(|| upper(index)),
+            count: self.counts[index],
+        }
+    }
+}
+
+/// The bound above the bucket: 1 ms, 1.6 ms, 2.5 ms, 4 ms, 6.3 ms, 10 ms, ...
+fn upper(index: usize) -> Duration {
+    let steps = BOUNDS_OF_DECADE.len();
+    let decade = u32::try_from(index / steps).unwrap_or(u32::MAX);
+    Duration::from_micros(BOUNDS_OF_DECADE[index % steps] * 100 * 10_u64.pow(decade))
+}

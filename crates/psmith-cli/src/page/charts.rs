@@ -1,0 +1,253 @@
+//! Charts as SVG: the slots over time, the ends over time, the spread of durations.
+//!
+//! Colours and fonts come from the style sheet of the page; shape tells what colour tells (failures are hatched).
+//! Nothing of a job but its number gets into a chart.
+
+use std::time::Duration;
+
+use super::html::{Text, put};
+use crate::history::AttemptEnd;
+use crate::history::bars::{Bar, Bars};
+use crate::history::columns::Columns;
+use crate::history::spread::Spread;
+
+/// Units of the drawing from left to right; the page scales them.
+const WIDTH: f64 = 1000.0;
+/// Left of the drawing area: names of lanes, numbers of the scale.
+const LEFT: f64 = 56.0;
+const LANE: f64 = 14.0;
+const CHART: f64 = 180.0;
+const AXIS: f64 = 22.0;
+/// Bars narrower than this could not be seen.
+const BAR_WIDTH_MIN: f64 = 0.8;
+/// Marks on the axis of time, at most.
+const MARKS_MAX: u32 = 8;
+
+/// When which slot was busy, from the beginning to `until`.
+pub(crate) fn timeline(bars: &Bars, until: Duration) -> String {
+    let lanes = bars.lanes();
+    let height = LANE * lanes.len().max(1) as f64 + AXIS;
+    let mut svg = open("Slots over time", height, "timeline");
+    for (index, lane) in lanes.iter().enumerate() {
+        let top = index as f64 * LANE;
+        if lanes.len() <= 20 || index % 8 == 0 {
+            put!(
+                svg,
+                r#"<text class="num" x="{:.0}" y="{:.1}">{}</text>"#,
+                LEFT - 6.0,
+                top + 11.0,
+                index + 1
+            );
+        }
+        put!(
+            svg,
+            r#"<rect class="lane" x="{LEFT}" y="{:.1}" width="{:.0}" height="{:.0}"/>"#,
+            top + 1.0,
+            WIDTH - LEFT,
+            LANE - 2.0
+        );
+        for bar in lane {
+            put_bar(&mut svg, bar, top, until);
+        }
+    }
+    put_time_axis(&mut svg, height - AXIS, until);
+    svg.push_str("</svg>");
+    svg
+}
+
+fn put_bar(svg: &mut String, bar: &Bar, top: f64, until: Duration) {
+    let x = LEFT + share(bar.began, until) * (WIDTH - LEFT);
+    let width = (share(bar.ended.saturating_sub(bar.began), until) * (WIDTH - LEFT)).max(BAR_WIDTH_MIN);
+    put!(
+        svg,
+        r#"<rect class="{}" data-job="{}" x="{x:.2}" y="{:.1}" width="{width:.2}" height="{:.0}"><title>"#,
+        class(bar.worst),
+        bar.job,
+        top + 2.0,
+        LANE - 4.0
+    );
+    let span = format!("{} to {}", seconds(bar.began), seconds(bar.ended));
+    if bar.attempts == 1 {
+        put!(svg, "job {}: {}, {}, slot {}", bar.job, word(bar.worst), span, bar.slot);
+    } else {
+        put!(svg, "{} attempts, {} failed, {}, slot {}", bar.attempts, bar.failed, span, bar.slot);
+    }
+    svg.push_str("</title></rect>");
+}
+
+/// How many jobs ended in each stretch, and how many slots were busy.
+pub(crate) fn throughput(columns: &Columns, slots: u32, until: Duration) -> String {
+    let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
+    let all = columns.columns();
+    let highest = all.iter().map(|column| column.ok + column.failed).max().unwrap_or(0).max(1);
+    let width = columns.width();
+    put_scale(&mut svg, highest as f64 / width.as_secs_f64(), "/s");
+    let unit = (CHART - 10.0) / highest as f64;
+    let column_width = share(width, until) * (WIDTH - LEFT);
+    for (index, column) in all.iter().enumerate() {
+        let x = LEFT + index as f64 * column_width;
+        let drawn = (column_width - 0.6).max(0.4).min(WIDTH - x);
+        if drawn <= 0.0 || column.ok + column.failed == 0 {
+            continue;
+        }
+        let (ok, failed) = (column.ok as f64 * unit, column.failed as f64 * unit);
+        let start = width * u32::try_from(index).unwrap_or(u32::MAX);
+        put!(
+            svg,
+            "<g><title>{} to {}: {} ok, {} failed</title>",
+            seconds(start),
+            seconds(start + width),
+            column.ok,
+            column.failed
+        );
+        for (class, y, height) in [("ok", CHART - ok, ok), ("failed", CHART - ok - failed, failed)] {
+            if height > 0.0 {
+                put!(
+                    svg,
+                    r#"<rect class="{class}" x="{x:.2}" y="{y:.1}" width="{drawn:.2}" height="{height:.1}"/>"#
+                );
+            }
+        }
+        svg.push_str("</g>");
+    }
+    // The last stretch is not over yet: its busy time is that of what has passed of it.
+    let mut points = String::new();
+    for (index, column) in all.iter().enumerate() {
+        let start = width * u32::try_from(index).unwrap_or(u32::MAX);
+        let passed = until.saturating_sub(start).min(width).as_secs_f64().max(1e-9);
+        let busy = (column.busy.as_secs_f64() / passed / f64::from(slots.max(1))).min(1.0);
+        let x = LEFT + (index as f64 + 0.5) * column_width;
+        if x <= WIDTH {
+            put!(points, "{x:.1},{:.1} ", CHART - busy * (CHART - 10.0));
+        }
+    }
+    put!(
+        svg,
+        r#"<polyline class="busy" points="{}"><title>busy slots</title></polyline>"#,
+        points.trim_end()
+    );
+    put_time_axis(&mut svg, CHART, until);
+    svg.push_str("</svg>");
+    svg
+}
+
+/// How many jobs took how long.
+pub(crate) fn durations(spread: &Spread) -> String {
+    let mut svg = open("Durations of the jobs", CHART + AXIS, "durations");
+    let buckets = spread.buckets();
+    let highest = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
+    put_scale(&mut svg, highest as f64, "");
+    let width = (WIDTH - LEFT) / buckets.len().max(8) as f64;
+    for (index, bucket) in buckets.iter().enumerate() {
+        let x = LEFT + index as f64 * width;
+        let height = bucket.count as f64 / highest as f64 * (CHART - 10.0);
+        let (from, to) = (seconds(bucket.from), bucket.to.map_or("more".to_owned(), seconds));
+        put!(
+            svg,
+            r#"<rect class="count" x="{:.1}" y="{:.1}" width="{:.1}" height="{height:.1}">"#,
+            x + 1.0,
+            CHART - height,
+            width - 2.0
+        );
+        put!(svg, "<title>{from} to {to}: {} jobs</title></rect>", bucket.count);
+        if width > 42.0 || index % 3 == 0 {
+            put!(svg, r#"<text x="{x:.1}" y="{:.1}">{from}</text>"#, CHART + 15.0);
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn open(title: &str, height: f64, name: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart {name}\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
+         role=\"img\" aria-label=\"{title}\"><title>{title}</title><defs><pattern id=\"hatch-{name}\" width=\"4\" \
+         height=\"4\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect class=\"hatch-back\" \
+         width=\"4\" height=\"4\"/><rect class=\"hatch-line\" width=\"1.5\" height=\"4\"/></pattern></defs>",
+        title = Text(title),
+    )
+}
+
+fn put_scale(svg: &mut String, highest: f64, unit: &str) {
+    for part in [1.0, 0.5] {
+        let y = CHART - part * (CHART - 10.0);
+        put!(svg, r#"<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1}" y2="{y:.1}"/>"#);
+        put!(
+            svg,
+            r#"<text class="num" x="{:.0}" y="{:.1}">{}{unit}</text>"#,
+            LEFT - 6.0,
+            y + 4.0,
+            number(highest * part)
+        );
+    }
+}
+
+fn put_time_axis(svg: &mut String, y: f64, until: Duration) {
+    put!(svg, r#"<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1}" y2="{y:.1}"/>"#);
+    let step = step(until);
+    for mark in 0..=MARKS_MAX {
+        let at = step * mark;
+        if at > until {
+            break;
+        }
+        let x = LEFT + share(at, until) * (WIDTH - LEFT);
+        put!(svg, r#"<line class="axis" x1="{x:.1}" x2="{x:.1}" y1="{y:.1}" y2="{:.1}"/>"#, y + 4.0);
+        let anchor = if x > WIDTH - 30.0 { " end" } else { "" };
+        put!(svg, r#"<text class="time{anchor}" x="{x:.1}" y="{:.1}">{}</text>"#, y + 17.0, seconds(at));
+    }
+}
+
+/// A round step so that at most [`MARKS_MAX`] marks fit.
+fn step(until: Duration) -> Duration {
+    const ROUND: [u64; 3] = [1, 2, 5];
+    const ROUND_SECONDS: [u64; 10] = [60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+    let milliseconds =
+        (0..5).flat_map(|power| ROUND.map(|round| Duration::from_millis(round * 10_u64.pow(power))));
+    let below_a_minute = milliseconds.filter(|step| *step < Duration::from_secs(60));
+    let mut steps = below_a_minute.chain(ROUND_SECONDS.map(Duration::from_secs));
+    let days = until / MARKS_MAX + Duration::from_secs(1);
+    steps.find(|step| *step * MARKS_MAX >= until).unwrap_or(days)
+}
+
+fn share(part: Duration, whole: Duration) -> f64 {
+    let whole = whole.as_secs_f64();
+    if whole > 0.0 { (part.as_secs_f64() / whole).min(1.0) } else { 0.0 }
+}
+
+fn class(end: AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Ok => "ok",
+        AttemptEnd::Cut => "cut",
+        AttemptEnd::Retried => "retried",
+        AttemptEnd::Failed => "failed",
+    }
+}
+
+fn word(end: AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Ok => "ok",
+        AttemptEnd::Cut => "cut short",
+        AttemptEnd::Retried => "failed, tried again",
+        AttemptEnd::Failed => "failed",
+    }
+}
+
+/// A time as charts and tables tell it: `0`, `40ms`, `1.25s`, `12.5s`, `3m20s`, `2h05m`.
+pub(crate) fn seconds(time: Duration) -> String {
+    let milliseconds = time.as_millis();
+    let trimmed = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned() + "s";
+    match milliseconds {
+        0 if time.is_zero() => "0".to_owned(),
+        0..1000 => {
+            let text = format!("{:.1}", time.as_secs_f64() * 1000.0);
+            text.strip_suffix(".0").unwrap_or(&text).to_owned() + "ms"
+        }
+        1000..10_000 => trimmed(format!("{:.2}", time.as_secs_f64())),
+        10_000..60_000 => trimmed(format!("{:.1}", time.as_secs_f64())),
+        _ => crate::report::duration::whole(time.as_secs()),
+    }
+}
+
+fn number(value: f64) -> String {
+    if value >= 10.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}

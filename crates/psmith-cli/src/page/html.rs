@@ -1,0 +1,40 @@
+//! Text in HTML and SVG: escaped, so that it is text and nothing else.
+
+use std::fmt::{self, Display, Write as _};
+
+/// A text whose special characters stand as entities; fit for content and for quoted attributes alike.
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<T: Display> Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+            self.0.write_str(&rest[..at])?;
+            self.0.write_str(match rest.as_bytes()[at] {
+                b'&' => "&amp;",
+                b'<' => "&lt;",
+                b'>' => "&gt;",
+                b'"' => "&quot;",
+                _ => "&#39;",
+            })?;
+            rest = &rest[at + 1..];
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Appends to a page. A `String` takes every write.
+macro_rules! put {
+    ($page:expr, $($format:tt)*) => {
+        { use std::fmt::Write as _; let _ = write!($page, $($format)*); }
+    };
+}
+pub(crate) use put;

@@ -1,0 +1,223 @@
+//! The trace of a run for Perfetto and `chrome://tracing`: a JSON array of events, a lane for each slot.
+//!
+//! Streamed by a thread of its own, so that a slow disk holds up nobody: what does not fit into
+//! [`WAITING_BYTES_MAX`] meanwhile is dropped and counted. In a regular file the array is closed after each portion
+//! and opened again by the next one, so that the file is whole JSON also when psmith is killed.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::RecordError;
+
+/// Events that wait for the disk; beyond it they are dropped.
+const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What waits is written when there is so much of it, and else this often.
+const PORTION_BYTES: usize = 64 * 1024;
+const EVERY: Duration = Duration::from_millis(250);
+/// How the array ends.
+const END: &[u8] = b"\n]\n";
+
+/// One event of the format. Times are microseconds from the beginning of the run.
+#[derive(Debug, Serialize)]
+pub(crate) struct TraceEvent<'a, A: Serialize> {
+    pub(crate) name: &'a str,
+    /// `X` a slice, `i` an instant, `C` a counter, `M` a name.
+    pub(crate) ph: &'static str,
+    pub(crate) cat: &'static str,
+    pub(crate) ts: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dur: Option<f64>,
+    pub(crate) pid: u32,
+    /// The slot; 0 is the run itself.
+    pub(crate) tid: u32,
+    /// How far an instant reaches; everything else ignores it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) s: Option<&'static str>,
+    pub(crate) args: A,
+}
+
+/// A trace that is being written.
+#[derive(Debug)]
+pub(crate) struct TraceLog {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    named_slots: Vec<bool>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    path: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    dropped: u64,
+    over: bool,
+    error: Option<io::Error>,
+}
+
+/// Where the array grows.
+struct Sink {
+    file: File,
+    /// In a regular file, where the end of the array stands.
+    end_at: Option<u64>,
+    is_open: bool,
+    is_empty: bool,
+}
+
+impl TraceLog {
+    /// A trace in this file, which is replaced.
+    ///
+    /// # Errors
+    /// If it cannot be made or written, or no thread can be had.
+    pub(crate) fn create(path: &Path) -> Result<TraceLog, RecordError> {
+        let told = |source| RecordError::not_writable(path, source);
+        let file = File::create(path).map_err(told)?;
+        let regular = file.metadata().map_err(told)?.is_file();
+        let mut sink = Sink { file, end_at: regular.then_some(0), is_open: false, is_empty: true };
+        sink.append(b"").map_err(told)?;
+        let shared = Arc::new(Shared { state: Mutex::default(), path: path.to_owned() });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("psmith-trace".into())
+                .spawn(move || write_all(&shared, sink))
+                .map_err(told)?
+        };
+        Ok(TraceLog { shared, thread: Some(thread), named_slots: Vec::new() })
+    }
+
+    /// Notes an event. Never waits for the disk.
+    pub(crate) fn append<A: Serialize>(&mut self, event: &TraceEvent<'_, A>) {
+        let mut state = self.shared.lock();
+        if state.waiting.len() >= WAITING_BYTES_MAX {
+            state.dropped += 1;
+            return;
+        }
+        if !state.waiting.is_empty() {
+            state.waiting.extend_from_slice(b",\n");
+        }
+        serde_json::to_writer(&mut state.waiting, event)
+            .expect("events are JSON, and a Vec takes every write");
+        if state.waiting.len() >= PORTION_BYTES
+            && let Some(thread) = &self.thread
+        {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Names the lane of a slot, once.
+    pub(crate) fn name_slot(&mut self, slot: u32) {
+        let index = slot as usize;
+        if self.named_slots.len() <= index {
+            self.named_slots.resize(index + 1, false);
+        }
+        if !std::mem::replace(&mut self.named_slots[index], true) {
+            let name = if slot == 0 { "run".to_owned() } else { format!("slot {slot}") };
+            self.append(&TraceEvent {
+                name: "thread_name",
+                ph: "M",
+                cat: "",
+                ts: 0.0,
+                dur: None,
+                pid: 1,
+                tid: slot,
+                s: None,
+                args: serde_json::json!({ "name": name }),
+            });
+        }
+    }
+
+    /// What went wrong meanwhile, once.
+    pub(crate) fn error(&self) -> Option<RecordError> {
+        let error = self.shared.lock().error.take();
+        error.map(|source| RecordError::not_writable(&self.shared.path, source))
+    }
+
+    /// Writes what waits; gives back how many events were dropped.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn finish(mut self) -> Result<u64, RecordError> {
+        self.shared.lock().over = true;
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        match self.error() {
+            Some(error) => Err(error),
+            None => Ok(self.shared.lock().dropped),
+        }
+    }
+}
+
+impl Shared {
+    /// What the lock guards is a push, a take or a flag: nobody leaves it half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread: writes until all is over. After an error it goes on taking, and writes no more.
+fn write_all(shared: &Shared, mut sink: Sink) {
+    let mut broken = false;
+    loop {
+        let (portion, over) = {
+            let mut state = shared.lock();
+            (std::mem::take(&mut state.waiting), state.over)
+        };
+        if !portion.is_empty() && !broken {
+            let written = sink.append(&portion).and_then(|()| if over { sink.close() } else { Ok(()) });
+            if let Err(error) = written {
+                broken = true;
+                shared.lock().error = Some(error);
+            }
+        } else if over
+            && !broken
+            && let Err(error) = sink.close()
+        {
+            shared.lock().error = Some(error);
+        }
+        if over {
+            return;
+        }
+        // An unpark that comes between the look and this is kept: it returns at once.
+        std::thread::park_timeout(EVERY);
+    }
+}
+
+impl Sink {
+    fn append(&mut self, events: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(events.len() + 8);
+        if !std::mem::replace(&mut self.is_open, true) {
+            bytes.extend_from_slice(b"[\n");
+        }
+        if !events.is_empty() {
+            if !std::mem::replace(&mut self.is_empty, false) {
+                bytes.extend_from_slice(b",\n");
+            }
+            bytes.extend_from_slice(events);
+        }
+        let Some(at) = self.end_at else {
+            return self.file.write_all(&bytes);
+        };
+        let grown = bytes.len() as u64;
+        bytes.extend_from_slice(END);
+        self.file.write_all_at(&bytes, at)?;
+        self.end_at = Some(at + grown);
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if self.end_at.is_some() { Ok(()) } else { self.file.write_all(END) }
+    }
+}

@@ -1,0 +1,66 @@
+//! A file that appears whole or not at all: written beside its place and moved there.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::RecordError;
+
+/// A place for a file. That it can be written is tried before the run, when there is somebody to tell.
+#[derive(Debug)]
+pub(crate) struct WholeFile {
+    path: PathBuf,
+    /// A pipe or a device is written as it is: nothing can be moved into its place.
+    plain: bool,
+}
+
+impl WholeFile {
+    /// Makes sure that the file can be written, and writes nothing.
+    ///
+    /// # Errors
+    /// If it is a directory, or the directory around it takes no file.
+    pub(crate) fn prepare(path: &Path) -> Result<WholeFile, RecordError> {
+        let told = |source| RecordError::not_writable(path, source);
+        // A link is followed: what it points to is replaced, and the link stays.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let kind = fs::metadata(&path).ok();
+        if kind.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(told(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let plain = kind.is_some_and(|kind| !kind.is_file());
+        if !plain {
+            tempfile::NamedTempFile::new_in(directory(&path)).map_err(told)?;
+        }
+        Ok(WholeFile { path, plain })
+    }
+
+    /// Writes the file, with the mode that a new file has here.
+    ///
+    /// # Errors
+    /// If it cannot be written, synced or moved; what was there before is then as it was.
+    pub(crate) fn write(&self, content: &[u8]) -> Result<(), RecordError> {
+        let written = if self.plain {
+            File::options().write(true).open(&self.path).and_then(|mut file| file.write_all(content))
+        } else {
+            self.replace(content)
+        };
+        written.map_err(|source| RecordError::not_writable(&self.path, source))
+    }
+
+    fn replace(&self, content: &[u8]) -> std::io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        // The umask takes from this mode what it takes from any new file.
+        let mode = fs::Permissions::from_mode(0o666);
+        let mut growing = tempfile::Builder::new()
+            .prefix(".psmith-")
+            .permissions(mode)
+            .tempfile_in(directory(&self.path))?;
+        growing.write_all(content)?;
+        growing.as_file().sync_all()?;
+        growing.persist(&self.path).map(drop).map_err(|error| error.error)
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}

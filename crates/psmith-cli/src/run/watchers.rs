@@ -1,0 +1,335 @@
+//! Who watches a run besides its records: the report at the end and the trace. They are told what happens and
+//! answer nothing; without them a run goes the same way.
+//!
+//! Never waits: what has to be written is written at the end, or by a thread of the watcher's own.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use psmith::Level;
+use psmith::core::{Cause, Notice};
+use psmith::engine::handler::Place;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::history::bars::BARS_MAX;
+use crate::history::{Attempt, AttemptEnd, History};
+use crate::page::report::{self, Facts};
+use crate::quote;
+use crate::record::events::RunEndEvent;
+use crate::record::trace::{TraceEvent, TraceLog};
+use crate::record::whole_file::WholeFile;
+use crate::record::{JobRecord, RecordError, Status, exitval};
+use crate::report::display::{visible, visible_path};
+
+/// Commands are cut here in the trace, and in the report's head.
+const NAME_COLUMNS_MAX: usize = 120;
+const COMMAND_COLUMNS_MAX: usize = 2000;
+
+/// Below this a start and its job's end may have been told together, and the start's share is unknown.
+const TOLD_TOGETHER: Duration = Duration::from_millis(1);
+
+/// Everybody who watches the run.
+pub(super) struct Watchers {
+    clock: Clock,
+    run: String,
+    report: Option<(WholeFile, History)>,
+    trace: Option<TraceLog>,
+    live: BTreeMap<u64, Live>,
+    head: Head,
+}
+
+/// The time since the beginning of the run, less the time it stood still.
+struct Clock {
+    began: Instant,
+    stood_still: Duration,
+}
+
+/// An attempt that was ordered and is not over.
+struct Live {
+    attempt: u32,
+    slot: u32,
+    pid: u32,
+    ordered: Duration,
+    started: Option<Duration>,
+    text: String,
+}
+
+/// What the report's head tells, known at the start.
+#[derive(Default)]
+struct Head {
+    command: String,
+    cwd: String,
+    contain: &'static str,
+    joblog: Option<String>,
+    began_epoch: f64,
+}
+
+impl Watchers {
+    /// Opens what was asked for.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(super) fn open(config: &Config, run: &str, began: Instant) -> Result<Watchers, RecordError> {
+        let report = match &config.records.report {
+            Some(path) => Some((WholeFile::prepare(path)?, History::new(0, BARS_MAX))),
+            None => None,
+        };
+        let trace = config.records.trace.as_ref().map(|path| TraceLog::create(path)).transpose()?;
+        let joblog = config.records.joblog.as_ref().map(|log| visible_path(&log.path));
+        let began_epoch = super::epoch_now() - began.elapsed().as_secs_f64();
+        Ok(Watchers {
+            clock: Clock { began, stood_still: Duration::ZERO },
+            run: run.to_owned(),
+            report,
+            trace,
+            live: BTreeMap::new(),
+            head: Head { joblog, began_epoch, ..Head::default() },
+        })
+    }
+
+    /// The run begins.
+    pub(super) fn on_run<'a>(
+        &mut self,
+        slots: u32,
+        level: Level,
+        template: impl Iterator<Item = &'a [u8]>,
+        _total: Option<u64>,
+    ) {
+        if !self.are_any() {
+            return;
+        }
+        let now = self.clock.now();
+        self.head.command = visible(quote::command_line(template).as_bytes(), COMMAND_COLUMNS_MAX);
+        self.head.cwd = visible_path(&std::env::current_dir().unwrap_or_default());
+        self.head.contain = level.word();
+        if let Some((_, history)) = &mut self.report {
+            history.on_width(slots, now);
+        }
+        if let Some(trace) = &mut self.trace {
+            let args = json!({ "name": format!("psmith {}", self.run), "command": self.head.command });
+            trace.append(&event("process_name", "M", "", Duration::ZERO, 0, args));
+            trace.name_slot(0);
+        }
+    }
+
+    /// An attempt is about to be started. To be called once its command is known.
+    pub(super) fn on_order(&mut self, job: u64, at: Place, text: &str) {
+        if !self.are_any() {
+            return;
+        }
+        let live = Live {
+            attempt: at.attempt.number,
+            slot: at.slot.0 + 1,
+            pid: 0,
+            ordered: self.clock.now(),
+            started: None,
+            text: visible(text.as_bytes(), NAME_COLUMNS_MAX),
+        };
+        self.live.insert(job, live);
+    }
+
+    /// Its process exists.
+    pub(super) fn on_started(&mut self, job: u64, pid: u32) {
+        let now = self.clock.now();
+        if let Some(live) = self.live.get_mut(&job) {
+            live.started = Some(now);
+            live.pid = pid;
+            let running = self.live.len();
+            self.count_running(running, now);
+        }
+    }
+
+    /// A job wrote something.
+    pub(super) fn on_output(&mut self, _job: u64, _stream: u8, _bytes: &[u8]) {}
+
+    /// Something else happened.
+    pub(super) fn on_notice(&mut self, notice: &Notice, job: Option<u64>) {
+        if !self.are_any() {
+            return;
+        }
+        let now = self.clock.now();
+        match notice {
+            Notice::Retry { cause, charged, .. } => {
+                let Some((job, live)) = job.and_then(|job| Some((job, self.live.remove(&job)?))) else {
+                    return;
+                };
+                let wall = now.saturating_sub(live.ordered);
+                // What gave way, or was lost, did not fail.
+                let end = if *charged { AttemptEnd::Retried } else { AttemptEnd::Cut };
+                let args = json!({ "cause": cause.kind().word(), "charged": charged });
+                self.on_attempt(job, &live, wall, end, args, now);
+            }
+            Notice::Slow { after, .. } => {
+                self.mark("slow", job, now, &json!({ "job": job, "after_s": after.as_secs_f64() }));
+            }
+            Notice::Held { reason, ready } => {
+                if let Some((_, history)) = &mut self.report {
+                    history.on_held(*reason, now);
+                }
+                let reason = reason.map(|reason| reason.word());
+                let name = if reason.is_some() { "held" } else { "released" };
+                self.mark(name, None, now, &json!({ "reason": reason, "ready": ready }));
+            }
+            Notice::Width { slots } => {
+                if let Some((_, history)) = &mut self.report {
+                    history.on_width(*slots, now);
+                }
+                self.mark("width", None, now, &json!({ "slots": slots }));
+            }
+            Notice::Halted { now: at_once } => self.mark("halt", None, now, &json!({ "now": at_once })),
+            Notice::Unkillable { .. } => self.mark("unkillable", job, now, &json!({ "job": job })),
+        }
+    }
+
+    /// A job has its outcome.
+    pub(super) fn on_end(&mut self, record: &JobRecord<'_>) {
+        if !self.are_any() {
+            return;
+        }
+        let now = self.clock.now();
+        if let Some(live) = self.live.remove(&record.job)
+            && let Some(last) = &record.outcome.last
+        {
+            let end = match (record.status, &record.outcome.verdict) {
+                (Status::Ok, _) => AttemptEnd::Ok,
+                (_, Err(Cause::Cancelled)) | (Status::Cancelled | Status::Skipped, _) => AttemptEnd::Cut,
+                (Status::Failed, _) => AttemptEnd::Failed,
+            };
+            let cause = record.outcome.verdict.as_ref().err().map(|cause| cause.kind().word());
+            let exit = exitval(record);
+            let args = json!({
+                "status": record.status.word(),
+                "cause": cause,
+                "exitval": exit.map(|exit| exit.exitval),
+                "signal": exit.map(|exit| exit.signal),
+                "maxrss": last.usage.max_rss_bytes,
+                "user_s": last.usage.user.as_secs_f64(),
+                "sys_s": last.usage.system.as_secs_f64(),
+            });
+            self.on_attempt(record.job, &live, last.wall, end, args, now);
+        }
+        if let Some((_, history)) = &mut self.report {
+            history.on_end(record, now);
+        }
+    }
+
+    /// The run stands still in this call, and its clock with it.
+    pub(super) fn stand_still(&mut self, stop: impl FnOnce()) {
+        let stopped = Instant::now();
+        stop();
+        self.clock.stood_still += stopped.elapsed();
+    }
+
+    /// What went wrong with a watcher's file, once.
+    pub(super) fn error(&self) -> Option<RecordError> {
+        self.trace.as_ref().and_then(TraceLog::error)
+    }
+
+    /// The run is over: writes what is left to write, and gives back what there is to warn of.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub(super) fn finish(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
+        let now = self.clock.now();
+        let mut warnings = Vec::new();
+        let mut traced = Ok(0);
+        if let Some(trace) = self.trace.take() {
+            traced = trace.finish();
+        }
+        if let Some((file, mut history)) = self.report.take() {
+            history.on_held(None, now);
+            let facts = Facts {
+                run: &self.run,
+                command: std::mem::take(&mut self.head.command),
+                cwd: std::mem::take(&mut self.head.cwd),
+                contain: self.head.contain,
+                began_epoch: self.head.began_epoch,
+                joblog: self.head.joblog.take(),
+                end,
+            };
+            file.write(report::page(&facts, &history, now).as_bytes())?;
+        }
+        let dropped = traced?;
+        if dropped > 0 {
+            warnings.push(format!("--trace: {dropped} events were dropped: the disk could not take them"));
+        }
+        Ok(warnings)
+    }
+
+    fn are_any(&self) -> bool {
+        self.report.is_some() || self.trace.is_some()
+    }
+
+    fn on_attempt(
+        &mut self,
+        job: u64,
+        live: &Live,
+        wall: Duration,
+        end: AttemptEnd,
+        mut args: serde_json::Value,
+        now: Duration,
+    ) {
+        let starting = live.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
+        let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(live.ordered));
+        let attempt = Attempt { job, slot: live.slot, began: live.ordered, starting, wall, end };
+        if let Some((_, history)) = &mut self.report {
+            history.on_attempt(&attempt);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.name_slot(live.slot);
+            args["job"] = job.into();
+            args["attempt"] = live.attempt.into();
+            args["pid"] = live.pid.into();
+            args["starting_s"] = starting.as_secs_f64().into();
+            let slice = event(&live.text, "X", word(end), live.ordered, live.slot, args);
+            trace.append(&TraceEvent { dur: Some(micros(wall)), ..slice });
+        }
+        let running = self.live.len();
+        self.count_running(running, now);
+    }
+
+    fn count_running(&mut self, running: usize, now: Duration) {
+        if let Some(trace) = &mut self.trace {
+            trace.append(&event("running", "C", "run", now, 0, json!({ "running": running })));
+        }
+    }
+
+    fn mark(&mut self, name: &str, job: Option<u64>, now: Duration, args: &serde_json::Value) {
+        let slot = job.and_then(|job| self.live.get(&job)).map_or(0, |live| live.slot);
+        if let Some(trace) = &mut self.trace {
+            let scope = Some(if slot == 0 { "g" } else { "t" });
+            trace.append(&TraceEvent { s: scope, ..event(name, "i", "run", now, slot, args) });
+        }
+    }
+}
+
+impl Clock {
+    fn now(&self) -> Duration {
+        self.began.elapsed().saturating_sub(self.stood_still)
+    }
+}
+
+fn event<'a, A: serde::Serialize>(
+    name: &'a str,
+    ph: &'static str,
+    cat: &'static str,
+    at: Duration,
+    slot: u32,
+    args: A,
+) -> TraceEvent<'a, A> {
+    TraceEvent { name, ph, cat, ts: micros(at), dur: None, pid: 1, tid: slot, s: None, args }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
+fn word(end: AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Ok => "ok",
+        AttemptEnd::Cut => "cut",
+        AttemptEnd::Retried => "retried",
+        AttemptEnd::Failed => "failed",
+    }
+}
