@@ -53,7 +53,7 @@ _psmith() {
 
     case "${cmd}" in
         psmith)
-            opts="-s -a -0 -d -r -C -n -N -X -m -I -P -j -k -u -v -t -h -V -S -L -E -p -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --shuf --no-shuf --require-input --no-require-input --stdin --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --version --jsonl --priority --queue --after --at --label --jobserver --run --no-record --web --pipe --pipe-part --pipepart --block --recend --sshlogin --sshloginfile --trc --sqlmaster --rpl --filter --tmux --max-lines --eof --trim --link --retry-failed --interactive --compress --limit --memsuspend --will-cite --no-notice --gnu --plus --noswap --quote run doctor completions man help"
+            opts="-s -a -0 -d -r -C -n -N -X -m -I -P -j -k -u -v -t -h -V -S -L -E -p -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --shuf --no-shuf --require-input --no-require-input --stdin --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --web --no-web --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --version --jsonl --priority --queue --after --at --label --jobserver --run --no-record --pipe --pipe-part --pipepart --block --recend --sshlogin --sshloginfile --trc --sqlmaster --rpl --filter --tmux --max-lines --eof --trim --link --retry-failed --interactive --compress --limit --memsuspend --will-cite --no-notice --gnu --plus --noswap --quote run doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -275,6 +275,10 @@ _psmith() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --web)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rows)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -316,10 +320,6 @@ _psmith() {
                     return 0
                     ;;
                 --run)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --web)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

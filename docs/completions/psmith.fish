@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_psmith_global_optspecs
-    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= shuf= no-shuf require-input no-require-input stdin= tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help V/version jsonl priority= queue= after= at= label= jobserver= run= no-record web= pipe pipe-part pipepart block= recend= S/sshlogin= sshloginfile= trc= sqlmaster= rpl= filter= tmux L/max-lines= E/eof= trim= link retry-failed p/interactive compress limit= memsuspend= will-cite no-notice gnu plus noswap q/quote
+    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= shuf= no-shuf require-input no-require-input stdin= tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help V/version jsonl priority= queue= after= at= label= jobserver= run= no-record pipe pipe-part pipepart block= recend= S/sshlogin= sshloginfile= trc= sqlmaster= rpl= filter= tmux L/max-lines= E/eof= trim= link retry-failed p/interactive compress limit= memsuspend= will-cite no-notice gnu plus noswap q/quote
 end
 
 function __fish_psmith_needs_command
@@ -70,6 +70,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l report -d 'At the end, a 
 complete -c psmith -n "__fish_psmith_needs_command" -l trace -d 'Every attempt as a slice, a lane for each slot, for Perfetto or chrome://tracing' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l summary -d 'At the end, on stderr: auto (default), text, json, none' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l progress -d 'auto (default), board, plain, none' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l web -d 'A board for a browser: what runs, what failed, search, metrics; read-only [ADDR: 127.0.0.1, any port]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l rows -d 'Rows of the board [default: 8]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l color -d 'auto (default), always, never' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l dry-run -d 'Print what would run, run nothing' -r
@@ -81,7 +82,6 @@ complete -c psmith -n "__fish_psmith_needs_command" -l at -r
 complete -c psmith -n "__fish_psmith_needs_command" -l label -r
 complete -c psmith -n "__fish_psmith_needs_command" -l jobserver -r
 complete -c psmith -n "__fish_psmith_needs_command" -l run -r
-complete -c psmith -n "__fish_psmith_needs_command" -l web -r
 complete -c psmith -n "__fish_psmith_needs_command" -l block -r
 complete -c psmith -n "__fish_psmith_needs_command" -l recend -r
 complete -c psmith -n "__fish_psmith_needs_command" -s S -l sshlogin -r
@@ -120,6 +120,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l no-tag
 complete -c psmith -n "__fish_psmith_needs_command" -l events-output -d 'With --events: the jobs\' output as well'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-events-output
 complete -c psmith -n "__fish_psmith_needs_command" -l bar -d 'As --progress board'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-web
 complete -c psmith -n "__fish_psmith_needs_command" -s t -s v -l verbose -d 'Tell each command on stderr when it starts'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-verbose
 complete -c psmith -n "__fish_psmith_needs_command" -l quiet -d 'No messages but errors'

@@ -7,6 +7,7 @@ mod resolve;
 mod tests;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -245,6 +246,8 @@ pub struct ReportSpec {
     pub rows: u16,
     /// Colours.
     pub color: Color,
+    /// The web board: where it listens.
+    pub web: Option<SocketAddr>,
     /// Each attempt's command at its start.
     pub verbose: bool,
     /// No messages but errors.

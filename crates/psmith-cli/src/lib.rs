@@ -24,6 +24,11 @@ mod history;
 mod page;
 pub mod record;
 pub mod report;
+#[cfg(feature = "web")]
+mod web;
+#[cfg(not(feature = "web"))]
+#[path = "web_absent.rs"]
+mod web;
 
 pub mod exit_code;
 

@@ -62,9 +62,9 @@ fn a_killed_psmith_leaves_whole_json() {
     let words = ["-j1", "--trace", "t", "-s", &script, ":::", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     let running = scene.psmith(words).start();
     ready.wait();
-    // sleep: the thread that writes tells nobody; it writes four times a second.
     while slices(&serde_json::from_slice(&scene.read("t")).expect("whole JSON")).len() < 8 {
         assert!(!running.has_ended());
+        // sleep: the thread that writes tells nobody; it writes four times a second.
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     running.signal(Signal::KILL);

@@ -1,6 +1,7 @@
 //! From flags as typed to a [`Config`].
 
 use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -370,8 +371,27 @@ fn report(raw: &Raw) -> Result<ReportSpec, CliError> {
         progress: if raw.is_set("bar") { Progress::Board } else { choice(raw, "progress", &PROGRESS)? },
         rows: u16::try_from(rows).unwrap_or(u16::MAX),
         color: choice(raw, "color", &COLORS)?,
+        web: option(raw, "web", web)?,
         verbose: raw.is_set("verbose"),
         quiet: raw.is_set("quiet"),
+    })
+}
+
+/// An address, a port, both, or neither: this machine alone, and any port that is free.
+fn web(flag: &str, value: &OsStr) -> Result<SocketAddr, CliError> {
+    let text = values::text(flag, value)?;
+    let text = text.strip_prefix("localhost").map_or(text.to_owned(), |rest| format!("127.0.0.1{rest}"));
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let port = |port: &str| port.parse().ok().map(|port| SocketAddr::new(local, port));
+    let address = match &*text {
+        "" => Some(SocketAddr::new(local, 0)),
+        text => (text.parse().ok())
+            .or_else(|| port(text.trim_start_matches(':')))
+            .or_else(|| Some(SocketAddr::new(text.parse().ok()?, 0))),
+    };
+    address.ok_or_else(|| {
+        CliError::new(format!("{flag}: '{}' is not an address", shown(text.as_bytes())))
+            .hint("--web, --web=8080, --web=127.0.0.1:8080")
     })
 }
 

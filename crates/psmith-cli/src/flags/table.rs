@@ -144,6 +144,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Output: "summary", Value("WHEN"), "At the end, on stderr: auto (default), text, json, none";
     Output: "progress", Value("HOW"), "auto (default), board, plain, none";
     Output: "bar" = "eta", Once, "As --progress board";
+    Output: "web", Optional("ADDR"), "A board for a browser: what runs, what failed, search, metrics; read-only [ADDR: 127.0.0.1, any port]", "ADDR is a port, an address, or both. The line on stderr has the token that opens it; /metrics takes it as a bearer token. The last 100,000 ended jobs can be searched. It ends with the run; --report stays.";
     Output: "rows", Value("N"), "Rows of the board [default: 8]";
     Output: "color", Value("WHEN"), "auto (default), always, never";
     Output: "verbose" ['t' 'v'], Nothing, "Tell each command on stderr when it starts";
@@ -205,7 +206,6 @@ pub(crate) const ABSENT: &[Absent] = &[
     later("jobserver", true),
     later("run", true),
     later("no-record", false),
-    later("web", false),
     later("pipe", false),
     later("pipe-part", false),
     later("pipepart", false),

@@ -56,17 +56,24 @@ fn the_last_one_wins() {
 }
 
 #[test]
+fn the_web_board_listens_where_it_is_told_to_and_else_on_this_machine_alone() {
+    let listens = |flag: &str| config(&[flag, "x"]).report.web.map(|address| address.to_string());
+    assert_eq!(config(&["x"]).report.web, None);
+    assert_eq!(listens("--web").unwrap(), "127.0.0.1:0");
+    assert_eq!(listens("--web=8080").unwrap(), "127.0.0.1:8080");
+    assert_eq!(listens("--web=:8080").unwrap(), "127.0.0.1:8080");
+    assert_eq!(listens("--web=localhost:81").unwrap(), "127.0.0.1:81");
+    assert_eq!(listens("--web=192.0.2.1").unwrap(), "192.0.2.1:0");
+    assert_eq!(listens("--web=[::1]:82").unwrap(), "[::1]:82");
+    assert!(error(&["--web=example.org", "x"]).contains("is not an address"));
+    assert!(error(&["--web=99999", "x"]).contains("is not an address"));
+}
+
+#[test]
 fn what_is_not_here_says_so() {
-    for flag in [
-        "--jsonl",
-        "--queue=a",
-        "--priority=1",
-        "--jobserver=auto",
-        "--web",
-        "--pipe",
-        "--no-record",
-        "--resume=7k2m",
-    ] {
+    for flag in
+        ["--jsonl", "--queue=a", "--priority=1", "--jobserver=auto", "--pipe", "--no-record", "--resume=7k2m"]
+    {
         assert!(error(&[flag, "x"]).ends_with("not in this version"), "{flag}");
     }
     for flag in

@@ -77,6 +77,12 @@ impl Spread {
         (first..last).map(|index| self.bucket(index)).collect()
     }
 
+    /// All buckets, for a histogram whose bounds must not change between two looks.
+    #[cfg(feature = "web")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = Bucket> + '_ {
+        (0..BUCKETS).map(|index| self.bucket(index))
+    }
+
     /// The bucket in which the `part`th of all durations lies, as 0.5 for the median: an answer that is as exact
     /// as a bucket is narrow.
     pub(crate) fn quantile(&self, part: f64) -> Option<Bucket> {

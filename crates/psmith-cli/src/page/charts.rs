@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::html::{Text, put};
 use crate::history::AttemptEnd;
-use crate::history::bars::{Bar, Bars};
+use crate::history::bars::{Bar, Bars, LANES_MAX};
 use crate::history::columns::Columns;
 use crate::history::spread::Spread;
 
@@ -23,14 +23,24 @@ const BAR_WIDTH_MIN: f64 = 0.8;
 /// Marks on the axis of time, at most.
 const MARKS_MAX: u32 = 8;
 
+/// An attempt that is not over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) job: u64,
+    pub(crate) slot: u32,
+    pub(crate) began: Duration,
+}
+
 /// When which slot was busy, from the beginning to `until`.
-pub(crate) fn timeline(bars: &Bars, until: Duration) -> String {
+pub(crate) fn timeline(bars: &Bars, running: &[Running], until: Duration) -> String {
     let lanes = bars.lanes();
-    let height = LANE * lanes.len().max(1) as f64 + AXIS;
+    let busy = running.iter().map(|running| running.slot as usize).max().unwrap_or(0).min(LANES_MAX);
+    let count = lanes.len().max(busy).max(1);
+    let height = LANE * count as f64 + AXIS;
     let mut svg = open("Slots over time", height, "timeline");
-    for (index, lane) in lanes.iter().enumerate() {
+    for index in 0..count {
         let top = index as f64 * LANE;
-        if lanes.len() <= 20 || index % 8 == 0 {
+        if count <= 20 || index % 8 == 0 {
             put!(
                 svg,
                 r#"<text class="num" x="{:.0}" y="{:.1}">{}</text>"#,
@@ -46,9 +56,12 @@ pub(crate) fn timeline(bars: &Bars, until: Duration) -> String {
             WIDTH - LEFT,
             LANE - 2.0
         );
-        for bar in lane {
+        for bar in lanes.get(index).into_iter().flatten() {
             put_bar(&mut svg, bar, top, until);
         }
+    }
+    for running in running.iter().filter(|running| running.slot as usize <= count) {
+        put_running(&mut svg, running, until);
     }
     put_time_axis(&mut svg, height - AXIS, until);
     svg.push_str("</svg>");
@@ -73,6 +86,18 @@ fn put_bar(svg: &mut String, bar: &Bar, top: f64, until: Duration) {
         put!(svg, "{} attempts, {} failed, {}, slot {}", bar.attempts, bar.failed, span, bar.slot);
     }
     svg.push_str("</title></rect>");
+}
+
+fn put_running(svg: &mut String, running: &Running, until: Duration) {
+    let (job, slot) = (running.job, running.slot);
+    let x = LEFT + share(running.began, until) * (WIDTH - LEFT);
+    let top = f64::from(slot.saturating_sub(1)) * LANE + 2.0;
+    let (width, height) = ((WIDTH - x).max(BAR_WIDTH_MIN), LANE - 4.0);
+    put!(
+        svg,
+        r#"<rect class="running" data-job="{job}" x="{x:.2}" y="{top:.1}" width="{width:.2}" height="{height:.0}">"#
+    );
+    put!(svg, "<title>job {job}: running since {}, slot {slot}</title></rect>", seconds(running.began));
 }
 
 /// How many jobs ended in each stretch, and how many slots were busy.

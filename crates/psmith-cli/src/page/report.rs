@@ -93,7 +93,7 @@ fn put_counts(page: &mut String, facts: &Facts<'_>, history: &History) {
 
 fn put_timeline(page: &mut String, history: &History, until: Duration) {
     page.push_str("<section aria-labelledby=\"timeline\"><h2 id=\"timeline\">Slots over time</h2>\n");
-    page.push_str(&charts::timeline(&history.bars, until));
+    page.push_str(&charts::timeline(&history.bars, &[], until));
     page.push_str(
         "<p class=\"note\"><span class=\"key ok\"></span>ok<span class=\"key failed\"></span>failed\
          <span class=\"key retried\"></span>failed, tried again<span class=\"key cut\"></span>cut short</p>\n",

@@ -317,6 +317,7 @@ impl Handler for RunHandler {
                     let none = CliError::new("no input").hint("leave out --require-input if that is fine");
                     self.failure = Some(none.code(NO_INPUT));
                 }
+                self.watchers.on_total(end.jobs - end.skipped);
                 self.end = Some(end);
                 Pull::Ended
             }
@@ -397,7 +398,7 @@ impl Handler for RunHandler {
             let event = RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) };
             self.note(&event);
         }
-        self.watchers.on_output(job.number, stream, bytes);
+        self.watchers.on_output(job.number, bytes);
     }
 
     fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {

@@ -383,6 +383,9 @@ impl RunHandler {
             resumed_from: None,
         };
         self.note(&event);
+        if let Some(url) = self.watchers.web_url() {
+            self.writer.message(format!("psmith: web board at {url}\n"));
+        }
         self.watchers.on_run(slots, level, template.iter().map(Vec::as_slice), self.plan.total());
     }
 }

@@ -1,4 +1,4 @@
-//! Who watches a run besides its records: the report at the end and the trace. They are told what happens and
+//! Who watches a run besides its records: the report at the end, the trace, the web board. They are told what happens and
 //! answer nothing; without them a run goes the same way.
 //!
 //! Never waits: what has to be written is written at the end, or by a thread of the watcher's own.
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use psmith::Level;
+use psmith::core::policy::Timeout;
 use psmith::core::{Cause, Notice};
 use psmith::engine::handler::Place;
 use serde_json::json;
@@ -19,8 +20,10 @@ use crate::quote;
 use crate::record::events::RunEndEvent;
 use crate::record::trace::{TraceEvent, TraceLog};
 use crate::record::whole_file::WholeFile;
-use crate::record::{JobRecord, RecordError, Status, exitval};
-use crate::report::display::{visible, visible_path};
+use crate::record::{JobRecord, RecordError, RecordErrorKind, Status, exitval};
+use crate::report::display::{os_text, visible, visible_path};
+use crate::report::duration::{asked_for, size};
+use crate::web::{Ended, Facts as WebFacts, News, Web};
 
 /// Commands are cut here in the trace, and in the report's head.
 const NAME_COLUMNS_MAX: usize = 120;
@@ -35,6 +38,7 @@ pub(super) struct Watchers {
     run: String,
     report: Option<(WholeFile, History)>,
     trace: Option<TraceLog>,
+    web: Option<Web>,
     live: BTreeMap<u64, Live>,
     head: Head,
 }
@@ -63,6 +67,7 @@ struct Head {
     contain: &'static str,
     joblog: Option<String>,
     began_epoch: f64,
+    limits: Vec<(&'static str, String)>,
 }
 
 impl Watchers {
@@ -76,6 +81,13 @@ impl Watchers {
             None => None,
         };
         let trace = config.records.trace.as_ref().map(|path| TraceLog::create(path)).transpose()?;
+        let web = match config.report.web {
+            Some(address) => Some(Web::open(address).map_err(|error| {
+                let told = format!("--web {address}: {}", os_text(&error));
+                RecordError::new(RecordErrorKind::NotWritable, told)
+            })?),
+            None => None,
+        };
         let joblog = config.records.joblog.as_ref().map(|log| visible_path(&log.path));
         let began_epoch = super::epoch_now() - began.elapsed().as_secs_f64();
         Ok(Watchers {
@@ -83,8 +95,9 @@ impl Watchers {
             run: run.to_owned(),
             report,
             trace,
+            web,
             live: BTreeMap::new(),
-            head: Head { joblog, began_epoch, ..Head::default() },
+            head: Head { joblog, began_epoch, limits: limits(config), ..Head::default() },
         })
     }
 
@@ -94,7 +107,7 @@ impl Watchers {
         slots: u32,
         level: Level,
         template: impl Iterator<Item = &'a [u8]>,
-        _total: Option<u64>,
+        total: Option<u64>,
     ) {
         if !self.are_any() {
             return;
@@ -111,6 +124,30 @@ impl Watchers {
             trace.append(&event("process_name", "M", "", Duration::ZERO, 0, args));
             trace.name_slot(0);
         }
+        if let Some(web) = &self.web {
+            web.tell(News::Run(Box::new(WebFacts {
+                run: self.run.clone(),
+                command: self.head.command.clone(),
+                cwd: self.head.cwd.clone(),
+                contain: self.head.contain,
+                slots,
+                total,
+                began_epoch: self.head.began_epoch,
+                limits: self.head.limits.clone(),
+            })));
+        }
+    }
+
+    /// All input has been read: so many jobs there will be.
+    pub(super) fn on_total(&self, total: u64) {
+        if let Some(web) = &self.web {
+            web.tell(News::Total(total));
+        }
+    }
+
+    /// What people need to get to the web board.
+    pub(super) fn web_url(&self) -> Option<&str> {
+        self.web.as_ref().map(Web::url)
     }
 
     /// An attempt is about to be started. To be called once its command is known.
@@ -135,13 +172,21 @@ impl Watchers {
         if let Some(live) = self.live.get_mut(&job) {
             live.started = Some(now);
             live.pid = pid;
+            if let Some(web) = &self.web {
+                let (attempt, slot, began) = (live.attempt, live.slot, live.ordered);
+                web.tell(News::Started { job, attempt, slot, pid, began, text: live.text.clone() });
+            }
             let running = self.live.len();
             self.count_running(running, now);
         }
     }
 
     /// A job wrote something.
-    pub(super) fn on_output(&mut self, _job: u64, _stream: u8, _bytes: &[u8]) {}
+    pub(super) fn on_output(&self, job: u64, bytes: &[u8]) {
+        if let Some(web) = &self.web {
+            web.tell_output(job, bytes);
+        }
+    }
 
     /// Something else happened.
     pub(super) fn on_notice(&mut self, notice: &Notice, job: Option<u64>) {
@@ -161,11 +206,17 @@ impl Watchers {
                 self.on_attempt(job, &live, wall, end, args, now);
             }
             Notice::Slow { after, .. } => {
+                if let (Some(web), Some(job)) = (&self.web, job) {
+                    web.tell(News::Slow { job });
+                }
                 self.mark("slow", job, now, &json!({ "job": job, "after_s": after.as_secs_f64() }));
             }
             Notice::Held { reason, ready } => {
                 if let Some((_, history)) = &mut self.report {
                     history.on_held(*reason, now);
+                }
+                if let Some(web) = &self.web {
+                    web.tell(News::Held(*reason, now));
                 }
                 let reason = reason.map(|reason| reason.word());
                 let name = if reason.is_some() { "held" } else { "released" };
@@ -174,6 +225,9 @@ impl Watchers {
             Notice::Width { slots } => {
                 if let Some((_, history)) = &mut self.report {
                     history.on_width(*slots, now);
+                }
+                if let Some(web) = &self.web {
+                    web.tell(News::Width(*slots, now));
                 }
                 self.mark("width", None, now, &json!({ "slots": slots }));
             }
@@ -212,6 +266,9 @@ impl Watchers {
         if let Some((_, history)) = &mut self.report {
             history.on_end(record, now);
         }
+        if let Some(web) = &self.web {
+            web.tell(News::Ended(Box::new(Ended::of(record, now))));
+        }
     }
 
     /// The run stands still in this call, and its clock with it.
@@ -233,6 +290,9 @@ impl Watchers {
     pub(super) fn finish(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
         let now = self.clock.now();
         let mut warnings = Vec::new();
+        if let Some(web) = self.web.take() {
+            web.finish();
+        }
         let mut traced = Ok(0);
         if let Some(trace) = self.trace.take() {
             traced = trace.finish();
@@ -258,7 +318,7 @@ impl Watchers {
     }
 
     fn are_any(&self) -> bool {
-        self.report.is_some() || self.trace.is_some()
+        self.report.is_some() || self.trace.is_some() || self.web.is_some()
     }
 
     fn on_attempt(
@@ -275,6 +335,9 @@ impl Watchers {
         let attempt = Attempt { job, slot: live.slot, began: live.ordered, starting, wall, end };
         if let Some((_, history)) = &mut self.report {
             history.on_attempt(&attempt);
+        }
+        if let Some(web) = &self.web {
+            web.tell(News::Attempt(attempt));
         }
         if let Some(trace) = &mut self.trace {
             trace.name_slot(live.slot);
@@ -332,4 +395,26 @@ fn word(end: AttemptEnd) -> &'static str {
         AttemptEnd::Retried => "retried",
         AttemptEnd::Failed => "failed",
     }
+}
+
+/// What bounds each job, in the words of the flags.
+fn limits(config: &Config) -> Vec<(&'static str, String)> {
+    let (policy, limits) = (&config.policy, &config.limits);
+    let timeout = match policy.timeout {
+        Timeout::Never => None,
+        Timeout::After(time) => Some(asked_for(time)),
+        Timeout::PercentOfMedian(percent) => Some(format!("{percent}% of the median")),
+    };
+    let tries = if policy.tries == 0 { "no end of tries".to_owned() } else { policy.tries.to_string() };
+    let all = [
+        ("timeout", timeout),
+        ("retries", Some(tries)),
+        ("mem", limits.memory_bytes.map(size)),
+        ("cpu-time", limits.cpu_time.map(asked_for)),
+        ("fsize", limits.file_size_bytes.map(size)),
+        ("nofile", limits.open_files.map(|files| files.to_string())),
+        ("pids", limits.processes.map(|processes| processes.to_string())),
+        ("cpus", limits.cpus.map(|cpus| cpus.to_string())),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
