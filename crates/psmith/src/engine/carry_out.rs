@@ -71,6 +71,7 @@ impl<H: Handler> Engine<H> {
         let Some(entry) = self.jobs.get_mut(&attempt.job) else { return };
         entry.slot = slot;
         entry.started = SystemTime::now();
+        entry.spans.ordered(attempt, slot);
         entry.output = Output::default();
         self.generation = (self.generation + 1) & 0xff_ffff;
         let place = Place { attempt, slot };
@@ -393,6 +394,7 @@ impl<H: Handler> Engine<H> {
             output: &entry.output,
         };
         self.handler.news(&view, News::Ended(ending));
+        entry.spans.ended(&outcome);
         entry.outcome = Some(outcome);
         self.retire_if_over(slot);
     }
@@ -455,6 +457,11 @@ impl<H: Handler> Engine<H> {
     fn pass_on(&mut self, notice: &Notice) {
         if matches!(notice, Notice::Halted { .. }) {
             self.end_source();
+        }
+        if let Notice::Retry { attempt, cause, .. } = notice
+            && let Some(entry) = self.jobs.get_mut(&attempt.job)
+        {
+            entry.spans.retried(cause);
         }
         let job = match notice {
             Notice::Retry { attempt, .. } | Notice::Slow { attempt, .. } | Notice::Unkillable { attempt } => {

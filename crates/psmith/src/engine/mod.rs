@@ -16,6 +16,7 @@ mod carry_out;
 pub(crate) mod clock;
 pub mod handler;
 mod places;
+mod spans;
 pub mod spool;
 mod streams;
 mod suspend;
@@ -243,6 +244,7 @@ struct Entry<J> {
     outcome: Option<Box<Outcome>>,
     output: Output,
     next_in_line: bool,
+    spans: spans::JobSpans,
 }
 
 /// Whether the producer has more.
@@ -452,6 +454,7 @@ impl<H: Handler> Engine<H> {
             outcome: None,
             output: Output::default(),
             next_in_line: false,
+            spans: spans::JobSpans::accepted(id),
         };
         self.jobs.insert(id, entry);
         self.events.push_back(Event::Accepted { job: id, policy });

@@ -377,6 +377,7 @@ impl<H: Handler> Engine<H> {
         }
         self.events.push_back(Event::Started { attempt: id, pid });
         if let Some(entry) = self.jobs.get(&id.job) {
+            entry.spans.started(pid);
             let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
             let place = Place { attempt: id, slot: slot_id };
             self.handler.news(&view, News::Started { place, job: &entry.job, pid });
