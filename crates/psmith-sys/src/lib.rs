@@ -39,3 +39,4 @@ pub mod spawn;
 pub mod subreaper;
 pub mod terminal;
 pub mod wait;
+pub mod words;

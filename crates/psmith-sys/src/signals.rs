@@ -315,6 +315,18 @@ pub fn name(signal: i32) -> Option<&'static str> {
     NAMES.iter().find(|(_, number)| *number == signal).map(|(name, _)| *name)
 }
 
+/// The name of a real-time signal: `RTMIN`, `RTMIN+2`; `None` for all others.
+#[must_use]
+pub fn real_time_name(signal: i32) -> Option<String> {
+    match signal - REAL_TIME_FIRST {
+        0 => Some("RTMIN".to_owned()),
+        distance if (1..=SIGNAL_MAX - REAL_TIME_FIRST).contains(&distance) => {
+            Some(format!("RTMIN+{distance}"))
+        }
+        _ => None,
+    }
+}
+
 /// Reads a signal as people write it: `TERM`, `SIGTERM`, `term`, `15`, `RTMIN`, `RTMIN+2`, `RTMAX-1`.
 #[must_use]
 pub fn parse(text: &str) -> Option<i32> {
@@ -365,6 +377,14 @@ mod tests {
         for signal in 1..=31 {
             assert_eq!(parse(name(signal).unwrap()), Some(signal));
         }
+        for signal in REAL_TIME_FIRST..=SIGNAL_MAX {
+            assert_eq!((name(signal), parse(&real_time_name(signal).unwrap())), (None, Some(signal)));
+        }
+        assert_eq!(
+            (real_time_name(34).unwrap(), real_time_name(36).unwrap()),
+            ("RTMIN".into(), "RTMIN+2".into())
+        );
+        assert_eq!((real_time_name(33), real_time_name(65)), (None, None));
     }
 
     #[test]

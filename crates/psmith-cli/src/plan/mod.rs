@@ -267,10 +267,10 @@ pub fn environment_block(surroundings: &crate::config::Surroundings) -> Vec<u8> 
     block
 }
 
-/// How many CPUs psmith may use: those of the affinity mask and the control group's quota.
+/// How many CPUs psmith may use.
 #[must_use]
 pub fn cpus() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
+    u32::try_from(psmith::sys::cgroup::cpus()).unwrap_or(u32::MAX)
 }
 
 /// Names of columns.

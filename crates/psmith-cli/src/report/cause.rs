@@ -1,6 +1,7 @@
 //! The one wording of each cause, wherever it is shown.
 
 use psmith::core::outcome::{Cause, LimitKind, Outcome, SpawnFailure, SpawnStep};
+use psmith::sys::signals;
 use rustix::io::Errno;
 
 use super::display::{errno_text, visible};
@@ -83,20 +84,10 @@ pub fn signal_text(signal: i32) -> String {
     }
 }
 
-/// The name of a signal without `SIG`, as on most Linux machines.
+/// The name of a signal without `SIG`; a real-time signal by its distance from the first.
 #[must_use]
 pub fn signal_name(signal: i32) -> Option<String> {
-    const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
-        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ];
-    match signal {
-        1..=31 => Some(NAMES[usize::try_from(signal - 1).ok()?].to_owned()),
-        34 => Some("RTMIN".to_owned()),
-        35..=64 => Some(format!("RTMIN+{}", signal - 34)),
-        _ => None,
-    }
+    signals::name(signal).map(str::to_owned).or_else(|| signals::real_time_name(signal))
 }
 
 /// A success that took several tries and is held to be a failure (`--flaky fail`).

@@ -28,17 +28,7 @@ pub fn last_lines(tail: &[u8], lines_max: usize, columns: usize) -> Vec<String> 
     lines
 }
 
-/// What the operating system says of an error, in lower case and without its number.
-#[must_use]
-pub fn os_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
-    }
-}
+pub use psmith::sys::words::os_text;
 
 /// What the operating system says of an error number.
 #[must_use]

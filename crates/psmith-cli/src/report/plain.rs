@@ -5,7 +5,7 @@ use std::time::Duration;
 use psmith::core::Time;
 use psmith::core::outcome::Cause;
 
-use super::cause::{cause_text, signal_name};
+use super::cause::{cause_text, signal_text};
 use super::display::visible;
 use super::duration::{asked_for, whole};
 use super::failure_line::COMMAND_COLUMNS_MAX;
@@ -66,8 +66,8 @@ pub fn slow_line(job: u64, after: Duration, command: &[u8]) -> String {
 #[must_use]
 pub fn stopped_line(job: u64, signal: i32, command: &[u8]) -> String {
     let command = visible(command, COMMAND_COLUMNS_MAX);
-    let name = signal_name(signal).map_or_else(|| signal.to_string(), |name| format!("{signal} ({name})"));
-    format!("psmith: job {job} stands still, stopped by signal {name}: {command}\n")
+    let signal = signal_text(signal);
+    format!("psmith: job {job} stands still, stopped by signal {signal}: {command}\n")
 }
 
 /// A delay with jitter has more digits than anybody reads.

@@ -18,7 +18,7 @@ pub use escapes::unescape;
 pub use halt::halt;
 pub use retry::{backoff, retry_on};
 pub use slots::{Slots, slots};
-pub use term_seq::{signal_name, signal_number, term_seq};
+pub use term_seq::term_seq;
 
 use crate::error::CliError;
 use crate::quote::shown;

@@ -35,6 +35,7 @@ use psmith_core::outcome::Outcome;
 use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
 use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
+use psmith_sys::words::os_text;
 
 use crate::containment::{Level, Unavailable};
 use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
@@ -155,7 +156,7 @@ impl fmt::Display for EngineError {
             }
             EngineError::Warden { error, words } => write!(f, "the warden failed: {error}; it said: {words}"),
             EngineError::Spool(dir, error) => {
-                write!(f, "cannot keep job output in {}: {}", dir.display(), plain(error))
+                write!(f, "cannot keep job output in {}: {}", dir.display(), os_text(error))
             }
             EngineError::Consumer(error) => write!(f, "{error}"),
             EngineError::Descriptors(allowed) => {
@@ -168,7 +169,7 @@ impl fmt::Display for EngineError {
                     "this process is a copy of the one that began the run, which alone can go on with it"
                 )
             }
-            EngineError::Kernel(error) => write!(f, "the kernel refused: {}", plain(error)),
+            EngineError::Kernel(error) => write!(f, "the kernel refused: {}", os_text(error)),
         }
     }
 }
@@ -184,12 +185,6 @@ impl std::error::Error for EngineError {
             | EngineError::Kernel(error) => Some(error),
         }
     }
-}
-
-/// The kernel's text without Rust's "(os error N)", in lower case as the rest of our messages.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
