@@ -123,7 +123,7 @@ pub(crate) fn run(extent: Extent) -> Result<Report> {
 
     println!("\n== Tests: {AS_FOUND} ==");
     let ledger = new_ledger(ledgers.path(), AS_FOUND)?;
-    let mut tests = shell::cargo(["test", "--workspace", "--no-fail-fast"]);
+    let mut tests = shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     if let Err(error) = shell::run(tests.env(LEDGER_VARIABLE, &ledger)) {
         report.failures.push(format!("{AS_FOUND}: {error}"));
     }
@@ -229,7 +229,8 @@ struct TestBinary {
 
 /// The compiled OS tests, as cargo tells them. Everything is built already, so this only asks.
 fn os_test_binaries() -> Result<Vec<TestBinary>> {
-    let mut build = shell::cargo(["test", "--workspace", "--no-run", "--message-format=json"]);
+    let mut build =
+        shell::cargo(["test", "--workspace", "--all-features", "--no-run", "--message-format=json"]);
     let messages = shell::output(build.stdin(Stdio::null()))?;
     let mut binaries: Vec<TestBinary> = messages.lines().filter_map(test_binary).collect();
     binaries.sort_by(|a, b| a.source.cmp(&b.source));

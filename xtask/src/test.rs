@@ -34,8 +34,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     check(&mut failures, options, "Format", Some("fmt"), &mut shell::cargo(["fmt", "--all", "--check"]));
     if !options.fast {
-        let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let lints = ["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"];
         check(&mut failures, options, "Lints", Some("clippy"), &mut shell::cargo(lints));
+        let lean =
+            ["clippy", "-p", "psmith", "-p", "psmith-cli", "--no-default-features", "--", "-D", "warnings"];
+        check(&mut failures, options, "Lints without features", Some("clippy"), &mut shell::cargo(lean));
         for words in DOCUMENTED {
             let mut command = shell::cargo(["doc", "--no-deps", "--document-private-items"]);
             command.args(*words).env("RUSTDOCFLAGS", "-D warnings");

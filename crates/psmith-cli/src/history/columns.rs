@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// So many columns there are at most; after that two become one.
-const COLUMNS_MAX: usize = 120;
+pub(crate) const COLUMNS_MAX: usize = 120;
 /// The width of a column in a short run.
 const WIDTH_FIRST: Duration = Duration::from_millis(50);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::html::{Text, put};
 use crate::history::AttemptEnd;
 use crate::history::bars::{Bar, Bars, LANES_MAX};
-use crate::history::columns::Columns;
+use crate::history::columns::{COLUMNS_MAX, Columns};
 use crate::history::spread::Spread;
 
 /// Units of the drawing from left to right; the page scales them.
@@ -101,7 +101,7 @@ fn put_running(svg: &mut String, running: &Running, until: Duration) {
 }
 
 /// How many jobs ended in each stretch, and how many slots were busy.
-pub(crate) fn throughput(columns: &Columns, slots: u32, until: Duration) -> String {
+pub(crate) fn throughput(columns: &Columns, running: &[Running], slots: u32, until: Duration) -> String {
     let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
     let all = columns.columns();
     let highest = all.iter().map(|column| column.ok + column.failed).max().unwrap_or(0).max(1);
@@ -135,25 +135,39 @@ pub(crate) fn throughput(columns: &Columns, slots: u32, until: Duration) -> Stri
         }
         svg.push_str("</g>");
     }
-    // The last stretch is not over yet: its busy time is that of what has passed of it.
+    put_busy(&mut svg, columns, running, slots, until);
+    put_time_axis(&mut svg, CHART, until);
+    svg.push_str("</svg>");
+    svg
+}
+
+/// The share of the slots that was busy, as a line with a point in each stretch.
+fn put_busy(svg: &mut String, columns: &Columns, running: &[Running], slots: u32, until: Duration) {
+    // Where nothing has ended for long, the columns are narrow still: then a stretch is several of them.
+    let all = columns.columns();
+    let width = columns.width();
+    let together = until.as_nanos().div_ceil(width.as_nanos() * COLUMNS_MAX as u128).max(1);
+    let together = u32::try_from(together).unwrap_or(u32::MAX);
+    let stretch = width.saturating_mul(together);
     let mut points = String::new();
-    for (index, column) in all.iter().enumerate() {
-        let start = width * u32::try_from(index).unwrap_or(u32::MAX);
-        let passed = until.saturating_sub(start).min(width).as_secs_f64().max(1e-9);
-        let busy = (column.busy.as_secs_f64() / passed / f64::from(slots.max(1))).min(1.0);
-        let x = LEFT + (index as f64 + 0.5) * column_width;
-        if x <= WIDTH {
-            put!(points, "{x:.1},{:.1} ", CHART - busy * (CHART - 10.0));
-        }
+    let mut ended = all.chunks(together as usize).map(|some| some.iter().map(|column| column.busy).sum());
+    let mut start = Duration::ZERO;
+    while start < until {
+        let end = start.saturating_add(stretch).min(until);
+        // Attempts that are not over are not in the columns yet.
+        let live = running.iter().map(|running| end.saturating_sub(running.began.max(start)));
+        let busy = live.sum::<Duration>() + ended.next().unwrap_or(Duration::ZERO);
+        let offered = (end - start).as_secs_f64().max(1e-9) * f64::from(slots.max(1));
+        let busy = (busy.as_secs_f64() / offered).min(1.0);
+        let x = LEFT + share(start + (end - start) / 2, until) * (WIDTH - LEFT);
+        put!(points, "{x:.1},{:.1} ", CHART - busy * (CHART - 10.0));
+        start = end;
     }
     put!(
         svg,
         r#"<polyline class="busy" points="{}"><title>busy slots</title></polyline>"#,
         points.trim_end()
     );
-    put_time_axis(&mut svg, CHART, until);
-    svg.push_str("</svg>");
-    svg
 }
 
 /// How many jobs took how long.

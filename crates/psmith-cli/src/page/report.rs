@@ -119,7 +119,7 @@ fn put_timeline(page: &mut String, history: &History, until: Duration) {
 
 fn put_throughput(page: &mut String, history: &History, until: Duration) {
     page.push_str("<section aria-labelledby=\"throughput\"><h2 id=\"throughput\">Throughput</h2>\n");
-    page.push_str(&charts::throughput(&history.columns, history.slots(), until));
+    page.push_str(&charts::throughput(&history.columns, &[], history.slots(), until));
     put!(
         page,
         "<p class=\"note\"><span class=\"key ok\"></span>ok<span class=\"key failed\"></span>failed, a column for \

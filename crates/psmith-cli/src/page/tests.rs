@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use psmith::core::outcome::Cause;
 
+use super::charts::{self, Running};
 use super::html::Text;
 use super::report::{Facts, page};
 use crate::history::bars::BARS_MAX;
@@ -64,6 +65,21 @@ fn a_page_of_a_hundred_thousand_jobs_stays_small() {
     let page = page(&facts("cmd", RunEndEvent::default()), &history, Duration::from_secs(20));
     assert!(page.len() < 2 * 1024 * 1024, "{} bytes", page.len());
     assert!(page.contains("99800 more failed"));
+}
+
+#[test]
+fn what_runs_for_long_is_busy_in_the_chart_and_the_chart_stays_small() {
+    let history = History::new(1, BARS_MAX);
+    let running = [Running { job: 1, slot: 1, began: Duration::ZERO }];
+    let day = Duration::from_secs(86_400);
+    let svg = charts::throughput(&history.columns, &running, 1, day);
+    let points = svg.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(points.split(' ').count() <= 120, "{points}");
+    assert!(points.split(' ').all(|point| point.ends_with(",10.0")), "{points}");
+    let idle = charts::throughput(&history.columns, &[], 1, day);
+    assert!(idle.split("points=\"").nth(1).unwrap().contains(",180.0"));
+    let svg = charts::timeline(&history.bars, &running, day);
+    assert_eq!(svg.matches("class=\"running\" data-job=\"1\"").count(), 1);
 }
 
 #[test]

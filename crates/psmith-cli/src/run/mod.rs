@@ -385,6 +385,9 @@ impl RunHandler {
         self.note(&event);
         if let Some(url) = self.watchers.web_url() {
             self.writer.message(format!("psmith: web board at {url}\n"));
+            if self.config.report.web.is_some_and(|address| !address.ip().is_loopback()) {
+                self.warn("--web: the network can reach the board; its token and all it shows go there in the clear");
+            }
         }
         self.watchers.on_run(slots, level, template.iter().map(Vec::as_slice), self.plan.total());
     }

@@ -217,15 +217,13 @@ impl State {
     /// A chart as SVG.
     pub(super) fn chart(&self, name: &str) -> Option<String> {
         let now = self.now();
+        let running: Vec<Running> = (self.live.iter())
+            .map(|(job, live)| Running { job: *job, slot: live.slot, began: live.began })
+            .collect();
+        let slots = self.history.slots();
         match name {
-            "timeline" => {
-                let running = self.live.iter();
-                let running: Vec<Running> = running
-                    .map(|(job, live)| Running { job: *job, slot: live.slot, began: live.began })
-                    .collect();
-                Some(charts::timeline(&self.history.bars, &running, now))
-            }
-            "throughput" => Some(charts::throughput(&self.history.columns, self.history.slots(), now)),
+            "timeline" => Some(charts::timeline(&self.history.bars, &running, now)),
+            "throughput" => Some(charts::throughput(&self.history.columns, &running, slots, now)),
             "durations" => Some(charts::durations(&self.history.durations)),
             _ => None,
         }
