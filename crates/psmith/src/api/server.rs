@@ -39,7 +39,7 @@ type Logger<'h> = Box<dyn FnMut(Level, fmt::Arguments<'_>) + 'h>;
 /// neither the reaping nor the delivery of jobs that run. It is not asked while the window is full. Consumer and logger
 /// are called on the thread of [`Server::run`], never two at once, in the order in which jobs end
 /// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger nothing
-/// is said.
+/// is said. A server has at least one worker: there is no inline mode here.
 ///
 /// ```
 /// # psmith::init();

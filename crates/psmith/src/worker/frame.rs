@@ -174,7 +174,10 @@ impl Inbox {
         let step = missing.min(READ_BYTES.max(self.end)).max(4096);
         let needed = self.end + step;
         if self.buffer.len() < needed {
-            self.buffer.resize(needed.max(READ_BYTES.min(wanted.next_power_of_two())), 0);
+            let room = needed.max(READ_BYTES.min(wanted.next_power_of_two()));
+            // Exactly: a large value must not take twice its size.
+            self.buffer.reserve_exact(room - self.buffer.len());
+            self.buffer.resize(room, 0);
         }
     }
 }
