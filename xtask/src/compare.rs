@@ -8,6 +8,7 @@
 mod bench;
 mod image;
 mod latency;
+mod lookers;
 mod memory;
 mod peers;
 mod report;
@@ -67,6 +68,8 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-4", memory::many_jobs),
     ("S-5", memory::much_output),
     ("S-10", memory::many_sleepers),
+    ("S-11w", lookers::looked_on),
+    ("W-1", lookers::web_list),
     ("S-15", speed::heavy_image),
     ("P-3", latency::held_pipe),
     ("P-4", latency::killed_host),

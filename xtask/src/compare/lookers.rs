@@ -1,0 +1,54 @@
+//! What those cost who only look on: the web board, the report, the trace; and how long a browser waits.
+
+use serde_json::Value;
+
+use super::bench::{self, Contender, Spread};
+use super::report::Row;
+use super::workshop::Workshop;
+use crate::shell::{self, Result};
+
+/// A browser is asked for something and has it within this time, whatever the number of jobs.
+const RESPONSE_MS_MAX: f64 = 200.0;
+
+/// S-11, the half that writes to no terminal: a run of short jobs with everything that looks on, and without.
+pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-11w", "`/bin/true`, 2 slots, with web board, report and trace");
+    let jobs = workshop.pick(3000, 300);
+    let lines = workshop.numbers(jobs)?;
+    let (psmith, lines) = (workshop.psmith.display(), lines.display());
+    let dir = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
+    let to = dir.path().display();
+    let contenders = [
+        Contender::new(
+            "looked on",
+            jobs,
+            format!(
+                "{psmith} run -j2 --web --report {to}/r.html --trace {to}/t.json /bin/true <{lines} 2>/dev/null"
+            ),
+        ),
+        Contender::new("alone", jobs, format!("{psmith} run -j2 /bin/true <{lines}")),
+    ];
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
+    row.times(&times);
+    Ok(row)
+}
+
+/// The web board's list with 100,000 jobs: from the act to the picture.
+pub(super) fn web_list(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("W-1", "the web board's list with all jobs that it holds, in headless Chromium");
+    let jobs = workshop.pick(100_000, 5_000);
+    let mut bench = shell::cargo(["bench", "--package", "psmith-cli", "--bench", "web_list"]);
+    let output = shell::output(bench.env("PSMITH_BENCH_JOBS", jobs.to_string()))?;
+    let line = output.lines().rfind(|line| line.starts_with('{')).ok_or("the benchmark printed no line")?;
+    let told: Value = serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))?;
+    if let Some(missing) = told["missing"].as_str() {
+        return Err(format!("{missing} is not installed"));
+    }
+    for (what, key) in [("scroll", "scroll_ms"), ("search", "search_ms")] {
+        let times: Vec<f64> = told[key].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        row.at_most(what, Spread::of(&times), RESPONSE_MS_MAX, "ms", 0);
+    }
+    row.note(&format!("{} jobs", told["jobs"]));
+    Ok(row)
+}
