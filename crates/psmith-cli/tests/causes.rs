@@ -211,7 +211,7 @@ fn a_fork_bomb_is_swept() {
     let ended =
         scene.psmith(["--summary", "json"]).arg(wicked()).args(["fork-many", "500", ":::", "x"]).run();
     ended.assert_code(0);
-    assert!(scene.guard(|guard| guard.survivors_after(psmith_testkit::leak::SETTLE)).is_empty());
+    scene.assert_no_survivors();
 }
 
 // proves: F-18, P-8

@@ -1,7 +1,6 @@
 //! What each level of containment holds, with the better ones forbidden in turn: escape artists survive
 //! neither job nor run, but where a level is documented to miss them, and then that is told.
 
-use psmith_testkit::leak::SETTLE;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::Events;
 use psmith_testkit::{Scene, need, scene, wicked};
@@ -34,15 +33,6 @@ fn level(events: &Events) -> String {
     events.named("run_start")[0]["contain"].as_str().expect("a level").to_owned()
 }
 
-fn assert_no_survivors(scene: &Scene) {
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(
-        left.is_empty(),
-        "{:?}",
-        left.into_iter().map(psmith_testkit::proc::describe).collect::<Vec<_>>()
-    );
-}
-
 // proves: P-4: born in its group, or joining it where the kernel lacks that
 #[test]
 fn every_job_finds_itself_in_the_group_of_its_slot() {
@@ -68,7 +58,7 @@ fn at_cgroup_no_daemon_survives() {
     for end in events.named("job_end") {
         assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
     }
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-12, P-4
@@ -80,7 +70,7 @@ fn at_keeper_no_daemon_survives() {
     for end in events.named("job_end") {
         assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
     }
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-12, P-4
@@ -90,7 +80,7 @@ fn at_sweep_no_daemon_survives_the_run() {
         let scene = scene!();
         let events = daemons(&scene, SWEEP, &[], daemon);
         assert_eq!(level(&events), "sweep");
-        assert_no_survivors(&scene);
+        scene.assert_no_survivors();
     }
 }
 
@@ -119,7 +109,7 @@ fn background_children_die_with_their_job_at_every_level() {
             .run();
         ended.assert_code(0);
         assert_eq!(ended.sorted_lines(), ["1", "2", "3", "4", "5", "6"]);
-        assert_no_survivors(&scene);
+        scene.assert_no_survivors();
     }
 }
 

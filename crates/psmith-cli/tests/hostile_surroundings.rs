@@ -9,19 +9,11 @@ use std::time::{Duration, Instant};
 use psmith_testkit::cmd::Running;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::Events;
-use psmith_testkit::{OUTER_LIMIT, Scene, Signal, leak, need, proc, scene, wicked};
+use psmith_testkit::{OUTER_LIMIT, Scene, Signal, leak, need, numbers, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
-
-fn numbers(count: u32) -> String {
-    (1..=count).map(|number| format!("{number}\n")).collect()
-}
 
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("our own directory");
-}
-
-fn warden_of(psmith: i32) -> Option<i32> {
-    proc::children(psmith).into_iter().find(|pid| proc::is_alive(*pid))
 }
 
 // proves: F-40: EAGAIN by the user's own limit is the machine's business, and no job fails of it
@@ -98,7 +90,7 @@ fn storm(running: &Running, to_host: &[Signal], to_warden: &[Signal]) -> u64 {
     let mut warden = None;
     while !running.has_ended() {
         if count % 64 == 0 {
-            warden = warden_of(running.pid());
+            warden = proc::warden_of(running.pid());
         }
         to_host.iter().for_each(|signal| running.signal(*signal));
         for signal in to_warden {
@@ -332,7 +324,7 @@ fn a_program_replaced_and_removed_under_a_run_still_finds_its_warden() {
     open_to_all(&other);
     fs::rename(&other, &copy).expect("a rename");
     let kill_warden = || {
-        let warden = warden_of(running.pid()).and_then(Pid::from_raw).expect("it lives");
+        let warden = proc::warden_of(running.pid()).and_then(Pid::from_raw).expect("it lives");
         kill_process(warden, Signal::KILL).expect("ours");
     };
     kill_warden();

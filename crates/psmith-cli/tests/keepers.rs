@@ -1,7 +1,6 @@
 //! The level `keeper`: a small subreaper a job. What befalls one keeper befalls its own job and nobody else.
 
 use psmith_testkit::cmd::Cmd;
-use psmith_testkit::leak::SETTLE;
 use psmith_testkit::records::Events;
 use psmith_testkit::{Scene, Signal, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
@@ -64,8 +63,7 @@ fn a_killed_keeper_loses_its_own_attempt_alone() {
         (&retries[0]["job"], &retries[0]["cause"], &retries[0]["charged"]),
         (&1.into(), &"lost".into(), &false.into())
     );
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+    scene.assert_no_survivors();
 }
 
 // proves: F-8, F-12, P-4: a timeout takes the keeper's whole tree
@@ -78,8 +76,7 @@ fn a_timeout_takes_the_whole_tree() {
     let options = ["--timeout", "1", "--term-seq", "TERM,100,KILL,25"];
     let ended = at_keeper(&scene, &options, script).args(["a"]).run();
     ended.assert_code(1).assert_err_has("failed: timeout after 1s");
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+    scene.assert_no_survivors();
 }
 
 // proves: F-11: a keeper that held on to the streams made a job look as if it had left somebody behind, whenever it

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use psmith_testkit::cmd::Running;
-use psmith_testkit::leak::SETTLE;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::Events;
 use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
@@ -189,8 +188,7 @@ fn psmith_and_warden_killed_together_take_the_direct_children_along() {
     running.signal(Signal::STOP);
     kill(warden, Signal::KILL);
     running.signal(Signal::KILL);
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+    scene.assert_no_survivors();
     let _ = running.wait();
     scene.psmith(["echo", ":::", "next"]).run().assert_code(0).assert_out("next\n");
 }
@@ -203,8 +201,7 @@ fn a_job_that_holds_what_it_inherited_dies_too() {
     let running = start_four(&scene, ready.as_str(), "\"$W\" hold-stdout; \"$W\" wait");
     ready.lines(4);
     running.signal(Signal::KILL);
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+    scene.assert_no_survivors();
     let _ = running.wait();
 }
 

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use psmith_testkit::cmd::Running;
-use psmith_testkit::leak::SETTLE;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::{Events, joblog};
-use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
+use psmith_testkit::{Signal, need, numbers, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
 /// Rounds of kills at a random moment.
@@ -19,23 +17,9 @@ const MOMENT_MAX_US: u64 = 120_000;
 /// These wait for the warden's silence to become too long.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A child of psmith, if there is one: its warden.
-fn warden_of(running: &Running) -> Option<i32> {
-    proc::children(running.pid()).into_iter().find(|pid| proc::is_alive(*pid))
-}
-
 /// True if there was somebody to signal.
 fn send(pid: i32, signal: Signal) -> bool {
     kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
-}
-
-fn assert_no_survivors(scene: &Scene) {
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
-}
-
-fn numbers(count: u32) -> String {
-    (1..=count).map(|number| format!("{number}\n")).collect()
 }
 
 /// A moment that can be had again from the printed seed.
@@ -65,7 +49,7 @@ fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::Ended {
     // Half a line may wait for its end; that it was read is told by the events.
     let told = Events::wait_for(&scene.path("e"), "job_output", 1);
     assert_eq!(told.named("job_output")[0]["data"], "one\ntwo");
-    assert!(send(warden_of(&running).expect("a warden"), Signal::KILL));
+    assert!(send(proc::warden_of(running.pid()).expect("a warden"), Signal::KILL));
     let ended = running.wait();
     ended.assert_code(0);
     ended.assert_err_has(
@@ -100,7 +84,7 @@ fn a_terminate_passes_a_socket_full_of_starts() {
     let mut running = scene.psmith(["-j300", "sh", "-c", &script, "sh"]).stdin_held().start();
     running.write_stdin("first\n");
     ready.wait();
-    let warden = warden_of(&running).expect("a warden");
+    let warden = proc::warden_of(running.pid()).expect("a warden");
     assert!(send(warden, Signal::STOP));
     // Ten times what the socket takes, and what psmith has not read by then does not fit into the pipe.
     let long = format!("{}\n", "x".repeat(10_000));
@@ -136,7 +120,7 @@ fn killed_at_any_moment_it_costs_no_job_and_no_try() {
             .start();
         // sleep: a random moment is the very subject.
         std::thread::sleep(moment(seed, round));
-        let killed = warden_of(&running).is_some_and(|warden| send(warden, Signal::KILL));
+        let killed = proc::warden_of(running.pid()).is_some_and(|warden| send(warden, Signal::KILL));
         let ended = running.wait();
         assert_eq!(ended.code(), 0, "round {round}, killed: {killed}: {}", ended.err());
         ended.assert_out(numbers(40));
@@ -146,7 +130,7 @@ fn killed_at_any_moment_it_costs_no_job_and_no_try() {
             assert_eq!((&retry["cause"], &retry["charged"]), (&"lost".into(), &false.into()), "{retry}");
         }
         assert_eq!(joblog(&scene.text("j")).len(), 40, "round {round}");
-        assert_no_survivors(&scene);
+        scene.assert_no_survivors();
     }
 }
 
@@ -167,7 +151,7 @@ fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
     ready.lines(200);
     let before: Vec<i32> = scene.guard(|guard| guard.survivors());
     assert!(before.len() >= 402, "200 jobs, their sleepers, host and warden: {}", before.len());
-    assert!(send(warden_of(&running).expect("it lives"), Signal::KILL));
+    assert!(send(proc::warden_of(running.pid()).expect("it lives"), Signal::KILL));
     let ended = running.wait();
     ended.assert_code(0).assert_out(numbers(200));
     let mut starts: BTreeMap<u64, u32> = BTreeMap::new();
@@ -175,7 +159,7 @@ fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
         *starts.entry(start["job"].as_u64().expect("a job")).or_default() += 1;
     }
     assert!(starts.values().all(|count| *count == 2), "{starts:?}");
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-37c: stopped while its jobs run, and for good
@@ -189,11 +173,11 @@ fn a_warden_that_stays_silent_is_replaced() {
         .limit(LIMIT)
         .start();
     ready.lines(2);
-    let first = warden_of(&running).expect("it lives");
+    let first = proc::warden_of(running.pid()).expect("it lives");
     assert!(send(first, Signal::STOP));
     // The second attempts of both are born of another warden.
     ready.lines(2);
-    assert_ne!(warden_of(&running), Some(first), "another warden");
+    assert_ne!(proc::warden_of(running.pid()), Some(first), "another warden");
     scene.write("go", "");
     let ended = running.wait();
     ended.assert_code(0).assert_out("a\nb\nc\n");
@@ -219,7 +203,7 @@ fn a_timeout_kills_though_the_warden_stands_still() {
     let job: i32 = ready.lines(1)[0].parse().expect("a pid");
     // The host can kill what it has heard of.
     while !events.lines(1).concat().contains("\"job_start\"") {}
-    let warden = warden_of(&running).expect("it lives");
+    let warden = proc::warden_of(running.pid()).expect("it lives");
     assert!(send(warden, Signal::STOP));
     let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;
     let mut has_stopped = false;
@@ -250,7 +234,7 @@ fn what_outlives_both_ends_is_swept_by_the_next_run() {
     let running =
         scene.psmith(["-j3", "-s", &script, ":::", "a", "b", "c"]).env("W", wicked()).forbid("").start();
     ready.lines(3);
-    let warden = warden_of(&running).expect("it lives");
+    let warden = proc::warden_of(running.pid()).expect("it lives");
     // Neither gets a last word.
     running.signal(Signal::STOP);
     assert!(send(warden, Signal::STOP));
@@ -258,7 +242,7 @@ fn what_outlives_both_ends_is_swept_by_the_next_run() {
     running.signal(Signal::KILL);
     let _ = running.wait();
     scene.psmith(["echo", ":::", "next"]).forbid("").run().assert_code(0).assert_out("next\n");
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-37b: a warden that cannot live ends the run with psmith's own error, not with an endless loop
@@ -269,5 +253,5 @@ fn a_warden_lost_again_and_again_ends_the_run() {
     // With keepers the parent is the job's own, and dies alone.
     let ended = scene.psmith(["-j1", "-s", script]).stdin(numbers(50)).at_any_level().limit(LIMIT).run();
     ended.assert_code(125).assert_err_has("psmith: error: ").assert_err_has("warden");
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }

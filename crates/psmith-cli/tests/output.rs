@@ -1,12 +1,13 @@
 //! Where output goes: grouped, ordered, by lines, untouched, tagged, kept in files; and what is written when
 //! disks are full, two runs meet, or a run was killed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use psmith_testkit::leak::SETTLE;
-use psmith_testkit::need::{Need, mount_tmpfs};
+use psmith_testkit::need::{Mounted, Need, mount_tmpfs};
 use psmith_testkit::records::{Events, joblog};
-use psmith_testkit::{Signal, need, proc, scene, wicked};
+use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
 use serde_json::Value;
 
 #[test]
@@ -314,14 +315,20 @@ fn an_endless_line_is_bounded_by_bytes() {
     }
 }
 
+/// A disk of 1 MiB, as the directory `disk`, for as long as the second of the two lives.
+fn small_disk(scene: &Scene) -> (PathBuf, Mounted) {
+    let disk = scene.path("disk");
+    std::fs::create_dir(&disk).expect("a directory");
+    let mounted = mount_tmpfs(&disk, "1m").expect("probed");
+    (disk, mounted)
+}
+
 // proves: F-21, F-52: a full disk is a clear error, and no finished job's record is lost
 #[test]
 fn a_full_disk_under_results_is_a_clear_error() {
     need!("F-21", Need::Tmpfs);
     let scene = scene!();
-    let disk = scene.path("disk");
-    std::fs::create_dir(&disk).expect("a directory");
-    let _mounted = mount_tmpfs(&disk, "1m").expect("probed");
+    let _disk = small_disk(&scene);
     let ended = scene
         .psmith([
             "-j1",
@@ -361,9 +368,7 @@ fn a_full_disk_under_results_is_a_clear_error() {
 fn a_full_tmpdir_is_a_clear_error() {
     need!("F-21", Need::Tmpfs);
     let scene = scene!();
-    let disk = scene.path("disk");
-    std::fs::create_dir(&disk).expect("a directory");
-    let _mounted = mount_tmpfs(&disk, "1m").expect("probed");
+    let (disk, _mounted) = small_disk(&scene);
     let ended = scene
         .psmith(["-j2", "-s", "\"$W\" flood 20000000 # {}", ":::", "a", "b"])
         .env("W", wicked())
@@ -426,8 +431,7 @@ fn resume_after_a_kill_repeats_at_most_what_was_undelivered() {
         running.wait_for_lines(40);
         running.signal(Signal::KILL);
         delivered.push_str(&running.wait().out());
-        let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-        assert!(left.is_empty(), "{left:?}");
+        scene.assert_no_survivors();
     }
     let ended = command(&["--resume"]).run();
     ended.assert_code(0);

@@ -1,10 +1,11 @@
 //! The interrupt ladder, the drain, Ctrl-Z, USR1, and the quiet end at a closed pipe: on a terminal and without.
 
+use psmith_testkit::cmd::Running;
 use psmith_testkit::pty::{OnTerminal, Told};
 use psmith_testkit::records::{Events, joblog};
 use rustix::process::{Pid, kill_process};
 
-use psmith_testkit::{OUTER_LIMIT, Scene, Signal, need, need::Need, proc, scene, wicked};
+use psmith_testkit::{OUTER_LIMIT, Ready, Scene, Signal, need, need::Need, proc, scene, wicked};
 
 /// A job that stands, then cleans up when it is terminated.
 fn clean_job(ready: &str) -> String {
@@ -14,6 +15,17 @@ fn clean_job(ready: &str) -> String {
 /// A job that tells of its termination, and goes on.
 fn stubborn_job(ready: &str) -> String {
     format!("trap 'echo termed > {ready}' TERM; echo up > {ready}; while :; do sleep 300 & wait; done # {{}}")
+}
+
+/// Two jobs that have been told to end, and would rather not; nobody kills them by himself.
+fn interrupted(scene: &Scene, ready: &mut Ready) -> Running {
+    let running = scene
+        .psmith(["-j2", "--term-seq", "TERM,600000,KILL,25", "-s", &stubborn_job(ready.as_str())])
+        .args([":::", "a", "b"])
+        .start();
+    ready.lines(2);
+    running.signal(Signal::INT);
+    running
 }
 
 fn first_signal(signal: Signal, number: i32, name: &str) {
@@ -58,12 +70,7 @@ fn the_first_term_does_as_int() {
 fn the_second_int_kills() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
-    let running = scene
-        .psmith(["-j2", "--term-seq", "TERM,600000,KILL,25", "-s", &stubborn_job(ready.as_str())])
-        .args([":::", "a", "b"])
-        .start();
-    ready.lines(2);
-    running.signal(Signal::INT);
+    let running = interrupted(&scene, &mut ready);
     assert_eq!(ready.lines(2), ["termed", "termed"]);
     running.signal(Signal::INT);
     assert_eq!(running.wait().signal(), Some(2));
@@ -74,12 +81,7 @@ fn the_second_int_kills() {
 fn many_ints_at_once_end_the_run() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
-    let running = scene
-        .psmith(["-j2", "--term-seq", "TERM,600000,KILL,25", "-s", &stubborn_job(ready.as_str())])
-        .args([":::", "a", "b"])
-        .start();
-    ready.lines(2);
-    running.signal(Signal::INT);
+    let running = interrupted(&scene, &mut ready);
     ready.lines(1);
     while !running.has_ended() {
         running.signal(Signal::INT);

@@ -5,10 +5,9 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use psmith_testkit::leak::SETTLE;
 use psmith_testkit::need::Need;
 use psmith_testkit::records::Events;
-use psmith_testkit::{Scene, need, proc, scene, wicked};
+use psmith_testkit::{need, proc, scene, wicked};
 
 /// P-7's bound on what output may add to host or warden.
 const GROWTH_MAX_KIB: u64 = 16 * 1024;
@@ -164,12 +163,7 @@ fn daemons(forbid: &str, level: &str) {
     let events = Events::parse(&scene.text("e"));
     events.assert_whole();
     assert_eq!(events.named("run_start")[0]["contain"], level);
-    assert_no_survivors(&scene);
-}
-
-fn assert_no_survivors(scene: &Scene) {
-    let left = scene.guard(|guard| guard.survivors_after(SETTLE));
-    assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
+    scene.assert_no_survivors();
 }
 
 // proves: F-12, P-4
@@ -200,7 +194,7 @@ fn a_bomb_of_two_thousand_leaves_nothing() {
     ended.assert_code(0).assert_out("2000\n");
     let end = Events::parse(&scene.text("e")).end_of(1).clone();
     assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "{end}");
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-13: with a limit the bomb ends small, and its neighbour does not notice
@@ -222,7 +216,7 @@ fn a_bomb_of_two_thousand_is_limited_to_its_own_tree() {
     {
         assert_eq!(events.end_of(job)["cause"], cause, "job {job}");
     }
-    assert_no_survivors(&scene);
+    scene.assert_no_survivors();
 }
 
 // proves: F-28: a fork without exec that returns too is part of its job, not an outcome of its own

@@ -18,6 +18,12 @@ mod scene;
 pub mod simulation;
 mod wicked;
 
+/// The numbers from 1 on, a line each: many small inputs, and what `echo` makes of them.
+#[must_use]
+pub fn numbers(count: u32) -> String {
+    (1..=count).map(|number| format!("{number}\n")).collect()
+}
+
 pub use rustix::process::Signal;
 pub use scene::{OUTER_LIMIT, Ready, Scene};
 pub use wicked::wicked;

@@ -67,6 +67,12 @@ pub fn children(pid: i32) -> Vec<i32> {
     pids().into_iter().filter(|child| stat(*child).is_some_and(|stat| stat.ppid == pid)).collect()
 }
 
+/// The warden of a psmith, which is its one child, if it has one just now.
+#[must_use]
+pub fn warden_of(psmith: i32) -> Option<i32> {
+    children(psmith).into_iter().find(|pid| is_alive(*pid))
+}
+
 /// Live processes whose environment, as it was at their exec, holds this `NAME=VALUE`.
 #[must_use]
 pub fn with_environment(assignment: &str) -> Vec<i32> {

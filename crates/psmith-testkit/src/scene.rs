@@ -12,7 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::cmd::Cmd;
-use crate::leak::Guard;
+use crate::leak::{Guard, SETTLE};
+use crate::proc;
 
 /// The outer limit of every wait in a test. Reaching it is a failure, never a result.
 pub const OUTER_LIMIT: Duration = Duration::from_secs(60);
@@ -124,6 +125,16 @@ impl Scene {
     #[must_use]
     pub fn ready(&self, name: &str) -> Ready {
         Ready::new(self.path(name))
+    }
+
+    /// Asserts that every process of the scene has ended, or does so soon.
+    ///
+    /// # Panics
+    /// If one lives on; it is named.
+    #[track_caller]
+    pub fn assert_no_survivors(&self) {
+        let left = self.guard(|guard| guard.survivors_after(SETTLE));
+        assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
     }
 
     /// The leak guard, to track pid files or to ask for survivors.
