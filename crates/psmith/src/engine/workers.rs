@@ -235,10 +235,15 @@ impl<H: Handler> Engine<H> {
     /// Closes the channel: the worker finds no more jobs, and leaves.
     fn hang_up(&mut self, slot: u32) {
         self.unwatch_channel(slot);
-        if let Some(running) = self.running_mut(slot)
+        if let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
             && let Some(channel) = &mut running.channel
         {
             channel.closed = true;
+            // One that has said all it had to say, and stays all the same, is ended like one that closed its end.
+            if !running.exited {
+                let (slot, generation) = (running.slot.0, running.generation);
+                self.closed_early.push((slot, generation, Instant::now()));
+            }
             let _ = rustix::net::shutdown(&channel.socket, rustix::net::Shutdown::Both);
         }
     }
