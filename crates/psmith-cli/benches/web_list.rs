@@ -27,6 +27,7 @@ fn main() {
     browser.wait_for("document.querySelector('#counts [data-name=\"done\"] b')");
     let done = "Number(document.querySelector('#counts [data-name=\"done\"] b').textContent)";
     while browser.eval(done) != jobs {
+        // sleep: a poll of the page's own count, which comes twice a second.
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     let mut measure = |act: &str| {

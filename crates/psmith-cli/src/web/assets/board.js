@@ -171,7 +171,7 @@
   let typing;
   at('search').addEventListener('input', () => {
     clearTimeout(typing);
-    typing = setTimeout(() => { at('list').scrollTop = 0; list(true); }, 60);
+    typing = setTimeout(() => { at('list').scrollTop = 0; list(true); }, 30);
   });
   at('status').addEventListener('change', () => { at('list').scrollTop = 0; list(true); });
   at('filter').addEventListener('submit', event => event.preventDefault());
