@@ -45,6 +45,22 @@ fn arguments(progress: &str) -> Vec<&str> {
 
 // proves: F-49
 #[test]
+fn looked_on_or_not_a_run_is_the_same() {
+    let alone = scene!();
+    alone.psmith(arguments("none")).run().assert_code(2);
+    let expected = record(&alone);
+    let scene = scene!();
+    let mut words = vec!["--report", "page.html", "--trace", "trace.json"];
+    if cfg!(feature = "web") {
+        words.push("--web");
+    }
+    words.extend(arguments("none"));
+    scene.psmith(words).run().assert_code(2);
+    assert_eq!(record(&scene), expected);
+}
+
+// proves: F-49
+#[test]
 fn shown_or_not_a_run_is_the_same() {
     let quiet = scene!();
     quiet.psmith(arguments("none")).run().assert_code(2);
