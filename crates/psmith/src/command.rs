@@ -110,7 +110,7 @@ pub struct WorkerStart {
     /// The longest frame on its channel.
     pub(crate) frame_bytes_max: u64,
     /// What it calls before its first job.
-    pub(crate) set_up: Option<crate::function::registry::Function>,
+    pub(crate) set_up: Vec<crate::function::registry::Function>,
 }
 
 /// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.

@@ -52,6 +52,7 @@ mod entry;
 pub mod facilities;
 mod function;
 mod kin;
+mod lock;
 mod warden;
 mod worker;
 
@@ -60,8 +61,11 @@ pub use psmith_core::outcome::{Cause, CauseKind, Exit};
 pub use psmith_sys as sys;
 
 pub use api::{
-    All, Any, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job, JobRef, LogLevel, Map,
-    MapUntil, OnError, Output, Report, Retry, Server, ServerError, Stopper, all, any, each, map, map_until,
+    All, Any, ByMut, ByRef, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job, JobHandle,
+    JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder, ProcessId,
+    ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
+    SpawnStrategy, Stopper, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited, Wakeup, WithInit,
+    all, any, each, global, map, map_until,
 };
 pub use command::{Command, Launch, WORD_BYTES_MAX, WorkerStart, check_words};
 pub use containment::{Level, TreeSupport, Unavailable, tree_limits};
@@ -69,8 +73,10 @@ pub use engine::{Engine, EngineError, Setup, Surroundings, TreeLimits};
 pub use entry::{Init, init};
 pub use function::returns::Return;
 pub use function::{codec, registry};
+pub use lock::{Lock, LockGuard};
 pub use psmith_macros::{Value, job};
 pub use worker::cx::{Cx, SendError, cx};
+pub use worker::state::with_state;
 
 /// What the macros need; not part of the interface.
 #[doc(hidden)]

@@ -20,7 +20,8 @@ fn items_are_doubled_in_order_each_in_a_process_of_its_own() {
     let _guard = Guard::alone();
     let doubled: Result<Vec<u32>, Failure> = psmith::map([1, 2, 3, 4], |n: u32| n * 2).workers(4).collect();
     assert_eq!(doubled.unwrap(), [2, 4, 6, 8]);
-    let pids: BTreeSet<u32> = psmith::map(0..4, pid).workers(4).map(Result::unwrap).collect();
+    let pids: BTreeSet<u32> =
+        psmith::map(0..4, pid).workers(4).isolation(psmith::Isolation::PerJob).map(Result::unwrap).collect();
     assert_eq!(pids.len(), 4);
     assert!(!pids.contains(&std::process::id()));
 }

@@ -84,7 +84,8 @@ fn nothing_of_one_job_is_seen_by_the_next_or_by_the_caller() {
         COUNT.fetch_add(1, Ordering::Relaxed) + 1
     };
     let before = std::env::current_dir().unwrap();
-    let counts: Vec<u32> = psmith::map(0..6, change).workers(2).map(Result::unwrap).collect();
+    let map = psmith::map(0..6, change).workers(2).isolation(psmith::Isolation::PerJob);
+    let counts: Vec<u32> = map.map(Result::unwrap).collect();
     assert_eq!(counts, [1; 6]);
     assert_eq!((COUNT.load(Ordering::Relaxed), std::env::current_dir().unwrap()), (0, before));
 }

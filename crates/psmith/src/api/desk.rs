@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
-use psmith_core::{JobId, SlotId};
+use psmith_core::{Event, JobId, SlotId};
 
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
@@ -42,7 +42,7 @@ impl Desk {
         shared: Arc<Shared>,
         wants: Wants,
         frame_bytes_max: u64,
-        set_up: Option<Function>,
+        set_up: Vec<Function>,
     ) -> Desk {
         Desk { shared, wants, worker: WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() } }
     }
@@ -126,12 +126,7 @@ impl Handler for Desk {
             }
             FromWorker::Done { how, .. } => {
                 if how == How::Value {
-                    let value = &bytes[body..];
-                    // A type whose decoding panics decides nothing; its own caller is told.
-                    let judgement = job.request.callee.judge.map_or(Judgement::Go, |judge| {
-                        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
-                    });
-                    match judgement {
+                    match judged(&job.request, &bytes[body..]) {
                         Judgement::Go => {}
                         Judgement::Enough => {
                             self.on_decided(id);
@@ -221,6 +216,24 @@ impl Handler for Desk {
     }
 }
 
-fn refused(detail: String) -> SpawnFailure {
+/// What a job's value means for the others. A type whose decoding panics decides nothing; its own caller is told.
+pub(super) fn judged(request: &Request, value: &[u8]) -> Judgement {
+    request.callee.judge.map_or(Judgement::Go, |judge| {
+        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
+    })
+}
+
+impl Judgement {
+    /// What it is to a dispatcher.
+    pub(super) fn event(self) -> Option<Event> {
+        match self {
+            Judgement::Go => None,
+            Judgement::Enough => Some(Event::Drain),
+            Judgement::Kill => Some(Event::Kill),
+        }
+    }
+}
+
+pub(super) fn refused(detail: String) -> SpawnFailure {
     SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
 }

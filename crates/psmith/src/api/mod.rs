@@ -2,6 +2,7 @@
 //!
 //! - [`run`]: one run of the engine on a thread of its own, and how to talk to it
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
+//! - [`warm`]: the same for jobs that share workers
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`inline`]: the same without processes
@@ -10,21 +11,38 @@ mod desk;
 mod each;
 mod failure;
 mod flow;
+mod handle;
 mod hooks;
 mod inline;
 mod job;
+mod manager;
 mod map;
 mod options;
+mod pool;
+mod pool_builder;
+mod proxy;
 mod run;
+mod scheduler;
 mod server;
+mod strategy;
+mod supervisor;
 mod until;
+mod warm;
 
 pub use each::{All, Any, Each, all, any, each};
 pub use failure::{Failure, FailureDetails};
 pub use flow::Flow;
+pub use handle::JobHandle;
 pub use hooks::HookAnswer;
 pub use job::{Job, JobRef};
+pub use manager::{ProcessId, ProcessManager, ProcessState, Wakeup};
 pub use map::{Map, map};
 pub use options::{Isolation, OnError, Output, Retry};
+pub use pool::{Left, Pool, Refusal, SubmitError};
+pub use pool_builder::{PoolBuilder, WithInit};
+pub use proxy::{ByMut, ByRef, Method, Proxy};
+pub use scheduler::{Scheduler, global};
 pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
+pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
+pub use supervisor::{Supervisor, SupervisorError};
 pub use until::{MapUntil, map_until};

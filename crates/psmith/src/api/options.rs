@@ -6,10 +6,12 @@ use std::time::Duration;
 use psmith_core::outcome::{CauseKind, Limits};
 use psmith_core::policy::{
     Backoff, Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RetryCause, RetryOn, RunPolicy,
-    TermSeq, Timeout,
+    SIGTERM, TermSeq, TermStep, Timeout,
 };
 
+use super::warm::Terms;
 use crate::containment::Level;
+use crate::function::registry::Function;
 use crate::worker::frame::FRAME_BYTES_MAX;
 
 /// Whether jobs share processes.
@@ -28,8 +30,12 @@ use crate::worker::frame::FRAME_BYTES_MAX;
 #[non_exhaustive]
 pub enum Isolation {
     /// A fresh process for each job: nothing of one is seen by the next.
-    #[default]
     PerJob,
+    /// Workers that stay, one job after the other: what a job leaves in its process (statics, threads, working directory)
+    /// is seen by the next one there. A worker is replaced after a crash, a panic, a timeout or a cancel, and where the
+    /// settings say so; only the job that it had fails. Results leave the worker before it is given its next job.
+    #[default]
+    Reuse,
 }
 
 /// What becomes of the other jobs when one has failed for good.
@@ -172,6 +178,11 @@ pub(crate) struct Options {
     pub(crate) output: Output,
     pub(crate) frame_bytes_max: u64,
     pub(crate) contain: Option<Level>,
+    pub(crate) terms: Terms,
+    /// What makes and ends the state of a worker.
+    pub(crate) state: Option<Function>,
+    /// What asks a job to stop.
+    pub(crate) stop_signal: i32,
 }
 
 impl Options {
@@ -189,6 +200,9 @@ impl Options {
             output: Output::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
             contain: None,
+            terms: Terms::default(),
+            state: None,
+            stop_signal: SIGTERM,
         }
     }
 
@@ -225,6 +239,10 @@ impl Options {
         }
     }
 
+    fn term_seq(&self) -> TermSeq {
+        TermSeq::new(vec![TermStep { signal: self.stop_signal, wait: self.grace }])
+    }
+
     pub(crate) fn job_policy(&self) -> Arc<JobPolicy> {
         Arc::new(JobPolicy {
             timeout: self.timeout.map_or(Timeout::Never, Timeout::After),
@@ -232,7 +250,7 @@ impl Options {
             crash_tries: self.retry.crash_tries,
             backoff: self.retry.backoff,
             retry_on: self.retry.on.clone(),
-            term_seq: TermSeq::with_grace(self.grace),
+            term_seq: self.term_seq(),
             leak: Leak::Kill,
             limits: Limits::default(),
         })
@@ -274,6 +292,19 @@ macro_rules! common_settings {
         /// Whether jobs share processes.
         pub fn isolation(mut self, isolation: $crate::Isolation) -> Self {
             self.$($options).+.isolation = isolation;
+            self
+        }
+
+        /// Replaces each worker after so many jobs (at least 1). Says nothing where each job has a worker of its own.
+        pub fn max_jobs(mut self, jobs: u64) -> Self {
+            self.$($options).+.terms.max_jobs = Some(jobs.max(1));
+            self
+        }
+
+        /// Replaces a worker that, after a job, holds so many bytes more of resident memory than after its first. Says
+        /// nothing where each job has a worker of its own.
+        pub fn max_rss_growth(mut self, bytes: u64) -> Self {
+            self.$($options).+.terms.max_rss_growth = Some(bytes);
             self
         }
 

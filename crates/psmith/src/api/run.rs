@@ -13,13 +13,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::Outcome;
-use psmith_core::{JobId, JobPolicy};
+use psmith_core::policy::Halt;
+use psmith_core::{Cause, JobId, JobPolicy, RunPolicy};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
 use super::desk::Desk;
 use super::job::{JobRef, Request};
-use super::options::Options;
+use super::options::{Isolation, Options};
+use super::warm::WarmDesk;
 use crate::engine::handler::{Order, Output, Streams};
 use crate::engine::{Engine, EngineError, Setup, Surroundings};
 use crate::function::registry::Function;
@@ -70,6 +72,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) incoming: VecDeque<(Request, Arc<JobPolicy>)>,
+    /// So many jobs were handed in so far.
+    submitted: u64,
     /// No more jobs will come.
     pub(super) closed: bool,
     pub(super) orders: Vec<Order>,
@@ -124,7 +128,10 @@ impl Submitter {
         if request.refused.is_none() {
             request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
         }
-        self.shared.lock().incoming.push_back((request, Arc::clone(&self.policy)));
+        let mut state = self.shared.lock();
+        state.incoming.push_back((request, Arc::clone(&self.policy)));
+        state.submitted += 1;
+        drop(state);
         self.shared.waker.wake();
     }
 
@@ -136,6 +143,24 @@ impl Submitter {
 
     pub(crate) fn order(&self, order: Order) {
         self.shared.lock().orders.push(order);
+        self.shared.waker.wake();
+    }
+
+    /// Ends the job with this index: by its ladder, or at once.
+    pub(crate) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.shared.lock();
+        let ahead = state.submitted - state.incoming.len() as u64;
+        let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
+        if let Some((request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
+            // The engine does not know it yet: it takes it over as one that cannot run.
+            request.refused.get_or_insert(Cause::Cancelled);
+            return;
+        }
+        state.orders.push(Order::Cancel(JobId(index + 1)));
+        if kill {
+            state.orders.push(Order::KillNow(JobId(index + 1)));
+        }
+        drop(state);
         self.shared.waker.wake();
     }
 }
@@ -153,15 +178,17 @@ impl Run {
             told: Condvar::new(),
             waker: Waker::new().map_err(EngineError::Kernel)?,
         });
-        let set_up = match crate::entry::set_up() {
-            None => None,
-            Some(Ok(function)) => Some(function),
+        let mut set_up = match crate::entry::set_up() {
+            None => Vec::new(),
+            Some(Ok(function)) => vec![function],
             Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
         };
+        set_up.extend(options.state.clone());
         let side = Arc::clone(&shared);
         let (setup, frame_bytes_max) = (setup(options, workers), options.frame_bytes_max);
+        let warm = options.clone();
         let thread = std::thread::Builder::new().name("psmith-engine".into());
-        let engine = thread.spawn(move || work(&side, setup, wants, frame_bytes_max, set_up));
+        let engine = thread.spawn(move || work(&side, setup, wants, &warm, set_up));
         let run = Run {
             shared: Arc::clone(&shared),
             engine: Some(engine.map_err(EngineError::Kernel)?),
@@ -260,7 +287,7 @@ impl Drop for Run {
 }
 
 /// The engine's thread.
-fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, frame_bytes_max: u64, set_up: Option<Function>) {
+fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, options: &Options, set_up: Vec<Function>) {
     /// Whatever happens on this thread, the caller does not wait for ever.
     struct Ends<'s>(&'s Shared, Option<Result<(), EngineError>>);
     impl Drop for Ends<'_> {
@@ -275,8 +302,31 @@ fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, frame_bytes_max: u64, 
     let mut ends = Ends(shared, None);
     // Signals are the program's own threads' to hear.
     signals::block_all();
-    let desk = Desk::new(Arc::clone(shared), wants, frame_bytes_max, set_up);
-    ends.1 = Some(Engine::new(desk, setup).and_then(|engine| engine.run().1));
+    let shared = Arc::clone(shared);
+    ends.1 = Some(match options.isolation {
+        Isolation::PerJob => {
+            let desk = Desk::new(shared, wants, options.frame_bytes_max, set_up);
+            Engine::new(desk, setup).and_then(|engine| engine.run().1)
+        }
+        Isolation::Reuse => {
+            let policy = setup.policy.clone();
+            let desk = WarmDesk::new(shared, wants, options, policy, set_up);
+            Engine::new(desk, of_lives(setup)).and_then(|engine| engine.run().1)
+        }
+    });
+}
+
+/// The engine's part where its jobs are lives of workers: all that is asked for of jobs is kept above it.
+fn of_lives(setup: Setup) -> Setup {
+    let slots = setup.policy.slots;
+    let policy = RunPolicy {
+        window: u32::MAX,
+        order: psmith_core::policy::Order::Completion,
+        queue_max: slots as usize,
+        halt: Halt::Never,
+        ..setup.policy
+    };
+    Setup { policy, ..setup }
 }
 
 /// The warden is this program, executed again: a program that only loaded this code as a library would begin its own

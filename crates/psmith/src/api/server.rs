@@ -11,7 +11,7 @@ use psmith_core::policy::Order;
 use super::failure::Failure;
 use super::job::{Job, JobRef};
 use super::map::settle;
-use super::options::{OnError, Options, common_settings};
+use super::options::{Isolation, OnError, Options, common_settings};
 use super::run::{News, Run, Submitter, Wants};
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
@@ -164,8 +164,11 @@ where
 {
     /// A server of what `producer` gives, until it gives `None`.
     pub fn new(producer: P) -> Server<'h, P, R> {
-        let options =
-            Options { workers: Some(WORKERS), ..Options::new(Order::Completion, OnError::Continue) };
+        let options = Options {
+            workers: Some(WORKERS),
+            isolation: Isolation::PerJob,
+            ..Options::new(Order::Completion, OnError::Continue)
+        };
         Server {
             producer,
             options,

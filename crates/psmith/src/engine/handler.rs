@@ -120,6 +120,8 @@ pub struct Mail {
     pub(crate) letters: Vec<(ToWorker, Body)>,
     /// How the attempt ended, as far as its function is concerned. The process ends later.
     pub(crate) report: Option<Result<(), Cause>>,
+    /// What the worker has written by now is read before anything else happens: it belongs to the job that is over.
+    pub(crate) reads_output: bool,
     /// The worker is to find no more jobs.
     pub(crate) hang_up: bool,
     /// The worker broke the protocol.
@@ -290,6 +292,11 @@ pub enum Order {
     Preempt,
     /// End this job.
     Cancel(JobId),
+    /// Kill the process of this job's attempt with all that it started, now. What that makes of the job is another
+    /// matter: [`Order::Cancel`] it first where it is to end as cancelled.
+    KillNow(JobId),
+    /// Send a signal to the tree of this job's attempt, if it lives. What it makes of that is its own affair.
+    Signal(JobId, i32),
     /// A delivery answered with [`Taken::Later`] is done.
     Delivered(JobId),
     /// Letters to the worker that serves this job.

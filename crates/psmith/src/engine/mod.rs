@@ -499,6 +499,14 @@ impl<H: Handler> Engine<H> {
                     self.tell_worker(job, letters.0);
                     continue;
                 }
+                Order::Signal(job, signal) => {
+                    self.signal_now(job, signal);
+                    continue;
+                }
+                Order::KillNow(job) => {
+                    self.kill_now(job);
+                    continue;
+                }
                 Order::Suspend => {
                     self.suspend();
                     continue;

@@ -17,6 +17,7 @@ use psmith_sys::{pidfd, socket};
 use super::Engine;
 use super::attempt::Running;
 use super::handler::{Handler, Mail, Place, View};
+use super::streams::READS_A_TURN;
 use super::watch::Token;
 use crate::command::WorkerStart;
 use crate::warden::client::nonce;
@@ -197,6 +198,10 @@ impl<H: Handler> Engine<H> {
                 self.events.push_back(Event::Reported { attempt, verdict });
             }
         }
+        if mail.reads_output {
+            self.read_stream(slot, 1, READS_A_TURN);
+            self.read_stream(slot, 2, READS_A_TURN);
+        }
         if let Some(broken) = mail.breach {
             self.condemn(slot, broken);
         }
@@ -212,6 +217,22 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.running(slot).is_some_and(|running| running.id.job == job) {
             self.post(slot, Mail { letters, ..Mail::default() });
+        }
+    }
+
+    /// Kills the process of this job's attempt and its tree, if it lives.
+    pub(super) fn kill_now(&mut self, job: JobId) {
+        let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
+        if self.running(slot).is_some_and(|running| running.id.job == job) {
+            self.kill_tree(slot);
+        }
+    }
+
+    /// Sends a signal to the tree of this job's attempt, if it lives.
+    pub(super) fn signal_now(&mut self, job: JobId, signal: i32) {
+        let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
+        if self.running(slot).is_some_and(|running| running.id.job == job) {
+            self.signal_tree(slot, signal);
         }
     }
 
@@ -361,6 +382,6 @@ pub struct Letter {
 impl WorkerStart {
     /// A worker with the usual limit of frames.
     pub(crate) fn new() -> WorkerStart {
-        WorkerStart { env: Vec::new(), dir: None, frame_bytes_max: FRAME_BYTES_MAX, set_up: None }
+        WorkerStart { env: Vec::new(), dir: None, frame_bytes_max: FRAME_BYTES_MAX, set_up: Vec::new() }
     }
 }

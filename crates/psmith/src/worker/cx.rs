@@ -91,6 +91,10 @@ pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
 
 pub(super) fn end() {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    // The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
+    if WATCHES.swap(false, Ordering::Relaxed) {
+        signals::restore(SignalSet::EMPTY);
+    }
 }
 
 /// Runs `call` on this thread as the inline job of this place.

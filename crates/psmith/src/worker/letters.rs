@@ -55,10 +55,12 @@ pub(crate) enum ToWorker {
         /// The longest frame either side sends.
         frame_bytes_max: u64,
         /// What is called once before the first job.
-        set_up: Option<Function>,
+        set_up: Vec<Function>,
     },
     /// A job. Body: its input, encoded.
     Job(Errand),
+    /// There are no more jobs: it leaves, in good order.
+    Leave,
 }
 
 /// Which job, and what its function can ask about itself.

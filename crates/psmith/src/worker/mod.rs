@@ -5,6 +5,7 @@
 //! - [`set_up`]: from a copy of the warden to a process of its own
 //! - [`serve`]: the worker's loop: job in, result out, until there are no more
 //! - [`cx`]: what a job function can ask and say while it runs
+//! - [`state`]: what a worker keeps between jobs
 //! - [`panics`]: where a panic was, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
@@ -16,6 +17,7 @@ pub(crate) mod letters;
 pub(crate) mod panics;
 mod serve;
 pub(crate) mod set_up;
+pub(crate) mod state;
 
 #[cfg(test)]
 mod torn_tests;

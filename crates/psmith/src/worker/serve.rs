@@ -88,7 +88,7 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     let ours = Credentials::new(nonce);
     channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
     let mut inbox = Inbox::new(FRAME_BYTES_MAX);
-    let mut to_set_up = None;
+    let mut to_set_up = Vec::new();
     let mut agreed = false;
     loop {
         let frame = match inbox.receive(&*channel) {
@@ -107,12 +107,16 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
             }
             ToWorker::Job(_) if !agreed => return Err(io::Error::other("a job came before the hello")),
             ToWorker::Job(errand) => {
-                let set_up = to_set_up.take();
+                let set_up = std::mem::take(&mut to_set_up);
                 let last = errand.last;
                 work(&channel, errand, frame.bytes, frame.body, set_up)?;
                 if last {
                     return Ok(());
                 }
+            }
+            ToWorker::Leave => {
+                super::state::exit();
+                return Ok(());
             }
         }
     }
@@ -124,10 +128,10 @@ fn work(
     errand: Errand,
     bytes: Vec<u8>,
     body: usize,
-    set_up: Option<Function>,
+    set_up: Vec<Function>,
 ) -> io::Result<()> {
     let job = errand.job;
-    let found = set_up.map(|set_up| set_up.find()).transpose();
+    let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
     let entries = found.and_then(|set_up| Ok((set_up, errand.function.find()?)));
     let (set_up, entry) = match entries {
         Ok(entries) => entries,
@@ -140,14 +144,20 @@ fn work(
     cx::begin(channel, &errand);
     let mut call = Call::new(bytes, body);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(set_up) = set_up {
+        for set_up in set_up {
             set_up(&mut ());
         }
         entry(&mut call);
     }));
-    cx::end();
     // What it printed must be there before its end is told.
     let _ = io::stdout().flush();
+    let answered = answer(channel, job, ended, call);
+    cx::end();
+    answered
+}
+
+/// Says how a call ended.
+fn answer(channel: &Channel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
         return channel.answer(job, How::Panic { message, location, backtrace }, &[]);

@@ -1,0 +1,291 @@
+//! A job that was handed in, as its owner holds it: to wait for, to ask about, to end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use psmith_core::Cause;
+
+use super::failure::Failure;
+use super::pool::Counter;
+use crate::engine::EngineError;
+use crate::function::codec::CodecError;
+
+/// What a job came to: the encoded value, or why there is none.
+pub(super) type Came = Result<Arc<Vec<u8>>, Failure>;
+
+/// Where the outcome of one job arrives.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) index: u64,
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    came: Option<Came>,
+    pid: u32,
+    wakers: Vec<Waker>,
+}
+
+impl Place {
+    pub(super) fn new(index: u64) -> Place {
+        Place { index, state: Mutex::default(), arrived: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job has its outcome. The first one counts.
+    pub(super) fn fill(&self, came: Came) {
+        let mut state = self.lock();
+        state.came.get_or_insert(came);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.arrived.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn has_process(&self, pid: u32) {
+        let mut state = self.lock();
+        state.pid = pid;
+        let wakers = state.wakers.clone();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        Some(self.lock().pid).filter(|pid| *pid != 0)
+    }
+
+    pub(super) fn is_filled(&self) -> bool {
+        self.lock().came.is_some()
+    }
+
+    /// Wakes this whenever there is news of the job.
+    pub(super) fn tell(&self, waker: Waker) {
+        let mut state = self.lock();
+        if state.came.is_some() {
+            drop(state);
+            waker.wake();
+        } else {
+            state.wakers.push(waker);
+        }
+    }
+}
+
+/// Something that sleeps until it is woken, however many wake it.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it was rung since the last wait, or until then; tells whether it was rung.
+    pub(super) fn wait(&self, until: Option<Instant>) -> bool {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*rung {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            rung = match left {
+                Some(Duration::ZERO) => return false,
+                Some(left) => self.changed.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        *rung = false;
+        true
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+}
+
+/// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and what becomes of it.
+///
+/// Waiting and ending are two verbs: no wait, however short, ends a job. Dropping the handle leaves the job running. A
+/// handle is also a future of the outcome, for any executor.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Pool};
+///
+/// let pool = Pool::builder().workers(1).build().unwrap();
+/// let answer = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// assert!(answer.is_ready());
+/// ```
+#[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
+pub struct JobHandle<R> {
+    pub(super) place: Arc<Place>,
+    pub(super) counter: Arc<Counter>,
+    pub(super) decode: fn(&[u8]) -> Result<R, CodecError>,
+    pub(super) cancel_on_drop: bool,
+}
+
+impl<R> JobHandle<R> {
+    /// Its number in its pool, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.place.index + 1
+    }
+
+    /// The process that works on it, or worked on it last, as it was; `None` before there is one.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.place.pid()
+    }
+
+    /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
+    ///
+    /// # Errors
+    /// The job's failure; [`Cause::Cancelled`] if the pool ended before the job did.
+    pub fn wait(&self) -> Result<R, Failure> {
+        if let Some(forked) = self.forked() {
+            return Err(forked);
+        }
+        let mut state = self.place.lock();
+        loop {
+            if let Some(came) = &state.came {
+                let came = came.clone();
+                drop(state);
+                return self.decoded(came);
+            }
+            state = self.place.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits for the outcome for so long; `None` if it has not come, and the job goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder().build().unwrap();
+    /// let forever = |_: ()| loop { std::thread::park() };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(handle.wait_timeout(Duration::from_millis(10)).is_none());
+    /// handle.kill();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn wait_timeout(&self, limit: Duration) -> Option<Result<R, Failure>> {
+        let until = Instant::now().checked_add(limit);
+        let Some(until) = until else { return Some(self.wait()) };
+        if let Some(forked) = self.forked() {
+            return Some(Err(forked));
+        }
+        let mut state = self.place.lock();
+        loop {
+            if let Some(came) = &state.came {
+                let came = came.clone();
+                drop(state);
+                return Some(self.decoded(came));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            state = self.place.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The outcome, if it is there.
+    pub fn try_wait(&self) -> Option<Result<R, Failure>> {
+        self.wait_timeout(Duration::ZERO)
+    }
+
+    /// Whether the outcome is there, well or not.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.place.is_filled()
+    }
+
+    /// Asks the job to stop: one that waits ends at once; one that runs gets the terminate signal
+    /// ([`Cx::cancelled`](crate::Cx::cancelled)), and is killed after the grace. Nothing happens to one that is over.
+    pub fn cancel(&self) {
+        self.counter.cancel(self.place.index, false);
+    }
+
+    /// Kills the job with all that it started, now.
+    pub fn kill(&self) {
+        self.counter.cancel(self.place.index, true);
+    }
+
+    /// From now on dropping the handle cancels the job.
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancel_on_drop = true;
+        self
+    }
+
+    /// Waits for the outcome and gives it away.
+    ///
+    /// # Errors
+    /// As [`JobHandle::wait`].
+    pub fn into_outcome(self) -> Result<R, Failure> {
+        self.wait()
+    }
+
+    fn decoded(&self, came: Came) -> Result<R, Failure> {
+        let bytes = came?;
+        (self.decode)(&bytes).map_err(|error| {
+            let mut failure =
+                Failure::new(Cause::Undecodable(format!("its result: {error}")), self.place.index);
+            failure.attempts = 1;
+            failure
+        })
+    }
+
+    /// In a forked copy of this program nobody waits for outcomes.
+    fn forked(&self) -> Option<Failure> {
+        let is_copy = self.counter.process != std::process::id();
+        is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.place.index))
+    }
+}
+
+impl<R> Future for JobHandle<R> {
+    type Output = Result<R, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, Failure>> {
+        let mut state = self.place.lock();
+        match &state.came {
+            Some(came) => {
+                let came = came.clone();
+                drop(state);
+                Poll::Ready(self.decoded(came))
+            }
+            None => {
+                state.wakers.retain(|waker| !waker.will_wake(context.waker()));
+                state.wakers.push(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<R> Drop for JobHandle<R> {
+    fn drop(&mut self) {
+        if self.cancel_on_drop && !self.is_ready() {
+            self.cancel();
+        }
+    }
+}
+
+impl<R> fmt::Debug for JobHandle<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("id", &self.id()).field("ready", &self.is_ready()).finish()
+    }
+}

@@ -1,0 +1,215 @@
+//! A process manager: jobs with exit handlers, driven by the caller's own thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::handle::{Bell, JobHandle};
+use super::job::Job;
+use super::pool::{Pool, SubmitError};
+use super::scheduler;
+use super::strategy::Unlimited;
+use crate::engine::EngineError;
+
+type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
+
+/// Runs jobs, each in a process of its own, and calls a handler for each that has ended: on the thread that calls
+/// [`ProcessManager::step`], never two at once.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, ProcessManager};
+/// use std::time::Duration;
+///
+/// let mut sum = 0;
+/// let mut manager = ProcessManager::new().unwrap();
+/// for n in 1..=3 {
+///     manager.create_process(Job::new(|n: u32| n * 10, n), |_, result| sum += result.unwrap()).unwrap();
+/// }
+/// assert_eq!(manager.process_count(), 3);
+/// while manager.process_count() > 0 {
+///     manager.step(Duration::from_secs(60));
+/// }
+/// drop(manager);
+/// assert_eq!(sum, 60);
+/// ```
+pub struct ProcessManager<'h, R> {
+    pool: Pool,
+    bell: Arc<Bell>,
+    processes: BTreeMap<ProcessId, Process<'h, R>>,
+}
+
+struct Process<'h, R> {
+    handle: JobHandle<R>,
+    on_exit: OnExit<'h, R>,
+}
+
+/// Which process of a manager's, in the order of their creation, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u64);
+
+/// How far a process of a manager's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It was created; there is no process yet.
+    New,
+    /// It runs.
+    Running,
+    /// It has ended; its handler has not been called.
+    Stopped,
+    /// Its handler has been called, or it never was.
+    Removed,
+}
+
+/// Ends a [`ProcessManager::step`] early, from any thread.
+#[derive(Clone, Debug)]
+pub struct Wakeup(Arc<Bell>);
+
+impl Wakeup {
+    /// Ends the step that sleeps, or the next one if none does.
+    pub fn wake(&self) {
+        self.0.ring();
+    }
+}
+
+impl<'h, R> ProcessManager<'h, R> {
+    /// A manager without processes.
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    pub fn new() -> Result<ProcessManager<'h, R>, EngineError> {
+        let pool = Pool::begin(&scheduler::options(), Some(Box::new(Unlimited)), None)?;
+        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+    }
+
+    /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
+    ///
+    /// # Errors
+    /// The job, if psmith itself has failed: no process can be had any more.
+    pub fn create_process(
+        &mut self,
+        job: Job<R>,
+        on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
+    ) -> Result<ProcessId, SubmitError<R>> {
+        let handle = self.pool.submit(job)?;
+        handle.place.tell(Waker::from(Arc::clone(&self.bell)));
+        let id = ProcessId(handle.id());
+        self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
+        Ok(id)
+    }
+
+    /// Calls the handlers of processes that have ended; where there are none, sleeps until there is news of one, a
+    /// [`Wakeup`] or until `timeout` has passed. Gives how many handlers were called.
+    pub fn step(&mut self, timeout: Duration) -> usize {
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            let called = self.dispatch();
+            if called > 0 || !self.bell.wait(until) {
+                return called;
+            }
+            if !self.processes.values().any(|process| process.handle.is_ready()) {
+                return 0;
+            }
+        }
+    }
+
+    /// Wakes a step, from any thread.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// let wakeup = manager.wakeup();
+    /// let other = std::thread::spawn(move || wakeup.wake());
+    /// assert_eq!(manager.step(Duration::MAX), 0);
+    /// other.join().unwrap();
+    /// ```
+    #[must_use]
+    pub fn wakeup(&self) -> Wakeup {
+        Wakeup(Arc::clone(&self.bell))
+    }
+
+    /// How many processes there are, those that have ended and whose handler has not been called among them.
+    #[must_use]
+    pub fn process_count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// How far a process is.
+    #[must_use]
+    pub fn state(&self, id: ProcessId) -> ProcessState {
+        match self.processes.get(&id) {
+            None => ProcessState::Removed,
+            Some(process) if process.handle.is_ready() => ProcessState::Stopped,
+            Some(process) if process.handle.pid().is_some() => ProcessState::Running,
+            Some(_) => ProcessState::New,
+        }
+    }
+
+    /// Sends a signal to every process that runs, with all that it started. One that has not begun yet hears nothing.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use std::time::Duration;
+    /// let mut manager = psmith::ProcessManager::new().unwrap();
+    /// let forever = |_: ()| loop { std::thread::park() };
+    /// let mut cause = None;
+    /// let id = manager
+    ///     .create_process(psmith::Job::<()>::new(forever, ()), |_, ended| cause = ended.err().map(|f| f.cause.clone()))
+    ///     .unwrap();
+    /// while manager.state(id) == psmith::ProcessState::New {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// manager.kill_processes(15);
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// drop(manager);
+    /// assert_eq!(cause, Some(psmith::Cause::Signal { signal: 15, core_dumped: false }));
+    /// ```
+    pub fn kill_processes(&self, signal: i32) {
+        for process in self.processes.values().filter(|process| !process.handle.is_ready()) {
+            self.pool.signal(process.handle.place.index, signal);
+        }
+    }
+
+    /// Waits for all processes at most so long; then asks those that are left to stop, and kills them after the grace
+    /// (2 s). All handlers are called. Gives how many had to be ended.
+    pub fn teardown(mut self, limit: Duration) -> usize {
+        let until = Instant::now().checked_add(limit);
+        while !self.processes.is_empty() {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if self.step(left) == 0 && left.is_zero() {
+                break;
+            }
+        }
+        let left = self.pool.stop(psmith_core::policy::GRACE).jobs.len();
+        self.dispatch();
+        left
+    }
+
+    fn dispatch(&mut self) -> usize {
+        let ready: Vec<ProcessId> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.handle.is_ready())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &ready {
+            // It counts until its handler has returned; to the handler itself the manager is out of reach.
+            if let Some(process) = self.processes.remove(id) {
+                (process.on_exit)(*id, process.handle.wait());
+            }
+        }
+        ready.len()
+    }
+}
+
+impl<R> fmt::Debug for ProcessManager<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessManager").field("processes", &self.processes.len()).finish()
+    }
+}

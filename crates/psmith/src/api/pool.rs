@@ -1,0 +1,578 @@
+//! A pool: jobs handed in one by one, from any thread, each with a handle to its outcome.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use psmith_core::{Cause, JobId};
+
+use super::failure::Failure;
+use super::handle::{Bell, JobHandle, Place};
+use super::job::{Job, JobRef, Request};
+use super::map::settle;
+use super::options::{Options, Output};
+use super::pool_builder::Logger;
+use super::run::{Finished, News, Run, Submitter, Wants};
+use super::server::{Level, Report};
+use super::strategy::SpawnStrategy;
+use crate::engine::EngineError;
+use crate::engine::handler::Order as Wish;
+
+/// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
+///
+/// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`] with its own grace);
+/// every handle gets an outcome, whatever becomes of the pool.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Pool};
+///
+/// let pool = Pool::builder().workers(2).build().unwrap();
+/// let handles: Vec<_> =
+///     (0..4).map(|n| pool.submit(Job::new(|n: u64| n * n, n)).unwrap()).collect();
+/// pool.join();
+/// assert!(handles.iter().all(|handle| handle.is_ready()));
+/// let squares: Vec<u64> = handles.iter().map(|handle| handle.wait().unwrap()).collect();
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    counter: Arc<Counter>,
+    listener: Option<JoinHandle<()>>,
+    window: u32,
+    grace: Duration,
+}
+
+/// Where jobs are handed in: what a pool, its handles and its listener share.
+pub(super) struct Counter {
+    state: Mutex<State>,
+    changed: Condvar,
+    submitter: Submitter,
+    strategy: Option<Box<dyn SpawnStrategy>>,
+    /// The process that made the pool.
+    pub(super) process: u32,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Jobs without an outcome.
+    places: BTreeMap<u64, Arc<Place>>,
+    /// Jobs that the strategy lets not start, in their order.
+    held_back: VecDeque<(u64, Request)>,
+    /// Jobs that the engine has, by the number it gives them.
+    started: BTreeMap<u64, u64>,
+    next_index: u64,
+    next_engine_index: u64,
+    /// So many threads wait for the end of all jobs.
+    joining: u32,
+    closed: bool,
+    /// The engine is no more.
+    over: bool,
+    report: Report,
+    /// Jobs that were not done when the pool was ended.
+    left: Vec<JobRef>,
+}
+
+/// What a pool had not done when it was ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// The jobs that ended as cancelled for it, those that ran among them; by their place in the order of submission.
+    pub jobs: Vec<JobRef>,
+}
+
+/// A job that was not taken, given back.
+pub struct SubmitError<R> {
+    /// The job.
+    pub job: Job<R>,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a job was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no room for it.
+    Full,
+    /// Some thread waits for the end of all jobs ([`Pool::join`]).
+    Joining,
+    /// The pool was ended.
+    Closed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Full => "the pool is full",
+            Refusal::Joining => "the pool takes no jobs while it is joined",
+            Refusal::Closed => "the pool was ended",
+        })
+    }
+}
+
+impl<R> fmt::Debug for SubmitError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SubmitError({}: {:?})", self.job, self.reason)
+    }
+}
+
+impl<R> fmt::Display for SubmitError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)
+    }
+}
+
+impl<R> std::error::Error for SubmitError<R> {}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Counter({:?})", self.lock())
+    }
+}
+
+impl Pool {
+    pub(super) fn begin(
+        options: &Options,
+        strategy: Option<Box<dyn SpawnStrategy>>,
+        logger: Option<Logger>,
+    ) -> Result<Pool, EngineError> {
+        let workers = options.workers().map_err(EngineError::Setting)?.max(1);
+        let wants = Wants { starts: true, ..Wants::default() };
+        let (run, submitter) = Run::begin(options, workers, wants)?;
+        let counter = Arc::new(Counter {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            submitter,
+            strategy,
+            process: std::process::id(),
+        });
+        let (side, output) = (Arc::clone(&counter), options.output);
+        let thread = std::thread::Builder::new().name("psmith-pool".into());
+        let listener = thread.spawn(move || listen(&side, run, output, logger));
+        let listener = Some(listener.map_err(EngineError::Kernel)?);
+        let window = if counter.strategy.is_some() { u32::MAX } else { options.window(workers) };
+        Ok(Pool { counter, listener, window, grace: options.grace })
+    }
+
+    /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
+    ///
+    /// # Errors
+    /// The job, if the pool is being joined or was ended.
+    pub fn submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.take(job, None)
+    }
+
+    /// Hands a job in, if there is room.
+    ///
+    /// # Errors
+    /// The job, if there is none, or the pool is being joined or was ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).window(1).build().unwrap();
+    /// let first = pool.submit(Job::<()>::new(|_: ()| loop { std::thread::park() }, ())).unwrap();
+    /// let refused = pool.try_submit(Job::new(|n: u8| n, 1)).unwrap_err();
+    /// assert_eq!(refused.reason, psmith::Refusal::Full);
+    /// first.kill();
+    /// first.wait().unwrap_err();
+    /// assert_eq!(pool.submit(refused.job).unwrap().wait().unwrap(), 1);
+    /// ```
+    pub fn try_submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.submit_timeout(job, Duration::ZERO)
+    }
+
+    /// Hands a job in; waits for room at most so long.
+    ///
+    /// # Errors
+    /// The job, if there was none, or the pool is being joined or was ended.
+    pub fn submit_timeout<R>(&self, job: Job<R>, limit: Duration) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.take(job, Instant::now().checked_add(limit))
+    }
+
+    fn take<R>(&self, job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
+        let mut state = self.counter.lock();
+        let refusal = loop {
+            if state.closed || state.over {
+                break Some(Refusal::Closed);
+            } else if state.joining > 0 {
+                break Some(Refusal::Joining);
+            } else if state.places.len() < self.window as usize {
+                break None;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => break Some(Refusal::Full),
+                Some(left) => {
+                    self.counter.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.counter.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        };
+        if let Some(reason) = refusal {
+            return Err(SubmitError { job, reason });
+        }
+        let place = Arc::new(Place::new(state.next_index));
+        state.next_index += 1;
+        state.places.insert(place.index, Arc::clone(&place));
+        state.held_back.push_back((place.index, job.request));
+        self.counter.let_start(&mut state);
+        let counter = Arc::clone(&self.counter);
+        Ok(JobHandle { place, counter, decode: job.decode, cancel_on_drop: false })
+    }
+
+    /// Hands all of these in and gives the first value that any of them comes to; the others are killed, and the pool
+    /// lives on.
+    ///
+    /// # Errors
+    /// If all failed, the failure that came last; [`Cause::Cancelled`] if the pool takes no jobs;
+    /// [`Cause::Error`] if there was none to run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(3).build().unwrap();
+    /// let mirror = |n: u32| match n { 1 => Ok(n), 2 => Err("down"), _ => loop { std::thread::park() } };
+    /// let first = pool.race([0, 1, 2].map(|n| Job::new(mirror, n))).unwrap();
+    /// assert_eq!(first, 1);
+    /// ```
+    pub fn race<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Result<R, Failure> {
+        let bell = Arc::new(Bell::default());
+        let mut runners: Vec<JobHandle<R>> = Vec::new();
+        let mut last = Failure::new(Cause::Error("a race of no jobs has no winner".into()), 0);
+        let mut winner = None;
+        let mut finish = |runners: &mut Vec<JobHandle<R>>, last: &mut Failure| {
+            let mut at = 0;
+            while winner.is_none() && at < runners.len() {
+                match runners[at].try_wait() {
+                    None => at += 1,
+                    Some(came) => {
+                        drop(runners.swap_remove(at));
+                        match came {
+                            Ok(value) => winner = Some(value),
+                            Err(failure) => *last = failure,
+                        }
+                    }
+                }
+            }
+            winner.take()
+        };
+        let mut first = None;
+        for job in jobs {
+            match self.submit(job) {
+                Ok(handle) => {
+                    handle.place.tell(Waker::from(Arc::clone(&bell)));
+                    runners.push(handle);
+                }
+                Err(_) => {
+                    last = Failure::new(Cause::Cancelled, 0);
+                    break;
+                }
+            }
+            first = finish(&mut runners, &mut last);
+            if first.is_some() {
+                break;
+            }
+        }
+        while first.is_none() && !runners.is_empty() {
+            bell.wait(None);
+            first = finish(&mut runners, &mut last);
+        }
+        runners.iter().for_each(JobHandle::kill);
+        first.ok_or(last)
+    }
+
+    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
+    pub fn join(&self) {
+        self.join_until(None);
+    }
+
+    /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
+    pub fn join_timeout(&self, limit: Duration) -> bool {
+        self.join_until(Instant::now().checked_add(limit))
+    }
+
+    fn join_until(&self, until: Option<Instant>) -> bool {
+        let mut state = self.counter.lock();
+        state.joining += 1;
+        let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
+        state.joining -= 1;
+        drop(state);
+        self.counter.changed.notify_all();
+        done
+    }
+
+    /// Starts no more and waits for those that run; jobs that had to wait are given back. Ends the pool.
+    pub fn drain(&self) -> Left {
+        self.end(Wish::Drain, None)
+    }
+
+    /// Starts no more, asks those that run to stop, and kills them after `grace` (or after the pool's own grace, if that
+    /// is shorter). Ends the pool; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| loop { std::thread::park() }, ()).label("endless")).unwrap();
+    /// let left = pool.stop(Duration::from_secs(1));
+    /// assert_eq!(left.jobs[0].label(), Some("endless"));
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn stop(&self, grace: Duration) -> Left {
+        self.end(Wish::Stop, Instant::now().checked_add(grace))
+    }
+
+    /// Kills what runs, now. Ends the pool; gives back what was not done.
+    pub fn kill(&self) -> Left {
+        self.end(Wish::Kill, None)
+    }
+
+    fn end(&self, wish: Wish, kill_at: Option<Instant>) -> Left {
+        let mut state = self.counter.close();
+        // Nobody starts them any more.
+        for (index, request) in std::mem::take(&mut state.held_back) {
+            state.cancel_unstarted(index, &request);
+        }
+        self.counter.submitter.order(wish);
+        self.counter.submitter.close();
+        let (state, done) = self.counter.wait_for(state, kill_at, |state| state.over);
+        let state = if done {
+            state
+        } else {
+            self.counter.submitter.order(Wish::Kill);
+            self.counter.wait_for(state, None, |state| state.over).0
+        };
+        let mut jobs = state.left.clone();
+        jobs.sort_by_key(JobRef::index);
+        Left { jobs }
+    }
+
+    /// How many jobs have ended so far, and how many of them failed.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.counter.lock().report
+    }
+
+    /// Whether this is the process that made it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.counter.process == std::process::id()
+    }
+
+    /// How many jobs have no outcome yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.counter.lock().places.len()
+    }
+
+    pub(super) fn signal(&self, index: u64, signal: i32) {
+        let state = self.counter.lock();
+        if let Some(engine) = state.engine_index(index) {
+            self.counter.submitter.order(Wish::Signal(JobId(engine + 1), signal));
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.counter.process != std::process::id() {
+            // Another process's threads: nothing of them is here.
+            std::mem::forget(self.listener.take());
+            return;
+        }
+        drop(self.stop(self.grace));
+        if let Some(listener) = self.listener.take() {
+            // A logger that panicked has said so.
+            let _ = listener.join();
+        }
+    }
+}
+
+impl State {
+    fn engine_index(&self, index: u64) -> Option<u64> {
+        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| *engine)
+    }
+
+    fn cancel_unstarted(&mut self, index: u64, request: &Request) {
+        self.report.jobs += 1;
+        self.report.failed += 1;
+        if self.closed {
+            let label = request.label.clone();
+            self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
+        }
+        if let Some(place) = self.places.remove(&index) {
+            let mut failure = Failure::new(Cause::Cancelled, index);
+            failure.label.clone_from(&request.label);
+            failure.input = request.kept_input();
+            place.fill(Err(failure));
+        }
+    }
+}
+
+impl Counter {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.changed.notify_all();
+        state
+    }
+
+    fn wait_for<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        until: Option<Instant>,
+        holds: impl Fn(&State) -> bool,
+    ) -> (MutexGuard<'s, State>, bool) {
+        while !holds(&state) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => return (state, false),
+                Some(left) => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        (state, true)
+    }
+
+    /// Hands on what the strategy lets start.
+    fn let_start(&self, state: &mut State) {
+        while let Some((index, _)) = state.held_back.front() {
+            let index = *index;
+            if let Some(strategy) = &self.strategy {
+                if !strategy.should_spawn(state.started.len()) {
+                    return;
+                }
+                strategy.on_spawn(state.started.len() + 1);
+            }
+            let Some((_, request)) = state.held_back.pop_front() else { return };
+            state.started.insert(state.next_engine_index, index);
+            state.next_engine_index += 1;
+            self.submitter.submit(request);
+        }
+    }
+
+    /// Ends one job.
+    pub(super) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.lock();
+        if let Some(at) = state.held_back.iter().position(|(held, _)| *held == index) {
+            if let Some((_, request)) = state.held_back.remove(at) {
+                state.cancel_unstarted(index, &request);
+            }
+            drop(state);
+            self.changed.notify_all();
+        } else if let Some(engine) = state.engine_index(index) {
+            self.submitter.cancel(engine, kill);
+        }
+    }
+
+    /// A job of the engine's is over: its place and what it counts here.
+    fn on_finished(&self, engine: u64) -> Option<Arc<Place>> {
+        let mut state = self.lock();
+        let index = state.started.remove(&engine)?;
+        if let Some(strategy) = &self.strategy {
+            strategy.on_exit(state.started.len());
+        }
+        self.let_start(&mut state);
+        state.places.get(&index).cloned()
+    }
+}
+
+/// The listener's thread: what the engine tells becomes what handles tell.
+fn listen(counter: &Arc<Counter>, mut run: Run, output: Output, mut logger: Option<Logger>) {
+    let trouble = loop {
+        match run.next() {
+            Ok(Some(News::Done(finished))) => deliver(counter, *finished, output, &mut logger),
+            Ok(Some(News::Started(job))) => {
+                let state = counter.lock();
+                let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
+                drop(state);
+                if let Some(place) = place {
+                    place.has_process(job.pid());
+                }
+            }
+            Ok(Some(News::Progress(..) | News::Message(..))) => {}
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    run.finish();
+    let mut state = counter.lock();
+    state.closed = true;
+    state.held_back.clear();
+    for (index, place) in std::mem::take(&mut state.places) {
+        let failure = match &trouble {
+            Some(error) => Failure::ours(Arc::clone(error), index),
+            None => Failure::new(Cause::Cancelled, index),
+        };
+        state.report.jobs += 1;
+        state.report.failed += 1;
+        state.left.push(JobRef { index, label: None, slot: 0, pid: 0, name: None });
+        place.fill(Err(failure));
+    }
+    state.over = true;
+    drop(state);
+    counter.changed.notify_all();
+}
+
+fn deliver(counter: &Counter, mut finished: Finished, output: Output, logger: &mut Option<Logger>) {
+    let Some(place) = counter.on_finished(finished.job.index) else { return };
+    finished.job.index = place.index;
+    if output == Output::PassOn {
+        pass_on(&mut finished);
+    }
+    let job = finished.job.clone();
+    if job.pid != 0 {
+        place.has_process(job.pid);
+    }
+    let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+    if let Some(logger) = logger {
+        match &came {
+            Ok(_) => logger(Level::Info, format_args!("job {} succeeded", job.id())),
+            Err(failure) => logger(Level::Error, format_args!("{failure}")),
+        }
+    }
+    let mut state = counter.lock();
+    state.report.jobs += 1;
+    if let Err(failure) = &came {
+        state.report.failed += 1;
+        if state.closed && failure.cause == Cause::Cancelled {
+            state.left.push(job);
+        }
+    }
+    state.places.remove(&place.index);
+    // Before anybody is told that all are done: then this one is ready, too.
+    place.fill(came);
+    drop(state);
+    counter.changed.notify_all();
+}
+
+/// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
+fn pass_on(finished: &mut Finished) {
+    let written = std::mem::take(&mut finished.output);
+    finished.output.stderr_tail = written.stderr_tail;
+    let streams = [
+        (written.stdout, std::io::stdout().as_fd().try_clone_to_owned()),
+        (written.stderr, std::io::stderr().as_fd().try_clone_to_owned()),
+    ];
+    for (spool, stream) in streams {
+        if let (false, Ok(stream)) = (spool.is_empty(), stream) {
+            let mut stream = std::fs::File::from(stream);
+            // A closed standard output is no failure of the job's.
+            let _ = std::io::copy(&mut spool.into_reader(), &mut stream);
+            let _ = stream.flush();
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! When a scheduler may start another process.
+
+use std::fmt;
+
+/// Decides whether a [`Scheduler`](crate::Scheduler) starts another job, given how many it has running. Asked when a job
+/// is handed in and when one has ended; it must not block, and not use the scheduler. One that refuses while nothing
+/// runs is not asked again before the next job is handed in.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Scheduler, SpawnStrategy};
+///
+/// #[derive(Debug)]
+/// struct OneAtATime;
+/// impl SpawnStrategy for OneAtATime {
+///     fn should_spawn(&self, running: usize) -> bool { running == 0 }
+/// }
+/// let scheduler = Scheduler::with_strategy(OneAtATime);
+/// let handles = [1, 2, 3].map(|n| scheduler.schedule(Job::new(|n: u32| n + 1, n)).unwrap());
+/// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [2, 3, 4]);
+/// ```
+pub trait SpawnStrategy: fmt::Debug + Send + Sync + 'static {
+    /// Whether another one may be started while so many run.
+    fn should_spawn(&self, running: usize) -> bool;
+
+    /// One was started; so many run now.
+    fn on_spawn(&self, running: usize) {
+        let _ = running;
+    }
+
+    /// One has ended; so many run now.
+    fn on_exit(&self, running: usize) {
+        let _ = running;
+    }
+}
+
+/// As many as there are jobs, within what the machine's descriptors allow.
+///
+/// ```
+/// use psmith::{SpawnStrategy, Unlimited};
+/// assert!(Unlimited.should_spawn(1_000_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlimited;
+
+impl SpawnStrategy for Unlimited {
+    fn should_spawn(&self, _running: usize) -> bool {
+        true
+    }
+}
+
+/// At most so many at once; 0 counts as 1.
+///
+/// ```
+/// use psmith::{SpawnStrategy, Throttled};
+/// assert!(Throttled(4).should_spawn(3) && !Throttled(4).should_spawn(4));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Throttled(pub usize);
+
+impl SpawnStrategy for Throttled {
+    fn should_spawn(&self, running: usize) -> bool {
+        running < self.0.max(1)
+    }
+}
+
+/// At most so many for each processor that this process may use, and at least one in all.
+///
+/// ```
+/// use psmith::{PerCore, SpawnStrategy};
+/// assert!(PerCore(0.5).limit() >= 1 && PerCore(3.0).limit() >= 3);
+/// assert!(!PerCore(3.0).should_spawn(PerCore(3.0).limit()));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PerCore(pub f64);
+
+impl PerCore {
+    /// How many that are.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // A conversion from a float saturates, and gives 0 for what is no number.
+        ((cores as f64 * self.0) as usize).max(1)
+    }
+}
+
+impl Default for PerCore {
+    fn default() -> PerCore {
+        PerCore(3.0)
+    }
+}
+
+impl SpawnStrategy for PerCore {
+    fn should_spawn(&self, running: usize) -> bool {
+        running < self.limit()
+    }
+}

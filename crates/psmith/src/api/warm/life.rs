@@ -1,0 +1,80 @@
+//! One worker's life, as its host sees it: passive, told what happened, decides nothing.
+
+use std::path::Path;
+
+use psmith_core::{AttemptId, Time};
+
+use crate::engine::handler::{Output, TAIL_BYTES_MAX};
+use crate::engine::spool::{MEMORY_BYTES_MAX, Spool};
+
+/// A worker between its start and its end.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) stage: Stage,
+    pub(super) pid: u32,
+    pub(super) name: Option<String>,
+    /// Jobs that it has been given.
+    pub(super) jobs: u64,
+    /// Its resident memory after its first job, where growth is watched.
+    pub(super) rss_first: Option<u64>,
+    /// It is being ended: no further job for it.
+    pub(super) doomed: bool,
+    written: [Spool; 2],
+    tail: Vec<u8>,
+}
+
+/// What a worker is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has not introduced itself.
+    Starting,
+    /// It waits for a job, since then.
+    Idle(Time),
+    /// It was given a job. `began`: it has said that it calls the function.
+    Busy { attempt: AttemptId, began: bool },
+    /// It was told that there are no more jobs; by then it must be gone.
+    Leaving(Time),
+}
+
+impl Life {
+    pub(super) fn new() -> Life {
+        Life {
+            stage: Stage::Starting,
+            pid: 0,
+            name: None,
+            jobs: 0,
+            rss_first: None,
+            doomed: false,
+            written: [Spool::default(), Spool::default()],
+            tail: Vec::new(),
+        }
+    }
+
+    /// The attempt that it was given, if there is one.
+    pub(super) fn attempt(&self) -> Option<AttemptId> {
+        match self.stage {
+            Stage::Busy { attempt, .. } => Some(attempt),
+            Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => None,
+        }
+    }
+
+    /// It wrote this to standard output (1) or error (2).
+    pub(super) fn wrote(&mut self, stream: u8, bytes: &[u8], dir: &Path) {
+        // A spool that cannot keep its bytes says so to whoever reads it.
+        let place = usize::from(stream == 2);
+        let _ = self.written[place].append(bytes, &mut MEMORY_BYTES_MAX.clone(), dir);
+        if stream == 2 {
+            self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..]);
+            let surplus = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
+            self.tail.drain(..surplus);
+        }
+    }
+
+    /// What it wrote since this was asked for last.
+    pub(super) fn take_output(&mut self) -> Output {
+        let [stdout, stderr] = std::mem::take(&mut self.written);
+        let (stdout_bytes, stderr_bytes) = (stdout.len(), stderr.len());
+        let stderr_tail = std::mem::take(&mut self.tail);
+        Output { stdout, stderr, passed: [0; 2], stdout_bytes, stderr_bytes, stderr_tail }
+    }
+}

@@ -1,0 +1,341 @@
+//! The engine's handler for function jobs that share workers: a worker's *life* is one job of the engine, and the jobs
+//! are given to live workers here, above it.
+//!
+//! So there are two dispatchers, the same machine twice. The engine's knows lives: starting, containment, deaths, usage.
+//! The one here knows function jobs: order, window, tries, back-off, timeouts, halts. Its slots are promises to run a job
+//! in some live worker; what it asks to be done to an attempt is done to the worker that has it. Runs on the engine's
+//! thread and never blocks.
+//!
+//! A worker has at most one job, and its answer is heard before it is given another. So whatever ends a worker concerns
+//! one job, and that only if its function was called: otherwise the attempt is lost, which is charged to nobody.
+
+mod life;
+mod turn;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::action::Notice;
+use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
+use psmith_core::policy::TermSeq;
+use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPolicy, SlotId};
+
+use self::life::{Life, Stage};
+use super::desk::{judged, refused};
+use super::flow::Judgement;
+use super::job::{JobRef, Request};
+use super::options::Options;
+use super::run::{NEWS_MAX, News as Told, Shared, Wants};
+use crate::command::{Command, Launch, WorkerStart};
+use crate::engine::handler::{
+    Delivery, Handler, Letter, Live, Mail, News, Order, Output, Place, Pull, Taken, View,
+};
+use crate::engine::spool::Spool;
+use crate::function::registry::Function;
+use crate::worker::letters::{FromWorker, How};
+
+/// When a worker is replaced although nothing is wrong with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) max_jobs: Option<u64>,
+    pub(crate) max_rss_growth: Option<u64>,
+    pub(crate) idle: Option<Duration>,
+}
+
+/// Takes jobs from the caller's side, gives them to live workers, and gives back what became of them.
+pub(crate) struct WarmDesk {
+    shared: Arc<Shared>,
+    wants: Wants,
+    worker: WorkerStart,
+    terms: Terms,
+    grace: Duration,
+    life_policy: Arc<JobPolicy>,
+    spool_dir: PathBuf,
+    dispatcher: Dispatcher,
+    events: VecDeque<Event>,
+    actions: Vec<Action>,
+    jobs: BTreeMap<JobId, Held>,
+    /// Attempts that want a worker, longest waiting first.
+    waiting: VecDeque<(AttemptId, SlotId)>,
+    /// By the number that the engine gives them.
+    lives: BTreeMap<JobId, Life>,
+    /// Those that wait for a job; the one that worked last is the first to work again.
+    idle: Vec<JobId>,
+    /// Lives to be handed to the engine.
+    wanted: u32,
+    pulled: u64,
+    /// What was heard of workers and is not dealt with.
+    heard: VecDeque<Heard>,
+    source_ended: bool,
+    finished: bool,
+}
+
+/// A job while this desk has it.
+struct Held {
+    request: Request,
+    /// The frame that brought the result, and where in it the value begins.
+    value: Option<(Vec<u8>, usize)>,
+    pid: u32,
+    slot: SlotId,
+    name: Option<String>,
+    life: Option<JobId>,
+    told_start: bool,
+    output: Output,
+    outcome: Option<Box<Outcome>>,
+}
+
+/// What was heard of a worker.
+enum Heard {
+    /// It has answered for its job.
+    Done { life: JobId, verdict: Result<(), Cause>, judgement: Judgement },
+    /// It is no more.
+    Ended { life: JobId, outcome: Box<Outcome> },
+    /// The warden that bore it is no more, nor is it.
+    Lost { life: JobId },
+}
+
+impl WarmDesk {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        wants: Wants,
+        options: &Options,
+        policy: RunPolicy,
+        set_up: Vec<Function>,
+    ) -> WarmDesk {
+        let worker = WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
+        WarmDesk {
+            shared,
+            wants,
+            worker,
+            terms: options.terms,
+            grace: options.grace,
+            life_policy: Arc::new(JobPolicy {
+                term_seq: TermSeq::with_grace(options.grace),
+                ..JobPolicy::default()
+            }),
+            spool_dir: std::env::temp_dir(),
+            dispatcher: Dispatcher::new(policy),
+            events: VecDeque::new(),
+            actions: Vec::new(),
+            jobs: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            lives: BTreeMap::new(),
+            idle: Vec::new(),
+            wanted: 0,
+            pulled: 0,
+            heard: VecDeque::new(),
+            source_ended: false,
+            finished: false,
+        }
+    }
+
+    /// The job that this worker has.
+    fn job_of(&mut self, life: JobId) -> Option<(AttemptId, &mut Held)> {
+        let attempt = self.lives.get(&life)?.attempt()?;
+        Some((attempt, self.jobs.get_mut(&attempt.job)?))
+    }
+}
+
+impl Held {
+    fn new(request: Request) -> Held {
+        Held {
+            request,
+            value: None,
+            pid: 0,
+            slot: SlotId(0),
+            name: None,
+            life: None,
+            told_start: false,
+            output: Output::default(),
+            outcome: None,
+        }
+    }
+
+    fn job(&self, id: JobId) -> JobRef {
+        JobRef {
+            index: id.0 - 1,
+            label: self.request.label.clone(),
+            slot: self.slot.0,
+            pid: self.pid,
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl Handler for WarmDesk {
+    type Job = ();
+
+    fn pull(&mut self) -> Pull<()> {
+        if self.wanted > 0 {
+            self.wanted -= 1;
+            self.pulled += 1;
+            self.lives.insert(JobId(self.pulled), Life::new());
+            Pull::Job((), Arc::clone(&self.life_policy))
+        } else if self.finished {
+            Pull::Ended
+        } else {
+            Pull::Later
+        }
+    }
+
+    fn command(&mut self, _job: &mut (), _at: Place) -> Result<Command, SpawnFailure> {
+        Err(refused("a worker is no command".into()))
+    }
+
+    fn launch(&mut self, _job: &mut (), _at: Place) -> Result<Launch, SpawnFailure> {
+        Ok(Launch::Worker(self.worker.clone()))
+    }
+
+    fn greeted(&mut self, view: &View<'_>, _job: &mut (), at: Place, mail: &mut Mail) {
+        let id = at.attempt.job;
+        match self.lives.get_mut(&id) {
+            Some(life) if life.stage == Stage::Starting && !life.doomed => {
+                life.stage = Stage::Idle(view.now);
+                self.idle.push(id);
+            }
+            // It was given up before it came.
+            Some(_) | None => mail.hang_up = true,
+        }
+    }
+
+    fn heard(&mut self, _view: &View<'_>, _job: &mut (), at: Place, letter: Letter, mail: &mut Mail) {
+        let id = at.attempt.job;
+        let Letter { letter, bytes, body } = letter;
+        if let FromWorker::Named { name } = letter {
+            if let Some(life) = self.lives.get_mut(&id) {
+                life.name = Some(name.clone());
+            }
+            if let Some((_, held)) = self.job_of(id) {
+                held.name = Some(name);
+            }
+            return;
+        }
+        let wants = self.wants;
+        let shared = Arc::clone(&self.shared);
+        let has_answered =
+            self.heard.iter().any(|heard| matches!(heard, Heard::Done { life, .. } if *life == id));
+        let current = if has_answered { None } else { self.job_of(id) };
+        match letter {
+            FromWorker::Began { job } => match current {
+                Some((attempt, _)) if attempt.job.0 == job => {
+                    if let Some(life) = self.lives.get_mut(&id) {
+                        life.stage = Stage::Busy { attempt, began: true };
+                    }
+                }
+                Some(_) | None => mail.breach = Some(format!("it began job {job}, which it was not given")),
+            },
+            FromWorker::Done { job, how, .. } => match current {
+                Some((attempt, held)) if attempt.job.0 == job => {
+                    let mut judgement = Judgement::Go;
+                    if how == How::Value {
+                        judgement = judged(&held.request, &bytes[body..]);
+                        held.value = Some((bytes, body));
+                        if judgement != Judgement::Go {
+                            shared.lock().first.decided.get_or_insert(attempt.job);
+                        }
+                    }
+                    mail.reads_output = true;
+                    self.heard.push_back(Heard::Done { life: id, verdict: how.verdict(), judgement });
+                }
+                Some(_) | None => {
+                    mail.breach = Some(format!("it answered for job {job}, which it was not given"));
+                }
+            },
+            // A thread that an earlier job left behind may still speak of that one: nobody listens.
+            FromWorker::Progress { job, done, total } => {
+                if let Some((attempt, held)) = current
+                    && attempt.job.0 == job
+                    && wants.progress
+                {
+                    shared.tell(Told::Progress(held.job(attempt.job), done, total));
+                }
+            }
+            FromWorker::Message { job } => {
+                if let Some((attempt, held)) = current
+                    && attempt.job.0 == job
+                    && wants.messages
+                {
+                    shared.tell(Told::Message(held.job(attempt.job), bytes, body));
+                }
+            }
+            FromWorker::Heartbeat { .. } | FromWorker::Named { .. } => {}
+            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
+                mail.breach = Some("it introduced itself twice".into());
+            }
+        }
+    }
+
+    fn live(&mut self, _job: &(), _next_in_line: bool) -> Live {
+        // What it writes belongs to the job that it has at the time.
+        Live::Both
+    }
+
+    fn output(&mut self, id: JobId, _job: &mut (), stream: u8, buffer: &mut Vec<u8>, length: usize) {
+        if let Some(life) = self.lives.get_mut(&id) {
+            life.wrote(stream, &buffer[..length], &self.spool_dir);
+        }
+    }
+
+    fn backlog(&mut self, id: JobId, _job: &mut (), stream: u8, backlog: Spool) {
+        if let (Some(life), Some(bytes)) = (self.lives.get_mut(&id), backlog.in_memory()) {
+            life.wrote(stream, bytes, &self.spool_dir);
+        }
+    }
+
+    fn takes_output(&self) -> bool {
+        self.shared.lock().news.len() < NEWS_MAX
+    }
+
+    fn news(&mut self, _view: &View<'_>, news: News<'_, ()>) {
+        match news {
+            News::Started { place, pid, .. } => {
+                let id = place.attempt.job;
+                if let Some(life) = self.lives.get_mut(&id) {
+                    life.pid = pid;
+                }
+                self.tell_start(id);
+            }
+            News::Ended(ending) => {
+                let outcome = Box::new(ending.outcome.clone());
+                if let (Some(life), Some(last)) = (self.lives.get_mut(&ending.id), &outcome.last)
+                    && life.pid == 0
+                {
+                    life.pid = last.pid;
+                    self.tell_start(ending.id);
+                }
+                self.heard.push_back(Heard::Ended { life: ending.id, outcome });
+                // The engine may be about to sleep.
+                self.shared.waker.wake();
+            }
+            News::Notice(Notice::Retry { attempt, .. }, _) => {
+                self.heard.push_back(Heard::Lost { life: attempt.job });
+                self.shared.waker.wake();
+            }
+            News::Notice(..)
+            | News::Stopped { .. }
+            | News::Continued { .. }
+            | News::WardenLost { .. }
+            | News::StrayKilled { .. } => {}
+        }
+    }
+
+    fn deliver(&mut self, _view: &View<'_>, _delivery: Delivery<()>) -> Taken {
+        Taken::Now
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.shared.waker.as_fd()]
+    }
+
+    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<Order>) {
+        // The tick that follows looks at everything.
+        self.shared.waker.drain();
+    }
+
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        self.turn(view.now, orders)
+    }
+}

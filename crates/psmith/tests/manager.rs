@@ -1,0 +1,83 @@
+//! Process managers: exit handlers on the caller's own thread, one at a time, each once.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use psmith::{Cause, Job, ProcessManager, ProcessState};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn stand(path: PathBuf) {
+    gate::pass(&path);
+}
+
+// O-37, U-28
+#[test]
+fn handlers_are_called_by_step_before_the_count_drops() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let ended = RefCell::new(Vec::new());
+    let mut manager = ProcessManager::new().unwrap();
+    assert_eq!(manager.process_count(), 0);
+    let ids = [1, 2, 3].map(|n: u32| {
+        let on_exit = |id, result: Result<u32, _>| ended.borrow_mut().push((id, result.unwrap()));
+        manager.create_process(Job::new(|n: u32| n, n), on_exit).unwrap()
+    });
+    while ids.iter().any(|id| manager.state(*id) != ProcessState::Stopped) {
+        std::thread::yield_now();
+    }
+    // They have ended, and count until their handlers were called.
+    assert_eq!((manager.process_count(), ended.borrow().len()), (3, 0));
+    assert_eq!(manager.step(LONG), 3);
+    assert_eq!(manager.process_count(), 0);
+    assert_eq!(*ended.borrow(), [(ids[0], 1), (ids[1], 2), (ids[2], 3)]);
+    assert_eq!(manager.state(ids[0]), ProcessState::Removed);
+    assert_eq!(manager.teardown(LONG), 0);
+}
+
+// U-28
+#[test]
+fn a_signal_reaches_those_that_run() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let causes = RefCell::new(Vec::new());
+    let mut manager = ProcessManager::new().unwrap();
+    let ids = [(); 2].map(|()| {
+        let on_exit = |_, result: Result<(), psmith::Failure>| {
+            causes.borrow_mut().push(result.unwrap_err().into_cause())
+        };
+        manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap()
+    });
+    while ids.iter().any(|id| manager.state(*id) == ProcessState::New) {
+        manager.step(LONG);
+    }
+    manager.kill_processes(3);
+    while manager.process_count() > 0 {
+        manager.step(LONG);
+    }
+    for cause in &*causes.borrow() {
+        assert!(matches!(cause, Cause::Signal { signal: 3, .. }), "{cause:?}");
+    }
+}
+
+// O-37, U-28
+#[test]
+fn teardown_waits_no_longer_than_its_limit_and_calls_every_handler() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let outcomes = RefCell::new(Vec::new());
+    let mut manager = ProcessManager::new().unwrap();
+    for _ in 0..2 {
+        let on_exit = |_, result: Result<(), psmith::Failure>| {
+            outcomes.borrow_mut().push(result.unwrap_err().into_cause())
+        };
+        manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap();
+    }
+    assert_eq!(manager.teardown(Duration::from_millis(50)), 2);
+    assert_eq!(*outcomes.borrow(), [Cause::Cancelled, Cause::Cancelled]);
+}

@@ -1,0 +1,122 @@
+//! Schedulers: every job in a process of its own, as many at once as the strategy lets start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use psmith::{Cause, Job, PerCore, Scheduler, SpawnStrategy, Throttled, Unlimited};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+use serde::{Deserialize, Serialize};
+
+fn stand((n, path): (u32, PathBuf)) -> u32 {
+    gate::pass(&path);
+    n
+}
+
+// O-30, U-1
+#[test]
+fn a_job_has_done_its_work_when_shutdown_returns_in_a_process_of_its_own() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let scheduler = Scheduler::new();
+    let write = |path: PathBuf| std::fs::write(path, b"x").map(|()| std::process::id());
+    let pids = ["a", "b"].map(|name| scheduler.schedule(Job::new(write, dir.path().join(name))).unwrap());
+    scheduler.shutdown();
+    assert!(dir.path().join("a").exists() && dir.path().join("b").exists());
+    let pids = pids.map(|handle| handle.wait().unwrap());
+    assert!(pids[0] != pids[1] && !pids.contains(&std::process::id()));
+}
+
+/// Throttles, and remembers the most that ran.
+#[derive(Debug, Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl SpawnStrategy for Counting {
+    fn should_spawn(&self, running: usize) -> bool {
+        Throttled(4).should_spawn(running)
+    }
+
+    fn on_spawn(&self, running: usize) {
+        self.0.fetch_max(running, Ordering::SeqCst);
+    }
+}
+
+// O-34, U-4
+#[test]
+fn never_more_run_than_the_strategy_lets_start() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (mut gate, counting) = (Gate::closed(), Counting::default());
+    let scheduler = Scheduler::with_strategy(counting.clone());
+    let handles: Vec<_> =
+        (0..8).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    while !handles[..4].iter().all(|handle| handle.pid().is_some()) {
+        std::thread::yield_now();
+    }
+    assert!(handles[4..].iter().all(|handle| handle.pid().is_none()));
+    gate.open();
+    scheduler.join();
+    assert_eq!(counting.0.load(Ordering::SeqCst), 4);
+    assert!(handles.iter().zip(0..).all(|(handle, n)| handle.wait().unwrap() == n));
+    assert!(PerCore::default().limit() > 0 && Unlimited.should_spawn(usize::MAX));
+    scheduler.shutdown();
+}
+
+// O-33, U-27
+#[test]
+fn shutdown_now_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let scheduler = Scheduler::with_strategy(Throttled(2));
+    let handles: Vec<_> =
+        (0..6).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    let left = scheduler.shutdown_now();
+    assert_eq!(left.jobs.len(), 6);
+    assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));
+    assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 7)).unwrap().wait().unwrap(), 7);
+    scheduler.shutdown();
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Counter(u32);
+
+impl Counter {
+    fn add(&mut self, a: u32, b: u32) -> u32 {
+        self.0 += a + b;
+        self.0
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+// O-36, U-29
+#[test]
+fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let scheduler = Scheduler::new();
+    let counter = scheduler.proxy(Counter(1));
+    assert_eq!(counter.call(Counter::add, (2, 3)).unwrap().wait().unwrap(), 6);
+    assert_eq!(counter.call(Counter::add, (2, 3)).unwrap().wait().unwrap(), 6);
+    let pids = [(); 2].map(|()| counter.call(Counter::pid, ()).unwrap().wait().unwrap());
+    assert_ne!(pids[0], pids[1]);
+    assert_eq!(scheduler.report().jobs, 4);
+    assert_eq!(counter.into_inner(), Counter(1));
+    scheduler.shutdown();
+}
+
+// U-35
+#[test]
+fn the_programs_own_scheduler_begins_anew_after_a_shutdown() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for n in 0..2 {
+        assert_eq!(psmith::global().schedule(Job::new(|n: u32| n, n)).unwrap().wait().unwrap(), n);
+        psmith::global().shutdown();
+    }
+}

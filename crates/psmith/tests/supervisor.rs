@@ -1,0 +1,82 @@
+//! Supervisors: so many workers alive, whatever ends them, and a crash loop slows down.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use psmith::{Supervisor, SupervisorError};
+use psmith_testkit::leak::Guard;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn serve(_: u32) {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn kill(pid: u32) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+fn pids(supervisor: &Supervisor) -> BTreeSet<u32> {
+    supervisor.pids().into_iter().collect()
+}
+
+// O-38, U-30
+#[test]
+fn those_that_are_killed_are_replaced_and_the_others_stay() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut supervisor = Supervisor::new(4, serve);
+    supervisor.start().unwrap();
+    let before = pids(&supervisor);
+    assert_eq!(before.len(), 4);
+    let killed: BTreeSet<u32> = before.iter().copied().take(2).collect();
+    killed.iter().for_each(|pid| kill(*pid));
+    let after = loop {
+        let now = pids(&supervisor);
+        if now.len() == 4 && now.is_disjoint(&killed) {
+            break now;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(after.intersection(&before).count(), 2);
+    assert_eq!(supervisor.restarts(), 2);
+    supervisor.shutdown().unwrap();
+}
+
+// O-38, U-30
+#[test]
+fn a_second_start_and_a_stray_shutdown_are_errors_and_it_can_be_started_again() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut supervisor = Supervisor::new(1, serve);
+    assert!(matches!(supervisor.shutdown(), Err(SupervisorError::NotRunning)));
+    for _ in 0..2 {
+        supervisor.start().unwrap();
+        assert!(matches!(supervisor.start(), Err(SupervisorError::AlreadyRunning)));
+        supervisor.shutdown().unwrap();
+        assert!(supervisor.pids().is_empty());
+    }
+    assert!(matches!(supervisor.shutdown(), Err(SupervisorError::NotRunning)));
+}
+
+// O-38, U-30
+#[test]
+fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (told, hears) = mpsc::channel();
+    let die = |_: u32| -> () { std::process::exit(7) };
+    let mut supervisor = Supervisor::new(1, die)
+        .backoff(Duration::from_millis(20), Duration::from_secs(3600))
+        .logger(move |_, text| drop(told.send(text.to_string())));
+    supervisor.start().unwrap();
+    let lines: Vec<String> = hears.iter().take(4).collect();
+    assert!(lines.iter().all(|line| line.contains("exited with code 7")), "{lines:?}");
+    for (line, pause) in lines.iter().zip(["again", "in 20ms", "in 40ms", "in 80ms"]) {
+        assert!(line.ends_with(pause), "{lines:?}");
+    }
+    supervisor.shutdown().unwrap();
+}
