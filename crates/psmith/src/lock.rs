@@ -61,7 +61,9 @@ struct Owner {
 }
 
 /// The locks of this process, by device and inode.
-static LOCKS: LazyLock<Mutex<HashMap<(u64, u64), Weak<Held>>>> = LazyLock::new(Mutex::default);
+static LOCKS: LazyLock<Mutex<Locks>> = LazyLock::new(Mutex::default);
+
+type Locks = HashMap<(u64, u64), Weak<Held>>;
 
 impl Lock {
     /// The lock of this name in `dir`, which must exist; its file is made if need be.

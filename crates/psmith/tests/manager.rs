@@ -48,7 +48,7 @@ fn a_signal_reaches_those_that_run() {
     let mut manager = ProcessManager::new().unwrap();
     let ids = [(); 2].map(|()| {
         let on_exit = |_, result: Result<(), psmith::Failure>| {
-            causes.borrow_mut().push(result.unwrap_err().into_cause())
+            causes.borrow_mut().push(result.unwrap_err().into_cause());
         };
         manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap()
     });
@@ -74,7 +74,7 @@ fn teardown_waits_no_longer_than_its_limit_and_calls_every_handler() {
     let mut manager = ProcessManager::new().unwrap();
     for _ in 0..2 {
         let on_exit = |_, result: Result<(), psmith::Failure>| {
-            outcomes.borrow_mut().push(result.unwrap_err().into_cause())
+            outcomes.borrow_mut().push(result.unwrap_err().into_cause());
         };
         manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap();
     }

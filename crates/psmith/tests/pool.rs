@@ -51,7 +51,7 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
         // Taken until the other thread joins, then refused.
         let refused = loop {
             match pool.try_submit(Job::new(|n: u32| n, 2)) {
-                Err(error) if error.reason == Refusal::Joining => break error.job,
+                Err(error) if error.reason == Refusal::Joining => break *error.job,
                 Ok(_) | Err(_) => std::thread::yield_now(),
             }
         };

@@ -89,7 +89,7 @@ pub struct Left {
 /// A job that was not taken, given back.
 pub struct SubmitError<R> {
     /// The job.
-    pub job: Job<R>,
+    pub job: Box<Job<R>>,
     /// Why.
     pub reason: Refusal,
 }
@@ -182,7 +182,7 @@ impl Pool {
     /// assert_eq!(refused.reason, psmith::Refusal::Full);
     /// first.kill();
     /// first.wait().unwrap_err();
-    /// assert_eq!(pool.submit(refused.job).unwrap().wait().unwrap(), 1);
+    /// assert_eq!(pool.submit(*refused.job).unwrap().wait().unwrap(), 1);
     /// ```
     pub fn try_submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
         self.submit_timeout(job, Duration::ZERO)
@@ -216,7 +216,7 @@ impl Pool {
             };
         };
         if let Some(reason) = refusal {
-            return Err(SubmitError { job, reason });
+            return Err(SubmitError { job: Box::new(job), reason });
         }
         let place = Arc::new(Place::new(state.next_index));
         state.next_index += 1;

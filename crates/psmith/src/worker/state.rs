@@ -67,12 +67,11 @@ pub fn with_state<S: 'static, T>(f: impl FnOnce(&mut S) -> T) -> Option<T> {
 
 /// Gives the state back to its exit function: the worker leaves in good order.
 pub(super) fn exit() {
-    if let Some((state, exit)) = STATE.take() {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| exit(state))) {
-            // Nobody is left whose failure it could be.
-            let message = super::panics::message(payload.as_ref());
-            let _ =
-                writeln!(io::stderr(), "psmith: warning: the exit function of a worker panicked: {message}");
-        }
+    if let Some((state, exit)) = STATE.take()
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| exit(state)))
+    {
+        // Nobody is left whose failure it could be.
+        let message = super::panics::message(payload.as_ref());
+        let _ = writeln!(io::stderr(), "psmith: warning: the exit function of a worker panicked: {message}");
     }
 }
