@@ -21,6 +21,7 @@ pub(super) type Came = Result<Arc<Vec<u8>>, Failure>;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) index: u64,
+    pub(super) label: Option<String>,
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -33,8 +34,8 @@ struct State {
 }
 
 impl Place {
-    pub(super) fn new(index: u64) -> Place {
-        Place { index, state: Mutex::default(), arrived: Condvar::new() }
+    pub(super) fn new(index: u64, label: Option<String>) -> Place {
+        Place { index, label, state: Mutex::default(), arrived: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,7 +177,7 @@ impl<R> JobHandle<R> {
     /// # use psmith::{Job, Pool};
     /// # use std::time::Duration;
     /// let pool = Pool::builder().build().unwrap();
-    /// let forever = |_: ()| loop { std::thread::park() };
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
     /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
     /// assert!(handle.wait_timeout(Duration::from_millis(10)).is_none());
     /// handle.kill();

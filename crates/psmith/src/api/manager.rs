@@ -24,17 +24,16 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 /// use psmith::{Job, ProcessManager};
 /// use std::time::Duration;
 ///
-/// let mut sum = 0;
+/// let sum = std::cell::Cell::new(0);
 /// let mut manager = ProcessManager::new().unwrap();
 /// for n in 1..=3 {
-///     manager.create_process(Job::new(|n: u32| n * 10, n), |_, result| sum += result.unwrap()).unwrap();
+///     manager.create_process(Job::new(|n: u32| n * 10, n), |_, result| sum.set(sum.get() + result.unwrap())).unwrap();
 /// }
 /// assert_eq!(manager.process_count(), 3);
 /// while manager.process_count() > 0 {
 ///     manager.step(Duration::from_secs(60));
 /// }
-/// drop(manager);
-/// assert_eq!(sum, 60);
+/// assert_eq!(sum.get(), 60);
 /// ```
 pub struct ProcessManager<'h, R> {
     pool: Pool,
@@ -154,9 +153,9 @@ impl<'h, R> ProcessManager<'h, R> {
     /// ```
     /// # psmith::init();
     /// # use std::time::Duration;
-    /// let mut manager = psmith::ProcessManager::new().unwrap();
-    /// let forever = |_: ()| loop { std::thread::park() };
     /// let mut cause = None;
+    /// let mut manager = psmith::ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
     /// let id = manager
     ///     .create_process(psmith::Job::<()>::new(forever, ()), |_, ended| cause = ended.err().map(|f| f.cause.clone()))
     ///     .unwrap();

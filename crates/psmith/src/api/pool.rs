@@ -177,7 +177,7 @@ impl Pool {
     /// # psmith::init();
     /// # use psmith::{Job, Pool};
     /// let pool = Pool::builder().workers(1).window(1).build().unwrap();
-    /// let first = pool.submit(Job::<()>::new(|_: ()| loop { std::thread::park() }, ())).unwrap();
+    /// let first = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ())).unwrap();
     /// let refused = pool.try_submit(Job::new(|n: u8| n, 1)).unwrap_err();
     /// assert_eq!(refused.reason, psmith::Refusal::Full);
     /// first.kill();
@@ -218,7 +218,7 @@ impl Pool {
         if let Some(reason) = refusal {
             return Err(SubmitError { job: Box::new(job), reason });
         }
-        let place = Arc::new(Place::new(state.next_index));
+        let place = Arc::new(Place::new(state.next_index, job.request.label.clone()));
         state.next_index += 1;
         state.places.insert(place.index, Arc::clone(&place));
         state.held_back.push_back((place.index, job.request));
@@ -321,7 +321,7 @@ impl Pool {
     /// # use psmith::{Job, Pool};
     /// # use std::time::Duration;
     /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let handle = pool.submit(Job::<()>::new(|_: ()| loop { std::thread::park() }, ()).label("endless")).unwrap();
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
     /// let left = pool.stop(Duration::from_secs(1));
     /// assert_eq!(left.jobs[0].label(), Some("endless"));
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
@@ -513,13 +513,14 @@ fn listen(counter: &Arc<Counter>, mut run: Run, output: Output, mut logger: Opti
     state.closed = true;
     state.held_back.clear();
     for (index, place) in std::mem::take(&mut state.places) {
-        let failure = match &trouble {
+        let mut failure = match &trouble {
             Some(error) => Failure::ours(Arc::clone(error), index),
             None => Failure::new(Cause::Cancelled, index),
         };
         state.report.jobs += 1;
         state.report.failed += 1;
-        state.left.push(JobRef { index, label: None, slot: 0, pid: 0, name: None });
+        failure.label.clone_from(&place.label);
+        state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
         place.fill(Err(failure));
     }
     state.over = true;
