@@ -232,6 +232,10 @@ impl<H: Handler> Engine<H> {
     pub(super) fn signal_now(&mut self, job: JobId, signal: i32) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.running(slot).is_some_and(|running| running.id.job == job) {
+            // A newborn may not lead its group yet, and no ladder makes up for a signal that it never got.
+            if let Some(process) = self.running(slot).and_then(|running| running.pidfd.as_ref()) {
+                let _ = pidfd::signal(process, signal);
+            }
             self.signal_tree(slot, signal);
         }
     }
