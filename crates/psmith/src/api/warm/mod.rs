@@ -306,6 +306,12 @@ impl Handler for WarmDesk {
                     life.pid = last.pid;
                     self.tell_start(ending.id);
                 }
+                // What was read at its very end, too late to be passed on as it came.
+                if let Some(life) = self.lives.get_mut(&ending.id) {
+                    for (stream, rest) in [(1, &ending.output.stdout), (2, &ending.output.stderr)] {
+                        life.wrote(stream, rest.in_memory().unwrap_or_default(), &self.spool_dir);
+                    }
+                }
                 self.heard.push_back(Heard::Ended { life: ending.id, outcome });
                 // The engine may be about to sleep.
                 self.shared.waker.wake();
