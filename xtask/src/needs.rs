@@ -75,7 +75,15 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let mut words = vec!["install", "--no-install-recommends"];
     words.extend(packages);
     // A fresh machine has no package lists yet: the first try is cheap, the second follows an update.
-    apt(&words).or_else(|_| apt(&["update"]).and_then(|()| apt(&words)))
+    let together = apt(&words).or_else(|_| apt(&["update"]).and_then(|()| apt(&words)));
+    // One package that cannot be had must not keep the others away.
+    together.or_else(|error| {
+        let alone = |package: &&str| apt(&["install", "--no-install-recommends", package]).is_ok();
+        if packages.len() > 1 && packages.iter().filter(|package| alone(package)).count() == packages.len() {
+            return Ok(());
+        }
+        Err(error)
+    })
 }
 
 fn sudo_asks_nothing() -> bool {
