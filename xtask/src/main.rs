@@ -22,10 +22,11 @@ use passes::Extent;
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
-  test [--fast] [--passes]
+  test [--fast] [--some-passes | --passes]
                          install what the tests need (Debian), run every check and every test, print what was skipped;
-                         --fast: no lints, no docs, no further passes; --passes: the tests that start processes once
-                         more as a plain user and with each facility taken away, all of them in every pass
+                         --fast: no lints, no docs; --passes: the tests that start processes once more as a plain
+                         user and with each facility taken away; --some-passes: three of these passes, without the
+                         slow files
   ci                     the same as `CI=true cargo xtask test`: an unexcused skip fails
   tidy                   the house rules that can be checked as facts
   coverage               which promises and faults are named by a test
@@ -39,18 +40,20 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let answer = match words.as_slice() {
-        ["test", flags @ ..] if flags.iter().all(|flag| ["--fast", "--passes"].contains(flag)) => {
+        ["test", flags @ ..]
+            if flags.iter().all(|flag| ["--fast", "--some-passes", "--passes"].contains(flag)) =>
+        {
             test::run(&test::Options {
                 fast: flags.contains(&"--fast"),
-                extent: match (flags.contains(&"--passes"), flags.contains(&"--fast")) {
+                extent: match (flags.contains(&"--passes"), flags.contains(&"--some-passes")) {
                     (true, _) => Extent::Full,
-                    (false, true) => Extent::AsFound,
-                    (false, false) => Extent::Reduced,
+                    (false, true) => Extent::Reduced,
+                    (false, false) => Extent::AsFound,
                 },
                 ci: test::ci_by_environment(),
             })
         }
-        ["ci"] => test::run(&test::Options { fast: false, extent: Extent::Reduced, ci: true }),
+        ["ci"] => test::run(&test::Options { fast: false, extent: Extent::AsFound, ci: true }),
         ["tidy"] => tidy::run(),
         ["coverage"] => coverage::run(),
         ["generate"] => generate::run(),

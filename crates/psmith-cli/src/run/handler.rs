@@ -55,7 +55,8 @@ pub(super) enum Telling {
 
 /// Everything the engine calls.
 pub(super) struct RunHandler {
-    pub(super) config: Config,
+    // The large ones in boxes: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
+    pub(super) config: Box<Config>,
     /// The run's name.
     pub(super) run: String,
     pub(super) plan: Arc<Plan>,
@@ -97,7 +98,7 @@ pub(super) struct RunHandler {
     pub(super) ended_seen: u64,
     pub(super) width: u32,
     pub(super) tty: Option<Terminal>,
-    pub(super) watchers: Watchers,
+    pub(super) watchers: Box<Watchers>,
 }
 
 /// A running job, as a list shows it.

@@ -114,7 +114,7 @@ pub fn run(config: Config) -> Ending {
     let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries: config.policy.tries };
     let watchers = Watchers::open(&config, &run, began).map_err(|error| record_error(&error))?;
     let handler = RunHandler {
-        watchers,
+        watchers: Box::new(watchers),
         pressure: Pressure::new(config.pace.load, config.pace.memfree, cpus),
         tty,
         plan: Arc::clone(&plan),
@@ -155,7 +155,7 @@ pub fn run(config: Config) -> Ending {
         ended_seen: 0,
         width: slots,
         run,
-        config,
+        config: Box::new(config),
     };
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
     let level = engine.level();
