@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use psmith::{Cause, Job, Pool, Refusal, with_state};
+use psmith::{Cause, Isolation, Job, Pool, Refusal, with_state};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
@@ -36,6 +36,31 @@ fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     pool.join();
     assert!(ten.iter().all(psmith::JobHandle::is_ready));
     assert_eq!((pool.report().jobs, pool.report().failed), (12, 1));
+}
+
+// O-33, U-27
+#[test]
+fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut gate = Gate::closed();
+    let pool = pool(1);
+    let first = pool.submit(Job::new(stand, (1, gate.path()))).unwrap();
+    std::thread::scope(|scope| {
+        let joins = scope.spawn(|| pool.join());
+        // Taken until the other thread joins, then refused.
+        let refused = loop {
+            match pool.try_submit(Job::new(|n: u32| n, 2)) {
+                Err(error) if error.reason == Refusal::Joining => break *error.job,
+                // sleep: the lock is not a fair one, and the thread that joins has to get it.
+                Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        gate.open();
+        joins.join().unwrap();
+        assert_eq!(pool.submit(refused).unwrap().wait().unwrap(), 2);
+    });
+    assert_eq!(first.wait().unwrap(), 1);
 }
 
 // O-33, U-27
@@ -97,6 +122,25 @@ fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     assert_eq!(handles[0].wait().unwrap(), 0);
     handles[0].cancel();
     assert_eq!(handles[0].wait().unwrap(), 0);
+}
+
+// U-18
+#[test]
+fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::Reuse, Isolation::PerJob] {
+        let mut gate = Gate::closed();
+        let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
+        let first = pool.submit(Job::new(stand, (0, gate.path()))).unwrap();
+        for _ in 0..100 {
+            let waiting = pool.submit(Job::new(stand, (1, gate.path()))).unwrap();
+            waiting.cancel();
+            assert_eq!(waiting.wait().unwrap_err().cause, Cause::Cancelled);
+        }
+        gate.open();
+        assert_eq!(first.wait().unwrap(), 0);
+    }
 }
 
 // U-18

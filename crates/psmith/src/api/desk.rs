@@ -25,6 +25,8 @@ pub(crate) struct Desk {
     shared: Arc<Shared>,
     wants: Wants,
     worker: WorkerStart,
+    /// So many jobs the engine has taken.
+    pulled: u64,
 }
 
 /// A job while the engine has it.
@@ -44,7 +46,8 @@ impl Desk {
         frame_bytes_max: u64,
         set_up: Vec<Function>,
     ) -> Desk {
-        Desk { shared, wants, worker: WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() } }
+        let worker = WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() };
+        Desk { shared, wants, worker, pulled: 0 }
     }
 
     fn on_decided(&self, job: JobId) {
@@ -75,6 +78,10 @@ impl Handler for Desk {
         let mut state = self.shared.lock();
         match state.incoming.pop_front() {
             Some((request, policy)) => {
+                self.pulled += 1;
+                if request.cancelled {
+                    state.orders.push(Order::Cancel(JobId(self.pulled)));
+                }
                 Pull::Job(Held { request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }
             None if state.closed => Pull::Ended,

@@ -71,6 +71,8 @@ pub(crate) struct Request {
     pub(crate) input: Arc<Vec<u8>>,
     /// It can never run: its input cannot travel.
     pub(crate) refused: Option<Cause>,
+    /// It was cancelled before the engine knew it.
+    pub(crate) cancelled: bool,
     pub(crate) label: Option<String>,
 }
 
@@ -90,7 +92,7 @@ impl Request {
         if refused.is_some() {
             bytes = Vec::new();
         }
-        Request { callee: Arc::clone(callee), input: Arc::new(bytes), refused, label: None }
+        Request { callee: Arc::clone(callee), input: Arc::new(bytes), refused, cancelled: false, label: None }
     }
 
     /// The input, for a failure.

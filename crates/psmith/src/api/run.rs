@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::outcome::Outcome;
 use psmith_core::policy::Halt;
-use psmith_core::{Cause, JobId, JobPolicy, RunPolicy};
+use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
@@ -152,8 +152,8 @@ impl Submitter {
         let ahead = state.submitted - state.incoming.len() as u64;
         let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
         if let Some((request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
-            // The engine does not know it yet: it takes it over as one that cannot run.
-            request.refused.get_or_insert(Cause::Cancelled);
+            // The engine does not know it yet: it hears of it together with the job.
+            request.cancelled = true;
             return;
         }
         state.orders.push(Order::Cancel(JobId(index + 1)));

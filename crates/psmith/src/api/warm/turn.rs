@@ -127,8 +127,11 @@ impl WarmDesk {
         };
         drop(state);
         let job = self.dispatcher.next_job();
-        self.jobs.insert(job, Held::new(request));
         self.events.push_back(Event::Accepted { job, policy });
+        if request.cancelled {
+            self.events.push_back(Event::Cancel(job));
+        }
+        self.jobs.insert(job, Held::new(request));
         true
     }
 
@@ -196,6 +199,9 @@ impl WarmDesk {
         if held.request.refused.is_some() {
             // Its true cause is told at the delivery.
             self.events.push_back(Event::StartFailed { attempt, failure: refused(String::new()) });
+        } else if held.request.cancelled {
+            // As in `give_up_waiting`: it was ended before it came here.
+            self.events.push_back(Event::Started { attempt, pid: 0 });
         } else {
             self.waiting.push_back((attempt, slot));
         }
