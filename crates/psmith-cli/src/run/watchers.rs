@@ -40,6 +40,8 @@ pub(super) struct Watchers {
     trace: Option<TraceLog>,
     web: Option<Web>,
     live: BTreeMap<u64, Live>,
+    /// When the last attempt of each slot was over, as it was told.
+    free_since: Vec<Duration>,
     head: Head,
 }
 
@@ -97,6 +99,7 @@ impl Watchers {
             trace,
             web,
             live: BTreeMap::new(),
+            free_since: Vec::new(),
             head: Head { joblog, began_epoch, limits: limits(config), ..Head::default() },
         })
     }
@@ -332,7 +335,8 @@ impl Watchers {
     ) {
         let starting = live.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
         let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(live.ordered));
-        let attempt = Attempt { job, slot: live.slot, began: live.ordered, starting, wall, end };
+        let began = self.claim_slot(live, wall);
+        let attempt = Attempt { job, slot: live.slot, began, starting, wall, end };
         if let Some((_, history)) = &mut self.report {
             history.on_attempt(&attempt);
         }
@@ -345,11 +349,23 @@ impl Watchers {
             args["attempt"] = live.attempt.into();
             args["pid"] = live.pid.into();
             args["starting_s"] = starting.as_secs_f64().into();
-            let slice = event(&live.text, "X", word(end), live.ordered, live.slot, args);
+            let slice = event(&live.text, "X", word(end), began, live.slot, args);
             trace.append(&TraceEvent { dur: Some(micros(wall)), ..slice });
         }
         let running = self.live.len();
         self.count_running(running, now);
+    }
+
+    /// When the attempt began. The run's clock was read a little before the order came here, and one order may take
+    /// longer to come than the next: what that would make overlap is moved by so much.
+    fn claim_slot(&mut self, live: &Live, wall: Duration) -> Duration {
+        let slot = live.slot as usize;
+        if self.free_since.len() <= slot {
+            self.free_since.resize(slot + 1, Duration::ZERO);
+        }
+        let began = live.ordered.max(self.free_since[slot]);
+        self.free_since[slot] = began + wall;
+        began
     }
 
     fn count_running(&mut self, running: usize, now: Duration) {
