@@ -466,12 +466,16 @@ impl<H: Handler> Engine<H> {
             }
             // A start comes before the delivery of the job that made room for it: the consumer's time is not the slot's.
             // Whose turn it is to be passed on live depends on what was delivered, so that keeps its place behind it.
-            let (later, first): (Vec<Action>, Vec<Action>) =
-                std::mem::take(&mut self.actions).into_iter().partition(|action| {
-                    matches!(action, Action::Deliver { .. } | Action::Head { .. } | Action::Finish)
-                });
-            for action in first.into_iter().chain(later) {
+            let mut actions = std::mem::take(&mut self.actions);
+            // Stable: among the first, and among the later, the dispatcher's order holds.
+            actions.sort_by_key(|action| {
+                matches!(action, Action::Deliver { .. } | Action::Head { .. } | Action::Finish)
+            });
+            for action in actions.drain(..) {
                 self.carry_out(action);
+            }
+            if self.actions.is_empty() {
+                self.actions = actions;
             }
         }
     }
