@@ -6,6 +6,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
+use std::os::fd::RawFd;
 
 /// One system call; the answer is the kernel's own, so an error is `-errno`.
 ///
@@ -64,7 +65,24 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
 }
 
 /// From `linux/sched.h`; the constant of the libc crate is too narrow for it.
-pub(crate) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What clone3(2) is told of a child that is born in a group: a fork, unless the caller gives it a stack.
+pub(crate) fn into_group(group: RawFd, flags: c_int, pidfd: *mut c_int) -> libc::clone_args {
+    libc::clone_args {
+        flags: flags as u64 | CLONE_INTO_CGROUP,
+        pidfd: pidfd as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: group as u64,
+    }
+}
 
 /// clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
 ///

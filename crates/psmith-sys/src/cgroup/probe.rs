@@ -106,28 +106,15 @@ impl Child {
         let mut handle = -1_i32;
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
         let flags = libc::CLONE_PIDFD | libc::CLONE_FILES;
-        let place = std::ptr::from_mut(&mut handle) as usize;
         let parent = std::process::id();
         let answer = if let Some(group) = group {
-            let args = libc::clone_args {
-                flags: flags as u64 | raw::CLONE_INTO_CGROUP,
-                pidfd: place as u64,
-                child_tid: 0,
-                parent_tid: 0,
-                exit_signal: libc::SIGCHLD as u64,
-                stack: 0,
-                stack_size: 0,
-                tls: 0,
-                set_tid: 0,
-                set_tid_size: 0,
-                cgroup: group.as_raw_fd() as u64,
-            };
+            let args = raw::into_group(group.as_raw_fd(), flags, &raw mut handle);
             let words = [std::ptr::from_ref(&args) as usize, size_of_val(&args), 0, 0, 0, 0];
             // SAFETY: clone3(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
             // parent; the child goes on to `sleep_in` alone.
             unsafe { raw::call(libc::SYS_clone3, words) }
         } else {
-            let words = [(flags | libc::SIGCHLD) as usize, 0, place, 0, 0, 0];
+            let words = [(flags | libc::SIGCHLD) as usize, 0, (&raw mut handle) as usize, 0, 0, 0];
             // SAFETY: clone(2), as above.
             unsafe { raw::call(libc::SYS_clone, words) }
         };

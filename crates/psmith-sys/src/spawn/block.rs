@@ -170,17 +170,10 @@ impl Block {
         let argument = ptr::from_mut(self).cast::<c_void>();
         if let Some(group) = group {
             let args = libc::clone_args {
-                flags: flags as u64 | raw::CLONE_INTO_CGROUP,
-                pidfd: (&raw mut pidfd) as u64,
                 child_tid: alive as u64,
-                parent_tid: 0,
-                exit_signal: libc::SIGCHLD as u64,
                 stack: self.stack.bottom() as u64,
                 stack_size: STACK_BYTES as u64,
-                tls: 0,
-                set_tid: 0,
-                set_tid_size: 0,
-                cgroup: group as u64,
+                ..raw::into_group(group, flags, &raw mut pidfd)
             };
             // SAFETY: as below.
             let answer = raw::check(unsafe { raw::clone3(&args, run, argument) });
