@@ -39,9 +39,6 @@ use crate::report::plain::{CountLines, retry_line, slow_line, stopped_line};
 use crate::report::progress::{Rate, Standing};
 use crate::report::tally::{Tally, counts_as};
 
-/// From the start of a run to the question whether anybody is typing.
-const WAITING_AFTER: Duration = Duration::from_secs(1);
-
 /// How the run tells of its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Telling {
@@ -551,57 +548,6 @@ impl Handler for RunHandler {
             None => Signals::stop_here(),
         });
         self.redraw();
-    }
-}
-
-impl RunHandler {
-    /// Says once what is awaited, if somebody would have to type it.
-    fn tick_waiting(&mut self) -> Option<Duration> {
-        if self.said_waiting || !self.plan.waits_for_terminal() {
-            return None;
-        }
-        let left = WAITING_AFTER.saturating_sub(self.began.elapsed());
-        if left.is_zero() {
-            self.said_waiting = true;
-            self.say(format!("psmith: {}\n", plan::WAITING));
-            return None;
-        }
-        Some(left)
-    }
-
-    fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
-        match self.telling {
-            Telling::Failures => None,
-            Telling::Plain => {
-                let standing = self.standing(view);
-                if let Some(line) = self.counts.line(view.now, &standing, &mut self.rate) {
-                    self.say(line);
-                }
-                Some(self.counts.next_line().since(view.now))
-            }
-            Telling::Board => self.tick_board(view),
-        }
-    }
-
-    /// A file of slots is read again at each end of a job.
-    fn tick_width(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
-        if let Slots::File(_) = &self.config.pace.slots {
-            let ended = view.dispatcher.counts().ended;
-            if self.ended_seen != ended {
-                self.ended_seen = ended;
-                let cpus = plan::cpus();
-                match self.config.pace.slots.resolve(cpus, super::slots_most()) {
-                    Ok(slots) if slots != self.width => {
-                        self.width = slots;
-                        self.width_by_key = false;
-                        orders.push(Order::Width(slots));
-                    }
-                    // A file that is being written just now, or is gone: the width stays as it is.
-                    Ok(_) | Err(_) => {}
-                }
-            }
-        }
-        None
     }
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod pressure;
 mod producer;
 mod signals;
+mod ticks;
 mod tty;
 mod watchers;
 mod writer;

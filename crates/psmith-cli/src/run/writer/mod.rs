@@ -1,0 +1,284 @@
+//! The consumer: the one thread that writes what jobs wrote, what psmith says, and the records of it.
+//!
+//! It may block on a slow reader, so it runs beside the engine, which goes on keeping deadlines meanwhile. The
+//! engine learns what has been written by [`Answer`]s. Everything that reaches a terminal passes through here, so
+//! nothing comes between the bytes of a line, and the board is out of the way of both.
+
+mod desk;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use psmith::board::{Line, Size};
+use psmith::core::JobId;
+use psmith::core::outcome::Outcome;
+use psmith::engine::handler::Output;
+use psmith::engine::spool::Spool;
+use psmith::sys::eventfd::Waker;
+
+use self::desk::Desk;
+use crate::record::joblog::JobLog;
+use crate::record::results::Results;
+use crate::record::{RecordError, Status};
+use crate::report::display::os_text;
+
+/// Live output that waits to be written, over all jobs; at this bound jobs wait on their pipes.
+const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages that wait for somebody to read stderr; beyond it they are counted and dropped, which changes no outcome.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// A stop waits no longer than this for the board to go off the screen.
+const CLEAR_MAX: Duration = Duration::from_millis(200);
+
+/// What the engine's side hands over.
+enum Work {
+    Chunk {
+        job: JobId,
+        stream: u8,
+        buffer: Vec<u8>,
+        length: usize,
+        tag: Option<Arc<[u8]>>,
+    },
+    Backlog {
+        job: JobId,
+        stream: u8,
+        backlog: Spool,
+        tag: Option<Arc<[u8]>>,
+    },
+    BreakOff(JobId),
+    Deliver(Box<Parcel>),
+    Message(String),
+    LastMessage(String),
+    /// The board that waits in the backlog.
+    Board,
+    ClearBoard(Sender<()>),
+    LeaveBoard(String),
+}
+
+/// One job, ready to be written.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) id: JobId,
+    pub(super) number: u64,
+    pub(super) outcome: Box<Outcome>,
+    pub(super) status: Status,
+    pub(super) command: String,
+    pub(super) argv: Vec<Vec<u8>>,
+    pub(super) inputs: Vec<Vec<u8>>,
+    pub(super) started_epoch: f64,
+    pub(super) slot: u32,
+    pub(super) output: Output,
+    /// Whether its output is passed on.
+    pub(super) show: bool,
+    pub(super) tag: Option<Arc<[u8]>>,
+    pub(super) results_path: Vec<u8>,
+    /// Whether it is recorded: not so a job that never began.
+    pub(super) recorded: bool,
+}
+
+/// What the writer tells the engine's side.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A parcel has been written, or it cannot be, which an answer before this one tells.
+    Delivered(JobId),
+    /// Nobody reads stdout any more.
+    BrokenPipe,
+    /// Something cannot be written; the run cannot go on.
+    Failed(Failure),
+}
+
+/// Why the run cannot go on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Standard output.
+    Stdout(io::Error),
+    /// A record.
+    Record(RecordError),
+}
+
+/// How lines are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Bytes as they are.
+    Raw,
+    /// Live output is passed on in whole lines.
+    Whole,
+}
+
+/// The engine's handle on the writer.
+pub(super) struct Writer {
+    work: Option<Sender<Work>>,
+    live_bytes: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
+    answers: Arc<Answers>,
+    /// Buffers that have been written, to be filled again.
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
+    thread: Option<JoinHandle<Desk>>,
+}
+
+/// The way back to the engine's side.
+struct Answers {
+    given: Mutex<Vec<Answer>>,
+    /// The engine has nothing else to wait for.
+    wanted: AtomicBool,
+    wake: Arc<Waker>,
+}
+
+impl Answers {
+    fn give(&self, answer: Answer, is_urgent: bool) {
+        lock(&self.given).push(answer);
+        if self.wanted.swap(false, Ordering::SeqCst) || is_urgent {
+            self.wake.wake();
+        }
+    }
+}
+
+/// What is on its way to stderr.
+#[derive(Debug, Default)]
+struct Backlog {
+    message_bytes: AtomicUsize,
+    messages_dropped: AtomicUsize,
+    /// The board that is to be painted next.
+    board: Mutex<Option<(Vec<Line>, Size)>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        lines: Lines,
+        colors: bool,
+        joblog: Option<JobLog>,
+        results: Option<Results>,
+        run: String,
+        wake: Arc<Waker>,
+    ) -> io::Result<Writer> {
+        let spares = Arc::new(Mutex::new(Vec::new()));
+        let desk = Desk::new(lines, colors, joblog, results, run, Arc::clone(&spares))?;
+        let (work, inbox) = channel();
+        let live_bytes = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(Backlog::default());
+        let answers = Arc::new(Answers { given: Mutex::default(), wanted: AtomicBool::new(false), wake });
+        let thread = {
+            let (live_bytes, backlog) = (Arc::clone(&live_bytes), Arc::clone(&backlog));
+            let answers = Arc::clone(&answers);
+            std::thread::Builder::new()
+                .name("psmith-writer".into())
+                .spawn(move || desk.work(&inbox, &live_bytes, &backlog, &answers))?
+        };
+        Ok(Writer { work: Some(work), live_bytes, backlog, answers, spares, thread: Some(thread) })
+    }
+
+    /// Whether live output is welcome.
+    pub(super) fn takes_output(&self) -> bool {
+        self.live_bytes.load(Ordering::Relaxed) < LIVE_BYTES_MAX
+    }
+
+    /// Live output: the first `length` bytes of `buffer`. A buffer that is well filled changes hands, and another
+    /// one of its size is left in its place; a few bytes are copied.
+    pub(super) fn chunk(
+        &self,
+        job: JobId,
+        stream: u8,
+        buffer: &mut Vec<u8>,
+        length: usize,
+        tag: Option<Arc<[u8]>>,
+    ) {
+        let full = if length * 4 < buffer.len() {
+            buffer[..length].to_vec()
+        } else {
+            let size = buffer.len();
+            let spare = lock(&self.spares).pop().filter(|spare| spare.len() == size);
+            std::mem::replace(buffer, spare.unwrap_or_else(|| vec![0; size]))
+        };
+        self.live_bytes.fetch_add(full.len(), Ordering::Relaxed);
+        self.send(Work::Chunk { job, stream, buffer: full, length, tag });
+    }
+
+    pub(super) fn backlog(&self, job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>>) {
+        self.send(Work::Backlog { job, stream, backlog, tag });
+    }
+
+    /// An attempt whose output was passed on live is lost; what another one writes is passed on from its beginning.
+    pub(super) fn break_off(&self, job: JobId) {
+        self.send(Work::BreakOff(job));
+    }
+
+    pub(super) fn deliver(&self, parcel: Parcel) {
+        self.send(Work::Deliver(Box::new(parcel)));
+    }
+
+    /// Whole lines for stderr. Dropped and counted while nobody reads it.
+    pub(super) fn message(&self, lines: String) {
+        let waiting = self.backlog.message_bytes.load(Ordering::Relaxed);
+        if waiting + lines.len() > MESSAGE_BYTES_MAX {
+            self.backlog.messages_dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.backlog.message_bytes.fetch_add(lines.len(), Ordering::Relaxed);
+        self.send(Work::Message(lines));
+    }
+
+    /// Whole lines for stderr at the end of the run, never dropped.
+    pub(super) fn last_message(&self, lines: String) {
+        self.send(Work::LastMessage(lines));
+    }
+
+    /// The board, from now on, until there is another.
+    pub(super) fn board(&self, lines: Vec<Line>, size: Size) {
+        // One that waits to be painted is replaced: on a terminal that stands still they do not pile up.
+        if lock(&self.backlog.board).replace((lines, size)).is_none() {
+            self.send(Work::Board);
+        }
+    }
+
+    /// Takes the board off the screen, and waits until it is, or until that takes too long.
+    pub(super) fn clear_board(&self) {
+        let (done, cleared) = channel();
+        self.send(Work::ClearBoard(done));
+        let _ = cleared.recv_timeout(CLEAR_MAX);
+    }
+
+    /// The board goes; this line of it stays, if it was ever seen.
+    pub(super) fn leave_board(&self, line: String) {
+        self.send(Work::LeaveBoard(line));
+    }
+
+    /// What has been answered since the last time. With `wanted`, the next answer wakes the engine; else only one
+    /// that cannot wait does, for the engine wakes up often enough by itself, and a wake-up a job is dear.
+    pub(super) fn answers(&self, wanted: bool) -> Vec<Answer> {
+        // In this order: what comes between the two is either seen here or rings.
+        self.answers.wanted.store(wanted, Ordering::SeqCst);
+        std::mem::take(&mut *lock(&self.answers.given))
+    }
+
+    /// Waits until all is written, and gives the desk back.
+    pub(super) fn finish(mut self) -> Option<Desk> {
+        drop(self.work.take());
+        self.thread.take().and_then(|thread| thread.join().ok())
+    }
+
+    fn send(&self, work: Work) {
+        if let Some(sender) = &self.work {
+            // The writer outlives all work: it ends when this end is dropped.
+            let _ = sender.send(work);
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Stdout(error) => write!(f, "cannot write stdout: {}", os_text(error)),
+            Failure::Record(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// A lock whose holder cannot leave half-done work behind: what it guards is one push, pop or take.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
