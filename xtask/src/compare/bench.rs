@@ -57,7 +57,8 @@ impl Spread {
     }
 }
 
-/// Runs all contenders in turn, round after round. One round before, which warms caches, is thrown away.
+/// Runs all contenders in turn, round after round, every other one backwards, so that a machine that grows slower or
+/// faster meanwhile favours nobody. One round before, which warms caches, is thrown away.
 pub(super) fn race(contenders: &[Contender], rounds: usize) -> Result<Vec<Times>> {
     let mut times: Vec<Times> = contenders
         .iter()
@@ -68,10 +69,11 @@ pub(super) fn race(contenders: &[Contender], rounds: usize) -> Result<Vec<Times>
         })
         .collect();
     for round in 0..=rounds {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            let seconds = once(contender)?;
+        for turn in 0..contenders.len() {
+            let which = if round % 2 == 0 { turn } else { contenders.len() - 1 - turn };
+            let seconds = once(&contenders[which])?;
             if round > 0 {
-                times.seconds.push(seconds / contender.jobs);
+                times[which].seconds.push(seconds / contenders[which].jobs);
             }
         }
     }

@@ -13,7 +13,7 @@ const RESPONSE_MS_MAX: f64 = 200.0;
 /// S-11, the half that writes to no terminal: a run of short jobs with everything that looks on, and without.
 pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-11w", "`/bin/true`, 2 slots, with web board, report and trace");
-    let jobs = workshop.pick(3000, 300);
+    let jobs = workshop.pick(1000, 300);
     let lines = workshop.numbers(jobs)?;
     let (psmith, lines) = (workshop.psmith.display(), lines.display());
     let dir = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
@@ -28,7 +28,7 @@ pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
         ),
         Contender::new("alone", jobs, format!("{psmith} run -j2 /bin/true <{lines}")),
     ];
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = bench::race(&contenders, workshop.rounds * 3)?;
     row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
     row.times(&times);
     Ok(row)

@@ -228,8 +228,8 @@ impl Report {
         let pace = if self.quick { " A quick sitting: small counts, rough figures." } else { "" };
         let _ = write!(
             text,
-            "Every claim is a ratio of two commands run in turn (A B A B ..) in one sitting, {} rounds after one to \
-             warm up: the median, with the least and the greatest in parentheses, each ratio being taken between \
+            "Every claim is a ratio of two commands run in turn (A B B A A B ..) in one sitting, {} rounds, or three to five \
+             times as many short ones, after one to warm up: the median, with the least and the greatest in parentheses, each ratio being taken between \
              neighbours in time. Absolute figures differ from machine to machine and from minute to minute.{pace} \
              `cargo xtask compare` repeats it.\n\nMachine: {}. Measured: {}.\n\n{}\n## What ran\n\nEach line is for \
              `sh`; stdout went to `/dev/null` unless the line says otherwise.\n",

@@ -13,10 +13,13 @@ const TRUE: &str = "/bin/true";
 /// With a word, as every job of the others has one: then GNU's `true` does more, for it might be `--help`.
 const TRUE_WITH_WORD: &str = "/bin/true %d";
 
+/// A few seconds of starts: many short rounds tell more of a busy machine than few long ones.
+const JOBS: u32 = 1000;
+
 /// S-1: programs without a shell, output captured and grouped.
 pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-1", "`/bin/true`, 2 slots, output captured, contained, no shell");
-    let jobs = workshop.pick(3000, 300);
+    let jobs = workshop.pick(JOBS, 300);
     let lines = workshop.numbers(jobs)?;
     let lines = lines.display();
     let mut contenders = vec![
@@ -30,7 +33,7 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
         let line = peer.argv_line(TRUE, &lines.display().to_string());
         contenders.push(Contender::new(peer.name, jobs, line));
     }
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = bench::race(&contenders, workshop.rounds * 3)?;
     row.at_most("psmith, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
     row.told("psmith, of the C loop that captures both outputs", bench::ratio(&times[0], &times[2]), "x", 2);
     for (peer, peers) in workshop.peers.iter().zip(&times[3..]) {
@@ -51,7 +54,7 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
 /// S-2: a shell for each job, and the place where the shell may be left out.
 pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-2", "`-s 'echo {}'`, 2 slots");
-    let jobs = workshop.pick(3000, 300);
+    let jobs = workshop.pick(JOBS, 300);
     let lines = workshop.numbers(jobs)?;
     let lines = lines.display();
     let mut contenders = vec![
@@ -70,7 +73,7 @@ pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
         let line = peer.shell_line("echo {}", &lines.display().to_string());
         contenders.push(Contender::new(peer.name, jobs, line));
     }
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = bench::race(&contenders, workshop.rounds * 3)?;
     row.at_most("psmith, of the C loop of `sh -c`", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
     row.at_most(
         "the script that needs its shell, of the same",
@@ -119,7 +122,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-15", "S-1 from a host image of 100 MB with 262,144 relocations");
     let heavy = image::build(workshop)?;
     row.note(&heavy.described);
-    let jobs = workshop.pick(3000, 300);
+    let jobs = workshop.pick(JOBS, 300);
     let lines = workshop.numbers(jobs)?;
     let lines = lines.display();
     let contenders = [
@@ -130,7 +133,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
         floor(workshop, jobs, "null", TRUE_WITH_WORD),
         ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
     ];
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = bench::race(&contenders, workshop.rounds * 3)?;
     row.at_most("heavy image, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
     row.told("heavy image, of the ordinary one", bench::ratio(&times[0], &times[2]), "x", 2);
     row.times(&times);
