@@ -72,6 +72,35 @@ fn half_a_line_of_a_lost_attempt_is_dropped() {
     lost_while_it_streamed(&["--lb", "--tag"]).assert_out("a\tone\na\tone\na\ttwo three\n");
 }
 
+// proves: F-34b: what must end a job passes a warden that hears nothing behind a full socket
+#[test]
+fn a_terminate_passes_a_socket_full_of_starts() {
+    let scene = scene!();
+    let mut ready = scene.ready("ready");
+    let script = format!(
+        "trap 'echo termed > {0}; exit 0' TERM; echo up > {0}; while :; do sleep 300 & wait; done # ",
+        ready.as_str()
+    );
+    let mut running =
+        scene.psmith(["-j300", "--events", "e", "sh", "-c", &script, "sh"]).stdin_held().start();
+    running.write_stdin("first\n");
+    ready.wait();
+    // The job runs before its warden tells so, and what is not known to run is not ended.
+    let _ = Events::wait_for(&scene.path("e"), "job_start", 1);
+    let warden = proc::warden_of(running.pid()).expect("a warden");
+    assert!(send(warden, Signal::STOP));
+    // Ten times what the socket takes, and what psmith has not read by then does not fit into the pipe.
+    let long = format!("{}\n", "x".repeat(10_000));
+    for _ in 0..250 {
+        running.write_stdin(&long);
+    }
+    running.signal(Signal::INT);
+    assert_eq!(ready.lines(1), ["termed"]);
+    assert_eq!(proc::stat(warden).map(|stat| stat.state), Some('T'), "it was done without the warden");
+    assert!(send(warden, Signal::CONT));
+    assert_eq!(running.wait().signal(), Some(2));
+}
+
 // proves: F-37b, P-6, P-9
 #[test]
 fn killed_at_any_moment_it_costs_no_job_and_no_try() {
