@@ -300,61 +300,31 @@ impl Items<'_> {
     }
 }
 
-impl ser::SerializeSeq for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
+/// One of serde's traits for what has items and no names.
+macro_rules! items {
+    ($($name:ident :: $item:ident),*) => {$(
+        impl ser::$name for Items<'_> {
+            type Ok = ();
+            type Error = CodecError;
 
-    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.item(value)
-    }
+            fn $item<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
+                self.item(value)
+            }
 
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
+            fn end(self) -> Result<(), CodecError> {
+                self.finish();
+                Ok(())
+            }
+        }
+    )*};
 }
 
-impl ser::SerializeTuple for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleStruct for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleVariant for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_field<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
-}
+items!(
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field
+);
 
 impl ser::SerializeMap for Items<'_> {
     type Ok = ();
