@@ -236,6 +236,7 @@ where
         // Not joined: one that blocks must not hold up the end of a server that was stopped.
         let thread = std::thread::Builder::new().name("psmith-producer".into());
         thread.spawn(move || production.go_on(producer)).map_err(|error| ours(EngineError::Kernel(error)))?;
+        let _leaving = Leaving(Arc::clone(&stop));
         let mut log = |level, text: fmt::Arguments<'_>| {
             if let Some(logger) = &mut logger {
                 logger(level, format_args!("{name}: {text}"));
@@ -278,6 +279,16 @@ where
         run.finish();
         let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
         message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
+    }
+}
+
+/// Lets the producer's thread go however the run is left, also by a panic of the consumer: nobody takes jobs any more.
+struct Leaving(Arc<Stop>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
     }
 }
 
