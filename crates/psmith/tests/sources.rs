@@ -1,0 +1,94 @@
+//! Where items come from, and what the iterator's own means make of the results.
+
+use std::cell::Cell;
+use std::sync::mpsc;
+
+use psmith::{Failure, Isolation};
+use psmith_testkit::leak::Guard;
+
+const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
+
+fn with_index(n: u64) -> (u64, u64) {
+    (psmith::cx().unwrap().index(), n)
+}
+
+// proves: O-24
+#[test]
+fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for (isolation, workers) in [(BOTH[0], 3), (BOTH[1], 3), (BOTH[1], 0)] {
+        let asked = Cell::new(0);
+        let items = std::iter::from_fn(|| {
+            asked.set(asked.get() + 1);
+            // Were it asked once more, it would go on.
+            (asked.get() != 21).then(|| asked.get() * 10)
+        });
+        let got: Vec<_> = psmith::map(items, with_index)
+            .workers(workers)
+            .isolation(isolation)
+            .map(Result::unwrap)
+            .collect();
+        assert!(got.into_iter().eq((0..20).map(|index| (index, (index + 1) * 10))), "{isolation:?}");
+        assert_eq!(asked.get(), 21, "{isolation:?}, {workers} workers");
+    }
+}
+
+// proves: O-24
+#[test]
+fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_ever_came() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (send, receive) = mpsc::channel::<u64>();
+    drop(send);
+    assert_eq!(psmith::map(receive, with_index).workers(2).count(), 0);
+}
+
+// proves: U-13, O-9
+#[test]
+fn indices_go_with_their_items_also_where_results_come_as_they_like() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let mut heard = Vec::new();
+        let got: Vec<(usize, (u64, u64))> = psmith::map(100..120, with_index)
+            .workers(3)
+            .isolation(isolation)
+            .unordered()
+            .on_done(|job, result| heard.push((job.index(), *result.unwrap())))
+            .map(Result::unwrap)
+            .enumerate()
+            .collect();
+        assert!(got.iter().map(|(place, _)| *place).eq(0..20));
+        assert!(got.iter().all(|(_, (index, n))| *n == 100 + index), "{got:?}");
+        assert!(heard.iter().all(|(told, (index, _))| told == index), "{heard:?}");
+    }
+}
+
+// proves: U-13, O-9
+#[test]
+fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let lists = |n: u32| vec![vec![n; 2]; n as usize];
+    let flat: Vec<Vec<u32>> = psmith::map(0..3, lists).workers(2).flat_map(Result::unwrap).collect();
+    assert_eq!(flat, [vec![1, 1], vec![2, 2], vec![2, 2]]);
+    let some = |n: u32| if n == 1 { None } else { Some(n == 2) };
+    let left: Vec<bool> = psmith::map(0..4, some).workers(2).filter_map(Result::unwrap).collect();
+    assert_eq!(left, [false, true, false]);
+}
+
+// proves: U-10, U-21
+#[test]
+fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_first_question() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let taken = Cell::new(0);
+    let items = (0..1000_u32).inspect(|_| taken.set(taken.get() + 1));
+    let fail = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
+    let map = psmith::map(items, fail).workers(2).window(4);
+    assert_eq!(taken.get(), 0);
+    let failure = map.collect::<Result<Vec<u32>, Failure>>().unwrap_err();
+    assert_eq!(failure.to_string(), "item 3 (3): three");
+    assert!(taken.get() <= 8, "{} were taken", taken.get());
+}
