@@ -193,3 +193,20 @@ fn progress_and_messages_come_before_the_outcome_and_in_order() {
     let expected = (0..3000).flat_map(|step| [(step, 3000), (step, 0)]).chain([(u64::MAX, 0)]);
     assert!(log.into_inner().into_iter().eq(expected));
 }
+
+/// Regression: many frames that had come in one read were left unheard after the first 64 of them, the answer among them,
+/// because nothing was left in the socket to wake the host: the run hung.
+#[test]
+fn the_answer_of_a_talkative_job_is_heard_behind_all_that_it_said() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let talk = |count: u32| (0..count).for_each(|n| psmith::cx().unwrap().send(&n).unwrap());
+    for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
+        for _ in 0..5 {
+            let mut heard = Vec::new();
+            let map = psmith::map([3000], talk).isolation(isolation).on_message(|_, n: u32| heard.push(n));
+            map.last().unwrap().unwrap();
+            assert_eq!(heard, (0..3000).collect::<Vec<_>>());
+        }
+    }
+}

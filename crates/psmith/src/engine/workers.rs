@@ -25,7 +25,7 @@ use crate::warden::step_of_number;
 use crate::worker::frame::{Body, FRAME_BYTES_MAX, Got, Inbox, Outbox};
 use crate::worker::letters::{Credentials, FromWorker, ToWorker, written};
 
-/// Frames taken in a row from one worker, so that one talkative job cannot hold up the others.
+/// Frames taken in a row from one worker's socket, so that one talkative job cannot hold up the others.
 const FRAMES_A_TURN: usize = 64;
 
 /// A worker whose channel has closed is given so long to end by itself.
@@ -87,7 +87,7 @@ impl<H: Handler> Engine<H> {
 
     /// The channel can be read or written.
     pub(super) fn on_channel(&mut self, slot: u32) {
-        for _ in 0..FRAMES_A_TURN {
+        for frames in 0.. {
             let takes = self.handler.takes_output();
             let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
             let generation = running.generation;
@@ -97,7 +97,11 @@ impl<H: Handler> Engine<H> {
             if !takes {
                 return self.pause_channel(slot, generation);
             }
-            if !self.hear_frame(slot) {
+            // What is left in the socket is heard in the next turn. What has been read from it is heard now: it would
+            // wake nobody any more.
+            let may_wait =
+                frames >= FRAMES_A_TURN && running.channel.as_ref().is_some_and(|it| !it.inbox.holds_frame());
+            if may_wait || !self.hear_frame(slot) {
                 break;
             }
         }
@@ -352,7 +356,8 @@ impl<H: Handler> Engine<H> {
             channel.paused = false;
             channel.interest = Interest::READ;
             let _ = self.epoll.add(&channel.socket, token.pack(), Interest::READ);
-            self.flush_channel(slot);
+            // What was read before the pause lies in the inbox.
+            self.on_channel(slot);
         }
     }
 

@@ -119,6 +119,14 @@ impl Inbox {
         }
     }
 
+    /// Whether the next frame has been read already, so that nothing will announce it.
+    pub(crate) fn holds_frame(&self) -> bool {
+        match self.next_length() {
+            Ok(wanted) => wanted.is_some_and(|wanted| self.end - self.start >= wanted),
+            Err(_) => true,
+        }
+    }
+
     /// How long the next frame is with its header, if that is known.
     fn next_length(&self) -> Result<Option<usize>, Broken> {
         let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Ok(None) };
