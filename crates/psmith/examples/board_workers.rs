@@ -1,53 +1,40 @@
-//! Three workers on one queue of sleeps: a row for each, a row that counts what all have done, and the time.
+//! Three workers, each a process with a row on the board, on one queue of sleeps; a count of all, and the time.
 //!
 //! `cargo run -p psmith --features board --example board_workers`
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{fs, io, thread, time};
 
-use psmith::board::{Board, Row, RowStatus, report_progress};
+use psmith::board::{Board, Row, report_progress, wrap_with_status};
+use psmith::{Lock, WorkerCx, run_workers};
 
-const SLEEPS: u64 = 33;
+/// Which sleep is the next: the queue is a file of how many were taken.
+fn take(dir: &Path) -> io::Result<u64> {
+    Lock::new(dir, "queue")?.synchronize(|| {
+        let taken = fs::read_to_string(dir.join("taken"))?.parse().unwrap_or(0) + 1;
+        fs::write(dir.join("taken"), taken.to_string()).map(|()| taken)
+    })?
+}
 
-fn main() {
-    let board = Board::auto(std::io::stdout());
-    let elapsed = board.elapsed_row(Row::new().prefix("elapsed time: ").pinned());
-    let total = board.add_row(Row::new().pinned());
-    let queue = Mutex::new((1..=SLEEPS).map(|number| 40 + number * 37 % 160));
-    let (done, finished) = channel();
-    scope(|scope| {
-        for worker in 1..=3 {
-            let row = board.add_row(Row::new().prefix(format!("worker {worker:2}: ")).summary("waiting"));
-            let (queue, done) = (&queue, done.clone());
-            scope.spawn(move || {
-                let work = || {
-                    loop {
-                        let Some(milliseconds) = queue.lock().ok().and_then(|mut queue| queue.next()) else {
-                            return;
-                        };
-                        row.set_summary(format!("sleeping {milliseconds} ms"));
-                        sleep(Duration::from_millis(milliseconds));
-                        let _ = done.send(());
-                    }
-                };
-                // A worker that fails ends red, with the reason, and the others go on.
-                match catch_unwind(AssertUnwindSafe(work)) {
-                    Ok(()) => row.set_summary("done"),
-                    Err(_) => {
-                        row.set_status(RowStatus::Error);
-                        row.set_summary("panicked");
-                    }
-                }
-            });
-        }
-        drop(done);
-        let counted =
-            report_progress(finished, 5, &total, |count| format!("sleep progress {count} / {SLEEPS}"));
-        counted.for_each(drop);
-    });
-    drop((total, elapsed));
-    board.shutdown();
+fn work(cx: WorkerCx<u64>) -> Result<(), Box<dyn Error>> {
+    let dir: PathBuf = cx.input()?;
+    while let number @ 1..=33 = take(&dir)? {
+        let milliseconds = 40 + number * 37 % 160;
+        cx.row().set_summary(format!("sleeping {milliseconds} ms"));
+        thread::sleep(time::Duration::from_millis(milliseconds));
+        cx.send(number)?;
+    }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    psmith::init();
+    let dir = std::env::temp_dir().join(format!("board_workers_{}", std::process::id()));
+    fs::create_dir(&dir).and_then(|()| fs::write(dir.join("taken"), "0"))?;
+    let board = Board::auto(io::stdout());
+    let (_elapsed, total) = (board.elapsed(), board.add_row(Row::new()));
+    let workers = run_workers(3, wrap_with_status(&board, work)).input(dir.clone());
+    report_progress(workers, 5, &total, |count| format!("sleep progress {count} / 33")).for_each(drop);
+    fs::remove_dir_all(dir)
 }

@@ -35,6 +35,7 @@
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
+//! | merge what some long-lived workers send, each on a row of a board | [`run_workers`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
@@ -65,8 +66,10 @@ pub use api::{
     JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder, ProcessId,
     ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
     SpawnStrategy, Stopper, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited, Wakeup, WithInit,
-    all, any, each, global, map, map_until,
+    WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global, map, map_until, run_workers,
 };
+#[cfg(feature = "tokio")]
+pub use api::{TaskBody, TaskCx, Tasks, run_tasks};
 pub use command::{Command, Launch, WORD_BYTES_MAX, WorkerStart, check_words};
 pub use containment::{Level, TreeSupport, Unavailable, tree_limits};
 pub use engine::{Engine, EngineError, Setup, Surroundings, TreeLimits};

@@ -171,6 +171,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// A cause in a line.
+#[cfg(feature = "board")]
+pub(super) fn cause_line(cause: &Cause) -> String {
+    one_line(&text_of(cause))
+}
+
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ")

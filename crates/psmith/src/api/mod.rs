@@ -5,6 +5,7 @@
 //! - [`warm`]: the same for jobs that share workers
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
+//! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
 //! - [`inline`]: the same without processes
 
 mod desk;
@@ -28,6 +29,12 @@ mod strategy;
 mod supervisor;
 mod until;
 mod warm;
+mod workers;
+mod workers_cx;
+#[cfg(feature = "board")]
+mod workers_status;
+#[cfg(feature = "tokio")]
+mod workers_tasks;
 
 pub use each::{All, Any, Each, all, any, each};
 pub use failure::{Failure, FailureDetails};
@@ -46,3 +53,9 @@ pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
 pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use supervisor::{Supervisor, SupervisorError};
 pub use until::{MapUntil, map_until};
+pub use workers::{WorkerBody, Workers, run_workers};
+pub use workers_cx::{WorkerCx, WorkerId, WorkerRow};
+#[cfg(feature = "board")]
+pub use workers_status::{WithStatus, wrap_with_status};
+#[cfg(feature = "tokio")]
+pub use workers_tasks::{TaskBody, TaskCx, Tasks, run_tasks};

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,11 +62,21 @@ pub(crate) struct Wants {
     pub(crate) messages: bool,
 }
 
+/// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
+pub(crate) struct Tap(pub(crate) Box<dyn Fn(&News) -> bool + Send + Sync>);
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
 /// What both sides share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     told: Condvar,
+    tap: Option<Tap>,
     pub(super) waker: Waker,
 }
 
@@ -99,6 +110,9 @@ impl Shared {
 
     /// Tells the caller.
     pub(super) fn tell(&self, news: News) {
+        if self.tap.as_ref().is_some_and(|tap| tap.0(&news)) {
+            return;
+        }
         self.lock().news.push_back(news);
         self.told.notify_all();
     }
@@ -172,10 +186,21 @@ impl Run {
         workers: u32,
         wants: Wants,
     ) -> Result<(Run, Submitter), EngineError> {
+        Run::begin_tapped(options, workers, wants, None)
+    }
+
+    /// The same with somebody who hears the news at once.
+    pub(crate) fn begin_tapped(
+        options: &Options,
+        workers: u32,
+        wants: Wants,
+        tap: Option<Tap>,
+    ) -> Result<(Run, Submitter), EngineError> {
         check_image()?;
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             told: Condvar::new(),
+            tap,
             waker: Waker::new().map_err(EngineError::Kernel)?,
         });
         let mut set_up = match crate::entry::set_up() {

@@ -23,6 +23,7 @@
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
 //! - [`report_progress()`]: a counter of items that tells a row
+//! - [`wrap_with_status()`]: a row for each worker of [`run_workers`](crate::run_workers)
 //! - [`redirect()`]: what a piece of code prints goes to files
 //! - [`Painter`], [`Line`], [`Size`]: lines onto a terminal, for who has a model of their own
 //! - [`visible`]: text without power over a terminal
@@ -40,6 +41,7 @@ mod shared;
 mod text;
 mod thread;
 
+pub use crate::api::{WithStatus, wrap_with_status};
 pub use api::{Board, Builder, Colors};
 pub use handle::RowHandle;
 pub use painter::{Cursor, Painter};

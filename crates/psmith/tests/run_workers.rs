@@ -1,0 +1,229 @@
+//! So many workers, one stream of what they send: numbers, order, ends, and what becomes of those that die.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use psmith::{Cause, Failure, Lock, OnError, WorkerCx, WorkerId, run_workers};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn kill_self() -> ! {
+    kill_process(Pid::from_raw(std::process::id() as i32).unwrap(), Signal::KILL).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+/// By worker, in the order of arrival.
+fn by_worker<T>(
+    items: impl Iterator<Item = (WorkerId, Result<T, Failure>)>,
+) -> BTreeMap<u32, Vec<Result<T, Failure>>> {
+    let mut all: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for (id, item) in items {
+        all.entry(id.0).or_default().push(item);
+    }
+    all
+}
+
+// U-36: more values than wait anywhere, so that workers had to wait for the caller
+#[test]
+fn each_workers_values_come_in_its_order_and_the_stream_ends_after_the_last() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let count = |cx: WorkerCx<(u32, u32)>| (0..2000).try_for_each(|n| cx.send((std::process::id(), n)));
+    let mut workers = run_workers(3, count);
+    let all = by_worker(&mut workers);
+    assert!(workers.next().is_none(), "it stays at its end");
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    let mut pids = BTreeSet::from([std::process::id()]);
+    for values in all.into_values() {
+        let values: Vec<(u32, u32)> = values.into_iter().map(Result::unwrap).collect();
+        pids.insert(values[0].0);
+        assert!(values.iter().all(|value| value.0 == values[0].0));
+        assert!(values.iter().map(|value| value.1).eq(0..2000));
+    }
+    assert_eq!(pids.len(), 4, "each has a process of its own");
+}
+
+#[test]
+fn no_workers_send_nothing_and_silent_ones_just_end() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn silent(_cx: WorkerCx<String>) {}
+    assert_eq!(run_workers(0, silent).count(), 0);
+    assert_eq!(run_workers(4, silent).count(), 0);
+}
+
+// U-36: what it had sent before comes first, and the others are as they were
+#[test]
+fn a_worker_that_dies_tells_why_as_its_last_item() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let work = |cx: WorkerCx<u32>| -> Result<(), String> {
+        cx.send(1).unwrap();
+        match cx.id().0 {
+            1 => kill_self(),
+            2 => Err("no more of it".into()),
+            3 => panic!("worker 3"),
+            4 => std::process::exit(7),
+            _ => cx.send(2).map_err(|error| error.to_string()),
+        }
+    };
+    let all = by_worker(run_workers(5, work));
+    let causes: Vec<&Cause> = (1..=4).map(|id| &all[&id][1].as_ref().unwrap_err().cause).collect();
+    assert!(matches!(causes[0], Cause::Signal { signal: 9, .. }), "{causes:?}");
+    assert_eq!(causes[1], &Cause::Error("no more of it".into()));
+    assert!(matches!(causes[2], Cause::Panic { message, .. } if message == "worker 3"), "{causes:?}");
+    assert_eq!(causes[3], &Cause::Exit(7));
+    for id in 1..=4 {
+        assert_eq!(*all[&id][0].as_ref().unwrap(), 1);
+        assert_eq!(all[&id].len(), 2, "worker {id}");
+    }
+    assert_eq!(all[&5].iter().map(|item| *item.as_ref().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    let line = all[&4][1].as_ref().unwrap_err().to_string();
+    assert_eq!(line, "item 3 (worker 4): its process exited with code 7");
+}
+
+#[test]
+fn a_failure_ends_the_others_where_that_was_asked_for() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let work = |cx: WorkerCx<u32>| -> Result<(), String> {
+        cx.send(cx.id().0).map_err(|error| error.to_string())?;
+        if cx.id() == WorkerId(2) {
+            // The other one is there, and stays until it is ended.
+            return Err("no".into());
+        }
+        loop {
+            std::thread::park();
+        }
+    };
+    let all = by_worker(run_workers(2, work).on_error(OnError::Kill));
+    assert_eq!(all[&2].last().unwrap().as_ref().unwrap_err().cause, Cause::Error("no".into()));
+    assert_eq!(all[&1].last().unwrap().as_ref().unwrap_err().cause, Cause::Cancelled);
+}
+
+#[test]
+fn a_hung_worker_ends_by_its_timeout() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let hang = |cx: WorkerCx<u32>| -> Result<(), String> {
+        cx.send(1).map_err(|error| error.to_string())?;
+        loop {
+            std::thread::park();
+        }
+    };
+    let limit = Duration::from_millis(300);
+    let items: Vec<_> = run_workers(1, hang).timeout(limit).map(|(_, item)| item).collect();
+    assert_eq!(items.len(), 2);
+    assert_eq!(items[1].as_ref().unwrap_err().cause, Cause::Timeout(limit));
+}
+
+// Dropped in the midst of it, also where its workers wait for somebody to take their values: the guard counts.
+#[test]
+fn dropping_the_stream_ends_all_workers() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let endless = |cx: WorkerCx<Vec<u8>>| while cx.send(vec![7; 100_000]).is_ok() {};
+    let mut workers = run_workers(3, endless).grace(Duration::from_millis(200));
+    assert_eq!(workers.next().unwrap().1.unwrap().len(), 100_000);
+    drop(workers);
+    // Never asked, it never began.
+    drop(run_workers(3, endless));
+}
+
+// What a job sends past its worker is no value.
+#[test]
+fn a_message_of_another_kind_is_an_error_and_not_the_end() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let work = |cx: WorkerCx<u32>| {
+        psmith::cx().unwrap().send(&"by another way".to_owned()).unwrap();
+        cx.send(5)
+    };
+    let items: Vec<_> = run_workers(1, work).map(|(_, item)| item).collect();
+    let failure = items[0].as_ref().unwrap_err();
+    assert!(
+        matches!(&failure.cause, Cause::Undecodable(why) if why.starts_with("its message: ")),
+        "{failure}"
+    );
+    assert_eq!(*items[1].as_ref().unwrap(), 5);
+}
+
+struct Unwritable;
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("not this one"))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Unwritable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Unwritable, D::Error> {
+        Ok(Unwritable)
+    }
+}
+
+#[test]
+fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_told() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let work = |cx: WorkerCx<String>| -> Result<(), String> {
+        cx.send("began".into()).unwrap();
+        cx.input::<u64>().map(drop).map_err(|error| format!("no number: {error}"))
+    };
+    let refused: Vec<_> = run_workers(2, work).input(Unwritable).collect();
+    assert_eq!(refused.len(), 2);
+    for (_, item) in refused {
+        let failure = item.unwrap_err();
+        assert_eq!(failure.cause, Cause::Undecodable("its input: not this one".into()));
+        assert_eq!(failure.pid, 0, "no process was started for it");
+    }
+    let other: Vec<_> = run_workers(1, work).input("text".to_owned()).map(|(_, item)| item).collect();
+    assert_eq!(other[0].as_ref().unwrap(), "began");
+    assert!(other[1].as_ref().unwrap_err().to_string().contains("no number: "));
+}
+
+/// Takes the next number from a queue that is a file of how many were taken.
+fn take(dir: &Path, all: u64) -> Option<u64> {
+    let lock = Lock::new(dir, "queue").unwrap();
+    let next = lock.synchronize(|| {
+        let file = dir.join("taken");
+        let taken: u64 = fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
+        fs::write(&file, (taken + 1).to_string()).unwrap();
+        taken + 1
+    });
+    next.ok().filter(|next| *next <= all)
+}
+
+// proves: O-42 (the queue; its rows are in board_workers.rs)
+#[test]
+fn three_workers_drain_a_queue_that_they_share() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::closed();
+    let drain = |cx: WorkerCx<u64>| -> Result<(), String> {
+        let (dir, gate): (PathBuf, PathBuf) = cx.input().map_err(|error| error.to_string())?;
+        while let Some(number) = take(&dir, 33) {
+            cx.send(number).map_err(|error| error.to_string())?;
+            // Nobody goes on before each has had one.
+            gate::pass(&gate);
+        }
+        Ok(())
+    };
+    let mut all: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (id, number) in run_workers(3, drain).input((dir.path().to_owned(), gate.path())) {
+        all.entry(id.0).or_default().push(number.unwrap());
+        if all.len() == 3 {
+            gate.open();
+        }
+    }
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    let mut numbers: Vec<u64> = all.into_values().flatten().collect();
+    numbers.sort();
+    assert!(numbers.into_iter().eq(1..=33), "each once");
+}
