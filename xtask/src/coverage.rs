@@ -1,4 +1,4 @@
-//! Which promises, faults and security rows are named by a test.
+//! Which promises, faults, security rows and rows of the library are named by a test.
 //!
 //! A test names its rows in a comment above it: `// proves: F-11, P-3`. The table says how many tests name a row, and
 //! "not run here" where every one of them was skipped, never a tick. It trusts the names: that a test shows what it
@@ -46,7 +46,7 @@ pub(crate) fn table(skips: &[Skip], passes_run: &[&str]) -> Result<Table> {
 impl Table {
     /// Prints the rows, then what is wrong with them.
     pub(crate) fn print(&self) {
-        println!("\n== Promises, faults and security rows named by tests ==");
+        println!("\n== Promises, faults, security rows and rows of the library named by tests ==");
         for line in &self.lines {
             println!("{line}");
         }
@@ -156,7 +156,7 @@ fn rows_in(comment: &str) -> Vec<String> {
     for (_, rest) in comment.lines().filter_map(|line| line.split_once("proves:")) {
         for word in rest.split([',', ' ']).filter(|word| !word.is_empty()) {
             let word = word.trim_end_matches(['.', ';', ':']);
-            if !["P-", "F-", "SEC-"].iter().any(|prefix| word.starts_with(prefix)) {
+            if !promises::PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
                 break;
             }
             if !rows.iter().any(|row| row == word) {

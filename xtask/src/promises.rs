@@ -1,4 +1,12 @@
-//! The rows that tests must name: promises, faults and security rows. A table and nothing else.
+//! The rows that tests must name: promises, faults, security rows, and of the library the scenarios, features and
+//! firsts. A table and nothing else.
+
+mod features;
+mod firsts;
+mod scenarios;
+
+/// What a row's name begins with.
+pub(crate) const PREFIXES: [&str; 6] = ["P-", "F-", "SEC-", "O-", "U-", "N-"];
 
 /// What psmith promises.
 pub(crate) const PROMISES: &[(&str, &str)] = &[
@@ -110,5 +118,6 @@ pub(crate) const SECURITY: &[(&str, &str)] = &[
 
 /// Every row, in the order of the tables.
 pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROMISES.iter().chain(FAULTS).chain(SECURITY).copied()
+    let library = scenarios::SCENARIOS.iter().chain(features::FEATURES).chain(firsts::FIRSTS);
+    PROMISES.iter().chain(FAULTS).chain(SECURITY).chain(library).copied()
 }

@@ -23,6 +23,7 @@ fn read_all(mut reader: PipeReader) -> String {
     all
 }
 
+// proves: O-45, U-42
 #[test]
 fn each_change_of_prefix_or_summary_is_a_line() {
     let text = lines_of(|board| {
@@ -53,6 +54,7 @@ fn escape_codes_of_others_are_shown_and_not_passed_on() {
     assert_eq!(text, "\\x1b[31ma\\nb\n\\x1b[31m\\x1b]52;c;Zm9v\\x07\n\\u{9b}2J\n");
 }
 
+// proves: O-45, U-44
 #[test]
 fn counts_are_reported_at_each_multiple_and_at_the_end() {
     for (items, counts) in [(0, "0\n"), (9, "5\n9\n"), (10, "5\n10\n")] {
@@ -75,6 +77,7 @@ fn counts_are_reported_at_each_multiple_and_at_the_end() {
     assert_eq!(reports, [5, 10, 10]);
 }
 
+// proves: O-45, U-43, U-44
 #[test]
 fn the_end_of_a_board_is_told_whole() {
     let text = lines_of(|board| {
@@ -93,7 +96,7 @@ fn the_end_of_a_board_is_told_whole() {
     assert!(text.ends_with("\n9999\nelapsed time: less than a second\n"), "{}", &text[text.len() - 100..]);
 }
 
-// Rows may be fed by any number of threads, and completed by the last of them.
+// proves: U-38: rows may be fed by any number of threads, and completed by the last of them.
 #[test]
 fn many_threads_feed_one_board() {
     let text = lines_of(|board| {
@@ -120,7 +123,7 @@ fn many_threads_feed_one_board() {
     }
 }
 
-// Nobody reads any more.
+// proves: U-43: nobody reads any more.
 #[test]
 fn a_closed_pipe_changes_nothing() {
     for console in [false, true] {

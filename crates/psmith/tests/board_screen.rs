@@ -26,7 +26,7 @@ fn workers(board: &Board) -> Vec<RowHandle> {
     (1..=8).map(row).collect()
 }
 
-// proves: F-49
+// proves: F-49, O-44, U-42, N-11
 #[test]
 fn eight_workers_survive_resizing() {
     let (mut terminal, slave) = Terminal::new(200, 50);
@@ -68,7 +68,7 @@ fn eight_workers_survive_resizing() {
     assert!(terminal.is_as_it_was());
 }
 
-// Pinned at the bottom after each change, completed above the others.
+// proves: O-40, U-38: pinned at the bottom after each change, completed above the others.
 #[test]
 fn rows_stand_in_their_order() {
     let (terminal, slave) = Terminal::new(40, 10);
@@ -107,7 +107,7 @@ fn escape_codes_in_texts_are_shown_and_not_obeyed() {
     assert!(terminal.is_as_it_was());
 }
 
-// Each line once, in order, above the board, however fast they come.
+// proves: U-41: each line once, in order, above the board, however fast they come.
 #[test]
 fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -132,7 +132,7 @@ fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     assert_eq!(terminal.transcript(), expected.chain(ends).collect::<Vec<_>>());
 }
 
-// The last of many changes is shown.
+// proves: O-44, U-43: the last of many changes is shown.
 #[test]
 fn ten_thousand_changes_end_with_the_last() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -147,7 +147,7 @@ fn ten_thousand_changes_end_with_the_last() {
     assert_eq!(terminal.transcript(), ["change 9999"]);
 }
 
-// A formatter that panics is replaced, and harms no other row.
+// proves: U-39: a formatter that panics is replaced, and harms no other row.
 #[test]
 fn a_formatter_that_panics_falls_back() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -186,7 +186,7 @@ fn without_colours_rows_are_bold_all_the_same() {
     drop(row);
 }
 
-// Bold when it changes, and then no more, with nobody touching the board.
+// proves: U-40: bold when it changes, and then no more, with nobody touching the board.
 #[test]
 fn a_row_is_dimmed_by_itself() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -231,7 +231,7 @@ fn plays(part: &str) -> bool {
     std::env::var(PART).is_ok_and(|playing| playing == part)
 }
 
-// The board stays, the message can be read, the terminal is as it was.
+// proves: O-44, U-43: the board stays, the message can be read, the terminal is as it was.
 #[test]
 fn a_program_that_panics_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_panics_leaves_its_terminal_well";
@@ -250,6 +250,7 @@ fn a_program_that_panics_leaves_its_terminal_well() {
     assert!(terminal.is_as_it_was());
 }
 
+// proves: O-44, U-43
 #[test]
 fn a_program_that_is_killed_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_is_killed_leaves_its_terminal_well";

@@ -8,7 +8,7 @@ use psmith::{Cause, Flow};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
-// O-3, U-12
+// proves: O-3, U-12
 #[test]
 fn each_returns_when_all_effects_are_there() {
     psmith::init();
@@ -21,7 +21,7 @@ fn each_returns_when_all_effects_are_there() {
     assert_eq!(psmith::each(Vec::new(), write).run().unwrap(), 0);
 }
 
-// O-3
+// proves: O-3
 #[test]
 fn runs_of_two_threads_do_not_disturb_each_other() {
     psmith::init();
@@ -37,7 +37,7 @@ fn runs_of_two_threads_do_not_disturb_each_other() {
     });
 }
 
-// O-21, U-14
+// proves: O-21, U-14
 #[test]
 fn any_and_all_have_the_truth_tables_of_their_names() {
     psmith::init();
@@ -54,7 +54,7 @@ fn any_and_all_have_the_truth_tables_of_their_names() {
     }
 }
 
-// O-21
+// proves: O-21
 #[test]
 fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_error() {
     psmith::init();
@@ -74,7 +74,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
     assert_eq!((failure.index, &failure.cause), (1, &Cause::Error("no answer".into())));
 }
 
-// O-14, O-20, U-22
+// proves: O-14, O-20, U-22
 #[test]
 fn a_break_lets_the_running_finish_and_starts_no_more() {
     psmith::init();
@@ -98,7 +98,7 @@ fn a_break_lets_the_running_finish_and_starts_no_more() {
     assert_eq!(started, 4);
 }
 
-// O-20
+// proves: O-20
 #[test]
 fn a_kill_ends_the_running_at_once_whatever_it_gives() {
     psmith::init();
@@ -119,7 +119,7 @@ fn a_kill_ends_the_running_at_once_whatever_it_gives() {
     assert_eq!(inline.workers(0).run().unwrap(), ControlFlow::Break(5));
 }
 
-// O-20, U-21
+// proves: O-20, U-21
 #[test]
 fn a_failure_of_a_run_that_may_end_early_is_the_first_one() {
     psmith::init();

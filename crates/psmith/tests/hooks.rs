@@ -7,7 +7,7 @@ use psmith::{Cause, OnError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
-// O-17, U-9
+// proves: O-17, U-9
 #[test]
 fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
     psmith::init();
@@ -30,7 +30,7 @@ fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
     }
 }
 
-// O-15
+// proves: O-15
 #[test]
 fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
     psmith::init();
@@ -56,7 +56,7 @@ fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
     }
 }
 
-// O-15
+// proves: O-15
 #[test]
 fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
     psmith::init();
@@ -67,7 +67,7 @@ fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
     assert!(caught.is_err());
 }
 
-// O-16
+// proves: O-16
 #[test]
 fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
     psmith::init();
@@ -97,7 +97,7 @@ fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
     assert_eq!(seen, [(0, false), (1, true), (2, true), (3, true)]);
 }
 
-// O-18, U-11
+// proves: O-18, U-11
 #[test]
 fn in_order_means_the_order_of_the_items_whoever_ends_first() {
     psmith::init();
@@ -126,7 +126,7 @@ fn in_order_means_the_order_of_the_items_whoever_ends_first() {
     assert_eq!(order.into_inner(), [0, 1, 2, 3]);
 }
 
-// O-19, U-5, U-33
+// proves: O-19, U-5, U-33
 #[test]
 fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     psmith::init();
@@ -148,7 +148,7 @@ fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     assert!(psmith::cx().is_none(), "the inline job is over");
 }
 
-// U-5
+// proves: U-5
 #[test]
 fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
     psmith::init();
@@ -164,7 +164,7 @@ fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
     assert_eq!(got[2].as_ref().unwrap(), &2);
 }
 
-// U-33, N-8
+// proves: U-33, N-8
 #[test]
 fn progress_and_messages_come_before_the_outcome_and_in_order() {
     psmith::init();

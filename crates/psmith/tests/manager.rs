@@ -14,7 +14,7 @@ fn stand(path: PathBuf) {
     gate::pass(&path);
 }
 
-// O-37, U-28
+// proves: O-37, U-28
 #[test]
 fn handlers_are_called_by_step_before_the_count_drops() {
     psmith::init();
@@ -38,7 +38,7 @@ fn handlers_are_called_by_step_before_the_count_drops() {
     assert_eq!(manager.teardown(LONG), 0);
 }
 
-// U-28
+// proves: U-28
 #[test]
 fn a_signal_reaches_those_that_run() {
     psmith::init();
@@ -64,7 +64,7 @@ fn a_signal_reaches_those_that_run() {
     }
 }
 
-// O-37, U-28
+// proves: O-37, U-28
 #[test]
 fn teardown_waits_no_longer_than_its_limit_and_calls_every_handler() {
     psmith::init();

@@ -20,7 +20,7 @@ fn pool(workers: u32) -> Pool {
     Pool::builder().workers(workers).build().unwrap()
 }
 
-// O-31, U-18
+// proves: O-31, U-18
 #[test]
 fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     psmith::init();
@@ -38,7 +38,7 @@ fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     assert_eq!((pool.report().jobs, pool.report().failed), (12, 1));
 }
 
-// O-33, U-27
+// proves: O-33, U-27
 #[test]
 fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     psmith::init();
@@ -63,7 +63,7 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     assert_eq!(first.wait().unwrap(), 1);
 }
 
-// O-33, U-27
+// proves: O-33, U-27, F-35
 #[test]
 fn stop_resolves_every_handle_and_gives_back_what_was_left() {
     psmith::init();
@@ -80,7 +80,7 @@ fn stop_resolves_every_handle_and_gives_back_what_was_left() {
     assert_eq!(refused.reason, Refusal::Closed);
 }
 
-// U-27
+// proves: U-27
 #[test]
 fn a_drain_lets_the_running_finish_and_gives_back_those_that_wait() {
     psmith::init();
@@ -101,7 +101,7 @@ fn a_drain_lets_the_running_finish_and_gives_back_those_that_wait() {
     assert_eq!(handles[0].wait().unwrap(), 0);
 }
 
-// U-18
+// proves: U-18
 #[test]
 fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     psmith::init();
@@ -124,7 +124,7 @@ fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     assert_eq!(handles[0].wait().unwrap(), 0);
 }
 
-// U-18
+// proves: U-18
 #[test]
 fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     psmith::init();
@@ -143,7 +143,7 @@ fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     }
 }
 
-// U-18
+// proves: U-18
 #[test]
 fn a_dropped_handle_leaves_its_job_running_unless_it_was_to_cancel_it() {
     psmith::init();
@@ -167,7 +167,7 @@ impl Wake for Unpark {
     }
 }
 
-// U-18
+// proves: U-18
 #[test]
 fn a_handle_is_a_future_of_the_outcome() {
     psmith::init();
@@ -184,7 +184,7 @@ fn a_handle_is_a_future_of_the_outcome() {
     assert_eq!(value, 2);
 }
 
-// O-29, U-18
+// proves: O-29, U-18, F-29
 #[test]
 fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
     psmith::init();
@@ -206,7 +206,7 @@ fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
     drop(dir);
 }
 
-// U-2
+// proves: U-2
 #[test]
 fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
     psmith::init();
@@ -228,7 +228,7 @@ fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
     assert!(dir.path().join("0").exists() && dir.path().join("1").exists());
 }
 
-// O-32
+// proves: O-32
 #[test]
 fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     psmith::init();
@@ -246,7 +246,7 @@ fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     }
 }
 
-// O-33: a panic in the init is the failure of the job that the worker was for.
+// proves: O-33: a panic in the init is the failure of the job that the worker was for.
 #[test]
 fn an_init_that_panics_fails_the_jobs_and_hangs_nobody() {
     psmith::init();

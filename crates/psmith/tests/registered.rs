@@ -17,7 +17,7 @@ mod inner {
     }
 }
 
-// U-7
+// proves: U-7
 #[test]
 fn a_registered_function_is_called_by_its_name_and_stays_a_function() {
     psmith::init();

@@ -14,7 +14,7 @@ fn stand((n, path): (u32, PathBuf)) -> u32 {
     n
 }
 
-// O-30, U-1
+// proves: O-30, U-1
 #[test]
 fn a_job_has_done_its_work_when_shutdown_returns_in_a_process_of_its_own() {
     psmith::init();
@@ -43,7 +43,7 @@ impl SpawnStrategy for Counting {
     }
 }
 
-// O-34, U-4
+// proves: O-34, U-4
 #[test]
 fn never_more_run_than_the_strategy_lets_start() {
     psmith::init();
@@ -64,7 +64,7 @@ fn never_more_run_than_the_strategy_lets_start() {
     scheduler.shutdown();
 }
 
-// O-33, U-27
+// proves: O-33, U-27
 #[test]
 fn shutdown_now_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
     psmith::init();
@@ -94,7 +94,7 @@ impl Counter {
     }
 }
 
-// O-36, U-29
+// proves: O-36, U-29
 #[test]
 fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     psmith::init();
@@ -110,7 +110,7 @@ fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     scheduler.shutdown();
 }
 
-// U-35
+// proves: U-35
 #[test]
 fn the_programs_own_scheduler_begins_anew_after_a_shutdown() {
     psmith::init();

@@ -29,7 +29,7 @@ fn beta(number: u32) -> Result<Seen, String> {
     Ok(seen('b', number))
 }
 
-// O-46, U-6, U-7, U-8
+// proves: O-46, U-6, U-7, U-8
 #[test]
 fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     psmith::init();
@@ -58,7 +58,7 @@ fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     assert!(names.contains("a0") && names.contains("b19"), "{names:?}");
 }
 
-// O-47, U-6
+// proves: O-47, U-6
 #[test]
 fn a_blocked_producer_holds_up_no_delivery() {
     psmith::init();
@@ -81,7 +81,7 @@ fn a_blocked_producer_holds_up_no_delivery() {
     assert_eq!(numbers, [1, 2]);
 }
 
-// O-47
+// proves: O-47
 #[test]
 fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
     psmith::init();
@@ -108,7 +108,7 @@ fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
     drop(give);
 }
 
-// O-47, U-34
+// proves: O-47, U-34
 #[test]
 fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
     psmith::init();
@@ -130,7 +130,7 @@ fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
     assert_eq!(log[1], (LogLevel::Error, "tester: item 0 (unlucky): no luck".to_owned()));
 }
 
-// proves: F-32 (U-6)
+// proves: F-32, U-6
 #[test]
 fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     psmith::init();
@@ -147,7 +147,7 @@ fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     assert_eq!(delivered, 2);
 }
 
-// proves: P-2 (U-8)
+// proves: P-2, U-8
 #[test]
 fn a_crash_is_the_failure_of_its_own_job_alone() {
     psmith::init();

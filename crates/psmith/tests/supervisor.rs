@@ -23,7 +23,7 @@ fn pids(supervisor: &Supervisor) -> BTreeSet<u32> {
     supervisor.pids().into_iter().collect()
 }
 
-// O-38, U-30
+// proves: O-38, U-30
 #[test]
 fn those_that_are_killed_are_replaced_and_the_others_stay() {
     psmith::init();
@@ -46,7 +46,7 @@ fn those_that_are_killed_are_replaced_and_the_others_stay() {
     supervisor.shutdown().unwrap();
 }
 
-// O-38, U-30
+// proves: O-38, U-30
 #[test]
 fn a_second_start_and_a_stray_shutdown_are_errors_and_it_can_be_started_again() {
     psmith::init();
@@ -62,7 +62,7 @@ fn a_second_start_and_a_stray_shutdown_are_errors_and_it_can_be_started_again() 
     assert!(matches!(supervisor.shutdown(), Err(SupervisorError::NotRunning)));
 }
 
-// O-38, U-30
+// proves: O-38, U-30
 #[test]
 fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
     psmith::init();

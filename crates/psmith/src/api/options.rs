@@ -364,7 +364,7 @@ pub(crate) use common_settings;
 mod tests {
     use super::*;
 
-    // O-6
+    // proves: O-6
     #[test]
     fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
         assert!((1..=999).contains(&default_workers(None).unwrap()));

@@ -43,7 +43,7 @@ fn write_and_leave((length, killed): (usize, bool)) -> u32 {
     std::process::exit(0);
 }
 
-// proves: F-4, F-5, F-6
+// proves: F-4, F-5, F-6, O-35, N-2
 #[test]
 fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its_worker() {
     crate::init();

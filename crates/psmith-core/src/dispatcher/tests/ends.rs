@@ -93,6 +93,7 @@ fn output_held_from_outside_is_given_up_and_named() {
     assert_eq!(desk.ended(1, Ok(())).last.unwrap().leaked, 1);
 }
 
+// proves: U-23
 #[test]
 fn a_timeout_climbs_the_ladder() {
     let policy = JobPolicy { timeout: Timeout::After(ms(500)), ..JobPolicy::default() };

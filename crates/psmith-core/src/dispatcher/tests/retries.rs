@@ -36,6 +36,7 @@ fn tries_are_total_tries() {
     assert_eq!(history, [(1, Some(Cause::Exit(7)), true), (2, Some(Cause::Exit(8)), true)]);
 }
 
+// proves: U-24
 #[test]
 fn a_delayed_job_holds_no_slot_and_goes_before_new_ones() {
     let mut desk = with_tries(1, 2, 100, None);
@@ -157,6 +158,7 @@ fn a_start_refused_again_and_again_with_nothing_else_running_has_failed() {
     assert_eq!((outcome.attempts, outcome.tries, outcome.last), (0, 0, None));
 }
 
+// proves: N-14
 #[test]
 fn the_youngest_gives_way_and_never_the_last_one() {
     let mut desk = with_tries(3, 1, 0, None);
@@ -230,6 +232,7 @@ fn a_report_that_comes_after_the_deadline_comes_too_late() {
     desk.ended(1, Err(Cause::Timeout(ms(100))));
 }
 
+// proves: U-24, N-4
 #[test]
 fn crashes_and_errors_are_counted_apart() {
     let error = || Err(Cause::Error("no".into()));

@@ -72,6 +72,7 @@ fn failing_jobs_do_not_pile_up_behind_a_long_back_off() {
     assert!(!desk.dispatcher.wants_job());
 }
 
+// proves: N-12
 #[test]
 fn a_lower_width_kills_nothing() {
     let mut desk = plain(3);
@@ -105,6 +106,7 @@ fn a_pause_holds_all_and_memory_all_but_one() {
     desk.feed(Event::Hold { reason: HoldReason::Memory, on: false }).asks([held(None, 0)]);
 }
 
+// proves: N-9
 #[test]
 fn a_slow_consumer_holds_the_starts() {
     let mut desk = Desk::new(RunPolicy { window: 2, ..run_policy(1) }, JobPolicy::default());
@@ -114,6 +116,7 @@ fn a_slow_consumer_holds_the_starts() {
     desk.feed(delivered(1)).asks([start(3, 1, 0), held(None, 1)]);
 }
 
+// proves: U-11
 #[test]
 fn outcomes_are_delivered_in_submission_order() {
     let mut desk = in_order(3, 10);
@@ -232,6 +235,7 @@ fn the_third_success_gives_the_running_a_relative_deadline() {
     desk.pass(ms(50)).asks([signal(5, 1, 15)]);
 }
 
+// proves: O-35
 #[test]
 fn late_reports_of_old_attempts_change_nothing() {
     let mut desk = Desk::new(run_policy(1), JobPolicy { tries: 2, ..JobPolicy::default() });
