@@ -210,22 +210,14 @@ fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
         let handles: Vec<_> =
             (0..9).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
         for handle in &handles[..3] {
-            let pid = loop {
-                match handle.pid() {
-                    Some(pid) => break pid,
-                    None => std::thread::yield_now(),
+            // A worker that had not called the function yet takes no job along: it is run by another, which is killed, too.
+            while handle.wait_timeout(Duration::from_millis(1)).is_none() {
+                if let Some(pid) = handle.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+                    let _ = kill_process(pid, Signal::KILL);
                 }
-            };
-            kill(pid);
-        }
-        for handle in &handles[..3] {
-            match handle.wait() {
-                // A worker that had not called the function yet took no job along: it is run by another.
-                Err(failure) => {
-                    assert!(matches!(failure.cause, Cause::Signal { signal: 9, .. }), "{failure}");
-                }
-                Ok(_) => unreachable!("the gate is closed"),
             }
+            let failure = handle.wait().unwrap_err();
+            assert!(matches!(failure.cause, Cause::Signal { signal: 9, .. }), "{failure}");
         }
         gate.open();
         for (n, handle) in (0..).zip(&handles).skip(3) {
