@@ -242,6 +242,7 @@ fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() 
             for _ in 0..2 {
                 scope.spawn(|| {
                     loop {
+                        let was_ended = ended.load(Ordering::SeqCst);
                         match pool.submit(Job::new(|n: u32| n, 5)) {
                             Ok(handle) => {
                                 taken.fetch_add(1, Ordering::SeqCst);
@@ -251,7 +252,7 @@ fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() 
                                 }
                             }
                             Err(refused) if refused.reason == Refusal::Closed => break,
-                            Err(_) => assert!(!ended.load(Ordering::SeqCst)),
+                            Err(_) => assert!(!was_ended),
                         }
                     }
                 });
