@@ -42,7 +42,8 @@ fn fixed_seeds_keep_every_promise() {
         news.extend(report.actions.iter().map(word));
     }
     // A simulation that never provokes a cause proves nothing about it.
-    let expected = ["cancelled", "exit", "leak", "lost", "ok", "signal", "spawn", "timeout"];
+    let expected =
+        ["cancelled", "error", "exit", "leak", "lost", "ok", "protocol", "signal", "spawn", "timeout"];
     assert_eq!(Vec::from_iter(ends), expected);
     let expected = [
         "deliver",

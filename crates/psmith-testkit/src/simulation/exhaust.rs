@@ -66,6 +66,8 @@ struct Small {
 enum Stage {
     Starting,
     Running,
+    /// Its worker has said that the function succeeded.
+    Reported,
     /// Its process has ended, a descendant lives.
     Leaking,
 }
@@ -131,6 +133,12 @@ impl Small {
                     kind.push(exited(attempt, 0, 0));
                     unkind.push(exited(attempt, 1, 0));
                     unkind.push(exited(attempt, 0, 1));
+                    unkind.push(Event::Reported { attempt, verdict: Ok(()) });
+                }
+                // However its process ends, it has succeeded.
+                Stage::Reported => {
+                    kind.push(exited(attempt, 0, 0));
+                    unkind.push(exited(attempt, 1, 0));
                 }
                 Stage::Leaking => kind.push(Event::TreeEmpty { attempt, killed: 1 }),
             }
@@ -192,6 +200,7 @@ impl Small {
         match event {
             Event::Started { attempt, .. } => drop(self.attempts.insert(*attempt, Stage::Running)),
             Event::Exited { attempt, alive: 1.., .. } => drop(self.attempts.insert(*attempt, Stage::Leaking)),
+            Event::Reported { attempt, .. } => drop(self.attempts.insert(*attempt, Stage::Reported)),
             Event::StartRefused { attempt, .. }
             | Event::Exited { attempt, .. }
             | Event::TreeEmpty { attempt, .. } => drop(self.attempts.remove(attempt)),

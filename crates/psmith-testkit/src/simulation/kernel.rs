@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use psmith_core::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
-use psmith_core::{AttemptId, Event};
+use psmith_core::{AttemptId, Cause, Event};
 
 use super::dice::Dice;
 use super::scenario::Scenario;
@@ -114,6 +114,14 @@ impl Kernel {
         };
         if !fails {
             deeds.push((latency + life, Deed::Exit(attempt, None)));
+            if dice.chance(drawn.workers) {
+                // Perhaps before the news of its start, perhaps at the very end, now and then a second time.
+                for _ in 0..=u64::from(dice.chance(percent(10))) {
+                    let verdict = word(dice.chance(percent(drawn.job_fails)), dice);
+                    let after = if faults { dice.time((latency + life).as_millis() as u64) } else { latency };
+                    deeds.push((after, Deed::Report(Event::Reported { attempt, verdict })));
+                }
+            }
             if dice.chance(percent(drawn.vanishing)) {
                 // Before the start was reported, in mid-life, or long after a kill that did not work.
                 let within = dice.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
@@ -187,10 +195,17 @@ impl Kernel {
         }
     }
 
-    /// What gets through of a report on a start.
+    /// What gets through of a report on a start, or of a worker's word.
     pub(super) fn report(&self, event: Event) -> Option<Event> {
-        let silenced = matches!(event, Event::Started { attempt, .. } if self.silenced.contains(&attempt));
-        (!silenced).then_some(event)
+        let gets_through = match &event {
+            Event::Started { attempt, .. } => !self.silenced.contains(attempt),
+            // The dead say nothing, nor do those who hang.
+            Event::Reported { attempt, .. } => {
+                self.processes.get(attempt).is_some_and(|process| !process.has_exited && !process.hangs)
+            }
+            _ => true,
+        };
+        gets_through.then_some(event)
     }
 
     pub(super) fn output_ends(&mut self, attempt: AttemptId) -> Option<Event> {
@@ -237,6 +252,15 @@ impl Kernel {
     /// Whether anything of the attempt lives.
     pub(super) fn lives(&self, attempt: AttemptId) -> bool {
         self.processes.get(&attempt).is_some_and(|process| !process.has_exited || process.tree > 0)
+    }
+}
+
+/// What a worker says of its function.
+fn word(fails: bool, dice: &mut Dice) -> Result<(), Cause> {
+    match fails {
+        false => Ok(()),
+        true if dice.chance(30) => Err(Cause::Protocol("no frame".into())),
+        true => Err(Cause::Error("its own".into())),
     }
 }
 

@@ -2,7 +2,8 @@
 //! drawn from one seed. No process is started and no time passes: the clock jumps to whatever is next.
 //!
 //! What is simulated: exits, signals, timeouts, trees that outlive their job, outputs held open from outside,
-//! jobs that ignore `SIGTERM`, kills that do not work for a while, starts that fail or are refused, a warden that
+//! jobs that ignore `SIGTERM`, workers that say how their function ended (before
+//! the news of their start, at their end, twice), kills that do not work for a while, starts that fail or are refused, a warden that
 //! dies and comes back, late reports from a dead one, a keeper that dies with its one attempt, a slow consumer that answers out of order, a producer
 //! that hesitates, and a user who pauses, resizes, cancels, preempts, drains, stops and kills.
 //! What is not: reports that lie, actions that are never carried out.

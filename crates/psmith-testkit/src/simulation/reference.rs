@@ -74,6 +74,8 @@ struct Live {
     leaked: u32,
     stopped_reading: bool,
     released: bool,
+    /// What its worker said first, and whether that counts for certain: psmith had done nothing to it.
+    said: Option<(Result<(), Cause>, bool)>,
 }
 
 macro_rules! must {
@@ -149,8 +151,14 @@ impl Reference {
                     live.leaked += killed;
                 }
             }
-            // No worker reports here: the simulated processes are commands.
-            Event::OutputClosed { .. } | Event::Vanished { .. } | Event::Reported { .. } => {}
+            Event::Reported { attempt, verdict } => {
+                if let Some((_, live)) = self.live(*attempt) {
+                    // Before the start an end may have been asked for of which nobody was told yet.
+                    let counts = live.started && !live.signalled && !live.killed;
+                    live.said.get_or_insert_with(|| (verdict.clone(), counts));
+                }
+            }
+            Event::OutputClosed { .. } | Event::Vanished { .. } => {}
             Event::WardenLost => self.warden_ready = false,
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stopping = true,
@@ -511,14 +519,37 @@ impl Live {
         self.leaked.max(u32::from(self.stopped_reading))
     }
 
+    /// Whether its worker may have said this, to be believed.
+    fn may_have_said(&self, verdict: &Result<(), Cause>) -> bool {
+        self.said.as_ref().is_some_and(|(said, _)| said == verdict)
+    }
+
+    /// What its worker said for certain: it stands, whatever became of the process.
+    fn word(&self) -> Option<&Result<(), Cause>> {
+        self.said.as_ref().filter(|(_, counts)| *counts).map(|(said, _)| said)
+    }
+
     fn succeeded(&self, ledger: &Ledger) -> bool {
         let clean = ledger.policy.leak != Leak::Fail || self.leaks() == 0 || self.killed || ledger.cancelled;
-        !self.cut && self.exit == Some(Exit::Code(0)) && clean
+        let well = !self.cut && self.exit == Some(Exit::Code(0));
+        match self.word() {
+            Some(word) => word.is_ok() && (clean || self.signalled),
+            None => (well || self.may_have_said(&Ok(()))) && clean,
+        }
     }
 
     /// Whether this cause can be true of it.
     fn allows(&self, cause: &Cause, ledger: &Ledger, charged: bool, ending: bool, now: Time) -> bool {
         let policy = &ledger.policy;
+        let is_leak = matches!(cause, Cause::Leaked(_));
+        match self.word() {
+            Some(Ok(())) if !is_leak => return false,
+            Some(Err(said)) => return charged && said == cause,
+            Some(Ok(())) | None => {}
+        }
+        if charged && self.may_have_said(&Err(cause.clone())) {
+            return true;
+        }
         let by_itself = !self.cut && charged;
         let by_us = self.cut || self.exit.is_none();
         match cause {
@@ -541,10 +572,12 @@ impl Live {
             }
             Cause::Leaked(leaked) => {
                 // Whom we killed on request within their grace were no leak; who holds the output still is.
-                let holders = (ending || ledger.cancelled) && *leaked == u32::from(self.stopped_reading);
+                let ended = ending || ledger.cancelled || self.signalled || self.killed;
+                let holders = ended && *leaked == u32::from(self.stopped_reading);
                 let declared =
                     policy.leak == Leak::Fail && *leaked > 0 && (holders || *leaked == self.leaks());
-                by_itself && declared && self.exit == Some(Exit::Code(0))
+                let well = by_itself && self.exit == Some(Exit::Code(0));
+                declared && (well || (charged && self.may_have_said(&Ok(()))))
             }
             _ => false,
         }

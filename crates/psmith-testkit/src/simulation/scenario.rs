@@ -27,6 +27,8 @@ pub(super) struct Scenario {
     pub(super) stubborn: u64,
     pub(super) unkillable: u64,
     pub(super) vanishing: u64,
+    /// How many are workers that say how their function ended.
+    pub(super) workers: u64,
     /// How often the warden dies, how often the user does something.
     pub(super) warden_losses: u64,
     pub(super) user_deeds: u64,
@@ -60,6 +62,7 @@ impl Scenario {
             stubborn: dice.one_of(&[0, 30]),
             unkillable: dice.one_of(&[0, 0, 0, 20]),
             vanishing: dice.one_of(&[0, 0, 0, 10, 60]),
+            workers: dice.one_of(&[0, 0, 50, 100]),
             warden_losses: dice.one_of(&[0, 0, 0, 1, 4]),
             user_deeds: dice.one_of(&[0, 0, 3, 12]),
             consumer: dice.one_of(&[0, 1, 200]),
