@@ -142,6 +142,7 @@ fn work(
         channel.say(&FromWorker::Began { job }, &[])?;
     }
     cx::begin(channel, &errand);
+    let own = std::process::id();
     let mut call = Call::new(bytes, body);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
@@ -149,6 +150,14 @@ fn work(
         }
         entry(&mut call);
     }));
+    if std::process::id() != own {
+        // A copy that the job forked. It must neither answer nor read on: both are the worker's, whose next job it would take.
+        let _ = writeln!(
+            io::stderr(),
+            "psmith: warning: a copy of worker {own} came back from its job, and ends"
+        );
+        psmith_sys::exit::now(125);
+    }
     // What it printed must be there before its end is told.
     let _ = io::stdout().flush();
     let answered = answer(channel, job, ended, call);
