@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use psmith::ResourceLimits;
 use psmith::core::policy::{Halt, JobPolicy, Order};
 
 use crate::batch::Batch;
@@ -42,7 +43,7 @@ pub struct Config {
     /// How many at once, how fast.
     pub pace: Pace,
     /// Limits of each job.
-    pub limits: LimitsSpec,
+    pub limits: ResourceLimits,
     /// `--contain`: this level or better.
     pub contain: Option<Level>,
     /// Environment and directory of the jobs.
@@ -122,25 +123,6 @@ impl Load {
             Load::Percent(percent) => f64::from(cpus) * percent / 100.0,
         }
     }
-}
-
-/// Limits of each job, as asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LimitsSpec {
-    /// Memory in bytes: of the whole tree, or else address space of each process.
-    pub memory_bytes: Option<u64>,
-    /// CPU time of each process.
-    pub cpu_time: Option<Duration>,
-    /// Bytes in any one file.
-    pub file_size_bytes: Option<u64>,
-    /// Open descriptors of each process.
-    pub open_files: Option<u64>,
-    /// Bytes of a core file; 0 unless asked for.
-    pub core_bytes: u64,
-    /// Processes of the whole tree (control group only).
-    pub processes: Option<u64>,
-    /// CPUs (control group only).
-    pub cpus: Option<f64>,
 }
 
 /// Environment and directory of the jobs.

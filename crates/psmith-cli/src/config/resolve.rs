@@ -6,12 +6,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use psmith::ResourceLimits;
 use psmith::core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
 
 use super::{
-    Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, LimitsSpec, Load,
-    OutputMode, OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, Slots,
-    StdinMode, SummaryMode, Surroundings, Tag,
+    Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, Load, OutputMode,
+    OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, Slots, StdinMode,
+    SummaryMode, Surroundings, Tag,
 };
 use crate::batch::{Batch, Fill};
 use crate::error::CliError;
@@ -210,14 +211,14 @@ fn nice(flag: &str, value: &OsStr) -> Result<i32, CliError> {
     }
 }
 
-fn limits(raw: &Raw) -> Result<LimitsSpec, CliError> {
+fn limits(raw: &Raw) -> Result<ResourceLimits, CliError> {
     let count = |flag: &str, value: &OsStr| values::number(flag, value, 1, u64::MAX);
-    Ok(LimitsSpec {
+    Ok(ResourceLimits {
         memory_bytes: option(raw, "mem", values::size)?,
         cpu_time: option(raw, "cpu-time", values::duration)?,
         file_size_bytes: option(raw, "fsize", values::size)?,
         open_files: option(raw, "nofile", count)?,
-        core_bytes: option(raw, "core", values::size)?.unwrap_or(0),
+        core_bytes: option(raw, "core", values::size)?,
         processes: option(raw, "pids", count)?,
         cpus: option(raw, "cpus", |flag, value| {
             let text = values::text(flag, value)?;

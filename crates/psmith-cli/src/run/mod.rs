@@ -29,10 +29,10 @@ use psmith::core::policy::RunPolicy;
 use psmith::core::{JobPolicy, Time};
 use psmith::engine::handler::Streams;
 use psmith::sys::eventfd::Waker;
-use psmith::sys::rlimit::{self, Resource, Rlimit};
-use psmith::{Engine, Level, Setup, Surroundings, TreeLimits};
+use psmith::sys::rlimit::{self, Resource};
+use psmith::{Engine, Level, LimitName, LimitRefused, LimitsInForce, Setup, Surroundings, WhyRefused};
 
-use crate::config::{Color, Config, EventsTo, LimitsSpec, OutputMode, Progress, Slots, StdinMode};
+use crate::config::{Color, Config, EventsTo, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
 use crate::exit_code::ExitStatus;
 use crate::plan::{self, Plan};
@@ -254,63 +254,39 @@ fn surroundings(
     config: &Config,
     tty: Option<&Terminal>,
 ) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
-    let LimitsSpec { memory_bytes, cpu_time, file_size_bytes, open_files, core_bytes, processes, cpus } =
-        config.limits;
-    let mut rlimits = Vec::new();
-    let mut limits = Limits { cpu_time, file_size_bytes, open_files, processes, ..Limits::default() };
+    let LimitsInForce { rlimits, tree, named } =
+        config.limits.in_force().map_err(|refused| limit_error(&refused))?;
     let mut notes = Vec::new();
-    let mut set = |flag: &str, resource, soft, hard| -> Result<(), CliError> {
-        let now = rlimit::get(resource).map_err(kernel)?;
-        if hard > now.hard && !rustix::process::geteuid().is_root() {
-            return Err(CliError::new(format!(
-                "{flag}: the limit here is {} already, and only root raises it",
-                now.hard
-            ))
-            .hint(format!("{flag} {}", now.hard)));
-        }
-        rlimits.push(Rlimit { resource, soft, hard });
-        Ok(())
-    };
-    if let Some(time) = cpu_time {
-        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        // One second between the signal that can be handled and the one that cannot.
-        set("--cpu-time", Resource::Cpu, seconds.max(1), seconds.max(1) + 1)?;
-    }
-    if let Some(bytes) = file_size_bytes {
-        set("--fsize", Resource::FileSize, bytes, bytes)?;
-    }
-    if let Some(files) = open_files {
-        set("--nofile", Resource::OpenFiles, files, files)?;
-    }
-    let core = rlimit::get(Resource::Core).map_err(kernel)?;
-    if core_bytes > core.hard && config.limits.core_bytes > 0 {
-        set("--core", Resource::Core, core_bytes, core_bytes)?;
-    } else {
-        set("--core", Resource::Core, core_bytes.min(core.hard), core.hard)?;
-    }
-    let mut tree = TreeLimits { memory_bytes, processes, cpus };
-    let found = psmith::tree_limits(&tree);
-    if let (Some(bytes), Err(_)) = (memory_bytes, &found.memory) {
-        tree.memory_bytes = None;
-        limits.address_space_bytes = Some(bytes);
-        set("--mem", Resource::AddressSpace, bytes, bytes)?;
+    if let Some(bytes) = named.address_space_bytes {
         let size = crate::report::duration::size(bytes);
         notes
             .push(format!("--mem {size}: no control group here, so it is the address space of each process"));
     }
-    limits.memory_bytes = tree.memory_bytes;
-    for (flag, asked, found) in
-        [("--pids", processes.is_some(), found.processes), ("--cpus", cpus.is_some(), found.cpus)]
-    {
-        if let (true, Err(why)) = (asked, found) {
-            return Err(CliError::new(format!("{flag} cannot be held here: {why}"))
-                .hint("psmith doctor shows what can, and what it takes"));
-        }
-    }
     let env = plan::environment_block(&config.surroundings);
     let terminal = tty.map(Terminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
     let nice = config.pace.nice;
-    Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, limits, notes))
+    Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, named, notes))
+}
+
+/// A limit that cannot be held, by the flag that asked for it.
+fn limit_error(refused: &LimitRefused) -> CliError {
+    let flag = match refused.limit {
+        LimitName::Memory => "--mem",
+        LimitName::CpuTime => "--cpu-time",
+        LimitName::FileSize => "--fsize",
+        LimitName::OpenFiles => "--nofile",
+        LimitName::Core => "--core",
+        LimitName::Processes => "--pids",
+        _ => "--cpus",
+    };
+    match &refused.why {
+        WhyRefused::Above(now) => {
+            CliError::new(format!("{flag}: {}", refused.why)).hint(format!("{flag} {now}"))
+        }
+        WhyRefused::NoGroup(_) => CliError::new(format!("{flag} {}", refused.why))
+            .hint("psmith doctor shows what can, and what it takes"),
+        _ => CliError::new(format!("{flag}: {}", refused.why)),
+    }
 }
 
 /// The terminal, where a job is to have it.

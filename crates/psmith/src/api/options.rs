@@ -12,6 +12,7 @@ use psmith_core::policy::{
 use super::warm::Terms;
 use crate::containment::Level;
 use crate::function::registry::Function;
+use crate::limits::ResourceLimits;
 use crate::worker::frame::FRAME_BYTES_MAX;
 
 /// Whether jobs share processes.
@@ -178,6 +179,9 @@ pub(crate) struct Options {
     pub(crate) output: Output,
     pub(crate) frame_bytes_max: u64,
     pub(crate) contain: Option<Level>,
+    pub(crate) limits: Option<ResourceLimits>,
+    /// Those of them that causes may have to name, once it is known how they are held.
+    pub(crate) named: Limits,
     pub(crate) terms: Terms,
     /// What makes and ends the state of a worker.
     pub(crate) state: Option<Function>,
@@ -200,6 +204,8 @@ impl Options {
             output: Output::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
             contain: None,
+            limits: None,
+            named: Limits::default(),
             terms: Terms::default(),
             state: None,
             stop_signal: SIGTERM,
@@ -252,7 +258,7 @@ impl Options {
             retry_on: self.retry.on.clone(),
             term_seq: self.term_seq(),
             leak: Leak::Kill,
-            limits: Limits::default(),
+            limits: self.named,
         })
     }
 }
@@ -348,6 +354,17 @@ macro_rules! common_settings {
         /// failure of its job.
         pub fn max_frame(mut self, bytes: u64) -> Self {
             self.$($options).+.frame_bytes_max = bytes;
+            self
+        }
+
+        /// Limits of each job's memory, CPU time, files and processes. The kernel counts for processes, so each job then
+        /// has one of its own; with [`isolation`](Self::isolation) called afterwards, workers may be shared, and the
+        /// limits are of a worker, from its start to its end.
+        ///
+        /// What cannot be held here is an error when the run begins.
+        pub fn limits(mut self, limits: $crate::ResourceLimits) -> Self {
+            self.$($options).+.limits = Some(limits);
+            self.$($options).+.isolation = $crate::Isolation::PerJob;
             self
         }
 

@@ -26,6 +26,7 @@ use super::warm::WarmDesk;
 use crate::engine::handler::{Order, Output, Streams};
 use crate::engine::{Engine, EngineError, Setup, Surroundings};
 use crate::function::registry::Function;
+use crate::limits::LimitsInForce;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
 pub(crate) const NEWS_MAX: usize = 1024;
@@ -209,19 +210,22 @@ impl Run {
             Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
         };
         set_up.extend(options.state.clone());
+        let held = options.limits.map(|limits| limits.in_force()).transpose();
+        let held = held.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
+        let options = Options { named: held.named, ..options.clone() };
         let side = Arc::clone(&shared);
-        let (setup, frame_bytes_max) = (setup(options, workers), options.frame_bytes_max);
-        let warm = options.clone();
+        let (setup, frame_bytes_max) = (setup(&options, workers, held), options.frame_bytes_max);
+        let (policy, deadline) = (options.job_policy(), options.total_timeout);
         let thread = std::thread::Builder::new().name("psmith-engine".into());
-        let engine = thread.spawn(move || work(&side, setup, wants, &warm, set_up));
+        let engine = thread.spawn(move || work(&side, setup, wants, &options, set_up));
         let run = Run {
             shared: Arc::clone(&shared),
             engine: Some(engine.map_err(EngineError::Kernel)?),
             process: std::process::id(),
-            deadline: options.total_timeout.map(|limit| Instant::now() + limit),
+            deadline: deadline.map(|limit| Instant::now() + limit),
             frame_bytes_max,
         };
-        Ok((run, Submitter { shared, policy: options.job_policy(), frame_bytes_max }))
+        Ok((run, Submitter { shared, policy, frame_bytes_max }))
     }
 
     /// The longest frame.
@@ -369,14 +373,14 @@ fn check_image() -> Result<(), EngineError> {
     }
 }
 
-fn setup(options: &Options, workers: u32) -> Setup {
+fn setup(options: &Options, workers: u32, held: LimitsInForce) -> Setup {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let env = std::env::vars_os().flat_map(|(key, value)| word(key, value)).collect();
     Setup {
         policy: options.run_policy(workers),
         contain: options.contain,
         streams: Streams { stdin: None, inherit: None },
-        surroundings: Surroundings { env, ..Surroundings::default() },
+        surroundings: Surroundings { env, rlimits: held.rlimits, tree: held.tree, ..Surroundings::default() },
         spool_dir: std::env::temp_dir(),
         run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
     }

@@ -114,6 +114,7 @@ impl WarmDesk {
             grace: options.grace,
             life_policy: Arc::new(JobPolicy {
                 term_seq: TermSeq::with_grace(options.grace),
+                limits: options.named,
                 ..JobPolicy::default()
             }),
             spool_dir: std::env::temp_dir(),

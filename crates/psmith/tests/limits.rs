@@ -1,0 +1,96 @@
+//! What a function job may use at most: the one that goes beyond it is named with its limit, and its neighbours go on.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use psmith::core::outcome::LimitKind;
+use psmith::{Cause, Isolation, ResourceLimits};
+use psmith_testkit::leak::Guard;
+use psmith_testkit::need;
+use psmith_testkit::need::Need;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Touches so many bytes, a page each.
+fn touch(bytes: u64) -> u64 {
+    let mut memory = vec![0_u8; usize::try_from(bytes).unwrap()];
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    memory.iter().step_by(4096).map(|byte| u64::from(*byte)).sum()
+}
+
+// proves: F-18, N-3: memory, and a neighbour's is its own
+#[test]
+fn a_function_that_takes_too_much_memory_is_named_and_its_neighbours_are_not() {
+    psmith::init();
+    need!("F-18, N-3", Need::MemoryGroup);
+    let _guard = Guard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let limits = ResourceLimits::new().memory(128 * MIB);
+        let sizes = [MIB, 512 * MIB, 2 * MIB];
+        let results: Vec<_> =
+            psmith::map(sizes, touch).workers(3).limits(limits).isolation(isolation).collect();
+        assert_eq!(results[0].as_ref().unwrap(), &(MIB / 4096));
+        assert!(
+            matches!(results[1].as_ref().unwrap_err().cause, Cause::OutOfMemory { .. }),
+            "{isolation:?}: {results:?}"
+        );
+        assert_eq!(results[2].as_ref().unwrap(), &(2 * MIB / 4096));
+    }
+}
+
+// proves: N-3, F-21: file size
+#[test]
+fn a_function_that_writes_too_large_a_file_is_named() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |(path, length): (PathBuf, usize)| -> Result<(), String> {
+        let mut file = File::create(path).map_err(|error| error.to_string())?;
+        file.write_all(&vec![b'x'; length]).map_err(|error| error.to_string())
+    };
+    let items = [(dir.path().join("a"), 1000), (dir.path().join("b"), 3_000_000)];
+    let limits = ResourceLimits::new().file_size(MIB);
+    let results: Vec<_> = psmith::map(items, write).workers(2).limits(limits).collect();
+    assert!(results[0].is_ok());
+    assert_eq!(results[1].as_ref().unwrap_err().cause, Cause::Limit(LimitKind::FileSize(MIB)));
+}
+
+// proves: N-3: descriptors and processes are refused, and the job says so itself
+#[test]
+fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
+    psmith::init();
+    need!("F-13, N-3", Need::PidsGroup);
+    let _guard = Guard::alone();
+    let open = |many: usize| -> Result<usize, String> {
+        let files: Result<Vec<File>, _> = (0..many).map(|_| File::open("/dev/null")).collect();
+        files.map(|files| files.len()).map_err(|error| error.to_string())
+    };
+    let limits = ResourceLimits::new().open_files(50);
+    let results: Vec<_> = psmith::map([10, 100], open).workers(1).limits(limits).collect();
+    assert_eq!(results[0].as_ref().unwrap(), &10);
+    assert!(
+        matches!(&results[1].as_ref().unwrap_err().cause, Cause::Error(text) if text.contains("os error 24"))
+    );
+
+    let start = |many: u32| -> Result<u32, String> {
+        let sleep = || std::process::Command::new("sleep").arg("1000").spawn();
+        let mut children = Vec::new();
+        let mut refused = None;
+        for _ in 0..many {
+            match sleep() {
+                Ok(child) => children.push(child),
+                Err(error) => refused = Some(error.to_string()),
+            }
+        }
+        for child in &mut children {
+            child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
+        }
+        refused.map_or(Ok(many), Err)
+    };
+    let limits = ResourceLimits::new().processes(10);
+    let results: Vec<_> = psmith::map([3, 30], start).workers(1).limits(limits).collect();
+    assert_eq!(results[0].as_ref().unwrap(), &3);
+    let cause = &results[1].as_ref().unwrap_err().cause;
+    assert!(matches!(cause, Cause::Error(_) | Cause::Limit(LimitKind::Processes(10))), "{cause:?}");
+}
