@@ -33,6 +33,7 @@ pub mod proc_memory;
 pub mod proc_tree;
 mod raw;
 pub mod rlimit;
+pub mod shared;
 pub mod signals;
 pub mod socket;
 pub mod spawn;

@@ -111,6 +111,8 @@ pub struct WorkerStart {
     pub(crate) frame_bytes_max: u64,
     /// What it calls before its first job.
     pub(crate) set_up: Vec<crate::function::registry::Function>,
+    /// The memory that it shares with its host.
+    pub(crate) region: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
 }
 
 /// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.

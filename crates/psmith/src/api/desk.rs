@@ -12,7 +12,7 @@ use psmith_core::{Event, JobId, SlotId};
 
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
-use super::run::{Finished, NEWS_MAX, News as Told, Shared, Wants};
+use super::run::{Finished, Incoming, NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use crate::engine::spool::Spool;
@@ -77,13 +77,15 @@ impl Handler for Desk {
     fn pull(&mut self) -> Pull<Held> {
         let mut state = self.shared.lock();
         match state.incoming.pop_front() {
-            Some((request, policy)) => {
+            Some(Incoming::One(request, policy)) => {
                 self.pulled += 1;
                 if request.cancelled {
                     state.orders.push(Order::Cancel(JobId(self.pulled)));
                 }
                 Pull::Job(Held { request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }
+            // Nobody hands in blocks where each job has a worker of its own.
+            Some(Incoming::Many(_)) => Pull::Later,
             None if state.closed => Pull::Ended,
             None => Pull::Later,
         }
@@ -131,6 +133,7 @@ impl Handler for Desk {
             {
                 mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
             }
+            FromWorker::BatchDone { .. } => mail.breach = Some("it was given no batch".into()),
             FromWorker::Done { how, .. } => {
                 if how == How::Value {
                     match judged(&job.request, &bytes[body..]) {

@@ -80,7 +80,24 @@ impl Request {
     /// A job that calls `callee` with this input.
     pub(crate) fn new<A, C: Codec<A>>(callee: &Arc<Callee>, input: &A, bytes_max: u64) -> Request {
         let mut bytes = Vec::new();
-        let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(input, &mut bytes)));
+        let refused = Request::encode::<A, C>(callee, input, bytes_max, &mut bytes).err();
+        Request { refused, ..Request::of_encoded(callee, bytes) }
+    }
+
+    /// The same with an input that is encoded already.
+    pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
+        let callee = Arc::clone(callee);
+        Request { callee, input: Arc::new(input), refused: None, cancelled: false, label: None }
+    }
+
+    /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.
+    pub(crate) fn encode<A, C: Codec<A>>(
+        callee: &Callee,
+        input: &A,
+        bytes_max: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Cause> {
+        let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(input, bytes)));
         let encoded = encoded.unwrap_or_else(|payload| {
             Err(CodecError::new(format!("its encoding panicked: {}", panics::message(payload.as_ref()))))
         });
@@ -89,10 +106,10 @@ impl Request {
             (_, Err(error)) => Some(Cause::Undecodable(format!("its input: {error}"))),
             (Ok(_), Ok(())) => too_long(bytes.len(), bytes_max),
         };
-        if refused.is_some() {
-            bytes = Vec::new();
-        }
-        Request { callee: Arc::clone(callee), input: Arc::new(bytes), refused, cancelled: false, label: None }
+        refused.map_or(Ok(()), |cause| {
+            *bytes = Vec::new();
+            Err(cause)
+        })
     }
 
     /// The input, for a failure.

@@ -8,12 +8,13 @@ use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::block::{INPUT_BYTES_MAX, Results};
 use super::failure::Failure;
 use super::flow::Judge;
 use super::hooks::HookAnswer;
 use super::inline;
 use super::job::{Callee, JobRef, Request};
-use super::options::{OnError, Options, Output, common_settings};
+use super::options::{Isolation, OnError, Options, Output, common_settings};
 use super::run::{Finished, First, News, Run, Submitter, Wants};
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
@@ -21,6 +22,9 @@ use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::returns::Return;
 use crate::worker::panics;
+
+/// The most inputs that are taken ahead where no window was asked for and jobs are short.
+const WINDOW_MAX: u64 = 32 * 1024;
 
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
@@ -211,6 +215,14 @@ struct Running {
     submitter: Submitter,
     callee: Arc<Callee>,
     window: u64,
+    /// It grows as far as this, where jobs are short.
+    window_max: u64,
+    /// Short inputs are handed in together.
+    blocks: bool,
+    /// Values that have come together and are not handed out.
+    results: Option<Box<Results>>,
+    /// Where inputs are encoded.
+    input: Vec<u8>,
 }
 
 impl<I, F, O, R, C> Iterator for Map<'_, I, F, R, C>
@@ -253,11 +265,15 @@ where
             starts: hooks.start.is_some(),
             progress: hooks.progress.is_some(),
             messages: hooks.message.is_some(),
+            blocks: self.may_be_blocks(),
         };
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
         let window = u64::from(options.window(workers));
-        let running = Running { run, submitter, callee, window };
+        let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
+        let blocks = wants.blocks;
+        let mut running =
+            Running { run, submitter, callee, window, window_max, blocks, results: None, input: Vec::new() };
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
         self.stage = Stage::Running(Box::new(running));
@@ -283,6 +299,12 @@ where
         loop {
             // One item before each outcome that is handed out keeps the window full.
             self.take_item();
+            if let Some(done) = self.next_of_results() {
+                match done {
+                    Ok(done) => return Some(done),
+                    Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
+                }
+            }
             let Stage::Running(running) = &mut self.stage else { return None };
             let news = match running.run.try_next() {
                 Some(news) => Some(news),
@@ -335,6 +357,12 @@ where
                 }
                 Ok(None)
             }
+            News::Results(results) => {
+                if let Stage::Running(running) = &mut self.stage {
+                    running.results = Some(results);
+                }
+                Ok(None)
+            }
             News::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
@@ -351,6 +379,43 @@ where
         }
     }
 
+    /// The next of the values that came together; `None` if there is none.
+    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
+    fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
+        let Stage::Running(running) = &mut self.stage else { return None };
+        let results = running.results.as_mut()?;
+        let Some((index, place)) = results.next() else {
+            running.results = None;
+            return None;
+        };
+        let job = JobRef { index, ..results.job.clone() };
+        let result = decoded(&results.bytes[place], C::decode).map_err(|cause| {
+            let mut failure = Failure::new(cause, index);
+            failure.attempts = 1;
+            failure.pid = job.pid;
+            failure.input = results.input(index);
+            failure
+        });
+        self.handed_out += 1;
+        if let Some(hook) = &mut self.hooks.done
+            && let Err(text) = hook(&job, result.as_ref())
+        {
+            return Some(Err((job, format!("done hook: {text}"))));
+        }
+        Some(Ok((job, result)))
+    }
+
+    /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
+    fn may_be_blocks(&self) -> bool {
+        let Options { isolation, on_error, timeout, terms, .. } = &self.options;
+        *isolation == Isolation::Reuse
+            && *on_error == OnError::Continue
+            && self.judge.is_none()
+            && self.hooks.start.is_none()
+            && timeout.is_none()
+            && terms.max_rss_growth.is_none()
+    }
+
     /// A job that never ran because the run was stopped by another one: no news for anybody.
     fn is_left_over(&self, failure: &Failure) -> bool {
         let unstarted = failure.attempts == 0 && failure.cause == psmith_core::Cause::Cancelled;
@@ -359,6 +424,9 @@ where
 
     /// One job has ended the run for all.
     fn is_over_early(&self) -> bool {
+        if self.judge.is_none() && self.options.on_error == OnError::Continue {
+            return false;
+        }
         let first = self.first();
         first.decided.is_some() || (first.failed.is_some() && self.options.on_error != OnError::Continue)
     }
@@ -386,7 +454,7 @@ where
         }
         // A run that is over early wants no more.
         let item = if self.is_over_early() { None } else { self.items.next() };
-        let Stage::Running(running) = &self.stage else { return };
+        let Stage::Running(running) = &mut self.stage else { return };
         match item {
             Some(item) => {
                 running.submit::<I::Item, C>(&item);
@@ -456,7 +524,19 @@ where
 }
 
 impl Running {
-    fn submit<A, C: Codec<A>>(&self, item: &A) {
+    fn submit<A, C: Codec<A>>(&mut self, item: &A) {
+        if self.blocks {
+            self.input.clear();
+            let bytes_max = self.run.frame_bytes_max();
+            let encoded = Request::encode::<A, C>(&self.callee, item, bytes_max, &mut self.input);
+            if encoded.is_ok() && self.input.len() <= INPUT_BYTES_MAX {
+                let wanted = self.submitter.add(&self.callee, &self.input);
+                self.window = self.window.max(wanted.min(self.window_max));
+                return;
+            }
+            let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
+            return self.submitter.submit(Request { refused: encoded.err(), ..request });
+        }
         self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
     }
 }
@@ -482,14 +562,9 @@ pub(super) fn settle<R>(
         Err(cause) => cause,
         Ok(()) => {
             let (bytes, body) = value.unwrap_or_default();
-            // A type whose decoding panics costs its own item, and no other.
-            let decoded = catch_unwind(AssertUnwindSafe(|| decode(&bytes[body..])));
-            let decoded = decoded.unwrap_or_else(|payload| {
-                Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
-            });
-            match decoded {
+            match decoded(&bytes[body..], decode) {
                 Ok(value) => return Ok(value),
-                Err(error) => psmith_core::Cause::Undecodable(format!("its result: {error}")),
+                Err(cause) => cause,
             }
         }
     };
@@ -498,4 +573,16 @@ pub(super) fn settle<R>(
     failure.label = job.label;
     failure.input = request.kept_input();
     Err(failure)
+}
+
+/// A value, decoded. A type whose decoding panics costs its own item, and no other.
+fn decoded<R>(
+    bytes: &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
+) -> Result<R, psmith_core::Cause> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes)));
+    let decoded = decoded.unwrap_or_else(|payload| {
+        Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
+    });
+    decoded.map_err(|error| psmith_core::Cause::Undecodable(format!("its result: {error}")))
 }

@@ -3,11 +3,13 @@
 //! - [`run`]: one run of the engine on a thread of its own, and how to talk to it
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`warm`]: the same for jobs that share workers
+//! - [`block`]: many short jobs as one piece
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
 //! - [`inline`]: the same without processes
 
+mod block;
 mod desk;
 mod each;
 mod failure;

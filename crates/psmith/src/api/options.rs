@@ -289,7 +289,9 @@ macro_rules! common_settings {
             self
         }
 
-        /// At most so many inputs are taken from the source whose outcomes have not been handed out (at least 1).
+        /// At most so many inputs are taken from the source whose outcomes have not been handed out (at least 1). Without it
+        /// they are 16 more than the workers, or twice as many; [`map`](crate::map()) of very short jobs takes as many
+        /// ahead as last for some milliseconds, at most 32,768.
         pub fn window(mut self, jobs: u32) -> Self {
             self.$($options).+.window = Some(jobs.max(1));
             self

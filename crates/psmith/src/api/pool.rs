@@ -503,7 +503,7 @@ fn listen(counter: &Arc<Counter>, mut run: Run, output: Output, mut logger: Opti
                     place.has_process(job.pid());
                 }
             }
-            Ok(Some(News::Progress(..) | News::Message(..))) => {}
+            Ok(Some(News::Progress(..) | News::Message(..) | News::Results(_))) => {}
             Ok(None) => break None,
             Err(error) => break Some(error),
         }

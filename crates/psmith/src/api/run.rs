@@ -19,8 +19,9 @@ use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
+use super::block::{Inputs, Results};
 use super::desk::Desk;
-use super::job::{JobRef, Request};
+use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, Options};
 use super::warm::WarmDesk;
 use crate::engine::handler::{Order, Output, Streams};
@@ -42,6 +43,19 @@ pub(crate) enum News {
     Message(JobRef, Vec<u8>, usize),
     /// A job is over.
     Done(Box<Finished>),
+    /// Jobs in a row have succeeded. Only where blocks are wanted.
+    Results(Box<Results>),
+}
+
+impl News {
+    /// The jobs whose outcomes these are: index of the first, and how many.
+    pub(super) fn jobs(&self) -> (u64, u64) {
+        match self {
+            News::Started(job) | News::Progress(job, ..) | News::Message(job, ..) => (job.index, 0),
+            News::Done(finished) => (finished.job.index, 1),
+            News::Results(results) => (results.job.index, results.ends.len() as u64),
+        }
+    }
 }
 
 /// A job that is over.
@@ -61,6 +75,16 @@ pub(crate) struct Wants {
     pub(crate) starts: bool,
     pub(crate) progress: bool,
     pub(crate) messages: bool,
+    /// Short jobs come as blocks, and their values go as blocks.
+    pub(crate) blocks: bool,
+}
+
+/// A job, or several, on their way in.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    One(Request, Arc<JobPolicy>),
+    /// More may be added while they wait here.
+    Many(Inputs),
 }
 
 /// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
@@ -83,9 +107,13 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) incoming: VecDeque<(Request, Arc<JobPolicy>)>,
+    pub(super) incoming: VecDeque<Incoming>,
     /// So many jobs were handed in so far.
-    submitted: u64,
+    pub(super) submitted: u64,
+    /// The engine has workers without jobs, and wants to hear of the next.
+    pub(super) hungry: bool,
+    /// So many jobs should be on their way, for workers to have enough to do; 0: no matter.
+    pub(super) wanted: u64,
     /// No more jobs will come.
     pub(super) closed: bool,
     pub(super) orders: Vec<Order>,
@@ -144,10 +172,31 @@ impl Submitter {
             request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
         }
         let mut state = self.shared.lock();
-        state.incoming.push_back((request, Arc::clone(&self.policy)));
+        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
         state.submitted += 1;
         drop(state);
         self.shared.waker.wake();
+    }
+
+    /// Hands in a short job by its encoded input. It waits together with others, and is not waited for: whoever has
+    /// nothing to do takes what there is. Gives how many jobs should be on their way.
+    pub(super) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
+        let mut state = self.shared.lock();
+        match state.incoming.back_mut() {
+            Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
+            Some(_) | None => {
+                let mut inputs = Inputs::new(callee, &self.policy);
+                inputs.push(input);
+                state.incoming.push_back(Incoming::Many(inputs));
+            }
+        }
+        state.submitted += 1;
+        let (wanted, wakes) = (state.wanted, std::mem::take(&mut state.hungry));
+        drop(state);
+        if wakes {
+            self.shared.waker.wake();
+        }
+        wanted
     }
 
     /// There will be no more.
@@ -164,9 +213,10 @@ impl Submitter {
     /// Ends the job with this index: by its ladder, or at once.
     pub(crate) fn cancel(&self, index: u64, kill: bool) {
         let mut state = self.shared.lock();
+        // Who ends single jobs hands them in one by one.
         let ahead = state.submitted - state.incoming.len() as u64;
         let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
-        if let Some((request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
+        if let Some(Incoming::One(request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
             // The engine does not know it yet: it hears of it together with the job.
             request.cancelled = true;
             return;
@@ -339,6 +389,7 @@ fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, options: &Options, set
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
+            let policy = if wants.blocks { of_blocks(policy) } else { policy };
             let desk = WarmDesk::new(shared, wants, options, policy, set_up);
             Engine::new(desk, of_lives(setup)).and_then(|engine| engine.run().1)
         }
@@ -356,6 +407,11 @@ fn of_lives(setup: Setup) -> Setup {
         ..setup.policy
     };
     Setup { policy, ..setup }
+}
+
+/// Where a block is one job, outcomes are put in order, and counted against the window, outside of the dispatcher.
+fn of_blocks(policy: RunPolicy) -> RunPolicy {
+    RunPolicy { order: psmith_core::policy::Order::Completion, window: u32::MAX, ..policy }
 }
 
 /// The warden is this program, executed again: a program that only loaded this code as a library would begin its own

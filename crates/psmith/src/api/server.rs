@@ -250,7 +250,7 @@ where
                     log(Level::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
                     continue;
                 }
-                News::Progress(..) | News::Message(..) => continue,
+                News::Progress(..) | News::Message(..) | News::Results(_) => continue,
             };
             {
                 let mut door = stop.lock();

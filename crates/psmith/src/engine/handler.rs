@@ -61,6 +61,11 @@ pub trait Handler {
     /// handler that wants to keep them puts another buffer of the same size in place of this one.
     fn output(&mut self, id: JobId, job: &mut Self::Job, stream: u8, buffer: &mut Vec<u8>, length: usize);
 
+    /// Output of a job that is live is about to be read, if there is any.
+    fn reads_live(&mut self, id: JobId) {
+        let _ = id;
+    }
+
     /// What a job that becomes live had written before: comes first, all at once.
     fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
 

@@ -33,6 +33,9 @@ impl<H: Handler> Engine<H> {
             if (live && !takes_output) || (!reads_output && !at_end) {
                 return self.pause_stream(slot, stream);
             }
+            if live {
+                self.handler.reads_live(running.id.job);
+            }
             match running.read(stream, &mut self.buffer) {
                 Ok(Read::Bytes(length)) => {
                     let bytes = &self.buffer[..length];

@@ -5,7 +5,7 @@
 //! handler gives it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::{Cause, Exit, SpawnFailure};
@@ -60,9 +60,13 @@ impl<H: Handler> Engine<H> {
     pub(super) fn open_channel(
         &mut self,
         running: &mut Running,
-        start: WorkerStart,
+        mut start: WorkerStart,
     ) -> io::Result<(OwnedFd, u64)> {
         let (ours, theirs) = socket::channel()?;
+        // It lies in the socket when the worker is born, which takes it before anything else.
+        let region = start.region.take();
+        let region: Vec<_> = region.iter().map(|region| region.as_fd()).collect();
+        socket::send(&ours, &[0], &region)?;
         let nonce = nonce()?;
         let token = Token::Worker { slot: running.slot.0, generation: running.generation };
         self.epoll.add(&ours, token.pack(), Interest::READ)?;
@@ -173,7 +177,7 @@ impl<H: Handler> Engine<H> {
                 return self.condemn(slot, "it introduced itself twice".into());
             }
             _ if !channel.agreed => return self.condemn(slot, "it spoke before it introduced itself".into()),
-            FromWorker::Done { pid, .. } if pid != channel.speaker => {
+            FromWorker::Done { pid, .. } | FromWorker::BatchDone { pid, .. } if pid != channel.speaker => {
                 return self.condemn(slot, format!("process {pid}, which its job forked, answered for it"));
             }
             letter => {
@@ -391,6 +395,12 @@ pub struct Letter {
 impl WorkerStart {
     /// A worker with the usual limit of frames.
     pub(crate) fn new() -> WorkerStart {
-        WorkerStart { env: Vec::new(), dir: None, frame_bytes_max: FRAME_BYTES_MAX, set_up: Vec::new() }
+        WorkerStart {
+            env: Vec::new(),
+            dir: None,
+            frame_bytes_max: FRAME_BYTES_MAX,
+            set_up: Vec::new(),
+            region: None,
+        }
     }
 }

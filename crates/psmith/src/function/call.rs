@@ -13,6 +13,11 @@ use super::returns::Return;
 pub(crate) struct Call {
     input: Vec<u8>,
     from: usize,
+    to: usize,
+    /// Further calls find their inputs in the same bytes.
+    shared: bool,
+    /// What a value is written to: the buffer of an earlier one.
+    pub(crate) spare: Vec<u8>,
     pub(crate) answer: Answer,
 }
 
@@ -34,7 +39,26 @@ pub(crate) enum Answer {
 impl Call {
     /// A call with the input that lies in `bytes` from `from` on.
     pub(crate) fn new(bytes: Vec<u8>, from: usize) -> Call {
-        Call { input: bytes, from, answer: Answer::Pending }
+        let to = bytes.len();
+        Call { input: bytes, from, to, shared: false, spare: Vec::new(), answer: Answer::Pending }
+    }
+
+    /// Calls whose inputs lie in `bytes`, one after the other: [`Call::next`] comes before each.
+    pub(crate) fn several(bytes: Vec<u8>) -> Call {
+        Call { to: 0, shared: true, ..Call::new(bytes, 0) }
+    }
+
+    /// The next of several calls: its input follows the last one's (or what comes before the first, so many bytes),
+    /// after its length. False if the bytes hold no such thing.
+    pub(crate) fn next(&mut self, skipped: usize) -> bool {
+        let at = self.to + skipped;
+        let Some(length) = self.input.get(at..).and_then(|rest| rest.first_chunk::<4>()) else {
+            return false;
+        };
+        self.from = at + 4;
+        self.to = self.from + u32::from_le_bytes(*length) as usize;
+        self.answer = Answer::Pending;
+        self.to <= self.input.len()
     }
 }
 
@@ -50,16 +74,19 @@ where
 {
     fn call(function: F, context: &mut dyn Any) {
         let Some(call) = context.downcast_mut::<Call>() else { return };
-        let input = match <C as Codec<A>>::decode(&call.input[call.from..]) {
+        let input = match <C as Codec<A>>::decode(&call.input[call.from..call.to]) {
             Ok(input) => input,
             Err(error) => return call.answer = Answer::Undecodable(error.to_string()),
         };
         // A large input must not lie twice in memory while the function runs.
-        call.input = Vec::new();
+        if !call.shared {
+            call.input = Vec::new();
+        }
         call.answer = match function(input).into_result() {
             Err(text) => Answer::Error(text),
             Ok(value) => {
-                let mut bytes = Vec::new();
+                let mut bytes = std::mem::take(&mut call.spare);
+                bytes.clear();
                 match <C as Codec<O::Value>>::encode(&value, &mut bytes) {
                     Ok(()) => Answer::Value(bytes),
                     Err(error) => Answer::Unencodable(error.to_string()),

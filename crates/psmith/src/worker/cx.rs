@@ -38,6 +38,7 @@ impl Channel {
     }
 
     pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
+        SPOKE.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         send_blocking(&self.socket, &written(letter), body)
     }
@@ -54,7 +55,7 @@ impl AsFd for Channel {
 }
 
 /// What the running job is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     job: u64,
     index: u64,
@@ -69,6 +70,9 @@ static CURRENT: Mutex<Option<Arc<Place>>> = Mutex::new(None);
 
 /// What `set_process_name` was given last.
 static NAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Something was sent on the channel.
+static SPOKE: AtomicBool = AtomicBool::new(false);
 
 /// Whether the terminate signal is held back, to be asked for.
 static WATCHES: AtomicBool = AtomicBool::new(false);
@@ -91,10 +95,29 @@ pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
 
 pub(super) fn end() {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    // The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
-    if WATCHES.swap(false, Ordering::Relaxed) {
+    stop_watching();
+}
+
+/// The next job of a batch: as the last one, but for its number.
+pub(super) fn next() {
+    if let Some(place) = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        // Whoever has kept the last one's place keeps it.
+        let place = Arc::make_mut(place);
+        place.job += 1;
+        place.index += 1;
+    }
+}
+
+/// The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
+pub(super) fn stop_watching() {
+    if WATCHES.load(Ordering::Relaxed) && WATCHES.swap(false, Ordering::Relaxed) {
         signals::restore(SignalSet::EMPTY);
     }
+}
+
+/// Whether a letter was sent since this was asked last.
+pub(super) fn has_spoken() -> bool {
+    SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)
 }
 
 /// Runs `call` on this thread as the inline job of this place.

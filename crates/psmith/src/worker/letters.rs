@@ -12,7 +12,7 @@ use crate::function::registry::Function;
 pub(crate) const MAGIC: u32 = 0x7073_7766;
 
 /// Raised with every change of a letter.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 
 /// Who speaks, and for which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub(crate) enum ToWorker {
     },
     /// A job. Body: its input, encoded.
     Job(Errand),
+    /// So many jobs, one after the other, of which the first is told of. Body: the input of each after its length (4
+    /// bytes, little end first). How far it may go, and what came of it, is in the region.
+    Batch(Errand, u32),
     /// There are no more jobs: it leaves, in good order.
     Leave,
 }
@@ -88,6 +91,10 @@ pub(crate) enum FromWorker {
     /// The job is over. Body: the value, if there is one. `pid` is asked for anew: a copy of the worker that the job
     /// forked has its channel, but must not answer for it.
     Done { job: u64, pid: u32, how: How },
+    /// The batch that begins with this job is over: so many values are in the region, and then one job was not of that
+    /// kind, if there is more to tell. Body: its value, if it has one. What comes after it was not begun. `nanos`: how
+    /// long all of it took.
+    BatchDone { job: u64, pid: u32, values: u32, then: Option<How>, nanos: u64 },
     /// How far it is; `total` 0: unknown.
     Progress { job: u64, done: u64, total: u64 },
     /// A message of the job's. Body: encoded by the default codec.

@@ -4,6 +4,8 @@
 //! - [`letters`]: all that host and worker say to each other
 //! - [`set_up`]: from a copy of the warden to a process of its own
 //! - [`serve`]: the worker's loop: job in, result out, until there are no more
+//! - [`region`]: memory that both share: how far a batch is, and its results
+//! - [`batch`]: many short jobs in a row
 //! - [`cx`]: what a job function can ask and say while it runs
 //! - [`state`]: what a worker keeps between jobs
 //! - [`panics`]: where a panic was, for the outcome
@@ -11,10 +13,12 @@
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
 //! socket or anything else of the host's.
 
+mod batch;
 pub(crate) mod cx;
 pub(crate) mod frame;
 pub(crate) mod letters;
 pub(crate) mod panics;
+pub(crate) mod region;
 mod serve;
 pub(crate) mod set_up;
 pub(crate) mod state;

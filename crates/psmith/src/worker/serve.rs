@@ -7,12 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use psmith_sys::shared::Shared;
 use psmith_sys::{signals, socket, subreaper};
 
 use super::cx::{self, Channel};
 use super::frame::{FRAME_BYTES_MAX, Got, Inbox};
 use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
 use super::panics;
+use super::region::Region;
 use super::set_up::{self, Failed};
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
@@ -84,6 +86,7 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     if let Err(failed) = set_up {
         return channel.say(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
     }
+    let region = region(&channel)?;
     panics::install();
     let ours = Credentials::new(nonce);
     channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
@@ -105,14 +108,21 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
                 inbox.allow(frame_bytes_max);
                 channel.allow(frame_bytes_max);
             }
-            ToWorker::Job(_) if !agreed => return Err(io::Error::other("a job came before the hello")),
+            ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
+                return Err(io::Error::other("a job came before the hello"));
+            }
             ToWorker::Job(errand) => {
                 let set_up = std::mem::take(&mut to_set_up);
                 let last = errand.last;
-                work(&channel, errand, frame.bytes, frame.body, set_up)?;
+                work(&channel, region.as_ref(), errand, frame.bytes, frame.body, set_up)?;
                 if last {
                     return Ok(());
                 }
+            }
+            ToWorker::Batch(first, _) => {
+                let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
+                let set_up = std::mem::take(&mut to_set_up);
+                super::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
             }
             ToWorker::Leave => {
                 super::state::exit();
@@ -122,9 +132,20 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     }
 }
 
+/// What was sent before this process was born: one byte, and with it the region, where there is one.
+fn region(channel: &Channel) -> io::Result<Option<Region>> {
+    let mut files = Vec::new();
+    if socket::recv(channel, &mut [0], &mut files)? == 0 {
+        // The host is gone already.
+        return Ok(None);
+    }
+    files.pop().map(|file| Ok(Region::new(Shared::open(file)?))).transpose()
+}
+
 /// Does one job and answers.
 fn work(
     channel: &Arc<Channel>,
+    region: Option<&Region>,
     errand: Errand,
     bytes: Vec<u8>,
     body: usize,
@@ -137,7 +158,10 @@ fn work(
         Ok(entries) => entries,
         Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]),
     };
-    if !errand.last {
+    if let Some(region) = region {
+        // The host looks there when it wants to know.
+        let _ = region.begin_next();
+    } else if !errand.last {
         // With only one job its start says as much, and the host is woken once less.
         channel.say(&FromWorker::Began { job }, &[])?;
     }
@@ -167,25 +191,33 @@ fn work(
 
 /// Says how a call ended.
 fn answer(channel: &Channel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
+    let (how, value) = on_no_room(how_it_ended(ended, call.answer), channel.bytes_max());
+    channel.answer(job, how, &value)
+}
+
+/// How a call ended, with its value.
+pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (How, Vec<u8>) {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
-        return channel.answer(job, How::Panic { message, location, backtrace }, &[]);
+        return (How::Panic { message, location, backtrace }, Vec::new());
     }
-    match call.answer {
-        Answer::Value(value) => {
-            let most = channel.bytes_max();
-            // The head of the frame takes some bytes, too.
-            if value.len() as u64 > most.saturating_sub(64) {
-                let reason = format!("{} bytes are more than the limit of {most} (max_frame)", value.len());
-                return channel.answer(job, How::Unencodable(reason), &[]);
-            }
-            channel.answer(job, How::Value, &value)
-        }
-        Answer::Error(text) => channel.answer(job, How::Error(text), &[]),
-        Answer::Undecodable(reason) => channel.answer(job, How::Undecodable(reason), &[]),
-        Answer::Unencodable(reason) => channel.answer(job, How::Unencodable(reason), &[]),
-        Answer::Pending => channel.answer(job, How::Undecodable("it was not called".into()), &[]),
+    match answer {
+        Answer::Value(value) => (How::Value, value),
+        Answer::Error(text) => (How::Error(text), Vec::new()),
+        Answer::Undecodable(reason) => (How::Undecodable(reason), Vec::new()),
+        Answer::Unencodable(reason) => (How::Unencodable(reason), Vec::new()),
+        Answer::Pending => (How::Undecodable("it was not called".into()), Vec::new()),
     }
+}
+
+/// The same where the value is too long for a frame.
+pub(super) fn on_no_room((how, value): (How, Vec<u8>), most: u64) -> (How, Vec<u8>) {
+    // The head of the frame takes some bytes, too.
+    if value.len() as u64 <= most.saturating_sub(64) {
+        return (how, value);
+    }
+    let reason = format!("{} bytes are more than the limit of {most} (max_frame)", value.len());
+    (How::Unencodable(reason), Vec::new())
 }
 
 /// Whether the parent is still the one that bore this process.

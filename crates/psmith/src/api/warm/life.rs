@@ -1,11 +1,15 @@
 //! One worker's life, as its host sees it: passive, told what happened, decides nothing.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use psmith_core::{AttemptId, Time};
+use psmith_sys::shared::Shared;
 
 use crate::engine::handler::{Output, TAIL_BYTES_MAX};
 use crate::engine::spool::{MEMORY_BYTES_MAX, Spool};
+use crate::worker::region::{REGION_WORDS, Region};
 
 /// A worker between its start and its end.
 #[derive(Debug)]
@@ -19,6 +23,12 @@ pub(super) struct Life {
     pub(super) rss_first: Option<u64>,
     /// It is being ended: no further job for it.
     pub(super) doomed: bool,
+    /// When it was given the job, or batch, that it had last.
+    pub(super) given: Time,
+    /// The memory that it shares with us. Without it, it gets one job at a time.
+    pub(super) region: Option<Region>,
+    /// By which it finds that memory, until it is started.
+    pub(super) region_file: Option<Arc<OwnedFd>>,
     written: [Spool; 2],
     tail: Vec<u8>,
 }
@@ -38,6 +48,9 @@ pub(super) enum Stage {
 
 impl Life {
     pub(super) fn new() -> Life {
+        // Where the machine has none to give the worker does without.
+        let shared = Shared::create("psmith-region", REGION_WORDS).ok();
+        let (region, file) = shared.map(|(shared, file)| (Region::new(shared), Arc::new(file))).unzip();
         Life {
             stage: Stage::Starting,
             pid: 0,
@@ -45,6 +58,9 @@ impl Life {
             jobs: 0,
             rss_first: None,
             doomed: false,
+            given: Time::ZERO,
+            region,
+            region_file: file,
             written: [Spool::default(), Spool::default()],
             tail: Vec::new(),
         }

@@ -6,10 +6,17 @@
 //! in some live worker; what it asks to be done to an attempt is done to the worker that has it. Runs on the engine's
 //! thread and never blocks.
 //!
-//! A worker has at most one job, and its answer is heard before it is given another. So whatever ends a worker concerns
-//! one job, and that only if its function was called: otherwise the attempt is lost, which is charged to nobody.
+//! A worker has at most one job, or one batch of short ones, and its answer is heard before it is given another. What
+//! ends a worker concerns the one job that it was at, and that only if its function was called: otherwise the job waits
+//! for another worker, and nothing is counted.
+//!
+//! - `life`: a worker, passive
+//! - `turn`: one turn of the desk
+//! - `batch`: many short jobs as one; `sequence`: their outcomes in order
 
+mod batch;
 mod life;
+mod sequence;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,10 +27,13 @@ use std::time::Duration;
 
 use psmith_core::action::Notice;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
-use psmith_core::policy::TermSeq;
+use psmith_core::policy::{Order, TermSeq};
 use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPolicy, SlotId};
 
+use self::batch::{Batch, BatchNews, Pace};
 use self::life::{Life, Stage};
+use self::sequence::Sequence;
+use super::block::Block;
 use super::desk::{judged, refused};
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
@@ -31,7 +41,7 @@ use super::options::Options;
 use super::run::{NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, WorkerStart};
 use crate::engine::handler::{
-    Delivery, Handler, Letter, Live, Mail, News, Order, Output, Place, Pull, Taken, View,
+    Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
 };
 use crate::engine::spool::Spool;
 use crate::function::registry::Function;
@@ -67,6 +77,16 @@ pub(crate) struct WarmDesk {
     /// Lives to be handed to the engine.
     wanted: u32,
     pulled: u64,
+    slots: u32,
+    /// Short jobs come as blocks, and become batches.
+    blocks: bool,
+    pace: Pace,
+    /// Jobs that wait again, or still, in their order.
+    returned: VecDeque<Block>,
+    /// So many jobs were taken from the caller's side.
+    taken: u64,
+    /// Where blocks are in order, that order is kept here: the dispatcher knows only of the first attempt at each.
+    sequence: Option<Sequence>,
     /// What was heard of workers and is not dealt with.
     heard: VecDeque<Heard>,
     source_ended: bool,
@@ -75,7 +95,15 @@ pub(crate) struct WarmDesk {
 
 /// A job while this desk has it.
 struct Held {
+    /// Its place in the order of submission.
+    index: u64,
     request: Request,
+    /// It stands for these jobs, of which the first is in `request` only once it is the only one.
+    batch: Option<Batch>,
+    /// The dispatcher was told that the attempt has a process.
+    has_process: bool,
+    /// How often its worker ended before it called the function.
+    returns: u32,
     /// The frame that brought the result, and where in it the value begins.
     value: Option<(Vec<u8>, usize)>,
     pid: u32,
@@ -91,6 +119,8 @@ struct Held {
 enum Heard {
     /// It has answered for its job.
     Done { life: JobId, verdict: Result<(), Cause>, judgement: Judgement },
+    /// It has answered for its batch.
+    Batch { life: JobId, news: Box<BatchNews> },
     /// It is no more.
     Ended { life: JobId, outcome: Box<Outcome> },
     /// The warden that bore it is no more, nor is it.
@@ -118,6 +148,12 @@ impl WarmDesk {
                 ..JobPolicy::default()
             }),
             spool_dir: std::env::temp_dir(),
+            slots: policy.slots,
+            blocks: wants.blocks,
+            pace: Pace::new(),
+            returned: VecDeque::new(),
+            taken: 0,
+            sequence: (wants.blocks && options.order == Order::Submission).then(Sequence::default),
             dispatcher: Dispatcher::new(policy),
             events: VecDeque::new(),
             actions: Vec::new(),
@@ -141,9 +177,13 @@ impl WarmDesk {
 }
 
 impl Held {
-    fn new(request: Request) -> Held {
+    fn new(request: Request, index: u64) -> Held {
         Held {
+            index,
             request,
+            batch: None,
+            has_process: false,
+            returns: 0,
             value: None,
             pid: 0,
             slot: SlotId(0),
@@ -155,14 +195,24 @@ impl Held {
         }
     }
 
-    fn job(&self, id: JobId) -> JobRef {
+    fn job(&self) -> JobRef {
         JobRef {
-            index: id.0 - 1,
+            index: self.index,
             label: self.request.label.clone(),
             slot: self.slot.0,
             pid: self.pid,
             name: self.name.clone(),
         }
+    }
+}
+
+impl Held {
+    /// The job of this number, if it is this one or of this batch.
+    fn job_at(&self, number: u64) -> Option<JobRef> {
+        let jobs = self.batch.as_ref().map_or(1, |batch| batch.block.len() as u64);
+        let first = self.batch.as_ref().map_or(self.index, |batch| batch.block.index);
+        let index = number.checked_sub(1)?;
+        (first..first + jobs).contains(&index).then(|| JobRef { index, ..self.job() })
     }
 }
 
@@ -186,8 +236,9 @@ impl Handler for WarmDesk {
         Err(refused("a worker is no command".into()))
     }
 
-    fn launch(&mut self, _job: &mut (), _at: Place) -> Result<Launch, SpawnFailure> {
-        Ok(Launch::Worker(self.worker.clone()))
+    fn launch(&mut self, _job: &mut (), at: Place) -> Result<Launch, SpawnFailure> {
+        let region = self.lives.get_mut(&at.attempt.job).and_then(|life| life.region_file.take());
+        Ok(Launch::Worker(WorkerStart { region, ..self.worker.clone() }))
     }
 
     fn greeted(&mut self, view: &View<'_>, _job: &mut (), at: Place, mail: &mut Mail) {
@@ -216,12 +267,14 @@ impl Handler for WarmDesk {
         }
         let wants = self.wants;
         let shared = Arc::clone(&self.shared);
-        let has_answered =
-            self.heard.iter().any(|heard| matches!(heard, Heard::Done { life, .. } if *life == id));
+        let has_answered = self.heard.iter().any(|heard| match heard {
+            Heard::Done { life, .. } | Heard::Batch { life, .. } => *life == id,
+            Heard::Ended { .. } | Heard::Lost { .. } => false,
+        });
         let current = if has_answered { None } else { self.job_of(id) };
         match letter {
             FromWorker::Began { job } => match current {
-                Some((attempt, _)) if attempt.job.0 == job => {
+                Some((attempt, held)) if held.index + 1 == job => {
                     if let Some(life) = self.lives.get_mut(&id) {
                         life.stage = Stage::Busy { attempt, began: true };
                     }
@@ -229,13 +282,13 @@ impl Handler for WarmDesk {
                 Some(_) | None => mail.breach = Some(format!("it began job {job}, which it was not given")),
             },
             FromWorker::Done { job, how, .. } => match current {
-                Some((attempt, held)) if attempt.job.0 == job => {
+                Some((_, held)) if held.index + 1 == job && held.batch.is_none() => {
                     let mut judgement = Judgement::Go;
                     if how == How::Value {
                         judgement = judged(&held.request, &bytes[body..]);
                         held.value = Some((bytes, body));
                         if judgement != Judgement::Go {
-                            shared.lock().first.decided.get_or_insert(attempt.job);
+                            shared.lock().first.decided.get_or_insert(JobId(job));
                         }
                     }
                     mail.reads_output = true;
@@ -245,21 +298,32 @@ impl Handler for WarmDesk {
                     mail.breach = Some(format!("it answered for job {job}, which it was not given"));
                 }
             },
+            FromWorker::BatchDone { job, values, then, nanos, .. } => {
+                let known =
+                    current.map(|_| ()).ok_or(format!("it answered for a batch from job {job} on twice"));
+                match known.and_then(|()| self.values_of(id, (job, values, then.is_some()))) {
+                    Ok(values) => {
+                        mail.reads_output = then.is_some();
+                        let spent = Duration::from_nanos(nanos);
+                        let news = Box::new(BatchNews { values, then, bytes, body, spent });
+                        self.heard.push_back(Heard::Batch { life: id, news });
+                    }
+                    Err(breach) => mail.breach = Some(breach),
+                }
+            }
             // A thread that an earlier job left behind may still speak of that one: nobody listens.
             FromWorker::Progress { job, done, total } => {
-                if let Some((attempt, held)) = current
-                    && attempt.job.0 == job
+                if let Some(job) = current.and_then(|(_, held)| held.job_at(job))
                     && wants.progress
                 {
-                    shared.tell(Told::Progress(held.job(attempt.job), done, total));
+                    shared.tell(Told::Progress(job, done, total));
                 }
             }
             FromWorker::Message { job } => {
-                if let Some((attempt, held)) = current
-                    && attempt.job.0 == job
+                if let Some(job) = current.and_then(|(_, held)| held.job_at(job))
                     && wants.messages
                 {
-                    shared.tell(Told::Message(held.job(attempt.job), bytes, body));
+                    shared.tell(Told::Message(job, bytes, body));
                 }
             }
             FromWorker::Heartbeat { .. } | FromWorker::Named { .. } => {}
@@ -272,6 +336,12 @@ impl Handler for WarmDesk {
     fn live(&mut self, _job: &(), _next_in_line: bool) -> Live {
         // What it writes belongs to the job that it has at the time.
         Live::Both
+    }
+
+    fn reads_live(&mut self, id: JobId) {
+        if let Some(region) = self.lives.get(&id).and_then(|life| life.region.as_ref()) {
+            region.reads_output();
+        }
     }
 
     fn output(&mut self, id: JobId, _job: &mut (), stream: u8, buffer: &mut Vec<u8>, length: usize) {
@@ -337,12 +407,12 @@ impl Handler for WarmDesk {
         vec![self.shared.waker.as_fd()]
     }
 
-    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<Order>) {
+    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<Wish>) {
         // The tick that follows looks at everything.
         self.shared.waker.drain();
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Wish>) -> Option<Duration> {
         self.turn(view.now, orders)
     }
 }

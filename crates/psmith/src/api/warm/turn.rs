@@ -8,42 +8,48 @@ use psmith_sys::proc_memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Heard, Held, Life, Stage, WarmDesk};
+use super::{BatchNews, Heard, Held, Life, Stage, WarmDesk};
 use crate::api::desk::refused;
 use crate::api::flow::Judgement;
-use crate::api::run::{Finished, News as Told};
-use crate::engine::handler::{Letters, Order};
+use crate::api::job::JobRef;
+use crate::api::run::{Finished, Incoming, News as Told};
+use crate::engine::handler::{Letters, Order, Output};
 use crate::worker::frame::Body;
-use crate::worker::letters::{Errand, ToWorker};
+use crate::worker::letters::{Errand, How, ToWorker};
 
 impl WarmDesk {
     /// Does all that can be done now; gives how long nothing else is due.
     pub(super) fn turn(&mut self, now: Time, orders: &mut Vec<Order>) -> Option<Duration> {
-        self.take_orders(orders);
+        self.take_orders(now, orders);
         for heard in std::mem::take(&mut self.heard) {
             match heard {
                 // News of its start are on the way, and come first.
-                Heard::Done { life, .. } if self.lives.get(&life).is_some_and(|life| life.pid == 0) => {
+                Heard::Done { life, .. } | Heard::Batch { life, .. }
+                    if self.lives.get(&life).is_some_and(|life| life.pid == 0) =>
+                {
                     self.heard.push_back(heard);
                 }
                 Heard::Done { life, verdict, judgement } => {
+                    self.learn(life, &verdict, now);
                     self.on_done(life, (verdict, judgement), now, orders);
                 }
-                Heard::Ended { life, outcome } => self.on_ended(life, &outcome),
+                Heard::Batch { life, news } => self.on_batch_done(life, *news, now, orders),
+                Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now),
                 Heard::Lost { life } => {
-                    self.on_lost(life);
+                    self.on_lost(life, now);
                     // The engine would bear it again, as one that must live alone: another takes its place.
                     orders.push(Order::Cancel(life));
                 }
             }
         }
+        let next_batch = self.look_after_batches(now);
         self.dispatcher.handle_timers(now, &mut self.actions);
         loop {
             while let Some(event) = self.events.pop_front() {
                 self.dispatcher.handle(event, now, &mut self.actions);
             }
             let actions = std::mem::take(&mut self.actions);
-            if actions.is_empty() && !self.accept_next() && !self.give_next(now, orders) {
+            if actions.is_empty() && !self.accept_next(now) && !self.give_next(now, orders) {
                 break;
             }
             for action in actions {
@@ -51,20 +57,20 @@ impl WarmDesk {
             }
         }
         self.want_lives();
-        self.send_off(now, orders)
+        self.send_off(now, next_batch, orders)
     }
 
-    fn take_orders(&mut self, orders: &mut Vec<Order>) {
+    fn take_orders(&mut self, now: Time, orders: &mut Vec<Order>) {
         let wishes = std::mem::take(&mut self.shared.lock().orders);
         for wish in wishes {
             match wish {
-                Order::Drain => self.end_source(Event::Drain),
+                Order::Drain => self.end_source(Event::Drain, now),
                 Order::Stop => {
-                    self.end_source(Event::Stop);
+                    self.end_source(Event::Stop, now);
                     self.give_up_waiting(|_| true);
                 }
                 Order::Kill => {
-                    self.end_source(Event::Kill);
+                    self.end_source(Event::Kill, now);
                     self.give_up_waiting(|_| true);
                 }
                 Order::Cancel(job) => {
@@ -91,7 +97,8 @@ impl WarmDesk {
     }
 
     /// No more jobs are wanted.
-    pub(super) fn end_source(&mut self, why: Event) {
+    pub(super) fn end_source(&mut self, why: Event, now: Time) {
+        self.take_all_in(now);
         self.events.push_back(why);
         if !self.source_ended {
             self.source_ended = true;
@@ -103,7 +110,9 @@ impl WarmDesk {
     /// into being and end, because an end that was asked for waits for a process.
     fn give_up_waiting(&mut self, which: impl Fn(JobId) -> bool) {
         for (attempt, slot) in std::mem::take(&mut self.waiting) {
-            if which(attempt.job) {
+            // One that was with a worker before has come into being already, and is ended like any other.
+            let is_new = self.jobs.get(&attempt.job).is_some_and(|held| !held.has_process);
+            if is_new && which(attempt.job) {
                 self.events.push_back(Event::Started { attempt, pid: 0 });
             } else {
                 self.waiting.push_back((attempt, slot));
@@ -112,12 +121,15 @@ impl WarmDesk {
     }
 
     /// Takes one job from the caller's side; false if there is none, or no room.
-    fn accept_next(&mut self) -> bool {
+    fn accept_next(&mut self, now: Time) -> bool {
+        if self.blocks {
+            return self.take_in(now);
+        }
         if !self.dispatcher.wants_job() {
             return false;
         }
         let mut state = self.shared.lock();
-        let Some((request, policy)) = state.incoming.pop_front() else {
+        let Some(Incoming::One(request, policy)) = state.incoming.pop_front() else {
             let ends = state.closed && !self.source_ended;
             if ends {
                 self.source_ended = true;
@@ -131,7 +143,8 @@ impl WarmDesk {
         if request.cancelled {
             self.events.push_back(Event::Cancel(job));
         }
-        self.jobs.insert(job, Held::new(request));
+        self.jobs.insert(job, Held::new(request, self.taken));
+        self.taken += 1;
         true
     }
 
@@ -161,12 +174,14 @@ impl WarmDesk {
                     held.output = Default::default();
                     held.value = None;
                     held.life = None;
+                    held.has_process = false;
                 }
             }
             Action::End { job, outcome } => {
                 let cut_short = matches!(outcome.verdict, Err(Cause::Cancelled));
                 if outcome.verdict.is_err() && !cut_short {
-                    self.shared.lock().first.failed.get_or_insert(job);
+                    let number = self.jobs.get(&job).map_or(job, |held| JobId(held.index + 1));
+                    self.shared.lock().first.failed.get_or_insert(number);
                 }
                 if let Some(held) = self.jobs.get_mut(&job) {
                     held.outcome = Some(outcome);
@@ -218,33 +233,61 @@ impl WarmDesk {
             return true;
         };
         let Some(held) = self.jobs.get_mut(&attempt.job) else { return true };
-        self.dispatcher.handle(Event::Started { attempt, pid: life.pid }, now, &mut self.actions);
-        let is_cut = self.actions.iter().any(|action| match action {
-            Action::Signal { attempt: cut, .. } | Action::KillTree { attempt: cut } => *cut == attempt,
-            _ => false,
-        });
+        if !held.has_process {
+            held.has_process = true;
+            self.dispatcher.handle(Event::Started { attempt, pid: life.pid }, now, &mut self.actions);
+            let is_cut = self.actions.iter().any(|action| match action {
+                Action::Signal { attempt: cut, .. } | Action::KillTree { attempt: cut } => *cut == attempt,
+                _ => false,
+            });
+            if is_cut {
+                // Its time was up before its worker came.
+                self.idle.push(life_id);
+                return true;
+            }
+        }
         let Ok(function) = held.request.callee.function.clone() else { return true };
-        if is_cut {
-            // Its time was up before its worker came.
-            self.idle.push(life_id);
-            return true;
+        let mut surplus = None;
+        if let Some(batch) = &mut held.batch {
+            let most = self.terms.max_jobs.map_or(u64::MAX, |most| most.saturating_sub(life.jobs));
+            let most = if life.region.is_some() { usize::try_from(most).unwrap_or(usize::MAX) } else { 1 };
+            surplus = Some(batch.block.split_off(most.max(1)));
+            if batch.block.len() == 1 {
+                held.index = batch.block.index;
+                held.request = batch.block.first();
+                held.batch = None;
+            }
+        }
+        let jobs = held.batch.as_ref().map_or(1, |batch| batch.block.len() as u32);
+        if let Some(region) = &life.region {
+            region.prepare(jobs);
         }
         held.life = Some(life_id);
         held.pid = life.pid;
         held.name.clone_from(&life.name);
         life.stage = Stage::Busy { attempt, began: false };
-        life.jobs += 1;
+        life.jobs += u64::from(jobs);
+        life.given = now;
         let errand = Errand {
-            job: attempt.job.0,
-            index: attempt.job.0 - 1,
+            job: held.index + 1,
+            index: held.index,
             attempt: attempt.number,
             slot: slot.0,
             function,
             last: false,
         };
-        let body = Body::Shared(Arc::clone(&held.request.input));
-        orders.push(Order::Tell(life_id, Letters(vec![(ToWorker::Job(errand), body)])));
+        let letter = match &mut held.batch {
+            None => (ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))),
+            Some(batch) => {
+                batch.given = Some(now);
+                (ToWorker::Batch(errand, jobs), Body::Owned(batch.block.body()))
+            }
+        };
+        orders.push(Order::Tell(life_id, Letters(vec![letter])));
         self.tell_start(life_id);
+        if let Some(surplus) = surplus {
+            self.give_back(surplus, now);
+        }
         true
     }
 
@@ -252,11 +295,11 @@ impl WarmDesk {
     pub(super) fn tell_start(&mut self, life: JobId) {
         let (wants, shared) = (self.wants, Arc::clone(&self.shared));
         let pid = self.lives.get(&life).map_or(0, |life| life.pid);
-        let Some((attempt, held)) = self.job_of(life) else { return };
+        let Some((_, held)) = self.job_of(life) else { return };
         held.pid = pid;
         if wants.starts && pid != 0 && !held.told_start {
             held.told_start = true;
-            shared.tell(Told::Started(held.job(attempt.job)));
+            shared.tell(Told::Started(held.job()));
         }
     }
 
@@ -269,7 +312,9 @@ impl WarmDesk {
     ) {
         let Some(life) = self.lives.get_mut(&id) else { return };
         let Some(attempt) = life.attempt() else { return };
-        let output = life.take_output();
+        // What was written in a batch without ending it is no job's that could be named: the next one's.
+        let is_over = self.jobs.get(&attempt.job).is_some_and(|held| held.batch.is_some());
+        let output = if is_over { Output::default() } else { life.take_output() };
         let panicked = matches!(verdict, Err(Cause::Panic { .. }));
         let leaves = life.doomed || panicked || self.terms.are_over(life);
         if leaves {
@@ -286,7 +331,7 @@ impl WarmDesk {
         self.events.push_back(Event::Reported { attempt, verdict });
         // After what was said, and before its slot is free for another.
         if let Some(event) = judgement.event() {
-            self.end_source(event);
+            self.end_source(event, now);
         }
         self.over(attempt, Exit::Code(0), Usage::default());
         if judgement == Judgement::Kill {
@@ -294,18 +339,44 @@ impl WarmDesk {
         }
     }
 
-    fn on_ended(&mut self, id: JobId, outcome: &Outcome) {
+    /// A batch is over: what it brought is told, and the job that ended it, if one did, is answered for alone.
+    fn on_batch_done(&mut self, id: JobId, news: BatchNews, now: Time, orders: &mut Vec<Order>) {
+        let BatchNews { values, then, bytes, body, spent } = news;
+        let Some(attempt) = self.lives.get(&id).and_then(Life::attempt) else { return };
+        let given = self.jobs.get(&attempt.job).and_then(|held| held.batch.as_ref());
+        let given = given.map_or(0, |batch| batch.block.len());
+        let answered = values.ends.len() + usize::from(then.is_some());
+        if let Some(life) = self.lives.get_mut(&id) {
+            life.jobs = life.jobs.saturating_sub(given.saturating_sub(answered) as u64);
+        }
+        self.settle_batch(attempt, values, then.is_some(), spent, now);
+        let verdict = match then {
+            None => Ok(()),
+            Some(how) => {
+                if let (How::Value, Some(held)) = (&how, self.jobs.get_mut(&attempt.job)) {
+                    held.value = Some((bytes, body));
+                }
+                how.verdict()
+            }
+        };
+        self.on_done(id, (verdict, Judgement::Go), now, orders);
+    }
+
+    fn on_ended(&mut self, id: JobId, outcome: &Outcome, now: Time) {
         let Some(mut life) = self.take_life(id) else { return };
         let (exit, usage, pid) = outcome
             .last
             .as_ref()
             .map_or((None, Usage::default(), 0), |last| (last.exit, last.usage, last.pid));
         let (attempt, began) = match life.stage {
-            Stage::Busy { attempt, began } => (attempt, began),
+            Stage::Busy { attempt, began } => (attempt, self.salvage(attempt, &life, now) || began),
             // It never came to be. The one that waits longest learns why; a worker that was not wanted any more is
             // none that failed.
             Stage::Starting if !life.doomed => match self.waiting.pop_front() {
-                Some((attempt, _)) => (attempt, false),
+                Some((attempt, _)) => {
+                    self.leave_first(attempt, now);
+                    (attempt, false)
+                }
                 None => return,
             },
             Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => return,
@@ -319,6 +390,9 @@ impl WarmDesk {
             (Err(Cause::SpawnFailed(failure)), _) => {
                 self.events.push_back(Event::StartFailed { attempt, failure: failure.clone() });
             }
+            _ if !began && life.attempt().is_some() && self.may_wait_again(attempt, &life, now) => {
+                self.wait_again(attempt, &life, now);
+            }
             (verdict, Some(exit)) if began || life.doomed => {
                 let verdict = verdict.clone().and(Err(Cause::Exit(0)));
                 self.events.push_back(Event::Reported { attempt, verdict });
@@ -328,9 +402,14 @@ impl WarmDesk {
         }
     }
 
-    fn on_lost(&mut self, id: JobId) {
+    fn on_lost(&mut self, id: JobId, now: Time) {
         let Some(mut life) = self.take_life(id) else { return };
         let Some(attempt) = life.attempt() else { return };
+        let began =
+            self.salvage(attempt, &life, now) || matches!(life.stage, Stage::Busy { began: true, .. });
+        if !began && self.may_wait_again(attempt, &life, now) {
+            return self.wait_again(attempt, &life, now);
+        }
         if let Some(held) = self.jobs.get_mut(&attempt.job) {
             held.output = life.take_output();
             held.life = None;
@@ -344,13 +423,14 @@ impl WarmDesk {
     }
 
     /// Nothing of the attempt is left: its worker belongs to the next.
-    fn over(&mut self, attempt: AttemptId, exit: Exit, usage: Usage) {
+    pub(super) fn over(&mut self, attempt: AttemptId, exit: Exit, usage: Usage) {
         let evidence = Evidence::default();
         self.events.push_back(Event::Exited { attempt, exit, usage, evidence, alive: 0, output_open: false });
     }
 
     /// An attempt that was ended before it had a worker.
     fn never_was(&mut self, attempt: AttemptId) {
+        self.waiting.retain(|(waiting, _)| *waiting != attempt);
         self.over(attempt, Exit::Signal { signal: SIGTERM, core_dumped: false }, Usage::default());
     }
 
@@ -368,13 +448,25 @@ impl WarmDesk {
     fn deliver_job(&mut self, id: JobId) {
         self.events.push_back(Event::Delivered(id));
         let Some(held) = self.jobs.remove(&id) else { return };
-        let job = held.job(id);
-        let Held { request, value, output, outcome: Some(mut outcome), pid, .. } = held else { return };
+        let job = held.job();
+        let Held { request, batch, value, output, outcome: Some(mut outcome), pid, .. } = held else {
+            return;
+        };
         if let Some(last) = &mut outcome.last {
             last.pid = pid;
         }
-        let finished = Finished { job, request, outcome: *outcome, value, output };
-        self.shared.tell(Told::Done(Box::new(finished)));
+        let Some(mut batch) = batch else {
+            let finished = Finished { job, request, outcome: *outcome, value, output };
+            return self.tell(Told::Done(Box::new(finished)));
+        };
+        // Those of a batch whose outcomes were not told: none of them was begun.
+        while batch.block.len() > 0 {
+            let one = batch.block.split_to(1);
+            let (job, outcome) = (JobRef { index: one.index, ..job.clone() }, (*outcome).clone());
+            let output = Output::default();
+            let finished = Finished { job, request: one.first(), outcome, value: None, output };
+            self.tell(Told::Done(Box::new(finished)));
+        }
     }
 
     /// As many lives as attempts wait for one, and no more.
@@ -390,9 +482,10 @@ impl WarmDesk {
     }
 
     /// Lets go whom nobody needs, ends who does not go; gives how long nobody is due.
-    fn send_off(&mut self, now: Time, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn send_off(&mut self, now: Time, next_batch: Option<Time>, orders: &mut Vec<Order>) -> Option<Duration> {
         let mut next = self.dispatcher.next_deadline();
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
+        next_batch.into_iter().for_each(&mut due);
         for (id, life) in &mut self.lives {
             match life.stage {
                 Stage::Idle(since) => {

@@ -1,0 +1,183 @@
+//! Many short jobs of one function as one piece: their inputs on the way in, their values on the way out.
+//!
+//! Only a way to carry them: each job keeps its index, its outcome and its failure. Knows no worker.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use psmith_core::JobPolicy;
+
+use super::failure::Input;
+use super::job::{Callee, JobRef, Request};
+
+/// An input that is longer travels alone.
+pub(super) const INPUT_BYTES_MAX: usize = 4 * 1024;
+
+/// So many inputs lie together at most, and so many bytes of them.
+pub(super) const JOBS_MAX: usize = 8192;
+const BYTES_MAX: usize = 256 * 1024;
+
+/// The inputs of jobs with indices in a row, each after its length.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    callee: Arc<Callee>,
+    policy: Arc<JobPolicy>,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Inputs {
+    pub(super) fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>) -> Inputs {
+        Inputs {
+            callee: Arc::clone(callee),
+            policy: Arc::clone(policy),
+            bytes: Vec::with_capacity(1024),
+            ends: Vec::with_capacity(64),
+        }
+    }
+
+    pub(super) fn has_room(&self, input: &[u8]) -> bool {
+        self.ends.len() < JOBS_MAX && self.bytes.len() + input.len() < BYTES_MAX
+    }
+
+    pub(super) fn push(&mut self, input: &[u8]) {
+        // Both are far below, see the limits above.
+        self.bytes.extend_from_slice(&(input.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(input);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn end(&self, job: usize) -> usize {
+        job.checked_sub(1).map_or(0, |job| self.ends[job] as usize)
+    }
+}
+
+/// Some of them, and the index of the first.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    inputs: Arc<Inputs>,
+    jobs: Range<usize>,
+    pub(super) index: u64,
+}
+
+impl Block {
+    pub(super) fn new(inputs: Inputs, index: u64) -> Block {
+        let jobs = 0..inputs.ends.len();
+        Block { inputs: Arc::new(inputs), jobs, index }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn policy(&self) -> &Arc<JobPolicy> {
+        &self.inputs.policy
+    }
+
+    pub(super) fn callee(&self) -> &Arc<Callee> {
+        &self.inputs.callee
+    }
+
+    /// Keeps the first `jobs` of them (all, if there are fewer) and gives the others.
+    pub(super) fn split_off(&mut self, jobs: usize) -> Block {
+        let at = self.jobs.end.min(self.jobs.start.saturating_add(jobs));
+        let index = self.index + (at - self.jobs.start) as u64;
+        let others = Block { inputs: Arc::clone(&self.inputs), jobs: at..self.jobs.end, index };
+        self.jobs.end = at;
+        others
+    }
+
+    /// Takes the first `jobs` of them away.
+    pub(super) fn split_to(&mut self, jobs: usize) -> Block {
+        let others = self.split_off(jobs);
+        std::mem::replace(self, others)
+    }
+
+    /// How many of them, from the first on, fit into so many bytes; at least one.
+    pub(super) fn fitting(&self, bytes: usize) -> usize {
+        let from = self.inputs.end(self.jobs.start);
+        let fit = self.inputs.ends[self.jobs.clone()].partition_point(|end| *end as usize - from <= bytes);
+        fit.max(1)
+    }
+
+    /// Their inputs, each after its length.
+    pub(super) fn body(&self) -> Vec<u8> {
+        self.inputs.bytes[self.inputs.end(self.jobs.start)..self.inputs.end(self.jobs.end)].to_vec()
+    }
+
+    /// The length of that.
+    pub(super) fn body_len(&self) -> usize {
+        self.inputs.end(self.jobs.end) - self.inputs.end(self.jobs.start)
+    }
+
+    fn input(&self, job: usize) -> &[u8] {
+        let job = self.jobs.start + job;
+        &self.inputs.bytes[self.inputs.end(job) + 4..self.inputs.end(job + 1)]
+    }
+
+    /// The first of them, as a job of its own.
+    pub(super) fn first(&self) -> Request {
+        Request::of_encoded(&self.inputs.callee, self.input(0).to_vec())
+    }
+}
+
+/// The values of jobs that succeeded, with indices in a row.
+#[derive(Debug)]
+pub(crate) struct Results {
+    pub(super) block: Block,
+    /// Of the first of them.
+    pub(super) job: JobRef,
+    pub(super) bytes: Vec<u8>,
+    pub(super) ends: Vec<u32>,
+    /// So many were taken.
+    pub(super) taken: usize,
+}
+
+impl Results {
+    /// Takes the next one: where its value lies.
+    pub(super) fn next(&mut self) -> Option<(u64, Range<usize>)> {
+        let end = *self.ends.get(self.taken)? as usize;
+        let from = self.taken.checked_sub(1).map_or(0, |last| self.ends[last] as usize);
+        self.taken += 1;
+        Some((self.job.index + self.taken as u64 - 1, from..end))
+    }
+
+    /// The input of the job with this index, for a failure.
+    pub(super) fn input(&self, index: u64) -> Option<Input> {
+        let job = usize::try_from(index.checked_sub(self.block.index)?).ok()?;
+        (job < self.block.len())
+            .then(|| Request::of_encoded(self.block.callee(), self.block.input(job).to_vec()).kept_input())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function::described::Described;
+
+    fn block() -> Block {
+        let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
+        let mut inputs = Inputs::new(&callee, &Arc::default());
+        for input in [&b"a"[..], b"", b"ccc"] {
+            assert!(inputs.has_room(input));
+            inputs.push(input);
+        }
+        Block::new(inputs, 10)
+    }
+
+    #[test]
+    fn a_block_that_is_split_loses_nothing_and_keeps_indices() {
+        for at in 0..=3 {
+            let mut first = block();
+            let rest = first.split_off(at);
+            assert_eq!((first.len(), rest.len()), (at, 3 - at));
+            assert_eq!((first.index, rest.index), (10, 10 + at as u64));
+            assert_eq!([first.body(), rest.body()].concat(), block().body());
+            let mut rest = block();
+            assert_eq!(rest.split_to(at).body(), first.body());
+            assert_eq!(rest.index, 10 + at as u64);
+        }
+        assert_eq!(block().split_off(2).first().input.as_slice(), b"ccc");
+        assert_eq!((block().fitting(0), block().fitting(9), block().fitting(100)), (1, 2, 3));
+    }
+}

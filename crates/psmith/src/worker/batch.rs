@@ -1,0 +1,121 @@
+//! Many short jobs in a row, without a word to the host between them.
+//!
+//! A batch ends at the first job of which there is more to tell than a value: it failed, it printed, it sent something,
+//! its value has no room in the region. So whatever belongs to one job is told of that job alone, and the host gives
+//! the rest to whom it likes.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use psmith_sys::clock::ticks;
+use psmith_sys::pipe;
+
+use super::cx::{self, Channel};
+use super::letters::{Errand, FromWorker, How};
+use super::region::Region;
+use super::serve::{how_it_ended, on_no_room};
+use crate::function::call::{Answer, Call};
+use crate::function::registry::Function;
+
+/// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`.
+pub(super) fn work(
+    channel: &Arc<Channel>,
+    region: &Region,
+    first: &Errand,
+    (bytes, body): (Vec<u8>, usize),
+    set_up: &[Function],
+) -> io::Result<()> {
+    let own = std::process::id();
+    let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
+    let entries = found.and_then(|set_up| Ok((set_up, first.function.find()?)));
+    let began = Instant::now();
+    let mut call = Call::several(bytes);
+    let mut values = 0;
+    let mut then = None;
+    let quiet = Quiet::known();
+    cx::begin(channel, first);
+    cx::has_spoken();
+    while let Some(place) = region.begin_next() {
+        let (set_up, entry) = match &entries {
+            Ok(entries) => entries,
+            Err(reason) => {
+                then = Some((How::Undecodable(reason.clone()), Vec::new()));
+                break;
+            }
+        };
+        if !call.next(if place == 0 { body } else { 0 }) {
+            return Err(io::Error::other("a batch holds fewer inputs than jobs"));
+        }
+        if place > 0 {
+            cx::next();
+        }
+        let from = ticks();
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if place == 0 {
+                for set_up in set_up {
+                    set_up(&mut ());
+                }
+            }
+            entry(&mut call);
+        }));
+        // What it printed must be there before its end is told.
+        let _ = io::stdout().flush();
+        let spent = ticks().wrapping_sub(from);
+        cx::stop_watching();
+        let alone = ended.is_err() || cx::has_spoken() || quiet.may_have_spoken(spent, own, region);
+        if let (false, Answer::Value(value)) = (alone, &mut call.answer)
+            && region.put(value)
+        {
+            values += 1;
+            call.spare = std::mem::take(value);
+            continue;
+        }
+        let answer = std::mem::replace(&mut call.answer, Answer::Pending);
+        then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
+        break;
+    }
+    cx::end();
+    let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
+    // Asked anew: a copy that a job forked must not answer for it.
+    let pid = std::process::id();
+    channel.say(&FromWorker::BatchDone { job: first.job, pid, values, then, nanos }, &value)
+}
+
+/// How short a job must be to be sure that it wrote nothing and forked nothing.
+///
+/// Both take a call of the kernel, and to ask whether something was written takes one, too, which is more than a short
+/// job takes. So that is asked only of jobs that took as long as the shortest such question: writing takes longer.
+struct Quiet {
+    ticks: u64,
+}
+
+impl Quiet {
+    /// As measured once in this process.
+    fn known() -> Quiet {
+        static TICKS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let ticks = *TICKS.get_or_init(|| {
+            let ask = || {
+                let from = ticks();
+                let _ = pipe::bytes_waiting(io::stdout());
+                ticks().wrapping_sub(from)
+            };
+            // A processor may run at several speeds, so half of it.
+            std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
+        });
+        Quiet { ticks }
+    }
+
+    /// Whether the job that took so long may have done what its host has to know of it.
+    fn may_have_spoken(&self, spent: u64, own: u32, region: &Region) -> bool {
+        if spent < self.ticks {
+            return false;
+        }
+        let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
+            || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
+        // In this order: who finds a pipe empty because it was read finds the word that was said before.
+        wrote || region.output_was_read() || std::process::id() != own
+    }
+}
