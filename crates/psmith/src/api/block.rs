@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use psmith_core::JobPolicy;
+use psmith_core::outcome::Cause;
 
-use super::failure::Input;
+use super::failure::Failure;
 use super::job::{Callee, JobRef, Request};
 
 /// An input that is longer travels alone.
@@ -142,11 +143,16 @@ impl Results {
         Some((self.job.index + self.taken as u64 - 1, from..end))
     }
 
-    /// The input of the job with this index, for a failure.
-    pub(super) fn input(&self, index: u64) -> Option<Input> {
-        let job = usize::try_from(index.checked_sub(self.block.index)?).ok()?;
-        (job < self.block.len())
-            .then(|| Request::of_encoded(self.block.callee(), self.block.input(job).to_vec()).kept_input())?
+    /// The failure of the job with this index, whose value turned out to be none.
+    pub(super) fn failure(&self, index: u64, cause: Cause) -> Failure {
+        let mut failure = Failure::new(cause, index);
+        failure.attempts = 1;
+        failure.pid = self.job.pid;
+        let place = index.checked_sub(self.block.index).and_then(|place| usize::try_from(place).ok());
+        failure.input = place.filter(|place| *place < self.block.len()).and_then(|place| {
+            Request::of_encoded(self.block.callee(), self.block.input(place).to_vec()).kept_input()
+        });
+        failure
     }
 }
 

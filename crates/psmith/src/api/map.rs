@@ -287,11 +287,33 @@ where
         {
             return Some((0, Err(self.abort(Arc::new(error)))));
         }
+        if let Some(next) = self.next_value() {
+            return Some(next);
+        }
         match self.stage {
             Stage::Inline => self.next_inline(),
             Stage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
             Stage::Before | Stage::Over => None,
         }
+    }
+
+    /// The next of the values that came together, if nobody but the caller wants to know of it.
+    fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        if !matches!(&self.stage, Stage::Running(running) if running.results.is_some())
+            || self.hooks.done.is_some()
+        {
+            return None;
+        }
+        self.take_item();
+        let Stage::Running(running) = &mut self.stage else { return None };
+        let results = running.results.as_mut()?;
+        let Some((index, place)) = results.next() else {
+            running.results = None;
+            return None;
+        };
+        self.handed_out += 1;
+        let result = decoded(&results.bytes[place], C::decode);
+        Some((index, result.map_err(|cause| results.failure(index, cause))))
     }
 
     /// The next outcome, with its job; hooks have been called.
@@ -389,13 +411,8 @@ where
             return None;
         };
         let job = JobRef { index, ..results.job.clone() };
-        let result = decoded(&results.bytes[place], C::decode).map_err(|cause| {
-            let mut failure = Failure::new(cause, index);
-            failure.attempts = 1;
-            failure.pid = job.pid;
-            failure.input = results.input(index);
-            failure
-        });
+        let result = decoded(&results.bytes[place], C::decode);
+        let result = result.map_err(|cause| results.failure(index, cause));
         self.handed_out += 1;
         if let Some(hook) = &mut self.hooks.done
             && let Err(text) = hook(&job, result.as_ref())

@@ -34,7 +34,7 @@ pub(super) fn work(
     let mut call = Call::several(bytes);
     let mut values = 0;
     let mut then = None;
-    let quiet = Quiet::known();
+    let mut quiet = Quiet::measured();
     cx::begin(channel, first);
     cx::has_spoken();
     while let Some(place) = region.begin_next() {
@@ -51,7 +51,7 @@ pub(super) fn work(
         if place > 0 {
             cx::next();
         }
-        let from = ticks();
+        quiet.begin();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if place == 0 {
                 for set_up in set_up {
@@ -62,9 +62,8 @@ pub(super) fn work(
         }));
         // What it printed must be there before its end is told.
         let _ = io::stdout().flush();
-        let spent = ticks().wrapping_sub(from);
         cx::stop_watching();
-        let alone = ended.is_err() || cx::has_spoken() || quiet.may_have_spoken(spent, own, region);
+        let alone = ended.is_err() || cx::has_spoken() || quiet.is_broken(own, region);
         if let (false, Answer::Value(value)) = (alone, &mut call.answer)
             && region.put(value)
         {
@@ -84,19 +83,24 @@ pub(super) fn work(
     channel.say(&FromWorker::BatchDone { job: first.job, pid, values, then, nanos }, &value)
 }
 
-/// How short a job must be to be sure that it wrote nothing and forked nothing.
+/// Whether a job may have written something, or forked: it has if it took so long, and the kernel says so.
 ///
 /// Both take a call of the kernel, and to ask whether something was written takes one, too, which is more than a short
-/// job takes. So that is asked only of jobs that took as long as the shortest such question: writing takes longer.
+/// job takes. So that is asked only after those that took as long as the shortest such question: writing takes longer.
 struct Quiet {
-    ticks: u64,
+    /// A shorter time is too short for a call of the kernel.
+    least: u64,
+    /// When the time of the next job begins, at the latest.
+    from: u64,
+    /// The clock is read before each job, too: what lies between two jobs is too long by itself.
+    exact: bool,
 }
 
 impl Quiet {
     /// As measured once in this process.
-    fn known() -> Quiet {
-        static TICKS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-        let ticks = *TICKS.get_or_init(|| {
+    fn measured() -> Quiet {
+        static LEAST: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let least = *LEAST.get_or_init(|| {
             let ask = || {
                 let from = ticks();
                 let _ = pipe::bytes_waiting(io::stdout());
@@ -105,17 +109,31 @@ impl Quiet {
             // A processor may run at several speeds, so half of it.
             std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
         });
-        Quiet { ticks }
+        Quiet { least, from: 0, exact: false }
     }
 
-    /// Whether the job that took so long may have done what its host has to know of it.
-    fn may_have_spoken(&self, spent: u64, own: u32, region: &Region) -> bool {
-        if spent < self.ticks {
+    fn begin(&mut self) {
+        if self.exact || self.from == 0 {
+            self.from = ticks();
+        }
+    }
+
+    /// Whether there is something that the host has to know of this job alone.
+    fn is_broken(&mut self, own: u32, region: &Region) -> bool {
+        let now = ticks();
+        let spent = now.wrapping_sub(self.from);
+        self.from = now;
+        if spent < self.least {
             return false;
         }
+        // A short job that was measured with what lies around it may have been short enough.
+        self.exact |= spent < 2 * self.least;
         let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
             || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
         // In this order: who finds a pipe empty because it was read finds the word that was said before.
-        wrote || region.output_was_read() || std::process::id() != own
+        let broken = wrote || region.output_was_read() || std::process::id() != own;
+        // What was asked is no time of the next job's.
+        self.from = ticks();
+        broken
     }
 }
