@@ -6,6 +6,7 @@
 //! assertion of the test suite.
 
 mod bench;
+mod functions;
 mod image;
 mod latency;
 mod lookers;
@@ -67,6 +68,10 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-3", speed::one_true),
     ("S-4", memory::many_jobs),
     ("S-5", memory::much_output),
+    ("S-6", functions::process_each),
+    ("S-7", functions::short_jobs),
+    ("S-8", functions::one_by_one),
+    ("S-9", functions::large_values),
     ("S-10", memory::many_sleepers),
     ("S-11w", lookers::looked_on),
     ("W-1", lookers::web_list),

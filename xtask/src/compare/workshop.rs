@@ -111,7 +111,7 @@ pub(super) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), PathBuf::from)
 }
 
-fn compile(name: &str, directory: &Path) -> Result<PathBuf> {
+pub(super) fn compile(name: &str, directory: &Path) -> Result<PathBuf> {
     let source = shell::root().join(format!("xtask/floors/{name}.c"));
     let binary = directory.join(name);
     let mut compiler = Command::new("cc");

@@ -1,0 +1,219 @@
+//! S-6, S-7, S-8 and S-9: what a function job costs beside the kernel alone and beside other libraries.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::bench::{self, Contender, Spread, Times};
+use super::report::Row;
+use super::watch::Watched;
+use super::workshop::{Workshop, compile, target};
+use crate::shell::{self, Result};
+
+const MIB: f64 = 1_048_576.0;
+
+/// What runs: psmith's example, the C floor, and how peers are called.
+struct Tools {
+    ours: PathBuf,
+    floor: PathBuf,
+    python: Option<PathBuf>,
+    ruby: Option<PathBuf>,
+    script: PathBuf,
+}
+
+impl Tools {
+    fn get(workshop: &Workshop, row: &mut Row) -> Result<Tools> {
+        let example = ["build", "--release", "--package", "psmith", "--example", "function_speed"];
+        shell::run(&mut shell::cargo(example))?;
+        let runs = |program: &str, words: &[&str]| {
+            let program = shell::find_program(program)?;
+            let quiet = Command::new(&program).args(words).output();
+            quiet.is_ok_and(|output| output.status.success()).then_some(program)
+        };
+        let tools = Tools {
+            ours: target().join("release/examples/function_speed"),
+            floor: compile("function_loop", &workshop.directory)?,
+            python: runs("python3", &["-c", "import concurrent.futures"]),
+            ruby: runs("ruby", &["-rparallel", "-e", ""]),
+            script: shell::root().join("xtask/floors/function_peer.py"),
+        };
+        if tools.python.is_none() {
+            row.note("CPython is not there: apt-get install python3");
+        }
+        if tools.ruby.is_none() {
+            row.note("Ruby's parallel is not there: apt-get install ruby ruby-parallel");
+        }
+        if !tools.has_loky() {
+            row.note("loky is not there: apt-get install python3-loky, or pip install loky");
+        }
+        Ok(tools)
+    }
+
+    fn has_loky(&self) -> bool {
+        let python = self.python.as_ref();
+        python.is_some_and(|python| {
+            let asked = Command::new(python).args(["-c", "import loky"]).output();
+            asked.is_ok_and(|output| output.status.success())
+        })
+    }
+
+    fn ours(&self, name: &str, jobs: u32, words: &str) -> Contender {
+        Contender::new(name, jobs, format!("{} {words}", self.ours.display()))
+    }
+
+    fn floor(&self, name: &str, jobs: u32, words: &str) -> Contender {
+        Contender::new(name, jobs, format!("{} {words}", self.floor.display()))
+    }
+
+    /// `mode` with chunks of this size, if there is a CPython.
+    fn python(&self, name: &str, jobs: u32, mode: &str, chunk: u32) -> Option<Contender> {
+        let (python, script) = (self.python.as_ref()?.display(), self.script.display());
+        Some(Contender::new(name, jobs, format!("{python} {script} {mode} {jobs} {chunk}")))
+    }
+
+    fn ruby(&self, name: &str, jobs: u32, options: &str) -> Option<Contender> {
+        let ruby = self.ruby.as_ref()?.display();
+        let program = format!("Parallel.map(0...{jobs}, {options}) {{ |n| n + 1 }}.sum");
+        Some(Contender::new(name, jobs, format!("{ruby} -rparallel -e '{program}'")))
+    }
+}
+
+/// S-6: a process for each job.
+pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-6", "function jobs, a process each, 2 workers, `u64 -> u64`");
+    let tools = Tools::get(workshop, &mut row)?;
+    let jobs = workshop.pick(5000, 500);
+    let large = large_bytes(&mut row);
+    let mut contenders = vec![
+        tools.ours("psmith", jobs, &format!("per-job {jobs}")),
+        tools.floor("C loop of fork, pipe and exit", jobs, &format!("fork {jobs}")),
+        tools.ours("psmith, much memory touched in the host", jobs, &format!("per-job {jobs} {large}")),
+        // What touching it costs is no job's.
+        tools.ours("the same, one job", 1, &format!("per-job 1 {large}")),
+    ];
+    let few = jobs / 10;
+    contenders.extend(tools.python("multiprocessing.Pool, a process each", few, "fresh", 1));
+    contenders.extend(tools.ruby("Ruby parallel, isolated", few, "in_processes: 2, isolation: true"));
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C loop", bench::ratio(&times[0], &times[1]), 1.3, "x", 2);
+    let bare = Times {
+        name: String::new(),
+        line: String::new(),
+        seconds: times[2]
+            .seconds
+            .iter()
+            .zip(&times[3].seconds)
+            .map(|(all, one)| all - one / f64::from(jobs))
+            .collect(),
+    };
+    row.at_most("with much memory touched, of without", bench::ratio(&bare, &times[0]), 1.1, "x", 2);
+    for peer in &times[4..] {
+        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peer, &times[0]), "x", 1);
+    }
+    row.times(&times);
+    Ok(row)
+}
+
+/// S-7: workers that stay, short jobs, in order.
+pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-7", "function jobs in workers that stay, 2 workers, `u64 -> u64`, in order");
+    let tools = Tools::get(workshop, &mut row)?;
+    let jobs = workshop.pick(10_000_000, 1_000_000);
+    let mut contenders = vec![tools.ours("psmith, default settings", jobs, &format!("map {jobs}"))];
+    // Each at the chunk sizes among which its best lies.
+    for chunk in [1_000, 10_000, 50_000] {
+        for (mode, name) in [("futures", "concurrent.futures"), ("pool", "multiprocessing.Pool.imap")] {
+            contenders.extend(tools.python(&format!("{name}, chunks of {chunk}"), jobs / 5, mode, chunk));
+        }
+        if tools.has_loky() {
+            contenders.extend(tools.python(&format!("loky, chunks of {chunk}"), jobs / 5, "loky", chunk));
+        }
+    }
+    let chunked = contenders.len();
+    contenders.extend(tools.python("concurrent.futures, its default", jobs / 200, "futures", 1));
+    contenders.extend(tools.ruby("Ruby parallel, its default", jobs / 20, "in_processes: 2"));
+    let times = bench::race(&contenders, workshop.rounds)?;
+    let best = times[1..chunked].iter().min_by(|one, other| {
+        let median = |times: &Times| Spread::of(&times.seconds).median;
+        median(one).total_cmp(&median(other))
+    });
+    if let Some(best) = best {
+        let what = format!("the best peer at its best ({}), of psmith", best.name);
+        row.at_least(&what, bench::ratio(best, &times[0]), 3.0, "x", 2);
+    }
+    for peer in &times[chunked..] {
+        let (ratio, what) = (bench::ratio(peer, &times[0]), format!("{}, of psmith", peer.name));
+        if peer.name.starts_with("Ruby") {
+            row.at_least(&what, ratio, 80.0, "x", 0);
+        } else {
+            row.told(&what, ratio, "x", 0);
+        }
+    }
+    for times in &times {
+        let nanos = Spread::of(&times.seconds.iter().map(|each| each * 1e9).collect::<Vec<f64>>());
+        row.told(&format!("{}, each", times.name), nanos, "ns", 0);
+        row.line(&times.name, &times.line);
+    }
+    let mut command = Command::new(&tools.ours);
+    command.args(["map", &jobs.to_string()]).stdout(std::process::Stdio::null());
+    let (samples, _) = Watched::start(&mut command)?.sample_to_end(Duration::from_millis(3))?;
+    let growth = samples.growth_between_tenths() as f64 / MIB;
+    row.at_most("memory of host and warden, last tenth above first", single(growth), 1.0, "MiB", 2);
+    row.told("the same, peak", single(samples.peak() as f64 / MIB), "MiB", 1);
+    Ok(row)
+}
+
+/// S-8: one job at a time through an idle pool.
+pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-8", "one job at a time through an idle pool: submit, wait");
+    let tools = Tools::get(workshop, &mut row)?;
+    let jobs = workshop.pick(50_000, 5_000);
+    let contenders = [
+        tools.ours("psmith", jobs, &format!("one-by-one {jobs}")),
+        tools.floor("C pipe round trip", jobs, &format!("round {jobs}")),
+    ];
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C round trip", bench::ratio(&times[0], &times[1]), 1.5, "x", 2);
+    row.times(&times);
+    row.note("a start of the warden and of one worker lies in psmith's figure");
+    Ok(row)
+}
+
+/// S-9: one large argument and one large result.
+pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-9", "one argument and one result, large");
+    let tools = Tools::get(workshop, &mut row)?;
+    let bytes = workshop.pick(256, 16) << 20;
+    let contenders = [
+        tools.ours("psmith", 1, &format!("large {bytes}")),
+        tools.floor("C pipe copy there and back", 1, &format!("copy {bytes}")),
+    ];
+    let times = bench::race(&contenders, workshop.rounds)?;
+    row.at_least("throughput, of the C copy", bench::ratio(&times[1], &times[0]), 0.5, "x", 2);
+    row.times(&times);
+    let mut command = Command::new(&tools.ours);
+    let told = shell::output(command.args(["large", &bytes.to_string()]))?;
+    for who in ["host", "worker"] {
+        let figure = told.split(&format!("{who} peak ")).nth(1).and_then(|rest| rest.split(' ').next());
+        let peak = figure.and_then(|figure| figure.parse::<f64>().ok());
+        let peak = peak.ok_or_else(|| format!("the example told no peak of its {who}: {told}"))?;
+        row.at_most(&format!("peak memory of the {who}, of the payload"), single(peak), 2.2, "x", 2);
+    }
+    Ok(row)
+}
+
+/// Memory that the host touches: what the machine has to spare, 4 GiB at most.
+fn large_bytes(row: &mut Row) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: u64 = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+    let bytes = (kib * 1024 / 2).min(4 << 30);
+    if bytes < 4 << 30 {
+        row.note(&format!("much memory is {} MiB here, not 4 GiB: half of what is free", bytes >> 20));
+    }
+    bytes
+}
+
+fn single(value: f64) -> Spread {
+    Spread { median: value, min: value, max: value }
+}
