@@ -81,6 +81,7 @@ pub use limits::{LimitName, LimitRefused, LimitsInForce, ResourceLimits, WhyRefu
 pub use lock::{Lock, LockGuard};
 pub use psmith_macros::{Value, job};
 pub use worker::cx::{Cx, SendError, cx};
+pub use worker::mailbox::RecvError;
 pub use worker::state::with_state;
 
 /// What the macros need; not part of the interface.

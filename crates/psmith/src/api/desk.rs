@@ -12,6 +12,7 @@ use psmith_core::{Event, JobId, SlotId};
 
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
+use super::post::Listeners;
 use super::run::{Finished, Incoming, NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
@@ -27,6 +28,7 @@ pub(crate) struct Desk {
     worker: WorkerStart,
     /// So many jobs the engine has taken.
     pulled: u64,
+    listeners: Listeners,
 }
 
 /// A job while the engine has it.
@@ -47,7 +49,7 @@ impl Desk {
         set_up: Vec<Function>,
     ) -> Desk {
         let worker = WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() };
-        Desk { shared, wants, worker, pulled: 0 }
+        Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default() }
     }
 
     fn on_decided(&self, job: JobId) {
@@ -55,7 +57,11 @@ impl Desk {
     }
 
     fn take_orders(&self, orders: &mut Vec<Order>) {
-        orders.append(&mut self.shared.lock().orders);
+        let mut state = self.shared.lock();
+        orders.append(&mut state.orders);
+        let mail = std::mem::take(&mut state.mail);
+        drop(state);
+        self.listeners.send(&mail, orders);
     }
 }
 
@@ -129,6 +135,8 @@ impl Handler for Desk {
             | FromWorker::Progress { job: told, .. }
             | FromWorker::Message { job: told }
             | FromWorker::Heartbeat { job: told }
+            | FromWorker::Listens { job: told }
+            | FromWorker::Took { job: told }
                 if told != id.0 =>
             {
                 mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
@@ -159,6 +167,14 @@ impl Handler for Desk {
                 self.shared.tell(Told::Message(job.job(id), bytes, body));
             }
             FromWorker::Named { name } => job.name = Some(name),
+            FromWorker::Listens { .. } => {
+                mail.letters = self.listeners.add(id, id, job.request.post.as_ref());
+            }
+            FromWorker::Took { .. } => {
+                if !self.listeners.took(id) {
+                    mail.breach = Some("it took a message that it was not sent".into());
+                }
+            }
             FromWorker::Began { .. }
             | FromWorker::Progress { .. }
             | FromWorker::Message { .. }
@@ -203,6 +219,7 @@ impl Handler for Desk {
     }
 
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Held>) -> Taken {
+        self.listeners.remove(delivery.id);
         let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
         let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
         let Held { request, value, .. } = delivery.job;

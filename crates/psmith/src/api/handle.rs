@@ -8,11 +8,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use psmith_core::Cause;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::pool::Counter;
+use super::post::Post;
 use crate::engine::EngineError;
 use crate::function::codec::CodecError;
+use crate::worker::cx::{SendError, encoded};
 
 /// What a job came to: the encoded value, or why there is none.
 pub(super) type Came = Result<Arc<Vec<u8>>, Failure>;
@@ -22,6 +26,7 @@ pub(super) type Came = Result<Arc<Vec<u8>>, Failure>;
 pub(super) struct Place {
     pub(super) index: u64,
     pub(super) label: Option<String>,
+    pub(super) post: Arc<Post>,
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -34,8 +39,8 @@ struct State {
 }
 
 impl Place {
-    pub(super) fn new(index: u64, label: Option<String>) -> Place {
-        Place { index, label, state: Mutex::default(), arrived: Condvar::new() }
+    pub(super) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> Place {
+        Place { index, label, post, state: Mutex::default(), arrived: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -48,6 +53,7 @@ impl Place {
         state.came.get_or_insert(came);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
+        self.post.over();
         self.arrived.notify_all();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -226,17 +232,86 @@ impl<R> JobHandle<R> {
         self.counter.cancel(self.place.index, true);
     }
 
+    /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default codec.
+    /// It may be sent before the job has begun. Waits while 1,024 messages, or 1 MiB of them, wait for a job that does
+    /// not take them. (One alone may be longer, up to `max_frame`.)
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, SendError};
+    ///
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let greet = |()| format!("hello {}", psmith::cx().unwrap().recv::<String>().unwrap());
+    /// let handle = pool.submit(Job::<String>::new(greet, ())).unwrap();
+    /// handle.send(&"world".to_owned()).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), "hello world");
+    /// assert!(matches!(handle.send(&1), Err(SendError::Over)));
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Over`] when the job has its outcome, also while this waits, or after [`JobHandle::end_messages`]; a
+    /// value that cannot be encoded or is too long. That a message was sent does not say that the job will take it.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        self.send_until(message, None)
+    }
+
+    /// The same, but waits at most so long.
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Full`] if there was no room.
+    pub fn send_timeout<M: Serialize + DeserializeOwned>(
+        &self,
+        message: &M,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.send_until(message, Instant::now().checked_add(limit))
+    }
+
+    /// The same, if there is room.
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Full`] if there is none.
+    pub fn try_send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        self.send_timeout(message, Duration::ZERO)
+    }
+
+    fn send_until<M: Serialize + DeserializeOwned>(
+        &self,
+        message: &M,
+        until: Option<Instant>,
+    ) -> Result<(), SendError> {
+        if self.forked().is_some() {
+            return Err(SendError::Gone(std::io::Error::other(EngineError::Forked)));
+        }
+        let message = encoded(message, self.counter.submitter.frame_bytes_max())?;
+        if let Some(job) = self.place.post.push(message, until)? {
+            self.counter.submitter.has_mail(job);
+        }
+        Ok(())
+    }
+
+    /// There will be no more messages: once the job has taken what was sent, [`Cx::recv`](crate::Cx::recv) says so. So
+    /// does dropping the handle.
+    pub fn end_messages(&self) {
+        if self.forked().is_none()
+            && let Some(job) = self.place.post.end()
+        {
+            self.counter.submitter.has_mail(job);
+        }
+    }
+
     /// From now on dropping the handle cancels the job.
     pub fn cancel_on_drop(mut self) -> Self {
         self.cancel_on_drop = true;
         self
     }
 
-    /// Waits for the outcome and gives it away.
+    /// Waits for the outcome and gives it away. No more messages will come.
     ///
     /// # Errors
     /// As [`JobHandle::wait`].
     pub fn into_outcome(self) -> Result<R, Failure> {
+        self.end_messages();
         self.wait()
     }
 
@@ -282,6 +357,7 @@ impl<R> Drop for JobHandle<R> {
         if self.cancel_on_drop && !self.is_ready() {
             self.cancel();
         }
+        self.end_messages();
     }
 }
 

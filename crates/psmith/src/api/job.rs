@@ -9,6 +9,7 @@ use psmith_core::outcome::Cause;
 
 use super::failure::Input;
 use super::flow::Judge;
+use super::post::Post;
 use crate::function::call::{entry, identity};
 use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
@@ -74,6 +75,8 @@ pub(crate) struct Request {
     /// It was cancelled before the engine knew it.
     pub(crate) cancelled: bool,
     pub(crate) label: Option<String>,
+    /// Where messages to it wait, if somebody can send any.
+    pub(crate) post: Option<Arc<Post>>,
 }
 
 impl Request {
@@ -87,7 +90,7 @@ impl Request {
     /// The same with an input that is encoded already.
     pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
         let callee = Arc::clone(callee);
-        Request { callee, input: Arc::new(input), refused: None, cancelled: false, label: None }
+        Request { callee, input: Arc::new(input), refused: None, cancelled: false, label: None, post: None }
     }
 
     /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.

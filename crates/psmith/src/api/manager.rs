@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::failure::Failure;
 use super::handle::{Bell, JobHandle};
 use super::job::Job;
@@ -13,6 +16,7 @@ use super::pool::{Pool, SubmitError};
 use super::scheduler;
 use super::strategy::Unlimited;
 use crate::engine::EngineError;
+use crate::worker::cx::SendError;
 
 type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 
@@ -173,6 +177,53 @@ impl<'h, R> ProcessManager<'h, R> {
         for process in self.processes.values().filter(|process| !process.handle.is_ready()) {
             self.pool.signal(process.handle.place.index, signal);
         }
+    }
+
+    /// Sends a process a message, which its job takes by [`Cx::recv`](crate::Cx::recv), as [`JobHandle::send`] does.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use std::time::Duration;
+    /// let mut answer = None;
+    /// let mut manager = psmith::ProcessManager::new().unwrap();
+    /// let double = |()| psmith::cx().unwrap().recv::<u32>().unwrap() * 2;
+    /// let id = manager.create_process(psmith::Job::new(double, ()), |_, ended| answer = ended.ok()).unwrap();
+    /// manager.send(id, &21_u32).unwrap();
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// assert!(matches!(manager.send(id, &1_u32), Err(psmith::SendError::Over)));
+    /// drop(manager);
+    /// assert_eq!(answer, Some(42));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Over`] also of a process that was removed.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, id: ProcessId, message: &M) -> Result<(), SendError> {
+        self.process(id)?.handle.send(message)
+    }
+
+    /// The same, if there is room: it never waits for the process.
+    ///
+    /// # Errors
+    /// As [`ProcessManager::send`]; [`SendError::Full`] if there is none.
+    pub fn try_send<M: Serialize + DeserializeOwned>(
+        &self,
+        id: ProcessId,
+        message: &M,
+    ) -> Result<(), SendError> {
+        self.process(id)?.handle.try_send(message)
+    }
+
+    /// There will be no more messages for this process ([`JobHandle::end_messages`]).
+    pub fn end_messages(&self, id: ProcessId) {
+        if let Ok(process) = self.process(id) {
+            process.handle.end_messages();
+        }
+    }
+
+    fn process(&self, id: ProcessId) -> Result<&Process<'h, R>, SendError> {
+        self.processes.get(&id).ok_or(SendError::Over)
     }
 
     /// Waits for all processes at most so long; then asks those that are left to stop, and kills them after the grace

@@ -4,6 +4,7 @@
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`warm`]: the same for jobs that share workers
 //! - [`block`]: many short jobs as one piece
+//! - [`post`]: messages from a handle to its job
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
@@ -23,6 +24,7 @@ mod map;
 mod options;
 mod pool;
 mod pool_builder;
+mod post;
 mod proxy;
 mod run;
 mod scheduler;

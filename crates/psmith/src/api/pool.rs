@@ -17,6 +17,7 @@ use super::job::{Job, JobRef, Request};
 use super::map::settle;
 use super::options::{Options, Output};
 use super::pool_builder::Logger;
+use super::post::Post;
 use super::run::{Finished, News, Run, Submitter, Wants};
 use super::server::{Level, Report};
 use super::strategy::SpawnStrategy;
@@ -52,7 +53,7 @@ pub struct Pool {
 pub(super) struct Counter {
     state: Mutex<State>,
     changed: Condvar,
-    submitter: Submitter,
+    pub(super) submitter: Submitter,
     strategy: Option<Box<dyn SpawnStrategy>>,
     /// The process that made the pool.
     pub(super) process: u32,
@@ -196,7 +197,7 @@ impl Pool {
         self.take(job, Instant::now().checked_add(limit))
     }
 
-    fn take<R>(&self, job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
+    fn take<R>(&self, mut job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
         let mut state = self.counter.lock();
         let refusal = loop {
             if state.closed || state.over {
@@ -218,7 +219,9 @@ impl Pool {
         if let Some(reason) = refusal {
             return Err(SubmitError { job: Box::new(job), reason });
         }
-        let place = Arc::new(Place::new(state.next_index, job.request.label.clone()));
+        let post = Arc::new(Post::default());
+        job.request.post = Some(Arc::clone(&post));
+        let place = Arc::new(Place::new(state.next_index, job.request.label.clone(), post));
         state.next_index += 1;
         state.places.insert(place.index, Arc::clone(&place));
         state.held_back.push_back((place.index, job.request));
@@ -460,6 +463,9 @@ impl Counter {
             let Some((_, request)) = state.held_back.pop_front() else { return };
             state.started.insert(state.next_engine_index, index);
             state.next_engine_index += 1;
+            if let Some(post) = &request.post {
+                post.is_known_as(JobId(state.next_engine_index));
+            }
             self.submitter.submit(request);
         }
     }

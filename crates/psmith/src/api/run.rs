@@ -117,6 +117,8 @@ pub(super) struct State {
     /// No more jobs will come.
     pub(super) closed: bool,
     pub(super) orders: Vec<Order>,
+    /// Jobs that listen and were sent something.
+    pub(super) mail: Vec<JobId>,
     pub(super) news: VecDeque<News>,
     pub(super) first: First,
     /// The engine has ended, and how.
@@ -208,6 +210,22 @@ impl Submitter {
     pub(crate) fn order(&self, order: Order) {
         self.shared.lock().orders.push(order);
         self.shared.waker.wake();
+    }
+
+    /// The longest frame.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.frame_bytes_max
+    }
+
+    /// There is something new for this job, which listens.
+    pub(crate) fn has_mail(&self, job: JobId) {
+        let mut state = self.shared.lock();
+        state.mail.push(job);
+        let first = state.mail.len() == 1;
+        drop(state);
+        if first {
+            self.shared.waker.wake();
+        }
     }
 
     /// Ends the job with this index: by its ladder, or at once.

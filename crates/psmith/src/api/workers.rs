@@ -283,7 +283,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                         return Some((id, Err(failure)));
                     }
                 }
-                Ok(Some(News::Started(_) | News::Progress(..))) => {}
+                Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
             }
         }
     }

@@ -236,6 +236,7 @@ impl Codec<()> for ByBrief {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "board")]
     fn told<T: Serialize + DeserializeOwned>(said: &Said<T>) -> Vec<u8> {
         let mut bytes = Vec::new();
         Described::encode(said, &mut bytes).unwrap();

@@ -15,7 +15,7 @@ use psmith_sys::pipe;
 use super::cx::{self, Channel};
 use super::letters::{Errand, FromWorker, How};
 use super::region::Region;
-use super::serve::{how_it_ended, on_no_room};
+use super::serve::{end_copy_of, how_it_ended, on_no_room};
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 
@@ -75,12 +75,12 @@ pub(super) fn work(
         then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
         break;
     }
+    // Forking takes longer than a short job: the first after which it was looked for is the one that forked.
+    end_copy_of(own);
     cx::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
-    // Asked anew: a copy that a job forked must not answer for it.
-    let pid = std::process::id();
-    channel.say(&FromWorker::BatchDone { job: first.job, pid, values, then, nanos }, &value)
+    channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)
 }
 
 /// Whether a job may have written something, or forked: it has if it took so long, and the kernel says so.

@@ -6,31 +6,42 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use psmith_sys::signals::{self, SignalSet};
+use psmith_sys::signals::{self, SignalFd, SignalSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{FRAME_BYTES_MAX, send_blocking};
-use super::letters::{Errand, FromWorker, How, written};
+use super::frame::{FRAME_BYTES_MAX, Frame, send_blocking};
+use super::letters::{Errand, FromWorker, How, ToWorker, written};
+use super::mailbox::{Mailbox, Patience, RecvError};
 use crate::function::codec::Codec;
 use crate::function::described::Described;
 
-/// The sending half of the worker's channel. Any thread of the job may use it.
+/// The worker's channel. Any thread of the job may use it.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: OwnedFd,
     sending: Mutex<()>,
     bytes_max: AtomicU64,
+    mailbox: Mailbox,
 }
 
 impl Channel {
     pub(super) fn new(socket: OwnedFd) -> Channel {
-        Channel { socket, sending: Mutex::new(()), bytes_max: AtomicU64::new(FRAME_BYTES_MAX) }
+        let bytes_max = AtomicU64::new(FRAME_BYTES_MAX);
+        Channel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
     }
 
+    /// The longest frame from now on, both ways.
     pub(super) fn allow(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.mailbox.allow(bytes_max);
+    }
+
+    /// The next letter for the worker's loop; `None` when the host has closed the channel.
+    pub(super) fn next_letter(&self) -> io::Result<Option<(ToWorker, Frame)>> {
+        self.mailbox.next_letter(self.as_fd())
     }
 
     pub(super) fn bytes_max(&self) -> u64 {
@@ -73,6 +84,8 @@ static NAME: Mutex<Option<String>> = Mutex::new(None);
 
 /// Something was sent on the channel.
 static SPOKE: AtomicBool = AtomicBool::new(false);
+/// What asks a job to stop.
+const TERMINATE: i32 = psmith_core::policy::SIGTERM;
 
 /// Whether the terminate signal is held back, to be asked for.
 static WATCHES: AtomicBool = AtomicBool::new(false);
@@ -94,7 +107,10 @@ pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
 }
 
 pub(super) fn end() {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
+        channel.mailbox.end();
+    }
     stop_watching();
 }
 
@@ -189,7 +205,11 @@ pub enum SendError {
         /// The limit.
         bytes_max: u64,
     },
-    /// The host does not listen any more.
+    /// The job is over: nobody is left who could take it.
+    Over,
+    /// So many messages wait for the job that no more are taken; see [`JobHandle::send`](crate::JobHandle::send).
+    Full,
+    /// The other side does not listen any more.
     Gone(io::Error),
 }
 
@@ -200,7 +220,9 @@ impl fmt::Display for SendError {
             SendError::TooLong { bytes, bytes_max } => {
                 write!(f, "a message of {bytes} bytes is longer than the limit of {bytes_max}")
             }
-            SendError::Gone(error) => write!(f, "the host does not listen any more: {error}"),
+            SendError::Over => f.write_str("the job is over"),
+            SendError::Full => f.write_str("the job has not taken the messages that it was sent before"),
+            SendError::Gone(error) => write!(f, "nobody listens any more: {error}"),
         }
     }
 }
@@ -209,7 +231,7 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SendError::Gone(error) => Some(error),
-            SendError::Unencodable(_) | SendError::TooLong { .. } => None,
+            SendError::Unencodable(_) | SendError::TooLong { .. } | SendError::Over | SendError::Full => None,
         }
     }
 }
@@ -288,7 +310,6 @@ impl Cx {
     /// come to its end by itself; then it is killed. Inline nobody asks: always false.
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        const TERMINATE: i32 = psmith_core::policy::SIGTERM;
         if self.place.channel.is_none() {
             return false;
         }
@@ -314,14 +335,95 @@ impl Cx {
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
     pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
-        let mut bytes = Vec::new();
-        Described::encode(message, &mut bytes).map_err(|error| SendError::Unencodable(error.to_string()))?;
+        let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
+        let bytes = encoded(message, bytes_max)?;
         let Some(channel) = &self.place.channel else { return Ok(()) };
-        let (length, bytes_max) = (bytes.len() as u64, channel.bytes_max().saturating_sub(64));
-        if length > bytes_max {
-            return Err(SendError::TooLong { bytes: length, bytes_max });
-        }
         channel.say(&FromWorker::Message { job: self.place.job }, &bytes).map_err(SendError::Gone)
+    }
+
+    /// Waits for the next message that the job is sent ([`JobHandle::send`](crate::JobHandle::send)): one after the other,
+    /// in the order sent, each to one thread that asks. What was sent before the job asked for the first time, or before
+    /// it had begun, is there when it asks. A message that an attempt has taken is gone; the next attempt gets the others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    ///
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let sum = |first: u64| {
+    ///     let cx = psmith::cx().expect("inside a job");
+    ///     let mut sum = first;
+    ///     while let Ok(n) = cx.recv::<u64>() {
+    ///         sum += n;
+    ///     }
+    ///     sum
+    /// };
+    /// let handle = pool.submit(Job::new(sum, 1)).unwrap();
+    /// for n in [10, 100, 1000] {
+    ///     handle.send(&n).unwrap();
+    /// }
+    /// handle.end_messages();
+    /// assert_eq!(handle.wait().unwrap(), 1111);
+    /// ```
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] when nobody can send any more, once what was sent has been taken; so at once inline and in
+    /// jobs without a handle. [`RecvError::Cancelled`] if the job was asked to stop, where it asks for that. A message of
+    /// another type, or a host that is gone.
+    pub fn recv<M: Serialize + DeserializeOwned>(&self) -> Result<M, RecvError> {
+        // Without a limit there is always a message or an error.
+        self.take(Patience::For(None))?.ok_or(RecvError::Closed)
+    }
+
+    /// The same, but waits at most so long; `Ok(None)` if no message has come by then.
+    ///
+    /// # Errors
+    /// As [`Cx::recv`].
+    pub fn recv_timeout<M: Serialize + DeserializeOwned>(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<M>, RecvError> {
+        self.take(Patience::For(Instant::now().checked_add(limit)))
+    }
+
+    /// The next message, if it is there. (Only the first question of a job waits: for the host's answer whether there is
+    /// one.)
+    ///
+    /// # Errors
+    /// As [`Cx::recv`].
+    pub fn try_recv<M: Serialize + DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
+        self.take(Patience::None)
+    }
+
+    fn take<M: Serialize + DeserializeOwned>(&self, patience: Patience) -> Result<Option<M>, RecvError> {
+        let Some(Frame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
+        let message = <Described as Codec<M>>::decode(&bytes[body..]);
+        message.map(Some).map_err(|error| RecvError::Undecodable(error.to_string()))
+    }
+
+    fn next_message(&self, patience: Patience) -> Result<Option<Frame>, RecvError> {
+        let job = self.place.job;
+        let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
+        {
+            let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another attempt of the same job is another place.
+            if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.place)) {
+                return Err(RecvError::Over);
+            }
+        }
+        if channel.mailbox.listen(job) {
+            channel.say(&FromWorker::Listens { job }, &[]).map_err(RecvError::Gone)?;
+        }
+        // Only where the signal is held back; everywhere else it ends the process.
+        let alarm = WATCHES.load(Ordering::Relaxed).then(|| SignalFd::new(SignalSet::of(&[TERMINATE])));
+        let alarm = alarm.transpose().map_err(RecvError::Gone)?;
+        let alarm = alarm.as_ref().map(SignalFd::as_fd);
+        let message = channel.mailbox.next_message(job, channel.as_fd(), alarm, patience)?;
+        if message.is_some() {
+            // Before the job knows it: whatever becomes of the job, the host does not send it again.
+            channel.say(&FromWorker::Took { job }, &[]).map_err(RecvError::Gone)?;
+        }
+        Ok(message)
     }
 
     fn tell(&self, letter: &FromWorker) {
@@ -329,4 +431,16 @@ impl Cx {
             let _ = channel.say(letter, &[]);
         }
     }
+}
+
+/// A message as it travels.
+pub(crate) fn encoded<M: Serialize + DeserializeOwned>(
+    message: &M,
+    frame_bytes_max: u64,
+) -> Result<Vec<u8>, SendError> {
+    let mut bytes = Vec::new();
+    Described::encode(message, &mut bytes).map_err(|error| SendError::Unencodable(error.to_string()))?;
+    // The head of the frame takes some bytes, too.
+    let (length, bytes_max) = (bytes.len() as u64, frame_bytes_max.saturating_sub(64));
+    if length > bytes_max { Err(SendError::TooLong { bytes: length, bytes_max }) } else { Ok(bytes) }
 }

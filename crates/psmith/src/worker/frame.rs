@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 /// The longest frame, head and body together, where nothing else was asked for.
 pub(crate) const FRAME_BYTES_MAX: u64 = 1 << 30;
@@ -98,6 +98,15 @@ impl Inbox {
 
     /// The next frame. Blocks where `from` does; otherwise [`Got::Dry`] says that nothing more is there.
     pub(crate) fn receive(&mut self, from: impl AsFd) -> Got {
+        self.receive_by(|room| rustix::io::read(&from, room))
+    }
+
+    /// The next frame of a socket, if it is there: never blocks.
+    pub(crate) fn receive_now(&mut self, from: impl AsFd) -> Got {
+        self.receive_by(|room| rustix::net::recv(&from, room, RecvFlags::DONTWAIT).map(|(length, _)| length))
+    }
+
+    fn receive_by(&mut self, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Got {
         loop {
             let wanted = match self.next_length() {
                 Ok(Some(wanted)) if self.end - self.start >= wanted => return self.take(wanted),
@@ -108,7 +117,7 @@ impl Inbox {
                 return Got::Closed { torn: self.end > self.start };
             }
             self.make_room(wanted);
-            match rustix::io::read(&from, &mut self.buffer[self.end..]) {
+            match read(&mut self.buffer[self.end..]) {
                 Ok(0) | Err(Errno::CONNRESET) => self.closed = true,
                 Ok(length) => self.end += length,
                 Err(Errno::INTR) => {}

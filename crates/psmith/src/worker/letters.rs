@@ -64,6 +64,10 @@ pub(crate) enum ToWorker {
     Batch(Errand, u32),
     /// There are no more jobs: it leaves, in good order.
     Leave,
+    /// A message to this job, which has said that it listens. Body: encoded by the default codec.
+    Message { job: u64 },
+    /// All that was sent to this job so far is on its way before this. `last`: and nobody can send any more.
+    UpToDate { job: u64, last: bool },
 }
 
 /// Which job, and what its function can ask about itself.
@@ -103,6 +107,10 @@ pub(crate) enum FromWorker {
     Named { name: String },
     /// It lives.
     Heartbeat { job: u64 },
+    /// It asks for messages: those that wait, and all that come.
+    Listens { job: u64 },
+    /// It has taken the oldest message that it was sent.
+    Took { job: u64 },
 }
 
 /// How a call ended.

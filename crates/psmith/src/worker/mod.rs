@@ -7,6 +7,7 @@
 //! - [`region`]: memory that both share: how far a batch is, and its results
 //! - [`batch`]: many short jobs in a row
 //! - [`cx`]: what a job function can ask and say while it runs
+//! - [`mailbox`]: what comes over the channel, sorted: letters for the loop, messages for the job
 //! - [`state`]: what a worker keeps between jobs
 //! - [`panics`]: where a panic was, for the outcome
 //!
@@ -17,6 +18,7 @@ mod batch;
 pub(crate) mod cx;
 pub(crate) mod frame;
 pub(crate) mod letters;
+pub(crate) mod mailbox;
 pub(crate) mod panics;
 pub(crate) mod region;
 mod serve;

@@ -11,7 +11,6 @@ use psmith_sys::shared::Shared;
 use psmith_sys::{signals, socket, subreaper};
 
 use super::cx::{self, Channel};
-use super::frame::{FRAME_BYTES_MAX, Got, Inbox};
 use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
 use super::panics;
 use super::region::Region;
@@ -90,22 +89,15 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     panics::install();
     let ours = Credentials::new(nonce);
     channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
-    let mut inbox = Inbox::new(FRAME_BYTES_MAX);
     let mut to_set_up = Vec::new();
     let mut agreed = false;
     loop {
-        let frame = match inbox.receive(&*channel) {
-            Got::Frame(frame) => frame,
-            Got::Closed { .. } => return Ok(()),
-            Got::Dry => continue,
-            Got::Broken(broken) => return Err(io::Error::other(broken.to_string())),
-        };
-        match postcard::from_bytes::<ToWorker>(frame.head()).map_err(io::Error::other)? {
+        let Some((letter, frame)) = channel.next_letter()? else { return Ok(()) };
+        match letter {
             ToWorker::Hello { credentials, frame_bytes_max, set_up } => {
                 ours.check(credentials).map_err(io::Error::other)?;
                 agreed = true;
                 to_set_up = set_up;
-                inbox.allow(frame_bytes_max);
                 channel.allow(frame_bytes_max);
             }
             ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
@@ -128,6 +120,8 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
                 super::state::exit();
                 return Ok(());
             }
+            // Of a job that is over.
+            ToWorker::Message { .. } | ToWorker::UpToDate { .. } => {}
         }
     }
 }
@@ -174,19 +168,24 @@ fn work(
         }
         entry(&mut call);
     }));
-    if std::process::id() != own {
-        // A copy that the job forked. It must neither answer nor read on: both are the worker's, whose next job it would take.
-        let _ = writeln!(
-            io::stderr(),
-            "psmith: warning: a copy of worker {own} came back from its job, and ends"
-        );
-        psmith_sys::exit::now(125);
-    }
+    end_copy_of(own);
     // What it printed must be there before its end is told.
     let _ = io::stdout().flush();
     let answered = answer(channel, job, ended, call);
     cx::end();
     answered
+}
+
+/// Ends a copy that a job forked, and that came back. It must neither answer nor read on: both are the worker's, whose
+/// next job it would take.
+pub(super) fn end_copy_of(worker: u32) {
+    if std::process::id() != worker {
+        let _ = writeln!(
+            io::stderr(),
+            "psmith: warning: a copy of worker {worker} came back from its job, and ends"
+        );
+        psmith_sys::exit::now(125);
+    }
 }
 
 /// Says how a call ended.

@@ -38,6 +38,7 @@ use super::desk::{judged, refused};
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
 use super::options::Options;
+use super::post::Listeners;
 use super::run::{NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, WorkerStart};
 use crate::engine::handler::{
@@ -89,6 +90,7 @@ pub(crate) struct WarmDesk {
     sequence: Option<Sequence>,
     /// What was heard of workers and is not dealt with.
     heard: VecDeque<Heard>,
+    listeners: Listeners,
     source_ended: bool,
     finished: bool,
 }
@@ -164,6 +166,7 @@ impl WarmDesk {
             wanted: 0,
             pulled: 0,
             heard: VecDeque::new(),
+            listeners: Listeners::default(),
             source_ended: false,
             finished: false,
         }
@@ -324,6 +327,21 @@ impl Handler for WarmDesk {
                     && wants.messages
                 {
                     shared.tell(Told::Message(job, bytes, body));
+                }
+            }
+            FromWorker::Listens { job } => {
+                if let Some((attempt, held)) = current
+                    && attempt.job.0 == job
+                {
+                    let post = held.request.post.clone();
+                    mail.letters = self.listeners.add(attempt.job, id, post.as_ref());
+                }
+            }
+            FromWorker::Took { job } => {
+                if current.is_some_and(|(attempt, _)| attempt.job.0 == job)
+                    && !self.listeners.took(JobId(job))
+                {
+                    mail.breach = Some("it took a message that it was not sent".into());
                 }
             }
             FromWorker::Heartbeat { .. } | FromWorker::Named { .. } => {}

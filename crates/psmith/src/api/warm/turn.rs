@@ -61,7 +61,10 @@ impl WarmDesk {
     }
 
     fn take_orders(&mut self, now: Time, orders: &mut Vec<Order>) {
-        let wishes = std::mem::take(&mut self.shared.lock().orders);
+        let mut state = self.shared.lock();
+        let (wishes, mail) = (std::mem::take(&mut state.orders), std::mem::take(&mut state.mail));
+        drop(state);
+        self.listeners.send(&mail, orders);
         for wish in wishes {
             match wish {
                 Order::Drain => self.end_source(Event::Drain, now),
@@ -448,6 +451,7 @@ impl WarmDesk {
     fn deliver_job(&mut self, id: JobId) {
         self.events.push_back(Event::Delivered(id));
         let Some(held) = self.jobs.remove(&id) else { return };
+        self.listeners.remove(id);
         let job = held.job();
         let Held { request, batch, value, output, outcome: Some(mut outcome), pid, .. } = held else {
             return;

@@ -1,0 +1,88 @@
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use super::super::frame::send_blocking;
+use super::super::letters::written;
+use super::*;
+
+fn channel() -> (OwnedFd, OwnedFd, Mailbox) {
+    let (host, worker) = psmith_sys::socket::channel().unwrap();
+    (host, worker, Mailbox::new())
+}
+
+fn say(host: &OwnedFd, letter: &ToWorker, body: &[u8]) {
+    send_blocking(host, &written(letter), body).unwrap();
+}
+
+fn message(
+    job: u64,
+    mailbox: &Mailbox,
+    socket: &OwnedFd,
+    patience: Patience,
+) -> Result<Option<Vec<u8>>, RecvError> {
+    let frame = mailbox.next_message(job, socket.as_fd(), None, patience)?;
+    Ok(frame.map(|frame| frame.bytes[frame.body..].to_vec()))
+}
+
+#[test]
+fn letters_and_messages_are_sorted_whoever_reads() {
+    let (host, worker, mailbox) = channel();
+    assert!(mailbox.listen(5));
+    assert!(!mailbox.listen(5), "it is told once");
+    // Late, of a job that is over; then the job's; a letter for the loop in between.
+    say(&host, &ToWorker::Message { job: 4 }, b"late");
+    say(&host, &ToWorker::Message { job: 5 }, b"one");
+    say(&host, &ToWorker::Leave, b"");
+    say(&host, &ToWorker::Message { job: 5 }, b"two");
+    say(&host, &ToWorker::UpToDate { job: 5, last: false }, b"");
+    assert_eq!(message(5, &mailbox, &worker, Patience::None).unwrap().unwrap(), b"one");
+    assert_eq!(message(5, &mailbox, &worker, Patience::For(None)).unwrap().unwrap(), b"two");
+    assert!(message(5, &mailbox, &worker, Patience::None).unwrap().is_none());
+    let soon = Instant::now() + Duration::from_millis(5);
+    assert!(message(5, &mailbox, &worker, Patience::For(Some(soon))).unwrap().is_none());
+    say(&host, &ToWorker::UpToDate { job: 5, last: true }, b"");
+    assert!(matches!(message(5, &mailbox, &worker, Patience::None), Err(RecvError::Closed)));
+    mailbox.end();
+    assert!(matches!(message(5, &mailbox, &worker, Patience::None), Err(RecvError::Over)));
+    let letter = mailbox.next_letter(worker.as_fd()).unwrap();
+    assert!(matches!(letter, Some((ToWorker::Leave, _))));
+    drop(host);
+    assert!(mailbox.next_letter(worker.as_fd()).unwrap().is_none());
+    mailbox.listen(6);
+    assert!(matches!(message(6, &mailbox, &worker, Patience::For(None)), Err(RecvError::Gone(_))));
+}
+
+/// A thread that a job left behind is in the midst of reading when the loop wants its next letter: that thread hands it
+/// over, and learns that its job is over.
+#[test]
+fn who_waits_reads_for_the_others_too() {
+    let (host, worker, mailbox) = channel();
+    let (mailbox, worker) = (Arc::new(mailbox), Arc::new(worker));
+    mailbox.listen(1);
+    say(&host, &ToWorker::UpToDate { job: 1, last: false }, b"");
+    say(&host, &ToWorker::Message { job: 1 }, b"first");
+    let (reads, told) = std::sync::mpsc::channel();
+    let left_behind = {
+        let (mailbox, worker) = (Arc::clone(&mailbox), Arc::clone(&worker));
+        std::thread::spawn(move || {
+            let first = message(1, &mailbox, &worker, Patience::For(None)).unwrap();
+            reads.send(first).unwrap();
+            message(1, &mailbox, &worker, Patience::For(None))
+        })
+    };
+    assert_eq!(told.recv().unwrap().unwrap(), b"first");
+    mailbox.end();
+    say(&host, &ToWorker::Leave, b"");
+    assert!(matches!(mailbox.next_letter(worker.as_fd()).unwrap(), Some((ToWorker::Leave, _))));
+    assert!(matches!(left_behind.join().unwrap(), Err(RecvError::Over)));
+}
+
+#[test]
+fn an_alarm_ends_the_wait() {
+    let (_host, worker, mailbox) = channel();
+    mailbox.listen(1);
+    let (alarm, rings) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(rings);
+    let ended = mailbox.next_message(1, worker.as_fd(), Some(alarm.as_fd()), Patience::For(None));
+    assert!(matches!(ended, Err(RecvError::Cancelled)));
+}

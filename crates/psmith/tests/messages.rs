@@ -1,0 +1,286 @@
+//! Messages from a job's handle to the job while it runs: in order, each taken once, bounded where nobody takes them.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use psmith::{Cause, Isolation, Job, Pool, RecvError, Retry, SendError};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+
+const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
+
+fn pool(workers: u32, isolation: Isolation) -> Pool {
+    Pool::builder().workers(workers).isolation(isolation).build().unwrap()
+}
+
+fn cx() -> psmith::Cx {
+    psmith::cx().expect("inside a job")
+}
+
+/// All that it is sent, until there is no more.
+fn collect(_: ()) -> Vec<String> {
+    std::iter::from_fn(|| cx().recv().ok()).collect()
+}
+
+/// Takes nothing until it is told to, in another way than by a message.
+fn deaf(path: PathBuf) {
+    gate::pass(&path);
+}
+
+// N-8, U-33
+#[test]
+fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let pool = pool(1, isolation);
+        let first = pool.submit(Job::new(collect, ())).unwrap();
+        // Behind the first: it has not begun when it is sent its messages, and ends without having been asked for more.
+        let second = pool.submit(Job::new(collect, ())).unwrap();
+        for n in 0..3 {
+            second.send(&format!("early {n}")).unwrap();
+        }
+        second.end_messages();
+        for n in 0..3000 {
+            first.send(&n.to_string()).unwrap();
+        }
+        assert!(!first.is_ready());
+        first.end_messages();
+        let expected: Vec<String> = (0..3000).map(|n| n.to_string()).collect();
+        assert_eq!(first.wait().unwrap(), expected, "{isolation:?}");
+        assert_eq!(second.wait().unwrap(), ["early 0", "early 1", "early 2"]);
+    }
+}
+
+// N-8
+#[test]
+fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let mut gate = Gate::closed();
+        let pool = pool(1, isolation);
+        let handle = pool.submit(Job::new(deaf, gate.path())).unwrap();
+        let chunk = vec![7_u8; 100_000];
+        let mut sent = 0;
+        let error = loop {
+            match handle.try_send(&chunk) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, SendError::Full), "{error}");
+        assert_eq!(sent, 10, "1 MiB of messages");
+        assert!(matches!(handle.send_timeout(&chunk, Duration::from_millis(5)), Err(SendError::Full)));
+        // One that waits learns that the job is over.
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| handle.send(&chunk));
+            gate.open();
+            assert!(matches!(waits.join().unwrap(), Err(SendError::Over)));
+        });
+        handle.wait().unwrap();
+        assert!(matches!(handle.try_send(&1), Err(SendError::Over)));
+    }
+}
+
+// N-8
+#[test]
+fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_all() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let length = |()| -> Result<usize, RecvError> {
+        let cx = cx();
+        Ok(cx.recv::<Vec<u8>>()?.len() + cx.recv::<Vec<u8>>()?.len())
+    };
+    for isolation in BOTH {
+        let pool = Pool::builder().workers(1).isolation(isolation).max_frame(5 << 20).build().unwrap();
+        let handle = pool.submit(Job::new(length, ())).unwrap();
+        let long = vec![1_u8; 2 << 20];
+        handle.send(&long).unwrap();
+        handle.send(&long).unwrap();
+        assert_eq!(handle.wait().unwrap(), 4 << 20);
+        let next = pool.submit(Job::new(length, ())).unwrap();
+        let error = next.send(&vec![1_u8; 6 << 20]).unwrap_err();
+        assert!(matches!(error, SendError::TooLong { bytes_max, .. } if bytes_max < 5 << 20), "{error}");
+        next.kill();
+        next.wait().unwrap_err();
+    }
+}
+
+// N-8
+#[test]
+fn what_one_attempt_has_taken_the_next_does_not_get_however_the_first_ended() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn second_time(crash: bool) -> Result<String, String> {
+        let cx = cx();
+        let message = cx.recv::<String>().map_err(|error| error.to_string())?;
+        match cx.attempt() {
+            1 if crash => std::process::abort(),
+            1 => Err(message),
+            _ => Ok(message),
+        }
+    }
+    for isolation in BOTH {
+        for crash in [false, true] {
+            let pool =
+                Pool::builder().workers(1).isolation(isolation).retry(Retry::tries(2)).build().unwrap();
+            let handle = pool.submit(Job::new(second_time, crash)).unwrap();
+            handle.send(&"one".to_owned()).unwrap();
+            handle.send(&"two".to_owned()).unwrap();
+            handle.send(&"three".to_owned()).unwrap();
+            assert_eq!(handle.wait().unwrap(), "two", "{isolation:?}, crash {crash}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_a_job_left_is_not_the_next_jobs() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let one = |()| cx().recv::<u32>().unwrap();
+    let pool = pool(1, Isolation::Reuse);
+    let first = pool.submit(Job::new(one, ())).unwrap();
+    for n in 0..50_u32 {
+        // The later ones may come too late: either is right.
+        let _ = first.send(&n);
+    }
+    assert_eq!(first.wait().unwrap(), 0);
+    let second = pool.submit(Job::new(one, ())).unwrap();
+    second.send(&100_u32).unwrap();
+    assert_eq!(second.wait().unwrap(), 100);
+}
+
+#[test]
+fn a_message_of_another_type_is_an_error_and_the_next_is_as_it_is() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let numbers = |()| -> (bool, u32) {
+        let cx = cx();
+        let wrong = matches!(cx.recv::<u32>(), Err(RecvError::Undecodable(_)));
+        (wrong, cx.recv::<u32>().unwrap())
+    };
+    for isolation in BOTH {
+        let pool = pool(1, isolation);
+        let handle = pool.submit(Job::new(numbers, ())).unwrap();
+        handle.send(&"text".to_owned()).unwrap();
+        handle.send(&5_u32).unwrap();
+        assert_eq!(handle.wait().unwrap(), (true, 5));
+    }
+}
+
+#[test]
+fn a_job_can_look_and_can_wait_for_so_long() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn look(_: ()) -> [Option<u32>; 4] {
+        let (cx, short) = (cx(), Duration::from_millis(1));
+        [
+            cx.try_recv().unwrap(),
+            cx.recv_timeout(Duration::from_secs(60)).unwrap(),
+            cx.try_recv().unwrap(),
+            cx.recv_timeout(short).unwrap(),
+        ]
+    }
+    for isolation in BOTH {
+        let pool = pool(1, isolation);
+        let mut gate = Gate::closed();
+        let before = pool.submit(Job::new(deaf, gate.path())).unwrap();
+        let handle = pool.submit(Job::new(look, ())).unwrap();
+        // Before it has begun: so the first look finds them.
+        handle.send(&1_u32).unwrap();
+        handle.send(&2_u32).unwrap();
+        gate.open();
+        before.wait().unwrap();
+        assert_eq!(handle.wait().unwrap(), [Some(1), Some(2), None, None], "{isolation:?}");
+    }
+}
+
+// U-33
+#[test]
+fn a_job_that_nobody_can_send_to_is_told_so() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let closed = |()| matches!(cx().recv::<u32>(), Err(RecvError::Closed));
+    for isolation in BOTH {
+        assert!(psmith::map([()], closed).isolation(isolation).last().unwrap().unwrap());
+        let pool = pool(1, isolation);
+        // Who gives the handle away for the outcome will send nothing.
+        assert!(pool.submit(Job::new(closed, ())).unwrap().into_outcome().unwrap());
+    }
+    assert!(psmith::map([()], closed).workers(0).last().unwrap().unwrap());
+}
+
+#[test]
+fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn patient(door: PathBuf) -> Result<(), String> {
+        let cx = cx();
+        assert!(!cx.cancelled());
+        let mut line = UnixStream::connect(door).unwrap();
+        line.write_all(b"waits;").unwrap();
+        let ended = cx.recv::<String>();
+        line.write_all(format!("{ended:?}").as_bytes()).unwrap();
+        Err("put away its things".into())
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (n, isolation) in BOTH.into_iter().enumerate() {
+        let door = dir.path().join(n.to_string());
+        let listener = UnixListener::bind(&door).unwrap();
+        let pool = Pool::builder().workers(1).isolation(isolation).grace(Duration::from_secs(60));
+        let pool = pool.build().unwrap();
+        let handle = pool.submit(Job::new(patient, door)).unwrap();
+        let (mut line, _) = listener.accept().unwrap();
+        let mut said = [0; 6];
+        line.read_exact(&mut said).unwrap();
+        handle.cancel();
+        let mut rest = String::new();
+        line.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "Err(Cancelled)", "{isolation:?}");
+        assert_eq!(handle.wait().unwrap_err().cause, Cause::Cancelled);
+    }
+}
+
+#[test]
+fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn shared(count: u64) -> u64 {
+        let cx = cx();
+        let sum = std::sync::atomic::AtomicU64::new(0);
+        let taken = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let cx = cx.clone();
+                let (sum, taken) = (&sum, &taken);
+                scope.spawn(move || {
+                    while let Ok(n) = cx.recv::<u64>() {
+                        sum.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+                        taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(taken.into_inner(), count);
+        sum.into_inner()
+    }
+    /// Keeps its view of a job that is over, for the next.
+    fn outlived(_: ()) -> bool {
+        static FORMER: std::sync::Mutex<Option<psmith::Cx>> = std::sync::Mutex::new(None);
+        let former = FORMER.lock().unwrap().replace(cx());
+        former.is_some_and(|cx| matches!(cx.try_recv::<u32>(), Err(RecvError::Over)))
+    }
+    for isolation in BOTH {
+        let pool = pool(1, isolation);
+        let handle = pool.submit(Job::new(shared, 500)).unwrap();
+        (1..=500_u64).for_each(|n| handle.send(&n).unwrap());
+        handle.end_messages();
+        assert_eq!(handle.wait().unwrap(), 500 * 501 / 2);
+    }
+    let pool = pool(1, Isolation::Reuse);
+    let told = [(); 2].map(|()| pool.submit(Job::new(outlived, ())).unwrap().wait().unwrap());
+    assert_eq!(told, [false, true]);
+}
