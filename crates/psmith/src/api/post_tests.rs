@@ -1,3 +1,5 @@
+//! Messages of one job, without an engine: what is sent to whom, and what counts.
+
 use super::*;
 
 fn texts(letters: &[(ToWorker, Body)]) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! One worker's channel, read by several.
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
