@@ -133,7 +133,7 @@ pub fn first_code(outcome: &Outcome) -> Option<u8> {
         Cause::Cancelled => None,
         Cause::Exit(code) => Some(u8::try_from(*code).unwrap_or(OWN_FAILURE)),
         Cause::Signal { signal, .. } => Some(u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)),
-        Cause::Timeout(_) => Some(124),
+        Cause::Timeout(_) | Cause::Idle(_) => Some(124),
         Cause::Error(_)
         | Cause::Panic { .. }
         | Cause::Limit(_)

@@ -56,6 +56,9 @@ pub enum Event {
         /// What it said.
         verdict: Result<(), Cause>,
     },
+    /// An attempt gave a sign of life: its job wrote something or said something. Counts for those whose policy has a
+    /// limit of idleness; to others it says nothing.
+    Beat(AttemptId),
     /// The process of an attempt has ended. With nobody alive and its output closed the attempt is over with it;
     /// otherwise `TreeEmpty` and `OutputClosed` must follow, each for what was still there.
     Exited {

@@ -111,7 +111,7 @@ pub struct Limits {
 /// Why an outcome is not success. Closed: a job ends in one of these or succeeds.
 ///
 /// Where several are true of one attempt, the first of these wins: what psmith did before its process ended
-/// (`Timeout`, `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`),
+/// (`Timeout`, `Idle`, `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`),
 /// what a process said wrongly (`Protocol`), and last what it left behind (`Leaked`).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -138,6 +138,8 @@ pub enum Cause {
     },
     /// The attempt ran longer than this, and was ended.
     Timeout(Duration),
+    /// The attempt gave no sign of life for this long, and was ended.
+    Idle(Duration),
     /// The kernel stopped it at a limit that psmith had set.
     Limit(LimitKind),
     /// The kernel killed it for want of memory, by its own evidence.
@@ -175,6 +177,8 @@ pub enum CauseKind {
     Signal,
     /// `timeout`
     Timeout,
+    /// `idle`
+    Idle,
     /// `limit`
     Limit,
     /// `oom`
@@ -260,6 +264,7 @@ impl Cause {
             Cause::Exit(_) => CauseKind::Exit,
             Cause::Signal { .. } => CauseKind::Signal,
             Cause::Timeout(_) => CauseKind::Timeout,
+            Cause::Idle(_) => CauseKind::Idle,
             Cause::Limit(_) => CauseKind::Limit,
             Cause::OutOfMemory { .. } => CauseKind::OutOfMemory,
             Cause::Cancelled => CauseKind::Cancelled,
@@ -286,6 +291,7 @@ impl Cause {
             Cause::Error(_)
             | Cause::Panic { .. }
             | Cause::Timeout(_)
+            | Cause::Idle(_)
             | Cause::Cancelled
             | Cause::Lost
             | Cause::SpawnFailed(_)
@@ -297,12 +303,13 @@ impl Cause {
 
 impl CauseKind {
     /// Every cause, in the order of the enum.
-    pub const ALL: [CauseKind; 13] = [
+    pub const ALL: [CauseKind; 14] = [
         CauseKind::Error,
         CauseKind::Panic,
         CauseKind::Exit,
         CauseKind::Signal,
         CauseKind::Timeout,
+        CauseKind::Idle,
         CauseKind::Limit,
         CauseKind::OutOfMemory,
         CauseKind::Cancelled,
@@ -322,6 +329,7 @@ impl CauseKind {
             CauseKind::Exit => "exit",
             CauseKind::Signal => "signal",
             CauseKind::Timeout => "timeout",
+            CauseKind::Idle => "idle",
             CauseKind::Limit => "limit",
             CauseKind::OutOfMemory => "oom",
             CauseKind::Cancelled => "cancelled",

@@ -104,6 +104,9 @@ pub enum HaltMode {
 pub struct JobPolicy {
     /// How long an attempt may run.
     pub timeout: Timeout,
+    /// How long an attempt may give no sign of life; `None`: as long as it likes. Its clock starts with the attempt, and
+    /// anew with each [`Event::Beat`](crate::Event::Beat).
+    pub idle: Option<Duration>,
     /// Total tries: 1 is no retry, 0 is for ever.
     pub tries: u32,
     /// At most so many of the tries may end in a crash ([`Cause::is_crash`](crate::Cause::is_crash)); 0: as many as there are tries.
@@ -232,6 +235,7 @@ impl Default for JobPolicy {
     fn default() -> JobPolicy {
         JobPolicy {
             timeout: Timeout::Never,
+            idle: None,
             tries: 1,
             crash_tries: 0,
             backoff: Backoff { first: Duration::ZERO, max: None },

@@ -265,6 +265,7 @@ fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
         .unwrap_or(1);
     Ok(JobPolicy {
         timeout: option(raw, "timeout", values::timeout)?.unwrap_or(Timeout::Never),
+        idle: None,
         tries: u32::try_from(tries).unwrap_or(u32::MAX),
         crash_tries: 0,
         backoff: option(raw, "retry-delay", values::backoff)?

@@ -23,6 +23,7 @@ pub fn cause_text(cause: &Cause, program: &[u8]) -> String {
             format!("{word} {}{core}", signal_text(*signal))
         }
         Cause::Timeout(limit) => format!("{word} after {}", asked_for(*limit)),
+        Cause::Idle(limit) => format!("{word} for {}", asked_for(*limit)),
         Cause::OutOfMemory { limit_bytes: Some(limit), .. } => format!("{word} at {}", size(*limit)),
         Cause::Limit(LimitKind::CpuTime(limit)) => format!("{word}: CPU time of {}", asked_for(*limit)),
         Cause::Limit(LimitKind::FileSize(limit)) => format!("{word}: file size of {}", size(*limit)),

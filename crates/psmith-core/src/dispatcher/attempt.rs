@@ -42,6 +42,10 @@ pub(super) struct Attempt {
     /// Its timeout, as the deadline was computed from it.
     limit: Duration,
     pub(super) deadline: Option<Time>,
+    /// When it gave a sign of life last; its start is one.
+    beat: Time,
+    /// When somebody has to look whether there was one in time.
+    pub(super) idle: Option<Time>,
     /// When it is to be named slow, until it has been, or has ended.
     pub(super) slow: Option<Time>,
     pub(super) step: Option<Time>,
@@ -154,6 +158,8 @@ impl Attempt {
             ending: None,
             limit: Duration::ZERO,
             deadline: None,
+            beat: began,
+            idle: None,
             slow: None,
             step: None,
             said: None,
@@ -173,6 +179,27 @@ impl Attempt {
         }
     }
 
+    /// Ends the attempt if it gives no sign of life for `limit`.
+    pub(super) fn watch_idleness(&mut self, limit: Duration, timers: &mut Timers) {
+        timers.set(&mut self.idle, self.beat + limit, Timer::Idle(self.id));
+    }
+
+    pub(super) fn on_beat(&mut self, now: Time) {
+        // Its timer is left as it is: most beats are followed by another long before it is due.
+        self.beat = now;
+    }
+
+    /// It is time to look for a sign of life.
+    pub(super) fn on_idle(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) {
+        self.idle = None;
+        let Some(limit) = policy.idle else { return };
+        if self.beat + limit > desk.now {
+            self.watch_idleness(limit, desk.timers);
+        } else {
+            self.end(Cut::Idle(limit), false, policy, desk);
+        }
+    }
+
     pub(super) fn on_started(&mut self, pid: u32, policy: &JobPolicy, desk: &mut Desk<'_>) {
         match self.stage {
             Stage::Starting => {}
@@ -182,6 +209,7 @@ impl Attempt {
             }
         }
         self.pid = pid;
+        self.beat = desk.now;
         self.stage = Stage::Running;
         match self.ending.map(|ending| ending.ladder) {
             None => {}
@@ -210,7 +238,7 @@ impl Attempt {
     pub(super) fn on_reported(&mut self, verdict: Result<(), Cause>) {
         let counts = match self.ending.map(|ending| ending.why) {
             None | Some(Cut::Preempted) => true,
-            Some(Cut::Timeout(_) | Cut::Cancelled) => false,
+            Some(Cut::Timeout(_) | Cut::Idle(_) | Cut::Cancelled) => false,
         };
         if counts && self.said.is_none() {
             self.said = Some(verdict);
@@ -246,6 +274,7 @@ impl Attempt {
         });
         if !self.waits_for_leaks(policy) {
             desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+            desk.timers.clear(&mut self.idle, Timer::Idle(self.id));
             self.slow = None;
         }
         match (tree, output, ladder) {
@@ -370,7 +399,7 @@ impl Attempt {
                         Tree::Alive | Tree::Empty => {}
                     }
                 }
-                if matches!(why, Cut::Timeout(_)) && !climbs {
+                if matches!(why, Cut::Timeout(_) | Cut::Idle(_)) && !climbs {
                     tail.cut = Some(why);
                 }
                 let (tree, output) = (tail.tree, tail.output);
@@ -389,6 +418,7 @@ impl Attempt {
             Stage::NeverRan(_) => debug_assert!(false, "what never ran is over"),
         }
         desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+        desk.timers.clear(&mut self.idle, Timer::Idle(self.id));
     }
 
     /// Whether it could still give way to others.
@@ -415,6 +445,7 @@ impl Attempt {
     /// Forgets its timers: it is over, or given up.
     pub(super) fn clear_timers(&mut self, timers: &mut Timers) {
         timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+        timers.clear(&mut self.idle, Timer::Idle(self.id));
         timers.clear(&mut self.step, Timer::Step(self.id));
     }
 

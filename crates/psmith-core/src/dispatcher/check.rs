@@ -33,6 +33,7 @@ impl Dispatcher {
                     );
                     let own = [
                         (attempt.deadline, Timer::Deadline(attempt.id)),
+                        (attempt.idle, Timer::Idle(attempt.id)),
                         (attempt.step, Timer::Step(attempt.id)),
                     ];
                     if let Some(at) = attempt.slow {

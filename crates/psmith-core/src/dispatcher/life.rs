@@ -149,6 +149,20 @@ impl Dispatcher {
         attempt.end(Cut::Timeout(attempt.limit()), false, policy, &mut desk);
     }
 
+    pub(super) fn on_beat(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        if let Some((attempt, ..)) = self.at_work(id, now, actions) {
+            attempt.on_beat(now);
+        }
+    }
+
+    pub(super) fn on_idle(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
+        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+            debug_assert!(false, "an attempt that is over has no timers");
+            return;
+        };
+        attempt.on_idle(policy, &mut desk);
+    }
+
     pub(super) fn on_step(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
         let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
             debug_assert!(false, "an attempt that is over has no timers");

@@ -150,6 +150,8 @@ impl Dispatcher {
             Event::StartFailed { attempt, failure } => self.on_start_failed(attempt, failure, now, actions),
             Event::StartRefused { attempt, failure } => self.on_start_refused(attempt, failure, now, actions),
             Event::Reported { attempt, verdict } => self.on_reported(attempt, verdict, now, actions),
+            // Nothing follows from it, so nothing needs to be settled.
+            Event::Beat(attempt) => return self.on_beat(attempt, now, actions),
             Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
                 let news = ExitNews { exit, usage, evidence, alive, output_open };
                 self.on_exited(attempt, news, now, actions);
@@ -183,6 +185,7 @@ impl Dispatcher {
                 Timer::Resources => self.holds.refusal.on_timer(),
                 Timer::Delay(job) => self.on_delay_over(job),
                 Timer::Deadline(attempt) => self.on_deadline(attempt, now, actions),
+                Timer::Idle(attempt) => self.on_idle(attempt, now, actions),
                 Timer::Step(attempt) => self.on_step(attempt, now, actions),
                 Timer::Slow => self.on_slow(now, actions),
             }
@@ -332,6 +335,9 @@ impl Dispatcher {
         let mut attempt = Attempt::new(attempt_id, slot, self.last_turn, now);
         if let Some(limit) = limit_of(job.policy.timeout, self.median.as_ref()) {
             attempt.limit_to(limit, &job.policy, &mut self.timers);
+        }
+        if let Some(limit) = job.policy.idle {
+            attempt.watch_idleness(limit, &mut self.timers);
         }
         if let Some(after) = self.policy.slow {
             attempt.slow = Some(now + after);

@@ -19,6 +19,7 @@ pub(super) fn is_due(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32
         | Cause::Exit(_)
         | Cause::Signal { .. }
         | Cause::Timeout(_)
+        | Cause::Idle(_)
         | Cause::Limit(_)
         | Cause::OutOfMemory { .. }
         | Cause::Lost

@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Delay(JobId),
     /// An attempt has run as long as it may.
     Deadline(AttemptId),
+    /// An attempt may have given no sign of life for as long as it may.
+    Idle(AttemptId),
     /// The next step of an attempt's end: of the ladder, after a grace, or the conclusion that it cannot be
     /// killed. The attempt's state tells which.
     Step(AttemptId),

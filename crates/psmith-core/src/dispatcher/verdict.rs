@@ -5,7 +5,7 @@
 //! | | holds when | verdict |
 //! |---|---|---|
 //! | 0 | its worker reported how its function ended, before psmith cut it short | what it said; `Leaked` if it said success and row 10 holds |
-//! | 1 | psmith cut it short | `Timeout`, `Cancelled` |
+//! | 1 | psmith cut it short | `Timeout`, `Idle`, `Cancelled` |
 //! | 2 | it never ran its program | `SpawnFailed` |
 //! | 3 | nobody saw its end | `Lost` |
 //! | 4 | it failed, and the kernel killed in its group for want of memory | `OutOfMemory` |
@@ -38,6 +38,8 @@ pub(super) struct Facts {
 pub(super) enum Cut {
     /// It ran longer than this.
     Timeout(Duration),
+    /// It gave no sign of life for this long.
+    Idle(Duration),
     /// Somebody asked for its end.
     Cancelled,
     /// It gives way, and will run again.
@@ -64,6 +66,7 @@ pub(super) fn verdict(facts: &Facts, leak: Leak, limits: &Limits) -> Result<(), 
     }
     match facts.cut {
         Some(Cut::Timeout(limit)) => return Err(Cause::Timeout(limit)),
+        Some(Cut::Idle(limit)) => return Err(Cause::Idle(limit)),
         Some(Cut::Cancelled | Cut::Preempted) => return Err(Cause::Cancelled),
         None => {}
     }

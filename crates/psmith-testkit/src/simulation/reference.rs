@@ -158,7 +158,8 @@ impl Reference {
                     live.said.get_or_insert_with(|| (verdict.clone(), counts));
                 }
             }
-            Event::OutputClosed { .. } | Event::Vanished { .. } => {}
+            // Nobody is asked for signs of life.
+            Event::OutputClosed { .. } | Event::Vanished { .. } | Event::Beat(_) => {}
             Event::WardenLost => self.warden_ready = false,
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stopping = true,

@@ -194,6 +194,7 @@ fn text_of(cause: &Cause) -> String {
             format!("killed by {name}{}", if *core_dumped { " (core dumped)" } else { "" })
         }
         Cause::Timeout(limit) => format!("timed out after {limit:?}"),
+        Cause::Idle(limit) => format!("gave no sign of life for {limit:?}"),
         Cause::Limit(LimitKind::CpuTime(limit)) => format!("used more than {limit:?} of CPU time"),
         Cause::Limit(LimitKind::FileSize(bytes)) => format!("wrote a file of more than {bytes} bytes"),
         Cause::Limit(LimitKind::Processes(most)) => format!("started more than {most} processes"),

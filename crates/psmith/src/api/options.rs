@@ -173,6 +173,7 @@ pub(crate) struct Options {
     pub(crate) order: Order,
     pub(crate) on_error: OnError,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) retry: Retry,
@@ -198,6 +199,7 @@ impl Options {
             order,
             on_error,
             timeout: None,
+            idle_timeout: None,
             grace: psmith_core::policy::GRACE,
             total_timeout: None,
             retry: Retry::default(),
@@ -252,6 +254,7 @@ impl Options {
     pub(crate) fn job_policy(&self) -> Arc<JobPolicy> {
         Arc::new(JobPolicy {
             timeout: self.timeout.map_or(Timeout::Never, Timeout::After),
+            idle: self.idle_timeout,
             tries: self.retry.tries,
             crash_tries: self.retry.crash_tries,
             backoff: self.retry.backoff,
@@ -319,6 +322,24 @@ macro_rules! common_settings {
         /// Ends an attempt that runs longer: its process and all that it started. The clock starts with the attempt.
         pub fn timeout(mut self, limit: std::time::Duration) -> Self {
             self.$($options).+.timeout = Some(limit);
+            self
+        }
+
+        /// Ends an attempt that gives no sign of life for so long ([`Cause::Idle`](crate::Cause::Idle)): its process and all
+        /// that it started. Signs of life are what it writes to its standard streams and what it says by
+        /// [`cx`](crate::cx()): progress, messages, [`Cx::heartbeat`](crate::Cx::heartbeat). The clock starts with the attempt,
+        /// and stands still while this program does not take what its jobs say.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use std::time::Duration;
+        /// let limit = Duration::from_millis(300);
+        /// let hang = |_: ()| -> () { loop { std::thread::park() } };
+        /// let failure = psmith::map([()], hang).idle_timeout(limit).last().unwrap().unwrap_err();
+        /// assert_eq!(failure.cause, psmith::Cause::Idle(limit));
+        /// ```
+        pub fn idle_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.$($options).+.idle_timeout = Some(limit);
             self
         }
 

@@ -173,7 +173,7 @@ impl Rows {
                 }
                 false
             }
-            News::Started(_) | News::Progress(..) => false,
+            News::Started(_) | News::Progress(..) | News::Results(_) => false,
         }
     }
 

@@ -239,6 +239,8 @@ struct Entry<J> {
     outcome: Option<Box<Outcome>>,
     output: Output,
     next_in_line: bool,
+    /// Its signs of life are asked for.
+    beats: bool,
     spans: spans::JobSpans,
 }
 
@@ -392,6 +394,7 @@ impl<H: Handler> Engine<H> {
             self.look_after_warden();
             self.look_at_orphaned_groups();
             self.look_after_closed();
+            self.spare_paused();
             self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
         }
         self.close()
@@ -449,6 +452,7 @@ impl<H: Handler> Engine<H> {
             outcome: None,
             output: Output::default(),
             next_in_line: false,
+            beats: policy.idle.is_some(),
             spans: spans::JobSpans::accepted(id),
         };
         self.jobs.insert(id, entry);

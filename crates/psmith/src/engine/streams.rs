@@ -55,6 +55,7 @@ impl<H: Handler> Engine<H> {
                         self.handler.output(id, &mut entry.job, stream, &mut self.buffer, length);
                     }
                     self.widen(slot, stream);
+                    self.on_sign_of_life(slot);
                     if reads < READS_AT_END && length < SHORT_READ {
                         // It has most likely emptied the pipe; the poll will tell if not.
                         return;
@@ -97,6 +98,25 @@ impl<H: Handler> Engine<H> {
                 self.resume_channel(slot);
             }
         }
+    }
+
+    /// The attempt in this slot wrote or said something.
+    pub(super) fn on_sign_of_life(&mut self, slot: u32) {
+        let Some(attempt) = self.running(slot).map(|running| running.id) else { return };
+        if self.jobs.get(&attempt.job).is_some_and(|entry| entry.beats) {
+            self.events.push_back(Event::Beat(attempt));
+        }
+    }
+
+    /// Those that nobody listens to just now are not idle.
+    pub(super) fn spare_paused(&mut self) {
+        for at in 0..self.paused.len() {
+            let (slot, generation) = self.paused[at];
+            if self.is_current(slot, generation) {
+                self.on_sign_of_life(slot);
+            }
+        }
+        self.settle();
     }
 
     pub(super) fn unpause(&mut self, slot: u32) {

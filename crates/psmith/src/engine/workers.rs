@@ -137,6 +137,7 @@ impl<H: Handler> Engine<H> {
                 false
             }
             Got::Frame(frame) => {
+                self.on_sign_of_life(slot);
                 match postcard::from_bytes::<FromWorker>(frame.head()) {
                     Ok(letter) => self.hear_letter(slot, letter, frame.bytes, frame.body),
                     Err(error) => self.condemn(slot, format!("a letter cannot be read: {error}")),

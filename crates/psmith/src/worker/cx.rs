@@ -324,7 +324,8 @@ impl Cx {
         self.tell(&FromWorker::Progress { job: self.place.job, done, total });
     }
 
-    /// Tells the host that the job is alive.
+    /// Tells the host that the job is alive, where [`idle_timeout`](crate::Map::idle_timeout) asks for a sign of life. So
+    /// does everything else that the job says or writes.
     pub fn heartbeat(&self) {
         self.tell(&FromWorker::Heartbeat { job: self.place.job });
     }

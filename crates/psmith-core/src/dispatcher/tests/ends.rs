@@ -106,6 +106,38 @@ fn a_timeout_climbs_the_ladder() {
     desk.ended(1, Err(Cause::Timeout(ms(500))));
 }
 
+// U-31
+#[test]
+fn a_sign_of_life_puts_the_end_of_an_idle_attempt_off() {
+    let policy = JobPolicy { idle: Some(ms(500)), ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    // Its process is the first.
+    desk.accept(1).asks([start(1, 1, 0)]).pass(ms(100)).started(1, 1);
+    desk.pass(ms(450)).feed(Event::Beat(id(1, 1))).asks_nothing();
+    desk.pass(ms(499)).asks_nothing();
+    // That of an attempt that is no more says nothing.
+    desk.feed(Event::Beat(id(1, 2))).pass(ms(1)).asks([signal(1, 1, 15)]);
+    // Too late.
+    desk.feed(Event::Beat(id(1, 1))).pass(ms(2000)).asks([kill(1, 1)]);
+    desk.exited(1, 1, KILLED, 0, false).asks([deliver(1)]);
+    desk.ended(1, Err(Cause::Idle(ms(500))));
+}
+
+#[test]
+fn an_idle_attempt_that_exits_in_time_leaves_no_timer_and_a_timeout_wins_that_comes_first() {
+    let policy = JobPolicy { idle: Some(ms(500)), ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    desk.accept(1).skip().started(1, 1).pass(ms(499));
+    desk.exited(1, 1, Exit::Code(0), 0, false).asks([deliver(1)]).pass(ms(5000)).asks_nothing();
+    desk.ended(1, Ok(()));
+    let policy = JobPolicy { idle: Some(ms(500)), timeout: Timeout::After(ms(700)), ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    desk.accept(1).skip().started(1, 1).pass(ms(300)).feed(Event::Beat(id(1, 1)));
+    desk.pass(ms(400)).asks([signal(1, 1, 15)]).pass(ms(200)).asks_nothing();
+    desk.exited(1, 1, KILLED, 0, false).asks([deliver(1)]);
+    desk.ended(1, Err(Cause::Timeout(ms(700))));
+}
+
 #[test]
 fn no_signal_is_sent_before_there_is_a_process() {
     let policy = JobPolicy { timeout: Timeout::After(ms(500)), ..JobPolicy::default() };

@@ -118,7 +118,7 @@ impl WarmDesk {
             }
             Some(Incoming::One(request, policy)) => {
                 drop(state);
-                let held = Held::new(request, self.taken);
+                let held = Held::new(request, self.taken, policy.idle.is_some());
                 self.taken += 1;
                 self.accept_held(held, policy, now);
                 None
@@ -144,7 +144,7 @@ impl WarmDesk {
 
     fn accept(&mut self, block: Block, now: Time) {
         let policy = std::sync::Arc::clone(block.policy());
-        let mut held = Held::new(block.first(), block.index);
+        let mut held = Held::new(block.first(), block.index, policy.idle.is_some());
         held.batch = (block.len() > 1).then(|| Batch::new(block));
         self.accept_held(held, policy, now);
     }

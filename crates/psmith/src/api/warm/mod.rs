@@ -110,6 +110,8 @@ struct Held {
     value: Option<(Vec<u8>, usize)>,
     pid: u32,
     slot: SlotId,
+    /// Its signs of life are asked for.
+    beats: bool,
     name: Option<String>,
     life: Option<JobId>,
     told_start: bool,
@@ -172,6 +174,15 @@ impl WarmDesk {
         }
     }
 
+    /// This worker wrote or said something.
+    fn on_sign_of_life(&mut self, life: JobId) {
+        if let Some((attempt, held)) = self.job_of(life)
+            && held.beats
+        {
+            self.events.push_back(Event::Beat(attempt));
+        }
+    }
+
     /// The job that this worker has.
     fn job_of(&mut self, life: JobId) -> Option<(AttemptId, &mut Held)> {
         let attempt = self.lives.get(&life)?.attempt()?;
@@ -180,7 +191,7 @@ impl WarmDesk {
 }
 
 impl Held {
-    fn new(request: Request, index: u64) -> Held {
+    fn new(request: Request, index: u64, beats: bool) -> Held {
         Held {
             index,
             request,
@@ -190,6 +201,7 @@ impl Held {
             value: None,
             pid: 0,
             slot: SlotId(0),
+            beats,
             name: None,
             life: None,
             told_start: false,
@@ -259,6 +271,7 @@ impl Handler for WarmDesk {
     fn heard(&mut self, _view: &View<'_>, _job: &mut (), at: Place, letter: Letter, mail: &mut Mail) {
         let id = at.attempt.job;
         let Letter { letter, bytes, body } = letter;
+        self.on_sign_of_life(id);
         if let FromWorker::Named { name } = letter {
             if let Some(life) = self.lives.get_mut(&id) {
                 life.name = Some(name.clone());
@@ -366,6 +379,7 @@ impl Handler for WarmDesk {
         if let Some(life) = self.lives.get_mut(&id) {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
         }
+        self.on_sign_of_life(id);
     }
 
     fn backlog(&mut self, id: JobId, _job: &mut (), stream: u8, backlog: Spool) {

@@ -13,7 +13,7 @@ use crate::api::desk::refused;
 use crate::api::flow::Judgement;
 use crate::api::job::JobRef;
 use crate::api::run::{Finished, Incoming, News as Told};
-use crate::engine::handler::{Letters, Order, Output};
+use crate::engine::handler::{Handler, Letters, Order, Output};
 use crate::worker::frame::Body;
 use crate::worker::letters::{Errand, How, ToWorker};
 
@@ -41,6 +41,15 @@ impl WarmDesk {
                     orders.push(Order::Cancel(life));
                 }
             }
+        }
+        if !self.takes_output() {
+            // Those that nobody listens to just now are not idle.
+            let lives: Vec<JobId> = self.lives.keys().copied().collect();
+            lives.into_iter().for_each(|life| self.on_sign_of_life(life));
+        }
+        // A sign of life comes before the look for one.
+        while let Some(event) = self.events.pop_front() {
+            self.dispatcher.handle(event, now, &mut self.actions);
         }
         let next_batch = self.look_after_batches(now);
         self.dispatcher.handle_timers(now, &mut self.actions);
@@ -142,11 +151,12 @@ impl WarmDesk {
         };
         drop(state);
         let job = self.dispatcher.next_job();
+        let beats = policy.idle.is_some();
         self.events.push_back(Event::Accepted { job, policy });
         if request.cancelled {
             self.events.push_back(Event::Cancel(job));
         }
-        self.jobs.insert(job, Held::new(request, self.taken));
+        self.jobs.insert(job, Held::new(request, self.taken, beats));
         self.taken += 1;
         true
     }
