@@ -24,6 +24,7 @@ pub mod eventfd;
 pub mod exit;
 pub mod forbid;
 pub mod fork;
+pub mod handler;
 pub mod image;
 pub mod memfd;
 pub mod pidfd;

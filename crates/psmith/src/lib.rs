@@ -38,6 +38,8 @@
 //! | merge what some long-lived workers send, each on a row of a board | [`run_workers`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
+//! | say something to a job that runs | [`JobHandle::send`] |
+//! | end all jobs well on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
 //!
 //! Commands are run by [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
@@ -55,6 +57,7 @@ mod function;
 mod kin;
 mod limits;
 mod lock;
+pub mod signals;
 mod warden;
 mod worker;
 

@@ -37,6 +37,10 @@ impl Inputs {
         }
     }
 
+    pub(super) fn jobs(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
     pub(super) fn has_room(&self, input: &[u8]) -> bool {
         self.ends.len() < JOBS_MAX && self.bytes.len() + input.len() < BYTES_MAX
     }

@@ -471,7 +471,8 @@ where
             return;
         }
         // A run that is over early wants no more.
-        let item = if self.is_over_early() { None } else { self.items.next() };
+        let ended = matches!(&self.stage, Stage::Running(running) if running.run.is_ended());
+        let item = if ended || self.is_over_early() { None } else { self.items.next() };
         let Stage::Running(running) = &mut self.stage else { return };
         match item {
             Some(item) => {

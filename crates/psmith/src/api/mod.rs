@@ -52,6 +52,7 @@ pub use options::{Isolation, OnError, Output, Retry};
 pub use pool::{Left, Pool, Refusal, SubmitError};
 pub use pool_builder::{PoolBuilder, WithInit};
 pub use proxy::{ByMut, ByRef, Method, Proxy};
+pub(crate) use run::Shared;
 pub use scheduler::{Scheduler, global};
 pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
 pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};

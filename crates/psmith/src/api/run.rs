@@ -8,18 +8,18 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use psmith_core::outcome::Outcome;
+use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::Halt;
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
-use super::block::{Inputs, Results};
+use super::block::{Block, Inputs, Results};
 use super::desk::Desk;
 use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, Options};
@@ -69,6 +69,16 @@ pub(crate) struct Finished {
     pub(crate) output: Output,
 }
 
+impl Finished {
+    /// A job that was never begun, because the run was over.
+    fn unstarted(index: u64, request: Request) -> Finished {
+        let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
+        let verdict = Err(Cause::Cancelled);
+        let outcome = Outcome { verdict, attempts: 0, tries: 0, last: None, earlier: Vec::new() };
+        Finished { job, request, outcome, value: None, output: Output::default() }
+    }
+}
+
 /// What the caller wants to hear besides ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wants {
@@ -87,6 +97,29 @@ pub(super) enum Incoming {
     Many(Inputs),
 }
 
+impl Incoming {
+    fn jobs(&self) -> u64 {
+        match self {
+            Incoming::One(..) => 1,
+            Incoming::Many(inputs) => inputs.jobs(),
+        }
+    }
+
+    /// Each for itself, in order.
+    fn requests(self) -> Vec<Request> {
+        match self {
+            Incoming::One(request, _) => vec![request],
+            Incoming::Many(inputs) => {
+                let mut block = Block::new(inputs, 0);
+                std::iter::repeat_with(|| block.split_to(1))
+                    .take_while(|one| one.len() > 0)
+                    .map(|one| one.first())
+                    .collect()
+            }
+        }
+    }
+}
+
 /// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
 pub(crate) struct Tap(pub(crate) Box<dyn Fn(&News) -> bool + Send + Sync>);
 
@@ -102,6 +135,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     told: Condvar,
     tap: Option<Tap>,
+    /// No more jobs are begun: somebody has ended the run. Asked for with each job.
+    ended: AtomicBool,
     pub(super) waker: Waker,
 }
 
@@ -139,6 +174,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends the run, from outside: by a drain, a stop or a kill.
+    pub(crate) fn end(&self, how: Order) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.lock().orders.push(how);
+        self.waker.wake();
+    }
+
     /// Tells the caller.
     pub(super) fn tell(&self, news: News) {
         if self.tap.as_ref().is_some_and(|tap| tap.0(&news)) {
@@ -174,8 +216,13 @@ impl Submitter {
             request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
         }
         let mut state = self.shared.lock();
-        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
         state.submitted += 1;
+        if let Some(Ok(())) = state.over {
+            let cancelled = Finished::unstarted(state.submitted - 1, request);
+            drop(state);
+            return self.shared.tell(News::Done(Box::new(cancelled)));
+        }
+        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
         drop(state);
         self.shared.waker.wake();
     }
@@ -184,6 +231,14 @@ impl Submitter {
     /// nothing to do takes what there is. Gives how many jobs should be on their way.
     pub(super) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
         let mut state = self.shared.lock();
+        if let Some(Ok(())) = state.over {
+            state.submitted += 1;
+            let request = Request::of_encoded(callee, input.to_vec());
+            let cancelled = Finished::unstarted(state.submitted - 1, request);
+            drop(state);
+            self.shared.tell(News::Done(Box::new(cancelled)));
+            return 0;
+        }
         match state.incoming.back_mut() {
             Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
             Some(_) | None => {
@@ -270,6 +325,7 @@ impl Run {
             state: Mutex::default(),
             told: Condvar::new(),
             tap,
+            ended: AtomicBool::new(false),
             waker: Waker::new().map_err(EngineError::Kernel)?,
         });
         let mut set_up = match crate::entry::set_up() {
@@ -281,6 +337,7 @@ impl Run {
         let held = options.limits.map(|limits| limits.in_force()).transpose();
         let held = held.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
         let options = Options { named: held.named, ..options.clone() };
+        crate::signals::on_begin(&shared);
         let side = Arc::clone(&shared);
         let (setup, frame_bytes_max) = (setup(&options, workers, held), options.frame_bytes_max);
         let (policy, deadline) = (options.job_policy(), options.total_timeout);
@@ -338,7 +395,7 @@ impl Run {
                 Some(Duration::ZERO) => {
                     drop(state);
                     self.deadline = None;
-                    self.order(Order::Stop);
+                    self.shared.end(Order::Stop);
                 }
                 Some(left) => drop(self.shared.told.wait_timeout(state, left)),
                 None => drop(self.shared.told.wait(state)),
@@ -349,6 +406,11 @@ impl Run {
     pub(crate) fn order(&self, order: Order) {
         self.shared.lock().orders.push(order);
         self.shared.waker.wake();
+    }
+
+    /// Whether somebody has ended the run: then nobody needs more jobs.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Relaxed)
     }
 
     /// Which jobs decided something first.
@@ -392,7 +454,17 @@ fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, options: &Options, set
             let ended = self.1.take();
             let ended =
                 ended.unwrap_or_else(|| Err(EngineError::Kernel(io::Error::other("the engine panicked"))));
-            self.0.lock().over = Some(ended.map_err(Arc::new));
+            let mut state = self.0.lock();
+            // What was handed in after the engine was told to end gets its outcome, too. (Where the engine failed, all
+            // get to know that.)
+            let unstarted = if ended.is_ok() { std::mem::take(&mut state.incoming) } else { VecDeque::new() };
+            let jobs: u64 = unstarted.iter().map(Incoming::jobs).sum();
+            let requests = unstarted.into_iter().flat_map(Incoming::requests);
+            for (index, request) in (state.submitted - jobs..).zip(requests) {
+                state.news.push_back(News::Done(Box::new(Finished::unstarted(index, request))));
+            }
+            state.over = Some(ended.map_err(Arc::new));
+            drop(state);
             self.0.told.notify_all();
         }
     }

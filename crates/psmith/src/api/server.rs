@@ -277,6 +277,9 @@ where
             }
         }
         run.finish();
+        // Also where a guard has ended the run: a producer that waits is not asked again.
+        stop.lock().stopped = true;
+        stop.changed.notify_all();
         let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
         message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
     }

@@ -1,0 +1,208 @@
+//! Signal handlers that count: who takes a signal learns that it came, whoever handled it before is still called, and
+//! is put back at the end.
+//!
+//! The handler does nothing else: it adds to a number and wakes who waits for news. There is one for each signal,
+//! however many take it, so it makes no difference who lets go first. A signal that is ignored is never taken.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::thread::futex;
+
+use crate::signals::SIGNAL_MAX;
+
+const SLOTS: usize = SIGNAL_MAX as usize + 1;
+
+/// How often each signal has come while somebody had taken it.
+static ARRIVED: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
+
+/// Changes whenever there is news.
+static NEWS: AtomicU32 = AtomicU32::new(0);
+
+/// Who handled each signal before, and how it wants to be called, for the handler to read.
+static FORMER: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
+static FORMER_FLAGS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
+
+/// By signal: how many have taken it, and what is to be put back after them.
+static TAKEN: Mutex<[Option<(u32, Action)>; SLOTS]> = Mutex::new([None; SLOTS]);
+
+#[derive(Clone, Copy)]
+struct Action(libc::sigaction);
+
+/// A signal that was taken; dropping it lets it go.
+#[derive(Debug)]
+#[must_use = "dropped, it lets the signal go"]
+pub struct Taken {
+    signal: i32,
+}
+
+/// Takes `signal`; `None` if it is ignored, as a parent like `nohup` wants it to be.
+///
+/// # Errors
+/// `EINVAL` for KILL, STOP and numbers that do not exist.
+pub fn take(signal: i32) -> io::Result<Option<Taken>> {
+    let at = usize::try_from(signal).ok().filter(|at| (1..SLOTS).contains(at));
+    let at = at.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((holders, _)) = &mut taken[at] {
+        *holders += 1;
+        return Ok(Some(Taken { signal }));
+    }
+    let former = current(signal)?;
+    if former.sa_sigaction == libc::SIG_IGN {
+        return Ok(None);
+    }
+    FORMER[at].store(former.sa_sigaction, Ordering::SeqCst);
+    FORMER_FLAGS[at].store(former.sa_flags as usize, Ordering::SeqCst);
+    let mut own = former;
+    own.sa_sigaction = count as *const () as usize;
+    own.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | (former.sa_flags & libc::SA_ONSTACK);
+    change(signal, &own)?;
+    taken[at] = Some((1, Action(former)));
+    Ok(Some(Taken { signal }))
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let at = self.signal as usize;
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((holders, former)) = taken[at] else { return };
+        if holders > 1 {
+            taken[at] = Some((holders - 1, former));
+            return;
+        }
+        taken[at] = None;
+        // Who has put a handler of their own in its place meanwhile keeps it.
+        let is_ours = current(self.signal).is_ok_and(|now| now.sa_sigaction == count as *const () as usize);
+        if is_ours {
+            let _ = change(self.signal, &former.0);
+        }
+    }
+}
+
+/// How often `signal` has come while it was taken; wraps around.
+#[must_use]
+pub fn arrived(signal: i32) -> u32 {
+    usize::try_from(signal)
+        .ok()
+        .and_then(|at| ARRIVED.get(at))
+        .map_or(0, |count| count.load(Ordering::SeqCst))
+}
+
+/// A number that changes with each signal that comes and each [`nudge`].
+#[must_use]
+pub fn news() -> u32 {
+    NEWS.load(Ordering::SeqCst)
+}
+
+/// Sleeps until [`news`] is not `seen` any more.
+pub fn wait(seen: u32) {
+    while news() == seen {
+        // Interrupted, or changed by now: the loop looks.
+        let _ = futex::wait(&NEWS, futex::Flags::PRIVATE, seen, None);
+    }
+}
+
+/// Wakes all that wait for news.
+pub fn nudge() {
+    NEWS.fetch_add(1, Ordering::SeqCst);
+    let _ = futex::wake(&NEWS, futex::Flags::PRIVATE, i32::MAX as u32);
+}
+
+/// The handler. May interrupt anything at any place: it touches atomics, and makes one system call that leaves `errno`
+/// alone.
+extern "C" fn count(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let at = signal as usize;
+    ARRIVED[at].fetch_add(1, Ordering::SeqCst);
+    nudge();
+    let former = FORMER[at].load(Ordering::SeqCst);
+    if former == libc::SIG_DFL || former == libc::SIG_IGN {
+        return;
+    }
+    if FORMER_FLAGS[at].load(Ordering::SeqCst) & libc::SA_SIGINFO as usize != 0 {
+        // SAFETY: sigaction(2): with SA_SIGINFO the stored word is the address of a function of this type.
+        let former: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+            unsafe { std::mem::transmute(former) };
+        former(signal, info, context);
+    } else {
+        // SAFETY: sigaction(2): without SA_SIGINFO the stored word is the address of a function of this type.
+        let former: extern "C" fn(i32) = unsafe { std::mem::transmute(former) };
+        former(signal);
+    }
+}
+
+fn current(signal: i32) -> io::Result<libc::sigaction> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sigaction(2) with a null new action only writes the old one.
+    let answer = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded, so it has written it; and zeroes are a valid one, too.
+    Ok(unsafe { action.assume_init() })
+}
+
+fn change(signal: i32, action: &libc::sigaction) -> io::Result<()> {
+    // SAFETY: sigaction(2) reads one action; its handler is `count`, which does only what a handler may, or the one
+    // that was there before.
+    let answer = unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw;
+
+    fn raise(signal: i32) {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
+        // SAFETY: tgkill(2) takes no pointer; the signal is taken.
+        unsafe {
+            raw::call(libc::SYS_tgkill, [std::process::id() as usize, thread, signal as usize, 0, 0, 0])
+        };
+    }
+
+    static FORMER_HEARD: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn former(_: i32) {
+        FORMER_HEARD.fetch_add(1, Ordering::SeqCst);
+    }
+
+    // O-26
+    #[test]
+    fn who_handled_a_signal_before_is_called_and_put_back_whoever_lets_go_first() {
+        let signal = libc::SIGUSR1;
+        let before = current(signal).unwrap();
+        let mut own = before;
+        own.sa_sigaction = former as *const () as usize;
+        own.sa_flags = 0;
+        change(signal, &own).unwrap();
+        let seen = (news(), arrived(signal));
+        let first = take(signal).unwrap().unwrap();
+        let second = take(signal).unwrap().unwrap();
+        raise(signal);
+        wait(seen.0);
+        assert_eq!((arrived(signal), FORMER_HEARD.load(Ordering::SeqCst)), (seen.1 + 1, 1));
+        drop(first);
+        raise(signal);
+        assert_eq!((arrived(signal), FORMER_HEARD.load(Ordering::SeqCst)), (seen.1 + 2, 2));
+        drop(second);
+        assert_eq!(current(signal).unwrap().sa_sigaction, former as *const () as usize);
+        raise(signal);
+        assert_eq!((arrived(signal), FORMER_HEARD.load(Ordering::SeqCst)), (seen.1 + 2, 3));
+        change(signal, &before).unwrap();
+    }
+
+    #[test]
+    fn what_is_ignored_and_what_cannot_be_is_not_taken() {
+        let signal = libc::SIGWINCH;
+        crate::signals::ignore(signal).unwrap();
+        assert!(take(signal).unwrap().is_none());
+        crate::signals::default(signal).unwrap();
+        for impossible in [0, -1, 65, libc::SIGKILL, libc::SIGSTOP] {
+            assert_eq!(take(impossible).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{impossible}");
+        }
+    }
+}

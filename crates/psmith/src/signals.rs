@@ -1,0 +1,238 @@
+//! A guard for programs: on a signal such as Ctrl-C the jobs of the whole program come to their end, one rung harder
+//! with each further signal.
+//!
+//! Nothing is installed before a guard is asked for, and what was there before is there again after it. The handler
+//! itself only counts; a thread of the guard's does what follows.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use psmith_sys::{handler, signals};
+
+use crate::api::Shared;
+use crate::engine::handler::Order;
+
+/// The interrupt from the keyboard, Ctrl-C.
+pub const INT: i32 = 2;
+/// Quit from the keyboard, Ctrl-\.
+pub const QUIT: i32 = 3;
+/// The terminal is gone.
+pub const HUP: i32 = 1;
+/// What `kill` and service managers send.
+pub const TERM: i32 = psmith_core::policy::SIGTERM;
+
+/// The rungs of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rung {
+    Drain,
+    Stop,
+    Kill,
+    Leave,
+}
+
+impl Rung {
+    /// What a run is told; the last rung asks nobody.
+    fn order(self) -> Order {
+        match self {
+            Rung::Drain => Order::Drain,
+            Rung::Stop => Order::Stop,
+            Rung::Kill | Rung::Leave => Order::Kill,
+        }
+    }
+}
+
+/// All runs of this program, and what the guards have told them.
+struct Program {
+    runs: Vec<Weak<Shared>>,
+    /// By the guard's number.
+    told: Vec<(u32, Rung)>,
+    guards: u32,
+}
+
+static PROGRAM: Mutex<Program> = Mutex::new(Program { runs: Vec::new(), told: Vec::new(), guards: 0 });
+
+fn program() -> MutexGuard<'static, Program> {
+    PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A run begins. One that begins under a guard that has been asked to stop is stopped at once.
+pub(crate) fn on_begin(run: &Arc<Shared>) {
+    let mut program = program();
+    program.runs.retain(|run| run.strong_count() > 0);
+    program.runs.push(Arc::downgrade(run));
+    let rung = program.told.iter().map(|(_, rung)| *rung).max();
+    drop(program);
+    if let Some(rung) = rung {
+        run.end(rung.order());
+    }
+}
+
+/// Ends the jobs of this program when one of its signals comes, for as long as it lives; made by [`guard`].
+#[derive(Debug)]
+#[must_use = "dropped, it guards nothing"]
+pub struct Guard {
+    shared: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+    taken: Vec<handler::Taken>,
+    /// A forked copy of the program has neither the thread nor the right to end it.
+    process: u32,
+}
+
+#[derive(Debug)]
+struct State {
+    number: u32,
+    /// The signals, and how often each had come before.
+    signals: Vec<(i32, u32)>,
+    at_once: AtomicBool,
+    drains_first: AtomicBool,
+    asked: AtomicU32,
+    over: AtomicBool,
+}
+
+/// Guards all pools, maps, servers and other runs of this program, those that begin later too, against these signals.
+///
+/// The first signal ends every run: nothing more is started, what runs is asked to stop and killed after its grace. The
+/// second kills it, now. The third ends this program by that signal, and the warden what is left. Jobs that were not done
+/// end as [`Cause::Cancelled`](crate::Cause::Cancelled), and spend no retry; what they gave is handed out as ever, so the
+/// program comes to its end by its own way. A run that begins after the first signal, while the guard lives, ends at
+/// once.
+///
+/// Other signals are left alone, as are those of the list that are ignored (`nohup`). A handler that the program has
+/// installed itself is called, too. When the last guard of a signal is dropped, the signal is as it was before. Several
+/// guards may live side by side; each does its own part.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::signals::{self, INT, TERM};
+///
+/// let guard = signals::guard([INT, TERM]).unwrap();
+/// let squares: Result<Vec<u32>, _> = psmith::map(0..4, |n: u32| n * n).collect();
+/// assert_eq!(squares.unwrap(), [0, 1, 4, 9]);
+/// assert_eq!(guard.asked(), 0);
+/// ```
+///
+/// # Errors
+/// A signal that cannot be taken (KILL, STOP, no such number), or no thread.
+pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
+    let mut taken = Vec::new();
+    let mut watched = Vec::new();
+    for signal in signals {
+        let before = handler::arrived(signal);
+        if let Some(one) = handler::take(signal)? {
+            watched.push((signal, before));
+            taken.push(one);
+        }
+    }
+    let number = {
+        let mut program = program();
+        program.guards += 1;
+        program.guards
+    };
+    let shared = Arc::new(State {
+        number,
+        signals: watched,
+        at_once: AtomicBool::new(false),
+        drains_first: AtomicBool::new(false),
+        asked: AtomicU32::new(0),
+        over: AtomicBool::new(false),
+    });
+    let side = Arc::clone(&shared);
+    let thread = std::thread::Builder::new().name("psmith-signals".into()).spawn(move || side.watch())?;
+    Ok(Guard { shared, thread: Some(thread), taken, process: std::process::id() })
+}
+
+impl Guard {
+    /// Kills at the first signal; the second ends the program.
+    pub fn at_once(self) -> Guard {
+        self.shared.at_once.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// Lets what runs finish at the first signal, and starts no more; the second kills.
+    pub fn drain_first(self) -> Guard {
+        self.shared.drains_first.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// How many signals have come so far. A program that begins one run after the other asks between them.
+    #[must_use]
+    pub fn asked(&self) -> u32 {
+        self.shared.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    /// The guard's thread.
+    fn watch(&self) {
+        // They are the program's own threads' to hear.
+        signals::block_all();
+        loop {
+            let seen = handler::news();
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            let counts = self
+                .signals
+                .iter()
+                .map(|(signal, before)| (signal, handler::arrived(*signal).wrapping_sub(*before)));
+            let asked: u32 = counts.clone().map(|(_, count)| count).sum();
+            let last = counts.filter(|(_, count)| *count > 0).map(|(signal, _)| *signal).next_back();
+            let told = self.asked.load(Ordering::SeqCst);
+            match last {
+                // Each rung has its turn, also where several signals came at once.
+                Some(signal) if asked > told => self.on_signal(told + 1, signal),
+                Some(_) | None => handler::wait(seen),
+            }
+        }
+    }
+
+    fn on_signal(&self, asked: u32, signal: i32) {
+        let rung = self.rung(asked);
+        self.asked.store(asked, Ordering::SeqCst);
+        if rung == Rung::Leave {
+            // The warden kills what is left when its host is gone.
+            signals::raise_default(signal);
+            psmith_sys::exit::now(128 + signal);
+        }
+        let mut program = program();
+        program.told.retain(|(guard, _)| *guard != self.number);
+        program.told.push((self.number, rung));
+        let runs: Vec<Arc<Shared>> = program.runs.iter().filter_map(Weak::upgrade).collect();
+        drop(program);
+        runs.iter().for_each(|run| run.end(rung.order()));
+    }
+
+    fn rung(&self, asked: u32) -> Rung {
+        let first = if self.at_once.load(Ordering::SeqCst) {
+            Rung::Kill
+        } else if self.drains_first.load(Ordering::SeqCst) {
+            Rung::Drain
+        } else {
+            Rung::Stop
+        };
+        match (asked, first) {
+            (0 | 1, first) => first,
+            (2, Rung::Drain | Rung::Stop) => Rung::Kill,
+            (_, _) => Rung::Leave,
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // Its thread is another process's. What handles the signals is this copy's to put back.
+            std::mem::forget(self.thread.take());
+            return;
+        }
+        self.taken.clear();
+        self.shared.over.store(true, Ordering::SeqCst);
+        handler::nudge();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        program().told.retain(|(guard, _)| *guard != self.shared.number);
+    }
+}
