@@ -97,7 +97,7 @@ fn eight_workers_on_a_terminal_that_is_resized() {
         let contents = screen.contents();
         contents.matches(": word ").count() == 8 && contents.contains("running 8")
     });
-    assert_eq!(wide[0], "  slot  job   try   time    rss   last line");
+    assert_eq!(wide[0], "  slot  job   try   time    rss   cpu   last line");
     assert_eq!(wide.len(), 10, "{wide:#?}");
     assert!(wide[1].starts_with("     1  #1    1/2"), "{wide:#?}");
     assert_eq!(wide[9], " 0/10  ok 0  running 8");

@@ -9,6 +9,9 @@ use psmith::core::board::JobRow;
 use super::display::{columns_of, visible};
 use super::duration::whole;
 
+/// Below this width the processor's share is left out.
+const COLUMNS_WIDE: usize = 70;
+
 /// Below this width the tries and the memory are left out.
 const COLUMNS_FULL: usize = 60;
 
@@ -99,18 +102,18 @@ pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, sta
 
 /// The columns before the text, as wide as their widest cell.
 struct Table {
-    cells: Vec<[String; 5]>,
-    widths: [usize; 5],
+    cells: Vec<[String; 6]>,
+    widths: [usize; 6],
     /// Which columns there are.
-    has: [bool; 5],
+    has: [bool; 6],
 }
 
-const HEADINGS: [&str; 5] = ["  slot", "job", "try", "time", "rss"];
-const WIDTHS: [usize; 5] = [6, 4, 3, 5, 5];
+const HEADINGS: [&str; 6] = ["  slot", "job", "try", "time", "rss", "cpu"];
+const WIDTHS: [usize; 6] = [6, 4, 3, 5, 5, 4];
 
 impl Table {
     fn of(rows: &[&JobRow], tries: u32, now: Time, columns: usize) -> Table {
-        let cells: Vec<[String; 5]> = rows.iter().map(|row| cells(row, tries, now)).collect();
+        let cells: Vec<[String; 6]> = rows.iter().map(|row| cells(row, tries, now)).collect();
         let mut widths = WIDTHS;
         for row in &cells {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -118,7 +121,7 @@ impl Table {
             }
         }
         let (some, full) = (columns >= COLUMNS_SOME, columns >= COLUMNS_FULL);
-        Table { cells, widths, has: [some, true, full, true, full] }
+        Table { cells, widths, has: [some, true, full, true, full, columns >= COLUMNS_WIDE] }
     }
 
     fn heading(&self) -> String {
@@ -126,7 +129,7 @@ impl Table {
         format!("{}last line", self.head(&cells))
     }
 
-    fn head(&self, cells: &[String; 5]) -> String {
+    fn head(&self, cells: &[String; 6]) -> String {
         let mut out = String::new();
         for (number, cell) in cells.iter().enumerate().filter(|(number, _)| self.has[*number]) {
             let width = self.widths[number];
@@ -139,7 +142,7 @@ impl Table {
     }
 }
 
-fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 5] {
+fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 6] {
     let tried = match tries {
         0 | 1 => row.attempt.to_string(),
         tries => format!("{}/{tries}", row.attempt),
@@ -150,6 +153,7 @@ fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 5] {
         tried,
         whole(now.since(row.since).as_secs()),
         row.memory_bytes.map_or_else(|| "-".to_owned(), memory),
+        row.cpu_percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent}%")),
     ]
 }
 
@@ -214,7 +218,8 @@ mod tests {
             let slot = SlotId(slot);
             board.on(Update::Started { job, number, slot, attempt: 2, pid: 1, title }, at(since));
             board.on(Update::Wrote { job, bytes: said.as_bytes() }, at(since));
-            board.on(Update::Used { job, memory_bytes, cpu: None }, at(since));
+            let cpu = Some(Duration::from_millis(number * 100));
+            board.on(Update::Used { job, memory_bytes, cpu }, at(since + 1));
         }
         board
     }
@@ -236,9 +241,9 @@ mod tests {
         assert_eq!(
             texts(&run_board(), Size { columns: 80, rows: 24 }, 8),
             [
-                "  slot  job   try   time    rss   last line",
-                "     3  #17   2/3  1m12s   410M   convert scan-017.tif: page 8 of 20",
-                "     1  #21   2/3     9s   120M   convert scan-021.tif: page 2 of 20",
+                "  slot  job   try   time    rss   cpu   last line",
+                "     3  #17   2/3  1m12s   410M  170%   convert scan-017.tif: page 8 of 20",
+                "     1  #21   2/3     9s   120M  210%   convert scan-021.tif: page 2 of 20",
                 " 412/2000  ok 405  failed 3",
             ]
         );
@@ -297,10 +302,10 @@ mod tests {
             running_text(&rows, 3, at(72), 80, "2 done"),
             "\
 psmith: 2 done
-  slot  job   try   time    rss   last line
-     3  #17   2/3  1m12s   410M   convert scan-017.tif
+  slot  job   try   time    rss   cpu   last line
+     3  #17   2/3  1m12s   410M  170%   convert scan-017.tif
         | page 8 of 20
-     1  #21   2/3     9s   120M   convert scan-021.tif
+     1  #21   2/3     9s   120M  210%   convert scan-021.tif
         | page 2 of 20
 "
         );

@@ -22,13 +22,13 @@ use crate::report::running::{RunningJob, list};
 use crate::report::summary::failures_so_far;
 use crate::report::tally::is_flaky;
 
-/// The memory of the jobs on the screen is looked at no oftener.
+/// The memory and CPU time of the jobs on the screen are looked at no oftener.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// A run in the background looks so often whether it has the terminal again.
 const BACKGROUND_LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// So many processes of a job are counted in its memory.
+/// So many processes of a job are counted in what it uses.
 const SAMPLED_PROCESSES_MAX: usize = 32;
 
 /// So many jobs are listed when a key asks for it.
@@ -107,8 +107,9 @@ impl Display {
             self.board.longest(shown).into_iter().map(|(job, row)| (job, row.pid)).collect();
         for (job, pid) in processes {
             // A process that has just ended holds nothing, and its row is about to go.
-            if let Ok(memory_bytes) = proc_memory::resident_of_tree(pid, SAMPLED_PROCESSES_MAX) {
-                self.board.on(Update::Used { job, memory_bytes, cpu: None }, now);
+            if let Ok(used) = proc_memory::usage_of_tree(pid, SAMPLED_PROCESSES_MAX) {
+                let (memory_bytes, cpu) = (used.resident_bytes, Some(used.cpu));
+                self.board.on(Update::Used { job, memory_bytes, cpu }, now);
             }
         }
     }

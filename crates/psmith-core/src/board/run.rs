@@ -150,10 +150,15 @@ pub struct JobRow {
     pub memory_bytes: Option<u64>,
     /// CPU time at the last look, if that could be seen.
     pub cpu: Option<Duration>,
+    /// How much of one processor it used between the last two looks, in percent; at the first since its start. More
+    /// than 100 on several processors.
+    pub cpu_percent: Option<u32>,
     /// How far it is, if it tells.
     pub progress: Option<Progress>,
     /// Warning: slow. Error: cannot be killed.
     pub status: RowStatus,
+    /// When the CPU time was looked at.
+    cpu_at: Time,
     tail: Vec<u8>,
 }
 
@@ -164,6 +169,18 @@ impl JobRow {
     pub fn last_line(&self) -> &[u8] {
         let parts = self.tail.rsplit(|&byte| byte == b'\n' || byte == b'\r');
         parts.map(<[u8]>::trim_ascii_end).find(|part| !part.is_empty()).unwrap_or_default()
+    }
+
+    fn on_cpu(&mut self, cpu: Option<Duration>, now: Time) {
+        // The time of a tree falls when a process ends that nobody waits for: that is no work undone.
+        let used = cpu.map(|cpu| cpu.saturating_sub(self.cpu.unwrap_or_default()));
+        let passed = now.since(self.cpu_at);
+        if used.is_none() || !passed.is_zero() {
+            let share = |used: Duration| used.as_micros() * 100 / passed.as_micros().max(1);
+            self.cpu_percent = used.map(|used| u32::try_from(share(used)).unwrap_or(u32::MAX));
+            self.cpu_at = now;
+            self.cpu = cpu;
+        }
     }
 }
 
@@ -210,6 +227,8 @@ impl RunBoard {
                     title: title.into(),
                     memory_bytes: None,
                     cpu: None,
+                    cpu_percent: None,
+                    cpu_at: now,
                     progress: None,
                     status: RowStatus::Normal,
                     tail: Vec::new(),
@@ -220,7 +239,7 @@ impl RunBoard {
             Update::Progressed { job, progress } => self.change(job, |row| row.progress = Some(progress)),
             Update::Used { job, memory_bytes, cpu } => self.change(job, |row| {
                 row.memory_bytes = Some(memory_bytes);
-                row.cpu = cpu;
+                row.on_cpu(cpu, now);
             }),
             Update::Slow { job } => self.change(job, |row| {
                 if row.status == RowStatus::Normal {
