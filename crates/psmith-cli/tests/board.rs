@@ -20,7 +20,10 @@ impl OnScreen {
     }
 
     fn start_with(scene: &Scene, args: &[&str], variables: &[(&str, &str)]) -> OnScreen {
-        let terminal = OnTerminal::start(scene, args, variables);
+        OnScreen::of(OnTerminal::start(scene, args, variables))
+    }
+
+    fn of(terminal: OnTerminal) -> OnScreen {
         OnScreen { terminal, parser: Parser::new(number(24), number(80), 1000), seen: 0 }
     }
 
@@ -166,6 +169,55 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
         assert_eq!(lines.len(), 4, "{lines:#?}");
     }
     scene.write("go", "");
+    screen.end(&Told::Exited(0));
+}
+
+/// A job of which the end can be had one by one.
+const WAITS_FOR_ITS_OWN: &str = "echo word {}; while [ ! -e go{} ]; do sleep 0.02; done; echo end {}";
+
+// proves: F-48
+#[test]
+fn bg_takes_board_and_keys_away_and_fg_brings_both_back() {
+    let scene = scene!();
+    let words = ["-j3", "-s", WAITS_FOR_ITS_OWN, ":::", "a", "b", "c"];
+    let mut screen = OnScreen::start(&scene, &words);
+    screen.wait_for("running 3");
+    screen.terminal.type_keys(b"\x1a");
+    assert!(matches!(screen.terminal.next_told(), Told::Stopped(_)));
+    screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
+    screen.terminal.background();
+    // It goes on, and what jobs write is written: but the terminal is the shell's, and so are its keys.
+    for job in ["a", "b"] {
+        scene.write(format!("go{job}"), "");
+        let lines = screen.wait_for(&format!("end {job}"));
+        assert!(!lines.iter().any(|line| line.contains("running")), "{lines:#?}");
+        assert!(screen.terminal.is_cooked());
+    }
+    screen.terminal.foreground();
+    screen.wait_for("running 1");
+    screen.terminal.type_keys(b"t");
+    screen.wait_for("        | word c");
+    screen.terminal.type_keys(b"p");
+    screen.wait_for("psmith: paused");
+    scene.write("goc", "");
+    screen.end(&Told::Exited(0));
+}
+
+// proves: F-48
+#[test]
+fn a_run_begun_in_the_background_gets_board_and_keys_with_fg() {
+    let scene = scene!();
+    let words = ["-j2", "-s", WAITS_FOR_ITS_OWN, ":::", "a", "b"];
+    let mut screen = OnScreen::of(OnTerminal::start_in_background(&scene, &words, &[]));
+    scene.write("goa", "");
+    let lines = screen.wait_for("end a");
+    assert_eq!(lines, ["word a", "end a"]);
+    assert!(screen.terminal.is_cooked());
+    screen.terminal.foreground();
+    screen.wait_for("running 1");
+    screen.terminal.type_keys(b"d");
+    screen.wait_for("psmith: draining");
+    scene.write("gob", "");
     screen.end(&Told::Exited(0));
 }
 

@@ -20,8 +20,12 @@ struct Board {
 fn start(scene: &Scene, words: &[&str]) -> Board {
     let mut all = vec!["--web", "--retries", "2", "--timeout", "10m"];
     all.extend(words);
-    let running = scene.psmith(all).start();
-    running.wait_for_err("\n");
+    board_of(scene.psmith(all).start())
+}
+
+/// The board of this run.
+fn board_of(running: Running) -> Board {
+    running.wait_for_err("/#token=");
     let err = running.err_so_far();
     let url =
         err.lines().find_map(|line| line.strip_prefix("psmith: web board at ")).expect("the board's line");
@@ -34,13 +38,31 @@ impl Board {
     /// The status and the whole answer to a request with these headers besides `Host`.
     fn ask(&self, line: &str, host: &str, headers: &str) -> (u16, String) {
         let mut stream = self.connect();
-        write!(stream, "{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n").unwrap();
+        // At once: a head that is too long is answered before its end.
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
+        // And then the rest of it is not read: behind the answer comes a reset.
+        let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status =
             answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer}")).parse().unwrap();
         (status, answer)
+    }
+
+    fn metric(&self, name: &str) -> usize {
+        let (status, metrics) = self.ask("GET /metrics", &self.address, &self.bearer());
+        assert_eq!(status, 200, "{metrics}");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    }
+
+    /// The run comes to it in its own time.
+    fn wait_for_metric(&self, name: &str, value: usize) {
+        let deadline = std::time::Instant::now() + OUTER_LIMIT;
+        while self.metric(name) != value {
+            assert!(std::time::Instant::now() < deadline, "{name} is never {value}");
+        }
     }
 
     fn bearer(&self) -> String {
@@ -142,9 +164,7 @@ fn wrong_host_wrong_origin_and_a_missing_token_are_refused() {
         assert!(page.contains(header), "{header} is not in {page}");
     }
     assert!(!page.to_lowercase().contains("access-control-allow"));
-    let (status, metrics) = board.ask("GET /metrics", &own, &bearer);
-    assert_eq!(status, 200);
-    assert!(metrics.contains("\npsmith_jobs_running 1\n"), "{metrics}");
+    board.wait_for_metric("psmith_jobs_running", 1);
     // Nobody but who reads our stderr knows the token: it is in no command line and in no job's environment.
     for file in ["cmdline", "environ"] {
         let words = std::fs::read(format!("/proc/{}/{file}", board.running.pid())).unwrap();
@@ -152,6 +172,75 @@ fn wrong_host_wrong_origin_and_a_missing_token_are_refused() {
     }
     let_go(&path);
     board.running.wait().assert_code(0);
+}
+
+/// The answer that a process of another user gets, which knows the address and nothing else.
+fn ask_as_nobody(board: &Board, headers: &str) -> String {
+    use std::os::unix::process::CommandExt as _;
+    let (host, port) = board.address.split_once(':').unwrap();
+    let script =
+        r#"exec 3<>/dev/tcp/$1/$2; printf '%s\r\n' "$3" "Host: $1:$2" 'Connection: close' "$4" >&3; cat <&3"#;
+    let line = "GET /api/jobs HTTP/1.1";
+    let mut client = std::process::Command::new("bash");
+    client.args(["-c", script, "bash", host, port, line, headers]).uid(65_534).gid(65_534);
+    let answer = client.output().unwrap();
+    String::from_utf8_lossy(&answer.stdout).into_owned()
+}
+
+// Every user of the machine can connect. What opens the board is the token, and no other user can learn that.
+// proves: SEC-web-users
+#[test]
+fn another_user_of_the_machine_learns_nothing() {
+    need!("SEC-web-users", Need::Root);
+    need!("SEC-web-users", Need::Program("bash"));
+    let scene = scene!();
+    let (_gate, path) = gate(&scene, "gate");
+    let board = start(&scene, &["-s", "read x < {} # secret-word", ":::", &path]);
+    let refused = ask_as_nobody(&board, "X: y\r\n");
+    assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+    assert!(!refused.contains("secret-word"), "{refused}");
+    // The board itself is the same for everybody who has the token: it is the token that is not to be had.
+    let opened = ask_as_nobody(&board, &board.bearer());
+    assert!(opened.starts_with("HTTP/1.1 200 "), "{opened}");
+    let files = format!("cat /proc/{0}/cmdline /proc/{0}/environ /proc/{0}/comm", board.running.pid());
+    let mut reader = std::process::Command::new("sh");
+    let seen = std::os::unix::process::CommandExt::uid(reader.args(["-c", &files]), 65_534).output().unwrap();
+    assert!(String::from_utf8_lossy(&seen.stdout).contains("--web"), "it did look");
+    assert!(!String::from_utf8_lossy(&seen.stdout).contains(&board.token));
+    let_go(&path);
+    board.running.wait().assert_code(0);
+}
+
+// Browsers have descriptors of their own: with all slots taken each connection is answered, and each job runs.
+// proves: SEC-web-load
+#[test]
+fn connections_are_answered_while_jobs_have_all_other_descriptors() {
+    const LIMIT: usize = 160;
+    let scene = scene!();
+    let (_gate, path) = gate(&scene, "gate");
+    let limit = format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"");
+    let script = format!("read x < {path}; echo {{}}");
+    let numbers: Vec<String> = (1..=LIMIT).map(|number| number.to_string()).collect();
+    let psmith = scene.psmith_path().to_owned();
+    let words = ["-c", &limit, psmith.to_str().unwrap(), "--web", "-j", "100", "-k", "-s", &script, ":::"];
+    let board = board_of(scene.program("sh").args(words).args(&numbers).start());
+    let slots = board.metric("psmith_slots");
+    board.wait_for_metric("psmith_jobs_running", slots);
+    // As many as its share, which is a quarter of the limit; each stays open after its answer's head.
+    let mut streams: Vec<TcpStream> = (0..LIMIT / 4).map(|_| board.connect()).collect();
+    for stream in &mut streams {
+        let head = format!("GET /api/live HTTP/1.1\r\nHost: {}\r\n{}\r\n", board.address, board.bearer());
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    for stream in &mut streams {
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+    drop(streams);
+    let opener = std::thread::spawn(move || (0..LIMIT).for_each(|_| let_go(&path)));
+    board.running.wait().assert_code(0).assert_out(numbers.join("\n") + "\n");
+    opener.join().unwrap();
 }
 
 // proves: SEC-web-load, F-49

@@ -7,11 +7,13 @@ mod door;
 mod jobs;
 mod metrics;
 mod news;
+mod reserve;
 mod server;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
@@ -20,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use door::{Door, token};
 pub(crate) use news::{Ended, Facts, News, Output};
+use reserve::Reserve;
 
 /// A board that is being served.
 pub(crate) struct Web {
@@ -29,6 +32,8 @@ pub(crate) struct Web {
     output: Output,
     thread: Option<JoinHandle<()>>,
     url: String,
+    /// Held until it is settled how many descriptors jobs may have.
+    reserve: Cell<Option<Reserve>>,
 }
 
 impl Web {
@@ -45,10 +50,12 @@ impl Web {
         let (sender, inbox) = unbounded_channel();
         let output = Output::default();
         let (door, counted) = (Door::new(address, token), output.clone());
+        let reserve = Reserve::take();
+        let connections_max = reserve.connections();
         let thread = std::thread::Builder::new()
             .name("psmith-web".into())
-            .spawn(move || server::serve(listener, door, inbox, &counted))?;
-        Ok(Web { news: Some(sender), output, thread: Some(thread), url })
+            .spawn(move || server::serve(listener, door, connections_max, inbox, &counted))?;
+        Ok(Web { news: Some(sender), output, thread: Some(thread), url, reserve: Cell::new(Some(reserve)) })
     }
 
     /// Where the board is, with the token that opens it.
@@ -56,8 +63,13 @@ impl Web {
         &self.url
     }
 
-    /// Something happened. Never waits.
+    /// Something happened. Never waits. Of the news the first is [`News::Run`], told when the run has taken stock of the
+    /// descriptors that jobs may have: those that were open by then are not among them.
     pub(crate) fn tell(&self, news: News) {
+        if matches!(news, News::Run(_)) {
+            // The run has its slots by now. From here on the descriptors are the browsers'.
+            self.reserve.take();
+        }
         if let Some(sender) = &self.news {
             // A server that died serves nobody; the run goes on without it.
             let _ = sender.send(news);

@@ -28,8 +28,6 @@ use super::metrics;
 use super::news::{News, Output};
 use super::state::State;
 
-/// So many connections at a time; more are closed at once.
-const CONNECTIONS_MAX: usize = 64;
 /// A request's head: as large as this, and there within this time.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -61,11 +59,19 @@ struct Board {
     /// The last frame, for whoever asks for the same one.
     frame: RefCell<(u64, Bytes)>,
     connections: Cell<usize>,
+    /// More are closed at once.
+    connections_max: usize,
     streams: Rc<Cell<usize>>,
 }
 
 /// Serves until the news end, and a moment longer.
-pub(super) fn serve(listener: TcpListener, door: Door, mut inbox: UnboundedReceiver<News>, output: &Output) {
+pub(super) fn serve(
+    listener: TcpListener,
+    door: Door,
+    connections_max: usize,
+    mut inbox: UnboundedReceiver<News>,
+    output: &Output,
+) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let board = Rc::new(Board {
         door,
@@ -73,6 +79,7 @@ pub(super) fn serve(listener: TcpListener, door: Door, mut inbox: UnboundedRecei
         changes: watch::Sender::new(0),
         frame: RefCell::default(),
         connections: Cell::new(0),
+        connections_max,
         streams: Rc::default(),
     });
     LocalSet::new().block_on(&runtime, async {
@@ -112,7 +119,7 @@ async fn accept(listener: tokio::net::TcpListener, board: Rc<Board>) {
             sleep(Duration::from_millis(200)).await;
             continue;
         };
-        if board.connections.get() >= CONNECTIONS_MAX {
+        if board.connections.get() >= board.connections_max {
             continue;
         }
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MAX_MS);
