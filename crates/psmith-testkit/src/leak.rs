@@ -7,8 +7,10 @@
 //! kills it, so that one failing test does not disturb the next.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -224,10 +226,7 @@ impl OwnProcess {
             descriptors: proc::own_descriptors(),
             threads: proc::own_threads().into_iter().map(|(number, _)| number).collect(),
             children: own_children(),
-            thread_name: fs::read_to_string("/proc/thread-self/comm")
-                .unwrap_or_default()
-                .trim_end()
-                .to_owned(),
+            thread_name: name_thread(),
         }
     }
 
@@ -249,6 +248,16 @@ impl OwnProcess {
             left.push(format!("child {}", proc::describe(*child)));
         }
     }
+}
+
+/// Gives the calling thread a name that no other has: the harness cuts the names of its tests, so that those of one
+/// module may look alike. The thread is the test's own, and ends with it.
+fn name_thread() -> String {
+    static NAMED: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test-{}", NAMED.fetch_add(1, Ordering::Relaxed));
+    let short = CString::new(name.clone()).expect("it holds no NUL");
+    rustix::thread::set_name(&short).expect("a thread may name itself");
+    name
 }
 
 fn own_children() -> BTreeSet<i32> {

@@ -12,11 +12,19 @@ use crate::function::described::Described;
 
 /// The frame that would answer the job which runs here with 42.
 fn answer() -> Vec<u8> {
+    answer_by(std::process::id(), &42_u32)
+}
+
+/// The frame with which that process would answer the job which runs here.
+fn answer_by<T>(pid: u32, value: &T) -> Vec<u8>
+where
+    Described: Codec<T>,
+{
     let job = crate::cx().expect("inside a job").job_id();
-    let mut value = Vec::new();
-    Described::encode(&42_u32, &mut value).unwrap();
-    let letter = written(&FromWorker::Done { job, pid: std::process::id(), how: How::Value });
-    [beginning(&letter, &value), value].concat()
+    let mut bytes = Vec::new();
+    Described::encode(value, &mut bytes).unwrap();
+    let letter = written(&FromWorker::Done { job, pid, how: How::Value });
+    [beginning(&letter, &bytes), bytes].concat()
 }
 
 /// Another descriptor of this worker's channel.
@@ -70,4 +78,114 @@ fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its
         }
     }
     assert!(whole > 0 && whole < 80, "{whole} answers were whole");
+}
+
+const BOTH: [crate::Isolation; 2] = [crate::Isolation::PerJob, crate::Isolation::Reuse];
+
+fn killed() -> Cause {
+    Cause::Signal { signal: 9, core_dumped: false }
+}
+
+/// Kills this worker once so many bytes of a large answer are written; 0: answers in order.
+fn large_answer(length: usize) -> Vec<u8> {
+    let value: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
+    if length > 0 {
+        let answer = answer_by(std::process::id(), &value);
+        let mut channel = std::fs::File::from(channel());
+        std::io::Write::write_all(&mut channel, &answer[..length.min(answer.len())]).unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
+    }
+    value
+}
+
+// proves: F-5, F-6, N-2, P-2
+#[test]
+fn cut_within_a_large_answer_or_right_after_it_no_later_job_is_touched() {
+    crate::init();
+    let _guard = Guard::alone();
+    let whole = large_answer(0);
+    let cuts =
+        [1, 7, 19, 20, 21, 40, 4096, 16 << 10, 64 << 10, 128 << 10, 500_000, (1 << 20) - 1, usize::MAX];
+    for isolation in BOTH {
+        for cut in cuts {
+            let got: Vec<_> = crate::map([0, cut, 0], large_answer).workers(1).isolation(isolation).collect();
+            match &got[1] {
+                Ok(value) => assert!(cut == usize::MAX && *value == whole),
+                Err(failure) => {
+                    assert_eq!((cut < usize::MAX, &failure.cause), (true, &killed()), "cut at {cut}")
+                }
+            }
+            for got in [&got[0], &got[2]] {
+                assert!(*got.as_ref().unwrap() == whole, "{isolation:?}, cut at {cut}");
+            }
+        }
+    }
+}
+
+/// Answers, dies once the small answer is cut after so many bytes; 0: answers in order.
+fn small_answer(length: usize) -> u32 {
+    if length > 0 { write_and_leave((length, true)) } else { 42 }
+}
+
+// proves: F-5, F-6, N-2
+#[test]
+fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
+    crate::init();
+    let _guard = Guard::alone();
+    let mut whole = 0;
+    for cut in 1..60 {
+        let got: Vec<_> = crate::map([0, cut, 0], small_answer).workers(1).collect();
+        match &got[1] {
+            Ok(value) => {
+                assert_eq!(*value, 42);
+                whole += 1;
+            }
+            Err(failure) => assert_eq!((whole, &failure.cause), (0, &killed()), "cut at {cut}"),
+        }
+        assert_eq!((got[0].as_ref().unwrap(), got[2].as_ref().unwrap()), (&42, &42), "cut at {cut}");
+    }
+    assert!(whole > 0 && whole < 40, "{whole} answers were whole");
+}
+
+// proves: O-35
+#[test]
+fn the_first_answer_stands_and_a_second_one_ends_its_worker_alone() {
+    crate::init();
+    let _guard = Guard::alone();
+    // Its own answer, 7, is the second.
+    let twice = |n: u32| {
+        if n == 1 {
+            rustix::io::write(channel(), &answer()).unwrap();
+        }
+        7
+    };
+    for isolation in BOTH {
+        for _ in 0..20 {
+            let got: Vec<_> = crate::map(0..3, twice).workers(1).isolation(isolation).collect();
+            let got: Vec<_> = got.into_iter().map(Result::unwrap).collect();
+            assert_eq!(got, [7, 42, 7], "{isolation:?}");
+        }
+    }
+}
+
+// proves: O-35, SEC-worker
+#[test]
+fn an_answer_of_another_process_is_none() {
+    crate::init();
+    let _guard = Guard::alone();
+    let forged = |n: u32| {
+        if n == 1 {
+            rustix::io::write(channel(), &answer_by(std::process::id() + 1, &42_u32)).unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+        7
+    };
+    for isolation in BOTH {
+        let got: Vec<_> = crate::map(0..3, forged).workers(1).isolation(isolation).collect();
+        let cause = &got[1].as_ref().unwrap_err().cause;
+        assert!(matches!(cause, Cause::Protocol(text) if text.contains("forked")), "{cause:?}");
+        assert_eq!((got[0].as_ref().unwrap(), got[2].as_ref().unwrap()), (&7, &7));
+    }
 }
