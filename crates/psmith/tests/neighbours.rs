@@ -194,7 +194,9 @@ fn a_panic_within_the_panic_hook_is_an_abort_with_the_text_in_the_tail() {
     }
 }
 
+/// Stands at the gate, and says before that it does.
 fn stand((n, path): (u32, PathBuf)) -> u32 {
+    std::fs::write(path.with_extension(n.to_string()), b"began").unwrap();
     gate::pass(&path);
     n
 }
@@ -209,13 +211,13 @@ fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
         let pool = Pool::builder().workers(3).isolation(isolation).build().unwrap();
         let handles: Vec<_> =
             (0..9).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+        // Each of the three calls its function: one that had not begun would be run by another worker.
+        while !(0..3).all(|n| gate.path().with_extension(n.to_string()).exists()) {
+            std::thread::yield_now();
+        }
+        let warden = psmith::sys::proc_tree::children(std::process::id()).unwrap();
+        psmith::sys::proc_tree::children(warden[0]).unwrap().into_iter().for_each(kill);
         for handle in &handles[..3] {
-            // A worker that had not called the function yet takes no job along: it is run by another, which is killed, too.
-            while handle.wait_timeout(Duration::from_millis(1)).is_none() {
-                if let Some(pid) = handle.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
             let failure = handle.wait().unwrap_err();
             assert!(matches!(failure.cause, Cause::Signal { signal: 9, .. }), "{failure}");
         }
