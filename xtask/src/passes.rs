@@ -27,7 +27,7 @@ const PLAIN_UID: u32 = 65_534;
 const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-cli/tests"];
 
 /// Test files that take long and show little that depends on the user or the level: only the full set has them.
-const SLOW: &[&str] = &["acceptance", "real_input", "same_as_gnu_parallel"];
+const SLOW: &[&str] = &["acceptance", "real_input", "same_as_gnu_parallel", "sizes"];
 
 /// How many of the further passes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
