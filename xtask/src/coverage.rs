@@ -1,6 +1,7 @@
 //! Which promises, faults, security rows and rows of the library are named by a test.
 //!
-//! A test names its rows in a comment above it: `// proves: F-11, P-3`. The table says how many tests name a row, and
+//! A test names its rows in a comment above it: `// proves: F-11, P-3`; an example of the documentation names them in a
+//! comment of its own. The table says how many tests name a row, and
 //! "not run here" where every one of them was skipped, never a tick. It trusts the names: that a test shows what it
 //! names is for its readers to judge.
 
@@ -147,7 +148,13 @@ fn proofs_of(file: &Path, text: &str) -> Vec<Proof> {
         let rows = rows_in(&comment);
         (!rows.is_empty()).then(|| Proof { test: test.name.clone(), file: file.to_owned(), rows })
     };
-    source.tests().iter().filter_map(named).collect()
+    let tests = source.tests();
+    let examples = source.comments.iter().enumerate().filter_map(|(number, comment)| {
+        let inner = comment.trim().strip_prefix("///")?.trim_start_matches([' ', '#']);
+        let rows = if inner.starts_with("// proves:") { rows_in(inner) } else { return None };
+        Some(Proof { test: format!("the example at line {}", number + 1), file: file.to_owned(), rows })
+    });
+    tests.iter().filter_map(named).chain(examples).collect()
 }
 
 /// The rows behind each `proves:` of a comment, up to the first word that is no row.
@@ -217,6 +224,14 @@ mod tests {
         let proofs = proofs_of(Path::new("crates/x/tests/a.rs"), text);
         assert_eq!(proofs.len(), 1);
         assert_eq!(proofs[0].rows, ["F-11", "P-3"]);
+    }
+
+    #[test]
+    fn rows_are_read_from_within_an_example_and_not_from_other_comments() {
+        let text = "/// Text.\n///\n/// ```compile_fail\n/// // proves: U-29\n/// f();\n/// ```\nstruct A; // proves: U-1\n";
+        let proofs = proofs_of(Path::new("crates/x/src/a.rs"), text);
+        assert_eq!(proofs.len(), 1);
+        assert_eq!(proofs[0].rows, ["U-29"]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! A C library, the Lua interpreter, is given broken input: bytecode with a byte changed, which it does not check. Whether
-//! it crashes, hangs or fails is the outcome of that input, and of no other.
+//! A C library, the Lua interpreter, is given bytecode with a byte changed, which it does not check. Whether it crashes,
+//! hangs or fails is the outcome of that input alone: in a worker that stays, broken memory might end a later job.
 //!
 //! `cargo run -p psmith --example broken_c_library`
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use psmith::{Cause, Output};
+use psmith::{Cause, Isolation, Output};
 
 const SOURCE: &str = "local t = {} for n = 1, 20 do t[n] = n * n end return table.concat(t, ' ')";
 
@@ -26,7 +26,8 @@ fn main() -> mlua::Result<()> {
         bytes
     });
     let mut counts = BTreeMap::<String, u32>::new();
-    for outcome in psmith::map(broken, interpret).timeout(Duration::from_secs(1)).output(Output::Discard) {
+    let map = psmith::map(broken, interpret).isolation(Isolation::PerJob).output(Output::Discard);
+    for outcome in map.timeout(Duration::from_secs(1)) {
         let told = match outcome.map_err(psmith::Failure::into_cause) {
             Ok(_) => "gave an answer".to_owned(),
             Err(Cause::Error(_)) => "was refused by the library".to_owned(),

@@ -58,6 +58,8 @@ mod kin;
 mod limits;
 mod lock;
 pub mod signals;
+#[cfg(doctest)]
+mod refusals;
 mod warden;
 mod worker;
 

@@ -31,7 +31,10 @@ fn bytecode_that_crashes_the_lua_interpreter_harms_no_neighbour() {
         for (place, got) in map.timeout(Duration::from_secs(2)).enumerate() {
             count += 1;
             match got.map_err(Failure::into_cause) {
-                got if place % 2 == 1 => assert_eq!(got.as_ref(), Ok(&expected), "{isolation:?}, {place}"),
+                // In a worker that stays, what a job has broken in memory may yet be the end of a later one.
+                got if place % 2 == 1 && isolation == Isolation::PerJob => {
+                    assert_eq!(got.as_ref(), Ok(&expected), "{place}");
+                }
                 Err(Cause::Signal { .. }) => crashes += 1,
                 // A changed constant, a refusal, a loop without an end.
                 Ok(_) | Err(Cause::Error(_) | Cause::Timeout(_)) => {}

@@ -120,7 +120,8 @@ impl Scheduler {
     /// What the type cannot do is refused when the program is compiled:
     ///
     /// ```compile_fail
-    /// let account = psmith::Scheduler::new().proxy(7_u32);
+    /// let scheduler = psmith::Scheduler::new();
+    /// let account = scheduler.proxy(7_u32);
     /// let _ = account.call(u32::no_such_method, ());
     /// ```
     pub fn proxy<T>(&self, value: T) -> Proxy<'_, T> {

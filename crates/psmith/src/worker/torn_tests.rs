@@ -112,7 +112,7 @@ fn cut_within_a_large_answer_or_right_after_it_no_later_job_is_touched() {
             match &got[1] {
                 Ok(value) => assert!(cut == usize::MAX && *value == whole),
                 Err(failure) => {
-                    assert_eq!((cut < usize::MAX, &failure.cause), (true, &killed()), "cut at {cut}")
+                    assert_eq!((cut < usize::MAX, &failure.cause), (true, &killed()), "cut at {cut}");
                 }
             }
             for got in [&got[0], &got[2]] {
