@@ -312,7 +312,7 @@ where
             return None;
         };
         self.handed_out += 1;
-        let result = decoded(&results.bytes[place], C::decode);
+        let result = decoded(|| C::decode(&results.bytes[place]));
         Some((index, result.map_err(|cause| results.failure(index, cause))))
     }
 
@@ -388,7 +388,7 @@ where
             News::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
-                let result = settle(*finished, self.options.output, C::decode);
+                let result = settle_owned(*finished, self.options.output, C::decode_owned);
                 let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
                 if let Some(hook) = &mut self.hooks.done
                     && !left_over
@@ -411,7 +411,7 @@ where
             return None;
         };
         let job = JobRef { index, ..results.job.clone() };
-        let result = decoded(&results.bytes[place], C::decode);
+        let result = decoded(|| C::decode(&results.bytes[place]));
         let result = result.map_err(|cause| results.failure(index, cause));
         self.handed_out += 1;
         if let Some(hook) = &mut self.hooks.done
@@ -566,6 +566,15 @@ pub(super) fn settle<R>(
     output: Output,
     decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
 ) -> Result<R, Failure> {
+    settle_owned(finished, output, |bytes, body| decode(&bytes[body..]))
+}
+
+/// The same where decoding may have the bytes.
+fn settle_owned<R>(
+    finished: Finished,
+    output: Output,
+    decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,
+) -> Result<R, Failure> {
     let Finished { job, request, outcome, value, output: written, .. } = finished;
     let tail = written.stderr_tail.clone();
     if output == Output::PassOn {
@@ -581,7 +590,7 @@ pub(super) fn settle<R>(
         Err(cause) => cause,
         Ok(()) => {
             let (bytes, body) = value.unwrap_or_default();
-            match decoded(&bytes[body..], decode) {
+            match decoded(|| decode(bytes, body)) {
                 Ok(value) => return Ok(value),
                 Err(cause) => cause,
             }
@@ -595,11 +604,8 @@ pub(super) fn settle<R>(
 }
 
 /// A value, decoded. A type whose decoding panics costs its own item, and no other.
-fn decoded<R>(
-    bytes: &[u8],
-    decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
-) -> Result<R, psmith_core::Cause> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes)));
+fn decoded<R>(decode: impl FnOnce() -> Result<R, CodecError>) -> Result<R, psmith_core::Cause> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
     let decoded = decoded.unwrap_or_else(|payload| {
         Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
     });

@@ -74,14 +74,16 @@ where
 {
     fn call(function: F, context: &mut dyn Any) {
         let Some(call) = context.downcast_mut::<Call>() else { return };
-        let input = match <C as Codec<A>>::decode(&call.input[call.from..call.to]) {
+        let input = if call.shared {
+            <C as Codec<A>>::decode(&call.input[call.from..call.to])
+        } else {
+            // A large input must not lie twice in memory while the function runs.
+            <C as Codec<A>>::decode_owned(std::mem::take(&mut call.input), call.from)
+        };
+        let input = match input {
             Ok(input) => input,
             Err(error) => return call.answer = Answer::Undecodable(error.to_string()),
         };
-        // A large input must not lie twice in memory while the function runs.
-        if !call.shared {
-            call.input = Vec::new();
-        }
         call.answer = match function(input).into_result() {
             Err(text) => Answer::Error(text),
             Ok(value) => {

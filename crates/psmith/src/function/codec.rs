@@ -43,6 +43,15 @@ pub trait Codec<T> {
     /// # Errors
     /// Bytes that stand for no value of this type.
     fn decode(bytes: &[u8]) -> Result<T, CodecError>;
+
+    /// The value that the bytes from `from` on stand for, where nobody needs them afterwards: a large value can be made
+    /// of them in their place. Without it they are looked at as everywhere.
+    ///
+    /// # Errors
+    /// As [`decode`](Codec::decode).
+    fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
+        Self::decode(bytes.get(from..).unwrap_or_default())
+    }
 }
 
 /// Why a value cannot travel.
@@ -97,6 +106,11 @@ impl Codec<Vec<u8>> for Raw {
 
     fn decode(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
         Ok(bytes.to_vec())
+    }
+
+    fn decode_owned(mut bytes: Vec<u8>, from: usize) -> Result<Vec<u8>, CodecError> {
+        bytes.drain(..from.min(bytes.len()));
+        Ok(bytes)
     }
 }
 

@@ -209,12 +209,13 @@ impl WarmDesk {
         }
     }
 
-    /// What the letter at the end of a batch says, compared with what is known; an error breaks the protocol.
+    /// What the letter at the end of a batch says, compared with what is known, and whether nothing of the batch had been
+    /// taken back; an error breaks the protocol.
     pub(super) fn values_of(
         &mut self,
         life: JobId,
         (job, count, more): (u64, u32, bool),
-    ) -> Result<Values, String> {
+    ) -> Result<(Values, Mark, bool), String> {
         let nothing = || format!("it answered for a batch from job {job} on, which it was not given");
         let region = self.lives.get(&life).and_then(|life| Some((life.attempt()?, life.region.as_ref()?)));
         let Some((attempt, region)) = region else { return Err(nothing()) };
@@ -228,28 +229,24 @@ impl WarmDesk {
         if mark.results != count {
             return Err(format!("of {count} values in its memory {} are whole", mark.results));
         }
-        batch.mark = mark;
-        Ok(values)
+        // Nothing is taken back from a batch that is over, however late its letter is dealt with.
+        Ok((values, mark, batch.given.take().is_some()))
     }
 
     /// A batch is over. Gives what there is to say of the job that ended it, if one did.
-    pub(super) fn settle_batch(
-        &mut self,
-        attempt: AttemptId,
-        values: Values,
-        more: bool,
-        spent: Duration,
-        now: Time,
-    ) {
+    pub(super) fn settle_batch(&mut self, attempt: AttemptId, news: BatchNews, now: Time) {
+        let BatchNews { values, mark, is_whole, ref then, spent, .. } = news;
+        let more = then.is_some();
         let Some(held) = self.jobs.get_mut(&attempt.job) else { return };
         let job = held.job();
         let Some(mut batch) = held.batch.take() else { return };
-        let done = batch.mark.results as usize;
+        let done = mark.results as usize;
+        batch.mark = mark;
         self.tell_values(job, &mut batch, values);
         let rest = batch.block.split_off(usize::from(more));
         if more || rest.len() > 0 {
             self.pace.on_part(done);
-        } else if batch.given.is_some() {
+        } else if is_whole {
             self.pace.on_whole(done, spent);
         }
         self.keep_first(attempt, batch, more);
@@ -394,6 +391,10 @@ impl WarmDesk {
 #[derive(Debug)]
 pub(super) struct BatchNews {
     pub(super) values: Values,
+    /// How far they go.
+    pub(super) mark: Mark,
+    /// Nothing of it was taken back.
+    pub(super) is_whole: bool,
     /// The job after them, which ended the batch.
     pub(super) then: Option<How>,
     /// The frame, and where in it that job's value lies.

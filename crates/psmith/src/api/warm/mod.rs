@@ -318,10 +318,10 @@ impl Handler for WarmDesk {
                 let known =
                     current.map(|_| ()).ok_or(format!("it answered for a batch from job {job} on twice"));
                 match known.and_then(|()| self.values_of(id, (job, values, then.is_some()))) {
-                    Ok(values) => {
+                    Ok((values, mark, is_whole)) => {
                         mail.reads_output = then.is_some();
                         let spent = Duration::from_nanos(nanos);
-                        let news = Box::new(BatchNews { values, then, bytes, body, spent });
+                        let news = Box::new(BatchNews { values, mark, is_whole, then, bytes, body, spent });
                         self.heard.push_back(Heard::Batch { life: id, news });
                     }
                     Err(breach) => mail.breach = Some(breach),

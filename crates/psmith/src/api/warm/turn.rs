@@ -29,17 +29,14 @@ impl WarmDesk {
                 {
                     self.heard.push_back(heard);
                 }
-                Heard::Done { life, verdict, judgement } => {
-                    self.learn(life, &verdict, now);
-                    self.on_done(life, (verdict, judgement), now, orders);
+                Heard::Ended { life, .. } | Heard::Lost { life } => {
+                    // They will not come any more.
+                    for before in self.take_heard(life) {
+                        self.deal_with(before, now, orders);
+                    }
+                    self.deal_with(heard, now, orders);
                 }
-                Heard::Batch { life, news } => self.on_batch_done(life, *news, now, orders),
-                Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now),
-                Heard::Lost { life } => {
-                    self.on_lost(life, now);
-                    // The engine would bear it again, as one that must live alone: another takes its place.
-                    orders.push(Order::Cancel(life));
-                }
+                heard => self.deal_with(heard, now, orders),
             }
         }
         if !self.takes_output() {
@@ -67,6 +64,33 @@ impl WarmDesk {
         }
         self.want_lives();
         self.send_off(now, next_batch, orders)
+    }
+
+    /// What was heard of this worker and put off.
+    fn take_heard(&mut self, of: JobId) -> Vec<Heard> {
+        let is_of = |heard: &Heard| match heard {
+            Heard::Done { life, .. } | Heard::Batch { life, .. } => *life == of,
+            Heard::Ended { .. } | Heard::Lost { .. } => false,
+        };
+        let (its, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heard).into_iter().partition(is_of);
+        self.heard.extend(others);
+        its
+    }
+
+    fn deal_with(&mut self, heard: Heard, now: Time, orders: &mut Vec<Order>) {
+        match heard {
+            Heard::Done { life, verdict, judgement } => {
+                self.learn(life, &verdict, now);
+                self.on_done(life, (verdict, judgement), now, orders);
+            }
+            Heard::Batch { life, news } => self.on_batch_done(life, *news, now, orders),
+            Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now),
+            Heard::Lost { life } => {
+                self.on_lost(life, now);
+                // The engine would bear it again, as one that must live alone: another takes its place.
+                orders.push(Order::Cancel(life));
+            }
+        }
     }
 
     fn take_orders(&mut self, now: Time, orders: &mut Vec<Order>) {
@@ -353,25 +377,20 @@ impl WarmDesk {
     }
 
     /// A batch is over: what it brought is told, and the job that ended it, if one did, is answered for alone.
-    fn on_batch_done(&mut self, id: JobId, news: BatchNews, now: Time, orders: &mut Vec<Order>) {
-        let BatchNews { values, then, bytes, body, spent } = news;
+    fn on_batch_done(&mut self, id: JobId, mut news: BatchNews, now: Time, orders: &mut Vec<Order>) {
         let Some(attempt) = self.lives.get(&id).and_then(Life::attempt) else { return };
         let given = self.jobs.get(&attempt.job).and_then(|held| held.batch.as_ref());
         let given = given.map_or(0, |batch| batch.block.len());
-        let answered = values.ends.len() + usize::from(then.is_some());
+        let answered = news.values.ends.len() + usize::from(news.then.is_some());
         if let Some(life) = self.lives.get_mut(&id) {
             life.jobs = life.jobs.saturating_sub(given.saturating_sub(answered) as u64);
         }
-        self.settle_batch(attempt, values, then.is_some(), spent, now);
-        let verdict = match then {
-            None => Ok(()),
-            Some(how) => {
-                if let (How::Value, Some(held)) = (&how, self.jobs.get_mut(&attempt.job)) {
-                    held.value = Some((bytes, body));
-                }
-                how.verdict()
-            }
-        };
+        let verdict = news.then.clone().map_or(Ok(()), How::verdict);
+        let value = (news.then == Some(How::Value)).then(|| (std::mem::take(&mut news.bytes), news.body));
+        self.settle_batch(attempt, news, now);
+        if let Some(held) = self.jobs.get_mut(&attempt.job) {
+            held.value = value;
+        }
         self.on_done(id, (verdict, Judgement::Go), now, orders);
     }
 
