@@ -170,6 +170,16 @@ pub(crate) struct First {
 }
 
 impl Shared {
+    pub(super) fn new(tap: Option<Tap>) -> io::Result<Shared> {
+        Ok(Shared {
+            state: Mutex::default(),
+            told: Condvar::new(),
+            tap,
+            ended: AtomicBool::new(false),
+            waker: Waker::new()?,
+        })
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,6 +221,10 @@ pub(crate) struct Submitter {
 }
 
 impl Submitter {
+    pub(super) fn new(shared: Arc<Shared>, options: &Options) -> Submitter {
+        Submitter { shared, policy: options.job_policy(), frame_bytes_max: options.frame_bytes_max }
+    }
+
     pub(crate) fn submit(&self, mut request: Request) {
         if request.refused.is_none() {
             request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
@@ -321,13 +335,7 @@ impl Run {
         tap: Option<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         check_image()?;
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            told: Condvar::new(),
-            tap,
-            ended: AtomicBool::new(false),
-            waker: Waker::new().map_err(EngineError::Kernel)?,
-        });
+        let shared = Arc::new(Shared::new(tap).map_err(EngineError::Kernel)?);
         let mut set_up = match crate::entry::set_up() {
             None => Vec::new(),
             Some(Ok(function)) => vec![function],
@@ -340,17 +348,18 @@ impl Run {
         crate::signals::on_begin(&shared);
         let side = Arc::clone(&shared);
         let (setup, frame_bytes_max) = (setup(&options, workers, held), options.frame_bytes_max);
-        let (policy, deadline) = (options.job_policy(), options.total_timeout);
+        let deadline = options.total_timeout;
+        let submitter = Submitter::new(Arc::clone(&shared), &options);
         let thread = std::thread::Builder::new().name("psmith-engine".into());
         let engine = thread.spawn(move || work(&side, setup, wants, &options, set_up));
         let run = Run {
-            shared: Arc::clone(&shared),
+            shared,
             engine: Some(engine.map_err(EngineError::Kernel)?),
             process: std::process::id(),
             deadline: deadline.map(|limit| Instant::now() + limit),
             frame_bytes_max,
         };
-        Ok((run, Submitter { shared, policy, frame_bytes_max }))
+        Ok((run, submitter))
     }
 
     /// The longest frame.

@@ -174,11 +174,12 @@ impl WarmDesk {
         }
     }
 
-    /// Jobs that were not begun wait again, first of all.
+    /// Jobs that were not begun wait again, in the order of all.
     pub(super) fn give_back(&mut self, mut block: Block, now: Time) {
         if !self.source_ended {
             if block.len() > 0 {
-                self.returned.push_front(block);
+                let place = self.returned.partition_point(|other| other.index < block.index);
+                self.returned.insert(place, block);
             }
             return;
         }
@@ -402,3 +403,7 @@ pub(super) struct BatchNews {
     pub(super) body: usize,
     pub(super) spent: Duration,
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;
