@@ -1,7 +1,6 @@
 //! Ordered, lazy fan-out: an iterator in, an iterator of results out, each job in a process of its own.
 
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_core::policy::Order;
@@ -14,14 +13,14 @@ use super::flow::Judge;
 use super::hooks::HookAnswer;
 use super::inline;
 use super::job::{Callee, JobRef, Request};
-use super::options::{Isolation, OnError, Options, Output, common_settings};
-use super::run::{Finished, First, News, Run, Submitter, Wants};
+use super::options::{Isolation, OnError, Options, common_settings};
+use super::run::{First, News, Run, Submitter, Wants};
+use super::settle::{decoded, settle_owned};
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
-use crate::function::codec::{Codec, CodecError};
+use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::function::returns::Return;
-use crate::worker::panics;
 
 /// The most inputs that are taken ahead where no window was asked for and jobs are short.
 const WINDOW_MAX: u64 = 32 * 1024;
@@ -558,56 +557,4 @@ impl Running {
         }
         self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
     }
-}
-
-/// What a job came to, decoded; what it printed is passed on.
-pub(super) fn settle<R>(
-    finished: Finished,
-    output: Output,
-    decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
-) -> Result<R, Failure> {
-    settle_owned(finished, output, |bytes, body| decode(&bytes[body..]))
-}
-
-/// The same where decoding may have the bytes.
-fn settle_owned<R>(
-    finished: Finished,
-    output: Output,
-    decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,
-) -> Result<R, Failure> {
-    let Finished { job, request, outcome, value, output: written, .. } = finished;
-    let tail = written.stderr_tail.clone();
-    if output == Output::PassOn {
-        // A closed standard output is no failure of the job's.
-        let _ = std::io::copy(&mut written.stdout.into_reader(), &mut std::io::stdout().lock());
-        let _ = std::io::copy(&mut written.stderr.into_reader(), &mut std::io::stderr().lock());
-    }
-    let verdict = match request.refused.clone() {
-        Some(cause) => Err(cause),
-        None => outcome.verdict.clone(),
-    };
-    let cause = match verdict {
-        Err(cause) => cause,
-        Ok(()) => {
-            let (bytes, body) = value.unwrap_or_default();
-            match decoded(|| decode(bytes, body)) {
-                Ok(value) => return Ok(value),
-                Err(cause) => cause,
-            }
-        }
-    };
-    let mut failure = Failure::of(outcome, cause, job.index);
-    failure.stderr_tail = tail;
-    failure.label = job.label;
-    failure.input = request.kept_input();
-    Err(failure)
-}
-
-/// A value, decoded. A type whose decoding panics costs its own item, and no other.
-fn decoded<R>(decode: impl FnOnce() -> Result<R, CodecError>) -> Result<R, psmith_core::Cause> {
-    let decoded = catch_unwind(AssertUnwindSafe(decode));
-    let decoded = decoded.unwrap_or_else(|payload| {
-        Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
-    });
-    decoded.map_err(|error| psmith_core::Cause::Undecodable(format!("its result: {error}")))
 }

@@ -8,6 +8,7 @@
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
+//! - [`settle`]: what a job came to, decoded
 //! - [`inline`]: the same without processes
 
 mod block;
@@ -29,6 +30,7 @@ mod proxy;
 mod run;
 mod scheduler;
 mod server;
+mod settle;
 mod strategy;
 mod supervisor;
 mod until;

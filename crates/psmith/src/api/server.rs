@@ -10,9 +10,9 @@ use psmith_core::policy::Order;
 
 use super::failure::Failure;
 use super::job::{Job, JobRef};
-use super::map::settle;
 use super::options::{Isolation, OnError, Options, common_settings};
 use super::run::{News, Run, Submitter, Wants};
+use super::settle::settle;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
 use crate::function::codec::CodecError;
