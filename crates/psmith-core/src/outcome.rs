@@ -136,6 +136,8 @@ pub enum Cause {
         /// Whether the kernel wrote a core file.
         core_dumped: bool,
     },
+    /// The function's stack overflowed, and its process died of that (`SIGSEGV`; its kind is `Signal`).
+    StackOverflow,
     /// The attempt ran longer than this, and was ended.
     Timeout(Duration),
     /// The attempt gave no sign of life for this long, and was ended.
@@ -262,7 +264,7 @@ impl Cause {
             Cause::Error(_) => CauseKind::Error,
             Cause::Panic { .. } => CauseKind::Panic,
             Cause::Exit(_) => CauseKind::Exit,
-            Cause::Signal { .. } => CauseKind::Signal,
+            Cause::Signal { .. } | Cause::StackOverflow => CauseKind::Signal,
             Cause::Timeout(_) => CauseKind::Timeout,
             Cause::Idle(_) => CauseKind::Idle,
             Cause::Limit(_) => CauseKind::Limit,
@@ -285,6 +287,7 @@ impl Cause {
         match self {
             Cause::Exit(_)
             | Cause::Signal { .. }
+            | Cause::StackOverflow
             | Cause::Limit(_)
             | Cause::OutOfMemory { .. }
             | Cause::Protocol(_) => true,

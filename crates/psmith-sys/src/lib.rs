@@ -27,6 +27,7 @@ pub mod fork;
 pub mod handler;
 pub mod image;
 pub mod memfd;
+pub mod overflow;
 pub mod pidfd;
 pub mod pipe;
 pub mod probe;

@@ -64,7 +64,12 @@ fn nothing_of_the_host_reaches_a_worker() {
     assert!(targets[3].starts_with("socket:"), "{ours:?}");
     let sigpipe = 1 << 12;
     assert_eq!((ours.blocked, ours.ignored), (0, sigpipe), "{ours:?}");
-    assert_eq!(ours.caught & !(0b11 << 31), 0, "no handlers but those of the C library: {ours:?}");
+    let sigsegv = 1 << 10;
+    assert_eq!(
+        ours.caught & !(0b11 << 31),
+        sigsegv,
+        "none but the C library's and the one that names overflows: {ours:?}"
+    );
     assert!(ours.leads_session && !ours.has_terminal, "{ours:?}");
     assert_eq!(ours.own_name.trim(), "psmith-worker");
     let names: BTreeSet<&str> = ours.environment.iter().map(|(key, _)| key.as_str()).collect();
@@ -522,4 +527,40 @@ fn a_panic_within_a_panic_is_an_abort_with_both_texts_in_the_tail() {
     assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{failure}");
     let tail = String::from_utf8_lossy(&failure.stderr_tail).into_owned();
     assert!(tail.contains("the first") && tail.contains("the second"), "{tail}");
+}
+
+fn deep(n: u64) -> u64 {
+    let frame = std::hint::black_box([n; 50]);
+    if std::hint::black_box(true) { deep(n + 1) + std::hint::black_box(&frame)[0] } else { 0 }
+}
+
+// U-19
+#[test]
+fn an_overflow_of_the_stack_is_named_and_a_wild_pointer_is_not_taken_for_one() {
+    psmith::init();
+    let _guard = Guard::alone();
+    fn fault(way: u32) -> u64 {
+        match way {
+            0 => deep(0),
+            // Of another process that shares its channel: not the job's.
+            1 => {
+                let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+                u64::from(child.wait().unwrap().success())
+            }
+            _ => {
+                let own = rustix::process::getpid();
+                rustix::process::kill_process(own, rustix::process::Signal::SEGV).unwrap();
+                0
+            }
+        }
+    }
+    for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
+        let ended: Vec<_> = psmith::map([0, 1, 2], fault).isolation(isolation).workers(1).collect();
+        let overflow = ended[0].as_ref().unwrap_err();
+        assert_eq!(overflow.cause, Cause::StackOverflow, "{isolation:?}");
+        assert_eq!(overflow.to_string(), "item 0 (0): its stack overflowed (killed by SIGSEGV)");
+        assert!(overflow.cause.is_crash() && overflow.cause.kind() == psmith::CauseKind::Signal);
+        assert_eq!(*ended[1].as_ref().unwrap(), 1);
+        assert!(matches!(ended[2].as_ref().unwrap_err().cause, Cause::Signal { signal: 11, .. }));
+    }
 }

@@ -18,6 +18,7 @@ pub(super) fn is_due(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32
         | Cause::Panic { .. }
         | Cause::Exit(_)
         | Cause::Signal { .. }
+        | Cause::StackOverflow
         | Cause::Timeout(_)
         | Cause::Idle(_)
         | Cause::Limit(_)

@@ -167,6 +167,7 @@ impl Handler for Desk {
                 self.shared.tell(Told::Message(job.job(id), bytes, body));
             }
             FromWorker::Named { name } => job.name = Some(name),
+            FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
             FromWorker::Listens { .. } => {
                 mail.letters = self.listeners.add(id, id, job.request.post.as_ref());
             }

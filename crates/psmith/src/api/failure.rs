@@ -193,6 +193,7 @@ fn text_of(cause: &Cause) -> String {
             let name = signals::name(*signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
             format!("killed by {name}{}", if *core_dumped { " (core dumped)" } else { "" })
         }
+        Cause::StackOverflow => "its stack overflowed (killed by SIGSEGV)".into(),
         Cause::Timeout(limit) => format!("timed out after {limit:?}"),
         Cause::Idle(limit) => format!("gave no sign of life for {limit:?}"),
         Cause::Limit(LimitKind::CpuTime(limit)) => format!("used more than {limit:?} of CPU time"),

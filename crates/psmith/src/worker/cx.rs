@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use psmith_sys::overflow;
 use psmith_sys::signals::{self, SignalFd, SignalSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{FRAME_BYTES_MAX, Frame, send_blocking};
+use super::frame::{FRAME_BYTES_MAX, Frame, beginning, send_blocking};
 use super::letters::{Errand, FromWorker, How, ToWorker, written};
 use super::mailbox::{Mailbox, Patience, RecvError};
 use crate::function::codec::Codec;
@@ -33,6 +34,12 @@ impl Channel {
         Channel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
     }
 
+    /// From now on an overflow of this thread's stack is told to the host.
+    pub(super) fn watch_stack(&self) -> io::Result<()> {
+        let words = beginning(&written(&FromWorker::Overflowed), &[]);
+        overflow::watch(self.socket.as_fd(), words)
+    }
+
     /// The longest frame from now on, both ways.
     pub(super) fn allow(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
@@ -51,7 +58,7 @@ impl Channel {
     pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
         SPOKE.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        send_blocking(&self.socket, &written(letter), body)
+        overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
     }
 
     pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {

@@ -107,6 +107,8 @@ pub(crate) enum FromWorker {
     Named { name: String },
     /// It lives.
     Heartbeat { job: u64 },
+    /// Its stack has overflowed: the next that is heard of it is its end.
+    Overflowed,
     /// It asks for messages: those that wait, and all that come.
     Listens { job: u64 },
     /// It has taken the oldest message that it was sent.

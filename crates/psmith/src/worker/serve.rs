@@ -87,6 +87,8 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     }
     let region = region(&channel)?;
     panics::install();
+    // Without it an overflow is told as its signal.
+    let _ = channel.watch_stack();
     let ours = Credentials::new(nonce);
     channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
     let mut to_set_up = Vec::new();

@@ -342,6 +342,8 @@ impl Handler for WarmDesk {
                     shared.tell(Told::Message(job, bytes, body));
                 }
             }
+            // Of the life, and so of the job that it has.
+            FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
             FromWorker::Listens { job } => {
                 if let Some((attempt, held)) = current
                     && attempt.job.0 == job

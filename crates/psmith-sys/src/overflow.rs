@@ -1,0 +1,116 @@
+//! A stack that overflows says so before its process dies of it.
+//!
+//! The kernel tells a process of an overflow as it tells of any wild pointer, by SEGV, and it can tell it only on another
+//! stack. Of the one thread that asks for it, the handler here compares where the access was with where the stack
+//! pointer stands: one beside the other is an overflow, for accesses within the stack do not fault. Then it sends the
+//! words that it was given, and in any case lets the signal do what it does by default.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::raw;
+
+/// Room for the handler, and for the registers that the kernel puts there first (some 11 KiB on large machines).
+const STACK_BYTES: usize = 64 * 1024;
+
+/// A frame is entered page by page, so the access that fails is near the stack pointer.
+const NEAR_BYTES: usize = 64 * 1024;
+
+/// What is said, and where.
+struct Words {
+    descriptor: i32,
+    words: Vec<u8>,
+    /// A forked copy of the process must not speak for it.
+    process: u32,
+}
+
+static WORDS: OnceLock<Words> = OnceLock::new();
+
+/// So many are in the midst of saying something themselves.
+static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on an overflow of this thread's stack sends `words` to this socket, once, and only where nobody [`speaks`].
+/// For a process that is this code's own, once, before it has other handlers of SEGV; the socket stays open as long as
+/// the process lives.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
+    let process = std::process::id();
+    if WORDS.set(Words { descriptor: socket.as_raw_fd(), words, process }).is_err() {
+        return Ok(());
+    }
+    // Never given back: the thread has it until the process ends.
+    let stack: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(STACK_BYTES));
+    let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
+    // SAFETY: sigaltstack(2) reads one description; the memory that it names is this thread's for ever.
+    let answer = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeroes are a valid action: the default one, with an empty mask.
+    let action = unsafe { action.assume_init_mut() };
+    action.sa_sigaction = on_fault as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: sigaction(2) reads one action; its handler does only what a handler may.
+    let answer = unsafe { libc::sigaction(libc::SIGSEGV, action, std::ptr::null_mut()) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Does `speak`, into which no word of an overflow may fall.
+pub fn speaks<T>(speak: impl FnOnce() -> T) -> T {
+    SPEAKERS.fetch_add(1, Ordering::SeqCst);
+    let said = speak();
+    SPEAKERS.fetch_sub(1, Ordering::SeqCst);
+    said
+}
+
+/// The handler of SEGV, on its own stack. Makes raw calls only, and touches no lock and no heap.
+extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: sigaction(2): with SA_SIGINFO the kernel hands over a valid description of the fault.
+    let info = unsafe { &*info };
+    // SAFETY: sigaction(2): a SEGV of the kernel's has an address; of one that was sent this word is something else, and
+    // it is not used.
+    let address = unsafe { info.si_addr() } as usize;
+    let is_fault = info.si_code > 0;
+    // SAFETY: sigaction(2): with SA_SIGINFO the third argument is a ucontext_t.
+    let pointer = stack_pointer(unsafe { &*context.cast::<libc::ucontext_t>() });
+    if is_fault
+        && address.abs_diff(pointer) <= NEAR_BYTES
+        && let Some(Words { descriptor, words, process }) = WORDS.get()
+        && SPEAKERS.load(Ordering::SeqCst) == 0
+        && std::process::id() == *process
+    {
+        let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+        // SAFETY: sendto(2) reads so many bytes, which live as long as the process; there is no address.
+        unsafe {
+            raw::call(
+                libc::SYS_sendto,
+                [*descriptor as usize, words.as_ptr() as usize, words.len(), flags, 0, 0],
+            )
+        };
+    }
+    let _ = crate::signals::default(signal);
+    // The access is made again when this returns, and ends the process as if nobody had looked. What somebody sent has
+    // to be sent again.
+    if !is_fault {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
+        let process = std::process::id() as usize;
+        // SAFETY: tgkill(2) takes no pointer; the signal is blocked until this returns.
+        unsafe { raw::call(libc::SYS_tgkill, [process, thread, signal as usize, 0, 0, 0]) };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn stack_pointer(context: &libc::ucontext_t) -> usize {
+    context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
+}
+
+#[cfg(target_arch = "aarch64")]
+fn stack_pointer(context: &libc::ucontext_t) -> usize {
+    context.uc_mcontext.sp as usize
+}
