@@ -57,9 +57,9 @@ mod function;
 mod kin;
 mod limits;
 mod lock;
-pub mod signals;
 #[cfg(doctest)]
 mod refusals;
+pub mod signals;
 mod warden;
 mod worker;
 
@@ -71,8 +71,9 @@ pub use api::{
     All, Any, ByMut, ByRef, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job, JobHandle,
     JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder, ProcessId,
     ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
-    SpawnStrategy, Stopper, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited, Wakeup, WithInit,
-    WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global, map, map_until, run_workers,
+    SpawnStrategy, Stopper, Submission, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited,
+    Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global, map,
+    map_until, run_workers,
 };
 #[cfg(feature = "tokio")]
 pub use api::{TaskBody, TaskCx, Tasks, run_tasks};

@@ -257,3 +257,57 @@ fn an_init_that_panics_fails_the_jobs_and_hangs_nobody() {
         assert!(matches!(&failure.cause, Cause::Panic { message, .. } if message == "no state"), "{failure}");
     }
 }
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicU32);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+// U-18
+#[test]
+fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let pool = Pool::builder().workers(1).window(1).build().unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    let times = || woken.0.load(std::sync::atomic::Ordering::SeqCst);
+    let first = match pin!(pool.submit_async(Job::new(stand, (1, gate.path())))).poll(&mut context) {
+        Poll::Ready(handed_in) => handed_in.unwrap(),
+        Poll::Pending => panic!("there is room"),
+    };
+    let mut second = pin!(pool.submit_async(Job::new(|n: u32| n, 2)));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    drop(pool.submit_async(Job::new(|n: u32| n, 9)));
+    assert_eq!((times(), pool.pending()), (0, 1));
+    first.kill();
+    first.wait().unwrap_err();
+    while times() == 0 {
+        std::thread::yield_now();
+    }
+    let second = loop {
+        if let Poll::Ready(handed_in) = second.as_mut().poll(&mut context) {
+            break handed_in.unwrap();
+        }
+    };
+    assert_eq!((second.wait().unwrap(), pool.report().jobs), (2, 2));
+
+    let third = pool.submit(Job::new(stand, (3, gate.path()))).unwrap();
+    let mut fourth = pin!(pool.submit_async(Job::new(|n: u32| n, 4)));
+    assert!(fourth.as_mut().poll(&mut context).is_pending());
+    let before = times();
+    pool.kill();
+    assert!(times() > before);
+    match fourth.as_mut().poll(&mut context) {
+        Poll::Ready(Err(refused)) => assert_eq!(refused.reason, Refusal::Closed),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(third.wait().unwrap_err().cause, Cause::Cancelled);
+}

@@ -21,6 +21,7 @@ use super::run::{Finished, News, Run, Submitter, Wants};
 use super::server::{Level, Report};
 use super::settle::settle;
 use super::strategy::SpawnStrategy;
+use super::submit::Waiting;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
 
@@ -53,6 +54,7 @@ pub struct Pool {
 pub(super) struct Counter {
     state: Mutex<State>,
     changed: Condvar,
+    waiting: Waiting,
     pub(super) submitter: Submitter,
     strategy: Option<Box<dyn SpawnStrategy>>,
     /// The process that made the pool.
@@ -149,6 +151,7 @@ impl Pool {
         let counter = Arc::new(Counter {
             state: Mutex::default(),
             changed: Condvar::new(),
+            waiting: Waiting::default(),
             submitter,
             strategy,
             process: std::process::id(),
@@ -307,7 +310,7 @@ impl Pool {
         let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
         state.joining -= 1;
         drop(state);
-        self.counter.changed.notify_all();
+        self.counter.tell();
         done
     }
 
@@ -362,6 +365,11 @@ impl Pool {
     #[must_use]
     pub fn report(&self) -> Report {
         self.counter.lock().report
+    }
+
+    /// Wakes this when there may be room for a job.
+    pub(super) fn waits_for_room(&self, waker: &Waker) {
+        self.counter.waiting.add(waker);
     }
 
     /// Whether this is the process that made it.
@@ -427,8 +435,15 @@ impl Counter {
     fn close(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         state.closed = true;
+        drop(state);
+        self.tell();
+        self.lock()
+    }
+
+    /// Something has changed. Not to be called under its lock.
+    fn tell(&self) {
         self.changed.notify_all();
-        state
+        self.waiting.wake();
     }
 
     fn wait_for<'s>(
@@ -478,7 +493,7 @@ impl Counter {
                 state.cancel_unstarted(index, &request);
             }
             drop(state);
-            self.changed.notify_all();
+            self.tell();
         } else if let Some(engine) = state.engine_index(index) {
             self.submitter.cancel(engine, kill);
         }
@@ -531,7 +546,7 @@ fn listen(counter: &Arc<Counter>, mut run: Run, output: Output, mut logger: Opti
     }
     state.over = true;
     drop(state);
-    counter.changed.notify_all();
+    counter.tell();
 }
 
 fn deliver(counter: &Counter, mut finished: Finished, output: Output, logger: &mut Option<Logger>) {
@@ -563,7 +578,7 @@ fn deliver(counter: &Counter, mut finished: Finished, output: Output, logger: &m
     // Before anybody is told that all are done: then this one is ready, too.
     place.fill(came);
     drop(state);
-    counter.changed.notify_all();
+    counter.tell();
 }
 
 /// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
