@@ -20,12 +20,9 @@ pub mod plan;
 pub mod dry_run;
 pub mod run;
 
-mod history;
 mod page;
 pub mod record;
 pub mod report;
-#[cfg(feature = "web")]
-mod web;
 #[cfg(not(feature = "web"))]
 #[path = "web_absent.rs"]
 mod web;
@@ -35,6 +32,9 @@ pub mod exit_code;
 pub mod doctor;
 pub mod manual;
 
+use psmith::view::history;
+#[cfg(feature = "web")]
+use psmith::web::feed as web;
 use std::io::Write;
 use std::process::ExitCode;
 

@@ -60,7 +60,12 @@ mod lock;
 #[cfg(doctest)]
 mod refusals;
 pub mod signals;
+#[cfg(feature = "view")]
+#[doc(hidden)]
+pub mod view;
 mod warden;
+#[cfg(feature = "web")]
+pub mod web;
 mod worker;
 
 pub use psmith_core as core;

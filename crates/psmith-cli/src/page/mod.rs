@@ -3,10 +3,9 @@
 //! Everything that a job or a user wrote is made visible and escaped by [`html`] before it gets into a page, and
 //! pages load nothing from anywhere. Draws what it is given and keeps nothing.
 
-pub(crate) mod charts;
-pub(crate) mod html;
 pub(crate) mod report;
-pub(crate) mod when;
+
+pub(crate) use psmith::view::{charts, html, when};
 
 #[cfg(test)]
 mod tests;

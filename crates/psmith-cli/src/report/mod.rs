@@ -4,12 +4,11 @@
 //! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.
 
 pub mod board;
-pub mod cause;
-pub mod display;
-pub mod duration;
 pub mod failure_line;
 pub mod plain;
 pub mod progress;
 pub mod running;
 pub mod summary;
 pub mod tally;
+
+pub use psmith::view::{cause, display, duration};

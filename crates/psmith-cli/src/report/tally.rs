@@ -11,6 +11,8 @@ use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
 use crate::record::events::RunEndEvent;
 use crate::record::{JobRecord, Status};
 
+pub use psmith::view::is_flaky;
+
 use super::cause::cause_text;
 use super::display::{last_lines, visible};
 use super::duration::measured;
@@ -84,12 +86,6 @@ pub fn counts_as(outcome: &Outcome, flaky: Flaky) -> Status {
         Status::Ok if flaky == Flaky::Fail && is_flaky(outcome) => Status::Failed,
         status => status,
     }
-}
-
-/// Whether a job succeeded, but not at its first try. Tries that were forgiven do not make it flaky.
-#[must_use]
-pub fn is_flaky(outcome: &Outcome) -> bool {
-    outcome.verdict.is_ok() && outcome.tries > 1
 }
 
 impl Tally {

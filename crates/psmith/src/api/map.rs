@@ -431,6 +431,8 @@ where
             && timeout.is_none()
             && idle_timeout.is_none()
             && terms.max_rss_growth.is_none()
+            // Who looks on sees each job.
+            && !self.options.is_watched()
     }
 
     /// A job that never ran because the run was stopped by another one: no news for anybody.

@@ -43,6 +43,9 @@ mod workers_status;
 #[cfg(feature = "tokio")]
 mod workers_tasks;
 
+#[cfg(feature = "web")]
+pub(crate) use run::{Finished, News as RunNews, Tap};
+
 pub use each::{All, Any, Each, all, any, each};
 pub use failure::{Failure, FailureDetails};
 pub use flow::Flow;

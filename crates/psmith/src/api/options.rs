@@ -188,6 +188,9 @@ pub(crate) struct Options {
     pub(crate) state: Option<Function>,
     /// What asks a job to stop.
     pub(crate) stop_signal: i32,
+    /// The web board that looks on.
+    #[cfg(feature = "web")]
+    pub(crate) web: Option<Arc<crate::web::Feed>>,
 }
 
 impl Options {
@@ -211,7 +214,22 @@ impl Options {
             terms: Terms::default(),
             state: None,
             stop_signal: SIGTERM,
+            #[cfg(feature = "web")]
+            web: None,
         }
+    }
+
+    /// Whether somebody looks on who wants to hear of each job.
+    #[cfg(feature = "web")]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.web.is_some()
+    }
+
+    /// Whether somebody looks on who wants to hear of each job: not without the web board.
+    #[cfg(not(feature = "web"))]
+    #[expect(clippy::unused_self, reason = "as with the web board")]
+    pub(crate) fn is_watched(&self) -> bool {
+        false
     }
 
     /// How many workers: as asked for, by the environment, or one for each processor that this process may use.
@@ -388,6 +406,13 @@ macro_rules! common_settings {
         pub fn limits(mut self, limits: $crate::ResourceLimits) -> Self {
             self.$($options).+.limits = Some(limits);
             self.$($options).+.isolation = $crate::Isolation::PerJob;
+            self
+        }
+
+        /// Has this board show the run in a browser. Inline there is nothing to be seen.
+        #[cfg(feature = "web")]
+        pub fn web(mut self, web: &$crate::web::Web) -> Self {
+            self.$($options).+.web = Some(web.feed());
             self
         }
 

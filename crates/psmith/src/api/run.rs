@@ -134,7 +134,7 @@ impl fmt::Debug for Tap {
 pub(crate) struct Shared {
     state: Mutex<State>,
     told: Condvar,
-    tap: Option<Tap>,
+    taps: Vec<Tap>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     ended: AtomicBool,
     pub(super) waker: Waker,
@@ -170,11 +170,11 @@ pub(crate) struct First {
 }
 
 impl Shared {
-    pub(super) fn new(tap: Option<Tap>) -> io::Result<Shared> {
+    pub(super) fn new(taps: Vec<Tap>) -> io::Result<Shared> {
         Ok(Shared {
             state: Mutex::default(),
             told: Condvar::new(),
-            tap,
+            taps,
             ended: AtomicBool::new(false),
             waker: Waker::new()?,
         })
@@ -193,7 +193,9 @@ impl Shared {
 
     /// Tells the caller.
     pub(super) fn tell(&self, news: News) {
-        if self.tap.as_ref().is_some_and(|tap| tap.0(&news)) {
+        // Each hears all of them.
+        let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
+        if takers > 0 {
             return;
         }
         self.lock().news.push_back(news);
@@ -335,7 +337,16 @@ impl Run {
         tap: Option<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         check_image()?;
-        let shared = Arc::new(Shared::new(tap).map_err(EngineError::Kernel)?);
+        let taps = Vec::from_iter(tap);
+        #[cfg(feature = "web")]
+        let (taps, wants) = match &options.web {
+            None => (taps, wants),
+            Some(feed) => {
+                let watch = crate::web::watch(Arc::clone(feed), workers);
+                (taps.into_iter().chain([watch]).collect(), Wants { starts: true, ..wants })
+            }
+        };
+        let shared = Arc::new(Shared::new(taps).map_err(EngineError::Kernel)?);
         let mut set_up = match crate::entry::set_up() {
             None => Vec::new(),
             Some(Ok(function)) => vec![function],

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use super::job::{Callee, Request};
-use super::map::settle;
 use super::options::{Isolation, OnError, Options, Output};
 use super::run::{News, Run, Tap, Wants};
+use super::settle::settle;
 use super::workers_cx::{Brief, ByBrief, Said, WorkerCx, WorkerId};
 use crate::containment::Level;
 use crate::engine::EngineError;
@@ -196,6 +196,13 @@ impl<T> Workers<T> {
     /// The longest value, in bytes as it travels; the default is 1 GiB.
     pub fn max_frame(mut self, bytes: u64) -> Self {
         self.options.frame_bytes_max = bytes;
+        self
+    }
+
+    /// Has this board show the workers in a browser, each as a job.
+    #[cfg(feature = "web")]
+    pub fn web(mut self, web: &crate::web::Web) -> Self {
+        self.options.web = Some(web.feed());
         self
     }
 

@@ -1,7 +1,7 @@
 //! Times of day in a page: UTC, as everybody can read them and a joblog can be compared with.
 
 /// `2026-11-22 10:29:08 UTC`, from seconds since 1970.
-pub(crate) fn utc(epoch: f64) -> String {
+pub fn utc(epoch: f64) -> String {
     let seconds = epoch.max(0.0) as u64;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);

@@ -38,6 +38,8 @@ const FRAME_EVERY: Duration = Duration::from_millis(400);
 const SIGN_EVERY: Duration = Duration::from_secs(10);
 /// So long browsers may take to hear that the run is over.
 const FAREWELL_MAX: Duration = Duration::from_millis(1000);
+/// Browsers that ask for nothing more in this time have what they want.
+const STILL_FOR: Duration = Duration::from_millis(100);
 
 const HEADERS: [(&str, &str); 6] = [
     (
@@ -62,6 +64,8 @@ struct Board {
     /// More are closed at once.
     connections_max: usize,
     streams: Rc<Cell<usize>>,
+    /// Answered so far.
+    requests: Cell<u64>,
 }
 
 /// Serves until the news end, and a moment longer.
@@ -81,6 +85,7 @@ pub(super) fn serve(
         connections: Cell::new(0),
         connections_max,
         streams: Rc::default(),
+        requests: Cell::new(0),
     });
     LocalSet::new().block_on(&runtime, async {
         if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
@@ -103,9 +108,12 @@ pub(super) fn serve(
             while board.streams.get() > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
-            // The last frame has been handed to its connection, which still has to write it.
-            if board.connections.get() > 0 {
-                sleep(Duration::from_millis(50)).await;
+            // The last frame has been handed to its connection, which still has to write it; and a page that has it asks
+            // for its charts once more.
+            let mut seen = None;
+            while board.connections.get() > 0 && seen != Some(board.requests.get()) {
+                seen = Some(board.requests.get());
+                sleep(STILL_FOR).await;
             }
         };
         let _ = timeout(FAREWELL_MAX, farewell).await;
@@ -157,6 +165,7 @@ impl Drop for Counted {
 }
 
 fn answer(board: &Rc<Board>, request: &Request<Incoming>) -> Response<Answer> {
+    board.requests.set(board.requests.get() + 1);
     let path = request.uri().path();
     if let Err(refusal) = board.door.check(request.method(), path, request.headers()) {
         return refused(refusal);
@@ -166,7 +175,7 @@ fn answer(board: &Rc<Board>, request: &Request<Incoming>) -> Response<Answer> {
         "/" => full("text/html; charset=utf-8", include_str!("assets/index.html")),
         "/board.js" => full("text/javascript; charset=utf-8", include_str!("assets/board.js")),
         "/board.css" => full("text/css; charset=utf-8", include_str!("assets/board.css")),
-        "/style.css" => full("text/css; charset=utf-8", include_str!("../page/style.css")),
+        "/style.css" => full("text/css; charset=utf-8", crate::view::STYLE),
         "/icon.svg" => full("image/svg+xml", include_str!("assets/icon.svg")),
         "/metrics" => full("text/plain; version=0.0.4; charset=utf-8", metrics::text(&board.state.borrow())),
         "/api/live" => live(board),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use psmith::core::outcome::{AttemptReport, Cause, Exit, Outcome, Usage};
+use psmith_core::outcome::{AttemptReport, Cause, Exit, Outcome, Usage};
 
 use super::{JobRecord, Status};
 
-pub(crate) fn report(exit: Option<Exit>) -> AttemptReport {
+pub fn report(exit: Option<Exit>) -> AttemptReport {
     AttemptReport {
         number: 1,
         pid: 4242,
@@ -22,7 +22,7 @@ pub(crate) fn report(exit: Option<Exit>) -> AttemptReport {
     }
 }
 
-pub(crate) fn succeeded() -> Outcome {
+pub fn succeeded() -> Outcome {
     Outcome {
         verdict: Ok(()),
         attempts: 1,
@@ -32,7 +32,7 @@ pub(crate) fn succeeded() -> Outcome {
     }
 }
 
-pub(crate) fn failed(cause: Cause) -> Outcome {
+pub fn failed(cause: Cause) -> Outcome {
     let exit = match &cause {
         Cause::Exit(code) => Some(Exit::Code(*code)),
         Cause::Signal { signal, core_dumped } => {
@@ -46,7 +46,7 @@ pub(crate) fn failed(cause: Cause) -> Outcome {
     Outcome { verdict: Err(cause), attempts: 1, tries: 1, last: Some(report(exit)), earlier: Vec::new() }
 }
 
-pub(crate) fn record<'a>(job: u64, outcome: &'a Outcome, command: &'a [u8]) -> JobRecord<'a> {
+pub fn record<'a>(job: u64, outcome: &'a Outcome, command: &'a [u8]) -> JobRecord<'a> {
     JobRecord {
         job,
         outcome,

@@ -1,6 +1,6 @@
 //! The columns `Exitval` and `Signal`, the same in joblog and results.
 
-use psmith::core::outcome::{Cause, Exit, SpawnFailure, SpawnStep};
+use psmith_core::outcome::{Cause, Exit, SpawnFailure, SpawnStep};
 use rustix::io::Errno;
 
 use super::{JobRecord, Status};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::history::named::Named;
-use crate::record::{JobRecord, Status};
-use crate::report::cause::cause_text;
+use crate::view::cause::cause_text;
+use crate::view::history::named::Named;
+use crate::view::{JobRecord, Status};
 
 /// So many ended jobs can be listed, searched and looked at; of more the oldest are forgotten.
 pub(super) const JOBS_MAX: usize = 100_000;
@@ -43,7 +43,7 @@ impl EndedJob {
         let earlier = record.outcome.earlier.iter().map(|attempt| {
             let cause = attempt.cause.as_ref().map_or("ok".to_owned(), |cause| cause_text(cause, program));
             let charged = if attempt.charged { "" } else { ", not charged" };
-            let wall = crate::page::charts::seconds(attempt.wall);
+            let wall = crate::view::charts::seconds(attempt.wall);
             format!("attempt {}: {cause} after {wall}{charged}", attempt.number).into()
         });
         EndedJob {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-pub use psmith::board::{columns_of, visible};
+pub use crate::board::{columns_of, visible};
 
 /// A path, whole, and made visible.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn last_lines(tail: &[u8], lines_max: usize, columns: usize) -> Vec<String> 
     lines
 }
 
-pub use psmith::sys::words::os_text;
+pub use psmith_sys::words::os_text;
 
 /// What the operating system says of an error number.
 #[must_use]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
-use psmith::core::outcome::Cause;
+use psmith_core::outcome::Cause;
 
 use super::door::{Door, token};
 use super::jobs::{EndedJob, JOBS_MAX, Jobs, Query};
@@ -12,7 +12,7 @@ use super::metrics;
 use super::news::{Ended, Facts, News, Output};
 use super::server::decoded;
 use super::state::State;
-use crate::record::sample;
+use crate::view::sample;
 
 const HOST: (&str, &str) = ("host", "127.0.0.1:8080");
 const TOKEN: (&str, &str) = ("authorization", "Bearer 0123456789abcdef0123456789abcdef");

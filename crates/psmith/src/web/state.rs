@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use psmith::core::Time;
-use psmith::core::board::Rate;
-use psmith::core::event::HoldReason;
+use psmith_core::Time;
+use psmith_core::board::Rate;
+use psmith_core::event::HoldReason;
 use serde_json::{Value, json};
 
 use super::jobs::{EndedJob, Jobs, Query};
 use super::news::{Facts, News, TAIL_BYTES_MAX};
-use crate::history::History;
-use crate::page::charts::{self, Running};
-use crate::page::when::utc;
-use crate::record::Status;
-use crate::report::display::{last_lines, visible};
-use crate::report::tally::is_flaky;
+use crate::view::Status;
+use crate::view::charts::{self, Running};
+use crate::view::display::{last_lines, visible};
+use crate::view::history::History;
+use crate::view::is_flaky;
+use crate::view::when::utc;
 
 /// So many running jobs are shown, the longest running first.
 const ROWS_MAX: usize = 100;
@@ -98,7 +98,7 @@ impl State {
             }
             News::Attempt(attempt) => {
                 self.history.on_attempt(&attempt);
-                if attempt.end == crate::history::AttemptEnd::Retried {
+                if attempt.end == crate::view::history::AttemptEnd::Retried {
                     self.live.remove(&attempt.job);
                 }
             }

@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 /// So many columns there are at most; after that two become one.
-pub(crate) const COLUMNS_MAX: usize = 120;
+pub const COLUMNS_MAX: usize = 120;
 /// The width of a column in a short run.
 const WIDTH_FIRST: Duration = Duration::from_millis(50);
 
 /// One stretch of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Column {
+pub struct Column {
     /// Jobs that succeeded in it.
-    pub(crate) ok: u64,
+    pub ok: u64,
     /// Jobs that failed in it.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Time that slots were busy in it, all slots together.
-    pub(crate) busy: Duration,
+    pub busy: Duration,
 }
 
 /// The stretches of a run, all of the same width.
 #[derive(Debug)]
-pub(crate) struct Columns {
+pub struct Columns {
     columns: Vec<Column>,
     width: Duration,
 }
@@ -54,12 +54,12 @@ impl Columns {
     }
 
     /// The columns so far.
-    pub(crate) fn columns(&self) -> &[Column] {
+    pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
     /// How wide each of them is.
-    pub(crate) fn width(&self) -> Duration {
+    pub fn width(&self) -> Duration {
         self.width
     }
 

@@ -4,10 +4,10 @@
 //! are, it keeps [`BARS_MAX`](bars::BARS_MAX) bars, a fixed number of columns and buckets, and lists with a bound;
 //! what a bound takes away is counted, so that whoever draws can say so.
 
-pub(crate) mod bars;
-pub(crate) mod columns;
-pub(crate) mod named;
-pub(crate) mod spread;
+pub mod bars;
+pub mod columns;
+pub mod named;
+pub mod spread;
 
 #[cfg(test)]
 mod tests;
@@ -15,42 +15,42 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use psmith::core::event::HoldReason;
-use psmith::core::outcome::Cause;
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::Cause;
 
-use crate::record::{JobRecord, Status};
+use crate::view::{JobRecord, Status};
 use bars::{Bar, Bars};
 use columns::Columns;
 use named::{Named, Worst};
 use spread::Spread;
 
 /// So many failed jobs are kept with their last lines.
-pub(crate) const FAILED_MAX: usize = 200;
+pub const FAILED_MAX: usize = 200;
 /// So many jobs stand in the lists of the slowest and the largest.
-pub(crate) const WORST_MAX: usize = 20;
+pub const WORST_MAX: usize = 20;
 /// So many different causes are told apart; the rest is counted as one.
 const CAUSES_MAX: usize = 64;
 
 /// An attempt that is over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// The job's number.
-    pub(crate) job: u64,
+    pub job: u64,
     /// Its slot, from 1.
-    pub(crate) slot: u32,
+    pub slot: u32,
     /// When its start was asked for, from the beginning of the run.
-    pub(crate) began: Duration,
+    pub began: Duration,
     /// How long it took until its process existed; nothing where that cannot be told.
-    pub(crate) starting: Duration,
+    pub starting: Duration,
     /// From when its start was asked for to its end.
-    pub(crate) wall: Duration,
+    pub wall: Duration,
     /// How it ended.
-    pub(crate) end: AttemptEnd,
+    pub end: AttemptEnd,
 }
 
 /// How an attempt ended, as far as a colour can tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum AttemptEnd {
+pub enum AttemptEnd {
     /// It succeeded.
     Ok,
     /// It was cut short.
@@ -63,29 +63,29 @@ pub(crate) enum AttemptEnd {
 
 /// All that is known of a run besides what runs just now.
 #[derive(Debug)]
-pub(crate) struct History {
-    pub(crate) bars: Bars,
-    pub(crate) columns: Columns,
+pub struct History {
+    pub bars: Bars,
+    pub columns: Columns,
     /// Durations of the jobs that ended by themselves, as the joblog has them.
-    pub(crate) durations: Spread,
-    pub(crate) failed: Vec<Named>,
-    pub(crate) failed_count: u64,
-    pub(crate) slowest: Worst<Duration>,
-    pub(crate) largest: Worst<u64>,
+    pub durations: Spread,
+    pub failed: Vec<Named>,
+    pub failed_count: u64,
+    pub slowest: Worst<Duration>,
+    pub largest: Worst<u64>,
     /// What failed how often, in the words of the failure lines without their particulars.
-    pub(crate) causes: BTreeMap<String, u64>,
+    pub causes: BTreeMap<String, u64>,
     /// Attempts that failed and were followed by another.
-    pub(crate) retries: u64,
-    pub(crate) attempts: u64,
-    pub(crate) ok: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) working: Duration,
-    pub(crate) starting: Duration,
-    pub(crate) user: Duration,
-    pub(crate) system: Duration,
-    pub(crate) output_bytes: [u64; 2],
+    pub retries: u64,
+    pub attempts: u64,
+    pub ok: u64,
+    pub cancelled: u64,
+    pub working: Duration,
+    pub starting: Duration,
+    pub user: Duration,
+    pub system: Duration,
+    pub output_bytes: [u64; 2],
     /// How long starts were held, by reason.
-    pub(crate) held: BTreeMap<&'static str, Duration>,
+    pub held: BTreeMap<&'static str, Duration>,
     holding: Option<(HoldReason, Duration)>,
     /// Slots times time up to the last change of the width.
     offered: Duration,
@@ -94,7 +94,7 @@ pub(crate) struct History {
 
 impl History {
     /// Nothing has happened yet. At most `bars_max` bars are kept.
-    pub(crate) fn new(slots: u32, bars_max: usize) -> History {
+    pub fn new(slots: u32, bars_max: usize) -> History {
         History {
             bars: Bars::new(bars_max),
             columns: Columns::default(),
@@ -121,7 +121,7 @@ impl History {
     }
 
     /// An attempt is over, the last of its job or not.
-    pub(crate) fn on_attempt(&mut self, attempt: &Attempt) {
+    pub fn on_attempt(&mut self, attempt: &Attempt) {
         let starting = attempt.starting.min(attempt.wall);
         self.attempts += 1;
         self.starting += starting;
@@ -134,7 +134,7 @@ impl History {
     }
 
     /// A job has its outcome.
-    pub(crate) fn on_end(&mut self, record: &JobRecord<'_>, at: Duration) {
+    pub fn on_end(&mut self, record: &JobRecord<'_>, at: Duration) {
         let outcome = record.outcome;
         self.output_bytes[0] += record.stdout_bytes;
         self.output_bytes[1] += record.stderr_bytes;
@@ -158,7 +158,7 @@ impl History {
     }
 
     /// Starts are held, or no longer.
-    pub(crate) fn on_held(&mut self, reason: Option<HoldReason>, at: Duration) {
+    pub fn on_held(&mut self, reason: Option<HoldReason>, at: Duration) {
         if let Some((reason, since)) = self.holding.take() {
             *self.held.entry(reason.word()).or_default() += at.saturating_sub(since);
         }
@@ -166,19 +166,19 @@ impl History {
     }
 
     /// The number of slots changed.
-    pub(crate) fn on_width(&mut self, slots: u32, at: Duration) {
+    pub fn on_width(&mut self, slots: u32, at: Duration) {
         self.offered = self.offered(at);
         self.width = (slots, at);
     }
 
     /// The time that all slots together offered so far.
-    pub(crate) fn offered(&self, at: Duration) -> Duration {
+    pub fn offered(&self, at: Duration) -> Duration {
         let (slots, since) = self.width;
         self.offered.saturating_add(at.saturating_sub(since).saturating_mul(slots))
     }
 
     /// The number of slots at present.
-    pub(crate) fn slots(&self) -> u32 {
+    pub fn slots(&self) -> u32 {
         self.width.0
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 /// A text whose special characters stand as entities; fit for content and for quoted attributes alike.
-pub(crate) struct Text<T>(pub(crate) T);
+pub struct Text<T>(pub T);
 
 impl<T: Display> Display for Text<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,9 +32,11 @@ impl fmt::Write for Escaping<'_, '_> {
 }
 
 /// Appends to a page. A `String` takes every write.
-macro_rules! put {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __put {
     ($page:expr, $($format:tt)*) => {
         { use std::fmt::Write as _; let _ = write!($page, $($format)*); }
     };
 }
-pub(crate) use put;
+pub use __put as put;

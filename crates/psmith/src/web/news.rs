@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use psmith::core::event::HoldReason;
-use psmith::core::outcome::Outcome;
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::Outcome;
 
-use crate::history::Attempt;
-use crate::record::{JobRecord, Status};
+use crate::view::history::Attempt;
+use crate::view::{JobRecord, Status};
 
 /// Output that waits to be folded, over all jobs; beyond it the board misses some.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ pub(super) const TAIL_BYTES_MAX: usize = 8 * 1024;
 
 /// One thing that happened.
 #[derive(Debug)]
-pub(crate) enum News {
+pub enum News {
     /// The run begins.
     Run(Box<Facts>),
     /// An attempt has a process.
@@ -40,21 +40,21 @@ pub(crate) enum News {
 
 /// What is known at the start. Texts are fit to be shown.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Facts {
-    pub(crate) run: String,
-    pub(crate) command: String,
-    pub(crate) cwd: String,
-    pub(crate) contain: &'static str,
-    pub(crate) slots: u32,
-    pub(crate) total: Option<u64>,
-    pub(crate) began_epoch: f64,
+pub struct Facts {
+    pub run: String,
+    pub command: String,
+    pub cwd: String,
+    pub contain: &'static str,
+    pub slots: u32,
+    pub total: Option<u64>,
+    pub began_epoch: f64,
     /// Limits of each job, as they were asked for: name and value.
-    pub(crate) limits: Vec<(&'static str, String)>,
+    pub limits: Vec<(&'static str, String)>,
 }
 
 /// A job's end, as a [`JobRecord`] without its borrows.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     job: u64,
     pub(super) at: Duration,
     outcome: Outcome,
@@ -68,7 +68,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    pub(crate) fn of(record: &JobRecord<'_>, at: Duration) -> Ended {
+    pub fn of(record: &JobRecord<'_>, at: Duration) -> Ended {
         Ended {
             job: record.job,
             at,

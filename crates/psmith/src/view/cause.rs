@@ -1,7 +1,7 @@
 //! The one wording of each cause, wherever it is shown.
 
-use psmith::core::outcome::{Cause, LimitKind, Outcome, SpawnFailure, SpawnStep};
-use psmith::sys::signals;
+use psmith_core::outcome::{Cause, LimitKind, Outcome, SpawnFailure, SpawnStep};
+use psmith_sys::signals;
 use rustix::io::Errno;
 
 use super::display::{errno_text, visible};
@@ -107,7 +107,7 @@ fn missing(program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::view::sample;
     use std::time::Duration;
 
     fn text(cause: Cause) -> String {

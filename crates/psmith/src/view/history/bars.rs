@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::{Attempt, AttemptEnd};
 
 /// So many bars a report draws.
-pub(crate) const BARS_MAX: usize = 6000;
+pub const BARS_MAX: usize = 6000;
 /// Slots above this number have no lane of their own.
-pub(crate) const LANES_MAX: usize = 64;
+pub const LANES_MAX: usize = 64;
 
 /// One or several attempts, one after the other in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Bar {
+pub struct Bar {
     /// Its slot, from 1.
-    pub(crate) slot: u32,
-    pub(crate) began: Duration,
-    pub(crate) ended: Duration,
+    pub slot: u32,
+    pub began: Duration,
+    pub ended: Duration,
     /// How many attempts.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// How many of them failed, retried or not.
-    pub(crate) failed: u32,
+    pub failed: u32,
     /// The first one's job.
-    pub(crate) job: u64,
+    pub job: u64,
     /// The worst that befell one of them.
-    pub(crate) worst: AttemptEnd,
+    pub worst: AttemptEnd,
 }
 
 impl Bar {
@@ -51,7 +51,7 @@ impl Bar {
 /// The bars of all slots. Neighbours that together span no more than the resolution are one bar; the resolution
 /// doubles whenever there are too many, so the bars of `LANES_MAX` lanes always fit in the end.
 #[derive(Debug)]
-pub(crate) struct Bars {
+pub struct Bars {
     lanes: Vec<Vec<Bar>>,
     count: usize,
     max: usize,
@@ -89,17 +89,17 @@ impl Bars {
     }
 
     /// The lanes, from slot 1 on, each in the order of time.
-    pub(crate) fn lanes(&self) -> &[Vec<Bar>] {
+    pub fn lanes(&self) -> &[Vec<Bar>] {
         &self.lanes
     }
 
     /// Neighbours that together span no more than this are drawn as one; zero while each has its own.
-    pub(crate) fn resolution(&self) -> Duration {
+    pub fn resolution(&self) -> Duration {
         self.resolution
     }
 
     /// Attempts in slots that have no lane.
-    pub(crate) fn not_drawn(&self) -> u64 {
+    pub fn not_drawn(&self) -> u64 {
         self.not_drawn
     }
 

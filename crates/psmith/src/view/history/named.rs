@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::record::{JobRecord, Status, exitval};
-use crate::report::cause::cause_with_tries;
-use crate::report::display::{last_lines, visible};
+use crate::view::cause::cause_with_tries;
+use crate::view::display::{last_lines, visible};
+use crate::view::{JobRecord, Status, exitval};
 
 /// Commands are cut here.
 const COMMAND_COLUMNS_MAX: usize = 240;
@@ -14,23 +14,23 @@ const LINE_COLUMNS_MAX: usize = 240;
 
 /// One job, as a list shows it. All texts are fit to be shown on a terminal; HTML has yet to be escaped.
 #[derive(Clone, Debug)]
-pub(crate) struct Named {
-    pub(crate) job: u64,
-    pub(crate) status: Status,
+pub struct Named {
+    pub job: u64,
+    pub status: Status,
     /// Why it failed, with its tries; empty if it did not.
-    pub(crate) cause: String,
-    pub(crate) command: String,
+    pub cause: String,
+    pub command: String,
     /// The last lines of its stderr.
-    pub(crate) lines: Vec<String>,
-    pub(crate) attempts: u32,
-    pub(crate) wall: Duration,
+    pub lines: Vec<String>,
+    pub attempts: u32,
+    pub wall: Duration,
     /// Exitval and signal as in the joblog, where it has a row.
-    pub(crate) exit: Option<(i64, i64)>,
-    pub(crate) rss_bytes: u64,
+    pub exit: Option<(i64, i64)>,
+    pub rss_bytes: u64,
 }
 
 impl Named {
-    pub(crate) fn of(record: &JobRecord<'_>) -> Named {
+    pub fn of(record: &JobRecord<'_>) -> Named {
         let program = record.argv.first().map_or(&[][..], Vec::as_slice);
         let last = record.outcome.last.as_ref();
         let failed = record.status == Status::Failed || record.outcome.verdict.is_err();
@@ -50,7 +50,7 @@ impl Named {
 
 /// The jobs with the largest of something, the largest first; among equals the earlier.
 #[derive(Debug)]
-pub(crate) struct Worst<K> {
+pub struct Worst<K> {
     jobs: Vec<(K, Named)>,
     max: usize,
 }
@@ -68,7 +68,7 @@ impl<K: Ord + Copy> Worst<K> {
         }
     }
 
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = &Named> {
+    pub fn jobs(&self) -> impl Iterator<Item = &Named> {
         self.jobs.iter().map(|(_, named)| named)
     }
 }

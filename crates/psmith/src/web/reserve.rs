@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 
-use psmith::sys::rlimit::{self, Resource};
+use psmith_sys::rlimit::{self, Resource};
 
 /// So many connections at a time; more are closed at once.
 pub(super) const CONNECTIONS_MAX: usize = 64;

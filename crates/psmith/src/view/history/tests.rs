@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use psmith::core::event::HoldReason;
-use psmith::core::outcome::Cause;
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::Cause;
 
 use super::bars::{BARS_MAX, LANES_MAX};
 use super::*;
-use crate::record::sample;
+use crate::view::sample;
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -1,7 +1,7 @@
 //! The counts of a run in Prometheus' text format, version 0.0.4.
 
 use super::state::State;
-use crate::page::html::put;
+use crate::view::html::put;
 
 /// All metrics. Names are stable; more may come.
 pub(super) fn text(state: &State) -> String {

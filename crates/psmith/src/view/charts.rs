@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::html::{Text, put};
-use crate::history::AttemptEnd;
-use crate::history::bars::{Bar, Bars, LANES_MAX};
-use crate::history::columns::{COLUMNS_MAX, Columns};
-use crate::history::spread::Spread;
+use crate::view::history::AttemptEnd;
+use crate::view::history::bars::{Bar, Bars, LANES_MAX};
+use crate::view::history::columns::{COLUMNS_MAX, Columns};
+use crate::view::history::spread::Spread;
 
 /// Units of the drawing from left to right; the page scales them.
 const WIDTH: f64 = 1000.0;
@@ -25,14 +25,14 @@ const MARKS_MAX: u32 = 8;
 
 /// An attempt that is not over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Running {
-    pub(crate) job: u64,
-    pub(crate) slot: u32,
-    pub(crate) began: Duration,
+pub struct Running {
+    pub job: u64,
+    pub slot: u32,
+    pub began: Duration,
 }
 
 /// When which slot was busy, from the beginning to `until`.
-pub(crate) fn timeline(bars: &Bars, running: &[Running], until: Duration) -> String {
+pub fn timeline(bars: &Bars, running: &[Running], until: Duration) -> String {
     let lanes = bars.lanes();
     let busy = running.iter().map(|running| running.slot as usize).max().unwrap_or(0).min(LANES_MAX);
     let count = lanes.len().max(busy).max(1);
@@ -101,7 +101,7 @@ fn put_running(svg: &mut String, running: &Running, until: Duration) {
 }
 
 /// How many jobs ended in each stretch, and how many slots were busy.
-pub(crate) fn throughput(columns: &Columns, running: &[Running], slots: u32, until: Duration) -> String {
+pub fn throughput(columns: &Columns, running: &[Running], slots: u32, until: Duration) -> String {
     let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
     let all = columns.columns();
     let highest = all.iter().map(|column| column.ok + column.failed).max().unwrap_or(0).max(1);
@@ -171,7 +171,7 @@ fn put_busy(svg: &mut String, columns: &Columns, running: &[Running], slots: u32
 }
 
 /// How many jobs took how long.
-pub(crate) fn durations(spread: &Spread) -> String {
+pub fn durations(spread: &Spread) -> String {
     let mut svg = open("Durations of the jobs", CHART + AXIS, "durations");
     let buckets = spread.buckets();
     let highest = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
@@ -272,7 +272,7 @@ fn word(end: AttemptEnd) -> &'static str {
 }
 
 /// A time as charts and tables tell it: `0`, `40ms`, `1.25s`, `12.5s`, `3m20s`, `2h05m`.
-pub(crate) fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     let milliseconds = time.as_millis();
     let trimmed = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned() + "s";
     match milliseconds {
@@ -283,7 +283,7 @@ pub(crate) fn seconds(time: Duration) -> String {
         }
         1000..10_000 => trimmed(format!("{:.2}", time.as_secs_f64())),
         10_000..60_000 => trimmed(format!("{:.1}", time.as_secs_f64())),
-        _ => crate::report::duration::whole(time.as_secs()),
+        _ => crate::view::duration::whole(time.as_secs()),
     }
 }
 

@@ -10,7 +10,7 @@ const BUCKETS: usize = DECADES * BOUNDS_OF_DECADE.len() + 2;
 
 /// Counts of durations.
 #[derive(Clone, Debug)]
-pub(crate) struct Spread {
+pub struct Spread {
     counts: [u64; BUCKETS],
     count: u64,
     sum: Duration,
@@ -32,11 +32,11 @@ impl Default for Spread {
 
 /// One bucket: how many durations were at least `from` and below `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bucket {
-    pub(crate) from: Duration,
+pub struct Bucket {
+    pub from: Duration,
     /// `None`: without end.
-    pub(crate) to: Option<Duration>,
-    pub(crate) count: u64,
+    pub to: Option<Duration>,
+    pub count: u64,
 }
 
 impl Spread {
@@ -49,29 +49,29 @@ impl Spread {
         self.longest = self.longest.max(duration);
     }
 
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count
     }
 
-    pub(crate) fn sum(&self) -> Duration {
+    pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    pub(crate) fn shortest(&self) -> Duration {
+    pub fn shortest(&self) -> Duration {
         self.shortest.unwrap_or_default()
     }
 
-    pub(crate) fn longest(&self) -> Duration {
+    pub fn longest(&self) -> Duration {
         self.longest
     }
 
-    pub(crate) fn mean(&self) -> Duration {
+    pub fn mean(&self) -> Duration {
         let nanos = self.sum.as_nanos().checked_div(u128::from(self.count)).unwrap_or(0);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// The buckets from the first that holds something to the last.
-    pub(crate) fn buckets(&self) -> Vec<Bucket> {
+    pub fn buckets(&self) -> Vec<Bucket> {
         let first = self.counts.iter().position(|&count| count > 0).unwrap_or(0);
         let last = self.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
         (first..last).map(|index| self.bucket(index)).collect()
@@ -79,13 +79,13 @@ impl Spread {
 
     /// All buckets, for a histogram whose bounds must not change between two looks.
     #[cfg(feature = "web")]
-    pub(crate) fn all(&self) -> impl Iterator<Item = Bucket> + '_ {
+    pub fn all(&self) -> impl Iterator<Item = Bucket> + '_ {
         (0..BUCKETS).map(|index| self.bucket(index))
     }
 
     /// The bucket in which the `part`th of all durations lies, as 0.5 for the median: an answer that is as exact
     /// as a bucket is narrow.
-    pub(crate) fn quantile(&self, part: f64) -> Option<Bucket> {
+    pub fn quantile(&self, part: f64) -> Option<Bucket> {
         let rank = (self.count as f64 * part).ceil().max(1.0) as u64;
         let mut below = 0;
         (self.count > 0).then(|| {
