@@ -114,6 +114,27 @@ fn a_consumer_that_panics_ends_its_server_with_that_panic_and_leaves_nothing() {
     }
 }
 
+// proves: N-7, U-26
+#[test]
+fn threads_that_make_a_pool_and_hand_in_may_end_before_the_jobs_do() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let mut gate = Gate::closed();
+        let wait = |path: PathBuf| gate::pass(&path);
+        let make = || Pool::builder().workers(2).isolation(isolation).build().unwrap();
+        let pool = std::thread::scope(|scope| scope.spawn(make).join().unwrap());
+        let hand_in = || pool.submit(Job::new(wait, gate.path())).unwrap();
+        let handles = [(); 2].map(|()| std::thread::scope(|scope| scope.spawn(hand_in).join().unwrap()));
+        while !handles.iter().all(|handle| handle.pid().is_some()) {
+            std::thread::yield_now();
+        }
+        gate.open();
+        // A process that died with the thread that bore it would be a signal.
+        handles.into_iter().for_each(|handle| handle.wait().unwrap());
+    }
+}
+
 /// A pool with jobs that run and jobs that wait.
 fn busy(isolation: Isolation, gate: &Gate) -> (Pool, Vec<JobHandle<()>>) {
     let pool = Pool::builder().workers(2).isolation(isolation).output(Output::Discard).build().unwrap();

@@ -346,6 +346,111 @@ fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1000 + failed);
 }
 
+// proves: F-20, F-35, U-2, U-18
+#[test]
+fn workers_of_one_two_and_three_jobs_do_them_all_though_handles_are_dropped() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for max_jobs in 1..=3 {
+        let pool = Pool::builder().workers(4).max_jobs(max_jobs).build().unwrap();
+        let mut kept = Vec::new();
+        for n in 0..400_u32 {
+            let handle = pool.submit(Job::new(|n: u32| n, n)).unwrap();
+            if n.is_multiple_of(3) {
+                kept.push((n, handle));
+            }
+        }
+        pool.join();
+        assert!(kept.iter().all(|(n, handle)| handle.is_ready() && handle.wait().unwrap() == *n));
+        assert_eq!((pool.report().jobs, pool.report().failed), (400, 0));
+    }
+}
+
+/// Aborts when its thread ends.
+struct AtTheEnd;
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+thread_local! {
+    static AT_THE_END: AtTheEnd = const { AtTheEnd };
+}
+
+// proves: F-6, O-35
+#[test]
+fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let set = |n: u32| AT_THE_END.with(|_| n);
+        let got: Vec<u32> =
+            psmith::map(0..9, set).workers(2).max_jobs(2).isolation(isolation).map(Result::unwrap).collect();
+        assert!(got.into_iter().eq(0..9), "{isolation:?}");
+    }
+}
+
+// proves: N-8, N-5
+#[test]
+fn what_a_job_sent_before_it_crashed_arrives_first_and_in_order() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let send = |n: u32| {
+            let cx = psmith::cx().unwrap();
+            (0..500).for_each(|part: u32| cx.send(&(n, part)).unwrap());
+            if n == 1 {
+                std::process::abort();
+            }
+            n
+        };
+        let heard = std::cell::RefCell::new([const { Vec::new() }; 3]);
+        let got: Vec<_> = psmith::map(0..3, send)
+            .workers(1)
+            .isolation(isolation)
+            .output(Output::Discard)
+            .on_message(|_, (n, part): (u32, u32)| heard.borrow_mut()[n as usize].push(part))
+            .on_done(|job, _| {
+                assert_eq!(heard.borrow()[job.index() as usize].len(), 500, "all before the outcome");
+            })
+            .collect();
+        assert!(got[0].is_ok() && got[1].is_err() && got[2].is_ok());
+        assert!(heard.into_inner().iter().all(|parts| parts.iter().copied().eq(0..500)), "{isolation:?}");
+    }
+}
+
+// proves: N-5, U-23, U-19, P-3, P-4
+#[test]
+fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_what_it_said_is_kept() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in BOTH {
+        let deaf = |()| -> u32 {
+            eprintln!("so far");
+            psmith::sys::signals::block(psmith::sys::signals::SignalSet::of(&[15]));
+            // It holds the streams, for as long as it lives.
+            drop(std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap());
+            loop {
+                std::thread::park();
+            }
+        };
+        let limit = Duration::from_millis(500);
+        let failure = psmith::map([()], deaf)
+            .isolation(isolation)
+            .timeout(limit)
+            .grace(Duration::from_millis(100))
+            .output(Output::Discard)
+            .next()
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(failure.cause, Cause::Timeout(limit));
+        assert_eq!(failure.stderr_tail, b"so far\n");
+        assert!(failure.to_string().contains("timed out after 500ms"), "{failure}");
+    }
+}
+
 // proves: F-28
 #[test]
 fn threads_that_outlive_their_job_in_a_worker_that_stays_harm_no_later_job() {
