@@ -80,6 +80,9 @@ fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its
     assert!(whole > 0 && whole < 80, "{whole} answers were whole");
 }
 
+/// With a timeout each job is given, and answered for, by itself: in a batch the answers forged here would be nobody's.
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+
 const BOTH: [crate::Isolation; 2] = [crate::Isolation::PerJob, crate::Isolation::Reuse];
 
 fn killed() -> Cause {
@@ -134,7 +137,7 @@ fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
     let _guard = Guard::alone();
     let mut whole = 0;
     for cut in 1..60 {
-        let got: Vec<_> = crate::map([0, cut, 0], small_answer).workers(1).collect();
+        let got: Vec<_> = crate::map([0, cut, 0], small_answer).workers(1).timeout(HOUR).collect();
         match &got[1] {
             Ok(value) => {
                 assert_eq!(*value, 42);
@@ -161,7 +164,8 @@ fn the_first_answer_stands_and_a_second_one_ends_its_worker_alone() {
     };
     for isolation in BOTH {
         for _ in 0..20 {
-            let got: Vec<_> = crate::map(0..3, twice).workers(1).isolation(isolation).collect();
+            let map = crate::map(0..3, twice).workers(1).isolation(isolation).timeout(HOUR);
+            let got: Vec<_> = map.collect();
             let got: Vec<_> = got.into_iter().map(Result::unwrap).collect();
             assert_eq!(got, [7, 42, 7], "{isolation:?}");
         }

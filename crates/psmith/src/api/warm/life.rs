@@ -23,6 +23,8 @@ pub(super) struct Life {
     pub(super) rss_first: Option<u64>,
     /// It is being ended: no further job for it.
     pub(super) doomed: bool,
+    /// An earlier job of it has broken the protocol: the one that it has now goes with it, and is not to blame.
+    pub(super) betrayed: bool,
     /// When it was given the job, or batch, that it had last.
     pub(super) given: Time,
     /// The memory that it shares with us. Without it, it gets one job at a time.
@@ -58,6 +60,7 @@ impl Life {
             jobs: 0,
             rss_first: None,
             doomed: false,
+            betrayed: false,
             given: Time::ZERO,
             region,
             region_file: file,

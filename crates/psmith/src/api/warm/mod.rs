@@ -311,6 +311,10 @@ impl Handler for WarmDesk {
                     self.heard.push_back(Heard::Done { life: id, verdict: how.verdict(), judgement });
                 }
                 Some(_) | None => {
+                    let is_of_earlier = current.is_some_and(|(_, held)| job <= held.index);
+                    if let (true, Some(life)) = (is_of_earlier, self.lives.get_mut(&id)) {
+                        life.betrayed = true;
+                    }
                     mail.breach = Some(format!("it answered for job {job}, which it was not given"));
                 }
             },

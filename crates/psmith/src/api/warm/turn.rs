@@ -425,7 +425,7 @@ impl WarmDesk {
             _ if !began && life.attempt().is_some() && self.may_wait_again(attempt, &life, now) => {
                 self.wait_again(attempt, &life, now);
             }
-            (verdict, Some(exit)) if began || life.doomed => {
+            (verdict, Some(exit)) if (began && !life.betrayed) || life.doomed => {
                 let verdict = verdict.clone().and(Err(Cause::Exit(0)));
                 self.events.push_back(Event::Reported { attempt, verdict });
                 self.over(attempt, exit, usage);
