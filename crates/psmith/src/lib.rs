@@ -73,9 +73,9 @@ pub use psmith_core::outcome::{Cause, CauseKind, Exit};
 pub use psmith_sys as sys;
 
 pub use api::{
-    All, Any, ByMut, ByRef, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job, JobHandle,
-    JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder, ProcessId,
-    ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
+    All, Any, ByMut, ByRef, CommandJob, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job,
+    JobHandle, JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder,
+    ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
     SpawnStrategy, Stopper, Submission, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited,
     Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global, map,
     map_until, run_workers,

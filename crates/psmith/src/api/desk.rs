@@ -106,10 +106,11 @@ impl Handler for Desk {
         job.name = None;
         job.pid = 0;
         job.slot = at.slot;
-        match &job.request.refused {
+        match (&job.request.refused, &job.request.command) {
             // Its true cause is told at the delivery.
-            Some(_) => Err(refused(String::new())),
-            None => Ok(Launch::Worker(self.worker.clone())),
+            (Some(_), _) => Err(refused(String::new())),
+            (None, Some(command)) => Ok(Launch::Command(command.clone())),
+            (None, None) => Ok(Launch::Worker(self.worker.clone())),
         }
     }
 

@@ -10,6 +10,7 @@ use psmith_core::outcome::Cause;
 use super::failure::Input;
 use super::flow::Judge;
 use super::post::Post;
+use crate::command::Command;
 use crate::function::call::{entry, identity};
 use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
@@ -22,8 +23,8 @@ use crate::worker::panics;
 pub(crate) struct Callee {
     pub(crate) function: Result<Function, String>,
     pub(crate) judge: Option<Judge>,
-    decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
-    described: bool,
+    pub(super) decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
+    pub(super) described: bool,
 }
 
 impl Callee {
@@ -77,6 +78,8 @@ pub(crate) struct Request {
     pub(crate) label: Option<String>,
     /// Where messages to it wait, if somebody can send any.
     pub(crate) post: Option<Arc<Post>>,
+    /// It is a command, and calls no function.
+    pub(crate) command: Option<Command>,
 }
 
 impl Request {
@@ -90,7 +93,8 @@ impl Request {
     /// The same with an input that is encoded already.
     pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
         let callee = Arc::clone(callee);
-        Request { callee, input: Arc::new(input), refused: None, cancelled: false, label: None, post: None }
+        let input = Arc::new(input);
+        Request { callee, input, refused: None, cancelled: false, label: None, post: None, command: None }
     }
 
     /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.
@@ -119,7 +123,7 @@ impl Request {
     pub(crate) fn kept_input(&self) -> Option<Input> {
         let decode = self.callee.decode_input;
         let input = || Input { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
-        self.refused.is_none().then(input)
+        (self.refused.is_none() && self.command.is_none()).then(input)
     }
 }
 

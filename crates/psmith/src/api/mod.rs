@@ -12,6 +12,7 @@
 //! - [`inline`]: the same without processes
 
 mod block;
+mod command;
 mod desk;
 mod each;
 mod failure;
@@ -46,6 +47,7 @@ mod workers_tasks;
 #[cfg(feature = "web")]
 pub(crate) use run::{Finished, News as RunNews, Tap};
 
+pub use command::CommandJob;
 pub use each::{All, Any, Each, all, any, each};
 pub use failure::{Failure, FailureDetails};
 pub use flow::Flow;

@@ -25,8 +25,13 @@ pub(super) fn settle_owned<R>(
     output: Output,
     decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,
 ) -> Result<R, Failure> {
-    let Finished { job, request, outcome, value, output: written, .. } = finished;
+    let Finished { job, request, outcome, value, output: mut written, .. } = finished;
     let tail = written.stderr_tail.clone();
+    let value = match &request.command {
+        None => Ok(value.unwrap_or_default()),
+        // What it wrote is its value, and not passed on.
+        Some(_) => super::command::value(std::mem::take(&mut written.stdout)).map(|bytes| (bytes, 0)),
+    };
     if output == Output::PassOn {
         // A closed standard output is no failure of the job's.
         let _ = std::io::copy(&mut written.stdout.into_reader(), &mut std::io::stdout().lock());
@@ -39,8 +44,11 @@ pub(super) fn settle_owned<R>(
     let cause = match verdict {
         Err(cause) => cause,
         Ok(()) => {
-            let (bytes, body) = value.unwrap_or_default();
-            match decoded(|| decode(bytes, body)) {
+            let decoded = decoded(|| {
+                let (bytes, body) = value.map_err(CodecError::new)?;
+                decode(bytes, body)
+            });
+            match decoded {
                 Ok(value) => return Ok(value),
                 Err(cause) => cause,
             }

@@ -165,7 +165,7 @@ impl WarmDesk {
             return false;
         }
         let mut state = self.shared.lock();
-        let Some(Incoming::One(request, policy)) = state.incoming.pop_front() else {
+        let Some(Incoming::One(mut request, policy)) = state.incoming.pop_front() else {
             let ends = state.closed && !self.source_ended;
             if ends {
                 self.source_ended = true;
@@ -175,6 +175,10 @@ impl WarmDesk {
         };
         drop(state);
         let job = self.dispatcher.next_job();
+        if request.command.is_some() {
+            let failure = refused("a command needs a process of its own (Isolation::PerJob)".into());
+            request.refused = Some(Cause::SpawnFailed(failure));
+        }
         let beats = policy.idle.is_some();
         self.events.push_back(Event::Accepted { job, policy });
         if request.cancelled {

@@ -1,0 +1,187 @@
+//! A command as a job: a program with its words, whose value is what it writes to standard output. Starts nothing.
+
+use std::any::Any;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+
+use super::job::{Callee, Job, Request};
+use crate::command::Command;
+use crate::function::codec::CodecError;
+use crate::worker::frame::FRAME_BYTES_MAX;
+
+/// Where programs are looked for when `PATH` is not set.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A command on its way to become a [`Job`]; made by [`Job::command`].
+#[derive(Clone, Debug)]
+#[must_use = "a command is no job before `job` or `read_by`"]
+pub struct CommandJob {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    dir: Option<PathBuf>,
+}
+
+impl Job<Vec<u8>> {
+    /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
+    /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
+    /// ended by a signal. Its standard input is empty.
+    ///
+    /// Commands and functions may be mixed in one [`Server`](crate::Server), with the same timeouts, retries and outcomes.
+    /// They need a process of their own each, so with [`Isolation::Reuse`](crate::Isolation::Reuse), as in a pool by
+    /// default, a command is a failure.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    ///
+    /// let double = |n: u32| n.to_string().repeat(2).into_bytes();
+    /// let mut jobs = vec![Job::command("echo").args(["-n", "out"]).job(), Job::new(double, 7)].into_iter();
+    /// let mut values = Vec::new();
+    /// let server = Server::new(move || jobs.next()).in_order();
+    /// server.consumer(|_, value| values.push(value.unwrap())).run().unwrap();
+    /// assert_eq!(values, [b"out", &b"77"[..]]);
+    /// ```
+    pub fn command(program: impl AsRef<OsStr>) -> CommandJob {
+        CommandJob { program: program.as_ref().to_owned(), args: Vec::new(), env: Vec::new(), dir: None }
+    }
+}
+
+impl CommandJob {
+    /// One more word.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> CommandJob {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// More words.
+    pub fn args<W: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = W>) -> CommandJob {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// A variable of its environment, over what this program has.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> CommandJob {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Its working directory; a relative one is taken from this program's.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> CommandJob {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// The job. What is wrong with the command (no such program, a NUL byte) is its failure when it is run.
+    pub fn job(self) -> Job<Vec<u8>> {
+        self.read_by(|stdout| Ok(stdout.to_vec()))
+    }
+
+    /// The job, with a value that is read from what the program writes to standard output.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::codec::CodecError;
+    /// use psmith::{Job, Server};
+    ///
+    /// fn number(stdout: &[u8]) -> Result<u32, CodecError> {
+    ///     let text = String::from_utf8_lossy(stdout);
+    ///     text.trim().parse().map_err(|error| CodecError::new(format!("{text:?}: {error}")))
+    /// }
+    /// let mut jobs = vec![Job::command("echo").arg("42").read_by(number)].into_iter();
+    /// let mut got = 0;
+    /// Server::new(move || jobs.next()).consumer(|_, value| got = value.unwrap()).run().unwrap();
+    /// assert_eq!(got, 42);
+    /// ```
+    pub fn read_by<R>(self, decode: fn(&[u8]) -> Result<R, CodecError>) -> Job<R> {
+        let label = self.to_string();
+        let (command, refused) = match self.made() {
+            Ok(command) => (Some(command), None),
+            Err(failure) => (None, Some(Cause::SpawnFailed(failure))),
+        };
+        let callee = Callee {
+            function: Err("a command is no function".into()),
+            judge: None,
+            decode_input: |_| None::<Box<dyn Any>>,
+            described: false,
+        };
+        let request = Request {
+            callee: Arc::new(callee),
+            input: Arc::default(),
+            refused,
+            cancelled: false,
+            label: Some(label),
+            post: None,
+            command,
+        };
+        Job { request, decode }
+    }
+
+    fn made(self) -> Result<Command, SpawnFailure> {
+        let program = self.found()?;
+        let mut words = vec![self.program.as_bytes()];
+        words.extend(self.args.iter().map(|arg| arg.as_bytes()));
+        let mut command = Command::new(program.as_os_str().as_bytes(), &words)?;
+        for (key, value) in &self.env {
+            command.env(key.as_bytes(), value.as_bytes())?;
+        }
+        if let Some(dir) = &self.dir {
+            command.dir(dir.as_os_str().as_bytes());
+        }
+        Ok(command)
+    }
+
+    fn found(&self) -> Result<PathBuf, SpawnFailure> {
+        let missing = |errno: Errno| SpawnFailure {
+            step: SpawnStep::Lookup,
+            errno: errno.raw_os_error(),
+            detail: self.program.to_string_lossy().into_owned(),
+            permanent: true,
+        };
+        if self.program.as_bytes().contains(&b'/') {
+            // What is wrong with it the kernel tells at the start.
+            return Ok(PathBuf::from(&self.program));
+        }
+        if self.program.is_empty() {
+            return Err(missing(Errno::NOENT));
+        }
+        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        let mut found =
+            std::env::split_paths(&path).map(|dir| dir.join(&self.program)).filter(|at| at.is_file());
+        let mut nearest = Errno::NOENT;
+        let runs = found.find(|at| {
+            // The effective user counts, as it does for the kernel.
+            let may_run = rustix::fs::accessat(CWD, at.as_path(), Access::EXEC_OK, AtFlags::EACCESS).is_ok();
+            if !may_run {
+                nearest = Errno::ACCESS;
+            }
+            may_run
+        });
+        runs.map(|at| std::path::absolute(&at).unwrap_or(at)).ok_or_else(|| missing(nearest))
+    }
+}
+
+impl fmt::Display for CommandJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.program.to_string_lossy())?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
+    }
+}
+
+/// The value of a command: all that it wrote.
+pub(super) fn value(stdout: crate::engine::spool::Spool) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    if stdout.len() > FRAME_BYTES_MAX {
+        return Err(format!("{} bytes are more than the limit of {FRAME_BYTES_MAX}", stdout.len()));
+    }
+    let mut bytes = Vec::new();
+    stdout.into_reader().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
