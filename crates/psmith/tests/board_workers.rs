@@ -39,7 +39,7 @@ fn drain(cx: WorkerCx<u64>) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// proves: O-42
+// proves: O-42, U-37
 #[test]
 fn rows_tell_of_each_sleep_and_end_with_done() {
     psmith::init();
@@ -80,7 +80,7 @@ fn screen_board(slave: std::os::fd::OwnedFd) -> Board {
     Board::builder().update(Duration::from_millis(10)).dim_after(Duration::from_secs(3600)).console(slave)
 }
 
-// proves: O-42
+// proves: O-42, U-37
 #[test]
 fn the_row_of_a_killed_worker_is_red_with_the_cause() {
     psmith::init();

@@ -28,7 +28,7 @@ fn live(way: u32) -> u32 {
     way
 }
 
-// U-31
+// proves: U-31
 #[test]
 fn what_a_job_says_and_writes_keeps_it_alive_and_silence_ends_it() {
     psmith::init();
@@ -49,7 +49,7 @@ fn what_a_job_says_and_writes_keeps_it_alive_and_silence_ends_it() {
     }
 }
 
-// U-31
+// proves: U-31
 #[test]
 fn an_idle_job_is_tried_again_as_one_that_timed_out() {
     psmith::init();

@@ -74,11 +74,11 @@ fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
     );
 
     let start = |many: u32| -> Result<u32, String> {
-        let sleep = || std::process::Command::new("sleep").arg("1000").spawn();
+        let sleeper = || std::process::Command::new("sleep").arg("1000").spawn();
         let mut children = Vec::new();
         let mut refused = None;
         for _ in 0..many {
-            match sleep() {
+            match sleeper() {
                 Ok(child) => children.push(child),
                 Err(error) => refused = Some(error.to_string()),
             }

@@ -29,7 +29,7 @@ fn deaf(path: PathBuf) {
     gate::pass(&path);
 }
 
-// N-8, U-33
+// proves: N-8, U-33
 #[test]
 fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
     psmith::init();
@@ -54,7 +54,7 @@ fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
     }
 }
 
-// N-8
+// proves: N-8
 #[test]
 fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
     psmith::init();
@@ -85,7 +85,7 @@ fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
     }
 }
 
-// N-8
+// proves: N-8
 #[test]
 fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_all() {
     psmith::init();
@@ -109,7 +109,7 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
     }
 }
 
-// N-8
+// proves: N-8
 #[test]
 fn what_one_attempt_has_taken_the_next_does_not_get_however_the_first_ended() {
     psmith::init();
@@ -198,7 +198,7 @@ fn a_job_can_look_and_can_wait_for_so_long() {
     }
 }
 
-// U-33
+// proves: U-33
 #[test]
 fn a_job_that_nobody_can_send_to_is_told_so() {
     psmith::init();

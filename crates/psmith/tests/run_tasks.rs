@@ -16,7 +16,7 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-// U-36
+// proves: U-36
 #[test]
 fn each_tasks_values_come_in_its_order_and_the_stream_ends_after_the_last() {
     let mut all: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -97,7 +97,7 @@ fn a_dropped_stream_ends_its_tasks() {
     });
 }
 
-// U-37
+// proves: U-37
 #[test]
 fn rows_end_with_done_or_the_cause_or_that_they_were_cancelled() {
     let (mut terminal, slave) = Terminal::new(60, 12);

@@ -28,7 +28,7 @@ fn by_worker<T>(
     all
 }
 
-// U-36: more values than wait anywhere, so that workers had to wait for the caller
+// proves: U-36: more values than wait anywhere, so that workers had to wait for the caller
 #[test]
 fn each_workers_values_come_in_its_order_and_the_stream_ends_after_the_last() {
     psmith::init();
@@ -57,7 +57,7 @@ fn no_workers_send_nothing_and_silent_ones_just_end() {
     assert_eq!(run_workers(4, silent).count(), 0);
 }
 
-// U-36: what it had sent before comes first, and the others are as they were
+// proves: U-36: what it had sent before comes first, and the others are as they were
 #[test]
 fn a_worker_that_dies_tells_why_as_its_last_item() {
     psmith::init();

@@ -40,7 +40,7 @@ fn wait_until_running<R>(handle: &psmith::JobHandle<R>) {
     }
 }
 
-// U-25, O-26
+// proves: U-25, O-26
 #[test]
 fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retry() {
     psmith::init();
@@ -72,7 +72,7 @@ fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retr
     }
 }
 
-// U-25
+// proves: U-25
 #[test]
 fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
     psmith::init();
@@ -101,7 +101,7 @@ fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
     }
 }
 
-// U-25
+// proves: U-25
 #[test]
 fn a_softer_first_signal_lets_what_runs_finish() {
     psmith::init();
@@ -120,7 +120,7 @@ fn a_softer_first_signal_lets_what_runs_finish() {
     }
 }
 
-// U-25, O-47
+// proves: U-25, O-47
 #[test]
 fn a_guarded_server_ends_clean_though_its_producer_blocks() {
     psmith::init();
@@ -175,7 +175,7 @@ fn send(host: &std::process::Child, signal: Signal) {
     kill_process(Pid::from_child(host), signal).unwrap();
 }
 
-// U-25
+// proves: U-25
 #[test]
 fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
     psmith::init();
@@ -217,7 +217,7 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
     guard.check();
 }
 
-// O-26
+// proves: O-26
 #[test]
 fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
     psmith::init();
@@ -241,7 +241,7 @@ fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
     }
 }
 
-// U-25
+// proves: U-25
 #[test]
 fn what_is_ignored_stays_ignored() {
     psmith::init();

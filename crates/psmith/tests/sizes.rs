@@ -94,6 +94,7 @@ fn short_runs_in_each_isolation_all_come_to_their_end_and_leave_nothing() {
 fn many_jobs_make_neither_host_nor_warden_nor_worker_grow() {
     psmith::init();
     if !in_a_copy("many_jobs_make_neither_host_nor_warden_nor_worker_grow") {
+        // return: the copy has proved it
         return;
     }
     let jobs: u64 = size(100_000, 1_000_000);
@@ -127,6 +128,7 @@ fn many_jobs_make_neither_host_nor_warden_nor_worker_grow() {
 fn many_processes_make_neither_host_nor_warden_grow() {
     psmith::init();
     if !in_a_copy("many_processes_make_neither_host_nor_warden_grow") {
+        // return: the copy has proved it
         return;
     }
     let jobs: u64 = size(3_000, 100_000);
@@ -154,6 +156,7 @@ fn many_processes_make_neither_host_nor_warden_grow() {
 fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
     psmith::init();
     if !in_a_copy("an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window") {
+        // return: the copy has proved it
         return;
     }
     const WINDOW: u64 = 16;
@@ -209,6 +212,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
 fn huge_values_go_both_ways_whole() {
     psmith::init();
     if !in_a_copy("huge_values_go_both_ways_whole") {
+        // return: the copy has proved it
         return;
     }
     let bytes = size(256 << 20, 2_200_000_000_usize);

@@ -42,7 +42,7 @@ fn wait_for(web: &Web, path: &str, what: &str) -> String {
     }
 }
 
-// N-11: in both isolations; a job is seen while it runs, and what became of it afterwards
+// proves: N-11: in both isolations; a job is seen while it runs, and what became of it afterwards
 #[test]
 fn a_map_is_seen_while_it_runs_and_after_it() {
     psmith::init();
