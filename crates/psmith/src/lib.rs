@@ -12,9 +12,10 @@
 //! }
 //! ```
 //!
-//! Each item was a **job**: the closure was called in a process of its own, a **worker**, and the results came back in the
-//! order of the items. Had a worker crashed, hung (with [`Map::timeout`]) or been killed, its item would be a [`Failure`]
-//! that says so, and the others would be as they are.
+//! Each item was a **job**: the closure was called in another process, a **worker**, and the results came back in the order
+//! of the items. Had a worker crashed, hung (with [`Map::timeout`]) or been killed, the item that it was at would be a
+//! [`Failure`] that says so, and the others would be as they are. Workers take one job after another; say
+//! [`Map::isolation`]`(`[`Isolation::PerJob`]`)` where each job needs a process that nobody used before.
 //!
 //! # What to know before the second
 //!
@@ -36,11 +37,51 @@
 //! | stop at the first result that is good enough | [`map_until`] |
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
 //! | merge what some long-lived workers send, each on a row of a board | [`run_workers`] |
+//! | hand in jobs one by one and wait for each; keep a connection in each worker | [`Pool`], [`PoolBuilder::init`] |
+//! | start each job in a process of its own, as many as a strategy lets | [`Scheduler`], [`SpawnStrategy`] |
+//! | drive processes step by step, with a handler for each end | [`ProcessManager`] |
+//! | keep processes alive that serve for ever | [`Supervisor`] |
+//! | let only one process do something at a time | [`Lock`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
+//! | bound memory, CPU time, files, processes | [`Map::limits`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | say something to a job that runs | [`JobHandle::send`] |
 //! | end all jobs well on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
+//!
+//! # To a supervised pool
+//!
+//! A [`Pool`] is a map whose items come when they come. Its workers may keep something between jobs, each its own; a job is
+//! tried again when its worker dies, within bounds, and whatever happens to it, its handle gets an outcome:
+//!
+//! ```
+//! use std::time::Duration;
+//! use psmith::{Job, Pool, Retry, with_state};
+//!
+//! psmith::init();
+//! let pool = Pool::builder()
+//!     .workers(2)
+//!     .init(|| Vec::<u32>::new())
+//!     .timeout(Duration::from_secs(10))
+//!     .retry(Retry::tries(3))
+//!     .max_jobs(1000)
+//!     .build()
+//!     .unwrap();
+//! let remember = |n: u32| {
+//!     with_state(|seen: &mut Vec<u32>| {
+//!         seen.push(n);
+//!         seen.len()
+//!     })
+//! };
+//! let handles: Vec<_> = (0..4).map(|n| pool.submit(Job::new(remember, n)).unwrap()).collect();
+//! let seen: Vec<usize> = handles.iter().map(|handle| handle.wait().unwrap().unwrap()).collect();
+//! assert!(seen.iter().all(|&seen| (1..=4).contains(&seen)));
+//! pool.join();
+//! assert_eq!(pool.report().failed, 0);
+//! ```
+//!
+//! For work without items, [`Supervisor`] keeps so many processes alive, and starts again whatever ends, slower and slower
+//! where it ends at once. [`signals::guard`], held in `main`, ends either in good order on Ctrl-C.
 //!
 //! Commands are run by [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
 //! for each; the `psmith` command stands on it.

@@ -34,7 +34,8 @@ pub enum Isolation {
     PerJob,
     /// Workers that stay, one job after the other: what a job leaves in its process (statics, threads, working directory)
     /// is seen by the next one there. A worker is replaced after a crash, a panic, a timeout or a cancel, and where the
-    /// settings say so; only the job that it had fails. Results leave the worker before it is given its next job.
+    /// settings say so; only the job that it had fails, and no job that has finished is run again for it. C code that
+    /// has spoilt memory without crashing may crash a later job: say [`PerJob`](Isolation::PerJob) there.
     #[default]
     Reuse,
 }

@@ -34,7 +34,7 @@ use crate::worker::panics;
 ///
 /// `f` is a plain function, or a closure that captures nothing and names the type of its argument. It may also be
 /// wrapped, so that each worker has a row on a board:
-/// [`wrap_with_status`](crate::board::wrap_with_status) (feature `board`). A worker that takes part in no order with the
+/// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
 /// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
 ///
 /// A worker that was lost with its warden, through no fault of its own, is started again from the beginning

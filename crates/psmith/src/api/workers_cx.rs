@@ -84,7 +84,7 @@ impl<T: Serialize + DeserializeOwned> WorkerCx<T> {
 /// A worker's row on the board of its host. Never fails: nobody may be looking.
 ///
 /// It is completed when the worker's process has ended, with the text of
-/// [`WithStatus::complete`](crate::board::WithStatus::complete) or the cause of the failure.
+/// `board::WithStatus::complete` or the cause of the failure.
 #[derive(Clone, Debug)]
 pub struct WorkerRow {
     /// `None`: there is no board.
