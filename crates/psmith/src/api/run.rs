@@ -184,11 +184,29 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn order(&self, order: Order) {
+        self.lock().orders.push(order);
+        self.waker.wake();
+    }
+
     /// Ends the run, from outside: by a drain, a stop or a kill.
     pub(crate) fn end(&self, how: Order) {
         self.ended.store(true, Ordering::Relaxed);
-        self.lock().orders.push(how);
-        self.waker.wake();
+        self.order(how);
+    }
+
+    /// The next job that is handed in. Once the engine has ended there is nobody to begin it, and it has its outcome.
+    fn count_in(&self) -> Result<MutexGuard<'_, State>, u64> {
+        let mut state = self.lock();
+        state.submitted += 1;
+        match state.over {
+            Some(Ok(())) => Err(state.submitted - 1),
+            Some(Err(_)) | None => Ok(state),
+        }
+    }
+
+    fn tell_unstarted(&self, index: u64, request: Request) {
+        self.tell(News::Done(Box::new(Finished::unstarted(index, request))));
     }
 
     /// Tells the caller.
@@ -231,13 +249,10 @@ impl Submitter {
         if request.refused.is_none() {
             request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
         }
-        let mut state = self.shared.lock();
-        state.submitted += 1;
-        if let Some(Ok(())) = state.over {
-            let cancelled = Finished::unstarted(state.submitted - 1, request);
-            drop(state);
-            return self.shared.tell(News::Done(Box::new(cancelled)));
-        }
+        let mut state = match self.shared.count_in() {
+            Ok(state) => state,
+            Err(index) => return self.shared.tell_unstarted(index, request),
+        };
         state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
         drop(state);
         self.shared.waker.wake();
@@ -246,15 +261,13 @@ impl Submitter {
     /// Hands in a short job by its encoded input. It waits together with others, and is not waited for: whoever has
     /// nothing to do takes what there is. Gives how many jobs should be on their way.
     pub(super) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
-        let mut state = self.shared.lock();
-        if let Some(Ok(())) = state.over {
-            state.submitted += 1;
-            let request = Request::of_encoded(callee, input.to_vec());
-            let cancelled = Finished::unstarted(state.submitted - 1, request);
-            drop(state);
-            self.shared.tell(News::Done(Box::new(cancelled)));
-            return 0;
-        }
+        let mut state = match self.shared.count_in() {
+            Ok(state) => state,
+            Err(index) => {
+                self.shared.tell_unstarted(index, Request::of_encoded(callee, input.to_vec()));
+                return 0;
+            }
+        };
         match state.incoming.back_mut() {
             Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
             Some(_) | None => {
@@ -263,7 +276,6 @@ impl Submitter {
                 state.incoming.push_back(Incoming::Many(inputs));
             }
         }
-        state.submitted += 1;
         let (wanted, wakes) = (state.wanted, std::mem::take(&mut state.hungry));
         drop(state);
         if wakes {
@@ -279,8 +291,7 @@ impl Submitter {
     }
 
     pub(crate) fn order(&self, order: Order) {
-        self.shared.lock().orders.push(order);
-        self.shared.waker.wake();
+        self.shared.order(order);
     }
 
     /// The longest frame.
@@ -424,8 +435,7 @@ impl Run {
     }
 
     pub(crate) fn order(&self, order: Order) {
-        self.shared.lock().orders.push(order);
-        self.shared.waker.wake();
+        self.shared.order(order);
     }
 
     /// Whether somebody has ended the run: then nobody needs more jobs.
