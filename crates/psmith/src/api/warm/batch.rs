@@ -5,14 +5,15 @@
 //! were not begun go back, so what is left, if there is any left, is the one job that something befell. That one keeps
 //! the dispatcher's job, and has its verdict, its tries and its outcome as if it had been alone from the beginning.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::outcome::{Cause, Exit, Usage};
-use psmith_core::{AttemptId, Event, JobId, Time};
+use psmith_core::{AttemptId, Event, JobId, JobPolicy, Time};
 
 use super::{Held, Life, WarmDesk};
 use crate::api::block::{Block, JOBS_MAX, Results};
-use crate::api::job::JobRef;
+use crate::api::job::{JobRef, Request};
 use crate::api::run::{Incoming, News as Told};
 use crate::worker::letters::How;
 use crate::worker::region::{Mark, Values};
@@ -118,9 +119,7 @@ impl WarmDesk {
             }
             Some(Incoming::One(request, policy)) => {
                 drop(state);
-                let held = Held::new(request, self.taken, policy.idle.is_some());
-                self.taken += 1;
-                self.accept_held(held, policy, now);
+                self.accept_one(request, policy, now);
                 None
             }
             None => {
@@ -133,23 +132,25 @@ impl WarmDesk {
     /// Nothing was taken in: is that the end? True if something happened all the same.
     fn ends_here(&mut self) -> bool {
         let state = self.shared.lock();
-        let ends = state.closed && state.incoming.is_empty() && !self.source_ended;
+        let is_closed = state.closed && state.incoming.is_empty();
         drop(state);
-        if ends {
-            self.source_ended = true;
-            self.events.push_back(Event::SourceEnded);
-        }
-        ends || !self.actions.is_empty()
+        (is_closed && self.close_source()) || !self.actions.is_empty()
     }
 
     fn accept(&mut self, block: Block, now: Time) {
-        let policy = std::sync::Arc::clone(block.policy());
+        let policy = Arc::clone(block.policy());
         let mut held = Held::new(block.first(), block.index, policy.idle.is_some());
         held.batch = (block.len() > 1).then(|| Batch::new(block));
         self.accept_held(held, policy, now);
     }
 
-    fn accept_held(&mut self, held: Held, policy: std::sync::Arc<psmith_core::JobPolicy>, now: Time) {
+    pub(super) fn accept_one(&mut self, request: Request, policy: Arc<JobPolicy>, now: Time) {
+        let held = Held::new(request, self.taken, policy.idle.is_some());
+        self.taken += 1;
+        self.accept_held(held, policy, now);
+    }
+
+    fn accept_held(&mut self, held: Held, policy: Arc<JobPolicy>, now: Time) {
         let job = self.dispatcher.next_job();
         let cancelled = held.request.cancelled;
         self.jobs.insert(job, held);

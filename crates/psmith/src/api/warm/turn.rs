@@ -45,15 +45,11 @@ impl WarmDesk {
             lives.into_iter().for_each(|life| self.on_sign_of_life(life));
         }
         // A sign of life comes before the look for one.
-        while let Some(event) = self.events.pop_front() {
-            self.dispatcher.handle(event, now, &mut self.actions);
-        }
+        self.pass_on_events(now);
         let next_batch = self.look_after_batches(now);
         self.dispatcher.handle_timers(now, &mut self.actions);
         loop {
-            while let Some(event) = self.events.pop_front() {
-                self.dispatcher.handle(event, now, &mut self.actions);
-            }
+            self.pass_on_events(now);
             let actions = std::mem::take(&mut self.actions);
             if actions.is_empty() && !self.accept_next(now) && !self.give_next(now, orders) {
                 break;
@@ -64,6 +60,12 @@ impl WarmDesk {
         }
         self.want_lives();
         self.send_off(now, next_batch, orders)
+    }
+
+    fn pass_on_events(&mut self, now: Time) {
+        while let Some(event) = self.events.pop_front() {
+            self.dispatcher.handle(event, now, &mut self.actions);
+        }
     }
 
     /// What was heard of this worker and put off.
@@ -136,10 +138,16 @@ impl WarmDesk {
     pub(super) fn end_source(&mut self, why: Event, now: Time) {
         self.take_all_in(now);
         self.events.push_back(why);
-        if !self.source_ended {
-            self.source_ended = true;
+        self.close_source();
+    }
+
+    /// There will be no more jobs; false if that was known.
+    pub(super) fn close_source(&mut self) -> bool {
+        let is_news = !std::mem::replace(&mut self.source_ended, true);
+        if is_news {
             self.events.push_back(Event::SourceEnded);
         }
+        is_news
     }
 
     /// Attempts that are about to be ended and have no worker: nothing is started for them. To the dispatcher they come
@@ -166,26 +174,16 @@ impl WarmDesk {
         }
         let mut state = self.shared.lock();
         let Some(Incoming::One(mut request, policy)) = state.incoming.pop_front() else {
-            let ends = state.closed && !self.source_ended;
-            if ends {
-                self.source_ended = true;
-                self.events.push_back(Event::SourceEnded);
-            }
-            return ends;
+            let is_closed = state.closed;
+            drop(state);
+            return is_closed && self.close_source();
         };
         drop(state);
-        let job = self.dispatcher.next_job();
         if request.command.is_some() {
             let failure = refused("a command needs a process of its own (Isolation::PerJob)".into());
             request.refused = Some(Cause::SpawnFailed(failure));
         }
-        let beats = policy.idle.is_some();
-        self.events.push_back(Event::Accepted { job, policy });
-        if request.cancelled {
-            self.events.push_back(Event::Cancel(job));
-        }
-        self.jobs.insert(job, Held::new(request, self.taken, beats));
-        self.taken += 1;
+        self.accept_one(request, policy, now);
         true
     }
 
@@ -230,10 +228,7 @@ impl WarmDesk {
             }
             Action::Deliver { job } => self.deliver_job(job),
             Action::Notice(Notice::Halted { now }) => {
-                if !self.source_ended {
-                    self.source_ended = true;
-                    self.events.push_back(Event::SourceEnded);
-                }
+                self.close_source();
                 if now {
                     self.give_up_waiting(|_| true);
                 }
