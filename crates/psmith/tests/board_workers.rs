@@ -1,35 +1,25 @@
 //! Workers with a row each on a board: what the rows say while they run, and how they end.
 
 mod emulator;
+mod queue;
 
 use std::fs;
 use std::io::{Read as _, pipe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use emulator::Terminal;
 use psmith::board::{Board, Row, RowStatus, report_progress, wrap_with_status};
-use psmith::{Cause, Lock, WorkerCx, WorkerId, run_workers};
+use psmith::{Cause, WorkerCx, WorkerId, run_workers};
 use psmith_testkit::leak::Guard;
+use queue::take;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SLEEPS: u64 = 33;
 
-/// The next number of the queue, a file of how many were taken.
-fn take(dir: &Path) -> Option<u64> {
-    let lock = Lock::new(dir, "queue").unwrap();
-    let next = lock.synchronize(|| {
-        let file = dir.join("taken");
-        let taken: u64 = fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
-        fs::write(&file, (taken + 1).to_string()).unwrap();
-        taken + 1
-    });
-    next.ok().filter(|next| *next <= SLEEPS)
-}
-
 fn drain(cx: WorkerCx<u64>) -> Result<(), Box<dyn std::error::Error>> {
     let dir: PathBuf = cx.input()?;
-    while let Some(number) = take(&dir) {
+    while let Some(number) = take(&dir, SLEEPS) {
         cx.row().set_summary(format!("sleep {number}"));
         cx.send(number)?;
         if number == 7 && dir.join("kill").exists() {

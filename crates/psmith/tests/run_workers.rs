@@ -1,13 +1,15 @@
 //! So many workers, one stream of what they send: numbers, order, ends, and what becomes of those that die.
 
+mod queue;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use psmith::{Cause, Failure, Lock, OnError, WorkerCx, WorkerId, run_workers};
+use psmith::{Cause, Failure, OnError, WorkerCx, WorkerId, run_workers};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
+use queue::take;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn kill_self() -> ! {
@@ -185,18 +187,6 @@ fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_
     let other: Vec<_> = run_workers(1, work).input("text".to_owned()).map(|(_, item)| item).collect();
     assert_eq!(other[0].as_ref().unwrap(), "began");
     assert!(other[1].as_ref().unwrap_err().to_string().contains("no number: "));
-}
-
-/// Takes the next number from a queue that is a file of how many were taken.
-fn take(dir: &Path, all: u64) -> Option<u64> {
-    let lock = Lock::new(dir, "queue").unwrap();
-    let next = lock.synchronize(|| {
-        let file = dir.join("taken");
-        let taken: u64 = fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
-        fs::write(&file, (taken + 1).to_string()).unwrap();
-        taken + 1
-    });
-    next.ok().filter(|next| *next <= all)
 }
 
 // proves: O-42 (the queue; its rows are in board_workers.rs)

@@ -14,6 +14,7 @@
 mod attempt;
 mod carry_out;
 pub(crate) mod clock;
+mod error;
 pub mod handler;
 mod places;
 mod spans;
@@ -24,8 +25,6 @@ mod watch;
 mod workers;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,13 +34,13 @@ use psmith_core::outcome::Outcome;
 use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
 use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
-use psmith_sys::words::os_text;
 
 use crate::containment::{Level, Unavailable};
 use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
 use clock::Clock;
+pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams, View};
 use places::{GroupWants, Places};
 
@@ -117,73 +116,6 @@ impl TreeLimits {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == TreeLimits::default()
-    }
-}
-
-/// Why a run could not go on: our failure, never a job's.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The containment demanded cannot be had.
-    Containment(Unavailable),
-    /// The warden could not be started, or was lost again and again.
-    Warden {
-        /// What failed.
-        error: io::Error,
-        /// What it said last; often nothing.
-        words: String,
-    },
-    /// Output could not be kept: the spool's disk is full or broken.
-    Spool(PathBuf, io::Error),
-    /// The consumer failed.
-    Consumer(io::Error),
-    /// So few descriptors are allowed that not even one job can be run.
-    Descriptors(u64),
-    /// A setting makes no sense.
-    Setting(String),
-    /// This process is a forked copy of the one that began the run: the run is not its own.
-    Forked,
-    /// The kernel refused something the engine cannot do without.
-    Kernel(io::Error),
-}
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EngineError::Containment(unavailable) => write!(f, "{unavailable}"),
-            EngineError::Warden { error, words } if words.is_empty() => {
-                write!(f, "the warden failed: {error}")
-            }
-            EngineError::Warden { error, words } => write!(f, "the warden failed: {error}; it said: {words}"),
-            EngineError::Spool(dir, error) => {
-                write!(f, "cannot keep job output in {}: {}", dir.display(), os_text(error))
-            }
-            EngineError::Consumer(error) => write!(f, "{error}"),
-            EngineError::Descriptors(allowed) => {
-                write!(f, "{allowed} descriptors (ulimit -n) are too few to run a job")
-            }
-            EngineError::Setting(text) => f.write_str(text),
-            EngineError::Forked => {
-                write!(
-                    f,
-                    "this process is a copy of the one that began the run, which alone can go on with it"
-                )
-            }
-            EngineError::Kernel(error) => write!(f, "the kernel refused: {}", os_text(error)),
-        }
-    }
-}
-
-impl std::error::Error for EngineError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            EngineError::Containment(unavailable) => Some(unavailable),
-            EngineError::Descriptors(_) | EngineError::Setting(_) | EngineError::Forked => None,
-            EngineError::Warden { error, .. }
-            | EngineError::Spool(_, error)
-            | EngineError::Consumer(error)
-            | EngineError::Kernel(error) => Some(error),
-        }
     }
 }
 
