@@ -73,6 +73,7 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-8", functions::one_by_one),
     ("S-9", functions::large_values),
     ("S-10", memory::many_sleepers),
+    ("S-11", lookers::board),
     ("S-11w", lookers::looked_on),
     ("W-1", lookers::web_list),
     ("S-15", speed::heavy_image),

@@ -1,5 +1,7 @@
 //! What those cost who only look on: the web board, the report, the trace; and how long a browser waits.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::bench::{self, Contender, Spread};
@@ -30,6 +32,33 @@ pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
     ];
     let times = bench::race(&contenders, workshop.rounds * 3)?;
     row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
+    row.times(&times);
+    Ok(row)
+}
+
+/// S-11: a run of short jobs on a terminal that is read, with its board and without.
+pub(super) fn board(workshop: &Workshop) -> Result<Row> {
+    let mut row = Row::new("S-11", "`/bin/true`, 2 slots, on a terminal, with its board");
+    // The board comes after half a second: long enough for it to be most of the time.
+    let jobs = workshop.pick(6000, 2000);
+    let lines = workshop.numbers(jobs)?;
+    let (psmith, lines) = (workshop.psmith.display(), lines.display());
+    // `script` makes the terminal and reads it.
+    let on_terminal = |name, progress| {
+        let line = format!("{psmith} run -j2 --progress {progress} --summary none /bin/true <{lines}");
+        let line = format!("stty cols 100 rows 30; {line}");
+        Contender::new(name, jobs, format!("env -u CI TERM=xterm script -qec '{line}' /dev/null"))
+    };
+    let contenders = [on_terminal("board", "board"), on_terminal("no board", "none")];
+    let shown = shell::output(Command::new("sh").args(["-c", &contenders[0].line]))?;
+    if !shown.contains(" running ") {
+        return Err(format!("no board came to the terminal: {shown:?}"));
+    }
+    let times = bench::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
+    let per_second = |seconds: &f64| 1.0 / seconds;
+    let rates: Vec<f64> = times[0].seconds.iter().map(per_second).collect();
+    row.told("jobs with the board", Spread::of(&rates), "a second", 0);
     row.times(&times);
     Ok(row)
 }
