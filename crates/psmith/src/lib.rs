@@ -117,9 +117,9 @@ pub use api::{
     All, Any, ByMut, ByRef, CommandJob, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job,
     JobHandle, JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder,
     ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
-    SpawnStrategy, Stopper, Submission, SubmitError, Supervisor, SupervisorError, Throttled, Unlimited,
-    Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global, map,
-    map_until, run_workers,
+    SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor, SupervisorError, Throttled,
+    Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global,
+    map, map_until, run_workers,
 };
 #[cfg(feature = "tokio")]
 pub use api::{TaskBody, TaskCx, Tasks, run_tasks};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use psmith::{Cause, Job, PerCore, Scheduler, SpawnStrategy, Throttled, Unlimited};
+use psmith::{Cause, Job, PerCore, Scheduler, SpawnStrategy, Standing, Throttled, Unlimited};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,38 @@ fn never_more_run_than_the_strategy_lets_start() {
     assert_eq!(counting.0.load(Ordering::SeqCst), 4);
     assert!(handles.iter().zip(0..).all(|(handle, n)| handle.wait().unwrap() == n));
     assert!(PerCore::default().limit() > 0 && Unlimited.should_spawn(usize::MAX));
+    scheduler.shutdown();
+}
+
+/// Refuses until it is told otherwise.
+#[derive(Debug, Clone, Default)]
+struct Stubborn {
+    relents: Arc<AtomicBool>,
+}
+
+impl SpawnStrategy for Stubborn {
+    fn should_spawn(&self, _running: usize) -> bool {
+        self.relents.load(Ordering::SeqCst)
+    }
+}
+
+// proves: U-4
+#[test]
+fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let strategy = Stubborn::default();
+    let scheduler = Scheduler::with_strategy(strategy.clone());
+    let jobs = [1, 2].map(|n| scheduler.schedule(Job::new(|n: u32| n, n)).unwrap());
+    for (job, ahead) in jobs.iter().zip(0..) {
+        let shown = "Stubborn { relents: false }".to_owned();
+        assert_eq!(job.explain(), Standing::Refused { strategy: shown, running: 0, ahead });
+    }
+    strategy.relents.store(true, Ordering::SeqCst);
+    let third = scheduler.schedule(Job::new(|n: u32| n, 3)).unwrap();
+    assert!(jobs.iter().zip(1..).all(|(job, n)| job.wait().unwrap() == n));
+    assert_eq!(third.wait().unwrap(), 3);
+    assert_eq!(third.explain(), Standing::Ended);
     scheduler.shutdown();
 }
 

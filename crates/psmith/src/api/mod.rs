@@ -57,7 +57,7 @@ pub use job::{Job, JobRef};
 pub use manager::{ProcessId, ProcessManager, ProcessState, Wakeup};
 pub use map::{Map, map};
 pub use options::{Isolation, OnError, Output, Retry};
-pub use pool::{Left, Pool, Refusal, SubmitError};
+pub use pool::{Left, Pool, Refusal, Standing, SubmitError};
 pub use pool_builder::{PoolBuilder, WithInit};
 pub use proxy::{ByMut, ByRef, Method, Proxy};
 pub(crate) use run::Shared;

@@ -1,5 +1,9 @@
 //! A pool: jobs handed in one by one, from any thread, each with a handle to its outcome.
 
+mod explain;
+mod refusal;
+mod steer;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::Write;
@@ -24,6 +28,9 @@ use super::strategy::SpawnStrategy;
 use super::submit::Waiting;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
+
+pub use explain::Standing;
+pub use refusal::{Left, Refusal, SubmitError};
 
 /// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
 ///
@@ -67,6 +74,10 @@ struct State {
     places: BTreeMap<u64, Arc<Place>>,
     /// Jobs that the strategy lets not start, in their order.
     held_back: VecDeque<(u64, Request)>,
+    /// The strategy refused when it was asked last.
+    refused: bool,
+    /// Nothing is started.
+    paused: bool,
     /// Jobs that the engine has, by the number it gives them.
     started: BTreeMap<u64, u64>,
     next_index: u64,
@@ -80,58 +91,6 @@ struct State {
     /// Jobs that were not done when the pool was ended.
     left: Vec<JobRef>,
 }
-
-/// What a pool had not done when it was ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Left {
-    /// The jobs that ended as cancelled for it, those that ran among them; by their place in the order of submission.
-    pub jobs: Vec<JobRef>,
-}
-
-/// A job that was not taken, given back.
-pub struct SubmitError<R> {
-    /// The job.
-    pub job: Box<Job<R>>,
-    /// Why.
-    pub reason: Refusal,
-}
-
-/// Why a job was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// There is no room for it.
-    Full,
-    /// Some thread waits for the end of all jobs ([`Pool::join`]).
-    Joining,
-    /// The pool was ended.
-    Closed,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::Full => "the pool is full",
-            Refusal::Joining => "the pool takes no jobs while it is joined",
-            Refusal::Closed => "the pool was ended",
-        })
-    }
-}
-
-impl<R> fmt::Debug for SubmitError<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SubmitError({}: {:?})", self.job, self.reason)
-    }
-}
-
-impl<R> fmt::Display for SubmitError<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.reason)
-    }
-}
-
-impl<R> std::error::Error for SubmitError<R> {}
 
 impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -470,7 +429,8 @@ impl Counter {
         while let Some((index, _)) = state.held_back.front() {
             let index = *index;
             if let Some(strategy) = &self.strategy {
-                if !strategy.should_spawn(state.started.len()) {
+                state.refused = !strategy.should_spawn(state.started.len());
+                if state.refused {
                     return;
                 }
                 strategy.on_spawn(state.started.len() + 1);

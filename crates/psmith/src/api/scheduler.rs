@@ -1,5 +1,6 @@
 //! A scheduler: every job in a process of its own, as many at once as a strategy lets start.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,13 @@ pub struct Scheduler {
 }
 
 /// A strategy that survives its pool.
-#[derive(Debug)]
 struct Kept(Arc<dyn SpawnStrategy>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl SpawnStrategy for Kept {
     fn should_spawn(&self, running: usize) -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Decides whether a [`Scheduler`](crate::Scheduler) starts another job, given how many it has running. Asked when a job
 /// is handed in and when one has ended; it must not block, and not use the scheduler. One that refuses while nothing
-/// runs is not asked again before the next job is handed in.
+/// runs is not asked again before the next job is handed in; [`JobHandle::explain`](crate::JobHandle::explain) tells so.
 ///
 /// ```
 /// # psmith::init();

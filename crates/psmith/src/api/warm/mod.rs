@@ -12,10 +12,12 @@
 //!
 //! - `life`: a worker, passive
 //! - `turn`: one turn of the desk
+//! - `resize`: more or fewer workers
 //! - `batch`: many short jobs as one; `sequence`: their outcomes in order
 
 mod batch;
 mod life;
+mod resize;
 mod sequence;
 mod turn;
 

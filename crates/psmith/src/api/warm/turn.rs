@@ -129,6 +129,7 @@ impl WarmDesk {
                     }
                 }
                 Order::Hold(reason, on) => self.events.push_back(Event::Hold { reason, on }),
+                Order::Width(workers) => self.resize(workers, orders),
                 other => orders.push(other),
             }
         }
@@ -518,6 +519,7 @@ impl WarmDesk {
         let mut next = self.dispatcher.next_deadline();
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
         next_batch.into_iter().for_each(&mut due);
+        self.dismiss_surplus(now, orders);
         for (id, life) in &mut self.lives {
             match life.stage {
                 Stage::Idle(since) => {
