@@ -20,6 +20,8 @@ pub enum Need {
     MemoryGroup,
     /// A writable group with a limit of processes, v1 or v2.
     PidsGroup,
+    /// A writable group with a quota of processor time, v1 or v2.
+    CpuGroup,
     /// Root.
     Root,
     /// A tmpfs of a size of our choice can be mounted.
@@ -53,6 +55,7 @@ impl Need {
             Need::CgroupKill => "cgroup",
             Need::MemoryGroup => "memory",
             Need::PidsGroup => "pids",
+            Need::CpuGroup => "cpu",
             Need::Root => "root",
             Need::Tmpfs => "tmpfs",
             Need::CoreFiles => "core",
@@ -63,10 +66,11 @@ impl Need {
     }
 
     /// Every need that does not name a program.
-    pub const MACHINE: [Need; 8] = [
+    pub const MACHINE: [Need; 9] = [
         Need::CgroupKill,
         Need::MemoryGroup,
         Need::PidsGroup,
+        Need::CpuGroup,
         Need::Root,
         Need::Tmpfs,
         Need::CoreFiles,
@@ -80,7 +84,8 @@ impl Need {
     /// Why not, with the kernel's words.
     pub fn probe(self) -> Result<(), String> {
         let forbidden = std::env::var("PSMITH_FORBID").unwrap_or_default();
-        let is_group = matches!(self, Need::CgroupKill | Need::MemoryGroup | Need::PidsGroup);
+        let is_group =
+            matches!(self, Need::CgroupKill | Need::MemoryGroup | Need::PidsGroup | Need::CpuGroup);
         if is_group && forbidden.split(',').any(|word| word.trim() == "cgroup") {
             return Err("forbidden by PSMITH_FORBID".to_owned());
         }
@@ -91,6 +96,7 @@ impl Need {
                 &[("memory.max", "1073741824"), ("memory.limit_in_bytes", "1073741824")],
             ),
             Need::PidsGroup => probe_limit("pids", &[("pids.max", "100")]),
+            Need::CpuGroup => probe_limit("cpu", &ONE_CPU),
             Need::Root => {
                 if rustix::process::geteuid().is_root() {
                     Ok(())
@@ -242,7 +248,37 @@ fn kill_in(group: &Path) -> Result<(), String> {
     killed
 }
 
+/// One processor, as either version says it.
+const ONE_CPU: [(&str, &str); 2] = [("cpu.max", "100000 100000"), ("cpu.cfs_quota_us", "100000")];
+
+/// A group that may use one processor, removed when dropped; nothing may live in it by then.
+pub struct OneCpu(ProbeGroup);
+
+impl OneCpu {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// Why not, as [`Need::CpuGroup`] would be told.
+    pub fn make() -> Result<OneCpu, String> {
+        limited_group("cpu", &ONE_CPU).map(OneCpu)
+    }
+
+    /// Starts this program in it.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo 0 >\"$1\" && shift && exec \"$@\"", "sh"]);
+        command.arg(self.0.0.join("cgroup.procs")).arg(program);
+        command
+    }
+}
+
 fn probe_limit(controller: &str, files: &[(&str, &str)]) -> Result<(), String> {
+    limited_group(controller, files).map(drop)
+}
+
+/// A group with one of these limits, in whichever hierarchy has it.
+fn limited_group(controller: &str, files: &[(&str, &str)]) -> Result<ProbeGroup, String> {
     let mut reason = format!("no hierarchy with the {controller} controller");
     for mount in group_mounts() {
         let Some(parent) = own_group(&mount) else { continue };
@@ -254,7 +290,7 @@ fn probe_limit(controller: &str, files: &[(&str, &str)]) -> Result<(), String> {
                 .open(&path)
                 .and_then(|mut file| file.write_all(value.as_bytes()))
             {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(group),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => reason = format!("write {}: {error}", path.display()),
             }
