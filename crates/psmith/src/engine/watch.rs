@@ -14,7 +14,7 @@ use super::handler::{Handler, News, Place, View};
 use super::streams::{READS_A_TURN, READS_AT_END};
 use super::{Engine, EngineError, WARDEN_RESTARTS_MAX};
 use crate::containment::Level;
-use crate::warden::client::{PING_EVERY, Warden};
+use crate::warden::client::{self, PING_EVERY, Warden};
 use crate::warden::link::Received;
 use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
 use crate::warden::step_of_number;
@@ -261,6 +261,7 @@ impl<H: Handler> Engine<H> {
                     self.events.push_back(Event::WardenReady);
                 }
             }
+            ToHost::HasThreads { count } => client::tell_of_threads(count),
             ToHost::Started { key, pid } => self.on_started(key, pid, fds.next()),
             ToHost::Failed { key, step, errno, refused } => self.on_start_failed(key, step, errno, refused),
             ToHost::Ended { key, ended } => self.on_ended(key, &ended),

@@ -2,10 +2,11 @@
 //!
 //! Nothing here decides what a lost warden means for the attempts in flight: that is the core's affair.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use psmith_sys::{pidfd, socket};
@@ -196,4 +197,18 @@ pub(crate) fn nonce() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Says, once in a program's life, why its workers start slowly. Nobody else would find out: the threads are gone with
+/// the image that the program itself is.
+pub(crate) fn tell_of_threads(count: u32) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        // A closed standard error is no failure of the run's.
+        let _ = writeln!(
+            io::stderr(),
+            "psmith: warning: before main this program has {count} threads already (a library's constructor starts \
+             them), so workers are executed instead of forked, which takes longer"
+        );
+    });
 }

@@ -17,7 +17,7 @@ pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
 /// Raised with every change of a message.
-pub(crate) const PROTOCOL: u16 = 2;
+pub(crate) const PROTOCOL: u16 = 3;
 
 /// A message longer than this travels in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
@@ -117,6 +117,8 @@ pub(crate) struct Start<'a> {
 pub(crate) enum ToHost<'a> {
     /// The answer to `Hello`.
     Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32 },
+    /// It has so many threads, which something started before `main`: so workers are executed, not forked. Said once.
+    HasThreads { count: u32 },
     /// The process exists. Descriptor: its pidfd.
     Started { key: Key, pid: u32 },
     /// The start failed; no program ran. `refused`: for want of processes or descriptors.

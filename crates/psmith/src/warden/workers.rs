@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use psmith_sys::forbid::{Facility, is_forbidden};
 use psmith_sys::fork::{self, ForkResult};
@@ -29,6 +30,10 @@ impl Server {
         let _ = image::build_id();
         match self.fork_worker(start, fds, nonce) {
             Err(error) if error.errno == Errno::DEADLK.raw_os_error() => {
+                static TOLD: AtomicBool = AtomicBool::new(false);
+                if !TOLD.swap(true, Ordering::Relaxed) {
+                    self.say(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
+                }
                 self.execute_worker(start, fds, nonce)
             }
             Err(error) => self.say(&failed(start.key, error)),
