@@ -182,7 +182,8 @@ fn one_line(text: &str) -> String {
     lines.join("; ")
 }
 
-fn text_of(cause: &Cause) -> String {
+/// A cause in words.
+pub(crate) fn text_of(cause: &Cause) -> String {
     match cause {
         Cause::Error(text) => text.clone(),
         Cause::Panic { message, location, .. } if location.is_empty() => format!("panicked: {message}"),

@@ -49,6 +49,7 @@ pub(crate) use run::{Finished, News as RunNews, Tap};
 
 pub use command::CommandJob;
 pub use each::{All, Any, Each, all, any, each};
+pub(crate) use failure::text_of;
 pub use failure::{Failure, FailureDetails};
 pub use flow::Flow;
 pub use handle::JobHandle;

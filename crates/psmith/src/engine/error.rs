@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use psmith_core::Cause;
 use psmith_sys::words::os_text;
 
+use crate::api::text_of;
 use crate::containment::Unavailable;
 
 /// Why a run could not go on: our failure, never a job's.
@@ -29,6 +31,13 @@ pub enum EngineError {
     Descriptors(u64),
     /// A setting makes no sense.
     Setting(String),
+    /// No worker comes to be, however often it is tried: jobs that wait for one are not begun.
+    Workers {
+        /// So many starts failed in a row.
+        failures: u32,
+        /// What became of the last one.
+        cause: Cause,
+    },
     /// This process is a forked copy of the one that began the run: the run is not its own.
     Forked,
     /// The kernel refused something the engine cannot do without.
@@ -51,6 +60,9 @@ impl fmt::Display for EngineError {
                 write!(f, "{allowed} descriptors (ulimit -n) are too few to run a job")
             }
             EngineError::Setting(text) => f.write_str(text),
+            EngineError::Workers { failures, cause } => {
+                write!(f, "no worker can be started ({failures} times in a row): {}", text_of(cause))
+            }
             EngineError::Forked => {
                 write!(
                     f,
@@ -66,7 +78,10 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             EngineError::Containment(unavailable) => Some(unavailable),
-            EngineError::Descriptors(_) | EngineError::Setting(_) | EngineError::Forked => None,
+            EngineError::Descriptors(_)
+            | EngineError::Setting(_)
+            | EngineError::Workers { .. }
+            | EngineError::Forked => None,
             EngineError::Warden { error, .. }
             | EngineError::Spool(_, error)
             | EngineError::Consumer(error)

@@ -9,6 +9,7 @@ use psmith_core::event::HoldReason;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time};
 
+use super::error::EngineError;
 use super::spool::Spool;
 pub use super::workers::Letter;
 use crate::command::{Command, Launch};
@@ -311,6 +312,8 @@ pub enum Order {
     Suspend,
     /// The consumer has failed for good (its disk is full): stop the run, give this error back.
     Fail(io::Error),
+    /// The run cannot go on, for this reason: stop it, give that back.
+    GiveUp(Box<EngineError>),
     /// So many jobs there will be.
     TotalKnown(u64),
 }

@@ -455,6 +455,10 @@ impl<H: Handler> Engine<H> {
                     self.fail(EngineError::Consumer(error));
                     continue;
                 }
+                Order::GiveUp(error) => {
+                    self.fail(*error);
+                    continue;
+                }
             };
             let ends = matches!(event, Event::Drain | Event::Stop | Event::Kill);
             self.events.push_back(event);

@@ -12,13 +12,14 @@
 //!
 //! - `life`: a worker, passive
 //! - `turn`: one turn of the desk
-//! - `resize`: more or fewer workers
+//! - `resize`: more or fewer workers; `starts`: workers that never come
 //! - `batch`: many short jobs as one; `sequence`: their outcomes in order
 
 mod batch;
 mod life;
 mod resize;
 mod sequence;
+mod starts;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,7 @@ use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPol
 use self::batch::{Batch, BatchNews, Pace};
 use self::life::{Life, Stage};
 use self::sequence::Sequence;
+use self::starts::Starts;
 use super::block::Block;
 use super::desk::{judged, refused};
 use super::flow::Judgement;
@@ -77,6 +79,7 @@ pub(crate) struct WarmDesk {
     lives: BTreeMap<JobId, Life>,
     /// Those that wait for a job; the one that worked last is the first to work again.
     idle: Vec<JobId>,
+    starts: Starts,
     /// Lives to be handed to the engine.
     wanted: u32,
     pulled: u64,
@@ -167,6 +170,7 @@ impl WarmDesk {
             waiting: VecDeque::new(),
             lives: BTreeMap::new(),
             idle: Vec::new(),
+            starts: Starts::default(),
             wanted: 0,
             pulled: 0,
             heard: VecDeque::new(),
@@ -264,6 +268,7 @@ impl Handler for WarmDesk {
             Some(life) if life.stage == Stage::Starting && !life.doomed => {
                 life.stage = Stage::Idle(view.now);
                 self.idle.push(id);
+                self.starts.succeeded();
             }
             // It was given up before it came.
             Some(_) | None => mail.hang_up = true,

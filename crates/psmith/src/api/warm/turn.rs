@@ -58,8 +58,8 @@ impl WarmDesk {
                 self.carry_out(action, orders);
             }
         }
-        self.want_lives();
-        self.send_off(now, next_batch, orders)
+        let next_start = self.want_lives(now);
+        self.send_off(now, [next_batch, next_start], orders)
     }
 
     fn pass_on_events(&mut self, now: Time) {
@@ -86,7 +86,7 @@ impl WarmDesk {
                 self.on_done(life, (verdict, judgement), now, orders);
             }
             Heard::Batch { life, news } => self.on_batch_done(life, *news, now, orders),
-            Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now),
+            Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now, orders),
             Heard::Lost { life } => {
                 self.on_lost(life, now);
                 // The engine would bear it again, as one that must live alone: another takes its place.
@@ -394,7 +394,7 @@ impl WarmDesk {
         self.on_done(id, (verdict, Judgement::Go), now, orders);
     }
 
-    fn on_ended(&mut self, id: JobId, outcome: &Outcome, now: Time) {
+    fn on_ended(&mut self, id: JobId, outcome: &Outcome, now: Time, orders: &mut Vec<Order>) {
         let Some(mut life) = self.take_life(id) else { return };
         let (exit, usage, pid) = outcome
             .last
@@ -402,15 +402,11 @@ impl WarmDesk {
             .map_or((None, Usage::default(), 0), |last| (last.exit, last.usage, last.pid));
         let (attempt, began) = match life.stage {
             Stage::Busy { attempt, began } => (attempt, self.salvage(attempt, &life, now) || began),
-            // It never came to be. The one that waits longest learns why; a worker that was not wanted any more is
-            // none that failed.
-            Stage::Starting if !life.doomed => match self.waiting.pop_front() {
-                Some((attempt, _)) => {
-                    self.leave_first(attempt, now);
-                    (attempt, false)
-                }
-                None => return,
-            },
+            // A worker that was not wanted any more is none that failed.
+            Stage::Starting if !life.doomed => {
+                let cause = outcome.verdict.clone().err().unwrap_or(Cause::Exit(0));
+                return self.on_start_failed(cause, now, orders);
+            }
             Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => return,
         };
         if let Some(held) = self.jobs.get_mut(&attempt.job) {
@@ -502,23 +498,16 @@ impl WarmDesk {
         }
     }
 
-    /// As many lives as attempts wait for one, and no more.
-    fn want_lives(&mut self) {
-        let coming = self.lives.values().filter(|life| life.stage == Stage::Starting && !life.doomed).count();
-        let missing = self.waiting.len().saturating_sub(coming);
-        let wanted = u32::try_from(missing).unwrap_or(u32::MAX);
-        if wanted > self.wanted {
-            // The engine asks when it is woken.
-            self.shared.waker.wake();
-        }
-        self.wanted = wanted;
-    }
-
     /// Lets go whom nobody needs, ends who does not go; gives how long nobody is due.
-    fn send_off(&mut self, now: Time, next_batch: Option<Time>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn send_off(
+        &mut self,
+        now: Time,
+        others: [Option<Time>; 2],
+        orders: &mut Vec<Order>,
+    ) -> Option<Duration> {
         let mut next = self.dispatcher.next_deadline();
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
-        next_batch.into_iter().for_each(&mut due);
+        others.into_iter().flatten().for_each(&mut due);
         self.dismiss_surplus(now, orders);
         for (id, life) in &mut self.lives {
             match life.stage {
