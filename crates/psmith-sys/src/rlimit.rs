@@ -55,7 +55,8 @@ impl Rlimit {
 }
 
 impl Resource {
-    const ALL: [Resource; 9] = [
+    /// All that have a name here.
+    pub const ALL: [Resource; 9] = [
         Resource::Cpu,
         Resource::FileSize,
         Resource::Data,

@@ -500,32 +500,3 @@ fn a_fork_that_returns_from_its_job_in_a_worker_that_stays_takes_no_later_job() 
         }
     }
 }
-
-// proves: F-29, O-7, U-47
-#[test]
-fn what_a_job_does_to_a_worker_that_stays_stays_in_that_worker() {
-    psmith::init();
-    let _guard = Guard::alone();
-    let state = |change: bool| {
-        if change {
-            std::env::set_current_dir("/").unwrap();
-            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-            psmith::sys::signals::block(psmith::sys::signals::SignalSet::of(&[10]));
-        }
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-        (std::env::current_dir().unwrap(), line("Umask"), line("SigBlk"))
-    };
-    let own = state(false);
-    let one = Pool::builder().workers(1).max_jobs(2).build().unwrap();
-    let other = Pool::builder().workers(1).build().unwrap();
-    let ask = |pool: &Pool, change| pool.submit(Job::new(state, change)).unwrap().wait().unwrap();
-    let fresh = ask(&other, false);
-    let changed = ask(&one, true);
-    assert!(changed.0 == std::path::Path::new("/") && changed.1 != fresh.1 && changed.2 != fresh.2);
-    // The second job of that worker finds what the first one left, the third has a worker of its own.
-    assert_eq!(ask(&one, false), changed);
-    assert_eq!(ask(&one, false), fresh);
-    assert_eq!(ask(&other, false), fresh);
-    assert_eq!(state(false), own);
-}

@@ -32,8 +32,11 @@ use crate::worker::frame::FRAME_BYTES_MAX;
 pub enum Isolation {
     /// A fresh process for each job: nothing of one is seen by the next.
     PerJob,
-    /// Workers that stay, one job after the other: what a job leaves in its process (statics, threads, working directory)
-    /// is seen by the next one there. A worker is replaced after a crash, a panic, a timeout or a cancel, and where the
+    /// Workers that stay, one job after the other: what a job leaves in the program's own memory (statics, threads) is
+    /// seen by the next one there. What it changes in the process is not: after each job, or after each batch of short
+    /// ones, the working directory, the umask and the signal mask are put back, and where the environment, the niceness,
+    /// a resource limit or one of the standard streams is another one, the worker is replaced. What the pool's
+    /// [`init`](crate::PoolBuilder::init) or [`worker_setup`](crate::Init::worker_setup) changed stays. A worker is replaced after a crash, a panic, a timeout or a cancel, and where the
     /// settings say so; only the job that it had fails, and no job that has finished is run again for it. C code that
     /// has spoilt memory without crashing may crash a later job: say [`PerJob`](Isolation::PerJob) there.
     #[default]

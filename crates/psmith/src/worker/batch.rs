@@ -16,6 +16,7 @@ use super::cx::{self, Channel};
 use super::letters::{Errand, FromWorker, How};
 use super::region::Region;
 use super::serve::{end_copy_of, how_it_ended, on_no_room};
+use super::traces;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 
@@ -57,6 +58,7 @@ pub(super) fn work(
                 for set_up in set_up {
                     set_up(&mut ());
                 }
+                traces::remember();
             }
             entry(&mut call);
         }));

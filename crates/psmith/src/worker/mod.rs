@@ -9,6 +9,7 @@
 //! - [`cx`]: what a job function can ask and say while it runs
 //! - [`mailbox`]: what comes over the channel, sorted: letters for the loop, messages for the job
 //! - [`state`]: what a worker keeps between jobs
+//! - [`traces`]: what a job left where the kernel keeps it
 //! - [`panics`]: where a panic was, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
@@ -24,6 +25,7 @@ pub(crate) mod region;
 mod serve;
 pub(crate) mod set_up;
 pub(crate) mod state;
+mod traces;
 
 #[cfg(test)]
 mod torn_tests;

@@ -15,6 +15,7 @@ use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
 use super::panics;
 use super::region::Region;
 use super::set_up::{self, Failed};
+use super::traces;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 
@@ -112,11 +113,19 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
                 if last {
                     return Ok(());
                 }
+                if !traces::are_removed() {
+                    super::state::exit();
+                    return Ok(());
+                }
             }
             ToWorker::Batch(first, _) => {
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
                 let set_up = std::mem::take(&mut to_set_up);
                 super::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
+                if !traces::are_removed() {
+                    super::state::exit();
+                    return Ok(());
+                }
             }
             ToWorker::Leave => {
                 super::state::exit();
@@ -167,6 +176,9 @@ fn work(
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
             set_up(&mut ());
+        }
+        if !errand.last {
+            traces::remember();
         }
         entry(&mut call);
     }));
