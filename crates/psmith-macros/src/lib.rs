@@ -1,8 +1,11 @@
 //! `#[psmith::job]` and `#[derive(psmith::Value)]`. Both only add items beside what they stand on and never change it.
 
+mod header;
+
+use header::Header;
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, ItemFn, parse_macro_input, spanned::Spanned};
+use syn::{DeriveInput, parse_macro_input, spanned::Spanned};
 
 /// Registers a function as a job by its name, `crate::module::function`.
 ///
@@ -10,12 +13,13 @@ use syn::{DeriveInput, ItemFn, parse_macro_input, spanned::Spanned};
 /// It takes one argument, has no generic parameters (a name can stand for one function only), and is not `async`.
 #[proc_macro_attribute]
 pub fn job(attributes: TokenStream, item: TokenStream) -> TokenStream {
-    let function = parse_macro_input!(item as ItemFn);
-    if let Err(error) = check(&attributes.into(), &function) {
+    let function = proc_macro2::TokenStream::from(item.clone());
+    let header = parse_macro_input!(item as Header);
+    if let Err(error) = check(&attributes.into(), &header) {
         let error = error.to_compile_error();
         return quote!(#error #function).into();
     }
-    let name = &function.sig.ident;
+    let name = &header.name;
     quote! {
         #function
 
@@ -32,26 +36,24 @@ pub fn job(attributes: TokenStream, item: TokenStream) -> TokenStream {
     .into()
 }
 
-fn check(attributes: &proc_macro2::TokenStream, function: &ItemFn) -> syn::Result<()> {
-    let signature = &function.sig;
+fn check(attributes: &proc_macro2::TokenStream, function: &Header) -> syn::Result<()> {
     let refuse = |place: proc_macro2::Span, why: &str| Err(syn::Error::new(place, why));
     if !attributes.is_empty() {
         return refuse(attributes.span(), "`#[psmith::job]` takes no arguments");
     }
-    if let Some(word) = &signature.asyncness {
-        return refuse(word.span(), "a job function is not `async`: it has a process of its own to block");
+    if let Some(word) = function.asyncness {
+        return refuse(word, "a job function is not `async`: it has a process of its own to block");
     }
-    if signature.generics.type_params().next().is_some() || signature.generics.const_params().next().is_some()
-    {
+    if function.generics.type_params().next().is_some() || function.generics.const_params().next().is_some() {
         return refuse(
-            signature.generics.span(),
+            function.generics.span(),
             "a name stands for one function, so a registered job has no generic parameters; \
              give `psmith::map` the generic function itself, without `#[psmith::job]`",
         );
     }
-    if signature.inputs.len() != 1 {
+    if function.inputs != 1 {
         return refuse(
-            signature.ident.span(),
+            function.name.span(),
             "a job function takes one argument: put several into a tuple or a struct, and none into `()`",
         );
     }
