@@ -6,6 +6,8 @@
 //! assertion of the test suite.
 
 mod bench;
+mod build;
+mod function_peers;
 mod functions;
 mod image;
 mod latency;
@@ -76,6 +78,7 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-11", lookers::board),
     ("S-11w", lookers::looked_on),
     ("W-1", lookers::web_list),
+    ("S-14", build::empty_program),
     ("S-15", speed::heavy_image),
     ("P-3", latency::held_pipe),
     ("P-4", latency::killed_host),
@@ -96,7 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report.add(row);
         report.save(whole)?;
     }
-    println!("{}", report.table());
+    println!("{}\n{}", report.table(), report.remarks());
     println!("{}", report.saved_where(whole));
     Ok(())
 }

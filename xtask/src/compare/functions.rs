@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::bench::{self, Contender, Spread, Times};
+use super::function_peers::FunctionPeers;
 use super::report::Row;
 use super::watch::Watched;
 use super::workshop::{Workshop, compile, target};
@@ -12,50 +13,22 @@ use crate::shell::{self, Result};
 
 const MIB: f64 = 1_048_576.0;
 
-/// What runs: psmith's example, the C floor, and how peers are called.
-struct Tools {
+/// What runs: psmith's example, the C floor, and the peers.
+struct Tools<'a> {
     ours: PathBuf,
     floor: PathBuf,
-    python: Option<PathBuf>,
-    ruby: Option<PathBuf>,
-    script: PathBuf,
+    peers: &'a FunctionPeers,
 }
 
-impl Tools {
-    /// Builds what is ours; what is missing of the others is told in the row that wants them.
-    fn get(workshop: &Workshop, row: Option<&mut Row>) -> Result<Tools> {
+impl<'a> Tools<'a> {
+    /// Builds what is ours and gets the peers.
+    fn get(workshop: &'a Workshop, row: &mut Row) -> Result<Tools<'a>> {
         let example = ["build", "--release", "--package", "psmith", "--example", "function_speed"];
         shell::run(&mut shell::cargo(example))?;
-        let runs = |program: &str, words: &[&str]| {
-            let program = shell::find_program(program)?;
-            let quiet = Command::new(&program).args(words).output();
-            quiet.is_ok_and(|output| output.status.success()).then_some(program)
-        };
-        let tools = Tools {
+        Ok(Tools {
             ours: target().join("release/examples/function_speed"),
             floor: compile("function_loop", &workshop.directory)?,
-            python: runs("python3", &["-c", "import concurrent.futures"]),
-            ruby: runs("ruby", &["-rparallel", "-e", ""]),
-            script: shell::root().join("xtask/floors/function_peer.py"),
-        };
-        let Some(row) = row else { return Ok(tools) };
-        if tools.python.is_none() {
-            row.note("CPython is not there: apt-get install python3");
-        }
-        if tools.ruby.is_none() {
-            row.note("Ruby's parallel is not there: apt-get install ruby ruby-parallel");
-        }
-        if !tools.has_loky() {
-            row.note("loky is not there: apt-get install python3-loky, or pip install loky");
-        }
-        Ok(tools)
-    }
-
-    fn has_loky(&self) -> bool {
-        let python = self.python.as_ref();
-        python.is_some_and(|python| {
-            let asked = Command::new(python).args(["-c", "import loky"]).output();
-            asked.is_ok_and(|output| output.status.success())
+            peers: workshop.function_peers(row),
         })
     }
 
@@ -66,24 +39,12 @@ impl Tools {
     fn floor(&self, name: &str, jobs: u32, words: &str) -> Contender {
         Contender::new(name, jobs, format!("{} {words}", self.floor.display()))
     }
-
-    /// `mode` with chunks of this size, if there is a CPython.
-    fn python(&self, name: &str, jobs: u32, mode: &str, chunk: u32) -> Option<Contender> {
-        let (python, script) = (self.python.as_ref()?.display(), self.script.display());
-        Some(Contender::new(name, jobs, format!("{python} {script} {mode} {jobs} {chunk}")))
-    }
-
-    fn ruby(&self, name: &str, jobs: u32, options: &str) -> Option<Contender> {
-        let ruby = self.ruby.as_ref()?.display();
-        let program = format!("Parallel.map(0...{jobs}, {options}) {{ |n| n + 1 }}.sum");
-        Some(Contender::new(name, jobs, format!("{ruby} -rparallel -e '{program}'")))
-    }
 }
 
 /// S-6: a process for each job.
 pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-6", "function jobs, a process each, 2 workers, `u64 -> u64`");
-    let tools = Tools::get(workshop, Some(&mut row))?;
+    let tools = Tools::get(workshop, &mut row)?;
     let jobs = workshop.pick(5000, 500);
     let large = large_bytes(&mut row);
     let mut contenders = vec![
@@ -91,13 +52,17 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
         tools.floor("C loop of fork, pipe and exit", jobs, &format!("fork {jobs}")),
     ];
     let few = jobs / 10;
-    contenders.extend(tools.python("multiprocessing.Pool, a process each", few, "fresh", 1));
-    contenders.extend(tools.ruby("Ruby parallel, isolated", few, "in_processes: 2, isolation: true"));
+    let peers = tools.peers;
+    contenders.extend(peers.python(
+        "multiprocessing.Pool, a process each",
+        few,
+        &format!("pool fresh {few}"),
+    ));
+    contenders.extend(peers.ruby("Ruby parallel, isolated", few, "in_processes: 2, isolation: true"));
+    contenders.extend(peers.procspawn("procspawn::spawn", few, &format!("spawn {few}")));
     let times = bench::race(&contenders, workshop.rounds)?;
     row.at_most("psmith, of the C loop", bench::ratio(&times[0], &times[1]), 1.3, "x", 2);
-    for peer in &times[2..] {
-        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peer, &times[0]), "x", 1);
-    }
+    told_beside_psmith(&mut row, &times);
     row.times(&times);
 
     // The example tells its own time, for to touch so much takes longer than all jobs.
@@ -119,21 +84,26 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
 /// S-7: workers that stay, short jobs, in order.
 pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-7", "function jobs in workers that stay, 2 workers, `u64 -> u64`, in order");
-    let tools = Tools::get(workshop, Some(&mut row))?;
+    let tools = Tools::get(workshop, &mut row)?;
     let jobs = workshop.pick(10_000_000, 1_000_000);
     let mut contenders = vec![tools.ours("psmith, default settings", jobs, &format!("map {jobs}"))];
     // Each at the chunk sizes among which its best lies.
+    let peers = tools.peers;
+    let some = jobs / 5;
     for chunk in [1_000, 10_000, 50_000] {
-        for (mode, name) in [("futures", "concurrent.futures"), ("pool", "multiprocessing.Pool.imap")] {
-            contenders.extend(tools.python(&format!("{name}, chunks of {chunk}"), jobs / 5, mode, chunk));
-        }
-        if tools.has_loky() {
-            contenders.extend(tools.python(&format!("loky, chunks of {chunk}"), jobs / 5, "loky", chunk));
-        }
+        let words = format!("map {some} {chunk}");
+        let named = |name: &str| format!("{name}, chunks of {chunk}");
+        let python = |name: &str, words: String| peers.python(&named(name), some, &words);
+        contenders.extend(python("concurrent.futures", format!("futures {words}")));
+        contenders.extend(python("multiprocessing.Pool.imap", format!("pool {words}")));
+        contenders.extend(peers.loky(&named("loky"), some, &words));
     }
     let chunked = contenders.len();
-    contenders.extend(tools.python("concurrent.futures, its default", jobs / 200, "futures", 1));
-    contenders.extend(tools.ruby("Ruby parallel, its default", jobs / 20, "in_processes: 2"));
+    let few = jobs / 200;
+    contenders.extend(peers.python("concurrent.futures, its default", few, &format!("futures map {few}")));
+    contenders.extend(peers.loky("loky, its default", few, &format!("map {few}")));
+    contenders.extend(peers.procspawn("procspawn::Pool, 64 in flight", few, &format!("pool {few}")));
+    contenders.extend(peers.ruby("Ruby parallel, its default", jobs / 20, "in_processes: 2"));
     let times = bench::race(&contenders, workshop.rounds)?;
     let best = times[1..chunked].iter().min_by(|one, other| {
         let median = |times: &Times| Spread::of(&times.seconds).median;
@@ -168,18 +138,26 @@ pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
 /// S-8: one job at a time through an idle pool.
 pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-8", "one job at a time through an idle pool: submit, wait");
-    let tools = Tools::get(workshop, None)?;
+    let tools = Tools::get(workshop, &mut row)?;
     let jobs = workshop.pick(50_000, 5_000);
-    let contenders = [
+    let mut contenders = vec![
         tools.ours("psmith", jobs, &format!("one-by-one {jobs}")),
         tools.floor("C pipe round trip", jobs, &format!("round {jobs}")),
     ];
+    let (peers, few) = (tools.peers, jobs / 10);
+    let words = format!("one {few}");
+    contenders.extend(peers.python("concurrent.futures", few, &format!("futures {words}")));
+    contenders.extend(peers.loky("loky", few, &words));
+    contenders.extend(peers.procspawn("procspawn::Pool", few, &words));
     let times = bench::race(&contenders, workshop.rounds)?;
     row.at_most("psmith, of the C round trip", bench::ratio(&times[0], &times[1]), 1.5, "x", 2);
+    told_beside_psmith(&mut row, &times);
     row.times(&times);
-    row.note("psmith's figure holds a start of the warden and of one worker");
-    row.note(
-        "a round trip wakes 2 threads; ours wakes 5: engine, worker, engine, the pool's listener, the caller",
+    row.note("all figures but C's hold the start of a pool of one process");
+    row.argue(
+        "C's round trip wakes 2 threads; a job of a pool wakes 5: engine, worker, engine, the pool's listener, the \
+         caller. The listener is there because output is passed on before a handle is told, which may block, and the \
+         engine may not",
     );
     Ok(row)
 }
@@ -187,14 +165,19 @@ pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
 /// S-9: one large argument and one large result.
 pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-9", "one argument and one result, large");
-    let tools = Tools::get(workshop, None)?;
+    let tools = Tools::get(workshop, &mut row)?;
     let bytes = workshop.pick(256, 16) << 20;
-    let contenders = [
+    let mut contenders = vec![
         tools.ours("psmith", 1, &format!("large {bytes}")),
         tools.floor("C pipe copy there and back", 1, &format!("copy {bytes}")),
     ];
+    let (peers, words) = (tools.peers, format!("large {bytes}"));
+    contenders.extend(peers.python("concurrent.futures", 1, &format!("futures {words}")));
+    contenders.extend(peers.loky("loky", 1, &words));
+    contenders.extend(peers.procspawn("procspawn::spawn", 1, &words));
     let times = bench::race(&contenders, workshop.rounds)?;
     row.at_least("throughput, of the C copy", bench::ratio(&times[1], &times[0]), 0.5, "x", 2);
+    told_beside_psmith(&mut row, &times);
     row.times(&times);
     let mut command = Command::new(&tools.ours);
     let told = shell::output(command.args(["large", &bytes.to_string()]))?;
@@ -205,6 +188,13 @@ pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
         row.at_most(&format!("peak memory of the {who}, of the payload"), single(peak), 2.2, "x", 2);
     }
     Ok(row)
+}
+
+/// The peers' times as multiples of ours: they come after psmith and the floor.
+fn told_beside_psmith(row: &mut Row, times: &[Times]) {
+    for peer in &times[2..] {
+        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peer, &times[0]), "x", 1);
+    }
 }
 
 /// Memory that the host touches: what the machine has to spare, 4 GiB at most.

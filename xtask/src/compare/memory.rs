@@ -84,7 +84,10 @@ pub(super) fn much_output(workshop: &Workshop) -> Result<Row> {
     row.told("a file written, then read: throughput", Spread::of(&file), "MiB/s", 0);
     row.line("cat in its place", &format!("{through_cat} | cat"));
     row.line("a file written, then read", &format!("{{ {through_file}; }} | cat"));
-    row.note("what must be held back longer than memory allows goes through a file: the disk of this machine decides");
+    row.argue(
+        "what must be held back and is more than memory may hold goes through a file, which `cat` has no need of: beside \
+         a file that is written and then read, in the table too, there is nothing to gain",
+    );
     Ok(row)
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Row {
     /// What ran, by name, as a line for `sh`.
     lines: Vec<(String, String)>,
     notes: Vec<String>,
+    /// Why a target may be out of reach: published where one is missed.
+    arguments: Vec<String>,
 }
 
 /// One claim: what was measured, what was aimed at, whether it was reached.
@@ -41,6 +43,7 @@ impl Row {
             measures: Vec::new(),
             lines: Vec::new(),
             notes: Vec::new(),
+            arguments: Vec::new(),
         }
     }
 
@@ -89,6 +92,15 @@ impl Row {
     /// A sentence below the table.
     pub(super) fn note(&mut self, text: &str) {
         self.notes.push(text.into());
+    }
+
+    /// What there is to say if a target of this row is missed.
+    pub(super) fn argue(&mut self, text: &str) {
+        self.arguments.push(text.into());
+    }
+
+    fn missed(&self) -> impl Iterator<Item = &Measure> {
+        self.measures.iter().filter(|measure| measure.met == Some(false))
     }
 
     fn claim(
@@ -194,13 +206,31 @@ impl Report {
                 text.push_str("|\n");
             }
         }
-        for row in self.rows.iter().filter(|row| !row.notes.is_empty()) {
+        text
+    }
+
+    /// What was missed, with the argument, and what else is to be known of the rows; as Markdown.
+    pub(super) fn remarks(&self) -> String {
+        let mut text = String::new();
+        for row in self.rows.iter().filter(|row| row.missed().next().is_some()) {
+            for measure in row.missed() {
+                let Measure { what, value, target, .. } = measure;
+                let _ = writeln!(text, "- {} missed, {what}: {value}, wanted {target}.", row.id);
+            }
+            if row.arguments.is_empty() {
+                text.push_str("  Not explained yet.\n");
+            }
+            for argument in &row.arguments {
+                let _ = writeln!(text, "  The reason: {argument}.");
+            }
+        }
+        for row in &self.rows {
             for note in &row.notes {
-                let _ = write!(text, "\n{}: {note}\n", row.id);
+                let _ = writeln!(text, "- {}: {note}.", row.id);
             }
         }
         for missing in &self.missing_peers {
-            let _ = write!(text, "\nNot compared with {missing}\n");
+            let _ = writeln!(text, "- Not compared with {missing}.");
         }
         text
     }
@@ -225,18 +255,29 @@ impl Report {
 
     fn markdown(&self) -> String {
         let mut text = String::from("<!-- Written by `cargo xtask compare`. -->\n# Benchmarks\n\n");
-        let pace = if self.quick { " A quick sitting: small counts, rough figures." } else { "" };
+        let pace = if self.quick { "A quick sitting: small counts, rough figures. " } else { "" };
         let _ = write!(
             text,
-            "Every claim is a ratio of two commands run in turn (A B B A A B ..) in one sitting, {} rounds, or three to five \
-             times as many short ones, after one to warm up: the median, with the least and the greatest in parentheses, each ratio being taken between \
-             neighbours in time. Absolute figures differ from machine to machine and from minute to minute.{pace} \
-             `cargo xtask compare` repeats it.\n\nMachine: {}. Measured: {}.\n\n{}\n## What ran\n\nEach line is for \
-             `sh`; stdout went to `/dev/null` unless the line says otherwise.\n",
-            self.rounds,
+            "psmith beside the least that the kernel needs for the same work (small programs in C, `xtask/floors`) and \
+             beside other programs and libraries that do it. One command repeats all of it, installs the others where \
+             it can, and writes this page:\n\n```sh\ncargo xtask compare\n```\n\n\
+             {pace}Machine: {}. Measured: {}.\n\n\
+             Times differ from machine to machine and from minute to minute, so every claim is a ratio of two commands \
+             that ran in turn (A B B A A B ..) in one sitting: the median of {} rounds, of three to five times as many \
+             where a round is short, with the least and the greatest in parentheses; each ratio is taken between \
+             neighbours in time, after a round that only warms up. Times of one command stand there for orientation and \
+             have no target. \"met\" and \"MISSED\" are said of the median.\n\n{}\n",
             self.machine,
             self.psmith,
+            self.rounds,
             self.table()
+        );
+        let remarks = self.remarks();
+        if !remarks.is_empty() {
+            let _ = write!(text, "## What is missed, and remarks\n\n{remarks}\n");
+        }
+        text.push_str(
+            "## What ran\n\nEach line is for `sh`; stdout went to `/dev/null` unless the line says otherwise.\n",
         );
         for row in self.rows.iter().filter(|row| !row.lines.is_empty()) {
             let _ = write!(text, "\n**{}**\n\n```\n", row.id);
@@ -280,6 +321,7 @@ mod tests {
     fn a_missed_target_is_said_aloud() {
         let mut row = Row::new("S-1", "start");
         row.at_most("of the floor", Spread::of(&[1.5, 1.4, 1.6]), 1.25, "x", 2);
+        row.argue("it does more");
         row.at_least("of the peer", Spread::of(&[6.0]), 5.0, "x", 1);
         let report = Report {
             machine: String::new(),
@@ -290,10 +332,13 @@ mod tests {
             rows: vec![row],
             workshop_paths: Vec::new(),
         };
-        let table = report.table();
+        let (table, remarks) = (report.table(), report.remarks());
         assert!(table.contains("1.50 (1.40 to 1.60) x"), "{table}");
         assert!(table.contains("at most 1.25 x") && table.contains("MISSED"), "{table}");
         assert!(table.contains("6.0 x") && table.contains("| met"), "{table}");
-        assert!(table.contains("Not compared with rust-parallel"), "{table}");
+        assert!(remarks.contains("Not compared with rust-parallel"), "{remarks}");
+        assert!(remarks.contains("S-1 missed, of the floor: 1.50 (1.40 to 1.60) x"), "{remarks}");
+        assert!(remarks.contains("The reason: it does more."), "{remarks}");
+        assert!(!remarks.contains("of the peer"), "{remarks}");
     }
 }

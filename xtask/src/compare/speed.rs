@@ -1,10 +1,14 @@
 //! S-1, S-2, S-3 and the command half of S-15: how long a start takes.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::bench::{self, Contender, Spread, Times};
 use super::image;
 use super::report::Row;
+use super::watch::Watched;
 use super::workshop::Workshop;
 use crate::shell::Result;
 
@@ -15,6 +19,13 @@ const TRUE_WITH_WORD: &str = "/bin/true %d";
 
 /// A few seconds of starts: many short rounds tell more of a busy machine than few long ones.
 const JOBS: u32 = 1000;
+
+/// What the rows of short programs lack beside the bare loop, where they miss it.
+const WHY_NOT_THE_LOOP: &str = "an end goes from the warden to the host and a start back before the slot is taken \
+     again, which the bare loop does within one process: two wake-ups for each job, in which a processor has nothing to \
+     do if there are no more slots than processors. They are the price of a host that may have threads and be killed. \
+     The rest is a session, a group, both pipes and their reading, which the loop lacks; the processor time that host \
+     and warden use for a job stands in the table of S-1";
 
 /// S-1: programs without a shell, output captured and grouped.
 pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
@@ -48,6 +59,18 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
         }
     }
     row.times(&times);
+    let mut used = Vec::new();
+    for _ in 0..workshop.rounds {
+        let input = workshop.numbers(jobs)?;
+        let input =
+            File::open(&input).map_err(|error| format!("failed to open {}: {error}", input.display()))?;
+        let mut command = Command::new(&workshop.psmith);
+        command.args(["run", "-j2", TRUE]).stdin(input).stdout(Stdio::null());
+        let seconds = Watched::start(&mut command)?.processor_to_end(Duration::from_millis(3))?;
+        used.push(seconds / f64::from(jobs) * 1e6);
+    }
+    row.told("processor time of host and warden, each", Spread::of(&used), "us", 0);
+    row.argue(WHY_NOT_THE_LOOP);
     Ok(row)
 }
 
@@ -86,6 +109,7 @@ pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
         row.told(&format!("{}, of psmith", peer.name), bench::ratio(peers, &times[0]), "x", 2);
     }
     row.times(&times);
+    row.argue(WHY_NOT_THE_LOOP);
     Ok(row)
 }
 
@@ -149,6 +173,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let Spread { median, min, max } = bench::difference(&times[0], &times[1]);
     let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
     row.told("one `true`, more than from the ordinary image", added, "ms", 1);
+    row.argue(WHY_NOT_THE_LOOP);
     Ok(row)
 }
 
@@ -164,7 +189,7 @@ fn floor(workshop: &Workshop, jobs: u32, mode: &str, command: &str) -> Contender
 /// Runs one job with every place that a program likes to write to turned into one empty directory.
 fn files_written(workshop: &Workshop) -> Result<usize> {
     let empty = tempfile::tempdir().map_err(|error| format!("failed to create a directory: {error}"))?;
-    let mut command = std::process::Command::new(&workshop.psmith);
+    let mut command = Command::new(&workshop.psmith);
     command.args(["run", TRUE, ":::", "1"]).current_dir(empty.path());
     for name in ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
         command.env(name, empty.path());

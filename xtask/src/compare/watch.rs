@@ -1,5 +1,6 @@
 //! Memory and processor time of a process and its children, read from /proc. Changes nothing in what it watches.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -41,6 +42,22 @@ impl Watched {
             let resident: u64 = host_and_warden(self.pid()).into_iter().map(resident_bytes).sum();
             if resident > 0 {
                 samples.push((now, resident));
+            }
+            std::thread::sleep(every);
+        }
+    }
+
+    /// Processor time of host and warden, as last seen before their end; an end other than 0 is an error.
+    pub(super) fn processor_to_end(mut self, every: Duration) -> Result<f64> {
+        let mut used = BTreeMap::new();
+        loop {
+            if let Some(status) = self.0.try_wait().map_err(|error| format!("failed to wait: {error}"))? {
+                let used = used.values().sum();
+                return if status.success() { Ok(used) } else { Err(format!("it ended with {status}")) };
+            }
+            for pid in host_and_warden(self.pid()) {
+                let last = used.entry(pid).or_insert(0.0);
+                *last = processor_seconds(pid).max(*last);
             }
             std::thread::sleep(every);
         }

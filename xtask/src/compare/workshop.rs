@@ -1,11 +1,14 @@
 //! What every benchmark needs: psmith built for release, the compiled floors, files of input, and the peers.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Options;
+use super::function_peers::FunctionPeers;
 use super::peers::{self, Peer};
+use super::report::Row;
 use crate::shell::{self, Result};
 
 /// Everything at hand for a sitting.
@@ -20,6 +23,9 @@ pub(super) struct Workshop {
     pub(super) missing_peers: Vec<String>,
     pub(super) rounds: usize,
     pub(super) quick: bool,
+    /// Whether what is missing may be installed.
+    install: bool,
+    function_peers: OnceCell<FunctionPeers>,
 }
 
 impl Workshop {
@@ -50,6 +56,19 @@ impl Workshop {
             missing_peers,
             rounds: if options.quick { 2 } else { 7 },
             quick: options.quick,
+            install: options.install,
+            function_peers: OnceCell::new(),
+        })
+    }
+
+    /// The peers of function jobs, got when the first row asks for them: that row tells who is missing.
+    pub(super) fn function_peers(&self, row: &mut Row) -> &FunctionPeers {
+        self.function_peers.get_or_init(|| {
+            let peers = FunctionPeers::meet(&self.directory, self.install);
+            for missing in &peers.missing {
+                row.note(&format!("not compared with {missing}"));
+            }
+            peers
         })
     }
 
@@ -104,6 +123,21 @@ pub(super) fn must_run_jobs(psmith: &Path) -> Result<()> {
     } else {
         Err(format!("`{line}` printed {printed:?}: nothing to measure yet"))
     }
+}
+
+/// A cargo that builds the crate in `home` as a stranger's: in its own target directory, with no flags of ours.
+pub(super) fn alone<'a>(cargo: &'a mut Command, home: &Path) -> &'a mut Command {
+    for name in [
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET_DIR",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+    ] {
+        cargo.env_remove(name);
+    }
+    // Named, because a configuration above this directory may name another.
+    cargo.current_dir(home).arg("--target-dir").arg(home.join("target"))
 }
 
 /// Where cargo builds.
