@@ -41,5 +41,6 @@ pub mod socket;
 pub mod spawn;
 pub mod subreaper;
 pub mod terminal;
+pub mod tokens;
 pub mod wait;
 pub mod words;

@@ -7,9 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use psmith_core::dispatcher::Counts;
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
 use psmith_core::{Event, JobId, SlotId};
 
+use super::budget::Budget;
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
 use super::post::Listeners;
@@ -29,6 +31,7 @@ pub(crate) struct Desk {
     /// So many jobs the engine has taken.
     pulled: u64,
     listeners: Listeners,
+    budget: Budget,
 }
 
 /// A job while the engine has it.
@@ -47,21 +50,48 @@ impl Desk {
         wants: Wants,
         frame_bytes_max: u64,
         set_up: Vec<Function>,
+        budget: Budget,
     ) -> Desk {
         let worker = WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() };
-        Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default() }
+        Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
     }
 
     fn on_decided(&self, job: JobId) {
         self.shared.lock().first.decided.get_or_insert(job);
     }
 
-    fn take_orders(&self, orders: &mut Vec<Order>) {
+    fn take_orders(&mut self, orders: &mut Vec<Order>) {
         let mut state = self.shared.lock();
-        orders.append(&mut state.orders);
+        let wishes = std::mem::take(&mut state.orders);
         let mail = std::mem::take(&mut state.mail);
         drop(state);
+        for wish in wishes {
+            if let Order::Width(workers) = wish {
+                self.budget.resize(workers);
+                if self.budget.is_shared() {
+                    continue;
+                }
+            }
+            orders.push(wish);
+        }
         self.listeners.send(&mail, orders);
+    }
+
+    /// Has as many slots as the budget gives; gives when to ask it again.
+    fn keep_budget(&mut self, counts: Counts, orders: &mut Vec<Order>) -> Option<Duration> {
+        if !self.budget.is_shared() {
+            return None;
+        }
+        let incoming = self.shared.lock().incoming.len() as u64;
+        // A job that waits for its back-off is begun without a further look at the budget.
+        let wanted = counts.running + counts.ready + counts.delayed.min(1) + incoming;
+        let kept = self.budget.keep(wanted);
+        if let Some(slots) = kept.width {
+            orders.push(Order::Width(slots));
+            // The engine asks for jobs when it is woken.
+            self.shared.waker.wake();
+        }
+        kept.again
     }
 }
 
@@ -82,6 +112,10 @@ impl Handler for Desk {
 
     fn pull(&mut self) -> Pull<Held> {
         let mut state = self.shared.lock();
+        if !state.incoming.is_empty() && self.budget.is_exhausted() {
+            // The next tick asks for more.
+            return Pull::Later;
+        }
         match state.incoming.pop_front() {
             Some(Incoming::One(request, policy)) => {
                 self.pulled += 1;
@@ -109,7 +143,11 @@ impl Handler for Desk {
         match (&job.request.refused, &job.request.command) {
             // Its true cause is told at the delivery.
             (Some(_), _) => Err(refused(String::new())),
-            (None, Some(command)) => Ok(Launch::Command(command.clone())),
+            (None, Some(command)) => {
+                // A command cannot tell that it begins a run.
+                self.budget.share();
+                Ok(Launch::Command(command.clone()))
+            }
             (None, None) => Ok(Launch::Worker(self.worker.clone())),
         }
     }
@@ -181,6 +219,7 @@ impl Handler for Desk {
             | FromWorker::Progress { .. }
             | FromWorker::Message { .. }
             | FromWorker::Heartbeat { .. } => {}
+            FromWorker::Nests => self.budget.share(),
             FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
                 mail.breach = Some("it introduced itself twice".into());
             }
@@ -239,9 +278,9 @@ impl Handler for Desk {
         self.take_orders(orders);
     }
 
-    fn tick(&mut self, _view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
         self.take_orders(orders);
-        None
+        self.keep_budget(view.dispatcher.counts(), orders)
     }
 }
 

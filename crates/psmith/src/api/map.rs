@@ -67,6 +67,16 @@ type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>
 /// let tripled: Vec<i32> = psmith::map(items, |(n, factor)| n * factor).map(Result::unwrap).collect();
 /// assert_eq!(tripled, [3, 6]);
 /// ```
+///
+/// A job may run jobs of its own. Unless they say how many workers they want, such runs share those of the outermost:
+///
+/// ```
+/// # psmith::init();
+/// let squares = |n: u64| psmith::map(0..n, |n: u64| n * n).map(Result::unwrap).sum::<u64>();
+/// // Never more than two jobs at once, on both levels together; those that wait for theirs are not counted.
+/// let sums: Vec<u64> = psmith::map([3, 4], squares).workers(2).map(Result::unwrap).collect();
+/// assert_eq!(sums, [5, 14]);
+/// ```
 pub fn map<'h, I, F, O>(items: I, f: F) -> Map<'h, I::IntoIter, F, O::Value>
 where
     I: IntoIterator,

@@ -4,6 +4,7 @@
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`warm`]: the same for jobs that share workers
 //! - [`block`]: many short jobs as one piece
+//! - [`budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`post`]: messages from a handle to its job
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
@@ -12,6 +13,7 @@
 //! - [`inline`]: the same without processes
 
 mod block;
+mod budget;
 mod command;
 mod desk;
 mod each;

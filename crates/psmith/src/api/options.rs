@@ -240,7 +240,8 @@ impl Options {
     pub(crate) fn workers(&self) -> Result<u32, String> {
         match self.workers {
             Some(workers) => Ok(workers),
-            None => default_workers(std::env::var_os(WORKERS_VARIABLE)),
+            None => super::budget::workers()
+                .map_or_else(|| default_workers(std::env::var_os(WORKERS_VARIABLE)), Ok),
         }
     }
 
@@ -308,7 +309,8 @@ macro_rules! common_settings {
     ($($options:ident).+) => {
         /// So many jobs run at once. 0: inline, in the caller's own thread: no process, no encoding, and so no timeouts,
         /// no retries and no isolation. The default is one for each processor that this process may use, or what
-        /// `PSMITH_WORKERS` says.
+        /// `PSMITH_WORKERS` says; in a job of another run it is that run's workers, shared with it: all of them together
+        /// never do more jobs at once than the outermost run has workers. Whoever says a number has it, in a job too.
         pub fn workers(mut self, workers: u32) -> Self {
             self.$($options).+.workers = Some(workers);
             self

@@ -20,6 +20,7 @@ use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
 use super::block::{Block, Inputs, Results};
+use super::budget::{self, Budget};
 use super::desk::Desk;
 use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, Options};
@@ -98,7 +99,7 @@ pub(super) enum Incoming {
 }
 
 impl Incoming {
-    fn jobs(&self) -> u64 {
+    pub(super) fn jobs(&self) -> u64 {
         match self {
             Incoming::One(..) => 1,
             Incoming::Many(inputs) => inputs.jobs(),
@@ -358,6 +359,10 @@ impl Run {
             }
         };
         let shared = Arc::new(Shared::new(taps).map_err(EngineError::Kernel)?);
+        let (budget, variable) = Budget::begin(workers, options.workers.is_none())?;
+        if budget.is_shared() {
+            crate::worker::cx::tell_nests();
+        }
         let mut set_up = match crate::entry::set_up() {
             None => Vec::new(),
             Some(Ok(function)) => vec![function],
@@ -369,11 +374,11 @@ impl Run {
         let options = Options { named: held.named, ..options.clone() };
         crate::signals::on_begin(&shared);
         let side = Arc::clone(&shared);
-        let (setup, frame_bytes_max) = (setup(&options, workers, held), options.frame_bytes_max);
+        let (setup, frame_bytes_max) = (setup(&options, workers, held, variable), options.frame_bytes_max);
         let deadline = options.total_timeout;
         let submitter = Submitter::new(Arc::clone(&shared), &options);
         let thread = std::thread::Builder::new().name("psmith-engine".into());
-        let engine = thread.spawn(move || work(&side, setup, wants, &options, set_up));
+        let engine = thread.spawn(move || work(&side, setup, wants, &options, (set_up, budget)));
         let run = Run {
             shared,
             engine: Some(engine.map_err(EngineError::Kernel)?),
@@ -476,7 +481,13 @@ impl Drop for Run {
 }
 
 /// The engine's thread.
-fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, options: &Options, set_up: Vec<Function>) {
+fn work(
+    shared: &Arc<Shared>,
+    setup: Setup,
+    wants: Wants,
+    options: &Options,
+    (set_up, budget): (Vec<Function>, Budget),
+) {
     /// Whatever happens on this thread, the caller does not wait for ever.
     struct Ends<'s>(&'s Shared, Option<Result<(), EngineError>>);
     impl Drop for Ends<'_> {
@@ -504,13 +515,13 @@ fn work(shared: &Arc<Shared>, setup: Setup, wants: Wants, options: &Options, set
     let shared = Arc::clone(shared);
     ends.1 = Some(match options.isolation {
         Isolation::PerJob => {
-            let desk = Desk::new(shared, wants, options.frame_bytes_max, set_up);
+            let desk = Desk::new(shared, wants, options.frame_bytes_max, set_up, budget);
             Engine::new(desk, setup).and_then(|engine| engine.run().1)
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { of_blocks(policy) } else { policy };
-            let desk = WarmDesk::new(shared, wants, options, policy, set_up);
+            let desk = WarmDesk::new(shared, wants, options, policy, (set_up, budget));
             Engine::new(desk, of_lives(setup)).and_then(|engine| engine.run().1)
         }
     });
@@ -549,9 +560,10 @@ fn check_image() -> Result<(), EngineError> {
     }
 }
 
-fn setup(options: &Options, workers: u32, held: LimitsInForce) -> Setup {
+fn setup(options: &Options, workers: u32, held: LimitsInForce, variable: Vec<u8>) -> Setup {
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    let env = std::env::vars_os().flat_map(|(key, value)| word(key, value)).collect();
+    let inherited = std::env::vars_os().filter(|(key, _)| key != budget::VARIABLE);
+    let env = inherited.flat_map(|(key, value)| word(key, value)).chain(variable).collect();
     Setup {
         policy: options.run_policy(workers),
         contain: options.contain,

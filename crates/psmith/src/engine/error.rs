@@ -38,6 +38,8 @@ pub enum EngineError {
         /// What became of the last one.
         cause: Cause,
     },
+    /// Runs are nested deeper than so many levels: most likely a job begins the run that it belongs to.
+    TooDeep(u32),
     /// This process is a forked copy of the one that began the run: the run is not its own.
     Forked,
     /// The kernel refused something the engine cannot do without.
@@ -63,6 +65,11 @@ impl fmt::Display for EngineError {
             EngineError::Workers { failures, cause } => {
                 write!(f, "no worker can be started ({failures} times in a row): {}", text_of(cause))
             }
+            EngineError::TooDeep(levels) => write!(
+                f,
+                "runs of jobs of runs are nested {levels} deep, and no deeper: does a job begin the run that it \
+                 belongs to?"
+            ),
             EngineError::Forked => {
                 write!(
                     f,
@@ -81,6 +88,7 @@ impl std::error::Error for EngineError {
             EngineError::Descriptors(_)
             | EngineError::Setting(_)
             | EngineError::Workers { .. }
+            | EngineError::TooDeep(_)
             | EngineError::Forked => None,
             EngineError::Warden { error, .. }
             | EngineError::Spool(_, error)

@@ -138,6 +138,15 @@ pub(super) fn stop_watching() {
     }
 }
 
+/// Tells the host, if there is one, that a run was begun here.
+pub(crate) fn tell_nests() {
+    let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
+        // A host that is gone needs no telling.
+        let _ = channel.say(&FromWorker::Nests, &[]);
+    }
+}
+
 /// Whether a letter was sent since this was asked last.
 pub(super) fn has_spoken() -> bool {
     SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)

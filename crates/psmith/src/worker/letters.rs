@@ -12,7 +12,7 @@ use crate::function::registry::Function;
 pub(crate) const MAGIC: u32 = 0x7073_7766;
 
 /// Raised with every change of a letter.
-pub(crate) const PROTOCOL: u16 = 2;
+pub(crate) const PROTOCOL: u16 = 3;
 
 /// Who speaks, and for which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,8 @@ pub(crate) enum FromWorker {
     Message { job: u64 },
     /// What the worker calls itself from now on.
     Named { name: String },
+    /// A job has begun a run of its own, which has use for workers that the host's run does not need.
+    Nests,
     /// It lives.
     Heartbeat { job: u64 },
     /// Its stack has overflowed: the next that is heard of it is its end.

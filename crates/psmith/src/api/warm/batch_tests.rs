@@ -31,7 +31,8 @@ impl Play {
         let options = Options::new(InOrder::Submission, OnError::Continue);
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };
-        let mut desk = WarmDesk::new(Arc::clone(&shared), wants, &options, policy.clone(), Vec::new());
+        let mut desk =
+            WarmDesk::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
         desk.pace.jobs = jobs;
         let submitter = Submitter::new(Arc::clone(&shared), &options);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));

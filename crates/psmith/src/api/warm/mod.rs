@@ -38,6 +38,7 @@ use self::life::{Life, Stage};
 use self::sequence::Sequence;
 use self::starts::Starts;
 use super::block::Block;
+use super::budget::Budget;
 use super::desk::{judged, refused};
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
@@ -84,6 +85,11 @@ pub(crate) struct WarmDesk {
     wanted: u32,
     pulled: u64,
     slots: u32,
+    /// More workers than these leave when they are idle.
+    lives_max: u32,
+    budget: Budget,
+    /// When the budget is to be asked for more.
+    asks_again: Option<Duration>,
     /// Short jobs come as blocks, and become batches.
     blocks: bool,
     pace: Pace,
@@ -142,7 +148,7 @@ impl WarmDesk {
         wants: Wants,
         options: &Options,
         policy: RunPolicy,
-        set_up: Vec<Function>,
+        (set_up, budget): (Vec<Function>, Budget),
     ) -> WarmDesk {
         let worker = WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
         WarmDesk {
@@ -158,6 +164,9 @@ impl WarmDesk {
             }),
             spool_dir: std::env::temp_dir(),
             slots: policy.slots,
+            lives_max: policy.slots,
+            budget,
+            asks_again: None,
             blocks: wants.blocks,
             pace: Pace::new(),
             returned: VecDeque::new(),
@@ -371,6 +380,7 @@ impl Handler for WarmDesk {
                 }
             }
             FromWorker::Heartbeat { .. } | FromWorker::Named { .. } => {}
+            FromWorker::Nests => self.budget.share(),
             FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
                 mail.breach = Some("it introduced itself twice".into());
             }

@@ -3,6 +3,7 @@
 use psmith_core::{Event, Time};
 
 use super::{Stage, WarmDesk};
+use crate::api::run::Incoming;
 use crate::engine::handler::{Letters, Order};
 use crate::worker::frame::Body;
 use crate::worker::letters::ToWorker;
@@ -10,15 +11,47 @@ use crate::worker::letters::ToWorker;
 impl WarmDesk {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.
     pub(super) fn resize(&mut self, workers: u32, orders: &mut Vec<Order>) {
-        self.slots = workers;
-        self.events.push_back(Event::Width(workers));
+        self.lives_max = workers;
         orders.push(Order::Width(workers));
+        self.budget.resize(workers);
+        if !self.budget.is_shared() {
+            self.set_slots(workers);
+        }
+    }
+
+    fn set_slots(&mut self, slots: u32) {
+        self.slots = slots;
+        self.events.push_back(Event::Width(slots));
+    }
+
+    /// Whether there is a job, and no worker to be had for it. (The end of all jobs needs none.)
+    pub(super) fn is_out_of_budget(&self) -> bool {
+        self.budget.is_exhausted() && !(self.returned.is_empty() && self.shared.lock().incoming.is_empty())
+    }
+
+    /// Has as many slots as the budget gives; true if that has changed. Workers stay where slots go: they are idle then.
+    pub(super) fn keep_budget(&mut self) -> bool {
+        if !self.budget.is_shared() {
+            return false;
+        }
+        let counts = self.dispatcher.counts();
+        let returned: u64 = self.returned.iter().map(|block| block.len() as u64).sum();
+        let mut state = self.shared.lock();
+        let incoming: u64 = state.incoming.iter().map(Incoming::jobs).sum();
+        // The next job is heard of although all slots are taken: there may be another token for it.
+        state.hungry |= counts.running < u64::from(self.lives_max);
+        drop(state);
+        // A job that waits for its back-off is begun without a further look at the budget.
+        let wanted = counts.running + counts.ready + counts.delayed.min(1) + returned + incoming;
+        let kept = self.budget.keep(wanted);
+        self.asks_again = kept.again;
+        kept.width.map(|slots| self.set_slots(slots)).is_some()
     }
 
     /// Lets workers go that have nothing to do and are more than there may be; who has been idle longest goes first.
     pub(super) fn dismiss_surplus(&mut self, now: Time, orders: &mut Vec<Order>) {
         let staying = self.lives.values().filter(|life| !matches!(life.stage, Stage::Leaving(_))).count();
-        let surplus = staying.saturating_sub(self.slots as usize).min(self.idle.len());
+        let surplus = staying.saturating_sub(self.lives_max as usize).min(self.idle.len());
         for id in self.idle.drain(..surplus) {
             if let Some(life) = self.lives.get_mut(&id) {
                 life.stage = Stage::Leaving(now + self.grace);

@@ -51,7 +51,8 @@ impl WarmDesk {
         loop {
             self.pass_on_events(now);
             let actions = std::mem::take(&mut self.actions);
-            if actions.is_empty() && !self.accept_next(now) && !self.give_next(now, orders) {
+            let is_still = actions.is_empty() && !self.accept_next(now) && !self.give_next(now, orders);
+            if is_still && !self.keep_budget() {
                 break;
             }
             for action in actions {
@@ -59,7 +60,8 @@ impl WarmDesk {
             }
         }
         let next_start = self.want_lives(now);
-        self.send_off(now, [next_batch, next_start], orders)
+        let next_tokens = self.asks_again.map(|pause| now + pause);
+        self.send_off(now, [next_batch, next_start, next_tokens], orders)
     }
 
     fn pass_on_events(&mut self, now: Time) {
@@ -167,6 +169,9 @@ impl WarmDesk {
 
     /// Takes one job from the caller's side; false if there is none, or no room.
     fn accept_next(&mut self, now: Time) -> bool {
+        if self.is_out_of_budget() {
+            return false;
+        }
         if self.blocks {
             return self.take_in(now);
         }
@@ -502,7 +507,7 @@ impl WarmDesk {
     fn send_off(
         &mut self,
         now: Time,
-        others: [Option<Time>; 2],
+        others: [Option<Time>; 3],
         orders: &mut Vec<Order>,
     ) -> Option<Duration> {
         let mut next = self.dispatcher.next_deadline();
