@@ -42,5 +42,6 @@ pub mod spawn;
 pub mod subreaper;
 pub mod terminal;
 pub mod tokens;
+pub mod trace;
 pub mod wait;
 pub mod words;

@@ -64,6 +64,13 @@ pub enum Change {
         /// Its number.
         pid: u32,
     },
+    /// It is seized, as [`crate::trace::seize`] asked for, and stands still until it is let go.
+    Seized {
+        /// Its number.
+        pid: u32,
+        /// The signal that it was about to get; 0: none.
+        signal: i32,
+    },
 }
 
 /// The next change of any child of this process, if there is one. An end is left as it is, so it is told again until
@@ -93,6 +100,12 @@ pub fn next_change() -> io::Result<Option<Change>> {
         match taken {
             Some(Waited { pid, code: libc::CLD_CONTINUED, .. }) => {
                 return Ok(Some(Change::Continued { pid }));
+            }
+            Some(Waited { pid, code: libc::CLD_TRAPPED, value, .. }) => {
+                // ptrace(2): a stop that was asked for, or one of the whole process, has PTRACE_EVENT_STOP above the
+                // signal; all else here is a signal on its way.
+                let signal = if value >> 8 == 0 { value } else { 0 };
+                return Ok(Some(Change::Seized { pid, signal }));
             }
             Some(Waited { pid, value, .. }) => return Ok(Some(Change::Stopped { pid, signal: value })),
             None => {}
@@ -150,7 +163,7 @@ struct Waited {
 
 impl Waited {
     fn is_stop_or_continuation(&self) -> bool {
-        matches!(self.code, libc::CLD_STOPPED | libc::CLD_CONTINUED)
+        matches!(self.code, libc::CLD_STOPPED | libc::CLD_CONTINUED | libc::CLD_TRAPPED)
     }
 
     /// How it ended; only of one that did.

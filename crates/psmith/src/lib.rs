@@ -46,6 +46,7 @@
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | say something to a job that runs | [`JobHandle::send`] |
+//! | see where a stuck job stands | `stack_of` (feature `stacks`) |
 //! | end all jobs well on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
 //!
@@ -101,6 +102,8 @@ mod lock;
 #[cfg(doctest)]
 mod refusals;
 pub mod signals;
+#[cfg(feature = "stacks")]
+mod stacks;
 #[cfg(feature = "view")]
 #[doc(hidden)]
 pub mod view;
@@ -132,6 +135,8 @@ pub use function::{codec, registry};
 pub use limits::{LimitName, LimitRefused, LimitsInForce, ResourceLimits, WhyRefused};
 pub use lock::{Lock, LockGuard};
 pub use psmith_macros::{Value, job};
+#[cfg(feature = "stacks")]
+pub use stacks::{Frame, Stack, StackError, stack_of};
 pub use worker::cx::{Cx, SendError, cx};
 pub use worker::mailbox::RecvError;
 pub use worker::state::with_state;

@@ -69,6 +69,12 @@ pub(crate) fn on_begin(run: &Arc<Shared>) {
     }
 }
 
+/// The runs of this program, as far as they are not over.
+#[cfg(feature = "stacks")]
+pub(crate) fn runs() -> Vec<Arc<Shared>> {
+    program().runs.iter().filter_map(Weak::upgrade).collect()
+}
+
 /// Ends the jobs of this program when one of its signals comes, for as long as it lives; made by [`guard`].
 #[derive(Debug)]
 #[must_use = "dropped, it guards nothing"]

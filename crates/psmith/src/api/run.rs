@@ -190,6 +190,17 @@ impl Shared {
         self.waker.wake();
     }
 
+    /// Asks the engine where this process stands. Nobody hears it once that has ended.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn look(&self, pid: u32, looker: crate::engine::handler::Looker) {
+        let mut state = self.lock();
+        if state.over.is_none() {
+            state.orders.push(Order::Look(pid, looker));
+            drop(state);
+            self.waker.wake();
+        }
+    }
+
     /// Ends the run, from outside: by a drain, a stop or a kill.
     pub(crate) fn end(&self, how: Order) {
         self.ended.store(true, Ordering::Relaxed);

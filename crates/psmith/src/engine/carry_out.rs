@@ -229,10 +229,14 @@ impl<H: Handler> Engine<H> {
 
     /// Where the kernel signals no group by pidfd, the parent of its unreaped leader does it by number.
     pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
-        let message = ToWarden::SignalGroup { key, signal };
+        self.tell_parent(slot, &ToWarden::SignalGroup { key, signal });
+    }
+
+    /// Tells who bore the attempt in this slot: its keeper, or the warden.
+    pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
         match self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
-            Some(keeper) => drop(keeper.send(&message, &[])),
-            None => self.tell_warden(&message, &[]),
+            Some(keeper) => drop(keeper.send(message, &[])),
+            None => self.tell_warden(message, &[]),
         }
     }
 

@@ -10,6 +10,7 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time};
 
 use super::error::EngineError;
+pub use super::looks::Looker;
 use super::spool::Spool;
 pub use super::workers::Letter;
 use crate::command::{Command, Launch};
@@ -303,6 +304,9 @@ pub enum Order {
     KillNow(JobId),
     /// Send a signal to the tree of this job's attempt, if it lives. What it makes of that is its own affair.
     Signal(JobId, i32),
+    /// Look where this process stands, if it is an attempt's of this run.
+    #[doc(hidden)]
+    Look(u32, Looker),
     /// A delivery answered with [`Taken::Later`] is done.
     Delivered(JobId),
     /// Letters to the worker that serves this job.

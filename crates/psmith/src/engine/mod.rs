@@ -16,6 +16,7 @@ mod carry_out;
 pub(crate) mod clock;
 mod error;
 pub mod handler;
+pub(crate) mod looks;
 mod places;
 mod spans;
 pub mod spool;
@@ -161,6 +162,8 @@ pub struct Engine<H: Handler> {
     finished: bool,
     leaving: bool,
     linger: Vec<crate::warden::link::Link>,
+    /// Who wants to know where a process stands.
+    looks: Vec<(crate::warden::messages::Key, handler::Looker)>,
 }
 
 /// A job between acceptance and delivery.
@@ -274,6 +277,7 @@ impl<H: Handler> Engine<H> {
             finished: false,
             leaving: false,
             linger: Vec::new(),
+            looks: Vec::new(),
         })
     }
 
@@ -445,6 +449,10 @@ impl<H: Handler> Engine<H> {
                 }
                 Order::KillNow(job) => {
                     self.kill_now(job);
+                    continue;
+                }
+                Order::Look(pid, looker) => {
+                    self.look(pid, looker);
                     continue;
                 }
                 Order::Suspend => {

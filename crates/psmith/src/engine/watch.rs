@@ -268,6 +268,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
             ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
             ToHost::Continued { key } => self.on_continued(key),
+            ToHost::Looked { key, seen } => self.on_looked(key, &seen),
             ToHost::Stray { pid, command } => {
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 self.handler.news(&view, News::StrayKilled { pid, command });
@@ -327,6 +328,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.linger.clear();
+        self.looks.clear();
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         self.handler.news(&view, News::WardenLost { words: &words });
         self.events.push_back(Event::WardenLost);

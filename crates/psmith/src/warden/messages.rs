@@ -28,6 +28,12 @@ pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 /// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// So much of a stack is looked at: deeper callers are not named.
+pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
+
+/// So much is read of what is mapped where.
+pub(crate) const MAPS_BYTES_MAX: usize = 512 * 1024;
+
 /// Which attempt a message is about. The same number never names two attempts of one warden's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
@@ -88,6 +94,8 @@ pub(crate) enum ToWarden<'a> {
     Sweep { key: Key },
     /// Let what is left of an ended attempt live until the end of the run. Answer: `Swept`.
     Release { key: Key },
+    /// Look where the process of an attempt stands. Answer: `Looked`.
+    Look { key: Key },
     /// Answer: `Pong`.
     Ping { count: u64 },
     /// The run is over: kill unowned strays and leave.
@@ -139,6 +147,23 @@ pub(crate) enum ToHost<'a> {
     Stopped { key: Key, signal: i32 },
     /// The process goes on after a stop.
     Continued { key: Key },
+    /// Where the process stands, or why that cannot be seen.
+    Looked {
+        key: Key,
+        #[serde(borrow)]
+        seen: Result<Seen<'a>, i32>,
+    },
+}
+
+/// Where a process stood at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Seen<'a> {
+    /// Instruction, stack, frame, link.
+    pub(crate) registers: [u64; 4],
+    /// From the stack pointer on, at most [`STACK_BYTES_MAX`].
+    pub(crate) stack: &'a [u8],
+    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`].
+    pub(crate) maps: &'a [u8],
 }
 
 /// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.

@@ -3,6 +3,7 @@
 //! - [`messages`]: everything that host and warden say to each other
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`strays`]: the warden's own side
+//! - [`looks`]: where a job's process stands
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
 //! - [`trial`]: whether a warden can be had at all
@@ -12,6 +13,7 @@
 
 pub(crate) mod client;
 pub(crate) mod link;
+mod looks;
 pub(crate) mod messages;
 mod places;
 mod server;

@@ -25,6 +25,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::link::{Link, Received};
+use super::looks::Wanted;
 use super::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use super::places::Places;
 use super::strays::Strays;
@@ -58,6 +59,8 @@ pub(super) struct Server {
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
     pub(super) strays: Strays,
+    /// Those whose stacks are wanted, and who do not stand still yet.
+    pub(super) wanted: Wanted,
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
     /// A keeper serves one job and leaves when nothing of it is left.
@@ -131,6 +134,7 @@ impl Server {
             unconfirmed: VecDeque::new(),
             start_limit: start_limit(),
             strays: Strays::new(marker),
+            wanted: Wanted::default(),
             holding,
             group_dirs,
             keeper: false,
@@ -265,13 +269,14 @@ impl Server {
                 }
             }
             ToWarden::Release { key } => self.strays.release(key, &self.children),
+            ToWarden::Look { key } => self.look(key)?,
             ToWarden::Ping { count } => self.say(&ToHost::Pong { count })?,
             ToWarden::Bye => return Ok(Some(End::Bye)),
         }
         Ok(None)
     }
 
-    fn leader_of(&self, key: Key) -> Option<u32> {
+    pub(super) fn leader_of(&self, key: Key) -> Option<u32> {
         self.children.iter().find(|(_, child)| child.key == Some(key)).map(|(&pid, _)| pid)
     }
 
@@ -377,6 +382,10 @@ impl Server {
                     }
                     continue;
                 }
+                Change::Seized { pid, signal } => {
+                    self.on_seized(pid, signal)?;
+                    continue;
+                }
                 Change::Continued { pid } => {
                     if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
                         self.say(&ToHost::Continued { key })?;
@@ -392,6 +401,7 @@ impl Server {
                 // The last moment in which the number of the group certainly means this group.
                 let _ = super::kill_group(pid, SIGKILL);
             }
+            self.on_gone(pid)?;
             let child = self.children.remove(&pid);
             let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
             let reaped = wait::reap(pid)?;

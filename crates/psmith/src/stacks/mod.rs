@@ -1,0 +1,150 @@
+//! Where the process of a job stands: the functions that it is in, by name.
+//!
+//! The warden seizes the process for a moment and hands over its registers and the bytes of its stack
+//! (`warden/looks.rs`); here that is walked and named, while the process has long gone on. Nothing is installed in the
+//! job, and it is asked nothing: one that spins with all signals blocked is seen as well as one that sleeps.
+
+mod names;
+mod walk;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::engine::handler::Looker;
+
+/// A process that does not stand still within this time is in a call that nothing interrupts, or frozen.
+const SEIZE_MAX: Duration = Duration::from_secs(2);
+
+/// The functions that a process was in at one moment, the innermost first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stack {
+    /// The process.
+    pub pid: u32,
+    /// What called what. Where the compiler put one function into another, both are there.
+    pub frames: Vec<Frame>,
+    /// Why the outermost callers are missing, if they are: a program without unwind tables, or a very deep stack.
+    pub cut: Option<String>,
+}
+
+/// One function on a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// Its name, if the program or library has a table of symbols.
+    pub function: Option<String>,
+    /// The source file, if there is debug information.
+    pub file: Option<PathBuf>,
+    /// The line in it, from 1.
+    pub line: Option<u32>,
+    /// The program or library, and where in it the function was.
+    pub object: Option<(PathBuf, u64)>,
+}
+
+/// Why a stack cannot be had.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StackError {
+    /// No run of this program has such a process: it has ended, or never was a job's.
+    NotOurs,
+    /// The process may not be looked at, or a debugger has it.
+    Refused(io::Error),
+    /// It did not stand still within two seconds: it is frozen, or the kernel does something for it that cannot be
+    /// interrupted.
+    Busy,
+}
+
+impl fmt::Display for StackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StackError::NotOurs => f.write_str("no job of this program has such a process"),
+            StackError::Refused(error) => write!(f, "the process cannot be looked at: {error}"),
+            StackError::Busy => {
+                f.write_str("the process does not stand still: it is frozen or in the kernel")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StackError {}
+
+/// The functions that a job's process is in just now: a worker's, or a command's, of any run of this program.
+///
+/// For a job that does not end. The process is seized for less than a millisecond and goes on as if it had been stopped and
+/// continued: nothing in it is changed, and no signal reaches it. Its first thread is looked at. Names need the symbols of
+/// the program (`strip = "none"`, which is the default), files and lines its debug information
+/// (`debug = "line-tables-only"`). The number of the process is [`JobRef::pid`](crate::JobRef::pid)'s.
+///
+/// ```
+/// # psmith::init();
+/// use std::sync::mpsc;
+/// use psmith::stack_of;
+///
+/// #[inline(never)]
+/// fn wait_for_ever() {
+///     loop {
+///         std::thread::park();
+///     }
+/// }
+///
+/// let (started, pids) = mpsc::channel();
+/// let looks = std::thread::spawn(move || {
+///     let pid = pids.recv().unwrap();
+///     // It may be on its way into the function.
+///     while !stack_of(pid).unwrap().to_string().contains("wait_for_ever") {}
+///     // Enough seen.
+///     rustix::process::kill_process(
+///         rustix::process::Pid::from_raw(pid as i32).unwrap(),
+///         rustix::process::Signal::KILL,
+///     )
+/// });
+/// let stuck = psmith::map([()], |()| wait_for_ever()).on_start(move |job| {
+///     started.send(job.pid()).unwrap();
+/// });
+/// assert!(stuck.last().unwrap().is_err());
+/// looks.join().unwrap().unwrap();
+/// assert!(matches!(stack_of(1), Err(psmith::StackError::NotOurs)));
+/// ```
+///
+/// # Errors
+/// See [`StackError`].
+pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
+    let (sender, answer) = mpsc::channel();
+    for run in crate::signals::runs() {
+        run.look(pid, Looker(sender.clone()));
+    }
+    drop(sender);
+    match answer.recv_timeout(SEIZE_MAX) {
+        Ok(Ok(look)) => Ok(walk::stack(pid, &look)),
+        Ok(Err(errno)) => match io::Error::from_raw_os_error(errno) {
+            gone if gone.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                Err(StackError::NotOurs)
+            }
+            error => Err(StackError::Refused(error)),
+        },
+        Err(RecvTimeoutError::Timeout) => Err(StackError::Busy),
+        // Every run has said that it is not its own.
+        Err(RecvTimeoutError::Disconnected) => Err(StackError::NotOurs),
+    }
+}
+
+impl fmt::Display for Stack {
+    /// A line for each function, as a panic's backtrace has them, and one for its place in the source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, frame) in self.frames.iter().enumerate() {
+            match (&frame.function, &frame.object) {
+                (Some(function), _) => writeln!(f, "{number:4}: {function}")?,
+                (None, Some((object, at))) => writeln!(f, "{number:4}: {}+{at:#x}", object.display())?,
+                (None, None) => writeln!(f, "{number:4}: unknown")?,
+            }
+            if let Some(file) = &frame.file {
+                let line = frame.line.map_or_else(String::new, |line| format!(":{line}"));
+                writeln!(f, "             at {}{line}", file.display())?;
+            }
+        }
+        self.cut.as_ref().map_or(Ok(()), |why| writeln!(f, "      its callers are unknown: {why}"))
+    }
+}

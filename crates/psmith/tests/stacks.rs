@@ -1,0 +1,131 @@
+//! Where a stuck job stands: functions by name, of a worker that spins and of one that sleeps, and nothing is changed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use psmith::{Isolation, Job, Level, Output, Server, Stack, StackError, stack_of};
+use psmith_testkit::gate::{self, Gate};
+use psmith_testkit::leak::Guard;
+use psmith_testkit::{OUTER_LIMIT, proc};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[inline(never)]
+fn stuck_in_a_loop(until: &Path) -> u64 {
+    let mut rounds = 0_u64;
+    let gate = File::open(until).unwrap();
+    let is_open = || flock(&gate, FlockOperation::NonBlockingLockShared).is_ok();
+    while !(rounds.is_multiple_of(1 << 20) && is_open()) {
+        rounds = std::hint::black_box(rounds + 1);
+    }
+    rounds
+}
+
+#[inline(never)]
+fn stuck_in_sleep(until: &Path) -> u64 {
+    gate::pass(until);
+    // A call that comes last is a jump: nobody would be there to come back to.
+    std::hint::black_box(0)
+}
+
+#[inline(never)]
+fn outer_function((spins, gate): (bool, PathBuf)) -> bool {
+    let rounds = if spins { stuck_in_a_loop(&gate) } else { stuck_in_sleep(&gate) };
+    std::hint::black_box(rounds) > 0
+}
+
+/// Looks until the process is in that function: it may be on its way.
+#[track_caller]
+fn wait_for(pid: u32, function: &str) -> Stack {
+    let deadline = Instant::now() + OUTER_LIMIT;
+    loop {
+        let stack = stack_of(pid).unwrap();
+        let is_in =
+            |frame: &psmith::Frame| frame.function.as_ref().is_some_and(|name| name.contains(function));
+        if stack.frames.iter().any(is_in) {
+            return stack;
+        }
+        assert!(Instant::now() < deadline, "never in {function}:\n{stack}");
+    }
+}
+
+// proves: N-11: the stack names the stuck function, in both isolations; who is looked at goes on as if nobody had
+#[test]
+fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let mut gate = Gate::closed();
+        let items = [(true, gate.path()), (false, gate.path())];
+        let (started, pids) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| {
+                let jobs = psmith::map(items, outer_function).workers(2).isolation(isolation);
+                let jobs = jobs.on_start(move |job| {
+                    started.send((job.index(), job.pid())).unwrap();
+                });
+                jobs.map(Result::unwrap).collect::<Vec<_>>()
+            });
+            for _ in 0..2 {
+                let (index, pid) = pids.recv().unwrap();
+                let function = if index == 0 { "stuck_in_a_loop" } else { "stuck_in_sleep" };
+                for _ in 0..5 {
+                    let stack = wait_for(pid, function);
+                    let text = stack.to_string();
+                    assert!(text.contains("outer_function") && text.contains("stacks.rs:"), "{text}");
+                    let place = |name: &str| text.find(name).unwrap();
+                    assert!(place(function) < place("outer_function"), "the innermost first: {text}");
+                    assert_eq!((stack.pid, &stack.cut), (pid, &None), "{text}");
+                }
+            }
+            gate.open();
+            assert_eq!(running.join().unwrap(), [true, false]);
+        });
+    }
+}
+
+// proves: N-11: at each level of containment; a program without debug information has the names of its libraries
+#[test]
+fn the_stack_of_a_command_names_what_the_library_has() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for level in Level::ALL.into_iter().filter(|level| level.probe().is_ok()) {
+        // No other process has this argument.
+        let seconds = format!("1000.{}{}", std::process::id(), level as u8);
+        let mut jobs = vec![Job::command("sleep").arg(&seconds).job()].into_iter();
+        let server = Server::new(move || jobs.next()).contain(level).output(Output::Discard);
+        let looks = std::thread::spawn(move || {
+            let pid = pid_of(&format!("sleep {seconds}"));
+            let _ends = Ends(pid);
+            let stack = wait_for(pid, "nanosleep");
+            assert!(stack.frames.iter().any(|frame| frame.object.is_some()), "{stack}");
+            assert!(matches!(stack_of(std::process::id()), Err(StackError::NotOurs)));
+            pid
+        });
+        server.run().unwrap();
+        let pid = looks.join().unwrap();
+        assert!(matches!(stack_of(pid), Err(StackError::NotOurs)), "{level:?}: it has ended");
+    }
+}
+
+/// A process that is killed, so that the run comes to its end.
+struct Ends(u32);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_raw(self.0.cast_signed()).unwrap(), Signal::KILL);
+    }
+}
+
+/// The process with this command line, once it is there.
+fn pid_of(line: &str) -> u32 {
+    let deadline = Instant::now() + OUTER_LIMIT;
+    loop {
+        if let Some(pid) = proc::pids().into_iter().find(|pid| proc::command_line(*pid) == line) {
+            return pid.cast_unsigned();
+        }
+        assert!(Instant::now() < deadline, "never {line}");
+    }
+}
