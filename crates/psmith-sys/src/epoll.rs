@@ -43,7 +43,8 @@ pub struct Event {
     pub priority: bool,
 }
 
-/// Room for the events of one wait, kept between waits.
+/// Room for the events of one wait, kept between waits; by default none.
+#[derive(Default)]
 pub struct Events {
     buffer: Vec<libc::epoll_event>,
     filled: usize,

@@ -91,6 +91,7 @@ mod api;
 #[cfg(feature = "board")]
 pub mod board;
 mod command;
+mod condition;
 mod containment;
 pub mod engine;
 mod entry;

@@ -167,21 +167,25 @@ impl Wake for Unpark {
     }
 }
 
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(came) => return came,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 // proves: U-18
 #[test]
 fn a_handle_is_a_future_of_the_outcome() {
     psmith::init();
     let _guard = Guard::alone();
     let pool = pool(1);
-    let mut handle = pin!(pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap());
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let value = loop {
-        match handle.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(came) => break came.unwrap(),
-            Poll::Pending => std::thread::park(),
-        }
-    };
-    assert_eq!(value, 2);
+    let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    assert_eq!(block_on(handle).unwrap(), 2);
 }
 
 // proves: O-29, U-18, F-29
@@ -310,4 +314,110 @@ fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
         other => panic!("{other:?}"),
     }
     assert_eq!(third.wait().unwrap_err().cause, Cause::Cancelled);
+}
+
+/// One job at a time, so often that the thread that waits drives the engine itself.
+fn one_by_one(pool: &Pool) {
+    for n in 0..50 {
+        assert_eq!(pool.submit(Job::new(|n: u32| n + 1, n)).unwrap().wait().unwrap(), n + 1);
+    }
+}
+
+fn forever() -> Job<()> {
+    Job::new(
+        |()| -> () {
+            loop {
+                std::thread::park();
+            }
+        },
+        (),
+    )
+}
+
+// proves: U-18, U-23, U-27
+#[test]
+fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::Reuse, Isolation::PerJob] {
+        let pool = Pool::builder().workers(2).isolation(isolation).build().unwrap();
+        // A job that nobody waits for ends all the same.
+        one_by_one(&pool);
+        let unattended = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+        assert_eq!(block_on(unattended).unwrap(), 1);
+        // A limit of time is kept by whoever drives.
+        let limit = Duration::from_secs(3);
+        let limited = Pool::builder().workers(1).isolation(isolation).timeout(limit).build().unwrap();
+        one_by_one(&limited);
+        let late = limited.submit(forever()).unwrap().wait().unwrap_err();
+        assert!(matches!(late.cause, Cause::Timeout { .. }), "{late}");
+        // One that waits for a while only, and comes back.
+        one_by_one(&pool);
+        let mut gate = Gate::closed();
+        let stands = pool.submit(Job::new(stand, (7, gate.path()))).unwrap();
+        assert!(stands.wait_timeout(Duration::from_millis(20)).is_none());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| stands.wait().unwrap());
+            // Others hand in, wait and kill meanwhile.
+            assert_eq!(pool.submit(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
+            let killed = pool.submit(forever()).unwrap();
+            killed.kill();
+            assert_eq!(killed.wait().unwrap_err().cause, Cause::Cancelled);
+            gate.open();
+            assert_eq!(waits.join().unwrap(), 7);
+        });
+        // Nobody drives just now, and the pool is ended.
+        one_by_one(&pool);
+        assert_eq!(pool.stop(Duration::from_secs(5)).jobs, []);
+    }
+}
+
+// proves: U-34
+#[test]
+fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_waits() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let (heard, log) = std::sync::mpsc::channel();
+    let logged = Pool::builder()
+        .workers(1)
+        .logger(move |_, text| heard.send((std::thread::current().id(), text.to_string())).unwrap())
+        .build()
+        .unwrap();
+    one_by_one(&logged);
+    drop(logged);
+    let lines: Vec<_> = log.iter().collect();
+    assert_eq!(lines.len(), 50);
+    assert!(lines.iter().all(|(thread, _)| *thread != std::thread::current().id()));
+    // A job that prints between jobs that do not.
+    let pool = pool(1);
+    one_by_one(&pool);
+    let prints = |n: u32| {
+        print!("{n}");
+        n
+    };
+    assert_eq!(pool.submit(Job::new(prints, 5)).unwrap().wait().unwrap(), 5);
+    one_by_one(&pool);
+}
+
+// A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a newborn that had
+// not joined its group yet reached nobody: such a job lived for the whole grace.
+// proves: U-18, U-27
+#[test]
+fn a_job_that_is_killed_as_it_is_handed_in_does_not_live_for_the_grace() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::Reuse, Isolation::PerJob] {
+        // A grace that no test outlives: who waits for it is found.
+        let grace = Duration::from_secs(3600);
+        let pool = Pool::builder().workers(1).isolation(isolation).grace(grace).build().unwrap();
+        for round in 0..60 {
+            let job = pool.submit(forever()).unwrap();
+            if round % 2 == 0 {
+                job.kill();
+            } else {
+                job.cancel();
+            }
+            assert_eq!(job.wait().unwrap_err().cause, Cause::Cancelled);
+        }
+    }
 }

@@ -117,6 +117,7 @@ impl CommandJob {
             input: Arc::default(),
             refused,
             cancelled: false,
+            killed: false,
             label: Some(label),
             post: None,
             command,

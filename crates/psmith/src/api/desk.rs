@@ -121,6 +121,9 @@ impl Handler for Desk {
                 self.pulled += 1;
                 if request.cancelled {
                     state.orders.push(Order::Cancel(JobId(self.pulled)));
+                    if request.killed {
+                        state.orders.push(Order::KillNow(JobId(self.pulled)));
+                    }
                 }
                 Pull::Job(Held { request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::pool::Counter;
 use super::post::Post;
+use crate::condition::Condition;
 use crate::engine::EngineError;
 use crate::function::codec::CodecError;
 use crate::worker::cx::{SendError, encoded};
@@ -28,7 +29,7 @@ pub(super) struct Place {
     pub(super) label: Option<String>,
     pub(super) post: Arc<Post>,
     state: Mutex<State>,
-    arrived: Condvar,
+    arrived: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ struct State {
 
 impl Place {
     pub(super) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> Place {
-        Place { index, label, post, state: Mutex::default(), arrived: Condvar::new() }
+        Place { index, label, post, state: Mutex::default(), arrived: Condition::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -54,7 +55,7 @@ impl Place {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.post.over();
-        self.arrived.notify_all();
+        self.arrived.tell();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -90,24 +91,22 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: Mutex<bool>,
-    changed: Condvar,
+    changed: Condition,
 }
 
 impl Bell {
     pub(super) fn ring(&self) {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
+        self.changed.tell();
     }
 
     /// Waits until it was rung since the last wait, or until then; tells whether it was rung.
     pub(super) fn wait(&self, until: Option<Instant>) -> bool {
         let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         while !*rung {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            rung = match left {
-                Some(Duration::ZERO) => return false,
-                Some(left) => self.changed.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner),
+            rung = match self.changed.wait_until(rung, until) {
+                Ok(rung) => rung,
+                Err(_) => return false,
             };
         }
         *rung = false;
@@ -165,6 +164,7 @@ impl<R> JobHandle<R> {
         if let Some(forked) = self.forked() {
             return Err(forked);
         }
+        self.counter.drive_for(&self.place, None);
         let mut state = self.place.lock();
         loop {
             if let Some(came) = &state.came {
@@ -172,7 +172,7 @@ impl<R> JobHandle<R> {
                 drop(state);
                 return self.decoded(came);
             }
-            state = self.place.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.place.arrived.wait(state);
         }
     }
 
@@ -195,6 +195,9 @@ impl<R> JobHandle<R> {
         if let Some(forked) = self.forked() {
             return Some(Err(forked));
         }
+        if !limit.is_zero() {
+            self.counter.drive_for(&self.place, Some(until));
+        }
         let mut state = self.place.lock();
         loop {
             if let Some(came) = &state.came {
@@ -202,11 +205,7 @@ impl<R> JobHandle<R> {
                 drop(state);
                 return Some(self.decoded(came));
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            state = self.place.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.place.arrived.wait_until(state, Some(until)).ok()?;
         }
     }
 
@@ -354,7 +353,10 @@ impl<R> Future for JobHandle<R> {
 
 impl<R> Drop for JobHandle<R> {
     fn drop(&mut self) {
-        if self.cancel_on_drop && !self.is_ready() {
+        if self.is_ready() {
+            return;
+        }
+        if self.cancel_on_drop {
             self.cancel();
         }
         self.end_messages();

@@ -75,6 +75,8 @@ pub(crate) struct Request {
     pub(crate) refused: Option<Cause>,
     /// It was cancelled before the engine knew it.
     pub(crate) cancelled: bool,
+    /// And that was a kill.
+    pub(crate) killed: bool,
     pub(crate) label: Option<String>,
     /// Where messages to it wait, if somebody can send any.
     pub(crate) post: Option<Arc<Post>>,
@@ -94,7 +96,16 @@ impl Request {
     pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
         let callee = Arc::clone(callee);
         let input = Arc::new(input);
-        Request { callee, input, refused: None, cancelled: false, label: None, post: None, command: None }
+        Request {
+            callee,
+            input,
+            refused: None,
+            cancelled: false,
+            killed: false,
+            label: None,
+            post: None,
+            command: None,
+        }
     }
 
     /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.

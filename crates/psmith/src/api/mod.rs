@@ -1,6 +1,6 @@
 //! The faces of psmith for Rust programs, one file each, and what they share.
 //!
-//! - [`run`]: one run of the engine on a thread of its own, and how to talk to it
+//! - [`run`]: one run of the engine on a thread of its own, and how to talk to it; [`lead`]: who drives the engine
 //! - [`desk`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`warm`]: the same for jobs that share workers
 //! - [`block`]: many short jobs as one piece
@@ -23,6 +23,7 @@ mod handle;
 mod hooks;
 mod inline;
 mod job;
+mod lead;
 mod manager;
 mod map;
 mod options;

@@ -1,31 +1,32 @@
 //! A pool: jobs handed in one by one, from any thread, each with a handle to its outcome.
 
 mod explain;
+mod listener;
 mod refusal;
 mod steer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use psmith_core::{Cause, JobId};
 
+use self::listener::{Ear, listen};
+
 use super::failure::Failure;
 use super::handle::{Bell, JobHandle, Place};
 use super::job::{Job, JobRef, Request};
-use super::options::{Options, Output};
+use super::options::Options;
 use super::pool_builder::Logger;
 use super::post::Post;
-use super::run::{Finished, News, Run, Submitter, Wants};
-use super::server::{Level, Report};
-use super::settle::settle;
+use super::run::{Run, Submitter, Wants};
+use super::server::Report;
 use super::strategy::SpawnStrategy;
 use super::submit::Waiting;
+use crate::condition::Condition;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
 
@@ -60,10 +61,11 @@ pub struct Pool {
 /// Where jobs are handed in: what a pool, its handles and its listener share.
 pub(super) struct Counter {
     state: Mutex<State>,
-    changed: Condvar,
+    changed: Condition,
     waiting: Waiting,
     pub(super) submitter: Submitter,
     strategy: Option<Box<dyn SpawnStrategy>>,
+    ear: Mutex<Ear>,
     /// The process that made the pool.
     pub(super) process: u32,
 }
@@ -109,15 +111,16 @@ impl Pool {
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let counter = Arc::new(Counter {
             state: Mutex::default(),
-            changed: Condvar::new(),
+            changed: Condition::default(),
             waiting: Waiting::default(),
             submitter,
             strategy,
+            ear: Mutex::new(Ear { output: options.output, logger }),
             process: std::process::id(),
         });
-        let (side, output) = (Arc::clone(&counter), options.output);
+        let side = Arc::clone(&counter);
         let thread = std::thread::Builder::new().name("psmith-pool".into());
-        let listener = thread.spawn(move || listen(&side, run, output, logger));
+        let listener = thread.spawn(move || listen(&side, run));
         let listener = Some(listener.map_err(EngineError::Kernel)?);
         let window = if counter.strategy.is_some() { u32::MAX } else { options.window(workers) };
         Ok(Pool { counter, listener, window, grace: options.grace })
@@ -169,13 +172,12 @@ impl Pool {
             } else if state.places.len() < self.window as usize {
                 break None;
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => break Some(Refusal::Full),
-                Some(left) => {
-                    self.counter.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            state = match self.counter.changed.wait_until(state, until) {
+                Ok(state) => state,
+                Err(still) => {
+                    state = still;
+                    break Some(Refusal::Full);
                 }
-                None => self.counter.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         };
         if let Some(reason) = refusal {
@@ -187,7 +189,11 @@ impl Pool {
         state.next_index += 1;
         state.places.insert(place.index, Arc::clone(&place));
         state.held_back.push_back((place.index, job.request));
-        self.counter.let_start(&mut state);
+        let started = self.counter.let_start(&mut state);
+        drop(state);
+        if started && !(self.is_ours() && self.counter.begin_alone()) {
+            self.counter.submitter.wake();
+        }
         let counter = Arc::clone(&self.counter);
         Ok(JobHandle { place, counter, decode: job.decode, cancel_on_drop: false })
     }
@@ -401,7 +407,7 @@ impl Counter {
 
     /// Something has changed. Not to be called under its lock.
     fn tell(&self) {
-        self.changed.notify_all();
+        self.changed.tell();
         self.waiting.wake();
     }
 
@@ -412,37 +418,36 @@ impl Counter {
         holds: impl Fn(&State) -> bool,
     ) -> (MutexGuard<'s, State>, bool) {
         while !holds(&state) {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => return (state, false),
-                Some(left) => {
-                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            state = match self.changed.wait_until(state, until) {
+                Ok(state) => state,
+                Err(state) => return (state, false),
             };
         }
         (state, true)
     }
 
-    /// Hands on what the strategy lets start.
-    fn let_start(&self, state: &mut State) {
+    /// Hands on what the strategy lets start, and gives whether there was something: then somebody is to be woken.
+    fn let_start(&self, state: &mut State) -> bool {
+        let mut any = false;
         while let Some((index, _)) = state.held_back.front() {
             let index = *index;
             if let Some(strategy) = &self.strategy {
                 state.refused = !strategy.should_spawn(state.started.len());
                 if state.refused {
-                    return;
+                    break;
                 }
                 strategy.on_spawn(state.started.len() + 1);
             }
-            let Some((_, request)) = state.held_back.pop_front() else { return };
+            let Some((_, request)) = state.held_back.pop_front() else { break };
             state.started.insert(state.next_engine_index, index);
             state.next_engine_index += 1;
             if let Some(post) = &request.post {
                 post.is_known_as(JobId(state.next_engine_index));
             }
-            self.submitter.submit(request);
+            self.submitter.submit_unsaid(request);
+            any = true;
         }
+        any
     }
 
     /// Ends one job.
@@ -466,95 +471,9 @@ impl Counter {
         if let Some(strategy) = &self.strategy {
             strategy.on_exit(state.started.len());
         }
-        self.let_start(&mut state);
+        if self.let_start(&mut state) {
+            self.submitter.wake();
+        }
         state.places.get(&index).cloned()
-    }
-}
-
-/// The listener's thread: what the engine tells becomes what handles tell.
-fn listen(counter: &Arc<Counter>, mut run: Run, output: Output, mut logger: Option<Logger>) {
-    let trouble = loop {
-        match run.next() {
-            Ok(Some(News::Done(finished))) => deliver(counter, *finished, output, &mut logger),
-            Ok(Some(News::Started(job))) => {
-                let state = counter.lock();
-                let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
-                drop(state);
-                if let Some(place) = place {
-                    place.has_process(job.pid());
-                }
-            }
-            Ok(Some(News::Progress(..) | News::Message(..) | News::Results(_))) => {}
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    run.finish();
-    let mut state = counter.lock();
-    state.closed = true;
-    state.held_back.clear();
-    for (index, place) in std::mem::take(&mut state.places) {
-        let mut failure = match &trouble {
-            Some(error) => Failure::ours(Arc::clone(error), index),
-            None => Failure::new(Cause::Cancelled, index),
-        };
-        state.report.jobs += 1;
-        state.report.failed += 1;
-        failure.label.clone_from(&place.label);
-        state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
-        place.fill(Err(failure));
-    }
-    state.over = true;
-    drop(state);
-    counter.tell();
-}
-
-fn deliver(counter: &Counter, mut finished: Finished, output: Output, logger: &mut Option<Logger>) {
-    let Some(place) = counter.on_finished(finished.job.index) else { return };
-    finished.job.index = place.index;
-    if output == Output::PassOn {
-        pass_on(&mut finished);
-    }
-    let job = finished.job.clone();
-    if job.pid != 0 {
-        place.has_process(job.pid);
-    }
-    let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
-    if let Some(logger) = logger {
-        match &came {
-            Ok(_) => logger(Level::Info, format_args!("job {} succeeded", job.id())),
-            Err(failure) => logger(Level::Error, format_args!("{failure}")),
-        }
-    }
-    let mut state = counter.lock();
-    state.report.jobs += 1;
-    if let Err(failure) = &came {
-        state.report.failed += 1;
-        if state.closed && failure.cause == Cause::Cancelled {
-            state.left.push(job);
-        }
-    }
-    state.places.remove(&place.index);
-    // Before anybody is told that all are done: then this one is ready, too.
-    place.fill(came);
-    drop(state);
-    counter.tell();
-}
-
-/// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
-fn pass_on(finished: &mut Finished) {
-    let written = std::mem::take(&mut finished.output);
-    finished.output.stderr_tail = written.stderr_tail;
-    let streams = [
-        (written.stdout, std::io::stdout().as_fd().try_clone_to_owned()),
-        (written.stderr, std::io::stderr().as_fd().try_clone_to_owned()),
-    ];
-    for (spool, stream) in streams {
-        if let (false, Ok(stream)) = (spool.is_empty(), stream) {
-            let mut stream = std::fs::File::from(stream);
-            // A closed standard output is no failure of the job's.
-            let _ = std::io::copy(&mut spool.into_reader(), &mut stream);
-            let _ = stream.flush();
-        }
     }
 }

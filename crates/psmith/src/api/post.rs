@@ -5,11 +5,12 @@
 //! a job that does not read costs so much and no more. Sends nothing itself: it gives letters to the engine's side.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use psmith_core::JobId;
 
+use crate::condition::Condition;
 use crate::engine::handler::{Letters, Order};
 use crate::worker::cx::SendError;
 use crate::worker::frame::Body;
@@ -25,7 +26,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Post {
     state: Mutex<State>,
-    changed: Condvar,
+    changed: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -66,14 +67,7 @@ impl Post {
             if state.has_room(message.len()) {
                 break;
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => return Err(SendError::Full),
-                Some(left) => {
-                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            state = self.changed.wait_until(state, until).map_err(|_| SendError::Full)?;
         }
         state.bytes += message.len();
         state.waiting.push_back(Arc::new(message));
@@ -86,7 +80,7 @@ impl Post {
         state.ended = true;
         let number = state.number.filter(|_| state.listens && !state.over);
         drop(state);
-        self.changed.notify_all();
+        self.changed.tell();
         number
     }
 
@@ -98,7 +92,7 @@ impl Post {
         state.waiting = VecDeque::new();
         state.bytes = 0;
         drop(state);
-        self.changed.notify_all();
+        self.changed.tell();
     }
 
     /// An attempt asks for messages: what no other has taken is its.
@@ -130,7 +124,7 @@ impl Post {
         let length = state.waiting.pop_front().map_or(0, |message| message.len());
         state.bytes -= length;
         drop(state);
-        self.changed.notify_all();
+        self.changed.tell();
         true
     }
 }

@@ -3,15 +3,17 @@
 //! Jobs go in, news come out; both through one lock that is held for a few moves only, never while a job, a hook or
 //! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
 
+mod submitter;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::Halt;
@@ -22,13 +24,17 @@ use psmith_sys::signals;
 use super::block::{Block, Inputs, Results};
 use super::budget::{self, Budget};
 use super::desk::Desk;
-use super::job::{Callee, JobRef, Request};
+use super::job::{JobRef, Request};
+use super::lead::Lead;
 use super::options::{Isolation, Options};
 use super::warm::WarmDesk;
+use crate::condition::Condition;
 use crate::engine::handler::{Order, Output, Streams};
 use crate::engine::{Engine, EngineError, Setup, Surroundings};
 use crate::function::registry::Function;
 use crate::limits::LimitsInForce;
+
+pub(crate) use self::submitter::Submitter;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
 pub(crate) const NEWS_MAX: usize = 1024;
@@ -134,11 +140,12 @@ impl fmt::Debug for Tap {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    told: Condvar,
+    told: Condition,
     taps: Vec<Tap>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     ended: AtomicBool,
     pub(super) waker: Waker,
+    lead: Lead,
 }
 
 #[derive(Debug, Default)]
@@ -156,6 +163,8 @@ pub(super) struct State {
     /// Jobs that listen and were sent something.
     pub(super) mail: Vec<JobId>,
     pub(super) news: VecDeque<News>,
+    /// A caller drives the engine and hears the news himself.
+    is_led: bool,
     pub(super) first: First,
     /// The engine has ended, and how.
     over: Option<Result<(), Arc<EngineError>>>,
@@ -174,10 +183,11 @@ impl Shared {
     pub(super) fn new(taps: Vec<Tap>) -> io::Result<Shared> {
         Ok(Shared {
             state: Mutex::default(),
-            told: Condvar::new(),
+            told: Condition::default(),
             taps,
             ended: AtomicBool::new(false),
             waker: Waker::new()?,
+            lead: Lead::default(),
         })
     }
 
@@ -187,7 +197,7 @@ impl Shared {
 
     fn order(&self, order: Order) {
         self.lock().orders.push(order);
-        self.waker.wake();
+        self.wake();
     }
 
     /// Asks the engine where this process stands. Nobody hears it once that has ended.
@@ -228,8 +238,40 @@ impl Shared {
         if takers > 0 {
             return;
         }
-        self.lock().news.push_back(news);
-        self.told.notify_all();
+        if matches!(news, News::Done(_)) {
+            self.lead.on_end();
+        }
+        let mut state = self.lock();
+        state.news.push_back(news);
+        let is_led = state.is_led;
+        drop(state);
+        if !is_led {
+            self.told.tell();
+        }
+    }
+
+    /// Wakes whoever drives.
+    fn wake(&self) {
+        self.waker.wake();
+        if self.lead.is_free() {
+            self.lead.call_back();
+        }
+    }
+
+    /// The next news, if there are any now, and they are to be taken.
+    fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+        let mut state = self.lock();
+        if !state.news.front().is_some_and(takes) {
+            return None;
+        }
+        let news = state.news.pop_front();
+        let was_full = state.news.len() + 1 == NEWS_MAX;
+        drop(state);
+        if was_full {
+            // Workers may wait for this.
+            self.wake();
+        }
+        news
     }
 }
 
@@ -242,104 +284,6 @@ pub(crate) struct Run {
     process: u32,
     deadline: Option<Instant>,
     frame_bytes_max: u64,
-}
-
-/// Hands jobs to a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Submitter {
-    shared: Arc<Shared>,
-    policy: Arc<JobPolicy>,
-    frame_bytes_max: u64,
-}
-
-impl Submitter {
-    pub(super) fn new(shared: Arc<Shared>, options: &Options) -> Submitter {
-        Submitter { shared, policy: options.job_policy(), frame_bytes_max: options.frame_bytes_max }
-    }
-
-    pub(crate) fn submit(&self, mut request: Request) {
-        if request.refused.is_none() {
-            request.refused = super::job::too_long(request.input.len(), self.frame_bytes_max);
-        }
-        let mut state = match self.shared.count_in() {
-            Ok(state) => state,
-            Err(index) => return self.shared.tell_unstarted(index, request),
-        };
-        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
-        drop(state);
-        self.shared.waker.wake();
-    }
-
-    /// Hands in a short job by its encoded input. It waits together with others, and is not waited for: whoever has
-    /// nothing to do takes what there is. Gives how many jobs should be on their way.
-    pub(super) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
-        let mut state = match self.shared.count_in() {
-            Ok(state) => state,
-            Err(index) => {
-                self.shared.tell_unstarted(index, Request::of_encoded(callee, input.to_vec()));
-                return 0;
-            }
-        };
-        match state.incoming.back_mut() {
-            Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
-            Some(_) | None => {
-                let mut inputs = Inputs::new(callee, &self.policy);
-                inputs.push(input);
-                state.incoming.push_back(Incoming::Many(inputs));
-            }
-        }
-        let (wanted, wakes) = (state.wanted, std::mem::take(&mut state.hungry));
-        drop(state);
-        if wakes {
-            self.shared.waker.wake();
-        }
-        wanted
-    }
-
-    /// There will be no more.
-    pub(crate) fn close(&self) {
-        self.shared.lock().closed = true;
-        self.shared.waker.wake();
-    }
-
-    pub(crate) fn order(&self, order: Order) {
-        self.shared.order(order);
-    }
-
-    /// The longest frame.
-    pub(crate) fn frame_bytes_max(&self) -> u64 {
-        self.frame_bytes_max
-    }
-
-    /// There is something new for this job, which listens.
-    pub(crate) fn has_mail(&self, job: JobId) {
-        let mut state = self.shared.lock();
-        state.mail.push(job);
-        let first = state.mail.len() == 1;
-        drop(state);
-        if first {
-            self.shared.waker.wake();
-        }
-    }
-
-    /// Ends the job with this index: by its ladder, or at once.
-    pub(crate) fn cancel(&self, index: u64, kill: bool) {
-        let mut state = self.shared.lock();
-        // Who ends single jobs hands them in one by one.
-        let ahead = state.submitted - state.incoming.len() as u64;
-        let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
-        if let Some(Incoming::One(request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
-            // The engine does not know it yet: it hears of it together with the job.
-            request.cancelled = true;
-            return;
-        }
-        state.orders.push(Order::Cancel(JobId(index + 1)));
-        if kill {
-            state.orders.push(Order::KillNow(JobId(index + 1)));
-        }
-        drop(state);
-        self.shared.waker.wake();
-    }
 }
 
 impl Run {
@@ -407,15 +351,7 @@ impl Run {
 
     /// The next news, if there are any now.
     pub(crate) fn try_next(&mut self) -> Option<News> {
-        let mut state = self.shared.lock();
-        let news = state.news.pop_front();
-        let was_full = state.news.len() + 1 == NEWS_MAX;
-        drop(state);
-        if was_full {
-            // Workers may wait for this.
-            self.shared.waker.wake();
-        }
-        news
+        self.shared.take_news_if(|_| true)
     }
 
     /// Waits for news; `Ok(None)` when the engine has ended and nothing more will come.
@@ -423,29 +359,36 @@ impl Run {
     /// # Errors
     /// psmith itself failed, or this process is a copy of the one that began the run.
     pub(crate) fn next(&mut self) -> Result<Option<News>, Arc<EngineError>> {
-        if self.is_forked() {
-            return Err(Arc::new(EngineError::Forked));
-        }
         loop {
             if let Some(news) = self.try_next() {
                 return Ok(Some(news));
             }
+            if !self.wait()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until there are news to take; false when the engine has ended and nothing more will come.
+    ///
+    /// # Errors
+    /// As [`Run::next`].
+    pub(super) fn wait(&mut self) -> Result<bool, Arc<EngineError>> {
+        if self.is_forked() {
+            return Err(Arc::new(EngineError::Forked));
+        }
+        loop {
             let state = self.shared.lock();
-            if !state.news.is_empty() {
-                continue;
+            if !state.news.is_empty() && !state.is_led {
+                return Ok(true);
             }
             if let Some(over) = &state.over {
-                return over.clone().map(|()| None);
+                return over.clone().map(|()| !state.news.is_empty());
             }
-            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            match left {
-                Some(Duration::ZERO) => {
-                    drop(state);
-                    self.deadline = None;
-                    self.shared.end(Order::Stop);
-                }
-                Some(left) => drop(self.shared.told.wait_timeout(state, left)),
-                None => drop(self.shared.told.wait(state)),
+            let waited = self.shared.told.wait_until(state, self.deadline).map(drop).map_err(drop);
+            if waited.is_err() {
+                self.deadline = None;
+                self.shared.end(Order::Stop);
             }
         }
     }
@@ -517,7 +460,7 @@ fn work(
             }
             state.over = Some(ended.map_err(Arc::new));
             drop(state);
-            self.0.told.notify_all();
+            self.0.told.tell();
         }
     }
     let mut ends = Ends(shared, None);
@@ -526,14 +469,14 @@ fn work(
     let shared = Arc::clone(shared);
     ends.1 = Some(match options.isolation {
         Isolation::PerJob => {
-            let desk = Desk::new(shared, wants, options.frame_bytes_max, set_up, budget);
-            Engine::new(desk, setup).and_then(|engine| engine.run().1)
+            let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
+            Engine::new(desk, setup).and_then(|engine| shared.lead.work(engine))
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { of_blocks(policy) } else { policy };
-            let desk = WarmDesk::new(shared, wants, options, policy, (set_up, budget));
-            Engine::new(desk, of_lives(setup)).and_then(|engine| engine.run().1)
+            let desk = WarmDesk::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
+            Engine::new(desk, of_lives(setup)).and_then(|engine| shared.lead.work(engine))
         }
     });
 }

@@ -206,11 +206,16 @@ impl<H: Handler> Engine<H> {
         };
         let key = running.key();
         let mut ask = false;
+        // A newborn may not have joined its group yet, and the ladder asks only once.
+        let is_newborn = !running.exited;
         if let Some(group) = running.taken.group() {
-            let _ = group.signal_all(signal);
+            if group.signal_all(signal).is_ok_and(|reached| reached == 0) && is_newborn {
+                let _ = pidfd::signal(process, signal);
+            }
         } else {
             match pidfd::signal_group(process, signal) {
                 Err(error) if pidfd::is_unsupported(&error) => ask = true,
+                Err(_) if is_newborn => drop(pidfd::signal(process, signal)),
                 _ => {}
             }
             if level != Level::Group && !running.exited {

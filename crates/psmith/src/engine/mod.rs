@@ -158,6 +158,9 @@ pub struct Engine<H: Handler> {
     /// Pipes for the next start: readers and writers.
     pipes: Vec<(OwnedFd, OwnedFd)>,
     buffer: Vec<u8>,
+    ready: Events,
+    /// How long the handler has nothing due.
+    tick: Option<Duration>,
     fatal: Option<EngineError>,
     finished: bool,
     leaving: bool,
@@ -273,6 +276,8 @@ impl<H: Handler> Engine<H> {
             actions: Vec::new(),
             pipes: Vec::new(),
             buffer: vec![0; READ_BYTES],
+            ready: Events::with_capacity(256),
+            tick: None,
             fatal: None,
             finished: false,
             leaving: false,
@@ -305,39 +310,58 @@ impl<H: Handler> Engine<H> {
     /// If psmith itself failed. Jobs that were accepted have been given their outcomes all the same, as far
     /// as the consumer took them.
     pub fn run(mut self) -> (H, Result<(), EngineError>) {
-        let mut ready = Events::with_capacity(256);
-        while !self.finished && !self.leaving {
+        while self.advance() {
+            self.wait(None);
+        }
+        self.close()
+    }
+
+    /// Whoever has jobs, and said "later", is to be asked again.
+    pub(crate) fn has_more(&mut self) {
+        if self.source == Source::Waiting {
+            self.source = Source::Ask;
+        }
+    }
+
+    /// Does all that can be done now; false when the run is over.
+    pub(crate) fn advance(&mut self) -> bool {
+        if !self.finished && !self.leaving {
             self.ask_producer();
             self.settle();
             self.notice_last_job();
             let mut orders = Vec::new();
             let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
-            let tick = self.handler.tick(&view, &mut orders);
+            self.tick = self.handler.tick(&view, &mut orders);
             self.take_orders(orders);
             self.settle();
-            if self.finished || self.leaving {
-                break;
-            }
-            self.stock_pipes();
-            let timeout = self.patience(tick);
-            if let Err(error) = self.epoll.wait(&mut ready, timeout) {
-                self.fatal.get_or_insert(EngineError::Kernel(error));
-                break;
-            }
-            for event in ready.iter() {
-                self.on_ready(event);
-            }
-            self.look_after_warden();
-            self.look_at_orphaned_groups();
-            self.look_after_closed();
-            self.spare_paused();
-            self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
         }
-        self.close()
+        !self.finished && !self.leaving
+    }
+
+    /// Waits until something happens, or for so long, and takes in what it was.
+    pub(crate) fn wait(&mut self, limit: Option<Duration>) {
+        self.stock_pipes();
+        let timeout = [self.patience(), limit].into_iter().flatten().min();
+        let mut ready = std::mem::take(&mut self.ready);
+        if let Err(error) = self.epoll.wait(&mut ready, timeout) {
+            self.fatal.get_or_insert(EngineError::Kernel(error));
+            // Nothing will be heard of anything any more.
+            self.finished = true;
+            return;
+        }
+        for event in ready.iter() {
+            self.on_ready(event);
+        }
+        self.ready = ready;
+        self.look_after_warden();
+        self.look_at_orphaned_groups();
+        self.look_after_closed();
+        self.spare_paused();
+        self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
     }
 
     /// How long nothing may happen.
-    fn patience(&self, tick: Option<Duration>) -> Option<Duration> {
+    fn patience(&self) -> Option<Duration> {
         if self.source == Source::Ask && self.dispatcher.wants_job() {
             return Some(Duration::ZERO);
         }
@@ -345,7 +369,7 @@ impl<H: Handler> Engine<H> {
         let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
         let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
         let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
-        [tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
+        [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
     }
 
     fn has_running(&self) -> bool {
@@ -494,7 +518,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
-    fn close(mut self) -> (H, Result<(), EngineError>) {
+    pub(crate) fn close(mut self) -> (H, Result<(), EngineError>) {
         if self.leaving {
             self.places.abandon();
             // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.

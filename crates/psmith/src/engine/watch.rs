@@ -82,9 +82,7 @@ impl<H: Handler> Engine<H> {
                 let mut orders = Vec::new();
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 self.handler.woken(&view, &mut orders);
-                if self.source == super::Source::Waiting {
-                    self.source = super::Source::Ask;
-                }
+                self.has_more();
                 self.take_orders(orders);
                 self.resume_streams();
             }

@@ -91,6 +91,7 @@ impl<H: Handler> Engine<H> {
 
     /// The channel can be read or written.
     pub(super) fn on_channel(&mut self, slot: u32) {
+        self.look_again(slot);
         for frames in 0.. {
             let takes = self.handler.takes_output();
             let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
@@ -112,13 +113,20 @@ impl<H: Handler> Engine<H> {
         self.flush_channel(slot);
     }
 
+    /// More may have come since the last look.
+    fn look_again(&mut self, slot: u32) {
+        if let Some(channel) = self.channel_mut(slot) {
+            channel.inbox.look_again();
+        }
+    }
+
     /// Takes in one frame; false if there is none.
     fn hear_frame(&mut self, slot: u32) -> bool {
         let Some(channel) = self.channel_mut(slot) else { return false };
         if channel.closed {
             return false;
         }
-        match channel.inbox.receive(&channel.socket) {
+        match channel.inbox.receive_known(&channel.socket) {
             Got::Dry => false,
             Got::Closed { torn } => {
                 channel.closed = true;
@@ -285,6 +293,7 @@ impl<H: Handler> Engine<H> {
     /// The process has ended: what it said before is heard first, and what it did not say is told.
     /// True if the attempt is not to be reported as ended: it never became a worker.
     pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
+        self.look_again(slot);
         while self.hear_frame(slot) {}
         self.unwatch_channel(slot);
         let Some(running) = self.running_mut(slot) else { return false };

@@ -85,11 +85,13 @@ pub(crate) struct Inbox {
     start: usize,
     end: usize,
     closed: bool,
+    /// The last read brought less than there was room for: just then there was no more.
+    is_dry: bool,
 }
 
 impl Inbox {
     pub(crate) fn new(bytes_max: u64) -> Inbox {
-        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false }
+        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false, is_dry: false }
     }
 
     pub(crate) fn allow(&mut self, bytes_max: u64) {
@@ -99,6 +101,18 @@ impl Inbox {
     /// The next frame. Blocks where `from` does; otherwise [`Got::Dry`] says that nothing more is there.
     pub(crate) fn receive(&mut self, from: impl AsFd) -> Got {
         self.receive_by(|room| rustix::io::read(&from, room))
+    }
+
+    /// The same for a descriptor that does not block, and without a look at one that has just been read to its end, until
+    /// [`Inbox::look_again`].
+    pub(crate) fn receive_known(&mut self, from: impl AsFd) -> Got {
+        let is_dry = self.is_dry;
+        self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { rustix::io::read(&from, room) })
+    }
+
+    /// There may be more to read.
+    pub(crate) fn look_again(&mut self) {
+        self.is_dry = false;
     }
 
     /// The next frame of a socket, if it is there: never blocks.
@@ -117,9 +131,13 @@ impl Inbox {
                 return Got::Closed { torn: self.end > self.start };
             }
             self.make_room(wanted);
+            let room = self.buffer.len() - self.end;
             match read(&mut self.buffer[self.end..]) {
                 Ok(0) | Err(Errno::CONNRESET) => self.closed = true,
-                Ok(length) => self.end += length,
+                Ok(length) => {
+                    self.end += length;
+                    self.is_dry = length < room;
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Got::Dry,
                 // A descriptor that cannot be read any more has nothing more to say.
@@ -257,8 +275,12 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn push(&mut self, head: &[u8], body: Body) {
-        self.parts.push_back((Body::Owned(beginning(head, body.bytes())), 0));
-        if !body.bytes().is_empty() {
+        let mut beginning = beginning(head, body.bytes());
+        if is_small(&beginning, body.bytes()) {
+            beginning.extend_from_slice(body.bytes());
+            self.parts.push_back((Body::Owned(beginning), 0));
+        } else {
+            self.parts.push_back((Body::Owned(beginning), 0));
             self.parts.push_back((body, 0));
         }
     }
@@ -290,11 +312,15 @@ impl Outbox {
 /// Sends a frame on a socket that blocks.
 pub(crate) fn send_blocking(to: impl AsFd, head: &[u8], body: &[u8]) -> io::Result<()> {
     let beginning = beginning(head, body);
-    // Small frames go in one piece, so that the other side wakes once.
-    let small = beginning.len() + body.len() <= 16 * 1024;
+    let small = is_small(&beginning, body);
     let whole = if small { [&beginning[..], body].concat() } else { beginning };
     send_all(&to, &whole)?;
     if small { Ok(()) } else { send_all(&to, body) }
+}
+
+/// Whether a frame goes in one piece, so that the other side wakes once.
+fn is_small(beginning: &[u8], body: &[u8]) -> bool {
+    beginning.len() + body.len() <= 16 * 1024
 }
 
 fn send_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {

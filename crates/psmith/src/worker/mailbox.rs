@@ -9,19 +9,20 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::frame::{FRAME_BYTES_MAX, Frame, Got, Inbox};
 use super::letters::ToWorker;
+use crate::condition::Condition;
 
 /// Where letters and messages lie until they are asked for.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     state: Mutex<State>,
-    changed: Condvar,
+    changed: Condition,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Mailbox {
             last: false,
             over: None,
         };
-        Mailbox { state: Mutex::new(state), changed: Condvar::new() }
+        Mailbox { state: Mutex::new(state), changed: Condition::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,7 +128,7 @@ impl Mailbox {
                     let got = inbox.receive(socket);
                     self.sort(inbox, got)
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(state),
             };
         }
     }
@@ -150,7 +151,7 @@ impl Mailbox {
         state.listener = None;
         state.messages.clear();
         drop(state);
-        self.changed.notify_all();
+        self.changed.tell();
     }
 
     /// The next message to `job`, which listens; `None` if there was none in time. `alarm` is a descriptor that is
@@ -205,12 +206,10 @@ impl Mailbox {
                     state
                 }
                 None if is_late => return Ok(None),
-                None => match left {
-                    Some(left) => {
-                        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                    }
-                    None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                },
+                None => {
+                    let until = left.and_then(|left| Instant::now().checked_add(left));
+                    self.changed.wait_until(state, until).unwrap_or_else(|state| state)
+                }
             };
         }
     }
@@ -244,7 +243,7 @@ impl Mailbox {
                 ) => state.letters.push_back((letter, frame)),
             },
         }
-        self.changed.notify_all();
+        self.changed.tell();
         state
     }
 }

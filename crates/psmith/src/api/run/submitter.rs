@@ -1,0 +1,193 @@
+//! What hands jobs to a run, from any thread, and how a caller drives the run's engine himself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::{JobId, JobPolicy};
+
+use super::{Incoming, News, Shared};
+use crate::api::block::Inputs;
+use crate::api::job::{Callee, Request};
+use crate::api::lead::Leading;
+use crate::api::options::Options;
+use crate::engine::handler::Order;
+
+/// Hands jobs to a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter {
+    shared: Arc<Shared>,
+    policy: Arc<JobPolicy>,
+    frame_bytes_max: u64,
+}
+
+impl Submitter {
+    pub(in crate::api) fn new(shared: Arc<Shared>, options: &Options) -> Submitter {
+        Submitter { shared, policy: options.job_policy(), frame_bytes_max: options.frame_bytes_max }
+    }
+
+    pub(crate) fn submit(&self, request: Request) {
+        self.submit_unsaid(request);
+        self.wake();
+    }
+
+    /// Somebody is to look for what was handed in.
+    pub(in crate::api) fn wake(&self) {
+        self.shared.wake();
+    }
+
+    /// The same, but tells nobody: whoever calls it wakes, or takes the lead.
+    pub(in crate::api) fn submit_unsaid(&self, mut request: Request) {
+        if request.refused.is_none() {
+            request.refused = crate::api::job::too_long(request.input.len(), self.frame_bytes_max);
+        }
+        let mut state = match self.shared.count_in() {
+            Ok(state) => state,
+            Err(index) => return self.shared.tell_unstarted(index, request),
+        };
+        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
+    }
+
+    /// Takes the lead, if nobody has it.
+    pub(in crate::api) fn try_lead(&self) -> Option<RunLead<'_>> {
+        let leading = self.shared.lead.try_lead()?;
+        self.shared.lock().is_led = true;
+        Some(RunLead { shared: &self.shared, leading: Some(leading) })
+    }
+
+    /// Somebody waits for the only job who would have taken the lead.
+    pub(in crate::api) fn would_have_led(&self) {
+        self.shared.lead.would_have();
+    }
+
+    /// The next news, if there are any now, and they are to be taken.
+    pub(in crate::api) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+        self.shared.take_news_if(takes)
+    }
+
+    /// Whether there are news that nobody has taken.
+    pub(in crate::api) fn has_news(&self) -> bool {
+        !self.shared.lock().news.is_empty()
+    }
+
+    /// Hands in a short job by its encoded input. It waits together with others, and is not waited for: whoever has
+    /// nothing to do takes what there is. Gives how many jobs should be on their way.
+    pub(in crate::api) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
+        let mut state = match self.shared.count_in() {
+            Ok(state) => state,
+            Err(index) => {
+                self.shared.tell_unstarted(index, Request::of_encoded(callee, input.to_vec()));
+                return 0;
+            }
+        };
+        match state.incoming.back_mut() {
+            Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
+            Some(_) | None => {
+                let mut inputs = Inputs::new(callee, &self.policy);
+                inputs.push(input);
+                state.incoming.push_back(Incoming::Many(inputs));
+            }
+        }
+        let (wanted, wakes) = (state.wanted, std::mem::take(&mut state.hungry));
+        drop(state);
+        if wakes {
+            self.shared.wake();
+        }
+        wanted
+    }
+
+    /// There will be no more.
+    pub(crate) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.wake();
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.shared.order(order);
+    }
+
+    /// The longest frame.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.frame_bytes_max
+    }
+
+    /// There is something new for this job, which listens.
+    pub(crate) fn has_mail(&self, job: JobId) {
+        let mut state = self.shared.lock();
+        state.mail.push(job);
+        let first = state.mail.len() == 1;
+        drop(state);
+        if first {
+            self.shared.wake();
+        }
+    }
+
+    /// Ends the job with this index: by its ladder, or at once.
+    pub(crate) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.shared.lock();
+        // Who ends single jobs hands them in one by one.
+        let ahead = state.submitted - state.incoming.len() as u64;
+        let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
+        if let Some(Incoming::One(request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
+            // The engine does not know it yet: it hears of it together with the job.
+            request.cancelled = true;
+            request.killed |= kill;
+            return;
+        }
+        state.orders.push(Order::Cancel(JobId(index + 1)));
+        if kill {
+            state.orders.push(Order::KillNow(JobId(index + 1)));
+        }
+        drop(state);
+        self.shared.wake();
+    }
+}
+
+/// A caller's lead in a run: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
+pub(in crate::api) struct RunLead<'r> {
+    shared: &'r Shared,
+    leading: Option<Leading<'r>>,
+}
+
+impl RunLead<'_> {
+    /// Does all that can be done now; false when the lead is to be given up.
+    pub(in crate::api) fn advance(&mut self) -> bool {
+        self.leading.as_mut().is_some_and(Leading::advance)
+    }
+
+    /// There is something new to be done.
+    pub(in crate::api) fn has_more(&mut self) {
+        if let Some(leading) = &mut self.leading {
+            leading.has_more();
+        }
+    }
+
+    /// Waits until something happens, or for so long.
+    pub(in crate::api) fn wait(&mut self, limit: Option<Duration>) {
+        if let Some(leading) = &mut self.leading {
+            leading.wait(limit);
+        }
+    }
+
+    /// Gives the lead up: at once, or to whoever comes next.
+    pub(in crate::api) fn leave(mut self, at_once: bool) {
+        self.give_up(at_once);
+    }
+
+    fn give_up(&mut self, at_once: bool) {
+        let Some(leading) = self.leading.take() else { return };
+        let mut state = self.shared.lock();
+        state.is_led = false;
+        let is_left = !state.news.is_empty();
+        drop(state);
+        leading.leave(at_once);
+        if is_left {
+            self.shared.told.tell();
+        }
+    }
+}
+
+impl Drop for RunLead<'_> {
+    fn drop(&mut self) {
+        self.give_up(true);
+    }
+}
