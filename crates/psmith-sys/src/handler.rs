@@ -91,6 +91,13 @@ pub fn arrived(signal: i32) -> u32 {
         .map_or(0, |count| count.load(Ordering::SeqCst))
 }
 
+/// Whether nobody handled `signal`, which is taken, before.
+#[must_use]
+pub fn was_default(signal: i32) -> bool {
+    let former = usize::try_from(signal).ok().and_then(|at| FORMER.get(at));
+    former.is_some_and(|former| former.load(Ordering::SeqCst) == libc::SIG_DFL)
+}
+
 /// A number that changes with each signal that comes and each [`nudge`].
 #[must_use]
 pub fn news() -> u32 {

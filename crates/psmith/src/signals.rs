@@ -4,6 +4,8 @@
 //! Nothing is installed before a guard is asked for, and what was there before is there again after it. The handler
 //! itself only counts; a thread of the guard's does what follows.
 
+mod suspend;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,6 +15,8 @@ use psmith_sys::{handler, signals};
 
 use crate::api::Shared;
 use crate::engine::handler::Order;
+
+pub use suspend::{SuspendGuard, suspend_guard};
 
 /// The interrupt from the keyboard, Ctrl-C.
 pub const INT: i32 = 2;
@@ -55,6 +59,11 @@ static PROGRAM: Mutex<Program> = Mutex::new(Program { runs: Vec::new(), told: Ve
 
 fn program() -> MutexGuard<'static, Program> {
     PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those that live.
+fn runs_of(program: &Program) -> Vec<Arc<Shared>> {
+    program.runs.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// A run begins. One that begins under a guard that has been asked to stop is stopped at once.
@@ -205,7 +214,7 @@ impl State {
         let mut program = program();
         program.told.retain(|(guard, _)| *guard != self.number);
         program.told.push((self.number, rung));
-        let runs: Vec<Arc<Shared>> = program.runs.iter().filter_map(Weak::upgrade).collect();
+        let runs = runs_of(&program);
         drop(program);
         runs.iter().for_each(|run| run.end(rung.order()));
     }

@@ -281,6 +281,10 @@ impl Handler for Desk {
         self.take_orders(orders);
     }
 
+    fn suspended(&mut self) {
+        self.shared.stand_still();
+    }
+
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
         self.take_orders(orders);
         self.keep_budget(view.dispatcher.counts(), orders)

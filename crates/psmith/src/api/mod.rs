@@ -9,6 +9,7 @@
 //! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
+//! - [`standstill`]: all runs stand still together
 //! - [`settle`]: what a job came to, decoded
 //! - [`inline`]: the same without processes
 
@@ -35,6 +36,7 @@ mod run;
 mod scheduler;
 mod server;
 mod settle;
+mod standstill;
 mod strategy;
 mod submit;
 mod supervisor;
@@ -67,6 +69,7 @@ pub use proxy::{ByMut, ByRef, Method, Proxy};
 pub(crate) use run::Shared;
 pub use scheduler::{Scheduler, global};
 pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
+pub(crate) use standstill::Standstill;
 pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use submit::Submission;
 pub use supervisor::{Supervisor, SupervisorError};

@@ -27,6 +27,7 @@ use super::desk::Desk;
 use super::job::{JobRef, Request};
 use super::lead::Lead;
 use super::options::{Isolation, Options};
+use super::standstill::Standstill;
 use super::warm::WarmDesk;
 use crate::condition::Condition;
 use crate::engine::handler::{Order, Output, Streams};
@@ -160,6 +161,8 @@ pub(super) struct State {
     /// No more jobs will come.
     pub(super) closed: bool,
     pub(super) orders: Vec<Order>,
+    /// What to stand still for, when that is ordered.
+    pub(super) standstill: Option<Arc<Standstill>>,
     /// Jobs that listen and were sent something.
     pub(super) mail: Vec<JobId>,
     pub(super) news: VecDeque<News>,
@@ -167,7 +170,7 @@ pub(super) struct State {
     is_led: bool,
     pub(super) first: First,
     /// The engine has ended, and how.
-    over: Option<Result<(), Arc<EngineError>>>,
+    pub(super) over: Option<Result<(), Arc<EngineError>>>,
 }
 
 /// What happened first that may end a run early.

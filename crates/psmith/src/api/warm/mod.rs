@@ -467,6 +467,10 @@ impl Handler for WarmDesk {
         self.shared.waker.drain();
     }
 
+    fn suspended(&mut self) {
+        self.shared.stand_still();
+    }
+
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Wish>) -> Option<Duration> {
         self.turn(view.now, orders)
     }

@@ -1,0 +1,108 @@
+//! Ctrl-Z for programs: their jobs, and the clocks of these, stand still with them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use psmith_sys::signals::SignalSet;
+use psmith_sys::{handler, signals};
+
+use super::{program, runs_of};
+use crate::api::Standstill;
+
+/// The stop from the keyboard, Ctrl-Z.
+const TSTP: i32 = 20;
+
+/// How long runs may take to stand still before the program stops all the same.
+const STAND_MAX: Duration = Duration::from_secs(2);
+
+/// There is one at most: of two, the first to stop the program would stop the other's thread with it.
+static IS_HELD: AtomicBool = AtomicBool::new(false);
+
+/// Stops the jobs of this program together with it, for as long as it lives; made by [`suspend_guard`].
+#[derive(Debug)]
+#[must_use = "dropped, it does nothing any more"]
+pub struct SuspendGuard {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    process: u32,
+}
+
+/// Has Ctrl-Z (`SIGTSTP`) stop the jobs of all pools, maps, servers and other runs of this program, with all that they
+/// started, before it stops the program itself. Their clocks stand still meanwhile: no timeout, grace or back-off counts
+/// the time until the shell's `fg` (`SIGCONT`), by which everything goes on. (What a run may take in total,
+/// `total_timeout`, counts on.) Without it Ctrl-Z stops the program alone, since its jobs have process groups of their own.
+///
+/// Where the signal is ignored it is left alone, and the guard does nothing. When it is dropped, the signal is as it was.
+///
+/// ```
+/// # psmith::init();
+/// let _guard = psmith::signals::suspend_guard().unwrap();
+/// let squares: Result<Vec<u32>, _> = psmith::map(0..4, |n: u32| n * n).collect();
+/// assert_eq!(squares.unwrap(), [0, 1, 4, 9]);
+/// ```
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if there is a guard, or the program has a handler for this signal: then it must stop
+/// itself. No thread.
+pub fn suspend_guard() -> io::Result<SuspendGuard> {
+    if IS_HELD.swap(true, Ordering::SeqCst) {
+        let text = "there is a suspend guard already, and one is all that a program can have";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    // Gives its place up again, however this ends.
+    let mut guard = SuspendGuard { over: Arc::default(), thread: None, process: std::process::id() };
+    let Some(taken) = handler::take(TSTP)? else { return Ok(guard) };
+    if !handler::was_default(TSTP) {
+        let text = "this program handles SIGTSTP itself, so it alone can stop its jobs before it stops";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    let (over, before) = (Arc::clone(&guard.over), handler::arrived(TSTP));
+    let thread = std::thread::Builder::new().name("psmith-suspend".into());
+    guard.thread = Some(thread.spawn(move || watch(&over, taken, before))?);
+    Ok(guard)
+}
+
+fn watch(over: &AtomicBool, taken: handler::Taken, before: u32) {
+    // They are the program's own threads' to hear.
+    signals::block_all();
+    let (mut taken, mut before) = (Some(taken), before);
+    loop {
+        let seen = handler::news();
+        if over.load(Ordering::SeqCst) {
+            return;
+        }
+        if handler::arrived(TSTP) == before {
+            handler::wait(seen);
+            continue;
+        }
+        // Not under the lock: a run that begins now takes it.
+        let runs = runs_of(&program());
+        let standstill = Standstill::begin(&runs, STAND_MAX);
+        // The default handling is what stops a program; this thread stops with it, here.
+        drop(taken.take());
+        signals::raise_default(TSTP);
+        signals::block(SignalSet::of(&[TSTP]));
+        taken = handler::take(TSTP).ok().flatten();
+        before = handler::arrived(TSTP);
+        standstill.end();
+    }
+}
+
+impl Drop for SuspendGuard {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // Another process's thread: nothing of it is here.
+            std::mem::forget(self.thread.take());
+            return;
+        }
+        self.over.store(true, Ordering::SeqCst);
+        handler::nudge();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        IS_HELD.store(false, Ordering::SeqCst);
+    }
+}
