@@ -38,7 +38,10 @@ fn descriptors_beyond_the_limit_are_the_job_s_own_exit() {
         .arg(wicked())
         .args(["open-files", ":::", "100"])
         .run();
-    ended.assert_code(1).assert_err_has("failed: exit 24");
+    ended
+        .assert_code(1)
+        .assert_err_has("failed: exit 24")
+        .assert_err_has("\n  limits in force: --nofile 20\n");
     assert_eq!(Events::parse(&scene.text("e")).end_of(1)["cause"], "exit");
 }
 

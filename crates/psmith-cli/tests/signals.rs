@@ -185,8 +185,9 @@ fn a_full_stdout_is_an_error_that_counts() {
     let ended = scene.psmith(["-j1", "-k", "echo", ":::", "a", "b", "c"]).stdout_file("/dev/full").run();
     ended
         .assert_code(125)
-        .assert_err_has("cannot write stdout: no space left on device")
-        .assert_err_has("--resume");
+        .assert_err_has("cannot write stdout: no space left on device; ")
+        .assert_err_has("--joblog FILE from the start, and --resume goes on");
+    assert_eq!(ended.err().matches(" stopped, ").count(), 1, "what was stopped is said once");
 }
 
 // proves: F-46, P-10

@@ -107,9 +107,17 @@ fn command(raw: &Raw, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
         return Ok(CommandSpec { words, shell: None, replace: replace.filter(|text| text != b"{}") });
     }
     if words.len() > 1 {
+        let mistake = format!("-s takes one word, the script, not {}", words.len());
+        if words[1].as_bytes().starts_with(b"-") {
+            // Typed last, as most commands allow it.
+            let options = quote::command_line(words[1..].iter().map(|word| word.as_bytes()));
+            return Err(CliError::new(mistake).hint(format!(
+                "options stand before the script: psmith {options} -s {}",
+                quote::word(words[0].as_bytes())
+            )));
+        }
         let joined = words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ');
-        return Err(CliError::new(format!("-s takes one word, the script, not {}", words.len()))
-            .hint(format!("psmith -s {}", quote::word(&joined))));
+        return Err(CliError::new(mistake).hint(format!("psmith -s {}", quote::word(&joined))));
     }
     let shell = raw.value("shell").map_or_else(|| PathBuf::from(DEFAULT_SHELL), PathBuf::from);
     let name = shell.file_name().unwrap_or_default();

@@ -133,8 +133,8 @@ impl Group {
             *left_over += taken as u64;
             out.truncate(before);
         }
-        // What is left in lists is counted; streams are not read to their end just to count.
-        *left_over += self.readers.iter_mut().filter_map(|reader| reader.words_left()).sum::<u64>();
+        // What is left in lists and files is counted; a stream is not waited for just to count.
+        *left_over += self.readers.iter_mut().map(Reader::count_rest).sum::<u64>();
         self.readers.clear();
         Ok(false)
     }

@@ -109,6 +109,25 @@ impl Reader {
         Ok(true)
     }
 
+    /// How many records are left where finding out cannot wait for anybody: words, and regular files, read to their end.
+    pub(crate) fn count_rest(&mut self) -> u64 {
+        let file = match &self.from {
+            Bytes::Words(words) => return words.len() as u64,
+            Bytes::Stream(stream) => &stream.file,
+            Bytes::Csv { reader, .. } => reader.get_ref(),
+        };
+        if !file.is_regular() {
+            return 0;
+        }
+        let (mut row, mut count) = (JobArgs::default(), 0);
+        // What cannot be read was not going to be a job.
+        while self.next_into(&mut row).unwrap_or(false) {
+            row.truncate(0);
+            count += 1;
+        }
+        count
+    }
+
     /// How many words are left, if that is known without reading.
     pub(crate) fn words_left(&self) -> Option<u64> {
         match &self.from {
@@ -160,6 +179,12 @@ pub(crate) enum Opened {
     File(File),
     /// A named pipe: opening it waits for a writer.
     Later(PathBuf),
+}
+
+impl Opened {
+    fn is_regular(&self) -> bool {
+        matches!(self, Opened::File(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()))
+    }
 }
 
 impl Read for Opened {

@@ -98,6 +98,26 @@ fn values_without_a_partner_are_counted() {
 }
 
 #[test]
+fn lines_of_a_file_without_a_partner_are_counted_too() {
+    let (_two, two) = file(b"1\n2\n");
+    let (_five, five) = file(b"a\nb\nc\nd\ne");
+    for args in [
+        &["true", "::::", &two, "::::+", &five][..],
+        &["true", "::::", &five, "::::+", &two],
+        &["--csv", "true", "::::", &two, "::::+", &five],
+        &["true", ":::", "x", "y", "::::+", &five],
+    ] {
+        let (_, mut jobs) = Plan::new(&config(args)).unwrap();
+        assert_eq!(jobs.by_ref().count(), 2, "{args:?}");
+        assert_eq!(
+            jobs.warnings(),
+            ["3 values left over, their linked source (:::+) is shorter"],
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
 fn totals_are_known_where_that_is_cheap() {
     let (_file, name) = file(b"1\n2\n3\n");
     for (args, total) in [

@@ -456,6 +456,9 @@ impl Compiler<'_> {
                 error.hint(format!("chmod +x {}", quote::word(name))).code(CliError::NOT_EXECUTABLE)
             }
             Missing::NotExecutable => error.code(CliError::NOT_EXECUTABLE),
+            Missing::NotFound if name == b"help" => {
+                error.hint("psmith --help, or man psmith").code(CliError::NOT_FOUND)
+            }
             Missing::NotFound if is_shell_word(name) => {
                 let mut script = quote::command_line(typed.iter().copied());
                 if !typed.iter().any(|word| crate::template::mentions_replacement(word)) {

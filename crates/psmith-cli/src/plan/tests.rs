@@ -45,6 +45,11 @@ fn mistakes_are_told_before_the_first_job() {
         (&["nosuch", ":::", "a"], "nosuch: not found in PATH"),
         (&["exit", ":::", "a"], "exit: not found in PATH\n  hint: it is a shell word: psmith -s 'exit {}'"),
         (
+            &["-s", "echo {}", "-j", "4", ":::", "a"],
+            "-s takes one word, the script, not 3\n  hint: options stand before the script: psmith -j 4 -s 'echo {}'",
+        ),
+        (&["help"], "help: not found in PATH\n  hint: psmith --help, or man psmith"),
+        (
             &["--timeout", "10x", "echo"],
             "--timeout: '10x' is not a duration\n  hint: 10, 1.5s, 250ms, 5m, 2h, or 200%",
         ),

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use psmith::ResourceLimits;
 use psmith::core::policy::Leak;
 
 use super::display::{columns_of, visible, visible_path};
-use super::duration::measured;
+use super::duration::{asked_for, measured, size};
 use super::tally::Tally;
 
 /// The column of causes is made no wider than this for the sake of one long cause.
@@ -99,6 +100,23 @@ pub fn text(tally: &Tally, facts: &SummaryFacts<'_>) -> String {
         line(&mut out, format_args!("  resume: add {flag} to the same command (joblog {joblog})"));
     }
     out
+}
+
+/// What stands beside jobs that ended by themselves while a limit was in force: the kernel does not always say which
+/// exit is a limit's work.
+#[must_use]
+pub fn limits_in_force(limits: &ResourceLimits) -> Option<String> {
+    let bytes = |name: &str, limit: Option<u64>| limit.map(|limit| format!("{name} {}", size(limit)));
+    let number = |name: &str, limit: Option<u64>| limit.map(|limit| format!("{name} {limit}"));
+    let all = [
+        bytes("--mem", limits.memory_bytes),
+        limits.cpu_time.map(|limit| format!("--cpu-time {}", asked_for(limit))),
+        bytes("--fsize", limits.file_size_bytes),
+        number("--nofile", limits.open_files),
+        number("--pids", limits.processes),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| format!("limits in force: {}", all.join(", ")))
 }
 
 /// The failures so far, as the summary tells them; one line if there are none.

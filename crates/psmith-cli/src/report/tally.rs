@@ -62,6 +62,8 @@ pub struct Tally {
     left: u64,
     flaky: u64,
     leaked: u64,
+    /// Failed by an exit code or a signal, for which a limit may be to blame that nobody can prove.
+    own_ends: u64,
     first: Option<u8>,
     pub(super) failures: Vec<FailedJob>,
     pub(super) flaky_jobs: Vec<u64>,
@@ -124,6 +126,12 @@ impl Tally {
             }
         }
         status
+    }
+
+    /// Jobs that failed by an exit code or a signal.
+    #[must_use]
+    pub fn own_ends(&self) -> u64 {
+        self.own_ends
     }
 
     /// Counts jobs that are known to exist and were never accepted.
@@ -224,6 +232,9 @@ impl Tally {
 
     fn on_failed(&mut self, record: &JobRecord<'_>) {
         self.failed += 1;
+        if matches!(record.outcome.verdict, Err(Cause::Exit(_) | Cause::Signal { .. })) {
+            self.own_ends += 1;
+        }
         if self.first.is_none() {
             self.first = Some(first_code(record.outcome).unwrap_or(OWN_FAILURE));
         }

@@ -390,13 +390,6 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     if let Some(total) = known {
         handler.tally.add_left(total.saturating_sub(handler.tally.jobs() + skipped));
     }
-    if let Some(error) = &mut failure
-        && handler.output_failed
-    {
-        let (stopped, left) = (handler.tally.cancelled(), handler.tally.left());
-        error.message.push_str(&format!("; {stopped} jobs stopped, {left} left"));
-        error.hints.push("add --resume".to_owned());
-    }
     let wall = handler.began.elapsed();
     let halted = handler.halted_on.filter(|_| handler.stopped_by.is_none());
     let run_end = handler.tally.run_end(handler.stopped_by, failure.is_some(), halted);
@@ -408,7 +401,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     }
     let stopped_by = handler.stopped_by.and_then(psmith::sys::signals::name);
     if let Some(error) = &mut failure {
-        say_what_is_left(error, &handler.tally, &handler.config);
+        say_what_is_left(error, &handler);
     }
     let event = handler.tally.run_end_event(wall, stopped_by, status.shell_code());
     handler.note(&RunEvent::RunEnd(event));
@@ -434,6 +427,10 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         .config
         .resume
         .map(|_| Resumed { skipped, unmatched: handler.end.as_ref().map_or(0, |end| end.unmatched) });
+    let mut notes = notes.to_vec();
+    if handler.tally.own_ends() > 0 {
+        notes.extend(summary::limits_in_force(&handler.config.limits));
+    }
     match summary {
         None => {}
         Some(SummaryForm::Text) => {
@@ -442,7 +439,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
                 joblog: handler.config.records.joblog.as_ref().map(|log| log.path.as_path()),
                 resumed,
                 leak: handler.config.policy.leak,
-                notes,
+                notes: &notes,
                 columns: handler.columns,
             };
             handler.writer.last_message(summary::text(&handler.tally, &facts));
@@ -471,15 +468,22 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
 }
 
 /// Adds to an error that ended the run what it cost, and how to go on.
-fn say_what_is_left(error: &mut CliError, tally: &Tally, config: &Config) {
-    let (stopped, left) = (tally.cancelled(), tally.left());
+fn say_what_is_left(error: &mut CliError, handler: &RunHandler) {
+    let (stopped, left) = (handler.tally.cancelled(), handler.tally.left());
     if stopped + left == 0 {
         return;
     }
     let ending = if stopped == 1 { "" } else { "s" };
     error.message.push_str(&format!("; {stopped} job{ending} stopped, {left} left"));
-    if config.records.joblog.is_some() && error.hints.is_empty() {
+    if !error.hints.is_empty() {
+        return;
+    }
+    if handler.config.records.joblog.is_some() {
         error.hints.push("add --resume to the same command, and it goes on from here".to_owned());
+    } else if handler.output_failed {
+        error
+            .hints
+            .push("--joblog FILE from the start, and --resume goes on where a run broke off".to_owned());
     }
 }
 

@@ -396,8 +396,8 @@ fn limit_of(timeout: Timeout, median: Option<&Median>) -> Option<core::time::Dur
         Timeout::After(limit) => Some(limit),
         Timeout::PercentOfMedian(percent) => {
             let nanos = median?.get()?.as_nanos() as f64 * percent / 100.0;
-            // A conversion from a float saturates.
-            Some(core::time::Duration::from_nanos(nanos as u64))
+            // The median is no more exact, and people will read it. A conversion from a float saturates.
+            Some(core::time::Duration::from_millis((nanos as u64).div_ceil(1_000_000)))
         }
     }
 }
