@@ -20,14 +20,15 @@ use super::traces;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 
-/// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`.
+/// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`. Gives
+/// whether one of them took long enough to have changed something in the process.
 pub(super) fn work(
     channel: &Arc<Channel>,
     region: &Region,
     first: &Errand,
     (bytes, body): (Vec<u8>, usize),
     set_up: &[Function],
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let own = std::process::id();
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
     let entries = found.and_then(|set_up| Ok((set_up, first.function.find()?)));
@@ -82,25 +83,28 @@ pub(super) fn work(
     cx::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
-    channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)
+    channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
+    Ok(quiet.was_long)
 }
 
 /// Whether a job may have written something, or forked: it has if it took so long, and the kernel says so.
 ///
 /// Both take a call of the kernel, and to ask whether something was written takes one, too, which is more than a short
 /// job takes. So that is asked only after those that took as long as the shortest such question: writing takes longer.
-struct Quiet {
+pub(super) struct Quiet {
     /// A shorter time is too short for a call of the kernel.
     least: u64,
     /// When the time of the next job begins, at the latest.
     from: u64,
     /// The clock is read before each job, too: what lies between two jobs is too long by itself.
     exact: bool,
+    /// One of the jobs took longer.
+    was_long: bool,
 }
 
 impl Quiet {
     /// As measured once in this process.
-    fn measured() -> Quiet {
+    pub(super) fn measured() -> Quiet {
         static LEAST: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
         let least = *LEAST.get_or_init(|| {
             let ask = || {
@@ -111,13 +115,18 @@ impl Quiet {
             // A processor may run at several speeds, so half of it.
             std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
         });
-        Quiet { least, from: 0, exact: false }
+        Quiet { least, from: 0, exact: false, was_long: false }
     }
 
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if self.exact || self.from == 0 {
             self.from = ticks();
         }
+    }
+
+    /// Whether the one job that began took so long that it may have called the kernel.
+    pub(super) fn is_long(&self) -> bool {
+        ticks().wrapping_sub(self.from) >= self.least
     }
 
     /// Whether there is something that the host has to know of this job alone.
@@ -128,6 +137,7 @@ impl Quiet {
         if spent < self.least {
             return false;
         }
+        self.was_long = true;
         // A short job that was measured with what lies around it may have been short enough.
         self.exact |= spent < 2 * self.least;
         let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0

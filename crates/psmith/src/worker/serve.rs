@@ -10,6 +10,7 @@ use std::sync::Arc;
 use psmith_sys::shared::Shared;
 use psmith_sys::{signals, socket, subreaper};
 
+use super::batch::Quiet;
 use super::cx::{self, Channel};
 use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
 use super::panics;
@@ -109,11 +110,11 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
             ToWorker::Job(errand) => {
                 let set_up = std::mem::take(&mut to_set_up);
                 let last = errand.last;
-                work(&channel, region.as_ref(), errand, frame.bytes, frame.body, set_up)?;
+                let was_long = work(&channel, region.as_ref(), errand, frame.bytes, frame.body, set_up)?;
                 if last {
                     return Ok(());
                 }
-                if !traces::are_removed() {
+                if was_long && !traces::are_removed() {
                     super::state::exit();
                     return Ok(());
                 }
@@ -121,8 +122,9 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
             ToWorker::Batch(first, _) => {
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
                 let set_up = std::mem::take(&mut to_set_up);
-                super::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
-                if !traces::are_removed() {
+                let was_long =
+                    super::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
+                if was_long && !traces::are_removed() {
                     super::state::exit();
                     return Ok(());
                 }
@@ -147,7 +149,7 @@ fn region(channel: &Channel) -> io::Result<Option<Region>> {
     files.pop().map(|file| Ok(Region::new(Shared::open(file)?))).transpose()
 }
 
-/// Does one job and answers.
+/// Does one job and answers. Gives whether it took long enough to have changed something in the process.
 fn work(
     channel: &Arc<Channel>,
     region: Option<&Region>,
@@ -155,13 +157,13 @@ fn work(
     bytes: Vec<u8>,
     body: usize,
     set_up: Vec<Function>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let job = errand.job;
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
     let entries = found.and_then(|set_up| Ok((set_up, errand.function.find()?)));
     let (set_up, entry) = match entries {
         Ok(entries) => entries,
-        Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]),
+        Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]).map(|()| false),
     };
     if let Some(region) = region {
         // The host looks there when it wants to know.
@@ -173,6 +175,9 @@ fn work(
     cx::begin(channel, &errand);
     let own = std::process::id();
     let mut call = Call::new(bytes, body);
+    // Nobody looks after the only job of a process.
+    let mut quiet = (!errand.last).then(Quiet::measured);
+    quiet.iter_mut().for_each(Quiet::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
             set_up(&mut ());
@@ -182,12 +187,13 @@ fn work(
         }
         entry(&mut call);
     }));
+    let was_long = quiet.is_some_and(|quiet| quiet.is_long());
     end_copy_of(own);
     // What it printed must be there before its end is told.
     let _ = io::stdout().flush();
     let answered = answer(channel, job, ended, call);
     cx::end();
-    answered
+    answered.map(|()| was_long)
 }
 
 /// Ends a copy that a job forked, and that came back. It must neither answer nor read on: both are the worker's, whose

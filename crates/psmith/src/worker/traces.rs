@@ -4,7 +4,8 @@
 //! Compared is with what was there before the first job, after the set-up functions: what those did is meant to stay.
 //! What the program itself keeps (statics, threads, memory) is not looked at. The look takes two dozen short calls of the
 //! kernel, so a batch of short jobs is looked at once, at its end, and every other job once, after its answer is on its
-//! way: then nobody waits for it but the worker's next job.
+//! way: then nobody waits for it but the worker's next job. After jobs that took less than the shortest call of the kernel
+//! (`batch::Quiet`) nobody looks: they have not changed what it keeps.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
