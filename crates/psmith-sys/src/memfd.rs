@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
 
 /// A sealed file in memory with these bytes.
 ///
@@ -22,6 +22,16 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
         }
     }
     rustix::fs::fcntl_add_seals(&file, required_seals() | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+/// The same, to be read from its beginning on, as a process does with its standard input.
+///
+/// # Errors
+/// As [`sealed`].
+pub fn input(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = sealed(name, bytes)?;
+    rustix::fs::seek(&file, SeekFrom::Start(0))?;
     Ok(file)
 }
 

@@ -3,6 +3,8 @@
 //! Everything is bytes, kept in the form in which the kernel wants it; nothing here looks into a word. The
 //! program has been looked up before: this module never searches `PATH`.
 
+use std::sync::Arc;
+
 use crate::core::outcome::{SpawnFailure, SpawnStep};
 
 /// The longest single word (argument or environment entry) that Linux passes to a program, its final NUL
@@ -16,7 +18,17 @@ pub struct Command {
     argv: Vec<u8>,
     env: Vec<u8>,
     dir: Option<Vec<u8>>,
-    number: Option<u64>,
+    stdin: Option<Arc<Vec<u8>>>,
+    told: Numbers,
+}
+
+/// What a job is told of itself where its user counts otherwise than the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// Its number.
+    pub(crate) job: Option<u64>,
+    /// Its slot, from 0, and the number of the attempt.
+    pub(crate) place: Option<(u32, u32)>,
 }
 
 impl Command {
@@ -36,7 +48,15 @@ impl Command {
             words.extend_from_slice(word.as_ref());
             words.push(0);
         }
-        Ok(Command { program: program.to_vec(), argv: words, env: Vec::new(), dir: None, number: None })
+        let program = program.to_vec();
+        Ok(Command {
+            program,
+            argv: words,
+            env: Vec::new(),
+            dir: None,
+            stdin: None,
+            told: Numbers::default(),
+        })
     }
 
     /// Sets `key` to `value` in the job's environment, over what it inherits.
@@ -66,12 +86,28 @@ impl Command {
 
     /// What the job is told of its number (`PSMITH_JOB`), where the user counts otherwise than the engine.
     pub fn number(&mut self, number: u64) -> &mut Command {
-        self.number = Some(number);
+        self.told.job = Some(number);
         self
     }
 
-    pub(crate) fn job_number(&self) -> Option<u64> {
-        self.number
+    /// What the job reads from its standard input: a file in memory, made anew for each attempt, that nobody can write to.
+    /// Without it the run's standard input is the job's.
+    pub fn stdin(&mut self, bytes: Arc<Vec<u8>>) -> &mut Command {
+        self.stdin = Some(bytes);
+        self
+    }
+
+    pub(crate) fn told_as(&mut self, told: Numbers) -> &mut Command {
+        self.told = told;
+        self
+    }
+
+    pub(crate) fn told(&self) -> Numbers {
+        self.told
+    }
+
+    pub(crate) fn stdin_bytes(&self) -> Option<&[u8]> {
+        self.stdin.as_ref().map(|bytes| bytes.as_slice())
     }
 
     pub(crate) fn program(&self) -> &[u8] {

@@ -35,6 +35,7 @@
 //! | only have it done | [`each`] |
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
+//! | run commands, and functions of many kinds, in one run | [`run_jobs`], [`Job::command`] |
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
 //! | merge what some long-lived workers send, each on a row of a board | [`run_workers`] |
 //! | hand in jobs one by one and wait for each; keep a connection in each worker | [`Pool`], [`PoolBuilder::init`] |
@@ -84,8 +85,8 @@
 //! For work without items, [`Supervisor`] keeps so many processes alive, and starts again whatever ends, slower and slower
 //! where it ends at once. [`signals::guard`], held in `main`, ends either in good order on Ctrl-C.
 //!
-//! Commands are run by [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
-//! for each; the `psmith` command stands on it.
+//! The `psmith` command stands on [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
+//! for each.
 
 mod api;
 #[cfg(feature = "board")]
@@ -120,10 +121,10 @@ pub use psmith_sys as sys;
 pub use api::{
     All, Any, ByMut, ByRef, CommandJob, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job,
     JobHandle, JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder,
-    ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, Scheduler, Server, ServerError,
-    SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor, SupervisorError, Throttled,
-    Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any, each, global,
-    map, map_until, run_workers,
+    ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, RunJobs, Scheduler, Server,
+    ServerError, SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor, SupervisorError,
+    Throttled, Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any,
+    each, global, map, map_until, run_jobs, run_workers,
 };
 #[cfg(feature = "tokio")]
 pub use api::{TaskBody, TaskCx, Tasks, run_tasks};

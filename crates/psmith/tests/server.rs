@@ -173,7 +173,7 @@ fn a_crash_is_the_failure_of_its_own_job_alone() {
     assert!(matches!(causes[..], [(5, Cause::Signal { signal: 6, .. })]), "{causes:?}");
 }
 
-// U-7, N-13
+// proves: U-7, N-13
 #[test]
 fn commands_and_functions_of_one_server_have_the_same_outcomes() {
     psmith::init();
@@ -182,52 +182,44 @@ fn commands_and_functions_of_one_server_have_the_same_outcomes() {
         String::from_utf8(stdout.to_vec()).map_err(|error| psmith::codec::CodecError::new(error.to_string()))
     }
     let sh = |script: &str| psmith::Job::command("sh").args(["-c", script]);
-    let mut jobs = vec![
-        Job::new(|n: u32| n.to_string(), 5),
-        sh("printf '%s' \"$WORD$(basename \"$PWD\")\"").env("WORD", "in ").dir("/usr").read_by(text),
-        sh("echo oops >&2; exit 3").read_by(text),
-        sh("kill -9 $$").read_by(text),
-        sh("sleep 1000 & wait").read_by(text),
-        sh("printf '\\377'").read_by(text),
-        psmith::Job::command("no-such-program-anywhere").read_by(text),
-        psmith::Job::command("/etc/passwd").read_by(text),
-        sh("head -c 3000000 /dev/zero").read_by(|stdout| Ok(stdout.len().to_string())),
-    ]
-    .into_iter();
-    let mut ended = Vec::new();
-    let server = Server::new(move || jobs.next()).in_order().timeout(Duration::from_secs(3));
-    server.output(psmith::Output::Discard).consumer(|_, outcome| ended.push(outcome)).run().unwrap();
-    assert_eq!(ended[0].as_deref().unwrap(), "5");
-    assert_eq!(ended[1].as_deref().unwrap(), "in usr");
-    let failure = |at: usize| ended[at].as_ref().unwrap_err();
-    assert_eq!((&failure(2).cause, &failure(2).stderr_tail[..]), (&Cause::Exit(3), &b"oops\n"[..]));
-    assert_eq!(
-        failure(2).to_string(),
-        "item 2 (sh -c echo oops >&2; exit 3): its process exited with code 3"
-    );
-    assert!(matches!(failure(3).cause, Cause::Signal { signal: 9, .. }));
-    assert_eq!(failure(4).cause, Cause::Timeout(Duration::from_secs(3)));
-    assert!(matches!(failure(5).cause, Cause::Undecodable(_)));
-    let text = failure(6).to_string();
-    assert!(text.contains("failed to find the program: no-such-program-anywhere: No such file"), "{text}");
-    assert!(
-        matches!(&failure(7).cause, Cause::SpawnFailed(failure) if failure.errno == 13),
-        "{}",
-        failure(7)
-    );
-    assert_eq!(ended[8].as_deref().unwrap(), "3000000");
-}
-
-#[test]
-fn a_command_in_a_worker_that_is_shared_is_a_failure_that_says_what_to_do() {
-    psmith::init();
-    let _guard = Guard::alone();
-    let mut jobs = vec![psmith::Job::command("true").job()].into_iter();
-    let mut text = String::new();
-    Server::new(move || jobs.next())
-        .isolation(psmith::Isolation::Reuse)
-        .consumer(|_, ended| text = ended.unwrap_err().to_string())
-        .run()
-        .unwrap();
-    assert!(text.contains("Isolation::PerJob"), "{text}");
+    for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
+        let mut jobs = vec![
+            Job::new(|n: u32| n.to_string(), 5),
+            sh("printf '%s' \"$WORD$(basename \"$PWD\")\"").env("WORD", "in ").dir("/usr").read_by(text),
+            sh("echo oops >&2; exit 3").read_by(text),
+            sh("kill -9 $$").read_by(text),
+            sh("sleep 1000 & wait").read_by(text),
+            sh("printf '\\377'").read_by(text),
+            psmith::Job::command("no-such-program-anywhere").read_by(text),
+            psmith::Job::command("/etc/passwd").read_by(text),
+            sh("head -c 3000000 /dev/zero").read_by(|stdout| Ok(stdout.len().to_string())),
+        ]
+        .into_iter();
+        let mut ended = Vec::new();
+        let server = Server::new(move || jobs.next()).in_order().isolation(isolation);
+        let server = server.timeout(Duration::from_secs(2)).output(psmith::Output::Discard);
+        server.consumer(|_, outcome| ended.push(outcome)).run().unwrap();
+        assert_eq!(ended[0].as_deref().unwrap(), "5");
+        assert_eq!(ended[1].as_deref().unwrap(), "in usr");
+        let failure = |at: usize| ended[at].as_ref().unwrap_err();
+        assert_eq!((&failure(2).cause, &failure(2).stderr_tail[..]), (&Cause::Exit(3), &b"oops\n"[..]));
+        assert_eq!(
+            failure(2).to_string(),
+            "item 2 (sh -c echo oops >&2; exit 3): its process exited with code 3"
+        );
+        assert!(matches!(failure(3).cause, Cause::Signal { signal: 9, .. }));
+        assert_eq!(failure(4).cause, Cause::Timeout(Duration::from_secs(2)));
+        assert!(matches!(failure(5).cause, Cause::Undecodable(_)));
+        let text = failure(6).to_string();
+        assert!(
+            text.contains("failed to find the program: no-such-program-anywhere: No such file"),
+            "{text}"
+        );
+        assert!(
+            matches!(&failure(7).cause, Cause::SpawnFailed(failure) if failure.errno == 13),
+            "{}",
+            failure(7)
+        );
+        assert_eq!(ended[8].as_deref().unwrap(), "3000000");
+    }
 }

@@ -215,6 +215,12 @@ impl Dispatcher {
         JobId(self.sums.accepted + 1)
     }
 
+    /// How many attempts may live at once.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.slots.width()
+    }
+
     /// Attempts that live, longest running first, with their start.
     pub fn running(&self) -> impl Iterator<Item = (AttemptId, SlotId, Time)> {
         self.live_attempts().map(|attempt| (attempt.id, attempt.slot, attempt.began))

@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::job::{Callee, Job, Request};
-use crate::command::Command;
+use crate::command::{Command, Numbers};
 use crate::function::codec::CodecError;
 use crate::worker::frame::FRAME_BYTES_MAX;
 
@@ -27,30 +27,38 @@ pub struct CommandJob {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     dir: Option<PathBuf>,
+    stdin: Vec<u8>,
 }
 
 impl Job<Vec<u8>> {
     /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
     /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
-    /// ended by a signal. Its standard input is empty.
+    /// ended by a signal. Its standard input is what [`CommandJob::stdin`] says, or empty.
     ///
-    /// Commands and functions may be mixed in one [`Server`](crate::Server), with the same timeouts, retries and outcomes.
-    /// They need a process of their own each, so with [`Isolation::Reuse`](crate::Isolation::Reuse), as in a pool by
-    /// default, a command is a failure.
+    /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool), [`Scheduler`](crate::Scheduler),
+    /// [`ProcessManager`](crate::ProcessManager), [`Server`](crate::Server)), with the same limits, timeouts, retries,
+    /// handles and outcomes. A command always has a process of its own; workers that stay
+    /// ([`Isolation::Reuse`](crate::Isolation::Reuse)) stay beside it, idle or not. Commands take and send no messages.
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::{Job, Server};
+    /// use psmith::{Job, Pool};
     ///
     /// let double = |n: u32| n.to_string().repeat(2).into_bytes();
-    /// let mut jobs = vec![Job::command("echo").args(["-n", "out"]).job(), Job::new(double, 7)].into_iter();
-    /// let mut values = Vec::new();
-    /// let server = Server::new(move || jobs.next()).in_order();
-    /// server.consumer(|_, value| values.push(value.unwrap())).run().unwrap();
-    /// assert_eq!(values, [b"out", &b"77"[..]]);
+    /// let jobs = [Job::command("tr").args(["a-z", "A-Z"]).stdin("loud").job(), Job::new(double, 7)];
+    /// let pool = Pool::builder().workers(2).build().unwrap();
+    /// let handles = jobs.map(|job| pool.submit(job).unwrap());
+    /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [b"LOUD", &b"77"[..]]);
+    /// // proves: U-7
     /// ```
     pub fn command(program: impl AsRef<OsStr>) -> CommandJob {
-        CommandJob { program: program.as_ref().to_owned(), args: Vec::new(), env: Vec::new(), dir: None }
+        CommandJob {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Vec::new(),
+        }
     }
 }
 
@@ -79,6 +87,22 @@ impl CommandJob {
         self
     }
 
+    /// What it reads from its standard input, in each attempt from the beginning on: a file in memory, so it may seek in
+    /// it, and need not read all of it. Counts against [`max_frame`](crate::Server::max_frame).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Server};
+    /// let mut jobs = vec![Job::command("wc").arg("-c").stdin(vec![0; 100_000]).job()].into_iter();
+    /// let mut counted = Vec::new();
+    /// Server::new(move || jobs.next()).consumer(|_, value| counted = value.unwrap()).run().unwrap();
+    /// assert_eq!(counted, b"100000\n");
+    /// ```
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> CommandJob {
+        self.stdin = bytes.into();
+        self
+    }
+
     /// The job. What is wrong with the command (no such program, a NUL byte) is its failure when it is run.
     pub fn job(self) -> Job<Vec<u8>> {
         self.read_by(|stdout| Ok(stdout.to_vec()))
@@ -100,10 +124,11 @@ impl CommandJob {
     /// Server::new(move || jobs.next()).consumer(|_, value| got = value.unwrap()).run().unwrap();
     /// assert_eq!(got, 42);
     /// ```
-    pub fn read_by<R>(self, decode: fn(&[u8]) -> Result<R, CodecError>) -> Job<R> {
+    pub fn read_by<R>(mut self, decode: fn(&[u8]) -> Result<R, CodecError>) -> Job<R> {
         let label = self.to_string();
+        let input = Arc::new(std::mem::take(&mut self.stdin));
         let (command, refused) = match self.made() {
-            Ok(command) => (Some(command), None),
+            Ok(command) => (Some(Box::new(command)), None),
             Err(failure) => (None, Some(Cause::SpawnFailed(failure))),
         };
         let callee = Callee {
@@ -112,17 +137,8 @@ impl CommandJob {
             decode_input: |_| None::<Box<dyn Any>>,
             described: false,
         };
-        let request = Request {
-            callee: Arc::new(callee),
-            input: Arc::default(),
-            refused,
-            cancelled: false,
-            killed: false,
-            label: Some(label),
-            post: None,
-            command,
-        };
-        Job { request, decode }
+        let request = Request::of_encoded(&Arc::new(callee), Vec::new());
+        Job { request: Request { input, refused, label: Some(label), command, ..request }, decode }
     }
 
     fn made(self) -> Result<Command, SpawnFailure> {
@@ -166,6 +182,18 @@ impl CommandJob {
             may_run
         });
         runs.map(|at| std::path::absolute(&at).unwrap_or(at)).ok_or_else(|| missing(nearest))
+    }
+}
+
+impl Request {
+    /// The command of an attempt that is told this of itself, if the job is a command.
+    pub(super) fn command_of(&self, told: Numbers) -> Option<Command> {
+        let mut command = self.command.as_deref()?.clone();
+        if !self.input.is_empty() {
+            command.stdin(Arc::clone(&self.input));
+        }
+        command.told_as(told);
+        Some(command)
     }
 }
 

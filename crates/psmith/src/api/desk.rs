@@ -16,7 +16,7 @@ use super::flow::Judgement;
 use super::job::{JobRef, Request};
 use super::post::Listeners;
 use super::run::{Finished, Incoming, NEWS_MAX, News as Told, Shared, Wants};
-use crate::command::{Command, Launch, WorkerStart};
+use crate::command::{Command, Launch, Numbers, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use crate::engine::spool::Spool;
 use crate::function::registry::Function;
@@ -143,16 +143,16 @@ impl Handler for Desk {
         job.name = None;
         job.pid = 0;
         job.slot = at.slot;
-        match (&job.request.refused, &job.request.command) {
+        if job.request.refused.is_some() {
             // Its true cause is told at the delivery.
-            (Some(_), _) => Err(refused(String::new())),
-            (None, Some(command)) => {
-                // A command cannot tell that it begins a run.
-                self.budget.share();
-                Ok(Launch::Command(command.clone()))
-            }
-            (None, None) => Ok(Launch::Worker(self.worker.clone())),
+            return Err(refused(String::new()));
         }
+        let Some(command) = job.request.command_of(Numbers::default()) else {
+            return Ok(Launch::Worker(self.worker.clone()));
+        };
+        // A command cannot tell that it begins a run.
+        self.budget.share();
+        Ok(Launch::Command(command))
     }
 
     fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {

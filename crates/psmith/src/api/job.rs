@@ -4,11 +4,14 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use psmith_core::outcome::Cause;
 
 use super::failure::Input;
 use super::flow::Judge;
+use super::options::Retry;
+use super::own::Own;
 use super::post::Post;
 use crate::command::Command;
 use crate::function::call::{entry, identity};
@@ -70,6 +73,7 @@ impl Callee {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) callee: Arc<Callee>,
+    /// Encoded; of a command, its standard input.
     pub(crate) input: Arc<Vec<u8>>,
     /// It can never run: its input cannot travel.
     pub(crate) refused: Option<Cause>,
@@ -81,7 +85,9 @@ pub(crate) struct Request {
     /// Where messages to it wait, if somebody can send any.
     pub(crate) post: Option<Arc<Post>>,
     /// It is a command, and calls no function.
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<Box<Command>>,
+    /// What was asked for it alone.
+    pub(crate) own: Option<Box<Own>>,
 }
 
 impl Request {
@@ -105,6 +111,7 @@ impl Request {
             label: None,
             post: None,
             command: None,
+            own: None,
         }
     }
 
@@ -221,6 +228,43 @@ impl<R> Job<R> {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Job<R> {
         self.request.label = Some(label.into());
+        self
+    }
+
+    /// Ends an attempt at this job that runs longer, whatever its run says of others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Cause, Job, Pool, Retry};
+    /// let limit = Duration::from_millis(100);
+    /// let jobs = [
+    ///     Job::command("sleep").arg("60").job().timeout(limit),
+    ///     Job::new(|_: ()| -> Vec<u8> { loop { std::thread::park() } }, ()).timeout(limit).retry(Retry::tries(2)),
+    /// ];
+    /// let pool = Pool::builder().workers(2).build().unwrap();
+    /// let failures = jobs.map(|job| pool.submit(job).unwrap().wait().unwrap_err());
+    /// assert!(failures.iter().all(|failure| failure.cause == Cause::Timeout(limit)));
+    /// assert_eq!(failures.map(|failure| failure.attempts), [1, 2]);
+    /// ```
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Job<R> {
+        self.request.own.get_or_insert_default().timeout = Some(limit);
+        self
+    }
+
+    /// Ends an attempt at this job that gives no sign of life for so long, whatever its run says of others; a command gives
+    /// one by what it writes.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Job<R> {
+        self.request.own.get_or_insert_default().idle_timeout = Some(limit);
+        self
+    }
+
+    /// How often this job is tried, whatever its run says of others.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Job<R> {
+        self.request.own.get_or_insert_default().retry = Some(retry);
         self
     }
 }

@@ -6,8 +6,8 @@
 //! - [`block`]: many short jobs as one piece
 //! - [`budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`post`]: messages from a handle to its job
-//! - [`options`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
-//! - [`mod@map`], [`mod@each`], [`until`], [`server`]: the faces
+//! - [`options`], [`own`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
+//! - [`mod@map`], [`mod@each`], [`until`], [`mod@run_jobs`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
 //! - [`standstill`]: all runs stand still together
 //! - [`settle`]: what a job came to, decoded
@@ -28,11 +28,13 @@ mod lead;
 mod manager;
 mod map;
 mod options;
+mod own;
 mod pool;
 mod pool_builder;
 mod post;
 mod proxy;
 mod run;
+mod run_jobs;
 mod scheduler;
 mod server;
 mod settle;
@@ -67,6 +69,7 @@ pub use pool::{Left, Pool, Refusal, Standing, SubmitError};
 pub use pool_builder::{PoolBuilder, WithInit};
 pub use proxy::{ByMut, ByRef, Method, Proxy};
 pub(crate) use run::Shared;
+pub use run_jobs::{RunJobs, run_jobs};
 pub use scheduler::{Scheduler, global};
 pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
 pub(crate) use standstill::Standstill;

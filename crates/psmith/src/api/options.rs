@@ -80,6 +80,16 @@ pub enum Output {
     /// To those of this program, job by job, when the job's outcome is handed out: the lines of two jobs never mix.
     #[default]
     PassOn,
+    /// As [`PassOn`](Output::PassOn), but only of jobs that failed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let job = |n: u32| { print!("{n} "); if n == 2 { Err("two") } else { Ok(n) } };
+    /// // Only "2 " comes out.
+    /// let ok = psmith::map(1..=3, job).output(psmith::Output::OnFailure).filter(Result::is_ok).count();
+    /// assert_eq!(ok, 2);
+    /// ```
+    OnFailure,
     /// Nowhere. (The end of standard error is still kept for a failure.)
     Discard,
 }
@@ -159,6 +169,13 @@ impl Retry {
     pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {
         self.on = RetryOn::Only(kinds.iter().map(|kind| RetryCause::Kind(*kind)).collect());
         self
+    }
+
+    pub(super) fn set_in(&self, policy: &mut JobPolicy) {
+        policy.tries = self.tries;
+        policy.crash_tries = self.crash_tries;
+        policy.backoff = self.backoff;
+        policy.retry_on = self.on.clone();
     }
 }
 
@@ -275,17 +292,16 @@ impl Options {
     }
 
     pub(crate) fn job_policy(&self) -> Arc<JobPolicy> {
-        Arc::new(JobPolicy {
+        let mut policy = JobPolicy {
             timeout: self.timeout.map_or(Timeout::Never, Timeout::After),
             idle: self.idle_timeout,
-            tries: self.retry.tries,
-            crash_tries: self.retry.crash_tries,
-            backoff: self.retry.backoff,
-            retry_on: self.retry.on.clone(),
             term_seq: self.term_seq(),
             leak: Leak::Kill,
             limits: self.named,
-        })
+            ..JobPolicy::default()
+        };
+        self.retry.set_in(&mut policy);
+        Arc::new(policy)
     }
 }
 

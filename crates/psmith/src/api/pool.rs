@@ -184,6 +184,10 @@ impl Pool {
             return Err(SubmitError { job: Box::new(job), reason });
         }
         let post = Arc::new(Post::default());
+        if job.request.command.is_some() {
+            // It asks for no messages.
+            post.end();
+        }
         job.request.post = Some(Arc::clone(&post));
         let place = Arc::new(Place::new(state.next_index, job.request.label.clone(), post));
         state.next_index += 1;

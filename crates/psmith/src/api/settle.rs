@@ -1,5 +1,7 @@
 //! What a job came to, as its caller gets it. Decides nothing about the job.
 
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_core::Cause;
@@ -7,6 +9,7 @@ use psmith_core::Cause;
 use super::failure::Failure;
 use super::options::Output;
 use super::run::Finished;
+use crate::engine::spool::Spool;
 use crate::function::codec::CodecError;
 use crate::worker::panics;
 
@@ -21,44 +24,83 @@ pub(super) fn settle<R>(
 
 /// The same where decoding may have the bytes.
 pub(super) fn settle_owned<R>(
-    finished: Finished,
+    mut finished: Finished,
     output: Output,
     decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,
 ) -> Result<R, Failure> {
-    let Finished { job, request, outcome, value, output: mut written, .. } = finished;
-    let tail = written.stderr_tail.clone();
-    let value = match &request.command {
-        None => Ok(value.unwrap_or_default()),
-        // What it wrote is its value, and not passed on.
-        Some(_) => super::command::value(std::mem::take(&mut written.stdout)).map(|bytes| (bytes, 0)),
-    };
-    if output == Output::PassOn {
+    if let Some([stdout, stderr]) = to_pass_on(&mut finished, output) {
         // A closed standard output is no failure of the job's.
-        let _ = std::io::copy(&mut written.stdout.into_reader(), &mut std::io::stdout().lock());
-        let _ = std::io::copy(&mut written.stderr.into_reader(), &mut std::io::stderr().lock());
+        let _ = std::io::copy(&mut stdout.into_reader(), &mut std::io::stdout().lock());
+        let _ = std::io::copy(&mut stderr.into_reader(), &mut std::io::stderr().lock());
     }
-    let verdict = match request.refused.clone() {
-        Some(cause) => Err(cause),
-        None => outcome.verdict.clone(),
+    let verdict = verdict(&finished);
+    let Finished { job, request, outcome, value, output: written, .. } = finished;
+    let value = verdict.and_then(|()| {
+        decoded(|| {
+            let (bytes, body) = match &request.command {
+                None => value.unwrap_or_default(),
+                Some(_) => (super::command::value(written.stdout).map_err(CodecError::new)?, 0),
+            };
+            decode(bytes, body)
+        })
+    });
+    value.map_err(|cause| {
+        let mut failure = Failure::of(outcome, cause, job.index);
+        failure.stderr_tail = written.stderr_tail;
+        failure.label = job.label;
+        failure.input = request.kept_input();
+        failure
+    })
+}
+
+/// How it ended, before its value is looked at.
+fn verdict(finished: &Finished) -> Result<(), Cause> {
+    finished.request.refused.clone().map_or_else(|| finished.outcome.verdict.clone(), Err)
+}
+
+/// Which of standard output and error are to come out here, as far as there is anything. What a command that succeeded wrote
+/// to its standard output is its value, and stays.
+fn passes(finished: &Finished, output: Output) -> [bool; 2] {
+    let has_failed = verdict(finished).is_err();
+    match output {
+        Output::PassOn => {}
+        Output::OnFailure if has_failed => {}
+        Output::OnFailure | Output::Discard => return [false; 2],
+    }
+    let is_value = finished.request.command.is_some() && !has_failed;
+    let written = &finished.output;
+    [!is_value && !written.stdout.is_empty(), !written.stderr.is_empty()]
+}
+
+/// Whether anything of what the job wrote is to come out here.
+pub(super) fn has_to_pass_on(finished: &Finished, output: Output) -> bool {
+    passes(finished, output) != [false; 2]
+}
+
+/// Takes what is to come out here: standard output and error.
+pub(super) fn to_pass_on(finished: &mut Finished, output: Output) -> Option<[Spool; 2]> {
+    let [stdout, stderr] = passes(finished, output);
+    let written = &mut finished.output;
+    let take = |is_wanted: bool, stream: &mut Spool| {
+        if is_wanted { std::mem::take(stream) } else { Spool::default() }
     };
-    let cause = match verdict {
-        Err(cause) => cause,
-        Ok(()) => {
-            let decoded = decoded(|| {
-                let (bytes, body) = value.map_err(CodecError::new)?;
-                decode(bytes, body)
-            });
-            match decoded {
-                Ok(value) => return Ok(value),
-                Err(cause) => cause,
-            }
+    (stdout || stderr).then(|| [take(stdout, &mut written.stdout), take(stderr, &mut written.stderr)])
+}
+
+/// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
+pub(super) fn pass_on_unlocked([stdout, stderr]: [Spool; 2]) {
+    let streams = [
+        (stdout, std::io::stdout().as_fd().try_clone_to_owned()),
+        (stderr, std::io::stderr().as_fd().try_clone_to_owned()),
+    ];
+    for (spool, stream) in streams {
+        if let (false, Ok(stream)) = (spool.is_empty(), stream) {
+            let mut stream = std::fs::File::from(stream);
+            // A closed standard output is no failure of the job's.
+            let _ = std::io::copy(&mut spool.into_reader(), &mut stream);
+            let _ = stream.flush();
         }
-    };
-    let mut failure = Failure::of(outcome, cause, job.index);
-    failure.stderr_tail = tail;
-    failure.label = job.label;
-    failure.input = request.kept_input();
-    Err(failure)
+    }
 }
 
 /// A value, decoded. A type whose decoding panics costs its own item, and no other.

@@ -8,7 +8,7 @@ use psmith_core::outcome::{Outcome, SpawnFailure, SpawnStep};
 use psmith_core::policy::SIGKILL;
 use psmith_core::{Action, AttemptId, Event, JobId, Notice, SlotId};
 use psmith_sys::epoll::Interest;
-use psmith_sys::{pidfd, pipe, socket};
+use psmith_sys::{memfd, pidfd, pipe, socket};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -16,7 +16,7 @@ use super::attempt::{Pipe, Running};
 use super::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered, View};
 use super::watch::{Token, tell};
 use super::{Engine, EngineError};
-use crate::command::Launch;
+use crate::command::{Launch, Numbers};
 use crate::containment::Level;
 use crate::kin;
 use crate::warden::link::Link;
@@ -103,23 +103,27 @@ impl<H: Handler> Engine<H> {
 
     fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
         let slot = running.slot.0;
-        let (number, words, dir) = match &launch {
-            Launch::Command(command) => (command.job_number(), command.env_block(), command.dir_bytes()),
-            Launch::Worker(start) => (None, start.env.as_slice(), start.dir.as_deref()),
+        let (told, words, dir, stdin) = match &launch {
+            Launch::Command(command) => {
+                (command.told(), command.env_block(), command.dir_bytes(), command.stdin_bytes())
+            }
+            Launch::Worker(start) => (Numbers::default(), start.env.as_slice(), start.dir.as_deref(), None),
         };
         if let Launch::Command(command) = &launch {
             running.program = command.program().to_vec();
         }
         running.dir = dir.map(<[u8]>::to_vec);
-        let env = self.environment_of(running.id, running.slot, number, words);
+        let env = self.environment_of(running.id, running.slot, told, words);
         running.taken = self.places.take(slot)?;
         if let Some((place, files)) = running.taken.announcement() {
             tell(&mut self.warden, &self.epoll, &place, &files);
         }
         let mut writers: Vec<OwnedFd> = Vec::new();
         let mut streams = 0_u8;
-        if let Some(stdin) = &self.streams.stdin {
-            writers.push(stdin.try_clone()?);
+        let stdin = stdin.map(|bytes| memfd::input("psmith-stdin", bytes));
+        let stdin = stdin.or_else(|| self.streams.stdin.as_ref().map(OwnedFd::try_clone));
+        if let Some(stdin) = stdin.transpose()? {
+            writers.push(stdin);
             streams |= 1;
         }
         if let Some((stdout, stderr)) = &self.streams.inherit {
@@ -180,13 +184,14 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn environment_of(&self, attempt: AttemptId, slot: SlotId, number: Option<u64>, words: &[u8]) -> Vec<u8> {
+    fn environment_of(&self, attempt: AttemptId, slot: SlotId, told: Numbers, words: &[u8]) -> Vec<u8> {
         use std::io::Write;
         let mut env = Vec::with_capacity(96 + words.len());
         // Writing to memory does not fail.
-        let number = number.unwrap_or(attempt.job.0);
+        let number = told.job.unwrap_or(attempt.job.0);
+        let (slot, tried) = told.place.unwrap_or((slot.0, attempt.number));
         let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
-        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={}\0", slot.0 + 1, attempt.number);
+        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
         // By these two the warden finds what belongs to this run, and to this attempt.
         env.extend_from_slice(&self.introduction.marker);
         let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);

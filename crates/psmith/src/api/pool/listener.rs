@@ -3,8 +3,6 @@
 //!
 //! A caller hears only what cannot hold him up: passing output on may block, and a logger is the program's own code.
 
-use std::io::Write;
-use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +16,7 @@ use crate::api::options::Output;
 use crate::api::pool_builder::Logger;
 use crate::api::run::{Finished, News, Run};
 use crate::api::server::Level;
-use crate::api::settle::settle;
+use crate::api::settle::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
 
 /// What is done with what is heard, one after the other, whoever hears it.
 pub(super) struct Ear {
@@ -79,8 +77,8 @@ impl Counter {
     fn deliver(&self, ear: &mut Ear, mut finished: Finished) {
         let Some(place) = self.on_finished(finished.job.index) else { return };
         finished.job.index = place.index;
-        if ear.output == Output::PassOn && has_written(&finished) {
-            pass_on(&mut finished);
+        if let Some(written) = to_pass_on(&mut finished, ear.output) {
+            pass_on_unlocked(written);
         }
         let job = finished.job.clone();
         if job.pid != 0 {
@@ -148,9 +146,9 @@ impl Counter {
     fn hear_now(&self) -> bool {
         let Ok(mut ear) = self.ear.try_lock() else { return false };
         if ear.logger.is_none() {
-            let passes_on = ear.output == Output::PassOn;
+            let output = ear.output;
             let cannot_block = |news: &News| match news {
-                News::Done(finished) => !passes_on || !has_written(finished),
+                News::Done(finished) => !has_to_pass_on(finished, output),
                 _ => true,
             };
             while let Some(news) = self.submitter.take_news_if(cannot_block) {
@@ -159,27 +157,5 @@ impl Counter {
         }
         drop(ear);
         !self.submitter.has_news()
-    }
-}
-
-fn has_written(finished: &Finished) -> bool {
-    !finished.output.stdout.is_empty() || !finished.output.stderr.is_empty()
-}
-
-/// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
-fn pass_on(finished: &mut Finished) {
-    let written = std::mem::take(&mut finished.output);
-    finished.output.stderr_tail = written.stderr_tail;
-    let streams = [
-        (written.stdout, std::io::stdout().as_fd().try_clone_to_owned()),
-        (written.stderr, std::io::stderr().as_fd().try_clone_to_owned()),
-    ];
-    for (spool, stream) in streams {
-        if let (false, Ok(stream)) = (spool.is_empty(), stream) {
-            let mut stream = std::fs::File::from(stream);
-            // A closed standard output is no failure of the job's.
-            let _ = std::io::copy(&mut spool.into_reader(), &mut stream);
-            let _ = stream.flush();
-        }
     }
 }

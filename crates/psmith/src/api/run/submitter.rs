@@ -44,7 +44,9 @@ impl Submitter {
             Ok(state) => state,
             Err(index) => return self.shared.tell_unstarted(index, request),
         };
-        state.incoming.push_back(Incoming::One(request, Arc::clone(&self.policy)));
+        let policy =
+            request.own.as_ref().map_or_else(|| Arc::clone(&self.policy), |own| own.policy(&self.policy));
+        state.incoming.push_back(Incoming::One(request, policy));
     }
 
     /// Takes the lead, if nobody has it.

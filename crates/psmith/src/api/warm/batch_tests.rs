@@ -10,6 +10,7 @@ use super::*;
 use crate::api::job::Callee;
 use crate::api::options::{OnError, Options};
 use crate::api::run::{Shared, Submitter, Wants};
+use crate::api::warm::commands::Kind;
 use crate::engine::handler::{Handler, Letter, Mail, News, Order, Place, Pull, View};
 use crate::function::described::Described;
 use crate::worker::letters::{FromWorker, ToWorker};
@@ -70,13 +71,13 @@ impl Play {
         let place = Place { attempt, slot: SlotId(0) };
         let file = self.desk.lives[&JobId(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.greeted(&view, &mut (), place, &mut Mail::default());
+        self.desk.greeted(&view, &mut Kind::Worker, place, &mut Mail::default());
         (place, Region::new(Memory::open(file).unwrap()))
     }
 
     fn has_process(&mut self, place: Place, pid: u32) {
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.news(&view, News::Started { place, job: &(), pid });
+        self.desk.news(&view, News::Started { place, job: &Kind::Worker, pid });
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.
@@ -85,7 +86,7 @@ impl Play {
         let mut mail = Mail::default();
         let view = View { dispatcher: &self.engine, now: self.now };
         let letter = Letter { letter, bytes: Vec::new(), body: 0 };
-        self.desk.heard(&view, &mut (), place, letter, &mut mail);
+        self.desk.heard(&view, &mut Kind::Worker, place, letter, &mut mail);
         mail.breach
     }
 

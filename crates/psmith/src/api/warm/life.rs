@@ -31,6 +31,8 @@ pub(super) struct Life {
     pub(super) region: Option<Region>,
     /// By which it finds that memory, until it is started.
     pub(super) region_file: Option<Arc<OwnedFd>>,
+    /// It is no worker, but the process of a command, and this is all that it wrote.
+    pub(super) command: Option<Output>,
     written: [Spool; 2],
     tail: Vec<u8>,
 }
@@ -53,8 +55,17 @@ impl Life {
         // Where the machine has none to give the worker does without.
         let shared = Shared::create("psmith-region", REGION_WORDS).ok();
         let (region, file) = shared.map(|(shared, file)| (Region::new(shared), Arc::new(file))).unzip();
+        Life { region, region_file: file, ..Life::at(Stage::Starting) }
+    }
+
+    /// The process of a command, on its way.
+    pub(super) fn of_command(attempt: AttemptId) -> Life {
+        Life { command: Some(Output::default()), ..Life::at(Stage::Busy { attempt, began: true }) }
+    }
+
+    fn at(stage: Stage) -> Life {
         Life {
-            stage: Stage::Starting,
+            stage,
             pid: 0,
             name: None,
             jobs: 0,
@@ -62,8 +73,9 @@ impl Life {
             doomed: false,
             betrayed: false,
             given: Time::ZERO,
-            region,
-            region_file: file,
+            region: None,
+            region_file: None,
+            command: None,
             written: [Spool::default(), Spool::default()],
             tail: Vec::new(),
         }
@@ -91,6 +103,9 @@ impl Life {
 
     /// What it wrote since this was asked for last.
     pub(super) fn take_output(&mut self) -> Output {
+        if let Some(output) = &mut self.command {
+            return std::mem::take(output);
+        }
         let [stdout, stderr] = std::mem::take(&mut self.written);
         let (stdout_bytes, stderr_bytes) = (stdout.len(), stderr.len());
         let stderr_tail = std::mem::take(&mut self.tail);

@@ -14,8 +14,10 @@
 //! - `turn`: one turn of the desk
 //! - `resize`: more or fewer workers; `starts`: workers that never come
 //! - `batch`: many short jobs as one; `sequence`: their outcomes in order
+//! - `commands`: jobs that are no functions
 
 mod batch;
+mod commands;
 mod life;
 mod resize;
 mod sequence;
@@ -34,6 +36,7 @@ use psmith_core::policy::{Order, TermSeq};
 use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPolicy, SlotId};
 
 use self::batch::{Batch, BatchNews, Pace};
+use self::commands::Kind;
 use self::life::{Life, Stage};
 use self::sequence::Sequence;
 use self::starts::Starts;
@@ -76,6 +79,8 @@ pub(crate) struct WarmDesk {
     jobs: BTreeMap<JobId, Held>,
     /// Attempts that want a worker, longest waiting first.
     waiting: VecDeque<(AttemptId, SlotId)>,
+    /// Attempts at commands that the engine has not asked for yet; `None` before the first.
+    commands: Option<VecDeque<AttemptId>>,
     /// By the number that the engine gives them.
     lives: BTreeMap<JobId, Life>,
     /// Those that wait for a job; the one that worked last is the first to work again.
@@ -177,6 +182,7 @@ impl WarmDesk {
             actions: Vec::new(),
             jobs: BTreeMap::new(),
             waiting: VecDeque::new(),
+            commands: None,
             lives: BTreeMap::new(),
             idle: Vec::new(),
             starts: Starts::default(),
@@ -247,14 +253,16 @@ impl Held {
 }
 
 impl Handler for WarmDesk {
-    type Job = ();
+    type Job = Kind;
 
-    fn pull(&mut self) -> Pull<()> {
-        if self.wanted > 0 {
+    fn pull(&mut self) -> Pull<Kind> {
+        if let Some(command) = self.pull_command() {
+            command
+        } else if self.wanted > 0 {
             self.wanted -= 1;
             self.pulled += 1;
             self.lives.insert(JobId(self.pulled), Life::new());
-            Pull::Job((), Arc::clone(&self.life_policy))
+            Pull::Job(Kind::Worker, Arc::clone(&self.life_policy))
         } else if self.finished {
             Pull::Ended
         } else {
@@ -262,16 +270,19 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn command(&mut self, _job: &mut (), _at: Place) -> Result<Command, SpawnFailure> {
+    fn command(&mut self, _job: &mut Kind, _at: Place) -> Result<Command, SpawnFailure> {
         Err(refused("a worker is no command".into()))
     }
 
-    fn launch(&mut self, _job: &mut (), at: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut Kind, at: Place) -> Result<Launch, SpawnFailure> {
+        if let Kind::Command(life) = *job {
+            return self.launch_command(life);
+        }
         let region = self.lives.get_mut(&at.attempt.job).and_then(|life| life.region_file.take());
         Ok(Launch::Worker(WorkerStart { region, ..self.worker.clone() }))
     }
 
-    fn greeted(&mut self, view: &View<'_>, _job: &mut (), at: Place, mail: &mut Mail) {
+    fn greeted(&mut self, view: &View<'_>, _job: &mut Kind, at: Place, mail: &mut Mail) {
         let id = at.attempt.job;
         match self.lives.get_mut(&id) {
             Some(life) if life.stage == Stage::Starting && !life.doomed => {
@@ -284,7 +295,7 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn heard(&mut self, _view: &View<'_>, _job: &mut (), at: Place, letter: Letter, mail: &mut Mail) {
+    fn heard(&mut self, _view: &View<'_>, _job: &mut Kind, at: Place, letter: Letter, mail: &mut Mail) {
         let id = at.attempt.job;
         let Letter { letter, bytes, body } = letter;
         self.on_sign_of_life(id);
@@ -387,9 +398,18 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn live(&mut self, _job: &(), _next_in_line: bool) -> Live {
-        // What it writes belongs to the job that it has at the time.
-        Live::Both
+    fn live(&mut self, job: &Kind, _next_in_line: bool) -> Live {
+        match job {
+            // What it writes belongs to the job that it has at the time.
+            Kind::Worker => Live::Both,
+            Kind::Command(_) => Live::Nothing,
+        }
+    }
+
+    fn read(&mut self, job: &Kind, _attempt: u32, _stream: u8, _bytes: &[u8]) {
+        if let Kind::Command(life) = *job {
+            self.on_sign_of_life(life);
+        }
     }
 
     fn reads_live(&mut self, id: JobId) {
@@ -398,14 +418,14 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn output(&mut self, id: JobId, _job: &mut (), stream: u8, buffer: &mut Vec<u8>, length: usize) {
+    fn output(&mut self, id: JobId, _job: &mut Kind, stream: u8, buffer: &mut Vec<u8>, length: usize) {
         if let Some(life) = self.lives.get_mut(&id) {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
         }
         self.on_sign_of_life(id);
     }
 
-    fn backlog(&mut self, id: JobId, _job: &mut (), stream: u8, backlog: Spool) {
+    fn backlog(&mut self, id: JobId, _job: &mut Kind, stream: u8, backlog: Spool) {
         if let (Some(life), Some(bytes)) = (self.lives.get_mut(&id), backlog.in_memory()) {
             life.wrote(stream, bytes, &self.spool_dir);
         }
@@ -415,15 +435,20 @@ impl Handler for WarmDesk {
         self.shared.lock().news.len() < NEWS_MAX
     }
 
-    fn news(&mut self, _view: &View<'_>, news: News<'_, ()>) {
+    fn news(&mut self, _view: &View<'_>, news: News<'_, Kind>) {
         match news {
-            News::Started { place, pid, .. } => {
+            News::Started { place, pid, job } => {
                 let id = place.attempt.job;
                 if let Some(life) = self.lives.get_mut(&id) {
                     life.pid = pid;
                 }
+                if let Kind::Command(life) = *job {
+                    self.on_command_started(life, pid);
+                }
                 self.tell_start(id);
             }
+            // What it wrote comes with the delivery, which is next.
+            News::Ended(ending) if *ending.job != Kind::Worker => {}
             News::Ended(ending) => {
                 let outcome = Box::new(ending.outcome.clone());
                 if let (Some(life), Some(last)) = (self.lives.get_mut(&ending.id), &outcome.last)
@@ -454,7 +479,14 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn deliver(&mut self, _view: &View<'_>, _delivery: Delivery<()>) -> Taken {
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Kind>) -> Taken {
+        if let Kind::Command(life) = delivery.job {
+            if let Some(life) = self.lives.get_mut(&life) {
+                life.command = Some(delivery.output);
+            }
+            self.heard.push_back(Heard::Ended { life, outcome: delivery.outcome });
+            self.shared.waker.wake();
+        }
         Taken::Now
     }
 
@@ -472,6 +504,7 @@ impl Handler for WarmDesk {
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Wish>) -> Option<Duration> {
+        self.make_room(view, orders);
         self.turn(view.now, orders)
     }
 }

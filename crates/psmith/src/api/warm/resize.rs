@@ -12,7 +12,7 @@ impl WarmDesk {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.
     pub(super) fn resize(&mut self, workers: u32, orders: &mut Vec<Order>) {
         self.lives_max = workers;
-        orders.push(Order::Width(workers));
+        orders.push(Order::Width(self.width()));
         self.budget.resize(workers);
         if !self.budget.is_shared() {
             self.set_slots(workers);
@@ -48,11 +48,16 @@ impl WarmDesk {
         kept.width.map(|slots| self.set_slots(slots)).is_some()
     }
 
-    /// Lets workers go that have nothing to do and are more than there may be; who has been idle longest goes first.
+    /// Lets workers go that have nothing to do and are more than there may be.
     pub(super) fn dismiss_surplus(&mut self, now: Time, orders: &mut Vec<Order>) {
-        let staying = self.lives.values().filter(|life| !matches!(life.stage, Stage::Leaving(_))).count();
-        let surplus = staying.saturating_sub(self.lives_max as usize).min(self.idle.len());
-        for id in self.idle.drain(..surplus) {
+        let workers = self.lives.values().filter(|life| life.command.is_none());
+        let staying = workers.filter(|life| !matches!(life.stage, Stage::Leaving(_))).count();
+        self.dismiss(staying.saturating_sub(self.lives_max as usize), now, orders);
+    }
+
+    /// Lets so many idle workers go, if there are so many, who has been idle longest first.
+    pub(super) fn dismiss(&mut self, workers: usize, now: Time, orders: &mut Vec<Order>) {
+        for id in self.idle.drain(..workers.min(self.idle.len())) {
             if let Some(life) = self.lives.get_mut(&id) {
                 life.stage = Stage::Leaving(now + self.grace);
                 orders.push(Order::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));

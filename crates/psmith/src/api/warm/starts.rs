@@ -67,6 +67,7 @@ impl WarmDesk {
     pub(super) fn want_lives(&mut self, now: Time) -> Option<Time> {
         let coming = self.lives.values().filter(|life| life.stage == Stage::Starting && !life.doomed).count();
         let wanted = self.waiting.len().min(self.starts.most_at_once(now)).saturating_sub(coming);
+        let wanted = wanted.min(self.room_for_workers());
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         if wanted > self.wanted {
             // The engine asks when it is woken.

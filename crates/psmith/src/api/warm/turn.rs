@@ -88,6 +88,7 @@ impl WarmDesk {
                 self.on_done(life, (verdict, judgement), now, orders);
             }
             Heard::Batch { life, news } => self.on_batch_done(life, *news, now, orders),
+            Heard::Ended { life, outcome } if self.is_command(life) => self.on_command_ended(life, &outcome),
             Heard::Ended { life, outcome } => self.on_ended(life, &outcome, now, orders),
             Heard::Lost { life } => {
                 self.on_lost(life, now);
@@ -156,6 +157,7 @@ impl WarmDesk {
     /// Attempts that are about to be ended and have no worker: nothing is started for them. To the dispatcher they come
     /// into being and end, because an end that was asked for waits for a process.
     fn give_up_waiting(&mut self, which: impl Fn(JobId) -> bool) {
+        self.give_up_commands(&which);
         for (attempt, slot) in std::mem::take(&mut self.waiting) {
             // One that was with a worker before has come into being already, and is ended like any other.
             let is_new = self.jobs.get(&attempt.job).is_some_and(|held| !held.has_process);
@@ -179,23 +181,19 @@ impl WarmDesk {
             return false;
         }
         let mut state = self.shared.lock();
-        let Some(Incoming::One(mut request, policy)) = state.incoming.pop_front() else {
+        let Some(Incoming::One(request, policy)) = state.incoming.pop_front() else {
             let is_closed = state.closed;
             drop(state);
             return is_closed && self.close_source();
         };
         drop(state);
-        if request.command.is_some() {
-            let failure = refused("a command needs a process of its own (Isolation::PerJob)".into());
-            request.refused = Some(Cause::SpawnFailed(failure));
-        }
         self.accept_one(request, policy, now);
         true
     }
 
     fn carry_out(&mut self, action: Action, orders: &mut Vec<Order>) {
         match action {
-            Action::Start { attempt, slot } => self.start(attempt, slot),
+            Action::Start { attempt, slot } => self.start(attempt, slot, orders),
             Action::Signal { attempt, .. } => match self.life_of(attempt) {
                 // The engine climbs the same ladder, with the same waits.
                 Some(life) => {
@@ -207,6 +205,10 @@ impl WarmDesk {
             Action::KillTree { attempt } => match self.life_of(attempt) {
                 Some(life) => {
                     self.doom(life);
+                    if self.is_command(life) {
+                        // It may not have begun; then there is nothing to kill.
+                        orders.push(Order::Cancel(life));
+                    }
                     orders.push(Order::KillNow(life));
                 }
                 None => self.never_was(attempt),
@@ -248,7 +250,7 @@ impl WarmDesk {
         }
     }
 
-    fn start(&mut self, attempt: AttemptId, slot: SlotId) {
+    fn start(&mut self, attempt: AttemptId, slot: SlotId, orders: &mut Vec<Order>) {
         let Some(held) = self.jobs.get_mut(&attempt.job) else { return };
         held.slot = slot;
         held.pid = 0;
@@ -259,6 +261,8 @@ impl WarmDesk {
         } else if held.request.cancelled {
             // As in `give_up_waiting`: it was ended before it came here.
             self.events.push_back(Event::Started { attempt, pid: 0 });
+        } else if held.request.command.is_some() {
+            self.want_command(attempt, orders);
         } else {
             self.waiting.push_back((attempt, slot));
         }
@@ -450,7 +454,7 @@ impl WarmDesk {
         self.events.push_back(Event::Vanished { attempt });
     }
 
-    fn take_life(&mut self, id: JobId) -> Option<Life> {
+    pub(super) fn take_life(&mut self, id: JobId) -> Option<Life> {
         self.idle.retain(|idle| *idle != id);
         self.lives.remove(&id)
     }
@@ -464,6 +468,7 @@ impl WarmDesk {
     /// An attempt that was ended before it had a worker.
     fn never_was(&mut self, attempt: AttemptId) {
         self.waiting.retain(|(waiting, _)| *waiting != attempt);
+        self.forget_command(attempt);
         self.over(attempt, Exit::Signal { signal: SIGTERM, core_dumped: false }, Usage::default());
     }
 

@@ -1,0 +1,212 @@
+//! Jobs in, what they came to out: functions of many kinds, and commands, in one run and in order.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use psmith_core::Cause;
+use psmith_core::policy::Order;
+
+use super::failure::Failure;
+use super::job::{Job, JobRef};
+use super::options::{OnError, Options, common_settings};
+use super::run::{News, Run, Submitter, Wants};
+use super::settle::settle;
+use crate::engine::EngineError;
+use crate::function::codec::CodecError;
+
+/// Runs these jobs and gives what they come to, in the order of the jobs.
+///
+/// As [`map`](crate::map()), but each item is a [`Job`] of its own: jobs may call different functions or be commands, and
+/// bring settings of their own. It is lazy as `map` is: nothing runs before it is asked for the first outcome, then jobs are
+/// taken as far ahead as the window allows, so `jobs` may be endless; dropping it ends what runs and waits for that. It
+/// takes at least one worker: there is no inline mode here.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::Job;
+///
+/// let double = |n: u32| n.to_string().repeat(2).into_bytes();
+/// let jobs = [Job::command("echo").arg("one").job(), Job::new(double, 7), Job::command("cat").stdin("3").job()];
+/// let values: Result<Vec<Vec<u8>>, psmith::Failure> = psmith::run_jobs(jobs).workers(2).collect();
+/// assert_eq!(values.unwrap(), [&b"one\n"[..], b"77", b"3"]);
+/// // proves: N-13
+/// ```
+pub fn run_jobs<'h, R, I>(jobs: I) -> RunJobs<'h, I::IntoIter, R>
+where
+    I: IntoIterator<Item = Job<R>>,
+{
+    let options = Options::new(Order::Submission, OnError::Continue);
+    RunJobs { jobs: jobs.into_iter(), options, on_done: None, stage: Stage::Before }
+}
+
+/// What the jobs come to, and before the first is asked for the settings of their run; see [`run_jobs`].
+#[must_use = "nothing runs before it is iterated over"]
+pub struct RunJobs<'h, I, R> {
+    jobs: I,
+    options: Options,
+    on_done: Option<DoneHook<'h, R>>,
+    stage: Stage<R>,
+}
+
+type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
+
+type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) + 'h>;
+
+enum Stage<R> {
+    Before,
+    Running(Box<Running<R>>),
+    Over,
+}
+
+struct Running<R> {
+    run: Run,
+    submitter: Submitter,
+    /// How the values of jobs that are on their way are read, by index.
+    decoders: HashMap<u64, Decode<R>>,
+    window: usize,
+    taken: u64,
+    /// No more jobs are taken.
+    ended: bool,
+}
+
+impl<'h, I, R> RunJobs<'h, I, R> {
+    common_settings!(options);
+
+    /// Gives outcomes as they come, not in the order of the jobs.
+    pub fn unordered(mut self) -> Self {
+        self.options.order = Order::Completion;
+        self
+    }
+
+    /// Called with each job and its outcome, before that is handed out.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = ["true", "false"].map(|program| Job::command(program).job());
+    /// let mut ended = Vec::new();
+    /// let run = psmith::run_jobs(jobs);
+    /// run.on_done(|job, came| ended.push((job.label().unwrap().to_owned(), came.is_ok()))).for_each(drop);
+    /// assert_eq!(ended, [("true".to_owned(), true), ("false".to_owned(), false)]);
+    /// ```
+    pub fn on_done(mut self, hook: impl FnMut(&JobRef, Result<&R, &Failure>) + 'h) -> Self {
+        self.on_done = Some(Box::new(hook));
+        self
+    }
+}
+
+impl<I, R> Iterator for RunJobs<'_, I, R>
+where
+    I: Iterator<Item = Job<R>>,
+{
+    type Item = Result<R, Failure>;
+
+    fn next(&mut self) -> Option<Result<R, Failure>> {
+        if let Stage::Before = self.stage {
+            match self.begin() {
+                Ok(stage) => self.stage = stage,
+                Err(error) => return Some(Err(self.abort(Arc::new(error)))),
+            }
+        }
+        loop {
+            let Stage::Running(running) = &mut self.stage else { return None };
+            // One job before each outcome that is handed out keeps the window full.
+            running.take_from(&mut self.jobs, self.options.on_error);
+            let news = match running.run.try_next() {
+                None if running.may_take() => continue,
+                None => running.run.next(),
+                news => Ok(news),
+            };
+            match news {
+                Ok(Some(News::Done(finished))) => {
+                    let job = finished.job.clone();
+                    let Some(decode) = running.decoders.remove(&job.index) else { continue };
+                    let came = settle(*finished, self.options.output, decode);
+                    if came
+                        .as_ref()
+                        .is_err_and(|failure| running.is_left_over(failure, self.options.on_error))
+                    {
+                        continue;
+                    }
+                    if let Some(hook) = &mut self.on_done {
+                        hook(&job, came.as_ref());
+                    }
+                    return Some(came);
+                }
+                Ok(Some(News::Started(_) | News::Progress(..) | News::Message(..) | News::Results(_))) => {}
+                Ok(None) => self.stage = Stage::Over,
+                Err(error) => return Some(Err(self.abort(error))),
+            }
+        }
+    }
+}
+
+impl<I, R> RunJobs<'_, I, R>
+where
+    I: Iterator<Item = Job<R>>,
+{
+    fn begin(&mut self) -> Result<Stage<R>, EngineError> {
+        let workers = self.options.workers().map_err(EngineError::Setting)?.max(1);
+        // Without a first job nothing is started at all.
+        let Some(first) = self.jobs.next() else { return Ok(Stage::Over) };
+        let (run, submitter) = Run::begin(&self.options, workers, Wants::default())?;
+        let window = self.options.window(workers) as usize;
+        let decoders = HashMap::new();
+        let mut running = Running { run, submitter, decoders, window, taken: 0, ended: false };
+        running.submit(first);
+        Ok(Stage::Running(Box::new(running)))
+    }
+
+    /// psmith itself failed: one failure, and the end.
+    fn abort(&mut self, error: Arc<EngineError>) -> Failure {
+        let index = match &self.stage {
+            Stage::Running(running) => running.decoders.keys().min().copied().unwrap_or(running.taken),
+            Stage::Before | Stage::Over => 0,
+        };
+        self.stage = Stage::Over;
+        Failure::ours(error, index)
+    }
+}
+
+impl<R> Running<R> {
+    fn may_take(&self) -> bool {
+        !self.ended && self.decoders.len() < self.window
+    }
+
+    fn take_from(&mut self, jobs: &mut impl Iterator<Item = Job<R>>, on_error: OnError) {
+        if !self.may_take() {
+            return;
+        }
+        let job = if self.run.is_ended() || self.is_over_early(on_error) { None } else { jobs.next() };
+        match job {
+            Some(job) => self.submit(job),
+            None => {
+                self.ended = true;
+                self.submitter.close();
+            }
+        }
+    }
+
+    fn submit(&mut self, job: Job<R>) {
+        self.decoders.insert(self.taken, job.decode);
+        self.taken += 1;
+        self.submitter.submit(job.request);
+    }
+
+    /// One job has ended the run for all.
+    fn is_over_early(&self, on_error: OnError) -> bool {
+        on_error != OnError::Continue && self.run.first().failed.is_some()
+    }
+
+    /// A job that never ran because another one had ended the run: no news for anybody.
+    fn is_left_over(&self, failure: &Failure, on_error: OnError) -> bool {
+        failure.attempts == 0 && failure.cause == Cause::Cancelled && self.is_over_early(on_error)
+    }
+}
+
+impl<I, R> fmt::Debug for RunJobs<'_, I, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunJobs").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! A program with few descriptors to give: what wants a process gets one, whoever is idle. Alone in its process, whose limit
+//! it lowers.
+
+use psmith::{Job, Pool};
+use psmith_testkit::leak::Guard;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Descriptors for the engine itself and for about so many attempts.
+const FILES: u64 = 8 + 4 * 8;
+
+// proves: U-7: where there is room for nothing else, an idle worker makes room for a command
+#[test]
+fn a_command_finds_room_though_idle_workers_have_taken_all() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let files = Some(std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 + FILES);
+    setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files }).unwrap();
+    // More workers than there is room for.
+    let pool = Pool::builder().workers(16).window(64).build().unwrap();
+    let handles: Vec<_> = (0..16).map(|n: u32| pool.submit(Job::new(|n: u32| n, n)).unwrap()).collect();
+    assert!(handles.iter().all(|handle| handle.wait().is_ok()));
+    for _ in 0..3 {
+        let command = pool.submit(Job::command("echo").arg("in").job()).unwrap();
+        assert_eq!(command.wait().unwrap(), b"in\n");
+        let function = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+        assert_eq!(function.wait().unwrap(), 2);
+    }
+}
