@@ -1,5 +1,6 @@
-//! Where the wicked helper program is.
+//! Where programs are that tests run: the wicked helper, and the library's examples.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -19,16 +20,43 @@ pub fn wicked() -> PathBuf {
 }
 
 fn locate() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own executable");
-    // target/<profile>/deps/<test>
-    let profile = test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps");
+    let profile = profile();
     let program = profile.join("psmith-wicked");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/psmith-wicked");
-    if is_fresh(&program, &source) {
+    if is_fresh(&program, &[source]) {
         return program;
     }
+    build(&["--package", "psmith-testkit", "--bin", "psmith-wicked"], &profile);
+    assert!(program.exists(), "psmith-wicked was built, but not as {}", program.display());
+    program
+}
+
+/// The path of this example of the library, built with all features, as the tests are.
+///
+/// # Panics
+/// If it cannot be built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let profile = profile();
+    let program = profile.join("examples").join(name);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let sources = ["psmith/src", "psmith/examples", "psmith-core/src", "psmith-sys/src", "psmith-macros/src"];
+    if !is_fresh(&program, &sources.map(|source| crates.join(source))) {
+        build(&["--package", "psmith", "--all-features", "--example", name], &profile);
+    }
+    program
+}
+
+/// The directory of this test's profile: its executable is `target/<profile>/deps/<test>`.
+fn profile() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own executable");
+    test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps").to_owned()
+}
+
+/// Has cargo build this in the profile of the test.
+fn build(what: &[&str], profile: &Path) {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "psmith-testkit", "--bin", "psmith-wicked"]);
+    build.args(["build", "--quiet"]).args(what);
     build.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     build.arg("--target-dir").arg(profile.parent().expect("a profile lies in a target directory"));
     match profile.file_name().and_then(|name| name.to_str()) {
@@ -37,15 +65,22 @@ fn locate() -> PathBuf {
         Some(other) => drop(build.args(["--profile", other])),
     }
     let status = build.status().expect("cargo runs");
-    assert!(status.success(), "psmith-wicked does not build: {status}");
-    assert!(program.exists(), "psmith-wicked was built, but not as {}", program.display());
-    program
+    assert!(status.success(), "{what:?} does not build: {status}");
 }
 
-fn is_fresh(program: &Path, source: &Path) -> bool {
+fn is_fresh(program: &Path, sources: &[PathBuf]) -> bool {
     let Some(built) = modified(program) else { return false };
-    let Ok(files) = std::fs::read_dir(source) else { return true };
-    files.flatten().filter_map(|file| modified(&file.path())).all(|changed| changed <= built)
+    sources.iter().filter_map(|source| last_change(source)).all(|changed| changed <= built)
+}
+
+/// When the youngest file in this directory was changed.
+fn last_change(dir: &Path) -> Option<SystemTime> {
+    let files = fs::read_dir(dir).ok()?.flatten();
+    let changes = files.filter_map(|file| match file.file_type() {
+        Ok(kind) if kind.is_dir() => last_change(&file.path()),
+        Ok(_) | Err(_) => modified(&file.path()),
+    });
+    changes.max()
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
