@@ -20,8 +20,9 @@ const STOPPED: Duration = Duration::from_secs(3);
 
 /// Looks at the clock until it may go; gives the longest time between two looks.
 fn look(go: PathBuf) -> Duration {
-    std::fs::write(go.with_extension(std::process::id().to_string()), b"it looks").unwrap();
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    // Not before the clock was looked at: it may be stopped at once.
+    std::fs::write(go.with_extension(std::process::id().to_string()), b"it looks").unwrap();
     loop {
         let may_go = go.exists();
         let now = Instant::now();
