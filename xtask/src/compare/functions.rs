@@ -155,9 +155,8 @@ pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
     row.times(&times);
     row.note("all figures but C's hold the start of a pool of one process");
     row.argue(
-        "C's round trip wakes 2 threads; a job of a pool wakes 5: engine, worker, engine, the pool's listener, the \
-         caller. The listener is there because output is passed on before a handle is told, which may block, and the \
-         engine may not",
+        "each way is a wake-up, as in C's round trip, for the thread that waits drives the engine itself; around it stand \
+         a dispatcher, checksums, a clock for timeouts and two pipes that are looked at, which C does without",
     );
     Ok(row)
 }
