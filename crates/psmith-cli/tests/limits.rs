@@ -45,6 +45,28 @@ fn descriptors_beyond_the_limit_are_the_job_s_own_exit() {
     assert_eq!(Events::parse(&scene.text("e")).end_of(1)["cause"], "exit");
 }
 
+// proves: F-18, P-2: the kernel killed a starting job for want of memory, and with it all that shares its memory map: the
+// warden, and so all other jobs. `--mem 512`, meant as megabytes, was enough.
+#[test]
+fn memory_that_no_program_can_start_in_is_refused() {
+    let scene = scene!();
+    for size in ["10", "512", "3M"] {
+        let ended = scene.psmith(["--mem", size, "true", ":::", "a"]).run();
+        ended.assert_code(125).assert_out("").assert_err_has("psmith: error: --mem: too little memory");
+        ended.assert_err_has("\n  hint: --mem 512M; at least 4M\n").assert_err_lacks("warden");
+    }
+}
+
+// proves: F-18, P-2: words of two megabytes in the least memory that can be asked for
+#[test]
+fn many_words_in_little_memory_cost_at_most_their_own_job() {
+    need!("F-18", Need::MemoryGroup);
+    let scene = scene!();
+    let inputs: String = (0..60_000).map(|n| format!("{n:060}\n")).collect();
+    let ended = scene.psmith(["-X", "--mem", "4M", "true"]).stdin(inputs).run();
+    ended.assert_err_lacks("warden").assert_err_lacks("lost");
+}
+
 // proves: F-18: below the limit nothing happens
 #[test]
 fn memory_below_the_limit_is_free() {

@@ -89,6 +89,8 @@ pub enum LimitName {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WhyRefused {
+    /// Less than this is too little to start a program in.
+    Below(u64),
     /// This process has a lower limit itself, and only root raises it.
     Above(u64),
     /// It needs a control group, and there is none; the text says why.
@@ -96,6 +98,11 @@ pub enum WhyRefused {
     /// The kernel was asked what holds now, and failed.
     Kernel(io::Error),
 }
+
+/// The least memory that a job may be limited to. Until it executes, a command's process shares the warden's memory
+/// map and is charged for its words (2 MiB at most, by the usual limit of the stack): were the kernel to kill it then for
+/// want of memory, it would kill the warden along.
+const MEMORY_MIN: u64 = 4 << 20;
 
 impl ResourceLimits {
     /// No limits.
@@ -105,7 +112,7 @@ impl ResourceLimits {
     }
 
     /// Memory of the job with all its processes, in bytes. Without control groups: address space of each process, which
-    /// counts what is mapped, used or not.
+    /// counts what is mapped, used or not. Less than 4 MiB is refused.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Self {
         ResourceLimits { memory_bytes: Some(bytes), ..self }
@@ -153,6 +160,9 @@ impl ResourceLimits {
     /// The first limit that cannot.
     pub fn in_force(&self) -> Result<LimitsInForce, LimitRefused> {
         let refused = |limit, why| LimitRefused { limit, why };
+        if self.memory_bytes.is_some_and(|bytes| bytes < MEMORY_MIN) {
+            return Err(refused(LimitName::Memory, WhyRefused::Below(MEMORY_MIN)));
+        }
         let mut rlimits = Vec::new();
         let mut named = Limits {
             cpu_time: self.cpu_time,
@@ -225,6 +235,9 @@ impl fmt::Display for LimitRefused {
 impl fmt::Display for WhyRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            WhyRefused::Below(least) => {
+                write!(f, "too little to start a program in; at least {least} bytes")
+            }
             WhyRefused::Above(now) => {
                 write!(f, "the limit here is {now} already, and only root raises it")
             }

@@ -103,7 +103,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Pace: "memfree", Value("SIZE"), "Hold starts while less memory is free; below half of it the youngest job is put back";
     Pace: "nice", Value("N"), "Add N to the niceness of the jobs";
 
-    Limits: "mem", Value("SIZE"), "Memory of a job with all its processes", "Held by a control group; without one that psmith may use: address space of each process, and the summary says so.";
+    Limits: "mem", Value("SIZE"), "Memory of a job with all its processes", "Held by a control group; without one that psmith may use: address space of each process, and the summary says so. At least 4M.";
     Limits: "cpu-time", Value("D"), "CPU time of each process of a job";
     Limits: "fsize", Value("SIZE"), "Size of any file that a job writes";
     Limits: "nofile", Value("N"), "Open descriptors of each process of a job";

@@ -280,6 +280,10 @@ fn limit_error(refused: &LimitRefused) -> CliError {
         _ => "--cpus",
     };
     match &refused.why {
+        WhyRefused::Below(least) => CliError::new(format!(
+            "{flag}: too little memory to start a program in (without a unit these are bytes)"
+        ))
+        .hint(format!("{flag} 512M; at least {}", crate::report::duration::size(*least))),
         WhyRefused::Above(now) => {
             CliError::new(format!("{flag}: {}", refused.why)).hint(format!("{flag} {now}"))
         }
