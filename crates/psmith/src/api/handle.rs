@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use psmith_core::Cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -159,7 +158,7 @@ impl<R> JobHandle<R> {
     /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
     ///
     /// # Errors
-    /// The job's failure; [`Cause::Cancelled`] if the pool ended before the job did.
+    /// The job's failure; [`Cause::Cancelled`](crate::Cause::Cancelled) if the pool ended before the job did.
     pub fn wait(&self) -> Result<R, Failure> {
         if let Some(forked) = self.forked() {
             return Err(forked);
@@ -317,8 +316,7 @@ impl<R> JobHandle<R> {
     fn decoded(&self, came: Came) -> Result<R, Failure> {
         let bytes = came?;
         (self.decode)(&bytes).map_err(|error| {
-            let mut failure =
-                Failure::new(Cause::Undecodable(format!("its result: {error}")), self.place.index);
+            let mut failure = Failure::new(error.cause("its result"), self.place.index);
             failure.attempts = 1;
             failure
         })

@@ -109,5 +109,5 @@ pub(super) fn decoded<R>(decode: impl FnOnce() -> Result<R, CodecError>) -> Resu
     let decoded = decoded.unwrap_or_else(|payload| {
         Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
     });
-    decoded.map_err(|error| Cause::Undecodable(format!("its result: {error}")))
+    decoded.map_err(|error| error.cause("its result"))
 }

@@ -172,6 +172,8 @@ impl<H: Handler> Engine<H> {
                     credentials: channel.ours,
                     frame_bytes_max: channel.start.frame_bytes_max,
                     set_up: channel.start.set_up.clone(),
+                    #[cfg(feature = "authenticated")]
+                    secret: crate::function::authenticated::Secret::of_this_program().ok(),
                 };
                 channel.outbox.push(&written(&hello), Body::None);
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use psmith_sys::image::{Entry, Trampoline, entry_of};
 
-use super::codec::{Codec, Described};
+use super::codec::{Codec, CodecError, Described};
 use super::returns::Return;
 
 /// What a call is made of, and what came of it.
@@ -31,7 +31,7 @@ pub(crate) enum Answer {
     /// The function returned an error.
     Error(String),
     /// The input could not be decoded, so the function never ran.
-    Undecodable(String),
+    Undecodable(CodecError),
     /// What it returned could not be encoded.
     Unencodable(String),
 }
@@ -82,7 +82,7 @@ where
         };
         let input = match input {
             Ok(input) => input,
-            Err(error) => return call.answer = Answer::Undecodable(error.to_string()),
+            Err(error) => return call.answer = Answer::Undecodable(error),
         };
         call.answer = match function(input).into_result() {
             Err(text) => Answer::Error(text),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use psmith_core::Cause;
 use serde::{de, ser};
 
 /// Turns values of type `T` into bytes and back.
@@ -56,19 +57,46 @@ pub trait Codec<T> {
 
 /// Why a value cannot travel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodecError(String);
+pub struct CodecError {
+    reason: String,
+    forged: bool,
+}
 
 impl CodecError {
     /// With this reason, fit to follow "cannot be decoded: ".
     #[must_use]
     pub fn new(reason: String) -> CodecError {
-        CodecError(reason)
+        CodecError { reason, forged: false }
+    }
+
+    /// The bytes are not from whom they should be, and nothing was made of them: the job ends with
+    /// [`Cause::Protocol`] instead of `Undecodable`.
+    ///
+    /// ```
+    /// use psmith::codec::CodecError;
+    /// assert!(CodecError::forged("it has no seal".into()).is_forged());
+    /// ```
+    #[must_use]
+    pub fn forged(reason: String) -> CodecError {
+        CodecError { reason, forged: true }
+    }
+
+    /// Whether the bytes were refused as not from whom they should be.
+    #[must_use]
+    pub fn is_forged(&self) -> bool {
+        self.forged
+    }
+
+    /// What it is to the job whose bytes they were; `of` says which.
+    pub(crate) fn cause(&self, of: &str) -> Cause {
+        let text = format!("{of}: {}", self.reason);
+        if self.forged { Cause::Protocol(text) } else { Cause::Undecodable(text) }
     }
 }
 
 impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -76,13 +104,13 @@ impl std::error::Error for CodecError {}
 
 impl ser::Error for CodecError {
     fn custom<T: fmt::Display>(reason: T) -> CodecError {
-        CodecError(reason.to_string())
+        CodecError::new(reason.to_string())
     }
 }
 
 impl de::Error for CodecError {
     fn custom<T: fmt::Display>(reason: T) -> CodecError {
-        CodecError(reason.to_string())
+        CodecError::new(reason.to_string())
     }
 }
 
@@ -114,4 +142,6 @@ impl Codec<Vec<u8>> for Raw {
     }
 }
 
+#[cfg(feature = "authenticated")]
+pub use super::authenticated::Authenticated;
 pub use super::described::{DEPTH_MAX, Described};

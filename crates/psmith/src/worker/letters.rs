@@ -56,6 +56,9 @@ pub(crate) enum ToWorker {
         frame_bytes_max: u64,
         /// What is called once before the first job.
         set_up: Vec<Function>,
+        /// What makes the codes of values; `None` where there was none to be had.
+        #[cfg(feature = "authenticated")]
+        secret: Option<crate::function::authenticated::Secret>,
     },
     /// A job. Body: its input, encoded.
     Job(Errand),
@@ -129,6 +132,8 @@ pub(crate) enum How {
     },
     /// The input could not be decoded, or the function not be found.
     Undecodable(String),
+    /// The input is not from the host.
+    Forged(String),
     /// The result could not be encoded, or is too long.
     Unencodable(String),
 }
@@ -140,6 +145,7 @@ impl How {
             How::Value => return Ok(()),
             How::Error(text) => Cause::Error(text),
             How::Panic { message, location, backtrace } => Cause::Panic { message, location, backtrace },
+            How::Forged(text) => Cause::Protocol(format!("its input: {text}")),
             How::Undecodable(text) => Cause::Undecodable(format!("its input: {text}")),
             How::Unencodable(text) => Cause::Undecodable(format!("its result: {text}")),
         })

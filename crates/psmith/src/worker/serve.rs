@@ -17,6 +17,8 @@ use super::panics;
 use super::region::Region;
 use super::set_up::{self, Failed};
 use super::traces;
+#[cfg(feature = "authenticated")]
+use crate::function::authenticated::Secret;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 
@@ -98,11 +100,19 @@ fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<
     loop {
         let Some((letter, frame)) = channel.next_letter()? else { return Ok(()) };
         match letter {
-            ToWorker::Hello { credentials, frame_bytes_max, set_up } => {
+            ToWorker::Hello {
+                credentials,
+                frame_bytes_max,
+                set_up,
+                #[cfg(feature = "authenticated")]
+                secret,
+            } => {
                 ours.check(credentials).map_err(io::Error::other)?;
                 agreed = true;
                 to_set_up = set_up;
                 channel.allow(frame_bytes_max);
+                #[cfg(feature = "authenticated")]
+                secret.into_iter().for_each(Secret::adopt);
             }
             ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
                 return Err(io::Error::other("a job came before the hello"));
@@ -223,7 +233,8 @@ pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (H
     match answer {
         Answer::Value(value) => (How::Value, value),
         Answer::Error(text) => (How::Error(text), Vec::new()),
-        Answer::Undecodable(reason) => (How::Undecodable(reason), Vec::new()),
+        Answer::Undecodable(error) if error.is_forged() => (How::Forged(error.to_string()), Vec::new()),
+        Answer::Undecodable(error) => (How::Undecodable(error.to_string()), Vec::new()),
         Answer::Unencodable(reason) => (How::Unencodable(reason), Vec::new()),
         Answer::Pending => (How::Undecodable("it was not called".into()), Vec::new()),
     }
