@@ -70,8 +70,9 @@ pub fn value(item: TokenStream) -> TokenStream {
         #[automatically_derived]
         impl #parameters ::psmith::Return for #name #arguments #condition {
             type Value = Self;
+            type Error = ::core::convert::Infallible;
 
-            fn into_result(self) -> ::core::result::Result<Self, ::std::string::String> {
+            fn into_result(self) -> ::core::result::Result<Self, ::core::convert::Infallible> {
                 ::core::result::Result::Ok(self)
             }
         }

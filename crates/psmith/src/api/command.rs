@@ -135,6 +135,7 @@ impl CommandJob {
             function: Err("a command is no function".into()),
             judge: None,
             decode_input: |_| None::<Box<dyn Any>>,
+            errors: None,
             described: false,
         };
         let request = Request::of_encoded(&Arc::new(callee), Vec::new());

@@ -197,8 +197,8 @@ impl Handler for Desk {
                             mail.orders.push(Order::Kill);
                         }
                     }
-                    job.value = Some((bytes, body));
                 }
+                job.value = how.has_body().then_some((bytes, body));
                 mail.report = Some(how.verdict());
                 mail.hang_up = true;
             }

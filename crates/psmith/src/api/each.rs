@@ -8,7 +8,7 @@ use super::hooks::HookAnswer;
 use super::job::JobRef;
 use super::map::Map;
 use super::options::{OnError, Options, common_settings};
-use crate::function::codec::Codec;
+use crate::function::codec::{Codec, WithErrors};
 use crate::function::described::Described;
 use crate::function::returns::Return;
 
@@ -46,6 +46,17 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
     /// Has items travel by this codec.
     pub fn codec<D>(self) -> Each<'h, I, F, D> {
         Each { map: self.map.codec() }
+    }
+
+    /// As [`Map::error_type`].
+    pub fn error_type<E>(self) -> Each<'h, I, F, WithErrors<E, C>>
+    where
+        I: Iterator,
+        F: Fn(I::Item) -> Result<(), E>,
+        E: std::error::Error + 'static,
+        C: Codec<E>,
+    {
+        Each { map: self.map.error_type() }
     }
 
     /// As [`Map::on_start`].
@@ -139,6 +150,17 @@ macro_rules! question {
             /// Has items and answers travel by this codec.
             pub fn codec<D>(self) -> $name<'h, I, F, D> {
                 $name { map: self.map.codec() }
+            }
+
+            /// As [`Map::error_type`].
+            pub fn error_type<E>(self) -> $name<'h, I, F, WithErrors<E, C>>
+            where
+                I: Iterator,
+                F: Fn(I::Item) -> Result<bool, E>,
+                E: std::error::Error + 'static,
+                C: Codec<E>,
+            {
+                $name { map: self.map.error_type() }
             }
         }
 

@@ -54,6 +54,20 @@ pub struct FailureDetails {
     /// psmith itself failed, and with it this job.
     pub trouble: Option<Arc<EngineError>>,
     pub(crate) input: Option<Input>,
+    pub(crate) itself: Option<OwnError>,
+}
+
+/// The error of a job, kept as it travelled.
+#[derive(Clone)]
+pub(crate) struct OwnError {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
+}
+
+impl fmt::Debug for OwnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
 }
 
 /// The input of a job, kept as it travelled.
@@ -94,6 +108,7 @@ impl Failure {
             label: None,
             trouble: None,
             input: None,
+            itself: None,
         }))
     }
 
@@ -134,6 +149,15 @@ impl Failure {
     pub fn input<A: 'static>(&self) -> Option<A> {
         let input = self.input.as_ref()?;
         (input.decode)(&input.bytes)?.downcast::<A>().ok().map(|input| *input)
+    }
+
+    /// The error that the function returned, itself; its words are in the [`cause`](FailureDetails::cause). `None` where that
+    /// was not asked for ([`Map::error_type`](crate::Map::error_type), [`codec::WithErrors`](crate::codec::WithErrors)), the
+    /// job failed otherwise, the error could not travel, or it is of another type.
+    #[must_use]
+    pub fn error<E: 'static>(&self) -> Option<E> {
+        let error = self.itself.as_ref()?;
+        (error.decode)(&error.bytes)?.downcast::<E>().ok().map(|error| *error)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a job function ends a whole run.
 
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
 
 use crate::function::returns::Return;
@@ -27,8 +29,9 @@ pub enum Flow<R, B> {
 
 impl<R, B> Return for Flow<R, B> {
     type Value = Flow<R, B>;
+    type Error = Infallible;
 
-    fn into_result(self) -> Result<Flow<R, B>, String> {
+    fn into_result(self) -> Result<Flow<R, B>, Infallible> {
         Ok(self)
     }
 }

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_core::outcome::Cause;
 
-use super::failure::Failure;
+use super::failure::{Failure, OwnError};
 use super::job::JobRef;
+use crate::function::call::told;
+use crate::function::codec::Codec;
 use crate::function::returns::Return;
 use crate::worker::cx;
 use crate::worker::panics;
@@ -17,12 +19,21 @@ pub(crate) fn job(index: u64) -> JobRef {
 }
 
 /// Calls `f` as the job with this index.
-pub(crate) fn call<A, O: Return>(f: impl Fn(A) -> O, input: A, index: u64) -> Result<O::Value, Failure> {
+pub(crate) fn call<A, O, C>(f: impl Fn(A) -> O, input: A, index: u64) -> Result<O::Value, Failure>
+where
+    O: Return,
+    C: Codec<O::Value>,
+{
     let called =
         catch_unwind(AssertUnwindSafe(|| cx::inline(index + 1, index, 1, || f(input).into_result())));
+    let mut itself = None;
     let cause = match called {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(text)) => Cause::Error(text),
+        Ok(Err(error)) => {
+            let (text, bytes) = told::<O, C>(&error);
+            itself = bytes.zip(C::carried_error());
+            Cause::Error(text)
+        }
         // Where it was is printed by the program's own panic hook, which is not ours to replace.
         Err(payload) => Cause::Panic {
             message: panics::message(payload.as_ref()),
@@ -31,6 +42,7 @@ pub(crate) fn call<A, O: Return>(f: impl Fn(A) -> O, input: A, index: u64) -> Re
         },
     };
     let mut failure = Failure::new(cause, index);
+    failure.itself = itself.map(|(bytes, carried)| OwnError { bytes, decode: carried.decode });
     failure.attempts = 1;
     failure.pid = std::process::id();
     Err(failure)

@@ -1,6 +1,6 @@
 //! A job as a value, and a job as hooks and consumers see it.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::own::Own;
 use super::post::Post;
 use crate::command::Command;
 use crate::function::call::{entry, identity};
-use crate::function::codec::{Codec, CodecError};
+use crate::function::codec::{CarriedError, Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::registry::Function;
 use crate::function::returns::Return;
@@ -27,6 +27,8 @@ pub(crate) struct Callee {
     pub(crate) function: Result<Function, String>,
     pub(crate) judge: Option<Judge>,
     pub(super) decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
+    /// How errors travel, where they do.
+    pub(super) errors: Option<CarriedError>,
     pub(super) described: bool,
 }
 
@@ -47,7 +49,8 @@ impl Callee {
             decode_input: |bytes| {
                 <C as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
             },
-            described: TypeId::of::<C>() == TypeId::of::<Described>(),
+            errors: <C as Codec<O::Value>>::carried_error(),
+            described: <C as Codec<A>>::is_described(),
         }
     }
 }
@@ -64,6 +67,7 @@ impl Callee {
             decode_input: |bytes| {
                 <Described as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
             },
+            errors: None,
             described: true,
         }
     }

@@ -524,7 +524,7 @@ where
         {
             return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
         }
-        let result = inline::call(self.f, item, job.index);
+        let result = inline::call::<_, _, C>(self.f, item, job.index);
         if result.is_err() && self.options.on_error != OnError::Continue {
             self.stopped = true;
         }

@@ -10,7 +10,7 @@
 //! - [`mod@map`], [`mod@each`], [`until`], [`mod@run_jobs`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
 //! - [`standstill`]: all runs stand still together
-//! - [`settle`]: what a job came to, decoded
+//! - [`settle`]: what a job came to, decoded; [`typed`]: its error, itself
 //! - [`inline`]: the same without processes
 
 mod block;
@@ -42,6 +42,7 @@ mod standstill;
 mod strategy;
 mod submit;
 mod supervisor;
+mod typed;
 mod until;
 mod warm;
 mod workers;

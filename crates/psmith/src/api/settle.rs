@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_core::Cause;
 
-use super::failure::Failure;
+use super::failure::{Failure, OwnError};
 use super::options::Output;
 use super::run::Finished;
 use crate::engine::spool::Spool;
@@ -34,7 +34,11 @@ pub(super) fn settle_owned<R>(
         let _ = std::io::copy(&mut stderr.into_reader(), &mut std::io::stderr().lock());
     }
     let verdict = verdict(&finished);
-    let Finished { job, request, outcome, value, output: written, .. } = finished;
+    let Finished { job, request, outcome, mut value, output: written, .. } = finished;
+    let itself = match &verdict {
+        Err(Cause::Error(_)) => value.take().zip(request.callee.errors),
+        Err(_) | Ok(()) => None,
+    };
     let value = verdict.and_then(|()| {
         decoded(|| {
             let (bytes, body) = match &request.command {
@@ -49,6 +53,10 @@ pub(super) fn settle_owned<R>(
         failure.stderr_tail = written.stderr_tail;
         failure.label = job.label;
         failure.input = request.kept_input();
+        failure.itself = itself.map(|((mut bytes, body), carried)| {
+            bytes.drain(..body);
+            OwnError { bytes, decode: carried.decode }
+        });
         failure
     })
 }

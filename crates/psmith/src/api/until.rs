@@ -11,7 +11,7 @@ use super::hooks::HookAnswer;
 use super::job::JobRef;
 use super::map::Map;
 use super::options::{OnError, Options, common_settings};
-use crate::function::codec::Codec;
+use crate::function::codec::{Codec, WithErrors};
 use crate::function::described::Described;
 use crate::function::returns::Return;
 
@@ -50,6 +50,17 @@ impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
     /// Has items and results travel by this codec.
     pub fn codec<D>(self) -> MapUntil<'h, I, F, R, B, D> {
         MapUntil { map: self.map.codec() }
+    }
+
+    /// As [`Map::error_type`].
+    pub fn error_type<E>(self) -> MapUntil<'h, I, F, R, B, WithErrors<E, C>>
+    where
+        I: Iterator,
+        F: Fn(I::Item) -> Result<Flow<R, B>, E>,
+        E: std::error::Error + 'static,
+        C: Codec<E>,
+    {
+        MapUntil { map: self.map.error_type() }
     }
 
     /// As [`Map::on_start`].

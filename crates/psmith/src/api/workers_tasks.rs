@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::failure::Failure;
 use super::workers_cx::WorkerId;
-use crate::function::returns::Return;
+use crate::function::returns::{Return, error_text};
 use crate::worker::cx::SendError;
 use crate::worker::panics;
 
@@ -99,7 +99,9 @@ where
     fn tasks(mut self, cxs: Vec<TaskCx<T>>) -> Vec<TaskEnd> {
         let task = |cx| -> TaskEnd {
             let task = Box::pin(self(cx));
-            Box::pin(async { caught(task).await?.into_result().map_err(Cause::Error) })
+            Box::pin(async {
+                caught(task).await?.into_result().map_err(|error| Cause::Error(error_text(&error)))
+            })
         };
         cxs.into_iter().map(task).collect()
     }

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::codec::{Codec, CodecError};
+use super::codec::{CarriedError, Codec, CodecError};
 use super::described::Described;
 
 /// Inputs and results of codec `C`, each with a code that is made with a secret of this program: HMAC-SHA256.
@@ -65,6 +65,12 @@ impl<T, C: Codec<T>> Codec<T> for Authenticated<C> {
     fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
         let _ = Secret::of_this_program()?.opened(bytes.get(from..).unwrap_or_default())?;
         C::decode_owned(bytes, from + CODE_BYTES)
+    }
+
+    /// Errors by the inner codec would carry no code: they are put around this one
+    /// ([`WithErrors<E, Authenticated>`](super::codec::WithErrors)).
+    fn carried_error() -> Option<CarriedError> {
+        None
     }
 }
 

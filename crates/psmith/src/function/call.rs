@@ -2,11 +2,12 @@
 
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_sys::image::{Entry, Trampoline, entry_of};
 
 use super::codec::{Codec, CodecError, Described};
-use super::returns::Return;
+use super::returns::{Return, error_text};
 
 /// What a call is made of, and what came of it.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub(crate) enum Answer {
     Pending,
     /// A value, encoded behind what was in the buffer before.
     Value(Vec<u8>),
-    /// The function returned an error.
-    Error(String),
+    /// The function returned an error: in words, and itself where it can travel.
+    Error(String, Option<Vec<u8>>),
     /// The input could not be decoded, so the function never ran.
     Undecodable(CodecError),
     /// What it returned could not be encoded.
@@ -85,7 +86,10 @@ where
             Err(error) => return call.answer = Answer::Undecodable(error),
         };
         call.answer = match function(input).into_result() {
-            Err(text) => Answer::Error(text),
+            Err(error) => {
+                let (text, itself) = told::<O, C>(&error);
+                Answer::Error(text, itself)
+            }
             Ok(value) => {
                 let mut bytes = std::mem::take(&mut call.spare);
                 bytes.clear();
@@ -96,6 +100,17 @@ where
             }
         };
     }
+}
+
+/// An error as it travels: in words, and itself where the codec carries errors and can carry this one.
+pub(crate) fn told<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<Vec<u8>>) {
+    let carried = <C as Codec<O::Value>>::carried_error();
+    let text = carried.and_then(|carried| (carried.text)(error)).unwrap_or_else(|| error_text(error));
+    // One whose encoding panics cannot travel either.
+    let itself = carried.and_then(|carried| {
+        catch_unwind(AssertUnwindSafe(|| (carried.encode)(error))).ok().and_then(Result::ok)
+    });
+    (text, itself)
 }
 
 /// The entry of a function, and what tells it from all others.

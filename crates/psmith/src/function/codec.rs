@@ -1,9 +1,15 @@
 //! How values travel between host and worker.
 
+use std::any::Any;
+use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
 
 use psmith_core::Cause;
 use serde::{de, ser};
+
+use super::returns::chain;
 
 /// Turns values of type `T` into bytes and back.
 ///
@@ -53,6 +59,28 @@ pub trait Codec<T> {
     fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
         Self::decode(bytes.get(from..).unwrap_or_default())
     }
+
+    /// The bytes describe themselves: they can be shown by whoever does not know their type.
+    #[doc(hidden)]
+    fn is_described() -> bool {
+        false
+    }
+
+    /// How an error of a function that gives `T` travels, beside its text: [`WithErrors`].
+    #[doc(hidden)]
+    fn carried_error() -> Option<CarriedError> {
+        None
+    }
+}
+
+/// How errors travel by a codec.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct CarriedError {
+    /// The error in words, with those that it stands on; `None` if it is of another type.
+    pub(crate) text: fn(&dyn Any) -> Option<String>,
+    pub(crate) encode: fn(&dyn Any) -> Result<Vec<u8>, CodecError>,
+    pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
 }
 
 /// Why a value cannot travel.
@@ -100,7 +128,7 @@ impl fmt::Display for CodecError {
     }
 }
 
-impl std::error::Error for CodecError {}
+impl Error for CodecError {}
 
 impl ser::Error for CodecError {
     fn custom<T: fmt::Display>(reason: T) -> CodecError {
@@ -139,6 +167,79 @@ impl Codec<Vec<u8>> for Raw {
     fn decode_owned(mut bytes: Vec<u8>, from: usize) -> Result<Vec<u8>, CodecError> {
         bytes.drain(..from.min(bytes.len()));
         Ok(bytes)
+    }
+}
+
+/// Codec `C`, by which the errors of job functions travel as well: [`Failure::error`](crate::Failure::error) gives back the
+/// error itself, an `E`. What [`Map::error_type`](crate::Map::error_type) and its kin make of their codec; for a
+/// [`Job`](crate::Job) it is said by [`Job::by_codec`](crate::Job::by_codec).
+///
+/// The failure's cause is the error in words, followed by those that it stands on ([`Error::source`]), each said once. An
+/// error that cannot be encoded, or is too long for a frame, arrives as these words alone.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::codec::WithErrors;
+/// use psmith::{Job, Pool};
+/// # use serde::{Deserialize, Serialize};
+/// # use std::fmt;
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// enum Refusal { TooLarge { most: u32 }, Empty }
+/// # impl fmt::Display for Refusal {
+/// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// #         match self { Refusal::Empty => f.write_str("empty"), Refusal::TooLarge { most } => write!(f, "more than {most}") }
+/// #     }
+/// # }
+/// impl std::error::Error for Refusal {}
+///
+/// let check = |n: u32| if n > 9 { Err(Refusal::TooLarge { most: 9 }) } else { Ok(n) };
+/// let pool = Pool::builder().workers(1).build().unwrap();
+/// let job = Job::by_codec::<WithErrors<Refusal>, _, _, _>(check, 10);
+/// let failure = pool.submit(job).unwrap().wait().unwrap_err();
+/// assert_eq!(failure.to_string(), "item 0 (10): more than 9");
+/// assert_eq!(failure.error::<Refusal>(), Some(Refusal::TooLarge { most: 9 }));
+/// ```
+pub struct WithErrors<E, C = Described>(Infallible, PhantomData<(E, C)>);
+
+impl<T, E, C> Codec<T> for WithErrors<E, C>
+where
+    E: Error + 'static,
+    C: Codec<T> + Codec<E>,
+{
+    fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
+        C::encode(value, into)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<T, CodecError> {
+        C::decode(bytes)
+    }
+
+    fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
+        C::decode_owned(bytes, from)
+    }
+
+    fn is_described() -> bool {
+        <C as Codec<T>>::is_described()
+    }
+
+    fn carried_error() -> Option<CarriedError> {
+        Some(CarriedError {
+            text: |error| error.downcast_ref::<E>().map(|error| chain(error)),
+            encode: |error| {
+                let mut bytes = Vec::new();
+                let error = error.downcast_ref::<E>();
+                let error = error.ok_or_else(|| CodecError::new("it is of another type".into()))?;
+                <C as Codec<E>>::encode(error, &mut bytes).map(|()| bytes)
+            },
+            decode: |bytes| <C as Codec<E>>::decode(bytes).ok().map(|error| Box::new(error) as Box<dyn Any>),
+        })
+    }
+}
+
+impl<E, C> fmt::Debug for WithErrors<E, C> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {}
     }
 }
 

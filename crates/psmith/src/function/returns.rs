@@ -1,6 +1,9 @@
 //! What a job function may return.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::error::Error;
 use std::fmt::Display;
 
 /// What a job function may return: a `Result`, whose error becomes the job's failure, or a value that is no error.
@@ -8,7 +11,8 @@ use std::fmt::Display;
 /// Rust cannot tell "any value" and "a `Result`" apart in one function's signature, so plain values are listed: the
 /// types of the standard library are here, your own get `#[derive(psmith::Value)]`, and everything else can be
 /// returned as `Ok(value)`. An error needs only [`Display`]: its text travels (by `{:#}`, so that errors which show
-/// their chain of causes that way keep it).
+/// their chain of causes that way keep it; a `Box<dyn Error>` is shown with the errors that it stands on). The error itself
+/// travels where that is asked for: [`Map::error_type`](crate::Map::error_type).
 ///
 /// ```
 /// # psmith::init();
@@ -37,19 +41,48 @@ pub trait Return {
     /// What the caller gets where the function did not fail.
     type Value;
 
-    /// The value, or the text of the error.
+    /// What it fails with; [`Infallible`] where it is no `Result`.
+    type Error: Display + 'static;
+
+    /// The value, or the error.
     ///
     /// # Errors
-    /// The function's own error, as text.
-    fn into_result(self) -> Result<Self::Value, String>;
+    /// The function's own error.
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
 }
 
-impl<T, E: Display> Return for Result<T, E> {
+impl<T, E: Display + 'static> Return for Result<T, E> {
     type Value = T;
+    type Error = E;
 
-    fn into_result(self) -> Result<T, String> {
-        self.map_err(|error| format!("{error:#}"))
+    fn into_result(self) -> Result<T, E> {
+        self
     }
+}
+
+/// A job's error as its caller reads it.
+pub(crate) fn error_text<E: Display + 'static>(error: &E) -> String {
+    let any = error as &dyn Any;
+    let boxed = any.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as &dyn Error);
+    match boxed.or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|error| &**error)) {
+        Some(error) => chain(error),
+        None => format!("{error:#}"),
+    }
+}
+
+/// An error with those that it stands on. What its own text says already is not said again.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = format!("{error:#}");
+    let mut next = error.source();
+    while let Some(source) = next {
+        let cause = format!("{source:#}");
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        next = source.source();
+    }
+    text
 }
 
 /// Implements [`Return`] for types that are never errors.
@@ -57,8 +90,9 @@ macro_rules! plain {
     ($($(#[$on:meta])* [$($generic:tt)*] $type:ty;)*) => {
         $(impl<$($generic)*> Return for $type {
             type Value = $type;
+            type Error = Infallible;
 
-            fn into_result(self) -> Result<$type, String> {
+            fn into_result(self) -> Result<$type, Infallible> {
                 Ok(self)
             }
         })*

@@ -12,7 +12,7 @@ use crate::function::registry::Function;
 pub(crate) const MAGIC: u32 = 0x7073_7766;
 
 /// Raised with every change of a letter.
-pub(crate) const PROTOCOL: u16 = 3;
+pub(crate) const PROTOCOL: u16 = 4;
 
 /// Who speaks, and for which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +124,11 @@ pub(crate) enum FromWorker {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum How {
     Value,
-    Error(String),
+    /// In words. `itself`: the body is the error.
+    Error {
+        text: String,
+        itself: bool,
+    },
     Panic {
         message: String,
         location: String,
@@ -139,11 +143,16 @@ pub(crate) enum How {
 }
 
 impl How {
+    /// Whether the letter's body is a value, or an error.
+    pub(crate) fn has_body(&self) -> bool {
+        matches!(self, How::Value | How::Error { itself: true, .. })
+    }
+
     /// The verdict over the attempt.
     pub(crate) fn verdict(self) -> Result<(), Cause> {
         Err(match self {
             How::Value => return Ok(()),
-            How::Error(text) => Cause::Error(text),
+            How::Error { text, .. } => Cause::Error(text),
             How::Panic { message, location, backtrace } => Cause::Panic { message, location, backtrace },
             How::Forged(text) => Cause::Protocol(format!("its input: {text}")),
             How::Undecodable(text) => Cause::Undecodable(format!("its input: {text}")),

@@ -232,7 +232,8 @@ pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (H
     }
     match answer {
         Answer::Value(value) => (How::Value, value),
-        Answer::Error(text) => (How::Error(text), Vec::new()),
+        Answer::Error(text, Some(error)) => (How::Error { text, itself: true }, error),
+        Answer::Error(text, None) => (How::Error { text, itself: false }, Vec::new()),
         Answer::Undecodable(error) if error.is_forged() => (How::Forged(error.to_string()), Vec::new()),
         Answer::Undecodable(error) => (How::Undecodable(error.to_string()), Vec::new()),
         Answer::Unencodable(reason) => (How::Unencodable(reason), Vec::new()),
@@ -245,6 +246,9 @@ pub(super) fn on_no_room((how, value): (How, Vec<u8>), most: u64) -> (How, Vec<u
     // The head of the frame takes some bytes, too.
     if value.len() as u64 <= most.saturating_sub(64) {
         return (how, value);
+    }
+    if let How::Error { text, .. } = how {
+        return (How::Error { text, itself: false }, Vec::new());
     }
     let reason = format!("{} bytes are more than the limit of {most} (max_frame)", value.len());
     (How::Unencodable(reason), Vec::new())

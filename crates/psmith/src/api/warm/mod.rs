@@ -329,11 +329,11 @@ impl Handler for WarmDesk {
                     let mut judgement = Judgement::Go;
                     if how == How::Value {
                         judgement = judged(&held.request, &bytes[body..]);
-                        held.value = Some((bytes, body));
                         if judgement != Judgement::Go {
                             shared.lock().first.decided.get_or_insert(JobId(job));
                         }
                     }
+                    held.value = how.has_body().then_some((bytes, body));
                     mail.reads_output = true;
                     self.heard.push_back(Heard::Done { life: id, verdict: how.verdict(), judgement });
                 }

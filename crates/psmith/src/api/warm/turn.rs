@@ -395,7 +395,8 @@ impl WarmDesk {
             life.jobs = life.jobs.saturating_sub(given.saturating_sub(answered) as u64);
         }
         let verdict = news.then.clone().map_or(Ok(()), How::verdict);
-        let value = (news.then == Some(How::Value)).then(|| (std::mem::take(&mut news.bytes), news.body));
+        let has_body = news.then.as_ref().is_some_and(How::has_body);
+        let value = has_body.then(|| (std::mem::take(&mut news.bytes), news.body));
         self.settle_batch(attempt, news, now);
         if let Some(held) = self.jobs.get_mut(&attempt.job) {
             held.value = value;

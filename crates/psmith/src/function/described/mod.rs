@@ -51,6 +51,10 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
         reader.end()?;
         Ok(value)
     }
+
+    fn is_described() -> bool {
+        true
+    }
 }
 
 /// The marks. Those from `SMALL` on hold a number, those from `SHORT` on a text of so many bytes.
