@@ -22,7 +22,7 @@ pub use group::{Group, RunGroup};
 pub use limits::{Controller, Evidence, LimitGroup, LimitSites, Limits};
 pub use probe::{probe_kill, probe_limit};
 pub use refusal::Refusal;
-pub use stale::{Swept, run_name, run_name_of, sweep_stale};
+pub use stale::{Swept, is_stale, run_name, run_name_of, sweep_stale};
 
 /// Kills what lives in the run group of this directory; a directory of the first version has nothing to kill with.
 ///

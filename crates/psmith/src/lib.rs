@@ -45,6 +45,8 @@
 //! | let only one process do something at a time | [`Lock`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
+//! | give each job a directory that goes with it | [`Map::scratch_dir`] |
+//! | get a job's own error back, not only its text | [`Map::error_type`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | say something to a job that runs | [`JobHandle::send`] |
 //! | see where a stuck job stands | `stack_of` (feature `stacks`) |
@@ -103,6 +105,7 @@ mod limits;
 mod lock;
 #[cfg(doctest)]
 mod refusals;
+mod scratch;
 pub mod signals;
 #[cfg(feature = "stacks")]
 mod stacks;

@@ -74,7 +74,9 @@ fn sweep(hierarchy: &Hierarchy, swept: &mut Swept, remove: impl Fn(&Path) -> io:
     }
 }
 
-fn is_stale(path: &Path) -> bool {
+/// Whether a name that [`run_name`] begins belongs to a process that is gone for certain.
+#[must_use]
+pub fn is_stale(path: &Path) -> bool {
     let owner = path.file_name().and_then(|name| name.to_str()).and_then(parse_name);
     let Some((pid, starttime, namespace)) = owner else { return false };
     // A number of another PID namespace says nothing here.

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
@@ -203,6 +204,30 @@ impl fmt::Display for CommandJob {
         write!(f, "{}", self.program.to_string_lossy())?;
         self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
     }
+}
+
+/// A command as this attempt starts it: with a directory of its own, where jobs have one.
+pub(in crate::api) fn attempted(
+    mut command: Command,
+    scratch: Option<Vec<u8>>,
+) -> Result<Command, SpawnFailure> {
+    if let Some(dir) = scratch {
+        // One directory in one that psmith made: nothing that the engine would wait for.
+        match crate::scratch::make(Path::new(OsStr::from_bytes(&dir))) {
+            // A start of this attempt that came to nothing has made it.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(SpawnFailure {
+                    step: SpawnStep::Prepare,
+                    errno: error.raw_os_error().unwrap_or(0),
+                    detail: format!("no scratch directory {}", String::from_utf8_lossy(&dir)),
+                    permanent: false,
+                });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        command.env(crate::scratch::VARIABLE.as_bytes(), &dir)?;
+    }
+    Ok(command)
 }
 
 /// The value of a command: all that it wrote.

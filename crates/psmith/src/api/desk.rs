@@ -152,7 +152,8 @@ impl Handler for Desk {
         };
         // A command cannot tell that it begins a run.
         self.budget.share();
-        Ok(Launch::Command(command))
+        let scratch = job.request.scratch(at.attempt.number);
+        Ok(Launch::Command(super::command::attempted(command, scratch)?))
     }
 
     fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {
@@ -164,6 +165,7 @@ impl Handler for Desk {
             slot: at.slot.0,
             function,
             last: true,
+            scratch: job.request.scratch(at.attempt.number),
         };
         mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
     }

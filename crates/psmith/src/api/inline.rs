@@ -2,14 +2,18 @@
 //! same order, hooks and failures; a panic is caught. Timeouts and limits cannot be enforced, and nothing is isolated.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 
 use psmith_core::outcome::Cause;
 
 use super::failure::{Failure, OwnError};
 use super::job::JobRef;
+use crate::engine::EngineError;
 use crate::function::call::told;
 use crate::function::codec::Codec;
 use crate::function::returns::Return;
+use crate::scratch::Scratch;
 use crate::worker::cx;
 use crate::worker::panics;
 
@@ -19,13 +23,25 @@ pub(crate) fn job(index: u64) -> JobRef {
 }
 
 /// Calls `f` as the job with this index.
-pub(crate) fn call<A, O, C>(f: impl Fn(A) -> O, input: A, index: u64) -> Result<O::Value, Failure>
+pub(crate) fn call<A, O, C>(
+    f: impl Fn(A) -> O,
+    input: A,
+    index: u64,
+    scratch: Option<&Path>,
+) -> Result<O::Value, Failure>
 where
     O: Return,
     C: Codec<O::Value>,
 {
-    let called =
-        catch_unwind(AssertUnwindSafe(|| cx::inline(index + 1, index, 1, || f(input).into_result())));
+    // Of one job: removed at its end.
+    let scratch = scratch.map(Scratch::new).transpose();
+    let mut scratch = match scratch {
+        Ok(scratch) => scratch.as_ref().map(Scratch::of_a_job),
+        Err(error) => return Err(Failure::ours(Arc::new(EngineError::Setting(error.to_string())), index)),
+    };
+    let dir = scratch.as_mut().map(|scratch| scratch.of_attempt(1));
+    let place = (index + 1, index, 1);
+    let called = catch_unwind(AssertUnwindSafe(|| cx::inline(place, dir, || f(input).into_result())));
     let mut itself = None;
     let cause = match called {
         Ok(Ok(value)) => return Ok(value),

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::function::codec::{CarriedError, Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::registry::Function;
 use crate::function::returns::Return;
+use crate::scratch::JobScratch;
 use crate::worker::panics;
 
 /// A function and how its values travel, once for all jobs that call it.
@@ -92,6 +94,8 @@ pub(crate) struct Request {
     pub(crate) command: Option<Box<Command>>,
     /// What was asked for it alone.
     pub(crate) own: Option<Box<Own>>,
+    /// Its directories, where it may have some.
+    pub(crate) scratch: Option<Box<JobScratch>>,
 }
 
 impl Request {
@@ -116,6 +120,7 @@ impl Request {
             post: None,
             command: None,
             own: None,
+            scratch: None,
         }
     }
 
@@ -139,6 +144,11 @@ impl Request {
             *bytes = Vec::new();
             Err(cause)
         })
+    }
+
+    /// Where this attempt may make its directory, as it travels.
+    pub(crate) fn scratch(&mut self, attempt: u32) -> Option<Vec<u8>> {
+        self.scratch.as_mut().map(|scratch| scratch.of_attempt(attempt).into_os_string().into_vec())
     }
 
     /// The input, for a failure.

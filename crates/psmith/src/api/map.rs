@@ -441,6 +441,7 @@ where
             && timeout.is_none()
             && idle_timeout.is_none()
             && terms.max_rss_growth.is_none()
+            && self.options.scratch.is_none()
             // Who looks on sees each job.
             && !self.options.is_watched()
     }
@@ -524,7 +525,7 @@ where
         {
             return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
         }
-        let result = inline::call::<_, _, C>(self.f, item, job.index);
+        let result = inline::call::<_, _, C>(self.f, item, job.index, self.options.scratch.as_deref());
         if result.is_err() && self.options.on_error != OnError::Continue {
             self.stopped = true;
         }

@@ -1,5 +1,6 @@
 //! What holds for all jobs of a run, the same in every face.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,6 +201,8 @@ pub(crate) struct Options {
     pub(crate) retry: Retry,
     pub(crate) output: Output,
     pub(crate) frame_bytes_max: u64,
+    /// In which directory jobs have directories.
+    pub(crate) scratch: Option<PathBuf>,
     pub(crate) contain: Option<Level>,
     pub(crate) limits: Option<ResourceLimits>,
     /// Those of them that causes may have to name, once it is known how they are held.
@@ -229,6 +232,7 @@ impl Options {
             retry: Retry::default(),
             output: Output::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
+            scratch: None,
             contain: None,
             limits: None,
             named: Limits::default(),
@@ -417,6 +421,32 @@ macro_rules! common_settings {
         /// failure of its job.
         pub fn max_frame(mut self, bytes: u64) -> Self {
             self.$($options).+.frame_bytes_max = bytes;
+            self
+        }
+
+        /// Each attempt may have a directory of its own: a function by [`Cx::scratch_dir`](crate::Cx::scratch_dir), a command
+        /// by the variable `PSMITH_SCRATCH`. Nobody else can enter it (mode 0700) or guess its name. It is removed with all
+        /// that is in it before the outcome is handed out, whatever that is; if this program is killed, by its warden. They
+        /// lie in the system's directory for temporary files (`TMPDIR`); see [`scratch_dir_in`](Self::scratch_dir_in).
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let sort = |lines: String| -> std::io::Result<String> {
+        ///     let dir = psmith::cx().expect("inside a job").scratch_dir()?;
+        ///     std::fs::write(dir.join("lines"), lines)?;
+        ///     let sorted = std::process::Command::new("sort").arg("lines").current_dir(&dir).output()?;
+        ///     Ok(String::from_utf8_lossy(&sorted.stdout).into_owned())
+        /// };
+        /// let mut sorted = psmith::map(["b\na\n".to_owned()], sort).scratch_dir();
+        /// assert_eq!(sorted.next().unwrap().unwrap(), "a\nb\n");
+        /// ```
+        pub fn scratch_dir(self) -> Self {
+            self.scratch_dir_in(std::env::temp_dir())
+        }
+
+        /// The same within this directory, which must exist.
+        pub fn scratch_dir_in(mut self, dir: impl Into<std::path::PathBuf>) -> Self {
+            self.$($options).+.scratch = Some(dir.into());
             self
         }
 

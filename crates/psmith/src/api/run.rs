@@ -34,6 +34,7 @@ use crate::engine::handler::{Order, Output, Streams};
 use crate::engine::{Engine, EngineError, Setup, Surroundings};
 use crate::function::registry::Function;
 use crate::limits::LimitsInForce;
+use crate::scratch::Scratch;
 
 pub(crate) use self::submitter::Submitter;
 
@@ -287,6 +288,7 @@ pub(crate) struct Run {
     process: u32,
     deadline: Option<Instant>,
     frame_bytes_max: u64,
+    scratch: Option<Arc<Scratch>>,
 }
 
 impl Run {
@@ -332,9 +334,12 @@ impl Run {
         let options = Options { named: held.named, ..options.clone() };
         crate::signals::on_begin(&shared);
         let side = Arc::clone(&shared);
-        let (setup, frame_bytes_max) = (setup(&options, workers, held, variable), options.frame_bytes_max);
+        let scratch = options.scratch.as_deref().map(Scratch::new).transpose();
+        let scratch = scratch.map_err(|error| EngineError::Setting(error.to_string()))?;
+        let setup = setup(&options, workers, held, variable, scratch.as_deref());
+        let frame_bytes_max = options.frame_bytes_max;
         let deadline = options.total_timeout;
-        let submitter = Submitter::new(Arc::clone(&shared), &options);
+        let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
         let thread = std::thread::Builder::new().name("psmith-engine".into());
         let engine = thread.spawn(move || work(&side, setup, wants, &options, (set_up, budget)));
         let run = Run {
@@ -343,6 +348,7 @@ impl Run {
             process: std::process::id(),
             deadline: deadline.map(|limit| Instant::now() + limit),
             frame_bytes_max,
+            scratch,
         };
         Ok((run, submitter))
     }
@@ -434,6 +440,8 @@ impl Drop for Run {
             self.order(Order::Stop);
         }
         self.finish();
+        // Outcomes that nobody has taken may still hold some.
+        self.scratch.iter().for_each(|scratch| scratch.remove());
     }
 }
 
@@ -517,7 +525,13 @@ fn check_image() -> Result<(), EngineError> {
     }
 }
 
-fn setup(options: &Options, workers: u32, held: LimitsInForce, variable: Vec<u8>) -> Setup {
+fn setup(
+    options: &Options,
+    workers: u32,
+    held: LimitsInForce,
+    variable: Vec<u8>,
+    scratch: Option<&Scratch>,
+) -> Setup {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let inherited = std::env::vars_os().filter(|(key, _)| key != budget::VARIABLE);
     let env = inherited.flat_map(|(key, value)| word(key, value)).chain(variable).collect();
@@ -525,7 +539,13 @@ fn setup(options: &Options, workers: u32, held: LimitsInForce, variable: Vec<u8>
         policy: options.run_policy(workers),
         contain: options.contain,
         streams: Streams { stdin: None, inherit: None },
-        surroundings: Surroundings { env, rlimits: held.rlimits, tree: held.tree, ..Surroundings::default() },
+        surroundings: Surroundings {
+            env,
+            rlimits: held.rlimits,
+            tree: held.tree,
+            scratch: scratch.map(|scratch| scratch.root().to_owned()),
+            ..Surroundings::default()
+        },
         spool_dir: std::env::temp_dir(),
         run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
     }

@@ -97,6 +97,8 @@ pub struct Surroundings {
     pub no_new_privs: bool,
     /// Limits of the whole tree of a job, which only a control group can hold.
     pub tree: TreeLimits,
+    /// A directory that the warden removes when this program is gone, after all that ran.
+    pub scratch: Option<PathBuf>,
     /// The terminal that a job is given; then it stays in the host's session.
     pub terminal: Option<OwnedFd>,
 }
@@ -230,6 +232,7 @@ impl<H: Handler> Engine<H> {
                 Level::Group => Holding::Group,
             },
             group_dirs: places.group_dirs(),
+            scratch: setup.surroundings.scratch.clone(),
             again: false,
         };
         let epoll = Epoll::new().map_err(EngineError::Kernel)?;

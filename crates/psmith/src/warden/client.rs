@@ -4,7 +4,9 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -47,6 +49,7 @@ pub(crate) struct Introduction {
     pub(crate) marker: Vec<u8>,
     pub(crate) holding: Holding,
     pub(crate) group_dirs: Vec<Vec<u8>>,
+    pub(crate) scratch: Option<PathBuf>,
     /// A warden of this run has been lost before: what it left is to be killed first.
     pub(crate) again: bool,
 }
@@ -82,6 +85,7 @@ impl Warden {
             marker: &introduction.marker,
             holding: introduction.holding,
             group_dirs: introduction.group_dirs.iter().map(Vec::as_slice).collect(),
+            scratch: introduction.scratch.as_ref().map(|dir| dir.as_os_str().as_bytes()),
             again: introduction.again,
         };
         unless_gone(self.link.send(&hello, &[host.as_fd()]))

@@ -66,6 +66,8 @@ pub(crate) enum ToWarden<'a> {
         holding: Holding,
         /// Paths of the run's groups, to be removed if the host dies.
         group_dirs: Vec<&'a [u8]>,
+        /// The run's scratch directory, to be removed if the host dies.
+        scratch: Option<&'a [u8]>,
         /// A warden of this run was lost: what it left behind is to be killed first.
         again: bool,
     },

@@ -25,7 +25,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::SpawnStep;
@@ -35,7 +35,7 @@ use psmith_sys::spawn::Step;
 use psmith_sys::{cgroup, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
-use crate::kin;
+use crate::{kin, scratch};
 use link::{Link, Packet, Received};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 use server::{End, Server};
@@ -86,6 +86,7 @@ fn life(nonce: &str) -> io::Result<()> {
         marker,
         holding,
         group_dirs,
+        scratch,
         again,
     } = postcard::from_bytes::<ToWarden<'_>>(hello.messages()).map_err(io::Error::other)?
     else {
@@ -96,12 +97,17 @@ fn life(nonce: &str) -> io::Result<()> {
         subreaper::set_subreaper(true)?;
     }
     let swept = if again { kin::kill_marked(marker) } else { 0 };
+    let scratch = scratch.map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
     let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
     let mut server = Server::new(link, host, holding, marker, group_dirs)?;
     let hello = ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid: std::process::id(), swept };
     // A host that was killed before it heard this has made its groups by now: they are removed all the same.
     let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
     last_rites(&mut server, end);
+    if let (End::HostGone, Some(scratch)) = (end, scratch) {
+        // Last: nobody is left who could write there.
+        scratch::remove(&scratch);
+    }
     Ok(())
 }
 
@@ -114,6 +120,7 @@ fn sweep_after(host: u32) {
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
     }
     let _ = cgroup::sweep_stale();
+    scratch::sweep_stale(&std::env::temp_dir());
 }
 
 fn no_host() -> io::Error {

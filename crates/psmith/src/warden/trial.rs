@@ -80,6 +80,7 @@ fn try_out(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), St
         marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(text)?).into_bytes(),
         holding: Holding::Group,
         group_dirs: Vec::new(),
+        scratch: None,
         again: false,
     };
     let mut warden = Warden::launch().map_err(|error| format!("execute it: {error}"))?;

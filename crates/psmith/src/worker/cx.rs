@@ -1,9 +1,12 @@
 //! What a job function can ask about itself, and say to its host, while it runs.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +21,7 @@ use super::letters::{Errand, FromWorker, How, ToWorker, written};
 use super::mailbox::{Mailbox, Patience, RecvError};
 use crate::function::codec::Codec;
 use crate::function::described::Described;
+use crate::scratch;
 
 /// The worker's channel. Any thread of the job may use it.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ struct Place {
     index: u64,
     attempt: u32,
     slot: u32,
+    /// Where it may make a directory for itself.
+    scratch: Option<PathBuf>,
     /// `None`: inline, in the host itself.
     channel: Option<Arc<Channel>>,
 }
@@ -108,6 +114,7 @@ pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
         index: errand.index,
         attempt: errand.attempt,
         slot: errand.slot,
+        scratch: errand.scratch.clone().map(|path| OsString::from_vec(path).into()),
         channel: Some(Arc::clone(channel)),
     };
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
@@ -153,7 +160,11 @@ pub(super) fn has_spoken() -> bool {
 }
 
 /// Runs `call` on this thread as the inline job of this place.
-pub(crate) fn inline<T>(job: u64, index: u64, attempt: u32, call: impl FnOnce() -> T) -> T {
+pub(crate) fn inline<T>(
+    (job, index, attempt): (u64, u64, u32),
+    scratch: Option<PathBuf>,
+    call: impl FnOnce() -> T,
+) -> T {
     /// Takes the place away also when `call` panics.
     struct Away(Option<Arc<Place>>);
     impl Drop for Away {
@@ -161,7 +172,7 @@ pub(crate) fn inline<T>(job: u64, index: u64, attempt: u32, call: impl FnOnce() 
             INLINE.set(self.0.take());
         }
     }
-    let place = Place { job, index, attempt, slot: 0, channel: None };
+    let place = Place { job, index, attempt, slot: 0, scratch, channel: None };
     let _away = Away(INLINE.replace(Some(Arc::new(place))));
     call()
 }
@@ -333,6 +344,23 @@ impl Cx {
             signals::block(SignalSet::of(&[TERMINATE]));
         }
         signals::pending().contains(TERMINATE)
+    }
+
+    /// A directory for this attempt alone, where the run gives them ([`Map::scratch_dir`](crate::Map::scratch_dir)): made when
+    /// it is asked for first, mode 0700, in one whose name nobody can guess. It is removed with all that is in it when the
+    /// job's outcome is handed out, whatever the outcome is, and when the program is killed.
+    ///
+    /// # Errors
+    /// A run that gives none ([`Unsupported`](io::ErrorKind::Unsupported)), or what the file system says.
+    pub fn scratch_dir(&self) -> io::Result<PathBuf> {
+        let Some(path) = &self.place.scratch else {
+            let text = "this run gives its jobs no directories: say `.scratch_dir()` where it is begun";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        };
+        match scratch::make(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(path.clone()),
+        }
     }
 
     /// Tells the host how far the job is. `total` 0: unknown. Never fails: nobody may be listening.

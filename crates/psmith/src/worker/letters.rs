@@ -12,7 +12,7 @@ use crate::function::registry::Function;
 pub(crate) const MAGIC: u32 = 0x7073_7766;
 
 /// Raised with every change of a letter.
-pub(crate) const PROTOCOL: u16 = 4;
+pub(crate) const PROTOCOL: u16 = 5;
 
 /// Who speaks, and for which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,8 @@ pub(crate) struct Errand {
     pub(crate) function: Function,
     /// There will be no other: the worker leaves when it has answered.
     pub(crate) last: bool,
+    /// Where it may make a directory for itself.
+    pub(crate) scratch: Option<Vec<u8>>,
 }
 
 /// Worker to host.

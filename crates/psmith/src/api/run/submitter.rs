@@ -11,6 +11,7 @@ use crate::api::job::{Callee, Request};
 use crate::api::lead::Leading;
 use crate::api::options::Options;
 use crate::engine::handler::Order;
+use crate::scratch::Scratch;
 
 /// Hands jobs to a run.
 #[derive(Clone, Debug)]
@@ -18,11 +19,17 @@ pub(crate) struct Submitter {
     shared: Arc<Shared>,
     policy: Arc<JobPolicy>,
     frame_bytes_max: u64,
+    scratch: Option<Arc<Scratch>>,
 }
 
 impl Submitter {
-    pub(in crate::api) fn new(shared: Arc<Shared>, options: &Options) -> Submitter {
-        Submitter { shared, policy: options.job_policy(), frame_bytes_max: options.frame_bytes_max }
+    pub(in crate::api) fn new(
+        shared: Arc<Shared>,
+        options: &Options,
+        scratch: Option<Arc<Scratch>>,
+    ) -> Submitter {
+        let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
+        Submitter { shared, policy, frame_bytes_max, scratch }
     }
 
     pub(crate) fn submit(&self, request: Request) {
@@ -40,6 +47,7 @@ impl Submitter {
         if request.refused.is_none() {
             request.refused = crate::api::job::too_long(request.input.len(), self.frame_bytes_max);
         }
+        request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
         let mut state = match self.shared.count_in() {
             Ok(state) => state,
             Err(index) => return self.shared.tell_unstarted(index, request),

@@ -35,7 +35,7 @@ impl Play {
         let mut desk =
             WarmDesk::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
         desk.pace.jobs = jobs;
-        let submitter = Submitter::new(Arc::clone(&shared), &options);
+        let submitter = Submitter::new(Arc::clone(&shared), &options, None);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
         Play { desk, shared, submitter, callee, engine: Dispatcher::new(policy), now: Time::ZERO }
     }

@@ -13,6 +13,7 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Event, JobId};
 
 use super::{Life, Stage, WarmDesk};
+use crate::api::command::attempted;
 use crate::api::desk::refused;
 use crate::command::{Launch, Numbers};
 use crate::engine::handler::{Order, Pull, View};
@@ -58,9 +59,11 @@ impl WarmDesk {
         let Some((attempt, held)) = self.job_of(life) else { return Err(refused("its job is over".into())) };
         let told = Numbers { job: Some(held.index + 1), place: Some((held.slot.0, attempt.number)) };
         let command = held.request.command_of(told);
+        let scratch = held.request.scratch(attempt.number);
         // It cannot tell that it begins a run.
         self.budget.share();
-        command.map(Launch::Command).ok_or_else(|| refused("it is no command".into()))
+        let command = command.ok_or_else(|| refused("it is no command".into()))?;
+        attempted(command, scratch).map(Launch::Command)
     }
 
     /// The process of a command exists.

@@ -321,6 +321,7 @@ impl WarmDesk {
             slot: slot.0,
             function,
             last: false,
+            scratch: held.request.scratch(attempt.number),
         };
         let letter = match &mut held.batch {
             None => (ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))),
