@@ -94,3 +94,39 @@ fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
     let cause = &results[1].as_ref().unwrap_err().cause;
     assert!(matches!(cause, Cause::Error(_) | Cause::Limit(LimitKind::Processes(10))), "{cause:?}");
 }
+
+/// The variable that makes a test of this file play a program where no group can hold memory.
+const PART: &str = "PSMITH_TEST_LIMITS";
+
+// proves: F-19: where memory is address space, and the allocation is refused
+#[test]
+fn a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_last_words() {
+    psmith::init();
+    if std::env::var_os(PART).is_some() {
+        for isolation in [Isolation::PerJob, Isolation::Reuse] {
+            let limits = ResourceLimits::new().memory(512 * MIB);
+            let run = psmith::map([MIB, 1024 * MIB, 2 * MIB], touch).workers(2).limits(limits);
+            let results: Vec<_> = run.isolation(isolation).collect();
+            assert_eq!(results[0].as_ref().unwrap(), &(MIB / 4096));
+            let failure = results[1].as_ref().unwrap_err();
+            assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{isolation:?}: {failure}");
+            let words = String::from_utf8_lossy(&failure.stderr_tail);
+            assert!(words.contains("memory allocation of 1073741824 bytes failed"), "{isolation:?}: {words}");
+            assert_eq!(results[2].as_ref().unwrap(), &(2 * MIB / 4096));
+            // One that asks whether it can have so much is refused, and goes on.
+            let ask = |bytes: usize| Vec::<u8>::new().try_reserve_exact(bytes).is_err();
+            let asked = psmith::map([1 << 30], ask).limits(limits).isolation(isolation).next();
+            assert!(asked.unwrap().unwrap());
+        }
+        // return: this copy only plays the program
+        return;
+    }
+    let _guard = Guard::alone();
+    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+    let name = "a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_last_words";
+    // With it the last words are those of the backtrace.
+    program.env_remove("RUST_BACKTRACE");
+    let output =
+        program.args(["--exact", name]).env(PART, "1").env("PSMITH_FORBID", "cgroup").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
