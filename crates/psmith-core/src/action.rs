@@ -16,6 +16,8 @@ pub enum Action {
         attempt: AttemptId,
         /// Where.
         slot: SlotId,
+        /// Its limit of memory, if it has one: its policy's, or more after attempts that ran out of it.
+        memory_bytes: Option<u64>,
     },
     /// Send a signal to the attempt's whole tree (and `SIGCONT` after it, so that a stopped job hears it).
     Signal {
@@ -108,6 +110,11 @@ pub enum Notice {
     Halted {
         /// Whether the running are ended.
         now: bool,
+    },
+    /// The circuit is broken ([`RunPolicy::breaker`](crate::RunPolicy)): no more starts; the running may finish.
+    Broken {
+        /// So many jobs have crashed in a row.
+        jobs: u32,
     },
     /// An attempt cannot be killed: its job gets its outcome, its slot stays taken until `Exited`, and `TreeEmpty`
     /// if that told of descendants, come after all. It does not hold up `Finish`.

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub tries: u32,
     /// The last attempt, if there was one.
     pub last: Option<AttemptReport>,
+    /// It had tries left, and gets none: it has crashed as often as it may.
+    pub quarantined: bool,
     /// The attempts before the last one, oldest first; at most [`ATTEMPT_HISTORY_MAX`], the oldest are dropped.
     pub earlier: Vec<AttemptSummary>,
 }
@@ -164,6 +166,8 @@ pub enum Cause {
     Undecodable(String),
     /// A worker broke the protocol.
     Protocol(String),
+    /// It was never started: before its turn came so many different jobs of its run had crashed in a row.
+    CircuitBroken(u32),
 }
 
 /// The name of a cause without its details: the word that users type and read.
@@ -197,6 +201,8 @@ pub enum CauseKind {
     Undecodable,
     /// `protocol`
     Protocol,
+    /// `broken`
+    CircuitBroken,
 }
 
 /// Which limit stopped a process.
@@ -275,6 +281,7 @@ impl Cause {
             Cause::Leaked(_) => CauseKind::Leaked,
             Cause::Undecodable(_) => CauseKind::Undecodable,
             Cause::Protocol(_) => CauseKind::Protocol,
+            Cause::CircuitBroken(_) => CauseKind::CircuitBroken,
         }
     }
 }
@@ -299,14 +306,15 @@ impl Cause {
             | Cause::Lost
             | Cause::SpawnFailed(_)
             | Cause::Leaked(_)
-            | Cause::Undecodable(_) => false,
+            | Cause::Undecodable(_)
+            | Cause::CircuitBroken(_) => false,
         }
     }
 }
 
 impl CauseKind {
     /// Every cause, in the order of the enum.
-    pub const ALL: [CauseKind; 14] = [
+    pub const ALL: [CauseKind; 15] = [
         CauseKind::Error,
         CauseKind::Panic,
         CauseKind::Exit,
@@ -321,6 +329,7 @@ impl CauseKind {
         CauseKind::Leaked,
         CauseKind::Undecodable,
         CauseKind::Protocol,
+        CauseKind::CircuitBroken,
     ];
 
     /// The one word for it, the same everywhere: events, summary, results, `--retry-on`.
@@ -341,6 +350,7 @@ impl CauseKind {
             CauseKind::Leaked => "leak",
             CauseKind::Undecodable => "undecodable",
             CauseKind::Protocol => "protocol",
+            CauseKind::CircuitBroken => "broken",
         }
     }
 }

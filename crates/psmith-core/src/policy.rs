@@ -37,6 +37,9 @@ pub struct RunPolicy {
     pub queue_max: usize,
     /// When to stop early.
     pub halt: Halt,
+    /// When so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt came to any
+    /// other end of its own meanwhile, no more are started: whatever is run here crashes. 0: never.
+    pub breaker: u32,
     /// At least this much time between two starts (`--delay`, or the reciprocal of `--rate`).
     pub start_gap: Duration,
     /// A job that runs longer than this is named slow, once an attempt.
@@ -111,6 +114,8 @@ pub struct JobPolicy {
     pub tries: u32,
     /// At most so many of the tries may end in a crash ([`Cause::is_crash`](crate::Cause::is_crash)); 0: as many as there are tries.
     pub crash_tries: u32,
+    /// A try after one that ran out of memory has so many percent of its limit; up to 100: the same limit.
+    pub grow_memory_percent: u32,
     /// Pause before a retry.
     pub backoff: Backoff,
     /// Which failures are tried again.
@@ -238,6 +243,7 @@ impl Default for JobPolicy {
             idle: None,
             tries: 1,
             crash_tries: 0,
+            grow_memory_percent: 0,
             backoff: Backoff { first: Duration::ZERO, max: None },
             retry_on: RetryOn::Any,
             term_seq: TermSeq::default(),

@@ -34,6 +34,7 @@ fn run(slots: u32, order: Order, jobs: u64) {
         queue_max: slots as usize + 64,
         slow: Some(Duration::from_secs(60)),
         halt: Halt::Never,
+        breaker: 0,
         start_gap: Duration::ZERO,
         seed: 1,
     };

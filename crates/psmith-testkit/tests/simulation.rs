@@ -31,7 +31,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-// proves: P-1, P-6, P-9, F-8, F-34a, F-36, F-37b, F-40, F-45, N-1: kills that do not work, refused starts, lost
+// proves: P-1, P-6, P-9, F-8, F-34a, F-36, F-37b, F-40, F-45, N-1, N-4: kills that do not work, refused starts, lost
 // wardens and keepers, stops and drains at any moment, slow consumers; all on a clock that is handed in, so none can jump
 #[test]
 fn fixed_seeds_keep_every_promise() {
@@ -42,10 +42,23 @@ fn fixed_seeds_keep_every_promise() {
         news.extend(report.actions.iter().map(word));
     }
     // A simulation that never provokes a cause proves nothing about it.
-    let expected =
-        ["cancelled", "error", "exit", "leak", "lost", "ok", "protocol", "signal", "spawn", "timeout"];
+    let expected = [
+        "broken",
+        "cancelled",
+        "error",
+        "exit",
+        "leak",
+        "lost",
+        "ok",
+        "oom",
+        "protocol",
+        "signal",
+        "spawn",
+        "timeout",
+    ];
     assert_eq!(Vec::from_iter(ends), expected);
     let expected = [
+        "broken",
         "deliver",
         "discard",
         "end",
@@ -88,6 +101,7 @@ fn word(action: &Action) -> &'static str {
         Action::Notice(Notice::Slow { .. }) => "slow",
         Action::Notice(Notice::Width { .. }) => "width",
         Action::Notice(Notice::Halted { .. }) => "halted",
+        Action::Notice(Notice::Broken { .. }) => "broken",
         Action::Notice(Notice::Unkillable { .. }) => "unkillable",
         Action::Notice(Notice::Held { reason: None, .. }) => "held",
         Action::Notice(Notice::Held { reason: Some(reason), .. }) => match reason {

@@ -115,6 +115,7 @@ fn setup(order: Delivery_) -> Setup {
             order,
             queue_max: 16,
             halt: Halt::Never,
+            breaker: 0,
             start_gap: Duration::ZERO,
             slow: None,
             seed: 1,

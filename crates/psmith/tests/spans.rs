@@ -126,6 +126,7 @@ fn every_job_has_a_span_and_every_attempt_one_within_it() {
             order: DeliveryOrder::Completion,
             queue_max: 8,
             halt: Halt::Never,
+            breaker: 0,
             start_gap: Duration::ZERO,
             slow: None,
             seed: 1,

@@ -276,6 +276,7 @@ fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
         idle: None,
         tries: u32::try_from(tries).unwrap_or(u32::MAX),
         crash_tries: 0,
+        grow_memory_percent: 0,
         backoff: option(raw, "retry-delay", values::backoff)?
             .unwrap_or(Backoff { first: Duration::ZERO, max: None }),
         retry_on: option(raw, "retry-on", values::retry_on)?.unwrap_or(RetryOn::Any),

@@ -243,6 +243,8 @@ impl RunHandler {
                 };
                 self.note(&RunEvent::Width { slots: *slots, by });
             }
+            // Nobody asks for it here.
+            Notice::Broken { .. } => {}
             Notice::Halted { .. } => {
                 if let psmith::core::policy::Halt::When { what, .. } = self.config.halt {
                     self.halted_on = Some(what);

@@ -233,6 +233,7 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
             order: config.output.order,
             queue_max: slots as usize + QUEUE_AHEAD,
             halt: config.halt,
+            breaker: 0,
             start_gap: config.pace.start_gap,
             slow: config.slow,
             seed: u64::from_ne_bytes(seed),

@@ -235,6 +235,7 @@ impl Watchers {
                 self.mark("width", None, now, &json!({ "slots": slots }));
             }
             Notice::Halted { now: at_once } => self.mark("halt", None, now, &json!({ "now": at_once })),
+            Notice::Broken { jobs } => self.mark("broken", None, now, &json!({ "jobs": jobs })),
             Notice::Unkillable { .. } => self.mark("unkillable", job, now, &json!({ "job": job })),
         }
     }

@@ -15,6 +15,8 @@ pub struct Counts {
     pub failed: u64,
     /// Cancelled, or never started.
     pub cancelled: u64,
+    /// Given up because they had crashed as often as they may (among `failed`).
+    pub quarantined: u64,
     /// Succeeded after at least one charged failure (among `ok`).
     pub flaky: u64,
     /// Jobs whose last attempt leaked descendants, or an output that somebody holds open.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::attempt::Attempt;
 use super::queue::Place;
 use crate::Time;
-use crate::outcome::{ATTEMPT_HISTORY_MAX, AttemptReport, AttemptSummary, Cause, Outcome};
+use crate::outcome::{ATTEMPT_HISTORY_MAX, AttemptReport, AttemptSummary, Cause, Limits, Outcome};
 use crate::policy::{JobPolicy, LOST_MAX};
 
 /// A job between its acceptance and its outcome.
@@ -23,6 +23,12 @@ pub(super) struct Job {
     pub(super) tries: u32,
     /// How many of those ended in a crash.
     pub(super) crashes: u32,
+    /// The row of crashes in which it was counted last.
+    pub(super) crashed_in: u64,
+    /// The limit of memory of its next attempt.
+    pub(super) memory_bytes: Option<u64>,
+    /// It had tries left when it was given up.
+    pub(super) quarantined: bool,
     pub(super) lost_in_row: u32,
     pub(super) refused_in_row: u32,
     /// Whether it was asked to end: it will not be tried again.
@@ -53,12 +59,15 @@ struct Last {
 impl Job {
     pub(super) fn new(policy: Arc<JobPolicy>, place: Place) -> Job {
         Job {
+            memory_bytes: policy.limits.memory_bytes,
             policy,
             state: State::Ready(place),
             number: 0,
             attempts: 0,
             tries: 0,
             crashes: 0,
+            crashed_in: 0,
+            quarantined: false,
             lost_in_row: 0,
             refused_in_row: 0,
             cancelled: false,
@@ -71,6 +80,18 @@ impl Job {
     /// runs alone, so that no other job pays for it, nor it for another.
     pub(super) fn is_suspect(&self) -> bool {
         self.lost_in_row + 1 >= LOST_MAX
+    }
+
+    /// Limits of an attempt at it, at present.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { memory_bytes: self.memory_bytes, ..self.policy.limits }
+    }
+
+    /// It ran out of memory, and will be tried again: with more, if that was asked for.
+    pub(super) fn grow_memory(&mut self) {
+        let percent = u128::from(self.policy.grow_memory_percent.max(100));
+        let grown = |bytes: u64| u64::try_from(u128::from(bytes) * percent / 100).unwrap_or(u64::MAX);
+        self.memory_bytes = self.memory_bytes.map(grown);
     }
 
     /// Remembers an attempt that is over.
@@ -88,11 +109,11 @@ impl Job {
     }
 
     /// What becomes of it when it is not started any more: the failure for which it was to be tried again
-    /// stands; a job that never ran, or whose last attempt was forgiven, is cancelled.
-    pub(super) fn verdict_unstarted(&self) -> Result<(), Cause> {
+    /// stands; a job that never ran, or whose last attempt was forgiven, ends for the `reason` of all.
+    pub(super) fn verdict_unstarted(&self, reason: Cause) -> Result<(), Cause> {
         match &self.last {
             Some(Last { cause: Some(cause), charged: true, .. }) => Err(cause.clone()),
-            Some(_) | None => Err(Cause::Cancelled),
+            Some(_) | None => Err(reason),
         }
     }
 
@@ -101,6 +122,7 @@ impl Job {
             verdict,
             attempts: self.attempts,
             tries: self.tries,
+            quarantined: self.quarantined,
             last: self.last.map(|last| last.report),
             earlier: self.earlier,
         }

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::attempt::{Attempt, ExitNews, Progress};
 use super::job::{Job, State};
+use super::retry::Next;
 use super::stop::Phase;
 use super::timers::Timer;
 use super::verdict::{Cut, Seen, verdict};
@@ -251,7 +252,13 @@ impl Dispatcher {
 
         job.lost_in_row = 0;
         let wall = report.wall;
-        match verdict(&facts, job.policy.leak, &job.policy.limits) {
+        let verdict = verdict(&facts, job.policy.leak, &job.limits());
+        match &verdict {
+            Ok(()) => self.breaker.on_end(false, &mut job.crashed_in),
+            Err(Cause::Cancelled) => {}
+            Err(cause) => self.breaker.on_end(cause.is_crash(), &mut job.crashed_in),
+        }
+        match verdict {
             Ok(()) => {
                 job.record(report, None, true);
                 self.learn_time(wall);
@@ -260,7 +267,12 @@ impl Dispatcher {
             Err(cause) => {
                 let charged = cause != Cause::Cancelled;
                 job.record(report, Some(cause.clone()), charged);
-                if may_return && retry::is_due(&job.policy, &cause, job.tries, job.crashes) {
+                let next = retry::next(&job.policy, &cause, job.tries, job.crashes);
+                job.quarantined = may_return && next == Next::Quarantine;
+                if may_return && next == Next::Again {
+                    if let Cause::OutOfMemory { .. } = cause {
+                        job.grow_memory();
+                    }
                     let pause = retry::pause(&job.policy.backoff, job.tries, &mut self.random);
                     self.retry(attempt.id, job, cause, pause, charged, now, actions);
                 } else {
@@ -315,9 +327,10 @@ impl Dispatcher {
                 self.sums.ok += 1;
                 self.sums.flaky += u64::from(outcome.tries > 1);
             }
-            Err(Cause::Cancelled) => self.sums.cancelled += 1,
+            Err(Cause::Cancelled | Cause::CircuitBroken(_)) => self.sums.cancelled += 1,
             Err(_) => self.sums.failed += 1,
         }
+        self.sums.quarantined += u64::from(outcome.quarantined);
         if let Some(last) = &outcome.last {
             self.sums.leaked += u64::from(last.leaked > 0);
             self.sums.busy = self.sums.busy.saturating_add(last.wall);

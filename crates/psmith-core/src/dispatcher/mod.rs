@@ -19,6 +19,7 @@
 //!   attempt that cannot be killed does not hold it up.
 
 mod attempt;
+mod breaker;
 mod check;
 mod counts;
 mod delivery;
@@ -47,6 +48,7 @@ use alloc::vec::Vec;
 pub use counts::Counts;
 
 use self::attempt::{Attempt, Desk, ExitNews};
+use self::breaker::Breaker;
 use self::delivery::Delivery;
 use self::hold::Holds;
 use self::job::{Job, State};
@@ -70,6 +72,9 @@ pub struct Dispatcher {
     source_ended: bool,
     finished: bool,
     halted: bool,
+    breaker: Breaker,
+    /// It has nothing started any more since so many jobs crashed.
+    broken: Option<u32>,
     warden_ready: bool,
     /// All accepted jobs without an outcome.
     jobs: Pages<Box<Job>>,
@@ -116,6 +121,8 @@ impl Dispatcher {
             source_ended: false,
             finished: false,
             halted: false,
+            breaker: Breaker::new(policy.breaker),
+            broken: None,
             warden_ready: true,
             jobs: Pages::default(),
             queue: Queue::default(),
@@ -277,6 +284,8 @@ impl Dispatcher {
 
     /// What follows from any event: halt, starts, notices, the end.
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+        // Before the halt: those that wait for another try may end as failed by it.
+        self.break_if_met(now, actions);
         self.halt_if_met(now, actions);
         if let Some(job) = self.delivery.next_announcement(self.sums.accepted) {
             actions.push(Action::Head { job });
@@ -352,13 +361,14 @@ impl Dispatcher {
                 self.timers.set(&mut self.slow, now + after, Timer::Slow);
             }
         }
+        let memory_bytes = job.memory_bytes;
         job.state = State::Live(Box::new(attempt));
         if job.is_suspect() {
             self.alone = Some(id);
         }
         self.live.insert(self.last_turn, id);
         self.holds.refusal.on_start(attempt_id);
-        actions.push(Action::Start { attempt: attempt_id, slot });
+        actions.push(Action::Start { attempt: attempt_id, slot, memory_bytes });
     }
 
     fn tell_held(&mut self, actions: &mut Vec<Action>) {

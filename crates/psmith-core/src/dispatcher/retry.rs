@@ -6,14 +6,32 @@ use super::random::Random;
 use crate::outcome::{Cause, CauseKind};
 use crate::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 
-/// Whether a job that has used `tries` tries, `crashes` of them ended by a crash and the last one by `cause`, has another.
-pub(super) fn is_due(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> bool {
-    if cause.is_crash() && policy.crash_tries != 0 && crashes >= policy.crash_tries {
-        return false;
+/// What becomes of a job whose attempt has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is tried again.
+    Again,
+    /// It has crashed as often as it may: it is not tried again, though it had tries left.
+    Quarantine,
+    /// It has no try left, or such a failure is not tried again.
+    Over,
+}
+
+/// What becomes of a job that has used `tries` tries, `crashes` of them ended by a crash and the last one by `cause`.
+pub(super) fn next(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> Next {
+    if !has_tries(policy, cause, tries) {
+        Next::Over
+    } else if cause.is_crash() && policy.crash_tries != 0 && crashes >= policy.crash_tries {
+        Next::Quarantine
+    } else {
+        Next::Again
     }
+}
+
+fn has_tries(policy: &JobPolicy, cause: &Cause, tries: u32) -> bool {
     let may_change = match cause {
         Cause::SpawnFailed(failure) => !failure.permanent,
-        Cause::Cancelled => false,
+        Cause::Cancelled | Cause::CircuitBroken(_) => false,
         Cause::Error(_)
         | Cause::Panic { .. }
         | Cause::Exit(_)

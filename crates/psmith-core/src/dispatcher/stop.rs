@@ -8,7 +8,7 @@ use super::verdict::Cut;
 use super::{Dispatcher, halt};
 use crate::action::Notice;
 use crate::policy::HaltMode;
-use crate::{Action, JobId, Time};
+use crate::{Action, Cause, JobId, Time};
 
 /// How far a run has come towards its end; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,8 @@ impl Dispatcher {
             }
             State::Live(_) => debug_assert!(false, "a live attempt is ended, not forgotten"),
         }
-        let verdict = if job.cancelled { Err(crate::Cause::Cancelled) } else { job.verdict_unstarted() };
+        let reason = self.broken.map_or(Cause::Cancelled, Cause::CircuitBroken);
+        let verdict = if job.cancelled { Err(Cause::Cancelled) } else { job.verdict_unstarted(reason) };
         self.end_job(id, job, verdict, now, actions);
     }
 
@@ -118,6 +119,17 @@ impl Dispatcher {
         };
         actions.push(Action::Notice(Notice::Halted { now: now_too }));
         self.stop_to(phase, now, actions);
+    }
+
+    /// Breaks the circuit, once, if there is nothing but crashes.
+    pub(super) fn break_if_met(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let Some(jobs) = self.breaker.met() else { return };
+        self.broken = Some(jobs);
+        actions.push(Action::Notice(Notice::Broken { jobs }));
+        self.stop_to(Phase::Draining, now, actions);
     }
 
     fn end_running(&mut self, kill: bool, now: Time, actions: &mut Vec<Action>) {

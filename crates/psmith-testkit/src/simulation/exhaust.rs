@@ -94,6 +94,7 @@ impl Small {
             order,
             queue_max: 3,
             halt: Halt::Never,
+            breaker: 0,
             start_gap: Duration::ZERO,
             slow: None,
             seed: 0,

@@ -24,6 +24,8 @@ pub(super) struct Kernel {
 #[derive(Debug)]
 struct Process {
     exit: Exit,
+    /// So many were killed for want of memory.
+    oom_kills: u64,
     has_exited: bool,
     /// Descendants that outlive it.
     tree: u32,
@@ -97,6 +99,7 @@ impl Kernel {
                 true if dice.chance(30) => Exit::Signal { signal: 11, core_dumped: true },
                 true => Exit::Code(dice.one_of(&[1, 2, 75])),
             },
+            oom_kills: u64::from(dice.chance(percent(drawn.job_fails / 2))),
             has_exited: false,
             tree,
             tree_lives: Duration::from_millis(dice.one_of(&[5, 90, 100, 101, 3000])),
@@ -152,7 +155,7 @@ impl Kernel {
             attempt,
             exit: by.unwrap_or(process.exit),
             usage: Usage::default(),
-            evidence: Evidence::default(),
+            evidence: Evidence { oom_kills: process.oom_kills, ..Evidence::default() },
             alive: process.tree,
             output_open: process.output != Holder::Nobody,
         };

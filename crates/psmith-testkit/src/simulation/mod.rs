@@ -15,11 +15,13 @@
 //! - `kernel` is what its processes do;
 //! - `reference` is the judge: a small model of what may be asked for when, and of how each job must end,
 //!   written from the contract without a look at the dispatcher's insides;
+//! - `ledger` is what the judge writes down of a job and of an attempt;
 //! - `exhaust` leaves nothing to chance: every order of events of a small run, up to a depth.
 
 mod dice;
 mod exhaust;
 mod kernel;
+mod ledger;
 mod reference;
 mod scenario;
 mod world;

@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use psmith_core::event::HoldReason;
-use psmith_core::outcome::{Exit, Outcome, SpawnFailure};
-use psmith_core::policy::{
-    Halt, HaltCount, HaltMode, HaltOn, JobPolicy, LOST_MAX, Leak, Order, REFUSED_MAX, RetryCause, RetryOn,
-    Timeout,
-};
+use psmith_core::outcome::Outcome;
+use psmith_core::policy::{Halt, HaltCount, HaltMode, HaltOn, LOST_MAX, Leak, Order, REFUSED_MAX};
 use psmith_core::{Action, AttemptId, Cause, Event, JobId, Notice, RunPolicy, SlotId, Time};
+
+use super::ledger::{Ledger, Live};
 
 /// What is true so far.
 #[derive(Debug)]
@@ -29,6 +28,9 @@ pub(super) struct Reference {
     stopping: bool,
     ending: bool,
     halted: bool,
+    /// The jobs that crashed since an attempt came to another end, and how many broke the circuit.
+    crashed: BTreeSet<JobId>,
+    broken: Option<u32>,
     total: Option<u64>,
     last_start: Option<Time>,
     handed: BTreeSet<JobId>,
@@ -37,45 +39,6 @@ pub(super) struct Reference {
     pub(super) ok: u64,
     pub(super) failed: u64,
     pub(super) cancelled: u64,
-}
-
-/// One job.
-#[derive(Debug)]
-struct Ledger {
-    policy: Arc<JobPolicy>,
-    starts: u32,
-    attempts: u32,
-    charged: u32,
-    lost_in_row: u32,
-    refused_in_row: u32,
-    cancelled: bool,
-    not_before: Time,
-    last: Option<(Cause, bool)>,
-    ended: bool,
-    handed: bool,
-    delivered: bool,
-}
-
-/// An attempt that is not over.
-#[derive(Debug, Default)]
-struct Live {
-    id: Option<AttemptId>,
-    began: Time,
-    started: bool,
-    signalled: bool,
-    killed: bool,
-    /// Ended by us before it ended itself.
-    cut: bool,
-    preempted: bool,
-    stuck: bool,
-    slow: bool,
-    exit: Option<Exit>,
-    start_failed: Option<SpawnFailure>,
-    leaked: u32,
-    stopped_reading: bool,
-    released: bool,
-    /// What its worker said first, and whether that counts for certain: psmith had done nothing to it.
-    said: Option<(Result<(), Cause>, bool)>,
 }
 
 macro_rules! must {
@@ -97,6 +60,8 @@ impl Reference {
             stopping: false,
             ending: false,
             halted: false,
+            crashed: BTreeSet::new(),
+            broken: None,
             total: None,
             last_start: None,
             handed: BTreeSet::new(),
@@ -140,9 +105,10 @@ impl Reference {
                     self.slots.retain(|_, holder| holder != attempt);
                 }
             }
-            Event::Exited { attempt, exit, .. } => {
+            Event::Exited { attempt, exit, evidence, .. } => {
                 if let Some((_, live)) = self.live(*attempt) {
                     live.exit = Some(*exit);
+                    live.oom_kills = evidence.oom_kills;
                     live.cut = live.signalled || live.killed;
                 }
             }
@@ -195,7 +161,11 @@ impl Reference {
     ) -> Result<(), String> {
         must!(!self.finished, "nothing comes after the end");
         match action {
-            Action::Start { attempt, slot } => self.judge_start(*attempt, *slot, now, lives),
+            Action::Start { attempt, slot, memory_bytes } => {
+                let limit = self.jobs.get(&attempt.job).and_then(|ledger| ledger.memory_bytes);
+                must!(*memory_bytes == limit, "a limit of {memory_bytes:?}, not {limit:?}");
+                self.judge_start(*attempt, *slot, now, lives)
+            }
             Action::Signal { attempt, signal } => {
                 let (ledger, live) = self.live(*attempt).ok_or("a signal for an attempt that is over")?;
                 must!(live.started && !live.killed, "signals come between the start and the kill");
@@ -263,6 +233,7 @@ impl Reference {
             self.halted || self.ending || self.halt_met().is_none(),
             "a halt policy was met and not obeyed"
         );
+        must!(self.stopping || self.breaker_met().is_none(), "nothing but crashes, and it goes on");
         if self.stopping {
             must!(ready == 0, "a job waits for a start that will never come");
             return Ok(());
@@ -345,7 +316,12 @@ impl Reference {
                 let (tries, first) = (ledger.policy.tries, ledger.policy.backoff.first);
                 if *charged {
                     ledger.charged += 1;
+                    ledger.crashes += u32::from(cause.is_crash());
                     must!(ledger.wants_retry(cause), "{cause:?} is not to be tried again");
+                    must!(!ledger.is_quarantined(cause), "it has crashed as often as it may");
+                    if let (Cause::OutOfMemory { .. }, Some(limit)) = (cause, &mut ledger.memory_bytes) {
+                        *limit = *limit * u64::from(ledger.policy.grow_memory_percent.max(100)) / 100;
+                    }
                     must!(tries == 0 || ledger.charged < tries, "tries are total tries");
                     let (least, most) = match ledger.policy.backoff.max {
                         None => (first, first),
@@ -369,6 +345,9 @@ impl Reference {
                 ledger.not_before = now + *delay;
                 self.living.remove(&attempt.job);
                 self.slots.retain(|_, holder| holder != attempt);
+                if *charged {
+                    self.note_end(attempt.job, cause.is_crash());
+                }
             }
             Notice::Slow { attempt, after } => {
                 let slow = self.run.slow;
@@ -385,6 +364,10 @@ impl Reference {
                 let mode = if *now { HaltMode::Now } else { HaltMode::Soon };
                 must!(!self.halted && self.halt_met() == Some(mode), "a halt has a policy that is met");
                 (self.halted, self.stopping, self.ending) = (true, true, self.ending || *now);
+            }
+            Notice::Broken { jobs } => {
+                must!(!self.stopping && self.breaker_met() == Some(*jobs), "a circuit breaks by crashes");
+                (self.broken, self.stopping) = (Some(*jobs), true);
             }
             Notice::Unkillable { attempt } => {
                 let (_, live) = self.live(*attempt).ok_or("an attempt that is over cannot be unkillable")?;
@@ -407,15 +390,20 @@ impl Reference {
             None => {
                 must!(ledger.cancelled || stopping, "a job that waits will be started");
                 let stands = ledger.last.clone().filter(|(_, charged)| *charged && !ledger.cancelled);
-                let expected = stands.map_or(Cause::Cancelled, |(cause, _)| cause);
+                let reason = self.broken.filter(|_| !ledger.cancelled);
+                let reason = reason.map_or(Cause::Cancelled, Cause::CircuitBroken);
+                let expected = stands.map_or(reason, |(cause, _)| cause);
+                must!(!outcome.quarantined, "nobody is put aside while he waits");
                 must!(*verdict == Err(expected), "{verdict:?} for a job that is not started again");
             }
             Some(live) => {
                 ledger.attempts += 1;
                 let charged = !matches!(verdict, Err(Cause::Cancelled | Cause::Lost));
                 ledger.charged += u32::from(charged);
+                let crashed = verdict.as_ref().is_err_and(Cause::is_crash);
+                ledger.crashes += u32::from(charged && crashed);
                 match verdict {
-                    Ok(()) => must!(live.succeeded(ledger), "a success of {live:?}"),
+                    Ok(()) => must!(live.succeeded(ledger) && !outcome.quarantined, "a success of {live:?}"),
                     Err(cause) => {
                         let given_up = *cause == Cause::Cancelled && (stopping || ledger.cancelled);
                         let allowed = live.allows(cause, ledger, charged, ending, now);
@@ -423,7 +411,9 @@ impl Reference {
                         let tries = ledger.policy.tries;
                         let more =
                             charged && ledger.wants_retry(cause) && (tries == 0 || ledger.charged < tries);
-                        must!(!more || stopping || ledger.cancelled || live.stuck, "it had another try");
+                        let more = more && !stopping && !ledger.cancelled && !live.stuck;
+                        must!(more == outcome.quarantined, "it had another try");
+                        must!(!more || ledger.is_quarantined(cause), "it may crash once more");
                         let lost = *cause == Cause::Lost && !live.stuck;
                         must!(!lost || ledger.lost_in_row + 1 >= LOST_MAX, "it is not lost yet");
                         if lost {
@@ -433,6 +423,9 @@ impl Reference {
                 }
                 if !live.stuck {
                     self.slots.retain(|_, holder| Some(*holder) != live.id);
+                }
+                if charged {
+                    self.note_end(job, crashed);
                 }
             }
         }
@@ -444,10 +437,25 @@ impl Reference {
         self.ended_undelivered += 1;
         match verdict {
             Ok(()) => self.ok += 1,
-            Err(Cause::Cancelled) => self.cancelled += 1,
+            Err(Cause::Cancelled | Cause::CircuitBroken(_)) => self.cancelled += 1,
             Err(_) => self.failed += 1,
         }
         Ok(())
+    }
+
+    /// An attempt came to an end of its own.
+    fn note_end(&mut self, job: JobId, crashed: bool) {
+        if crashed {
+            self.crashed.insert(job);
+        } else {
+            self.crashed.clear();
+        }
+    }
+
+    /// So many jobs in a row have crashed, if that breaks the circuit.
+    fn breaker_met(&self) -> Option<u32> {
+        let jobs = self.crashed.len() as u32;
+        (self.run.breaker > 0 && jobs >= self.run.breaker).then_some(jobs)
     }
 
     /// How to halt, if the policy is met.
@@ -471,116 +479,5 @@ impl Reference {
     fn live(&mut self, attempt: AttemptId) -> Option<(&mut Ledger, &mut Live)> {
         let live = self.living.get_mut(&attempt.job).filter(|live| live.id == Some(attempt))?;
         Some((self.jobs.get_mut(&attempt.job)?, live))
-    }
-}
-
-impl Ledger {
-    fn new(policy: Arc<JobPolicy>) -> Ledger {
-        Ledger {
-            policy,
-            starts: 0,
-            attempts: 0,
-            charged: 0,
-            lost_in_row: 0,
-            refused_in_row: 0,
-            cancelled: false,
-            not_before: Time::ZERO,
-            last: None,
-            ended: false,
-            handed: false,
-            delivered: false,
-        }
-    }
-
-    fn is_suspect(&self) -> bool {
-        self.lost_in_row == LOST_MAX - 1
-    }
-
-    fn wants_retry(&self, cause: &Cause) -> bool {
-        let permanent = matches!(cause, Cause::SpawnFailed(failure) if failure.permanent);
-        let named = match &self.policy.retry_on {
-            RetryOn::Any => true,
-            RetryOn::Only(only) => only.iter().any(|one| match (one, cause) {
-                (RetryCause::Kind(kind), cause) => *kind == cause.kind(),
-                (RetryCause::ExitCodes(codes), Cause::Exit(code)) => codes.contains(code),
-                (RetryCause::ExitCodes(_), _) => false,
-            }),
-        };
-        named && !permanent
-    }
-}
-
-impl Live {
-    /// Nobody saw how it ended.
-    fn is_unseen(&self) -> bool {
-        self.exit.is_none() && self.start_failed.is_none()
-    }
-
-    fn leaks(&self) -> u32 {
-        self.leaked.max(u32::from(self.stopped_reading))
-    }
-
-    /// Whether its worker may have said this, to be believed.
-    fn may_have_said(&self, verdict: &Result<(), Cause>) -> bool {
-        self.said.as_ref().is_some_and(|(said, _)| said == verdict)
-    }
-
-    /// What its worker said for certain: it stands, whatever became of the process.
-    fn word(&self) -> Option<&Result<(), Cause>> {
-        self.said.as_ref().filter(|(_, counts)| *counts).map(|(said, _)| said)
-    }
-
-    fn succeeded(&self, ledger: &Ledger) -> bool {
-        let clean = ledger.policy.leak != Leak::Fail || self.leaks() == 0 || self.killed || ledger.cancelled;
-        let well = !self.cut && self.exit == Some(Exit::Code(0));
-        match self.word() {
-            Some(word) => word.is_ok() && (clean || self.signalled),
-            None => (well || self.may_have_said(&Ok(()))) && clean,
-        }
-    }
-
-    /// Whether this cause can be true of it.
-    fn allows(&self, cause: &Cause, ledger: &Ledger, charged: bool, ending: bool, now: Time) -> bool {
-        let policy = &ledger.policy;
-        let is_leak = matches!(cause, Cause::Leaked(_));
-        match self.word() {
-            Some(Ok(())) if !is_leak => return false,
-            Some(Err(said)) => return charged && said == cause,
-            Some(Ok(())) | None => {}
-        }
-        if charged && self.may_have_said(&Err(cause.clone())) {
-            return true;
-        }
-        let by_itself = !self.cut && charged;
-        let by_us = self.cut || self.exit.is_none();
-        match cause {
-            Cause::Timeout(limit) => {
-                let limited = match policy.timeout {
-                    Timeout::Never => false,
-                    Timeout::After(asked) => asked == *limit,
-                    Timeout::PercentOfMedian(_) => true,
-                };
-                let in_time = by_us || policy.leak == Leak::Wait;
-                charged && limited && in_time && now - self.began >= *limit
-            }
-            Cause::Cancelled => !charged && by_us && (self.preempted || ending || ledger.cancelled),
-            Cause::Lost => !charged && ((self.is_unseen() && !self.killed) || (self.stuck && self.preempted)),
-            Cause::SpawnFailed(failure) => charged && self.start_failed.as_ref() == Some(failure),
-            Cause::Exit(code) => by_itself && *code != 0 && self.exit == Some(Exit::Code(*code)),
-            Cause::Signal { signal, core_dumped } => {
-                let exit = Exit::Signal { signal: *signal, core_dumped: *core_dumped };
-                by_itself && self.exit == Some(exit)
-            }
-            Cause::Leaked(leaked) => {
-                // Whom we killed on request within their grace were no leak; who holds the output still is.
-                let ended = ending || ledger.cancelled || self.signalled || self.killed;
-                let holders = ended && *leaked == u32::from(self.stopped_reading);
-                let declared =
-                    policy.leak == Leak::Fail && *leaked > 0 && (holders || *leaked == self.leaks());
-                let well = by_itself && self.exit == Some(Exit::Code(0));
-                declared && (well || (charged && self.may_have_said(&Ok(()))))
-            }
-            _ => false,
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::RunPolicy;
-use psmith_core::outcome::CauseKind;
+use psmith_core::outcome::{CauseKind, Limits};
 use psmith_core::policy::{
     Backoff, Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RetryCause, RetryOn, TermSeq,
     TermStep, Timeout,
@@ -45,6 +45,7 @@ impl Scenario {
             order: dice.one_of(&[Order::Completion, Order::Submission]),
             queue_max: 1 + dice.below(5) as usize,
             halt: if dice.chance(70) { Halt::Never } else { draw_halt(dice) },
+            breaker: dice.one_of(&[0, 0, 1, 2, 4]),
             start_gap: if dice.chance(70) { Duration::ZERO } else { dice.time(40) },
             slow: dice.chance(50).then(|| Duration::from_millis(30)),
             seed: dice.next(),
@@ -95,7 +96,8 @@ fn draw_policy(dice: &mut Dice) -> JobPolicy {
             _ => Timeout::PercentOfMedian(dice.one_of(&[50.0, 150.0, 1000.0])),
         },
         tries: dice.one_of(&[1, 1, 2, 3, 0]),
-        crash_tries: 0,
+        crash_tries: dice.one_of(&[0, 0, 1, 2]),
+        grow_memory_percent: dice.one_of(&[0, 100, 150, 200]),
         backoff: Backoff {
             first: Duration::from_millis(dice.one_of(&[0, 0, 20, 300])),
             max: dice.chance(50).then(|| Duration::from_millis(dice.one_of(&[20, 1000]))),
@@ -114,6 +116,7 @@ fn draw_policy(dice: &mut Dice) -> JobPolicy {
         },
         term_seq: TermSeq::new(steps),
         leak: dice.one_of(&[Leak::Kill, Leak::Fail, Leak::Wait, Leak::Allow]),
+        limits: Limits { memory_bytes: dice.chance(50).then_some(1000), ..Limits::default() },
         ..JobPolicy::default()
     }
 }

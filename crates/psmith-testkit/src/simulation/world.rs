@@ -248,7 +248,7 @@ impl World {
                 self.report.ends.push(word);
                 Vec::new()
             }
-            Action::Notice(psmith_core::Notice::Halted { .. }) => {
+            Action::Notice(psmith_core::Notice::Halted { .. } | psmith_core::Notice::Broken { .. }) => {
                 self.stopping = true;
                 Vec::new()
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use psmith_core::dispatcher::Counts;
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
-use psmith_core::{Event, JobId, SlotId};
+use psmith_core::{Event, JobId, Notice, SlotId};
 
 use super::budget::Budget;
 use super::flow::Judgement;
@@ -256,6 +256,7 @@ impl Handler for Desk {
                     self.shared.lock().first.failed.get_or_insert(ending.id);
                 }
             }
+            News::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
             News::Notice(..)
             | News::Stopped { .. }
             | News::Continued { .. }

@@ -49,6 +49,8 @@ pub struct FailureDetails {
     pub earlier: Vec<AttemptSummary>,
     /// The last bytes that the last attempt wrote to standard error.
     pub stderr_tail: Vec<u8>,
+    /// It had tries left, and got none: it had crashed as often as it may ([`Retry::crash_tries`](crate::Retry::crash_tries)).
+    pub quarantined: bool,
     /// The job's name, if it was given one.
     pub label: Option<String>,
     /// psmith itself failed, and with it this job.
@@ -105,6 +107,7 @@ impl Failure {
             usage: Usage::default(),
             earlier: Vec::new(),
             stderr_tail: Vec::new(),
+            quarantined: false,
             label: None,
             trouble: None,
             input: None,
@@ -116,6 +119,7 @@ impl Failure {
     pub(crate) fn of(outcome: Outcome, cause: Cause, index: u64) -> Failure {
         let mut failure = Failure::new(cause, index);
         failure.attempts = outcome.attempts;
+        failure.quarantined = outcome.quarantined;
         failure.earlier = outcome.earlier;
         if let Some(last) = outcome.last {
             failure.exit = last.exit;
@@ -186,10 +190,12 @@ impl fmt::Display for Failure {
             write!(f, " ({})", one_line(&shown))?;
         }
         write!(f, ": {}", one_line(&text_of(&self.cause)))?;
-        if self.attempts > 1 {
-            write!(f, " (after {} attempts)", self.attempts)?;
+        match (self.attempts, self.quarantined) {
+            (0 | 1, false) => Ok(()),
+            (attempts, false) => write!(f, " (after {attempts} attempts)"),
+            (1, true) => f.write_str(" (not tried again: it may crash once)"),
+            (attempts, true) => write!(f, " (after {attempts} attempts: it has crashed as often as it may)"),
         }
-        Ok(())
     }
 }
 
@@ -244,6 +250,8 @@ pub(crate) fn text_of(cause: &Cause) -> String {
         Cause::Leaked(count) => format!("left {count} processes behind"),
         Cause::Undecodable(reason) => format!("cannot carry {reason}"),
         Cause::Protocol(reason) => format!("broke the protocol: {reason}"),
+        Cause::CircuitBroken(1) => "not started: the job before had crashed".into(),
+        Cause::CircuitBroken(jobs) => format!("not started: {jobs} jobs in a row had crashed"),
         _ => format!("{cause:?}"),
     }
 }

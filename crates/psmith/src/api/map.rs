@@ -433,9 +433,11 @@ where
 
     /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
     fn may_be_blocks(&self) -> bool {
-        let Options { isolation, on_error, timeout, idle_timeout, terms, .. } = &self.options;
+        let Options { isolation, on_error, breaker, timeout, idle_timeout, terms, .. } = &self.options;
         *isolation == Isolation::Reuse
             && *on_error == OnError::Continue
+            // Of a batch only one end is counted.
+            && *breaker == 0
             && self.judge.is_none()
             && self.hooks.start.is_none()
             && timeout.is_none()

@@ -115,6 +115,7 @@ pub enum Output {
 pub struct Retry {
     tries: u32,
     crash_tries: u32,
+    grow_memory_percent: u32,
     backoff: Backoff,
     on: RetryOn,
 }
@@ -130,13 +131,16 @@ impl Retry {
         Retry {
             tries,
             crash_tries: 0,
+            grow_memory_percent: 0,
             backoff: Backoff { first: Duration::ZERO, max: None },
             on: RetryOn::Any,
         }
     }
 
     /// At most so many of the tries may end in a crash of the process ([`Cause::is_crash`](crate::Cause::is_crash)): a job
-    /// that kills its worker is given up sooner than one that returns an error. Otherwise crashes count as errors do.
+    /// that kills its worker is given up sooner than one that returns an error, and its failure says that it was put aside
+    /// though it had tries left ([`FailureDetails::quarantined`](crate::FailureDetails)). Otherwise crashes count as errors
+    /// do. A process that was lost through no fault of the job's spends neither.
     ///
     /// ```
     /// # psmith::init();
@@ -145,7 +149,7 @@ impl Retry {
     /// let crash = |_: ()| -> u32 { std::process::abort() };
     /// let retry = Retry::tries(5).crash_tries(2);
     /// let failure = psmith::map([()], crash).retry(retry).next().unwrap().unwrap_err();
-    /// assert_eq!(failure.attempts, 2);
+    /// assert_eq!((failure.attempts, failure.quarantined), (2, true));
     /// ```
     ///
     /// # Panics
@@ -154,6 +158,36 @@ impl Retry {
     pub fn crash_tries(mut self, tries: u32) -> Retry {
         assert!(tries > 0, "a job must be allowed to crash once: 1 is no retry after a crash");
         self.crash_tries = tries;
+        self
+    }
+
+    /// After an attempt that ran out of memory ([`Cause::OutOfMemory`](crate::Cause::OutOfMemory)) the next one has so many
+    /// times its limit, such as 2.0. Of use where [`limits`](crate::Map::limits) bound memory, a control group holds them, and
+    /// each attempt has a process of its own; elsewhere the limit stays.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{ResourceLimits, Retry};
+    ///
+    /// let fill = |mib: usize| std::hint::black_box(vec![1_u8; mib << 20]).len();
+    /// let limits = ResourceLimits::new().memory(64 << 20);
+    /// let retry = Retry::tries(4).grow_memory(2.0);
+    /// let filled = psmith::map([100], fill).limits(limits).retry(retry).next().unwrap();
+    /// # // Without control groups no limit grows.
+    /// # let filled = filled.or_else(|end| matches!(end.cause, psmith::Cause::OutOfMemory { .. }).then_some(0).map_or(Ok(100 << 20), |_| Err(end)));
+    /// assert!(filled.is_ok_and(|bytes| bytes == 100 << 20));
+    /// ```
+    ///
+    /// # Panics
+    /// If `factor` is less than 1 or more than 1,000.
+    #[must_use]
+    pub fn grow_memory(mut self, factor: f64) -> Retry {
+        assert!(
+            (1.0..=1000.0).contains(&factor),
+            "a retry has as much memory, or more: {factor} times cannot be"
+        );
+        // Rounded and in range, so the cast only drops a zero fraction.
+        self.grow_memory_percent = (factor * 100.0).round() as u32;
         self
     }
 
@@ -175,6 +209,7 @@ impl Retry {
     pub(super) fn set_in(&self, policy: &mut JobPolicy) {
         policy.tries = self.tries;
         policy.crash_tries = self.crash_tries;
+        policy.grow_memory_percent = self.grow_memory_percent;
         policy.backoff = self.backoff;
         policy.retry_on = self.on.clone();
     }
@@ -194,6 +229,7 @@ pub(crate) struct Options {
     pub(crate) isolation: Isolation,
     pub(crate) order: Order,
     pub(crate) on_error: OnError,
+    pub(crate) breaker: u32,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) grace: Duration,
@@ -225,6 +261,7 @@ impl Options {
             isolation: Isolation::default(),
             order,
             on_error,
+            breaker: 0,
             timeout: None,
             idle_timeout: None,
             grace: psmith_core::policy::GRACE,
@@ -285,6 +322,7 @@ impl Options {
                 OnError::Stop => halt(HaltMode::Soon),
                 OnError::Kill => halt(HaltMode::Now),
             },
+            breaker: self.breaker,
             start_gap: Duration::ZERO,
             slow: None,
             seed: u64::from(std::process::id()),
@@ -408,6 +446,26 @@ macro_rules! common_settings {
         /// What becomes of the other jobs when one has failed for good.
         pub fn on_error(mut self, then: $crate::OnError) -> Self {
             self.$($options).+.on_error = then;
+            self
+        }
+
+        /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no
+        /// attempt came to any other end meanwhile: then it is not the jobs, and no more are started. What runs may finish;
+        /// jobs that were not started fail with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and a pool is
+        /// over. Without it, or with 0, the circuit never breaks.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use psmith::Cause;
+        /// let crash = |_: u32| -> u32 { std::process::abort() };
+        /// // Endless, but after three crashes no more is taken.
+        /// let ends: Vec<Cause> =
+        ///     psmith::map(0.., crash).workers(1).breaker(3).map(|end| end.unwrap_err().into_cause()).collect();
+        /// assert!(ends[..3].iter().all(Cause::is_crash));
+        /// assert!(ends[3..].iter().all(|cause| *cause == Cause::CircuitBroken(3)));
+        /// ```
+        pub fn breaker(mut self, jobs: u32) -> Self {
+            self.$($options).+.breaker = jobs;
             self
         }
 

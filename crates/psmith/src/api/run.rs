@@ -80,10 +80,11 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// A job that was never begun, because the run was over.
-    fn unstarted(index: u64, request: Request) -> Finished {
+    fn unstarted(index: u64, request: Request, first: First) -> Finished {
         let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
-        let verdict = Err(Cause::Cancelled);
-        let outcome = Outcome { verdict, attempts: 0, tries: 0, last: None, earlier: Vec::new() };
+        let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
+        let outcome =
+            Outcome { verdict, attempts: 0, tries: 0, last: None, quarantined: false, earlier: Vec::new() };
         Finished { job, request, outcome, value: None, output: Output::default() }
     }
 }
@@ -181,6 +182,8 @@ pub(crate) struct First {
     pub(crate) decided: Option<JobId>,
     /// The job that failed.
     pub(crate) failed: Option<JobId>,
+    /// So many jobs crashed in a row and broke the circuit.
+    pub(crate) broken: Option<u32>,
 }
 
 impl Shared {
@@ -232,7 +235,14 @@ impl Shared {
     }
 
     fn tell_unstarted(&self, index: u64, request: Request) {
-        self.tell(News::Done(Box::new(Finished::unstarted(index, request))));
+        let first = self.lock().first;
+        self.tell(News::Done(Box::new(Finished::unstarted(index, request, first))));
+    }
+
+    /// The circuit is broken: nobody needs more jobs.
+    pub(super) fn on_broken(&self, jobs: u32) {
+        self.lock().first.broken = Some(jobs);
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// Tells the caller.
@@ -467,7 +477,8 @@ fn work(
             let jobs: u64 = unstarted.iter().map(Incoming::jobs).sum();
             let requests = unstarted.into_iter().flat_map(Incoming::requests);
             for (index, request) in (state.submitted - jobs..).zip(requests) {
-                state.news.push_back(News::Done(Box::new(Finished::unstarted(index, request))));
+                let finished = Finished::unstarted(index, request, state.first);
+                state.news.push_back(News::Done(Box::new(finished)));
             }
             state.over = Some(ended.map_err(Arc::new));
             drop(state);
@@ -500,6 +511,7 @@ fn of_lives(setup: Setup) -> Setup {
         order: psmith_core::policy::Order::Completion,
         queue_max: slots as usize,
         halt: Halt::Never,
+        breaker: 0,
         ..setup.policy
     };
     Setup { policy, ..setup }

@@ -22,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) slot: SlotId,
     /// Tells late news of an earlier attempt in the same slot from news of this one.
     pub(crate) generation: u32,
+    /// Its limit of memory, if it has one.
+    pub(crate) memory_bytes: Option<u64>,
     pub(crate) pid: u32,
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) pipes: [Option<Pipe>; 2],
@@ -87,6 +89,7 @@ impl Running {
             id,
             slot,
             generation,
+            memory_bytes: None,
             pid: 0,
             pidfd: None,
             pipes: [None, None],

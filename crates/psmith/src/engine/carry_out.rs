@@ -28,7 +28,7 @@ const PIPES_AHEAD: usize = 2;
 impl<H: Handler> Engine<H> {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Start { attempt, slot } => self.start(attempt, slot),
+            Action::Start { attempt, slot, memory_bytes } => self.start(attempt, slot, memory_bytes),
             Action::Signal { attempt, signal } => {
                 if let Some(slot) = self.slot_of(attempt) {
                     self.signal_tree(slot, signal);
@@ -63,7 +63,7 @@ impl<H: Handler> Engine<H> {
 
     // Starting.
 
-    fn start(&mut self, attempt: AttemptId, slot: SlotId) {
+    fn start(&mut self, attempt: AttemptId, slot: SlotId, memory_bytes: Option<u64>) {
         if self.slots.len() <= slot.0 as usize {
             self.slots.resize_with(slot.0 as usize + 1, || None);
         }
@@ -79,7 +79,8 @@ impl<H: Handler> Engine<H> {
         if live == Live::Nothing && entry.next_in_line {
             live = self.handler.live(&entry.job, true);
         }
-        let running = Running::new(attempt, slot, self.generation, live);
+        let mut running = Running::new(attempt, slot, self.generation, live);
+        running.memory_bytes = memory_bytes;
         let launch = self.handler.launch(&mut entry.job, place);
         self.slots[slot.0 as usize] = Some(running);
         let done = launch.and_then(|launch| self.send_start(slot.0, launch));
@@ -114,7 +115,7 @@ impl<H: Handler> Engine<H> {
         }
         running.dir = dir.map(<[u8]>::to_vec);
         let env = self.environment_of(running.id, running.slot, told, words);
-        running.taken = self.places.take(slot)?;
+        running.taken = self.places.take(slot, running.memory_bytes)?;
         if let Some((place, files)) = running.taken.announcement() {
             tell(&mut self.warden, &self.epoll, &place, &files);
         }
@@ -469,7 +470,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn pass_on(&mut self, notice: &Notice) {
-        if matches!(notice, Notice::Halted { .. }) {
+        if matches!(notice, Notice::Halted { .. } | Notice::Broken { .. }) {
             self.end_source();
         }
         if let Notice::Retry { attempt, cause, .. } = notice
@@ -481,7 +482,9 @@ impl<H: Handler> Engine<H> {
             Notice::Retry { attempt, .. } | Notice::Slow { attempt, .. } | Notice::Unkillable { attempt } => {
                 self.jobs.get(&attempt.job).map(|entry| &entry.job)
             }
-            Notice::Held { .. } | Notice::Width { .. } | Notice::Halted { .. } => None,
+            Notice::Held { .. } | Notice::Width { .. } | Notice::Halted { .. } | Notice::Broken { .. } => {
+                None
+            }
         };
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         self.handler.news(&view, News::Notice(notice, job));

@@ -95,12 +95,14 @@ impl Places {
         unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
     }
 
-    /// The place for the next attempt in this slot.
-    pub(crate) fn take(&mut self, slot: u32) -> io::Result<Taken> {
+    /// The place for the next attempt in this slot, whose limit of memory is this where groups hold it.
+    pub(crate) fn take(&mut self, slot: u32, memory_bytes: Option<u64>) -> io::Result<Taken> {
         let mut taken = Taken::default();
         self.next += 1;
         if let Some(sites) = &self.sites {
-            taken.limit = Some(sites.create(&format!("job-{}", self.next), &self.limits)?);
+            let mut limits = self.limits;
+            limits.memory_bytes_max = limits.memory_bytes_max.and(memory_bytes.or(limits.memory_bytes_max));
+            taken.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
             taken.place = Some(self.next);
         }
         let contained = taken.limit.as_ref().is_some_and(|limit| limit.group().is_some());

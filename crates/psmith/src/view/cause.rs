@@ -31,6 +31,7 @@ pub fn cause_text(cause: &Cause, program: &[u8]) -> String {
         Cause::Limit(LimitKind::Processes(limit)) => format!("{word}: {limit} processes"),
         Cause::Leaked(1) => format!("{word}: 1 process outlived it"),
         Cause::Leaked(count) => format!("{word}: {count} processes outlived it"),
+        Cause::CircuitBroken(jobs) => format!("{word}: {jobs} jobs in a row had crashed"),
         Cause::Lost => format!("{word}: its process vanished without a report"),
         Cause::SpawnFailed(failure) => format!("{word}: {}", spawn_text(failure, program)),
         Cause::Panic { message, location, .. } if !location.is_empty() => {

@@ -28,6 +28,7 @@ pub fn succeeded() -> Outcome {
         attempts: 1,
         tries: 1,
         last: Some(report(Some(Exit::Code(0)))),
+        quarantined: false,
         earlier: Vec::new(),
     }
 }
@@ -43,7 +44,7 @@ pub fn failed(cause: Cause) -> Outcome {
         Cause::OutOfMemory { .. } => Some(Exit::Signal { signal: 9, core_dumped: false }),
         _ => None,
     };
-    Outcome { verdict: Err(cause), attempts: 1, tries: 1, last: Some(report(exit)), earlier: Vec::new() }
+    Outcome { verdict: Err(cause), last: Some(report(exit)), ..succeeded() }
 }
 
 pub fn record<'a>(job: u64, outcome: &'a Outcome, command: &'a [u8]) -> JobRecord<'a> {

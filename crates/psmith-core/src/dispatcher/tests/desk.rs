@@ -16,6 +16,7 @@ pub(super) fn run_policy(slots: u32) -> RunPolicy {
         order: Order::Completion,
         queue_max: 8,
         halt: Halt::Never,
+        breaker: 0,
         start_gap: Duration::ZERO,
         slow: None,
         seed: 1,
@@ -37,7 +38,7 @@ pub(super) fn refusal() -> SpawnFailure {
 }
 
 pub(super) fn start(job: u64, number: u32, slot: u32) -> Action {
-    Action::Start { attempt: id(job, number), slot: SlotId(slot) }
+    Action::Start { attempt: id(job, number), slot: SlotId(slot), memory_bytes: None }
 }
 
 pub(super) fn kill(job: u64, number: u32) -> Action {

@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::event::HoldReason;
-use crate::outcome::{CauseKind, SpawnFailure};
+use crate::outcome::{CauseKind, Evidence, Limits, SpawnFailure, Usage};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -34,6 +34,36 @@ fn tries_are_total_tries() {
     let history: Vec<_> =
         outcome.earlier.iter().map(|one| (one.number, one.cause.clone(), one.charged)).collect();
     assert_eq!(history, [(1, Some(Cause::Exit(7)), true), (2, Some(Cause::Exit(8)), true)]);
+}
+
+// proves: N-4
+#[test]
+fn a_job_that_ran_out_of_memory_has_more_in_its_next_try_and_none_too_many() {
+    let limits = Limits { memory_bytes: Some(100), ..Limits::default() };
+    let policy =
+        JobPolicy { tries: 4, crash_tries: 2, grow_memory_percent: 150, limits, ..JobPolicy::default() };
+    let mut desk = Desk::new(run_policy(1), policy);
+    let at = |number, bytes| Action::Start {
+        attempt: id(1, number),
+        slot: crate::SlotId(0),
+        memory_bytes: Some(bytes),
+    };
+    let killed = |number| Event::Exited {
+        attempt: id(1, number),
+        exit: KILLED,
+        usage: Usage::default(),
+        evidence: Evidence { oom_kills: 1, pids_refused: 0 },
+        alive: 0,
+        output_open: false,
+    };
+    let oom = |bytes| Cause::OutOfMemory { limit_bytes: Some(bytes), kills: 1 };
+    desk.accept(1).asks([at(1, 100)]);
+    desk.started(1, 1).feed(killed(1));
+    desk.asks(retry(1, 1, oom(100), ms(0), true).into_iter().chain([at(2, 150)]));
+    desk.started(1, 2).feed(killed(2)).asks([deliver(1)]);
+    let outcome = desk.ended(1, Err(oom(150)));
+    assert!(outcome.quarantined && outcome.tries == 2, "{outcome:?}");
+    assert_eq!(desk.dispatcher.counts().quarantined, 1);
 }
 
 // proves: U-24

@@ -39,13 +39,14 @@ pub(super) fn listen(counter: &Counter, mut run: Run) {
         }
     };
     run.finish();
+    let broken = run.first().broken;
     let mut state = counter.lock();
     state.closed = true;
     state.held_back.clear();
     for (index, place) in std::mem::take(&mut state.places) {
         let mut failure = match &trouble {
             Some(error) => Failure::ours(Arc::clone(error), index),
-            None => Failure::new(Cause::Cancelled, index),
+            None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
         };
         state.report.jobs += 1;
         state.report.failed += 1;

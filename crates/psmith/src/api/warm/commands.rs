@@ -27,14 +27,17 @@ pub(crate) enum Kind {
     Command(JobId),
 }
 
+/// An attempt at a command, and its limit of memory.
+pub(super) type Wanted = (AttemptId, Option<u64>);
+
 impl WarmDesk {
     /// An attempt at a command wants its process.
-    pub(super) fn want_command(&mut self, attempt: AttemptId, orders: &mut Vec<Order>) {
+    pub(super) fn want_command(&mut self, wanted: Wanted, orders: &mut Vec<Order>) {
         if self.commands.is_none() {
             self.commands = Some(VecDeque::new());
             orders.push(Order::Width(self.width()));
         }
-        self.commands.get_or_insert_default().push_back(attempt);
+        self.commands.get_or_insert_default().push_back(wanted);
         // The engine asks when it is woken.
         self.shared.waker.wake();
     }
@@ -45,14 +48,18 @@ impl WarmDesk {
     }
 
     pub(super) fn pull_command(&mut self) -> Option<Pull<Kind>> {
-        let attempt = self.commands.as_mut()?.pop_front()?;
+        let (attempt, memory_bytes) = self.commands.as_mut()?.pop_front()?;
         self.pulled += 1;
         let life = JobId(self.pulled);
         self.lives.insert(life, Life::of_command(attempt));
         if let Some(held) = self.jobs.get_mut(&attempt.job) {
             held.life = Some(life);
         }
-        Some(Pull::Job(Kind::Command(life), Arc::clone(&self.life_policy)))
+        let mut policy = Arc::clone(&self.life_policy);
+        if policy.limits.memory_bytes != memory_bytes {
+            Arc::make_mut(&mut policy).limits.memory_bytes = memory_bytes;
+        }
+        Some(Pull::Job(Kind::Command(life), policy))
     }
 
     pub(super) fn launch_command(&mut self, life: JobId) -> Result<Launch, SpawnFailure> {
@@ -105,7 +112,7 @@ impl WarmDesk {
     /// Attempts at commands that are about to be ended and have no process: to the dispatcher they come into being and end,
     /// because an end that was asked for waits for a process.
     pub(super) fn give_up_commands(&mut self, which: impl Fn(JobId) -> bool) {
-        let queued = self.commands.iter().flatten().copied();
+        let queued = self.commands.iter().flatten().map(|(attempt, _)| *attempt);
         let handed_on = self.lives.values().filter(|life| life.command.is_some()).filter_map(Life::attempt);
         let attempts: Vec<AttemptId> = queued.chain(handed_on).filter(|attempt| which(attempt.job)).collect();
         for attempt in attempts {
@@ -120,7 +127,7 @@ impl WarmDesk {
     /// An attempt was ended before the engine knew it.
     pub(super) fn forget_command(&mut self, attempt: AttemptId) {
         if let Some(commands) = &mut self.commands {
-            commands.retain(|waiting| *waiting != attempt);
+            commands.retain(|(waiting, _)| *waiting != attempt);
         }
     }
 

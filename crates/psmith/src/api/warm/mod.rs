@@ -80,7 +80,7 @@ pub(crate) struct WarmDesk {
     /// Attempts that want a worker, longest waiting first.
     waiting: VecDeque<(AttemptId, SlotId)>,
     /// Attempts at commands that the engine has not asked for yet; `None` before the first.
-    commands: Option<VecDeque<AttemptId>>,
+    commands: Option<VecDeque<commands::Wanted>>,
     /// By the number that the engine gives them.
     lives: BTreeMap<JobId, Life>,
     /// Those that wait for a job; the one that worked last is the first to work again.

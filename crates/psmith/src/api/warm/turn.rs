@@ -193,7 +193,9 @@ impl WarmDesk {
 
     fn carry_out(&mut self, action: Action, orders: &mut Vec<Order>) {
         match action {
-            Action::Start { attempt, slot } => self.start(attempt, slot, orders),
+            Action::Start { attempt, slot, memory_bytes } => {
+                self.start((attempt, memory_bytes), slot, orders);
+            }
             Action::Signal { attempt, .. } => match self.life_of(attempt) {
                 // The engine climbs the same ladder, with the same waits.
                 Some(life) => {
@@ -241,6 +243,10 @@ impl WarmDesk {
                     self.give_up_waiting(|_| true);
                 }
             }
+            Action::Notice(Notice::Broken { jobs }) => {
+                self.shared.on_broken(jobs);
+                self.close_source();
+            }
             Action::Head { .. } | Action::Notice(_) => {}
             Action::Finish => {
                 self.finished = true;
@@ -250,7 +256,12 @@ impl WarmDesk {
         }
     }
 
-    fn start(&mut self, attempt: AttemptId, slot: SlotId, orders: &mut Vec<Order>) {
+    fn start(
+        &mut self,
+        (attempt, memory_bytes): (AttemptId, Option<u64>),
+        slot: SlotId,
+        orders: &mut Vec<Order>,
+    ) {
         let Some(held) = self.jobs.get_mut(&attempt.job) else { return };
         held.slot = slot;
         held.pid = 0;
@@ -262,7 +273,7 @@ impl WarmDesk {
             // As in `give_up_waiting`: it was ended before it came here.
             self.events.push_back(Event::Started { attempt, pid: 0 });
         } else if held.request.command.is_some() {
-            self.want_command(attempt, orders);
+            self.want_command((attempt, memory_bytes), orders);
         } else {
             self.waiting.push_back((attempt, slot));
         }
