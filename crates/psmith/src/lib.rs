@@ -46,6 +46,7 @@
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
 //! | give each job a directory that goes with it | [`Map::scratch_dir`] |
+//! | see how far a run is | `.progress(true)` (feature `board`) |
 //! | get a job's own error back, not only its text | [`Map::error_type`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | say something to a job that runs | [`JobHandle::send`] |

@@ -59,6 +59,12 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
         Each { map: self.map.error_type() }
     }
 
+    /// As [`Map::progress`].
+    #[cfg(feature = "board")]
+    pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
+        Each { map: self.map.progress(how) }
+    }
+
     /// As [`Map::on_start`].
     pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
         Each { map: self.map.on_start(hook) }
@@ -161,6 +167,12 @@ macro_rules! question {
                 C: Codec<E>,
             {
                 $name { map: self.map.error_type() }
+            }
+
+            /// As [`Map::progress`].
+            #[cfg(feature = "board")]
+            pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
+                $name { map: self.map.progress(how) }
             }
         }
 

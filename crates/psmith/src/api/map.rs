@@ -16,6 +16,8 @@ use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, OnError, Options, common_settings};
 use super::run::{First, News, Run, Submitter, Wants};
 use super::settle::{decoded, settle_owned};
+#[cfg(feature = "board")]
+use super::show_progress::Shown;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
 use crate::function::codec::Codec;
@@ -94,7 +96,7 @@ pub struct Map<'h, I, F, R, C = Described> {
     f: F,
     pub(super) options: Options,
     pub(super) judge: Option<Judge>,
-    hooks: Hooks<'h, R>,
+    pub(super) hooks: Hooks<'h, R>,
     codec: PhantomData<fn() -> C>,
     stage: Stage,
     taken: u64,
@@ -104,16 +106,25 @@ pub struct Map<'h, I, F, R, C = Described> {
     ended: bool,
 }
 
-struct Hooks<'h, R> {
+pub(super) struct Hooks<'h, R> {
     start: Option<StartHook<'h>>,
     done: Option<DoneHook<'h, R>>,
     progress: Option<ProgressHook<'h>>,
     message: Option<MessageHook<'h>>,
+    #[cfg(feature = "board")]
+    pub(super) shown: Shown,
 }
 
 impl<'h, I, F, R> Map<'h, I, F, R> {
     pub(super) fn new(items: I, f: F, options: Options) -> Self {
-        let hooks = Hooks { start: None, done: None, progress: None, message: None };
+        let hooks = Hooks {
+            start: None,
+            done: None,
+            progress: None,
+            message: None,
+            #[cfg(feature = "board")]
+            shown: Shown::Over,
+        };
         Map {
             items,
             f,
@@ -291,6 +302,15 @@ where
 
     /// The next outcome and its job's index.
     pub(super) fn step(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        #[cfg(feature = "board")]
+        self.hooks.shown.begin(|| self.items.size_hint());
+        let next = self.next_outcome();
+        #[cfg(feature = "board")]
+        self.hooks.shown.hear(next.as_ref().map(|(_, result)| result.is_ok()));
+        next
+    }
+
+    fn next_outcome(&mut self) -> Option<(u64, Result<R, Failure>)> {
         if let Stage::Before = self.stage
             && let Err(error) = self.begin()
         {

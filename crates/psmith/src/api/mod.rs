@@ -12,6 +12,7 @@
 //! - [`standstill`]: all runs stand still together
 //! - [`settle`]: what a job came to, decoded; [`typed`]: its error, itself
 //! - [`inline`]: the same without processes
+//! - `show_progress` (feature `board`): how far a run is, on a row of a board
 
 mod block;
 mod budget;
@@ -38,6 +39,8 @@ mod run_jobs;
 mod scheduler;
 mod server;
 mod settle;
+#[cfg(feature = "board")]
+mod show_progress;
 mod standstill;
 mod strategy;
 mod submit;
@@ -73,6 +76,8 @@ pub(crate) use run::Shared;
 pub use run_jobs::{RunJobs, run_jobs};
 pub use scheduler::{Scheduler, global};
 pub use server::{Level as LogLevel, Report, Server, ServerError, Stopper};
+#[cfg(feature = "board")]
+pub use show_progress::ShowProgress;
 pub(crate) use standstill::Standstill;
 pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use submit::Submission;

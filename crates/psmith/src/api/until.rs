@@ -63,6 +63,12 @@ impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
         MapUntil { map: self.map.error_type() }
     }
 
+    /// As [`Map::progress`].
+    #[cfg(feature = "board")]
+    pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
+        MapUntil { map: self.map.progress(how) }
+    }
+
     /// As [`Map::on_start`].
     pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
         MapUntil { map: self.map.on_start(hook) }

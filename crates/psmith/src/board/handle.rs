@@ -6,7 +6,7 @@ use std::sync::Arc;
 use psmith_core::Time;
 use psmith_core::board::{Progress, RowId, RowStatus, Rows};
 
-use super::shared::Shared;
+use super::shared::{Mode, Shared};
 
 /// A row of a [`Board`](super::Board). Clones are the same row; when the last one is dropped, the row is completed.
 ///
@@ -90,6 +90,11 @@ impl RowHandle {
         if let Some(id) = self.row.id {
             self.row.shared.complete(id);
         }
+    }
+
+    /// Whether each change of the row's texts is a line.
+    pub(crate) fn is_told_in_lines(&self) -> bool {
+        self.row.shared.mode() == Mode::Minimal
     }
 
     fn change(&self, change: impl FnOnce(&mut Rows, RowId, Time) -> bool) {

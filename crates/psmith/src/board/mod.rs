@@ -22,6 +22,7 @@
 //! however it likes between two frames, and the terminal is as it was.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
+//! - [`ShowProgress`]: how far a [`map`](crate::map()) or one of its kin is
 //! - [`report_progress()`]: a counter of items that tells a row
 //! - [`wrap_with_status()`]: a row for each worker of [`run_workers`](crate::run_workers)
 //! - [`redirect()`]: what a piece of code prints goes to files
@@ -41,7 +42,7 @@ mod shared;
 mod text;
 mod thread;
 
-pub use crate::api::{WithStatus, wrap_with_status};
+pub use crate::api::{ShowProgress, WithStatus, wrap_with_status};
 pub use api::{Board, Builder, Colors};
 pub use handle::RowHandle;
 pub use painter::{Cursor, Painter};
