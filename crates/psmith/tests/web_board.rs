@@ -79,6 +79,53 @@ fn a_map_is_seen_while_it_runs_and_after_it() {
     }
 }
 
+// proves: N-11: what a job writes and says while it runs, how many there will be, what its earlier attempts came to
+#[test]
+fn live_output_progress_total_and_earlier_attempts_are_seen() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let web = open();
+        let gate = Gate::closed();
+        let items = [gate.path(), gate.path(), gate.path()];
+        let work = |path: std::path::PathBuf| {
+            let cx = psmith::cx().unwrap();
+            println!("words of attempt {}", cx.attempt());
+            if cx.attempt() == 1 {
+                return Err("not yet");
+            }
+            cx.progress(3, 8);
+            gate::pass(&path);
+            Ok(cx.attempt())
+        };
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| {
+                let map = psmith::map(items, work).workers(3).isolation(isolation).web(&web);
+                let map = map.retry(psmith::Retry::tries(2)).output(psmith::Output::Discard);
+                map.map(Result::unwrap).collect::<Vec<_>>()
+            });
+            wait_for(&web, "/metrics", "\npsmith_retries_total 3\n");
+            wait_for(&web, "/metrics", "\npsmith_jobs_running 3\n");
+            // Opens whatever becomes of the test.
+            let mut gate = gate;
+            let job = wait_for(&web, "/api/job/1", "3/8  words of attempt 2");
+            assert!(job.contains("\"attempt\":2") && job.contains("\"status\":\"running\""), "{job}");
+            gate.open();
+            assert_eq!(running.join().unwrap(), [2, 2, 2]);
+        });
+        wait_for(&web, "/metrics", "\npsmith_jobs_total{status=\"ok\"} 3\n");
+        for number in 1..=3 {
+            let path = format!("/api/job/{number}");
+            let job = wait_for(&web, &path, "words of attempt 2");
+            assert!(job.contains("attempt 1: error: not yet"), "{job}");
+        }
+        let metrics = wait_for(&web, "/metrics", "\npsmith_jobs_running 0\n");
+        assert!(metrics.contains("\npsmith_retries_total 3\n"), "{metrics}");
+        assert!(metrics.contains("\npsmith_jobs_expected 3\n"), "{metrics}");
+        web.finish();
+    }
+}
+
 // Each face can be looked at, several runs on one board; their jobs do not get into each other's way.
 #[test]
 fn several_runs_share_a_board() {

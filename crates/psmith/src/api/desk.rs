@@ -14,6 +14,7 @@ use psmith_core::{Event, JobId, Notice, SlotId};
 use super::budget::Budget;
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
+use super::onlooker::{Ended, Sight};
 use super::post::Listeners;
 use super::run::{Finished, Incoming, NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, Numbers, WorkerStart};
@@ -36,6 +37,7 @@ pub(crate) struct Desk {
 
 /// A job while the engine has it.
 pub(crate) struct Held {
+    index: u64,
     request: Request,
     /// The frame that brought the result, and where in it the value begins.
     value: Option<(Vec<u8>, usize)>,
@@ -125,7 +127,8 @@ impl Handler for Desk {
                         state.orders.push(Order::KillNow(JobId(self.pulled)));
                     }
                 }
-                Pull::Job(Held { request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
+                let index = self.pulled - 1;
+                Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }
             // Nobody hands in blocks where each job has a worker of its own.
             Some(Incoming::Many(_)) => Pull::Later,
@@ -204,8 +207,11 @@ impl Handler for Desk {
                 mail.report = Some(how.verdict());
                 mail.hang_up = true;
             }
-            FromWorker::Progress { done, total, .. } if self.wants.progress => {
-                self.shared.tell(Told::Progress(job.job(id), done, total));
+            FromWorker::Progress { done, total, .. } => {
+                self.shared.show(|| Sight::Progressed(job.index, done, total));
+                if self.wants.progress {
+                    self.shared.tell(Told::Progress(job.job(id), done, total));
+                }
             }
             FromWorker::Message { .. } if self.wants.messages => {
                 self.shared.tell(Told::Message(job.job(id), bytes, body));
@@ -220,10 +226,7 @@ impl Handler for Desk {
                     mail.breach = Some("it took a message that it was not sent".into());
                 }
             }
-            FromWorker::Began { .. }
-            | FromWorker::Progress { .. }
-            | FromWorker::Message { .. }
-            | FromWorker::Heartbeat { .. } => {}
+            FromWorker::Began { .. } | FromWorker::Message { .. } | FromWorker::Heartbeat { .. } => {}
             FromWorker::Nests => self.budget.share(),
             FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
                 mail.breach = Some("it introduced itself twice".into());
@@ -243,11 +246,17 @@ impl Handler for Desk {
         self.shared.lock().news.len() < NEWS_MAX
     }
 
+    fn read(&mut self, job: &Held, _attempt: u32, _stream: u8, bytes: &[u8]) {
+        self.shared.show(|| Sight::Wrote(job.index, bytes));
+    }
+
     fn news(&mut self, _view: &View<'_>, news: News<'_, Held>) {
         match news {
             News::Started { place, job, pid } => {
+                let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
+                self.shared.show(|| Sight::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {
-                    self.shared.tell(Told::Started(JobRef { pid, ..job.job(place.attempt.job) }));
+                    self.shared.tell(Told::Started(began));
                 }
             }
             News::Ended(ending) => {
@@ -255,6 +264,14 @@ impl Handler for Desk {
                 if ending.outcome.verdict.is_err() && !cut_short {
                     self.shared.lock().first.failed.get_or_insert(ending.id);
                 }
+                let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
+                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job(ending.id) };
+                let (outcome, output) = (ending.outcome, ending.output);
+                let refused = ending.job.request.refused.as_ref();
+                self.shared.show(|| Sight::Ended(Ended { job: &job, outcome, refused, output }));
+            }
+            News::Notice(Notice::Retry { .. }, Some(job)) => {
+                self.shared.show(|| Sight::Retried(job.index));
             }
             News::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
             News::Notice(..)

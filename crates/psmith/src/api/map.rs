@@ -281,7 +281,12 @@ where
             return Ok(());
         };
         let hooks = &self.hooks;
+        let total = match self.items.size_hint() {
+            (least, Some(most)) if least == most => Some(least as u64 + 1),
+            _ => None,
+        };
         let wants = Wants {
+            total,
             starts: hooks.start.is_some(),
             progress: hooks.progress.is_some(),
             messages: hooks.message.is_some(),

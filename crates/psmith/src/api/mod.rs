@@ -28,6 +28,7 @@ mod job;
 mod lead;
 mod manager;
 mod map;
+mod onlooker;
 mod options;
 mod own;
 mod pool;
@@ -56,7 +57,7 @@ mod workers_status;
 mod workers_tasks;
 
 #[cfg(feature = "web")]
-pub(crate) use run::{Finished, News as RunNews, Tap};
+pub(crate) use onlooker::{Ended, Onlooker, Sight};
 
 pub use command::CommandJob;
 pub use each::{All, Any, Each, all, any, each};

@@ -10,6 +10,7 @@ use psmith_core::policy::{
     SIGTERM, TermSeq, TermStep, Timeout,
 };
 
+use super::onlooker::Onlooker;
 use super::warm::Terms;
 use crate::containment::Level;
 use crate::function::registry::Function;
@@ -292,6 +293,18 @@ impl Options {
     #[expect(clippy::unused_self, reason = "as with the web board")]
     pub(crate) fn is_watched(&self) -> bool {
         false
+    }
+
+    /// Those who look on at a run with so many workers and so many jobs, if that is known. Asked for before the run counts
+    /// the descriptors that its jobs may have.
+    #[cfg_attr(not(feature = "web"), expect(clippy::unused_self, reason = "there is nobody"))]
+    #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "there is nobody"))]
+    pub(crate) fn onlookers(&self, workers: u32, total: Option<u64>) -> Vec<Box<dyn Onlooker>> {
+        #[cfg_attr(not(feature = "web"), expect(unused_mut, reason = "there is nobody"))]
+        let mut onlookers: Vec<Box<dyn Onlooker>> = Vec::new();
+        #[cfg(feature = "web")]
+        onlookers.extend(self.web.as_ref().map(|feed| crate::web::look_on(Arc::clone(feed), workers, total)));
+        onlookers
     }
 
     /// How many workers: as asked for, by the environment, or one for each processor that this process may use.

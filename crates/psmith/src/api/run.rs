@@ -26,6 +26,7 @@ use super::budget::{self, Budget};
 use super::desk::Desk;
 use super::job::{JobRef, Request};
 use super::lead::Lead;
+use super::onlooker::{Ended as JobEnded, Onlooker, Sight};
 use super::options::{Isolation, Options};
 use super::standstill::Standstill;
 use super::warm::WarmDesk;
@@ -97,6 +98,8 @@ pub(crate) struct Wants {
     pub(crate) messages: bool,
     /// Short jobs come as blocks, and their values go as blocks.
     pub(crate) blocks: bool,
+    /// So many jobs there will be, if that is known.
+    pub(crate) total: Option<u64>,
 }
 
 /// A job, or several, on their way in.
@@ -145,6 +148,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     told: Condition,
     taps: Vec<Tap>,
+    onlookers: Vec<Box<dyn Onlooker>>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     ended: AtomicBool,
     pub(super) waker: Waker,
@@ -187,11 +191,12 @@ pub(crate) struct First {
 }
 
 impl Shared {
-    pub(super) fn new(taps: Vec<Tap>) -> io::Result<Shared> {
+    pub(super) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<Shared> {
         Ok(Shared {
             state: Mutex::default(),
             told: Condition::default(),
             taps,
+            onlookers,
             ended: AtomicBool::new(false),
             waker: Waker::new()?,
             lead: Lead::default(),
@@ -236,13 +241,21 @@ impl Shared {
 
     fn tell_unstarted(&self, index: u64, request: Request) {
         let first = self.lock().first;
-        self.tell(News::Done(Box::new(Finished::unstarted(index, request, first))));
+        let finished = Box::new(Finished::unstarted(index, request, first));
+        let Finished { job, outcome, output, .. } = &*finished;
+        self.show(|| Sight::Ended(JobEnded { job, outcome, refused: None, output }));
+        self.tell(News::Done(finished));
     }
 
     /// The circuit is broken: nobody needs more jobs.
     pub(super) fn on_broken(&self, jobs: u32) {
         self.lock().first.broken = Some(jobs);
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Shows something to those who look on.
+    pub(super) fn show<'a>(&self, sight: impl Fn() -> Sight<'a>) {
+        self.onlookers.iter().for_each(|onlooker| onlooker.see(sight()));
     }
 
     /// Tells the caller.
@@ -319,16 +332,9 @@ impl Run {
         tap: Option<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
         check_image()?;
-        let taps = Vec::from_iter(tap);
-        #[cfg(feature = "web")]
-        let (taps, wants) = match &options.web {
-            None => (taps, wants),
-            Some(feed) => {
-                let watch = crate::web::watch(Arc::clone(feed), workers);
-                (taps.into_iter().chain([watch]).collect(), Wants { starts: true, ..wants })
-            }
-        };
-        let shared = Arc::new(Shared::new(taps).map_err(EngineError::Kernel)?);
+        let onlookers = options.onlookers(workers, wants.total);
+        let shared = Shared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
+        let shared = Arc::new(shared);
         let (budget, variable) = Budget::begin(workers, options.workers.is_none())?;
         if budget.is_shared() {
             crate::worker::cx::tell_nests();

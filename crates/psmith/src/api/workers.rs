@@ -214,7 +214,7 @@ impl<T> Workers<T> {
 
     fn begin(&mut self) -> Result<Run, EngineError> {
         let is_shown = self.crew.tap.is_some();
-        let wants = Wants { messages: true, ..Wants::default() };
+        let wants = Wants { messages: true, total: Some(self.n.into()), ..Wants::default() };
         let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, self.crew.tap.take())?;
         for id in (1..=self.n).map(WorkerId) {
             let brief = Brief { id, is_shown, input: self.input.clone() };

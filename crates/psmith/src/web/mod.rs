@@ -41,7 +41,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use door::{Door, token};
 use news::Output;
 use reserve::Reserve;
-pub(crate) use runs::watch;
+pub(crate) use runs::look_on;
 
 /// What the command tells its board; not part of the interface.
 #[doc(hidden)]
@@ -71,6 +71,7 @@ pub(crate) struct Feed {
     reserve: Mutex<Option<Reserve>>,
     /// The number of the last job that a run of this program told of.
     jobs: AtomicU64,
+    totals: Mutex<runs::Totals>,
 }
 
 impl Web {
@@ -104,6 +105,7 @@ impl Web {
             output,
             reserve: Mutex::new(Some(reserve)),
             jobs: AtomicU64::new(0),
+            totals: Mutex::default(),
         };
         Ok(Web { feed: Arc::new(feed), thread: Some(thread?), url })
     }
@@ -165,6 +167,11 @@ impl Feed {
     /// Holds the browsers' descriptors until the run that is about to begin has its slots.
     fn set_aside(&self) {
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Reserve::take);
+    }
+
+    /// A run with so many jobs begins; gives how many all runs have, if that is known.
+    fn add_total(&self, total: Option<u64>) -> Option<u64> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).add(total)
     }
 
     fn tell(&self, news: News) {

@@ -24,6 +24,8 @@ pub enum News {
     Started { job: u64, attempt: u32, slot: u32, pid: u32, began: Duration, text: String },
     /// A job wrote this.
     Output { job: u64, bytes: Vec<u8> },
+    /// It says that so much of this is done.
+    Progress { job: u64, done: u64, target: u64 },
     /// It runs longer than it should.
     Slow { job: u64 },
     /// An attempt is over.

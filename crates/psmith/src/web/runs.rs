@@ -1,6 +1,4 @@
-//! What a run of this program tells the board: heard on the engine's thread, folded into the board's own news.
-//!
-//! Takes nothing for itself: the run's caller is told all the same.
+//! What a run of this program tells the board: seen on the engine's thread, folded into the board's own news.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -9,57 +7,90 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Feed;
 use super::news::{Ended, Facts, News};
-use crate::api::{Finished, JobRef, RunNews, Tap};
+use crate::api::{Ended as JobEnded, JobRef, Onlooker, Sight};
 use crate::view::history::{Attempt, AttemptEnd};
 use crate::view::{JobRecord, Status};
 
+/// How many jobs there will be, over all runs that share the board.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    sum: u64,
+    /// Of some run it is not known.
+    is_open: bool,
+}
+
 /// A run, as the board knows it.
+#[derive(Debug)]
 struct Watch {
     feed: Arc<Feed>,
     slots: u32,
+    total: Option<u64>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     has_begun: bool,
-    /// The board's numbers of the jobs that run, by index: two runs of a program count from 1, each for itself.
-    numbers: HashMap<u64, u64>,
+    /// The jobs that are not over, by index.
+    jobs: HashMap<u64, Job>,
 }
 
-/// Hears a run with so many slots for this board. Called before the run counts the descriptors that its jobs may have.
-pub(crate) fn watch(feed: Arc<Feed>, slots: u32) -> Tap {
+/// A job that is not over.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    /// The board's number: two runs of a program count from 1, each for itself.
+    number: u64,
+    /// The slot of its attempt, and when that began.
+    lives: Option<(u32, Duration)>,
+    /// What it said of its progress, which may come before the news of its start.
+    progress: Option<(u64, u64)>,
+}
+
+/// Looks on at a run with so many slots, for this board. Called before the run counts the descriptors that its jobs may
+/// have.
+pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Onlooker> {
     feed.set_aside();
-    let watch = Watch { feed, slots, state: Mutex::default() };
-    Tap(Box::new(move |news| {
-        watch.hear(news);
-        false
-    }))
+    Box::new(Watch { feed, slots, total, state: Mutex::default() })
+}
+
+impl Onlooker for Watch {
+    fn see(&self, sight: Sight<'_>) {
+        self.begin();
+        match sight {
+            Sight::Began(job, attempt) => {
+                let began = self.feed.began.elapsed();
+                let slot = job.slot + 1;
+                let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
+                let (pid, text) = (job.pid, name(job));
+                self.feed.tell(News::Started { job: number, attempt, slot, pid, began, text });
+                if let Some((done, target)) = progress {
+                    self.feed.tell(News::Progress { job: number, done, target });
+                }
+            }
+            Sight::Wrote(index, bytes) => {
+                if let Some(bytes) = self.feed.output.take_in(bytes) {
+                    let job = self.job(index, |_| {}).number;
+                    self.feed.tell(News::Output { job, bytes });
+                }
+            }
+            Sight::Retried(index) => {
+                let job = self.job(index, |_| {});
+                self.job(index, |job| (job.lives, job.progress) = (None, None));
+                self.over(job, AttemptEnd::Retried);
+            }
+            Sight::Ended(ended) => self.end(&ended),
+            Sight::Progressed(index, done, target) => {
+                let job = self.job(index, |job| job.progress = Some((done, target))).number;
+                self.feed.tell(News::Progress { job, done, target });
+            }
+        }
+    }
 }
 
 impl Watch {
-    fn hear(&self, news: &RunNews) {
-        match news {
-            RunNews::Started(job) => {
-                self.begin();
-                let number = self.number(job.index);
-                let began = self.feed.began.elapsed();
-                let (slot, pid, text) = (job.slot + 1, job.pid, name(job));
-                self.feed.tell(News::Started { job: number, attempt: 1, slot, pid, began, text });
-            }
-            RunNews::Done(finished) => {
-                self.begin();
-                self.end(finished);
-            }
-            // Of runs that nobody looks at.
-            RunNews::Results(_) => {}
-            RunNews::Progress(..) | RunNews::Message(..) => {}
-        }
-    }
-
-    /// With the first news the run is there, and has its slots.
+    /// With the first sight the run is there, and has its slots.
     fn begin(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if std::mem::replace(&mut state.has_begun, true) {
             return;
         }
@@ -72,52 +103,79 @@ impl Watch {
             command: crate::board::visible(words.join(" ").as_bytes(), 240),
             cwd: crate::view::display::visible_path(&cwd),
             slots: self.slots,
+            total: self.feed.add_total(self.total),
             began_epoch: epoch_now() - self.feed.began.elapsed().as_secs_f64(),
             ..Facts::default()
         })));
     }
 
-    fn number(&self, index: u64) -> u64 {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = || self.feed.jobs.fetch_add(1, Ordering::Relaxed) + 1;
-        *state.numbers.entry(index).or_insert_with(next)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, finished: &Finished) {
-        let number = self.number(finished.job.index);
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).numbers.remove(&finished.job.index);
-        let mut outcome = finished.outcome.clone();
-        if let Some(refused) = &finished.request.refused {
+    /// The job with this index, changed.
+    fn job(&self, index: u64, change: impl FnOnce(&mut Job)) -> Job {
+        let mut state = self.lock();
+        let next = || Job {
+            number: self.feed.jobs.fetch_add(1, Ordering::Relaxed) + 1,
+            lives: None,
+            progress: None,
+        };
+        let job = state.jobs.entry(index).or_insert_with(next);
+        change(job);
+        *job
+    }
+
+    /// An attempt is over.
+    fn over(&self, job: Job, end: AttemptEnd) {
+        if let Some((slot, began)) = job.lives {
+            let wall = self.feed.began.elapsed().saturating_sub(began);
+            let starting = Duration::ZERO;
+            self.feed.tell(News::Attempt(Attempt { job: job.number, slot, began, starting, wall, end }));
+        }
+    }
+
+    fn end(&self, ended: &JobEnded<'_>) {
+        let job = self.job(ended.job.index, |_| {});
+        self.lock().jobs.remove(&ended.job.index);
+        let mut outcome = ended.outcome.clone();
+        if let Some(refused) = ended.refused {
             outcome.verdict = Err(refused.clone());
         }
         let status = Status::of(&outcome);
-        let (at, slot) = (self.feed.began.elapsed(), finished.job.slot + 1);
+        self.over(
+            job,
+            match status {
+                Status::Ok => AttemptEnd::Ok,
+                Status::Failed => AttemptEnd::Failed,
+                Status::Cancelled | Status::Skipped => AttemptEnd::Cut,
+            },
+        );
         let wall = outcome.last.as_ref().map_or(Duration::ZERO, |last| last.wall);
-        let end = match status {
-            Status::Ok => AttemptEnd::Ok,
-            Status::Failed => AttemptEnd::Failed,
-            Status::Cancelled | Status::Skipped => AttemptEnd::Cut,
-        };
-        if outcome.last.is_some() {
-            let began = at.saturating_sub(wall);
-            let attempt = Attempt { job: number, slot, began, starting: Duration::ZERO, wall, end };
-            self.feed.tell(News::Attempt(attempt));
-        }
-        let name = name(&finished.job);
+        let name = name(ended.job);
         let record = JobRecord {
-            job: number,
+            job: job.number,
             outcome: &outcome,
             status,
             command: name.as_bytes(),
             argv: &[],
             inputs: &[],
             started_epoch: epoch_now() - wall.as_secs_f64(),
-            slot,
-            stdout_bytes: finished.output.stdout_bytes,
-            stderr_bytes: finished.output.stderr_bytes,
-            stderr_tail: &finished.output.stderr_tail,
+            slot: ended.job.slot + 1,
+            stdout_bytes: ended.output.stdout_bytes,
+            stderr_bytes: ended.output.stderr_bytes,
+            stderr_tail: &ended.output.stderr_tail,
         };
-        self.feed.tell(News::Ended(Box::new(Ended::of(&record, at))));
+        self.feed.tell(News::Ended(Box::new(Ended::of(&record, self.feed.began.elapsed()))));
+    }
+}
+
+impl Totals {
+    /// One run more: how many jobs there will be now, if that is known.
+    pub(super) fn add(&mut self, total: Option<u64>) -> Option<u64> {
+        self.sum += total.unwrap_or(0);
+        self.is_open |= total.is_none();
+        (!self.is_open).then_some(self.sum)
     }
 }
 

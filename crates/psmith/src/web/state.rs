@@ -32,6 +32,7 @@ pub(super) struct LiveJob {
     began: Duration,
     text: String,
     slow: bool,
+    progress: Option<(u64, u64)>,
     tail: Vec<u8>,
 }
 
@@ -81,7 +82,16 @@ impl State {
                 self.facts = *facts;
             }
             News::Started { job, attempt, slot, pid, began, text } => {
-                let live = LiveJob { attempt, slot, pid, began, text, slow: false, tail: Vec::new() };
+                let live = LiveJob {
+                    attempt,
+                    slot,
+                    pid,
+                    began,
+                    text,
+                    slow: false,
+                    progress: None,
+                    tail: Vec::new(),
+                };
                 self.live.insert(job, live);
             }
             News::Output { job, bytes } => {
@@ -89,6 +99,11 @@ impl State {
                     let excess = (live.tail.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
                     live.tail.drain(..excess.min(live.tail.len()));
                     live.tail.extend_from_slice(&bytes);
+                }
+            }
+            News::Progress { job, done, target } => {
+                if let Some(live) = self.live.get_mut(&job) {
+                    live.progress = Some((done, target));
                 }
             }
             News::Slow { job } => {
@@ -232,7 +247,10 @@ impl State {
 
 impl LiveJob {
     fn row(&self, job: u64, now: Duration) -> Value {
-        let line = last_lines(&self.tail, 1, LINE_COLUMNS_MAX).pop().unwrap_or_default();
+        let mut line = last_lines(&self.tail, 1, LINE_COLUMNS_MAX).pop().unwrap_or_default();
+        if let Some((done, target)) = self.progress {
+            line = format!("{done}/{target}  {line}");
+        }
         json!({
             "job": job,
             "slot": self.slot,

@@ -28,7 +28,7 @@ struct Play {
 impl Play {
     /// A desk with so many slots, whose batches hold so many jobs.
     fn new(workers: u32, jobs: usize) -> Play {
-        let shared = Arc::new(Shared::new(Vec::new()).unwrap());
+        let shared = Arc::new(Shared::new(Vec::new(), Vec::new()).unwrap());
         let options = Options::new(InOrder::Submission, OnError::Continue);
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };

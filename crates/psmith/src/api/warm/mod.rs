@@ -45,6 +45,7 @@ use super::budget::Budget;
 use super::desk::{judged, refused};
 use super::flow::Judgement;
 use super::job::{JobRef, Request};
+use super::onlooker::Sight;
 use super::options::Options;
 use super::post::Listeners;
 use super::run::{NEWS_MAX, News as Told, Shared, Wants};
@@ -131,6 +132,8 @@ struct Held {
     name: Option<String>,
     life: Option<JobId>,
     told_start: bool,
+    /// The last attempt whose start was shown.
+    shown_attempt: u32,
     output: Output,
     outcome: Option<Box<Outcome>>,
 }
@@ -226,6 +229,7 @@ impl Held {
             name: None,
             life: None,
             told_start: false,
+            shown_attempt: 0,
             output: Output::default(),
             outcome: None,
         }
@@ -360,10 +364,11 @@ impl Handler for WarmDesk {
             }
             // A thread that an earlier job left behind may still speak of that one: nobody listens.
             FromWorker::Progress { job, done, total } => {
-                if let Some(job) = current.and_then(|(_, held)| held.job_at(job))
-                    && wants.progress
-                {
-                    shared.tell(Told::Progress(job, done, total));
+                if let Some(job) = current.and_then(|(_, held)| held.job_at(job)) {
+                    shared.show(|| Sight::Progressed(job.index, done, total));
+                    if wants.progress {
+                        shared.tell(Told::Progress(job, done, total));
+                    }
                 }
             }
             FromWorker::Message { job } => {
@@ -421,6 +426,9 @@ impl Handler for WarmDesk {
     fn output(&mut self, id: JobId, _job: &mut Kind, stream: u8, buffer: &mut Vec<u8>, length: usize) {
         if let Some(life) = self.lives.get_mut(&id) {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
+        }
+        if let Some(index) = self.job_of(id).map(|(_, held)| held.index) {
+            self.shared.show(|| Sight::Wrote(index, &buffer[..length]));
         }
         self.on_sign_of_life(id);
     }

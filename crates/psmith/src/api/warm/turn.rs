@@ -12,6 +12,7 @@ use super::{BatchNews, Heard, Held, Life, Stage, WarmDesk};
 use crate::api::desk::refused;
 use crate::api::flow::Judgement;
 use crate::api::job::JobRef;
+use crate::api::onlooker::{Ended, Sight};
 use crate::api::run::{Finished, Incoming, News as Told};
 use crate::engine::handler::{Handler, Letters, Order, Output};
 use crate::worker::frame::Body;
@@ -233,6 +234,10 @@ impl WarmDesk {
                     self.shared.lock().first.failed.get_or_insert(number);
                 }
                 if let Some(held) = self.jobs.get_mut(&job) {
+                    // Where somebody looks on there are no batches.
+                    let (its, refused) = (held.job(), held.request.refused.as_ref());
+                    let ended = || Ended { job: &its, outcome: &outcome, refused, output: &held.output };
+                    self.shared.show(|| Sight::Ended(ended()));
                     held.outcome = Some(outcome);
                 }
             }
@@ -246,6 +251,11 @@ impl WarmDesk {
             Action::Notice(Notice::Broken { jobs }) => {
                 self.shared.on_broken(jobs);
                 self.close_source();
+            }
+            Action::Notice(Notice::Retry { attempt, .. }) => {
+                if let Some(held) = self.jobs.get(&attempt.job) {
+                    self.shared.show(|| Sight::Retried(held.index));
+                }
             }
             Action::Head { .. } | Action::Notice(_) => {}
             Action::Finish => {
@@ -353,8 +363,13 @@ impl WarmDesk {
     pub(super) fn tell_start(&mut self, life: JobId) {
         let (wants, shared) = (self.wants, Arc::clone(&self.shared));
         let pid = self.lives.get(&life).map_or(0, |life| life.pid);
-        let Some((_, held)) = self.job_of(life) else { return };
+        let Some((attempt, held)) = self.job_of(life) else { return };
         held.pid = pid;
+        if pid != 0 && held.shown_attempt < attempt.number {
+            held.shown_attempt = attempt.number;
+            let job = held.job();
+            shared.show(|| Sight::Began(&job, attempt.number));
+        }
         if wants.starts && pid != 0 && !held.told_start {
             held.told_start = true;
             shared.tell(Told::Started(held.job()));
