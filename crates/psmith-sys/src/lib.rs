@@ -39,6 +39,7 @@ pub mod shared;
 pub mod signals;
 pub mod socket;
 pub mod spawn;
+mod stack;
 pub mod subreaper;
 pub mod terminal;
 pub mod tokens;

@@ -1,18 +1,22 @@
 //! What this kernel, this user and this seccomp profile allow, found out by doing it.
 //!
-//! What could disturb the asking process is done in a short-lived copy of it: this process never becomes a subreaper,
-//! and closes nothing. The copy shares the table of descriptors instead of having one of its own, or a file that is
-//! closed meanwhile would stay open, and locked, for as long as the copy lives. A version number is never asked, because containers, profiles and back-ports make it lie.
+//! What could disturb the asking process is done in short-lived processes beside it: this one never becomes a subreaper,
+//! and closes nothing. They share its memory, so that one with much of it does not pay for a copy; and its table of
+//! descriptors, or a file that is closed meanwhile would stay open, and locked, for as long as they live. A version
+//! number is never asked, because containers, profiles and back-ports make it lie.
 //! Control groups have their own questions ([`crate::cgroup::probe_kill`], [`crate::cgroup::probe_limit`]).
 
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::forbid::{Facility, is_forbidden};
-use crate::{pidfd, proc_tree, raw, wait};
+use crate::stack::Stack;
+use crate::{pidfd, proc_tree, raw, signals, wait};
 
 /// A copy that does not answer for so long never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,18 +31,17 @@ pub fn adoption() -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let mut handle = -1_i32;
-    let flags = (libc::CLONE_PIDFD | libc::CLONE_FILES | libc::SIGCHLD) as usize;
-    let place = std::ptr::from_mut(&mut handle) as usize;
-    // SAFETY: clone(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
-    // parent; the child goes on to `adopt` alone, which closes nothing.
-    let answer = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) };
-    if answer == 0 {
-        adopt(writer.as_raw_fd());
-    }
-    let pid = raw::check(answer)? as u32;
-    // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
-    let child = unsafe { OwnedFd::from_raw_fd(handle) };
+    let below = [Stack::new()?, Stack::new()?];
+    let (answer, adopter, parent) = (writer.as_raw_fd(), AtomicIsize::new(0), AtomicIsize::new(0));
+    let mut family = Box::new(Family { answer, adopter, parent, below });
+    let mut stack = Stack::new()?;
+    let argument = std::ptr::from_mut(&mut *family).cast();
+    let mask = signals::block_all();
+    // SAFETY: all signals are blocked; `adopt` makes raw system calls only and never returns; the family is kept until
+    // nobody of it lives, and shared by atomic words only.
+    let born = unsafe { stack.bear(None, libc::CLONE_FILES, adopt, argument) };
+    signals::restore(mask);
+    let (pid, child) = born?;
     let found = listed_and_adopting(pid, reader.as_fd());
     if found.is_err() {
         // Somebody may still write to this number, so it is given up rather than given to another file.
@@ -50,7 +53,21 @@ pub fn adoption() -> io::Result<()> {
         let _ = is_ready(child.as_fd());
     }
     let _ = wait::reap_pidfd(&child);
+    if stack.is_in_use() || family.below.iter().any(Stack::is_in_use) {
+        // Somebody still stands on this.
+        std::mem::forget(family);
+    }
     found
+}
+
+/// What the three processes share.
+struct Family {
+    answer: i32,
+    /// The numbers of the first two.
+    adopter: AtomicIsize,
+    parent: AtomicIsize,
+    /// Stacks of the last two.
+    below: [Stack; 2],
 }
 
 /// Whether descriptors can be closed, and marked to be closed at exec, by range.
@@ -84,29 +101,42 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// The copy's life: it becomes a subreaper, has a child whose child is orphaned, and leaves when both are gone. Raw
-/// system calls only, because the copied process may have had threads.
-fn adopt(answer: i32) -> ! {
+/// The life of the first: it becomes a subreaper, has a child whose child is orphaned, and leaves when both are gone. Raw
+/// system calls only, because it stands on the memory of a process that may have threads.
+extern "C" fn adopt(family: *mut c_void) -> c_int {
+    // SAFETY: the family that `adoption` passed.
+    let all = unsafe { &*family.cast::<Family>() };
     plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0]);
     let became = plain(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0]);
     if became < 0 {
-        say(answer, -became as i32);
+        say(all.answer, -became as i32);
     }
-    let own = plain(libc::SYS_getpid, [0; 4]);
-    if copy() == 0 {
-        let parent = plain(libc::SYS_getpid, [0; 4]);
-        // The orphan-to-be is born, then its parent ends.
-        if copy() == 0 {
-            while plain(libc::SYS_getppid, [0; 4]) == parent {
-                nap();
-            }
-            let is_adopted = plain(libc::SYS_getppid, [0; 4]) == own;
-            say(answer, if is_adopted { 0 } else { libc::ECHILD });
-        }
-        leave();
-    }
+    all.adopter.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
+    // SAFETY: signals are blocked here, too; nobody is on that stack, and the family is kept.
+    unsafe { all.below[0].bear_below(libc::CLONE_FILES, orphan, family) };
     while wait_for(libc::P_ALL, 0) >= 0 {}
     leave();
+}
+
+/// The life of the second: its child is born, then it ends.
+extern "C" fn orphan(family: *mut c_void) -> c_int {
+    // SAFETY: as in `adopt`.
+    let all = unsafe { &*family.cast::<Family>() };
+    all.parent.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
+    // SAFETY: as in `adopt`.
+    unsafe { all.below[1].bear_below(libc::CLONE_FILES, be_orphaned, family) };
+    leave();
+}
+
+/// The life of the third: it waits until its parent has ended, and looks whose child it is then.
+extern "C" fn be_orphaned(family: *mut c_void) -> c_int {
+    // SAFETY: as in `adopt`.
+    let all = unsafe { &*family.cast::<Family>() };
+    while plain(libc::SYS_getppid, [0; 4]) == all.parent.load(Ordering::Relaxed) {
+        nap();
+    }
+    let is_adopted = plain(libc::SYS_getppid, [0; 4]) == all.adopter.load(Ordering::Relaxed);
+    say(all.answer, if is_adopted { 0 } else { libc::ECHILD });
 }
 
 fn wait_for(kind: libc::idtype_t, id: usize) -> isize {
@@ -116,11 +146,6 @@ fn wait_for(kind: libc::idtype_t, id: usize) -> isize {
             return ended;
         }
     }
-}
-
-/// A fork, but for the descriptors: 0 in the new process.
-fn copy() -> isize {
-    plain(libc::SYS_clone, [(libc::CLONE_FILES | libc::SIGCHLD) as usize, 0, 0, 0])
 }
 
 /// A millisecond. Nothing tells an orphan of its adoption: the kernel closes a dying parent's files before it hands
@@ -171,6 +196,32 @@ mod tests {
             unsafe { raw::call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as usize, place, 0, 0, 0, 0]) };
         raw::check(answer).unwrap();
         assert_eq!(before, 0, "this process is no subreaper");
+    }
+
+    /// A probe that forks its asker costs the longer the more memory that has: of a host with 4 GiB it took more time than
+    /// a thousand jobs. Every page of it is written anew, by a fault, after a fork.
+    #[test]
+    fn no_probe_copies_the_memory_of_its_asker() {
+        const PAGES: usize = 4096;
+        let mut held = vec![1_u8; (PAGES + 1) * 4096];
+        let place = held.as_mut_ptr().map_addr(|address| address.next_multiple_of(4096)).cast();
+        // SAFETY: madvise(2) of whole pages of an own allocation; it changes nothing that they hold.
+        let advised = unsafe { libc::madvise(place, PAGES * 4096, libc::MADV_NOHUGEPAGE) };
+        let mut touch = |with: u8| held.iter_mut().step_by(4096).for_each(|byte| *byte = with);
+        touch(2);
+        adoption().unwrap();
+        // Where there are no groups it has nothing to do.
+        let _ = crate::cgroup::probe_kill();
+        let before = faults();
+        touch(3);
+        let faults = faults() - before;
+        assert!(advised != 0 || faults < PAGES as u64 / 4, "{faults} faults for {PAGES} pages");
+    }
+
+    fn faults() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let after_name = stat.rsplit_once(')').unwrap().1;
+        after_name.split_whitespace().nth(7).unwrap().parse().unwrap()
     }
 
     #[test]

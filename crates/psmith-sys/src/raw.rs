@@ -84,14 +84,31 @@ pub(crate) fn into_group(group: RawFd, flags: c_int, pidfd: *mut c_int) -> libc:
     }
 }
 
-/// clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+/// The arguments of clone(2) for a child on the stack that ends at `top`; the handle's place is that of the parent's
+/// number. The two last ones differ in order from processor to processor.
+pub(crate) fn onto_stack(
+    flags: c_int,
+    top: *mut c_void,
+    handle: *mut c_int,
+    child: *mut c_int,
+) -> [usize; 5] {
+    let (flags, top) = ((flags | libc::SIGCHLD) as usize, top as usize);
+    if cfg!(target_arch = "x86_64") {
+        [flags, top, handle as usize, child as usize, 0]
+    } else {
+        [flags, top, handle as usize, 0, child as usize]
+    }
+}
+
+/// clone(2) or clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
 ///
 /// # Safety
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
 /// must what `argument` points to. `run` never returns.
 #[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn clone3(
-    args: &libc::clone_args,
+pub(crate) unsafe fn bear(
+    number: libc::c_long,
+    args: [usize; 5],
     run: extern "C" fn(*mut c_void) -> c_int,
     argument: *mut c_void,
 ) -> isize {
@@ -108,9 +125,12 @@ pub(crate) unsafe fn clone3(
             "call r13",
             "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => answer,
-            in("rdi") std::ptr::from_ref(args),
-            in("rsi") size_of::<libc::clone_args>(),
+            inlateout("rax") number as isize => answer,
+            in("rdi") args[0],
+            in("rsi") args[1],
+            in("rdx") args[2],
+            in("r10") args[3],
+            in("r8") args[4],
             in("r12") argument,
             in("r13") run,
             lateout("rcx") _,
@@ -120,14 +140,15 @@ pub(crate) unsafe fn clone3(
     answer
 }
 
-/// clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+/// clone(2) or clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
 ///
 /// # Safety
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
 /// must what `argument` points to. `run` never returns.
 #[cfg(target_arch = "aarch64")]
-pub(crate) unsafe fn clone3(
-    args: &libc::clone_args,
+pub(crate) unsafe fn bear(
+    number: libc::c_long,
+    args: [usize; 5],
     run: extern "C" fn(*mut c_void) -> c_int,
     argument: *mut c_void,
 ) -> isize {
@@ -144,9 +165,12 @@ pub(crate) unsafe fn clone3(
             "blr x21",
             "brk #1",
             "2:",
-            in("x8") libc::SYS_clone3 as isize,
-            inlateout("x0") std::ptr::from_ref(args) => answer,
-            in("x1") size_of::<libc::clone_args>(),
+            in("x8") number as isize,
+            inlateout("x0") args[0] => answer,
+            in("x1") args[1],
+            in("x2") args[2],
+            in("x3") args[3],
+            in("x4") args[4],
             in("x20") argument,
             in("x21") run,
         );

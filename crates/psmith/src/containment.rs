@@ -42,7 +42,7 @@ impl Level {
 
     /// Whether this machine can hold jobs this way, found by doing, and if not, why.
     ///
-    /// What is done is done in a short-lived copy of this process: the host itself never becomes a subreaper and
+    /// What is done is done in a short-lived process beside this one: the host itself never becomes a subreaper and
     /// joins no group. A process group can always be had.
     ///
     /// # Errors

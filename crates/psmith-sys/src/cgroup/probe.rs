@@ -1,7 +1,8 @@
 //! Finding out what works here, by doing it with a short-lived child.
 
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Controller, LimitSites, Limits, Refusal, RunGroup, run_name};
 use crate::forbid::{Facility, is_forbidden};
-use crate::{pidfd, raw, wait};
+use crate::stack::Stack;
+use crate::{pidfd, raw, signals, wait};
 
 /// A child that does not answer for so long never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,10 +84,19 @@ fn clean_up(run: &RunGroup, answer: Result<(), Refusal>) -> Result<(), Refusal> 
     }
 }
 
-/// A copy of this process that joins groups, says so, and sleeps. Made by a bare system call, and it makes none but
-/// such: so it is sound in a process with threads, too.
+/// A process on this one's memory that joins groups, says so, and sleeps. It makes bare system calls only: so it is sound
+/// in a process with threads, too; and a host pays nothing for all the memory that it has.
 struct Child {
     handle: OwnedFd,
+    /// What it stands on, and reads.
+    ground: Option<(Stack, Box<Task>)>,
+}
+
+/// What the child is to do.
+struct Task {
+    files: Vec<i32>,
+    answer: i32,
+    parent: u32,
 }
 
 impl Child {
@@ -102,28 +113,23 @@ impl Child {
 
     fn make(group: Option<BorrowedFd<'_>>, files: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
-        let mut handle = -1_i32;
+        let mut task = Box::new(Task {
+            files: files.iter().map(AsRawFd::as_raw_fd).collect(),
+            answer: writer.as_raw_fd(),
+            parent: std::process::id(),
+        });
+        let mut stack = Stack::new()?;
+        let argument = std::ptr::from_mut(&mut *task).cast();
+        let mask = signals::block_all();
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
-        let flags = libc::CLONE_PIDFD | libc::CLONE_FILES;
-        let parent = std::process::id();
-        let answer = if let Some(group) = group {
-            let args = raw::into_group(group.as_raw_fd(), flags, &raw mut handle);
-            let words = [std::ptr::from_ref(&args) as usize, size_of_val(&args), 0, 0, 0, 0];
-            // SAFETY: clone3(2) without shared memory and on a copy of this stack: a fork. It writes the handle in the
-            // parent; the child goes on to `sleep_in` alone.
-            unsafe { raw::call(libc::SYS_clone3, words) }
-        } else {
-            let words = [(flags | libc::SIGCHLD) as usize, 0, (&raw mut handle) as usize, 0, 0, 0];
-            // SAFETY: clone(2), as above.
-            unsafe { raw::call(libc::SYS_clone, words) }
+        // SAFETY: all signals are blocked; `sleep_in` makes raw system calls only and never returns; the task is kept
+        // until the child has ended, and only read.
+        let born = unsafe {
+            stack.bear(group.map(|group| group.as_raw_fd()), libc::CLONE_FILES, sleep_in, argument)
         };
-        if answer == 0 {
-            sleep_in(&numbers, writer.as_raw_fd(), parent);
-        }
-        raw::check(answer)?;
-        // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
-        let child = Child { handle: unsafe { OwnedFd::from_raw_fd(handle) } };
+        signals::restore(mask);
+        let (_, handle) = born?;
+        let child = Child { handle, ground: Some((stack, task)) };
         let mut errno = [0; 4];
         // It may also be killed at birth, and never answer; the pipe does not tell, for both share its ends.
         let mut either = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&child.handle, PollFlags::IN)];
@@ -150,19 +156,24 @@ impl Drop for Child {
         let _ = pidfd::signal(&self.handle, libc::SIGKILL);
         if self.wait().unwrap_or(false) {
             let _ = wait::reap_pidfd(&self.handle);
+        } else {
+            // It still stands on this.
+            std::mem::forget(self.ground.take());
         }
     }
 }
 
 /// The child's life. Raw system calls only.
-fn sleep_in(files: &[i32], answer: i32, parent: u32) -> ! {
+extern "C" fn sleep_in(task: *mut c_void) -> c_int {
+    // SAFETY: the task that `Child::make` passed; both sides only read it.
+    let Task { files, answer, parent } = unsafe { &*task.cast::<Task>() };
     let mut errno = 0_i32;
     // SAFETY: prctl(2) with numbers only.
     unsafe {
         raw::call(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0, 0])
     };
     // SAFETY: getppid(2) takes nothing.
-    if unsafe { raw::call(libc::SYS_getppid, [0; 6]) } != parent as isize {
+    if unsafe { raw::call(libc::SYS_getppid, [0; 6]) } != *parent as isize {
         // The parent was killed before the signal was set: nobody will ever end this process but itself.
         // SAFETY: exit_group(2) takes a number.
         unsafe { raw::call(libc::SYS_exit_group, [1, 0, 0, 0, 0, 0]) };
@@ -177,7 +188,7 @@ fn sleep_in(files: &[i32], answer: i32, parent: u32) -> ! {
     }
     let place = std::ptr::from_ref(&errno) as usize;
     // SAFETY: write(2) reads the four bytes of the number.
-    unsafe { raw::call(libc::SYS_write, [answer as usize, place, 4, 0, 0, 0]) };
+    unsafe { raw::call(libc::SYS_write, [*answer as usize, place, 4, 0, 0, 0]) };
     loop {
         // SAFETY: ppoll(2) of nothing, without a timeout and with the mask left alone: sleeps until killed.
         unsafe { raw::call(libc::SYS_ppoll, [0, 0, 0, 0, 0, 0]) };

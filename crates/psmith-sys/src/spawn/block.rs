@@ -4,20 +4,16 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::{Dir, Progress, Request, StartError, Step, child};
-use crate::raw;
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::SignalSet;
+use crate::stack::Stack;
 
-/// The stack of a child: its deepest call chain takes well under a tenth of it.
-const STACK_BYTES: usize = 64 << 10;
-/// An overflow hits this and faults, instead of writing into foreign memory. Holds for pages up to 64 KiB.
-const GUARD_BYTES: usize = 64 << 10;
 /// Words beyond this are given back after the start, so that one huge command line does not stay for ever.
 const WORDS_KEPT_BYTES_MAX: usize = 64 << 10;
 
@@ -67,8 +63,6 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Block {
     stack: Stack,
-    /// 1 from before the birth until the kernel clears it, when the child leaves this memory by exec or exit.
-    alive: AtomicI32,
     /// The step that the child is at.
     step: AtomicU8,
     /// Set by the child if that step failed.
@@ -92,7 +86,6 @@ impl Block {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Block {
             stack: Stack::new()?,
-            alive: AtomicI32::new(0),
             step: AtomicU8::new(0),
             errno: AtomicU32::new(0),
             words: Vec::new(),
@@ -159,52 +152,16 @@ impl Block {
     }
 
     /// Starts a child on this block. Afterwards the block is the child's until [`Block::is_in_use`] says no.
-    ///
-    /// With a group, it is born in it. That is not only one call less than joining: to let a process join, the kernel
-    /// waits until no other one is between two steps of a fork or an exit, and that for longer than a start takes.
     pub(super) fn clone_child(&mut self, group: Option<RawFd>) -> io::Result<(u32, OwnedFd)> {
-        self.alive.store(1, Ordering::Release);
-        let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID;
-        let mut pidfd: c_int = -1;
-        let (top, alive) = (self.stack.top(), self.alive.as_ptr());
         let argument = ptr::from_mut(self).cast::<c_void>();
-        if let Some(group) = group {
-            let args = libc::clone_args {
-                child_tid: alive as u64,
-                stack: self.stack.bottom() as u64,
-                stack_size: STACK_BYTES as u64,
-                ..raw::into_group(group, flags, &raw mut pidfd)
-            };
-            // SAFETY: as below.
-            let answer = raw::check(unsafe { raw::clone3(&args, run, argument) });
-            let pid = answer.inspect_err(|_| self.alive.store(0, Ordering::Release))?;
-            // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
-            return Ok((pid as u32, unsafe { OwnedFd::from_raw_fd(pidfd) }));
-        }
-        // SAFETY: clone(2): the stack is mapped, its own, and stays until `alive` is cleared, as does the block; the
-        // handle's place is written before the call returns; `run` makes raw system calls only and never returns.
-        let pid = unsafe {
-            libc::clone(
-                run,
-                top,
-                flags | libc::SIGCHLD,
-                argument,
-                &raw mut pidfd,
-                ptr::null_mut::<c_void>(),
-                alive,
-            )
-        };
-        if pid < 0 {
-            self.alive.store(0, Ordering::Release);
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
-        Ok((pid as u32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+        // SAFETY: the spawner's terms: all signals are blocked. `run` makes raw system calls only and never returns; the
+        // block stays, and its atomic words alone are touched, until the child is off it.
+        unsafe { self.stack.bear(group, 0, run, argument) }
     }
 
     /// Whether a child is still on this memory.
     pub(super) fn is_in_use(&self) -> bool {
-        self.alive.load(Ordering::Acquire) != 0
+        self.stack.is_in_use()
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -272,48 +229,6 @@ impl Block {
 extern "C" fn run(block: *mut c_void) -> c_int {
     // SAFETY: the block that `clone_child` passed; it is not touched by the parent but for its atomic words.
     child::run(unsafe { &*block.cast::<Block>() })
-}
-
-/// A mapped stack with a guard below.
-#[derive(Debug)]
-struct Stack {
-    base: *mut c_void,
-}
-
-impl Stack {
-    fn new() -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
-        // SAFETY: mmap(2) of new anonymous memory at an address that the kernel chooses.
-        let base =
-            unsafe { libc::mmap(ptr::null_mut(), GUARD_BYTES + STACK_BYTES, protection, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let stack = Stack { base };
-        // SAFETY: mprotect(2) of the lower part of the mapping just made.
-        if unsafe { libc::mprotect(base, GUARD_BYTES, libc::PROT_NONE) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(stack)
-    }
-
-    /// Where it ends, above the guard.
-    fn bottom(&self) -> *mut c_void {
-        self.base.wrapping_byte_add(GUARD_BYTES)
-    }
-
-    /// The stack grows down from here; aligned as both processors ask.
-    fn top(&self) -> *mut c_void {
-        self.base.wrapping_byte_add(GUARD_BYTES + STACK_BYTES)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: munmap(2) of the whole own mapping; the owner has made sure that no child stands on it.
-        unsafe { libc::munmap(self.base, GUARD_BYTES + STACK_BYTES) };
-    }
 }
 
 /// Where each NUL-ended word begins.
