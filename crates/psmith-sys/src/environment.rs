@@ -1,40 +1,108 @@
-//! The environment of a forked child, replaced as a whole.
+//! Environments as the kernel and the C library want them, and a forked child's, replaced as a whole.
 //!
-//! For a process with one thread only, where nobody else can be reading it.
+//! The latter is for a process with one thread only, where nobody else can be reading it.
 
 use std::ffi::c_char;
 use std::io;
+use std::ptr;
+use std::sync::Arc;
+
+use crate::fork::OnlyThread;
 
 unsafe extern "C" {
     static mut environ: *const *const c_char;
 }
 
-/// Makes `K=V` words, each ended by NUL, the environment of this process; of words with one key the last one stands.
-/// The memory is kept until the process ends.
-///
-/// # Errors
-/// `EDEADLK` if this process has more than one thread, `EINVAL` if the last word is not ended by NUL.
-pub fn replace(words: Vec<u8>) -> io::Result<()> {
-    if crate::fork::threads_count()? != 1 {
-        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+/// An environment, prepared once and shared by many starts.
+#[derive(Debug, Clone)]
+pub struct EnvBlock {
+    words: Arc<[u8]>,
+    offsets: Arc<[usize]>,
+}
+
+impl EnvBlock {
+    /// From `K=V` words, each ended by NUL, back to back; a missing last NUL is added. Empty words are dropped.
+    #[must_use]
+    pub fn new(mut words: Vec<u8>) -> Self {
+        if words.last().is_some_and(|last| *last != 0) {
+            words.push(0);
+        }
+        let offsets = word_offsets(&words).filter(|offset| words[*offset] != 0).collect();
+        EnvBlock { words: words.into(), offsets }
     }
-    if words.last().is_some_and(|last| *last != 0) {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+}
+
+/// The environment of one start: a shared one, and what is added to it.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// Keeps the words that are pointed to.
+    shared: Option<EnvBlock>,
+    added: Vec<u8>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Environment {
+    /// Holds from now on the words of `shared` and those of `added`, each ended by NUL, back to back: one of these
+    /// replaces the one of the same key there.
+    ///
+    /// # Errors
+    /// `EINVAL` if the last word that is added is not ended by NUL.
+    pub fn fill(&mut self, shared: &EnvBlock, added: &[u8]) -> io::Result<()> {
+        if added.last().is_some_and(|last| *last != 0) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        self.pointers.clear();
+        self.added.clear();
+        self.added.extend_from_slice(added);
+        // From here on nothing is grown or moved, so pointers hold until the next fill.
+        let (shared, added) = (self.shared.insert(shared.clone()), &self.added);
+        let kept = shared.offsets.iter().filter(|offset| !has_key_of(added, &shared.words[**offset..]));
+        self.pointers.extend(kept.map(|offset| pointer_to(&shared.words, *offset)));
+        self.pointers.extend(word_offsets(added).map(|offset| pointer_to(added, offset)));
+        self.pointers.push(ptr::null());
+        Ok(())
     }
-    let words: &'static [u8] = words.leak();
-    let mut listed: Vec<&'static [u8]> = Vec::new();
-    for word in words.split_inclusive(|byte| *byte == 0).filter(|word| word.len() > 1) {
-        let key = word.split(|byte| *byte == b'=').next().unwrap_or_default();
-        listed.retain(|other| !(other.starts_with(key) && other.get(key.len()) == Some(&b'=')));
-        listed.push(word);
+
+    /// A null-ended array of NUL-ended words.
+    pub(crate) fn pointers(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
     }
-    let mut pointers: Vec<*const c_char> = listed.into_iter().map(|word| word.as_ptr().cast()).collect();
-    pointers.push(std::ptr::null());
-    let pointers: &'static [*const c_char] = pointers.leak();
+
+    /// Gives the shared words back; there is nothing to point to any more.
+    pub(crate) fn clear(&mut self) {
+        self.pointers.clear();
+        self.shared = None;
+    }
+}
+
+/// Where each NUL-ended word begins.
+pub(crate) fn word_offsets(words: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let start = next;
+        let length = words.get(start..)?.iter().position(|byte| *byte == 0)?;
+        next = start + length + 1;
+        Some(start)
+    })
+}
+
+pub(crate) fn pointer_to(words: &[u8], offset: usize) -> *const c_char {
+    words[offset..].as_ptr().cast()
+}
+
+/// Whether one of the `added` words has the key of the word that `word` begins with.
+fn has_key_of(added: &[u8], word: &[u8]) -> bool {
+    let Some(key_length) = word.iter().position(|byte| *byte == b'=' || *byte == 0) else { return false };
+    let key = &word[..key_length];
+    added.split(|byte| *byte == 0).any(|other| other.starts_with(key) && other.get(key_length) == Some(&b'='))
+}
+
+/// Makes this the environment of this process, until it ends. At least one [`Environment::fill`] has succeeded.
+pub fn replace(words: Environment, _alone: &OnlyThread) {
+    let words: &'static Environment = Box::leak(Box::new(words));
     // SAFETY: environ(7) is a null-ended array of NUL-ended words, which live for ever; this is the only thread, so
     // nobody reads the variable meanwhile.
-    unsafe { environ = pointers.as_ptr() };
-    Ok(())
+    unsafe { environ = words.pointers() };
 }
 
 /// Takes the variable `name` out of the environment of this process.

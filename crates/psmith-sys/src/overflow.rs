@@ -37,12 +37,25 @@ static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
 /// the process lives.
 ///
 /// # Errors
-/// `ENOMEM`.
+/// Those of [`prepare`].
 pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
-    let process = std::process::id();
-    if WORDS.set(Words { descriptor: socket.as_raw_fd(), words, process }).is_err() {
-        return Ok(());
-    }
+    // Not by the C library, whose code for it would have to be mapped into each newborn.
+    let process = rustix::process::getpid().as_raw_pid().unsigned_abs();
+    let _ = WORDS.set(Words { descriptor: socket.as_raw_fd(), words, process });
+    prepare()
+}
+
+/// Does of [`watch`] what a forked child inherits. Until there are words, a fault ends the process as ever.
+///
+/// # Errors
+/// None is expected.
+pub fn prepare() -> io::Result<()> {
+    static PREPARED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let done = PREPARED.get_or_init(|| install().map_err(|error| error.raw_os_error().unwrap_or(0)));
+    done.map_err(io::Error::from_raw_os_error)
+}
+
+fn install() -> io::Result<()> {
     // Never given back: the thread has it until the process ends.
     let stack: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(STACK_BYTES));
     let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };

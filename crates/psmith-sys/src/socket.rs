@@ -35,16 +35,12 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
-/// Two connected stream sockets, without borders: one that does not block, for this process, and one that does, for a
-/// child.
+/// Two connected stream sockets, without borders. Both block, whoever does not ask otherwise with each call.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`.
 pub fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    rustix::io::ioctl_fionbio(&ours, true)?;
-    Ok((ours, theirs))
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Sends one message. It goes as a whole or not at all; the descriptors stay the caller's, too.

@@ -18,11 +18,11 @@ mod child;
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-pub use block::EnvBlock;
 use block::{Block, Plan};
 
+pub use crate::environment::EnvBlock;
 use crate::forbid::{Facility, is_forbidden};
 use crate::rlimit::Rlimit;
 use crate::signals::{self, SignalSet};
@@ -240,6 +240,12 @@ impl Spawner {
             null,
             reset: signals::not_default(),
         })
+    }
+
+    /// `/dev/null`, open for both.
+    #[must_use]
+    pub fn null(&self) -> BorrowedFd<'_> {
+        self.null.as_fd()
     }
 
     /// Starts a child. It returns as soon as the child is born; ask [`Spawner::progress`] what became of it.

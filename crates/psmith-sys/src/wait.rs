@@ -45,6 +45,8 @@ pub struct Reaped {
     pub system: Duration,
     /// The largest resident set of any one of those processes.
     pub max_rss_bytes: u64,
+    /// Pages that had to be mapped for any of them, without reading a disk.
+    pub faults: u64,
 }
 
 /// What became of a child.
@@ -150,6 +152,7 @@ fn reaped(waited: Option<Waited>) -> io::Result<Reaped> {
         user: duration(waited.usage.ru_utime),
         system: duration(waited.usage.ru_stime),
         max_rss_bytes: waited.usage.ru_maxrss.unsigned_abs() * 1024,
+        faults: waited.usage.ru_minflt.unsigned_abs(),
     })
 }
 

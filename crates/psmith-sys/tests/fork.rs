@@ -1,8 +1,10 @@
 //! Forking is refused with threads, and without them gives a child that can be waited for.
 //!
 //! Without the test harness, which has threads.
+#![expect(unsafe_code, reason = "what the C library knows of its threads shows in its locks, by calls of C")]
 
-use psmith_sys::fork::{ForkResult, fork_single, threads_count};
+use psmith_sys::cgroup::{RunGroup, run_name};
+use psmith_sys::fork::{ForkResult, Forker, fork_single, threads_count};
 use psmith_sys::wait::{Change, ExitStatusRaw, Peeked, next_change, peek_any, reap};
 use psmith_sys::{pidfd, trace};
 
@@ -11,6 +13,78 @@ fn main() {
     a_child_is_peeked_at_before_it_is_reaped();
     a_stop_is_told_once_and_an_end_until_it_is_reaped();
     a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was();
+    a_copy_that_is_born_in_a_group_is_whole();
+}
+
+/// What the C library's `fork` sees to is seen to here as well: its children know their own number, and have threads and
+/// locks as ever.
+fn a_copy_that_is_born_in_a_group_is_whole() {
+    let run = match RunGroup::create(&run_name()) {
+        Ok(run) => run,
+        Err(refusal) => return eprintln!("SKIPPED a copy that is born in a group: {refusal}"),
+    };
+    let group = run.slot("copy").unwrap();
+    let forker = Forker::new().unwrap();
+    if !forker.bears_in_groups() {
+        return eprintln!(
+            "SKIPPED a copy that is born in a group: another C library, or no PR_GET_TID_ADDRESS"
+        );
+    }
+    let (pid, handle) = match forker.fork_into(group.dir()).unwrap() {
+        ForkResult::Child(_) => std::process::exit(copy_in(group.path())),
+        ForkResult::Parent(pid, handle) => (pid, handle),
+    };
+    let mut polled = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut polled, None).unwrap();
+    assert_eq!(reap(pid).unwrap().status, ExitStatusRaw::Code(0), "see `copy_in`");
+    assert!(!group.populated().unwrap());
+    group.remove().unwrap();
+    run.remove().unwrap();
+}
+
+/// 0, or the number of what is not as it should be.
+fn copy_in(group: &std::path::Path) -> i32 {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let name = group.file_name().unwrap().to_str().unwrap();
+    if !groups.lines().any(|line| line.starts_with("0::") && line.ends_with(name)) {
+        return 1;
+    }
+    // A lock that knows its holder by the number that the library has of it.
+    let mut kind = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+    // SAFETY: pthread_mutexattr_init(3) makes the attributes, and the next call changes them.
+    unsafe { libc::pthread_mutexattr_init(kind.as_mut_ptr()) };
+    // SAFETY: pthread_mutexattr_settype(3) of what was just made.
+    unsafe { libc::pthread_mutexattr_settype(kind.as_mut_ptr(), libc::PTHREAD_MUTEX_ERRORCHECK) };
+    let mut lock = std::mem::MaybeUninit::<libc::pthread_mutex_t>::zeroed();
+    // SAFETY: pthread_mutex_init(3) of memory that stays where it is.
+    unsafe { libc::pthread_mutex_init(lock.as_mut_ptr(), kind.as_ptr()) };
+    // SAFETY: pthread_mutex_lock(3) of a lock that was made; the second time it only says that it is held.
+    let locked = [(); 2].map(|()| unsafe { libc::pthread_mutex_lock(lock.as_mut_ptr()) });
+    if locked != [0, libc::EDEADLK] {
+        return 2;
+    }
+    // glibc's locks hold the number of the thread in their third word.
+    let place = lock.as_ptr().cast::<i32>().wrapping_add(2);
+    // SAFETY: a lock is some ten words of plain data.
+    let owner = unsafe { place.read() };
+    if cfg!(target_env = "gnu") && owner != std::process::id() as i32 {
+        return 3;
+    }
+    let sum = std::thread::spawn(|| (0..10).sum::<i32>()).join();
+    if sum.ok() != Some(45) {
+        return 4;
+    }
+    // It forks as its parent did.
+    match fork_single() {
+        Ok(ForkResult::Child(_)) => std::process::exit(0),
+        Ok(ForkResult::Parent(pid, handle)) => {
+            let mut polled = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut polled, None).unwrap();
+            i32::from(reap(pid).unwrap().status != ExitStatusRaw::Code(0)) * 5
+        }
+        // A thread that was joined may still be on its way out of the kernel.
+        Err(error) => i32::from(error.raw_os_error() != Some(libc::EDEADLK)) * 6,
+    }
 }
 
 fn a_process_with_threads_is_not_forked() {
@@ -29,7 +103,7 @@ fn a_process_with_threads_is_not_forked() {
 fn a_child_is_peeked_at_before_it_is_reaped() {
     assert_eq!(peek_any().unwrap(), None);
     match fork_single().unwrap() {
-        ForkResult::Child => std::process::exit(9),
+        ForkResult::Child(_) => std::process::exit(9),
         ForkResult::Parent(pid, handle) => {
             let mut polled = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
             rustix::event::poll(&mut polled, None).unwrap();
@@ -47,7 +121,7 @@ fn a_child_is_peeked_at_before_it_is_reaped() {
 fn a_stop_is_told_once_and_an_end_until_it_is_reaped() {
     assert_eq!(next_change().unwrap(), None);
     match fork_single().unwrap() {
-        ForkResult::Child => loop {
+        ForkResult::Child(_) => loop {
             std::thread::park();
         },
         ForkResult::Parent(pid, handle) => {
@@ -73,7 +147,7 @@ fn a_stop_is_told_once_and_an_end_until_it_is_reaped() {
 
 fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
     match fork_single().unwrap() {
-        ForkResult::Child => loop {
+        ForkResult::Child(_) => loop {
             std::thread::park();
         },
         ForkResult::Parent(pid, handle) => {

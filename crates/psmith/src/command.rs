@@ -147,6 +147,8 @@ pub struct WorkerStart {
     pub(crate) frame_bytes_max: u64,
     /// What it calls before its first job.
     pub(crate) set_up: Vec<crate::function::registry::Function>,
+    /// It has one job, which is known already.
+    pub(crate) single: bool,
     /// The memory that it shares with its host.
     pub(crate) region: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
 }

@@ -424,7 +424,7 @@ fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
     psmith::init();
     let _guard = Guard::alone();
     let fork = |_: ()| match psmith::sys::fork::fork_single().unwrap() {
-        psmith::sys::fork::ForkResult::Child => "copy".to_owned(),
+        psmith::sys::fork::ForkResult::Child(_) => "copy".to_owned(),
         psmith::sys::fork::ForkResult::Parent(_, copy) => {
             // Had it anything to say, it would be there first.
             let ended = rustix::process::WaitId::PidFd(copy.as_fd());

@@ -1,6 +1,7 @@
-//! The heavy host of S-15: the `psmith` command itself, linked into an image of 100 MB with 262,144 relocations.
+//! The heavy hosts of S-15: the `psmith` command itself, and the example of function jobs, each linked into an image of
+//! 100 MB with 262,144 relocations; and the C loop of forks, in such an image as well.
 //!
-//! It is a crate written below the target directory: the command's own `main.rs`, word for word, and after it a table
+//! The first two are a crate written below the target directory: their own source, word for word, and after it a table
 //! of pointers, each of which the loader must relocate, and a blob that fills the image. Nothing of psmith is changed.
 
 use std::path::PathBuf;
@@ -15,6 +16,10 @@ const BLOB_BYTES: usize = 100_000_000;
 /// The program, and what is really in it.
 pub(super) struct Heavy {
     pub(super) program: PathBuf,
+    /// The example of function jobs.
+    pub(super) functions: PathBuf,
+    /// The C loop of forks.
+    pub(super) floor: PathBuf,
     pub(super) described: String,
 }
 
@@ -26,6 +31,8 @@ pub(super) fn build(workshop: &Workshop) -> Result<Heavy> {
     let manifest = shell::read("Cargo.toml".as_ref())?;
     shell::write(&home.join("Cargo.toml"), manifest_of_heavy(&manifest, &root.display().to_string()))?;
     shell::write(&home.join("src/main.rs"), format!("{main}\n{}", padding()))?;
+    let functions = shell::read("crates/psmith/examples/function_speed.rs".as_ref())?;
+    shell::write(&home.join("src/functions.rs"), format!("{functions}\n{}", padding()))?;
     // Bytes that differ, so that nothing on the way can fold them.
     let mut state = 1u32;
     let blob: Vec<u8> = std::iter::repeat_with(|| {
@@ -40,8 +47,16 @@ pub(super) fn build(workshop: &Workshop) -> Result<Heavy> {
     shell::run(cargo.current_dir(&home).env("CARGO_TARGET_DIR", workshop::target()))?;
     let program = workshop::target().join("release/heavy-psmith");
     workshop::must_run_jobs(&program)?;
+    let functions = workshop::target().join("release/heavy-functions");
+    let source = shell::read("xtask/floors/function_loop.c".as_ref())?;
+    let file = home.join("heavy_loop.c");
+    shell::write(&file, format!("{source}\n{}", padding_in_c(&home.join("src/blob").display().to_string())))?;
+    let floor = workshop::compile_file(&file, home.join("heavy_loop"))?;
     let described = describe(&program)?;
-    Ok(Heavy { program, described })
+    for other in [&functions, &floor] {
+        describe(other)?;
+    }
+    Ok(Heavy { program, functions, floor, described })
 }
 
 fn manifest_of_heavy(workspace: &str, root: &str) -> String {
@@ -53,7 +68,8 @@ fn manifest_of_heavy(workspace: &str, root: &str) -> String {
     format!(
         "[workspace]\n\n[package]\nname = \"heavy-psmith\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [dependencies]\npsmith-cli = {{ path = \"{root}/crates/psmith-cli\" }}\npsmith = {{ path = \
-         \"{root}/crates/psmith\" }}\n\n[profile.release]{profile}\n"
+         \"{root}/crates/psmith\" }}\n\n[[bin]]\nname = \"heavy-psmith\"\npath = \"src/main.rs\"\n\n[[bin]]\nname = \
+         \"heavy-functions\"\npath = \"src/functions.rs\"\n\n[profile.release]{profile}\n"
     )
 }
 
@@ -61,6 +77,15 @@ fn padding() -> String {
     format!(
         "static HEAVY_BYTE: u8 = 1;\n#[used]\nstatic HEAVY_TABLE: [&u8; {RELOCATIONS}] = [&HEAVY_BYTE; {RELOCATIONS}];\n\
          #[used]\nstatic HEAVY_BLOB: [u8; {BLOB_BYTES}] = *include_bytes!(\"blob\");\n"
+    )
+}
+
+/// The same for the C loop.
+fn padding_in_c(blob: &str) -> String {
+    format!(
+        "static char heavy_byte;\n__attribute__((used)) static char *const heavy_table[{RELOCATIONS}] = {{[0 ... {} ] = \
+         &heavy_byte}};\n__asm__(\".section .rodata\\n.incbin \\\"{blob}\\\"\\n.text\");\n",
+        RELOCATIONS - 1
     )
 }
 

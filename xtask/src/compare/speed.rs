@@ -1,4 +1,4 @@
-//! S-1, S-2, S-3 and the command half of S-15: how long a start takes.
+//! S-1, S-2, S-3 and S-15: how long a start takes.
 
 use std::fs::File;
 use std::path::Path;
@@ -141,9 +141,9 @@ pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// S-15, the command half: the same start from a host whose image is large and full of relocations.
+/// S-15: the starts of S-1 and S-6 from a host whose image is large and full of relocations.
 pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
-    let mut row = Row::new("S-15", "S-1 from a host image of 100 MB with 262,144 relocations");
+    let mut row = Row::new("S-15", "S-1 and S-6 from a host image of 100 MB with 262,144 relocations");
     let heavy = image::build(workshop)?;
     row.note(&heavy.described);
     let jobs = workshop.pick(JOBS, 300);
@@ -173,7 +173,23 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let Spread { median, min, max } = bench::difference(&times[0], &times[1]);
     let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
     row.told("one `true`, more than from the ordinary image", added, "ms", 1);
+
+    let jobs = workshop.pick(5000, 500);
+    let loops = |program: &Path, name: &str, words: &str| {
+        Contender::new(name, jobs, format!("{} {words} {jobs}", program.display()))
+    };
+    let contenders = [
+        loops(&heavy.functions, "function jobs from the heavy image, a process each", "per-job"),
+        loops(&heavy.floor, "C loop of fork, pipe and exit in such an image", "fork"),
+        loops(&heavy.floor, "C loop that holds its children, in such an image", "held"),
+    ];
+    let times = bench::race(&contenders, workshop.rounds)?;
+    let [ours, bare, held] = &times[..] else { return Err("three contenders have three times".into()) };
+    row.at_most("function jobs, of the C loop of forks", bench::ratio(ours, bare), 1.3, "x", 2);
+    row.told("the same, of the C loop that holds its children", bench::ratio(ours, held), "x", 2);
+    row.times(&times);
     row.argue(WHY_NOT_THE_LOOP);
+    row.argue(super::functions::WHY_NOT_THE_BARE_FORK);
     Ok(row)
 }
 

@@ -145,9 +145,12 @@ pub(super) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), PathBuf::from)
 }
 
+/// The floor of this name.
 pub(super) fn compile(name: &str, directory: &Path) -> Result<PathBuf> {
-    let source = shell::root().join(format!("xtask/floors/{name}.c"));
-    let binary = directory.join(name);
+    compile_file(&shell::root().join(format!("xtask/floors/{name}.c")), directory.join(name))
+}
+
+pub(super) fn compile_file(source: &Path, binary: PathBuf) -> Result<PathBuf> {
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-Wall", "-Wextra", "-o"]).arg(&binary).arg(source);
     shell::run(&mut compiler).map_err(|error| format!("{error}; on Debian: apt-get install gcc"))?;

@@ -6,10 +6,10 @@ use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::{Dir, Progress, Request, StartError, Step, child};
+use crate::environment::{Environment, pointer_to, word_offsets};
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::SignalSet;
 use crate::stack::Stack;
@@ -18,31 +18,6 @@ use crate::stack::Stack;
 const WORDS_KEPT_BYTES_MAX: usize = 64 << 10;
 
 const SHELL: &std::ffi::CStr = c"/bin/sh";
-
-/// An environment, prepared once and shared by many starts.
-#[derive(Debug, Clone)]
-pub struct EnvBlock {
-    words: Arc<[u8]>,
-    offsets: Arc<[usize]>,
-}
-
-impl EnvBlock {
-    /// From `K=V` words, each ended by NUL, back to back; a missing last NUL is added. Empty words are dropped.
-    #[must_use]
-    pub fn new(mut words: Vec<u8>) -> Self {
-        if words.last().is_some_and(|last| *last != 0) {
-            words.push(0);
-        }
-        let offsets = word_offsets(&words).filter(|offset| words[*offset] != 0).collect();
-        EnvBlock { words: words.into(), offsets }
-    }
-
-    /// The words, each ended by NUL.
-    #[must_use]
-    pub fn words(&self) -> &[u8] {
-        &self.words
-    }
-}
 
 /// What a start asks for in plain numbers.
 #[derive(Debug)]
@@ -67,14 +42,12 @@ pub(super) struct Block {
     step: AtomicU8,
     /// Set by the child if that step failed.
     errno: AtomicU32,
-    /// Program, directory, argument words and extra environment, each ended by NUL.
+    /// Program, directory and argument words, each ended by NUL.
     words: Vec<u8>,
     /// The shell, then the argument words, then null. The child passes them from the second on; or, for a script
     /// without an interpreter line, replaces the second by the program and passes them all.
     arguments: Vec<AtomicPtr<c_char>>,
-    environment: Vec<*const c_char>,
-    /// Keeps the words that `environment` points to.
-    env: Option<EnvBlock>,
+    environment: Environment,
     pub(super) program: *const c_char,
     pub(super) dir: *const c_char,
     pub(super) groups: Vec<RawFd>,
@@ -90,8 +63,7 @@ impl Block {
             errno: AtomicU32::new(0),
             words: Vec::new(),
             arguments: Vec::new(),
-            environment: Vec::new(),
-            env: None,
+            environment: Environment::default(),
             program: ptr::null(),
             dir: ptr::null(),
             groups: Vec::new(),
@@ -104,14 +76,14 @@ impl Block {
     pub(super) fn fill(&mut self, plan: Plan, request: &Request<'_>) -> io::Result<()> {
         assert!(!self.is_in_use(), "a block is filled at rest only");
         let is_ended = |words: &[u8]| words.last().is_none_or(|last| *last == 0);
-        if request.argv.is_empty() || !is_ended(request.argv) || !is_ended(request.env_extra) {
+        if request.argv.is_empty() || !is_ended(request.argv) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         let dir = match request.dir {
             Some(Dir::Path(path)) => path.to_bytes_with_nul(),
             _ => &[],
         };
-        let parts = [request.program.to_bytes_with_nul(), dir, request.argv, request.env_extra];
+        let parts = [request.program.to_bytes_with_nul(), dir, request.argv];
         self.words.clear();
         self.words.reserve(parts.iter().map(|part| part.len()).sum());
         for part in parts {
@@ -120,7 +92,6 @@ impl Block {
         // From here on `words` is neither grown nor moved, so pointers into it hold until the next fill.
         let program_end = parts[0].len();
         let argv_start = program_end + dir.len();
-        let extra_start = argv_start + request.argv.len();
         self.program = self.words.as_ptr().cast();
         self.dir = if dir.is_empty() { ptr::null() } else { pointer_to(&self.words, program_end) };
 
@@ -130,14 +101,7 @@ impl Block {
         self.arguments.extend(argv.map(|word| AtomicPtr::new(word.cast_mut())));
         self.arguments.push(AtomicPtr::new(ptr::null_mut()));
 
-        let extra = &self.words[extra_start..];
-        let env = request.env.clone();
-        self.environment.clear();
-        let kept = env.offsets.iter().filter(|offset| !has_key_of(extra, &env.words[**offset..]));
-        self.environment.extend(kept.map(|offset| pointer_to(&env.words, *offset)));
-        self.environment.extend(word_offsets(extra).map(|offset| pointer_to(extra, offset)));
-        self.environment.push(ptr::null());
-        self.env = Some(env);
+        self.environment.fill(request.env, request.env_extra)?;
 
         self.groups.clear();
         self.groups.extend(request.groups.iter().map(AsRawFd::as_raw_fd));
@@ -178,7 +142,7 @@ impl Block {
     }
 
     pub(super) fn forget_large_words(&mut self) {
-        self.env = None;
+        self.environment.clear();
         if self.words.capacity() > WORDS_KEPT_BYTES_MAX {
             self.words = Vec::new();
             self.arguments = Vec::new();
@@ -216,7 +180,7 @@ impl Block {
     /// The child: the environment.
     #[inline]
     pub(super) fn environment(&self) -> *const *const c_char {
-        self.environment.as_ptr()
+        self.environment.pointers()
     }
 
     /// The child: the shell that runs scripts without an interpreter line.
@@ -229,26 +193,4 @@ impl Block {
 extern "C" fn run(block: *mut c_void) -> c_int {
     // SAFETY: the block that `clone_child` passed; it is not touched by the parent but for its atomic words.
     child::run(unsafe { &*block.cast::<Block>() })
-}
-
-/// Where each NUL-ended word begins.
-fn word_offsets(words: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let mut next = 0;
-    std::iter::from_fn(move || {
-        let start = next;
-        let length = words.get(start..)?.iter().position(|byte| *byte == 0)?;
-        next = start + length + 1;
-        Some(start)
-    })
-}
-
-fn pointer_to(words: &[u8], offset: usize) -> *const c_char {
-    words[offset..].as_ptr().cast()
-}
-
-/// Whether one of the `extra` words has the key of the word that `word` begins with.
-fn has_key_of(extra: &[u8], word: &[u8]) -> bool {
-    let Some(key_length) = word.iter().position(|byte| *byte == b'=' || *byte == 0) else { return false };
-    let key = &word[..key_length];
-    extra.split(|byte| *byte == 0).any(|other| other.starts_with(key) && other.get(key_length) == Some(&b'='))
 }

@@ -54,7 +54,7 @@ impl Desk {
         set_up: Vec<Function>,
         budget: Budget,
     ) -> Desk {
-        let worker = WorkerStart { frame_bytes_max, set_up, ..WorkerStart::new() };
+        let worker = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
         Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
     }
 
@@ -116,11 +116,14 @@ impl Handler for Desk {
         let mut state = self.shared.lock();
         if !state.incoming.is_empty() && self.budget.is_exhausted() {
             // The next tick asks for more.
+            state.fed = false;
             return Pull::Later;
         }
         match state.incoming.pop_front() {
             Some(Incoming::One(request, policy)) => {
                 self.pulled += 1;
+                // A budget that is shared is asked for as much as waits.
+                state.fed = !self.budget.is_shared();
                 if request.cancelled {
                     state.orders.push(Order::Cancel(JobId(self.pulled)));
                     if request.killed {
@@ -130,10 +133,12 @@ impl Handler for Desk {
                 let index = self.pulled - 1;
                 Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }
-            // Nobody hands in blocks where each job has a worker of its own.
-            Some(Incoming::Many(_)) => Pull::Later,
             None if state.closed => Pull::Ended,
-            None => Pull::Later,
+            // Nobody hands in blocks where each job has a worker of its own.
+            Some(Incoming::Many(_)) | None => {
+                state.fed = false;
+                Pull::Later
+            }
         }
     }
 

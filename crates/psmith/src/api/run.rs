@@ -162,6 +162,8 @@ pub(super) struct State {
     pub(super) submitted: u64,
     /// The engine has workers without jobs, and wants to hear of the next.
     pub(super) hungry: bool,
+    /// The engine got the last job that it asked for, and will ask again by itself.
+    pub(super) fed: bool,
     /// So many jobs should be on their way, for workers to have enough to do; 0: no matter.
     pub(super) wanted: u64,
     /// No more jobs will come.
@@ -280,6 +282,18 @@ impl Shared {
     /// Wakes whoever drives.
     fn wake(&self) {
         self.waker.wake();
+        self.see_to_driver();
+    }
+
+    /// The same for a job: an engine that is fed looks for the next by itself.
+    fn wake_for_job(&self) {
+        if !self.lock().fed {
+            self.waker.wake();
+        }
+        self.see_to_driver();
+    }
+
+    fn see_to_driver(&self) {
         if self.lead.is_free() {
             self.lead.call_back();
         }
@@ -498,7 +512,7 @@ fn work(
     ends.1 = Some(match options.isolation {
         Isolation::PerJob => {
             let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
-            Engine::new(desk, setup).and_then(|engine| shared.lead.work(engine))
+            Engine::new(desk, as_needed(setup)).and_then(|engine| shared.lead.work(engine))
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
@@ -507,6 +521,12 @@ fn work(
             Engine::new(desk, of_lives(setup)).and_then(|engine| shared.lead.work(engine))
         }
     });
+}
+
+/// The engine takes no more jobs than its slots need next: what waits outside of it need not wake it.
+fn as_needed(setup: Setup) -> Setup {
+    let policy = RunPolicy { queue_max: setup.policy.slots as usize, ..setup.policy };
+    Setup { policy, ..setup }
 }
 
 /// The engine's part where its jobs are lives of workers: all that is asked for of jobs is kept above it.

@@ -19,6 +19,7 @@ use super::{Engine, EngineError};
 use crate::command::{Launch, Numbers};
 use crate::containment::Level;
 use crate::kin;
+use crate::warden::client::nonce;
 use crate::warden::link::Link;
 use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
 
@@ -142,9 +143,9 @@ impl<H: Handler> Engine<H> {
         let worker = match &launch {
             Launch::Command(_) => None,
             Launch::Worker(start) => {
-                let (channel, nonce) = self.open_channel(running, start.clone())?;
+                let (channel, birth) = self.open_channel(running, start.clone())?;
                 writers.push(channel);
-                Some(nonce)
+                Some(birth)
             }
         };
         if self.level == Level::Keeper {
@@ -174,8 +175,12 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Makes the pipes of the next start while nothing waits for them: an end that is followed by a start does not.
+    /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a start
+    /// does not.
     pub(super) fn stock_pipes(&mut self) {
+        if self.has_workers && self.channel.is_none() {
+            self.channel = new_channel().ok();
+        }
         while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
             match pipe::pipe() {
                 Ok(pipe) => self.pipes.push(pipe),
@@ -489,6 +494,12 @@ impl<H: Handler> Engine<H> {
         let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
         self.handler.news(&view, News::Notice(notice, job));
     }
+}
+
+/// A channel and the nonce of whom it is for.
+pub(super) fn new_channel() -> io::Result<(OwnedFd, OwnedFd, u64)> {
+    let (ours, theirs) = socket::channel()?;
+    Ok((ours, theirs, nonce()?))
 }
 
 /// Errors that say "not now" rather than "not ever".

@@ -45,7 +45,8 @@ pub trait Handler {
         self.command(job, at).map(Launch::Command)
     }
 
-    /// A worker has introduced itself; what is in the mail afterwards is its first job.
+    /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the letters in the mail
+    /// afterwards are its first job.
     fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, mail: &mut Mail) {
         let _ = (view, job, at, mail);
     }

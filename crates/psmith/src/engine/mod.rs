@@ -133,6 +133,10 @@ pub struct Engine<H: Handler> {
     warden: Option<Warden>,
     introduction: Introduction,
     warden_said_hello: bool,
+    /// It has, and workers are copies of it: they know what the host has agreed on with it.
+    warden_forks: bool,
+    /// A worker had more to say at once than its socket holds: the next may, too.
+    long_answers: bool,
     losses: VecDeque<Instant>,
     last_ping: Instant,
     level: Level,
@@ -159,6 +163,9 @@ pub struct Engine<H: Handler> {
     actions: Vec<Action>,
     /// Pipes for the next start: readers and writers.
     pipes: Vec<(OwnedFd, OwnedFd)>,
+    /// A channel for the next worker, and its nonce.
+    channel: Option<(OwnedFd, OwnedFd, u64)>,
+    has_workers: bool,
     buffer: Vec<u8>,
     ready: Events,
     /// How long the handler has nothing due.
@@ -257,6 +264,8 @@ impl<H: Handler> Engine<H> {
             warden: None,
             introduction,
             warden_said_hello: false,
+            warden_forks: false,
+            long_answers: false,
             losses: VecDeque::new(),
             last_ping: Instant::now(),
             level,
@@ -278,6 +287,8 @@ impl<H: Handler> Engine<H> {
             events: VecDeque::new(),
             actions: Vec::new(),
             pipes: Vec::new(),
+            channel: None,
+            has_workers: false,
             buffer: vec![0; READ_BYTES],
             ready: Events::with_capacity(256),
             tick: None,

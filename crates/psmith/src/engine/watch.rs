@@ -141,6 +141,7 @@ impl<H: Handler> Engine<H> {
         warden.send(&profile, &terminal).map_err(failed)?;
         self.warden = Some(warden);
         self.warden_said_hello = false;
+        self.warden_forks = false;
         self.last_ping = Instant::now();
         Ok(())
     }
@@ -233,7 +234,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes in all messages of a packet. A job that began and ended within it has been read to its end by then;
-    /// only the streams of those that go on are watched.
+    /// only the streams and channels of those that go on are watched.
     fn on_packet(&mut self, packet: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
         let mut fds = fds.into_iter();
         for message in heard(packet) {
@@ -243,6 +244,7 @@ impl<H: Handler> Engine<H> {
             if self.is_current(slot, generation) && self.running(slot).is_some_and(|running| !running.exited)
             {
                 self.unpause(slot);
+                self.watch_channel(slot);
             }
         }
         Ok(())
@@ -255,6 +257,7 @@ impl<H: Handler> Engine<H> {
                     return Err(io::Error::other("it is not the warden that was started"));
                 }
                 self.warden_said_hello = true;
+                self.warden_forks = matches!(hello, ToHost::Hello { forks: true, .. });
                 if self.introduction.again {
                     self.events.push_back(Event::WardenReady);
                 }

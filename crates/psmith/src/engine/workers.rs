@@ -11,22 +11,26 @@ use std::time::{Duration, Instant};
 use psmith_core::outcome::{Cause, Exit, SpawnFailure};
 use psmith_core::policy::SIGKILL;
 use psmith_core::{Event, JobId};
-use psmith_sys::epoll::Interest;
+use psmith_sys::epoll::{Epoll, Interest};
 use psmith_sys::{pidfd, socket};
 
 use super::Engine;
 use super::attempt::Running;
+use super::carry_out::new_channel;
 use super::handler::{Handler, Mail, Place, View};
 use super::streams::READS_A_TURN;
 use super::watch::Token;
 use crate::command::WorkerStart;
-use crate::warden::client::nonce;
+use crate::warden::messages::Birth;
 use crate::warden::step_of_number;
 use crate::worker::frame::{Body, FRAME_BYTES_MAX, Got, Inbox, Outbox};
 use crate::worker::letters::{Credentials, FromWorker, ToWorker, written};
 
 /// Frames taken in a row from one worker's socket, so that one talkative job cannot hold up the others.
 const FRAMES_A_TURN: usize = 64;
+
+/// Beyond this a worker may have to wait until its answer is taken, so its channel is watched from its birth on.
+const LONG_ANSWER_BYTES: usize = 64 * 1024;
 
 /// A worker whose channel has closed is given so long to end by itself.
 const CLOSED_GRACE: Duration = Duration::from_secs(1);
@@ -39,7 +43,9 @@ pub(crate) struct Channel {
     outbox: Outbox,
     ours: Credentials,
     start: WorkerStart,
-    /// Both sides have agreed; before, nothing else is heard or said.
+    /// It has been told who we are, and its first job after that.
+    greeted: bool,
+    /// It has introduced itself, too; before, nothing else is heard of it.
     agreed: bool,
     /// The process that introduced itself.
     speaker: u32,
@@ -48,45 +54,83 @@ pub(crate) struct Channel {
     /// It could not become a process of its own.
     failed: Option<(u8, i32)>,
     interest: Interest,
-    /// Not in the poll set: nobody takes in what it says just now.
+    /// In the poll set.
+    watched: bool,
+    /// Nobody takes in what it says just now.
     pub(super) paused: bool,
+    /// Its process has ended: what it has said is being heard.
+    ending: bool,
     /// Nothing comes any more.
     closed: bool,
     torn: bool,
 }
 
 impl<H: Handler> Engine<H> {
-    /// Makes the channel of an attempt; gives the worker's end and what it is to say first.
+    /// Makes the channel of an attempt; gives the worker's end and what it is born with.
     pub(super) fn open_channel(
         &mut self,
         running: &mut Running,
         mut start: WorkerStart,
-    ) -> io::Result<(OwnedFd, u64)> {
-        let (ours, theirs) = socket::channel()?;
-        // It lies in the socket when the worker is born, which takes it before anything else.
+    ) -> io::Result<(OwnedFd, Birth)> {
+        self.has_workers = true;
+        let (ours, theirs, nonce) = self.channel.take().map_or_else(new_channel, Ok)?;
+        let told = start.single && self.warden_forks;
         let region = start.region.take();
-        let region: Vec<_> = region.iter().map(|region| region.as_fd()).collect();
-        socket::send(&ours, &[0], &region)?;
-        let nonce = nonce()?;
-        let token = Token::Worker { slot: running.slot.0, generation: running.generation };
-        self.epoll.add(&ours, token.pack(), Interest::READ)?;
-        running.channel = Some(Channel {
+        let mut channel = Channel {
             socket: ours,
             // Until it has introduced itself it has nothing long to say.
             inbox: Inbox::new(64 * 1024),
             outbox: Outbox::default(),
             ours: Credentials::new(nonce),
             start,
+            greeted: false,
             agreed: false,
             speaker: 0,
             reported: false,
             failed: None,
             interest: Interest::READ,
+            watched: false,
             paused: false,
+            ending: false,
             closed: false,
             torn: false,
-        });
-        Ok((theirs, nonce))
+        };
+        if told {
+            // Everything lies there when it is born.
+            let mut mail = Mail::default();
+            let at = Place { attempt: running.id, slot: running.slot };
+            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            if let Some(entry) = self.jobs.get_mut(&running.id.job) {
+                self.handler.greeted(&view, &mut entry.job, at, &mut mail);
+            }
+            channel.greet(mail.letters);
+            channel.outbox.flush(&channel.socket)?;
+        } else {
+            // It takes this before anything else.
+            let region: Vec<_> = region.iter().map(|region| region.as_fd()).collect();
+            socket::send(&channel.socket, &[0], &region)?;
+        }
+        // Most single jobs are over by the news of their start; what they have said is heard then.
+        if !told || !channel.outbox.is_empty() || self.long_answers {
+            let token = Token::Worker { slot: running.slot.0, generation: running.generation };
+            channel.watch(&self.epoll, token)?;
+        }
+        running.channel = Some(channel);
+        Ok((theirs, Birth { nonce, told }))
+    }
+
+    /// Hears the worker in this slot from now on.
+    pub(super) fn watch_channel(&mut self, slot: u32) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let token = Token::Worker { slot, generation: running.generation };
+        if let Some(channel) = &mut running.channel
+            && !channel.watched
+            && !channel.paused
+            && !channel.closed
+        {
+            // Without it the worker is heard at its end.
+            let _ = channel.watch(&self.epoll, token);
+        }
     }
 
     /// The channel can be read or written.
@@ -131,7 +175,10 @@ impl<H: Handler> Engine<H> {
             Got::Closed { torn } => {
                 channel.closed = true;
                 channel.torn = torn;
-                self.unwatch_channel(slot);
+                if channel.ending {
+                    return false;
+                }
+                self.unwatch(slot);
                 if let Some(running) = self.running(slot)
                     && !running.exited
                 {
@@ -145,6 +192,7 @@ impl<H: Handler> Engine<H> {
                 false
             }
             Got::Frame(frame) => {
+                self.long_answers |= frame.bytes.len() > LONG_ANSWER_BYTES;
                 self.on_sign_of_life(slot);
                 match postcard::from_bytes::<FromWorker>(frame.head()) {
                     Ok(letter) => self.hear_letter(slot, letter, frame.bytes, frame.body),
@@ -168,14 +216,10 @@ impl<H: Handler> Engine<H> {
                 channel.agreed = true;
                 channel.speaker = pid;
                 channel.inbox.allow(channel.start.frame_bytes_max);
-                let hello = ToWorker::Hello {
-                    credentials: channel.ours,
-                    frame_bytes_max: channel.start.frame_bytes_max,
-                    set_up: channel.start.set_up.clone(),
-                    #[cfg(feature = "authenticated")]
-                    secret: crate::function::authenticated::Secret::of_this_program().ok(),
-                };
-                channel.outbox.push(&written(&hello), Body::None);
+                if channel.greeted {
+                    return;
+                }
+                channel.greet(Vec::new());
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
                     self.handler.greeted(&view, &mut entry.job, place, &mut mail);
@@ -278,7 +322,13 @@ impl<H: Handler> Engine<H> {
 
     /// Closes the channel: the worker finds no more jobs, and leaves.
     fn hang_up(&mut self, slot: u32) {
-        self.unwatch_channel(slot);
+        if let Some(channel) = self.channel_mut(slot)
+            && channel.ending
+        {
+            channel.closed = true;
+            return;
+        }
+        self.unwatch(slot);
         if let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
             && let Some(channel) = &mut running.channel
         {
@@ -295,9 +345,16 @@ impl<H: Handler> Engine<H> {
     /// The process has ended: what it said before is heard first, and what it did not say is told.
     /// True if the attempt is not to be reported as ended: it never became a worker.
     pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
-        self.look_again(slot);
-        while self.hear_frame(slot) {}
-        self.unwatch_channel(slot);
+        if let Some(channel) = self.channel_mut(slot) {
+            channel.ending = true;
+        }
+        let mut heard = true;
+        while heard {
+            // To the end of what it said, which tells whether that was whole.
+            self.look_again(slot);
+            heard = self.hear_frame(slot);
+        }
+        // Closing it takes it out of the poll set.
         let Some(running) = self.running_mut(slot) else { return false };
         let attempt = running.id;
         let Some(channel) = running.channel.take() else { return false };
@@ -342,13 +399,15 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
         let token = Token::Worker { slot, generation: running.generation };
         let Some(channel) = &mut running.channel else { return };
-        if channel.closed || channel.paused {
+        if channel.closed || channel.paused || channel.ending {
             return;
         }
         // A worker that is gone is noticed by its end, not here.
         let _ = channel.outbox.flush(&channel.socket);
         let wanted = if channel.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
-        if wanted != channel.interest {
+        if !channel.watched && !channel.outbox.is_empty() {
+            let _ = channel.watch(&self.epoll, token);
+        } else if channel.watched && wanted != channel.interest {
             channel.interest = wanted;
             let _ = self.epoll.modify(&channel.socket, token.pack(), wanted);
         }
@@ -370,27 +429,48 @@ impl<H: Handler> Engine<H> {
         let Some(channel) = &mut running.channel else { return };
         if channel.paused && !channel.closed {
             channel.paused = false;
-            channel.interest = Interest::READ;
-            let _ = self.epoll.add(&channel.socket, token.pack(), Interest::READ);
+            let _ = channel.watch(&self.epoll, token);
             // What was read before the pause lies in the inbox.
             self.on_channel(slot);
         }
     }
 
-    fn unwatch_channel(&mut self, slot: u32) {
-        if self.channel_mut(slot).is_some_and(|channel| !channel.paused) {
-            self.unwatch(slot);
-        }
-    }
-
     fn unwatch(&mut self, slot: u32) {
-        if let Some(channel) = self.running(slot).and_then(|running| running.channel.as_ref()) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if let Some(channel) = &mut running.channel
+            && std::mem::take(&mut channel.watched)
+        {
             let _ = self.epoll.remove(&channel.socket);
         }
     }
 
     fn channel_mut(&mut self, slot: u32) -> Option<&mut Channel> {
         self.running_mut(slot)?.channel.as_mut()
+    }
+}
+
+impl Channel {
+    /// Says hello, and after it these letters.
+    fn greet(&mut self, letters: Vec<(ToWorker, Body)>) {
+        self.greeted = true;
+        let hello = ToWorker::Hello {
+            credentials: self.ours,
+            frame_bytes_max: self.start.frame_bytes_max,
+            set_up: self.start.set_up.clone(),
+            #[cfg(feature = "authenticated")]
+            secret: crate::function::authenticated::Secret::of_this_program().ok(),
+        };
+        self.outbox.push(&written(&hello), Body::None);
+        for (letter, body) in letters {
+            self.outbox.push(&written(&letter), body);
+        }
+    }
+
+    fn watch(&mut self, epoll: &Epoll, token: Token) -> io::Result<()> {
+        self.interest = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
+        epoll.add(&self.socket, token.pack(), self.interest)?;
+        self.watched = true;
+        Ok(())
     }
 }
 
@@ -405,13 +485,14 @@ pub struct Letter {
 }
 
 impl WorkerStart {
-    /// A worker with the usual limit of frames.
+    /// A worker with the usual limit of frames, and jobs that come later.
     pub(crate) fn new() -> WorkerStart {
         WorkerStart {
             env: Vec::new(),
             dir: None,
             frame_bytes_max: FRAME_BYTES_MAX,
             set_up: Vec::new(),
+            single: false,
             region: None,
         }
     }

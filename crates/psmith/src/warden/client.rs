@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use psmith_sys::{pidfd, socket};
+use psmith_sys::{image, pidfd, socket};
 use serde::Serialize;
 
 use super::MARKER;
@@ -119,8 +119,8 @@ impl Warden {
 
     /// Checks the warden's answer to the introduction.
     pub(crate) fn is_ours(&self, hello: &ToHost<'_>) -> bool {
-        matches!(hello, ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid, .. }
-            if *nonce == self.nonce && *pid == self.process.id())
+        matches!(hello, ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid, build, .. }
+            if *nonce == self.nonce && *pid == self.process.id() && *build == image::build_id())
     }
 
     /// Asks whether it still answers. At most one question is open at a time.
@@ -215,4 +215,30 @@ pub(crate) fn tell_of_threads(count: u32) {
              them), so workers are executed instead of forked, which takes longer"
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job goes to a copy of the warden before that has said a word, so the warden must be the one that was started, of
+    /// this very build.
+    // proves: P-11
+    #[test]
+    fn a_warden_must_agree_in_each_part() {
+        crate::init();
+        let warden = Warden::launch().unwrap();
+        let (nonce, pid, build) = (warden.nonce, warden.process.id(), image::build_id());
+        let hello = |magic, protocol, nonce, pid, build| {
+            warden.is_ours(&ToHost::Hello { magic, protocol, nonce, pid, build, swept: 0, forks: true })
+        };
+        assert!(hello(MAGIC, PROTOCOL, nonce, pid, build));
+        assert!(!hello(MAGIC ^ 1, PROTOCOL, nonce, pid, build));
+        assert!(!hello(MAGIC, PROTOCOL + 1, nonce, pid, build));
+        assert!(!hello(MAGIC, PROTOCOL, nonce ^ 1, pid, build));
+        assert!(!hello(MAGIC, PROTOCOL, nonce, pid + 1, build));
+        assert!(!hello(MAGIC, PROTOCOL, nonce, pid, build ^ 1));
+        assert!(!warden.is_ours(&ToHost::Pong { count: 1 }));
+        warden.bury();
+    }
 }

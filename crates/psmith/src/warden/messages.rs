@@ -111,8 +111,8 @@ pub(crate) struct Start<'a> {
     pub(crate) place: Option<u32>,
     /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
     pub(crate) keeper: bool,
-    /// A function worker, which tells this nonce. Descriptor after the streams: its channel.
-    pub(crate) worker: Option<u64>,
+    /// A function worker. Descriptor after the streams: its channel.
+    pub(crate) worker: Option<Birth>,
     /// Which of 0, 1, 2 come as descriptors (bits 0 to 2), in this order. The others are `/dev/null`.
     pub(crate) streams: u8,
     #[serde(borrow)]
@@ -122,11 +122,23 @@ pub(crate) struct Start<'a> {
     pub(crate) dir: Option<&'a [u8]>,
 }
 
+/// What a function worker is born with.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Birth {
+    /// What it tells the host.
+    pub(crate) nonce: u64,
+    /// Its only job lies in its channel already, after the host's hello: only for one that is forked from a warden with
+    /// which the host has agreed.
+    pub(crate) told: bool,
+}
+
 /// Warden (or keeper) to host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToHost<'a> {
     /// The answer to `Hello`.
-    Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32 },
+    ///
+    /// `build`: which build of which program it is; `forks`: workers are copies of it.
+    Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32, build: u64, forks: bool },
     /// It has so many threads, which something started before `main`: so workers are executed, not forked. Said once.
     HasThreads { count: u32 },
     /// The process exists. Descriptor: its pidfd.
@@ -203,7 +215,7 @@ mod tests {
             key: Key { job: u64::MAX, number: 7 },
             place: Some(3),
             keeper: false,
-            worker: Some(9),
+            worker: Some(Birth { nonce: 9, told: true }),
             streams: 0b110,
             program: b"/bin/\xff",
             argv: b"a\0\0b\0",

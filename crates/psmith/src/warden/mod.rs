@@ -32,7 +32,7 @@ use psmith_core::outcome::SpawnStep;
 use psmith_core::policy::SIGKILL;
 use psmith_sys::forbid::{self, Facility};
 use psmith_sys::spawn::Step;
-use psmith_sys::{cgroup, pidfd, proc_tree, signals, socket, subreaper, wait};
+use psmith_sys::{cgroup, image, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::{kin, scratch};
@@ -100,7 +100,15 @@ fn life(nonce: &str) -> io::Result<()> {
     let scratch = scratch.map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
     let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
     let mut server = Server::new(link, host, holding, marker, group_dirs)?;
-    let hello = ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid: std::process::id(), swept };
+    let hello = ToHost::Hello {
+        magic: MAGIC,
+        protocol: PROTOCOL,
+        nonce,
+        pid: std::process::id(),
+        swept,
+        build: image::build_id(),
+        forks: server.forks(),
+    };
     // A host that was killed before it heard this has made its groups by now: they are removed all the same.
     let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
     last_rites(&mut server, end);

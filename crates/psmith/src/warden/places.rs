@@ -71,10 +71,11 @@ impl Places {
         Ok(Ways { group, groups: joins.map(AsFd::as_fd).collect() })
     }
 
-    /// The files by which a copy of this process joins, which no call lets be born elsewhere.
-    pub(super) fn joins(&self, place: Option<u32>) -> Result<Vec<BorrowedFd<'_>>, StartError> {
+    /// The same for a child that cannot be born in a group, only join it.
+    pub(super) fn joins(&self, place: Option<u32>) -> Result<Ways<'_>, StartError> {
         let place = self.find(place)?;
-        Ok(place.iter().flat_map(|place| &place.files).map(AsFd::as_fd).collect())
+        let groups = place.iter().flat_map(|place| &place.files).map(AsFd::as_fd).collect();
+        Ok(Ways { group: None, groups })
     }
 
     fn find(&self, place: Option<u32>) -> Result<Option<&Place>, StartError> {

@@ -14,8 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use psmith_core::policy::SIGKILL;
+use psmith_sys::environment::Environment;
 use psmith_sys::epoll::{Epoll, Events, Interest};
-use psmith_sys::fork::{self, ForkResult};
+use psmith_sys::fork::{ForkResult, Forker};
 use psmith_sys::rlimit::Rlimit;
 use psmith_sys::signals::{SignalFd, SignalSet};
 use psmith_sys::spawn::{Dir, EnvBlock, Progress, Request, Session, Spawner, StartError, Step, Ticket};
@@ -52,7 +53,11 @@ pub(super) struct Server {
     ready: Events,
     sigchld: SignalFd,
     host: OwnedFd,
-    spawner: Spawner,
+    pub(super) spawner: Spawner,
+    /// `None`: this process has more than one thread.
+    pub(super) forker: Option<Forker>,
+    /// The next worker's.
+    pub(super) environment: Environment,
     pub(super) profile: Profile,
     pub(super) places: Places,
     pub(super) children: HashMap<u32, Child>,
@@ -73,6 +78,8 @@ pub(super) struct Child {
     pub(super) key: Option<Key>,
     pub(super) ticket: Option<Ticket>,
     pub(super) timed_out: bool,
+    /// A copy of this process that was born in its group.
+    pub(super) forked_into: bool,
 }
 
 /// What all starts share.
@@ -128,6 +135,8 @@ impl Server {
             sigchld,
             host,
             spawner: Spawner::new()?,
+            forker: Forker::new().ok(),
+            environment: Environment::default(),
             profile: Profile::empty(),
             places: Places::default(),
             children: HashMap::new(),
@@ -281,8 +290,8 @@ impl Server {
     }
 
     fn start(&mut self, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<()> {
-        if let Some(nonce) = start.worker {
-            return self.start_worker(start, fds, nonce);
+        if let Some(birth) = start.worker {
+            return self.start_worker(start, fds, birth);
         }
         self.start_command(start, fds)
     }
@@ -291,8 +300,15 @@ impl Server {
         match self.try_start(start, fds) {
             Ok(started) => {
                 let (pid, pidfd, ticket) = started;
-                self.children
-                    .insert(pid, Child { key: Some(start.key), ticket: Some(ticket), timed_out: false });
+                self.children.insert(
+                    pid,
+                    Child {
+                        key: Some(start.key),
+                        ticket: Some(ticket),
+                        timed_out: false,
+                        forked_into: false,
+                    },
+                );
                 self.unconfirmed.push_back((Instant::now(), pid));
                 self.link.hold(&ToHost::Started { key: start.key, pid }, pidfd)
             }
@@ -335,12 +351,14 @@ impl Server {
     /// Forks a keeper, a subreaper for this one job, which answers on a socket of its own.
     fn start_keeper(&mut self, start: &Start<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
         let Some(socket) = fds.pop() else { return Err(io::Error::other("a keeper without a socket")) };
-        match fork::fork_single() {
+        let threads = io::Error::from_raw_os_error(Errno::DEADLK.raw_os_error());
+        match self.forker.as_ref().map_or(Err(threads), Forker::fork) {
             Ok(ForkResult::Parent(pid, _)) => {
-                self.children.insert(pid, Child { key: None, ticket: None, timed_out: false });
+                self.children
+                    .insert(pid, Child { key: None, ticket: None, timed_out: false, forked_into: false });
                 Ok(None)
             }
-            Ok(ForkResult::Child) => {
+            Ok(ForkResult::Child(_)) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
                 let end = self.become_keeper(socket, start, fds);
                 super::last_rites(self, end.unwrap_or(End::HostGone));
@@ -438,6 +456,11 @@ impl Server {
             }
             Some(Progress::Executed | Progress::Pending(_)) | None => {}
         }
+        if child.forked_into && is_stillborn(reaped) {
+            self.places.distrust_birth();
+            let error = StartError { step: Step::Clone, errno: Errno::INTR.raw_os_error() };
+            return self.say(&failed(key, error));
+        }
         let (status, core_dumped) = match reaped.status {
             ExitStatusRaw::Code(code) => (code, false),
             ExitStatusRaw::Signal { signal, core } => (-signal, core),
@@ -503,6 +526,11 @@ pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<B
         }
     }
     streams
+}
+
+/// Whether this copy was killed before it ran any code: the kernel itself writes to one page of a newborn, or two.
+fn is_stillborn(reaped: &Reaped) -> bool {
+    matches!(reaped.status, ExitStatusRaw::Signal { signal: SIGKILL, .. }) && reaped.faults <= 2
 }
 
 fn start_limit() -> Duration {

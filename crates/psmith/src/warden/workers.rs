@@ -1,5 +1,6 @@
 //! Function workers: born here as copies of this process, which has one thread and little memory, so that is sound and
-//! cheap. Where it has more threads (a constructor of some library started them) the image is executed anew instead.
+//! cheap. Where it had more threads at its start (a constructor of some library began them) the image is executed anew
+//! instead.
 //!
 //! From its birth on a worker is a child like any other: reaped, swept and killed the same way.
 
@@ -12,33 +13,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use psmith_sys::forbid::{Facility, is_forbidden};
 use psmith_sys::fork::{self, ForkResult};
-use psmith_sys::image;
 use psmith_sys::spawn::{StartError, Step};
 use rustix::io::Errno;
 
-use super::messages::{Start, ToHost};
+use super::messages::{Birth, Start, ToHost};
 use super::server::{Child, Server, failed, streams_of};
 use crate::worker::{self, set_up};
 
 impl Server {
-    /// Bears a worker that tells `nonce` over the channel which comes after its streams.
-    pub(super) fn start_worker(&mut self, start: &Start<'_>, fds: &[OwnedFd], nonce: u64) -> io::Result<()> {
-        if is_forbidden(Facility::Fork) {
-            return self.execute_worker(start, fds, nonce);
-        }
-        // Before the fork, so that every worker inherits the answers.
-        let _ = image::build_id();
-        match self.fork_worker(start, fds, nonce) {
-            Err(error) if error.errno == Errno::DEADLK.raw_os_error() => {
-                static TOLD: AtomicBool = AtomicBool::new(false);
-                if !TOLD.swap(true, Ordering::Relaxed) {
-                    self.say(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
-                }
-                self.execute_worker(start, fds, nonce)
+    /// Whether workers are copies of this process.
+    pub(super) fn forks(&self) -> bool {
+        self.forker.is_some() && !is_forbidden(Facility::Fork)
+    }
+
+    /// Bears a worker whose channel comes after its streams.
+    pub(super) fn start_worker(
+        &mut self,
+        start: &Start<'_>,
+        fds: &[OwnedFd],
+        birth: Birth,
+    ) -> io::Result<()> {
+        if !self.forks() {
+            if birth.told {
+                // A stranger to what the host agreed on with this process would find the job of its copy.
+                let error = StartError { step: Step::Clone, errno: Errno::DEADLK.raw_os_error() };
+                return self.say(&failed(start.key, error));
             }
+            static TOLD: AtomicBool = AtomicBool::new(false);
+            if self.forker.is_none() && !TOLD.swap(true, Ordering::Relaxed) {
+                self.say(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
+            }
+            return self.execute_worker(start, fds, birth.nonce);
+        }
+        worker::prepare();
+        match self.fork_worker(start, fds, birth) {
             Err(error) => self.say(&failed(start.key, error)),
-            Ok((pid, pidfd)) => {
-                self.children.insert(pid, Child { key: Some(start.key), ticket: None, timed_out: false });
+            Ok((pid, pidfd, forked_into)) => {
+                let key = Some(start.key);
+                self.children.insert(pid, Child { key, ticket: None, timed_out: false, forked_into });
                 self.link.hold(&ToHost::Started { key: start.key, pid }, pidfd)
             }
         }
@@ -48,32 +60,39 @@ impl Server {
         &mut self,
         start: &Start<'_>,
         fds: &[OwnedFd],
-        nonce: u64,
-    ) -> Result<(u32, OwnedFd), StartError> {
+        birth: Birth,
+    ) -> Result<(u32, OwnedFd, bool), StartError> {
         let refused = |errno: Errno, step| StartError { step, errno: errno.raw_os_error() };
         let channel = fds.get(start.streams.count_ones() as usize);
         let channel = channel.ok_or(refused(Errno::BADF, Step::Descriptors))?;
-        let groups = self.places.joins(start.place)?;
+        let forker = self.forker.as_ref().ok_or(refused(Errno::DEADLK, Step::Clone))?;
+        let mut ways = self.places.ways(start.place)?;
+        if !forker.bears_in_groups() {
+            ways = self.places.joins(start.place)?;
+        }
         let parent = std::process::id();
-        match fork::fork_single() {
-            Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd)),
+        let filled = self.environment.fill(&self.profile.env, start.env);
+        filled.map_err(|_| refused(Errno::INVAL, Step::Exec))?;
+        match ways.group.map_or_else(|| forker.fork(), |group| forker.fork_into(group)) {
+            Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd, ways.group.is_some())),
             Err(error) => Err(StartError { step: Step::Clone, errno: error.raw_os_error().unwrap_or(0) }),
-            Ok(ForkResult::Child) => {
+            Ok(ForkResult::Child(alone)) => {
                 // From here on this is the worker, which never returns into the warden's code.
                 let profile = &self.profile;
                 let plan = set_up::Plan {
                     parent,
                     terminal: profile.terminal.as_ref().map(AsFd::as_fd),
-                    groups: &groups,
+                    groups: &ways.groups,
                     rlimits: &profile.rlimits,
                     nice: profile.nice,
                     dir: start.dir.map(|dir| Path::new(OsStr::from_bytes(dir))),
                     umask: profile.umask,
-                    streams: streams_of(start, fds),
-                    env: [profile.env.words(), start.env].concat(),
+                    streams: streams_of(start, fds).map(|stream| stream.unwrap_or(self.spawner.null())),
+                    env: std::mem::take(&mut self.environment),
                     no_new_privs: profile.no_new_privs,
+                    alone,
                 };
-                worker::born(plan, channel.as_fd(), nonce)
+                worker::born(plan, channel.as_fd(), birth.nonce, birth.told)
             }
         }
     }

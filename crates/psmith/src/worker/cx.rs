@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::frame::{FRAME_BYTES_MAX, Frame, beginning, send_blocking};
 use super::letters::{Errand, FromWorker, How, ToWorker, written};
 use super::mailbox::{Mailbox, Patience, RecvError};
+use super::serve::own_number;
 use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::scratch;
@@ -66,7 +67,7 @@ impl Channel {
     }
 
     pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {
-        self.say(&FromWorker::Done { job, pid: std::process::id(), how }, value)
+        self.say(&FromWorker::Done { job, pid: own_number(), how }, value)
     }
 }
 

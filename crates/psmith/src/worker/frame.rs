@@ -4,12 +4,12 @@
 //! either means. A frame is given out complete and checked, or not at all.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 /// The longest frame, head and body together, where nothing else was asked for.
 pub(crate) const FRAME_BYTES_MAX: u64 = 1 << 30;
@@ -25,6 +25,9 @@ const HEADER: usize = 20;
 
 /// One read takes at most so much; a frame of unknown good will grows by no more at a time.
 const READ_BYTES: usize = 128 * 1024;
+
+/// Parts of frames that are sent by one call.
+const PARTS_AT_ONCE: usize = 8;
 
 /// A frame that has arrived.
 #[derive(Debug)]
@@ -103,11 +106,11 @@ impl Inbox {
         self.receive_by(|room| rustix::io::read(&from, room))
     }
 
-    /// The same for a descriptor that does not block, and without a look at one that has just been read to its end, until
+    /// The same without blocking, for a socket, and without a look at one that has just been read to its end, until
     /// [`Inbox::look_again`].
     pub(crate) fn receive_known(&mut self, from: impl AsFd) -> Got {
         let is_dry = self.is_dry;
-        self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { rustix::io::read(&from, room) })
+        self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { recv_now(&from, room) })
     }
 
     /// There may be more to read.
@@ -117,7 +120,7 @@ impl Inbox {
 
     /// The next frame of a socket, if it is there: never blocks.
     pub(crate) fn receive_now(&mut self, from: impl AsFd) -> Got {
-        self.receive_by(|room| rustix::net::recv(&from, room, RecvFlags::DONTWAIT).map(|(length, _)| length))
+        self.receive_by(|room| recv_now(&from, room))
     }
 
     fn receive_by(&mut self, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Got {
@@ -217,12 +220,21 @@ impl Inbox {
     }
 }
 
+fn recv_now(from: impl AsFd, room: &mut [u8]) -> Result<usize, Errno> {
+    rustix::net::recv(from, room, RecvFlags::DONTWAIT).map(|(length, _)| length)
+}
+
 fn fields(header: &[u8; HEADER]) -> (u16, u32, u64) {
     let magic = u16::from_le_bytes([header[0], header[1]]) ^ u16::from_le_bytes([header[2], header[3]]);
     let head = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
     let mut length = [0; 8];
     length.copy_from_slice(&header[8..16]);
     (magic, head, u64::from_le_bytes(length))
+}
+
+/// Finds out how this processor computes checksums: before it forks, for all its copies.
+pub(crate) fn prepare() {
+    let _ = checksum(&[], &[]);
 }
 
 fn checksum(header: &[u8], parts: &[&[u8]]) -> u32 {
@@ -289,23 +301,36 @@ impl Outbox {
         self.parts.is_empty()
     }
 
-    /// Sends as much as the socket takes.
+    /// Sends as much as the socket takes, several parts at once: the other side wakes once.
     pub(crate) fn flush(&mut self, to: impl AsFd) -> io::Result<()> {
-        while let Some((body, sent)) = self.parts.front_mut() {
-            let rest = &body.bytes()[*sent..];
-            match rustix::net::send(&to, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(length) => {
-                    *sent += length;
-                    if *sent == body.bytes().len() {
-                        self.parts.pop_front();
-                    }
-                }
+        while !self.parts.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PARTS_AT_ONCE];
+            for (slice, (body, sent)) in slices.iter_mut().zip(&self.parts) {
+                *slice = IoSlice::new(&body.bytes()[*sent..]);
+            }
+            let slices = &slices[..self.parts.len().min(PARTS_AT_ONCE)];
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::sendmsg(&to, slices, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(length) => self.sent(length),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
             }
         }
         Ok(())
+    }
+
+    /// Takes out what is on its way.
+    fn sent(&mut self, mut length: usize) {
+        while let Some((body, sent)) = self.parts.front_mut() {
+            let step = length.min(body.bytes().len() - *sent);
+            *sent += step;
+            length -= step;
+            if *sent < body.bytes().len() {
+                return;
+            }
+            self.parts.pop_front();
+        }
     }
 }
 

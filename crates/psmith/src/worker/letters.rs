@@ -1,7 +1,8 @@
 //! Everything that host and worker say to each other, in one file.
 //!
-//! A letter is the head of a frame; values travel in the frame's body. The worker speaks first. No job is read, and
-//! none is sent, before both sides have seen the other's magic, protocol, build and nonce.
+//! A letter is the head of a frame; values travel in the frame's body. The worker speaks first, unless it is a copy of a
+//! warden that the host has agreed with: then the host's hello and the job lie there already. No job is read before the
+//! worker has seen the host's magic, protocol, build and nonce, and no answer is heard before the host has seen its own.
 
 use psmith_core::Cause;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ impl Credentials {
 /// Host to worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
-    /// The answer to the worker's hello.
+    /// The answer to the worker's hello, or in the channel before it is born.
     Hello {
         credentials: Credentials,
         /// The longest frame either side sends.

@@ -30,4 +30,4 @@ mod traces;
 #[cfg(test)]
 mod torn_tests;
 
-pub(crate) use serve::{MARKER, born, executed};
+pub(crate) use serve::{MARKER, born, executed, prepare};

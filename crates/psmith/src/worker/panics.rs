@@ -7,6 +7,7 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+use std::sync::Once;
 
 /// What is known of a panic.
 #[derive(Debug, Default)]
@@ -23,7 +24,17 @@ thread_local! {
 
 /// Keeps the panics of this thread from here on.
 pub(super) fn install() {
+    prepare();
     IS_JOBS.set(true);
+}
+
+/// Does of [`install`] what a forked child inherits; here nothing changes.
+pub(super) fn prepare() {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(hook);
+}
+
+fn hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IS_JOBS.get() {

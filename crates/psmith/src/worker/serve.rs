@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_sys::shared::Shared;
-use psmith_sys::{signals, socket, subreaper};
+use psmith_sys::{overflow, signals, socket, subreaper};
 
 use super::batch::Quiet;
 use super::cx::{self, Channel};
@@ -25,8 +25,22 @@ use crate::function::registry::Function;
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
 
-/// The life of a worker from the moment at which it is a copy of the warden.
-pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64) -> ! {
+/// Does once, in the process that workers are copies of, what each of them would do for itself: a newborn has to have every
+/// page copied that it writes, and every one mapped whose code it runs.
+pub(crate) fn prepare() {
+    let _ = psmith_sys::image::build_id();
+    // What the processor can do: in a virtual machine that is a question to its host.
+    super::frame::prepare();
+    panics::prepare();
+    // Without it an overflow is told as its signal.
+    let _ = overflow::prepare();
+    // Its buffer.
+    let _ = io::stdout();
+}
+
+/// The life of a worker from the moment at which it is a copy of the warden. `told`: its job lies in the channel already,
+/// and it has no region.
+pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
     let own = catch_unwind(AssertUnwindSafe(|| {
         // A copy that is this code's own; the original is closed with all else.
         let own = rustix::io::fcntl_dupfd_cloexec(channel, 3)?;
@@ -34,7 +48,7 @@ pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64) 
         Ok::<_, rustix::io::Errno>((own, done))
     }));
     match own {
-        Ok(Ok((channel, done))) => serve(channel, nonce, done),
+        Ok(Ok((channel, done))) => serve(channel, nonce, told, done),
         _ => psmith_sys::exit::now(125),
     }
 }
@@ -43,7 +57,7 @@ pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64) 
 pub(crate) fn executed(nonce: &str) -> ! {
     let end = executed_channel(nonce);
     match end {
-        Ok((channel, nonce)) => serve(channel, nonce, Ok(())),
+        Ok((channel, nonce)) => serve(channel, nonce, false, Ok(())),
         Err(error) => {
             let _ = writeln!(io::stderr(), "psmith: error: {error}");
             psmith_sys::exit::now(125)
@@ -67,11 +81,11 @@ fn executed_channel(nonce: &str) -> io::Result<(OwnedFd, u64)> {
 }
 
 /// Serves until the host has no more jobs or is gone.
-fn serve(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> ! {
+fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -> ! {
     // As std does before `main`, which never runs here.
     let _ = signals::ignore(rustix::process::Signal::PIPE.as_raw());
     let _ = rustix::thread::set_name(c"psmith-worker");
-    let code = match catch_unwind(AssertUnwindSafe(|| life(channel, nonce, set_up))) {
+    let code = match catch_unwind(AssertUnwindSafe(|| life(channel, nonce, told, set_up))) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             let _ = writeln!(io::stderr(), "psmith: error: worker: {error}");
@@ -84,17 +98,19 @@ fn serve(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> ! {
     psmith_sys::exit::now(code)
 }
 
-fn life(channel: OwnedFd, nonce: u64, set_up: Result<(), Failed>) -> io::Result<()> {
+fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -> io::Result<()> {
     let channel = Arc::new(Channel::new(channel));
+    // The process's end closes it.
+    std::mem::forget(Arc::clone(&channel));
     if let Err(failed) = set_up {
         return channel.say(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
     }
-    let region = region(&channel)?;
+    let region = if told { None } else { region(&channel)? };
     panics::install();
     // Without it an overflow is told as its signal.
     let _ = channel.watch_stack();
     let ours = Credentials::new(nonce);
-    channel.say(&FromWorker::Hello { credentials: ours, pid: std::process::id() }, &[])?;
+    channel.say(&FromWorker::Hello { credentials: ours, pid: own_number() }, &[])?;
     let mut to_set_up = Vec::new();
     let mut agreed = false;
     loop {
@@ -183,7 +199,7 @@ fn work(
         channel.say(&FromWorker::Began { job }, &[])?;
     }
     cx::begin(channel, &errand);
-    let own = std::process::id();
+    let own = own_number();
     let mut call = Call::new(bytes, body);
     // Nobody looks after the only job of a process.
     let mut quiet = (!errand.last).then(Quiet::measured);
@@ -209,13 +225,18 @@ fn work(
 /// Ends a copy that a job forked, and that came back. It must neither answer nor read on: both are the worker's, whose
 /// next job it would take.
 pub(super) fn end_copy_of(worker: u32) {
-    if std::process::id() != worker {
+    if own_number() != worker {
         let _ = writeln!(
             io::stderr(),
             "psmith: warning: a copy of worker {worker} came back from its job, and ends"
         );
         psmith_sys::exit::now(125);
     }
+}
+
+/// The number of this process, by a call of the kernel and none of the C library, whose code would have to be mapped.
+pub(super) fn own_number() -> u32 {
+    rustix::process::getpid().as_raw_pid().unsigned_abs()
 }
 
 /// Says how a call ended.

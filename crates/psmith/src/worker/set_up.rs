@@ -3,14 +3,16 @@
 //! ordinary Rust. Nothing of the warden's is used after it: its descriptors are closed under it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use psmith_core::policy::SIGKILL;
+use psmith_sys::environment::{self, Environment};
+use psmith_sys::fork::OnlyThread;
 use psmith_sys::rlimit::{self, Resource, Rlimit};
 use psmith_sys::signals::{self, SignalSet};
 use psmith_sys::spawn::Step;
-use psmith_sys::{environment, exit, subreaper};
+use psmith_sys::{exit, subreaper};
 
 /// What a worker gets.
 pub(crate) struct Plan<'a> {
@@ -22,9 +24,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) nice: i32,
     pub(crate) dir: Option<&'a Path>,
     pub(crate) umask: Option<u32>,
-    pub(crate) streams: [Option<BorrowedFd<'a>>; 3],
-    pub(crate) env: Vec<u8>,
+    /// Descriptors 0, 1 and 2; all of them lie above.
+    pub(crate) streams: [BorrowedFd<'a>; 3],
+    pub(crate) env: Environment,
     pub(crate) no_new_privs: bool,
+    pub(crate) alone: OnlyThread,
 }
 
 /// Which step failed.
@@ -73,7 +77,7 @@ pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Fail
     for limit in plan.rlimits.iter().filter(is_files) {
         rlimit::set(*limit).map_err(at(Step::Limits))?;
     }
-    environment::replace(plan.env).map_err(at(Step::Exec))?;
+    environment::replace(plan.env, &plan.alone);
     if plan.no_new_privs {
         rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(at(Step::Privileges))?;
     }
@@ -82,10 +86,7 @@ pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Fail
     Ok(())
 }
 
-/// Puts the streams on 0, 1 and 2; all of them, and the warden's own, lie above.
-fn arrange(streams: [Option<BorrowedFd<'_>>; 3]) -> io::Result<()> {
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
-    let [stdin, stdout, stderr] = streams.map(|stream| stream.unwrap_or(null.as_fd()));
+fn arrange([stdin, stdout, stderr]: [BorrowedFd<'_>; 3]) -> io::Result<()> {
     rustix::stdio::dup2_stdin(stdin)?;
     rustix::stdio::dup2_stdout(stdout)?;
     rustix::stdio::dup2_stderr(stderr)?;

@@ -34,7 +34,7 @@ impl Submitter {
 
     pub(crate) fn submit(&self, request: Request) {
         self.submit_unsaid(request);
-        self.wake();
+        self.shared.wake_for_job();
     }
 
     /// Somebody is to look for what was handed in.
