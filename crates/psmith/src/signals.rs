@@ -120,6 +120,7 @@ struct State {
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-25
 /// use psmith::signals::{self, INT, TERM};
 ///
 /// let guard = signals::guard([INT, TERM]).unwrap();

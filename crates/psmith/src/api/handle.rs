@@ -129,6 +129,7 @@ impl Wake for Bell {
 /// use psmith::{Job, Pool};
 ///
 /// let pool = Pool::builder().workers(1).build().unwrap();
+/// # // proves: U-18
 /// let answer = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 42);
 /// assert_eq!(answer.wait().unwrap(), 42);

@@ -6,6 +6,7 @@ use std::fmt::Display;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-9
 /// let mut map = psmith::map(0..100, |n: u32| n).on_start(|job| {
 ///     if job.index() < 3 { Ok(()) } else { Err("three are enough") }
 /// });

@@ -11,9 +11,9 @@ use psmith_core::outcome::Cause;
 
 use super::failure::Input;
 use super::flow::Judge;
-use super::options::Retry;
 use super::own::Own;
 use super::post::Post;
+use super::retry::Retry;
 use crate::command::Command;
 use crate::function::call::{entry, identity};
 use crate::function::codec::{CarriedError, Codec, CodecError};
@@ -323,6 +323,15 @@ pub struct JobRef {
 
 impl JobRef {
     /// Its place in the order of submission, from 0.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: U-13
+    /// let mut seen = Vec::new();
+    /// let map = psmith::map([5, 6], |n: u32| n).on_done(|job, n| seen.push((job.index(), *n.unwrap())));
+    /// assert_eq!(map.enumerate().map(|(at, n)| (at, n.unwrap())).collect::<Vec<_>>(), [(0, 5), (1, 6)]);
+    /// assert_eq!(seen, [(0, 5), (1, 6)]);
+    /// ```
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index

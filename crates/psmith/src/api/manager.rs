@@ -25,6 +25,7 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-28
 /// use psmith::{Job, ProcessManager};
 /// use std::time::Duration;
 ///

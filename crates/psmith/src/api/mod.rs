@@ -6,7 +6,7 @@
 //! - [`block`]: many short jobs as one piece
 //! - [`budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`post`]: messages from a handle to its job
-//! - [`options`], [`own`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
+//! - [`options`], [`retry`], [`own`], [`job`], [`failure`], [`flow`], [`hooks`]: what is said with every face
 //! - [`mod@map`], [`mod@each`], [`until`], [`mod@run_jobs`], [`server`]: the faces
 //! - [`workers`] (`workers_cx`, `workers_status`, `workers_tasks`): so many workers, or tasks, that send values
 //! - [`standstill`]: all runs stand still together
@@ -35,6 +35,7 @@ mod pool;
 mod pool_builder;
 mod post;
 mod proxy;
+mod retry;
 mod run;
 mod run_jobs;
 mod scheduler;
@@ -69,10 +70,11 @@ pub use hooks::HookAnswer;
 pub use job::{Job, JobRef};
 pub use manager::{ProcessId, ProcessManager, ProcessState, Wakeup};
 pub use map::{Map, map};
-pub use options::{Isolation, OnError, Output, Retry};
+pub use options::{Isolation, OnError, Output};
 pub use pool::{Left, Pool, Refusal, Standing, SubmitError};
 pub use pool_builder::{PoolBuilder, WithInit};
 pub use proxy::{ByMut, ByRef, Method, Proxy};
+pub use retry::Retry;
 pub(crate) use run::Shared;
 pub use run_jobs::{RunJobs, run_jobs};
 pub use scheduler::{Scheduler, global};

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use psmith_core::outcome::{CauseKind, Limits};
+use psmith_core::outcome::Limits;
 use psmith_core::policy::{
-    Backoff, Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RetryCause, RetryOn, RunPolicy,
-    SIGTERM, TermSeq, TermStep, Timeout,
+    Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RunPolicy, SIGTERM, TermSeq, TermStep, Timeout,
 };
 
 use super::onlooker::Onlooker;
+use super::retry::Retry;
 use super::warm::Terms;
 use crate::containment::Level;
 use crate::function::registry::Function;
@@ -21,6 +21,7 @@ use crate::worker::frame::FRAME_BYTES_MAX;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-1
 /// use std::collections::BTreeSet;
 ///
 /// let pids: BTreeSet<u32> = psmith::map(0..5, |_: u32| std::process::id())
@@ -51,6 +52,7 @@ pub enum Isolation {
 /// # psmith::init();
 /// use psmith::OnError;
 ///
+/// # // proves: U-21
 /// let check = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
 /// // One at a time: nothing is started after the failure.
 /// let got: Vec<_> = psmith::map(0..100, check).workers(1).on_error(OnError::Stop).collect();
@@ -94,132 +96,6 @@ pub enum Output {
     OnFailure,
     /// Nowhere. (The end of standard error is still kept for a failure.)
     Discard,
-}
-
-/// How often a failed job is tried again.
-///
-/// ```
-/// # psmith::init();
-/// use psmith::Retry;
-/// use std::time::Duration;
-///
-/// // Fails twice. A fresh process each time has no memory of that, but it is told which attempt it is.
-/// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
-///     3 => Ok("done".to_owned()),
-///     attempt => Err(format!("attempt {attempt} failed")),
-/// };
-/// let retry = Retry::tries(3).backoff(Duration::from_millis(1), None);
-/// let result = psmith::map([()], flaky).retry(retry).next().unwrap();
-/// assert_eq!(result.unwrap(), "done");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    tries: u32,
-    crash_tries: u32,
-    grow_memory_percent: u32,
-    backoff: Backoff,
-    on: RetryOn,
-}
-
-impl Retry {
-    /// So many tries in total: 1 is no retry. An attempt that was lost through no fault of the job is no try.
-    ///
-    /// # Panics
-    /// If `tries` is 0.
-    #[must_use]
-    pub fn tries(tries: u32) -> Retry {
-        assert!(tries > 0, "a job that has no try cannot run: 1 is no retry");
-        Retry {
-            tries,
-            crash_tries: 0,
-            grow_memory_percent: 0,
-            backoff: Backoff { first: Duration::ZERO, max: None },
-            on: RetryOn::Any,
-        }
-    }
-
-    /// At most so many of the tries may end in a crash of the process ([`Cause::is_crash`](crate::Cause::is_crash)): a job
-    /// that kills its worker is given up sooner than one that returns an error, and its failure says that it was put aside
-    /// though it had tries left ([`FailureDetails::quarantined`](crate::FailureDetails)). Otherwise crashes count as errors
-    /// do. A process that was lost through no fault of the job's spends neither.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Retry;
-    ///
-    /// let crash = |_: ()| -> u32 { std::process::abort() };
-    /// let retry = Retry::tries(5).crash_tries(2);
-    /// let failure = psmith::map([()], crash).retry(retry).next().unwrap().unwrap_err();
-    /// assert_eq!((failure.attempts, failure.quarantined), (2, true));
-    /// ```
-    ///
-    /// # Panics
-    /// If `tries` is 0.
-    #[must_use]
-    pub fn crash_tries(mut self, tries: u32) -> Retry {
-        assert!(tries > 0, "a job must be allowed to crash once: 1 is no retry after a crash");
-        self.crash_tries = tries;
-        self
-    }
-
-    /// After an attempt that ran out of memory ([`Cause::OutOfMemory`](crate::Cause::OutOfMemory)) the next one has so many
-    /// times its limit, such as 2.0. Of use where [`limits`](crate::Map::limits) bound memory, a control group holds them, and
-    /// each attempt has a process of its own; elsewhere the limit stays.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{ResourceLimits, Retry};
-    ///
-    /// let fill = |mib: usize| std::hint::black_box(vec![1_u8; mib << 20]).len();
-    /// let limits = ResourceLimits::new().memory(64 << 20);
-    /// let retry = Retry::tries(4).grow_memory(2.0);
-    /// let filled = psmith::map([100], fill).limits(limits).retry(retry).next().unwrap();
-    /// # // Without control groups no limit grows.
-    /// # let filled = filled.or_else(|end| matches!(end.cause, psmith::Cause::OutOfMemory { .. }).then_some(0).map_or(Ok(100 << 20), |_| Err(end)));
-    /// assert!(filled.is_ok_and(|bytes| bytes == 100 << 20));
-    /// ```
-    ///
-    /// # Panics
-    /// If `factor` is less than 1 or more than 1,000.
-    #[must_use]
-    pub fn grow_memory(mut self, factor: f64) -> Retry {
-        assert!(
-            (1.0..=1000.0).contains(&factor),
-            "a retry has as much memory, or more: {factor} times cannot be"
-        );
-        // Rounded and in range, so the cast only drops a zero fraction.
-        self.grow_memory_percent = (factor * 100.0).round() as u32;
-        self
-    }
-
-    /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that waits
-    /// holds no slot.
-    #[must_use]
-    pub fn backoff(mut self, first: Duration, max: Option<Duration>) -> Retry {
-        self.backoff = Backoff { first, max };
-        self
-    }
-
-    /// Only failures of these kinds are tried again.
-    #[must_use]
-    pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {
-        self.on = RetryOn::Only(kinds.iter().map(|kind| RetryCause::Kind(*kind)).collect());
-        self
-    }
-
-    pub(super) fn set_in(&self, policy: &mut JobPolicy) {
-        policy.tries = self.tries;
-        policy.crash_tries = self.crash_tries;
-        policy.grow_memory_percent = self.grow_memory_percent;
-        policy.backoff = self.backoff;
-        policy.retry_on = self.on.clone();
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Retry {
-        Retry::tries(1)
-    }
 }
 
 /// All of it.
@@ -382,6 +258,15 @@ macro_rules! common_settings {
         /// no retries and no isolation. The default is one for each processor that this process may use, or what
         /// `PSMITH_WORKERS` says; in a job of another run it is that run's workers, shared with it: all of them together
         /// never do more jobs at once than the outermost run has workers. Whoever says a number has it, in a job too.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// # // proves: U-3, U-5
+        /// // For a debugger: the job runs in this very process.
+        /// let own = |()| std::process::id();
+        /// let here = psmith::map([()], own).workers(0).next().unwrap();
+        /// assert_eq!(here.unwrap(), std::process::id());
+        /// ```
         pub fn workers(mut self, workers: u32) -> Self {
             self.$($options).+.workers = Some(workers);
             self
@@ -402,6 +287,15 @@ macro_rules! common_settings {
         }
 
         /// Replaces each worker after so many jobs (at least 1). Says nothing where each job has a worker of its own.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// # // proves: U-2
+        /// # use std::collections::BTreeSet;
+        /// let pid = |_: u32| std::process::id();
+        /// let pids = psmith::map(0..6, pid).workers(1).max_jobs(2).map(Result::unwrap);
+        /// assert_eq!(pids.collect::<BTreeSet<u32>>().len(), 3);
+        /// ```
         pub fn max_jobs(mut self, jobs: u64) -> Self {
             self.$($options).+.terms.max_jobs = Some(jobs.max(1));
             self
@@ -415,6 +309,17 @@ macro_rules! common_settings {
         }
 
         /// Ends an attempt that runs longer: its process and all that it started. The clock starts with the attempt.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// # // proves: U-23
+        /// use psmith::Cause;
+        /// use std::time::Duration;
+        /// let hang = |()| -> () { loop { std::thread::park() } };
+        /// let limit = Duration::from_millis(200);
+        /// let failure = psmith::map([()], hang).timeout(limit).next().unwrap().unwrap_err();
+        /// assert!(matches!(failure.cause, Cause::Timeout { .. }));
+        /// ```
         pub fn timeout(mut self, limit: std::time::Duration) -> Self {
             self.$($options).+.timeout = Some(limit);
             self
@@ -428,6 +333,7 @@ macro_rules! common_settings {
         /// ```
         /// # psmith::init();
         /// use std::time::Duration;
+        /// # // proves: U-31
         /// let limit = Duration::from_millis(300);
         /// let hang = |_: ()| -> () { loop { std::thread::park() } };
         /// let failure = psmith::map([()], hang).idle_timeout(limit).last().unwrap().unwrap_err();
@@ -490,6 +396,15 @@ macro_rules! common_settings {
 
         /// The longest input, result or message, in bytes as it travels; the default is 1 GiB. A longer one is the
         /// failure of its job.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// # // proves: U-17
+        /// let twice = |text: String| text.repeat(2);
+        /// let texts = ["a".repeat(400), "a".repeat(4_000)];
+        /// let ends: Vec<bool> = psmith::map(texts, twice).max_frame(4_096).map(|end| end.is_ok()).collect();
+        /// assert_eq!(ends, [true, false]);
+        /// ```
         pub fn max_frame(mut self, bytes: u64) -> Self {
             self.$($options).+.frame_bytes_max = bytes;
             self
@@ -502,6 +417,7 @@ macro_rules! common_settings {
         ///
         /// ```
         /// # psmith::init();
+        /// # // proves: U-45
         /// let sort = |lines: String| -> std::io::Result<String> {
         ///     let dir = psmith::cx().expect("inside a job").scratch_dir()?;
         ///     std::fs::write(dir.join("lines"), lines)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use psmith_core::JobPolicy;
 use psmith_core::policy::Timeout;
 
-use super::options::Retry;
+use super::retry::Retry;
 
 /// What differs from the run's settings; the rest is theirs.
 #[derive(Clone, Debug, Default)]

@@ -296,6 +296,7 @@ impl Pool {
     /// # use psmith::{Job, Pool};
     /// # use std::time::Duration;
     /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// # // proves: U-27
     /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
     /// let left = pool.stop(Duration::from_secs(1));
     /// assert_eq!(left.jobs[0].label(), Some("endless"));

@@ -220,6 +220,7 @@ const WORKERS_MAX: u32 = 1 << 16;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-35
 /// let answer = psmith::global().schedule(psmith::Job::new(|n: u32| n * 2, 4)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 8);
 /// psmith::global().shutdown();

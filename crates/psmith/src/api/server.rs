@@ -43,6 +43,7 @@ type Logger<'h> = Box<dyn FnMut(Level, fmt::Arguments<'_>) + 'h>;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-6, U-8
 /// use psmith::{Job, Server};
 ///
 /// fn double(n: u64) -> u64 { n * 2 }
@@ -195,6 +196,18 @@ where
     }
 
     /// Told what happens, in a line.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: U-34
+    /// use psmith::{Job, LogLevel, Server};
+    ///
+    /// let mut jobs = (0..2).map(|n| Job::new(|n: u32| if n == 0 { Err("nought") } else { Ok(n) }, n));
+    /// let mut errors = 0;
+    /// let count = |level, _: std::fmt::Arguments<'_>| errors += usize::from(level == LogLevel::Error);
+    /// Server::new(move || jobs.next()).logger(count).run().unwrap();
+    /// assert_eq!(errors, 1);
+    /// ```
     pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + 'h) -> Self {
         self.logger = Some(Box::new(logger));
         self

@@ -8,6 +8,7 @@ use std::fmt;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-4
 /// use psmith::{Job, Scheduler, SpawnStrategy};
 ///
 /// #[derive(Debug)]

@@ -28,6 +28,7 @@ type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-30
 /// use psmith::Supervisor;
 ///
 /// let serve = |_number: u32| -> () { loop { std::thread::park() } };

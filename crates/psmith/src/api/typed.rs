@@ -12,6 +12,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// # psmith::init();
     /// # use serde::{Deserialize, Serialize};
     /// # use std::fmt;
+    /// # // proves: U-20
     /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
     /// enum Unfit { Odd(u32), Zero }
     /// # impl fmt::Display for Unfit {

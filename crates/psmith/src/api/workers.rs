@@ -42,6 +42,7 @@ use crate::worker::panics;
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-36
 /// use psmith::{WorkerCx, WorkerId, run_workers};
 ///
 /// let count = |cx: WorkerCx<u32>| (1..=3).try_for_each(|n| cx.send(10 * cx.id().0 + n));

@@ -20,6 +20,7 @@ use super::returns::chain;
 /// memory that is bounded by their length.
 ///
 /// ```
+/// # // proves: U-16
 /// use psmith::codec::{Codec, CodecError};
 ///
 /// /// Numbers as decimal text.

@@ -184,6 +184,7 @@ pub(crate) fn inline<T>(
 ///
 /// ```
 /// # psmith::init();
+/// # // proves: U-33
 /// assert!(psmith::cx().is_none());
 /// fn place(_: ()) -> (u32, u64) {
 ///     let cx = psmith::cx().expect("inside a job");
