@@ -2,6 +2,7 @@
  *
  *   function_loop fork COUNT           fork, the child writes 8 bytes to a pipe and exits, two in flight, each reaped
  *   function_loop round COUNT          8 bytes to a child through a pipe and 8 back, one at a time
+ *   function_loop watched COUNT        as round, through a socket whose answers are waited for by epoll
  *   function_loop copy BYTES           so many bytes to a child through a pipe, which sends them back when it has all
  *   function_loop held COUNT [GROUP]   as fork, with what keeps a job in hand and its host unharmed: a second process
  *                                      bears and reaps the children and tells of both; each child is born in the control
@@ -85,9 +86,16 @@ static void forks(long count) {
 }
 
 /* A child that gives back what it gets, in pieces of this size; closes its input to end it. */
-static pid_t echo(size_t piece, int *to, int *from) {
+static pid_t echo(size_t piece, int by_socket, int *to, int *from) {
     int down[2], up[2];
-    if (pipe2(down, O_CLOEXEC) || pipe2(up, O_CLOEXEC)) fail("pipe2");
+    if (by_socket) {
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) fail("socketpair");
+        /* One end is the host's for both ways; as two descriptors, so that all below is the same. */
+        down[0] = pair[1], up[1] = dup(pair[1]);
+        down[1] = pair[0], up[0] = dup(pair[0]);
+        if (up[0] < 0 || up[1] < 0) fail("dup");
+    } else if (pipe2(down, O_CLOEXEC) || pipe2(up, O_CLOEXEC)) fail("pipe2");
     pid_t pid = fork();
     if (pid < 0) fail("fork");
     if (pid == 0) {
@@ -266,7 +274,7 @@ static void held(long count, const char *path) {
 
 int main(int argc, char **argv) {
     if (argc != 3 && argc != 4) {
-        fprintf(stderr, "usage: function_loop fork|round|copy|held COUNT [GROUP]\n");
+        fprintf(stderr, "usage: function_loop fork|round|watched|copy|held COUNT [GROUP]\n");
         return 2;
     }
     long count = atol(argv[2]);
@@ -279,16 +287,21 @@ int main(int argc, char **argv) {
         return 0;
     }
     int to, from;
-    int rounds = strcmp(argv[1], "round") == 0;
+    int watched = strcmp(argv[1], "watched") == 0, rounds = watched || strcmp(argv[1], "round") == 0;
     size_t piece = rounds ? 8 : (size_t)count;
     char *bytes = malloc(piece);
     memset(bytes, 7, piece);
-    pid_t pid = echo(piece, &to, &from);
+    pid_t pid = echo(piece, watched, &to, &from);
+    struct epoll_event wanted = {.events = EPOLLIN};
+    int poll = epoll_create1(EPOLL_CLOEXEC);
+    if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, from, &wanted)) fail("epoll");
     for (long number = 0; number < (rounds ? count : 1); number++) {
         put(to, bytes, piece);
+        if (watched && epoll_wait(poll, &wanted, 1, -1) < 1) fail("epoll_wait");
         get(from, bytes, piece);
     }
     close(to);
+    close(from);
     if (waitpid(pid, NULL, 0) < 0) fail("waitpid");
     return 0;
 }
