@@ -414,6 +414,20 @@ fn a_leak_can_be_waited_for() {
     }
 }
 
+// What the job left had ended, but as a zombie of a first process that reaps nobody, as some containers have; a zombie answers
+// to signals, so its group seemed to live, and the run waited for ever.
+// proves: F-11
+#[test]
+fn a_leak_that_is_a_zombie_of_a_container_is_waited_for_no_longer() {
+    need!("F-11", Need::Root);
+    need!("F-11", Need::Program("unshare"));
+    let scene = scene!();
+    let run = ["run", "--leak", "wait", "-s", "(sleep 0.1; echo late) & echo {}", ":::", "early"];
+    let container = scene.program("unshare").args(["--pid", "--fork", "--mount-proc"]);
+    let ended = container.arg(scene.psmith_path()).args(run).forbid("cgroup,subreaper").run();
+    ended.assert_code(0).assert_out("early\nlate\n");
+}
+
 // proves: F-11, P-4: let go by the job, not by the run
 #[test]
 fn an_allowed_leak_lives_on_and_dies_with_psmith() {

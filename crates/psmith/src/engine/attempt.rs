@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use psmith_core::{AttemptId, SlotId};
-use psmith_sys::pidfd;
+use psmith_sys::{pidfd, proc_tree};
 
 use super::handler::{Live, Output, TAIL_BYTES_MAX};
 use super::places::Taken;
@@ -189,7 +189,17 @@ impl Running {
 
     /// Members of its process group besides itself, once it has ended.
     pub(crate) fn group_lives(&self) -> bool {
-        self.pidfd.as_ref().is_some_and(|pidfd| pidfd::signal_group(pidfd.as_fd(), 0).is_ok())
+        if self.pidfd.as_ref().is_none_or(|pidfd| pidfd::signal_group(pidfd.as_fd(), 0).is_err()) {
+            return false;
+        }
+        // A signal reaches zombies, too, and where the first process of a container reaps nobody, they stay.
+        let mut members = proc_tree::all().filter_map(|pid| proc_tree::stat(pid).ok());
+        let mut zombies = 0;
+        let lives = members.any(|member| {
+            zombies += u32::from(member.pgrp == self.pid && member.is_zombie());
+            member.pgrp == self.pid && !member.is_zombie()
+        });
+        lives || zombies == 0
     }
 }
 
