@@ -45,8 +45,8 @@ impl<'a> Tools<'a> {
 pub(super) const WHY_NOT_THE_BARE_FORK: &str = "the bare loop forks itself and looks after nothing. A job is promised to be \
      borne and reaped by a process that outlives a killed host, in a control group and a session of its own, without any \
      descriptor of the host's, both outputs captured to their ends. The C loop that holds its children does just that, \
-     without a frame, a checksum, a deadline or a panic that is told, and takes about 1.4 times as long as the bare one: \
-     what is left to psmith is its ratio to that loop";
+     without a frame, a checksum, a deadline or a panic that is told; how much longer it takes than the bare one, and \
+     psmith than it, stands in the table";
 
 /// S-6: a process for each job.
 pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
@@ -97,11 +97,6 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
         ratios.push(told(large)? / without);
     }
     row.at_most("with much memory touched in the host, of without", Spread::of(&ratios), 1.1, "x", 2);
-    row.argue(
-        "a job's process is forked from the small warden, however large the host is; what grows with the host is one fork \
-         of it, by which the first run of a program finds out what its control groups can do: paid once, and some 40 ms \
-         for each GiB touched",
-    );
     Ok(row)
 }
 
