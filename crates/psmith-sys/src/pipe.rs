@@ -54,6 +54,19 @@ pub fn splice(from: impl AsFd, to: impl AsFd, bytes_max: usize) -> io::Result<us
     Ok(rustix::io::retry_on_intr(|| rustix::pipe::splice(&from, None, &to, None, bytes_max, flags))?)
 }
 
+/// Waits until no process holds the writer of an empty pipe: one that another test forks may hold it a little longer.
+#[cfg(test)]
+pub(crate) fn wait_for_end(reader: &OwnedFd) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let mut ends = [PollFd::new(reader, PollFlags::empty())];
+    assert_eq!(
+        rustix::io::retry_on_intr(|| poll(&mut ends, Some(&limit))).unwrap(),
+        1,
+        "the writer is still open"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +90,7 @@ mod tests {
         assert_eq!(splice(&reader, &file, 100).unwrap(), 5);
         assert_eq!(splice(&reader, &file, 100).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(writer);
+        wait_for_end(&reader);
         assert_eq!(splice(&reader, &file, 100).unwrap(), 0);
         let mut read = [0; 5];
         rustix::io::pread(&file, &mut read, 0).unwrap();

@@ -166,6 +166,7 @@ mod tests {
         let error = recv(&other, &mut [0; 3], &mut descriptors).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
         // The writer that travelled is closed, so the reader is at its end.
+        crate::pipe::wait_for_end(&reader);
         assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0);
     }
 
