@@ -10,6 +10,26 @@ use std::time::Duration;
 use psmith::{Cause, Isolation, Job, Pool, Refusal, with_state};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A value that goes out and cannot be read: 1 is an error, all else a panic.
+#[derive(Debug)]
+struct Sealed(u32);
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sealed, D::Error> {
+        match u32::deserialize(deserializer)? {
+            1 => Err(serde::de::Error::custom("cannot be read")),
+            n => panic!("there is no {n}"),
+        }
+    }
+}
 
 fn stand((n, path): (u32, PathBuf)) -> u32 {
     gate::pass(&path);
@@ -420,4 +440,23 @@ fn a_job_that_is_killed_as_it_is_handed_in_does_not_live_for_the_grace() {
             assert_eq!(job.wait().unwrap_err().cause, Cause::Cancelled);
         }
     }
+}
+
+// proves: F-25
+#[test]
+fn a_result_that_a_handle_cannot_read_is_a_failure_with_the_label_of_its_job() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let pool = pool(1);
+    let seal = |n: u32| Ok::<_, String>(Sealed(n));
+    for (n, text) in [(1, "cannot be read"), (2, "its decoding panicked: there is no 2")] {
+        let handle = pool.submit(Job::<Sealed>::new(seal, n).label(format!("seal {n}"))).unwrap();
+        // Decoded anew by each wait.
+        for _ in 0..2 {
+            let failure = handle.wait().unwrap_err();
+            assert_eq!(failure.label, Some(format!("seal {n}")));
+            assert_eq!(failure.cause, Cause::Undecodable(format!("its result: {text}")));
+        }
+    }
+    assert_eq!(pool.submit(Job::new(|n: u32| n, 3)).unwrap().wait().unwrap(), 3);
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::pool::Counter;
 use super::post::Post;
+use super::settle;
 use crate::condition::Condition;
 use crate::engine::EngineError;
 use crate::function::codec::CodecError;
@@ -316,9 +317,10 @@ impl<R> JobHandle<R> {
 
     fn decoded(&self, came: Came) -> Result<R, Failure> {
         let bytes = came?;
-        (self.decode)(&bytes).map_err(|error| {
-            let mut failure = Failure::new(error.cause("its result"), self.place.index);
+        settle::decoded(|| (self.decode)(&bytes)).map_err(|cause| {
+            let mut failure = Failure::new(cause, self.place.index);
             failure.attempts = 1;
+            failure.label.clone_from(&self.place.label);
             failure
         })
     }
