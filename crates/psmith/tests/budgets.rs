@@ -1,7 +1,7 @@
 //! What failures cost: tries and crashes are counted apart, a crasher is put aside, a run of crashes ends, and a job that
 //! ran out of memory gets more.
 
-use psmith::{Cause, Failure, Isolation, Job, JobHandle, Output, Pool, ResourceLimits, Retry};
+use psmith::{Cause, Failure, Isolation, Job, JobHandle, Output, Pool, Refusal, ResourceLimits, Retry};
 use psmith_testkit::leak::Guard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
@@ -95,5 +95,9 @@ fn a_run_in_which_everything_crashes_ends_and_says_why() {
         assert!(ends.iter().take(3).all(|end| end.cause.is_crash()), "{ends:?}");
         assert!(ends.iter().skip(3).all(|end| end.cause == Cause::CircuitBroken(3)), "{ends:?}");
         assert!(pool.drain().jobs.is_empty(), "each has told how it ended");
+        let refused = pool.submit(Job::new(crash, 0)).unwrap_err();
+        assert_eq!(refused.reason, Refusal::CircuitBroken(3));
+        assert_eq!(refused.to_string(), "the pool has ended: 3 jobs in a row had crashed");
+        assert_eq!(pool.race([*refused.job]).unwrap_err().cause, Cause::CircuitBroken(3));
     }
 }

@@ -87,6 +87,8 @@ struct State {
     /// So many threads wait for the end of all jobs.
     joining: u32,
     closed: bool,
+    /// So many crashes in a row have ended it.
+    broken: Option<u32>,
     /// The engine is no more.
     over: bool,
     report: Report,
@@ -166,7 +168,7 @@ impl Pool {
         let mut state = self.counter.lock();
         let refusal = loop {
             if state.closed || state.over {
-                break Some(Refusal::Closed);
+                break Some(state.broken.map_or(Refusal::Closed, Refusal::CircuitBroken));
             } else if state.joining > 0 {
                 break Some(Refusal::Joining);
             } else if state.places.len() < self.window as usize {
@@ -206,7 +208,8 @@ impl Pool {
     /// lives on.
     ///
     /// # Errors
-    /// If all failed, the failure that came last; [`Cause::Cancelled`] if the pool takes no jobs;
+    /// If all failed, the failure that came last; [`Cause::Cancelled`] if the pool takes no jobs, or
+    /// [`Cause::CircuitBroken`] if that is why;
     /// [`Cause::Error`] if there was none to run.
     ///
     /// ```
@@ -245,8 +248,12 @@ impl Pool {
                     handle.place.tell(Waker::from(Arc::clone(&bell)));
                     runners.push(handle);
                 }
-                Err(_) => {
-                    last = Failure::new(Cause::Cancelled, 0);
+                Err(refused) => {
+                    let cause = match refused.reason {
+                        Refusal::CircuitBroken(jobs) => Cause::CircuitBroken(jobs),
+                        Refusal::Full | Refusal::Joining | Refusal::Closed => Cause::Cancelled,
+                    };
+                    last = Failure::new(cause, 0);
                     break;
                 }
             }

@@ -41,6 +41,7 @@ pub(super) fn listen(counter: &Counter, mut run: Run) {
     run.finish();
     let broken = run.first().broken;
     let mut state = counter.lock();
+    state.broken = broken;
     state.closed = true;
     state.held_back.clear();
     for (index, place) in std::mem::take(&mut state.places) {

@@ -30,15 +30,19 @@ pub enum Refusal {
     Joining,
     /// The pool was ended.
     Closed,
+    /// So many jobs in a row had crashed that the pool is over ([`breaker`](crate::PoolBuilder::breaker)).
+    CircuitBroken(u32),
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::Full => "the pool is full",
-            Refusal::Joining => "the pool takes no jobs while it is joined",
-            Refusal::Closed => "the pool was ended",
-        })
+        match self {
+            Refusal::Full => f.write_str("the pool is full"),
+            Refusal::Joining => f.write_str("the pool takes no jobs while it is joined"),
+            Refusal::Closed => f.write_str("the pool was ended"),
+            Refusal::CircuitBroken(1) => f.write_str("the pool has ended: a job had crashed"),
+            Refusal::CircuitBroken(jobs) => write!(f, "the pool has ended: {jobs} jobs in a row had crashed"),
+        }
     }
 }
 
