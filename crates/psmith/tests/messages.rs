@@ -284,3 +284,28 @@ fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
     let told = [(); 2].map(|()| pool.submit(Job::new(outlived, ())).unwrap().wait().unwrap());
     assert_eq!(told, [false, true]);
 }
+
+// proves: N-8, N-13
+#[test]
+fn a_message_of_another_type_stops_a_run_of_jobs_and_says_whose_it_was() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let say = |n: u32| {
+        let told = if n == 1 { cx().send(&"one".to_owned()) } else { cx().send(&n) };
+        told.unwrap();
+        n
+    };
+    for isolation in BOTH {
+        let mut heard = Vec::new();
+        let jobs = (0..).map(|n| Job::<u32>::new(say, n).label(format!("say {n}")));
+        let run = psmith::run_jobs(jobs).workers(1).window(2).isolation(isolation);
+        // Endless, but for the message.
+        let ends: Vec<_> = run.on_message(|_, n: u32| heard.push(n)).collect();
+        assert_eq!(ends[0].as_ref().unwrap(), &0);
+        let failure = ends[1].as_ref().unwrap_err();
+        assert_eq!(failure.label.as_deref(), Some("say 1"));
+        assert!(failure.to_string().contains("a message cannot be decoded"), "{failure}");
+        assert!(ends[2..].iter().all(Result::is_ok), "{ends:?}");
+        assert_eq!(heard[0], 0);
+    }
+}

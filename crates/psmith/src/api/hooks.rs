@@ -2,6 +2,27 @@
 
 use std::fmt::Display;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::job::JobRef;
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+
+/// A hook that is called with a job's messages, as they travelled. An error stops the run.
+pub(super) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
+
+/// The same from one that takes them decoded.
+pub(super) fn message_hook<'h, M: Serialize + DeserializeOwned>(
+    mut hook: impl FnMut(&JobRef, M) + 'h,
+) -> MessageHook<'h> {
+    Box::new(move |job, bytes| {
+        let message = <Described as Codec<M>>::decode(bytes);
+        hook(job, message.map_err(|error| format!("a message cannot be decoded: {error}"))?);
+        Ok(())
+    })
+}
+
 /// What a hook may return: nothing, or a `Result` whose error stops the run.
 ///
 /// ```

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::block::{INPUT_BYTES_MAX, Results};
 use super::failure::Failure;
 use super::flow::Judge;
-use super::hooks::HookAnswer;
+use super::hooks::{HookAnswer, MessageHook, message_hook};
 use super::inline;
 use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, OnError, Options, common_settings};
@@ -30,7 +30,6 @@ const WINDOW_MAX: u64 = 32 * 1024;
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
 type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
-type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
 
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
 ///
@@ -208,17 +207,8 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// }
     /// assert_eq!(heard, [0, 1, 2]);
     /// ```
-    pub fn on_message<M: Serialize + DeserializeOwned>(
-        mut self,
-        mut hook: impl FnMut(&JobRef, M) + 'h,
-    ) -> Self {
-        self.hooks.message = Some(Box::new(move |job, bytes| match <Described as Codec<M>>::decode(bytes) {
-            Ok(message) => {
-                hook(job, message);
-                Ok(())
-            }
-            Err(error) => Err(format!("a message cannot be decoded: {error}")),
-        }));
+    pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
+        self.hooks.message = Some(message_hook(hook));
         self
     }
 }

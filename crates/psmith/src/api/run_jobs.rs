@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use psmith_core::Cause;
 use psmith_core::policy::Order;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
+use super::hooks::{MessageHook, message_hook};
 use super::job::{Job, JobRef};
 use super::options::{OnError, Options, common_settings};
 use super::run::{News, Run, Submitter, Wants};
 use super::settle::settle;
 use crate::engine::EngineError;
+use crate::engine::handler::Order as Wish;
 use crate::function::codec::CodecError;
 
 /// Runs these jobs and gives what they come to, in the order of the jobs.
@@ -37,7 +41,7 @@ where
     I: IntoIterator<Item = Job<R>>,
 {
     let options = Options::new(Order::Submission, OnError::Continue);
-    RunJobs { jobs: jobs.into_iter(), options, on_done: None, stage: Stage::Before }
+    RunJobs { jobs: jobs.into_iter(), options, on_done: None, on_message: None, stage: Stage::Before }
 }
 
 /// What the jobs come to, and before the first is asked for the settings of their run; see [`run_jobs`].
@@ -46,6 +50,7 @@ pub struct RunJobs<'h, I, R> {
     jobs: I,
     options: Options,
     on_done: Option<DoneHook<'h, R>>,
+    on_message: Option<MessageHook<'h>>,
     stage: Stage<R>,
 }
 
@@ -68,6 +73,8 @@ struct Running<R> {
     taken: u64,
     /// No more jobs are taken.
     ended: bool,
+    /// A hook has ended the run.
+    stopped: bool,
 }
 
 impl<'h, I, R> RunJobs<'h, I, R> {
@@ -92,6 +99,28 @@ impl<'h, I, R> RunJobs<'h, I, R> {
     /// ```
     pub fn on_done(mut self, hook: impl FnMut(&JobRef, Result<&R, &Failure>) + 'h) -> Self {
         self.on_done = Some(Box::new(hook));
+        self
+    }
+
+    /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
+    /// type stops the run: its job's place is taken by a failure that says so, what runs may finish, and nothing more is
+    /// started.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let count = |n: u32| for i in 0..n { psmith::cx().unwrap().send(&i).unwrap(); };
+    /// let greet = |n: u32| psmith::cx().unwrap().send(&(n + 30)).unwrap();
+    /// let jobs = [Job::<()>::new(count, 3), Job::<()>::new(greet, 7)];
+    /// let mut heard = Vec::new();
+    /// for end in psmith::run_jobs(jobs).on_message(|job, n: u32| heard.push((job.index(), n))) {
+    ///     end.unwrap();
+    /// }
+    /// heard.sort();
+    /// assert_eq!(heard, [(0, 0), (0, 1), (0, 2), (1, 37)]);
+    /// ```
+    pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
+        self.on_message = Some(message_hook(hook));
         self
     }
 }
@@ -134,7 +163,14 @@ where
                     }
                     return Some(came);
                 }
-                Ok(Some(News::Started(_) | News::Progress(..) | News::Message(..) | News::Results(_))) => {}
+                Ok(Some(News::Message(job, bytes, body))) => {
+                    if let Some(hook) = &mut self.on_message
+                        && let Err(text) = hook(&job, &bytes[body..])
+                    {
+                        return Some(Err(running.stop(&job, text)));
+                    }
+                }
+                Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
                 Ok(None) => self.stage = Stage::Over,
                 Err(error) => return Some(Err(self.abort(error))),
             }
@@ -150,10 +186,12 @@ where
         let workers = self.options.workers().map_err(EngineError::Setting)?.max(1);
         // Without a first job nothing is started at all.
         let Some(first) = self.jobs.next() else { return Ok(Stage::Over) };
-        let (run, submitter) = Run::begin(&self.options, workers, Wants::default())?;
+        let wants = Wants { messages: self.on_message.is_some(), ..Wants::default() };
+        let (run, submitter) = Run::begin(&self.options, workers, wants)?;
         let window = self.options.window(workers) as usize;
         let decoders = HashMap::new();
-        let mut running = Running { run, submitter, decoders, window, taken: 0, ended: false };
+        let mut running =
+            Running { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
         running.submit(first);
         Ok(Stage::Running(Box::new(running)))
     }
@@ -194,9 +232,19 @@ impl<R> Running<R> {
         self.submitter.submit(job.request);
     }
 
-    /// One job has ended the run for all.
+    /// A hook wants no more. Its reason is what this job came to.
+    fn stop(&mut self, job: &JobRef, reason: String) -> Failure {
+        self.stopped = true;
+        self.decoders.remove(&job.index);
+        self.run.order(Wish::Drain);
+        let mut failure = Failure::new(Cause::Error(reason), job.index);
+        failure.label = job.label().map(str::to_owned);
+        failure
+    }
+
+    /// One job, or a hook, has ended the run for all.
     fn is_over_early(&self, on_error: OnError) -> bool {
-        on_error != OnError::Continue && self.run.first().failed.is_some()
+        self.stopped || on_error != OnError::Continue && self.run.first().failed.is_some()
     }
 
     /// A job that never ran because another one had ended the run: no news for anybody.
