@@ -44,8 +44,10 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
     psmith::init();
     if let Some(go) = std::env::var_os(PROGRAM) {
         let _guard = suspend_guard().unwrap();
+        let pool = |isolation| Pool::builder().workers(1).isolation(isolation);
+        // Their own time, too, is shorter than the stop.
         let pools = [Isolation::Reuse, Isolation::PerJob]
-            .map(|isolation| Pool::builder().workers(1).isolation(isolation).timeout(LIMIT).build().unwrap());
+            .map(|isolation| pool(isolation).timeout(LIMIT).total_timeout(LIMIT * 5 / 4).build().unwrap());
         let jobs = pools.each_ref().map(|pool| pool.submit(Job::new(look, PathBuf::from(&go))).unwrap());
         let dir = Path::new(&go).parent().unwrap();
         while std::fs::read_dir(dir).unwrap().count() < 2 {

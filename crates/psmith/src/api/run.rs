@@ -28,7 +28,7 @@ use super::job::{JobRef, Request};
 use super::lead::Lead;
 use super::onlooker::{Ended as JobEnded, Onlooker, Sight};
 use super::options::{Isolation, Options};
-use super::standstill::Standstill;
+use super::standstill::{Standstill, Still};
 use super::warm::WarmDesk;
 use crate::condition::Condition;
 use crate::engine::handler::{Order, Output, Streams};
@@ -146,7 +146,7 @@ impl fmt::Debug for Tap {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    told: Condition,
+    pub(super) told: Condition,
     taps: Vec<Tap>,
     onlookers: Vec<Box<dyn Onlooker>>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
@@ -171,6 +171,7 @@ pub(super) struct State {
     pub(super) orders: Vec<Order>,
     /// What to stand still for, when that is ordered.
     pub(super) standstill: Option<Arc<Standstill>>,
+    pub(super) still: Still,
     /// Jobs that listen and were sent something.
     pub(super) mail: Vec<JobId>,
     pub(super) news: VecDeque<News>,
@@ -424,8 +425,9 @@ impl Run {
             if let Some(over) = &state.over {
                 return over.clone().map(|()| !state.news.is_empty());
             }
-            let waited = self.shared.told.wait_until(state, self.deadline).map(drop).map_err(drop);
-            if waited.is_err() {
+            let until = state.still.put_off(self.deadline);
+            let waited = self.shared.told.wait_until(state, until);
+            if waited.is_err_and(|state| state.still.is_due(self.deadline)) {
                 self.deadline = None;
                 self.shared.end(Order::Stop);
             }

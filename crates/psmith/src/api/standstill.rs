@@ -23,6 +23,27 @@ struct State {
     over: bool,
 }
 
+/// How long a run has stood still.
+#[derive(Debug, Default)]
+pub(super) struct Still {
+    /// It does, since then.
+    since: Option<Instant>,
+    /// It did for so long before.
+    before: Duration,
+}
+
+impl Still {
+    /// When a deadline comes that was set without standstills; not while there is one, whose end is told.
+    pub(super) fn put_off(&self, deadline: Option<Instant>) -> Option<Instant> {
+        deadline.filter(|_| self.since.is_none()).map(|deadline| deadline + self.before)
+    }
+
+    /// Whether it has come: there may have been a standstill since it was waited for.
+    pub(super) fn is_due(&self, deadline: Option<Instant>) -> bool {
+        self.put_off(deadline).is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
 impl Standstill {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,10 +88,18 @@ impl Standstill {
 impl Shared {
     /// The engine's thread: its jobs and its clock stand still. Returns when they are to go on.
     pub(super) fn stand_still(&self) {
-        let standstill = self.lock().standstill.take();
-        if let Some(standstill) = standstill {
-            standstill.stand();
-        }
+        let mut state = self.lock();
+        let Some(standstill) = state.standstill.take() else { return };
+        let began = Instant::now();
+        state.still.since = Some(began);
+        drop(state);
+        standstill.stand();
+        let mut state = self.lock();
+        state.still.since = None;
+        state.still.before += began.elapsed();
+        drop(state);
+        // Whoever waits until a point in time has to wait longer.
+        self.told.tell();
     }
 
     fn is_over(&self) -> bool {
