@@ -275,6 +275,17 @@ macro_rules! common_settings {
         /// At most so many inputs are taken from the source whose outcomes have not been handed out (at least 1). Without it
         /// they are 16 more than the workers, or twice as many; [`map`](crate::map()) of very short jobs takes as many
         /// ahead as last for some milliseconds, at most 32,768.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use std::cell::Cell;
+        /// let taken = Cell::new(0);
+        /// let endless = (0_u32..).inspect(|_| taken.set(taken.get() + 1));
+        /// let mut answers = psmith::map(endless, |n: u32| n).workers(1).window(3);
+        /// assert_eq!(answers.next().unwrap().unwrap(), 0);
+        /// // The one that was handed out, and three more at most.
+        /// assert!(taken.get() <= 4);
+        /// ```
         pub fn window(mut self, jobs: u32) -> Self {
             self.$($options).+.window = Some(jobs.max(1));
             self
@@ -303,6 +314,17 @@ macro_rules! common_settings {
 
         /// Replaces a worker that, after a job, holds so many bytes more of resident memory than after its first. Says
         /// nothing where each job has a worker of its own.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// # use std::collections::BTreeSet;
+        /// let hoard = |_: u32| {
+        ///     std::mem::forget(std::hint::black_box(vec![1_u8; 32 << 20]));
+        ///     std::process::id()
+        /// };
+        /// let pids = psmith::map(0..4, hoard).workers(1).max_rss_growth(16 << 20).map(Result::unwrap);
+        /// assert!(pids.collect::<BTreeSet<u32>>().len() > 1);
+        /// ```
         pub fn max_rss_growth(mut self, bytes: u64) -> Self {
             self.$($options).+.terms.max_rss_growth = Some(bytes);
             self
@@ -345,18 +367,54 @@ macro_rules! common_settings {
         }
 
         /// The time between asking a job to stop and killing it.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use std::time::Duration;
+        /// let tidy = |_: ()| -> () {
+        ///     while !psmith::cx().unwrap().cancelled() {
+        ///         std::thread::sleep(Duration::from_millis(1));
+        ///     }
+        ///     eprint!("tidied up");
+        /// };
+        /// let limit = Duration::from_millis(200);
+        /// let mut ends = psmith::map([()], tidy).timeout(limit).grace(Duration::from_secs(60));
+        /// assert_eq!(ends.next().unwrap().unwrap_err().stderr_tail, b"tidied up");
+        /// ```
         pub fn grace(mut self, grace: std::time::Duration) -> Self {
             self.$($options).+.grace = grace;
             self
         }
 
-        /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled.
+        /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled. As all clocks, this
+        /// one stands still while the program is stopped by the terminal, if it has a
+        /// [`suspend_guard`](crate::signals::suspend_guard).
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use std::time::Duration;
+        /// let hang = |_: u32| -> () { loop { std::thread::park() } };
+        /// // Endless, but for the limit.
+        /// let limit = Duration::from_millis(200);
+        /// let ends = psmith::map(0.., hang).workers(2).total_timeout(limit).grace(Duration::ZERO);
+        /// assert!(ends.map(Result::unwrap_err).all(|end| end.cause == psmith::Cause::Cancelled));
+        /// ```
         pub fn total_timeout(mut self, limit: std::time::Duration) -> Self {
             self.$($options).+.total_timeout = Some(limit);
             self
         }
 
         /// How often a failed job is tried again.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
+        ///     1 => Err("not yet"),
+        ///     attempt => Ok(attempt),
+        /// };
+        /// let mut ends = psmith::map([()], flaky).retry(psmith::Retry::tries(2));
+        /// assert_eq!(ends.next().unwrap().unwrap(), 2);
+        /// ```
         pub fn retry(mut self, retry: $crate::Retry) -> Self {
             self.$($options).+.retry = retry;
             self
@@ -371,7 +429,8 @@ macro_rules! common_settings {
         /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no
         /// attempt came to any other end meanwhile: then it is not the jobs, and no more are started. What runs may finish;
         /// jobs that were not started fail with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and a pool is
-        /// over. Without it, or with 0, the circuit never breaks.
+        /// over: it refuses further jobs as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken). Without it, or with
+        /// 0, the circuit never breaks.
         ///
         /// ```
         /// # psmith::init();
@@ -432,6 +491,13 @@ macro_rules! common_settings {
         }
 
         /// The same within this directory, which must exist.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let parent = |_: ()| psmith::cx().unwrap().scratch_dir().unwrap().parent().unwrap().to_owned();
+        /// let got = psmith::map([()], parent).scratch_dir_in(std::env::temp_dir()).next().unwrap().unwrap();
+        /// assert!(got.starts_with(std::env::temp_dir()));
+        /// ```
         pub fn scratch_dir_in(mut self, dir: impl Into<std::path::PathBuf>) -> Self {
             self.$($options).+.scratch = Some(dir.into());
             self
@@ -442,6 +508,14 @@ macro_rules! common_settings {
         /// limits are of a worker, from its start to its end.
         ///
         /// What cannot be held here is an error when the run begins.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use psmith::ResourceLimits;
+        /// let limits = ResourceLimits::new().open_files(64);
+        /// let open = |_: ()| (0..100).map_while(|_| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>().len();
+        /// assert!(psmith::map([()], open).limits(limits).next().unwrap().unwrap() < 64);
+        /// ```
         pub fn limits(mut self, limits: $crate::ResourceLimits) -> Self {
             self.$($options).+.limits = Some(limits);
             self.$($options).+.isolation = $crate::Isolation::PerJob;
@@ -456,6 +530,13 @@ macro_rules! common_settings {
         }
 
         /// Demands this level of containment, or a better one: without it the run does not start.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let double = |n: u32| 2 * n;
+        /// let mut got = psmith::map([21], double).contain(psmith::Level::Group);
+        /// assert_eq!(got.next().unwrap().unwrap(), 42);
+        /// ```
         pub fn contain(mut self, level: $crate::Level) -> Self {
             self.$($options).+.contain = Some(level);
             self

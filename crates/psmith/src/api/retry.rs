@@ -104,6 +104,20 @@ impl Retry {
 
     /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that waits
     /// holds no slot.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Retry;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let fail = |_: ()| -> Result<(), &str> { Err("still not") };
+    /// let pause = Duration::from_millis(20);
+    /// let began = Instant::now();
+    /// let retry = Retry::tries(3).backoff(pause, Some(pause));
+    /// assert_eq!(psmith::map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 3);
+    /// // Jitter only adds to a pause.
+    /// assert!(began.elapsed() >= 2 * pause);
+    /// ```
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Option<Duration>) -> Retry {
         self.backoff = Backoff { first, max };
@@ -111,6 +125,15 @@ impl Retry {
     }
 
     /// Only failures of these kinds are tried again.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{CauseKind, Retry};
+    ///
+    /// let fail = |_: ()| -> Result<(), &str> { Err("wrong by itself") };
+    /// let retry = Retry::tries(5).only_on(&[CauseKind::Signal, CauseKind::Timeout]);
+    /// assert_eq!(psmith::map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 1);
+    /// ```
     #[must_use]
     pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {
         self.on = RetryOn::Only(kinds.iter().map(|kind| RetryCause::Kind(*kind)).collect());
