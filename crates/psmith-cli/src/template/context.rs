@@ -34,7 +34,7 @@ pub(crate) enum Part {
 }
 
 /// How deep constructs may be nested before the lexer gives up.
-const DEPTH_MAX: u32 = 64;
+const CONSTRUCTS_DEPTH_MAX: u32 = 64;
 
 /// Finds the context of each replacement string.
 ///
@@ -163,7 +163,7 @@ impl Lexer {
     /// Outside of quotes: the whole script, or, if `nested`, up to the parenthesis that ends `$(`.
     fn bare(&mut self, nested: bool) -> Result<(), CliError> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
+        if self.depth > CONSTRUCTS_DEPTH_MAX {
             self.lose("so deep inside $(..)");
         }
         let mut parentheses = 0u32;

@@ -18,7 +18,7 @@ use crate::engine::EngineError;
 pub(super) const VARIABLE: &str = "PSMITH_BUDGET";
 
 /// So deep runs may be nested. A job that begins the run it belongs to would go on until the machine has nothing left.
-pub(super) const DEPTH_MAX: u32 = 16;
+pub(super) const NESTED_RUNS_MAX: u32 = 16;
 
 /// More workers than these share nothing with the runs of their jobs.
 const TOKENS_MAX: u32 = 1024;
@@ -83,8 +83,8 @@ impl Budget {
     /// those of the budget. Also gives the variable for its jobs.
     pub(super) fn begin(workers: u32, joins: bool) -> Result<(Budget, Vec<u8>), EngineError> {
         let Inherited { depth, tokens } = inherited();
-        if depth >= DEPTH_MAX {
-            return Err(EngineError::TooDeep(DEPTH_MAX));
+        if depth >= NESTED_RUNS_MAX {
+            return Err(EngineError::TooDeep(NESTED_RUNS_MAX));
         }
         let word = |address: &str| format!("{VARIABLE}={}{address}\0", depth + 1).into_bytes();
         if let (true, Some(tokens)) = (joins, tokens) {
