@@ -154,6 +154,19 @@ impl ResourceLimits {
         ResourceLimits { cpus: Some(cpus), ..self }
     }
 
+    /// These, and where they say nothing those.
+    pub(crate) fn or(self, others: ResourceLimits) -> Self {
+        ResourceLimits {
+            memory_bytes: self.memory_bytes.or(others.memory_bytes),
+            cpu_time: self.cpu_time.or(others.cpu_time),
+            file_size_bytes: self.file_size_bytes.or(others.file_size_bytes),
+            open_files: self.open_files.or(others.open_files),
+            core_bytes: self.core_bytes.or(others.core_bytes),
+            processes: self.processes.or(others.processes),
+            cpus: self.cpus.or(others.cpus),
+        }
+    }
+
     /// Finds out by which means they can be held here.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use psmith::core::outcome::LimitKind;
-use psmith::{Cause, Isolation, ResourceLimits};
+use psmith::{Cause, Isolation, Job, ResourceLimits};
 use psmith_testkit::leak::Guard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
@@ -129,4 +129,117 @@ fn a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_las
     let output =
         program.args(["--exact", name]).env(PART, "1").env("PSMITH_FORBID", "cgroup").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// How many descriptors a process may have here.
+fn open_files_max(_: ()) -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What each of these came to in a pool, functions and commands alike.
+fn came_to<R: Send + 'static>(
+    pool: psmith::PoolBuilder,
+    jobs: impl IntoIterator<Item = Job<R>>,
+) -> Vec<Result<R, psmith::Failure>> {
+    let pool = pool.build().unwrap();
+    let handles: Vec<_> = jobs.into_iter().map(|job| pool.submit(job).unwrap()).collect();
+    handles.iter().map(psmith::JobHandle::wait).collect()
+}
+
+// proves: N-3: of one job among others, where each has a process and where workers stay
+#[test]
+fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let files = |files| ResourceLimits::new().open_files(files);
+    let asked = |stdout: &[u8]| Ok(String::from_utf8_lossy(stdout).trim().parse().unwrap());
+    let command = || Job::command("sh").args(["-c", "ulimit -n"]).read_by(asked);
+    let function = || Job::new(open_files_max, ());
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let jobs = [
+            function(),
+            function().limits(files(50)),
+            // More than the run's.
+            function().limits(files(150)),
+            // Nothing of descriptors: the run's.
+            function().limits(ResourceLimits::new().file_size(MIB)),
+            function(),
+            command().limits(files(50)),
+            command().limits(files(150)),
+            command(),
+        ];
+        let pool = psmith::Pool::builder().workers(2).limits(files(100)).isolation(isolation);
+        let got: Vec<u64> = came_to(pool, jobs).into_iter().map(Result::unwrap).collect();
+        assert_eq!(got, [100, 50, 150, 100, 100, 50, 150, 100], "{isolation:?}");
+    }
+}
+
+// proves: F-18, N-3: memory of a job's own, in a run with less, with more, and with no limits at all
+#[test]
+fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
+    psmith::init();
+    need!("F-18, N-3", Need::MemoryGroup);
+    let _guard = Guard::alone();
+    let memory = |mib| ResourceLimits::new().memory(mib * MIB);
+    let small = || Job::new(touch, 200 * MIB).limits(memory(64));
+    let large = || Job::new(touch, 200 * MIB).limits(memory(400));
+    let few = || Job::new(touch, MIB);
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        for run in [None, Some(memory(100)), Some(memory(1000))] {
+            let pool = psmith::Pool::builder().workers(2);
+            let pool = run.map_or(psmith::Pool::builder().workers(2), |run| pool.limits(run));
+            let got = came_to(pool.isolation(isolation), [small(), large(), few(), small(), few()]);
+            let cause = &got[0].as_ref().unwrap_err().cause;
+            let named =
+                matches!(cause, Cause::OutOfMemory { limit_bytes: Some(bytes), .. } if *bytes == 64 * MIB);
+            assert!(named, "{isolation:?}, {run:?}: {cause:?}");
+            assert_eq!(got[1].as_ref().unwrap(), &(200 * MIB / 4096), "{isolation:?}, {run:?}");
+            assert_eq!(got[2].as_ref().unwrap(), &(MIB / 4096), "{isolation:?}, {run:?}");
+            assert!(got[3].is_err() && got[4].is_ok(), "{isolation:?}, {run:?}");
+        }
+    }
+}
+
+// proves: N-3: a job with limits of its own is a job like any other beside workers that stay
+#[test]
+fn a_function_with_limits_of_its_own_is_tried_again_cut_short_written_to_and_heard() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let limits = ResourceLimits::new().open_files(60);
+    let answer = |()| {
+        println!("out");
+        let cx = psmith::cx().unwrap();
+        assert!(cx.attempt() > 1, "the first attempt fails");
+        cx.recv::<u64>().unwrap() + open_files_max(())
+    };
+    let hang = |()| -> u64 {
+        loop {
+            std::thread::park();
+        }
+    };
+    let limit = std::time::Duration::from_millis(200);
+    let pool = psmith::Pool::builder().workers(1).output(psmith::Output::Discard).build().unwrap();
+    let before = pool.submit(Job::new(|()| u64::from(std::process::id()), ())).unwrap();
+    let answers = pool.submit(Job::new(answer, ()).limits(limits).retry(psmith::Retry::tries(2))).unwrap();
+    answers.send(&7_u64).unwrap();
+    let hangs = pool.submit(Job::new(hang, ()).limits(limits).timeout(limit)).unwrap();
+    let after = pool.submit(Job::new(|()| u64::from(std::process::id()), ())).unwrap();
+    assert_eq!(answers.wait().unwrap(), 67);
+    assert_eq!(hangs.wait().unwrap_err().cause, Cause::Timeout(limit));
+    assert_eq!(before.wait().unwrap(), after.wait().unwrap(), "the worker that stays has stayed");
+}
+
+// proves: N-3: what cannot be held
+#[test]
+fn limits_of_a_jobs_own_that_cannot_be_held_are_its_failure_and_no_other_jobs() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let refused = Job::new(touch, MIB).limits(ResourceLimits::new().memory(MIB));
+        let pool = psmith::Pool::builder().workers(1).isolation(isolation);
+        let got = came_to(pool, [refused, Job::new(touch, MIB)]);
+        let cause = format!("{:?}", got[0].as_ref().unwrap_err().cause);
+        assert!(cause.contains("limit of memory: too little"), "{cause}");
+        assert!(got[1].is_ok());
+    }
 }

@@ -96,6 +96,16 @@ impl LimitSites {
         LimitSites { sites }
     }
 
+    /// The same for those of `wanted` that have no place yet.
+    pub fn prepare_more(&mut self, run: Option<&RunGroup>, name: &str, wanted: &[Controller]) {
+        for &controller in wanted {
+            let found = &mut self.sites[controller as usize];
+            if found.is_err() {
+                *found = site(run, name, controller);
+            }
+        }
+    }
+
     /// Whether `controller` can be used.
     ///
     /// # Errors

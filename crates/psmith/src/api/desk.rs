@@ -21,6 +21,7 @@ use crate::command::{Command, Launch, Numbers, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use crate::engine::spool::Spool;
 use crate::function::registry::Function;
+use crate::limits::LimitsInForce;
 use crate::worker::frame::Body;
 use crate::worker::letters::{Errand, FromWorker, How, ToWorker};
 
@@ -162,6 +163,10 @@ impl Handler for Desk {
         self.budget.share();
         let scratch = job.request.scratch(at.attempt.number);
         Ok(Launch::Command(super::command::attempted(command, scratch)?))
+    }
+
+    fn limits(&self, job: &Held) -> Option<Arc<LimitsInForce>> {
+        job.request.limits().cloned()
     }
 
     fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {

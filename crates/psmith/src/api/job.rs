@@ -20,6 +20,7 @@ use crate::function::codec::{CarriedError, Codec, CodecError};
 use crate::function::described::Described;
 use crate::function::registry::Function;
 use crate::function::returns::Return;
+use crate::limits::{LimitsInForce, ResourceLimits};
 use crate::scratch::JobScratch;
 use crate::worker::panics;
 
@@ -151,6 +152,16 @@ impl Request {
         self.scratch.as_mut().map(|scratch| scratch.of_attempt(attempt).into_os_string().into_vec())
     }
 
+    /// Limits that it has for itself.
+    pub(super) fn limits(&self) -> Option<&Arc<LimitsInForce>> {
+        self.own.as_ref()?.held.as_ref()
+    }
+
+    /// Whether it has a process of its own even where workers stay.
+    pub(super) fn is_alone(&self) -> bool {
+        self.command.is_some() || self.limits().is_some()
+    }
+
     /// The input, for a failure.
     pub(crate) fn kept_input(&self) -> Option<Input> {
         let decode = self.callee.decode_input;
@@ -279,6 +290,30 @@ impl<R> Job<R> {
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Job<R> {
         self.request.own.get_or_insert_default().retry = Some(retry);
+        self
+    }
+
+    /// Limits of this job's memory, CPU time, files and processes, each in place of what its run says
+    /// ([`limits`](crate::PoolBuilder::limits)), be it less or more; those that are not set here are the run's. The kernel
+    /// counts for processes: beside workers that stay ([`Isolation::Reuse`](crate::Isolation::Reuse)) such a job, function or
+    /// command, has a process of its own in each attempt, which begins as every worker does.
+    ///
+    /// A limit that cannot be held here is the job's failure, [`Cause::SpawnFailed`](crate::Cause::SpawnFailed), and it does
+    /// not run. To find out by which means limits are held costs some milliseconds; the last limits of a run are remembered,
+    /// so jobs in a row with the same ones cost that once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, ResourceLimits};
+    /// let files = |files| ResourceLimits::new().open_files(files);
+    /// let asks = || Job::command("sh").args(["-c", "ulimit -n"]).job();
+    /// let pool = Pool::builder().workers(1).limits(files(100)).build().unwrap();
+    /// let handles = [asks(), asks().limits(files(50)), asks().limits(files(150))].map(|job| pool.submit(job).unwrap());
+    /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [&b"100\n"[..], b"50\n", b"150\n"]);
+    /// ```
+    #[must_use]
+    pub fn limits(mut self, limits: ResourceLimits) -> Job<R> {
+        self.request.own.get_or_insert_default().limits = Some(limits);
         self
     }
 }

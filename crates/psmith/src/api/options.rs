@@ -507,7 +507,8 @@ macro_rules! common_settings {
         /// has one of its own; with [`isolation`](Self::isolation) called afterwards, workers may be shared, and the
         /// limits are of a worker, from its start to its end.
         ///
-        /// What cannot be held here is an error when the run begins.
+        /// What cannot be held here is an error when the run begins. A single job may have other limits
+        /// ([`Job::limits`](crate::Job::limits)).
         ///
         /// ```
         /// # psmith::init();

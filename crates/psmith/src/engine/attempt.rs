@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use psmith_core::{AttemptId, SlotId};
 use psmith_sys::{pidfd, proc_tree};
@@ -12,6 +13,7 @@ use super::handler::{Live, Output, TAIL_BYTES_MAX};
 use super::places::Taken;
 use super::spool::Spool;
 use super::workers::Channel;
+use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;
 
@@ -24,6 +26,8 @@ pub(crate) struct Running {
     pub(crate) generation: u32,
     /// Its limit of memory, if it has one.
     pub(crate) memory_bytes: Option<u64>,
+    /// Limits of its job's own.
+    pub(crate) limits: Option<Arc<LimitsInForce>>,
     pub(crate) pid: u32,
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) pipes: [Option<Pipe>; 2],
@@ -90,6 +94,7 @@ impl Running {
             slot,
             generation,
             memory_bytes: None,
+            limits: None,
             pid: 0,
             pidfd: None,
             pipes: [None, None],

@@ -82,6 +82,7 @@ impl<H: Handler> Engine<H> {
         }
         let mut running = Running::new(attempt, slot, self.generation, live);
         running.memory_bytes = memory_bytes;
+        running.limits = self.handler.limits(&entry.job);
         let launch = self.handler.launch(&mut entry.job, place);
         self.slots[slot.0 as usize] = Some(running);
         let done = launch.and_then(|launch| self.send_start(slot.0, launch));
@@ -98,7 +99,8 @@ impl<H: Handler> Engine<H> {
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
             errno: error.raw_os_error().unwrap_or(0),
-            detail: String::new(),
+            // The kernel's are told by their number.
+            detail: if error.raw_os_error().is_none() { error.to_string() } else { String::new() },
             permanent: false,
         })
     }
@@ -116,7 +118,15 @@ impl<H: Handler> Engine<H> {
         }
         running.dir = dir.map(<[u8]>::to_vec);
         let env = self.environment_of(running.id, running.slot, told, words);
-        running.taken = self.places.take(slot, running.memory_bytes)?;
+        let own = running.limits.as_deref().map(|limits| &limits.tree);
+        if let Some(own) = own
+            && self.places.prepare(own)?
+        {
+            self.introduction.group_dirs = self.places.group_dirs();
+            let dirs = self.introduction.group_dirs.iter().map(Vec::as_slice).collect();
+            tell(&mut self.warden, &self.epoll, &ToWarden::Groups { dirs }, &[]);
+        }
+        running.taken = self.places.take(slot, running.memory_bytes, own)?;
         if let Some((place, files)) = running.taken.announcement() {
             tell(&mut self.warden, &self.epoll, &place, &files);
         }
@@ -169,6 +179,7 @@ impl<H: Handler> Engine<H> {
             argv,
             env: &env,
             dir: running.dir.as_deref(),
+            rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
         };
         let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
         tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
@@ -445,7 +456,7 @@ impl<H: Handler> Engine<H> {
                 self.linger.push(keeper);
             }
         }
-        if let Some(place) = self.places.give_back(slot, running.taken) {
+        for place in self.places.give_back(slot, running.taken) {
             self.tell_warden(&ToWarden::Unplace { place }, &[]);
         }
     }

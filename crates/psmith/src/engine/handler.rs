@@ -14,6 +14,7 @@ pub use super::looks::Looker;
 use super::spool::Spool;
 pub use super::workers::Letter;
 use crate::command::{Command, Launch};
+use crate::limits::LimitsInForce;
 use crate::worker::frame::Body;
 use crate::worker::letters::ToWorker;
 
@@ -43,6 +44,12 @@ pub trait Handler {
     /// As [`Handler::command`].
     fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure> {
         self.command(job, at).map(Launch::Command)
+    }
+
+    /// Limits that hold for this job in place of the run's. Asked at each start.
+    fn limits(&self, job: &Self::Job) -> Option<Arc<LimitsInForce>> {
+        let _ = job;
+        None
     }
 
     /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the letters in the mail

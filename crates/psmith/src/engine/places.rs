@@ -30,6 +30,7 @@ pub(crate) struct GroupWants {
 /// The places of a run.
 #[derive(Debug)]
 pub(crate) struct Places {
+    name: String,
     run: Option<RunGroup>,
     sites: Option<LimitSites>,
     limits: Limits,
@@ -40,10 +41,10 @@ pub(crate) struct Places {
     next: u32,
 }
 
-/// The group that a slot keeps, under the number by which the warden knows it.
+/// The group that a slot keeps, under the number by which the warden knows it, if it does.
 #[derive(Debug)]
 struct Kept {
-    place: u32,
+    place: Option<u32>,
     group: Group,
 }
 
@@ -51,6 +52,8 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     place: Option<u32>,
+    /// By which the warden knows the slot's group alone, where the place is this group and more.
+    slots_own: Option<u32>,
     announced: bool,
     group: Option<Group>,
     limit: Option<LimitGroup>,
@@ -63,20 +66,15 @@ impl Places {
         // What runs left whose host and warden were killed together goes first.
         let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
-        let limits = Limits {
-            memory_bytes_max: wants.limits.memory_bytes,
-            pids_max: wants.limits.processes,
-            cpus_thousandths_max: wants.limits.cpus.map(thousandths),
-        };
+        let limits = kernel_limits(&wants.limits);
         let wanted: Vec<Controller> = limits.controllers().collect();
         let run = if wants.contain { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
         let sites = (!wanted.is_empty()).then(|| LimitSites::prepare(run.as_ref(), &name, &wanted));
         if let Some(sites) = &sites {
-            for controller in wanted {
-                sites.check(controller).map_err(|refusal| io::Error::other(refusal.clone()))?;
-            }
+            check(sites, &wanted)?;
         }
         Ok(Places {
+            name,
             run,
             sites,
             limits,
@@ -95,12 +93,34 @@ impl Places {
         unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
     }
 
-    /// The place for the next attempt in this slot, whose limit of memory is this where groups hold it.
-    pub(crate) fn take(&mut self, slot: u32, memory_bytes: Option<u64>) -> io::Result<Taken> {
+    /// Looks for where limits of a job's own can be held; true if that made directories of which the warden does not know.
+    pub(crate) fn prepare(&mut self, own: &TreeLimits) -> io::Result<bool> {
+        let wanted: Vec<Controller> = kernel_limits(own).controllers().collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let known = self.group_dirs().len();
+        let run = self.run.as_ref();
+        let sites = self.sites.get_or_insert_with(|| LimitSites::prepare(run, &self.name, &[]));
+        sites.prepare_more(run, &self.name, &wanted);
+        check(sites, &wanted)?;
+        Ok(self.group_dirs().len() > known)
+    }
+
+    /// The place for the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are limits of
+    /// its job's own, in place of the run's.
+    pub(crate) fn take(
+        &mut self,
+        slot: u32,
+        memory_bytes: Option<u64>,
+        own: Option<&TreeLimits>,
+    ) -> io::Result<Taken> {
         let mut taken = Taken::default();
         self.next += 1;
-        if let Some(sites) = &self.sites {
-            let mut limits = self.limits;
+        let mut limits = own.map_or(self.limits, kernel_limits);
+        if let Some(sites) = &self.sites
+            && limits != Limits::default()
+        {
             limits.memory_bytes_max = limits.memory_bytes_max.and(memory_bytes.or(limits.memory_bytes_max));
             taken.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
             taken.place = Some(self.next);
@@ -115,36 +135,37 @@ impl Places {
             let kept = match self.slots[slot as usize].take() {
                 Some(kept) => kept,
                 None => {
-                    Kept { place: self.next, group: run.slot(&format!("slot-{}-{}", slot + 1, self.next))? }
+                    let name = format!("slot-{}-{}", slot + 1, self.next);
+                    Kept { place: None, group: run.slot(&name)? }
                 }
             };
             if taken.place.is_none() {
-                taken.announced = kept.place != self.next;
-                taken.place = Some(kept.place);
+                taken.announced = kept.place.is_some();
+                taken.place = kept.place.or(Some(self.next));
+            } else {
+                taken.slots_own = kept.place;
             }
             taken.group = Some(kept.group);
         }
         Ok(taken)
     }
 
-    /// Takes the place back after its attempt; the number of one that the warden need not know any more.
-    pub(crate) fn give_back(&mut self, slot: u32, taken: Taken) -> Option<u32> {
-        let place = taken.place?;
-        let mut forget = None;
+    /// Takes the place back after its attempt; the numbers of those that the warden need not know any more.
+    pub(crate) fn give_back(&mut self, slot: u32, taken: Taken) -> impl Iterator<Item = u32> + use<> {
+        let (mut of_limit, mut of_slot) = (None, taken.place);
         if let Some(limit) = taken.limit {
             self.aside_limits.push(limit);
-            forget = Some(place);
+            (of_limit, of_slot) = (taken.place, taken.slots_own);
         }
         if let Some(group) = taken.group {
             if taken.killed || self.slots.get(slot as usize).is_none_or(Option::is_some) {
                 self.aside.push(group);
-                forget = Some(place);
             } else {
-                self.slots[slot as usize] = Some(Kept { place, group });
+                self.slots[slot as usize] = Some(Kept { place: of_slot.take(), group });
             }
         }
         self.tidy();
-        forget
+        of_limit.into_iter().chain(of_slot)
     }
 
     /// Removes what was put aside and is empty by now.
@@ -289,6 +310,21 @@ impl Taken {
             return process;
         };
         Usage { max_rss_bytes: peak, whole_group: true, ..process }
+    }
+}
+
+/// Whether each of these can be used.
+fn check(sites: &LimitSites, wanted: &[Controller]) -> io::Result<()> {
+    wanted.iter().try_for_each(|controller| {
+        sites.check(*controller).map_err(|refusal| io::Error::other(refusal.clone()))
+    })
+}
+
+fn kernel_limits(limits: &TreeLimits) -> Limits {
+    Limits {
+        memory_bytes_max: limits.memory_bytes,
+        pids_max: limits.processes,
+        cpus_thousandths_max: limits.cpus.map(thousandths),
     }
 }
 

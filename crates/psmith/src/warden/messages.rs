@@ -17,7 +17,7 @@ pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
 /// Raised with every change of a message.
-pub(crate) const PROTOCOL: u16 = 3;
+pub(crate) const PROTOCOL: u16 = 4;
 
 /// A message longer than this travels in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
@@ -83,6 +83,8 @@ pub(crate) enum ToWarden<'a> {
         /// The job shares the session of the host and is given its terminal. Descriptor: the terminal.
         foreground: bool,
     },
+    /// The directories of the run's groups, now that there are more than were told first.
+    Groups { dirs: Vec<&'a [u8]> },
     /// A place for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
     /// `cgroup.procs` files to join, that group's first.
     Place { place: u32, unified: bool },
@@ -120,6 +122,8 @@ pub(crate) struct Start<'a> {
     pub(crate) argv: &'a [u8],
     pub(crate) env: &'a [u8],
     pub(crate) dir: Option<&'a [u8]>,
+    /// Limits of its own, each in place of the profile's of the same resource.
+    pub(crate) rlimits: Vec<(u8, u64, u64)>,
 }
 
 /// What a function worker is born with.
@@ -221,6 +225,7 @@ mod tests {
             argv: b"a\0\0b\0",
             env: b"K=V\0",
             dir: Some(b"/tmp"),
+            rlimits: vec![(7, 50, 60)],
         });
         let bytes = postcard::to_allocvec(&start).unwrap();
         let back: ToWarden<'_> = postcard::from_bytes(&bytes).unwrap();

@@ -7,6 +7,7 @@
 //! All signals stay blocked for its whole life, so nothing but the host's end, its order, or SIGKILL ends it.
 //! A keeper is the same server with a single job, forked from the warden.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::io;
@@ -103,6 +104,23 @@ impl Profile {
             terminal: None,
         }
     }
+
+    /// The limits of a start that has these of its own. No limit is raised here that was lowered before: each resource is
+    /// set once.
+    pub(super) fn rlimits_with(&self, own: &[(u8, u64, u64)]) -> Cow<'_, [Rlimit]> {
+        if own.is_empty() {
+            return Cow::Borrowed(&self.rlimits);
+        }
+        let own = of_raw(own);
+        let is_own = |limit: &Rlimit| own.iter().any(|of_own| of_own.resource == limit.resource);
+        let mut rlimits: Vec<Rlimit> = self.rlimits.iter().filter(|limit| !is_own(limit)).copied().collect();
+        rlimits.extend(own);
+        Cow::Owned(rlimits)
+    }
+}
+
+fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
+    rlimits.iter().filter_map(|&(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard)).collect()
 }
 
 /// Why the loop ended.
@@ -241,10 +259,7 @@ impl Server {
         match order {
             ToWarden::Hello { .. } => return Err(io::Error::other("a second hello")),
             ToWarden::Profile { env, umask, rlimits, nice, no_new_privs, foreground } => {
-                let rlimits = rlimits
-                    .into_iter()
-                    .filter_map(|(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard))
-                    .collect();
+                let rlimits = of_raw(&rlimits);
                 let terminal = if foreground { fds.pop() } else { None };
                 self.profile = Profile {
                     env: EnvBlock::new(env.to_vec()),
@@ -254,6 +269,9 @@ impl Server {
                     no_new_privs,
                     terminal,
                 };
+            }
+            ToWarden::Groups { dirs } => {
+                self.group_dirs = dirs.into_iter().map(<[u8]>::to_vec).collect();
             }
             ToWarden::Place { place, unified } => {
                 self.places.insert(place, unified, fds, &mut self.spawner);
@@ -334,7 +352,7 @@ impl Server {
             fds: streams,
             dir: dir.as_deref().map(Dir::Path),
             umask: self.profile.umask,
-            rlimits: &self.profile.rlimits,
+            rlimits: &self.profile.rlimits_with(&start.rlimits),
             nice: self.profile.nice,
             group: ways.group,
             groups: &ways.groups,

@@ -46,6 +46,7 @@ pub(crate) fn keeper() -> Result<(), String> {
             argv: b"none\0",
             env: b"",
             dir: None,
+            rlimits: Vec::new(),
         };
         let sent = warden.send(&ToWarden::Start(start), &[theirs.as_fd()]);
         sent.map_err(|error| format!("it cannot be asked for: {error}"))?;

@@ -83,7 +83,7 @@ impl Server {
                     parent,
                     terminal: profile.terminal.as_ref().map(AsFd::as_fd),
                     groups: &ways.groups,
-                    rlimits: &profile.rlimits,
+                    rlimits: &profile.rlimits_with(&start.rlimits),
                     nice: profile.nice,
                     dir: start.dir.map(|dir| Path::new(OsStr::from_bytes(dir))),
                     umask: profile.umask,
@@ -121,6 +121,7 @@ impl Server {
             argv: b"psmith-worker\0",
             env: &env,
             dir: start.dir,
+            rlimits: start.rlimits.clone(),
         };
         self.start_command(&executed, &given)
     }

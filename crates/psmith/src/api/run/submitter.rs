@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use psmith_core::{JobId, JobPolicy};
+use psmith_core::{Cause, JobId, JobPolicy};
 
 use super::{Incoming, News, Shared};
 use crate::api::block::Inputs;
+use crate::api::desk::refused;
 use crate::api::job::{Callee, Request};
 use crate::api::lead::Leading;
 use crate::api::options::Options;
+use crate::api::own::Holder;
 use crate::engine::handler::Order;
 use crate::scratch::Scratch;
 
@@ -18,6 +20,7 @@ use crate::scratch::Scratch;
 pub(crate) struct Submitter {
     shared: Arc<Shared>,
     policy: Arc<JobPolicy>,
+    limits: Arc<Holder>,
     frame_bytes_max: u64,
     scratch: Option<Arc<Scratch>>,
 }
@@ -29,7 +32,8 @@ impl Submitter {
         scratch: Option<Arc<Scratch>>,
     ) -> Submitter {
         let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
-        Submitter { shared, policy, frame_bytes_max, scratch }
+        let limits = Arc::new(Holder::new(options.limits));
+        Submitter { shared, policy, limits, frame_bytes_max, scratch }
     }
 
     pub(crate) fn submit(&self, request: Request) {
@@ -46,6 +50,11 @@ impl Submitter {
     pub(in crate::api) fn submit_unsaid(&self, mut request: Request) {
         if request.refused.is_none() {
             request.refused = crate::api::job::too_long(request.input.len(), self.frame_bytes_max);
+        }
+        if let Some(own) = &mut request.own
+            && let Err(refusal) = self.limits.hold(own)
+        {
+            request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
         request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
         let mut state = match self.shared.count_in() {

@@ -1,4 +1,5 @@
 //! Commands beside workers that stay: each attempt at one is a job of the engine's for itself, with a process of its own.
+//! So is each attempt at a function that has limits for itself, whose process is a worker for this one job.
 //!
 //! To the desk's dispatcher it is an attempt like any other: slot, deadline, tries and ladder are kept there. Here is what
 //! differs: no worker is waited for, nothing is said by letters, and what the process comes to is the attempt's end.
@@ -15,15 +16,18 @@ use psmith_core::{AttemptId, Event, JobId};
 use super::{Life, Stage, WarmDesk};
 use crate::api::command::attempted;
 use crate::api::desk::refused;
-use crate::command::{Launch, Numbers};
-use crate::engine::handler::{Order, Pull, View};
+use crate::command::{Launch, Numbers, WorkerStart};
+use crate::engine::handler::{Mail, Order, Pull, View};
+use crate::limits::LimitsInForce;
+use crate::worker::frame::Body;
+use crate::worker::letters::{Errand, ToWorker};
 
 /// What a job of the engine is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A worker's life.
     Worker,
-    /// The life of a command's process, by its number.
+    /// The life of a process for one attempt alone, by its number.
     Command(JobId),
 }
 
@@ -56,14 +60,44 @@ impl WarmDesk {
             held.life = Some(life);
         }
         let mut policy = Arc::clone(&self.life_policy);
+        if let Some(own) = self.limits_of(Kind::Command(life)) {
+            Arc::make_mut(&mut policy).limits = own.named;
+        }
         if policy.limits.memory_bytes != memory_bytes {
             Arc::make_mut(&mut policy).limits.memory_bytes = memory_bytes;
         }
         Some(Pull::Job(Kind::Command(life), policy))
     }
 
+    /// Limits that the job of this life has for itself.
+    pub(super) fn limits_of(&self, kind: Kind) -> Option<Arc<LimitsInForce>> {
+        let Kind::Command(life) = kind else { return None };
+        let attempt = self.lives.get(&life)?.attempt()?;
+        self.jobs.get(&attempt.job)?.request.limits().cloned()
+    }
+
+    /// The worker of one job gets it.
+    pub(super) fn greet_alone(&mut self, life: JobId, mail: &mut Mail) {
+        let Some((attempt, held)) = self.job_of(life) else { return };
+        let Ok(function) = held.request.callee.function.clone() else { return };
+        let errand = Errand {
+            job: held.index + 1,
+            index: held.index,
+            attempt: attempt.number,
+            slot: held.slot.0,
+            function,
+            last: true,
+            scratch: held.request.scratch(attempt.number),
+        };
+        mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))));
+    }
+
     pub(super) fn launch_command(&mut self, life: JobId) -> Result<Launch, SpawnFailure> {
         let Some((attempt, held)) = self.job_of(life) else { return Err(refused("its job is over".into())) };
+        held.value = None;
+        if held.request.command.is_none() {
+            return Ok(Launch::Worker(WorkerStart { single: true, ..self.worker.clone() }));
+        }
         let told = Numbers { job: Some(held.index + 1), place: Some((held.slot.0, attempt.number)) };
         let command = held.request.command_of(told);
         let scratch = held.request.scratch(attempt.number);

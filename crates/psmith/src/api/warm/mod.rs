@@ -55,6 +55,7 @@ use crate::engine::handler::{
 };
 use crate::engine::spool::Spool;
 use crate::function::registry::Function;
+use crate::limits::LimitsInForce;
 use crate::worker::letters::{FromWorker, How};
 
 /// When a worker is replaced although nothing is wrong with it.
@@ -286,8 +287,15 @@ impl Handler for WarmDesk {
         Ok(Launch::Worker(WorkerStart { region, ..self.worker.clone() }))
     }
 
-    fn greeted(&mut self, view: &View<'_>, _job: &mut Kind, at: Place, mail: &mut Mail) {
+    fn limits(&self, job: &Kind) -> Option<Arc<LimitsInForce>> {
+        self.limits_of(*job)
+    }
+
+    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: Place, mail: &mut Mail) {
         let id = at.attempt.job;
+        if let Kind::Command(life) = *job {
+            return self.greet_alone(life, mail);
+        }
         match self.lives.get_mut(&id) {
             Some(life) if life.stage == Stage::Starting && !life.doomed => {
                 life.stage = Stage::Idle(view.now);
@@ -338,6 +346,11 @@ impl Handler for WarmDesk {
                         }
                     }
                     held.value = how.has_body().then_some((bytes, body));
+                    if held.request.is_alone() {
+                        // Its worker's end is its own.
+                        (mail.report, mail.hang_up) = (Some(how.verdict()), true);
+                        return;
+                    }
                     mail.reads_output = true;
                     self.heard.push_back(Heard::Done { life: id, verdict: how.verdict(), judgement });
                 }

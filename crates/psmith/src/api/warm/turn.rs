@@ -282,7 +282,7 @@ impl WarmDesk {
         } else if held.request.cancelled {
             // As in `give_up_waiting`: it was ended before it came here.
             self.events.push_back(Event::Started { attempt, pid: 0 });
-        } else if held.request.command.is_some() {
+        } else if held.request.is_alone() {
             self.want_command((attempt, memory_bytes), orders);
         } else {
             self.waiting.push_back((attempt, slot));
