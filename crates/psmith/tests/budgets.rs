@@ -1,7 +1,10 @@
 //! What failures cost: tries and crashes are counted apart, a crasher is put aside, a run of crashes ends, and a job that
 //! ran out of memory gets more.
 
-use psmith::{Cause, Failure, Isolation, Job, JobHandle, Output, Pool, Refusal, ResourceLimits, Retry};
+use psmith::{
+    Cause, Failure, Isolation, Job, JobHandle, Output, Pool, ProcessManager, Refusal, ResourceLimits, Retry,
+    Scheduler, Throttled,
+};
 use psmith_testkit::leak::Guard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
@@ -100,4 +103,47 @@ fn a_run_in_which_everything_crashes_ends_and_says_why() {
         assert_eq!(refused.to_string(), "the pool has ended: 3 jobs in a row had crashed");
         assert_eq!(pool.race([*refused.job]).unwrap_err().cause, Cause::CircuitBroken(3));
     }
+}
+
+// proves: N-4: the circuit breaker, where jobs have no run that ends
+#[test]
+fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let scheduler = Scheduler::with_strategy(Throttled(1)).breaker(2);
+    let handles: Vec<JobHandle<u32>> =
+        (0..6).filter_map(|n| scheduler.schedule(Job::new(crash, n)).ok()).collect();
+    let ends: Vec<Failure> = handles.iter().map(|handle| handle.wait().unwrap_err()).collect();
+    assert!(ends.iter().take(2).all(|end| end.cause.is_crash()), "{ends:?}");
+    assert!(ends.iter().skip(2).all(|end| end.cause == Cause::CircuitBroken(2)), "{ends:?}");
+    // Until the engine has ended they are taken, and fail.
+    let refused = loop {
+        match scheduler.schedule(Job::new(crash, 0)) {
+            Ok(handle) => assert_eq!(handle.wait().unwrap_err().cause, Cause::CircuitBroken(2)),
+            Err(refused) => break refused.reason,
+        }
+    };
+    assert_eq!(refused, Refusal::CircuitBroken(2));
+    scheduler.shutdown();
+    let again = scheduler.schedule(Job::new(odd_crashes, 2)).unwrap();
+    assert!(matches!(again.wait().unwrap_err().cause, Cause::Error(_)), "it has begun anew");
+    scheduler.shutdown();
+
+    let crashed = std::cell::Cell::new(0);
+    let mut manager = ProcessManager::with_breaker(2).unwrap();
+    let refused = loop {
+        let on_exit = |_, ended: Result<u32, Failure>| {
+            let cause = ended.unwrap_err().into_cause();
+            crashed.set(crashed.get() + u32::from(cause.is_crash()));
+            assert!(cause.is_crash() || cause == Cause::CircuitBroken(2), "{cause:?}");
+        };
+        if let Err(refused) = manager.create_process(Job::new(crash, 0), on_exit) {
+            break refused.reason;
+        }
+        while manager.process_count() > 0 {
+            manager.step(std::time::Duration::MAX);
+        }
+    };
+    assert_eq!((refused, crashed.get()), (Refusal::CircuitBroken(2), 2));
+    assert_eq!(manager.teardown(std::time::Duration::MAX), 0);
 }

@@ -85,14 +85,43 @@ impl<'h, R> ProcessManager<'h, R> {
     /// # Errors
     /// No threads or descriptors.
     pub fn new() -> Result<ProcessManager<'h, R>, EngineError> {
-        let pool = Pool::begin(&scheduler::options(), Some(Box::new(Unlimited)), None)?;
+        ProcessManager::with_breaker(0)
+    }
+
+    /// The same whose circuit breaks when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and
+    /// no attempt came to any other end meanwhile: jobs that were not started fail with
+    /// [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and once what ran has ended no further process can be created.
+    /// With 0 it never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, Refusal};
+    /// use std::time::Duration;
+    /// let crash = |_: ()| -> () { std::process::abort() };
+    /// let mut manager = ProcessManager::with_breaker(2).unwrap();
+    /// let refused = loop {
+    ///     if let Err(refused) = manager.create_process(Job::new(crash, ()), |_, _| ()) {
+    ///         break refused;
+    ///     }
+    ///     while manager.process_count() > 0 {
+    ///         manager.step(Duration::from_secs(60));
+    ///     }
+    /// };
+    /// assert_eq!(refused.reason, Refusal::CircuitBroken(2));
+    /// ```
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    pub fn with_breaker(jobs: u32) -> Result<ProcessManager<'h, R>, EngineError> {
+        let pool = Pool::begin(&scheduler::options(jobs), Some(Box::new(Unlimited)), None)?;
         Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
     }
 
     /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
     ///
     /// # Errors
-    /// The job, if psmith itself has failed: no process can be had any more.
+    /// The job, if no process can be had any more: psmith itself has failed, or the circuit has broken
+    /// ([`ProcessManager::with_breaker`]).
     pub fn create_process(
         &mut self,
         job: Job<R>,

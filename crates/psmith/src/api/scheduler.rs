@@ -33,6 +33,7 @@ use crate::engine::EngineError;
 #[derive(Debug)]
 pub struct Scheduler {
     strategy: Arc<dyn SpawnStrategy>,
+    breaker: u32,
     pool: Mutex<Option<Arc<Pool>>>,
 }
 
@@ -85,13 +86,36 @@ impl Scheduler {
     /// ```
     #[must_use]
     pub fn with_strategy(strategy: impl SpawnStrategy) -> Scheduler {
-        Scheduler { strategy: Arc::new(strategy), pool: Mutex::default() }
+        Scheduler { strategy: Arc::new(strategy), breaker: 0, pool: Mutex::default() }
+    }
+
+    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
+    /// came to any other end meanwhile: what was not started fails with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken).
+    /// Once what ran has ended, further jobs are refused as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken), until
+    /// the scheduler is shut down: then it begins anew. With 0, as without it, the circuit never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job, Scheduler, Throttled};
+    /// let crash = |_: u32| -> u32 { std::process::abort() };
+    /// let scheduler = Scheduler::with_strategy(Throttled(1)).breaker(2);
+    /// let handles: Vec<_> = (0..5).map_while(|n| scheduler.schedule(Job::new(crash, n)).ok()).collect();
+    /// let ends: Vec<Cause> = handles.iter().map(|handle| handle.wait().unwrap_err().into_cause()).collect();
+    /// assert!(ends[..2].iter().all(Cause::is_crash));
+    /// assert!(ends[2..].iter().all(|cause| *cause == Cause::CircuitBroken(2)));
+    /// scheduler.shutdown();
+    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
+    /// ```
+    #[must_use]
+    pub fn breaker(self, jobs: u32) -> Scheduler {
+        Scheduler { breaker: jobs, ..self }
     }
 
     /// Hands a job in.
     ///
     /// # Errors
-    /// The job, while another thread joins the scheduler or shuts it down.
+    /// The job, while another thread joins the scheduler or shuts it down, or when the circuit has broken
+    /// ([`Scheduler::breaker`]).
     ///
     /// # Panics
     /// If there are no threads or descriptors to begin with.
@@ -197,18 +221,19 @@ impl Scheduler {
         }
         // A forked copy of the program has the other process's pool, of which nothing is here.
         let strategy: Box<dyn SpawnStrategy> = Box::new(Kept(Arc::clone(&self.strategy)));
-        let pool = Arc::new(Pool::begin(&options(), Some(strategy), None)?);
+        let pool = Arc::new(Pool::begin(&options(self.breaker), Some(strategy), None)?);
         *current = Some(Arc::clone(&pool));
         Ok(pool)
     }
 }
 
 /// Every job in a process of its own, with no bound but the strategy's and the machine's.
-pub(super) fn options() -> Options {
+pub(super) fn options(breaker: u32) -> Options {
     Options {
         isolation: Isolation::PerJob,
         workers: Some(WORKERS_MAX),
         window: Some(u32::MAX),
+        breaker,
         ..Options::new(Order::Completion, OnError::Continue)
     }
 }

@@ -157,7 +157,7 @@ impl Supervisor {
             workers: Some(self.n.max(1)),
             grace: self.grace,
             stop_signal: self.stop_signal,
-            ..scheduler::options()
+            ..scheduler::options(0)
         };
         let pool = Pool::begin(&options, None, None).map_err(SupervisorError::Engine)?;
         let shared = Arc::new(Shared::default());

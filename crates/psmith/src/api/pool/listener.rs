@@ -52,7 +52,9 @@ pub(super) fn listen(counter: &Counter, mut run: Run) {
         state.report.jobs += 1;
         state.report.failed += 1;
         failure.label.clone_from(&place.label);
-        state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
+        if broken.is_none() {
+            state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
+        }
         place.fill(Err(failure));
     }
     state.over = true;
