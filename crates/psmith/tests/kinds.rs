@@ -379,3 +379,18 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
         assert!(psmith::run_jobs(Vec::<Job<()>>::new()).isolation(isolation).next().is_none());
     }
 }
+
+// proves: U-17: of a command, what it writes
+#[test]
+fn what_a_command_writes_is_bounded_by_the_longest_frame_of_its_run() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let writes = |bytes: u32| shell(&format!("head -c {bytes} /dev/zero"));
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let jobs = [writes(5000), writes(5001)];
+        let ends: Vec<Came> = psmith::run_jobs(jobs).max_frame(5000).isolation(isolation).collect();
+        assert_eq!(ends[0].as_ref().unwrap().len(), 5000);
+        let text = ends[1].as_ref().unwrap_err().to_string();
+        assert!(text.contains("5001 bytes") && text.contains("max_frame"), "{text}");
+    }
+}

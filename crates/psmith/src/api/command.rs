@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use super::job::{Callee, Job, Request};
 use crate::command::{Command, Numbers};
 use crate::function::codec::CodecError;
-use crate::worker::frame::FRAME_BYTES_MAX;
 
 /// Where programs are looked for when `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -34,7 +33,8 @@ pub struct CommandJob {
 impl Job<Vec<u8>> {
     /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
     /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
-    /// ended by a signal. Its standard input is what [`CommandJob::stdin`] says, or empty.
+    /// ended by a signal. More than [`max_frame`](crate::PoolBuilder::max_frame) (1 GiB where its run says nothing) is its
+    /// failure. Its standard input is what [`CommandJob::stdin`] says, or empty.
     ///
     /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool), [`Scheduler`](crate::Scheduler),
     /// [`ProcessManager`](crate::ProcessManager), [`Server`](crate::Server)), with the same limits, timeouts, retries,
@@ -231,10 +231,10 @@ pub(in crate::api) fn attempted(
 }
 
 /// The value of a command: all that it wrote.
-pub(super) fn value(stdout: crate::engine::spool::Spool) -> Result<Vec<u8>, String> {
+pub(super) fn value(stdout: crate::engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
-    if stdout.len() > FRAME_BYTES_MAX {
-        return Err(format!("{} bytes are more than the limit of {FRAME_BYTES_MAX}", stdout.len()));
+    if stdout.len() > bytes_max {
+        return Err(format!("{} bytes are more than the limit of {bytes_max} (max_frame)", stdout.len()));
     }
     let mut bytes = Vec::new();
     stdout.into_reader().read_to_end(&mut bytes).map_err(|error| error.to_string())?;

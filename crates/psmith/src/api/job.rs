@@ -22,6 +22,7 @@ use crate::function::registry::Function;
 use crate::function::returns::Return;
 use crate::limits::{LimitsInForce, ResourceLimits};
 use crate::scratch::JobScratch;
+use crate::worker::frame::FRAME_BYTES_MAX;
 use crate::worker::panics;
 
 /// A function and how its values travel, once for all jobs that call it.
@@ -95,6 +96,8 @@ pub(crate) struct Request {
     pub(crate) command: Option<Box<Command>>,
     /// What was asked for it alone.
     pub(crate) own: Option<Box<Own>>,
+    /// So long may what a command writes be.
+    pub(crate) frame_bytes_max: u64,
     /// Its directories, where it may have some.
     pub(crate) scratch: Option<Box<JobScratch>>,
 }
@@ -121,6 +124,7 @@ impl Request {
             post: None,
             command: None,
             own: None,
+            frame_bytes_max: FRAME_BYTES_MAX,
             scratch: None,
         }
     }

@@ -454,7 +454,7 @@ macro_rules! common_settings {
         }
 
         /// The longest input, result or message, in bytes as it travels; the default is 1 GiB. A longer one is the
-        /// failure of its job.
+        /// failure of its job. The result of a command is what it writes to its standard output.
         ///
         /// ```
         /// # psmith::init();

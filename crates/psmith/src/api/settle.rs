@@ -43,7 +43,11 @@ pub(super) fn settle_owned<R>(
         decoded(|| {
             let (bytes, body) = match &request.command {
                 None => value.unwrap_or_default(),
-                Some(_) => (super::command::value(written.stdout).map_err(CodecError::new)?, 0),
+                Some(_) => (
+                    super::command::value(written.stdout, request.frame_bytes_max)
+                        .map_err(CodecError::new)?,
+                    0,
+                ),
             };
             decode(bytes, body)
         })

@@ -48,6 +48,7 @@ impl Submitter {
 
     /// The same, but tells nobody: whoever calls it wakes, or takes the lead.
     pub(in crate::api) fn submit_unsaid(&self, mut request: Request) {
+        request.frame_bytes_max = self.frame_bytes_max;
         if request.refused.is_none() {
             request.refused = crate::api::job::too_long(request.input.len(), self.frame_bytes_max);
         }
