@@ -309,3 +309,35 @@ fn a_message_of_another_type_stops_a_run_of_jobs_and_says_whose_it_was() {
         assert_eq!(heard[0], 0);
     }
 }
+
+// proves: N-13: the failing message of a later job does not overtake an earlier job
+#[test]
+fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let dir = tempfile::tempdir().unwrap();
+    // The first ends once the second has sent what nobody can take.
+    let work = |(n, pipe): (u32, PathBuf)| {
+        if n == 0 {
+            std::fs::read(pipe).unwrap();
+        } else {
+            cx().send(&"one".to_owned()).unwrap();
+            cx().send(&"once more".to_owned()).unwrap();
+            std::fs::write(pipe, b"x").unwrap();
+        }
+        n
+    };
+    for (n, isolation) in BOTH.into_iter().enumerate() {
+        let pipe = dir.path().join(n.to_string());
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let mut told = Vec::new();
+        let jobs = [0, 1].map(|n| Job::<u32>::new(work, (n, pipe.clone())));
+        let run = psmith::run_jobs(jobs).workers(2).isolation(isolation).on_message(|_, _: u32| ());
+        let ends: Vec<_> = run.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
+        assert_eq!(ends[0].as_ref().unwrap(), &0, "{isolation:?}: {ends:?}");
+        let failure = ends[1].as_ref().unwrap_err();
+        assert!(failure.to_string().contains("a message cannot be decoded"), "{failure}");
+        assert_eq!((failure.index, ends.len()), (1, 2), "{ends:?}");
+        assert_eq!(told, [(0, true), (1, false)], "the hook hears the same");
+    }
+}

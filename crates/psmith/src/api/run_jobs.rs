@@ -69,6 +69,8 @@ struct Running<R> {
     submitter: Submitter,
     /// How the values of jobs that are on their way are read, by index.
     decoders: HashMap<u64, Decode<R>>,
+    /// Why a job's outcome, which is yet to come, is a failure of ours.
+    spoilt: HashMap<u64, String>,
     window: usize,
     taken: u64,
     /// No more jobs are taken.
@@ -104,7 +106,8 @@ impl<'h, I, R> RunJobs<'h, I, R> {
 
     /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
     /// type stops the run: its job's place is taken by a failure that says so, what runs may finish, and nothing more is
-    /// started.
+    /// started. That failure keeps its place in the order, after the outcomes of the jobs before it; with
+    /// [`unordered`](Self::unordered) it comes at once.
     ///
     /// ```
     /// # psmith::init();
@@ -151,7 +154,10 @@ where
                 Ok(Some(News::Done(finished))) => {
                     let job = finished.job.clone();
                     let Some(decode) = running.decoders.remove(&job.index) else { continue };
-                    let came = settle(*finished, self.options.output, decode);
+                    let mut came = settle(*finished, self.options.output, decode);
+                    if let Some(reason) = running.spoilt.remove(&job.index) {
+                        came = Err(of_hook(&job, reason));
+                    }
                     if came
                         .as_ref()
                         .is_err_and(|failure| running.is_left_over(failure, self.options.on_error))
@@ -164,10 +170,24 @@ where
                     return Some(came);
                 }
                 Ok(Some(News::Message(job, bytes, body))) => {
+                    // After a failing message there is no more to be heard of its job.
+                    let is_heard =
+                        running.decoders.contains_key(&job.index) && !running.spoilt.contains_key(&job.index);
                     if let Some(hook) = &mut self.on_message
+                        && is_heard
                         && let Err(text) = hook(&job, &bytes[body..])
                     {
-                        return Some(Err(running.stop(&job, text)));
+                        running.stop();
+                        if self.options.order == Order::Submission {
+                            running.spoilt.insert(job.index, text);
+                            continue;
+                        }
+                        running.decoders.remove(&job.index);
+                        let failure = of_hook(&job, text);
+                        if let Some(hook) = &mut self.on_done {
+                            hook(&job, Err(&failure));
+                        }
+                        return Some(Err(failure));
                     }
                 }
                 Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
@@ -190,8 +210,16 @@ where
         let (run, submitter) = Run::begin(&self.options, workers, wants)?;
         let window = self.options.window(workers) as usize;
         let decoders = HashMap::new();
-        let mut running =
-            Running { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
+        let mut running = Running {
+            run,
+            submitter,
+            decoders,
+            spoilt: HashMap::new(),
+            window,
+            taken: 0,
+            ended: false,
+            stopped: false,
+        };
         running.submit(first);
         Ok(Stage::Running(Box::new(running)))
     }
@@ -232,14 +260,10 @@ impl<R> Running<R> {
         self.submitter.submit(job.request);
     }
 
-    /// A hook wants no more. Its reason is what this job came to.
-    fn stop(&mut self, job: &JobRef, reason: String) -> Failure {
+    /// A hook wants no more.
+    fn stop(&mut self) {
         self.stopped = true;
-        self.decoders.remove(&job.index);
         self.run.order(Wish::Drain);
-        let mut failure = Failure::new(Cause::Error(reason), job.index);
-        failure.label = job.label().map(str::to_owned);
-        failure
     }
 
     /// One job, or a hook, has ended the run for all.
@@ -251,6 +275,13 @@ impl<R> Running<R> {
     fn is_left_over(&self, failure: &Failure, on_error: OnError) -> bool {
         failure.attempts == 0 && failure.cause == Cause::Cancelled && self.is_over_early(on_error)
     }
+}
+
+/// What a job came to whose message a hook did not take.
+fn of_hook(job: &JobRef, reason: String) -> Failure {
+    let mut failure = Failure::new(Cause::Error(reason), job.index);
+    failure.label = job.label().map(str::to_owned);
+    failure
 }
 
 impl<I, R> fmt::Debug for RunJobs<'_, I, R> {
