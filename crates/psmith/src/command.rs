@@ -35,6 +35,12 @@ impl Command {
     /// A command that executes `program` (a path with a slash in it) with the words `argv`, the first of which
     /// is the name the program sees of itself.
     ///
+    /// ```
+    /// use psmith::Command;
+    /// assert!(Command::new(b"/bin/echo", &["echo", "two words"]).is_ok());
+    /// assert!(Command::new(b"/bin/echo", &["echo", "a\0b"]).is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// A permanent [`SpawnFailure`] if a word holds a NUL byte or is longer than [`WORD_BYTES_MAX`].
@@ -61,6 +67,12 @@ impl Command {
 
     /// Sets `key` to `value` in the job's environment, over what it inherits.
     ///
+    /// ```
+    /// let mut command = psmith::Command::new(b"/bin/env", &["env"]).unwrap();
+    /// assert!(command.env(b"LANG", b"C").is_ok());
+    /// assert!(command.env(b"A=B", b"C").is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// A permanent [`SpawnFailure`] if the key is empty or holds `=` or NUL, or the value holds NUL.
@@ -79,12 +91,23 @@ impl Command {
     }
 
     /// Starts the job in this directory; a relative one is taken from the host's.
+    ///
+    /// ```
+    /// let mut command = psmith::Command::new(b"/bin/pwd", &["pwd"]).unwrap();
+    /// command.dir(b"/");
+    /// ```
     pub fn dir(&mut self, dir: &[u8]) -> &mut Command {
         self.dir = Some(dir.to_vec());
         self
     }
 
     /// What the job is told of its number (`PSMITH_JOB`), where the user counts otherwise than the engine.
+    ///
+    /// ```
+    /// let mut command = psmith::Command::new(b"/bin/env", &["env"]).unwrap();
+    /// // It finds PSMITH_JOB=7.
+    /// command.number(7);
+    /// ```
     pub fn number(&mut self, number: u64) -> &mut Command {
         self.told.job = Some(number);
         self
@@ -92,6 +115,12 @@ impl Command {
 
     /// What the job reads from its standard input: a file in memory, made anew for each attempt, that nobody can write to.
     /// Without it the run's standard input is the job's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// let mut command = psmith::Command::new(b"/bin/cat", &["cat"]).unwrap();
+    /// command.stdin(Arc::new(b"input".to_vec()));
+    /// ```
     pub fn stdin(&mut self, bytes: Arc<Vec<u8>>) -> &mut Command {
         self.stdin = Some(bytes);
         self
@@ -154,6 +183,12 @@ pub struct WorkerStart {
 }
 
 /// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.
+///
+/// ```
+/// use psmith::{WORD_BYTES_MAX, check_words};
+/// assert!(check_words(&["echo", "a"]).is_ok());
+/// assert!(check_words(&["x".repeat(WORD_BYTES_MAX)]).is_err());
+/// ```
 ///
 /// # Errors
 ///

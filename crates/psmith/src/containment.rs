@@ -24,6 +24,10 @@ impl Level {
     pub const ALL: [Level; 4] = [Level::Cgroup, Level::Keeper, Level::Sweep, Level::Group];
 
     /// The word for it in options and events.
+    ///
+    /// ```
+    /// assert_eq!(psmith::Level::Cgroup.word(), "cgroup");
+    /// ```
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -35,6 +39,12 @@ impl Level {
     }
 
     /// The level of that name.
+    ///
+    /// ```
+    /// use psmith::Level;
+    /// assert_eq!(Level::of_word("keeper"), Some(Level::Keeper));
+    /// assert_eq!(Level::of_word("jail"), None);
+    /// ```
     #[must_use]
     pub fn of_word(word: &str) -> Option<Level> {
         Level::ALL.into_iter().find(|level| level.word() == word)
@@ -44,6 +54,14 @@ impl Level {
     ///
     /// What is done is done in a short-lived process beside this one: the host itself never becomes a subreaper and
     /// joins no group. A process group can always be had.
+    ///
+    /// ```
+    /// use psmith::Level;
+    /// # psmith::init();
+    /// assert!(Level::Group.probe().is_ok());
+    /// let best = Level::ALL.into_iter().find(|level| level.probe().is_ok());
+    /// assert!(best.is_some());
+    /// ```
     ///
     /// # Errors
     ///
@@ -102,6 +120,15 @@ pub struct TreeSupport {
 }
 
 /// Tries the limits that are asked for.
+///
+/// ```
+/// use psmith::{TreeLimits, tree_limits};
+/// # psmith::init();
+/// let found = tree_limits(&TreeLimits { processes: Some(16), ..TreeLimits::default() });
+/// if let Err(why) = found.processes {
+///     eprintln!("processes cannot be limited here: {why}");
+/// }
+/// ```
 #[must_use]
 pub fn tree_limits(asked: &crate::TreeLimits) -> TreeSupport {
     let found = |wanted: bool, controller| {

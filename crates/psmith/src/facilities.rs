@@ -49,6 +49,11 @@ pub enum State {
 
 impl State {
     /// The one word for it.
+    ///
+    /// ```
+    /// use psmith::facilities::State;
+    /// assert_eq!(State::Missing("no such file".into()).word(), "missing");
+    /// ```
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -59,6 +64,12 @@ impl State {
     }
 
     /// Why it is not all there.
+    ///
+    /// ```
+    /// use psmith::facilities::State;
+    /// assert_eq!(State::Works.reason(), None);
+    /// assert_eq!(State::Degraded("it is old".into()).reason(), Some("it is old"));
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
@@ -97,6 +108,12 @@ impl Facility {
     }
 
     /// Whether jobs are served less well because of it.
+    ///
+    /// ```
+    /// for facility in psmith::facilities::facilities().iter().filter(|facility| facility.is_wanting()) {
+    ///     println!("{}: {:?}", facility.name, facility.remedy);
+    /// }
+    /// ```
     #[must_use]
     pub fn is_wanting(&self) -> bool {
         self.needed && self.state != State::Works
@@ -107,6 +124,11 @@ impl Facility {
 ///
 /// Output that waits is looked for in the directory for temporary files ([`std::env::temp_dir`]). Takes a few dozen
 /// milliseconds; every process and group that it makes is gone when it returns.
+///
+/// ```
+/// let all = psmith::facilities::facilities();
+/// assert_eq!(all[0].name, "containment");
+/// ```
 #[must_use]
 pub fn facilities() -> Vec<Facility> {
     crate::init();

@@ -106,6 +106,12 @@ const MEMORY_MIN: u64 = 4 << 20;
 
 impl ResourceLimits {
     /// No limits.
+    ///
+    /// ```
+    /// use psmith::ResourceLimits;
+    /// let limits = ResourceLimits::new().open_files(64).core_size(0);
+    /// assert_eq!(ResourceLimits { open_files: None, core_bytes: None, ..limits }, ResourceLimits::new());
+    /// ```
     #[must_use]
     pub fn new() -> ResourceLimits {
         ResourceLimits::default()
@@ -113,42 +119,78 @@ impl ResourceLimits {
 
     /// Memory of the job with all its processes, in bytes. Without control groups: address space of each process, which
     /// counts what is mapped, used or not. Less than 4 MiB is refused.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().memory(64 << 20);
+    /// assert_eq!(limits.memory_bytes, Some(64 << 20));
+    /// ```
     #[must_use]
     pub fn memory(self, bytes: u64) -> Self {
         ResourceLimits { memory_bytes: Some(bytes), ..self }
     }
 
     /// CPU time of each process; in whole seconds, rounded up, at least one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let limits = psmith::ResourceLimits::new().cpu_time(Duration::from_secs(10));
+    /// assert_eq!(limits.cpu_time, Some(Duration::from_secs(10)));
+    /// ```
     #[must_use]
     pub fn cpu_time(self, time: Duration) -> Self {
         ResourceLimits { cpu_time: Some(time), ..self }
     }
 
     /// Size of any one file that is written, in bytes.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().file_size(1 << 20);
+    /// assert_eq!(limits.file_size_bytes, Some(1 << 20));
+    /// ```
     #[must_use]
     pub fn file_size(self, bytes: u64) -> Self {
         ResourceLimits { file_size_bytes: Some(bytes), ..self }
     }
 
     /// One more than the highest descriptor that a process may open.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().open_files(64);
+    /// assert_eq!(limits.open_files, Some(64));
+    /// ```
     #[must_use]
     pub fn open_files(self, files: u64) -> Self {
         ResourceLimits { open_files: Some(files), ..self }
     }
 
     /// Size of a core file in bytes; 0 unless this is called.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().core_size(1 << 20);
+    /// assert_eq!(limits.core_bytes, Some(1 << 20));
+    /// ```
     #[must_use]
     pub fn core_size(self, bytes: u64) -> Self {
         ResourceLimits { core_bytes: Some(bytes), ..self }
     }
 
     /// Processes and threads of the job, itself included. Needs a control group.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().processes(16);
+    /// assert_eq!(limits.processes, Some(16));
+    /// ```
     #[must_use]
     pub fn processes(self, processes: u64) -> Self {
         ResourceLimits { processes: Some(processes), ..self }
     }
 
     /// Processors' worth of time, such as 1.5: the job is slowed down, not ended. Needs a control group.
+    ///
+    /// ```
+    /// let limits = psmith::ResourceLimits::new().cpus(1.5);
+    /// assert_eq!(limits.cpus, Some(1.5));
+    /// ```
     #[must_use]
     pub fn cpus(self, cpus: f64) -> Self {
         ResourceLimits { cpus: Some(cpus), ..self }
@@ -168,6 +210,14 @@ impl ResourceLimits {
     }
 
     /// Finds out by which means they can be held here.
+    ///
+    /// ```
+    /// use psmith::{LimitName, ResourceLimits};
+    /// let held = ResourceLimits::new().open_files(64).in_force().unwrap();
+    /// assert_eq!(held.named.open_files, Some(64));
+    /// let refused = ResourceLimits::new().memory(1).in_force().unwrap_err();
+    /// assert_eq!(refused.limit, LimitName::Memory);
+    /// ```
     ///
     /// # Errors
     /// The first limit that cannot.

@@ -69,6 +69,14 @@ type Locks = HashMap<(u64, u64), Weak<Held>>;
 impl Lock {
     /// The lock of this name in `dir`, which must exist; its file is made if need be.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use std::io::ErrorKind;
+    /// use psmith::Lock;
+    /// let lock = Lock::new(dir.path(), "deploy").unwrap();
+    /// assert_eq!(Lock::new(dir.path(), "..").unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// ```
+    ///
     /// # Errors
     /// A name that is empty, `.`, `..` or holds `/` or NUL ([`io::ErrorKind::InvalidInput`]), or a file that cannot be
     /// made.
@@ -96,12 +104,26 @@ impl Lock {
     }
 
     /// Its file.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let lock = psmith::Lock::new(dir.path(), "deploy").unwrap();
+    /// assert_eq!(lock.path(), dir.path().join("deploy"));
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Waits until nobody else holds it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let lock = psmith::Lock::new(dir.path(), "deploy").unwrap();
+    /// let guard = lock.acquire().unwrap();
+    /// // Nobody else is here.
+    /// drop(guard);
+    /// ```
     ///
     /// # Errors
     /// `EDEADLK` where the kernel sees that the wait could never end; `ENOLCK`; a file system without locks.
@@ -128,6 +150,13 @@ impl Lock {
     }
 
     /// Calls `f` while holding it; it is freed also if `f` panics.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let lock = psmith::Lock::new(dir.path(), "deploy").unwrap();
+    /// let file = dir.path().join("count");
+    /// lock.synchronize(|| std::fs::write(&file, "1")).unwrap().unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Lock::acquire`]; then `f` is not called.

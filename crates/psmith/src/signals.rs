@@ -161,18 +161,44 @@ pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
 
 impl Guard {
     /// Kills at the first signal; the second ends the program.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::signals::{self, INT, TERM};
+    /// let _guard = signals::guard([INT, TERM]).unwrap().at_once();
+    /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
+    /// ```
     pub fn at_once(self) -> Guard {
         self.shared.at_once.store(true, Ordering::SeqCst);
         self
     }
 
     /// Lets what runs finish at the first signal, and starts no more; the second kills.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::signals::{self, INT};
+    /// let _guard = signals::guard([INT]).unwrap().drain_first();
+    /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
+    /// ```
     pub fn drain_first(self) -> Guard {
         self.shared.drains_first.store(true, Ordering::SeqCst);
         self
     }
 
     /// How many signals have come so far. A program that begins one run after the other asks between them.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::signals::{self, INT};
+    /// let guard = signals::guard([INT]).unwrap();
+    /// for step in [1, 2, 3] {
+    ///     if guard.asked() > 0 {
+    ///         break;
+    ///     }
+    ///     psmith::map([step], |n: u32| n).for_each(drop);
+    /// }
+    /// ```
     #[must_use]
     pub fn asked(&self) -> u32 {
         self.shared.asked.load(Ordering::SeqCst)

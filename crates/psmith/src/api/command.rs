@@ -65,24 +65,52 @@ impl Job<Vec<u8>> {
 
 impl CommandJob {
     /// One more word.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("echo").arg("two words").arg("*").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"two words *\n");
+    /// ```
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> CommandJob {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
     /// More words.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("expr").args(["6", "*", "7"]).job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"42\n");
+    /// ```
     pub fn args<W: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = W>) -> CommandJob {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// A variable of its environment, over what this program has.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("sh").args(["-c", "echo $GREETING"]).env("GREETING", "hello").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"hello\n");
+    /// ```
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> CommandJob {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
     /// Its working directory; a relative one is taken from this program's.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("pwd").dir("/").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"/\n");
+    /// ```
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> CommandJob {
         self.dir = Some(dir.into());
         self
@@ -105,6 +133,15 @@ impl CommandJob {
     }
 
     /// The job. What is wrong with the command (no such program, a NUL byte) is its failure when it is run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job};
+    /// let jobs = [Job::command("true").job(), Job::command("no-such-program").job()];
+    /// let ends: Vec<_> = psmith::run_jobs(jobs).collect();
+    /// assert!(ends[0].is_ok());
+    /// assert!(matches!(ends[1].as_ref().unwrap_err().cause, Cause::SpawnFailed(_)));
+    /// ```
     pub fn job(self) -> Job<Vec<u8>> {
         self.read_by(|stdout| Ok(stdout.to_vec()))
     }

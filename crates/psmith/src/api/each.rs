@@ -44,6 +44,12 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
     common_settings!(map.options);
 
     /// Has items travel by this codec.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let done = psmith::each([vec![1_u8, 2]], |bytes: Vec<u8>| assert_eq!(bytes.len(), 2)).codec::<psmith::codec::Described>().run();
+    /// assert_eq!(done.unwrap(), 1);
+    /// ```
     pub fn codec<D>(self) -> Each<'h, I, F, D> {
         Each { map: self.map.codec() }
     }
@@ -60,17 +66,39 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
     }
 
     /// As [`Map::progress`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let done = psmith::each(0..10, |_: u32| ()).progress(false).run();
+    /// assert_eq!(done.unwrap(), 10);
+    /// ```
     #[cfg(feature = "board")]
     pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
         Each { map: self.map.progress(how) }
     }
 
     /// As [`Map::on_start`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut begun = Vec::new();
+    /// psmith::each(0..3, |_: u32| ()).workers(1).on_start(|job| begun.push(job.index())).run().unwrap();
+    /// assert_eq!(begun, [0, 1, 2]);
+    /// ```
     pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
         Each { map: self.map.on_start(hook) }
     }
 
     /// As [`Map::on_done`], in completion order.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut failed = Vec::new();
+    /// let check = |n: u32| if n == 1 { Err("one") } else { Ok(()) };
+    /// let run = psmith::each(0..2, check).on_done(|job, end| if end.is_err() { failed.push(job.index()) });
+    /// assert!(run.run().is_err());
+    /// assert_eq!(failed, [1]);
+    /// ```
     pub fn on_done<H: HookAnswer>(
         self,
         mut hook: impl FnMut(&JobRef, Result<(), &Failure>) -> H + 'h,
@@ -88,6 +116,13 @@ where
     C: Codec<I::Item> + Codec<()> + 'static,
 {
     /// Runs all of it; returns how many succeeded, when the last process is gone.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// assert_eq!(psmith::each(0..5, |_: u32| ()).run().unwrap(), 5);
+    /// let failure = psmith::each([7], |n: u32| Err::<(), _>(format!("no {n}"))).run().unwrap_err();
+    /// assert!(failure.to_string().contains("no 7"));
+    /// ```
     ///
     /// # Errors
     /// The failure that came first. By default no more are started after it, and those that run may finish.
@@ -156,6 +191,12 @@ macro_rules! question {
             common_settings!(map.options);
 
             /// Has items and answers travel by this codec.
+            ///
+            /// ```
+            /// # psmith::init();
+            /// let answer = psmith::any([1, 2], |n: u32| n == 2).codec::<psmith::codec::Described>().run();
+            /// assert!(answer.unwrap());
+            /// ```
             pub fn codec<D>(self) -> $name<'h, I, F, D> {
                 $name { map: self.map.codec() }
             }
@@ -172,6 +213,11 @@ macro_rules! question {
             }
 
             /// As [`Map::progress`].
+            ///
+            /// ```
+            /// # psmith::init();
+            /// assert!(psmith::all(0..5, |n: u32| n < 9).progress(false).run().unwrap());
+            /// ```
             #[cfg(feature = "board")]
             pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
                 $name { map: self.map.progress(how) }
@@ -187,6 +233,12 @@ macro_rules! question {
             C: Codec<I::Item> + Codec<bool> + 'static,
         {
             /// Runs until the answer is known; returns when the last process is gone.
+            ///
+            /// ```
+            /// # psmith::init();
+            /// assert!(psmith::any([1, 2, 3], |n: u32| n == 2).run().unwrap());
+            /// assert!(!psmith::all([1, 2, 3], |n: u32| n == 2).run().unwrap());
+            /// ```
             ///
             /// # Errors
             /// A job that failed before the answer was known.

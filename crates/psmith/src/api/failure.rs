@@ -144,12 +144,25 @@ impl Failure {
     }
 
     /// Why, alone.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.into_cause(), psmith::Cause::Error("no 7".into()));
+    /// ```
     #[must_use]
     pub fn into_cause(self) -> Cause {
         self.0.cause
     }
 
     /// The input, given back; `None` if it was of another type, or the job ran inline, where nothing is kept.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.input::<u32>(), Some(7));
+    /// assert_eq!(failure.input::<String>(), None);
+    /// ```
     #[must_use]
     pub fn input<A: 'static>(&self) -> Option<A> {
         let input = self.input.as_ref()?;

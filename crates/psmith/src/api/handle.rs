@@ -146,18 +146,45 @@ pub struct JobHandle<R> {
 
 impl<R> JobHandle<R> {
     /// Its number in its pool, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let own = |_: ()| psmith::cx().unwrap().job_id();
+    /// let handle = pool.submit(Job::new(own, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), handle.id());
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.place.index + 1
     }
 
     /// The process that works on it, or worked on it last, as it was; `None` before there is one.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|_: ()| std::process::id(), ())).unwrap();
+    /// let pid = handle.wait().unwrap();
+    /// assert_eq!(handle.pid(), Some(pid));
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.place.pid()
     }
 
     /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// ```
     ///
     /// # Errors
     /// The job's failure; [`Cause::Cancelled`](crate::Cause::Cancelled) if the pool ended before the job did.
@@ -211,11 +238,35 @@ impl<R> JobHandle<R> {
     }
 
     /// The outcome, if it is there.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    /// let came = loop {
+    ///     match handle.try_wait() {
+    ///         Some(came) => break came,
+    ///         // Something else might be done.
+    ///         None => std::thread::yield_now(),
+    ///     }
+    /// };
+    /// assert_eq!(came.unwrap(), 2);
+    /// ```
     pub fn try_wait(&self) -> Option<Result<R, Failure>> {
         self.wait_timeout(Duration::ZERO)
     }
 
     /// Whether the outcome is there, well or not.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { std::process::abort() }, ())).unwrap();
+    /// pool.join();
+    /// assert!(handle.is_ready(), "also when it has failed");
+    /// ```
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.place.is_filled()
@@ -223,11 +274,31 @@ impl<R> JobHandle<R> {
 
     /// Asks the job to stop: one that waits ends at once; one that runs gets the terminate signal
     /// ([`Cx::cancelled`](crate::Cx::cancelled)), and is killed after the grace. Nothing happens to one that is over.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// handle.cancel();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
     pub fn cancel(&self) {
         self.counter.cancel(self.place.index, false);
     }
 
     /// Kills the job with all that it started, now.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// handle.kill();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
     pub fn kill(&self) {
         self.counter.cancel(self.place.index, true);
     }
@@ -257,6 +328,16 @@ impl<R> JobHandle<R> {
 
     /// The same, but waits at most so long.
     ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// use std::time::Duration;
+    /// let handle = pool.submit(Job::new(|_: ()| psmith::cx().unwrap().recv::<u32>().unwrap(), ())).unwrap();
+    /// handle.send_timeout(&7, Duration::from_secs(1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// ```
+    ///
     /// # Errors
     /// As [`JobHandle::send`]; [`SendError::Full`] if there was no room.
     pub fn send_timeout<M: Serialize + DeserializeOwned>(
@@ -268,6 +349,15 @@ impl<R> JobHandle<R> {
     }
 
     /// The same, if there is room.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|_: ()| psmith::cx().unwrap().recv::<u32>().unwrap(), ())).unwrap();
+    /// handle.try_send(&7).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// ```
     ///
     /// # Errors
     /// As [`JobHandle::send`]; [`SendError::Full`] if there is none.
@@ -292,6 +382,18 @@ impl<R> JobHandle<R> {
 
     /// There will be no more messages: once the job has taken what was sent, [`Cx::recv`](crate::Cx::recv) says so. So
     /// does dropping the handle.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let handle = pool.submit(Job::new(count, ())).unwrap();
+    /// handle.send(&1).unwrap();
+    /// handle.send(&2).unwrap();
+    /// handle.end_messages();
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// ```
     pub fn end_messages(&self) {
         if self.forked().is_none()
             && let Some(job) = self.place.post.end()
@@ -301,12 +403,33 @@ impl<R> JobHandle<R> {
     }
 
     /// From now on dropping the handle cancels the job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// drop(handle.cancel_on_drop());
+    /// // It is over, or this would wait for ever.
+    /// pool.join();
+    /// ```
     pub fn cancel_on_drop(mut self) -> Self {
         self.cancel_on_drop = true;
         self
     }
 
     /// Waits for the outcome and gives it away. No more messages will come.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let handle = pool.submit(Job::new(count, ())).unwrap();
+    /// handle.send(&1).unwrap();
+    /// assert_eq!(handle.into_outcome().unwrap(), 1);
+    /// ```
     ///
     /// # Errors
     /// As [`JobHandle::wait`].

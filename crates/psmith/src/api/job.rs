@@ -205,6 +205,13 @@ pub struct Job<R> {
 impl<R> Job<R> {
     /// `f` called with `input`. What cannot be encoded, or not be called from another process, is the job's failure
     /// when it is run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::new(|n: u32| n + 1, 1), Job::new(|text: String| text.len() as u32, "four".into())];
+    /// assert_eq!(psmith::run_jobs(jobs).map(Result::unwrap).collect::<Vec<u32>>(), [2, 4]);
+    /// ```
     pub fn new<F, A, O>(f: F, input: A) -> Job<R>
     where
         F: Fn(A) -> O + Copy + 'static,
@@ -216,6 +223,15 @@ impl<R> Job<R> {
     }
 
     /// The same with another codec.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// use psmith::codec::Raw;
+    /// let reversed = |bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<u8>>();
+    /// let jobs = [Job::by_codec::<Raw, _, _, _>(reversed, b"abc".to_vec())];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"cba");
+    /// ```
     pub fn by_codec<C, F, A, O>(f: F, input: A) -> Job<R>
     where
         F: Fn(A) -> O + Copy + 'static,
@@ -254,6 +270,13 @@ impl<R> Job<R> {
     }
 
     /// A name for people, in place of the input.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::new(|_: ()| -> Result<(), String> { Err("no".into()) }, ()).label("deploy")];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().label.as_deref(), Some("deploy"));
+    /// ```
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Job<R> {
         self.request.label = Some(label.into());
@@ -284,6 +307,15 @@ impl<R> Job<R> {
 
     /// Ends an attempt at this job that gives no sign of life for so long, whatever its run says of others; a command gives
     /// one by what it writes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Cause, Job};
+    /// let limit = Duration::from_millis(100);
+    /// let jobs = [Job::command("sleep").arg("60").job().idle_timeout(limit)];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().cause, Cause::Idle(limit));
+    /// ```
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Job<R> {
         self.request.own.get_or_insert_default().idle_timeout = Some(limit);
@@ -291,6 +323,14 @@ impl<R> Job<R> {
     }
 
     /// How often this job is tried, whatever its run says of others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Retry};
+    /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() == 1 { Err("not yet") } else { Ok(7) };
+    /// let jobs = [Job::new(flaky, ()).retry(Retry::tries(2))];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), 7);
+    /// ```
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Job<R> {
         self.request.own.get_or_insert_default().retry = Some(retry);
@@ -383,12 +423,28 @@ impl JobRef {
     }
 
     /// Its name, if it was given one.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let mut seen = Vec::new();
+    /// let jobs = [Job::command("true").job().label("first"), Job::new(|_: ()| Vec::new(), ())];
+    /// psmith::run_jobs(jobs).on_done(|job, _| seen.push(job.label().map(str::to_owned))).for_each(drop);
+    /// assert_eq!(seen, [Some("first".to_owned()), None]);
+    /// ```
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
     /// The slot that its (last) attempt runs in, from 0.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut seen = Vec::new();
+    /// psmith::map(0..9, |n: u32| n).workers(2).on_done(|job, _| seen.push(job.slot())).for_each(drop);
+    /// assert!(seen.iter().all(|slot| *slot < 2));
+    /// ```
     #[must_use]
     pub fn slot(&self) -> u32 {
         self.slot
@@ -402,6 +458,14 @@ impl JobRef {
 
     /// What its worker calls itself: what [`Cx::set_process_name`](crate::Cx::set_process_name) was given last, else its
     /// process id.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut seen = Vec::new();
+    /// let named = |_: ()| psmith::cx().unwrap().set_process_name("painter");
+    /// psmith::map([()], named).on_done(|job, _| seen.push(job.process_name())).for_each(drop);
+    /// assert_eq!(seen, ["painter"]);
+    /// ```
     #[must_use]
     pub fn process_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.pid.to_string())

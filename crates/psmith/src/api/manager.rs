@@ -74,6 +74,13 @@ pub struct Wakeup(Arc<Bell>);
 
 impl Wakeup {
     /// Ends the step that sleeps, or the next one if none does.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// manager.wakeup().wake();
+    /// assert_eq!(manager.step(std::time::Duration::MAX), 0, "it has not slept");
+    /// ```
     pub fn wake(&self) {
         self.0.ring();
     }
@@ -81,6 +88,12 @@ impl Wakeup {
 
 impl<'h, R> ProcessManager<'h, R> {
     /// A manager without processes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// assert_eq!(manager.process_count(), 0);
+    /// ```
     ///
     /// # Errors
     /// No threads or descriptors.
@@ -119,6 +132,17 @@ impl<'h, R> ProcessManager<'h, R> {
 
     /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
     ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut ended = None;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |id, end| ended = Some((id.0, end.unwrap()))).unwrap();
+    /// manager.teardown(Duration::from_secs(60));
+    /// assert_eq!(ended, Some((1, 2)));
+    /// ```
+    ///
     /// # Errors
     /// The job, if no process can be had any more: psmith itself has failed, or the circuit has broken
     /// ([`ProcessManager::with_breaker`]).
@@ -136,6 +160,20 @@ impl<'h, R> ProcessManager<'h, R> {
 
     /// Calls the handlers of processes that have ended; where there are none, sleeps until there is news of one, a
     /// [`Wakeup`] or until `timeout` has passed. Gives how many handlers were called.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// assert_eq!(manager.step(Duration::ZERO), 0);
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |_, end| assert_eq!(end.unwrap(), 2)).unwrap();
+    /// let mut called = 0;
+    /// while called == 0 {
+    ///     called = manager.step(Duration::from_secs(60));
+    /// }
+    /// assert_eq!(called, 1);
+    /// ```
     pub fn step(&mut self, timeout: Duration) -> usize {
         let until = Instant::now().checked_add(timeout);
         loop {
@@ -172,6 +210,18 @@ impl<'h, R> ProcessManager<'h, R> {
     }
 
     /// How far a process is.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// use psmith::ProcessState;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let id = manager.create_process(Job::new(|n: u32| n, 1), |_, _| ()).unwrap();
+    /// while manager.state(id) != ProcessState::Removed {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// ```
     #[must_use]
     pub fn state(&self, id: ProcessId) -> ProcessState {
         match self.processes.get(&id) {
@@ -235,6 +285,17 @@ impl<'h, R> ProcessManager<'h, R> {
 
     /// The same, if there is room: it never waits for the process.
     ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let take = |_: ()| psmith::cx().unwrap().recv::<u32>().unwrap();
+    /// let id = manager.create_process(Job::new(take, ()), |_, end| assert_eq!(end.unwrap(), 7)).unwrap();
+    /// manager.try_send(id, &7_u32).unwrap();
+    /// manager.teardown(Duration::from_secs(60));
+    /// ```
+    ///
     /// # Errors
     /// As [`ProcessManager::send`]; [`SendError::Full`] if there is none.
     pub fn try_send<M: Serialize + DeserializeOwned>(
@@ -246,6 +307,18 @@ impl<'h, R> ProcessManager<'h, R> {
     }
 
     /// There will be no more messages for this process ([`JobHandle::end_messages`]).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let id = manager.create_process(Job::new(count, ()), |_, end| assert_eq!(end.unwrap(), 1)).unwrap();
+    /// manager.send(id, &7_u32).unwrap();
+    /// manager.end_messages(id);
+    /// manager.teardown(Duration::from_secs(60));
+    /// ```
     pub fn end_messages(&self, id: ProcessId) {
         if let Ok(process) = self.process(id) {
             process.handle.end_messages();
@@ -258,6 +331,16 @@ impl<'h, R> ProcessManager<'h, R> {
 
     /// Waits for all processes at most so long; then asks those that are left to stop, and kills them after the grace
     /// (2 s). All handlers are called. Gives how many had to be ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// manager.create_process(Job::<()>::new(forever, ()), |_, end| assert!(end.is_err())).unwrap();
+    /// assert_eq!(manager.teardown(Duration::from_millis(50)), 1);
+    /// ```
     pub fn teardown(mut self, limit: Duration) -> usize {
         let until = Instant::now().checked_add(limit);
         while !self.processes.is_empty() {

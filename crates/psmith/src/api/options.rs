@@ -292,6 +292,14 @@ macro_rules! common_settings {
         }
 
         /// Whether jobs share processes.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use psmith::Isolation;
+        /// let pids = psmith::map(0..3, |_: u32| std::process::id()).workers(1).isolation(Isolation::PerJob);
+        /// let pids: std::collections::BTreeSet<u32> = pids.map(Result::unwrap).collect();
+        /// assert_eq!(pids.len(), 3);
+        /// ```
         pub fn isolation(mut self, isolation: $crate::Isolation) -> Self {
             self.$($options).+.isolation = isolation;
             self
@@ -421,6 +429,13 @@ macro_rules! common_settings {
         }
 
         /// What becomes of the other jobs when one has failed for good.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
+        /// let ends = psmith::map(0..100, fail).workers(1).on_error(psmith::OnError::Stop);
+        /// assert_eq!(ends.count(), 1);
+        /// ```
         pub fn on_error(mut self, then: $crate::OnError) -> Self {
             self.$($options).+.on_error = then;
             self
@@ -448,6 +463,12 @@ macro_rules! common_settings {
         }
 
         /// Where the standard output and error of jobs go.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// let loud = |n: u32| { println!("not seen"); n };
+        /// assert_eq!(psmith::map([1], loud).output(psmith::Output::Discard).next().unwrap().unwrap(), 1);
+        /// ```
         pub fn output(mut self, output: $crate::Output) -> Self {
             self.$($options).+.output = output;
             self

@@ -130,6 +130,16 @@ impl Pool {
 
     /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
     ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 42);
+    /// pool.drain();
+    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap_err().reason, psmith::Refusal::Closed);
+    /// ```
+    ///
     /// # Errors
     /// The job, if the pool is being joined or was ended.
     pub fn submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
@@ -157,6 +167,15 @@ impl Pool {
     }
 
     /// Hands a job in; waits for room at most so long.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let job = Job::new(|n: u32| n * 2, 21);
+    /// let handle = pool.submit_timeout(job, std::time::Duration::from_secs(1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 42);
+    /// ```
     ///
     /// # Errors
     /// The job, if there was none, or the pool is being joined or was ended.
@@ -271,11 +290,31 @@ impl Pool {
     }
 
     /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// pool.join();
+    /// assert!(handle.is_ready());
+    /// ```
     pub fn join(&self) {
         self.join_until(None);
     }
 
     /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(!pool.join_timeout(std::time::Duration::from_millis(10)));
+    /// handle.kill();
+    /// pool.join();
+    /// ```
     pub fn join_timeout(&self, limit: Duration) -> bool {
         self.join_until(Instant::now().checked_add(limit))
     }
@@ -291,6 +330,15 @@ impl Pool {
     }
 
     /// Starts no more and waits for those that run; jobs that had to wait are given back. Ends the pool.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 1);
+    /// assert!(pool.drain().jobs.is_empty());
+    /// ```
     pub fn drain(&self) -> Left {
         self.end(Wish::Drain, None)
     }
@@ -314,6 +362,16 @@ impl Pool {
     }
 
     /// Kills what runs, now. Ends the pool; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(pool.kill().jobs.len(), 1);
+    /// assert!(handle.is_ready());
+    /// ```
     pub fn kill(&self) -> Left {
         self.end(Wish::Kill, None)
     }
@@ -339,6 +397,16 @@ impl Pool {
     }
 
     /// How many jobs have ended so far, and how many of them failed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
+    /// let _handles = [0, 1].map(|n| pool.submit(Job::new(fail, n)).unwrap());
+    /// pool.join();
+    /// assert_eq!((pool.report().jobs, pool.report().failed), (2, 1));
+    /// ```
     #[must_use]
     pub fn report(&self) -> Report {
         self.counter.lock().report
@@ -355,6 +423,18 @@ impl Pool {
     }
 
     /// How many jobs have no outcome yet.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// pool.pause();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(pool.pending(), 1);
+    /// pool.resume();
+    /// handle.wait().unwrap();
+    /// assert_eq!(pool.pending(), 0);
+    /// ```
     #[must_use]
     pub fn pending(&self) -> usize {
         self.counter.lock().places.len()

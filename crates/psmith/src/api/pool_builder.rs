@@ -34,6 +34,12 @@ pub struct WithInit<I, S> {
 impl Pool {
     /// A pool with the usual settings: as many workers as processors that this process may use, and a window of twice as
     /// many jobs, or 16 more.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let pool = psmith::Pool::builder().build().unwrap();
+    /// assert_eq!(pool.pending(), 0);
+    /// ```
     pub fn builder() -> PoolBuilder {
         let options = Options::new(Order::Completion, OnError::Continue);
         PoolBuilder { options, logger: None, state: None, init: () }
@@ -74,6 +80,14 @@ where
 {
     /// Has a worker that leaves in good order give its state to `exit`: after its last job, when it was idle, or when the
     /// pool is joined and dropped. A worker that crashes, panics or is killed cannot.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, with_state};
+    /// let pool = Pool::builder().workers(1).init(Vec::<u32>::new).exit(|seen: Vec<u32>| assert_eq!(seen, [7])).build().unwrap();
+    /// let see = |n: u32| with_state(|seen: &mut Vec<u32>| seen.push(n)).unwrap();
+    /// pool.submit(Job::new(see, 7)).unwrap().wait().unwrap();
+    /// ```
     pub fn exit<E: Fn(S) + Copy + 'static>(mut self, exit: E) -> Self {
         self.state = Some(function_of::<S, I, E>(self.init.init, exit));
         self
@@ -84,12 +98,30 @@ impl<I> PoolBuilder<I> {
     common_settings!(options);
 
     /// Ends a worker that has had no job for so long. The default: they stay.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).idle(std::time::Duration::from_secs(60)).build().unwrap();
+    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
+    /// ```
     pub fn idle(mut self, limit: Duration) -> Self {
         self.options.terms.idle = Some(limit);
         self
     }
 
     /// Told in a line how each job ended, on a thread of the pool's; also of jobs whose handle was dropped.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// use std::sync::mpsc;
+    /// let (teller, lines) = mpsc::channel();
+    /// let logger = move |_, line: std::fmt::Arguments<'_>| teller.send(line.to_string()).unwrap();
+    /// let pool = Pool::builder().workers(1).logger(logger).build().unwrap();
+    /// let _handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(lines.recv().unwrap(), "job 1 succeeded");
+    /// ```
     pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + Send + 'static) -> Self {
         self.logger = Some(Box::new(logger));
         self
@@ -97,6 +129,15 @@ impl<I> PoolBuilder<I> {
 
     /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started
     /// before the first job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{EngineError, Pool, ResourceLimits};
+    /// assert!(Pool::builder().build().is_ok());
+    /// // Too little to start a program in.
+    /// let refused = Pool::builder().limits(ResourceLimits::new().memory(1)).build();
+    /// assert!(matches!(refused, Err(EngineError::Setting(_))));
+    /// ```
     ///
     /// # Errors
     /// A setting that cannot be, or no threads or descriptors. What shows only when the first process is started is the

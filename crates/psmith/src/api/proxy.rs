@@ -80,11 +80,25 @@ impl<'s, T> Proxy<'s, T> {
     }
 
     /// The value, given back as it was.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let scheduler = psmith::Scheduler::new();
+    /// assert_eq!(scheduler.proxy(7_u32).into_inner(), 7);
+    /// ```
     pub fn into_inner(self) -> T {
         self.value
     }
 
     /// Calls a method with these arguments (a tuple) on a copy of the value, as one job in a process of its own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let scheduler = psmith::Scheduler::new();
+    /// let list = scheduler.proxy(vec![3_u32, 4]);
+    /// let length = list.call(Vec::<u32>::len, ()).unwrap();
+    /// assert_eq!(length.wait().unwrap(), 2);
+    /// ```
     ///
     /// # Errors
     /// The job, if the scheduler takes none just now.

@@ -34,6 +34,12 @@ pub struct Retry {
 impl Retry {
     /// So many tries in total: 1 is no retry. An attempt that was lost through no fault of the job is no try.
     ///
+    /// ```
+    /// # psmith::init();
+    /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() < 3 { Err("not yet") } else { Ok(()) };
+    /// assert!(psmith::map([()], flaky).retry(psmith::Retry::tries(3)).next().unwrap().is_ok());
+    /// ```
+    ///
     /// # Panics
     /// If `tries` is 0.
     #[must_use]

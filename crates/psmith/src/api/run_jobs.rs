@@ -83,6 +83,15 @@ impl<'h, I, R> RunJobs<'h, I, R> {
     common_settings!(options);
 
     /// Gives outcomes as they come, not in the order of the jobs.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut values: Vec<u32> = psmith::run_jobs(jobs).unordered().map(Result::unwrap).collect();
+    /// values.sort();
+    /// assert_eq!(values, [1, 2, 3]);
+    /// ```
     pub fn unordered(mut self) -> Self {
         self.options.order = Order::Completion;
         self

@@ -68,6 +68,12 @@ impl Default for Scheduler {
 
 impl Scheduler {
     /// With three jobs for each processor at once: [`PerCore`]'s default.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let scheduler = psmith::Scheduler::new();
+    /// assert_eq!(scheduler.pending(), 0);
+    /// ```
     #[must_use]
     pub fn new() -> Scheduler {
         Scheduler::with_strategy(PerCore::default())
@@ -112,6 +118,14 @@ impl Scheduler {
     }
 
     /// Hands a job in.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// assert_eq!(answer.wait().unwrap(), 42);
+    /// ```
     ///
     /// # Errors
     /// The job, while another thread joins the scheduler or shuts it down, or when the circuit has broken
@@ -159,6 +173,15 @@ impl Scheduler {
     }
 
     /// Waits until every job has its outcome. Meanwhile no job is taken; afterwards the scheduler goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.join();
+    /// assert!(answer.is_ready());
+    /// ```
     pub fn join(&self) {
         if let Some(pool) = self.current() {
             pool.join();
@@ -166,6 +189,15 @@ impl Scheduler {
     }
 
     /// Waits until every job has its outcome, and ends the engine with its helper process.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.shutdown();
+    /// assert!(answer.is_ready());
+    /// ```
     pub fn shutdown(&self) {
         if let Some(pool) = self.current() {
             pool.join();
@@ -177,11 +209,31 @@ impl Scheduler {
 
     /// Starts no more, asks those that run to stop, kills them after the grace (2 s), and ends the engine. Every handle
     /// gets its outcome; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.shutdown_now().jobs.len(), 1);
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
     pub fn shutdown_now(&self) -> Left {
         self.stop(psmith_core::policy::GRACE)
     }
 
     /// As [`Scheduler::shutdown_now`], with this grace, if it is shorter.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.stop(std::time::Duration::ZERO).jobs.len(), 1);
+    /// assert!(handle.is_ready());
+    /// ```
     pub fn stop(&self, grace: Duration) -> Left {
         let Some(pool) = self.current() else { return Left::default() };
         let left = pool.stop(grace);
@@ -190,12 +242,33 @@ impl Scheduler {
     }
 
     /// How many jobs have ended since the engine began, and how many of them failed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.join();
+    /// assert_eq!((scheduler.report().jobs, scheduler.report().failed), (1, 0));
+    /// ```
     #[must_use]
     pub fn report(&self) -> Report {
         self.current().map_or_else(Report::default, |pool| pool.report())
     }
 
     /// How many jobs have no outcome yet.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.pending(), 1);
+    /// handle.kill();
+    /// scheduler.join();
+    /// assert_eq!(scheduler.pending(), 0);
+    /// ```
     #[must_use]
     pub fn pending(&self) -> usize {
         self.current().map_or(0, |pool| pool.pending())

@@ -119,6 +119,14 @@ pub struct Stopper(Arc<Stop>);
 impl Stopper {
     /// No more jobs are asked for or started; what runs may finish and is delivered, then [`Server::run`] returns. A
     /// producer that blocks is left to itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
+    /// server.stopper().stop();
+    /// assert_eq!(server.run().unwrap().jobs, 0);
+    /// ```
     pub fn stop(&self) {
         self.0.lock().stopped = true;
         self.0.changed.notify_all();
@@ -164,6 +172,14 @@ where
     R: 'static,
 {
     /// A server of what `producer` gives, until it gives `None`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let report = Server::new(move || jobs.next()).run().unwrap();
+    /// assert_eq!(report.jobs, 3);
+    /// ```
     pub fn new(producer: P) -> Server<'h, P, R> {
         let options = Options {
             workers: Some(WORKERS),
@@ -184,12 +200,30 @@ where
     common_settings!(options);
 
     /// Delivers in the order in which jobs were produced.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut got = Vec::new();
+    /// Server::new(move || jobs.next()).in_order().consumer(|_, n| got.push(n.unwrap())).run().unwrap();
+    /// assert_eq!(got, [1, 2, 3]);
+    /// ```
     pub fn in_order(mut self) -> Self {
         self.options.order = Order::Submission;
         self
     }
 
     /// Called with each job's outcome, once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut sum = 0;
+    /// Server::new(move || jobs.next()).consumer(|_, n| sum += n.unwrap()).run().unwrap();
+    /// assert_eq!(sum, 6);
+    /// ```
     pub fn consumer(mut self, consumer: impl FnMut(&JobRef, Result<R, Failure>) + 'h) -> Self {
         self.consumer = Some(Box::new(consumer));
         self
@@ -215,18 +249,47 @@ where
 
     /// What the server calls itself in its log; workers are called by what they call themselves
     /// ([`JobRef::process_name`]).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut lines = Vec::new();
+    /// let logger = |_, line: std::fmt::Arguments<'_>| lines.push(line.to_string());
+    /// Server::new(move || jobs.next()).process_name("painter").logger(logger).run().unwrap();
+    /// assert!(lines[0].contains("painter"));
+    /// ```
     pub fn process_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
     /// A handle that ends the run, for another thread, a signal handler's pipe, or the consumer itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
+    /// let stopper = server.stopper();
+    /// let other = std::thread::spawn(move || stopper.stop());
+    /// // Endless, but for the other thread.
+    /// server.run().unwrap();
+    /// other.join().unwrap();
+    /// ```
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.stop))
     }
 
     /// Runs until the producer has no more, or a [`Stopper`] stops it, and everything that ran is delivered.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let report = Server::new(move || jobs.next()).run().unwrap();
+    /// assert_eq!((report.jobs, report.failed), (3, 0));
+    /// ```
     ///
     /// # Errors
     /// The producer panicked (after a drain), or psmith itself failed.

@@ -45,23 +45,52 @@ pub struct ShowProgress {
 impl ShowProgress {
     /// On a board of the run's own, on standard error ([`Board::auto`]): rows in place on a terminal, a line now and then
     /// elsewhere.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::ShowProgress;
+    /// assert_eq!(psmith::map(0..3, |n: u32| n).progress(ShowProgress::new()).count(), 3);
+    /// ```
     pub fn new() -> ShowProgress {
         ShowProgress { is_shown: true, title: None, row: None, total: None }
     }
 
     /// With this word, and a colon, before the rest.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::ShowProgress;
+    /// assert_eq!(psmith::map(0..3, |n: u32| n).progress(ShowProgress::new().title("squares")).count(), 3);
+    /// ```
     pub fn title(mut self, title: impl Into<String>) -> ShowProgress {
         self.title = Some(title.into());
         self
     }
 
     /// On this row of a board, which is completed with the run once its other handles are dropped.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, Row, ShowProgress};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new().prefix("squares: "));
+    /// assert_eq!(psmith::map(0..3, |n: u32| n * n).progress(ShowProgress::new().row(&row)).count(), 3);
+    /// ```
     pub fn row(mut self, row: &RowHandle) -> ShowProgress {
         self.row = Some(row.clone());
         self
     }
 
     /// So many items there will be, where the iterator does not know it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, Row, ShowProgress};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// let even = (0..10).filter(|n| n % 2 == 0);
+    /// assert_eq!(psmith::map(even, |n: u32| n).progress(ShowProgress::new().row(&row).total(5)).count(), 5);
+    /// ```
     pub fn total(mut self, items: u64) -> ShowProgress {
         self.total = Some(items);
         self

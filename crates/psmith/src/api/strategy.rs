@@ -77,6 +77,12 @@ pub struct PerCore(pub f64);
 
 impl PerCore {
     /// How many that are.
+    ///
+    /// ```
+    /// use psmith::PerCore;
+    /// assert!(PerCore(2.0).limit() >= 2);
+    /// assert_eq!(PerCore(0.0).limit(), 1, "one at least");
+    /// ```
     #[must_use]
     pub fn limit(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -102,6 +102,17 @@ struct Member {
 
 impl Supervisor {
     /// Of so many processes that each run `f`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(2, stay);
+    /// supervisor.start().unwrap();
+    /// assert_eq!(supervisor.pids().len(), 2);
+    /// supervisor.shutdown().unwrap();
+    /// ```
     pub fn new<F, O>(n: u32, f: F) -> Supervisor
     where
         F: Fn(u32) -> O + Copy + Send + Sync + 'static,
@@ -121,6 +132,15 @@ impl Supervisor {
     }
 
     /// The pauses after short lives: the first one, doubled each time up to the longest. The default is 100 ms to 10 s.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay).backoff(Duration::from_millis(10), Duration::from_secs(1));
+    /// supervisor.start().unwrap();
+    /// ```
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first = first;
         self.longest = longest.max(first);
@@ -128,24 +148,66 @@ impl Supervisor {
     }
 
     /// The signal that asks a worker to stop; the default is `SIGTERM` (15).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// // SIGINT
+    /// let mut supervisor = Supervisor::new(1, stay).stop_signal(2);
+    /// supervisor.start().unwrap();
+    /// supervisor.shutdown().unwrap();
+    /// ```
     pub fn stop_signal(mut self, signal: i32) -> Self {
         self.stop_signal = signal;
         self
     }
 
     /// The time between asking a worker to stop and killing it; the default is 2 s.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay).grace(Duration::from_millis(500));
+    /// supervisor.start().unwrap();
+    /// supervisor.shutdown().unwrap();
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
     /// Told what ended, and when it is started again, on a thread of the supervisor's.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::sync::mpsc;
+    /// let (teller, lines) = mpsc::channel();
+    /// let logger = move |_, line: std::fmt::Arguments<'_>| drop(teller.send(line.to_string()));
+    /// let mut supervisor = Supervisor::new(1, |_: u32| ()).logger(logger);
+    /// supervisor.start().unwrap();
+    /// assert!(lines.recv().unwrap().contains("it is started again"));
+    /// ```
     pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + Send + 'static) -> Self {
         self.logger = Arc::new(Mutex::new(Some(Box::new(logger))));
         self
     }
 
     /// Starts the workers; returns when each has a process, or could not get one.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay);
+    /// supervisor.start().unwrap();
+    /// assert!(matches!(supervisor.start(), Err(psmith::SupervisorError::AlreadyRunning)));
+    /// ```
     ///
     /// # Errors
     /// [`SupervisorError::AlreadyRunning`], or psmith itself failed.
@@ -185,6 +247,18 @@ impl Supervisor {
     /// Asks all workers to stop, kills them after the grace, and returns when the last is gone. Then it can be started
     /// again.
     ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay);
+    /// assert!(matches!(supervisor.shutdown(), Err(psmith::SupervisorError::NotRunning)));
+    /// supervisor.start().unwrap();
+    /// supervisor.shutdown().unwrap();
+    /// assert!(supervisor.pids().is_empty());
+    /// ```
+    ///
     /// # Errors
     /// [`SupervisorError::NotRunning`].
     pub fn shutdown(&mut self) -> Result<(), SupervisorError> {
@@ -197,6 +271,17 @@ impl Supervisor {
     }
 
     /// The processes that live now, as far as is known.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(2, stay);
+    /// assert!(supervisor.pids().is_empty());
+    /// supervisor.start().unwrap();
+    /// assert_eq!(supervisor.pids().len(), 2);
+    /// ```
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         let Some(running) = &self.running else { return Vec::new() };
@@ -205,6 +290,17 @@ impl Supervisor {
     }
 
     /// How often a worker was started again since the start.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// use std::time::Duration;
+    /// let mut supervisor = Supervisor::new(1, |_: u32| ()).backoff(Duration::from_millis(1), Duration::from_millis(1));
+    /// supervisor.start().unwrap();
+    /// while supervisor.restarts() < 2 {
+    ///     std::thread::yield_now();
+    /// }
+    /// ```
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.running.as_ref().map_or(0, |running| running.shared.restarts.load(Ordering::SeqCst))

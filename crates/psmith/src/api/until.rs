@@ -49,6 +49,14 @@ impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
     common_settings!(map.options);
 
     /// Has items and results travel by this codec.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Flow;
+    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
+    /// let all = psmith::map_until([1, 2], next).codec::<psmith::codec::Described>().run().unwrap();
+    /// assert_eq!(all.continue_value(), Some(vec![1, 2]));
+    /// ```
     pub fn codec<D>(self) -> MapUntil<'h, I, F, R, B, D> {
         MapUntil { map: self.map.codec() }
     }
@@ -65,17 +73,42 @@ impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
     }
 
     /// As [`Map::progress`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Flow;
+    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
+    /// assert!(psmith::map_until([1, 2], next).progress(false).run().unwrap().is_continue());
+    /// ```
     #[cfg(feature = "board")]
     pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
         MapUntil { map: self.map.progress(how) }
     }
 
     /// As [`Map::on_start`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Flow;
+    /// let mut begun = 0;
+    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
+    /// psmith::map_until([1, 2], next).on_start(|_| begun += 1).run().unwrap();
+    /// assert_eq!(begun, 2);
+    /// ```
     pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
         MapUntil { map: self.map.on_start(hook) }
     }
 
     /// As [`Map::on_done`], in completion order.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Flow;
+    /// let mut ended = 0;
+    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
+    /// psmith::map_until([1, 2], next).on_done(|_, end| ended += u32::from(end.is_ok())).run().unwrap();
+    /// assert_eq!(ended, 2);
+    /// ```
     pub fn on_done<H: HookAnswer>(
         self,
         hook: impl FnMut(&JobRef, Result<&Flow<R, B>, &Failure>) -> H + 'h,
@@ -94,6 +127,14 @@ where
 {
     /// Runs; returns when the last process is gone. Either all results, in the order of the items, or what the first
     /// `Break` or `Kill` held; then the other results are dropped.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Flow;
+    /// use std::ops::ControlFlow;
+    /// let find = |n: u32| if n == 40 { Flow::Kill(n) } else { Flow::Next(()) };
+    /// assert_eq!(psmith::map_until(0.., find).run().unwrap(), ControlFlow::Break(40));
+    /// ```
     ///
     /// # Errors
     /// The failure that came first, if nothing was decided. A decision is not replaced by a later failure.

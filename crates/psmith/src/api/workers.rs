@@ -171,30 +171,82 @@ impl<T> Workers<T> {
     }
 
     /// Ends a worker that runs longer: its process and all that it started.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use std::time::Duration;
+    /// let hang = |_: WorkerCx<u32>| -> () { loop { std::thread::park() } };
+    /// let limit = Duration::from_millis(100);
+    /// let (_, end) = run_workers(1, hang).timeout(limit).next().unwrap();
+    /// assert_eq!(end.unwrap_err().cause, psmith::Cause::Timeout(limit));
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = Some(limit);
         self
     }
 
     /// The time between asking a worker to stop and killing it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use std::time::Duration;
+    /// let tidy = |cx: WorkerCx<u32>| {
+    ///     while !cx.cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     eprint!("tidied up");
+    /// };
+    /// let limit = Duration::from_millis(100);
+    /// let (_, end) = run_workers(1, tidy).timeout(limit).grace(Duration::from_secs(60)).next().unwrap();
+    /// assert_eq!(end.unwrap_err().stderr_tail, b"tidied up");
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;
         self
     }
 
     /// What becomes of the other workers when one has failed. The default is that they go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use psmith::{OnError, WorkerId};
+    /// let work = |cx: WorkerCx<u32>| -> Result<(), String> {
+    ///     if cx.id() == WorkerId(1) { return Err("one".into()) }
+    ///     loop { std::thread::park() }
+    /// };
+    /// let ends = run_workers(2, work).on_error(OnError::Kill);
+    /// assert!(ends.map(|(_, end)| end).all(|end| end.is_err()));
+    /// ```
     pub fn on_error(mut self, then: OnError) -> Self {
         self.options.on_error = then;
         self
     }
 
     /// Where the standard output and error of workers go when they have ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let loud = |_: WorkerCx<u32>| println!("not seen");
+    /// assert_eq!(run_workers(2, loud).output(psmith::Output::Discard).count(), 0);
+    /// ```
     pub fn output(mut self, output: Output) -> Self {
         self.options.output = output;
         self
     }
 
     /// The longest value, in bytes as it travels; the default is 1 GiB.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let send = |cx: WorkerCx<String>| cx.send("x".repeat(10_000));
+    /// let (_, end) = run_workers(1, send).max_frame(4_096).next().unwrap();
+    /// assert!(end.is_err());
+    /// ```
     pub fn max_frame(mut self, bytes: u64) -> Self {
         self.options.frame_bytes_max = bytes;
         self
@@ -208,6 +260,14 @@ impl<T> Workers<T> {
     }
 
     /// Demands this level of containment, or a better one: without it no worker starts.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let count = |cx: WorkerCx<u32>| (0..2).try_for_each(|n| cx.send(n));
+    /// let values = run_workers(2, count).contain(psmith::Level::Group);
+    /// assert_eq!(values.map(|(_, n)| n.unwrap()).sum::<u32>(), 2);
+    /// ```
     pub fn contain(mut self, level: Level) -> Self {
         self.options.contain = Some(level);
         self

@@ -45,12 +45,26 @@ impl<T> WorkerCx<T> {
     }
 
     /// Which of the workers this is, from 1.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let tell = |cx: WorkerCx<u32>| cx.send(cx.id().0);
+    /// assert!(run_workers(3, tell).all(|(id, told)| told.unwrap() == id.0));
+    /// ```
     #[must_use]
     pub fn id(&self) -> WorkerId {
         self.brief.id
     }
 
     /// What all workers were given with [`Workers::input`](crate::Workers::input), each a value of its own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let double = |cx: WorkerCx<u32>| cx.send(cx.input::<u32>().unwrap() * 2);
+    /// assert_eq!(run_workers(1, double).input(21_u32).next().unwrap().1.unwrap(), 42);
+    /// ```
     ///
     /// # Errors
     /// They were given a value that is no `A`, or none: that is a `()`.
@@ -59,12 +73,34 @@ impl<T> WorkerCx<T> {
     }
 
     /// Whether the worker was asked to stop, as [`Cx::cancelled`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     cx.send(1).unwrap();
+    ///     while !cx.cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// };
+    /// let mut values = run_workers(1, work);
+    /// assert_eq!(values.next().unwrap().1.unwrap(), 1);
+    /// // It is asked to stop, and does.
+    /// drop(values);
+    /// ```
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.cx.cancelled()
     }
 
     /// The worker's row on the board. Without a board it can be used all the same, and nothing is shown.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| cx.row().set_summary("at work");
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     #[must_use]
     pub fn row(&self) -> WorkerRow {
         WorkerRow { cx: self.brief.is_shown.then(|| self.cx.clone()) }
@@ -73,6 +109,14 @@ impl<T> WorkerCx<T> {
 
 impl<T: Serialize + DeserializeOwned> WorkerCx<T> {
     /// Sends a value to whoever iterates over the [`Workers`](crate::Workers). Waits while nobody keeps up.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let count = |cx: WorkerCx<u32>| (0..2).try_for_each(|n| cx.send(n));
+    /// let values: Vec<u32> = run_workers(1, count).map(|(_, n)| n.unwrap()).collect();
+    /// assert_eq!(values, [0, 1]);
+    /// ```
     ///
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
@@ -93,36 +137,108 @@ pub struct WorkerRow {
 
 impl WorkerRow {
     /// Replaces the text behind the prefix.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.set_summary("at work");
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn set_summary(&self, summary: impl Into<String>) {
         self.tell(|| RowChange::Summary(summary.into()));
     }
 
     /// Replaces the text before the summary; an empty one removes it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.set_prefix("painter: ");
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn set_prefix(&self, prefix: impl Into<String>) {
         self.tell(|| RowChange::Prefix(prefix.into()));
     }
 
     /// Colours the row. Its texts stay.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use psmith::core::board::RowStatus;
+    /// let work = |cx: WorkerCx<u32>| cx.row().set_status(RowStatus::Warning);
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn set_status(&self, status: RowStatus) {
         self.tell(|| RowChange::Status(status_code(status)));
     }
 
     /// Begins to count to `target`, from 0: the row gets a bar.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.start(3);
+    ///     row.tick(1);
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn start(&self, target: u64) {
         self.tell(|| RowChange::Start(target));
     }
 
     /// Counts `steps` more, at most to the target.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.start(3);
+    ///     (0..3).for_each(|_| row.tick(1));
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn tick(&self, steps: u64) {
         self.tell(|| RowChange::Tick(steps));
     }
 
     /// The count is at its target.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.start(3);
+    ///     row.finish();
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn finish(&self) {
         self.tell(|| RowChange::Finish);
     }
 
     /// Removes the bar.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let work = |cx: WorkerCx<u32>| {
+    ///     let row = cx.row();
+    ///     row.start(3);
+    ///     row.clear();
+    /// };
+    /// assert_eq!(run_workers(1, work).count(), 0);
+    /// ```
     pub fn clear(&self) {
         self.tell(|| RowChange::Clear);
     }

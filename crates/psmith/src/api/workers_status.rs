@@ -62,18 +62,48 @@ pub struct WithStatus<'b, F> {
 
 impl<'b, F> WithStatus<'b, F> {
     /// What stands before a worker's text. The default is `worker`, the number two wide, a colon and a blank.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).prefix(|id| format!("counter {id}: "));
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
     pub fn prefix(mut self, prefix: impl Fn(WorkerId) -> String + 'b) -> Self {
         self.prefix = Box::new(prefix);
         self
     }
 
     /// A worker's text before its first own; the default is `waiting`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).initial("not yet begun");
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
     pub fn initial(mut self, text: impl Into<String>) -> Self {
         self.initial = text.into();
         self
     }
 
     /// A worker's text when it has ended well; the default is `done`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).complete("all sent");
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
     pub fn complete(mut self, text: impl Into<String>) -> Self {
         self.complete = text.into();
         self

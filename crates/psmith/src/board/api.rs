@@ -24,12 +24,27 @@ pub struct Board {
 impl Board {
     /// The board that fits: rows in place if the stream is a terminal, one line for each change if it is not, or if
     /// `TERM` is `dumb` or `CI` is set. The board keeps a descriptor of its own for the stream.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// let board = Board::auto(std::io::stderr());
+    /// board.println("ready");
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn auto(stream: impl AsFd) -> Board {
         Board::builder().auto(stream)
     }
 
     /// Rows in place, whatever the stream is.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// # let file = tempfile::tempfile().unwrap();
+    /// let board = Board::console(&file);
+    /// board.println("ready");
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn console(stream: impl AsFd) -> Board {
         Board::builder().console(stream)
@@ -37,36 +52,82 @@ impl Board {
 
     /// One line for each change of a prefix or a summary, without escape codes. Rows that show the time tell it
     /// when they end.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// # let mut file = tempfile::tempfile().unwrap();
+    /// let board = Board::minimal(&file);
+    /// let row = board.add_row(Row::new().prefix("copy: "));
+    /// row.set_summary("done");
+    /// board.shutdown();
+    /// # use std::io::{Read, Seek};
+    /// # file.rewind().unwrap();
+    /// let mut text = String::new();
+    /// file.read_to_string(&mut text).unwrap();
+    /// assert!(text.ends_with("copy: done\n"));
+    /// ```
     #[must_use]
     pub fn minimal(stream: impl AsFd) -> Board {
         Board::builder().minimal(stream)
     }
 
     /// No board: everything can be called and nothing is shown.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.set_summary("nobody sees this");
+    /// ```
     #[must_use]
     pub fn off() -> Board {
         Board::builder().off()
     }
 
     /// A board with other times, another clock or another formatter.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Colors};
+    /// let board = Board::builder().colors(Colors::Never).auto(std::io::stderr());
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// Adds a row, at the bottom, above the pinned ones. It is shown at once, with the text that it has.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new().prefix("copy: ").summary("waiting"));
+    /// row.set_summary("at work");
+    /// ```
     #[must_use = "a row whose handle is dropped is completed"]
     pub fn add_row(&self, row: Row) -> RowHandle {
         RowHandle::new(Arc::clone(&self.shared), self.shared.add(row, false))
     }
 
     /// Adds a row that shows the time from now on, in words: `elapsed time: 1 minute, 1 second`.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// let board = Board::off();
+    /// let _row = board.elapsed();
+    /// ```
     #[must_use = "a row whose handle is dropped is completed"]
     pub fn elapsed(&self) -> RowHandle {
         self.elapsed_row(Row::new().prefix("elapsed time: "))
     }
 
     /// As [`Board::elapsed`], with another prefix or pinned. The summary is the time.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let _row = board.elapsed_row(Row::new().prefix("so far: "));
+    /// ```
     #[must_use = "a row whose handle is dropped is completed"]
     pub fn elapsed_row(&self, row: Row) -> RowHandle {
         RowHandle::new(Arc::clone(&self.shared), self.shared.add(row, true))
@@ -75,17 +136,43 @@ impl Board {
     /// Writes a line, or several, above the rows; they stay. Control characters in them are shown, not obeyed.
     ///
     /// Lines wait for a stream that takes none, up to 1 MiB; of more the oldest are dropped, which is told.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// # let mut file = tempfile::tempfile().unwrap();
+    /// let board = Board::minimal(&file);
+    /// board.println("one line");
+    /// board.shutdown();
+    /// # use std::io::{Read, Seek};
+    /// # file.rewind().unwrap();
+    /// let mut text = String::new();
+    /// file.read_to_string(&mut text).unwrap();
+    /// assert_eq!(text, "one line\n");
+    /// ```
     pub fn println(&self, text: impl AsRef<str>) {
         self.shared.println(text.as_ref());
     }
 
     /// Paints the board again with the next turn: after a resize, where nothing else changes.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// let board = Board::off();
+    /// board.refresh();
+    /// ```
     pub fn refresh(&self) {
         self.shared.change(|rows, _| rows.touch());
     }
 
     /// Completes all rows, writes all that has not been written, and returns when that is done, or when the stream
     /// has taken nothing for two seconds. The board's descriptor is closed. What comes later is not shown.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// let board = Board::auto(std::io::stderr());
+    /// board.shutdown();
+    /// board.println("not shown");
+    /// ```
     pub fn shutdown(&self) {
         self.shared.shutdown();
     }
@@ -135,6 +222,12 @@ pub struct Builder {
 
 impl Builder {
     /// At most one paint in this time (100 ms).
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// use std::time::Duration;
+    /// let _board = Board::builder().update(Duration::from_millis(250)).off();
+    /// ```
     #[must_use]
     pub fn update(mut self, update: Duration) -> Builder {
         self.timing.update = update;
@@ -142,6 +235,12 @@ impl Builder {
     }
 
     /// A row is bold for so long after its last change (1000 ms), and a completed one stays on the board.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// use std::time::Duration;
+    /// let _board = Board::builder().dim_after(Duration::from_secs(3)).off();
+    /// ```
     #[must_use]
     pub fn dim_after(mut self, dim_after: Duration) -> Builder {
         self.timing.dim_after = dim_after;
@@ -149,6 +248,11 @@ impl Builder {
     }
 
     /// Whether there are colours.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Colors};
+    /// let _board = Board::builder().colors(Colors::Always).off();
+    /// ```
     #[must_use]
     pub fn colors(mut self, colors: Colors) -> Builder {
         self.colors = colors;
@@ -156,6 +260,13 @@ impl Builder {
     }
 
     /// The time since the board began, in place of the machine's clock. It must not go back, and not call the board.
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// use std::time::Duration;
+    /// // A clock that stands still.
+    /// let _board = Board::builder().clock(|| Duration::ZERO).off();
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Builder {
         self.clock = Some(Arc::new(clock));
@@ -164,6 +275,12 @@ impl Builder {
 
     /// How rows show their progress, unless they have a formatter of their own. As for
     /// [`RowHandle::formatter`]. The text stands right behind the summary: the usual one begins with a blank.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Progress};
+    /// let counts = |progress: Progress| format!(" {} of {}", progress.current(), progress.target());
+    /// let _board = Board::builder().formatter(counts).off();
+    /// ```
     #[must_use]
     pub fn formatter(mut self, formatter: impl Fn(Progress) -> String + Send + Sync + 'static) -> Builder {
         self.formatter = Some(Arc::new(formatter));
@@ -171,6 +288,12 @@ impl Builder {
     }
 
     /// See [`Board::auto`].
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// let board = Board::builder().auto(std::io::stderr());
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn auto(self, stream: impl AsFd) -> Board {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -181,18 +304,37 @@ impl Builder {
     }
 
     /// See [`Board::console`].
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// # let file = tempfile::tempfile().unwrap();
+    /// let board = Board::builder().console(&file);
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn console(self, stream: impl AsFd) -> Board {
         self.build(Mode::Console, Output::new(stream))
     }
 
     /// See [`Board::minimal`].
+    ///
+    /// ```
+    /// use psmith::board::Board;
+    /// # let file = tempfile::tempfile().unwrap();
+    /// let board = Board::builder().minimal(&file);
+    /// board.shutdown();
+    /// ```
     #[must_use]
     pub fn minimal(self, stream: impl AsFd) -> Board {
         self.build(Mode::Minimal, Output::new(stream))
     }
 
     /// See [`Board::off`].
+    ///
+    /// ```
+    /// let board = psmith::board::Board::builder().off();
+    /// board.println("nobody sees this");
+    /// ```
     #[must_use]
     pub fn off(self) -> Board {
         self.build(Mode::Off, Err(io::ErrorKind::Unsupported.into()))

@@ -29,6 +29,13 @@ impl RowHandle {
 
     /// Replaces the text behind the prefix. Control characters in it are shown, not obeyed; of more than
     /// [`TEXT_BYTES_MAX`](psmith_core::board::TEXT_BYTES_MAX) bytes the first are kept.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.set_summary("at work");
+    /// ```
     pub fn set_summary(&self, summary: impl Into<String>) {
         if let Some(id) = self.row.id {
             let summary = summary.into();
@@ -37,6 +44,13 @@ impl RowHandle {
     }
 
     /// Replaces the text before the summary; an empty one removes it.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.set_prefix("copy: ");
+    /// ```
     pub fn set_prefix(&self, prefix: impl Into<String>) {
         if let Some(id) = self.row.id {
             let prefix = prefix.into();
@@ -45,32 +59,78 @@ impl RowHandle {
     }
 
     /// Colours the row. Its texts stay.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.set_status(psmith::board::RowStatus::Warning);
+    /// ```
     pub fn set_status(&self, status: RowStatus) {
         self.change(|rows, id, now| rows.set_status(id, status, now));
     }
 
     /// Begins to count to `target`, from 0: the row gets a bar.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.start(10);
+    /// row.tick(1);
+    /// ```
     pub fn start(&self, target: u64) {
         self.change(|rows, id, now| rows.start(id, target, now));
     }
 
     /// Counts `steps` more, at most to the target. Nothing before [`RowHandle::start`].
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.start(10);
+    /// (0..10).for_each(|_| row.tick(1));
+    /// ```
     pub fn tick(&self, steps: u64) {
         self.change(|rows, id, now| rows.tick(id, steps, now));
     }
 
     /// The count is at its target. The row goes on: to complete it, see [`RowHandle::complete`].
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.start(10);
+    /// row.finish();
+    /// ```
     pub fn finish(&self) {
         self.change(|rows, id, now| rows.finish(id, now));
     }
 
     /// Removes the bar.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.start(10);
+    /// row.clear();
+    /// ```
     pub fn clear(&self) {
         self.change(|rows, id, now| rows.clear(id, now));
     }
 
     /// How this row shows its progress, in place of the board's formatter. It is called on the board's thread, and
     /// may change rows itself; one that panics is not asked again, and the usual text takes its place.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.formatter(|progress| format!(" {} of {}", progress.current(), progress.target()));
+    /// ```
     pub fn formatter(&self, formatter: impl Fn(Progress) -> String + Send + Sync + 'static) {
         if let Some(id) = self.row.id {
             self.row.shared.set_formatter(id, Some(Arc::new(formatter)));
@@ -78,6 +138,14 @@ impl RowHandle {
     }
 
     /// Back to the board's formatter.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// row.formatter(|_| String::new());
+    /// row.default_formatter();
+    /// ```
     pub fn default_formatter(&self) {
         if let Some(id) = self.row.id {
             self.row.shared.set_formatter(id, None);
@@ -86,6 +154,15 @@ impl RowHandle {
 
     /// Nothing more comes for this row: it moves above all that are not completed, and leaves the board, but not
     /// the screen, when it is dimmed. The same happens when the last clone is dropped.
+    ///
+    /// ```
+    /// use psmith::board::{Board, Row};
+    /// let board = Board::off();
+    /// let row = board.add_row(Row::new());
+    /// let other = row.clone();
+    /// row.complete();
+    /// other.set_summary("changes nothing");
+    /// ```
     pub fn complete(&self) {
         if let Some(id) = self.row.id {
             self.row.shared.complete(id);

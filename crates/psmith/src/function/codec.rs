@@ -93,6 +93,11 @@ pub struct CodecError {
 
 impl CodecError {
     /// With this reason, fit to follow "cannot be decoded: ".
+    ///
+    /// ```
+    /// let error = psmith::codec::CodecError::new("it is too short".into());
+    /// assert_eq!(error.to_string(), "it is too short");
+    /// ```
     #[must_use]
     pub fn new(reason: String) -> CodecError {
         CodecError { reason, forged: false }
@@ -111,6 +116,11 @@ impl CodecError {
     }
 
     /// Whether the bytes were refused as not from whom they should be.
+    ///
+    /// ```
+    /// use psmith::codec::CodecError;
+    /// assert!(!CodecError::new("it is too short".into()).is_forged());
+    /// ```
     #[must_use]
     pub fn is_forged(&self) -> bool {
         self.forged

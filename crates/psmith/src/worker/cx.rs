@@ -216,6 +216,14 @@ pub fn cx() -> Option<Cx> {
 /// }
 /// assert_eq!(psmith::map([3], long).next().unwrap().unwrap(), 3);
 /// ```
+///
+/// What it is told of itself:
+///
+/// ```
+/// # psmith::init();
+/// let told = |_: u32| psmith::cx().map(|cx| (cx.index(), cx.job_id(), cx.slot(), cx.worker_id()));
+/// assert_eq!(psmith::map([7], told).workers(1).next().unwrap().unwrap(), Some((0, 1, 0, 1)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cx {
     place: Arc<Place>,
@@ -279,6 +287,12 @@ impl Cx {
     }
 
     /// Which attempt of the job this is, from 1.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() { 1 => Err("not yet"), n => Ok(n) };
+    /// assert_eq!(psmith::map([()], flaky).retry(psmith::Retry::tries(2)).next().unwrap().unwrap(), 2);
+    /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.place.attempt
@@ -297,6 +311,12 @@ impl Cx {
     }
 
     /// What the worker calls itself: its process id, until [`Cx::set_process_name`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let ask = |_: ()| psmith::cx().unwrap().process_name() == std::process::id().to_string();
+    /// assert!(psmith::map([()], ask).next().unwrap().unwrap());
+    /// ```
     #[must_use]
     pub fn process_name(&self) -> String {
         let name = NAME.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -337,6 +357,21 @@ impl Cx {
     /// Without this question, being asked to stop ends the process (it is the terminate signal). From the first
     /// question on, that signal is held back for this thread and those that it starts, and the job has the grace to
     /// come to its end by itself; then it is killed. Inline nobody asks: always false.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let tidy = |_: ()| {
+    ///     let cx = psmith::cx().unwrap();
+    ///     while !cx.cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// };
+    /// let handle = pool.submit(Job::new(tidy, ())).unwrap();
+    /// handle.cancel();
+    /// assert!(handle.wait().is_err());
+    /// ```
     #[must_use]
     pub fn cancelled(&self) -> bool {
         if self.place.channel.is_none() {
@@ -352,6 +387,13 @@ impl Cx {
     /// it is asked for first, mode 0700, in one whose name nobody can guess. It is removed with all that is in it when the
     /// job's outcome is handed out, whatever the outcome is, and when the program is killed.
     ///
+    /// ```
+    /// # psmith::init();
+    /// let write = |_: ()| std::fs::write(psmith::cx().unwrap().scratch_dir()?.join("notes"), "x");
+    /// assert!(psmith::map([()], write).scratch_dir().next().unwrap().is_ok());
+    /// assert!(psmith::map([()], write).next().unwrap().is_err());
+    /// ```
+    ///
     /// # Errors
     /// A run that gives none ([`Unsupported`](io::ErrorKind::Unsupported)), or what the file system says.
     pub fn scratch_dir(&self) -> io::Result<PathBuf> {
@@ -366,18 +408,42 @@ impl Cx {
     }
 
     /// Tells the host how far the job is. `total` 0: unknown. Never fails: nobody may be listening.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut last = 0;
+    /// let count = |n: u64| (1..=n).for_each(|done| psmith::cx().unwrap().progress(done, n));
+    /// psmith::map([3], count).on_progress(|_, done, _| last = done).for_each(drop);
+    /// assert_eq!(last, 3);
+    /// ```
     pub fn progress(&self, done: u64, total: u64) {
         self.tell(&FromWorker::Progress { job: self.place.job, done, total });
     }
 
     /// Tells the host that the job is alive, where [`idle_timeout`](crate::Map::idle_timeout) asks for a sign of life. So
     /// does everything else that the job says or writes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// let work = |_: ()| psmith::cx().unwrap().heartbeat();
+    /// let limit = Duration::from_secs(60);
+    /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
+    /// ```
     pub fn heartbeat(&self) {
         self.tell(&FromWorker::Heartbeat { job: self.place.job });
     }
 
     /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
     /// while the host does not keep up. Inline the message is dropped: there is nobody else to hear it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut heard = Vec::new();
+    /// let tell = |n: u32| psmith::cx().unwrap().send(&(n + 1)).unwrap();
+    /// psmith::map([1], tell).on_message(|_, n: u32| heard.push(n)).for_each(drop);
+    /// assert_eq!(heard, [2]);
+    /// ```
     ///
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
@@ -424,6 +490,16 @@ impl Cx {
 
     /// The same, but waits at most so long; `Ok(None)` if no message has come by then.
     ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let wait = |_: ()| psmith::cx().unwrap().recv_timeout::<u32>(Duration::from_millis(10)).unwrap();
+    /// let handle = pool.submit(Job::new(wait, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), None, "nobody has sent anything");
+    /// ```
+    ///
     /// # Errors
     /// As [`Cx::recv`].
     pub fn recv_timeout<M: Serialize + DeserializeOwned>(
@@ -435,6 +511,15 @@ impl Cx {
 
     /// The next message, if it is there. (Only the first question of a job waits: for the host's answer whether there is
     /// one.)
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let look = |_: ()| psmith::cx().unwrap().try_recv::<u32>().unwrap();
+    /// let handle = pool.submit(Job::new(look, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), None, "nobody has sent anything");
+    /// ```
     ///
     /// # Errors
     /// As [`Cx::recv`].

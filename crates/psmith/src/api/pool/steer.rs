@@ -23,11 +23,28 @@ impl Pool {
     }
 
     /// Goes on after [`pause`](Pool::pause).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// pool.pause();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// pool.resume();
+    /// assert_eq!(handle.wait().unwrap(), 1);
+    /// ```
     pub fn resume(&self) {
         self.hold(false);
     }
 
     /// Whether it is paused.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let pool = psmith::Pool::builder().workers(1).build().unwrap();
+    /// pool.pause();
+    /// assert!(pool.is_paused());
+    /// ```
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.counter.lock().paused
