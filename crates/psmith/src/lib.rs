@@ -142,7 +142,7 @@ pub use limits::{LimitName, LimitRefused, LimitsInForce, ResourceLimits, WhyRefu
 pub use lock::{Lock, LockGuard};
 pub use psmith_macros::{Value, job};
 #[cfg(feature = "stacks")]
-pub use stacks::{Frame, Stack, StackError, stack_of};
+pub use stacks::{Frame, Stack, StackError, Thread, stack_of};
 pub use worker::cx::{Cx, SendError, cx};
 pub use worker::mailbox::RecvError;
 pub use worker::state::with_state;

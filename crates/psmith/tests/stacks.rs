@@ -90,6 +90,98 @@ fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
     }
 }
 
+/// The job's own thread waits for another, which is the one that is stuck.
+#[inline(never)]
+fn waits_for_another((path, threads): (PathBuf, usize)) -> u32 {
+    let work = |number: usize| {
+        let path = path.clone();
+        let named = std::thread::Builder::new().name(format!("painter {number}"));
+        named.spawn(move || stuck_in_sleep(&path)).unwrap()
+    };
+    let threads: Vec<_> = (1..=threads).map(work).collect();
+    threads.into_iter().map(|thread| u32::from(thread.join().unwrap() == 0)).sum()
+}
+
+// proves: N-11: what other threads are stuck in, by the threads' names
+#[test]
+fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for isolation in [Isolation::PerJob, Isolation::Reuse] {
+        let mut gate = Gate::closed();
+        let (started, pids) = mpsc::channel();
+        let item = (gate.path(), 3);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(move || {
+                let jobs = psmith::map([item], waits_for_another).isolation(isolation);
+                jobs.on_start(move |job| started.send(job.pid()).unwrap()).next().unwrap().unwrap()
+            });
+            let pid = pids.recv().unwrap();
+            let deadline = Instant::now() + OUTER_LIMIT;
+            let holds = |frames: &[psmith::Frame], function: &str| {
+                frames.iter().any(|frame| frame.function.as_ref().is_some_and(|name| name.contains(function)))
+            };
+            let stack = loop {
+                // Not before all are where they will stay.
+                let stack = stack_of(pid);
+                if let Ok(stack) = &stack
+                    && stack.threads.iter().filter(|thread| holds(&thread.frames, "stuck_in_sleep")).count()
+                        == 3
+                    && holds(&stack.frames, "waits_for_another")
+                {
+                    break stack.clone();
+                }
+                assert!(Instant::now() < deadline, "{stack:?}");
+            };
+            let names: Vec<&str> = stack.threads.iter().map(|thread| thread.name.as_str()).collect();
+            assert_eq!(names, ["painter 1", "painter 2", "painter 3"]);
+            assert!(!holds(&stack.frames, "stuck_in_sleep"), "that is the other threads' affair: {stack}");
+            assert_eq!((stack.threads.len(), &stack.threads_cut), (3, &None));
+            let text = stack.to_string();
+            let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words}: {text}"));
+            assert!(at("thread painter 2 (") > at("thread painter 1 ("), "{text}");
+            // Two who ask at once are both told of all.
+            let both = [(); 2].map(|()| scope.spawn(move || stack_of(pid).unwrap().threads.len()));
+            assert_eq!(both.map(|asked| asked.join().unwrap()), [3, 3]);
+            gate.open();
+            assert_eq!(running.join().unwrap(), 3, "they went on as if nobody had looked");
+        });
+    }
+}
+
+// proves: N-11: threads that end while they are looked at
+#[test]
+fn a_look_at_threads_that_come_and_go_harms_nobody() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let churn = |path: PathBuf| -> u32 {
+        let gate = File::open(path).unwrap();
+        let mut threads = 0;
+        while flock(&gate, FlockOperation::NonBlockingLockShared).is_err() {
+            let some: Vec<_> = (0..40).map(|_| std::thread::spawn(std::thread::yield_now)).collect();
+            some.into_iter().for_each(|thread| thread.join().unwrap());
+            threads += 40;
+        }
+        threads
+    };
+    let mut gate = Gate::closed();
+    let (started, pids) = mpsc::channel();
+    let path = gate.path();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(move || {
+            psmith::map([path], churn).on_start(move |job| started.send(job.pid()).unwrap()).next().unwrap()
+        });
+        let pid = pids.recv().unwrap();
+        let mut others = 0;
+        for _ in 0..60 {
+            others += stack_of(pid).unwrap().threads.len();
+        }
+        gate.open();
+        assert!(running.join().unwrap().unwrap() > 0);
+        assert!(others > 0, "none was ever seen");
+    });
+}
+
 // proves: N-11: at each level of containment; a program without debug information has the names of its libraries
 #[test]
 fn the_stack_of_a_command_names_what_the_library_has() {

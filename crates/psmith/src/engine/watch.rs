@@ -269,7 +269,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
             ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
             ToHost::Continued { key } => self.on_continued(key),
-            ToHost::Looked { key, seen } => self.on_looked(key, &seen),
+            ToHost::Looked { key, first, more, seen } => self.on_looked(key, (first, more), &seen),
             ToHost::Stray { pid, command } => {
                 let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
                 self.handler.news(&view, News::StrayKilled { pid, command });

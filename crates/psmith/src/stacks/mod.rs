@@ -1,6 +1,6 @@
 //! Where the process of a job stands: the functions that it is in, by name.
 //!
-//! The warden seizes the process for a moment and hands over its registers and the bytes of its stack
+//! The warden seizes each thread for a moment and hands over its registers and the bytes of its stack
 //! (`warden/looks.rs`); here that is walked and named, while the process has long gone on. Nothing is installed in the
 //! job, and it is asked nothing: one that spins with all signals blocked is seen as well as one that sleeps.
 
@@ -11,22 +11,45 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::walk::Walker;
 use crate::engine::handler::Looker;
+use crate::engine::looks::Look;
+use crate::warden::messages::THREADS_MAX;
 
-/// A process that does not stand still within this time is in a call that nothing interrupts, or frozen.
+/// A thread that does not stand still within this time is in a call that nothing interrupts, or frozen.
 const SEIZE_MAX: Duration = Duration::from_secs(2);
 
-/// The functions that a process was in at one moment, the innermost first.
+/// The functions that the threads of a process were in, each at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stack {
     /// The process.
     pub pid: u32,
-    /// What called what. Where the compiler put one function into another, both are there.
+    /// Those of its first thread, the innermost first: what called what. Where the compiler put one function into another,
+    /// both are there. Empty if that thread has ended and others go on.
     pub frames: Vec<Frame>,
     /// Why the outermost callers are missing, if they are: a program without unwind tables, or a very deep stack.
+    pub cut: Option<String>,
+    /// Its other threads, in the order of their numbers.
+    pub threads: Vec<Thread>,
+    /// Why threads are missing, if they are.
+    pub threads_cut: Option<String>,
+}
+
+/// A thread of a process beside the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Thread {
+    /// Its number.
+    pub tid: u32,
+    /// What it calls itself, at most 15 bytes of it: of a Rust program the name that its builder was given. What is not UTF-8
+    /// is replaced.
+    pub name: String,
+    /// What called what, the innermost first.
+    pub frames: Vec<Frame>,
+    /// Why the outermost callers are missing, if they are.
     pub cut: Option<String>,
 }
 
@@ -73,8 +96,9 @@ impl std::error::Error for StackError {}
 
 /// The functions that a job's process is in just now: a worker's, or a command's, of any run of this program.
 ///
-/// For a job that does not end. The process is seized for less than a millisecond and goes on as if it had been stopped and
-/// continued: nothing in it is changed, and no signal reaches it. Its first thread is looked at. Names need the symbols of
+/// For a job that does not end. Each thread is seized for less than a millisecond, one after the other, and goes on as if it
+/// had been stopped and continued: nothing in it is changed, and no signal reaches it. At most 64 threads are looked at.
+/// Where a thread beside the first does not stand still within two seconds, those before it are given. Names need the symbols of
 /// the program (`strip = "none"`, which is the default), files and lines its debug information
 /// (`debug = "line-tables-only"`). The number of the process is [`JobRef::pid`](crate::JobRef::pid)'s.
 ///
@@ -114,37 +138,76 @@ impl std::error::Error for StackError {}
 pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
     let (sender, answer) = mpsc::channel();
     for run in crate::signals::runs() {
-        run.look(pid, Looker(sender.clone()));
+        run.look(pid, Looker { tell: sender.clone(), has_begun: false });
     }
     drop(sender);
-    match answer.recv_timeout(SEIZE_MAX) {
-        Ok(Ok(look)) => Ok(walk::stack(pid, &look)),
-        Ok(Err(errno)) => match io::Error::from_raw_os_error(errno) {
-            gone if gone.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
-                Err(StackError::NotOurs)
+    let until = Instant::now() + SEIZE_MAX;
+    let mut looks: Vec<Look> = Vec::new();
+    let mut refused = None;
+    let ended = loop {
+        match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Ok(look)) => looks.push(look),
+            // A thread may have ended, and another be seen.
+            Ok(Err(errno)) => refused = Some(io::Error::from_raw_os_error(errno)),
+            Err(ended) => break ended,
+        }
+    };
+    if let Some(first) = looks.first() {
+        let mut walker = Walker::new(&first.maps);
+        let mut stack = Stack { pid, frames: Vec::new(), cut: None, threads: Vec::new(), threads_cut: None };
+        for look in &looks {
+            let (frames, cut) = walker.walk(look);
+            if look.thread == pid {
+                (stack.frames, stack.cut) = (frames, cut);
+            } else {
+                let name = String::from_utf8_lossy(&look.name).into_owned();
+                stack.threads.push(Thread { tid: look.thread, name, frames, cut });
             }
-            error => Err(StackError::Refused(error)),
-        },
-        Err(RecvTimeoutError::Timeout) => Err(StackError::Busy),
+        }
+        stack.threads_cut = match ended {
+            RecvTimeoutError::Timeout => Some("one does not stand still".into()),
+            RecvTimeoutError::Disconnected if looks.len() >= THREADS_MAX => {
+                Some(format!("at most {THREADS_MAX} are looked at"))
+            }
+            RecvTimeoutError::Disconnected => None,
+        };
+        return Ok(stack);
+    }
+    match (refused, ended) {
+        (Some(gone), _) if gone.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+            Err(StackError::NotOurs)
+        }
+        (Some(error), _) => Err(StackError::Refused(error)),
+        (None, RecvTimeoutError::Timeout) => Err(StackError::Busy),
         // Every run has said that it is not its own.
-        Err(RecvTimeoutError::Disconnected) => Err(StackError::NotOurs),
+        (None, RecvTimeoutError::Disconnected) => Err(StackError::NotOurs),
     }
 }
 
 impl fmt::Display for Stack {
-    /// A line for each function, as a panic's backtrace has them, and one for its place in the source.
+    /// A line for each function, as a panic's backtrace has them, and one for its place in the source; before those of each
+    /// thread beside the first one with the thread's name and number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, frame) in self.frames.iter().enumerate() {
-            match (&frame.function, &frame.object) {
-                (Some(function), _) => writeln!(f, "{number:4}: {function}")?,
-                (None, Some((object, at))) => writeln!(f, "{number:4}: {}+{at:#x}", object.display())?,
-                (None, None) => writeln!(f, "{number:4}: unknown")?,
-            }
-            if let Some(file) = &frame.file {
-                let line = frame.line.map_or_else(String::new, |line| format!(":{line}"));
-                writeln!(f, "             at {}{line}", file.display())?;
-            }
+        write_frames(f, &self.frames, self.cut.as_deref())?;
+        for thread in &self.threads {
+            writeln!(f, "thread {} ({}):", thread.name, thread.tid)?;
+            write_frames(f, &thread.frames, thread.cut.as_deref())?;
         }
-        self.cut.as_ref().map_or(Ok(()), |why| writeln!(f, "      its callers are unknown: {why}"))
+        self.threads_cut.as_ref().map_or(Ok(()), |why| writeln!(f, "threads are missing: {why}"))
     }
+}
+
+fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame], cut: Option<&str>) -> fmt::Result {
+    for (number, frame) in frames.iter().enumerate() {
+        match (&frame.function, &frame.object) {
+            (Some(function), _) => writeln!(f, "{number:4}: {function}")?,
+            (None, Some((object, at))) => writeln!(f, "{number:4}: {}+{at:#x}", object.display())?,
+            (None, None) => writeln!(f, "{number:4}: unknown")?,
+        }
+        if let Some(file) = &frame.file {
+            let line = frame.line.map_or_else(String::new, |line| format!(":{line}"));
+            writeln!(f, "             at {}{line}", file.display())?;
+        }
+    }
+    cut.map_or(Ok(()), |why| writeln!(f, "      its callers are unknown: {why}"))
 }

@@ -12,8 +12,8 @@ use framehop::{
 };
 use object::{Object, ObjectSection, ObjectSegment};
 
+use super::Frame;
 use super::names::Names;
-use super::{Frame, Stack};
 use crate::engine::looks::Look;
 
 /// So many callers are named: a recursion without end would fill pages.
@@ -38,48 +38,60 @@ struct Loaded {
     bias: u64,
 }
 
-/// The stack at that moment.
-pub(super) fn stack(pid: u32, look: &Look) -> Stack {
-    let mut unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind> = UnwinderNative::new();
-    let mut loaded: BTreeMap<u64, (u64, Loaded)> = BTreeMap::new();
-    for mapped in code(&look.maps) {
-        let Some((object, module)) = module(&mapped) else { continue };
-        unwinder.add_module(module);
-        loaded.insert(mapped.range.start, (mapped.range.end, object));
+/// What the threads of a process have in common.
+#[derive(Default)]
+pub(super) struct Walker {
+    unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
+    /// By where it begins: where it ends, and what it is.
+    loaded: BTreeMap<u64, (u64, Loaded)>,
+    names: Names,
+}
+
+impl Walker {
+    /// Of a process with this mapped.
+    pub(super) fn new(maps: &[u8]) -> Walker {
+        let mut walker = Walker::default();
+        for mapped in code(maps) {
+            let Some((object, module)) = module(&mapped) else { continue };
+            walker.unwinder.add_module(module);
+            walker.loaded.insert(mapped.range.start, (mapped.range.end, object));
+        }
+        walker
     }
-    let mut cache = CacheNative::new();
-    let from = look.registers.stack;
-    let mut read = |address: u64| {
-        let at = usize::try_from(address.wrapping_sub(from)).map_err(|_| ())?;
-        let bytes = look.stack.get(at..at.wrapping_add(8)).ok_or(())?;
-        bytes.try_into().map(u64::from_ne_bytes).map_err(|_| ())
-    };
-    let mut walk = unwinder.iter_frames(look.registers.instruction, registers(look), &mut cache, &mut read);
-    let mut stack = Stack { pid, frames: Vec::new(), cut: None };
-    let mut names = Names::default();
-    loop {
-        match walk.next() {
-            Ok(Some(_)) if stack.frames.len() >= FRAMES_MAX => {
-                stack.cut = Some(format!("there are more than {FRAMES_MAX}"));
-                return stack;
-            }
-            Ok(Some(frame)) => {
-                let address = frame.address_for_lookup();
-                let object = loaded.range(..=address).next_back().map(|(_, object)| object);
-                match object.filter(|(end, _)| address < *end) {
-                    Some((_, object)) => {
-                        let at = address.wrapping_sub(object.bias);
-                        names.frames(&object.file, (&object.path, at), &mut stack.frames);
-                    }
-                    None => {
-                        stack.frames.push(Frame { function: None, file: None, line: None, object: None });
+
+    /// The stack at that moment: its functions, and why the outermost are missing, if they are.
+    pub(super) fn walk(&mut self, look: &Look) -> (Vec<Frame>, Option<String>) {
+        let Walker { unwinder, loaded, names } = self;
+        let mut cache = CacheNative::new();
+        let from = look.registers.stack;
+        let mut read = |address: u64| {
+            let at = usize::try_from(address.wrapping_sub(from)).map_err(|_| ())?;
+            let bytes = look.stack.get(at..at.wrapping_add(8)).ok_or(())?;
+            bytes.try_into().map(u64::from_ne_bytes).map_err(|_| ())
+        };
+        let mut walk =
+            unwinder.iter_frames(look.registers.instruction, registers(look), &mut cache, &mut read);
+        let mut frames = Vec::new();
+        loop {
+            match walk.next() {
+                Ok(Some(_)) if frames.len() >= FRAMES_MAX => {
+                    return (frames, Some(format!("there are more than {FRAMES_MAX}")));
+                }
+                Ok(Some(frame)) => {
+                    let address = frame.address_for_lookup();
+                    let object = loaded.range(..=address).next_back().map(|(_, object)| object);
+                    match object.filter(|(end, _)| address < *end) {
+                        Some((_, object)) => {
+                            let at = address.wrapping_sub(object.bias);
+                            names.frames(&object.file, (&object.path, at), &mut frames);
+                        }
+                        None => {
+                            frames.push(Frame { function: None, file: None, line: None, object: None });
+                        }
                     }
                 }
-            }
-            Ok(None) => return stack,
-            Err(error) => {
-                stack.cut = Some(error.to_string().to_lowercase());
-                return stack;
+                Ok(None) => return (frames, None),
+                Err(error) => return (frames, Some(error.to_string().to_lowercase())),
             }
         }
     }

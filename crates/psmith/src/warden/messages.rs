@@ -17,7 +17,7 @@ pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
 /// Raised with every change of a message.
-pub(crate) const PROTOCOL: u16 = 4;
+pub(crate) const PROTOCOL: u16 = 5;
 
 /// A message longer than this travels in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
@@ -27,6 +27,9 @@ pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 
 /// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// So many threads of a process are looked at.
+pub(crate) const THREADS_MAX: usize = 64;
 
 /// So much of a stack is looked at: deeper callers are not named.
 pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
@@ -165,22 +168,29 @@ pub(crate) enum ToHost<'a> {
     Stopped { key: Key, signal: i32 },
     /// The process goes on after a stop.
     Continued { key: Key },
-    /// Where the process stands, or why that cannot be seen.
+    /// Where a thread of the process stands, or why that cannot be seen. `first`: it is the first that is told of; `more`:
+    /// another one is asked to stand still, and is told of next.
     Looked {
         key: Key,
+        first: bool,
+        more: bool,
         #[serde(borrow)]
         seen: Result<Seen<'a>, i32>,
     },
 }
 
-/// Where a process stood at one moment.
+/// Where a thread stood at one moment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Seen<'a> {
+    /// Its number, and what it calls itself.
+    pub(crate) thread: u32,
+    pub(crate) name: &'a [u8],
     /// Instruction, stack, frame, link.
     pub(crate) registers: [u64; 4],
     /// From the stack pointer on, at most [`STACK_BYTES_MAX`].
     pub(crate) stack: &'a [u8],
-    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`].
+    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`]. Empty where it was told
+    /// with another thread.
     pub(crate) maps: &'a [u8],
 }
 

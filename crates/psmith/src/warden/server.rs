@@ -437,6 +437,7 @@ impl Server {
                 // The last moment in which the number of the group certainly means this group.
                 let _ = super::kill_group(pid, SIGKILL);
             }
+            // Of a thread that was asked to stand still it is told, too.
             self.on_gone(pid)?;
             let child = self.children.remove(&pid);
             let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
