@@ -55,6 +55,21 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
     }
 
     /// As [`Map::error_type`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Odd(u32);
+    /// # impl std::fmt::Display for Odd {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
+    /// # }
+    /// impl std::error::Error for Odd {}
+    ///
+    /// let check = |n: u32| if n % 2 == 0 { Ok(()) } else { Err(Odd(n)) };
+    /// let failure = psmith::each([2, 3], check).error_type::<Odd>().run().unwrap_err();
+    /// assert_eq!(failure.error(), Some(Odd(3)));
+    /// ```
     pub fn error_type<E>(self) -> Each<'h, I, F, WithErrors<E, C>>
     where
         I: Iterator,
@@ -202,6 +217,21 @@ macro_rules! question {
             }
 
             /// As [`Map::error_type`].
+            ///
+            /// ```
+            /// # psmith::init();
+            /// # use serde::{Deserialize, Serialize};
+            /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+            /// struct Odd(u32);
+            /// # impl std::fmt::Display for Odd {
+            /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
+            /// # }
+            /// impl std::error::Error for Odd {}
+            ///
+            /// let check = |n: u32| if n % 2 == 0 { Ok(n > 2) } else { Err(Odd(n)) };
+            /// let failure = psmith::any([3], check).error_type::<Odd>().run().unwrap_err();
+            /// assert_eq!(failure.error(), Some(Odd(3)));
+            /// ```
             pub fn error_type<E>(self) -> $name<'h, I, F, WithErrors<E, C>>
             where
                 I: Iterator,

@@ -172,6 +172,22 @@ impl Failure {
     /// The error that the function returned, itself; its words are in the [`cause`](FailureDetails::cause). `None` where that
     /// was not asked for ([`Map::error_type`](crate::Map::error_type), [`codec::WithErrors`](crate::codec::WithErrors)), the
     /// job failed otherwise, the error could not travel, or it is of another type.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Odd(u32);
+    /// # impl std::fmt::Display for Odd {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
+    /// # }
+    /// impl std::error::Error for Odd {}
+    ///
+    /// let halve = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(Odd(n)) };
+    /// let failure = psmith::map([3], halve).error_type::<Odd>().next().unwrap().unwrap_err();
+    /// assert_eq!(failure.error::<Odd>(), Some(Odd(3)));
+    /// assert!(failure.error::<std::io::Error>().is_none());
+    /// ```
     #[must_use]
     pub fn error<E: 'static>(&self) -> Option<E> {
         let error = self.itself.as_ref()?;

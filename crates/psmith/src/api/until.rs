@@ -62,6 +62,22 @@ impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
     }
 
     /// As [`Map::error_type`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Odd(u32);
+    /// # impl std::fmt::Display for Odd {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
+    /// # }
+    /// impl std::error::Error for Odd {}
+    ///
+    /// use psmith::Flow;
+    /// let halve = |n: u32| if n % 2 == 0 { Ok(Flow::<u32, ()>::Next(n / 2)) } else { Err(Odd(n)) };
+    /// let failure = psmith::map_until([3], halve).error_type::<Odd>().run().unwrap_err();
+    /// assert_eq!(failure.error(), Some(Odd(3)));
+    /// ```
     pub fn error_type<E>(self) -> MapUntil<'h, I, F, R, B, WithErrors<E, C>>
     where
         I: Iterator,

@@ -134,6 +134,15 @@ pub struct TaskCx<T> {
 
 impl<T> TaskCx<T> {
     /// Which of the tasks this is, from 1.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use psmith::{TaskCx, run_tasks};
+    /// let tell = |cx: TaskCx<u32>| async move { cx.send(cx.id().0).await.unwrap() };
+    /// let mut values = run_tasks(1, tell);
+    /// assert_eq!(values.next().await.unwrap().1.unwrap(), 1);
+    /// # });
+    /// ```
     #[must_use]
     pub fn id(&self) -> WorkerId {
         self.id
@@ -149,6 +158,15 @@ impl<T> TaskCx<T> {
     }
 
     /// The task's row on the board, if there is one.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use psmith::{TaskCx, run_tasks};
+    /// let work = |cx: TaskCx<u32>| async move { cx.send(u32::from(cx.row().is_some())).await.unwrap() };
+    /// // Nobody gave it a board.
+    /// assert_eq!(run_tasks(1, work).next().await.unwrap().1.unwrap(), 0);
+    /// # });
+    /// ```
     #[cfg(feature = "board")]
     #[must_use]
     pub fn row(&self) -> Option<&crate::board::RowHandle> {

@@ -39,12 +39,25 @@ pub struct Painter {
 
 impl Painter {
     /// Nothing painted yet. Without `colors`, bold and italic are left.
+    ///
+    /// ```
+    /// use psmith::board::Painter;
+    /// assert!(!Painter::new(true).is_drawn());
+    /// ```
     #[must_use]
     pub fn new(colors: bool) -> Painter {
         Painter { colors, drawn: None }
     }
 
     /// Whether the board is on the screen.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let mut painter = Painter::new(false);
+    /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(painter.is_drawn());
+    /// ```
     #[must_use]
     pub fn is_drawn(&self) -> bool {
         self.drawn.is_some()
@@ -52,6 +65,13 @@ impl Painter {
 
     /// What to write to show these lines in place of those before. Of more lines than the screen has the first are
     /// shown, and one row is left free.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let bytes = Painter::new(false).paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(bytes.contains("at work"));
+    /// ```
     #[must_use]
     pub fn paint(&mut self, lines: &[Line], size: Size, cursor: Cursor) -> String {
         self.paint_below("", lines, size, cursor)
@@ -59,6 +79,13 @@ impl Painter {
 
     /// As [`Painter::paint`], with text that stays on the screen above the board: whole lines, each ended by a
     /// newline, fit to be shown. It begins where the cursor is.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let bytes = Painter::new(false).paint_below("one line\n", &lines, Size::USUAL, Cursor::Margin);
+    /// assert!(bytes.find("one line") < bytes.find("at work"));
+    /// ```
     #[must_use]
     pub fn paint_below(&mut self, above: &str, lines: &[Line], size: Size, cursor: Cursor) -> String {
         let lines = &lines[..lines.len().min(size.board_rows())];
@@ -80,6 +107,15 @@ impl Painter {
 
     /// What to write before anything else is written to the terminal; nothing if no board is there. The text that
     /// follows begins where the last one ended.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let mut painter = Painter::new(false);
+    /// assert_eq!(painter.clear(), None);
+    /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(painter.clear().is_some() && !painter.is_drawn());
+    /// ```
     pub fn clear(&mut self) -> Option<String> {
         let cursor = self.drawn.take()?;
         let mut out = String::new();
@@ -88,6 +124,12 @@ impl Painter {
     }
 
     /// A line with its look, as it stays on the screen; newline and all.
+    ///
+    /// ```
+    /// use psmith::board::{Line, Look, Painter};
+    /// let line = Line::new("done", 80, Look::default());
+    /// assert!(Painter::new(false).line(&line).contains("done"));
+    /// ```
     #[must_use]
     pub fn line(&self, line: &Line) -> String {
         let mut out = String::new();

@@ -28,6 +28,12 @@ pub struct Line {
 
 impl Line {
     /// Foreign text on a line: made visible, and cut at `columns`.
+    ///
+    /// ```
+    /// use psmith::board::{Line, Look};
+    /// let line = Line::new("a long text", 7, Look::default());
+    /// assert!(line.text.starts_with("a l") && line.text.len() < "a long text".len());
+    /// ```
     #[must_use]
     pub fn new(text: &str, columns: usize, look: Look) -> Line {
         Line { text: visible(text.as_bytes(), columns), look }
@@ -48,6 +54,13 @@ impl Size {
     pub const USUAL: Size = Size { columns: 80, rows: 24 };
 
     /// The size of the terminal behind this descriptor, or [`Size::USUAL`].
+    ///
+    /// ```
+    /// use psmith::board::Size;
+    /// // No terminal.
+    /// let file = std::fs::File::open("/dev/null").unwrap();
+    /// assert_eq!(Size::of(&file), Size::USUAL);
+    /// ```
     #[must_use]
     pub fn of(terminal: impl std::os::fd::AsFd) -> Size {
         let Ok(size) = rustix::termios::tcgetwinsize(terminal) else { return Size::USUAL };
@@ -56,6 +69,10 @@ impl Size {
     }
 
     /// So many lines a board may have: one is left for what else is written.
+    ///
+    /// ```
+    /// assert_eq!(psmith::board::Size::USUAL.board_rows(), 23);
+    /// ```
     #[must_use]
     pub fn board_rows(self) -> usize {
         self.rows.saturating_sub(1).max(1)
@@ -88,6 +105,10 @@ pub(super) fn frame_lines(
 }
 
 /// The text for what has no room.
+///
+/// ```
+/// assert_eq!(psmith::board::more_text(3), "... and 3 more");
+/// ```
 #[must_use]
 pub fn more_text(more: usize) -> String {
     format!("... and {more} more")

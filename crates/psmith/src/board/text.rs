@@ -53,6 +53,11 @@ pub(super) fn shown_line(line: &str) -> String {
 }
 
 /// How many columns of a terminal this text takes.
+///
+/// ```
+/// use psmith::board::columns_of;
+/// assert_eq!((columns_of("abc"), columns_of("日本")), (3, 4));
+/// ```
 #[must_use]
 pub fn columns_of(text: &str) -> usize {
     text.chars().map(width_of).sum()
