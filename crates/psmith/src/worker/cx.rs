@@ -90,8 +90,12 @@ struct Place {
     channel: Option<Arc<Channel>>,
 }
 
-/// The job of this worker, for all its threads.
+/// The job of this worker, for all its threads; of a batch, the first.
 static CURRENT: Mutex<Option<Arc<Place>>> = Mutex::new(None);
+
+/// So many jobs of the batch came after that one. Only the thread that works the batch writes it: a short job is over
+/// sooner than a lock is taken and given back.
+static LATER: AtomicU64 = AtomicU64::new(0);
 
 /// What `set_process_name` was given last.
 static NAME: Mutex<Option<String>> = Mutex::new(None);
@@ -118,7 +122,9 @@ pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
         scratch: errand.scratch.clone().map(|path| OsString::from_vec(path).into()),
         channel: Some(Arc::clone(channel)),
     };
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    LATER.store(0, Ordering::Relaxed);
+    *current = Some(Arc::new(place));
 }
 
 pub(super) fn end() {
@@ -131,12 +137,7 @@ pub(super) fn end() {
 
 /// The next job of a batch: as the last one, but for its number.
 pub(super) fn next() {
-    if let Some(place) = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        // Whoever has kept the last one's place keeps it.
-        let place = Arc::make_mut(place);
-        place.job += 1;
-        place.index += 1;
-    }
+    LATER.store(LATER.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
@@ -195,9 +196,11 @@ pub(crate) fn inline<T>(
 /// ```
 #[must_use]
 pub fn cx() -> Option<Cx> {
-    let inline = INLINE.with_borrow(Clone::clone);
-    let place = inline.or_else(|| CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone());
-    place.map(|place| Cx { place })
+    if let Some(place) = INLINE.with_borrow(Clone::clone) {
+        return Some(Cx { place, later: 0 });
+    }
+    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    current.clone().map(|place| Cx { place, later: LATER.load(Ordering::Relaxed) })
 }
 
 /// A running job's view of itself. Cheap to clone; any thread of the job may use it.
@@ -227,6 +230,8 @@ pub fn cx() -> Option<Cx> {
 #[derive(Clone, Debug)]
 pub struct Cx {
     place: Arc<Place>,
+    /// Which job of the batch: so many after the one in this place.
+    later: u64,
 }
 
 /// Why a message could not be sent.
@@ -301,13 +306,13 @@ impl Cx {
     /// The job's number in its run, from 1.
     #[must_use]
     pub fn job_id(&self) -> u64 {
-        self.place.job
+        self.place.job + self.later
     }
 
     /// The job's place in the order of submission, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
-        self.place.index
+        self.place.index + self.later
     }
 
     /// What the worker calls itself: its process id, until [`Cx::set_process_name`].
@@ -417,7 +422,7 @@ impl Cx {
     /// assert_eq!(last, 3);
     /// ```
     pub fn progress(&self, done: u64, total: u64) {
-        self.tell(&FromWorker::Progress { job: self.place.job, done, total });
+        self.tell(&FromWorker::Progress { job: self.job_id(), done, total });
     }
 
     /// Tells the host that the job is alive, where [`idle_timeout`](crate::Map::idle_timeout) asks for a sign of life. So
@@ -431,7 +436,7 @@ impl Cx {
     /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
     /// ```
     pub fn heartbeat(&self) {
-        self.tell(&FromWorker::Heartbeat { job: self.place.job });
+        self.tell(&FromWorker::Heartbeat { job: self.job_id() });
     }
 
     /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
@@ -451,7 +456,7 @@ impl Cx {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
         let Some(channel) = &self.place.channel else { return Ok(()) };
-        channel.say(&FromWorker::Message { job: self.place.job }, &bytes).map_err(SendError::Gone)
+        channel.say(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
     }
 
     /// Waits for the next message that the job is sent ([`JobHandle::send`](crate::JobHandle::send)): one after the other,
@@ -534,12 +539,13 @@ impl Cx {
     }
 
     fn next_message(&self, patience: Patience) -> Result<Option<Frame>, RecvError> {
-        let job = self.place.job;
+        let job = self.job_id();
         let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
         {
             let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
             // Another attempt of the same job is another place.
-            if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.place)) {
+            let is_place = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.place));
+            if !is_place || LATER.load(Ordering::Relaxed) != self.later {
                 return Err(RecvError::Over);
             }
         }
