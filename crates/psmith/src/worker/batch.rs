@@ -87,35 +87,57 @@ pub(super) fn work(
     Ok(quiet.was_long)
 }
 
-/// Whether a job may have written something, or forked: it has if it took so long, and the kernel says so.
+/// Whether a job may have called the kernel: it has only if it took so long.
 ///
-/// Both take a call of the kernel, and to ask whether something was written takes one, too, which is more than a short
-/// job takes. So that is asked only after those that took as long as the shortest such question: writing takes longer.
+/// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So that is
+/// asked only after those that took as long as the shortest write, which forking takes as well; and what else a job may
+/// have changed in the process is looked for only if one took as long as the shortest call of all.
 pub(super) struct Quiet {
-    /// A shorter time is too short for a call of the kernel.
-    least: u64,
+    least: Least,
     /// When the time of the next job begins, at the latest.
     from: u64,
     /// The clock is read before each job, too: what lies between two jobs is too long by itself.
     exact: bool,
-    /// One of the jobs took longer.
+    /// One of the jobs took as long as a call of the kernel.
     was_long: bool,
+}
+
+/// Shorter times are too short for this.
+#[derive(Clone, Copy)]
+struct Least {
+    call: u64,
+    write: u64,
+}
+
+impl Least {
+    fn measured() -> Least {
+        // A processor may run at several speeds, so half of it.
+        let least = |call: &dyn Fn()| {
+            let ask = || {
+                let from = ticks();
+                call();
+                ticks().wrapping_sub(from)
+            };
+            std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
+        };
+        let call = least(&|| {
+            let _ = pipe::bytes_waiting(io::stdout());
+        });
+        // To where nobody reads: with a reader to wake it takes longer.
+        let write = pipe::pipe().map_or(0, |(_reader, writer)| {
+            least(&|| {
+                let _ = rustix::io::write(&writer, b"x");
+            })
+        });
+        Least { call, write: write.max(call) }
+    }
 }
 
 impl Quiet {
     /// As measured once in this process.
     pub(super) fn measured() -> Quiet {
-        static LEAST: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-        let least = *LEAST.get_or_init(|| {
-            let ask = || {
-                let from = ticks();
-                let _ = pipe::bytes_waiting(io::stdout());
-                ticks().wrapping_sub(from)
-            };
-            // A processor may run at several speeds, so half of it.
-            std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
-        });
-        Quiet { least, from: 0, exact: false, was_long: false }
+        static LEAST: std::sync::OnceLock<Least> = std::sync::OnceLock::new();
+        Quiet { least: *LEAST.get_or_init(Least::measured), from: 0, exact: false, was_long: false }
     }
 
     pub(super) fn begin(&mut self) {
@@ -126,7 +148,7 @@ impl Quiet {
 
     /// Whether the one job that began took so long that it may have called the kernel.
     pub(super) fn is_long(&self) -> bool {
-        ticks().wrapping_sub(self.from) >= self.least
+        ticks().wrapping_sub(self.from) >= self.least.call
     }
 
     /// Whether there is something that the host has to know of this job alone.
@@ -134,12 +156,12 @@ impl Quiet {
         let now = ticks();
         let spent = now.wrapping_sub(self.from);
         self.from = now;
-        if spent < self.least {
+        self.was_long |= spent >= self.least.call;
+        if spent < self.least.write {
             return false;
         }
-        self.was_long = true;
         // A short job that was measured with what lies around it may have been short enough.
-        self.exact |= spent < 2 * self.least;
+        self.exact |= spent < 2 * self.least.write;
         let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
             || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
         // In this order: who finds a pipe empty because it was read finds the word that was said before.
