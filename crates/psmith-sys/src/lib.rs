@@ -15,6 +15,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("psmith-sys speaks to Linux only");
 
+pub mod barrier;
 pub mod cgroup;
 pub mod clock;
 pub mod entry;

@@ -9,55 +9,11 @@ use psmith_core::JobPolicy;
 use psmith_core::outcome::Cause;
 
 use super::failure::Failure;
+use super::inputs::Inputs;
 use super::job::{Callee, JobRef, Request};
+use crate::function::packed::input_at;
 
-/// An input that is longer travels alone.
-pub(super) const INPUT_BYTES_MAX: usize = 4 * 1024;
-
-/// So many inputs lie together at most, and so many bytes of them.
-pub(super) const JOBS_MAX: usize = 8192;
-const BYTES_MAX: usize = 256 * 1024;
-
-/// The inputs of jobs with indices in a row, each after its length.
-#[derive(Debug)]
-pub(crate) struct Inputs {
-    callee: Arc<Callee>,
-    policy: Arc<JobPolicy>,
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
-}
-
-impl Inputs {
-    pub(super) fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>) -> Inputs {
-        Inputs {
-            callee: Arc::clone(callee),
-            policy: Arc::clone(policy),
-            bytes: Vec::with_capacity(1024),
-            ends: Vec::with_capacity(64),
-        }
-    }
-
-    pub(super) fn jobs(&self) -> u64 {
-        self.ends.len() as u64
-    }
-
-    pub(super) fn has_room(&self, input: &[u8]) -> bool {
-        self.ends.len() < JOBS_MAX && self.bytes.len() + input.len() < BYTES_MAX
-    }
-
-    pub(super) fn push(&mut self, input: &[u8]) {
-        // Both are far below, see the limits above.
-        self.bytes.extend_from_slice(&(input.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(input);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    fn end(&self, job: usize) -> usize {
-        job.checked_sub(1).map_or(0, |job| self.ends[job] as usize)
-    }
-}
-
-/// Some of them, and the index of the first.
+/// Some inputs, and the index of the first.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     inputs: Arc<Inputs>,
@@ -66,9 +22,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(inputs: Inputs, index: u64) -> Block {
-        let jobs = 0..inputs.ends.len();
-        Block { inputs: Arc::new(inputs), jobs, index }
+    pub(super) fn new(inputs: Arc<Inputs>, jobs: Range<usize>, index: u64) -> Block {
+        Block { inputs, jobs, index }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,11 +31,11 @@ impl Block {
     }
 
     pub(super) fn policy(&self) -> &Arc<JobPolicy> {
-        &self.inputs.policy
+        self.inputs.policy()
     }
 
     pub(super) fn callee(&self) -> &Arc<Callee> {
-        &self.inputs.callee
+        self.inputs.callee()
     }
 
     /// Keeps the first `jobs` of them (all, if there are fewer) and gives the others.
@@ -100,29 +55,31 @@ impl Block {
 
     /// How many of them, from the first on, fit into so many bytes; at least one.
     pub(super) fn fitting(&self, bytes: usize) -> usize {
-        let from = self.inputs.end(self.jobs.start);
-        let fit = self.inputs.ends[self.jobs.clone()].partition_point(|end| *end as usize - from <= bytes);
-        fit.max(1)
+        self.inputs.fitting(self.jobs.clone(), bytes).max(1)
     }
 
-    /// Their inputs, each after its length.
+    /// Their inputs, in the form that a batch has.
     pub(super) fn body(&self) -> Vec<u8> {
-        self.inputs.bytes[self.inputs.end(self.jobs.start)..self.inputs.end(self.jobs.end)].to_vec()
+        self.inputs.bytes(self.jobs.clone())
     }
 
     /// The length of that.
     pub(super) fn body_len(&self) -> usize {
-        self.inputs.end(self.jobs.end) - self.inputs.end(self.jobs.start)
+        self.inputs.bytes_len(self.jobs.clone())
     }
 
-    fn input(&self, job: usize) -> &[u8] {
+    fn input(&self, job: usize) -> Vec<u8> {
         let job = self.jobs.start + job;
-        &self.inputs.bytes[self.inputs.end(job) + 4..self.inputs.end(job + 1)]
+        let mut bytes = self.inputs.bytes(job..job + 1);
+        let place = input_at(&bytes, 0).map_or(0..0, |(place, _)| place);
+        bytes.truncate(place.end);
+        bytes.drain(..place.start);
+        bytes
     }
 
     /// The first of them, as a job of its own.
     pub(super) fn first(&self) -> Request {
-        Request::of_encoded(&self.inputs.callee, self.input(0).to_vec())
+        Request::of_encoded(self.callee(), self.input(0))
     }
 }
 
@@ -153,9 +110,9 @@ impl Results {
         failure.attempts = 1;
         failure.pid = self.job.pid;
         let place = index.checked_sub(self.block.index).and_then(|place| usize::try_from(place).ok());
-        failure.input = place.filter(|place| *place < self.block.len()).and_then(|place| {
-            Request::of_encoded(self.block.callee(), self.block.input(place).to_vec()).kept_input()
-        });
+        failure.input = place
+            .filter(|place| *place < self.block.len())
+            .and_then(|place| Request::of_encoded(self.block.callee(), self.block.input(place)).kept_input());
         failure
     }
 }
@@ -163,16 +120,11 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::function::described::Described;
+    use crate::api::inputs::tests::writer_of;
 
     fn block() -> Block {
-        let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
-        let mut inputs = Inputs::new(&callee, &Arc::default());
-        for input in [&b"a"[..], b"", b"ccc"] {
-            assert!(inputs.has_room(input));
-            inputs.push(input);
-        }
-        Block::new(inputs, 10)
+        let writer = writer_of(&[b"a", b"", b"ccc"]);
+        Block::new(Arc::clone(writer.inputs()), 0..3, 10)
     }
 
     #[test]
@@ -188,6 +140,6 @@ mod tests {
             assert_eq!(rest.index, 10 + at as u64);
         }
         assert_eq!(block().split_off(2).first().input.as_slice(), b"ccc");
-        assert_eq!((block().fitting(0), block().fitting(9), block().fitting(100)), (1, 2, 3));
+        assert_eq!((block().fitting(0), block().fitting(16), block().fitting(100)), (1, 2, 3));
     }
 }

@@ -13,10 +13,11 @@ use psmith_core::{Event, JobId, Notice, SlotId};
 
 use super::budget::Budget;
 use super::flow::Judgement;
+use super::incoming::Next;
 use super::job::{JobRef, Request};
 use super::onlooker::{Ended, Sight};
 use super::post::Listeners;
-use super::run::{Finished, Incoming, NEWS_MAX, News as Told, Shared, Wants};
+use super::run::{Finished, NEWS_MAX, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, Numbers, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use crate::engine::spool::Spool;
@@ -85,7 +86,7 @@ impl Desk {
         if !self.budget.is_shared() {
             return None;
         }
-        let incoming = self.shared.lock().incoming.len() as u64;
+        let incoming = self.shared.lock().incoming.jobs();
         // A job that waits for its back-off is begun without a further look at the budget.
         let wanted = counts.running + counts.ready + counts.delayed.min(1) + incoming;
         let kept = self.budget.keep(wanted);
@@ -120,8 +121,8 @@ impl Handler for Desk {
             state.fed = false;
             return Pull::Later;
         }
-        match state.incoming.pop_front() {
-            Some(Incoming::One(request, policy)) => {
+        match state.incoming.next() {
+            Some(Next::One(index, request, policy)) => {
                 self.pulled += 1;
                 // A budget that is shared is asked for as much as waits.
                 state.fed = !self.budget.is_shared();
@@ -131,12 +132,11 @@ impl Handler for Desk {
                         state.orders.push(Order::KillNow(JobId(self.pulled)));
                     }
                 }
-                let index = self.pulled - 1;
                 Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
             }
             None if state.closed => Pull::Ended,
             // Nobody hands in blocks where each job has a worker of its own.
-            Some(Incoming::Many(_)) | None => {
+            Some(Next::Many(_)) | None => {
                 state.fed = false;
                 Pull::Later
             }

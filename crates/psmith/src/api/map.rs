@@ -7,14 +7,15 @@ use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::block::{INPUT_BYTES_MAX, Results};
+use super::block::Results;
 use super::failure::Failure;
 use super::flow::Judge;
 use super::hooks::{HookAnswer, MessageHook, message_hook};
 use super::inline;
+use super::inputs::INPUT_BYTES_MAX;
 use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, OnError, Options, common_settings};
-use super::run::{First, News, Run, Submitter, Wants};
+use super::run::{Adder, First, News, Run, Submitter, Wants};
 use super::settle::{decoded, settle_owned};
 #[cfg(feature = "board")]
 use super::show_progress::Shown;
@@ -227,8 +228,8 @@ struct Running {
     window: u64,
     /// It grows as far as this, where jobs are short.
     window_max: u64,
-    /// Short inputs are handed in together.
-    blocks: bool,
+    /// Hands in short inputs together, where that may be.
+    adder: Option<Adder>,
     /// Values that have come together and are not handed out.
     results: Option<Box<Results>>,
     /// Where inputs are encoded.
@@ -286,9 +287,9 @@ where
         let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
         let window = u64::from(options.window(workers));
         let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
-        let blocks = wants.blocks;
+        let adder = wants.blocks.then(|| Adder::new(&submitter, &callee));
         let mut running =
-            Running { run, submitter, callee, window, window_max, blocks, results: None, input: Vec::new() };
+            Running { run, submitter, callee, window, window_max, adder, results: None, input: Vec::new() };
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
         self.stage = Stage::Running(Box::new(running));
@@ -357,6 +358,7 @@ where
                 None if self.may_take() => continue,
                 None => {
                     let Stage::Running(running) = &mut self.stage else { return None };
+                    running.adder.iter_mut().for_each(Adder::before_wait);
                     match running.run.next() {
                         Ok(news) => news,
                         Err(error) => {
@@ -573,17 +575,17 @@ where
 
 impl Running {
     fn submit<A, C: Codec<A>>(&mut self, item: &A) {
-        if self.blocks {
+        if let Some(adder) = &mut self.adder {
             self.input.clear();
             let bytes_max = self.run.frame_bytes_max();
             let encoded = Request::encode::<A, C>(&self.callee, item, bytes_max, &mut self.input);
             if encoded.is_ok() && self.input.len() <= INPUT_BYTES_MAX {
-                let wanted = self.submitter.add(&self.callee, &self.input);
+                let wanted = adder.add(&self.input);
                 self.window = self.window.max(wanted.min(self.window_max));
                 return;
             }
             let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
-            return self.submitter.submit(Request { refused: encoded.err(), ..request });
+            return adder.submit(&self.submitter, Request { refused: encoded.err(), ..request });
         }
         self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
     }

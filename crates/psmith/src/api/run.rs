@@ -3,40 +3,38 @@
 //! Jobs go in, news come out; both through one lock that is held for a few moves only, never while a job, a hook or
 //! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
 
+mod adder;
+mod shared;
 mod submitter;
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use psmith_core::RunPolicy;
 use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::Halt;
-use psmith_core::{JobId, JobPolicy, RunPolicy};
-use psmith_sys::eventfd::Waker;
 use psmith_sys::signals;
 
-use super::block::{Block, Inputs, Results};
+use super::block::Results;
 use super::budget::{self, Budget};
 use super::desk::Desk;
 use super::job::{JobRef, Request};
-use super::lead::Lead;
-use super::onlooker::{Ended as JobEnded, Onlooker, Sight};
 use super::options::{Isolation, Options};
-use super::standstill::{Standstill, Still};
 use super::warm::WarmDesk;
-use crate::condition::Condition;
 use crate::engine::handler::{Order, Output, Streams};
 use crate::engine::{Engine, EngineError, Setup, Surroundings};
 use crate::function::registry::Function;
 use crate::limits::LimitsInForce;
 use crate::scratch::Scratch;
 
+pub(super) use self::adder::Adder;
+pub(crate) use self::shared::{First, Shared};
 pub(crate) use self::submitter::Submitter;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
@@ -102,218 +100,12 @@ pub(crate) struct Wants {
     pub(crate) total: Option<u64>,
 }
 
-/// A job, or several, on their way in.
-#[derive(Debug)]
-pub(super) enum Incoming {
-    One(Request, Arc<JobPolicy>),
-    /// More may be added while they wait here.
-    Many(Inputs),
-}
-
-impl Incoming {
-    pub(super) fn jobs(&self) -> u64 {
-        match self {
-            Incoming::One(..) => 1,
-            Incoming::Many(inputs) => inputs.jobs(),
-        }
-    }
-
-    /// Each for itself, in order.
-    fn requests(self) -> Vec<Request> {
-        match self {
-            Incoming::One(request, _) => vec![request],
-            Incoming::Many(inputs) => {
-                let mut block = Block::new(inputs, 0);
-                std::iter::repeat_with(|| block.split_to(1))
-                    .take_while(|one| one.len() > 0)
-                    .map(|one| one.first())
-                    .collect()
-            }
-        }
-    }
-}
-
 /// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
 pub(crate) struct Tap(pub(crate) Box<dyn Fn(&News) -> bool + Send + Sync>);
 
 impl fmt::Debug for Tap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tap")
-    }
-}
-
-/// What both sides share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    pub(super) told: Condition,
-    taps: Vec<Tap>,
-    onlookers: Vec<Box<dyn Onlooker>>,
-    /// No more jobs are begun: somebody has ended the run. Asked for with each job.
-    ended: AtomicBool,
-    pub(super) waker: Waker,
-    lead: Lead,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) incoming: VecDeque<Incoming>,
-    /// So many jobs were handed in so far.
-    pub(super) submitted: u64,
-    /// The engine has workers without jobs, and wants to hear of the next.
-    pub(super) hungry: bool,
-    /// The engine got the last job that it asked for, and will ask again by itself.
-    pub(super) fed: bool,
-    /// So many jobs should be on their way, for workers to have enough to do; 0: no matter.
-    pub(super) wanted: u64,
-    /// No more jobs will come.
-    pub(super) closed: bool,
-    pub(super) orders: Vec<Order>,
-    /// What to stand still for, when that is ordered.
-    pub(super) standstill: Option<Arc<Standstill>>,
-    pub(super) still: Still,
-    /// Jobs that listen and were sent something.
-    pub(super) mail: Vec<JobId>,
-    pub(super) news: VecDeque<News>,
-    /// A caller drives the engine and hears the news himself.
-    is_led: bool,
-    pub(super) first: First,
-    /// The engine has ended, and how.
-    pub(super) over: Option<Result<(), Arc<EngineError>>>,
-}
-
-/// What happened first that may end a run early.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct First {
-    /// The job whose value was judged to be enough.
-    pub(crate) decided: Option<JobId>,
-    /// The job that failed.
-    pub(crate) failed: Option<JobId>,
-    /// So many jobs crashed in a row and broke the circuit.
-    pub(crate) broken: Option<u32>,
-}
-
-impl Shared {
-    pub(super) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<Shared> {
-        Ok(Shared {
-            state: Mutex::default(),
-            told: Condition::default(),
-            taps,
-            onlookers,
-            ended: AtomicBool::new(false),
-            waker: Waker::new()?,
-            lead: Lead::default(),
-        })
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn order(&self, order: Order) {
-        self.lock().orders.push(order);
-        self.wake();
-    }
-
-    /// Asks the engine where this process stands. Nobody hears it once that has ended.
-    #[cfg(feature = "stacks")]
-    pub(crate) fn look(&self, pid: u32, looker: crate::engine::handler::Looker) {
-        let mut state = self.lock();
-        if state.over.is_none() {
-            state.orders.push(Order::Look(pid, looker));
-            drop(state);
-            self.waker.wake();
-        }
-    }
-
-    /// Ends the run, from outside: by a drain, a stop or a kill.
-    pub(crate) fn end(&self, how: Order) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.order(how);
-    }
-
-    /// The next job that is handed in. Once the engine has ended there is nobody to begin it, and it has its outcome.
-    fn count_in(&self) -> Result<MutexGuard<'_, State>, u64> {
-        let mut state = self.lock();
-        state.submitted += 1;
-        match state.over {
-            Some(Ok(())) => Err(state.submitted - 1),
-            Some(Err(_)) | None => Ok(state),
-        }
-    }
-
-    fn tell_unstarted(&self, index: u64, request: Request) {
-        let first = self.lock().first;
-        let finished = Box::new(Finished::unstarted(index, request, first));
-        let Finished { job, outcome, output, .. } = &*finished;
-        self.show(|| Sight::Ended(JobEnded { job, outcome, refused: None, output }));
-        self.tell(News::Done(finished));
-    }
-
-    /// The circuit is broken: nobody needs more jobs.
-    pub(super) fn on_broken(&self, jobs: u32) {
-        self.lock().first.broken = Some(jobs);
-        self.ended.store(true, Ordering::Relaxed);
-    }
-
-    /// Shows something to those who look on.
-    pub(super) fn show<'a>(&self, sight: impl Fn() -> Sight<'a>) {
-        self.onlookers.iter().for_each(|onlooker| onlooker.see(sight()));
-    }
-
-    /// Tells the caller.
-    pub(super) fn tell(&self, news: News) {
-        // Each hears all of them.
-        let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
-        if takers > 0 {
-            return;
-        }
-        if matches!(news, News::Done(_)) {
-            self.lead.on_end();
-        }
-        let mut state = self.lock();
-        state.news.push_back(news);
-        let is_led = state.is_led;
-        drop(state);
-        if !is_led {
-            self.told.tell();
-        }
-    }
-
-    /// Wakes whoever drives.
-    fn wake(&self) {
-        self.waker.wake();
-        self.see_to_driver();
-    }
-
-    /// The same for a job: an engine that is fed looks for the next by itself.
-    fn wake_for_job(&self) {
-        if !self.lock().fed {
-            self.waker.wake();
-        }
-        self.see_to_driver();
-    }
-
-    fn see_to_driver(&self) {
-        if self.lead.is_free() {
-            self.lead.call_back();
-        }
-    }
-
-    /// The next news, if there are any now, and they are to be taken.
-    fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
-        let mut state = self.lock();
-        if !state.news.front().is_some_and(takes) {
-            return None;
-        }
-        let news = state.news.pop_front();
-        let was_full = state.news.len() + 1 == NEWS_MAX;
-        drop(state);
-        if was_full {
-            // Workers may wait for this.
-            self.wake();
-        }
-        news
     }
 }
 
@@ -495,12 +287,8 @@ fn work(
             let mut state = self.0.lock();
             // What was handed in after the engine was told to end gets its outcome, too. (Where the engine failed, all
             // get to know that.)
-            let unstarted = if ended.is_ok() { std::mem::take(&mut state.incoming) } else { VecDeque::new() };
-            let jobs: u64 = unstarted.iter().map(Incoming::jobs).sum();
-            let requests = unstarted.into_iter().flat_map(Incoming::requests);
-            for (index, request) in (state.submitted - jobs..).zip(requests) {
-                let finished = Finished::unstarted(index, request, state.first);
-                state.news.push_back(News::Done(Box::new(finished)));
+            if ended.is_ok() {
+                state.end_incoming();
             }
             state.over = Some(ended.map_err(Arc::new));
             drop(state);

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use psmith_sys::image::{Entry, Trampoline, entry_of};
 
 use super::codec::{Codec, CodecError, Described};
+use super::packed::input_at;
 use super::returns::{Return, error_text};
 
 /// What a call is made of, and what came of it.
@@ -15,6 +16,8 @@ pub(crate) struct Call {
     input: Vec<u8>,
     from: usize,
     to: usize,
+    /// Where the next one's begins.
+    next: usize,
     /// Further calls find their inputs in the same bytes.
     shared: bool,
     /// What a value is written to: the buffer of an earlier one.
@@ -41,25 +44,20 @@ impl Call {
     /// A call with the input that lies in `bytes` from `from` on.
     pub(crate) fn new(bytes: Vec<u8>, from: usize) -> Call {
         let to = bytes.len();
-        Call { input: bytes, from, to, shared: false, spare: Vec::new(), answer: Answer::Pending }
+        Call { input: bytes, from, to, next: to, shared: false, spare: Vec::new(), answer: Answer::Pending }
     }
 
-    /// Calls whose inputs lie in `bytes`, one after the other: [`Call::next`] comes before each.
-    pub(crate) fn several(bytes: Vec<u8>) -> Call {
-        Call { to: 0, shared: true, ..Call::new(bytes, 0) }
+    /// Calls whose inputs lie in `bytes` from `from` on ([`super::packed`]): [`Call::next`] comes before each.
+    pub(crate) fn several(bytes: Vec<u8>, from: usize) -> Call {
+        Call { next: from, shared: true, ..Call::new(bytes, from) }
     }
 
-    /// The next of several calls: its input follows the last one's (or what comes before the first, so many bytes),
-    /// after its length. False if the bytes hold no such thing.
-    pub(crate) fn next(&mut self, skipped: usize) -> bool {
-        let at = self.to + skipped;
-        let Some(length) = self.input.get(at..).and_then(|rest| rest.first_chunk::<4>()) else {
-            return false;
-        };
-        self.from = at + 4;
-        self.to = self.from + u32::from_le_bytes(*length) as usize;
+    /// The next of several calls. False if the bytes hold no input for it.
+    pub(crate) fn next(&mut self) -> bool {
+        let Some((place, next)) = input_at(&self.input, self.next) else { return false };
+        (self.from, self.to, self.next) = (place.start, place.end, next);
         self.answer = Answer::Pending;
-        self.to <= self.input.len()
+        true
     }
 }
 

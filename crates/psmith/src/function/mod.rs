@@ -12,5 +12,6 @@ pub(crate) mod authenticated;
 pub(crate) mod call;
 pub mod codec;
 pub(crate) mod described;
+pub(crate) mod packed;
 pub mod registry;
 pub(crate) mod returns;

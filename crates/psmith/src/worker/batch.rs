@@ -6,11 +6,11 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use psmith_sys::clock::ticks;
-use psmith_sys::pipe;
+use psmith_sys::{barrier, pipe};
 
 use super::cx::{self, Channel};
 use super::letters::{Errand, FromWorker, How};
@@ -33,13 +33,15 @@ pub(super) fn work(
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
     let entries = found.and_then(|set_up| Ok((set_up, first.function.find()?)));
     let began = Instant::now();
-    let mut call = Call::several(bytes);
+    let mut call = Call::several(bytes, body);
     let mut values = 0;
     let mut then = None;
     let mut quiet = Quiet::measured();
+    static REACHED: OnceLock<bool> = OnceLock::new();
+    let reached = *REACHED.get_or_init(barrier::register_with_others);
     cx::begin(channel, first);
     cx::has_spoken();
-    while let Some(place) = region.begin_next() {
+    while let Some(place) = region.begin_next(reached) {
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
             Err(reason) => {
@@ -47,7 +49,7 @@ pub(super) fn work(
                 break;
             }
         };
-        if !call.next(if place == 0 { body } else { 0 }) {
+        if !call.next() {
             return Err(io::Error::other("a batch holds fewer inputs than jobs"));
         }
         if place > 0 {
@@ -136,7 +138,7 @@ impl Least {
 impl Quiet {
     /// As measured once in this process.
     pub(super) fn measured() -> Quiet {
-        static LEAST: std::sync::OnceLock<Least> = std::sync::OnceLock::new();
+        static LEAST: OnceLock<Least> = OnceLock::new();
         Quiet { least: *LEAST.get_or_init(Least::measured), from: 0, exact: false, was_long: false }
     }
 

@@ -2,21 +2,30 @@
 //! they survive its death.
 //!
 //! The host says how many jobs of the batch may be begun, and may lower that at any time; the worker begins one at a
-//! time, in one step with the look at that limit, so each job is either begun or the host's again, never both. A result
+//! time, so that each job is either begun or the host's again, never both. To take back is rare, and to begin is not, so
+//! whoever takes back does what that takes: he says so, and has a barrier pass in the worker; from then on the worker
+//! begins in one step with the look at the limit, which is slower. (Without such barriers it always does.) A result
 //! is written before it is counted, with a checksum of its own: what died while writing left nothing that counts. The
 //! host copies before it checks, and believes nothing else.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
+use psmith_sys::barrier;
 use psmith_sys::shared::Shared;
+
+use crate::function::packed;
 
 /// The size of a region; most of it is never touched where results are short.
 pub(crate) const REGION_WORDS: usize = 256 * 1024 / 8;
 
-/// Begun jobs (low half) and how many may be begun.
+/// Jobs that are the worker's for sure (low half), and how many may be begun.
 const CLAIM: usize = 0;
+/// The worker begins in one step with the look at that.
+const CAREFUL: usize = 1;
 /// Results (low half) and how many words they fill. A line of the cache of its own, as the next.
 const DONE: usize = 8;
+/// Jobs that were begun; with [`CAREFUL`], one more may be about to.
+const BEGUN: usize = 9;
 /// The host has read what the worker wrote, or is about to.
 const READ: usize = 16;
 const RESULTS: usize = 24;
@@ -71,23 +80,31 @@ impl Region {
     /// Makes ready for a batch of so many jobs, before the worker hears of it.
     pub(crate) fn prepare(&self, jobs: u32) {
         self.set(DONE, 0);
+        self.set(BEGUN, 0);
         self.set(READ, 0);
+        self.set(CAREFUL, u64::from(!barrier::reaches_others()));
         self.set(CLAIM, word(0, jobs));
     }
 
     /// How many jobs of the batch were begun.
     pub(crate) fn begun(&self) -> u32 {
-        halves(self.get(CLAIM)).0
+        halves(self.get(CLAIM)).0.max(halves(self.get(BEGUN)).0)
     }
 
     /// Takes back what is not begun, but for the first `least` jobs; gives how many stay the worker's.
     pub(crate) fn take_back(&self, least: u32) -> u32 {
-        let Some(claim) = self.at(CLAIM) else { return 0 };
+        let (Some(claim), Some(careful)) = (self.at(CLAIM), self.at(CAREFUL)) else { return 0 };
+        careful.store(1, Ordering::SeqCst);
+        // It fails only where the worker was careful before.
+        let _ = barrier::pass_others();
+        // What it began without care is seen here, and perhaps one more that it asks for: it has that one.
+        let begun = halves(self.get(BEGUN)).0;
         let mut old = claim.load(Ordering::Acquire);
         loop {
-            let (begun, most) = halves(old);
-            let stay = begun.max(least).min(most);
-            match claim.compare_exchange(old, word(begun, stay), Ordering::AcqRel, Ordering::Acquire) {
+            let (sure, most) = halves(old);
+            let sure = sure.max(begun).min(most);
+            let stay = sure.max(least).min(most);
+            match claim.compare_exchange(old, word(sure, stay), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return stay,
                 Err(now) => old = now,
             }
@@ -139,21 +156,26 @@ impl Region {
 
     // The worker's side.
 
-    /// Begins the next job: its place in the batch; `None` if there is none, or no longer.
-    pub(crate) fn begin_next(&self) -> Option<u32> {
-        let claim = self.at(CLAIM)?;
-        let mut old = claim.load(Ordering::Acquire);
-        loop {
-            let (begun, most) = halves(old);
-            if begun >= most {
-                return None;
-            }
-            match claim.compare_exchange_weak(old, word(begun + 1, most), Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return Some(begun),
-                Err(now) => old = now,
+    /// Begins the next job: its place in the batch; `None` if there is none, or no longer. `reached`: the host's barriers
+    /// pass in this process.
+    #[inline]
+    pub(crate) fn begin_next(&self, reached: bool) -> Option<u32> {
+        let (claim, begun) = (self.at(CLAIM)?, self.at(BEGUN)?);
+        let next = begun.load(Ordering::Relaxed) as u32;
+        if next >= halves(claim.load(Ordering::Acquire)).1 {
+            return None;
+        }
+        if reached {
+            begun.store(u64::from(next) + 1, Ordering::Release);
+            // In this order; the processor is seen to by the host.
+            compiler_fence(Ordering::SeqCst);
+            if self.get(CAREFUL) == 0 {
+                return Some(next);
             }
         }
+        let began = begin_carefully(claim, next);
+        begun.store(u64::from(next) + u64::from(began), Ordering::Release);
+        began.then_some(next)
     }
 
     /// Adds the result of the job that was begun last; false if there is no room.
@@ -170,7 +192,7 @@ impl Region {
         }
         let mut sum = Sum::of(length);
         let (whole, rest) = value.as_chunks::<8>();
-        let last = (!rest.is_empty()).then(|| last_word(rest));
+        let last = (!rest.is_empty()).then(|| packed::word(rest));
         let all = whole.iter().map(|bytes| u64::from_le_bytes(*bytes)).chain(last);
         for (place, word) in room.iter().zip(all) {
             sum.add(word);
@@ -188,9 +210,23 @@ impl Region {
     }
 }
 
-/// Fewer than 8 bytes as a word: by shifts, because a copy of unknown length costs more than all else here.
-fn last_word(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+/// Begins this job if it may be begun, in one step.
+fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
+    let mut old = claim.load(Ordering::Acquire);
+    loop {
+        let (sure, most) = halves(old);
+        if sure > next {
+            // The host could not know whether it was begun, and left it.
+            return true;
+        }
+        if next >= most {
+            return false;
+        }
+        match claim.compare_exchange_weak(old, word(next + 1, most), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
+            Err(now) => old = now,
+        }
+    }
 }
 
 /// A quick sum against accidents: a wild write of a job that is about to crash.

@@ -193,7 +193,7 @@ fn work(
     };
     if let Some(region) = region {
         // The host looks there when it wants to know.
-        let _ = region.begin_next();
+        let _ = region.begin_next(false);
     } else if !errand.last {
         // With only one job its start says as much, and the host is woken once less.
         channel.say(&FromWorker::Began { job }, &[])?;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use psmith_core::{Cause, JobId, JobPolicy};
 
-use super::{Incoming, News, Shared};
-use crate::api::block::Inputs;
+use super::{News, Shared};
 use crate::api::desk::refused;
-use crate::api::job::{Callee, Request};
+use crate::api::job::Request;
 use crate::api::lead::Leading;
 use crate::api::options::Options;
 use crate::api::own::Holder;
@@ -18,8 +17,8 @@ use crate::scratch::Scratch;
 /// Hands jobs to a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
-    shared: Arc<Shared>,
-    policy: Arc<JobPolicy>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) policy: Arc<JobPolicy>,
     limits: Arc<Holder>,
     frame_bytes_max: u64,
     scratch: Option<Arc<Scratch>>,
@@ -64,7 +63,7 @@ impl Submitter {
         };
         let policy =
             request.own.as_ref().map_or_else(|| Arc::clone(&self.policy), |own| own.policy(&self.policy));
-        state.incoming.push_back(Incoming::One(request, policy));
+        state.incoming.push(request, policy);
     }
 
     /// Takes the lead, if nobody has it.
@@ -87,32 +86,6 @@ impl Submitter {
     /// Whether there are news that nobody has taken.
     pub(in crate::api) fn has_news(&self) -> bool {
         !self.shared.lock().news.is_empty()
-    }
-
-    /// Hands in a short job by its encoded input. It waits together with others, and is not waited for: whoever has
-    /// nothing to do takes what there is. Gives how many jobs should be on their way.
-    pub(in crate::api) fn add(&self, callee: &Arc<Callee>, input: &[u8]) -> u64 {
-        let mut state = match self.shared.count_in() {
-            Ok(state) => state,
-            Err(index) => {
-                self.shared.tell_unstarted(index, Request::of_encoded(callee, input.to_vec()));
-                return 0;
-            }
-        };
-        match state.incoming.back_mut() {
-            Some(Incoming::Many(inputs)) if inputs.has_room(input) => inputs.push(input),
-            Some(_) | None => {
-                let mut inputs = Inputs::new(callee, &self.policy);
-                inputs.push(input);
-                state.incoming.push_back(Incoming::Many(inputs));
-            }
-        }
-        let (wanted, wakes) = (state.wanted, std::mem::take(&mut state.hungry));
-        drop(state);
-        if wakes {
-            self.shared.wake();
-        }
-        wanted
     }
 
     /// There will be no more.
@@ -145,9 +118,7 @@ impl Submitter {
     pub(crate) fn cancel(&self, index: u64, kill: bool) {
         let mut state = self.shared.lock();
         // Who ends single jobs hands them in one by one.
-        let ahead = state.submitted - state.incoming.len() as u64;
-        let waiting = index.checked_sub(ahead).and_then(|at| usize::try_from(at).ok());
-        if let Some(Incoming::One(request, _)) = waiting.and_then(|at| state.incoming.get_mut(at)) {
+        if let Some(request) = state.incoming.get_mut(index) {
             // The engine does not know it yet: it hears of it together with the job.
             request.cancelled = true;
             request.killed |= kill;

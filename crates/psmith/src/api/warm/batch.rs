@@ -6,15 +6,18 @@
 //! the dispatcher's job, and has its verdict, its tries and its outcome as if it had been alone from the beginning.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use psmith_core::outcome::{Cause, Exit, Usage};
 use psmith_core::{AttemptId, Event, JobId, JobPolicy, Time};
 
 use super::{Held, Life, WarmDesk};
-use crate::api::block::{Block, JOBS_MAX, Results};
+use crate::api::block::{Block, Results};
+use crate::api::incoming::Next;
+use crate::api::inputs::JOBS_MAX;
 use crate::api::job::{JobRef, Request};
-use crate::api::run::{Incoming, News as Told};
+use crate::api::run::News as Told;
 use crate::worker::letters::How;
 use crate::worker::region::{Mark, Values};
 
@@ -87,11 +90,10 @@ impl WarmDesk {
         let Some(mut block) = self.next_waiting(now) else { return self.ends_here() };
         let others: usize = self.returned.iter().map(Block::len).sum();
         let waiting = {
-            let mut state = self.shared.lock();
             let bytes_each = block.body_len() as u64 / block.len() as u64 + 1;
             let wanted = self.pace.jobs as u64 * u64::from(self.slots) * 4;
-            state.wanted = wanted.min(WANTED_BYTES_MAX / bytes_each);
-            state.submitted - self.taken
+            self.shared.wanted.store(wanted.min(WANTED_BYTES_MAX / bytes_each), Ordering::Relaxed);
+            self.shared.lock().incoming.jobs()
         };
         // So that the other workers find something, too.
         let waiting = waiting as usize + others + block.len();
@@ -110,20 +112,15 @@ impl WarmDesk {
         if let Some(block) = self.returned.pop_front() {
             return Some(block);
         }
-        let mut state = self.shared.lock();
-        match state.incoming.pop_front() {
-            Some(Incoming::Many(inputs)) => {
-                let block = Block::new(inputs, self.taken);
-                self.taken += block.len() as u64;
-                Some(block)
-            }
-            Some(Incoming::One(request, policy)) => {
-                drop(state);
-                self.accept_one(request, policy, now);
-                None
-            }
-            None => {
-                state.hungry = true;
+        let next = self.shared.lock().incoming.next();
+        let next = next.or_else(|| {
+            self.shared.on_hunger();
+            self.shared.lock().incoming.next().inspect(|_| self.shared.on_food())
+        });
+        match next? {
+            Next::Many(block) => Some(block),
+            Next::One(index, request, policy) => {
+                self.accept_one((index, request), policy, now);
                 None
             }
         }
@@ -144,9 +141,8 @@ impl WarmDesk {
         self.accept_held(held, policy, now);
     }
 
-    pub(super) fn accept_one(&mut self, request: Request, policy: Arc<JobPolicy>, now: Time) {
-        let held = Held::new(request, self.taken, policy.idle.is_some());
-        self.taken += 1;
+    pub(super) fn accept_one(&mut self, (index, request): (u64, Request), policy: Arc<JobPolicy>, now: Time) {
+        let held = Held::new(request, index, policy.idle.is_some());
         self.accept_held(held, policy, now);
     }
 
@@ -166,10 +162,10 @@ impl WarmDesk {
             return;
         }
         loop {
-            let before = self.taken;
+            let before = self.shared.lock().incoming.index();
             match self.next_waiting(now) {
                 Some(block) => self.accept(block, now),
-                None if self.taken == before => return,
+                None if self.shared.lock().incoming.index() == before => return,
                 None => {}
             }
         }

@@ -9,7 +9,7 @@ use psmith_sys::shared::Shared as Memory;
 use super::*;
 use crate::api::job::Callee;
 use crate::api::options::{OnError, Options};
-use crate::api::run::{Shared, Submitter, Wants};
+use crate::api::run::{Adder, Shared, Submitter, Wants};
 use crate::api::warm::commands::Kind;
 use crate::engine::handler::{Handler, Letter, Mail, News, Order, Place, Pull, View};
 use crate::function::described::Described;
@@ -19,8 +19,8 @@ use crate::worker::region::Region;
 struct Play {
     desk: WarmDesk,
     shared: Arc<Shared>,
-    submitter: Submitter,
-    callee: Arc<Callee>,
+
+    adder: Adder,
     engine: Dispatcher,
     now: Time,
 }
@@ -37,12 +37,13 @@ impl Play {
         desk.pace.jobs = jobs;
         let submitter = Submitter::new(Arc::clone(&shared), &options, None);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
-        Play { desk, shared, submitter, callee, engine: Dispatcher::new(policy), now: Time::ZERO }
+        let adder = Adder::new(&submitter, &callee);
+        Play { desk, shared, adder, engine: Dispatcher::new(policy), now: Time::ZERO }
     }
 
-    fn add(&self, inputs: u8) {
+    fn add(&mut self, inputs: u8) {
         for input in 0..inputs {
-            let _ = self.submitter.add(&self.callee, &[input]);
+            let _ = self.adder.add(&[input]);
         }
     }
 
@@ -105,7 +106,7 @@ impl Play {
 
 fn work(region: &Region, jobs: usize) {
     for _ in 0..jobs {
-        assert!(region.begin_next().is_some());
+        assert!(region.begin_next(false).is_some());
         assert!(region.put(b"value"));
     }
 }
@@ -138,15 +139,15 @@ fn what_is_not_begun_in_time_is_given_to_another_and_outcomes_keep_their_order()
     assert_eq!(play.turn(0), [(1, 4), (5, 2)]);
     let ((one, slow), (other, quick)) = ((other, quick), (one, slow));
     work(&slow, 1);
-    assert_eq!(slow.begin_next(), Some(1));
+    assert_eq!(slow.begin_next(false), Some(1));
     assert_eq!(play.turn(1), []);
     assert_eq!(play.told(), []);
     // Each keeps the job that it is at, or would be at.
     assert_eq!(play.turn(20), []);
     assert_eq!(play.told(), [(0, 1)]);
-    assert_eq!(slow.begin_next(), None);
+    assert_eq!(slow.begin_next(false), None);
     work(&quick, 1);
-    assert_eq!(quick.begin_next(), None);
+    assert_eq!(quick.begin_next(false), None);
     assert_eq!(play.answer(other, 5, 1, None), None);
     // What came back is the next, and goes alone.
     assert_eq!(play.turn(0), [(3, 1)]);

@@ -102,8 +102,6 @@ pub(crate) struct WarmDesk {
     pace: Pace,
     /// Jobs that wait again, or still, in their order.
     returned: VecDeque<Block>,
-    /// So many jobs were taken from the caller's side.
-    taken: u64,
     /// Where blocks are in order, that order is kept here: the dispatcher knows only of the first attempt at each.
     sequence: Option<Sequence>,
     /// What was heard of workers and is not dealt with.
@@ -179,7 +177,6 @@ impl WarmDesk {
             blocks: wants.blocks,
             pace: Pace::new(),
             returned: VecDeque::new(),
-            taken: 0,
             sequence: (wants.blocks && options.order == Order::Submission).then(Sequence::default),
             dispatcher: Dispatcher::new(policy),
             events: VecDeque::new(),

@@ -3,7 +3,7 @@
 use psmith_core::{Event, Time};
 
 use super::{Stage, WarmDesk};
-use crate::api::run::Incoming;
+
 use crate::engine::handler::{Letters, Order};
 use crate::worker::frame::Body;
 use crate::worker::letters::ToWorker;
@@ -36,11 +36,11 @@ impl WarmDesk {
         }
         let counts = self.dispatcher.counts();
         let returned: u64 = self.returned.iter().map(|block| block.len() as u64).sum();
-        let mut state = self.shared.lock();
-        let incoming: u64 = state.incoming.iter().map(Incoming::jobs).sum();
         // The next job is heard of although all slots are taken: there may be another token for it.
-        state.hungry |= counts.running < u64::from(self.lives_max);
-        drop(state);
+        if counts.running < u64::from(self.lives_max) {
+            self.shared.on_hunger();
+        }
+        let incoming = self.shared.lock().incoming.jobs();
         // A job that waits for its back-off is begun without a further look at the budget.
         let wanted = counts.running + counts.ready + counts.delayed.min(1) + returned + incoming;
         let kept = self.budget.keep(wanted);

@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::{BatchNews, Heard, Held, Life, Stage, WarmDesk};
 use crate::api::desk::refused;
 use crate::api::flow::Judgement;
+use crate::api::incoming::Next;
 use crate::api::job::JobRef;
 use crate::api::onlooker::{Ended, Sight};
-use crate::api::run::{Finished, Incoming, News as Told};
+use crate::api::run::{Finished, News as Told};
 use crate::engine::handler::{Handler, Letters, Order, Output};
 use crate::worker::frame::Body;
 use crate::worker::letters::{Errand, How, ToWorker};
@@ -182,13 +183,13 @@ impl WarmDesk {
             return false;
         }
         let mut state = self.shared.lock();
-        let Some(Incoming::One(request, policy)) = state.incoming.pop_front() else {
+        let Some(Next::One(index, request, policy)) = state.incoming.next() else {
             let is_closed = state.closed;
             drop(state);
             return is_closed && self.close_source();
         };
         drop(state);
-        self.accept_one(request, policy, now);
+        self.accept_one((index, request), policy, now);
         true
     }
 

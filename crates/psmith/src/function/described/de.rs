@@ -4,7 +4,7 @@ use serde::de::{self, DeserializeSeed, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::super::codec::CodecError;
-use super::{DEPTH_MAX, mark};
+use super::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
 /// Reads one value from the front of what is left.
 pub(super) struct Reader<'b> {
@@ -25,10 +25,12 @@ impl<'b> Reader<'b> {
         }
     }
 
+    #[inline]
     pub(super) fn peek(&self) -> Result<u8, CodecError> {
         self.rest.first().copied().ok_or_else(cut_short)
     }
 
+    #[inline]
     pub(super) fn mark(&mut self) -> Result<u8, CodecError> {
         let mark = self.peek()?;
         self.rest = &self.rest[1..];
@@ -47,20 +49,20 @@ impl<'b> Reader<'b> {
         Ok(*taken)
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, CodecError> {
         let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.mark()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            number |= bits << shift;
+        for (place, byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
+            number |= u64::from(byte & 0x7f) << (7 * place);
             if byte & 0x80 == 0 {
+                if place + 1 == VARINT_BYTES_MAX && *byte > 1 {
+                    return Err(too_long());
+                }
+                self.rest = &self.rest[place + 1..];
                 return Ok(number);
             }
         }
-        Err(CodecError::new("a number is longer than 64 bits".into()))
+        Err(if self.rest.len() < VARINT_BYTES_MAX { cut_short() } else { too_long() })
     }
 
     /// A length that what is left can hold: every item takes at least one byte.
@@ -106,6 +108,12 @@ impl<'b> Reader<'b> {
     }
 }
 
+#[cold]
+fn too_long() -> CodecError {
+    CodecError::new("a number is longer than 64 bits".into())
+}
+
+#[cold]
 fn cut_short() -> CodecError {
     CodecError::new("the value is cut short".into())
 }
@@ -122,8 +130,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
             mark::TRUE => visitor.visit_bool(true),
             mark::UINT => visitor.visit_u64(self.varint()?),
             mark::NEGATIVE => {
-                let complement = i64::try_from(self.varint()?)
-                    .map_err(|_| CodecError::new("a number is longer than 64 bits".into()))?;
+                let complement = i64::try_from(self.varint()?).map_err(|_| too_long())?;
                 visitor.visit_i64(!complement)
             }
             mark::U128 => visitor.visit_u128(u128::from_le_bytes(self.array()?)),

@@ -57,6 +57,9 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
     }
 }
 
+/// A number of 64 bits, seven in each byte.
+const VARINT_BYTES_MAX: usize = 10;
+
 /// The marks. Those from `SMALL` on hold a number, those from `SHORT` on a text of so many bytes.
 mod mark {
     pub(super) const UNIT: u8 = 0;

@@ -3,7 +3,7 @@
 use serde::ser::{self, Serialize};
 
 use super::super::codec::CodecError;
-use super::{DEPTH_MAX, mark};
+use super::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
 /// Writes one value.
 pub(super) struct Writer<'a> {
@@ -16,6 +16,7 @@ impl<'a> Writer<'a> {
         Writer { out, depth: 0 }
     }
 
+    #[inline]
     fn number(self, number: u64) {
         match u8::try_from(number) {
             Ok(small @ 0..mark::FITS) => self.out.push(mark::SMALL + small),
@@ -65,12 +66,20 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Written as a whole and cut to length: one look for room instead of one for each byte.
+#[inline]
 fn varint(out: &mut Vec<u8>, mut number: u64) {
+    let mut bytes = [0; VARINT_BYTES_MAX];
+    let mut length = 0;
     while number >= 0x80 {
-        out.push(number as u8 | 0x80);
+        bytes[length] = number as u8 | 0x80;
         number >>= 7;
+        length += 1;
     }
-    out.push(number as u8);
+    bytes[length] = number as u8;
+    let whole = out.len() + length + 1;
+    out.extend_from_slice(&bytes);
+    out.truncate(whole);
 }
 
 impl<'a> ser::Serializer for Writer<'a> {
