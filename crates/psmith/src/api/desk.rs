@@ -17,7 +17,7 @@ use super::incoming::Next;
 use super::job::{JobRef, Request};
 use super::onlooker::{Ended, Sight};
 use super::post::Listeners;
-use super::run::{Finished, NEWS_MAX, News as Told, Shared, Wants};
+use super::run::{Finished, News as Told, Shared, Wants};
 use crate::command::{Command, Launch, Numbers, WorkerStart};
 use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use crate::engine::spool::Spool;
@@ -253,7 +253,7 @@ impl Handler for Desk {
     fn backlog(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _backlog: Spool) {}
 
     fn takes_output(&self) -> bool {
-        self.shared.lock().news.len() < NEWS_MAX
+        self.shared.has_room_for_words()
     }
 
     fn read(&mut self, job: &Held, _attempt: u32, _stream: u8, bytes: &[u8]) {

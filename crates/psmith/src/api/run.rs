@@ -38,7 +38,7 @@ pub(crate) use self::shared::{First, Shared};
 pub(crate) use self::submitter::Submitter;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
-pub(crate) const NEWS_MAX: usize = 1024;
+const NEWS_MAX: usize = 1024;
 
 /// What the engine's side tells the caller's.
 #[derive(Debug)]
@@ -56,6 +56,11 @@ pub(crate) enum News {
 }
 
 impl News {
+    /// What a job says while it runs: of that there may be any number.
+    fn is_said(&self) -> bool {
+        matches!(self, News::Progress(..) | News::Message(..))
+    }
+
     /// The jobs whose outcomes these are: index of the first, and how many.
     pub(super) fn jobs(&self) -> (u64, u64) {
         match self {

@@ -51,6 +51,8 @@ pub(in crate::api) struct State {
     /// Jobs that listen and were sent something.
     pub(in crate::api) mail: Vec<JobId>,
     pub(in crate::api) news: VecDeque<News>,
+    /// So many of them are a job's words while it runs.
+    said: usize,
     /// A caller drives the engine and hears the news himself.
     pub(super) is_led: bool,
     pub(in crate::api) first: First,
@@ -194,6 +196,7 @@ impl Shared {
             self.lead.on_end();
         }
         let mut state = self.lock();
+        state.said += usize::from(news.is_said());
         state.news.push_back(news);
         let is_led = state.is_led;
         drop(state);
@@ -222,6 +225,12 @@ impl Shared {
         }
     }
 
+    /// Whether jobs may go on talking. Outcomes do not count: a caller who takes none until later jobs are done, as far
+    /// as the window allows, gets these.
+    pub(in crate::api) fn has_room_for_words(&self) -> bool {
+        self.lock().said < NEWS_MAX
+    }
+
     /// The next news, if there are any now, and they are to be taken.
     pub(super) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
         let mut state = self.lock();
@@ -229,7 +238,9 @@ impl Shared {
             return None;
         }
         let news = state.news.pop_front();
-        let was_full = state.news.len() + 1 == NEWS_MAX;
+        let is_said = news.as_ref().is_some_and(News::is_said);
+        let was_full = is_said && state.said == NEWS_MAX;
+        state.said -= usize::from(is_said);
         drop(state);
         if was_full {
             // Workers may wait for this.

@@ -48,7 +48,7 @@ use super::job::{JobRef, Request};
 use super::onlooker::Sight;
 use super::options::Options;
 use super::post::Listeners;
-use super::run::{NEWS_MAX, News as Told, Shared, Wants};
+use super::run::{News as Told, Shared, Wants};
 use crate::command::{Command, Launch, WorkerStart};
 use crate::engine::handler::{
     Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
@@ -450,7 +450,7 @@ impl Handler for WarmDesk {
     }
 
     fn takes_output(&self) -> bool {
-        self.shared.lock().news.len() < NEWS_MAX
+        self.shared.has_room_for_words()
     }
 
     fn news(&mut self, _view: &View<'_>, news: News<'_, Kind>) {
