@@ -18,7 +18,8 @@ fn a_command_finds_room_though_idle_workers_have_taken_all() {
     // More workers than there is room for.
     let pool = Pool::builder().workers(16).window(64).build().unwrap();
     let handles: Vec<_> = (0..16).map(|n: u32| pool.submit(Job::new(|n: u32| n, n)).unwrap()).collect();
-    assert!(handles.iter().all(|handle| handle.wait().is_ok()));
+    let ends: Vec<_> = handles.iter().map(|handle| handle.wait()).collect();
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
     for _ in 0..3 {
         let command = pool.submit(Job::command("echo").arg("in").job()).unwrap();
         assert_eq!(command.wait().unwrap(), b"in\n");
