@@ -47,6 +47,7 @@
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
 //! | give each job a directory that goes with it | [`Map::scratch_dir`] |
 //! | see how far a run is | `.progress(true)` (feature `board`) |
+//! | see what its jobs are at: rows, JSON, a list on a signal | `.board(&jobs)`, `board::JobBoard` (feature `board`) |
 //! | get a job's own error back, not only its text | [`Map::error_type`] |
 //! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
 //! | say something to a job that runs | [`JobHandle::send`] |

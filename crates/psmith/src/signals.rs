@@ -22,6 +22,10 @@ pub use suspend::{SuspendGuard, suspend_guard};
 pub const INT: i32 = 2;
 /// Quit from the keyboard, Ctrl-\.
 pub const QUIT: i32 = 3;
+/// For a program's own use: a list of what runs, perhaps (`board::JobBoard::print_on`).
+pub const USR1: i32 = 10;
+/// As [`USR1`].
+pub const USR2: i32 = 12;
 /// The terminal is gone.
 pub const HUP: i32 = 1;
 /// What `kill` and service managers send.

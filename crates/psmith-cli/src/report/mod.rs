@@ -3,12 +3,11 @@
 //! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however
 //! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.
 
-pub mod board;
 pub mod failure_line;
 pub mod plain;
-pub mod progress;
 pub mod running;
 pub mod summary;
 pub mod tally;
 
+pub use psmith::board::{standing, table};
 pub use psmith::view::{cause, display, duration};

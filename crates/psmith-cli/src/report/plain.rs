@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use psmith::core::Time;
+use psmith::core::board::Rate;
 use psmith::core::outcome::Cause;
 
 use super::cause::{cause_text, signal_text};
 use super::display::visible;
 use super::duration::{asked_for, whole};
 use super::failure_line::COMMAND_COLUMNS_MAX;
-use super::progress::{Rate, Standing};
-
-/// How often the counts are told.
-pub const COUNT_EVERY: Duration = Duration::from_secs(30);
+use super::standing::{COUNT_EVERY, Standing};
 
 /// Tells the counts every now and then.
 #[derive(Debug, Default)]

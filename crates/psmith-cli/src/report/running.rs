@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::display::visible;
 use super::duration::whole;
-use super::progress::Standing;
+use super::standing::Standing;
 
 /// A job that has a process.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use psmith::core::event::HoldReason;
 use psmith::core::outcome::{Cause, Outcome};
 use psmith::core::policy::{HaltOn, Leak};
 
@@ -17,6 +18,7 @@ use super::cause::cause_text;
 use super::display::{last_lines, visible};
 use super::duration::measured;
 use super::failure_line::COMMAND_COLUMNS_MAX;
+use super::standing::Standing;
 
 /// So many jobs of a kind are named in the summary.
 pub const NAMED_MAX: usize = 10;
@@ -179,6 +181,14 @@ impl Tally {
     #[must_use]
     pub fn done(&self) -> u64 {
         self.ok + self.failed
+    }
+
+    /// Where the run stands by these counts; the rest as given.
+    #[must_use]
+    pub fn standing(&self, total: Option<u64>, running: u64, held: Option<HoldReason>) -> Standing {
+        let flaky = self.flaky_ok();
+        let (done, ok, failed) = (self.done(), self.ok() - flaky, self.failed());
+        Standing { done, total, ok, failed, flaky, running, held, over: false }
     }
 
     /// All jobs.

@@ -16,11 +16,13 @@ use super::handler::RunHandler;
 use super::keys::{Key, Keys};
 use super::writer::Writer;
 use crate::record::Status;
-use crate::report::board::{Layout, lines, running_text};
-use crate::report::progress::BOARD_AFTER;
 use crate::report::running::{RunningJob, list};
 use crate::report::summary::failures_so_far;
+use crate::report::table::{Layout, lines, running_text};
 use crate::report::tally::is_flaky;
+
+/// A board appears when the run has lasted this long.
+pub(super) const BOARD_AFTER: Duration = Duration::from_millis(500);
 
 /// The memory and CPU time of the jobs on the screen are looked at no oftener.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -116,7 +118,7 @@ impl Display {
 
     fn running_text(&self, now: Time, columns: usize, standing: &str) -> String {
         let rows: Vec<&JobRow> = self.board.longest(LISTED_MAX).into_iter().map(|(_, row)| row).collect();
-        running_text(&rows, self.tries, now, columns, standing)
+        running_text(&rows, self.tries, now, columns, &format!("psmith: {standing}"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use psmith::Command;
-use psmith::core::board::Update;
+use psmith::core::board::{Rate, Update};
 use psmith::core::event::HoldReason;
 use psmith::core::outcome::SpawnFailure;
 use psmith::core::policy::HaltOn;
@@ -36,7 +36,7 @@ use crate::record::results::Results;
 use crate::record::{JobRecord, RecordError, Status};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::{CountLines, retry_line, slow_line, stopped_line};
-use crate::report::progress::{Rate, Standing};
+use crate::report::standing::Standing;
 use crate::report::tally::{Tally, counts_as};
 
 /// How the run tells of its progress.
@@ -139,7 +139,7 @@ impl RunHandler {
     pub(super) fn standing(&self, view: &View<'_>) -> Standing {
         let counts = view.dispatcher.counts();
         let total = self.plan.total().or(self.end.as_ref().map(|end| end.jobs - end.skipped));
-        Standing::of(&self.tally, total, counts.running, self.held)
+        self.tally.standing(total, counts.running, self.held)
     }
 
     fn place_of(&self, job: &RunJob, slot: u32) -> plan::Place {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use psmith::board::Size;
+use psmith::core::board::Rate;
 use psmith::core::outcome::Limits;
 use psmith::core::policy::RunPolicy;
 use psmith::core::{JobPolicy, Time};
@@ -43,7 +44,7 @@ use crate::record::results::Results;
 use crate::record::resume::{Identity, ResumeSet};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::CountLines;
-use crate::report::progress::{BOARD_AFTER, Rate, Standing};
+use crate::report::standing::Standing;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 use crate::report::tally::{Tally, TallyRules};
 use board::Display;
@@ -417,10 +418,10 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
         Ok(warnings) => warnings.iter().for_each(|warning| handler.warn(warning)),
         Err(error) => drop(failure.get_or_insert_with(|| record_error(&error))),
     }
-    let standing = Standing { over: true, ..Standing::of(&handler.tally, known, 0, None) };
+    let standing = Standing { over: true, ..handler.tally.standing(known, 0, None) };
     let rate = handler.rate.per_second(Time(wall));
     drop(handler.keys.take());
-    let board_was_up = handler.telling == Telling::Board && wall > BOARD_AFTER;
+    let board_was_up = handler.telling == Telling::Board && wall > board::BOARD_AFTER;
     if handler.telling == Telling::Board {
         handler.writer.leave_board(standing.line(rate, handler.columns));
     }

@@ -10,6 +10,7 @@ use super::rate::Rate;
 use super::row::{Progress, RowStatus};
 use super::rows::Timing;
 use crate::event::HoldReason;
+use crate::outcome::{Cause, Outcome};
 use crate::{JobId, SlotId, Time};
 
 /// So much of the end of a job's output is kept for its last line.
@@ -98,6 +99,24 @@ pub enum Ending {
     Failed,
     /// It was cut short, or never begun: nothing is said about it.
     Cancelled,
+}
+
+impl Ending {
+    /// How this outcome counts. Attempts that were forgiven make no success flaky.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Ending {
+        match &outcome.verdict {
+            Ok(()) if outcome.tries > 1 => Ending::Flaky,
+            Ok(()) => Ending::Ok,
+            Err(cause) => Ending::of_cause(cause),
+        }
+    }
+
+    /// How a job counts that came to this end.
+    #[must_use]
+    pub fn of_cause(cause: &Cause) -> Ending {
+        if *cause == Cause::Cancelled { Ending::Cancelled } else { Ending::Failed }
+    }
 }
 
 /// The counts of a run.

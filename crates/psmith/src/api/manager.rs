@@ -130,6 +130,17 @@ impl<'h, R> ProcessManager<'h, R> {
         Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
     }
 
+    /// A manager whose processes this board shows.
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    #[cfg(feature = "board")]
+    pub fn with_board(board: &crate::board::JobBoard) -> Result<ProcessManager<'h, R>, EngineError> {
+        let options = super::options::Options { board: Some(board.jobs()), ..scheduler::options(0) };
+        let pool = Pool::begin(&options, Some(Box::new(Unlimited)), None)?;
+        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+    }
+
     /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
     ///
     /// ```

@@ -60,7 +60,9 @@ mod workers_status;
 mod workers_tasks;
 
 #[cfg(feature = "web")]
-pub(crate) use onlooker::{Ended, Onlooker, Sight};
+pub(crate) use onlooker::Ended;
+#[cfg(feature = "board")]
+pub(crate) use onlooker::{Onlooker, Sight};
 
 pub use command::CommandJob;
 pub use each::{All, Any, Each, all, any, each};

@@ -9,7 +9,7 @@ use crate::engine::handler::Output;
 
 /// One thing to be seen. Jobs are known by their index.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "nobody looks on without it"))]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
 pub(crate) enum Sight<'a> {
     /// The process of this attempt, counted from 1, exists.
     Began(&'a JobRef, u32),
@@ -25,12 +25,13 @@ pub(crate) enum Sight<'a> {
 
 /// A job's end.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "nobody looks on without it"))]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
 pub(crate) struct Ended<'a> {
     pub(crate) job: &'a JobRef,
     pub(crate) outcome: &'a Outcome,
     /// The true cause of what was never begun.
     pub(crate) refused: Option<&'a Cause>,
+    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the web board tells of it"))]
     pub(crate) output: &'a Output,
 }
 

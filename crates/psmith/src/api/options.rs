@@ -125,6 +125,9 @@ pub(crate) struct Options {
     pub(crate) state: Option<Function>,
     /// What asks a job to stop.
     pub(crate) stop_signal: i32,
+    /// The board of jobs that looks on.
+    #[cfg(feature = "board")]
+    pub(crate) board: Option<Arc<crate::board::Jobs>>,
     /// The web board that looks on.
     #[cfg(feature = "web")]
     pub(crate) web: Option<Arc<crate::web::Feed>>,
@@ -153,31 +156,39 @@ impl Options {
             terms: Terms::default(),
             state: None,
             stop_signal: SIGTERM,
+            #[cfg(feature = "board")]
+            board: None,
             #[cfg(feature = "web")]
             web: None,
         }
     }
 
     /// Whether somebody looks on who wants to hear of each job.
-    #[cfg(feature = "web")]
+    #[cfg(feature = "board")]
     pub(crate) fn is_watched(&self) -> bool {
-        self.web.is_some()
+        #[cfg(feature = "web")]
+        if self.web.is_some() {
+            return true;
+        }
+        self.board.is_some()
     }
 
-    /// Whether somebody looks on who wants to hear of each job: not without the web board.
-    #[cfg(not(feature = "web"))]
-    #[expect(clippy::unused_self, reason = "as with the web board")]
+    /// Whether somebody looks on who wants to hear of each job: not without boards.
+    #[cfg(not(feature = "board"))]
+    #[expect(clippy::unused_self, reason = "as with boards")]
     pub(crate) fn is_watched(&self) -> bool {
         false
     }
 
     /// Those who look on at a run with so many workers and so many jobs, if that is known. Asked for before the run counts
     /// the descriptors that its jobs may have.
-    #[cfg_attr(not(feature = "web"), expect(clippy::unused_self, reason = "there is nobody"))]
-    #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "there is nobody"))]
+    #[cfg_attr(not(feature = "board"), expect(clippy::unused_self, reason = "there is nobody"))]
+    #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "only the web board asks for it all"))]
     pub(crate) fn onlookers(&self, workers: u32, total: Option<u64>) -> Vec<Box<dyn Onlooker>> {
-        #[cfg_attr(not(feature = "web"), expect(unused_mut, reason = "there is nobody"))]
+        #[cfg_attr(not(feature = "board"), expect(unused_mut, reason = "there is nobody"))]
         let mut onlookers: Vec<Box<dyn Onlooker>> = Vec::new();
+        #[cfg(feature = "board")]
+        onlookers.extend(self.board.as_ref().map(|jobs| crate::board::look_on(Arc::clone(jobs), total)));
         #[cfg(feature = "web")]
         onlookers.extend(self.web.as_ref().map(|feed| crate::web::look_on(Arc::clone(feed), workers, total)));
         onlookers
@@ -544,6 +555,21 @@ macro_rules! common_settings {
             self
         }
 
+        /// Has this board show what the jobs of the run are at. Inline there is nothing to be seen.
+        ///
+        /// ```
+        /// # psmith::init();
+        /// use psmith::board::JobBoard;
+        /// let jobs = JobBoard::new();
+        /// assert_eq!(psmith::map(0..3, |n: u32| n).board(&jobs).filter(Result::is_ok).count(), 3);
+        /// assert_eq!(jobs.snapshot().ok, 3);
+        /// ```
+        #[cfg(feature = "board")]
+        pub fn board(mut self, board: &$crate::board::JobBoard) -> Self {
+            self.$($options).+.board = Some(board.jobs());
+            self
+        }
+
         /// Has this board show the run in a browser. Inline there is nothing to be seen.
         #[cfg(feature = "web")]
         pub fn web(mut self, web: &$crate::web::Web) -> Self {
@@ -568,19 +594,5 @@ macro_rules! common_settings {
 pub(crate) use common_settings;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    // proves: O-6
-    #[test]
-    fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
-        assert!((1..=999).contains(&default_workers(None).unwrap()));
-        assert_eq!(default_workers(Some("10".into())), Ok(10));
-        for nonsense in ["", "0", "-1", "many", "1.5"] {
-            let error = default_workers(Some(nonsense.into())).unwrap_err();
-            assert!(error.contains(WORKERS_VARIABLE), "{error}");
-        }
-        let given = Options { workers: Some(5), ..Options::new(Order::Submission, OnError::Continue) };
-        assert_eq!(given.workers(), Ok(5));
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

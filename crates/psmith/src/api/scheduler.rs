@@ -33,7 +33,7 @@ use crate::engine::EngineError;
 #[derive(Debug)]
 pub struct Scheduler {
     strategy: Arc<dyn SpawnStrategy>,
-    breaker: u32,
+    options: Options,
     pool: Mutex<Option<Arc<Pool>>>,
 }
 
@@ -92,7 +92,7 @@ impl Scheduler {
     /// ```
     #[must_use]
     pub fn with_strategy(strategy: impl SpawnStrategy) -> Scheduler {
-        Scheduler { strategy: Arc::new(strategy), breaker: 0, pool: Mutex::default() }
+        Scheduler { strategy: Arc::new(strategy), options: options(0), pool: Mutex::default() }
     }
 
     /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
@@ -113,8 +113,17 @@ impl Scheduler {
     /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
     /// ```
     #[must_use]
-    pub fn breaker(self, jobs: u32) -> Scheduler {
-        Scheduler { breaker: jobs, ..self }
+    pub fn breaker(mut self, jobs: u32) -> Scheduler {
+        self.options.breaker = jobs;
+        self
+    }
+
+    /// Has this board show what the jobs are at.
+    #[cfg(feature = "board")]
+    #[must_use]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> Scheduler {
+        self.options.board = Some(board.jobs());
+        self
     }
 
     /// Hands a job in.
@@ -294,7 +303,7 @@ impl Scheduler {
         }
         // A forked copy of the program has the other process's pool, of which nothing is here.
         let strategy: Box<dyn SpawnStrategy> = Box::new(Kept(Arc::clone(&self.strategy)));
-        let pool = Arc::new(Pool::begin(&options(self.breaker), Some(strategy), None)?);
+        let pool = Arc::new(Pool::begin(&self.options, Some(strategy), None)?);
         *current = Some(Arc::clone(&pool));
         Ok(pool)
     }

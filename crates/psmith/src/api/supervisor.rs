@@ -44,8 +44,7 @@ pub struct Supervisor {
     make: Arc<dyn Fn(u32) -> Job<()> + Send + Sync>,
     first: Duration,
     longest: Duration,
-    grace: Duration,
-    stop_signal: i32,
+    options: Options,
     logger: Arc<Mutex<Option<Logger>>>,
     running: Option<Running>,
 }
@@ -124,8 +123,7 @@ impl Supervisor {
             make: Arc::new(move |number| Job::new(f, number).label(format!("worker {number}"))),
             first: Duration::from_millis(100),
             longest: Duration::from_secs(10),
-            grace: psmith_core::policy::GRACE,
-            stop_signal: psmith_core::policy::SIGTERM,
+            options: Options { workers: Some(n.max(1)), ..scheduler::options(0) },
             logger: Arc::default(),
             running: None,
         }
@@ -160,7 +158,7 @@ impl Supervisor {
     /// supervisor.shutdown().unwrap();
     /// ```
     pub fn stop_signal(mut self, signal: i32) -> Self {
-        self.stop_signal = signal;
+        self.options.stop_signal = signal;
         self
     }
 
@@ -176,7 +174,14 @@ impl Supervisor {
     /// supervisor.shutdown().unwrap();
     /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.options.grace = grace;
+        self
+    }
+
+    /// Has this board show the workers, each life of one as a job.
+    #[cfg(feature = "board")]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
+        self.options.board = Some(board.jobs());
         self
     }
 
@@ -215,13 +220,7 @@ impl Supervisor {
         if self.running.is_some() {
             return Err(SupervisorError::AlreadyRunning);
         }
-        let options = Options {
-            workers: Some(self.n.max(1)),
-            grace: self.grace,
-            stop_signal: self.stop_signal,
-            ..scheduler::options(0)
-        };
-        let pool = Pool::begin(&options, None, None).map_err(SupervisorError::Engine)?;
+        let pool = Pool::begin(&self.options, None, None).map_err(SupervisorError::Engine)?;
         let shared = Arc::new(Shared::default());
         shared.lock_members().resize_with(self.n as usize, || None);
         let began = Arc::new(Bell::default());
@@ -232,7 +231,7 @@ impl Supervisor {
             longest: self.longest,
             shared: Arc::clone(&shared),
             logger: Arc::clone(&self.logger),
-            grace: self.grace,
+            grace: self.options.grace,
         };
         let (n, told) = (self.n, Arc::clone(&began));
         let thread = std::thread::Builder::new().name("psmith-super".into());

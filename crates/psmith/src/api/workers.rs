@@ -252,6 +252,13 @@ impl<T> Workers<T> {
         self
     }
 
+    /// Has this board show the workers, each as a job.
+    #[cfg(feature = "board")]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
+        self.options.board = Some(board.jobs());
+        self
+    }
+
     /// Has this board show the workers in a browser, each as a job.
     #[cfg(feature = "web")]
     pub fn web(mut self, web: &crate::web::Web) -> Self {

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use psmith_core::board::{Progress, Row, Timing};
 
 use super::handle::RowHandle;
+use super::jobs::Jobs;
 use super::output::Output;
 use super::shared::{Clock, Formatter, Mode, Shared};
 use super::thread;
@@ -162,6 +163,14 @@ impl Board {
     /// ```
     pub fn refresh(&self) {
         self.shared.change(|rows, _| rows.touch());
+    }
+
+    pub(super) fn weak(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    pub(super) fn attach(&self, jobs: &Arc<Jobs>) {
+        self.shared.attach(jobs);
     }
 
     /// Completes all rows, writes all that has not been written, and returns when that is done, or when the stream

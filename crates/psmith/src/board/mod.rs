@@ -22,6 +22,7 @@
 //! however it likes between two frames, and the terminal is as it was.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
+//! - [`JobBoard`], [`Snapshot`]: what the jobs of a run are at: rows, JSON, a list when a signal comes
 //! - [`ShowProgress`]: how far a [`map`](crate::map()) or one of its kin is
 //! - [`report_progress()`]: a counter of items that tells a row
 //! - [`wrap_with_status()`]: a row for each worker of [`run_workers`](crate::run_workers)
@@ -31,6 +32,8 @@
 
 mod api;
 mod handle;
+mod job_board;
+mod jobs;
 mod output;
 mod painter;
 #[cfg(test)]
@@ -39,12 +42,21 @@ mod redirect;
 mod report;
 mod screen;
 mod shared;
+mod snapshot;
+#[doc(hidden)]
+pub mod standing;
+#[doc(hidden)]
+pub mod table;
 mod text;
 mod thread;
 
 pub use crate::api::{ShowProgress, WithStatus, wrap_with_status};
 pub use api::{Board, Builder, Colors};
 pub use handle::RowHandle;
+pub use job_board::{Format, JobBoard};
+#[cfg(feature = "web")]
+pub(crate) use jobs::title;
+pub(crate) use jobs::{Jobs, look_on};
 pub use painter::{Cursor, Painter};
 pub use psmith_core::board::{
     BAR_CELLS, Progress, Row, RowStatus, Timing, bar, format_elapsed, is_report_due,
@@ -52,4 +64,5 @@ pub use psmith_core::board::{
 pub use redirect::redirect;
 pub use report::{ReportProgress, report_progress};
 pub use screen::{Line, Look, Size, more_text};
+pub use snapshot::{JobSnapshot, Phase, Snapshot};
 pub use text::{columns_of, visible};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use psmith_core::Time;
 use psmith_core::board::{Frame, Progress, Row, RowId, RowView, Rows, Timing};
 
+use super::jobs::Jobs;
 use super::output::Output;
 use super::screen::Size;
 use super::text::shown_line;
@@ -55,6 +56,8 @@ pub(super) struct Shared {
 struct State {
     rows: Rows,
     formatters: HashMap<RowId, Formatter>,
+    /// Runs whose jobs are shown below the rows.
+    jobs: Vec<Arc<Jobs>>,
     waiting: VecDeque<String>,
     waiting_bytes: usize,
     dropped: u64,
@@ -72,6 +75,8 @@ pub(super) struct Turn {
     pub(super) frame: Frame<'static>,
     /// Formatters of rows that have one of their own.
     pub(super) formatters: HashMap<RowId, Formatter>,
+    /// Jobs to be shown below them.
+    pub(super) jobs: Vec<Arc<Jobs>>,
     pub(super) size: Size,
     pub(super) is_last: bool,
 }
@@ -81,6 +86,7 @@ impl Shared {
         let state = State {
             rows: Rows::new(timing),
             formatters: HashMap::new(),
+            jobs: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
@@ -137,15 +143,45 @@ impl Shared {
         });
     }
 
-    /// Lines that stay, above the rows.
-    pub(super) fn println(&self, text: &str) {
-        self.update(|state, _| {
+    /// Lines that stay, above the rows. False if there is no board, or none any more.
+    pub(super) fn println(&self, text: &str) -> bool {
+        let printed = self.update(|state, _| {
             for line in text.split('\n') {
                 state.wait(shown_line(line));
             }
             state.rows.touch();
             ((), None)
         });
+        printed.is_some()
+    }
+
+    /// Shows these jobs below the rows.
+    pub(super) fn attach(&self, jobs: &Arc<Jobs>) {
+        self.update(|state, _| {
+            state.jobs.push(Arc::clone(jobs));
+            ((), None)
+        });
+        self.wake();
+    }
+
+    /// No longer; where they stood stays above the rows.
+    pub(super) fn detach(&self, jobs: &Arc<Jobs>) {
+        self.update(|state, _| {
+            let before = state.jobs.len();
+            state.jobs.retain(|of| !Arc::ptr_eq(of, jobs));
+            if state.jobs.len() < before {
+                jobs.last_line().into_iter().for_each(|line| state.wait(line));
+            }
+            state.rows.touch();
+            ((), None)
+        });
+    }
+
+    /// The thread has a look whether anything is due.
+    pub(super) fn wake(&self) {
+        // It looks and goes to sleep under the lock: so it either sees the news or hears this.
+        drop(self.lock());
+        self.changed.notify_one();
     }
 
     /// Makes a change and wakes the thread if it has to know. The second of what `change` gives back is a row whose
@@ -210,10 +246,13 @@ impl Shared {
         let mut state = self.lock();
         loop {
             let now = Time((self.clock)());
+            let jobs = state.jobs.iter().filter_map(|jobs| jobs.due(self.mode == Mode::Console)).min();
+            let jobs = jobs.map(|left| now + left);
             let due = match self.mode {
                 _ if state.is_closing => Some(now),
-                Mode::Console => state.rows.next_repaint(now),
-                Mode::Minimal | Mode::Off => (!state.waiting.is_empty()).then_some(now),
+                Mode::Console => state.rows.next_repaint(now).into_iter().chain(jobs).min(),
+                Mode::Minimal | Mode::Off if !state.waiting.is_empty() => Some(now),
+                Mode::Minimal | Mode::Off => jobs,
             };
             match due {
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -240,7 +279,9 @@ impl Shared {
         state.is_closing = true;
         state.has_ended = true;
         state.waiting.clear();
+        let jobs = std::mem::take(&mut state.jobs);
         drop(state);
+        drop(jobs);
         self.ended.notify_all();
     }
 
@@ -282,9 +323,19 @@ impl State {
         }
         lines.extend(self.waiting.drain(..));
         self.waiting_bytes = 0;
+        for jobs in &self.jobs {
+            let told = match mode {
+                _ if self.is_closing => jobs.last_line(),
+                Mode::Minimal => jobs.count_line(),
+                Mode::Console | Mode::Off => None,
+            };
+            lines.extend(told);
+        }
         let (mut left, mut frame) = (Vec::new(), Frame { rows: Vec::new(), more: 0, more_at: 0 });
         if mode == Mode::Console {
-            let rows_max = size.board_rows();
+            let wanted = self.jobs.iter().map(|jobs| jobs.lines_wanted()).sum::<usize>();
+            // Rows and jobs share a screen that is too small for both.
+            let rows_max = size.board_rows() - wanted.min(size.board_rows() / 2);
             let rows = &mut self.rows;
             left = if self.is_closing { rows.take_all_left(now) } else { rows.take_left(rows_max, now) };
             frame = rows.frame(rows_max, now).into_owned();
@@ -297,6 +348,7 @@ impl State {
         for row in frame.rows.iter().filter(|row| row.progress.is_some()) {
             formatters.extend(self.formatters.get(&row.id).map(|of| (row.id, Arc::clone(of))));
         }
-        Turn { lines, left, frame, formatters, size, is_last: self.is_closing }
+        let jobs = if self.is_closing { std::mem::take(&mut self.jobs) } else { self.jobs.clone() };
+        Turn { lines, left, frame, formatters, jobs, size, is_last: self.is_closing }
     }
 }

@@ -88,7 +88,13 @@ impl Drawing {
             // What stays is not cut: the terminal wraps it.
             above.push_str(&painter.line(&row_line(row, &progress, usize::MAX / 2)));
         }
-        let lines = frame_lines(&turn.frame, turn.size.columns, text);
+        let mut lines = frame_lines(&turn.frame, turn.size.columns, text);
+        if !turn.is_last {
+            for jobs in &turn.jobs {
+                let room = turn.size.board_rows().saturating_sub(lines.len());
+                lines.extend(jobs.lines(turn.size.columns, room));
+            }
+        }
         shared.drop_formatters(&bad.borrow());
         painter.paint_below(&above, &lines, turn.size, Cursor::Margin)
     }

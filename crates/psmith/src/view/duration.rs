@@ -2,23 +2,13 @@
 
 use std::time::Duration;
 
+pub use crate::board::standing::whole;
+
 /// A time that was measured: `0.4s`, `10s`, `1m02s`, `1h02m`, `2d03h`.
 #[must_use]
 pub fn measured(duration: Duration) -> String {
     let tenths = duration.as_millis() / 100;
     if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { whole(duration.as_secs()) }
-}
-
-/// A time that is still running, or only guessed, to the second: `0s`, `9s`, `1m02s`.
-#[must_use]
-pub fn whole(seconds: u64) -> String {
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
-        3600..86400 => format!("{hours}h{:02}m", minutes % 60),
-        _ => format!("{}d{:02}h", hours / 24, hours % 24),
-    }
 }
 
 /// A time that somebody asked for, exactly: `1s`, `1.5s`, `250ms`, `1m30s`, `2h`.

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Feed;
 use super::news::{Ended, Facts, News};
-use crate::api::{Ended as JobEnded, JobRef, Onlooker, Sight};
+use crate::api::{Ended as JobEnded, Onlooker, Sight};
+use crate::board::title;
 use crate::view::history::{Attempt, AttemptEnd};
 use crate::view::{JobRecord, Status};
 
@@ -61,7 +62,7 @@ impl Onlooker for Watch {
                 let began = self.feed.began.elapsed();
                 let slot = job.slot + 1;
                 let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
-                let (pid, text) = (job.pid, name(job));
+                let (pid, text) = (job.pid, title(job));
                 self.feed.tell(News::Started { job: number, attempt, slot, pid, began, text });
                 if let Some((done, target)) = progress {
                     self.feed.tell(News::Progress { job: number, done, target });
@@ -152,7 +153,7 @@ impl Watch {
             },
         );
         let wall = outcome.last.as_ref().map_or(Duration::ZERO, |last| last.wall);
-        let name = name(ended.job);
+        let name = title(ended.job);
         let record = JobRecord {
             job: job.number,
             outcome: &outcome,
@@ -177,12 +178,6 @@ impl Totals {
         self.is_open |= total.is_none();
         (!self.is_open).then_some(self.sum)
     }
-}
-
-/// What people call a job: its label, else its place.
-fn name(job: &JobRef) -> String {
-    job.label()
-        .map_or_else(|| format!("item {}", job.index()), |label| crate::board::visible(label.as_bytes(), 240))
 }
 
 fn epoch_now() -> f64 {

@@ -1,13 +1,14 @@
-//! The board of a run as lines: a heading, a row for each of the longest running jobs, and where the run stands.
+//! Running jobs as lines: a heading, a row for each of the longest running, and where the run stands. The same for
+//! the command and for a program's own runs.
 //!
-//! Composes; `run/board.rs` decides when, the writer paints.
+//! Composes; others decide when, and paint.
 
-use psmith::board::{Line, Look, RowStatus, Size, more_text};
-use psmith::core::Time;
-use psmith::core::board::JobRow;
+use psmith_core::Time;
+use psmith_core::board::{JobRow, Progress, RowStatus};
 
-use super::display::{columns_of, visible};
-use super::duration::whole;
+use super::screen::{Line, Look, Size, more_text};
+use super::standing::whole;
+use super::text::{columns_of, visible};
 
 /// Below this width the processor's share is left out.
 const COLUMNS_WIDE: usize = 70;
@@ -79,11 +80,12 @@ pub fn lines(
     lines
 }
 
-/// All running jobs with their last lines, as the key `t` asks for them: several lines, each with its newline.
+/// All running jobs with their last lines, as the key `t` asks for them: several lines, each with its newline,
+/// `standing` the first.
 #[must_use]
 pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, standing: &str) -> String {
     let table = Table::of(rows, tries, now, columns);
-    let mut out = format!("psmith: {standing}\n");
+    let mut out = format!("{standing}\n");
     if !rows.is_empty() {
         out.push_str(&format!("{}\n", visible(table.heading().as_bytes(), columns)));
     }
@@ -91,9 +93,8 @@ pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, sta
         let head = table.head(cells);
         let text = visible(format!("{head}{}", command(row)).as_bytes(), columns);
         out.push_str(&format!("{text}\n"));
-        let said = row.last_line();
+        let said = message(row, columns);
         if !said.is_empty() {
-            let said = visible(said, columns);
             out.push_str(&format!("{}\n", visible(format!("        | {said}").as_bytes(), columns)));
         }
     }
@@ -160,13 +161,26 @@ fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 6] {
 /// The command, and behind it the last line that it wrote. Of a long command so much is left that the line can be
 /// read.
 fn says(row: &JobRow, columns: usize) -> String {
-    let said = row.last_line();
+    let said = message(row, columns);
     if said.is_empty() {
         return visible(command(row).as_bytes(), columns);
     }
-    let said = visible(said, columns);
     let room = columns.saturating_sub(columns_of(&said) + 2).max(columns / 2);
     visible(format!("{}: {said}", visible(command(row).as_bytes(), room)).as_bytes(), columns)
+}
+
+/// What a job said last: how far it is, and the last line that it wrote.
+fn message(row: &JobRow, columns: usize) -> String {
+    let said = visible(row.last_line(), columns);
+    match row.progress {
+        None => said,
+        Some(progress) if said.is_empty() => far(progress),
+        Some(progress) => visible(format!("{}  {said}", far(progress)).as_bytes(), columns),
+    }
+}
+
+fn far(progress: Progress) -> String {
+    format!("{}/{}", progress.current(), progress.target())
 }
 
 /// What a colour tells, words tell as well.
@@ -200,8 +214,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use psmith::core::board::{RunBoard, Timing, Update};
-    use psmith::core::{JobId, SlotId};
+    use psmith_core::board::{RunBoard, Timing, Update};
+    use psmith_core::{JobId, SlotId};
 
     fn at(seconds: u64) -> Time {
         Time(Duration::from_secs(seconds))
@@ -299,7 +313,7 @@ mod tests {
         let board = run_board();
         let rows: Vec<&JobRow> = board.longest(9).into_iter().map(|(_, row)| row).collect();
         assert_eq!(
-            running_text(&rows, 3, at(72), 80, "2 done"),
+            running_text(&rows, 3, at(72), 80, "psmith: 2 done"),
             "\
 psmith: 2 done
   slot  job   try   time    rss   cpu   last line

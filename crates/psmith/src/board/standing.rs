@@ -3,15 +3,25 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-pub use psmith::core::board::Rate;
-use psmith::core::event::HoldReason;
+use psmith_core::event::HoldReason;
 
-use super::display::visible;
-use super::duration::whole;
-use super::tally::Tally;
+use super::text::visible;
 
-/// A board appears when the run has lasted this long.
-pub const BOARD_AFTER: Duration = Duration::from_millis(500);
+/// A time that is still running, or only guessed, to the second: `0s`, `9s`, `1m02s`.
+#[must_use]
+pub fn whole(seconds: u64) -> String {
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
+        3600..86400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{}d{:02}h", hours / 24, hours % 24),
+    }
+}
+
+/// Where there is no screen, the counts are told so often.
+pub const COUNT_EVERY: Duration = Duration::from_secs(30);
+
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
@@ -34,15 +44,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The counts of this tally, and the rest as given.
-    #[must_use]
-    pub fn of(tally: &Tally, total: Option<u64>, running: u64, held: Option<HoldReason>) -> Standing {
-        let flaky = tally.flaky_ok();
-        let (done, failed) = (tally.done(), tally.failed());
-        Standing { done, total, ok: tally.ok() - flaky, failed, flaky, running, held, over: false }
-    }
-
-    /// The line, cut at `columns`. `per_second` is the run's [`Rate`].
+    /// The line, cut at `columns`. `per_second` is the run's rate ([`Rate`](psmith_core::board::Rate)).
     #[must_use]
     pub fn line(&self, per_second: f64, columns: usize) -> String {
         let mut text = match self.total {
