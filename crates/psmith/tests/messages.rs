@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use psmith::{Cause, Isolation, Job, Pool, RecvError, Retry, SendError};
+use psmith::{Cause, Failure, Isolation, Job, Pool, RecvError, Retry, SendError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
@@ -327,17 +327,31 @@ fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
         }
         n
     };
-    for (n, isolation) in BOTH.into_iter().enumerate() {
-        let pipe = dir.path().join(n.to_string());
+    let pipe = |name: &str| {
+        let pipe = dir.path().join(name);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let mut told = Vec::new();
-        let jobs = [0, 1].map(|n| Job::<u32>::new(work, (n, pipe.clone())));
-        let run = psmith::run_jobs(jobs).workers(2).isolation(isolation).on_message(|_, _: u32| ());
-        let ends: Vec<_> = run.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
-        assert_eq!(ends[0].as_ref().unwrap(), &0, "{isolation:?}: {ends:?}");
+        pipe
+    };
+    let check = |ends: Vec<Result<u32, Failure>>, told: Vec<(u64, bool)>| {
+        assert_eq!(ends[0].as_ref().unwrap(), &0, "{ends:?}");
         let failure = ends[1].as_ref().unwrap_err();
         assert!(failure.to_string().contains("a message cannot be decoded"), "{failure}");
         assert_eq!((failure.index, ends.len()), (1, 2), "{ends:?}");
         assert_eq!(told, [(0, true), (1, false)], "the hook hears the same");
+    };
+    for isolation in BOTH {
+        let path = pipe(&format!("jobs {isolation:?}"));
+        let mut told = Vec::new();
+        let jobs = [0, 1].map(|n| Job::<u32>::new(work, (n, path.clone())));
+        let run = psmith::run_jobs(jobs).workers(2).isolation(isolation).on_message(|_, _: u32| ());
+        let ends = run.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
+        check(ends, told);
+
+        let path = pipe(&format!("map {isolation:?}"));
+        let mut told = Vec::new();
+        let map = psmith::map([0, 1].map(|n| (n, path.clone())), work).workers(2).isolation(isolation);
+        let map = map.on_message(|_, _: u32| ());
+        let ends = map.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
+        check(ends, told);
     }
 }

@@ -1,13 +1,48 @@
 //! What a caller's hook may answer.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use psmith_core::Cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::failure::Failure;
 use super::job::JobRef;
+#[cfg(feature = "board")]
+use super::show_progress::Shown;
 use crate::function::codec::Codec;
 use crate::function::described::Described;
+
+type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
+type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
+type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
+
+/// What a caller wants to be told of each job of a `map`.
+pub(super) struct Hooks<'h, R> {
+    pub(super) start: Option<StartHook<'h>>,
+    pub(super) done: Option<DoneHook<'h, R>>,
+    pub(super) progress: Option<ProgressHook<'h>>,
+    pub(super) message: Option<MessageHook<'h>>,
+    /// Why the outcome of a job, which is yet to come, is a failure of ours.
+    pub(super) spoilt: BTreeMap<u64, String>,
+    #[cfg(feature = "board")]
+    pub(super) shown: Shown,
+}
+
+impl<R> Hooks<'_, R> {
+    pub(super) fn none() -> Self {
+        Hooks {
+            start: None,
+            done: None,
+            progress: None,
+            message: None,
+            spoilt: BTreeMap::new(),
+            #[cfg(feature = "board")]
+            shown: Shown::Over,
+        }
+    }
+}
 
 /// A hook that is called with a job's messages, as they travelled. An error stops the run.
 pub(super) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
@@ -52,4 +87,11 @@ impl<E: Display> HookAnswer for Result<(), E> {
     fn into_answer(self) -> Result<(), String> {
         self.map_err(|error| format!("{error:#}"))
     }
+}
+
+/// What a job came to of which a hook said that it is enough.
+pub(super) fn of_hook(job: &JobRef, reason: String) -> Failure {
+    let mut failure = Failure::new(Cause::Error(reason), job.index);
+    failure.label = job.label().map(str::to_owned);
+    failure
 }

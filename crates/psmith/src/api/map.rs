@@ -10,15 +10,13 @@ use serde::de::DeserializeOwned;
 use super::block::Results;
 use super::failure::Failure;
 use super::flow::Judge;
-use super::hooks::{HookAnswer, MessageHook, message_hook};
+use super::hooks::{HookAnswer, Hooks, message_hook, of_hook};
 use super::inline;
 use super::inputs::INPUT_BYTES_MAX;
 use super::job::{Callee, JobRef, Request};
 use super::options::{Isolation, OnError, Options, common_settings};
 use super::run::{Adder, First, News, Run, Submitter, Wants};
 use super::settle::{decoded, settle_owned};
-#[cfg(feature = "board")]
-use super::show_progress::Shown;
 use crate::engine::EngineError;
 use crate::engine::handler::Order as Wish;
 use crate::function::codec::Codec;
@@ -27,10 +25,6 @@ use crate::function::returns::Return;
 
 /// The most inputs that are taken ahead where no window was asked for and jobs are short.
 const WINDOW_MAX: u64 = 32 * 1024;
-
-type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
-type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
-type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
 
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
 ///
@@ -106,31 +100,14 @@ pub struct Map<'h, I, F, R, C = Described> {
     ended: bool,
 }
 
-pub(super) struct Hooks<'h, R> {
-    start: Option<StartHook<'h>>,
-    done: Option<DoneHook<'h, R>>,
-    progress: Option<ProgressHook<'h>>,
-    message: Option<MessageHook<'h>>,
-    #[cfg(feature = "board")]
-    pub(super) shown: Shown,
-}
-
 impl<'h, I, F, R> Map<'h, I, F, R> {
     pub(super) fn new(items: I, f: F, options: Options) -> Self {
-        let hooks = Hooks {
-            start: None,
-            done: None,
-            progress: None,
-            message: None,
-            #[cfg(feature = "board")]
-            shown: Shown::Over,
-        };
         Map {
             items,
             f,
             options,
             judge: None,
-            hooks,
+            hooks: Hooks::none(),
             codec: PhantomData,
             stage: Stage::Before,
             taken: 0,
@@ -197,7 +174,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     }
 
     /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
-    /// type stops the run.
+    /// type stops the run, and is what its job came to.
     ///
     /// ```
     /// # psmith::init();
@@ -400,8 +377,13 @@ where
                 Ok(None)
             }
             News::Message(job, bytes, body) => {
-                if let Some(hook) = &mut hooks.message {
-                    hook(&job, &bytes[body..]).map_err(|text| (job, text))?;
+                // After a failing message there is no more to be heard of its job.
+                if let Some(hook) = &mut hooks.message
+                    && !hooks.spoilt.contains_key(&job.index)
+                    && let Err(text) = hook(&job, &bytes[body..])
+                {
+                    hooks.spoilt.insert(job.index, text);
+                    self.stop();
                 }
                 Ok(None)
             }
@@ -414,7 +396,10 @@ where
             News::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
-                let result = settle_owned(*finished, self.options.output, C::decode_owned);
+                let mut result = settle_owned(*finished, self.options.output, C::decode_owned);
+                if let Some(text) = self.hooks.spoilt.remove(&job.index) {
+                    result = Err(of_hook(&job, text));
+                }
                 let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
                 if let Some(hook) = &mut self.hooks.done
                     && !left_over
@@ -519,11 +504,15 @@ where
 
     /// A hook said that it is enough.
     fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
+        self.stop();
+        of_hook(job, text)
+    }
+
+    fn stop(&mut self) {
         self.stopped = true;
         if let Stage::Running(running) = &self.stage {
             running.run.order(Wish::Drain);
         }
-        Failure::new(psmith_core::Cause::Error(text), job.index)
     }
 
     /// psmith itself failed: one failure, and the end.

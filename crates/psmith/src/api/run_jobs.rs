@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use super::hooks::{MessageHook, message_hook};
+use super::hooks::{MessageHook, message_hook, of_hook};
 use super::job::{Job, JobRef};
 use super::options::{OnError, Options, common_settings};
 use super::run::{News, Run, Submitter, Wants};
@@ -284,13 +284,6 @@ impl<R> Running<R> {
     fn is_left_over(&self, failure: &Failure, on_error: OnError) -> bool {
         failure.attempts == 0 && failure.cause == Cause::Cancelled && self.is_over_early(on_error)
     }
-}
-
-/// What a job came to whose message a hook did not take.
-fn of_hook(job: &JobRef, reason: String) -> Failure {
-    let mut failure = Failure::new(Cause::Error(reason), job.index);
-    failure.label = job.label().map(str::to_owned);
-    failure
 }
 
 impl<I, R> fmt::Debug for RunJobs<'_, I, R> {
