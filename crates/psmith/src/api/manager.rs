@@ -130,7 +130,20 @@ impl<'h, R> ProcessManager<'h, R> {
         Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
     }
 
-    /// A manager whose processes this board shows.
+    /// A manager whose processes this board shows. Its circuit never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, board::JobBoard};
+    /// use std::time::Duration;
+    /// let jobs = JobBoard::new();
+    /// let mut manager = ProcessManager::with_board(&jobs).unwrap();
+    /// manager.create_process(Job::new(|n: u32| n, 9), |_, n| assert_eq!(n.unwrap(), 9)).unwrap();
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// assert_eq!(jobs.snapshot().ok, 1);
+    /// ```
     ///
     /// # Errors
     /// No threads or descriptors.

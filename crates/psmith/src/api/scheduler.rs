@@ -119,6 +119,16 @@ impl Scheduler {
     }
 
     /// Has this board show what the jobs are at.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler, board::JobBoard};
+    /// let jobs = JobBoard::new();
+    /// let scheduler = Scheduler::new().board(&jobs);
+    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
+    /// scheduler.shutdown();
+    /// assert_eq!(jobs.snapshot().ok, 1);
+    /// ```
     #[cfg(feature = "board")]
     #[must_use]
     pub fn board(mut self, board: &crate::board::JobBoard) -> Scheduler {

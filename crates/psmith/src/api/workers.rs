@@ -253,6 +253,15 @@ impl<T> Workers<T> {
     }
 
     /// Has this board show the workers, each as a job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, board::JobBoard, run_workers};
+    /// let jobs = JobBoard::new();
+    /// let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);
+    /// assert_eq!(run_workers(2, send).board(&jobs).count(), 2);
+    /// assert_eq!(jobs.snapshot().ok, 2);
+    /// ```
     #[cfg(feature = "board")]
     pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
         self.options.board = Some(board.jobs());
