@@ -4,7 +4,7 @@
 mod emulator;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -317,4 +317,49 @@ fn a_signal_prints_what_runs() {
         assert!(stdout.any(|line| line.ends_with("over")), "it did not go on");
         assert!(program.wait().unwrap().success());
     }
+}
+
+// proves: N-11, O-45: what jobs wrote comes out above the rows, where both go to one terminal
+#[test]
+fn what_jobs_wrote_stands_above_the_rows() {
+    const NAME: &str = "what_jobs_wrote_stands_above_the_rows";
+    psmith::init();
+    if let Some(path) = std::env::var_os(PART) {
+        let board = screen(std::io::stderr().as_fd().try_clone_to_owned().unwrap());
+        let jobs = JobBoard::on(&board);
+        let gate = PathBuf::from(path);
+        let work = |(number, path): (u32, PathBuf)| {
+            println!("{number} a");
+            println!("{number} b");
+            gate::pass(&path);
+        };
+        // A pool writes past the locks of the streams, a map through them.
+        let items = (0..3).map(|number| (number, gate.clone()));
+        assert!(psmith::map(items, work).workers(2).board(&jobs).all(|done| done.is_ok()));
+        let pool = Pool::builder().workers(2).board(&jobs).build().unwrap();
+        let handles: Vec<_> =
+            (3..6).map(|n| pool.submit(Job::new(work, (n, gate.clone()))).unwrap()).collect();
+        assert!(handles.iter().all(|handle| handle.wait().is_ok()));
+        return;
+    }
+    let _guard = Guard::alone();
+    let (mut terminal, slave) = Terminal::new(80, 24);
+    let mut gate = Gate::closed();
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture", "--quiet", "--test-threads", "1"])
+        .env(PART, gate.path())
+        .stdin(Stdio::null())
+        .stdout(slave.try_clone().unwrap())
+        .stderr(slave)
+        .spawn()
+        .unwrap();
+    terminal.wait_until("two at work", |screen| screen.contents().contains("running 2"));
+    gate.open();
+    assert!(program.wait().unwrap().success());
+    terminal.finish();
+    let all = terminal.transcript();
+    for line in (0..6).flat_map(|number| [format!("{number} a"), format!("{number} b")]) {
+        assert!(all.contains(&line), "{line} does not stand alone: {all:#?}");
+    }
+    assert!(terminal.is_as_it_was());
 }

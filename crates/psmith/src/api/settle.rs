@@ -1,6 +1,6 @@
 //! What a job came to, as its caller gets it. Decides nothing about the job.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -29,9 +29,8 @@ pub(super) fn settle_owned<R>(
     decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,
 ) -> Result<R, Failure> {
     if let Some([stdout, stderr]) = to_pass_on(&mut finished, output) {
-        // A closed standard output is no failure of the job's.
-        let _ = std::io::copy(&mut stdout.into_reader(), &mut std::io::stdout().lock());
-        let _ = std::io::copy(&mut stderr.into_reader(), &mut std::io::stderr().lock());
+        pass_on(stdout, std::io::stdout().lock());
+        pass_on(stderr, std::io::stderr().lock());
     }
     let verdict = verdict(&finished);
     let Finished { job, request, outcome, mut value, output: written, .. } = finished;
@@ -106,13 +105,25 @@ pub(super) fn pass_on_unlocked([stdout, stderr]: [Spool; 2]) {
         (stderr, std::io::stderr().as_fd().try_clone_to_owned()),
     ];
     for (spool, stream) in streams {
-        if let (false, Ok(stream)) = (spool.is_empty(), stream) {
-            let mut stream = std::fs::File::from(stream);
-            // A closed standard output is no failure of the job's.
-            let _ = std::io::copy(&mut spool.into_reader(), &mut stream);
-            let _ = stream.flush();
+        if let Ok(stream) = stream {
+            pass_on(spool, std::fs::File::from(stream));
         }
     }
+}
+
+fn pass_on(spool: Spool, mut stream: impl Write + IsTerminal) {
+    if spool.is_empty() {
+        return;
+    }
+    let write = |stream: &mut dyn Write| {
+        // A closed standard output is no failure of the job's.
+        let _ = std::io::copy(&mut spool.into_reader(), stream);
+        let _ = stream.flush();
+    };
+    #[cfg(feature = "board")]
+    crate::board::beside_rows(&mut stream, |stream| write(stream));
+    #[cfg(not(feature = "board"))]
+    write(&mut stream);
 }
 
 /// A value, decoded. A type whose decoding panics costs its own item, and no other.

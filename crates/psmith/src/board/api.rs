@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::board::{Progress, Row, Timing};
 
+use super::aside;
 use super::handle::RowHandle;
 use super::jobs::Jobs;
 use super::output::Output;
@@ -362,6 +363,9 @@ impl Builder {
             };
             let shared = Arc::new(Shared::new(mode, output.moves(), self.timing, Arc::clone(&clock)));
             if thread::start(Arc::clone(&shared), output, self.formatter, colors).is_ok() {
+                if mode == Mode::Console {
+                    aside::register(&shared);
+                }
                 return Board { shared };
             }
         }

@@ -17,7 +17,8 @@ use super::snapshot::Snapshot;
 /// as pools, servers, schedulers, managers and the other faces; several runs may share one.
 ///
 /// It only looks on. A run never waits for it: with a screen that takes nothing, or with a board that is gone, every
-/// outcome is as it would be without. Inline (`workers(0)`) there is nothing to be seen.
+/// outcome is as it would be without. Inline (`workers(0)`) there is nothing to be seen. What jobs wrote and a run passes
+/// on to a terminal ([`Output::PassOn`](crate::Output::PassOn)) comes out above the rows.
 ///
 /// ```
 /// # psmith::init();

@@ -31,6 +31,7 @@
 //! - [`visible`]: text without power over a terminal
 
 mod api;
+mod aside;
 mod handle;
 mod job_board;
 mod jobs;
@@ -52,6 +53,7 @@ mod thread;
 
 pub use crate::api::{ShowProgress, WithStatus, wrap_with_status};
 pub use api::{Board, Builder, Colors};
+pub(crate) use aside::beside_rows;
 pub use handle::RowHandle;
 pub use job_board::{Format, JobBoard};
 #[cfg(feature = "web")]

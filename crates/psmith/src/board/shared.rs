@@ -46,7 +46,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Something changed: the thread has a look.
     changed: Condvar,
-    /// The thread has ended.
+    /// The thread has ended, or taken its rows away.
     ended: Condvar,
     /// Grows as the thread gets something written.
     moves: Arc<AtomicU64>,
@@ -61,6 +61,10 @@ struct State {
     waiting: VecDeque<String>,
     waiting_bytes: usize,
     dropped: u64,
+    /// So many write to the screen themselves; no rows are drawn meanwhile.
+    asides: u32,
+    /// Rows may be on the screen.
+    is_drawn: bool,
     is_closing: bool,
     has_ended: bool,
 }
@@ -90,6 +94,8 @@ impl Shared {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
+            asides: 0,
+            is_drawn: false,
             is_closing: false,
             has_ended: false,
         };
@@ -223,10 +229,30 @@ impl Shared {
             }
             state.is_closing = true;
         }
+        self.wait_for_thread(state, |state| state.has_ended);
+    }
+
+    /// No rows are drawn from now on, until [`Shared::step_back`]; or the terminal takes nothing anyhow.
+    pub(super) fn step_aside(&self) {
+        let mut state = self.lock();
+        state.asides += 1;
+        self.wait_for_thread(state, |state| state.has_ended || !state.is_drawn);
+    }
+
+    pub(super) fn step_back(&self) {
+        let mut state = self.lock();
+        state.asides -= 1;
+        state.rows.touch();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Wakes the thread and waits until it has done this, or until nothing moves any more.
+    fn wait_for_thread(&self, mut state: MutexGuard<'_, State>, is_done: impl Fn(&State) -> bool) {
         self.changed.notify_one();
         let moves = || self.moves.load(Ordering::Relaxed);
         let (mut seen, mut since) = (moves(), Instant::now());
-        while !state.has_ended {
+        while !is_done(&state) {
             if moves() != seen {
                 (seen, since) = (moves(), Instant::now());
             }
@@ -241,10 +267,17 @@ impl Shared {
 
     // For the thread.
 
-    /// Waits until there is something to write, and takes it.
-    pub(super) fn next_turn(&self, output: &Output) -> Turn {
+    /// Waits until there is something to write, and takes it; `None`: the rows are to be taken away.
+    pub(super) fn next_turn(&self, output: &Output) -> Option<Turn> {
         let mut state = self.lock();
         loop {
+            if state.asides > 0 {
+                if state.is_drawn {
+                    return None;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let now = Time((self.clock)());
             let jobs = state.jobs.iter().filter_map(|jobs| jobs.due(self.mode == Mode::Console)).min();
             let jobs = jobs.map(|left| now + left);
@@ -260,9 +293,15 @@ impl Shared {
                     let left = due.since(now);
                     state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 }
-                Some(_) => return state.take_turn(output.size(), self.mode, now),
+                Some(_) => return Some(state.take_turn(output.size(), self.mode, now)),
             }
         }
+    }
+
+    /// The rows are taken away.
+    pub(super) fn on_cleared(&self) {
+        self.lock().is_drawn = false;
+        self.ended.notify_all();
     }
 
     /// Formatters that panicked are not asked again.
@@ -317,6 +356,7 @@ impl State {
     }
 
     fn take_turn(&mut self, size: Size, mode: Mode, now: Time) -> Turn {
+        self.is_drawn = mode == Mode::Console;
         let mut lines = Vec::new();
         if std::mem::take(&mut self.dropped) > 0 {
             lines.push("(lines were dropped here: nobody took them)".to_owned());

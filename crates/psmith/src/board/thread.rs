@@ -54,7 +54,14 @@ struct Drawing {
 impl Drawing {
     fn work(&self, shared: &Shared, output: &Output, mut painter: Painter) {
         loop {
-            let turn = shared.next_turn(output);
+            let Some(turn) = shared.next_turn(output) else {
+                let bytes = painter.clear().unwrap_or_default();
+                if output.write(bytes.as_bytes()).is_err() {
+                    return;
+                }
+                shared.on_cleared();
+                continue;
+            };
             let bytes = match shared.mode() {
                 Mode::Console => self.frame(shared, &mut painter, &turn),
                 Mode::Minimal | Mode::Off => turn.lines.iter().map(|line| format!("{line}\n")).collect(),
