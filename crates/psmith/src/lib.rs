@@ -125,11 +125,11 @@ pub use psmith_sys as sys;
 
 pub use api::{
     All, Any, ByMut, ByRef, CommandJob, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job,
-    JobHandle, JobRef, Left, LogLevel, Map, MapUntil, Method, OnError, Output, PerCore, Pool, PoolBuilder,
-    ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, RunJobs, Scheduler, Server,
-    ServerError, SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor, SupervisorError,
-    Throttled, Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow, Workers, all, any,
-    each, global, map, map_until, run_jobs, run_workers,
+    JobHandle, JobRef, Left, LogLevel, ManagerBuilder, Map, MapUntil, Method, OnError, Output, PerCore, Pool,
+    PoolBuilder, ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, RunJobs, Scheduler,
+    Server, ServerError, SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor,
+    SupervisorError, Throttled, Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow,
+    Workers, all, any, each, global, map, map_until, run_jobs, run_workers,
 };
 #[cfg(feature = "tokio")]
 pub use api::{TaskBody, TaskCx, Tasks, run_tasks};

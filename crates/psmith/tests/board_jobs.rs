@@ -172,7 +172,7 @@ fn several_runs_share_a_board() {
     let scheduler = Scheduler::new().board(&jobs);
     assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
     scheduler.shutdown();
-    let mut manager = ProcessManager::with_board(&jobs).unwrap();
+    let mut manager = ProcessManager::builder().board(&jobs).build().unwrap();
     manager.create_process(Job::new(|n: u32| n, 9), |_, _| ()).unwrap();
     while manager.process_count() > 0 {
         manager.step(OUTER_LIMIT);

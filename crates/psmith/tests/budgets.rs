@@ -130,7 +130,7 @@ fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
     scheduler.shutdown();
 
     let crashed = std::cell::Cell::new(0);
-    let mut manager = ProcessManager::with_breaker(2).unwrap();
+    let mut manager = ProcessManager::builder().breaker(2).build().unwrap();
     let refused = loop {
         let on_exit = |_, ended: Result<u32, Failure>| {
             let cause = ended.unwrap_err().into_cause();

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::handle::{Bell, JobHandle};
 use super::job::Job;
+use super::options::Options;
 use super::pool::{Pool, SubmitError};
 use super::scheduler;
 use super::strategy::Unlimited;
@@ -86,6 +87,84 @@ impl Wakeup {
     }
 }
 
+/// How a process manager is to be; see [`ProcessManager::builder`].
+#[derive(Debug)]
+#[must_use = "nothing is begun before `build`"]
+pub struct ManagerBuilder {
+    options: Options,
+}
+
+impl ManagerBuilder {
+    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
+    /// came to any other end meanwhile: jobs that were not started fail with
+    /// [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and once what ran has ended no further process can be created.
+    /// With 0, as without it, the circuit never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, Refusal};
+    /// use std::time::Duration;
+    /// let crash = |_: ()| -> () { std::process::abort() };
+    /// let mut manager = ProcessManager::builder().breaker(2).build().unwrap();
+    /// let refused = loop {
+    ///     if let Err(refused) = manager.create_process(Job::new(crash, ()), |_, _| ()) {
+    ///         break refused;
+    ///     }
+    ///     while manager.process_count() > 0 {
+    ///         manager.step(Duration::from_secs(60));
+    ///     }
+    /// };
+    /// assert_eq!(refused.reason, Refusal::CircuitBroken(2));
+    /// ```
+    pub fn breaker(mut self, jobs: u32) -> ManagerBuilder {
+        self.options.breaker = jobs;
+        self
+    }
+
+    /// Shows the processes on this board.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, board::JobBoard};
+    /// use std::time::Duration;
+    /// let jobs = JobBoard::new();
+    /// let mut manager = ProcessManager::builder().board(&jobs).build().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n, 9), |_, n| assert_eq!(n.unwrap(), 9)).unwrap();
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// assert_eq!(jobs.snapshot().ok, 1);
+    /// ```
+    #[cfg(feature = "board")]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> ManagerBuilder {
+        self.options.board = Some(board.jobs());
+        self
+    }
+
+    /// A manager without processes, of whatever its jobs give.
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
+        let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)), None)?;
+        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+    }
+}
+
+impl ProcessManager<'_, ()> {
+    /// A manager with settings of its own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::ProcessManager;
+    /// let manager = ProcessManager::builder().breaker(5).build::<u32>().unwrap();
+    /// assert_eq!(manager.process_count(), 0);
+    /// ```
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder { options: scheduler::options(0) }
+    }
+}
+
 impl<'h, R> ProcessManager<'h, R> {
     /// A manager without processes.
     ///
@@ -98,60 +177,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// # Errors
     /// No threads or descriptors.
     pub fn new() -> Result<ProcessManager<'h, R>, EngineError> {
-        ProcessManager::with_breaker(0)
-    }
-
-    /// The same whose circuit breaks when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and
-    /// no attempt came to any other end meanwhile: jobs that were not started fail with
-    /// [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and once what ran has ended no further process can be created.
-    /// With 0 it never breaks.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, ProcessManager, Refusal};
-    /// use std::time::Duration;
-    /// let crash = |_: ()| -> () { std::process::abort() };
-    /// let mut manager = ProcessManager::with_breaker(2).unwrap();
-    /// let refused = loop {
-    ///     if let Err(refused) = manager.create_process(Job::new(crash, ()), |_, _| ()) {
-    ///         break refused;
-    ///     }
-    ///     while manager.process_count() > 0 {
-    ///         manager.step(Duration::from_secs(60));
-    ///     }
-    /// };
-    /// assert_eq!(refused.reason, Refusal::CircuitBroken(2));
-    /// ```
-    ///
-    /// # Errors
-    /// No threads or descriptors.
-    pub fn with_breaker(jobs: u32) -> Result<ProcessManager<'h, R>, EngineError> {
-        let pool = Pool::begin(&scheduler::options(jobs), Some(Box::new(Unlimited)), None)?;
-        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
-    }
-
-    /// A manager whose processes this board shows. Its circuit never breaks.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, ProcessManager, board::JobBoard};
-    /// use std::time::Duration;
-    /// let jobs = JobBoard::new();
-    /// let mut manager = ProcessManager::with_board(&jobs).unwrap();
-    /// manager.create_process(Job::new(|n: u32| n, 9), |_, n| assert_eq!(n.unwrap(), 9)).unwrap();
-    /// while manager.process_count() > 0 {
-    ///     manager.step(Duration::from_secs(60));
-    /// }
-    /// assert_eq!(jobs.snapshot().ok, 1);
-    /// ```
-    ///
-    /// # Errors
-    /// No threads or descriptors.
-    #[cfg(feature = "board")]
-    pub fn with_board(board: &crate::board::JobBoard) -> Result<ProcessManager<'h, R>, EngineError> {
-        let options = super::options::Options { board: Some(board.jobs()), ..scheduler::options(0) };
-        let pool = Pool::begin(&options, Some(Box::new(Unlimited)), None)?;
-        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+        ProcessManager::builder().build()
     }
 
     /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
@@ -169,7 +195,7 @@ impl<'h, R> ProcessManager<'h, R> {
     ///
     /// # Errors
     /// The job, if no process can be had any more: psmith itself has failed, or the circuit has broken
-    /// ([`ProcessManager::with_breaker`]).
+    /// ([`ManagerBuilder::breaker`]).
     pub fn create_process(
         &mut self,
         job: Job<R>,

@@ -72,7 +72,7 @@ pub use flow::Flow;
 pub use handle::JobHandle;
 pub use hooks::HookAnswer;
 pub use job::{Job, JobRef};
-pub use manager::{ProcessId, ProcessManager, ProcessState, Wakeup};
+pub use manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeup};
 pub use map::{Map, map};
 pub use options::{Isolation, OnError, Output};
 pub use pool::{Left, Pool, Refusal, Standing, SubmitError};
