@@ -342,7 +342,7 @@ impl<R> Job<R> {
     /// counts for processes: beside workers that stay ([`Isolation::Reuse`](crate::Isolation::Reuse)) such a job, function or
     /// command, has a process of its own in each attempt, which begins as every worker does.
     ///
-    /// A limit that cannot be held here is the job's failure, [`Cause::SpawnFailed`](crate::Cause::SpawnFailed), and it does
+    /// A limit that cannot be held here is the job's failure, [`Cause::SpawnFailed`], and it does
     /// not run. To find out by which means limits are held costs some milliseconds; the last limits of a run are remembered,
     /// so jobs in a row with the same ones cost that once.
     ///
