@@ -19,7 +19,6 @@ use crate::worker::region::Region;
 struct Play {
     desk: WarmDesk,
     shared: Arc<Shared>,
-
     adder: Adder,
     engine: Dispatcher,
     now: Time,

@@ -3,7 +3,6 @@
 use psmith_core::{Event, Time};
 
 use super::{Stage, WarmDesk};
-
 use crate::engine::handler::{Letters, Order};
 use crate::worker::frame::Body;
 use crate::worker::letters::ToWorker;
