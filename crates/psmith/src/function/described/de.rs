@@ -4,6 +4,7 @@ use serde::de::{self, DeserializeSeed, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::super::codec::CodecError;
+use super::super::packed::word;
 use super::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
 /// Reads one value from the front of what is left.
@@ -37,6 +38,7 @@ impl<'b> Reader<'b> {
         Ok(mark)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'b [u8], CodecError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(cut_short)?;
         self.rest = rest;
@@ -63,6 +65,12 @@ impl<'b> Reader<'b> {
             }
         }
         Err(if self.rest.len() < VARINT_BYTES_MAX { cut_short() } else { too_long() })
+    }
+
+    /// The number behind this mark.
+    #[inline]
+    pub(super) fn uint(&mut self, mark: u8) -> Result<u64, CodecError> {
+        self.take(usize::from(mark - mark::UINT) + 1).map(word)
     }
 
     /// A length that what is left can hold: every item takes at least one byte.
@@ -128,7 +136,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
             mark::SOME => self.deeper(|reader| visitor.visit_some(reader)),
             mark::FALSE => visitor.visit_bool(false),
             mark::TRUE => visitor.visit_bool(true),
-            mark::UINT => visitor.visit_u64(self.varint()?),
+            kind @ mark::UINT..mark::UINT_END => visitor.visit_u64(self.uint(kind)?),
             mark::NEGATIVE => {
                 let complement = i64::try_from(self.varint()?).map_err(|_| too_long())?;
                 visitor.visit_i64(!complement)

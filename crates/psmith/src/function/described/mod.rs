@@ -67,9 +67,7 @@ mod mark {
     pub(super) const SOME: u8 = 2;
     pub(super) const FALSE: u8 = 3;
     pub(super) const TRUE: u8 = 4;
-    /// A number, least significant seven bits first.
-    pub(super) const UINT: u8 = 5;
-    /// The same for -1 less the number.
+    /// -1 less the number that follows, least significant seven bits first.
     pub(super) const NEGATIVE: u8 = 6;
     pub(super) const U128: u8 = 7;
     pub(super) const I128: u8 = 8;
@@ -88,6 +86,10 @@ mod mark {
     /// A name (length and bytes), then what the variant holds: nothing, a value, a SEQ, a MAP.
     pub(super) const UNIT_VARIANT: u8 = 19;
     pub(super) const VARIANT: u8 = 20;
+    /// A number of one byte; the next mark: of two; and so on up to eight, least significant first. One look for room
+    /// writes it, and its length is known before it is read.
+    pub(super) const UINT: u8 = 24;
+    pub(super) const UINT_END: u8 = UINT + 8;
     pub(super) const SMALL: u8 = 64;
     pub(super) const SHORT: u8 = 128;
     /// Numbers and lengths that fit into a mark are less than this.

@@ -21,8 +21,13 @@ impl<'a> Writer<'a> {
         match u8::try_from(number) {
             Ok(small @ 0..mark::FITS) => self.out.push(mark::SMALL + small),
             _ => {
-                self.out.push(mark::UINT);
-                varint(self.out, number);
+                let length = 8 - number.leading_zeros() as usize / 8;
+                let mut bytes = [0; 9];
+                bytes[0] = mark::UINT + length as u8 - 1;
+                bytes[1..].copy_from_slice(&number.to_le_bytes());
+                let whole = self.out.len() + 1 + length;
+                self.out.extend_from_slice(&bytes);
+                self.out.truncate(whole);
             }
         }
     }

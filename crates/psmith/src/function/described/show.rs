@@ -33,7 +33,7 @@ fn value(reader: &mut Reader<'_>, out: &mut String, most: usize, depth: u32) -> 
         }
         mark::FALSE => write!(out, "false"),
         mark::TRUE => write!(out, "true"),
-        mark::UINT => write!(out, "{}", reader.varint()?),
+        kind @ mark::UINT..mark::UINT_END => write!(out, "{}", reader.uint(kind)?),
         mark::NEGATIVE => write!(out, "{}", -1 - i128::from(reader.varint()?)),
         mark::U128 | mark::I128 => write!(out, "0x{}", hex(reader.take(16)?)),
         mark::F32 => {

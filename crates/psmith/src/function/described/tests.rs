@@ -85,6 +85,9 @@ fn plain() -> Plain {
 #[test]
 fn numbers_texts_and_bytes() {
     keeps((0_u8, 63_u8, 64_u8, u64::MAX, i64::MIN, -1_i8, i32::MIN));
+    for bits in 0..64 {
+        keeps((1_u64 << bits, (1_u64 << bits) - 1, -1_i64 << bits));
+    }
     keeps((u128::MAX, i128::MIN, u128::from(u64::MAX), -1_i128));
     keeps((0.1_f32, f64::MIN_POSITIVE, f64::INFINITY, 'ß', true, false));
     keeps((String::new(), "ü".repeat(31), "ü".repeat(32), "x".repeat(1000)));
@@ -153,7 +156,8 @@ fn lengths_are_compared_with_what_is_there() {
     for bytes in [
         &[mark::SEQ, 0xff, 0xff, 0xff, 0xff, 0x0f][..],
         &[mark::TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-        &[mark::UINT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        &[mark::UINT + 3, 1, 2, 3],
+        &[mark::NEGATIVE, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
         &[mark::END],
         &[mark::SHORT + 2, 0xff, 0xff],
         &[mark::SMALL, mark::SMALL],
