@@ -174,7 +174,7 @@ fn cgroup_level() -> Facility {
 fn keeper_level() -> Facility {
     let facility =
         Facility::new("keeper", "the same without control groups, at the price of a process for each job");
-    match Level::Keeper.probe().and_then(|()| warden::trial::keeper()) {
+    match Level::Keeper.probe().and_then(|()| warden::probe::keeper()) {
         Ok(()) => facility.found("a keeper was born, and adopts orphans"),
         Err(reason) => facility.missing(reason, remedy::of_adoption()),
     }
@@ -230,7 +230,7 @@ fn version_with(controller: Controller) -> String {
 
 fn warden() -> Facility {
     let facility = Facility::new("warden", "the process that bears, reaps and outlives; no job without it");
-    match warden::trial::warden() {
+    match warden::probe::warden() {
         Ok(()) => facility.found("/proc/self/exe was executed again and answered"),
         Err(reason) => {
             facility.missing(reason, "mount /proc, and keep the program on a file system without noexec")

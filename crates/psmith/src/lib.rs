@@ -31,7 +31,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | get results in order, as they are asked for | [`map`]; as they come: [`Map::unordered`] |
+//! | get results in order, as they are asked for | [`map()`]; as they come: [`Map::unordered`] |
 //! | only have it done | [`each`] |
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
@@ -92,59 +92,86 @@
 //! The `psmith` command stands on [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
 //! for each.
 
-mod api;
 #[cfg(feature = "board")]
 pub mod board;
+mod channel;
 mod command;
 mod condition;
 mod containment;
+mod descendants;
 pub mod engine;
 mod entry;
 pub mod facilities;
 mod function;
-mod kin;
+mod job;
 mod limits;
 mod lock;
+mod map;
+mod observe;
+mod pool;
 #[cfg(doctest)]
 mod refusals;
+#[cfg(feature = "view")]
+#[doc(hidden)]
+pub mod report;
+mod run;
 mod scratch;
 pub mod signals;
 #[cfg(feature = "stacks")]
 mod stacks;
-#[cfg(feature = "view")]
-#[doc(hidden)]
-pub mod view;
+mod streams;
 mod warden;
-#[cfg(feature = "web")]
-pub mod web;
 mod worker;
 
 pub use psmith_core as core;
 pub use psmith_core::outcome::{Cause, CauseKind, Exit};
 pub use psmith_sys as sys;
 
-pub use api::{
-    All, Any, ByMut, ByRef, CommandJob, Each, Failure, FailureDetails, Flow, HookAnswer, Isolation, Job,
-    JobHandle, JobRef, Left, LogLevel, ManagerBuilder, Map, MapUntil, Method, OnError, Output, PerCore, Pool,
-    PoolBuilder, ProcessId, ProcessManager, ProcessState, Proxy, Refusal, Report, Retry, RunJobs, Scheduler,
-    Server, ServerError, SpawnStrategy, Standing, Stopper, Submission, SubmitError, Supervisor,
-    SupervisorError, Throttled, Unlimited, Wakeup, WithInit, WorkerBody, WorkerCx, WorkerId, WorkerRow,
-    Workers, all, any, each, global, map, map_until, run_jobs, run_workers,
-};
-#[cfg(feature = "tokio")]
-pub use api::{TaskBody, TaskCx, Tasks, run_tasks};
+#[cfg(feature = "view")]
+#[doc(hidden)]
+pub use report as view;
+#[cfg(feature = "web")]
+pub use report::web;
+
 pub use command::{Command, Launch, WORD_BYTES_MAX, WorkerStart, check_words};
 pub use containment::{Level, TreeSupport, Unavailable, tree_limits};
 pub use engine::{Engine, EngineError, Setup, Surroundings, TreeLimits};
 pub use entry::{Init, init};
 pub use function::returns::Return;
 pub use function::{codec, registry};
+pub use job::command_job::CommandJob;
+pub use job::failure::{Failure, FailureDetails};
+pub use job::flow::Flow;
+pub use job::job::{Job, JobRef};
+pub use job::retry::Retry;
 pub use limits::{LimitName, LimitRefused, LimitsInForce, ResourceLimits, WhyRefused};
 pub use lock::{Lock, LockGuard};
+pub use map::each::{All, Any, Each, all, any, each};
+pub use map::hooks::HookAnswer;
+pub use map::map::{Map, map};
+pub use map::run_jobs::{RunJobs, run_jobs};
+pub use map::server::{Level as LogLevel, Report, Server, ServerError, Stopper};
+pub use map::until::{MapUntil, map_until};
+pub use pool::builder::{PoolBuilder, WithInit};
+pub use pool::explain::Standing;
+pub use pool::handle::JobHandle;
+pub use pool::pool::Pool;
+pub use pool::process_manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeup};
+pub use pool::proxy::{ByMut, ByRef, Method, Proxy};
+pub use pool::refusal::{Left, Refusal, SubmitError};
+pub use pool::scheduler::{Scheduler, global};
+pub use pool::strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
+pub use pool::submission::Submission;
+pub use pool::supervisor::{Supervisor, SupervisorError};
 pub use psmith_macros::{Value, job};
+pub use run::options::{Isolation, OnError, Output};
 #[cfg(feature = "stacks")]
 pub use stacks::{Frame, Stack, StackError, Thread, stack_of};
-pub use worker::cx::{Cx, SendError, cx};
+pub use streams::context::{WorkerCx, WorkerId, WorkerRow};
+#[cfg(feature = "tokio")]
+pub use streams::tasks::{TaskBody, TaskCx, Tasks, run_tasks};
+pub use streams::workers::{WorkerBody, Workers, run_workers};
+pub use worker::context::{Cx, SendError, cx};
 pub use worker::mailbox::RecvError;
 pub use worker::state::with_state;
 

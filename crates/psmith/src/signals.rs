@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 
 use psmith_sys::{handler, signals};
 
-use crate::api::Shared;
 use crate::engine::handler::Order;
+use crate::run::shared::Shared;
 
 pub use suspend::{SuspendGuard, suspend_guard};
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::shared::Shared;
+use crate::board::shared::Shared;
 
 /// The boards of this program that draw rows in place.
 static SCREENS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());

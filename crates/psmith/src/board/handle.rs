@@ -6,9 +6,9 @@ use std::sync::Arc;
 use psmith_core::Time;
 use psmith_core::board::{Progress, RowId, RowStatus, Rows};
 
-use super::shared::{Mode, Shared};
+use crate::board::shared::{Mode, Shared};
 
-/// A row of a [`Board`](super::Board). Clones are the same row; when the last one is dropped, the row is completed.
+/// A row of a [`Board`](crate::board::Board). Clones are the same row; when the last one is dropped, the row is completed.
 ///
 /// A change to a row that is completed, or whose board is shut down, changes nothing.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ struct OneRow {
 }
 
 impl RowHandle {
-    pub(super) fn new(shared: Arc<Shared>, id: Option<RowId>) -> RowHandle {
+    pub(crate) fn new(shared: Arc<Shared>, id: Option<RowId>) -> RowHandle {
         RowHandle { row: Arc::new(OneRow { shared, id }) }
     }
 

@@ -30,35 +30,34 @@
 //! - [`Painter`], [`Line`], [`Size`]: lines onto a terminal, for who has a model of their own
 //! - [`visible`]: text without power over a terminal
 
-mod api;
 mod aside;
+mod board;
 mod handle;
-mod job_board;
-mod jobs;
 mod output;
 mod painter;
 #[cfg(test)]
 mod painter_tests;
 mod redirect;
 mod report;
-mod screen;
-mod shared;
-mod snapshot;
+pub(crate) mod screen;
+pub(crate) mod shared;
 #[doc(hidden)]
 pub mod standing;
 #[doc(hidden)]
 pub mod table;
-mod text;
+pub(crate) mod text;
 mod thread;
 
-pub use crate::api::{ShowProgress, WithStatus, wrap_with_status};
-pub use api::{Board, Builder, Colors};
-pub(crate) use aside::beside_rows;
-pub use handle::RowHandle;
-pub use job_board::{Format, JobBoard};
+pub use crate::map::progress_row::ShowProgress;
+pub use crate::observe::job_board::{Format, JobBoard};
+pub use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
 #[cfg(feature = "web")]
-pub(crate) use jobs::title;
-pub(crate) use jobs::{Jobs, look_on};
+pub(crate) use crate::observe::terminal::title;
+pub(crate) use crate::observe::terminal::{Jobs, look_on};
+pub use crate::streams::rows::{WithStatus, wrap_with_status};
+pub(crate) use aside::beside_rows;
+pub use board::{Board, Builder, Colors};
+pub use handle::RowHandle;
 pub use painter::{Cursor, Painter};
 pub use psmith_core::board::{
     BAR_CELLS, Progress, Row, RowStatus, Timing, bar, format_elapsed, is_report_due,
@@ -66,5 +65,4 @@ pub use psmith_core::board::{
 pub use redirect::redirect;
 pub use report::{ReportProgress, report_progress};
 pub use screen::{Line, Look, Size, more_text};
-pub use snapshot::{JobSnapshot, Phase, Snapshot};
 pub use text::{columns_of, visible};

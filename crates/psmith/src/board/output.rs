@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::screen::Size;
+use crate::board::screen::Size;
 
 /// The board's stream.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crossterm::terminal::{
 };
 use psmith_core::board::RowStatus;
 
-use super::screen::{Line, Look, Size};
+use crate::board::screen::{Line, Look, Size};
 
 /// Moves down, and scrolls at the bottom, in the same column. (A newline would be turned into carriage return and
 /// newline by the terminal's driver.)

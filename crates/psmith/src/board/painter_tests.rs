@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use psmith_core::board::RowStatus;
 use vt100::Parser;
 
-use super::{Cursor, Line, Look, Painter, Size};
+use crate::board::{Cursor, Line, Look, Painter, Size};
 
 fn lines(texts: &[&str]) -> Vec<Line> {
     texts.iter().map(|text| Line { text: (*text).to_owned(), look: Look::default() }).collect()

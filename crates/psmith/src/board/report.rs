@@ -2,7 +2,7 @@
 
 use psmith_core::board::is_report_due;
 
-use super::handle::RowHandle;
+use crate::board::handle::RowHandle;
 
 /// Items that are counted as they pass: at each multiple of `every` the row's summary becomes what `format` makes of
 /// the count, and once more with the final count when there are no more, also if there were none. With `every` 0

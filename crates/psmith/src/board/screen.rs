@@ -2,7 +2,7 @@
 
 use psmith_core::board::{Frame, Progress, RowStatus, RowView};
 
-use super::text::visible;
+use crate::board::text::visible;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Size {
 }
 
 /// A row on a line: prefix, summary, progress. `progress` is its text.
-pub(super) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Line {
+pub(crate) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Line {
     let text = format!("{}{}{progress}", row.prefix, row.summary);
     Line::new(
         &text,
@@ -90,7 +90,7 @@ pub(super) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Lin
 }
 
 /// The rows that fit, as lines, with one for those that do not.
-pub(super) fn frame_lines(
+pub(crate) fn frame_lines(
     frame: &Frame<'_>,
     columns: usize,
     progress: impl Fn(&RowView<'_>, Progress) -> String,

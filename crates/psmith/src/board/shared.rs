@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 use psmith_core::Time;
 use psmith_core::board::{Frame, Progress, Row, RowId, RowView, Rows, Timing};
 
-use super::jobs::Jobs;
-use super::output::Output;
-use super::screen::Size;
-use super::text::shown_line;
+use crate::board::output::Output;
+use crate::board::screen::Size;
+use crate::board::text::shown_line;
+use crate::observe::terminal::Jobs;
 
 /// So many bytes of lines may wait for a stream that takes none; of more the oldest are dropped, and counted.
-pub(super) const WAITING_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Who ends a board waits no longer than this for a stream on which nothing moves.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
 /// A text for a progress.
-pub(super) type Formatter = Arc<dyn Fn(Progress) -> String + Send + Sync>;
+pub(crate) type Formatter = Arc<dyn Fn(Progress) -> String + Send + Sync>;
 
 /// Time since the board began.
-pub(super) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What a board draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// Rows in place.
     Console,
     /// A line for each change.
@@ -40,7 +40,7 @@ pub(super) enum Mode {
 }
 
 /// The board behind its handles.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     mode: Mode,
     clock: Clock,
     state: Mutex<State>,
@@ -70,23 +70,23 @@ struct State {
 }
 
 /// What the thread writes next.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Lines that stay, without their newlines.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// Rows that leave the board and stay on the screen, below those lines.
-    pub(super) left: Vec<RowView<'static>>,
+    pub(crate) left: Vec<RowView<'static>>,
     /// The rows on the board.
-    pub(super) frame: Frame<'static>,
+    pub(crate) frame: Frame<'static>,
     /// Formatters of rows that have one of their own.
-    pub(super) formatters: HashMap<RowId, Formatter>,
+    pub(crate) formatters: HashMap<RowId, Formatter>,
     /// Jobs to be shown below them.
-    pub(super) jobs: Vec<Arc<Jobs>>,
-    pub(super) size: Size,
-    pub(super) is_last: bool,
+    pub(crate) jobs: Vec<Arc<Jobs>>,
+    pub(crate) size: Size,
+    pub(crate) is_last: bool,
 }
 
 impl Shared {
-    pub(super) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: Clock) -> Shared {
+    pub(crate) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: Clock) -> Shared {
         let state = State {
             rows: Rows::new(timing),
             formatters: HashMap::new(),
@@ -103,12 +103,12 @@ impl Shared {
         Shared { mode, clock, state: Mutex::new(state), changed, ended, moves }
     }
 
-    pub(super) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.mode
     }
 
     /// Adds a row; an `elapsed` one shows the time since now. `None`: there is no board any more.
-    pub(super) fn add(&self, row: Row, elapsed: bool) -> Option<RowId> {
+    pub(crate) fn add(&self, row: Row, elapsed: bool) -> Option<RowId> {
         self.update(|state, now| {
             if elapsed {
                 return (state.rows.add_elapsed(row, now), None);
@@ -120,17 +120,17 @@ impl Shared {
     }
 
     /// Changes what lines do not tell of: status and progress.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Rows, Time)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Rows, Time)) {
         self.update(|state, now| (change(&mut state.rows, now), None));
     }
 
     /// Changes the text of a row; true means that it did change.
-    pub(super) fn change_text(&self, id: RowId, change: impl FnOnce(&mut Rows, Time) -> bool) {
+    pub(crate) fn change_text(&self, id: RowId, change: impl FnOnce(&mut Rows, Time) -> bool) {
         self.update(|state, now| ((), change(&mut state.rows, now).then_some(id)));
     }
 
     /// Sets or removes the row's own formatter.
-    pub(super) fn set_formatter(&self, id: RowId, formatter: Option<Formatter>) {
+    pub(crate) fn set_formatter(&self, id: RowId, formatter: Option<Formatter>) {
         self.update(|state, _| {
             // The one before is dropped outside of the lock: it is the user's, and may do anything.
             let before = match formatter {
@@ -143,14 +143,14 @@ impl Shared {
         });
     }
 
-    pub(super) fn complete(&self, id: RowId) {
+    pub(crate) fn complete(&self, id: RowId) {
         self.change(|rows, now| {
             rows.complete(id, now);
         });
     }
 
     /// Lines that stay, above the rows. False if there is no board, or none any more.
-    pub(super) fn println(&self, text: &str) -> bool {
+    pub(crate) fn println(&self, text: &str) -> bool {
         let printed = self.update(|state, _| {
             for line in text.split('\n') {
                 state.wait(shown_line(line));
@@ -162,7 +162,7 @@ impl Shared {
     }
 
     /// Shows these jobs below the rows.
-    pub(super) fn attach(&self, jobs: &Arc<Jobs>) {
+    pub(crate) fn attach(&self, jobs: &Arc<Jobs>) {
         self.update(|state, _| {
             state.jobs.push(Arc::clone(jobs));
             ((), None)
@@ -171,7 +171,7 @@ impl Shared {
     }
 
     /// No longer; where they stood stays above the rows.
-    pub(super) fn detach(&self, jobs: &Arc<Jobs>) {
+    pub(crate) fn detach(&self, jobs: &Arc<Jobs>) {
         self.update(|state, _| {
             let before = state.jobs.len();
             state.jobs.retain(|of| !Arc::ptr_eq(of, jobs));
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// The thread has a look whether anything is due.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // It looks and goes to sleep under the lock: so it either sees the news or hears this.
         drop(self.lock());
         self.changed.notify_one();
@@ -216,7 +216,7 @@ impl Shared {
     }
 
     /// Completes all rows, and waits until all is written, or until nothing moves any more.
-    pub(super) fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         if self.mode == Mode::Off {
             return;
         }
@@ -233,13 +233,13 @@ impl Shared {
     }
 
     /// No rows are drawn from now on, until [`Shared::step_back`]; or the terminal takes nothing anyhow.
-    pub(super) fn step_aside(&self) {
+    pub(crate) fn step_aside(&self) {
         let mut state = self.lock();
         state.asides += 1;
         self.wait_for_thread(state, |state| state.has_ended || !state.is_drawn);
     }
 
-    pub(super) fn step_back(&self) {
+    pub(crate) fn step_back(&self) {
         let mut state = self.lock();
         state.asides -= 1;
         state.rows.touch();
@@ -299,13 +299,13 @@ impl Shared {
     }
 
     /// The rows are taken away.
-    pub(super) fn on_cleared(&self) {
+    pub(crate) fn on_cleared(&self) {
         self.lock().is_drawn = false;
         self.ended.notify_all();
     }
 
     /// Formatters that panicked are not asked again.
-    pub(super) fn drop_formatters(&self, ids: &[RowId]) {
+    pub(crate) fn drop_formatters(&self, ids: &[RowId]) {
         for id in ids {
             let dropped = self.lock().formatters.remove(id);
             drop(dropped);
@@ -313,7 +313,7 @@ impl Shared {
     }
 
     /// The thread ends: nothing is written any more, and who waits for it is told.
-    pub(super) fn on_ended(&self) {
+    pub(crate) fn on_ended(&self) {
         let mut state = self.lock();
         state.is_closing = true;
         state.has_ended = true;

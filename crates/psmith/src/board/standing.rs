@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use psmith_core::event::HoldReason;
 
-use super::text::visible;
+use crate::board::text::visible;
 
 /// A time that is still running, or only guessed, to the second: `0s`, `9s`, `1m02s`.
 #[must_use]

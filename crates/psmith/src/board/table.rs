@@ -6,9 +6,9 @@
 use psmith_core::Time;
 use psmith_core::board::{JobRow, Progress, RowStatus};
 
-use super::screen::{Line, Look, Size, more_text};
-use super::standing::whole;
-use super::text::{columns_of, visible};
+use crate::board::screen::{Line, Look, Size, more_text};
+use crate::board::standing::whole;
+use crate::board::text::{columns_of, visible};
 
 /// Below this width the processor's share is left out.
 const COLUMNS_WIDE: usize = 70;

@@ -48,7 +48,7 @@ pub fn visible(bytes: &[u8], columns: usize) -> String {
 }
 
 /// A line as it stays on a screen: made visible, and of any width.
-pub(super) fn shown_line(line: &str) -> String {
+pub(crate) fn shown_line(line: &str) -> String {
     visible(line.strip_suffix('\r').unwrap_or(line).as_bytes(), usize::MAX - CUT.len())
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use psmith_core::board::{Progress, RowView};
 
-use super::output::Output;
-use super::painter::{Cursor, Painter};
-use super::screen::{Line, frame_lines, row_line};
-use super::shared::{Formatter, Mode, Shared, Turn};
+use crate::board::output::Output;
+use crate::board::painter::{Cursor, Painter};
+use crate::board::screen::{Line, frame_lines, row_line};
+use crate::board::shared::{Formatter, Mode, Shared, Turn};
 
 /// Starts the thread. It ends when the board is shut down or its stream is gone.
 pub(super) fn start(

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use psmith_core::{AttemptId, SlotId};
 use psmith_sys::{pidfd, proc_tree};
 
-use super::handler::{Live, Output, TAIL_BYTES_MAX};
-use super::places::Taken;
-use super::spool::Spool;
-use super::workers::Channel;
+use crate::engine::cgroup_slots::Taken;
+use crate::engine::handler::{Live, Output, TAIL_BYTES_MAX};
+use crate::engine::spool::Spool;
+use crate::engine::worker_channel::Channel;
 use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;

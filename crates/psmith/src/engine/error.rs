@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use psmith_core::Cause;
 use psmith_sys::words::os_text;
 
-use crate::api::text_of;
 use crate::containment::Unavailable;
+use crate::job::failure::text_of;
 
 /// Why a run could not go on: our failure, never a job's.
 #[derive(Debug)]

@@ -9,14 +9,14 @@ use psmith_core::event::HoldReason;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time};
 
-use super::error::EngineError;
-pub use super::looks::Looker;
-use super::spool::Spool;
-pub use super::workers::Letter;
+use crate::channel::frame::Body;
+use crate::channel::messages::ToWorker;
 use crate::command::{Command, Launch};
+use crate::engine::error::EngineError;
+use crate::engine::spool::Spool;
+pub use crate::engine::stack_samples::Looker;
+pub use crate::engine::worker_channel::Letter;
 use crate::limits::LimitsInForce;
-use crate::worker::frame::Body;
-use crate::worker::letters::ToWorker;
 
 /// The producer and the consumer of a run.
 ///

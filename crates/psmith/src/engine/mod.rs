@@ -5,25 +5,25 @@
 //! nothing about jobs, and it never blocks but in its one poll.
 //!
 //! - [`handler`]: what the engine needs from whoever uses it
-//! - `attempt`, `places`, [`spool`]: a running attempt, where it lives, where its output waits
-//! - `carry_out`: the dispatcher's actions, done
+//! - `attempt`, `cgroup_slots`, [`spool`]: a running attempt, where it lives, where its output waits
+//! - `perform`: the dispatcher's actions, done
 //! - `suspend`: jobs that stand still, together with the host or alone
-//! - `workers`: the channels of function workers
-//! - `watch`, `streams`: what the kernel and the warden report, heard; what jobs write, read
+//! - `worker_channel`: the channels of function workers
+//! - `observe`, `streams`: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
-mod carry_out;
+mod cgroup_slots;
 pub(crate) mod clock;
 mod error;
 pub mod handler;
-pub(crate) mod looks;
-mod places;
+mod observe;
+mod perform;
 mod spans;
 pub mod spool;
+pub(crate) mod stack_samples;
 mod streams;
 mod suspend;
-mod watch;
-mod workers;
+mod worker_channel;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -40,10 +40,10 @@ use crate::containment::{Level, Unavailable};
 use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
+use cgroup_slots::{GroupWants, Places};
 use clock::Clock;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams, View};
-use places::{GroupWants, Places};
 
 /// So many wardens may be lost within a minute before the run gives up.
 const WARDEN_RESTARTS_MAX: usize = 5;
@@ -245,7 +245,7 @@ impl<H: Handler> Engine<H> {
         let epoll = Epoll::new().map_err(EngineError::Kernel)?;
         for (index, fd) in handler.wake_fds().into_iter().enumerate() {
             epoll
-                .add(fd, watch::Token::Wake(index as u32).pack(), Interest::READ)
+                .add(fd, observe::Token::Wake(index as u32).pack(), Interest::READ)
                 .map_err(EngineError::Kernel)?;
         }
         let room = nofile_now.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;

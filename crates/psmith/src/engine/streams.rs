@@ -5,10 +5,10 @@
 use psmith_core::Event;
 use psmith_sys::epoll::Interest;
 
-use super::attempt::Read;
-use super::handler::Handler;
-use super::watch::Token;
-use super::{Engine, EngineError};
+use crate::engine::attempt::Read;
+use crate::engine::handler::Handler;
+use crate::engine::observe::Token;
+use crate::engine::{Engine, EngineError};
 
 /// Reads in a row from one stream, so that one loud job cannot hold up the others.
 pub(super) const READS_A_TURN: usize = 4;

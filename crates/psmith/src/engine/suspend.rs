@@ -9,10 +9,10 @@ use psmith_sys::{pidfd, proc_tree};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
-use super::Engine;
-use super::handler::{Handler, News, Place, View};
 use crate::containment::Level;
-use crate::kin;
+use crate::descendants;
+use crate::engine::Engine;
+use crate::engine::handler::{Handler, News, Place, View};
 use crate::warden::messages::Key;
 
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
@@ -81,7 +81,7 @@ impl<H: Handler> Engine<H> {
             let Some(process) = &running.pidfd else { continue };
             let (key, by_pidfd) = (running.key(), pidfd::signal_group(process, signal));
             let _ = pidfd::signal(process, signal);
-            kin::signal_descendants(running.pid, Some(running.pid), signal);
+            descendants::signal_descendants(running.pid, Some(running.pid), signal);
             if by_pidfd.is_err_and(|error| pidfd::is_unsupported(&error)) {
                 self.ask_for_group_signal(slot, key, signal);
             }

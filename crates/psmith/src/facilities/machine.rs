@@ -8,8 +8,8 @@ use psmith_sys::rlimit::{self, Resource, UNLIMITED};
 use psmith_sys::terminal;
 use rustix::fs::{Mode, OFlags};
 
-use super::Facility;
 use crate::engine::slots_by_descriptors;
+use crate::facilities::Facility;
 
 /// A job is a process at least, and mostly a few: so many for each processor is what a full run is taken to need.
 const PROCESSES_PER_CPU: u64 = 16;

@@ -12,8 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::codec::{CarriedError, Codec, CodecError};
-use super::described::Described;
+use crate::function::codec::{CarriedError, Codec, CodecError};
+use crate::function::described::Described;
 
 /// Inputs and results of codec `C`, each with a code that is made with a secret of this program: HMAC-SHA256.
 ///
@@ -68,7 +68,7 @@ impl<T, C: Codec<T>> Codec<T> for Authenticated<C> {
     }
 
     /// Errors by the inner codec would carry no code: they are put around this one
-    /// ([`WithErrors<E, Authenticated>`](super::codec::WithErrors)).
+    /// ([`WithErrors<E, Authenticated>`](crate::function::codec::WithErrors)).
     fn carried_error() -> Option<CarriedError> {
         None
     }

@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_sys::image::{Entry, Trampoline, entry_of};
 
-use super::codec::{Codec, CodecError, Described};
-use super::packed::input_at;
-use super::returns::{Return, error_text};
+use crate::function::codec::{Codec, CodecError, Described};
+use crate::function::packed::input_at;
+use crate::function::returns::{Return, error_text};
 
 /// What a call is made of, and what came of it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Call {
         Call { input: bytes, from, to, next: to, shared: false, spare: Vec::new(), answer: Answer::Pending }
     }
 
-    /// Calls whose inputs lie in `bytes` from `from` on ([`super::packed`]): [`Call::next`] comes before each.
+    /// Calls whose inputs lie in `bytes` from `from` on ([`crate::function::packed`]): [`Call::next`] comes before each.
     pub(crate) fn several(bytes: Vec<u8>, from: usize) -> Call {
         Call { next: from, shared: true, ..Call::new(bytes, from) }
     }

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use psmith_core::Cause;
 use serde::{de, ser};
 
-use super::returns::chain;
+use crate::function::returns::chain;
 
 /// Turns values of type `T` into bytes and back.
 ///
@@ -255,5 +255,5 @@ impl<E, C> fmt::Debug for WithErrors<E, C> {
 }
 
 #[cfg(feature = "authenticated")]
-pub use super::authenticated::Authenticated;
-pub use super::described::{DEPTH_MAX, Described};
+pub use crate::function::authenticated::Authenticated;
+pub use crate::function::described::{DEPTH_MAX, Described};

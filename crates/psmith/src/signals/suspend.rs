@@ -9,8 +9,8 @@ use std::time::Duration;
 use psmith_sys::signals::SignalSet;
 use psmith_sys::{handler, signals};
 
-use super::{program, runs_of};
-use crate::api::Standstill;
+use crate::run::suspension::Standstill;
+use crate::signals::{program, runs_of};
 
 /// The stop from the keyboard, Ctrl-Z.
 const TSTP: i32 = 20;

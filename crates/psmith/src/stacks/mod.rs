@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use self::walk::Walker;
 use crate::engine::handler::Looker;
-use crate::engine::looks::Look;
+use crate::engine::stack_samples::Look;
+use crate::stacks::walk::Walker;
 use crate::warden::messages::THREADS_MAX;
 
 /// A thread that does not stand still within this time is in a call that nothing interrupts, or frozen.

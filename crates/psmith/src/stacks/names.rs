@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use addr2line::{Loader, demangle_auto};
 
-use super::Frame;
+use crate::stacks::Frame;
 
 /// What has been read so far.
 #[derive(Default)]

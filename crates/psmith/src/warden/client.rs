@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use psmith_sys::{image, pidfd, socket};
 use serde::Serialize;
 
-use super::MARKER;
-use super::link::{Link, Received};
-use super::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
-use crate::kin;
+use crate::descendants;
+use crate::warden::MARKER;
+use crate::warden::link::{Link, Received};
+use crate::warden::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 
 /// The program image of this very process, whatever has become of its file meanwhile.
 const IMAGE: &str = "/proc/self/exe";
@@ -148,7 +148,7 @@ impl Warden {
     /// Whether it owes an answer for too long and no debugger holds it.
     pub(crate) fn is_silent(&self) -> bool {
         self.unanswered_since.is_some_and(|since| since.elapsed() > SILENCE_MAX)
-            && !kin::is_traced(self.process.id())
+            && !descendants::is_traced(self.process.id())
     }
 
     /// Leaves it to itself: its socket closes, so it kills everything and ends; nobody waits for it.

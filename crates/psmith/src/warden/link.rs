@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use psmith_sys::{memfd, socket};
 use serde::Serialize;
 
-use super::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX};
+use crate::warden::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX};
 
 /// Messages queued behind a socket that takes no more; at the bound nothing new is started.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1024;

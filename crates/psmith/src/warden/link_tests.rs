@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use psmith_sys::socket;
 
-use super::super::messages::{Key, ToHost, ToWarden};
 use super::*;
+use crate::warden::messages::{Key, ToHost, ToWarden};
 
 /// Both ends, with so little room in between that a few messages fill it.
 fn narrow() -> (Link, Link) {

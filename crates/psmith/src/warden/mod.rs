@@ -2,23 +2,23 @@
 //!
 //! - [`messages`]: everything that host and warden say to each other
 //! - [`link`]: one end of the socket between them
-//! - [`server`], [`strays`]: the warden's own side
-//! - [`looks`]: where a job's process stands
+//! - [`server`], [`orphans`]: the warden's own side
+//! - [`stack_samples`]: where a job's process stands
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
-//! - [`trial`]: whether a warden can be had at all
+//! - [`probe`]: whether a warden can be had at all
 //!
 //! The warden is this same program image started again. The link-time hook ([`crate::entry`]) sees the marker
 //! in its environment and calls [`main`], so the program's own `main` never runs in it.
 
 pub(crate) mod client;
 pub(crate) mod link;
-mod looks;
 pub(crate) mod messages;
+mod orphans;
 mod places;
+pub(crate) mod probe;
 mod server;
-mod strays;
-pub(crate) mod trial;
+mod stack_samples;
 mod workers;
 
 use std::ffi::OsStr;
@@ -35,7 +35,7 @@ use psmith_sys::spawn::Step;
 use psmith_sys::{cgroup, image, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
-use crate::{kin, scratch};
+use crate::{descendants, scratch};
 use link::{Link, Packet, Received};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 use server::{End, Server};
@@ -96,7 +96,7 @@ fn life(nonce: &str) -> io::Result<()> {
     if holding != Holding::Group {
         subreaper::set_subreaper(true)?;
     }
-    let swept = if again { kin::kill_marked(marker) } else { 0 };
+    let swept = if again { descendants::kill_marked(marker) } else { 0 };
     let scratch = scratch.map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
     let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
     let mut server = Server::new(link, host, holding, marker, group_dirs)?;
@@ -172,7 +172,7 @@ fn last_rites(server: &mut Server, end: End) {
     if server.holding != Holding::Groups && !server.keeper {
         // What left its session and its parents, but not its environment. Other keepers' jobs carry the marker
         // too, so only the warden, at the end of the run, may go by it.
-        kin::kill_marked(server.strays.marker());
+        descendants::kill_marked(server.strays.marker());
     }
     // Every round reaps what has died; what that orphaned has become a child of this process meanwhile.
     loop {
@@ -185,7 +185,7 @@ fn last_rites(server: &mut Server, end: End) {
         if left.is_empty() || Instant::now() > deadline {
             break;
         }
-        kin::signal_descendants(std::process::id(), None, SIGKILL);
+        descendants::signal_descendants(std::process::id(), None, SIGKILL);
         server.wait_for_a_death(Duration::from_millis(5));
     }
     if end == End::HostGone {

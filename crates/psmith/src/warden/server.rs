@@ -2,7 +2,7 @@
 //!
 //! It knows four verbs: start, signal a group, sweep, leave. It decides nothing about jobs: when to stop one,
 //! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
-//! host is gone, everything dies ([`super::last_rites`]).
+//! host is gone, everything dies ([`crate::warden::last_rites`]).
 //!
 //! All signals stay blocked for its whole life, so nothing but the host's end, its order, or SIGKILL ends it.
 //! A keeper is the same server with a single job, forked from the warden.
@@ -26,12 +26,12 @@ use psmith_sys::wait::{self, Change, ExitStatusRaw, Reaped};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::link::{Link, Received};
-use super::looks::Wanted;
-use super::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
-use super::places::Places;
-use super::strays::Strays;
-use crate::kin;
+use crate::descendants;
+use crate::warden::link::{Link, Received};
+use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
+use crate::warden::orphans::Strays;
+use crate::warden::places::Places;
+use crate::warden::stack_samples::Wanted;
 
 /// A start that has not reached its program by then (a dead mount, a frozen group) has failed.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -165,7 +165,7 @@ impl Server {
             holding,
             group_dirs,
             keeper: false,
-            pidfds_signal_groups: super::pidfds_signal_groups(),
+            pidfds_signal_groups: crate::warden::pidfds_signal_groups(),
         })
     }
 
@@ -283,13 +283,13 @@ impl Server {
                 if let Some(leader) = self.leader_of(key) {
                     // The leader is our unreaped child, so its number names nobody else. A failure means that
                     // the group is gone, and its end is on the way.
-                    let _ = super::kill_group(leader, signal);
+                    let _ = crate::warden::kill_group(leader, signal);
                 }
             }
             ToWarden::Sweep { key } => {
                 if let Some(leader) = self.leader_of(key) {
-                    let _ = super::kill_group(leader, SIGKILL);
-                    let _ = kin::signal_descendants(leader, Some(leader), SIGKILL);
+                    let _ = crate::warden::kill_group(leader, SIGKILL);
+                    let _ = descendants::signal_descendants(leader, Some(leader), SIGKILL);
                     self.strays.sweep_when_ended(key);
                 } else {
                     self.strays.sweep(key);
@@ -379,7 +379,7 @@ impl Server {
             Ok(ForkResult::Child(_)) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
                 let end = self.become_keeper(socket, start, fds);
-                super::last_rites(self, end.unwrap_or(End::HostGone));
+                crate::warden::last_rites(self, end.unwrap_or(End::HostGone));
                 psmith_sys::exit::now(0)
             }
             Err(error) => {
@@ -435,7 +435,7 @@ impl Server {
                 && self.children.contains_key(&pid)
             {
                 // The last moment in which the number of the group certainly means this group.
-                let _ = super::kill_group(pid, SIGKILL);
+                let _ = crate::warden::kill_group(pid, SIGKILL);
             }
             // Of a thread that was asked to stand still it is told, too.
             self.on_gone(pid)?;
@@ -510,7 +510,7 @@ impl Server {
                 Progress::Pending(_) if since.elapsed() < self.start_limit => return,
                 Progress::Pending(_) => {
                     child.timed_out = true;
-                    let _ = super::kill(pid, SIGKILL);
+                    let _ = crate::warden::kill(pid, SIGKILL);
                 }
                 Progress::Executed => {
                     if let Some(ticket) = child.ticket.take() {

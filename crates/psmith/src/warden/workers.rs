@@ -16,8 +16,8 @@ use psmith_sys::fork::{self, ForkResult};
 use psmith_sys::spawn::{StartError, Step};
 use rustix::io::Errno;
 
-use super::messages::{Birth, Start, ToHost};
-use super::server::{Child, Server, failed, streams_of};
+use crate::warden::messages::{Birth, Start, ToHost};
+use crate::warden::server::{Child, Server, failed, streams_of};
 use crate::worker::{self, set_up};
 
 impl Server {

@@ -12,13 +12,14 @@ use std::time::Instant;
 use psmith_sys::clock::ticks;
 use psmith_sys::{barrier, pipe};
 
-use super::cx::{self, Channel};
-use super::letters::{Errand, FromWorker, How};
-use super::region::Region;
-use super::serve::{end_copy_of, how_it_ended, on_no_room};
-use super::traces;
+use crate::channel::messages::{Errand, FromWorker, How};
+use crate::channel::shared_region::Region;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
+use crate::worker::context;
+use crate::worker::context::Channel;
+use crate::worker::process_state;
+use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
 
 /// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`. Gives
 /// whether one of them took long enough to have changed something in the process.
@@ -39,8 +40,8 @@ pub(super) fn work(
     let mut quiet = Quiet::measured();
     static REACHED: OnceLock<bool> = OnceLock::new();
     let reached = *REACHED.get_or_init(barrier::register_with_others);
-    cx::begin(channel, first);
-    cx::has_spoken();
+    context::begin(channel, first);
+    context::has_spoken();
     while let Some(place) = region.begin_next(reached) {
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
@@ -53,7 +54,7 @@ pub(super) fn work(
             return Err(io::Error::other("a batch holds fewer inputs than jobs"));
         }
         if place > 0 {
-            cx::next();
+            context::next();
         }
         quiet.begin();
         let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -61,14 +62,14 @@ pub(super) fn work(
                 for set_up in set_up {
                     set_up(&mut ());
                 }
-                traces::remember();
+                process_state::remember();
             }
             entry(&mut call);
         }));
         // What it printed must be there before its end is told.
         let _ = io::stdout().flush();
-        cx::stop_watching();
-        let alone = ended.is_err() || cx::has_spoken() || quiet.is_broken(own, region);
+        context::stop_watching();
+        let alone = ended.is_err() || context::has_spoken() || quiet.is_broken(own, region);
         if let (false, Answer::Value(value)) = (alone, &mut call.answer)
             && region.put(value)
         {
@@ -82,7 +83,7 @@ pub(super) fn work(
     }
     // Forking takes longer than a short job: the first after which it was looked for is the one that forked.
     end_copy_of(own);
-    cx::end();
+    context::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
     channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;

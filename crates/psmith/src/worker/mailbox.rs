@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::frame::{FRAME_BYTES_MAX, Frame, Got, Inbox};
-use super::letters::ToWorker;
+use crate::channel::frame::{FRAME_BYTES_MAX, Frame, Got, Inbox};
+use crate::channel::messages::ToWorker;
 use crate::condition::Condition;
 
 /// Where letters and messages lie until they are asked for.

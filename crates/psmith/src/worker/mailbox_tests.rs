@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::super::frame::send_blocking;
-use super::super::letters::written;
 use super::*;
+use crate::channel::frame::send_blocking;
+use crate::channel::messages::written;
 
 fn channel() -> (OwnedFd, OwnedFd, Mailbox) {
     let (host, worker) = psmith_sys::socket::channel().unwrap();

@@ -1,31 +1,25 @@
 //! Workers: the processes in which job functions run.
 //!
-//! - [`frame`]: whole, checked frames over a stream of bytes
-//! - [`letters`]: all that host and worker say to each other
 //! - [`set_up`]: from a copy of the warden to a process of its own
 //! - [`serve`]: the worker's loop: job in, result out, until there are no more
-//! - [`region`]: memory that both share: how far a batch is, and its results
 //! - [`batch`]: many short jobs in a row
-//! - [`cx`]: what a job function can ask and say while it runs
+//! - [`context`]: what a job function can ask and say while it runs
 //! - [`mailbox`]: what comes over the channel, sorted: letters for the loop, messages for the job
 //! - [`state`]: what a worker keeps between jobs
-//! - [`traces`]: what a job left where the kernel keeps it
+//! - [`process_state`]: what a job left where the kernel keeps it
 //! - [`panics`]: where a panic was, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
 //! socket or anything else of the host's.
 
 mod batch;
-pub(crate) mod cx;
-pub(crate) mod frame;
-pub(crate) mod letters;
+pub(crate) mod context;
 pub(crate) mod mailbox;
 pub(crate) mod panics;
-pub(crate) mod region;
+mod process_state;
 mod serve;
 pub(crate) mod set_up;
 pub(crate) mod state;
-mod traces;
 
 #[cfg(test)]
 mod torn_tests;

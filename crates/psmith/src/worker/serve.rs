@@ -10,17 +10,19 @@ use std::sync::Arc;
 use psmith_sys::shared::Shared;
 use psmith_sys::{overflow, signals, socket, subreaper};
 
-use super::batch::Quiet;
-use super::cx::{self, Channel};
-use super::letters::{Credentials, Errand, FromWorker, How, ToWorker};
-use super::panics;
-use super::region::Region;
-use super::set_up::{self, Failed};
-use super::traces;
+use crate::channel::messages::{Credentials, Errand, FromWorker, How, ToWorker};
+use crate::channel::shared_region::Region;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
+use crate::worker::batch::Quiet;
+use crate::worker::context;
+use crate::worker::context::Channel;
+use crate::worker::panics;
+use crate::worker::process_state;
+use crate::worker::set_up;
+use crate::worker::set_up::Failed;
 
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
@@ -30,7 +32,7 @@ pub(crate) const MARKER: &str = "PSMITH_WORKER";
 pub(crate) fn prepare() {
     let _ = psmith_sys::image::build_id();
     // What the processor can do: in a virtual machine that is a question to its host.
-    super::frame::prepare();
+    crate::channel::frame::prepare();
     panics::prepare();
     // Without it an overflow is told as its signal.
     let _ = overflow::prepare();
@@ -140,8 +142,8 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) ->
                 if last {
                     return Ok(());
                 }
-                if was_long && !traces::are_removed() {
-                    super::state::exit();
+                if was_long && !process_state::are_removed() {
+                    crate::worker::state::exit();
                     return Ok(());
                 }
             }
@@ -149,14 +151,14 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) ->
                 let Some(region) = &region else { return Err(io::Error::other("a batch without a region")) };
                 let set_up = std::mem::take(&mut to_set_up);
                 let was_long =
-                    super::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
-                if was_long && !traces::are_removed() {
-                    super::state::exit();
+                    crate::worker::batch::work(&channel, region, &first, (frame.bytes, frame.body), &set_up)?;
+                if was_long && !process_state::are_removed() {
+                    crate::worker::state::exit();
                     return Ok(());
                 }
             }
             ToWorker::Leave => {
-                super::state::exit();
+                crate::worker::state::exit();
                 return Ok(());
             }
             // Of a job that is over.
@@ -198,7 +200,7 @@ fn work(
         // With only one job its start says as much, and the host is woken once less.
         channel.say(&FromWorker::Began { job }, &[])?;
     }
-    cx::begin(channel, &errand);
+    context::begin(channel, &errand);
     let own = own_number();
     let mut call = Call::new(bytes, body);
     // Nobody looks after the only job of a process.
@@ -209,7 +211,7 @@ fn work(
             set_up(&mut ());
         }
         if !errand.last {
-            traces::remember();
+            process_state::remember();
         }
         entry(&mut call);
     }));
@@ -218,7 +220,7 @@ fn work(
     // What it printed must be there before its end is told.
     let _ = io::stdout().flush();
     let answered = answer(channel, job, ended, call);
-    cx::end();
+    context::end();
     answered.map(|()| was_long)
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Fail
         }
     }
     subreaper::set_parent_death_signal(SIGKILL).map_err(at(Step::ParentDeath))?;
-    if super::serve::is_orphan(plan.parent) {
+    if crate::worker::serve::is_orphan(plan.parent) {
         return Err(Failed { step: Step::ParentDeath, errno: rustix::io::Errno::SRCH.raw_os_error() });
     }
     for group in plan.groups {

@@ -71,7 +71,7 @@ pub(super) fn exit() {
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| exit(state)))
     {
         // Nobody is left whose failure it could be.
-        let message = super::panics::message(payload.as_ref());
+        let message = crate::worker::panics::message(payload.as_ref());
         let _ = writeln!(io::stderr(), "psmith: warning: the exit function of a worker panicked: {message}");
     }
 }

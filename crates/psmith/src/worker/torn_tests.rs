@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use psmith_core::Cause;
 use psmith_testkit::leak::Guard;
 
-use super::frame::beginning;
-use super::letters::{FromWorker, How, written};
+use crate::channel::frame::beginning;
+use crate::channel::messages::{FromWorker, How, written};
 use crate::function::codec::Codec;
 use crate::function::described::Described;
 

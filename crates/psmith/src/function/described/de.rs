@@ -3,9 +3,9 @@
 use serde::de::{self, DeserializeSeed, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::super::codec::CodecError;
-use super::super::packed::word;
-use super::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
+use crate::function::codec::CodecError;
+use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
+use crate::function::packed::word;
 
 /// Reads one value from the front of what is left.
 pub(super) struct Reader<'b> {

@@ -15,7 +15,7 @@ mod show;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::codec::{Codec, CodecError};
+use crate::function::codec::{Codec, CodecError};
 pub(crate) use show::show;
 
 /// Values may be nested so deep; deeper ones are refused by both sides rather than overflow a stack.

@@ -2,8 +2,8 @@
 
 use serde::ser::{self, Serialize};
 
-use super::super::codec::CodecError;
-use super::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
+use crate::function::codec::CodecError;
+use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
 /// Writes one value.
 pub(super) struct Writer<'a> {

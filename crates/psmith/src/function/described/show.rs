@@ -1,8 +1,8 @@
 //! A value's bytes as a short text for people: the input in the line that tells of a failure.
 
-use super::de::Reader;
-use super::mark;
 use crate::function::codec::CodecError;
+use crate::function::described::de::Reader;
+use crate::function::described::mark;
 
 /// The value as text, cut after `chars_max` characters. What cannot be read is shown as far as it can.
 pub(crate) fn show(bytes: &[u8], chars_max: usize) -> String {
@@ -19,7 +19,7 @@ pub(crate) fn show(bytes: &[u8], chars_max: usize) -> String {
 
 fn value(reader: &mut Reader<'_>, out: &mut String, most: usize, depth: u32) -> Result<(), CodecError> {
     use std::fmt::Write;
-    if out.len() > most * 4 || depth > super::DEPTH_MAX {
+    if out.len() > most * 4 || depth > crate::function::described::DEPTH_MAX {
         return Err(CodecError::new(String::new()));
     }
     // Writing to a string does not fail.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::*;
+use crate::function::described::*;
 
 #[track_caller]
 fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {

@@ -1,0 +1,335 @@
+//! Where attempts live: the control group of a slot, or nothing at all at the weaker levels.
+//!
+//! A slot keeps its group from attempt to attempt. A group that has been killed is never used again: it is put
+//! aside and removed once it is empty. Memory and process limits count from zero for each attempt, so an
+//! attempt that has them gets groups of its own.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
+
+use psmith_core::outcome::{Evidence, Usage};
+use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunGroup};
+
+use crate::engine::TreeLimits;
+use crate::warden::messages::ToWarden;
+
+/// How long the end of a run waits for its groups to become empty.
+const REMOVAL_MAX: Duration = Duration::from_secs(5);
+
+/// What a run wants of control groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupWants {
+    /// Descendants are held together by groups.
+    pub(crate) contain: bool,
+    /// Limits that only groups can hold.
+    pub(crate) limits: TreeLimits,
+}
+
+/// The places of a run.
+#[derive(Debug)]
+pub(crate) struct Places {
+    name: String,
+    run: Option<RunGroup>,
+    sites: Option<LimitSites>,
+    limits: Limits,
+    slots: Vec<Option<Kept>>,
+    aside: Vec<Group>,
+    aside_limits: Vec<LimitGroup>,
+    released: Option<Group>,
+    next: u32,
+}
+
+/// The group that a slot keeps, under the number by which the warden knows it, if it does.
+#[derive(Debug)]
+struct Kept {
+    place: Option<u32>,
+    group: Group,
+}
+
+/// What an attempt has taken of its slot.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    place: Option<u32>,
+    /// By which the warden knows the slot's group alone, where the place is this group and more.
+    slots_own: Option<u32>,
+    announced: bool,
+    group: Option<Group>,
+    limit: Option<LimitGroup>,
+    killed: bool,
+}
+
+impl Places {
+    /// Makes what the run wants, under a name that tells whose it is.
+    pub(crate) fn new(wants: GroupWants) -> io::Result<Places> {
+        // What runs left whose host and warden were killed together goes first.
+        let _ = psmith_sys::cgroup::sweep_stale();
+        let name = psmith_sys::cgroup::run_name();
+        let limits = kernel_limits(&wants.limits);
+        let wanted: Vec<Controller> = limits.controllers().collect();
+        let run = if wants.contain { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
+        let sites = (!wanted.is_empty()).then(|| LimitSites::prepare(run.as_ref(), &name, &wanted));
+        if let Some(sites) = &sites {
+            check(sites, &wanted)?;
+        }
+        Ok(Places {
+            name,
+            run,
+            sites,
+            limits,
+            slots: Vec::new(),
+            aside: Vec::new(),
+            aside_limits: Vec::new(),
+            released: None,
+            next: 0,
+        })
+    }
+
+    /// Directories that the warden kills and removes if the host is gone.
+    pub(crate) fn group_dirs(&self) -> Vec<Vec<u8>> {
+        let unified = self.run.iter().map(|run| run.group().path().to_path_buf());
+        let legacy = self.sites.iter().flat_map(LimitSites::legacy_dirs);
+        unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
+    }
+
+    /// Looks for where limits of a job's own can be held; true if that made directories of which the warden does not know.
+    pub(crate) fn prepare(&mut self, own: &TreeLimits) -> io::Result<bool> {
+        let wanted: Vec<Controller> = kernel_limits(own).controllers().collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let known = self.group_dirs().len();
+        let run = self.run.as_ref();
+        let sites = self.sites.get_or_insert_with(|| LimitSites::prepare(run, &self.name, &[]));
+        sites.prepare_more(run, &self.name, &wanted);
+        check(sites, &wanted)?;
+        Ok(self.group_dirs().len() > known)
+    }
+
+    /// The place for the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are limits of
+    /// its job's own, in place of the run's.
+    pub(crate) fn take(
+        &mut self,
+        slot: u32,
+        memory_bytes: Option<u64>,
+        own: Option<&TreeLimits>,
+    ) -> io::Result<Taken> {
+        let mut taken = Taken::default();
+        self.next += 1;
+        let mut limits = own.map_or(self.limits, kernel_limits);
+        if let Some(sites) = &self.sites
+            && limits != Limits::default()
+        {
+            limits.memory_bytes_max = limits.memory_bytes_max.and(memory_bytes.or(limits.memory_bytes_max));
+            taken.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
+            taken.place = Some(self.next);
+        }
+        let contained = taken.limit.as_ref().is_some_and(|limit| limit.group().is_some());
+        if let Some(run) = &self.run
+            && !contained
+        {
+            if self.slots.len() <= slot as usize {
+                self.slots.resize_with(slot as usize + 1, || None);
+            }
+            let kept = match self.slots[slot as usize].take() {
+                Some(kept) => kept,
+                None => {
+                    let name = format!("slot-{}-{}", slot + 1, self.next);
+                    Kept { place: None, group: run.slot(&name)? }
+                }
+            };
+            if taken.place.is_none() {
+                taken.announced = kept.place.is_some();
+                taken.place = kept.place.or(Some(self.next));
+            } else {
+                taken.slots_own = kept.place;
+            }
+            taken.group = Some(kept.group);
+        }
+        Ok(taken)
+    }
+
+    /// Takes the place back after its attempt; the numbers of those that the warden need not know any more.
+    pub(crate) fn give_back(&mut self, slot: u32, taken: Taken) -> impl Iterator<Item = u32> + use<> {
+        let (mut of_limit, mut of_slot) = (None, taken.place);
+        if let Some(limit) = taken.limit {
+            self.aside_limits.push(limit);
+            (of_limit, of_slot) = (taken.place, taken.slots_own);
+        }
+        if let Some(group) = taken.group {
+            if taken.killed || self.slots.get(slot as usize).is_none_or(Option::is_some) {
+                self.aside.push(group);
+            } else {
+                self.slots[slot as usize] = Some(Kept { place: of_slot.take(), group });
+            }
+        }
+        self.tidy();
+        of_limit.into_iter().chain(of_slot)
+    }
+
+    /// Removes what was put aside and is empty by now.
+    fn tidy(&mut self) {
+        self.aside.retain(|group| group.populated().unwrap_or(false) || group.remove().is_err());
+        self.aside_limits.retain(|group| group.remove().is_err());
+    }
+
+    /// Moves what lives in the attempt's group to where it may go on until the end of the run.
+    pub(crate) fn release(&mut self, taken: &mut Taken) -> u32 {
+        let (Some(run), Some(group)) = (&self.run, taken.group()) else { return 0 };
+        if self.released.is_none() {
+            self.released = run.slot("released").ok();
+        }
+        let mut moved = 0;
+        // Twice, because one of them may fork while the others are moved.
+        for _ in 0..2 {
+            for pid in group.procs().unwrap_or_default() {
+                let released = self.released.as_ref();
+                moved += u32::from(released.is_some_and(|released| released.adopt(pid).is_ok()));
+            }
+        }
+        moved
+    }
+
+    /// Kills everything in all groups of the run.
+    pub(crate) fn kill_all(&mut self) {
+        if let Some(run) = &self.run {
+            let _ = run.group().kill();
+        }
+    }
+
+    /// After the warden is lost, its successor knows no places, and the killed groups are not used again.
+    pub(crate) fn forget_warden(&mut self) {
+        let kept: Vec<Kept> = self.slots.iter_mut().filter_map(Option::take).collect();
+        self.aside.extend(kept.into_iter().map(|kept| kept.group));
+        self.aside.extend(self.released.take());
+        self.tidy();
+    }
+
+    /// Freezes or thaws all groups at once; false if that cannot be had.
+    pub(crate) fn freeze(&self, freeze: bool, patience: Duration) -> bool {
+        let Some(run) = &self.run else { return false };
+        if run.group().freeze(freeze).is_err() {
+            return false;
+        }
+        // The kernel freezes one process after the other; a job must not be seen to run after its host stopped.
+        let deadline = Instant::now() + patience;
+        while freeze && !run.group().is_frozen().unwrap_or(true) && Instant::now() < deadline {
+            let timeout = rustix::event::Timespec::try_from(Duration::from_millis(5)).ok();
+            let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+                run.group().events(),
+                rustix::event::PollFlags::PRI,
+            )];
+            let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        }
+        true
+    }
+
+    /// Kills what is left and removes all groups.
+    pub(crate) fn remove(&mut self) -> io::Result<()> {
+        if let Some(run) = &self.run
+            && run.group().populated()?
+        {
+            run.group().kill()?;
+            run.group().wait_empty(REMOVAL_MAX)?;
+        }
+        self.slots.clear();
+        self.aside.clear();
+        self.aside_limits.clear();
+        self.released = None;
+        let limits = self.sites.take().map_or(Ok(()), |sites| sites.remove());
+        self.run.take().map_or(Ok(()), |run| run.remove()).and(limits)
+    }
+}
+
+impl Places {
+    /// Leaves the groups to the warden, which removes them once it has killed what lives in them.
+    pub(crate) fn abandon(&mut self) {
+        self.run = None;
+        self.sites = None;
+    }
+}
+
+impl Drop for Places {
+    /// A run that came to no proper end, or not even to a beginning, leaves no group behind either.
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
+impl Taken {
+    pub(crate) fn place(&self) -> Option<u32> {
+        self.place
+    }
+
+    /// What the warden has to be told of the place before the start, if it does not know it yet.
+    pub(crate) fn announcement(&mut self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
+        if std::mem::replace(&mut self.announced, true) {
+            return None;
+        }
+        let place = self.place?;
+        // A limit's group of the second version takes the place of the slot's; it is the first of its files, too.
+        let unified = self.group();
+        let mut files: Vec<BorrowedFd<'_>> = unified.iter().map(|group| group.dir()).collect();
+        files.extend(self.group.iter().map(Group::procs_file));
+        files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
+        Some((ToWarden::Place { place, unified: unified.is_some() }, files))
+    }
+
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.limit.as_ref().and_then(LimitGroup::group).or(self.group.as_ref())
+    }
+
+    /// Live processes of the attempt, as far as groups tell.
+    pub(crate) fn alive(&self) -> u32 {
+        let Some(group) = self.group() else { return 0 };
+        if !group.populated().unwrap_or(false) {
+            return 0;
+        }
+        let members = group.procs().map_or(1, |members| members.len());
+        u32::try_from(members).unwrap_or(u32::MAX).max(1)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.killed = true;
+        if let Some(group) = self.group() {
+            let _ = group.kill();
+        }
+    }
+
+    /// What the kernel counted of limits that were hit.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let Some(limit) = &self.limit else { return Evidence::default() };
+        let found = limit.evidence();
+        Evidence { oom_kills: found.oom_kills, pids_refused: found.pids_refused }
+    }
+
+    /// Usage of the whole group where it is counted, else of the process.
+    pub(crate) fn usage(&self, process: Usage) -> Usage {
+        let Some(peak) = self.limit.as_ref().and_then(LimitGroup::peak_bytes) else {
+            return process;
+        };
+        Usage { max_rss_bytes: peak, whole_group: true, ..process }
+    }
+}
+
+/// Whether each of these can be used.
+fn check(sites: &LimitSites, wanted: &[Controller]) -> io::Result<()> {
+    wanted.iter().try_for_each(|controller| {
+        sites.check(*controller).map_err(|refusal| io::Error::other(refusal.clone()))
+    })
+}
+
+fn kernel_limits(limits: &TreeLimits) -> Limits {
+    Limits {
+        memory_bytes_max: limits.memory_bytes,
+        pids_max: limits.processes,
+        cpus_thousandths_max: limits.cpus.map(thousandths),
+    }
+}
+
+/// A share of CPUs in the unit of the kernel's quota, never less than one thousandth.
+fn thousandths(cpus: f64) -> u64 {
+    // Rounded and positive, so the cast only drops a zero fraction.
+    (cpus * 1000.0).round().clamp(1.0, 1e9) as u64
+}

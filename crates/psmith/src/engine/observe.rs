@@ -1,0 +1,538 @@
+//! What the kernel and the warden report, heard and turned into events.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use psmith_core::outcome::{Exit, SpawnFailure, Usage};
+use psmith_core::{AttemptId, Event, JobId};
+use psmith_sys::epoll::{self, Epoll, Interest};
+use psmith_sys::pidfd;
+
+use crate::containment::Level;
+use crate::engine::attempt::Running;
+use crate::engine::handler::{Handler, News, Place, View};
+use crate::engine::streams::{READS_A_TURN, READS_AT_END};
+use crate::engine::{Engine, EngineError, WARDEN_RESTARTS_MAX};
+use crate::warden::client::{self, PING_EVERY, Warden};
+use crate::warden::link::Received;
+use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
+use crate::warden::step_of_number;
+
+/// What a readable descriptor means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    WardenSocket,
+    WardenEnd,
+    Wake(u32),
+    Stream { slot: u32, generation: u32, stream: u8 },
+    Group { slot: u32, generation: u32 },
+    Keeper { slot: u32, generation: u32 },
+    Worker { slot: u32, generation: u32 },
+}
+
+impl Token {
+    /// Kind in the top byte, generation in the next three, slot in the low four.
+    pub(crate) fn pack(self) -> u64 {
+        let pack = |kind: u64, generation: u32, slot: u32| {
+            (kind << 56) | (u64::from(generation & 0xff_ffff) << 32) | u64::from(slot)
+        };
+        match self {
+            Token::WardenSocket => pack(0, 0, 0),
+            Token::WardenEnd => pack(1, 0, 0),
+            Token::Wake(index) => pack(2, 0, index),
+            Token::Stream { slot, generation, stream } => pack(2 + u64::from(stream), generation, slot),
+            Token::Group { slot, generation } => pack(5, generation, slot),
+            Token::Keeper { slot, generation } => pack(6, generation, slot),
+            Token::Worker { slot, generation } => pack(7, generation, slot),
+        }
+    }
+
+    fn unpack(bits: u64) -> Option<Token> {
+        let slot = (bits & 0xffff_ffff) as u32;
+        let generation = ((bits >> 32) & 0xff_ffff) as u32;
+        Some(match bits >> 56 {
+            0 => Token::WardenSocket,
+            1 => Token::WardenEnd,
+            2 => Token::Wake(slot),
+            3 => Token::Stream { slot, generation, stream: 1 },
+            4 => Token::Stream { slot, generation, stream: 2 },
+            5 => Token::Group { slot, generation },
+            6 => Token::Keeper { slot, generation },
+            7 => Token::Worker { slot, generation },
+            _ => return None,
+        })
+    }
+}
+
+impl<H: Handler> Engine<H> {
+    pub(super) fn on_ready(&mut self, event: epoll::Event) {
+        match Token::unpack(event.token) {
+            None => {}
+            Some(Token::WardenSocket) => self.hear_warden(),
+            Some(Token::WardenEnd) => {
+                // What it said before its end comes first.
+                self.hear_warden();
+                // By now this may be its successor, and the news that of the one before.
+                if self.warden.as_ref().is_some_and(Warden::has_ended) {
+                    self.lose_warden(io::Error::other("it ended"));
+                }
+            }
+            Some(Token::Wake(_)) => {
+                let mut orders = Vec::new();
+                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                self.handler.woken(&view, &mut orders);
+                self.has_more();
+                self.take_orders(orders);
+                self.resume_streams();
+            }
+            Some(
+                Token::Stream { slot, generation, .. }
+                | Token::Group { slot, generation }
+                | Token::Keeper { slot, generation }
+                | Token::Worker { slot, generation },
+            ) if !self.is_current(slot, generation) => {}
+            Some(Token::Stream { slot, .. }) => {
+                // Both: a job that ends closes them together, and one wake-up is enough.
+                self.read_stream(slot, 1, READS_A_TURN);
+                self.read_stream(slot, 2, READS_A_TURN);
+            }
+            Some(Token::Group { slot, .. }) => self.look_at_group(slot),
+            Some(Token::Keeper { slot, .. }) => self.hear_keeper(slot),
+            Some(Token::Worker { slot, .. }) => self.on_channel(slot),
+        }
+    }
+
+    pub(super) fn is_current(&self, slot: u32, generation: u32) -> bool {
+        self.running(slot).is_some_and(|running| running.generation == generation)
+    }
+
+    pub(super) fn running(&self, slot: u32) -> Option<&Running> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn running_mut(&mut self, slot: u32) -> Option<&mut Running> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// The slot in which this attempt lives.
+    pub(super) fn slot_of(&self, attempt: AttemptId) -> Option<u32> {
+        let slot = self.jobs.get(&attempt.job)?.slot.0;
+        self.running(slot).filter(|running| running.id == attempt).map(|_| slot)
+    }
+
+    // The warden.
+
+    pub(super) fn engage_warden(&mut self, mut warden: Warden) -> Result<(), EngineError> {
+        let failed = |error| EngineError::Warden { error, words: String::new() };
+        warden.introduce(&self.introduction).map_err(failed)?;
+        self.epoll.add(warden.socket(), Token::WardenSocket.pack(), Interest::READ).map_err(failed)?;
+        self.epoll.add(warden.pidfd(), Token::WardenEnd.pack(), Interest::READ).map_err(failed)?;
+        let surroundings = &self.surroundings;
+        let profile = ToWarden::Profile {
+            env: &surroundings.env,
+            umask: surroundings.umask,
+            rlimits: surroundings.rlimits.iter().map(|limit| limit.to_raw()).collect(),
+            nice: surroundings.nice,
+            no_new_privs: surroundings.no_new_privs,
+            foreground: surroundings.terminal.is_some(),
+        };
+        let terminal: Vec<_> = surroundings.terminal.iter().map(AsFd::as_fd).collect();
+        warden.send(&profile, &terminal).map_err(failed)?;
+        self.warden = Some(warden);
+        self.warden_said_hello = false;
+        self.warden_forks = false;
+        self.last_ping = Instant::now();
+        Ok(())
+    }
+
+    /// Sends to the warden; a socket that breaks is noticed by the warden's end, not here.
+    pub(super) fn tell_warden(&mut self, message: &ToWarden<'_>, fds: &[BorrowedFd<'_>]) {
+        tell(&mut self.warden, &self.epoll, message, fds);
+    }
+
+    pub(super) fn hear_warden(&mut self) {
+        loop {
+            let Some(warden) = &mut self.warden else { return };
+            if warden.link().has_queued() {
+                let _ = warden.link().flush();
+                if !warden.link().has_queued() {
+                    let _ = self.epoll.modify(warden.socket(), Token::WardenSocket.pack(), Interest::READ);
+                }
+            }
+            let fds = match warden.receive() {
+                Ok(Received::Message(fds)) => fds,
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) => return self.lose_warden(io::Error::other("it closed its socket")),
+                Err(error) => return self.lose_warden(error),
+            };
+            let packet = warden.link().lend();
+            let heard = self.on_packet(packet.messages(), fds);
+            if let Some(warden) = &mut self.warden {
+                warden.link().give_back(packet);
+            }
+            if let Err(error) = heard {
+                return self.lose_warden(error);
+            }
+        }
+    }
+
+    pub(super) fn hear_keeper(&mut self, slot: u32) {
+        loop {
+            let Some(running) = self.running_mut(slot) else { return };
+            let Some(keeper) = &mut running.keeper else { return };
+            let _ = keeper.flush();
+            let fds = match keeper.receive() {
+                Ok(Received::Message(fds)) => fds,
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) | Err(_) => return self.lose_keeper(slot),
+            };
+            let packet = keeper.lend();
+            let heard = self.on_packet(packet.messages(), fds);
+            if let Some(keeper) = self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
+                keeper.give_back(packet);
+            }
+            if heard.is_err() {
+                return self.lose_keeper(slot);
+            }
+        }
+    }
+
+    /// A keeper has gone. After its work that is as it should be; before, it was killed.
+    fn lose_keeper(&mut self, slot: u32) {
+        let Some(running) = self.running_mut(slot) else { return };
+        if let Some(keeper) = running.keeper.take() {
+            let _ = self.epoll.remove(keeper.as_fd());
+        }
+        let Some(running) = self.running_mut(slot) else { return };
+        let (id, key) = (running.id, running.key());
+        if running.exited {
+            if !running.tree_empty {
+                self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                self.on_swept(key, 0);
+            }
+            return;
+        }
+        if let Some(pidfd) = &running.pidfd {
+            let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
+            let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
+        }
+        self.vanish(slot);
+        self.tell_warden(&ToWarden::Sweep { key }, &[]);
+        self.events.push_back(Event::Vanished { attempt: id });
+    }
+
+    /// Nothing more will be heard of what lives in this slot.
+    pub(super) fn vanish(&mut self, slot: u32) {
+        self.close_streams(slot);
+        if let Some(running) = self.running_mut(slot) {
+            // Closing it takes it out of the poll set.
+            running.channel = None;
+            running.exited = true;
+            running.tree_empty = true;
+        }
+    }
+
+    /// Takes in all messages of a packet. A job that began and ended within it has been read to its end by then;
+    /// only the streams and channels of those that go on are watched.
+    fn on_packet(&mut self, packet: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+        let mut fds = fds.into_iter();
+        for message in heard(packet) {
+            self.on_message(message.map_err(io::Error::other)?, &mut fds)?;
+        }
+        for (slot, generation) in std::mem::take(&mut self.begun) {
+            if self.is_current(slot, generation) && self.running(slot).is_some_and(|running| !running.exited)
+            {
+                self.unpause(slot);
+                self.watch_channel(slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: ToHost<'_>, fds: &mut std::vec::IntoIter<OwnedFd>) -> io::Result<()> {
+        match message {
+            hello @ ToHost::Hello { .. } => {
+                if !self.warden.as_ref().is_some_and(|warden| warden.is_ours(&hello)) {
+                    return Err(io::Error::other("it is not the warden that was started"));
+                }
+                self.warden_said_hello = true;
+                self.warden_forks = matches!(hello, ToHost::Hello { forks: true, .. });
+                if self.introduction.again {
+                    self.events.push_back(Event::WardenReady);
+                }
+            }
+            ToHost::HasThreads { count } => client::tell_of_threads(count),
+            ToHost::Started { key, pid } => self.on_started(key, pid, fds.next()),
+            ToHost::Failed { key, step, errno, refused } => self.on_start_failed(key, step, errno, refused),
+            ToHost::Ended { key, ended } => self.on_ended(key, &ended),
+            ToHost::Swept { key, killed } => self.on_swept(key, killed),
+            ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
+            ToHost::Continued { key } => self.on_continued(key),
+            ToHost::Looked { key, first, more, seen } => self.on_looked(key, (first, more), &seen),
+            ToHost::Stray { pid, command } => {
+                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                self.handler.news(&view, News::StrayKilled { pid, command });
+            }
+            ToHost::Pong { .. } => {
+                if let Some(warden) = &mut self.warden {
+                    warden.on_pong();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks now and then whether the warden still answers, and gives up one that does not.
+    pub(super) fn look_after_warden(&mut self) {
+        if !self.has_running() || self.last_ping.elapsed() < PING_EVERY {
+            return;
+        }
+        // The host itself may have stood still: then nobody owed it anything meanwhile.
+        let late = self.last_ping.elapsed() > PING_EVERY * 3;
+        self.last_ping = Instant::now();
+        let Some(warden) = &mut self.warden else { return };
+        if late {
+            warden.forgive_silence();
+        } else if warden.is_silent() {
+            return self.lose_warden(io::Error::other("it does not answer"));
+        }
+        let _ = warden.ping();
+    }
+
+    /// The warden is gone, and with it everything it bore. The attempts that had not ended are lost.
+    fn lose_warden(&mut self, error: io::Error) {
+        let Some(warden) = self.warden.take() else { return };
+        let _ = self.epoll.remove(warden.socket());
+        let _ = self.epoll.remove(warden.pidfd());
+        // What it said before its end is acted upon first. A start that follows from that falls into the void and is
+        // lost with the others; sent to the next warden, it would run although it counts as lost.
+        self.settle();
+        // Then everything dies, so that no attempt of a job runs beside the next one.
+        self.places.kill_all();
+        for running in self.slots.iter_mut().flatten() {
+            // Also so that no slot gets this place back: the next warden does not know it.
+            running.taken.kill();
+            if let Some(pidfd) = &running.pidfd {
+                let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
+                let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
+            }
+        }
+        let words = warden.bury();
+        self.places.forget_warden();
+        for slot in 0..self.slots.len() as u32 {
+            self.vanish(slot);
+            if let Some(running) = self.running_mut(slot)
+                && let Some(keeper) = running.keeper.take()
+            {
+                let _ = self.epoll.remove(keeper.as_fd());
+            }
+        }
+        self.linger.clear();
+        self.looks.clear();
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        self.handler.news(&view, News::WardenLost { words: &words });
+        self.events.push_back(Event::WardenLost);
+        self.losses.push_back(Instant::now());
+        while self.losses.front().is_some_and(|loss| loss.elapsed() > Duration::from_secs(60)) {
+            self.losses.pop_front();
+        }
+        if self.losses.len() > WARDEN_RESTARTS_MAX {
+            // No next warden will sweep what this one left.
+            crate::descendants::kill_marked(&self.introduction.marker);
+            self.fail(EngineError::Warden { error, words });
+            // Nobody is left who could start anything: what waits ends with the run.
+            self.events.push_back(Event::Kill);
+            return;
+        }
+        self.introduction.again = true;
+        self.introduction.group_dirs = self.places.group_dirs();
+        let launched = Warden::launch();
+        let engaged = launched
+            .map_err(|error| EngineError::Warden { error, words: String::new() })
+            .and_then(|warden| self.engage_warden(warden));
+        if let Err(error) = engaged {
+            self.fail(error);
+            self.events.push_back(Event::Kill);
+        }
+    }
+
+    // Attempts.
+
+    pub(super) fn find(&self, key: Key) -> Option<u32> {
+        self.slot_of(AttemptId { job: JobId(key.job), number: key.number })
+    }
+
+    fn on_started(&mut self, key: Key, pid: u32, pidfd: Option<OwnedFd>) {
+        let Some(slot) = self.find(key) else { return };
+        let Some(running) = self.running_mut(slot) else { return };
+        running.pid = pid;
+        running.pidfd = pidfd;
+        let (id, slot_id, generation) = (running.id, running.slot, running.generation);
+        self.begun.push((slot, generation));
+        let Some(running) = self.running_mut(slot) else { return };
+        let pending = std::mem::take(&mut running.pending);
+        for signal in pending {
+            if signal == psmith_core::policy::SIGKILL {
+                self.kill_tree(slot);
+            } else {
+                self.signal_tree(slot, signal);
+            }
+        }
+        self.events.push_back(Event::Started { attempt: id, pid });
+        if let Some(entry) = self.jobs.get(&id.job) {
+            entry.spans.started(pid);
+            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            let place = Place { attempt: id, slot: slot_id };
+            self.handler.news(&view, News::Started { place, job: &entry.job, pid });
+        }
+    }
+
+    fn on_start_failed(&mut self, key: Key, step: u8, errno: i32, refused: bool) {
+        let Some(slot) = self.find(key) else { return };
+        let step = step_of_number(step).unwrap_or(psmith_core::outcome::SpawnStep::Prepare);
+        let named = self.running(slot).and_then(|running| match step {
+            psmith_core::outcome::SpawnStep::WorkingDirectory => running.dir.as_deref(),
+            psmith_core::outcome::SpawnStep::Exec => Some(&running.program),
+            _ => None,
+        });
+        let detail = named.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+        let failure = SpawnFailure { step, errno, detail, permanent: false };
+        self.start_failed(slot, failure, refused);
+    }
+
+    /// The attempt in this slot never came to run its program.
+    pub(super) fn start_failed(&mut self, slot: u32, failure: SpawnFailure, refused: bool) {
+        let Some(running) = self.running(slot) else { return };
+        let attempt = running.id;
+        self.vanish(slot);
+        if refused {
+            self.dismiss(slot);
+            self.events.push_back(Event::StartRefused { attempt, failure });
+        } else {
+            self.events.push_back(Event::StartFailed { attempt, failure });
+        }
+    }
+
+    fn on_ended(&mut self, key: Key, ended: &Ended) {
+        let Some(slot) = self.find(key) else { return };
+        let exit = if ended.status < 0 {
+            Exit::Signal { signal: -ended.status, core_dumped: ended.core_dumped }
+        } else {
+            Exit::Code(ended.status)
+        };
+        if self.close_channel(slot, exit) {
+            return;
+        }
+        // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it,
+        // and a slow consumer cannot make its job look as if somebody held its output open.
+        if let Some(running) = self.running_mut(slot) {
+            running.live = crate::engine::handler::Live::Nothing;
+        }
+        for stream in [1, 2] {
+            self.read_stream(slot, stream, READS_AT_END);
+        }
+        // What is still open is held by somebody else; it is watched until its time is over.
+        self.unpause(slot);
+        let level = self.level;
+        let Some(running) = self.running_mut(slot) else { return };
+        running.exited = true;
+        let alive = match level {
+            Level::Cgroup => running.taken.alive(),
+            Level::Keeper | Level::Sweep => ended.alive,
+            Level::Group => u32::from(running.group_lives()),
+        };
+        running.tree_empty = alive == 0;
+        running.outlived_by = ended.alive;
+        let generation = running.generation;
+        let usage = Usage {
+            user: Duration::from_micros(ended.user_us),
+            system: Duration::from_micros(ended.system_us),
+            max_rss_bytes: ended.max_rss_bytes,
+            whole_group: false,
+        };
+        let event = Event::Exited {
+            attempt: running.id,
+            exit,
+            usage: running.taken.usage(usage),
+            evidence: running.taken.evidence(),
+            alive,
+            output_open: running.output_open(),
+        };
+        self.events.push_back(event);
+        if alive > 0 && level == Level::Cgroup {
+            self.watch_group(slot);
+        }
+        if alive > 0 && level == Level::Group {
+            self.orphaned_groups.push((slot, generation));
+        }
+    }
+
+    /// Nobody tells when a process group without its leader is empty, so it is asked now and then.
+    pub(super) fn look_at_orphaned_groups(&mut self) {
+        if self.orphaned_groups.is_empty() {
+            return;
+        }
+        for (slot, generation) in std::mem::take(&mut self.orphaned_groups) {
+            let Some(running) = self.running(slot) else { continue };
+            if running.generation != generation || running.tree_empty {
+                continue;
+            }
+            if running.group_lives() {
+                self.orphaned_groups.push((slot, generation));
+            } else {
+                self.on_swept(running.key(), 0);
+            }
+        }
+    }
+
+    pub(super) fn on_swept(&mut self, key: Key, killed: u32) {
+        let Some(slot) = self.find(key) else { return };
+        let Some(running) = self.running_mut(slot) else { return };
+        if running.tree_empty || !running.exited {
+            return;
+        }
+        running.tree_empty = true;
+        let attempt = running.id;
+        let killed = killed.max(running.killed);
+        self.events.push_back(Event::TreeEmpty { attempt, killed });
+        self.retire_if_over(slot);
+    }
+}
+
+/// As [`Engine::tell_warden`], for callers that have parts of the engine on loan.
+pub(super) fn tell(
+    warden: &mut Option<Warden>,
+    epoll: &Epoll,
+    message: &ToWarden<'_>,
+    fds: &[BorrowedFd<'_>],
+) {
+    let Some(warden) = warden else { return };
+    let queued = warden.link().has_queued();
+    let _ = warden.send(message, fds);
+    if !queued && warden.link().has_queued() {
+        let _ = epoll.modify(warden.socket(), Token::WardenSocket.pack(), Interest::BOTH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_packing() {
+        let tokens = [
+            Token::WardenSocket,
+            Token::WardenEnd,
+            Token::Wake(3),
+            Token::Stream { slot: u32::MAX, generation: 0xff_ffff, stream: 1 },
+            Token::Stream { slot: 7, generation: 1, stream: 2 },
+            Token::Group { slot: 9, generation: 5 },
+            Token::Keeper { slot: 1, generation: 2 },
+            Token::Worker { slot: 3, generation: 4 },
+        ];
+        for token in tokens {
+            assert_eq!(Token::unpack(token.pack()), Some(token));
+        }
+    }
+}

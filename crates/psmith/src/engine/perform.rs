@@ -1,0 +1,523 @@
+//! The dispatcher's actions, carried out.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
+
+use psmith_core::outcome::{Outcome, SpawnFailure, SpawnStep};
+use psmith_core::policy::SIGKILL;
+use psmith_core::{Action, AttemptId, Event, JobId, Notice, SlotId};
+use psmith_sys::epoll::Interest;
+use psmith_sys::{memfd, pidfd, pipe, socket};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::command::{Launch, Numbers};
+use crate::containment::Level;
+use crate::descendants;
+use crate::engine::attempt::{Pipe, Running};
+use crate::engine::handler::{
+    Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered, View,
+};
+use crate::engine::observe::{Token, tell};
+use crate::engine::{Engine, EngineError};
+use crate::warden::client::nonce;
+use crate::warden::link::Link;
+use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
+
+/// Pipes made ahead: those of one start.
+const PIPES_AHEAD: usize = 2;
+
+impl<H: Handler> Engine<H> {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Start { attempt, slot, memory_bytes } => self.start(attempt, slot, memory_bytes),
+            Action::Signal { attempt, signal } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.signal_tree(slot, signal);
+                }
+            }
+            Action::KillTree { attempt } => match self.slot_of(attempt) {
+                Some(slot) => self.kill_tree(slot),
+                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+            },
+            Action::ReleaseTree { attempt } => match self.slot_of(attempt) {
+                Some(slot) => self.release_tree(slot),
+                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+            },
+            Action::StopReading { attempt } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.close_streams(slot);
+                }
+                self.events.push_back(Event::OutputClosed { attempt });
+            }
+            Action::Discard { attempt } => {
+                if let Some(slot) = self.slot_of(attempt) {
+                    self.dismiss(slot);
+                }
+            }
+            Action::Head { job } => self.become_next_in_line(job),
+            Action::End { job, outcome } => self.end(job, outcome),
+            Action::Deliver { job } => self.deliver(job),
+            Action::Notice(notice) => self.pass_on(&notice),
+            Action::Finish => self.finished = true,
+        }
+    }
+
+    // Starting.
+
+    fn start(&mut self, attempt: AttemptId, slot: SlotId, memory_bytes: Option<u64>) {
+        if self.slots.len() <= slot.0 as usize {
+            self.slots.resize_with(slot.0 as usize + 1, || None);
+        }
+        debug_assert!(self.slots[slot.0 as usize].is_none(), "a slot is free when an attempt starts in it");
+        let Some(entry) = self.jobs.get_mut(&attempt.job) else { return };
+        entry.slot = slot;
+        entry.started = SystemTime::now();
+        entry.spans.ordered(attempt, slot);
+        entry.output = Output::default();
+        self.generation = (self.generation + 1) & 0xff_ffff;
+        let place = Place { attempt, slot };
+        let mut live = self.handler.live(&entry.job, false);
+        if live == Live::Nothing && entry.next_in_line {
+            live = self.handler.live(&entry.job, true);
+        }
+        let mut running = Running::new(attempt, slot, self.generation, live);
+        running.memory_bytes = memory_bytes;
+        running.limits = self.handler.limits(&entry.job);
+        let launch = self.handler.launch(&mut entry.job, place);
+        self.slots[slot.0 as usize] = Some(running);
+        let done = launch.and_then(|launch| self.send_start(slot.0, launch));
+        if let Err(failure) = done {
+            let refused = failure.step == SpawnStep::Resources && is_scarcity(failure.errno);
+            self.start_failed(slot.0, failure, refused);
+        }
+    }
+
+    fn send_start(&mut self, slot: u32, launch: Launch) -> Result<(), SpawnFailure> {
+        let Some(mut running) = self.slots[slot as usize].take() else { return Ok(()) };
+        let sent = self.try_send_start(&mut running, launch);
+        self.slots[slot as usize] = Some(running);
+        sent.map_err(|error| SpawnFailure {
+            step: SpawnStep::Resources,
+            errno: error.raw_os_error().unwrap_or(0),
+            // The kernel's are told by their number.
+            detail: if error.raw_os_error().is_none() { error.to_string() } else { String::new() },
+            permanent: false,
+        })
+    }
+
+    fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
+        let slot = running.slot.0;
+        let (told, words, dir, stdin) = match &launch {
+            Launch::Command(command) => {
+                (command.told(), command.env_block(), command.dir_bytes(), command.stdin_bytes())
+            }
+            Launch::Worker(start) => (Numbers::default(), start.env.as_slice(), start.dir.as_deref(), None),
+        };
+        if let Launch::Command(command) = &launch {
+            running.program = command.program().to_vec();
+        }
+        running.dir = dir.map(<[u8]>::to_vec);
+        let env = self.environment_of(running.id, running.slot, told, words);
+        let own = running.limits.as_deref().map(|limits| &limits.tree);
+        if let Some(own) = own
+            && self.places.prepare(own)?
+        {
+            self.introduction.group_dirs = self.places.group_dirs();
+            let dirs = self.introduction.group_dirs.iter().map(Vec::as_slice).collect();
+            tell(&mut self.warden, &self.epoll, &ToWarden::Groups { dirs }, &[]);
+        }
+        running.taken = self.places.take(slot, running.memory_bytes, own)?;
+        if let Some((place, files)) = running.taken.announcement() {
+            tell(&mut self.warden, &self.epoll, &place, &files);
+        }
+        let mut writers: Vec<OwnedFd> = Vec::new();
+        let mut streams = 0_u8;
+        let stdin = stdin.map(|bytes| memfd::input("psmith-stdin", bytes));
+        let stdin = stdin.or_else(|| self.streams.stdin.as_ref().map(OwnedFd::try_clone));
+        if let Some(stdin) = stdin.transpose()? {
+            writers.push(stdin);
+            streams |= 1;
+        }
+        if let Some((stdout, stderr)) = &self.streams.inherit {
+            writers.push(stdout.try_clone()?);
+            writers.push(stderr.try_clone()?);
+        } else {
+            for stream in [1_u8, 2] {
+                let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
+                // Watched from the news of its start on: most jobs end before they need to be.
+                running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
+                writers.push(writer);
+            }
+        }
+        streams |= 0b110;
+        let worker = match &launch {
+            Launch::Command(_) => None,
+            Launch::Worker(start) => {
+                let (channel, birth) = self.open_channel(running, start.clone())?;
+                writers.push(channel);
+                Some(birth)
+            }
+        };
+        if self.level == Level::Keeper {
+            let (ours, theirs) = socket::pair()?;
+            let token = Token::Keeper { slot, generation: running.generation };
+            self.epoll.add(&ours, token.pack(), Interest::READ)?;
+            running.keeper = Some(Link::new(ours));
+            writers.push(theirs);
+        }
+        let (program, argv): (&[u8], &[u8]) = match &launch {
+            Launch::Command(command) => (command.program(), command.argv_block()),
+            Launch::Worker(_) => (b"", b""),
+        };
+        let start = Start {
+            key: running.key(),
+            place: running.taken.place(),
+            keeper: self.level == Level::Keeper,
+            worker,
+            streams,
+            program,
+            argv,
+            env: &env,
+            dir: running.dir.as_deref(),
+            rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
+        };
+        let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
+        tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
+        Ok(())
+    }
+
+    /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a start
+    /// does not.
+    pub(super) fn stock_pipes(&mut self) {
+        if self.has_workers && self.channel.is_none() {
+            self.channel = new_channel().ok();
+        }
+        while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
+            match pipe::pipe() {
+                Ok(pipe) => self.pipes.push(pipe),
+                // Whoever needs one now will be told.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn environment_of(&self, attempt: AttemptId, slot: SlotId, told: Numbers, words: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut env = Vec::with_capacity(96 + words.len());
+        // Writing to memory does not fail.
+        let number = told.job.unwrap_or(attempt.job.0);
+        let (slot, tried) = told.place.unwrap_or((slot.0, attempt.number));
+        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
+        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
+        // By these two the warden finds what belongs to this run, and to this attempt.
+        env.extend_from_slice(&self.introduction.marker);
+        let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
+        env.extend_from_slice(words);
+        env
+    }
+
+    // Ending.
+
+    /// Sends a signal to all of an attempt's processes, as far as this level of containment knows them.
+    pub(super) fn signal_tree(&mut self, slot: u32, signal: i32) {
+        let level = self.level;
+        let Some(running) = self.running_mut(slot) else { return };
+        let Some(process) = &running.pidfd else {
+            running.pending.push(signal);
+            return;
+        };
+        let key = running.key();
+        let mut ask = false;
+        // A newborn may not have joined its group yet, and the ladder asks only once.
+        let is_newborn = !running.exited;
+        if let Some(group) = running.taken.group() {
+            if group.signal_all(signal).is_ok_and(|reached| reached == 0) && is_newborn {
+                let _ = pidfd::signal(process, signal);
+            }
+        } else {
+            match pidfd::signal_group(process, signal) {
+                Err(error) if pidfd::is_unsupported(&error) => ask = true,
+                Err(_) if is_newborn => drop(pidfd::signal(process, signal)),
+                _ => {}
+            }
+            if level != Level::Group && !running.exited {
+                // The group has it already; a clean-up must not be asked for twice.
+                descendants::signal_descendants(running.pid, Some(running.pid), signal);
+            }
+        }
+        // A stopped job hears a signal only once it goes on.
+        if signal != SIGKILL && signal != Signal::CONT.as_raw() {
+            self.signal_tree(slot, Signal::CONT.as_raw());
+        }
+        if ask {
+            self.ask_for_group_signal(slot, key, signal);
+        }
+    }
+
+    /// Where the kernel signals no group by pidfd, the parent of its unreaped leader does it by number.
+    pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
+        self.tell_parent(slot, &ToWarden::SignalGroup { key, signal });
+    }
+
+    /// Tells who bore the attempt in this slot: its keeper, or the warden.
+    pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
+        match self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
+            Some(keeper) => drop(keeper.send(message, &[])),
+            None => self.tell_warden(message, &[]),
+        }
+    }
+
+    pub(super) fn kill_tree(&mut self, slot: u32) {
+        let level = self.level;
+        let Some(running) = self.running_mut(slot) else { return };
+        let key = running.key();
+        let Some(process) = &running.pidfd else {
+            // News of its start is still on the way, perhaps held by a warden that stands still: its group is at
+            // hand all the same. Who has not joined it yet is killed when the news is there.
+            running.pending.push(SIGKILL);
+            running.taken.kill();
+            return;
+        };
+        let exited = running.exited;
+        if !exited {
+            // By pidfd as well: a newborn may not have joined its group yet.
+            let _ = pidfd::signal(process, SIGKILL);
+        }
+        if exited {
+            // Whom the signal to the group reaches first, the sweep finds dead and does not count.
+            running.killed = running.killed.max(running.outlived_by);
+        }
+        match level {
+            Level::Cgroup => {
+                running.killed = running.killed.max(if exited { running.taken.alive() } else { 0 });
+                running.taken.kill();
+                if exited {
+                    self.watch_group(slot);
+                }
+            }
+            Level::Keeper => {
+                let _ = pidfd::signal_group(process, SIGKILL);
+                if let Some(keeper) = &mut running.keeper {
+                    let _ = keeper.send(&ToWarden::Sweep { key }, &[]);
+                } else {
+                    self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                }
+            }
+            Level::Sweep => {
+                let _ = pidfd::signal_group(process, SIGKILL);
+                self.tell_warden(&ToWarden::Sweep { key }, &[]);
+            }
+            Level::Group => {
+                let members = if exited { descendants::members_of_group(running.pid) } else { 0 };
+                running.killed = running.killed.max(members);
+                let unsupported =
+                    pidfd::signal_group(process, SIGKILL).is_err_and(|error| pidfd::is_unsupported(&error));
+                if unsupported {
+                    self.tell_warden(&ToWarden::SignalGroup { key, signal: SIGKILL }, &[]);
+                }
+                if exited {
+                    self.on_swept(key, members);
+                }
+            }
+        }
+    }
+
+    fn release_tree(&mut self, slot: u32) {
+        let level = self.level;
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let key = running.key();
+        match level {
+            Level::Cgroup => {
+                let released = self.places.release(&mut running.taken);
+                self.on_swept(key, released);
+            }
+            Level::Keeper => match &mut running.keeper {
+                Some(keeper) => {
+                    running.released = true;
+                    let _ = keeper.send(&ToWarden::Release { key }, &[]);
+                }
+                None => self.on_swept(key, 0),
+            },
+            Level::Sweep => self.tell_warden(&ToWarden::Release { key }, &[]),
+            Level::Group => {
+                let members = descendants::members_of_group(running.pid);
+                self.on_swept(key, members);
+            }
+        }
+    }
+
+    /// Wants to be told when the group of an ended attempt is empty.
+    pub(super) fn watch_group(&mut self, slot: u32) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if !running.watched
+            && let Some(group) = running.taken.group()
+        {
+            let token = Token::Group { slot, generation: running.generation };
+            running.watched = self.epoll.add(group.events(), token.pack(), Interest::PRIORITY).is_ok();
+        }
+        self.look_at_group(slot);
+    }
+
+    pub(super) fn look_at_group(&mut self, slot: u32) {
+        let Some(running) = self.running_mut(slot) else { return };
+        if running.exited && !running.tree_empty && running.taken.alive() == 0 {
+            let (key, killed) = (running.key(), running.killed);
+            self.on_swept(key, killed);
+        }
+    }
+
+    // Outcomes.
+
+    pub(super) fn become_next_in_line(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        entry.next_in_line = true;
+        let slot = entry.slot.0;
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if running.id.job != job || running.exited || running.live != Live::Nothing {
+            return;
+        }
+        running.live = self.handler.live(&entry.job, true);
+        // What was kept so far comes first.
+        let keeps = self.handler.keeps_live_output();
+        for stream in [1, 2] {
+            if !running.is_live(stream) {
+                continue;
+            }
+            let spool = std::mem::take(running.spool(stream));
+            running.output.passed[usize::from(stream) - 1] += spool.len();
+            let held = spool.memory_held();
+            if spool.is_empty() {
+                continue;
+            }
+            let backlog =
+                if keeps { spool.share().map(|copy| (copy, Some(spool))) } else { Ok((spool, None)) };
+            match backlog {
+                Ok((backlog, kept)) => {
+                    match kept {
+                        Some(kept) => *running.spool(stream) = kept,
+                        None => self.spool_budget += held,
+                    }
+                    self.handler.backlog(job, &mut entry.job, stream, backlog);
+                }
+                Err(error) => {
+                    let dir = self.spool_dir.clone();
+                    return self.fail(EngineError::Spool(dir, error));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, job: JobId, outcome: Box<Outcome>) {
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let slot = entry.slot.0;
+        let running = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        if let Some(running) = running.filter(|running| running.id.job == job) {
+            entry.output = std::mem::take(&mut running.output);
+            running.dismissed = true;
+        }
+        let ending = Ending {
+            id: job,
+            job: &entry.job,
+            outcome: &outcome,
+            slot: entry.slot,
+            started: entry.started,
+            output: &entry.output,
+        };
+        self.handler.news(&view, News::Ended(ending));
+        entry.spans.ended(&outcome);
+        entry.outcome = Some(outcome);
+        self.retire_if_over(slot);
+    }
+
+    /// The attempt in this slot is of no more interest; what it wrote is dropped.
+    pub(super) fn dismiss(&mut self, slot: u32) {
+        let Some(running) = self.running_mut(slot) else { return };
+        running.dismissed = true;
+        let output = std::mem::take(&mut running.output);
+        self.spool_budget += output.stdout.memory_held() + output.stderr.memory_held();
+        self.retire_if_over(slot);
+    }
+
+    /// Frees the slot if nothing of its attempt is left.
+    pub(super) fn retire_if_over(&mut self, slot: u32) {
+        if !self.running(slot).is_some_and(|running| running.dismissed && running.is_over()) {
+            return;
+        }
+        let Some(mut running) = self.slots[slot as usize].take() else { return };
+        if running.watched
+            && let Some(group) = running.taken.group()
+        {
+            let _ = self.epoll.remove(group.events());
+        }
+        if let Some(keeper) = running.keeper.take() {
+            let _ = self.epoll.remove(&keeper);
+            if running.released {
+                self.linger.push(keeper);
+            }
+        }
+        for place in self.places.give_back(slot, running.taken) {
+            self.tell_warden(&ToWarden::Unplace { place }, &[]);
+        }
+    }
+
+    fn deliver(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.remove(&job) else { return };
+        let Some(outcome) = entry.outcome else { return };
+        let held = entry.output.stdout.memory_held() + entry.output.stderr.memory_held();
+        let delivery = Delivery {
+            id: job,
+            job: entry.job,
+            outcome,
+            slot: entry.slot,
+            started: entry.started,
+            output: entry.output,
+        };
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        match self.handler.deliver(&view, delivery) {
+            Delivered::Now => {
+                self.spool_budget += held;
+                self.events.push_back(Event::Delivered(job));
+            }
+            // The consumer has the bytes in memory until it says otherwise.
+            Delivered::Later if held > 0 => drop(self.handed_over.insert(job, held)),
+            Delivered::Later => {}
+        }
+    }
+
+    fn pass_on(&mut self, notice: &Notice) {
+        if matches!(notice, Notice::Halted { .. } | Notice::Broken { .. }) {
+            self.end_source();
+        }
+        if let Notice::Retry { attempt, cause, .. } = notice
+            && let Some(entry) = self.jobs.get_mut(&attempt.job)
+        {
+            entry.spans.retried(cause);
+        }
+        let job = match notice {
+            Notice::Retry { attempt, .. } | Notice::Slow { attempt, .. } | Notice::Unkillable { attempt } => {
+                self.jobs.get(&attempt.job).map(|entry| &entry.job)
+            }
+            Notice::Held { .. } | Notice::Width { .. } | Notice::Halted { .. } | Notice::Broken { .. } => {
+                None
+            }
+        };
+        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        self.handler.news(&view, News::Notice(notice, job));
+    }
+}
+
+/// A channel and the nonce of whom it is for.
+pub(super) fn new_channel() -> io::Result<(OwnedFd, OwnedFd, u64)> {
+    let (ours, theirs) = socket::channel()?;
+    Ok((ours, theirs, nonce()?))
+}
+
+/// Errors that say "not now" rather than "not ever".
+fn is_scarcity(errno: i32) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM]
+        .iter()
+        .any(|scarce| scarce.raw_os_error() == errno)
+}

@@ -1,0 +1,276 @@
+//! A command as a job: a program with its words, whose value is what it writes to standard output. Starts nothing.
+
+use std::any::Any;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+
+use crate::command::{Command, Numbers};
+use crate::function::codec::CodecError;
+use crate::job::job::{Callee, Job, Request};
+
+/// Where programs are looked for when `PATH` is not set.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A command on its way to become a [`Job`]; made by [`Job::command`].
+#[derive(Clone, Debug)]
+#[must_use = "a command is no job before `job` or `read_by`"]
+pub struct CommandJob {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    dir: Option<PathBuf>,
+    stdin: Vec<u8>,
+}
+
+impl Job<Vec<u8>> {
+    /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
+    /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
+    /// ended by a signal. More than [`max_frame`](crate::PoolBuilder::max_frame) (1 GiB where its run says nothing) is its
+    /// failure. Its standard input is what [`CommandJob::stdin`] says, or empty.
+    ///
+    /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool), [`Scheduler`](crate::Scheduler),
+    /// [`ProcessManager`](crate::ProcessManager), [`Server`](crate::Server)), with the same limits, timeouts, retries,
+    /// handles and outcomes. A command always has a process of its own; workers that stay
+    /// ([`Isolation::Reuse`](crate::Isolation::Reuse)) stay beside it, idle or not. Commands take and send no messages.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    ///
+    /// let double = |n: u32| n.to_string().repeat(2).into_bytes();
+    /// let jobs = [Job::command("tr").args(["a-z", "A-Z"]).stdin("loud").job(), Job::new(double, 7)];
+    /// let pool = Pool::builder().workers(2).build().unwrap();
+    /// let handles = jobs.map(|job| pool.submit(job).unwrap());
+    /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [b"LOUD", &b"77"[..]]);
+    /// // proves: U-7
+    /// ```
+    pub fn command(program: impl AsRef<OsStr>) -> CommandJob {
+        CommandJob {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Vec::new(),
+        }
+    }
+}
+
+impl CommandJob {
+    /// One more word.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("echo").arg("two words").arg("*").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"two words *\n");
+    /// ```
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> CommandJob {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// More words.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("expr").args(["6", "*", "7"]).job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"42\n");
+    /// ```
+    pub fn args<W: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = W>) -> CommandJob {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// A variable of its environment, over what this program has.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("sh").args(["-c", "echo $GREETING"]).env("GREETING", "hello").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"hello\n");
+    /// ```
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> CommandJob {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Its working directory; a relative one is taken from this program's.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::command("pwd").dir("/").job()];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"/\n");
+    /// ```
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> CommandJob {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// What it reads from its standard input, in each attempt from the beginning on: a file in memory, so it may seek in
+    /// it, and need not read all of it. Counts against [`max_frame`](crate::Server::max_frame).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Server};
+    /// let mut jobs = vec![Job::command("wc").arg("-c").stdin(vec![0; 100_000]).job()].into_iter();
+    /// let mut counted = Vec::new();
+    /// Server::new(move || jobs.next()).consumer(|_, value| counted = value.unwrap()).run().unwrap();
+    /// assert_eq!(counted, b"100000\n");
+    /// ```
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> CommandJob {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// The job. What is wrong with the command (no such program, a NUL byte) is its failure when it is run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job};
+    /// let jobs = [Job::command("true").job(), Job::command("no-such-program").job()];
+    /// let ends: Vec<_> = psmith::run_jobs(jobs).collect();
+    /// assert!(ends[0].is_ok());
+    /// assert!(matches!(ends[1].as_ref().unwrap_err().cause, Cause::SpawnFailed(_)));
+    /// ```
+    pub fn job(self) -> Job<Vec<u8>> {
+        self.read_by(|stdout| Ok(stdout.to_vec()))
+    }
+
+    /// The job, with a value that is read from what the program writes to standard output.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::codec::CodecError;
+    /// use psmith::{Job, Server};
+    ///
+    /// fn number(stdout: &[u8]) -> Result<u32, CodecError> {
+    ///     let text = String::from_utf8_lossy(stdout);
+    ///     text.trim().parse().map_err(|error| CodecError::new(format!("{text:?}: {error}")))
+    /// }
+    /// let mut jobs = vec![Job::command("echo").arg("42").read_by(number)].into_iter();
+    /// let mut got = 0;
+    /// Server::new(move || jobs.next()).consumer(|_, value| got = value.unwrap()).run().unwrap();
+    /// assert_eq!(got, 42);
+    /// ```
+    pub fn read_by<R>(mut self, decode: fn(&[u8]) -> Result<R, CodecError>) -> Job<R> {
+        let label = self.to_string();
+        let input = Arc::new(std::mem::take(&mut self.stdin));
+        let (command, refused) = match self.made() {
+            Ok(command) => (Some(Box::new(command)), None),
+            Err(failure) => (None, Some(Cause::SpawnFailed(failure))),
+        };
+        let callee = Callee {
+            function: Err("a command is no function".into()),
+            judge: None,
+            decode_input: |_| None::<Box<dyn Any>>,
+            errors: None,
+            described: false,
+        };
+        let request = Request::of_encoded(&Arc::new(callee), Vec::new());
+        Job { request: Request { input, refused, label: Some(label), command, ..request }, decode }
+    }
+
+    fn made(self) -> Result<Command, SpawnFailure> {
+        let program = self.found()?;
+        let mut words = vec![self.program.as_bytes()];
+        words.extend(self.args.iter().map(|arg| arg.as_bytes()));
+        let mut command = Command::new(program.as_os_str().as_bytes(), &words)?;
+        for (key, value) in &self.env {
+            command.env(key.as_bytes(), value.as_bytes())?;
+        }
+        if let Some(dir) = &self.dir {
+            command.dir(dir.as_os_str().as_bytes());
+        }
+        Ok(command)
+    }
+
+    fn found(&self) -> Result<PathBuf, SpawnFailure> {
+        let missing = |errno: Errno| SpawnFailure {
+            step: SpawnStep::Lookup,
+            errno: errno.raw_os_error(),
+            detail: self.program.to_string_lossy().into_owned(),
+            permanent: true,
+        };
+        if self.program.as_bytes().contains(&b'/') {
+            // What is wrong with it the kernel tells at the start.
+            return Ok(PathBuf::from(&self.program));
+        }
+        if self.program.is_empty() {
+            return Err(missing(Errno::NOENT));
+        }
+        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        let mut found =
+            std::env::split_paths(&path).map(|dir| dir.join(&self.program)).filter(|at| at.is_file());
+        let mut nearest = Errno::NOENT;
+        let runs = found.find(|at| {
+            // The effective user counts, as it does for the kernel.
+            let may_run = rustix::fs::accessat(CWD, at.as_path(), Access::EXEC_OK, AtFlags::EACCESS).is_ok();
+            if !may_run {
+                nearest = Errno::ACCESS;
+            }
+            may_run
+        });
+        runs.map(|at| std::path::absolute(&at).unwrap_or(at)).ok_or_else(|| missing(nearest))
+    }
+}
+
+impl Request {
+    /// The command of an attempt that is told this of itself, if the job is a command.
+    pub(crate) fn command_of(&self, told: Numbers) -> Option<Command> {
+        let mut command = self.command.as_deref()?.clone();
+        if !self.input.is_empty() {
+            command.stdin(Arc::clone(&self.input));
+        }
+        command.told_as(told);
+        Some(command)
+    }
+}
+
+impl fmt::Display for CommandJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.program.to_string_lossy())?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
+    }
+}
+
+/// A command as this attempt starts it: with a directory of its own, where jobs have one.
+pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Result<Command, SpawnFailure> {
+    if let Some(dir) = scratch {
+        // One directory in one that psmith made: nothing that the engine would wait for.
+        match crate::scratch::make(Path::new(OsStr::from_bytes(&dir))) {
+            // A start of this attempt that came to nothing has made it.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(SpawnFailure {
+                    step: SpawnStep::Prepare,
+                    errno: error.raw_os_error().unwrap_or(0),
+                    detail: format!("no scratch directory {}", String::from_utf8_lossy(&dir)),
+                    permanent: false,
+                });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        command.env(crate::scratch::VARIABLE.as_bytes(), &dir)?;
+    }
+    Ok(command)
+}
+
+/// The value of a command: all that it wrote.
+pub(crate) fn value(stdout: crate::engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    if stdout.len() > bytes_max {
+        return Err(format!("{} bytes are more than the limit of {bytes_max} (max_frame)", stdout.len()));
+    }
+    let mut bytes = Vec::new();
+    stdout.into_reader().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}

@@ -1,0 +1,287 @@
+//! A job that did not succeed, as its caller gets it.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use psmith_core::outcome::{AttemptSummary, Cause, Exit, LimitKind, Outcome, SpawnFailure, Usage};
+use psmith_sys::signals;
+
+use crate::engine::EngineError;
+use crate::function::described::show;
+
+/// How much of an input is shown in the line of a failure.
+const INPUT_CHARS_MAX: usize = 60;
+
+/// How a job failed, with everything that is known about it: the fields are those of [`FailureDetails`].
+///
+/// Its `Display` is one line: which item, what happened, and after how many attempts.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-19
+/// let check = |text: String| text.parse::<u8>();
+/// let failure = psmith::map(["300".to_owned()], check).next().unwrap().unwrap_err();
+/// assert_eq!(failure.to_string(), r#"item 0 ("300"): number too large to fit in target type"#);
+/// assert!(matches!(failure.cause, psmith::Cause::Error(_)));
+/// assert_eq!(failure.input::<String>().as_deref(), Some("300"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Failure(Box<FailureDetails>);
+
+/// What is known about a failed job. Read it through [`Failure`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailureDetails {
+    /// Why.
+    pub cause: Cause,
+    /// Its place in the order of submission, from 0.
+    pub index: u64,
+    /// How many attempts were started.
+    pub attempts: u32,
+    /// How the last attempt's process ended, if somebody saw it.
+    pub exit: Option<Exit>,
+    /// The process of the last attempt, as it was; 0 if there was none.
+    pub pid: u32,
+    /// What the last attempt used.
+    pub usage: Usage,
+    /// The attempts before the last one, oldest first.
+    pub earlier: Vec<AttemptSummary>,
+    /// The last bytes that the last attempt wrote to standard error.
+    pub stderr_tail: Vec<u8>,
+    /// It had tries left, and got none: it had crashed as often as it may ([`Retry::crash_tries`](crate::Retry::crash_tries)).
+    pub quarantined: bool,
+    /// The job's name, if it was given one.
+    pub label: Option<String>,
+    /// psmith itself failed, and with it this job.
+    pub trouble: Option<Arc<EngineError>>,
+    pub(crate) input: Option<Input>,
+    pub(crate) itself: Option<OwnError>,
+}
+
+/// The error of a job, kept as it travelled.
+#[derive(Clone)]
+pub(crate) struct OwnError {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
+}
+
+impl fmt::Debug for OwnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
+}
+
+/// The input of a job, kept as it travelled.
+#[derive(Clone)]
+pub(crate) struct Input {
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
+    /// The bytes describe themselves.
+    pub(crate) described: bool,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shown() {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{} bytes", self.bytes.len()),
+        }
+    }
+}
+
+impl Input {
+    fn shown(&self) -> Option<String> {
+        self.described.then(|| show(&self.bytes, INPUT_CHARS_MAX))
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(cause: Cause, index: u64) -> Failure {
+        Failure(Box::new(FailureDetails {
+            cause,
+            index,
+            attempts: 0,
+            exit: None,
+            pid: 0,
+            usage: Usage::default(),
+            earlier: Vec::new(),
+            stderr_tail: Vec::new(),
+            quarantined: false,
+            label: None,
+            trouble: None,
+            input: None,
+            itself: None,
+        }))
+    }
+
+    /// Of a job that ended with this outcome.
+    pub(crate) fn of(outcome: Outcome, cause: Cause, index: u64) -> Failure {
+        let mut failure = Failure::new(cause, index);
+        failure.attempts = outcome.attempts;
+        failure.quarantined = outcome.quarantined;
+        failure.earlier = outcome.earlier;
+        if let Some(last) = outcome.last {
+            failure.exit = last.exit;
+            failure.pid = last.pid;
+            failure.usage = last.usage;
+        }
+        failure
+    }
+
+    /// psmith itself failed.
+    pub(crate) fn ours(error: Arc<EngineError>, index: u64) -> Failure {
+        let failure = SpawnFailure {
+            step: psmith_core::outcome::SpawnStep::Prepare,
+            errno: 0,
+            detail: error.to_string(),
+            permanent: true,
+        };
+        let mut ours = Failure::new(Cause::SpawnFailed(failure), index);
+        ours.trouble = Some(error);
+        ours
+    }
+
+    /// Why, alone.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.into_cause(), psmith::Cause::Error("no 7".into()));
+    /// ```
+    #[must_use]
+    pub fn into_cause(self) -> Cause {
+        self.0.cause
+    }
+
+    /// The input, given back; `None` if it was of another type, or the job ran inline, where nothing is kept.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.input::<u32>(), Some(7));
+    /// assert_eq!(failure.input::<String>(), None);
+    /// ```
+    #[must_use]
+    pub fn input<A: 'static>(&self) -> Option<A> {
+        let input = self.input.as_ref()?;
+        (input.decode)(&input.bytes)?.downcast::<A>().ok().map(|input| *input)
+    }
+
+    /// The error that the function returned, itself; its words are in the [`cause`](FailureDetails::cause). `None` where that
+    /// was not asked for ([`Map::error_type`](crate::Map::error_type), [`codec::WithErrors`](crate::codec::WithErrors)), the
+    /// job failed otherwise, the error could not travel, or it is of another type.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Odd(u32);
+    /// # impl std::fmt::Display for Odd {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
+    /// # }
+    /// impl std::error::Error for Odd {}
+    ///
+    /// let halve = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(Odd(n)) };
+    /// let failure = psmith::map([3], halve).error_type::<Odd>().next().unwrap().unwrap_err();
+    /// assert_eq!(failure.error::<Odd>(), Some(Odd(3)));
+    /// assert!(failure.error::<std::io::Error>().is_none());
+    /// ```
+    #[must_use]
+    pub fn error<E: 'static>(&self) -> Option<E> {
+        let error = self.itself.as_ref()?;
+        (error.decode)(&error.bytes)?.downcast::<E>().ok().map(|error| *error)
+    }
+}
+
+impl Deref for Failure {
+    type Target = FailureDetails;
+
+    fn deref(&self) -> &FailureDetails {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut FailureDetails {
+        &mut self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(trouble) = &self.trouble {
+            return write!(f, "psmith: {}", one_line(&trouble.to_string()));
+        }
+        write!(f, "item {}", self.index)?;
+        let shown = self.label.clone().or_else(|| self.input.as_ref().and_then(Input::shown));
+        if let Some(shown) = shown {
+            write!(f, " ({})", one_line(&shown))?;
+        }
+        write!(f, ": {}", one_line(&text_of(&self.cause)))?;
+        match (self.attempts, self.quarantined) {
+            (0 | 1, false) => Ok(()),
+            (attempts, false) => write!(f, " (after {attempts} attempts)"),
+            (1, true) => f.write_str(" (not tried again: it may crash once)"),
+            (attempts, true) => write!(f, " (after {attempts} attempts: it has crashed as often as it may)"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A cause in a line.
+#[cfg(feature = "board")]
+pub(crate) fn cause_line(cause: &Cause) -> String {
+    one_line(&text_of(cause))
+}
+
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
+/// A cause in words.
+pub(crate) fn text_of(cause: &Cause) -> String {
+    match cause {
+        Cause::Error(text) => text.clone(),
+        Cause::Panic { message, location, .. } if location.is_empty() => format!("panicked: {message}"),
+        Cause::Panic { message, location, .. } => format!("panicked at {location}: {message}"),
+        Cause::Exit(0) => "its process exited with code 0 before the job was done".into(),
+        Cause::Exit(code) => format!("its process exited with code {code}"),
+        Cause::Signal { signal, core_dumped } => {
+            let name = signals::name(*signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
+            format!("killed by {name}{}", if *core_dumped { " (core dumped)" } else { "" })
+        }
+        Cause::StackOverflow => "its stack overflowed (killed by SIGSEGV)".into(),
+        Cause::Timeout(limit) => format!("timed out after {limit:?}"),
+        Cause::Idle(limit) => format!("gave no sign of life for {limit:?}"),
+        Cause::Limit(LimitKind::CpuTime(limit)) => format!("used more than {limit:?} of CPU time"),
+        Cause::Limit(LimitKind::FileSize(bytes)) => format!("wrote a file of more than {bytes} bytes"),
+        Cause::Limit(LimitKind::Processes(most)) => format!("started more than {most} processes"),
+        Cause::OutOfMemory { limit_bytes: Some(limit), .. } => {
+            format!("out of memory: more than {limit} bytes")
+        }
+        Cause::OutOfMemory { limit_bytes: None, .. } => "out of memory".into(),
+        Cause::Cancelled => "cancelled".into(),
+        Cause::Lost => "lost: its process vanished without a report".into(),
+        Cause::SpawnFailed(failure) => {
+            let mut text = format!("failed to {}", failure.step.verb());
+            if !failure.detail.is_empty() {
+                text.push_str(&format!(": {}", failure.detail));
+            }
+            if failure.errno != 0 {
+                let error = std::io::Error::from_raw_os_error(failure.errno).to_string();
+                text.push_str(&format!(": {}", error.split(" (os error").next().unwrap_or_default()));
+            }
+            text
+        }
+        Cause::Leaked(count) => format!("left {count} processes behind"),
+        Cause::Undecodable(reason) => format!("cannot carry {reason}"),
+        Cause::Protocol(reason) => format!("broke the protocol: {reason}"),
+        Cause::CircuitBroken(1) => "not started: the job before had crashed".into(),
+        Cause::CircuitBroken(jobs) => format!("not started: {jobs} jobs in a row had crashed"),
+        _ => format!("{cause:?}"),
+    }
+}

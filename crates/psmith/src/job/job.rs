@@ -1,0 +1,473 @@
+//! A job as a value, and a job as hooks and consumers see it.
+
+use std::any::Any;
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::outcome::Cause;
+
+use crate::channel::frame::FRAME_BYTES_MAX;
+use crate::command::Command;
+use crate::function::call::{entry, identity};
+use crate::function::codec::{CarriedError, Codec, CodecError};
+use crate::function::described::Described;
+use crate::function::registry::Function;
+use crate::function::returns::Return;
+use crate::job::failure::Input;
+use crate::job::flow::Judge;
+use crate::job::mailbox::Post;
+use crate::job::overrides::Own;
+use crate::job::retry::Retry;
+use crate::limits::{LimitsInForce, ResourceLimits};
+use crate::scratch::JobScratch;
+use crate::worker::panics;
+
+/// A function and how its values travel, once for all jobs that call it.
+#[derive(Debug)]
+pub(crate) struct Callee {
+    pub(crate) function: Result<Function, String>,
+    pub(crate) judge: Option<Judge>,
+    pub(crate) decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
+    /// How errors travel, where they do.
+    pub(crate) errors: Option<CarriedError>,
+    pub(crate) described: bool,
+}
+
+impl Callee {
+    /// Of a function whose values travel by codec `C`.
+    pub(crate) fn new<F, A, O, C>(function: F, judge: Option<Judge>) -> Callee
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return + 'static,
+        C: Codec<A> + Codec<O::Value> + 'static,
+    {
+        let identity = identity::<F, A, O, C>(function);
+        Callee {
+            function: Function::of(entry::<F, A, O, C>(function), identity)
+                .map_err(|error| error.to_string()),
+            judge,
+            decode_input: |bytes| {
+                <C as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
+            },
+            errors: <C as Codec<O::Value>>::carried_error(),
+            described: <C as Codec<A>>::is_described(),
+        }
+    }
+}
+
+impl Callee {
+    /// Of a registered function; its codec is the default one.
+    fn named<A: 'static>(name: &str) -> Callee
+    where
+        Described: Codec<A>,
+    {
+        Callee {
+            function: Function::named(name),
+            judge: None,
+            decode_input: |bytes| {
+                <Described as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
+            },
+            errors: None,
+            described: true,
+        }
+    }
+}
+
+/// A job, ready to be submitted.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) callee: Arc<Callee>,
+    /// Encoded; of a command, its standard input.
+    pub(crate) input: Arc<Vec<u8>>,
+    /// It can never run: its input cannot travel.
+    pub(crate) refused: Option<Cause>,
+    /// It was cancelled before the engine knew it.
+    pub(crate) cancelled: bool,
+    /// And that was a kill.
+    pub(crate) killed: bool,
+    pub(crate) label: Option<String>,
+    /// Where messages to it wait, if somebody can send any.
+    pub(crate) post: Option<Arc<Post>>,
+    /// It is a command, and calls no function.
+    pub(crate) command: Option<Box<Command>>,
+    /// What was asked for it alone.
+    pub(crate) own: Option<Box<Own>>,
+    /// So long may what a command writes be.
+    pub(crate) frame_bytes_max: u64,
+    /// Its directories, where it may have some.
+    pub(crate) scratch: Option<Box<JobScratch>>,
+}
+
+impl Request {
+    /// A job that calls `callee` with this input.
+    pub(crate) fn new<A, C: Codec<A>>(callee: &Arc<Callee>, input: &A, bytes_max: u64) -> Request {
+        let mut bytes = Vec::new();
+        let refused = Request::encode::<A, C>(callee, input, bytes_max, &mut bytes).err();
+        Request { refused, ..Request::of_encoded(callee, bytes) }
+    }
+
+    /// The same with an input that is encoded already.
+    pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
+        let callee = Arc::clone(callee);
+        let input = Arc::new(input);
+        Request {
+            callee,
+            input,
+            refused: None,
+            cancelled: false,
+            killed: false,
+            label: None,
+            post: None,
+            command: None,
+            own: None,
+            frame_bytes_max: FRAME_BYTES_MAX,
+            scratch: None,
+        }
+    }
+
+    /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.
+    pub(crate) fn encode<A, C: Codec<A>>(
+        callee: &Callee,
+        input: &A,
+        bytes_max: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Cause> {
+        let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(input, bytes)));
+        let encoded = encoded.unwrap_or_else(|payload| {
+            Err(CodecError::new(format!("its encoding panicked: {}", panics::message(payload.as_ref()))))
+        });
+        let refused = match (&callee.function, encoded) {
+            (Err(reason), _) => Some(Cause::Undecodable(format!("the function: {reason}"))),
+            (_, Err(error)) => Some(Cause::Undecodable(format!("its input: {error}"))),
+            (Ok(_), Ok(())) => too_long(bytes.len(), bytes_max),
+        };
+        refused.map_or(Ok(()), |cause| {
+            *bytes = Vec::new();
+            Err(cause)
+        })
+    }
+
+    /// Where this attempt may make its directory, as it travels.
+    pub(crate) fn scratch(&mut self, attempt: u32) -> Option<Vec<u8>> {
+        self.scratch.as_mut().map(|scratch| scratch.of_attempt(attempt).into_os_string().into_vec())
+    }
+
+    /// Limits that it has for itself.
+    pub(crate) fn limits(&self) -> Option<&Arc<LimitsInForce>> {
+        self.own.as_ref()?.held.as_ref()
+    }
+
+    /// Whether it has a process of its own even where workers stay.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.command.is_some() || self.limits().is_some()
+    }
+
+    /// The input, for a failure.
+    pub(crate) fn kept_input(&self) -> Option<Input> {
+        let decode = self.callee.decode_input;
+        let input = || Input { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
+        (self.refused.is_none() && self.command.is_none()).then(input)
+    }
+}
+
+pub(crate) fn too_long(bytes: usize, bytes_max: u64) -> Option<Cause> {
+    // The head of the frame takes some bytes, too.
+    let is = bytes as u64 > bytes_max.saturating_sub(256);
+    is.then(|| {
+        Cause::Undecodable(format!(
+            "its input: {bytes} bytes are more than the limit of {bytes_max} (max_frame)"
+        ))
+    })
+}
+
+/// A function together with its argument, as a value: what a [`Server`](crate::Server) runs.
+///
+/// Jobs that give the same `R` may call different functions.
+///
+/// ```
+/// use psmith::Job;
+///
+/// fn double(n: u64) -> u64 { n * 2 }
+/// fn length(text: String) -> Result<u64, String> { Ok(text.len() as u64) }
+///
+/// let jobs: [Job<u64>; 2] = [Job::new(double, 21), Job::new(length, "abc".to_owned()).label("abc")];
+/// assert_eq!(format!("{}", jobs[1]), "abc");
+/// ```
+pub struct Job<R> {
+    pub(crate) request: Request,
+    pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
+}
+
+impl<R> Job<R> {
+    /// `f` called with `input`. What cannot be encoded, or not be called from another process, is the job's failure
+    /// when it is run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::new(|n: u32| n + 1, 1), Job::new(|text: String| text.len() as u32, "four".into())];
+    /// assert_eq!(psmith::run_jobs(jobs).map(Result::unwrap).collect::<Vec<u32>>(), [2, 4]);
+    /// ```
+    pub fn new<F, A, O>(f: F, input: A) -> Job<R>
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return<Value = R> + 'static,
+        Described: Codec<A> + Codec<R>,
+    {
+        Job::by_codec::<Described, F, A, O>(f, input)
+    }
+
+    /// The same with another codec.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// use psmith::codec::Raw;
+    /// let reversed = |bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<u8>>();
+    /// let jobs = [Job::by_codec::<Raw, _, _, _>(reversed, b"abc".to_vec())];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"cba");
+    /// ```
+    pub fn by_codec<C, F, A, O>(f: F, input: A) -> Job<R>
+    where
+        F: Fn(A) -> O + Copy + 'static,
+        A: 'static,
+        O: Return<Value = R> + 'static,
+        C: Codec<A> + Codec<R> + 'static,
+    {
+        let callee = Arc::new(Callee::new::<F, A, O, C>(f, None));
+        Job { request: Request::new::<A, C>(&callee, &input, u64::MAX), decode: <C as Codec<R>>::decode }
+    }
+
+    /// The function that `#[psmith::job]` registered as `name` (`crate::module::function`) called with `input`. That its
+    /// argument and result are an `A` and an `R` shows when it runs; what it cannot decode is the job's failure, as is a
+    /// name that nobody registered.
+    ///
+    /// ```
+    /// # fn main() {
+    /// # psmith::init();
+    /// #[psmith::job]
+    /// fn triple(n: u32) -> u32 { n * 3 }
+    ///
+    /// let name = psmith::registry::names().find(|name| name.ends_with("triple")).unwrap();
+    /// let mut jobs = vec![psmith::Job::<u32>::named(name, 14_u32)].into_iter();
+    /// let mut got = 0;
+    /// psmith::Server::new(move || jobs.next()).consumer(|_, result| got = result.unwrap()).run().unwrap();
+    /// assert_eq!(got, 42);
+    /// # }
+    /// ```
+    pub fn named<A: 'static>(name: &str, input: A) -> Job<R>
+    where
+        Described: Codec<A> + Codec<R>,
+    {
+        let callee = Arc::new(Callee::named::<A>(name));
+        let request = Request::new::<A, Described>(&callee, &input, u64::MAX);
+        Job { request, decode: <Described as Codec<R>>::decode }
+    }
+
+    /// A name for people, in place of the input.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let jobs = [Job::new(|_: ()| -> Result<(), String> { Err("no".into()) }, ()).label("deploy")];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().label.as_deref(), Some("deploy"));
+    /// ```
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Job<R> {
+        self.request.label = Some(label.into());
+        self
+    }
+
+    /// Ends an attempt at this job that runs longer, whatever its run says of others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Cause, Job, Pool, Retry};
+    /// let limit = Duration::from_millis(100);
+    /// let jobs = [
+    ///     Job::command("sleep").arg("60").job().timeout(limit),
+    ///     Job::new(|_: ()| -> Vec<u8> { loop { std::thread::park() } }, ()).timeout(limit).retry(Retry::tries(2)),
+    /// ];
+    /// let pool = Pool::builder().workers(2).build().unwrap();
+    /// let failures = jobs.map(|job| pool.submit(job).unwrap().wait().unwrap_err());
+    /// assert!(failures.iter().all(|failure| failure.cause == Cause::Timeout(limit)));
+    /// assert_eq!(failures.map(|failure| failure.attempts), [1, 2]);
+    /// ```
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Job<R> {
+        self.request.own.get_or_insert_default().timeout = Some(limit);
+        self
+    }
+
+    /// Ends an attempt at this job that gives no sign of life for so long, whatever its run says of others; a command gives
+    /// one by what it writes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Cause, Job};
+    /// let limit = Duration::from_millis(100);
+    /// let jobs = [Job::command("sleep").arg("60").job().idle_timeout(limit)];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().cause, Cause::Idle(limit));
+    /// ```
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Job<R> {
+        self.request.own.get_or_insert_default().idle_timeout = Some(limit);
+        self
+    }
+
+    /// How often this job is tried, whatever its run says of others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Retry};
+    /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() == 1 { Err("not yet") } else { Ok(7) };
+    /// let jobs = [Job::new(flaky, ()).retry(Retry::tries(2))];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), 7);
+    /// ```
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Job<R> {
+        self.request.own.get_or_insert_default().retry = Some(retry);
+        self
+    }
+
+    /// Limits of this job's memory, CPU time, files and processes, each in place of what its run says
+    /// ([`limits`](crate::PoolBuilder::limits)), be it less or more; those that are not set here are the run's. The kernel
+    /// counts for processes: beside workers that stay ([`Isolation::Reuse`](crate::Isolation::Reuse)) such a job, function or
+    /// command, has a process of its own in each attempt, which begins as every worker does.
+    ///
+    /// A limit that cannot be held here is the job's failure, [`Cause::SpawnFailed`], and it does
+    /// not run. To find out by which means limits are held costs some milliseconds; the last limits of a run are remembered,
+    /// so jobs in a row with the same ones cost that once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, ResourceLimits};
+    /// let files = |files| ResourceLimits::new().open_files(files);
+    /// let asks = || Job::command("sh").args(["-c", "ulimit -n"]).job();
+    /// let pool = Pool::builder().workers(1).limits(files(100)).build().unwrap();
+    /// let handles = [asks(), asks().limits(files(50)), asks().limits(files(150))].map(|job| pool.submit(job).unwrap());
+    /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [&b"100\n"[..], b"50\n", b"150\n"]);
+    /// ```
+    #[must_use]
+    pub fn limits(mut self, limits: ResourceLimits) -> Job<R> {
+        self.request.own.get_or_insert_default().limits = Some(limits);
+        self
+    }
+}
+
+impl<R> fmt::Display for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.request.label {
+            Some(label) => f.write_str(label),
+            None => match self.request.kept_input() {
+                Some(input) => write!(f, "{input:?}"),
+                None => f.write_str("a job that cannot run"),
+            },
+        }
+    }
+}
+
+impl<R> fmt::Debug for Job<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job({self})")
+    }
+}
+
+/// A job as hooks and consumers see it.
+///
+/// ```
+/// # psmith::init();
+/// let mut seen = Vec::new();
+/// let pids: Vec<u32> = psmith::map(0..2, |_: u32| std::process::id())
+///     .on_done(|job, _| seen.push((job.index(), job.id(), job.pid())))
+///     .map(Result::unwrap)
+///     .collect();
+/// assert_eq!(seen, [(0, 1, pids[0]), (1, 2, pids[1])]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRef {
+    pub(crate) index: u64,
+    pub(crate) label: Option<String>,
+    pub(crate) slot: u32,
+    pub(crate) pid: u32,
+    pub(crate) name: Option<String>,
+}
+
+impl JobRef {
+    /// Its place in the order of submission, from 0.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: U-13
+    /// let mut seen = Vec::new();
+    /// let map = psmith::map([5, 6], |n: u32| n).on_done(|job, n| seen.push((job.index(), *n.unwrap())));
+    /// assert_eq!(map.enumerate().map(|(at, n)| (at, n.unwrap())).collect::<Vec<_>>(), [(0, 5), (1, 6)]);
+    /// assert_eq!(seen, [(0, 5), (1, 6)]);
+    /// ```
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Its number in the run, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.index + 1
+    }
+
+    /// Its name, if it was given one.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let mut seen = Vec::new();
+    /// let jobs = [Job::command("true").job().label("first"), Job::new(|_: ()| Vec::new(), ())];
+    /// psmith::run_jobs(jobs).on_done(|job, _| seen.push(job.label().map(str::to_owned))).for_each(drop);
+    /// assert_eq!(seen, [Some("first".to_owned()), None]);
+    /// ```
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// The slot that its (last) attempt runs in, from 0.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut seen = Vec::new();
+    /// psmith::map(0..9, |n: u32| n).workers(2).on_done(|job, _| seen.push(job.slot())).for_each(drop);
+    /// assert!(seen.iter().all(|slot| *slot < 2));
+    /// ```
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The process of its (last) attempt, as it was; 0 if there was none. Inline: this process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What its worker calls itself: what [`Cx::set_process_name`](crate::Cx::set_process_name) was given last, else its
+    /// process id.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut seen = Vec::new();
+    /// let named = |_: ()| psmith::cx().unwrap().set_process_name("painter");
+    /// psmith::map([()], named).on_done(|job, _| seen.push(job.process_name())).for_each(drop);
+    /// assert_eq!(seen, ["painter"]);
+    /// ```
+    #[must_use]
+    pub fn process_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.pid.to_string())
+    }
+}

@@ -1,0 +1,45 @@
+//! Errors of job functions that travel themselves, and not in words alone. Only a choice of the codec.
+
+use crate::function::codec::{Codec, WithErrors};
+use crate::map::map::Map;
+
+impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
+    /// Has the errors that `f` returns, of type `E`, travel themselves, by the codec of the values:
+    /// [`Failure::error`](crate::Failure::error) gives them back. To be said after [`Map::codec`]; more of it is said of
+    /// [`codec::WithErrors`](crate::codec::WithErrors).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::fmt;
+    /// # // proves: U-20
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// enum Unfit { Odd(u32), Zero }
+    /// # impl fmt::Display for Unfit {
+    /// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// #         match self { Unfit::Odd(n) => write!(f, "{n} is odd"), Unfit::Zero => f.write_str("zero") }
+    /// #     }
+    /// # }
+    /// impl std::error::Error for Unfit {}
+    ///
+    /// let half = |n: u32| match n {
+    ///     0 => Err(Unfit::Zero),
+    ///     n if n % 2 == 1 => Err(Unfit::Odd(n)),
+    ///     n => Ok(n / 2),
+    /// };
+    /// let got: Vec<_> = psmith::map([4, 5], half).error_type::<Unfit>().collect();
+    /// assert_eq!(*got[0].as_ref().unwrap(), 2);
+    /// let failure = got[1].as_ref().unwrap_err();
+    /// assert_eq!(failure.error::<Unfit>(), Some(Unfit::Odd(5)));
+    /// assert_eq!(failure.to_string(), "item 1 (5): 5 is odd");
+    /// ```
+    pub fn error_type<E>(self) -> Map<'h, I, F, R, WithErrors<E, C>>
+    where
+        I: Iterator,
+        F: Fn(I::Item) -> Result<R, E>,
+        E: std::error::Error + 'static,
+        C: Codec<E>,
+    {
+        self.codec()
+    }
+}

@@ -1,0 +1,97 @@
+//! What a caller's hook may answer.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use psmith_core::Cause;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::job::failure::Failure;
+use crate::job::job::JobRef;
+#[cfg(feature = "board")]
+use crate::map::progress_row::Shown;
+
+type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
+type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
+type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
+
+/// What a caller wants to be told of each job of a `map`.
+pub(crate) struct Hooks<'h, R> {
+    pub(crate) start: Option<StartHook<'h>>,
+    pub(crate) done: Option<DoneHook<'h, R>>,
+    pub(crate) progress: Option<ProgressHook<'h>>,
+    pub(crate) message: Option<MessageHook<'h>>,
+    /// Why the outcome of a job, which is yet to come, is a failure of ours.
+    pub(crate) spoilt: BTreeMap<u64, String>,
+    #[cfg(feature = "board")]
+    pub(crate) shown: Shown,
+}
+
+impl<R> Hooks<'_, R> {
+    pub(crate) fn none() -> Self {
+        Hooks {
+            start: None,
+            done: None,
+            progress: None,
+            message: None,
+            spoilt: BTreeMap::new(),
+            #[cfg(feature = "board")]
+            shown: Shown::Over,
+        }
+    }
+}
+
+/// A hook that is called with a job's messages, as they travelled. An error stops the run.
+pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
+
+/// The same from one that takes them decoded.
+pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
+    mut hook: impl FnMut(&JobRef, M) + 'h,
+) -> MessageHook<'h> {
+    Box::new(move |job, bytes| {
+        let message = <Described as Codec<M>>::decode(bytes);
+        hook(job, message.map_err(|error| format!("a message cannot be decoded: {error}"))?);
+        Ok(())
+    })
+}
+
+/// What a hook may return: nothing, or a `Result` whose error stops the run.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-9
+/// let mut map = psmith::map(0..100, |n: u32| n).on_start(|job| {
+///     if job.index() < 3 { Ok(()) } else { Err("three are enough") }
+/// });
+/// let failure = map.find_map(Result::err).unwrap();
+/// assert!(failure.to_string().contains("three are enough"));
+/// ```
+pub trait HookAnswer {
+    /// The error's text, if there is one.
+    ///
+    /// # Errors
+    /// What the hook wants to be told to the caller.
+    fn into_answer(self) -> Result<(), String>;
+}
+
+impl HookAnswer for () {
+    fn into_answer(self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<E: Display> HookAnswer for Result<(), E> {
+    fn into_answer(self) -> Result<(), String> {
+        self.map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// What a job came to of which a hook said that it is enough.
+pub(crate) fn of_hook(job: &JobRef, reason: String) -> Failure {
+    let mut failure = Failure::new(Cause::Error(reason), job.index);
+    failure.label = job.label().map(str::to_owned);
+    failure
+}

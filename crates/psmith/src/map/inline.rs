@@ -1,0 +1,65 @@
+//! Jobs without processes (`workers(0)`): the function is called in the caller's own thread, nothing is encoded. The
+//! same order, hooks and failures; a panic is caught. Timeouts and limits cannot be enforced, and nothing is isolated.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use psmith_core::outcome::Cause;
+
+use crate::engine::EngineError;
+use crate::function::call::told;
+use crate::function::codec::Codec;
+use crate::function::returns::Return;
+use crate::job::failure::{Failure, OwnError};
+use crate::job::job::JobRef;
+use crate::scratch::Scratch;
+use crate::worker::context;
+use crate::worker::panics;
+
+/// The job with this index, as hooks see it.
+pub(crate) fn job(index: u64) -> JobRef {
+    JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None }
+}
+
+/// Calls `f` as the job with this index.
+pub(crate) fn call<A, O, C>(
+    f: impl Fn(A) -> O,
+    input: A,
+    index: u64,
+    scratch: Option<&Path>,
+) -> Result<O::Value, Failure>
+where
+    O: Return,
+    C: Codec<O::Value>,
+{
+    // Of one job: removed at its end.
+    let scratch = scratch.map(Scratch::new).transpose();
+    let mut scratch = match scratch {
+        Ok(scratch) => scratch.as_ref().map(Scratch::of_a_job),
+        Err(error) => return Err(Failure::ours(Arc::new(EngineError::Setting(error.to_string())), index)),
+    };
+    let dir = scratch.as_mut().map(|scratch| scratch.of_attempt(1));
+    let place = (index + 1, index, 1);
+    let called = catch_unwind(AssertUnwindSafe(|| context::inline(place, dir, || f(input).into_result())));
+    let mut itself = None;
+    let cause = match called {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => {
+            let (text, bytes) = told::<O, C>(&error);
+            itself = bytes.zip(C::carried_error());
+            Cause::Error(text)
+        }
+        // Where it was is printed by the program's own panic hook, which is not ours to replace.
+        Err(payload) => Cause::Panic {
+            message: panics::message(payload.as_ref()),
+            location: String::new(),
+            backtrace: String::new(),
+        },
+    };
+    let mut failure = Failure::new(cause, index);
+    failure.itself = itself.map(|(bytes, carried)| OwnError { bytes, decode: carried.decode });
+    failure.attempts = 1;
+    failure.pid = std::process::id();
+    Err(failure)
+}

@@ -1,0 +1,584 @@
+//! Ordered, lazy fan-out: an iterator in, an iterator of results out, each job in a process of its own.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use psmith_core::policy::Order;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::EngineError;
+use crate::engine::handler::Order as Wish;
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::function::returns::Return;
+use crate::job::failure::Failure;
+use crate::job::flow::Judge;
+use crate::job::job::{Callee, JobRef, Request};
+use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
+use crate::map::inline;
+use crate::run::decode::{decoded, settle_owned};
+use crate::run::input_block::Results;
+use crate::run::input_buffer::INPUT_BYTES_MAX;
+use crate::run::input_writer::Adder;
+use crate::run::options::{Isolation, OnError, Options, common_settings};
+use crate::run::run::{News, Run, Wants};
+use crate::run::shared::First;
+use crate::run::submitter::Submitter;
+
+/// The most inputs that are taken ahead where no window was asked for and jobs are short.
+const WINDOW_MAX: u64 = 32 * 1024;
+
+/// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
+///
+/// Lazy: nothing runs before the iterator is asked for the first time. Then items are taken from `items` as far as the
+/// window allows ([`Map::window`]), so `items` may be endless. A failed item is an `Err` in its place, and the others go
+/// on; `collect::<Result<Vec<_>, _>>()` stops at the first. Dropping the iterator ends what runs and waits for it.
+///
+/// `f` is a plain function or a closure that captures nothing: it runs in another process, and what it needs comes
+/// with the item. Items and results travel by serde ([`codec::Described`](crate::codec::Described)); `f` returns a
+/// value or a `Result` ([`Return`]).
+///
+/// An `items` that blocks (a channel) holds up the results that are ready meanwhile; a
+/// [`Server`](crate::Server) asks its producer on a thread of its own.
+///
+/// ```
+/// psmith::init();
+/// let words = ["a".to_owned(), "bc".to_owned(), "".to_owned()];
+/// let lengths: Result<Vec<usize>, psmith::Failure> =
+///     psmith::map(words, |word: String| word.len()).workers(2).collect();
+/// assert_eq!(lengths.unwrap(), [1, 2, 0]);
+/// ```
+///
+/// A closure that captures is refused when the program is compiled:
+///
+/// ```compile_fail
+/// let factor = 3;
+/// let _ = psmith::map([1, 2], move |n: i32| n * factor).collect::<Vec<_>>();
+/// ```
+///
+/// What it captures becomes part of the item instead:
+///
+/// ```
+/// # psmith::init();
+/// let factor = 3;
+/// let items = [1, 2].map(|n| (n, factor));
+/// let tripled: Vec<i32> = psmith::map(items, |(n, factor)| n * factor).map(Result::unwrap).collect();
+/// assert_eq!(tripled, [3, 6]);
+/// ```
+///
+/// A job may run jobs of its own. Unless they say how many workers they want, such runs share those of the outermost:
+///
+/// ```
+/// # psmith::init();
+/// let squares = |n: u64| psmith::map(0..n, |n: u64| n * n).map(Result::unwrap).sum::<u64>();
+/// // Never more than two jobs at once, on both levels together; those that wait for theirs are not counted.
+/// let sums: Vec<u64> = psmith::map([3, 4], squares).workers(2).map(Result::unwrap).collect();
+/// assert_eq!(sums, [5, 14]);
+/// ```
+pub fn map<'h, I, F, O>(items: I, f: F) -> Map<'h, I::IntoIter, F, O::Value>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return + 'static,
+{
+    Map::new(items.into_iter(), f, Options::new(Order::Submission, OnError::Continue))
+}
+
+/// The results of a fan-out, and before the first is asked for its settings; see [`map`].
+#[must_use = "nothing runs before it is iterated over"]
+pub struct Map<'h, I, F, R, C = Described> {
+    items: I,
+    f: F,
+    pub(crate) options: Options,
+    pub(crate) judge: Option<Judge>,
+    pub(crate) hooks: Hooks<'h, R>,
+    codec: PhantomData<fn() -> C>,
+    stage: Stage,
+    taken: u64,
+    handed_out: u64,
+    /// No more items are taken.
+    stopped: bool,
+    ended: bool,
+}
+
+impl<'h, I, F, R> Map<'h, I, F, R> {
+    pub(crate) fn new(items: I, f: F, options: Options) -> Self {
+        Map {
+            items,
+            f,
+            options,
+            judge: None,
+            hooks: Hooks::none(),
+            codec: PhantomData,
+            stage: Stage::Before,
+            taken: 0,
+            handed_out: 0,
+            stopped: false,
+            ended: false,
+        }
+    }
+}
+
+impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
+    common_settings!(options);
+
+    /// Gives results as they come, not in the order of the items.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut squares: Vec<u32> = psmith::map(0..5, |n: u32| n * n).unordered().map(Result::unwrap).collect();
+    /// squares.sort();
+    /// assert_eq!(squares, [0, 1, 4, 9, 16]);
+    /// ```
+    pub fn unordered(mut self) -> Self {
+        self.options.order = Order::Completion;
+        self
+    }
+
+    /// Has items and results travel by this codec. To be said before the first result is asked for, as all settings.
+    pub fn codec<D>(self) -> Map<'h, I, F, R, D> {
+        let Map { items, f, options, judge, hooks, stage, taken, handed_out, stopped, ended, .. } = self;
+        let codec = PhantomData;
+        Map { items, f, options, judge, hooks, codec, stage, taken, handed_out, stopped, ended }
+    }
+
+    /// Called once for each job when its first process exists, before the hook of its end; on the thread that iterates,
+    /// never two at once. An `Err` stops the run and is handed out as a failure; a panic ends the run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut slots = Vec::new();
+    /// for result in psmith::map(0..4, |n: u32| n).workers(2).on_start(|job| slots.push(job.slot())) {
+    ///     result.unwrap();
+    /// }
+    /// assert_eq!(slots.len(), 4);
+    /// assert!(slots.iter().all(|slot| *slot < 2));
+    /// ```
+    pub fn on_start<H: HookAnswer>(mut self, mut hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+        self.hooks.start = Some(Box::new(move |job| hook(job).into_answer()));
+        self
+    }
+
+    /// Called once for each job with its outcome, in the order in which outcomes are handed out, before that.
+    pub fn on_done<H: HookAnswer>(
+        mut self,
+        mut hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
+    ) -> Self {
+        self.hooks.done = Some(Box::new(move |job, result| hook(job, result).into_answer()));
+        self
+    }
+
+    /// Called when a job says how far it is ([`Cx::progress`](crate::Cx::progress)): done, and total or 0.
+    pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
+        self.hooks.progress = Some(Box::new(hook));
+        self
+    }
+
+    /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
+    /// type stops the run, and is what its job came to.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let count = |n: u32| { for i in 0..n { psmith::cx().unwrap().send(&i).unwrap(); } };
+    /// let mut heard = Vec::new();
+    /// for done in psmith::map([3], count).on_message(|_, message: u32| heard.push(message)) {
+    ///     done.unwrap();
+    /// }
+    /// assert_eq!(heard, [0, 1, 2]);
+    /// ```
+    pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
+        self.hooks.message = Some(message_hook(hook));
+        self
+    }
+}
+
+enum Stage {
+    Before,
+    Inline,
+    Running(Box<Running>),
+    Over,
+}
+
+struct Running {
+    run: Run,
+    submitter: Submitter,
+    callee: Arc<Callee>,
+    window: u64,
+    /// It grows as far as this, where jobs are short.
+    window_max: u64,
+    /// Hands in short inputs together, where that may be.
+    adder: Option<Adder>,
+    /// Values that have come together and are not handed out.
+    results: Option<Box<Results>>,
+    /// Where inputs are encoded.
+    input: Vec<u8>,
+}
+
+impl<I, F, O, R, C> Iterator for Map<'_, I, F, R, C>
+where
+    I: Iterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = R> + 'static,
+    C: Codec<I::Item> + Codec<R> + 'static,
+{
+    type Item = Result<R, Failure>;
+
+    fn next(&mut self) -> Option<Result<R, Failure>> {
+        self.step().map(|(_, result)| result)
+    }
+}
+
+impl<I, F, O, R, C> Map<'_, I, F, R, C>
+where
+    I: Iterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = R> + 'static,
+    C: Codec<I::Item> + Codec<R> + 'static,
+{
+    fn begin(&mut self) -> Result<(), EngineError> {
+        let options = &self.options;
+        let workers = options.workers().map_err(EngineError::Setting)?;
+        if workers == 0 {
+            self.stage = Stage::Inline;
+            return Ok(());
+        }
+        // Without a first item nothing is started at all.
+        let Some(first) = self.items.next() else {
+            self.stage = Stage::Over;
+            return Ok(());
+        };
+        let hooks = &self.hooks;
+        let total = match self.items.size_hint() {
+            (least, Some(most)) if least == most => Some(least as u64 + 1),
+            _ => None,
+        };
+        let wants = Wants {
+            total,
+            starts: hooks.start.is_some(),
+            progress: hooks.progress.is_some(),
+            messages: hooks.message.is_some(),
+            blocks: self.may_be_blocks(),
+        };
+        let (run, submitter) = Run::begin(options, workers, wants)?;
+        let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
+        let window = u64::from(options.window(workers));
+        let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
+        let adder = wants.blocks.then(|| Adder::new(&submitter, &callee));
+        let mut running =
+            Running { run, submitter, callee, window, window_max, adder, results: None, input: Vec::new() };
+        running.submit::<I::Item, C>(&first);
+        self.taken = 1;
+        self.stage = Stage::Running(Box::new(running));
+        Ok(())
+    }
+
+    /// The next outcome and its job's index.
+    pub(crate) fn step(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        #[cfg(feature = "board")]
+        self.hooks.shown.begin(|| self.items.size_hint());
+        let next = self.next_outcome();
+        #[cfg(feature = "board")]
+        self.hooks.shown.hear(next.as_ref().map(|(_, result)| result.is_ok()));
+        next
+    }
+
+    fn next_outcome(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        if let Stage::Before = self.stage
+            && let Err(error) = self.begin()
+        {
+            return Some((0, Err(self.abort(Arc::new(error)))));
+        }
+        if let Some(next) = self.next_value() {
+            return Some(next);
+        }
+        match self.stage {
+            Stage::Inline => self.next_inline(),
+            Stage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
+            Stage::Before | Stage::Over => None,
+        }
+    }
+
+    /// The next of the values that came together, if nobody but the caller wants to know of it.
+    fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        if !matches!(&self.stage, Stage::Running(running) if running.results.is_some())
+            || self.hooks.done.is_some()
+        {
+            return None;
+        }
+        self.take_item();
+        let Stage::Running(running) = &mut self.stage else { return None };
+        let results = running.results.as_mut()?;
+        let Some((index, place)) = results.next() else {
+            running.results = None;
+            return None;
+        };
+        self.handed_out += 1;
+        let result = decoded(|| C::decode(&results.bytes[place]));
+        Some((index, result.map_err(|cause| results.failure(index, cause))))
+    }
+
+    /// The next outcome, with its job; hooks have been called.
+    fn next_done(&mut self) -> Option<(JobRef, Result<R, Failure>)> {
+        loop {
+            // One item before each outcome that is handed out keeps the window full.
+            self.take_item();
+            if let Some(done) = self.next_of_results() {
+                match done {
+                    Ok(done) => return Some(done),
+                    Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
+                }
+            }
+            let Stage::Running(running) = &mut self.stage else { return None };
+            let news = match running.run.try_next() {
+                Some(news) => Some(news),
+                None if self.may_take() => continue,
+                None => {
+                    let Stage::Running(running) = &mut self.stage else { return None };
+                    running.adder.iter_mut().for_each(Adder::before_wait);
+                    match running.run.next() {
+                        Ok(news) => news,
+                        Err(error) => {
+                            let failure = self.abort(error);
+                            return Some((inline::job(failure.index), Err(failure)));
+                        }
+                    }
+                }
+            };
+            let Some(news) = news else {
+                // Dropped here, it has ended: nothing is waited for.
+                self.stage = Stage::Over;
+                return None;
+            };
+            match self.hear(news) {
+                Ok(None) => {}
+                Ok(Some((_, Err(failure)))) if self.is_left_over(&failure) => {}
+                Ok(Some(done)) => return Some(done),
+                Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
+            }
+        }
+    }
+
+    /// Takes in one piece of news; an end becomes an outcome. An error is a hook's.
+    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
+    fn hear(&mut self, news: News) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
+        let hooks = &mut self.hooks;
+        match news {
+            News::Started(job) => {
+                if let Some(hook) = &mut hooks.start {
+                    hook(&job).map_err(|text| (job, format!("start hook: {text}")))?;
+                }
+                Ok(None)
+            }
+            News::Progress(job, done, total) => {
+                if let Some(hook) = &mut hooks.progress {
+                    hook(&job, done, total);
+                }
+                Ok(None)
+            }
+            News::Message(job, bytes, body) => {
+                // After a failing message there is no more to be heard of its job.
+                if let Some(hook) = &mut hooks.message
+                    && !hooks.spoilt.contains_key(&job.index)
+                    && let Err(text) = hook(&job, &bytes[body..])
+                {
+                    hooks.spoilt.insert(job.index, text);
+                    self.stop();
+                }
+                Ok(None)
+            }
+            News::Results(results) => {
+                if let Stage::Running(running) = &mut self.stage {
+                    running.results = Some(results);
+                }
+                Ok(None)
+            }
+            News::Done(finished) => {
+                self.handed_out += 1;
+                let job = finished.job.clone();
+                let mut result = settle_owned(*finished, self.options.output, C::decode_owned);
+                if let Some(text) = self.hooks.spoilt.remove(&job.index) {
+                    result = Err(of_hook(&job, text));
+                }
+                let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
+                if let Some(hook) = &mut self.hooks.done
+                    && !left_over
+                {
+                    hook(&job, result.as_ref())
+                        .map_err(|text| (job.clone(), format!("done hook: {text}")))?;
+                }
+                Ok(Some((job, result)))
+            }
+        }
+    }
+
+    /// The next of the values that came together; `None` if there is none.
+    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
+    fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
+        let Stage::Running(running) = &mut self.stage else { return None };
+        let results = running.results.as_mut()?;
+        let Some((index, place)) = results.next() else {
+            running.results = None;
+            return None;
+        };
+        let job = JobRef { index, ..results.job.clone() };
+        let result = decoded(|| C::decode(&results.bytes[place]));
+        let result = result.map_err(|cause| results.failure(index, cause));
+        self.handed_out += 1;
+        if let Some(hook) = &mut self.hooks.done
+            && let Err(text) = hook(&job, result.as_ref())
+        {
+            return Some(Err((job, format!("done hook: {text}"))));
+        }
+        Some(Ok((job, result)))
+    }
+
+    /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
+    fn may_be_blocks(&self) -> bool {
+        let Options { isolation, on_error, breaker, timeout, idle_timeout, terms, .. } = &self.options;
+        *isolation == Isolation::Reuse
+            && *on_error == OnError::Continue
+            // Of a batch only one end is counted.
+            && *breaker == 0
+            && self.judge.is_none()
+            && self.hooks.start.is_none()
+            && timeout.is_none()
+            && idle_timeout.is_none()
+            && terms.max_rss_growth.is_none()
+            && self.options.scratch.is_none()
+            // Who looks on sees each job.
+            && !self.options.is_watched()
+    }
+
+    /// A job that never ran because the run was stopped by another one: no news for anybody.
+    fn is_left_over(&self, failure: &Failure) -> bool {
+        let unstarted = failure.attempts == 0 && failure.cause == psmith_core::Cause::Cancelled;
+        unstarted && (self.stopped || self.is_over_early())
+    }
+
+    /// One job has ended the run for all.
+    fn is_over_early(&self) -> bool {
+        if self.judge.is_none() && self.options.on_error == OnError::Continue {
+            return false;
+        }
+        let first = self.first();
+        first.decided.is_some() || (first.failed.is_some() && self.options.on_error != OnError::Continue)
+    }
+
+    /// Which jobs decided something first.
+    pub(crate) fn first(&self) -> First {
+        match &self.stage {
+            Stage::Running(running) => running.run.first(),
+            Stage::Before | Stage::Inline | Stage::Over => First::default(),
+        }
+    }
+
+    fn may_take(&self) -> bool {
+        match &self.stage {
+            Stage::Running(running) => {
+                !self.ended && !self.stopped && self.taken - self.handed_out < running.window
+            }
+            Stage::Before | Stage::Inline | Stage::Over => false,
+        }
+    }
+
+    fn take_item(&mut self) {
+        if !self.may_take() {
+            return;
+        }
+        // A run that is over early wants no more.
+        let ended = matches!(&self.stage, Stage::Running(running) if running.run.is_ended());
+        let item = if ended || self.is_over_early() { None } else { self.items.next() };
+        let Stage::Running(running) = &mut self.stage else { return };
+        match item {
+            Some(item) => {
+                running.submit::<I::Item, C>(&item);
+                self.taken += 1;
+            }
+            None => {
+                self.ended = true;
+                running.submitter.close();
+            }
+        }
+    }
+
+    /// A hook said that it is enough.
+    fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
+        self.stop();
+        of_hook(job, text)
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        if let Stage::Running(running) = &self.stage {
+            running.run.order(Wish::Drain);
+        }
+    }
+
+    /// psmith itself failed: one failure, and the end.
+    fn abort(&mut self, error: Arc<EngineError>) -> Failure {
+        self.stage = Stage::Over;
+        Failure::ours(error, self.handed_out)
+    }
+
+    fn next_inline(&mut self) -> Option<(u64, Result<R, Failure>)> {
+        if self.stopped {
+            return None;
+        }
+        let item = self.items.next()?;
+        let job = inline::job(self.taken);
+        self.taken += 1;
+        if let Some(hook) = &mut self.hooks.start
+            && let Err(text) = hook(&job)
+        {
+            return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
+        }
+        let result = inline::call::<_, _, C>(self.f, item, job.index, self.options.scratch.as_deref());
+        if result.is_err() && self.options.on_error != OnError::Continue {
+            self.stopped = true;
+        }
+        if let Some(hook) = &mut self.hooks.done
+            && let Err(text) = hook(&job, result.as_ref())
+        {
+            return Some((job.index, Err(self.stop_for_hook(&job, format!("done hook: {text}")))));
+        }
+        Some((job.index, result))
+    }
+
+    /// Takes no more items; what runs may finish.
+    pub(crate) fn enough(&mut self) {
+        self.stopped = true;
+        if let Stage::Running(running) = &self.stage {
+            running.submitter.close();
+        }
+    }
+
+    /// Ends what runs and waits until nothing is left.
+    pub(crate) fn kill(&mut self) {
+        if let Stage::Running(running) = &self.stage {
+            running.run.order(Wish::Kill);
+        }
+        self.stage = Stage::Over;
+    }
+}
+
+impl Running {
+    fn submit<A, C: Codec<A>>(&mut self, item: &A) {
+        if let Some(adder) = &mut self.adder {
+            self.input.clear();
+            let bytes_max = self.run.frame_bytes_max();
+            let encoded = Request::encode::<A, C>(&self.callee, item, bytes_max, &mut self.input);
+            if encoded.is_ok() && self.input.len() <= INPUT_BYTES_MAX {
+                let wanted = adder.add(&self.input);
+                self.window = self.window.max(wanted.min(self.window_max));
+                return;
+            }
+            let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
+            return adder.submit(&self.submitter, Request { refused: encoded.err(), ..request });
+        }
+        self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
+    }
+}

@@ -1,0 +1,414 @@
+//! The job server: a producer that may block, a consumer of outcomes, a process for each job.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use psmith_core::policy::Order;
+
+use crate::engine::EngineError;
+use crate::engine::handler::Order as Wish;
+use crate::function::codec::CodecError;
+use crate::job::failure::Failure;
+use crate::job::job::{Job, JobRef};
+use crate::run::decode::settle;
+use crate::run::options::{Isolation, OnError, Options, common_settings};
+use crate::run::run::{News, Run, Wants};
+use crate::run::submitter::Submitter;
+use crate::worker::panics;
+
+/// How many jobs a server runs at once where nothing else was asked for.
+const WORKERS: u32 = 4;
+
+/// What a logger is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A job began or ended well.
+    Info,
+    /// A job failed.
+    Error,
+}
+
+type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
+type Logger<'h> = Box<dyn FnMut(Level, fmt::Arguments<'_>) + 'h>;
+
+/// Runs the jobs of a producer, each in a process of its own, and hands the outcomes to a consumer.
+///
+/// The producer is called again and again, on a thread of its own, until it gives `None`; it may block, and holds up
+/// neither the reaping nor the delivery of jobs that run. It is not asked while the window is full. Consumer and logger
+/// are called on the thread of [`Server::run`], never two at once, in the order in which jobs end
+/// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger nothing
+/// is said. A server has at least one worker: there is no inline mode here.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-6, U-8
+/// use psmith::{Job, Server};
+///
+/// fn double(n: u64) -> u64 { n * 2 }
+/// fn square(n: u64) -> Result<u64, String> { Ok(n * n) }
+///
+/// let mut numbers = 1..=4;
+/// let producer = move || numbers.next().map(|n| if n % 2 == 0 { Job::new(double, n) } else { Job::new(square, n) });
+/// let mut results = Vec::new();
+/// let report = Server::new(producer).consumer(|_, result| results.push(result.unwrap())).run().unwrap();
+/// assert_eq!((report.jobs, report.failed), (4, 0));
+/// results.sort();
+/// assert_eq!(results, [1, 4, 8, 9]);
+/// ```
+#[must_use = "nothing runs before `run`"]
+pub struct Server<'h, P, R> {
+    producer: P,
+    options: Options,
+    consumer: Option<Consumer<'h, R>>,
+    logger: Option<Logger<'h>>,
+    stop: Arc<Stop>,
+    name: String,
+    gives: PhantomData<fn() -> R>,
+}
+
+/// How a server's run went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Jobs that ended, well or not.
+    pub jobs: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+/// Why a server could not go on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The producer panicked, with this message. What ran by then was delivered.
+    Producer(String),
+    /// psmith itself failed.
+    Engine(Arc<EngineError>),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Producer(message) => write!(f, "the producer panicked: {message}"),
+            ServerError::Engine(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// Ends a server's run from any thread; see [`Server::stopper`].
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Server};
+///
+/// fn next(n: u64) -> u64 { n + 1 }
+///
+/// // A producer that never ends, stopped by the consumer.
+/// let server = Server::new(|| Some(Job::new(next, 1)));
+/// let stopper = server.stopper();
+/// let report = server.consumer(|_, _| stopper.stop()).run().unwrap();
+/// assert!(report.jobs >= 1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Stop>);
+
+impl Stopper {
+    /// No more jobs are asked for or started; what runs may finish and is delivered, then [`Server::run`] returns. A
+    /// producer that blocks is left to itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
+    /// server.stopper().stop();
+    /// assert_eq!(server.run().unwrap().jobs, 0);
+    /// ```
+    pub fn stop(&self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
+        let submitter = self.0.lock().submitter.clone();
+        if let Some(submitter) = submitter {
+            submitter.order(Wish::Drain);
+        }
+    }
+}
+
+/// What producer, server and stoppers share.
+#[derive(Default)]
+struct Stop {
+    state: Mutex<Door>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Door {
+    stopped: bool,
+    in_flight: u32,
+    submitter: Option<Submitter>,
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stop")
+    }
+}
+
+impl Stop {
+    fn lock(&self) -> MutexGuard<'_, Door> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How results of jobs are decoded, by index.
+type Decoders<R> = Arc<Mutex<HashMap<u64, fn(&[u8]) -> Result<R, CodecError>>>>;
+
+impl<'h, P, R> Server<'h, P, R>
+where
+    P: FnMut() -> Option<Job<R>> + Send + 'static,
+    R: 'static,
+{
+    /// A server of what `producer` gives, until it gives `None`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let report = Server::new(move || jobs.next()).run().unwrap();
+    /// assert_eq!(report.jobs, 3);
+    /// ```
+    pub fn new(producer: P) -> Server<'h, P, R> {
+        let options = Options {
+            workers: Some(WORKERS),
+            isolation: Isolation::PerJob,
+            ..Options::new(Order::Completion, OnError::Continue)
+        };
+        Server {
+            producer,
+            options,
+            consumer: None,
+            logger: None,
+            stop: Arc::default(),
+            name: format!("psmith server {}", std::process::id()),
+            gives: PhantomData,
+        }
+    }
+
+    common_settings!(options);
+
+    /// Delivers in the order in which jobs were produced.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut got = Vec::new();
+    /// Server::new(move || jobs.next()).in_order().consumer(|_, n| got.push(n.unwrap())).run().unwrap();
+    /// assert_eq!(got, [1, 2, 3]);
+    /// ```
+    pub fn in_order(mut self) -> Self {
+        self.options.order = Order::Submission;
+        self
+    }
+
+    /// Called with each job's outcome, once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut sum = 0;
+    /// Server::new(move || jobs.next()).consumer(|_, n| sum += n.unwrap()).run().unwrap();
+    /// assert_eq!(sum, 6);
+    /// ```
+    pub fn consumer(mut self, consumer: impl FnMut(&JobRef, Result<R, Failure>) + 'h) -> Self {
+        self.consumer = Some(Box::new(consumer));
+        self
+    }
+
+    /// Told what happens, in a line.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # // proves: U-34
+    /// use psmith::{Job, LogLevel, Server};
+    ///
+    /// let mut jobs = (0..2).map(|n| Job::new(|n: u32| if n == 0 { Err("nought") } else { Ok(n) }, n));
+    /// let mut errors = 0;
+    /// let count = |level, _: std::fmt::Arguments<'_>| errors += usize::from(level == LogLevel::Error);
+    /// Server::new(move || jobs.next()).logger(count).run().unwrap();
+    /// assert_eq!(errors, 1);
+    /// ```
+    pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + 'h) -> Self {
+        self.logger = Some(Box::new(logger));
+        self
+    }
+
+    /// What the server calls itself in its log; workers are called by what they call themselves
+    /// ([`JobRef::process_name`]).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let mut lines = Vec::new();
+    /// let logger = |_, line: std::fmt::Arguments<'_>| lines.push(line.to_string());
+    /// Server::new(move || jobs.next()).process_name("painter").logger(logger).run().unwrap();
+    /// assert!(lines[0].contains("painter"));
+    /// ```
+    pub fn process_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A handle that ends the run, for another thread, a signal handler's pipe, or the consumer itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
+    /// let stopper = server.stopper();
+    /// let other = std::thread::spawn(move || stopper.stop());
+    /// // Endless, but for the other thread.
+    /// server.run().unwrap();
+    /// other.join().unwrap();
+    /// ```
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.stop))
+    }
+
+    /// Runs until the producer has no more, or a [`Stopper`] stops it, and everything that ran is delivered.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let report = Server::new(move || jobs.next()).run().unwrap();
+    /// assert_eq!((report.jobs, report.failed), (3, 0));
+    /// ```
+    ///
+    /// # Errors
+    /// The producer panicked (after a drain), or psmith itself failed.
+    pub fn run(self) -> Result<Report, ServerError> {
+        let Server { producer, options, mut consumer, mut logger, stop, name, .. } = self;
+        let ours = |error| ServerError::Engine(Arc::new(error));
+        let workers = options.workers().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
+        let wants = Wants { starts: logger.is_some(), ..Wants::default() };
+        let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
+        stop.lock().submitter = Some(submitter.clone());
+        let decoders: Decoders<R> = Arc::default();
+        let panicked: Arc<Mutex<Option<String>>> = Arc::default();
+        let production = Production {
+            stop: Arc::clone(&stop),
+            submitter,
+            decoders: Arc::clone(&decoders),
+            panicked: Arc::clone(&panicked),
+            window: options.window(workers),
+        };
+        // Not joined: one that blocks must not hold up the end of a server that was stopped.
+        let thread = std::thread::Builder::new().name("psmith-producer".into());
+        thread.spawn(move || production.go_on(producer)).map_err(|error| ours(EngineError::Kernel(error)))?;
+        let _leaving = Leaving(Arc::clone(&stop));
+        let mut log = |level, text: fmt::Arguments<'_>| {
+            if let Some(logger) = &mut logger {
+                logger(level, format_args!("{name}: {text}"));
+            }
+        };
+        let mut report = Report::default();
+        while let Some(news) = run.next().map_err(ServerError::Engine)? {
+            let finished = match news {
+                News::Done(finished) => finished,
+                News::Started(job) => {
+                    log(Level::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
+                    continue;
+                }
+                News::Progress(..) | News::Message(..) | News::Results(_) => continue,
+            };
+            {
+                let mut door = stop.lock();
+                door.in_flight = door.in_flight.saturating_sub(1);
+            }
+            stop.changed.notify_all();
+            let job = finished.job.clone();
+            let decode = decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.index);
+            let missing = |_: &[u8]| Err(CodecError::new("it was not submitted here".into()));
+            let result = match decode {
+                Some(decode) => settle(*finished, options.output, decode),
+                None => settle(*finished, options.output, missing),
+            };
+            report.jobs += 1;
+            match &result {
+                Ok(_) => log(Level::Info, format_args!("job {} succeeded", job.id())),
+                Err(failure) => {
+                    report.failed += 1;
+                    log(Level::Error, format_args!("{failure}"));
+                }
+            }
+            if let Some(consumer) = &mut consumer {
+                consumer(&job, result);
+            }
+        }
+        run.finish();
+        // Also where a guard has ended the run: a producer that waits is not asked again.
+        stop.lock().stopped = true;
+        stop.changed.notify_all();
+        let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
+    }
+}
+
+/// Lets the producer's thread go however the run is left, also by a panic of the consumer: nobody takes jobs any more.
+struct Leaving(Arc<Stop>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
+    }
+}
+
+/// The producer's thread.
+struct Production<R> {
+    stop: Arc<Stop>,
+    submitter: Submitter,
+    decoders: Decoders<R>,
+    panicked: Arc<Mutex<Option<String>>>,
+    window: u32,
+}
+
+impl<R> Production<R> {
+    fn go_on(self, mut producer: impl FnMut() -> Option<Job<R>>) {
+        let mut index = 0;
+        while self.wait_for_room() {
+            let job = match catch_unwind(AssertUnwindSafe(&mut producer)) {
+                Ok(Some(job)) => job,
+                Ok(None) => break,
+                Err(payload) => {
+                    let message = panics::message(payload.as_ref());
+                    *self.panicked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+                    self.submitter.order(Wish::Drain);
+                    break;
+                }
+            };
+            self.stop.lock().in_flight += 1;
+            self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
+            self.submitter.submit(job.request);
+            index += 1;
+        }
+        self.submitter.close();
+    }
+
+    /// Waits until the window has room; false if the server was stopped.
+    fn wait_for_room(&self) -> bool {
+        let mut door = self.stop.lock();
+        while !door.stopped && door.in_flight >= self.window {
+            door = self.stop.changed.wait(door).unwrap_or_else(PoisonError::into_inner);
+        }
+        !door.stopped
+    }
+}

@@ -1,0 +1,194 @@
+//! A board of jobs, as a program makes one and gives it to its runs.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use psmith_sys::{handler, signals};
+
+use crate::board::Board;
+use crate::board::screen::Size;
+use crate::observe::snapshot::Snapshot;
+use crate::observe::terminal::Jobs;
+
+/// The jobs of runs, live: a row for each of the longest running ones (slot, job, attempt, time, memory, CPU, how far it
+/// is, last line), and a line with the counts. Runs are shown on it that have it among their settings: `map(..).board(&jobs)`,
+/// as pools, servers, schedulers, managers and the other faces; several runs may share one.
+///
+/// It only looks on. A run never waits for it: with a screen that takes nothing, or with a board that is gone, every
+/// outcome is as it would be without. Inline (`workers(0)`) there is nothing to be seen. What jobs wrote and a run passes
+/// on to a terminal ([`Output::PassOn`](crate::Output::PassOn)) comes out above the rows.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::board::{Board, JobBoard};
+///
+/// let screen = Board::auto(std::io::stderr());
+/// let jobs = JobBoard::on(&screen);
+/// let squares: Vec<u32> = psmith::map(0..4, |n: u32| n * n).board(&jobs).map(Result::unwrap).collect();
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// assert_eq!(jobs.snapshot().ok, 4);
+/// ```
+///
+/// Dropped, it leaves the line with the counts on its screen; what its runs do then is not shown any more.
+pub struct JobBoard {
+    jobs: Arc<Jobs>,
+    printer: Option<Printer>,
+}
+
+/// How [`JobBoard::print_on`] tells what runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A table, and below each job the last that it said.
+    #[default]
+    Text,
+    /// A [`Snapshot`] as JSON, on one line.
+    Json,
+}
+
+impl JobBoard {
+    /// On no screen: for [`snapshot`](JobBoard::snapshot) and [`print_on`](JobBoard::print_on).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::JobBoard;
+    ///
+    /// let jobs = JobBoard::new();
+    /// let failed = psmith::map(0..3, |n: u32| if n == 1 { Err("one") } else { Ok(n) }).board(&jobs);
+    /// assert_eq!(failed.filter(Result::is_err).count(), 1);
+    /// let now = jobs.snapshot();
+    /// assert_eq!((now.ok, now.failed, now.total), (2, 1, Some(3)));
+    /// ```
+    #[must_use]
+    pub fn new() -> JobBoard {
+        JobBoard { jobs: Arc::new(Jobs::new(Weak::new())), printer: None }
+    }
+
+    /// On this board, below its rows. Where that draws rows in place, at most [`rows`](JobBoard::rows) jobs have one, as
+    /// far as the screen has room; where it writes lines, the counts are told every 30 seconds and at the end.
+    #[must_use]
+    pub fn on(board: &Board) -> JobBoard {
+        let jobs = Arc::new(Jobs::new(board.weak()));
+        board.attach(&jobs);
+        JobBoard { jobs, printer: None }
+    }
+
+    /// At most so many jobs have a row on the screen (8), the longest running ones; of the others it is told how many they
+    /// are. 0: the line with the counts alone.
+    #[must_use]
+    pub fn rows(self, rows: usize) -> JobBoard {
+        self.jobs.set_rows(rows);
+        self
+    }
+
+    /// What runs, and the counts, at this moment. Looks at the memory and CPU time of up to 1,000 running jobs, at most
+    /// once a second.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.jobs.snapshot()
+    }
+
+    /// Prints what runs whenever this signal comes, for as long as this board lives: above the rows of its
+    /// [`Board`] if it has one, else to standard error. A signal asked for before is given up.
+    ///
+    /// A signal that is ignored stays so, and nothing is printed. A handler of the program's own is called, too, and put
+    /// back at the end.
+    ///
+    /// ```
+    /// use psmith::board::{Format, JobBoard};
+    /// use psmith::signals::USR1;
+    ///
+    /// let jobs = JobBoard::new().print_on(USR1, Format::Text).unwrap();
+    /// # drop(jobs);
+    /// ```
+    ///
+    /// # Errors
+    /// A signal that cannot be taken (KILL, STOP, no such number), or no thread.
+    pub fn print_on(mut self, signal: i32, format: Format) -> io::Result<JobBoard> {
+        self.printer = None;
+        self.printer = Printer::start(Arc::clone(&self.jobs), signal, format)?;
+        Ok(self)
+    }
+
+    pub(crate) fn jobs(&self) -> Arc<Jobs> {
+        Arc::clone(&self.jobs)
+    }
+}
+
+impl Default for JobBoard {
+    fn default() -> JobBoard {
+        JobBoard::new()
+    }
+}
+
+impl Drop for JobBoard {
+    fn drop(&mut self) {
+        self.printer = None;
+        if let Some(screen) = self.jobs.screen() {
+            screen.detach(&self.jobs);
+        }
+    }
+}
+
+impl fmt::Debug for JobBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobBoard").finish_non_exhaustive()
+    }
+}
+
+/// Prints when a signal comes.
+struct Printer {
+    over: Arc<AtomicBool>,
+    _taken: handler::Taken,
+}
+
+impl Printer {
+    /// `None`: the signal is ignored.
+    fn start(jobs: Arc<Jobs>, signal: i32, format: Format) -> io::Result<Option<Printer>> {
+        let mut before = handler::arrived(signal);
+        let Some(taken) = handler::take(signal)? else { return Ok(None) };
+        let over = Arc::new(AtomicBool::new(false));
+        let side = Arc::clone(&over);
+        let work = move || {
+            // Signals are the program's own threads' to hear.
+            signals::block_all();
+            loop {
+                let seen = handler::news();
+                if side.load(Ordering::SeqCst) {
+                    return;
+                }
+                let arrived = handler::arrived(signal);
+                if arrived == before {
+                    handler::wait(seen);
+                } else {
+                    // Several that came at once are one question.
+                    before = arrived;
+                    print(&jobs, format);
+                }
+            }
+        };
+        std::thread::Builder::new().name("psmith-print".into()).spawn(work)?;
+        Ok(Some(Printer { over, _taken: taken }))
+    }
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        // The thread is not waited for: it may stand in a write that nobody takes.
+        self.over.store(true, Ordering::SeqCst);
+        handler::nudge();
+    }
+}
+
+fn print(jobs: &Jobs, format: Format) {
+    let text = match format {
+        Format::Text => jobs.text(Size::of(io::stderr()).columns),
+        Format::Json => jobs.snapshot().to_json() + "\n",
+    };
+    if jobs.screen().is_some_and(|screen| screen.println(text.trim_end())) {
+        return;
+    }
+    // A standard error that is closed: nobody wants to know.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

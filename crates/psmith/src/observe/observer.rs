@@ -1,0 +1,42 @@
+//! What those who only look on are shown of a run, on the engine's thread, as it happens. They answer nobody.
+
+use std::fmt;
+
+use psmith_core::outcome::{Cause, Outcome};
+
+use crate::engine::handler::Output;
+use crate::job::job::JobRef;
+
+/// One thing to be seen. Jobs are known by their index.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
+pub(crate) enum Sight<'a> {
+    /// The process of this attempt, counted from 1, exists.
+    Began(&'a JobRef, u32),
+    /// The job wrote this.
+    Wrote(u64, &'a [u8]),
+    /// It says how far it is, of how much.
+    Progressed(u64, u64, u64),
+    /// The attempt is over, and there will be another.
+    Retried(u64),
+    /// The job has its outcome; it may be handed out later.
+    Ended(Ended<'a>),
+}
+
+/// A job's end.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
+pub(crate) struct Ended<'a> {
+    pub(crate) job: &'a JobRef,
+    pub(crate) outcome: &'a Outcome,
+    /// The true cause of what was never begun.
+    pub(crate) refused: Option<&'a Cause>,
+    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the web board tells of it"))]
+    pub(crate) output: &'a Output,
+}
+
+/// Somebody who looks on. Never blocks.
+pub(crate) trait Onlooker: fmt::Debug + Send + Sync {
+    /// Sees one thing.
+    fn see(&self, sight: Sight<'_>);
+}

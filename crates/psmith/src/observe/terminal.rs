@@ -1,0 +1,474 @@
+//! The jobs of a program's runs as a board knows them: folded on the engines' threads, looked at on the board's.
+//!
+//! The lock is held for the fold and for composing lines, never during a write or a look at `/proc`: no run waits for a
+//! terminal.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use psmith_core::board::{Ending, JobRow, Progress, RunBoard, Timing, Update};
+use psmith_core::{JobId, SlotId, Time};
+use psmith_sys::proc_memory;
+
+use crate::board::screen::{Line, Size};
+use crate::board::shared::Shared;
+use crate::board::standing::{COUNT_EVERY, Standing};
+use crate::board::table;
+use crate::board::table::Layout;
+use crate::board::text::visible;
+use crate::job::job::JobRef;
+use crate::observe::observer::{Onlooker, Sight};
+use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
+
+/// Rows, unless the program says otherwise.
+const ROWS: usize = 8;
+
+/// What jobs use is looked at no oftener.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// So many processes of a job are counted in what it uses.
+const SAMPLED_PROCESSES_MAX: usize = 32;
+
+/// So many jobs are looked at for a list or a snapshot; of the others that run besides, what they use is not told.
+const SAMPLED_JOBS_MAX: usize = 1000;
+
+/// A name, or a message, is cut at this width.
+const TEXT_COLUMNS_MAX: usize = 240;
+
+/// The jobs of all runs that name one board.
+pub(crate) struct Jobs {
+    began: Instant,
+    state: Mutex<State>,
+    /// Where they are shown.
+    screen: Weak<Shared>,
+}
+
+/// Which run, and which of its jobs.
+type Place = (u64, u64);
+
+struct State {
+    board: RunBoard,
+    rows_max: usize,
+    /// Those that are not over.
+    jobs: HashMap<Place, Job>,
+    /// By run and slot: the last process there.
+    processes: HashMap<(u64, u32), u32>,
+    /// Of running jobs whose process has served others: its CPU time before them. `None`: to be seen at the first look.
+    cpu_before: HashMap<JobId, Option<Duration>>,
+    last_job: u64,
+    last_run: u64,
+    /// Runs that have begun and are not over.
+    runs: u64,
+    total: u64,
+    /// Of some run it is not known how many jobs there will be.
+    is_open: bool,
+    sampled_at: Option<Time>,
+    told_at: Time,
+    /// The board's thread knows that there is news.
+    is_told: bool,
+}
+
+struct Job {
+    id: JobId,
+    label: String,
+    attempt: u32,
+    is_running: bool,
+    /// What it said of its progress, which may come before the news of its start.
+    progress: Option<Progress>,
+}
+
+/// A run, as the board sees it.
+struct Watch {
+    jobs: Arc<Jobs>,
+    /// Its number, once it has begun.
+    run: Mutex<Option<u64>>,
+    total: Option<u64>,
+}
+
+/// Looks on at a run with so many jobs, if that is known, for this board.
+pub(crate) fn look_on(jobs: Arc<Jobs>, total: Option<u64>) -> Box<dyn Onlooker> {
+    Box::new(Watch { jobs, run: Mutex::new(None), total })
+}
+
+impl Onlooker for Watch {
+    fn see(&self, sight: Sight<'_>) {
+        let now = self.jobs.now();
+        let mut number = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = *number.get_or_insert_with(|| self.jobs.lock().begin(self.total));
+        drop(number);
+        self.jobs.change(|state| state.see(run, &sight, now));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let run = *self.run.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = run {
+            let now = self.jobs.now();
+            self.jobs.change(|state| state.end(run, now));
+        }
+    }
+}
+
+impl Jobs {
+    pub(crate) fn new(screen: Weak<Shared>) -> Jobs {
+        Jobs { began: Instant::now(), state: Mutex::new(State::new()), screen }
+    }
+
+    pub(crate) fn set_rows(&self, rows: usize) {
+        self.change(|state| state.rows_max = rows);
+    }
+
+    /// Where they are shown, if that is still there.
+    pub(crate) fn screen(&self) -> Option<Arc<Shared>> {
+        self.screen.upgrade()
+    }
+
+    fn now(&self) -> Time {
+        Time(self.began.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A fold is whole or not made: nothing of the user's runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let wakes = !std::mem::replace(&mut state.is_told, true);
+        // The board's thread takes its own lock first, and then this one.
+        drop(state);
+        if wakes && let Some(screen) = self.screen() {
+            screen.wake();
+        }
+    }
+
+    // For the board's thread.
+
+    /// In which time they want to be told again, on a screen or in lines. `None` while nothing changes.
+    pub(crate) fn due(&self, on_screen: bool) -> Option<Duration> {
+        let (state, now) = (self.lock(), self.now());
+        let due = if on_screen {
+            state.board.next_repaint(now)
+        } else {
+            state.is_told.then(|| state.told_at + COUNT_EVERY)
+        };
+        due.map(|due| due.since(now))
+    }
+
+    /// So many lines of a screen they would fill.
+    pub(crate) fn lines_wanted(&self) -> usize {
+        let state = self.lock();
+        match state.board.running_count().min(state.rows_max) {
+            0 => usize::from(state.last_run > 0),
+            // With the heading and where it all stands.
+            rows => rows + 2,
+        }
+    }
+
+    /// The lines for a screen with so much room.
+    pub(crate) fn lines(&self, columns: usize, room: usize) -> Vec<Line> {
+        let now = self.now();
+        let (layout, shown) = {
+            let mut state = self.lock();
+            state.is_told = false;
+            state.board.painted(now);
+            if room == 0 || state.last_run == 0 {
+                return Vec::new();
+            }
+            state.layout(columns, room)
+        };
+        self.sample(shown);
+        let now = self.now();
+        self.lock().lines(columns, room, layout, now)
+    }
+
+    /// The line for a log, if it is due.
+    pub(crate) fn count_line(&self) -> Option<String> {
+        let now = self.now();
+        let mut state = self.lock();
+        if !state.is_told || now < state.told_at + COUNT_EVERY {
+            return None;
+        }
+        (state.told_at, state.is_told) = (now, false);
+        state.last_line(now)
+    }
+
+    /// The line that stays: where it all stood. `None` if there was nothing to be seen.
+    pub(crate) fn last_line(&self) -> Option<String> {
+        self.lock().last_line(self.now())
+    }
+
+    // For anybody.
+
+    /// All that is known, with a look at what the jobs use.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.sample(SAMPLED_JOBS_MAX);
+        let now = self.now();
+        self.lock().snapshot(now)
+    }
+
+    /// The running jobs as a table, several lines.
+    pub(crate) fn text(&self, columns: usize) -> String {
+        self.sample(SAMPLED_JOBS_MAX);
+        let now = self.now();
+        self.lock().text(columns, now)
+    }
+
+    /// Looks at what the longest running jobs use, unless that was done a moment ago.
+    fn sample(&self, jobs_max: usize) {
+        let processes: Vec<(JobId, u32)> = {
+            let (mut state, now) = (self.lock(), self.now());
+            let is_fresh = |at: Time| now < at + SAMPLE_EVERY;
+            let is_due = !state.sampled_at.is_some_and(is_fresh);
+            if is_due {
+                state.sampled_at = Some(now);
+            }
+            let rows = state.board.longest(jobs_max).into_iter();
+            // Between two looks those that have never been seen.
+            rows.filter(|(_, row)| is_due || row.memory_bytes.is_none())
+                .map(|(job, row)| (job, row.pid))
+                .collect()
+        };
+        let used: Vec<_> = processes
+            .into_iter()
+            // A process that has just ended holds nothing, and its row is about to go.
+            .filter_map(|(job, pid)| {
+                Some((job, proc_memory::usage_of_tree(pid, SAMPLED_PROCESSES_MAX).ok()?))
+            })
+            .collect();
+        // Later than the start of each that was looked at: of a share of no time there would be nothing to tell.
+        let (mut state, now) = (self.lock(), self.now());
+        for (job, used) in used {
+            state.on_used(job, used.resident_bytes, used.cpu, now);
+        }
+    }
+}
+
+impl State {
+    fn new() -> State {
+        State {
+            board: RunBoard::new(Timing::default()),
+            rows_max: ROWS,
+            jobs: HashMap::new(),
+            processes: HashMap::new(),
+            cpu_before: HashMap::new(),
+            last_job: 0,
+            last_run: 0,
+            runs: 0,
+            total: 0,
+            is_open: false,
+            sampled_at: None,
+            told_at: Time::ZERO,
+            is_told: false,
+        }
+    }
+
+    /// A run begins; gives its number.
+    fn begin(&mut self, total: Option<u64>) -> u64 {
+        self.total += total.unwrap_or(0);
+        self.is_open |= total.is_none();
+        self.runs += 1;
+        self.last_run += 1;
+        self.last_run
+    }
+
+    /// A run is over. What it left without an end, as a copy of a program does, goes with it.
+    fn end(&mut self, run: u64, now: Time) {
+        self.runs -= 1;
+        self.processes.retain(|(of, _), _| *of != run);
+        let left: Vec<JobId> = self.jobs.extract_if(|(of, _), _| *of == run).map(|(_, job)| job.id).collect();
+        for job in left {
+            self.cpu_before.remove(&job);
+            self.board.on(Update::Ended { job, ending: Ending::Cancelled }, now);
+        }
+        self.board.touch();
+    }
+
+    fn see(&mut self, run: u64, sight: &Sight<'_>, now: Time) {
+        match sight {
+            Sight::Began(job, attempt) => self.on_began(run, job, *attempt, now),
+            Sight::Wrote(index, bytes) => {
+                if let Some(job) = self.jobs.get(&(run, *index)) {
+                    self.board.on_output(job.id, bytes);
+                }
+            }
+            Sight::Progressed(index, done, target) => {
+                let progress = Progress::at(*done, *target);
+                let job = self.job((run, *index));
+                job.progress = Some(progress);
+                let job = job.id;
+                self.board.on(Update::Progressed { job, progress }, now);
+            }
+            Sight::Retried(index) => {
+                let job = self.job((run, *index));
+                (job.is_running, job.progress) = (false, None);
+                let job = job.id;
+                self.cpu_before.remove(&job);
+                self.board.on(Update::Retried { job }, now);
+            }
+            Sight::Ended(ended) => {
+                let job = self.job((run, ended.job.index)).id;
+                self.jobs.remove(&(run, ended.job.index));
+                self.cpu_before.remove(&job);
+                let ending = ended.refused.map_or_else(|| Ending::of(ended.outcome), Ending::of_cause);
+                self.board.on(Update::Ended { job, ending }, now);
+            }
+        }
+    }
+
+    fn on_began(&mut self, run: u64, of: &JobRef, attempt: u32, now: Time) {
+        let before = self.processes.insert((run, of.slot), of.pid);
+        let label = title(of);
+        let job = self.job((run, of.index));
+        (job.is_running, job.attempt) = (true, attempt);
+        job.label.clone_from(&label);
+        let (job, progress) = (job.id, job.progress);
+        // The CPU time of a process that served others is not all this job's.
+        if before == Some(of.pid) {
+            self.cpu_before.insert(job, None);
+        }
+        let (number, slot, pid) = (job.0, SlotId(of.slot), of.pid);
+        self.board.on(Update::Started { job, number, slot, attempt, pid, title: &label }, now);
+        if let Some(progress) = progress {
+            self.board.on(Update::Progressed { job, progress }, now);
+        }
+    }
+
+    fn on_used(&mut self, job: JobId, memory_bytes: u64, cpu: Duration, now: Time) {
+        let before =
+            self.cpu_before.get_mut(&job).map_or(Duration::ZERO, |before| *before.get_or_insert(cpu));
+        let cpu = Some(cpu.saturating_sub(before));
+        self.board.on(Update::Used { job, memory_bytes, cpu }, now);
+    }
+
+    fn job(&mut self, place: Place) -> &mut Job {
+        self.jobs.entry(place).or_insert_with(|| {
+            self.last_job += 1;
+            Job {
+                id: JobId(self.last_job),
+                label: String::new(),
+                attempt: 0,
+                is_running: false,
+                progress: None,
+            }
+        })
+    }
+
+    fn layout(&self, columns: usize, room: usize) -> (Layout, usize) {
+        let layout = Layout::of(Size { columns, rows: room + 1 }, self.rows_max);
+        (layout, layout.shown(self.board.running_count()))
+    }
+
+    fn lines(&mut self, columns: usize, room: usize, layout: Layout, now: Time) -> Vec<Line> {
+        let (standing, rate) = (self.standing(), self.board.per_second(now));
+        let running = self.board.running_count();
+        let rows = rows(&self.board, layout.shown(running));
+        let size = Size { columns, rows: room + 1 };
+        table::lines(&rows, running, 0, now, size, layout, |columns| standing.line(rate, columns))
+    }
+
+    fn text(&mut self, columns: usize, now: Time) -> String {
+        let standing = format!("jobs: {}", self.standing().line(self.board.per_second(now), columns));
+        let rows = rows(&self.board, SAMPLED_JOBS_MAX);
+        table::running_text(&rows, 0, now, columns, &standing)
+    }
+
+    fn last_line(&mut self, now: Time) -> Option<String> {
+        let (standing, rate) = (self.standing(), self.board.per_second(now));
+        (self.last_run > 0).then(|| format!("jobs: {}", standing.line(rate, TEXT_COLUMNS_MAX)))
+    }
+
+    fn standing(&self) -> Standing {
+        let totals = self.board.totals();
+        Standing {
+            done: totals.done(),
+            total: self.known_total(),
+            ok: totals.ok,
+            failed: totals.failed,
+            flaky: totals.flaky,
+            running: self.board.running_count() as u64,
+            held: None,
+            over: self.runs == 0,
+        }
+    }
+
+    fn known_total(&self) -> Option<u64> {
+        (!self.is_open && self.last_run > 0).then_some(self.total)
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        let totals = self.board.totals();
+        let mut waiting: Vec<&Job> =
+            self.jobs.values().filter(|job| job.attempt > 0 && !job.is_running).collect();
+        waiting.sort_unstable_by_key(|job| job.id);
+        let running = rows(&self.board, usize::MAX);
+        let running = running.into_iter().map(|row| JobSnapshot {
+            job: row.number,
+            label: row.title.clone(),
+            phase: Phase::Running,
+            attempt: row.attempt,
+            slot: Some(row.slot.0 + 1),
+            pid: Some(row.pid),
+            elapsed_ms: Some(milliseconds(now.since(row.since))),
+            memory_bytes: row.memory_bytes,
+            cpu_ms: row.cpu.map(milliseconds),
+            progress: row.progress.map(|progress| (progress.current(), progress.target())),
+            message: visible(row.last_line(), TEXT_COLUMNS_MAX),
+        });
+        let waiting = waiting.into_iter().map(|job| JobSnapshot {
+            job: job.id.0,
+            label: job.label.clone(),
+            phase: Phase::Waiting,
+            attempt: job.attempt,
+            slot: None,
+            pid: None,
+            elapsed_ms: None,
+            memory_bytes: None,
+            cpu_ms: None,
+            progress: None,
+            message: String::new(),
+        });
+        Snapshot {
+            elapsed_ms: milliseconds(now.since(Time::ZERO)),
+            total: self.known_total(),
+            ok: totals.ok,
+            flaky: totals.flaky,
+            failed: totals.failed,
+            cancelled: totals.cancelled,
+            jobs: running.chain(waiting).collect(),
+        }
+    }
+}
+
+fn rows(board: &RunBoard, rows_max: usize) -> Vec<&JobRow> {
+    board.longest(rows_max).into_iter().map(|(_, row)| row).collect()
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What people call a job: its label, else its place.
+pub(crate) fn title(job: &JobRef) -> String {
+    job.label()
+        .map_or_else(|| format!("item {}", job.index()), |label| visible(label.as_bytes(), TEXT_COLUMNS_MAX))
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jobs")
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("total", &self.total).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "terminal_tests.rs"]
+mod tests;

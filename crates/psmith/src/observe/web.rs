@@ -1,0 +1,163 @@
+//! What a run of this program tells the board: seen on the engine's thread, folded into the board's own news.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::board::title;
+use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
+use crate::report::history::{Attempt, AttemptEnd};
+use crate::report::web::Feed;
+use crate::report::web::news::{Ended, Facts, News};
+use crate::report::{JobRecord, Status};
+
+/// A run, as the board knows it.
+#[derive(Debug)]
+struct Watch {
+    feed: Arc<Feed>,
+    slots: u32,
+    total: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    has_begun: bool,
+    /// The jobs that are not over, by index.
+    jobs: HashMap<u64, Job>,
+}
+
+/// A job that is not over.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    /// The board's number: two runs of a program count from 1, each for itself.
+    number: u64,
+    /// The slot of its attempt, and when that began.
+    lives: Option<(u32, Duration)>,
+    /// What it said of its progress, which may come before the news of its start.
+    progress: Option<(u64, u64)>,
+}
+
+/// Looks on at a run with so many slots, for this board. Called before the run counts the descriptors that its jobs may
+/// have.
+pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Onlooker> {
+    feed.set_aside();
+    Box::new(Watch { feed, slots, total, state: Mutex::default() })
+}
+
+impl Onlooker for Watch {
+    fn see(&self, sight: Sight<'_>) {
+        self.begin();
+        match sight {
+            Sight::Began(job, attempt) => {
+                let began = self.feed.elapsed();
+                let slot = job.slot + 1;
+                let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
+                let (pid, text) = (job.pid, title(job));
+                self.feed.tell(News::Started { job: number, attempt, slot, pid, began, text });
+                if let Some((done, target)) = progress {
+                    self.feed.tell(News::Progress { job: number, done, target });
+                }
+            }
+            Sight::Wrote(index, bytes) => {
+                if let Some(bytes) = self.feed.take_output(bytes) {
+                    let job = self.job(index, |_| {}).number;
+                    self.feed.tell(News::Output { job, bytes });
+                }
+            }
+            Sight::Retried(index) => {
+                let job = self.job(index, |_| {});
+                self.job(index, |job| (job.lives, job.progress) = (None, None));
+                self.over(job, AttemptEnd::Retried);
+            }
+            Sight::Ended(ended) => self.end(&ended),
+            Sight::Progressed(index, done, target) => {
+                let job = self.job(index, |job| job.progress = Some((done, target))).number;
+                self.feed.tell(News::Progress { job, done, target });
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// With the first sight the run is there, and has its slots.
+    fn begin(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.has_begun, true) {
+            return;
+        }
+        drop(state);
+        let words: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let cwd = std::env::current_dir().unwrap_or_default();
+        self.feed.tell(News::Run(Box::new(Facts {
+            run: std::process::id().to_string(),
+            command: crate::board::visible(words.join(" ").as_bytes(), 240),
+            cwd: crate::report::display::visible_path(&cwd),
+            slots: self.slots,
+            total: self.feed.add_total(self.total),
+            began_epoch: epoch_now() - self.feed.elapsed().as_secs_f64(),
+            ..Facts::default()
+        })));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job with this index, changed.
+    fn job(&self, index: u64, change: impl FnOnce(&mut Job)) -> Job {
+        let mut state = self.lock();
+        let next = || Job { number: self.feed.next_job(), lives: None, progress: None };
+        let job = state.jobs.entry(index).or_insert_with(next);
+        change(job);
+        *job
+    }
+
+    /// An attempt is over.
+    fn over(&self, job: Job, end: AttemptEnd) {
+        if let Some((slot, began)) = job.lives {
+            let wall = self.feed.elapsed().saturating_sub(began);
+            let starting = Duration::ZERO;
+            self.feed.tell(News::Attempt(Attempt { job: job.number, slot, began, starting, wall, end }));
+        }
+    }
+
+    fn end(&self, ended: &JobEnded<'_>) {
+        let job = self.job(ended.job.index, |_| {});
+        self.lock().jobs.remove(&ended.job.index);
+        let mut outcome = ended.outcome.clone();
+        if let Some(refused) = ended.refused {
+            outcome.verdict = Err(refused.clone());
+        }
+        let status = Status::of(&outcome);
+        self.over(
+            job,
+            match status {
+                Status::Ok => AttemptEnd::Ok,
+                Status::Failed => AttemptEnd::Failed,
+                Status::Cancelled | Status::Skipped => AttemptEnd::Cut,
+            },
+        );
+        let wall = outcome.last.as_ref().map_or(Duration::ZERO, |last| last.wall);
+        let name = title(ended.job);
+        let record = JobRecord {
+            job: job.number,
+            outcome: &outcome,
+            status,
+            command: name.as_bytes(),
+            argv: &[],
+            inputs: &[],
+            started_epoch: epoch_now() - wall.as_secs_f64(),
+            slot: ended.job.slot + 1,
+            stdout_bytes: ended.output.stdout_bytes,
+            stderr_bytes: ended.output.stderr_bytes,
+            stderr_tail: &ended.output.stderr_tail,
+        };
+        self.feed.tell(News::Ended(Box::new(Ended::of(&record, self.feed.elapsed()))));
+    }
+}
+
+fn epoch_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,161 @@
+//! The settings of a pool, and the state that its workers keep.
+
+use std::any::TypeId;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use psmith_core::policy::Order;
+
+use crate::engine::EngineError;
+use crate::function::registry::Function;
+use crate::map::server::Level;
+use crate::pool::pool::Pool;
+use crate::run::options::{OnError, Options, common_settings};
+use crate::worker::state::making;
+
+pub(crate) type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
+
+/// How a pool is to be; see [`Pool::builder`].
+#[must_use = "nothing runs before `build`"]
+pub struct PoolBuilder<I = ()> {
+    options: Options,
+    logger: Option<Logger>,
+    state: Option<Result<Function, String>>,
+    init: I,
+}
+
+/// An init function, and what it makes.
+pub struct WithInit<I, S> {
+    init: I,
+    makes: PhantomData<fn() -> S>,
+}
+
+impl Pool {
+    /// A pool with the usual settings: as many workers as processors that this process may use, and a window of twice as
+    /// many jobs, or 16 more.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let pool = psmith::Pool::builder().build().unwrap();
+    /// assert_eq!(pool.pending(), 0);
+    /// ```
+    pub fn builder() -> PoolBuilder {
+        let options = Options::new(Order::Completion, OnError::Continue);
+        PoolBuilder { options, logger: None, state: None, init: () }
+    }
+}
+
+impl PoolBuilder {
+    /// Has every worker call `init` before its first job and keep what it gives, for jobs to use through
+    /// [`with_state`](crate::with_state). A panic in it is the failure of the job that the worker was to do. With
+    /// `Isolation::PerJob` each job has a state of its own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, with_state};
+    /// struct Connection { uses: u32 }
+    ///
+    /// let pool = Pool::builder()
+    ///     .workers(1)
+    ///     .init(|| Connection { uses: 0 })
+    ///     .exit(|connection: Connection| assert_eq!(connection.uses, 2))
+    ///     .build()
+    ///     .unwrap();
+    /// let query = |_: ()| with_state(|connection: &mut Connection| { connection.uses += 1; connection.uses }).unwrap();
+    /// let uses = [(); 2].map(|()| pool.submit(Job::new(query, ())).unwrap().wait().unwrap());
+    /// assert_eq!(uses, [1, 2]);
+    /// ```
+    pub fn init<S: 'static, I: Fn() -> S + Copy + 'static>(self, init: I) -> PoolBuilder<WithInit<I, S>> {
+        let state = function_of::<S, I, _>(init, drop::<S>);
+        let PoolBuilder { options, logger, .. } = self;
+        PoolBuilder { options, logger, state: Some(state), init: WithInit { init, makes: PhantomData } }
+    }
+}
+
+impl<I, S> PoolBuilder<WithInit<I, S>>
+where
+    S: 'static,
+    I: Fn() -> S + Copy + 'static,
+{
+    /// Has a worker that leaves in good order give its state to `exit`: after its last job, when it was idle, or when the
+    /// pool is joined and dropped. A worker that crashes, panics or is killed cannot.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, with_state};
+    /// let pool = Pool::builder().workers(1).init(Vec::<u32>::new).exit(|seen: Vec<u32>| assert_eq!(seen, [7])).build().unwrap();
+    /// let see = |n: u32| with_state(|seen: &mut Vec<u32>| seen.push(n)).unwrap();
+    /// pool.submit(Job::new(see, 7)).unwrap().wait().unwrap();
+    /// ```
+    pub fn exit<E: Fn(S) + Copy + 'static>(mut self, exit: E) -> Self {
+        self.state = Some(function_of::<S, I, E>(self.init.init, exit));
+        self
+    }
+}
+
+impl<I> PoolBuilder<I> {
+    common_settings!(options);
+
+    /// Ends a worker that has had no job for so long. The default: they stay.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).idle(std::time::Duration::from_secs(60)).build().unwrap();
+    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
+    /// ```
+    pub fn idle(mut self, limit: Duration) -> Self {
+        self.options.terms.idle = Some(limit);
+        self
+    }
+
+    /// Told in a line how each job ended, on a thread of the pool's; also of jobs whose handle was dropped.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// use std::sync::mpsc;
+    /// let (teller, lines) = mpsc::channel();
+    /// let logger = move |_, line: std::fmt::Arguments<'_>| teller.send(line.to_string()).unwrap();
+    /// let pool = Pool::builder().workers(1).logger(logger).build().unwrap();
+    /// let _handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(lines.recv().unwrap(), "job 1 succeeded");
+    /// ```
+    pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + Send + 'static) -> Self {
+        self.logger = Some(Box::new(logger));
+        self
+    }
+
+    /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started
+    /// before the first job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{EngineError, Pool, ResourceLimits};
+    /// assert!(Pool::builder().build().is_ok());
+    /// // Too little to start a program in.
+    /// let refused = Pool::builder().limits(ResourceLimits::new().memory(1)).build();
+    /// assert!(matches!(refused, Err(EngineError::Setting(_))));
+    /// ```
+    ///
+    /// # Errors
+    /// A setting that cannot be, or no threads or descriptors. What shows only when the first process is started is the
+    /// failure of the jobs.
+    pub fn build(self) -> Result<Pool, EngineError> {
+        let PoolBuilder { mut options, logger, state, .. } = self;
+        options.state = state
+            .transpose()
+            .map_err(|reason| EngineError::Setting(format!("the init function of the pool: {reason}")))?;
+        Pool::begin(&options, None, logger)
+    }
+}
+
+fn function_of<S, I, E>(init: I, exit: E) -> Result<Function, String>
+where
+    S: 'static,
+    I: Fn() -> S + Copy + 'static,
+    E: Fn(S) + Copy + 'static,
+{
+    Function::of(making(init, exit), TypeId::of::<(I, E)>()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,117 @@
+//! Why a job of a pool or scheduler does not run. Looks, and changes nothing.
+
+use std::fmt;
+
+use crate::pool::handle::{JobHandle, Place};
+use crate::pool::pool::{Counter, State};
+
+/// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It has its outcome.
+    Ended,
+    /// Its process was started: this one, the last if there were several.
+    Started {
+        /// The process.
+        pid: u32,
+    },
+    /// The [`SpawnStrategy`](crate::SpawnStrategy) let nothing more start when it was asked last.
+    Refused {
+        /// The strategy, as its `Debug` shows it.
+        strategy: String,
+        /// So many jobs are running. With none, it is not asked again before another job is handed in.
+        running: usize,
+        /// So many jobs were handed in before it and wait, too.
+        ahead: usize,
+    },
+    /// The pool is paused ([`Pool::pause`](crate::Pool::pause)).
+    Paused {
+        /// So many jobs were handed in before it and wait, too.
+        ahead: usize,
+    },
+    /// It waits for its turn: for a worker, or for the back-off after a failed try.
+    Waiting {
+        /// So many jobs are running.
+        running: usize,
+        /// So many jobs were handed in before it and wait, too.
+        ahead: usize,
+    },
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Standing::Ended => write!(f, "has ended"),
+            Standing::Started { pid } => write!(f, "was started as process {pid}"),
+            Standing::Refused { strategy, running: 0, ahead } => write!(
+                f,
+                "waits behind {ahead}: the strategy {strategy} lets none start although none runs; it is asked again \
+                 when another job is handed in"
+            ),
+            Standing::Refused { strategy, running, ahead } => {
+                write!(
+                    f,
+                    "waits behind {ahead}: the strategy {strategy} lets none start beside the {running} running"
+                )
+            }
+            Standing::Paused { ahead } => write!(f, "waits behind {ahead}: the pool is paused"),
+            Standing::Waiting { running, ahead } => {
+                write!(f, "waits behind {ahead} for its turn: {running} running")
+            }
+        }
+    }
+}
+
+impl<R> JobHandle<R> {
+    /// Where the job stands just now, and why it does not run if it does not. Takes time for each job that waits.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler, SpawnStrategy, Standing};
+    ///
+    /// #[derive(Debug)]
+    /// struct Never;
+    /// impl SpawnStrategy for Never {
+    ///     fn should_spawn(&self, _running: usize) -> bool { false }
+    /// }
+    /// let scheduler = Scheduler::with_strategy(Never);
+    /// let job = scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap();
+    /// let why = job.explain();
+    /// assert_eq!(why, Standing::Refused { strategy: "Never".into(), running: 0, ahead: 0 });
+    /// assert!(why.to_string().contains("the strategy Never lets none start although none runs"));
+    /// # drop(scheduler.shutdown_now());
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> Standing {
+        self.counter.explain(&self.place)
+    }
+}
+
+impl Counter {
+    fn explain(&self, place: &Place) -> Standing {
+        if place.is_filled() {
+            return Standing::Ended;
+        }
+        if let Some(pid) = place.pid() {
+            return Standing::Started { pid };
+        }
+        let state = self.lock();
+        let running = state.running();
+        let kept = state.held_back.iter().position(|(index, _)| *index == place.index);
+        let ahead = state.places.range(..place.index).filter(|(_, before)| before.pid().is_none()).count();
+        match (kept, &self.strategy) {
+            _ if state.paused => Standing::Paused { ahead },
+            (Some(_), Some(strategy)) if state.refused => {
+                Standing::Refused { strategy: format!("{strategy:?}"), running, ahead }
+            }
+            _ => Standing::Waiting { running, ahead },
+        }
+    }
+}
+
+impl State {
+    fn running(&self) -> usize {
+        self.places.values().filter(|place| place.pid().is_some()).count()
+    }
+}

@@ -1,0 +1,494 @@
+//! A job that was handed in, as its owner holds it: to wait for, to ask about, to end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::condition::Condition;
+use crate::engine::EngineError;
+use crate::function::codec::CodecError;
+use crate::job::failure::Failure;
+use crate::job::mailbox::Post;
+use crate::pool::pool::Counter;
+use crate::run::decode;
+use crate::worker::context::{SendError, encoded};
+
+/// What a job came to: the encoded value, or why there is none.
+pub(crate) type Came = Result<Arc<Vec<u8>>, Failure>;
+
+/// Where the outcome of one job arrives.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) label: Option<String>,
+    pub(crate) post: Arc<Post>,
+    state: Mutex<State>,
+    arrived: Condition,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    came: Option<Came>,
+    pid: u32,
+    wakers: Vec<Waker>,
+}
+
+impl Place {
+    pub(crate) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> Place {
+        Place { index, label, post, state: Mutex::default(), arrived: Condition::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job has its outcome. The first one counts.
+    pub(crate) fn fill(&self, came: Came) {
+        let mut state = self.lock();
+        state.came.get_or_insert(came);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.post.over();
+        self.arrived.tell();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn has_process(&self, pid: u32) {
+        let mut state = self.lock();
+        state.pid = pid;
+        let wakers = state.wakers.clone();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        Some(self.lock().pid).filter(|pid| *pid != 0)
+    }
+
+    pub(crate) fn is_filled(&self) -> bool {
+        self.lock().came.is_some()
+    }
+
+    /// Wakes this whenever there is news of the job.
+    pub(crate) fn tell(&self, waker: Waker) {
+        let mut state = self.lock();
+        if state.came.is_some() {
+            drop(state);
+            waker.wake();
+        } else {
+            state.wakers.push(waker);
+        }
+    }
+}
+
+/// Something that sleeps until it is woken, however many wake it.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condition,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.tell();
+    }
+
+    /// Waits until it was rung since the last wait, or until then; tells whether it was rung.
+    pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*rung {
+            rung = match self.changed.wait_until(rung, until) {
+                Ok(rung) => rung,
+                Err(_) => return false,
+            };
+        }
+        *rung = false;
+        true
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+}
+
+/// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and what becomes of it.
+///
+/// Waiting and ending are two verbs: no wait, however short, ends a job. Dropping the handle leaves the job running. A
+/// handle is also a future of the outcome, for any executor.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Pool};
+///
+/// let pool = Pool::builder().workers(1).build().unwrap();
+/// # // proves: U-18
+/// let answer = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// assert!(answer.is_ready());
+/// ```
+#[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
+pub struct JobHandle<R> {
+    pub(crate) place: Arc<Place>,
+    pub(crate) counter: Arc<Counter>,
+    pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
+    pub(crate) cancel_on_drop: bool,
+}
+
+impl<R> JobHandle<R> {
+    /// Its number in its pool, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let own = |_: ()| psmith::cx().unwrap().job_id();
+    /// let handle = pool.submit(Job::new(own, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), handle.id());
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.place.index + 1
+    }
+
+    /// The process that works on it, or worked on it last, as it was; `None` before there is one.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|_: ()| std::process::id(), ())).unwrap();
+    /// let pid = handle.wait().unwrap();
+    /// assert_eq!(handle.pid(), Some(pid));
+    /// ```
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.place.pid()
+    }
+
+    /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// ```
+    ///
+    /// # Errors
+    /// The job's failure; [`Cause::Cancelled`](crate::Cause::Cancelled) if the pool ended before the job did.
+    pub fn wait(&self) -> Result<R, Failure> {
+        if let Some(forked) = self.forked() {
+            return Err(forked);
+        }
+        self.counter.drive_for(&self.place, None);
+        let mut state = self.place.lock();
+        loop {
+            if let Some(came) = &state.came {
+                let came = came.clone();
+                drop(state);
+                return self.decoded(came);
+            }
+            state = self.place.arrived.wait(state);
+        }
+    }
+
+    /// Waits for the outcome for so long; `None` if it has not come, and the job goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder().build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(handle.wait_timeout(Duration::from_millis(10)).is_none());
+    /// handle.kill();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn wait_timeout(&self, limit: Duration) -> Option<Result<R, Failure>> {
+        let until = Instant::now().checked_add(limit);
+        let Some(until) = until else { return Some(self.wait()) };
+        if let Some(forked) = self.forked() {
+            return Some(Err(forked));
+        }
+        if !limit.is_zero() {
+            self.counter.drive_for(&self.place, Some(until));
+        }
+        let mut state = self.place.lock();
+        loop {
+            if let Some(came) = &state.came {
+                let came = came.clone();
+                drop(state);
+                return Some(self.decoded(came));
+            }
+            state = self.place.arrived.wait_until(state, Some(until)).ok()?;
+        }
+    }
+
+    /// The outcome, if it is there.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    /// let came = loop {
+    ///     match handle.try_wait() {
+    ///         Some(came) => break came,
+    ///         // Something else might be done.
+    ///         None => std::thread::yield_now(),
+    ///     }
+    /// };
+    /// assert_eq!(came.unwrap(), 2);
+    /// ```
+    pub fn try_wait(&self) -> Option<Result<R, Failure>> {
+        self.wait_timeout(Duration::ZERO)
+    }
+
+    /// Whether the outcome is there, well or not.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { std::process::abort() }, ())).unwrap();
+    /// pool.join();
+    /// assert!(handle.is_ready(), "also when it has failed");
+    /// ```
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.place.is_filled()
+    }
+
+    /// Asks the job to stop: one that waits ends at once; one that runs gets the terminate signal
+    /// ([`Cx::cancelled`](crate::Cx::cancelled)), and is killed after the grace. Nothing happens to one that is over.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// handle.cancel();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn cancel(&self) {
+        self.counter.cancel(self.place.index, false);
+    }
+
+    /// Kills the job with all that it started, now.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// handle.kill();
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn kill(&self) {
+        self.counter.cancel(self.place.index, true);
+    }
+
+    /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default codec.
+    /// It may be sent before the job has begun. Waits while 1,024 messages, or 1 MiB of them, wait for a job that does
+    /// not take them. (One alone may be longer, up to `max_frame`.)
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, SendError};
+    ///
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let greet = |()| format!("hello {}", psmith::cx().unwrap().recv::<String>().unwrap());
+    /// let handle = pool.submit(Job::<String>::new(greet, ())).unwrap();
+    /// handle.send(&"world".to_owned()).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), "hello world");
+    /// assert!(matches!(handle.send(&1), Err(SendError::Over)));
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Over`] when the job has its outcome, also while this waits, or after [`JobHandle::end_messages`]; a
+    /// value that cannot be encoded or is too long. That a message was sent does not say that the job will take it.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        self.send_until(message, None)
+    }
+
+    /// The same, but waits at most so long.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// use std::time::Duration;
+    /// let handle = pool.submit(Job::new(|_: ()| psmith::cx().unwrap().recv::<u32>().unwrap(), ())).unwrap();
+    /// handle.send_timeout(&7, Duration::from_secs(1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Full`] if there was no room.
+    pub fn send_timeout<M: Serialize + DeserializeOwned>(
+        &self,
+        message: &M,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.send_until(message, Instant::now().checked_add(limit))
+    }
+
+    /// The same, if there is room.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|_: ()| psmith::cx().unwrap().recv::<u32>().unwrap(), ())).unwrap();
+    /// handle.try_send(&7).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Full`] if there is none.
+    pub fn try_send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        self.send_timeout(message, Duration::ZERO)
+    }
+
+    fn send_until<M: Serialize + DeserializeOwned>(
+        &self,
+        message: &M,
+        until: Option<Instant>,
+    ) -> Result<(), SendError> {
+        if self.forked().is_some() {
+            return Err(SendError::Gone(std::io::Error::other(EngineError::Forked)));
+        }
+        let message = encoded(message, self.counter.submitter.frame_bytes_max())?;
+        if let Some(job) = self.place.post.push(message, until)? {
+            self.counter.submitter.has_mail(job);
+        }
+        Ok(())
+    }
+
+    /// There will be no more messages: once the job has taken what was sent, [`Cx::recv`](crate::Cx::recv) says so. So
+    /// does dropping the handle.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let handle = pool.submit(Job::new(count, ())).unwrap();
+    /// handle.send(&1).unwrap();
+    /// handle.send(&2).unwrap();
+    /// handle.end_messages();
+    /// assert_eq!(handle.wait().unwrap(), 2);
+    /// ```
+    pub fn end_messages(&self) {
+        if self.forked().is_none()
+            && let Some(job) = self.place.post.end()
+        {
+            self.counter.submitter.has_mail(job);
+        }
+    }
+
+    /// From now on dropping the handle cancels the job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// drop(handle.cancel_on_drop());
+    /// // It is over, or this would wait for ever.
+    /// pool.join();
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancel_on_drop = true;
+        self
+    }
+
+    /// Waits for the outcome and gives it away. No more messages will come.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let handle = pool.submit(Job::new(count, ())).unwrap();
+    /// handle.send(&1).unwrap();
+    /// assert_eq!(handle.into_outcome().unwrap(), 1);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`JobHandle::wait`].
+    pub fn into_outcome(self) -> Result<R, Failure> {
+        self.end_messages();
+        self.wait()
+    }
+
+    fn decoded(&self, came: Came) -> Result<R, Failure> {
+        let bytes = came?;
+        decode::decoded(|| (self.decode)(&bytes)).map_err(|cause| {
+            let mut failure = Failure::new(cause, self.place.index);
+            failure.attempts = 1;
+            failure.label.clone_from(&self.place.label);
+            failure
+        })
+    }
+
+    /// In a forked copy of this program nobody waits for outcomes.
+    fn forked(&self) -> Option<Failure> {
+        let is_copy = self.counter.process != std::process::id();
+        is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.place.index))
+    }
+}
+
+impl<R> Future for JobHandle<R> {
+    type Output = Result<R, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, Failure>> {
+        let mut state = self.place.lock();
+        match &state.came {
+            Some(came) => {
+                let came = came.clone();
+                drop(state);
+                Poll::Ready(self.decoded(came))
+            }
+            None => {
+                state.wakers.retain(|waker| !waker.will_wake(context.waker()));
+                state.wakers.push(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<R> Drop for JobHandle<R> {
+    fn drop(&mut self) {
+        if self.is_ready() {
+            return;
+        }
+        if self.cancel_on_drop {
+            self.cancel();
+        }
+        self.end_messages();
+    }
+}
+
+impl<R> fmt::Debug for JobHandle<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("id", &self.id()).field("ready", &self.is_ready()).finish()
+    }
+}

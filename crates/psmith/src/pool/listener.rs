@@ -1,0 +1,165 @@
+//! What the engine tells of a pool's jobs becomes what their handles tell: on the listener's thread, or on that of a
+//! caller who waits for the only job there is and drives the engine himself.
+//!
+//! A caller hears only what cannot hold him up: passing output on may block, and a logger is the program's own code.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use psmith_core::Cause;
+
+use crate::job::failure::Failure;
+use crate::job::job::JobRef;
+use crate::map::server::Level;
+use crate::pool::builder::Logger;
+use crate::pool::handle::Place;
+use crate::pool::pool::Counter;
+use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
+use crate::run::options::Output;
+use crate::run::run::{Finished, News, Run};
+
+/// What is done with what is heard, one after the other, whoever hears it.
+pub(crate) struct Ear {
+    pub(crate) output: Output,
+    pub(crate) logger: Option<Logger>,
+}
+
+/// The listener's thread.
+pub(crate) fn listen(counter: &Counter, mut run: Run) {
+    let trouble = loop {
+        match run.wait() {
+            Ok(true) => {
+                let mut ear = counter.ear.lock().unwrap_or_else(PoisonError::into_inner);
+                while let Some(news) = run.try_next() {
+                    counter.hear(&mut ear, news);
+                }
+            }
+            Ok(false) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    run.finish();
+    let broken = run.first().broken;
+    let mut state = counter.lock();
+    state.broken = broken;
+    state.closed = true;
+    state.held_back.clear();
+    for (index, place) in std::mem::take(&mut state.places) {
+        let mut failure = match &trouble {
+            Some(error) => Failure::ours(Arc::clone(error), index),
+            None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
+        };
+        state.report.jobs += 1;
+        state.report.failed += 1;
+        failure.label.clone_from(&place.label);
+        if broken.is_none() {
+            state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
+        }
+        place.fill(Err(failure));
+    }
+    state.over = true;
+    drop(state);
+    counter.tell();
+}
+
+impl Counter {
+    fn hear(&self, ear: &mut Ear, news: News) {
+        match news {
+            News::Done(finished) => self.deliver(ear, *finished),
+            News::Started(job) => {
+                let state = self.lock();
+                let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
+                drop(state);
+                if let Some(place) = place {
+                    place.has_process(job.pid());
+                }
+            }
+            News::Progress(..) | News::Message(..) | News::Results(_) => {}
+        }
+    }
+
+    fn deliver(&self, ear: &mut Ear, mut finished: Finished) {
+        let Some(place) = self.on_finished(finished.job.index) else { return };
+        finished.job.index = place.index;
+        if let Some(written) = to_pass_on(&mut finished, ear.output) {
+            pass_on_unlocked(written);
+        }
+        let job = finished.job.clone();
+        if job.pid != 0 {
+            place.has_process(job.pid);
+        }
+        let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+        if let Some(logger) = &mut ear.logger {
+            match &came {
+                Ok(_) => logger(Level::Info, format_args!("job {} succeeded", job.id())),
+                Err(failure) => logger(Level::Error, format_args!("{failure}")),
+            }
+        }
+        let mut state = self.lock();
+        state.report.jobs += 1;
+        if let Err(failure) = &came {
+            state.report.failed += 1;
+            if state.closed && failure.cause == Cause::Cancelled {
+                state.left.push(job);
+            }
+        }
+        state.places.remove(&place.index);
+        // Before anybody is told that all are done: then this one is ready, too.
+        place.fill(came);
+        drop(state);
+        self.tell();
+    }
+
+    /// Whether there is no job but one, so that who waits for it may drive.
+    fn has_only_one(&self) -> bool {
+        self.lock().places.len() == 1
+    }
+
+    /// Has the only job begun by this very thread; false if somebody is to be woken for it.
+    pub(crate) fn begin_alone(&self) -> bool {
+        if !self.has_only_one() {
+            return false;
+        }
+        let Some(mut lead) = self.submitter.try_lead() else { return false };
+        lead.has_more();
+        let goes_on = lead.advance() && self.hear_now();
+        lead.leave(!goes_on);
+        true
+    }
+
+    /// Drives the engine until the only job has its outcome, or until then, if nobody else does. Whether it has one is to
+    /// be looked at afterwards in any case.
+    pub(crate) fn drive_for(&self, place: &Place, until: Option<Instant>) {
+        if place.is_filled() || !self.has_only_one() {
+            return;
+        }
+        let Some(mut lead) = self.submitter.try_lead() else { return self.submitter.would_have_led() };
+        let mut goes_on = true;
+        while !place.is_filled() {
+            goes_on = lead.advance() && self.hear_now();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if !goes_on || place.is_filled() || left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            lead.wait(left);
+        }
+        lead.leave(!goes_on || !self.lock().places.is_empty());
+    }
+
+    /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.
+    fn hear_now(&self) -> bool {
+        let Ok(mut ear) = self.ear.try_lock() else { return false };
+        if ear.logger.is_none() {
+            let output = ear.output;
+            let cannot_block = |news: &News| match news {
+                News::Done(finished) => !has_to_pass_on(finished, output),
+                _ => true,
+            };
+            while let Some(news) = self.submitter.take_news_if(cannot_block) {
+                self.hear(&mut ear, news);
+            }
+        }
+        drop(ear);
+        !self.submitter.has_news()
+    }
+}

@@ -1,0 +1,566 @@
+//! A pool: jobs handed in one by one, from any thread, each with a handle to its outcome.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use psmith_core::{Cause, JobId};
+
+use crate::pool::listener::{Ear, listen};
+
+use crate::condition::Condition;
+use crate::engine::EngineError;
+use crate::engine::handler::Order as Wish;
+use crate::job::failure::Failure;
+use crate::job::job::{Job, JobRef, Request};
+use crate::job::mailbox::Post;
+use crate::map::server::Report;
+use crate::pool::builder::Logger;
+use crate::pool::handle::{Bell, JobHandle, Place};
+use crate::pool::strategy::SpawnStrategy;
+use crate::pool::submission::Waiting;
+use crate::run::options::Options;
+use crate::run::run::{Run, Wants};
+use crate::run::submitter::Submitter;
+
+use crate::pool::refusal::{Left, Refusal, SubmitError};
+
+/// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
+///
+/// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`] with its own grace);
+/// every handle gets an outcome, whatever becomes of the pool.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Pool};
+///
+/// let pool = Pool::builder().workers(2).build().unwrap();
+/// let handles: Vec<_> =
+///     (0..4).map(|n| pool.submit(Job::new(|n: u64| n * n, n)).unwrap()).collect();
+/// pool.join();
+/// assert!(handles.iter().all(|handle| handle.is_ready()));
+/// let squares: Vec<u64> = handles.iter().map(|handle| handle.wait().unwrap()).collect();
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    pub(super) counter: Arc<Counter>,
+    pub(super) listener: Option<JoinHandle<()>>,
+    pub(super) window: u32,
+    pub(super) grace: Duration,
+}
+
+/// Where jobs are handed in: what a pool, its handles and its listener share.
+pub(crate) struct Counter {
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condition,
+    pub(super) waiting: Waiting,
+    pub(crate) submitter: Submitter,
+    pub(super) strategy: Option<Box<dyn SpawnStrategy>>,
+    pub(super) ear: Mutex<Ear>,
+    /// The process that made the pool.
+    pub(crate) process: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Jobs without an outcome.
+    pub(super) places: BTreeMap<u64, Arc<Place>>,
+    /// Jobs that the strategy lets not start, in their order.
+    pub(super) held_back: VecDeque<(u64, Request)>,
+    /// The strategy refused when it was asked last.
+    pub(super) refused: bool,
+    /// Nothing is started.
+    pub(super) paused: bool,
+    /// Jobs that the engine has, by the number it gives them.
+    pub(super) started: BTreeMap<u64, u64>,
+    pub(super) next_index: u64,
+    pub(super) next_engine_index: u64,
+    /// So many threads wait for the end of all jobs.
+    pub(super) joining: u32,
+    pub(super) closed: bool,
+    /// So many crashes in a row have ended it.
+    pub(super) broken: Option<u32>,
+    /// The engine is no more.
+    pub(super) over: bool,
+    pub(super) report: Report,
+    /// Jobs that were not done when the pool was ended.
+    pub(super) left: Vec<JobRef>,
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Counter({:?})", self.lock())
+    }
+}
+
+impl Pool {
+    pub(crate) fn begin(
+        options: &Options,
+        strategy: Option<Box<dyn SpawnStrategy>>,
+        logger: Option<Logger>,
+    ) -> Result<Pool, EngineError> {
+        let workers = options.workers().map_err(EngineError::Setting)?.max(1);
+        let wants = Wants { starts: true, ..Wants::default() };
+        let (run, submitter) = Run::begin(options, workers, wants)?;
+        let counter = Arc::new(Counter {
+            state: Mutex::default(),
+            changed: Condition::default(),
+            waiting: Waiting::default(),
+            submitter,
+            strategy,
+            ear: Mutex::new(Ear { output: options.output, logger }),
+            process: std::process::id(),
+        });
+        let side = Arc::clone(&counter);
+        let thread = std::thread::Builder::new().name("psmith-pool".into());
+        let listener = thread.spawn(move || listen(&side, run));
+        let listener = Some(listener.map_err(EngineError::Kernel)?);
+        let window = if counter.strategy.is_some() { u32::MAX } else { options.window(workers) };
+        Ok(Pool { counter, listener, window, grace: options.grace })
+    }
+
+    /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 42);
+    /// pool.drain();
+    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap_err().reason, psmith::Refusal::Closed);
+    /// ```
+    ///
+    /// # Errors
+    /// The job, if the pool is being joined or was ended.
+    pub fn submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.take(job, None)
+    }
+
+    /// Hands a job in, if there is room.
+    ///
+    /// # Errors
+    /// The job, if there is none, or the pool is being joined or was ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).window(1).build().unwrap();
+    /// let first = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ())).unwrap();
+    /// let refused = pool.try_submit(Job::new(|n: u8| n, 1)).unwrap_err();
+    /// assert_eq!(refused.reason, psmith::Refusal::Full);
+    /// first.kill();
+    /// first.wait().unwrap_err();
+    /// assert_eq!(pool.submit(*refused.job).unwrap().wait().unwrap(), 1);
+    /// ```
+    pub fn try_submit<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.submit_timeout(job, Duration::ZERO)
+    }
+
+    /// Hands a job in; waits for room at most so long.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let job = Job::new(|n: u32| n * 2, 21);
+    /// let handle = pool.submit_timeout(job, std::time::Duration::from_secs(1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 42);
+    /// ```
+    ///
+    /// # Errors
+    /// The job, if there was none, or the pool is being joined or was ended.
+    pub fn submit_timeout<R>(&self, job: Job<R>, limit: Duration) -> Result<JobHandle<R>, SubmitError<R>> {
+        self.take(job, Instant::now().checked_add(limit))
+    }
+
+    fn take<R>(&self, mut job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
+        let mut state = self.counter.lock();
+        let refusal = loop {
+            if state.closed || state.over {
+                break Some(state.broken.map_or(Refusal::Closed, Refusal::CircuitBroken));
+            } else if state.joining > 0 {
+                break Some(Refusal::Joining);
+            } else if state.places.len() < self.window as usize {
+                break None;
+            }
+            state = match self.counter.changed.wait_until(state, until) {
+                Ok(state) => state,
+                Err(still) => {
+                    state = still;
+                    break Some(Refusal::Full);
+                }
+            };
+        };
+        if let Some(reason) = refusal {
+            return Err(SubmitError { job: Box::new(job), reason });
+        }
+        let post = Arc::new(Post::default());
+        if job.request.command.is_some() {
+            // It asks for no messages.
+            post.end();
+        }
+        job.request.post = Some(Arc::clone(&post));
+        let place = Arc::new(Place::new(state.next_index, job.request.label.clone(), post));
+        state.next_index += 1;
+        state.places.insert(place.index, Arc::clone(&place));
+        state.held_back.push_back((place.index, job.request));
+        let started = self.counter.let_start(&mut state);
+        drop(state);
+        if started && !(self.is_ours() && self.counter.begin_alone()) {
+            self.counter.submitter.wake();
+        }
+        let counter = Arc::clone(&self.counter);
+        Ok(JobHandle { place, counter, decode: job.decode, cancel_on_drop: false })
+    }
+
+    /// Hands all of these in and gives the first value that any of them comes to; the others are killed, and the pool
+    /// lives on.
+    ///
+    /// # Errors
+    /// If all failed, the failure that came last; [`Cause::Cancelled`] if the pool takes no jobs, or
+    /// [`Cause::CircuitBroken`] if that is why;
+    /// [`Cause::Error`] if there was none to run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(3).build().unwrap();
+    /// let mirror = |n: u32| match n { 1 => Ok(n), 2 => Err("down"), _ => loop { std::thread::park() } };
+    /// let first = pool.race([0, 1, 2].map(|n| Job::new(mirror, n))).unwrap();
+    /// assert_eq!(first, 1);
+    /// ```
+    pub fn race<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Result<R, Failure> {
+        let bell = Arc::new(Bell::default());
+        let mut runners: Vec<JobHandle<R>> = Vec::new();
+        let mut last = Failure::new(Cause::Error("a race of no jobs has no winner".into()), 0);
+        let mut winner = None;
+        let mut finish = |runners: &mut Vec<JobHandle<R>>, last: &mut Failure| {
+            let mut at = 0;
+            while winner.is_none() && at < runners.len() {
+                match runners[at].try_wait() {
+                    None => at += 1,
+                    Some(came) => {
+                        drop(runners.swap_remove(at));
+                        match came {
+                            Ok(value) => winner = Some(value),
+                            Err(failure) => *last = failure,
+                        }
+                    }
+                }
+            }
+            winner.take()
+        };
+        let mut first = None;
+        for job in jobs {
+            match self.submit(job) {
+                Ok(handle) => {
+                    handle.place.tell(Waker::from(Arc::clone(&bell)));
+                    runners.push(handle);
+                }
+                Err(refused) => {
+                    let cause = match refused.reason {
+                        Refusal::CircuitBroken(jobs) => Cause::CircuitBroken(jobs),
+                        Refusal::Full | Refusal::Joining | Refusal::Closed => Cause::Cancelled,
+                    };
+                    last = Failure::new(cause, 0);
+                    break;
+                }
+            }
+            first = finish(&mut runners, &mut last);
+            if first.is_some() {
+                break;
+            }
+        }
+        while first.is_none() && !runners.is_empty() {
+            bell.wait(None);
+            first = finish(&mut runners, &mut last);
+        }
+        runners.iter().for_each(JobHandle::kill);
+        first.ok_or(last)
+    }
+
+    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// pool.join();
+    /// assert!(handle.is_ready());
+    /// ```
+    pub fn join(&self) {
+        self.join_until(None);
+    }
+
+    /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(!pool.join_timeout(std::time::Duration::from_millis(10)));
+    /// handle.kill();
+    /// pool.join();
+    /// ```
+    pub fn join_timeout(&self, limit: Duration) -> bool {
+        self.join_until(Instant::now().checked_add(limit))
+    }
+
+    fn join_until(&self, until: Option<Instant>) -> bool {
+        let mut state = self.counter.lock();
+        state.joining += 1;
+        let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
+        state.joining -= 1;
+        drop(state);
+        self.counter.tell();
+        done
+    }
+
+    /// Starts no more and waits for those that run; jobs that had to wait are given back. Ends the pool.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), 1);
+    /// assert!(pool.drain().jobs.is_empty());
+    /// ```
+    pub fn drain(&self) -> Left {
+        self.end(Wish::Drain, None)
+    }
+
+    /// Starts no more, asks those that run to stop, and kills them after `grace` (or after the pool's own grace, if that
+    /// is shorter). Ends the pool; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// # // proves: U-27
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
+    /// let left = pool.stop(Duration::from_secs(1));
+    /// assert_eq!(left.jobs[0].label(), Some("endless"));
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn stop(&self, grace: Duration) -> Left {
+        self.end(Wish::Stop, Instant::now().checked_add(grace))
+    }
+
+    /// Kills what runs, now. Ends the pool; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(pool.kill().jobs.len(), 1);
+    /// assert!(handle.is_ready());
+    /// ```
+    pub fn kill(&self) -> Left {
+        self.end(Wish::Kill, None)
+    }
+
+    fn end(&self, wish: Wish, kill_at: Option<Instant>) -> Left {
+        let mut state = self.counter.close();
+        // Nobody starts them any more.
+        for (index, request) in std::mem::take(&mut state.held_back) {
+            state.cancel_unstarted(index, &request);
+        }
+        self.counter.submitter.order(wish);
+        self.counter.submitter.close();
+        let (state, done) = self.counter.wait_for(state, kill_at, |state| state.over);
+        let state = if done {
+            state
+        } else {
+            self.counter.submitter.order(Wish::Kill);
+            self.counter.wait_for(state, None, |state| state.over).0
+        };
+        let mut jobs = state.left.clone();
+        jobs.sort_by_key(JobRef::index);
+        Left { jobs }
+    }
+
+    /// How many jobs have ended so far, and how many of them failed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
+    /// let _handles = [0, 1].map(|n| pool.submit(Job::new(fail, n)).unwrap());
+    /// pool.join();
+    /// assert_eq!((pool.report().jobs, pool.report().failed), (2, 1));
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.counter.lock().report
+    }
+
+    /// Wakes this when there may be room for a job.
+    pub(crate) fn waits_for_room(&self, waker: &Waker) {
+        self.counter.waiting.add(waker);
+    }
+
+    /// Whether this is the process that made it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.counter.process == std::process::id()
+    }
+
+    /// How many jobs have no outcome yet.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// pool.pause();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// assert_eq!(pool.pending(), 1);
+    /// pool.resume();
+    /// handle.wait().unwrap();
+    /// assert_eq!(pool.pending(), 0);
+    /// ```
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.counter.lock().places.len()
+    }
+
+    pub(crate) fn signal(&self, index: u64, signal: i32) {
+        let state = self.counter.lock();
+        if let Some(engine) = state.engine_index(index) {
+            self.counter.submitter.order(Wish::Signal(JobId(engine + 1), signal));
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.counter.process != std::process::id() {
+            // Another process's threads: nothing of them is here.
+            std::mem::forget(self.listener.take());
+            return;
+        }
+        drop(self.stop(self.grace));
+        if let Some(listener) = self.listener.take() {
+            // A logger that panicked has said so.
+            let _ = listener.join();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
+        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| *engine)
+    }
+
+    pub(super) fn cancel_unstarted(&mut self, index: u64, request: &Request) {
+        self.report.jobs += 1;
+        self.report.failed += 1;
+        if self.closed {
+            let label = request.label.clone();
+            self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
+        }
+        if let Some(place) = self.places.remove(&index) {
+            let mut failure = Failure::new(Cause::Cancelled, index);
+            failure.label.clone_from(&request.label);
+            failure.input = request.kept_input();
+            place.fill(Err(failure));
+        }
+    }
+}
+
+impl Counter {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn close(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.closed = true;
+        drop(state);
+        self.tell();
+        self.lock()
+    }
+
+    /// Something has changed. Not to be called under its lock.
+    pub(super) fn tell(&self) {
+        self.changed.tell();
+        self.waiting.wake();
+    }
+
+    pub(super) fn wait_for<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        until: Option<Instant>,
+        holds: impl Fn(&State) -> bool,
+    ) -> (MutexGuard<'s, State>, bool) {
+        while !holds(&state) {
+            state = match self.changed.wait_until(state, until) {
+                Ok(state) => state,
+                Err(state) => return (state, false),
+            };
+        }
+        (state, true)
+    }
+
+    /// Hands on what the strategy lets start, and gives whether there was something: then somebody is to be woken.
+    pub(super) fn let_start(&self, state: &mut State) -> bool {
+        let mut any = false;
+        while let Some((index, _)) = state.held_back.front() {
+            let index = *index;
+            if let Some(strategy) = &self.strategy {
+                state.refused = !strategy.should_spawn(state.started.len());
+                if state.refused {
+                    break;
+                }
+                strategy.on_spawn(state.started.len() + 1);
+            }
+            let Some((_, request)) = state.held_back.pop_front() else { break };
+            state.started.insert(state.next_engine_index, index);
+            state.next_engine_index += 1;
+            if let Some(post) = &request.post {
+                post.is_known_as(JobId(state.next_engine_index));
+            }
+            self.submitter.submit_unsaid(request);
+            any = true;
+        }
+        any
+    }
+
+    /// Ends one job.
+    pub(crate) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.lock();
+        if let Some(at) = state.held_back.iter().position(|(held, _)| *held == index) {
+            if let Some((_, request)) = state.held_back.remove(at) {
+                state.cancel_unstarted(index, &request);
+            }
+            drop(state);
+            self.tell();
+        } else if let Some(engine) = state.engine_index(index) {
+            self.submitter.cancel(engine, kill);
+        }
+    }
+
+    /// A job of the engine's is over: its place and what it counts here.
+    pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<Place>> {
+        let mut state = self.lock();
+        let index = state.started.remove(&engine)?;
+        if let Some(strategy) = &self.strategy {
+            strategy.on_exit(state.started.len());
+        }
+        if self.let_start(&mut state) {
+            self.submitter.wake();
+        }
+        state.places.get(&index).cloned()
+    }
+}

@@ -1,0 +1,429 @@
+//! A process manager: jobs with exit handlers, driven by the caller's own thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::EngineError;
+use crate::job::failure::Failure;
+use crate::job::job::Job;
+use crate::pool::handle::{Bell, JobHandle};
+use crate::pool::pool::Pool;
+use crate::pool::refusal::SubmitError;
+use crate::pool::scheduler;
+use crate::pool::strategy::Unlimited;
+use crate::run::options::Options;
+use crate::worker::context::SendError;
+
+type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
+
+/// Runs jobs, each in a process of its own, and calls a handler for each that has ended: on the thread that calls
+/// [`ProcessManager::step`], never two at once.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-28
+/// use psmith::{Job, ProcessManager};
+/// use std::time::Duration;
+///
+/// let sum = std::cell::Cell::new(0);
+/// let mut manager = ProcessManager::new().unwrap();
+/// for n in 1..=3 {
+///     manager.create_process(Job::new(|n: u32| n * 10, n), |_, result| sum.set(sum.get() + result.unwrap())).unwrap();
+/// }
+/// assert_eq!(manager.process_count(), 3);
+/// while manager.process_count() > 0 {
+///     manager.step(Duration::from_secs(60));
+/// }
+/// assert_eq!(sum.get(), 60);
+/// ```
+pub struct ProcessManager<'h, R> {
+    pool: Pool,
+    bell: Arc<Bell>,
+    processes: BTreeMap<ProcessId, Process<'h, R>>,
+}
+
+struct Process<'h, R> {
+    handle: JobHandle<R>,
+    on_exit: OnExit<'h, R>,
+}
+
+/// Which process of a manager's, in the order of their creation, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u64);
+
+/// How far a process of a manager's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It was created; there is no process yet.
+    New,
+    /// It runs.
+    Running,
+    /// It has ended; its handler has not been called.
+    Stopped,
+    /// Its handler has been called, or it never was.
+    Removed,
+}
+
+/// Ends a [`ProcessManager::step`] early, from any thread.
+#[derive(Clone, Debug)]
+pub struct Wakeup(Arc<Bell>);
+
+impl Wakeup {
+    /// Ends the step that sleeps, or the next one if none does.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// manager.wakeup().wake();
+    /// assert_eq!(manager.step(std::time::Duration::MAX), 0, "it has not slept");
+    /// ```
+    pub fn wake(&self) {
+        self.0.ring();
+    }
+}
+
+/// How a process manager is to be; see [`ProcessManager::builder`].
+#[derive(Debug)]
+#[must_use = "nothing is begun before `build`"]
+pub struct ManagerBuilder {
+    options: Options,
+}
+
+impl ManagerBuilder {
+    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
+    /// came to any other end meanwhile: jobs that were not started fail with
+    /// [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and once what ran has ended no further process can be created.
+    /// With 0, as without it, the circuit never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, Refusal};
+    /// use std::time::Duration;
+    /// let crash = |_: ()| -> () { std::process::abort() };
+    /// let mut manager = ProcessManager::builder().breaker(2).build().unwrap();
+    /// let refused = loop {
+    ///     if let Err(refused) = manager.create_process(Job::new(crash, ()), |_, _| ()) {
+    ///         break refused;
+    ///     }
+    ///     while manager.process_count() > 0 {
+    ///         manager.step(Duration::from_secs(60));
+    ///     }
+    /// };
+    /// assert_eq!(refused.reason, Refusal::CircuitBroken(2));
+    /// ```
+    pub fn breaker(mut self, jobs: u32) -> ManagerBuilder {
+        self.options.breaker = jobs;
+        self
+    }
+
+    /// Shows the processes on this board.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, board::JobBoard};
+    /// use std::time::Duration;
+    /// let jobs = JobBoard::new();
+    /// let mut manager = ProcessManager::builder().board(&jobs).build().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n, 9), |_, n| assert_eq!(n.unwrap(), 9)).unwrap();
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// assert_eq!(jobs.snapshot().ok, 1);
+    /// ```
+    #[cfg(feature = "board")]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> ManagerBuilder {
+        self.options.board = Some(board.jobs());
+        self
+    }
+
+    /// A manager without processes, of whatever its jobs give.
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
+        let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)), None)?;
+        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+    }
+}
+
+impl ProcessManager<'_, ()> {
+    /// A manager with settings of its own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::ProcessManager;
+    /// let manager = ProcessManager::builder().breaker(5).build::<u32>().unwrap();
+    /// assert_eq!(manager.process_count(), 0);
+    /// ```
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder { options: scheduler::options(0) }
+    }
+}
+
+impl<'h, R> ProcessManager<'h, R> {
+    /// A manager without processes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// assert_eq!(manager.process_count(), 0);
+    /// ```
+    ///
+    /// # Errors
+    /// No threads or descriptors.
+    pub fn new() -> Result<ProcessManager<'h, R>, EngineError> {
+        ProcessManager::builder().build()
+    }
+
+    /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut ended = None;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |id, end| ended = Some((id.0, end.unwrap()))).unwrap();
+    /// manager.teardown(Duration::from_secs(60));
+    /// assert_eq!(ended, Some((1, 2)));
+    /// ```
+    ///
+    /// # Errors
+    /// The job, if no process can be had any more: psmith itself has failed, or the circuit has broken
+    /// ([`ManagerBuilder::breaker`]).
+    pub fn create_process(
+        &mut self,
+        job: Job<R>,
+        on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
+    ) -> Result<ProcessId, SubmitError<R>> {
+        let handle = self.pool.submit(job)?;
+        handle.place.tell(Waker::from(Arc::clone(&self.bell)));
+        let id = ProcessId(handle.id());
+        self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
+        Ok(id)
+    }
+
+    /// Calls the handlers of processes that have ended; where there are none, sleeps until there is news of one, a
+    /// [`Wakeup`] or until `timeout` has passed. Gives how many handlers were called.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// assert_eq!(manager.step(Duration::ZERO), 0);
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |_, end| assert_eq!(end.unwrap(), 2)).unwrap();
+    /// let mut called = 0;
+    /// while called == 0 {
+    ///     called = manager.step(Duration::from_secs(60));
+    /// }
+    /// assert_eq!(called, 1);
+    /// ```
+    pub fn step(&mut self, timeout: Duration) -> usize {
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            let called = self.dispatch();
+            if called > 0 || !self.bell.wait(until) {
+                return called;
+            }
+            if !self.processes.values().any(|process| process.handle.is_ready()) {
+                return 0;
+            }
+        }
+    }
+
+    /// Wakes a step, from any thread.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// let mut manager = psmith::ProcessManager::<()>::new().unwrap();
+    /// let wakeup = manager.wakeup();
+    /// let other = std::thread::spawn(move || wakeup.wake());
+    /// assert_eq!(manager.step(Duration::MAX), 0);
+    /// other.join().unwrap();
+    /// ```
+    #[must_use]
+    pub fn wakeup(&self) -> Wakeup {
+        Wakeup(Arc::clone(&self.bell))
+    }
+
+    /// How many processes there are, those that have ended and whose handler has not been called among them.
+    #[must_use]
+    pub fn process_count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// How far a process is.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// use psmith::ProcessState;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let id = manager.create_process(Job::new(|n: u32| n, 1), |_, _| ()).unwrap();
+    /// while manager.state(id) != ProcessState::Removed {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn state(&self, id: ProcessId) -> ProcessState {
+        match self.processes.get(&id) {
+            None => ProcessState::Removed,
+            Some(process) if process.handle.is_ready() => ProcessState::Stopped,
+            Some(process) if process.handle.pid().is_some() => ProcessState::Running,
+            Some(_) => ProcessState::New,
+        }
+    }
+
+    /// Sends a signal to every process that runs, with all that it started. One that has not begun yet hears nothing.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use std::time::Duration;
+    /// let mut cause = None;
+    /// let mut manager = psmith::ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let id = manager
+    ///     .create_process(psmith::Job::<()>::new(forever, ()), |_, ended| cause = ended.err().map(|f| f.cause.clone()))
+    ///     .unwrap();
+    /// while manager.state(id) == psmith::ProcessState::New {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// manager.kill_processes(15);
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// drop(manager);
+    /// assert_eq!(cause, Some(psmith::Cause::Signal { signal: 15, core_dumped: false }));
+    /// ```
+    pub fn kill_processes(&self, signal: i32) {
+        for process in self.processes.values().filter(|process| !process.handle.is_ready()) {
+            self.pool.signal(process.handle.place.index, signal);
+        }
+    }
+
+    /// Sends a process a message, which its job takes by [`Cx::recv`](crate::Cx::recv), as [`JobHandle::send`] does.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use std::time::Duration;
+    /// let mut answer = None;
+    /// let mut manager = psmith::ProcessManager::new().unwrap();
+    /// let double = |()| psmith::cx().unwrap().recv::<u32>().unwrap() * 2;
+    /// let id = manager.create_process(psmith::Job::new(double, ()), |_, ended| answer = ended.ok()).unwrap();
+    /// manager.send(id, &21_u32).unwrap();
+    /// while manager.process_count() > 0 {
+    ///     manager.step(Duration::from_secs(60));
+    /// }
+    /// assert!(matches!(manager.send(id, &1_u32), Err(psmith::SendError::Over)));
+    /// drop(manager);
+    /// assert_eq!(answer, Some(42));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`]; [`SendError::Over`] also of a process that was removed.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, id: ProcessId, message: &M) -> Result<(), SendError> {
+        self.process(id)?.handle.send(message)
+    }
+
+    /// The same, if there is room: it never waits for the process.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let take = |_: ()| psmith::cx().unwrap().recv::<u32>().unwrap();
+    /// let id = manager.create_process(Job::new(take, ()), |_, end| assert_eq!(end.unwrap(), 7)).unwrap();
+    /// manager.try_send(id, &7_u32).unwrap();
+    /// manager.teardown(Duration::from_secs(60));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ProcessManager::send`]; [`SendError::Full`] if there is none.
+    pub fn try_send<M: Serialize + DeserializeOwned>(
+        &self,
+        id: ProcessId,
+        message: &M,
+    ) -> Result<(), SendError> {
+        self.process(id)?.handle.try_send(message)
+    }
+
+    /// There will be no more messages for this process ([`JobHandle::end_messages`]).
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let count = |_: ()| std::iter::from_fn(|| psmith::cx()?.recv::<u32>().ok()).count();
+    /// let id = manager.create_process(Job::new(count, ()), |_, end| assert_eq!(end.unwrap(), 1)).unwrap();
+    /// manager.send(id, &7_u32).unwrap();
+    /// manager.end_messages(id);
+    /// manager.teardown(Duration::from_secs(60));
+    /// ```
+    pub fn end_messages(&self, id: ProcessId) {
+        if let Ok(process) = self.process(id) {
+            process.handle.end_messages();
+        }
+    }
+
+    fn process(&self, id: ProcessId) -> Result<&Process<'h, R>, SendError> {
+        self.processes.get(&id).ok_or(SendError::Over)
+    }
+
+    /// Waits for all processes at most so long; then asks those that are left to stop, and kills them after the grace
+    /// (2 s). All handlers are called. Gives how many had to be ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// use std::time::Duration;
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// manager.create_process(Job::<()>::new(forever, ()), |_, end| assert!(end.is_err())).unwrap();
+    /// assert_eq!(manager.teardown(Duration::from_millis(50)), 1);
+    /// ```
+    pub fn teardown(mut self, limit: Duration) -> usize {
+        let until = Instant::now().checked_add(limit);
+        while !self.processes.is_empty() {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if self.step(left) == 0 && left.is_zero() {
+                break;
+            }
+        }
+        let left = self.pool.stop(psmith_core::policy::GRACE).jobs.len();
+        self.dispatch();
+        left
+    }
+
+    fn dispatch(&mut self) -> usize {
+        let ready: Vec<ProcessId> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.handle.is_ready())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &ready {
+            // It counts until its handler has returned; to the handler itself the manager is out of reach.
+            if let Some(process) = self.processes.remove(id) {
+                (process.on_exit)(*id, process.handle.wait());
+            }
+        }
+        ready.len()
+    }
+}
+
+impl<R> fmt::Debug for ProcessManager<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessManager").field("processes", &self.processes.len()).finish()
+    }
+}

@@ -1,0 +1,350 @@
+//! A scheduler: every job in a process of its own, as many at once as a strategy lets start.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use psmith_core::policy::Order;
+
+use crate::engine::EngineError;
+use crate::job::job::Job;
+use crate::map::server::Report;
+use crate::pool::handle::JobHandle;
+use crate::pool::pool::Pool;
+use crate::pool::proxy::Proxy;
+use crate::pool::refusal::{Left, SubmitError};
+use crate::pool::strategy::{PerCore, SpawnStrategy};
+use crate::run::options::{Isolation, OnError, Options};
+
+/// Runs jobs as they are handed in, each in a fresh process, first come, first started; a [`SpawnStrategy`] decides how
+/// many at once. Handing in never waits: what may not start yet is kept, however much it is.
+///
+/// Its engine begins with the first job. After a shutdown the next job begins another one.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Scheduler};
+///
+/// let scheduler = Scheduler::new();
+/// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// scheduler.shutdown();
+/// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
+/// ```
+#[derive(Debug)]
+pub struct Scheduler {
+    strategy: Arc<dyn SpawnStrategy>,
+    options: Options,
+    pool: Mutex<Option<Arc<Pool>>>,
+}
+
+/// A strategy that survives its pool.
+struct Kept(Arc<dyn SpawnStrategy>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl SpawnStrategy for Kept {
+    fn should_spawn(&self, running: usize) -> bool {
+        self.0.should_spawn(running)
+    }
+
+    fn on_spawn(&self, running: usize) {
+        self.0.on_spawn(running);
+    }
+
+    fn on_exit(&self, running: usize) {
+        self.0.on_exit(running);
+    }
+}
+
+impl Default for Scheduler {
+    fn default() -> Scheduler {
+        Scheduler::new()
+    }
+}
+
+impl Scheduler {
+    /// With three jobs for each processor at once: [`PerCore`]'s default.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let scheduler = psmith::Scheduler::new();
+    /// assert_eq!(scheduler.pending(), 0);
+    /// ```
+    #[must_use]
+    pub fn new() -> Scheduler {
+        Scheduler::with_strategy(PerCore::default())
+    }
+
+    /// With another strategy.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler, Throttled};
+    /// let scheduler = Scheduler::with_strategy(Throttled(2));
+    /// let handles: Vec<_> =
+    ///     (0..5).map(|n| scheduler.schedule(Job::new(|n: u32| n, n)).unwrap()).collect();
+    /// scheduler.join();
+    /// assert!(handles.iter().all(|handle| handle.is_ready()));
+    /// ```
+    #[must_use]
+    pub fn with_strategy(strategy: impl SpawnStrategy) -> Scheduler {
+        Scheduler { strategy: Arc::new(strategy), options: options(0), pool: Mutex::default() }
+    }
+
+    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
+    /// came to any other end meanwhile: what was not started fails with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken).
+    /// Once what ran has ended, further jobs are refused as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken), until
+    /// the scheduler is shut down: then it begins anew. With 0, as without it, the circuit never breaks.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job, Scheduler, Throttled};
+    /// let crash = |_: u32| -> u32 { std::process::abort() };
+    /// let scheduler = Scheduler::with_strategy(Throttled(1)).breaker(2);
+    /// let handles: Vec<_> = (0..5).map_while(|n| scheduler.schedule(Job::new(crash, n)).ok()).collect();
+    /// let ends: Vec<Cause> = handles.iter().map(|handle| handle.wait().unwrap_err().into_cause()).collect();
+    /// assert!(ends[..2].iter().all(Cause::is_crash));
+    /// assert!(ends[2..].iter().all(|cause| *cause == Cause::CircuitBroken(2)));
+    /// scheduler.shutdown();
+    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
+    /// ```
+    #[must_use]
+    pub fn breaker(mut self, jobs: u32) -> Scheduler {
+        self.options.breaker = jobs;
+        self
+    }
+
+    /// Has this board show what the jobs are at.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler, board::JobBoard};
+    /// let jobs = JobBoard::new();
+    /// let scheduler = Scheduler::new().board(&jobs);
+    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
+    /// scheduler.shutdown();
+    /// assert_eq!(jobs.snapshot().ok, 1);
+    /// ```
+    #[cfg(feature = "board")]
+    #[must_use]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> Scheduler {
+        self.options.board = Some(board.jobs());
+        self
+    }
+
+    /// Hands a job in.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// assert_eq!(answer.wait().unwrap(), 42);
+    /// ```
+    ///
+    /// # Errors
+    /// The job, while another thread joins the scheduler or shuts it down, or when the circuit has broken
+    /// ([`Scheduler::breaker`]).
+    ///
+    /// # Panics
+    /// If there are no threads or descriptors to begin with.
+    pub fn schedule<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
+        match self.pool() {
+            Ok(pool) => pool.submit(job),
+            Err(error) => panic!("psmith: {error}"),
+        }
+    }
+
+    /// A stand-in for `value`, whose methods then run in processes of their own.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Scheduler;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Account { balance: i64 }
+    /// impl Account {
+    ///     fn balance(&self) -> i64 { self.balance }
+    ///     fn pay(&mut self, amount: i64) -> i64 { self.balance -= amount; self.balance }
+    /// }
+    ///
+    /// let scheduler = Scheduler::new();
+    /// let account = scheduler.proxy(Account { balance: 10 });
+    /// let after = account.call(Account::pay, (3,)).unwrap().wait().unwrap();
+    /// let before = account.call(Account::balance, ()).unwrap().wait().unwrap();
+    /// assert_eq!((after, before), (7, 10), "what a call changes stays in its process");
+    /// ```
+    ///
+    /// What the type cannot do is refused when the program is compiled:
+    ///
+    /// ```compile_fail
+    /// let scheduler = psmith::Scheduler::new();
+    /// let account = scheduler.proxy(7_u32);
+    /// let _ = account.call(u32::no_such_method, ());
+    /// ```
+    pub fn proxy<T>(&self, value: T) -> Proxy<'_, T> {
+        Proxy::new(self, value)
+    }
+
+    /// Waits until every job has its outcome. Meanwhile no job is taken; afterwards the scheduler goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.join();
+    /// assert!(answer.is_ready());
+    /// ```
+    pub fn join(&self) {
+        if let Some(pool) = self.current() {
+            pool.join();
+        }
+    }
+
+    /// Waits until every job has its outcome, and ends the engine with its helper process.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.shutdown();
+    /// assert!(answer.is_ready());
+    /// ```
+    pub fn shutdown(&self) {
+        if let Some(pool) = self.current() {
+            pool.join();
+            // Nothing is left, so nothing is ended but the engine.
+            drop(pool.drain());
+            self.forget(&pool);
+        }
+    }
+
+    /// Starts no more, asks those that run to stop, kills them after the grace (2 s), and ends the engine. Every handle
+    /// gets its outcome; gives back what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.shutdown_now().jobs.len(), 1);
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn shutdown_now(&self) -> Left {
+        self.stop(psmith_core::policy::GRACE)
+    }
+
+    /// As [`Scheduler::shutdown_now`], with this grace, if it is shorter.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.stop(std::time::Duration::ZERO).jobs.len(), 1);
+    /// assert!(handle.is_ready());
+    /// ```
+    pub fn stop(&self, grace: Duration) -> Left {
+        let Some(pool) = self.current() else { return Left::default() };
+        let left = pool.stop(grace);
+        self.forget(&pool);
+        left
+    }
+
+    /// How many jobs have ended since the engine began, and how many of them failed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
+    /// scheduler.join();
+    /// assert_eq!((scheduler.report().jobs, scheduler.report().failed), (1, 0));
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.current().map_or_else(Report::default, |pool| pool.report())
+    }
+
+    /// How many jobs have no outcome yet.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(scheduler.pending(), 1);
+    /// handle.kill();
+    /// scheduler.join();
+    /// assert_eq!(scheduler.pending(), 0);
+    /// ```
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.current().map_or(0, |pool| pool.pending())
+    }
+
+    fn current(&self) -> Option<Arc<Pool>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self, pool: &Arc<Pool>) {
+        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
+            *current = None;
+        }
+    }
+
+    fn pool(&self) -> Result<Arc<Pool>, EngineError> {
+        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = &*current
+            && pool.is_ours()
+        {
+            return Ok(Arc::clone(pool));
+        }
+        // A forked copy of the program has the other process's pool, of which nothing is here.
+        let strategy: Box<dyn SpawnStrategy> = Box::new(Kept(Arc::clone(&self.strategy)));
+        let pool = Arc::new(Pool::begin(&self.options, Some(strategy), None)?);
+        *current = Some(Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+/// Every job in a process of its own, with no bound but the strategy's and the machine's.
+pub(crate) fn options(breaker: u32) -> Options {
+    Options {
+        isolation: Isolation::PerJob,
+        workers: Some(WORKERS_MAX),
+        window: Some(u32::MAX),
+        breaker,
+        ..Options::new(Order::Completion, OnError::Continue)
+    }
+}
+
+/// More than any machine has descriptors for; the engine takes fewer, as the limit of descriptors says.
+const WORKERS_MAX: u32 = 1 << 16;
+
+/// The program's own scheduler, with the default strategy. It begins when it is first used.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-35
+/// let answer = psmith::global().schedule(psmith::Job::new(|n: u32| n * 2, 4)).unwrap();
+/// assert_eq!(answer.wait().unwrap(), 8);
+/// psmith::global().shutdown();
+/// ```
+#[must_use]
+pub fn global() -> &'static Scheduler {
+    static GLOBAL: std::sync::LazyLock<Scheduler> = std::sync::LazyLock::new(Scheduler::new);
+    &GLOBAL
+}

@@ -1,0 +1,25 @@
+//! One run of the engine: its options, its drivers, and what the caller's side and the engine's share.
+//!
+//! - [`options`]: the settings of a run
+//! - [`run`]: a run from the caller's side; [`driver`]: which thread drives the engine
+//! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
+//! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
+//! - [`reused`]: the same for jobs that share workers
+//! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
+//! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
+//! - [`suspension`]: all runs stand still together
+
+pub(crate) mod decode;
+pub(crate) mod driver;
+pub(crate) mod input_block;
+pub(crate) mod input_buffer;
+pub(crate) mod input_writer;
+pub(crate) mod options;
+pub(crate) mod queue;
+pub(crate) mod reused;
+pub(crate) mod run;
+pub(crate) mod shared;
+pub(crate) mod single_use;
+pub(crate) mod submitter;
+pub(crate) mod suspension;
+pub(crate) mod worker_budget;

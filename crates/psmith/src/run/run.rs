@@ -1,0 +1,389 @@
+//! One run of the engine on a thread of its own, and how the caller's thread talks to it.
+//!
+//! Jobs go in, news come out; both through one lock that is held for a few moves only, never while a job, a hook or
+//! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use psmith_core::RunPolicy;
+use psmith_core::outcome::{Cause, Outcome};
+use psmith_core::policy::Halt;
+use psmith_sys::signals;
+
+use crate::engine::handler::{Order, Output, Streams};
+use crate::engine::{Engine, EngineError, Setup, Surroundings};
+use crate::function::registry::Function;
+use crate::job::job::{JobRef, Request};
+use crate::limits::LimitsInForce;
+use crate::run::input_block::Results;
+use crate::run::options::{Isolation, Options};
+use crate::run::reused::WarmDesk;
+use crate::run::single_use::Desk;
+use crate::run::worker_budget;
+use crate::run::worker_budget::Budget;
+use crate::scratch::Scratch;
+
+pub(crate) use crate::run::shared::{First, Shared};
+pub(crate) use crate::run::submitter::Submitter;
+
+/// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
+pub(crate) const NEWS_MAX: usize = 1024;
+
+/// What the engine's side tells the caller's.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The process of a job's first attempt exists.
+    Started(JobRef),
+    /// A job says how far it is.
+    Progress(JobRef, u64, u64),
+    /// A job's message, encoded by the default codec, from this place on.
+    Message(JobRef, Vec<u8>, usize),
+    /// A job is over.
+    Done(Box<Finished>),
+    /// Jobs in a row have succeeded. Only where blocks are wanted.
+    Results(Box<Results>),
+}
+
+impl News {
+    /// What a job says while it runs: of that there may be any number.
+    pub(super) fn is_said(&self) -> bool {
+        matches!(self, News::Progress(..) | News::Message(..))
+    }
+
+    /// The jobs whose outcomes these are: index of the first, and how many.
+    pub(crate) fn jobs(&self) -> (u64, u64) {
+        match self {
+            News::Started(job) | News::Progress(job, ..) | News::Message(job, ..) => (job.index, 0),
+            News::Done(finished) => (finished.job.index, 1),
+            News::Results(results) => (results.job.index, results.ends.len() as u64),
+        }
+    }
+}
+
+/// A job that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) job: JobRef,
+    pub(crate) request: Request,
+    pub(crate) outcome: Outcome,
+    /// The frame that brought the result, and where in it the value begins.
+    pub(crate) value: Option<(Vec<u8>, usize)>,
+    pub(crate) output: Output,
+}
+
+impl Finished {
+    /// A job that was never begun, because the run was over.
+    pub(super) fn unstarted(index: u64, request: Request, first: First) -> Finished {
+        let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
+        let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
+        let outcome =
+            Outcome { verdict, attempts: 0, tries: 0, last: None, quarantined: false, earlier: Vec::new() };
+        Finished { job, request, outcome, value: None, output: Output::default() }
+    }
+}
+
+/// What the caller wants to hear besides ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    pub(crate) starts: bool,
+    pub(crate) progress: bool,
+    pub(crate) messages: bool,
+    /// Short jobs come as blocks, and their values go as blocks.
+    pub(crate) blocks: bool,
+    /// So many jobs there will be, if that is known.
+    pub(crate) total: Option<u64>,
+}
+
+/// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
+pub(crate) struct Tap(pub(crate) Box<dyn Fn(&News) -> bool + Send + Sync>);
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+/// A run, from the caller's side. One thread takes its news; any may submit through a [`Submitter`].
+#[derive(Debug)]
+pub(crate) struct Run {
+    shared: Arc<Shared>,
+    engine: Option<JoinHandle<()>>,
+    /// The process that began it: a forked copy of it has neither the engine nor its children.
+    process: u32,
+    deadline: Option<Instant>,
+    frame_bytes_max: u64,
+    scratch: Option<Arc<Scratch>>,
+}
+
+impl Run {
+    /// Begins a run with so many workers; no process is started before the first job.
+    pub(crate) fn begin(
+        options: &Options,
+        workers: u32,
+        wants: Wants,
+    ) -> Result<(Run, Submitter), EngineError> {
+        Run::begin_tapped(options, workers, wants, None)
+    }
+
+    /// The same with somebody who hears the news at once.
+    pub(crate) fn begin_tapped(
+        options: &Options,
+        workers: u32,
+        wants: Wants,
+        tap: Option<Tap>,
+    ) -> Result<(Run, Submitter), EngineError> {
+        check_image()?;
+        let onlookers = options.onlookers(workers, wants.total);
+        let shared = Shared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
+        let shared = Arc::new(shared);
+        let (budget, variable) = Budget::begin(workers, options.workers.is_none())?;
+        if budget.is_shared() {
+            crate::worker::context::tell_nests();
+        }
+        let mut set_up = match crate::entry::set_up() {
+            None => Vec::new(),
+            Some(Ok(function)) => vec![function],
+            Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
+        };
+        set_up.extend(options.state.clone());
+        let held = options.limits.map(|limits| limits.in_force()).transpose();
+        let held = held.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
+        let options = Options { named: held.named, ..options.clone() };
+        crate::signals::on_begin(&shared);
+        let side = Arc::clone(&shared);
+        let scratch = options.scratch.as_deref().map(Scratch::new).transpose();
+        let scratch = scratch.map_err(|error| EngineError::Setting(error.to_string()))?;
+        let setup = setup(&options, workers, held, variable, scratch.as_deref());
+        let frame_bytes_max = options.frame_bytes_max;
+        let deadline = options.total_timeout;
+        let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
+        let thread = std::thread::Builder::new().name("psmith-engine".into());
+        let engine = thread.spawn(move || work(&side, setup, wants, &options, (set_up, budget)));
+        let run = Run {
+            shared,
+            engine: Some(engine.map_err(EngineError::Kernel)?),
+            process: std::process::id(),
+            deadline: deadline.map(|limit| Instant::now() + limit),
+            frame_bytes_max,
+            scratch,
+        };
+        Ok((run, submitter))
+    }
+
+    /// The longest frame.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.frame_bytes_max
+    }
+
+    /// The next news, if there are any now.
+    pub(crate) fn try_next(&mut self) -> Option<News> {
+        self.shared.take_news_if(|_| true)
+    }
+
+    /// Waits for news; `Ok(None)` when the engine has ended and nothing more will come.
+    ///
+    /// # Errors
+    /// psmith itself failed, or this process is a copy of the one that began the run.
+    pub(crate) fn next(&mut self) -> Result<Option<News>, Arc<EngineError>> {
+        loop {
+            if let Some(news) = self.try_next() {
+                return Ok(Some(news));
+            }
+            if !self.wait()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until there are news to take; false when the engine has ended and nothing more will come.
+    ///
+    /// # Errors
+    /// As [`Run::next`].
+    pub(crate) fn wait(&mut self) -> Result<bool, Arc<EngineError>> {
+        if self.is_forked() {
+            return Err(Arc::new(EngineError::Forked));
+        }
+        loop {
+            let state = self.shared.lock();
+            if !state.news.is_empty() && !state.is_led {
+                return Ok(true);
+            }
+            if let Some(over) = &state.over {
+                return over.clone().map(|()| !state.news.is_empty());
+            }
+            let until = state.still.put_off(self.deadline);
+            let waited = self.shared.told.wait_until(state, until);
+            if waited.is_err_and(|state| state.still.is_due(self.deadline)) {
+                self.deadline = None;
+                self.shared.end(Order::Stop);
+            }
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.shared.order(order);
+    }
+
+    /// Whether somebody has ended the run: then nobody needs more jobs.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Relaxed)
+    }
+
+    /// Which jobs decided something first.
+    pub(crate) fn first(&self) -> First {
+        self.shared.lock().first
+    }
+
+    /// Waits for the engine's end.
+    pub(crate) fn finish(&mut self) {
+        if self.is_forked() {
+            // Another process's thread: nothing of it is here.
+            std::mem::forget(self.engine.take());
+            return;
+        }
+        if let Some(engine) = self.engine.take() {
+            // It does not panic, and if it did, what it left is the warden's to clean up.
+            let _ = engine.join();
+        }
+    }
+
+    fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.engine.is_some() && !self.is_forked() {
+            self.order(Order::Stop);
+        }
+        self.finish();
+        // Outcomes that nobody has taken may still hold some.
+        self.scratch.iter().for_each(|scratch| scratch.remove());
+    }
+}
+
+/// The engine's thread.
+fn work(
+    shared: &Arc<Shared>,
+    setup: Setup,
+    wants: Wants,
+    options: &Options,
+    (set_up, budget): (Vec<Function>, Budget),
+) {
+    /// Whatever happens on this thread, the caller does not wait for ever.
+    struct Ends<'s>(&'s Shared, Option<Result<(), EngineError>>);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            let ended = self.1.take();
+            let ended =
+                ended.unwrap_or_else(|| Err(EngineError::Kernel(io::Error::other("the engine panicked"))));
+            let mut state = self.0.lock();
+            // What was handed in after the engine was told to end gets its outcome, too. (Where the engine failed, all
+            // get to know that.)
+            if ended.is_ok() {
+                state.end_incoming();
+            }
+            state.over = Some(ended.map_err(Arc::new));
+            drop(state);
+            self.0.told.tell();
+        }
+    }
+    let mut ends = Ends(shared, None);
+    // Signals are the program's own threads' to hear.
+    signals::block_all();
+    let shared = Arc::clone(shared);
+    ends.1 = Some(match options.isolation {
+        Isolation::PerJob => {
+            let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
+            Engine::new(desk, as_needed(setup)).and_then(|engine| shared.lead.work(engine))
+        }
+        Isolation::Reuse => {
+            let policy = setup.policy.clone();
+            let policy = if wants.blocks { of_blocks(policy) } else { policy };
+            let desk = WarmDesk::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
+            Engine::new(desk, of_lives(setup)).and_then(|engine| shared.lead.work(engine))
+        }
+    });
+}
+
+/// The engine takes no more jobs than its slots need next: what waits outside of it need not wake it.
+fn as_needed(setup: Setup) -> Setup {
+    let policy = RunPolicy { queue_max: setup.policy.slots as usize, ..setup.policy };
+    Setup { policy, ..setup }
+}
+
+/// The engine's part where its jobs are lives of workers: all that is asked for of jobs is kept above it.
+fn of_lives(setup: Setup) -> Setup {
+    let slots = setup.policy.slots;
+    let policy = RunPolicy {
+        window: u32::MAX,
+        order: psmith_core::policy::Order::Completion,
+        queue_max: slots as usize,
+        halt: Halt::Never,
+        breaker: 0,
+        ..setup.policy
+    };
+    Setup { policy, ..setup }
+}
+
+/// Where a block is one job, outcomes are put in order, and counted against the window, outside of the dispatcher.
+fn of_blocks(policy: RunPolicy) -> RunPolicy {
+    RunPolicy { order: psmith_core::policy::Order::Completion, window: u32::MAX, ..policy }
+}
+
+/// The warden is this program, executed again: a program that only loaded this code as a library would begin its own
+/// work once more.
+fn check_image() -> Result<(), EngineError> {
+    static IS_OURS: OnceLock<bool> = OnceLock::new();
+    // Without /proc the warden's own start will tell.
+    match IS_OURS.get_or_init(|| psmith_sys::image::is_in_executable().unwrap_or(true)) {
+        true => Ok(()),
+        false => Err(EngineError::Setting(
+            "psmith lies in a shared library of this program, which therefore cannot be executed again as a warden: \
+             run jobs from a program that psmith is linked into"
+                .into(),
+        )),
+    }
+}
+
+fn setup(
+    options: &Options,
+    workers: u32,
+    held: LimitsInForce,
+    variable: Vec<u8>,
+    scratch: Option<&Scratch>,
+) -> Setup {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let inherited = std::env::vars_os().filter(|(key, _)| key != worker_budget::VARIABLE);
+    let env = inherited.flat_map(|(key, value)| word(key, value)).chain(variable).collect();
+    Setup {
+        policy: options.run_policy(workers),
+        contain: options.contain,
+        streams: Streams { stdin: None, inherit: None },
+        surroundings: Surroundings {
+            env,
+            rlimits: held.rlimits,
+            tree: held.tree,
+            scratch: scratch.map(|scratch| scratch.root().to_owned()),
+            ..Surroundings::default()
+        },
+        spool_dir: std::env::temp_dir(),
+        run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+fn word(key: OsString, value: OsString) -> Vec<u8> {
+    let mut word = key.into_vec();
+    word.push(b'=');
+    word.extend(value.into_vec());
+    word.push(0);
+    word
+}

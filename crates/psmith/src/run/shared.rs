@@ -1,0 +1,251 @@
+//! What the caller's side and the engine's share, behind one lock that is held for a few moves only.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use psmith_core::JobId;
+use psmith_sys::barrier;
+use psmith_sys::eventfd::Waker;
+
+use crate::condition::Condition;
+use crate::engine::EngineError;
+use crate::engine::handler::Order;
+use crate::job::job::Request;
+use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
+use crate::run::driver::Lead;
+use crate::run::input_buffer::Inputs;
+use crate::run::queue::Incoming;
+use crate::run::run::{Finished, NEWS_MAX, News, Tap};
+use crate::run::suspension::{Standstill, Still};
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) told: Condition,
+    pub(crate) taps: Vec<Tap>,
+    pub(crate) onlookers: Vec<Box<dyn Onlooker>>,
+    /// No more jobs are begun: somebody has ended the run. Asked for with each job.
+    pub(crate) ended: AtomicBool,
+    /// The engine has workers without jobs, and wants to hear of the next.
+    pub(crate) hungry: AtomicBool,
+    /// So many short jobs should be on their way, for workers to have enough to do; 0: no matter.
+    pub(crate) wanted: AtomicU64,
+    pub(crate) waker: Waker,
+    pub(crate) lead: Lead,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) incoming: Incoming,
+    /// The engine got the last job that it asked for, and will ask again by itself.
+    pub(crate) fed: bool,
+    /// No more jobs will come.
+    pub(crate) closed: bool,
+    pub(crate) orders: Vec<Order>,
+    /// What to stand still for, when that is ordered.
+    pub(crate) standstill: Option<Arc<Standstill>>,
+    pub(crate) still: Still,
+    /// Jobs that listen and were sent something.
+    pub(crate) mail: Vec<JobId>,
+    pub(crate) news: VecDeque<News>,
+    /// So many of them are a job's words while it runs.
+    said: usize,
+    /// A caller drives the engine and hears the news himself.
+    pub(crate) is_led: bool,
+    pub(crate) first: First,
+    /// The engine has ended, and how.
+    pub(crate) over: Option<Result<(), Arc<EngineError>>>,
+}
+
+/// What happened first that may end a run early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct First {
+    /// The job whose value was judged to be enough.
+    pub(crate) decided: Option<JobId>,
+    /// The job that failed.
+    pub(crate) failed: Option<JobId>,
+    /// So many jobs crashed in a row and broke the circuit.
+    pub(crate) broken: Option<u32>,
+}
+
+impl State {
+    /// The outcomes of jobs that nobody will begin; gives whether there were any.
+    pub(crate) fn end_incoming(&mut self) -> bool {
+        let before = self.news.len();
+        loop {
+            let index = self.incoming.index();
+            let Some(next) = self.incoming.next() else { return self.news.len() > before };
+            for (index, request) in (index..).zip(next.requests()) {
+                let finished = Finished::unstarted(index, request, self.first);
+                self.news.push_back(News::Done(Box::new(finished)));
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<Shared> {
+        Ok(Shared {
+            state: Mutex::default(),
+            told: Condition::default(),
+            taps,
+            onlookers,
+            ended: AtomicBool::new(false),
+            hungry: AtomicBool::new(false),
+            wanted: AtomicU64::new(0),
+            waker: Waker::new()?,
+            lead: Lead::default(),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the engine take what is added to these.
+    pub(crate) fn take_from(&self, inputs: &Arc<Inputs>) {
+        self.lock().incoming.push_all(Arc::clone(inputs));
+    }
+
+    /// Nobody begins what was handed in after the engine's end: that is told here.
+    pub(crate) fn end_if_over(&self) {
+        let mut state = self.lock();
+        let ended = matches!(state.over, Some(Ok(()))) && state.end_incoming();
+        drop(state);
+        if ended {
+            self.told.tell();
+        }
+    }
+
+    /// The engine has workers without jobs: whoever hands in the next one wakes it. What was handed in before is seen by
+    /// the caller from now on.
+    pub(crate) fn on_hunger(&self) {
+        // One that was hungry before has waited, and who has handed in something since is about to wake it.
+        if !self.hungry.swap(true, Ordering::SeqCst) && barrier::is_registered() {
+            // Without it a job could be handed in unseen by somebody who does not see the hunger yet.
+            let _ = barrier::pass_all();
+        }
+    }
+
+    /// There was something to do after all.
+    pub(crate) fn on_food(&self) {
+        self.hungry.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.lock().orders.push(order);
+        self.wake();
+    }
+
+    /// Asks the engine where this process stands. Nobody hears it once that has ended.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn look(&self, pid: u32, looker: crate::engine::handler::Looker) {
+        let mut state = self.lock();
+        if state.over.is_none() {
+            state.orders.push(Order::Look(pid, looker));
+            drop(state);
+            self.waker.wake();
+        }
+    }
+
+    /// Ends the run, from outside: by a drain, a stop or a kill.
+    pub(crate) fn end(&self, how: Order) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.order(how);
+    }
+
+    /// The next job that is handed in. Once the engine has ended there is nobody to begin it, and it has its outcome.
+    pub(crate) fn count_in(&self) -> Result<MutexGuard<'_, State>, u64> {
+        let mut state = self.lock();
+        match state.over {
+            Some(Ok(())) => Err(state.incoming.skip()),
+            Some(Err(_)) | None => Ok(state),
+        }
+    }
+
+    pub(crate) fn tell_unstarted(&self, index: u64, request: Request) {
+        let first = self.lock().first;
+        let finished = Box::new(Finished::unstarted(index, request, first));
+        let Finished { job, outcome, output, .. } = &*finished;
+        self.show(|| Sight::Ended(JobEnded { job, outcome, refused: None, output }));
+        self.tell(News::Done(finished));
+    }
+
+    /// The circuit is broken: nobody needs more jobs.
+    pub(crate) fn on_broken(&self, jobs: u32) {
+        self.lock().first.broken = Some(jobs);
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Shows something to those who look on.
+    pub(crate) fn show<'a>(&self, sight: impl Fn() -> Sight<'a>) {
+        self.onlookers.iter().for_each(|onlooker| onlooker.see(sight()));
+    }
+
+    /// Tells the caller.
+    pub(crate) fn tell(&self, news: News) {
+        // Each hears all of them.
+        let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
+        if takers > 0 {
+            return;
+        }
+        if matches!(news, News::Done(_)) {
+            self.lead.on_end();
+        }
+        let mut state = self.lock();
+        state.said += usize::from(news.is_said());
+        state.news.push_back(news);
+        let is_led = state.is_led;
+        drop(state);
+        if !is_led {
+            self.told.tell();
+        }
+    }
+
+    /// Wakes whoever drives.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+        self.see_to_driver();
+    }
+
+    /// The same for a job: an engine that is fed looks for the next by itself.
+    pub(crate) fn wake_for_job(&self) {
+        if !self.lock().fed {
+            self.waker.wake();
+        }
+        self.see_to_driver();
+    }
+
+    pub(crate) fn see_to_driver(&self) {
+        if self.lead.is_free() {
+            self.lead.call_back();
+        }
+    }
+
+    /// Whether jobs may go on talking. Outcomes do not count: a caller who takes none until later jobs are done, as far
+    /// as the window allows, gets these.
+    pub(crate) fn has_room_for_words(&self) -> bool {
+        self.lock().said < NEWS_MAX
+    }
+
+    /// The next news, if there are any now, and they are to be taken.
+    pub(crate) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+        let mut state = self.lock();
+        if !state.news.front().is_some_and(takes) {
+            return None;
+        }
+        let news = state.news.pop_front();
+        let is_said = news.as_ref().is_some_and(News::is_said);
+        let was_full = is_said && state.said == NEWS_MAX;
+        state.said -= usize::from(is_said);
+        drop(state);
+        if was_full {
+            // Workers may wait for this.
+            self.wake();
+        }
+        news
+    }
+}

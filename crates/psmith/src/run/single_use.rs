@@ -1,0 +1,345 @@
+//! The engine's handler for function jobs of which each has a worker of its own: the worker's life is the attempt.
+//!
+//! Runs on the engine's thread and never blocks. Decides nothing but what a letter of a worker means for its job.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::dispatcher::Counts;
+use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
+use psmith_core::{Event, JobId, Notice, SlotId};
+
+use crate::channel::frame::Body;
+use crate::channel::messages::{Errand, FromWorker, How, ToWorker};
+use crate::command::{Command, Launch, Numbers, WorkerStart};
+use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
+use crate::engine::spool::Spool;
+use crate::function::registry::Function;
+use crate::job::flow::Judgement;
+use crate::job::job::{JobRef, Request};
+use crate::job::mailbox::Listeners;
+use crate::limits::LimitsInForce;
+use crate::observe::observer::{Ended, Sight};
+use crate::run::queue::Next;
+use crate::run::run::{Finished, News as Told, Wants};
+use crate::run::shared::Shared;
+use crate::run::worker_budget::Budget;
+
+/// Takes jobs from the caller's side and gives back what became of them.
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    wants: Wants,
+    worker: WorkerStart,
+    /// So many jobs the engine has taken.
+    pulled: u64,
+    listeners: Listeners,
+    budget: Budget,
+}
+
+/// A job while the engine has it.
+pub(crate) struct Held {
+    index: u64,
+    request: Request,
+    /// The frame that brought the result, and where in it the value begins.
+    value: Option<(Vec<u8>, usize)>,
+    pid: u32,
+    slot: SlotId,
+    name: Option<String>,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        wants: Wants,
+        frame_bytes_max: u64,
+        set_up: Vec<Function>,
+        budget: Budget,
+    ) -> Desk {
+        let worker = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
+        Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
+    }
+
+    fn on_decided(&self, job: JobId) {
+        self.shared.lock().first.decided.get_or_insert(job);
+    }
+
+    fn take_orders(&mut self, orders: &mut Vec<Order>) {
+        let mut state = self.shared.lock();
+        let wishes = std::mem::take(&mut state.orders);
+        let mail = std::mem::take(&mut state.mail);
+        drop(state);
+        for wish in wishes {
+            if let Order::Width(workers) = wish {
+                self.budget.resize(workers);
+                if self.budget.is_shared() {
+                    continue;
+                }
+            }
+            orders.push(wish);
+        }
+        self.listeners.send(&mail, orders);
+    }
+
+    /// Has as many slots as the budget gives; gives when to ask it again.
+    fn keep_budget(&mut self, counts: Counts, orders: &mut Vec<Order>) -> Option<Duration> {
+        if !self.budget.is_shared() {
+            return None;
+        }
+        let incoming = self.shared.lock().incoming.jobs();
+        // A job that waits for its back-off is begun without a further look at the budget.
+        let wanted = counts.running + counts.ready + counts.delayed.min(1) + incoming;
+        let kept = self.budget.keep(wanted);
+        if let Some(slots) = kept.width {
+            orders.push(Order::Width(slots));
+            // The engine asks for jobs when it is woken.
+            self.shared.waker.wake();
+        }
+        kept.again
+    }
+}
+
+impl Held {
+    fn job(&self, id: JobId) -> JobRef {
+        JobRef {
+            index: id.0 - 1,
+            label: self.request.label.clone(),
+            slot: self.slot.0,
+            pid: self.pid,
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl Handler for Desk {
+    type Job = Held;
+
+    fn pull(&mut self) -> Pull<Held> {
+        let mut state = self.shared.lock();
+        if !state.incoming.is_empty() && self.budget.is_exhausted() {
+            // The next tick asks for more.
+            state.fed = false;
+            return Pull::Later;
+        }
+        match state.incoming.next() {
+            Some(Next::One(index, request, policy)) => {
+                self.pulled += 1;
+                // A budget that is shared is asked for as much as waits.
+                state.fed = !self.budget.is_shared();
+                if request.cancelled {
+                    state.orders.push(Order::Cancel(JobId(self.pulled)));
+                    if request.killed {
+                        state.orders.push(Order::KillNow(JobId(self.pulled)));
+                    }
+                }
+                Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
+            }
+            None if state.closed => Pull::Ended,
+            // Nobody hands in blocks where each job has a worker of its own.
+            Some(Next::Many(_)) | None => {
+                state.fed = false;
+                Pull::Later
+            }
+        }
+    }
+
+    fn command(&mut self, _job: &mut Held, _at: Place) -> Result<Command, SpawnFailure> {
+        Err(refused("a function is no command".into()))
+    }
+
+    fn launch(&mut self, job: &mut Held, at: Place) -> Result<Launch, SpawnFailure> {
+        job.value = None;
+        job.name = None;
+        job.pid = 0;
+        job.slot = at.slot;
+        if job.request.refused.is_some() {
+            // Its true cause is told at the delivery.
+            return Err(refused(String::new()));
+        }
+        let Some(command) = job.request.command_of(Numbers::default()) else {
+            return Ok(Launch::Worker(self.worker.clone()));
+        };
+        // A command cannot tell that it begins a run.
+        self.budget.share();
+        let scratch = job.request.scratch(at.attempt.number);
+        Ok(Launch::Command(crate::job::command_job::attempted(command, scratch)?))
+    }
+
+    fn limits(&self, job: &Held) -> Option<Arc<LimitsInForce>> {
+        job.request.limits().cloned()
+    }
+
+    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {
+        let Ok(function) = job.request.callee.function.clone() else { return };
+        let errand = Errand {
+            job: at.attempt.job.0,
+            index: at.attempt.job.0 - 1,
+            attempt: at.attempt.number,
+            slot: at.slot.0,
+            function,
+            last: true,
+            scratch: job.request.scratch(at.attempt.number),
+        };
+        mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
+    }
+
+    fn heard(&mut self, _view: &View<'_>, job: &mut Held, at: Place, letter: Letter, mail: &mut Mail) {
+        let id = at.attempt.job;
+        let Letter { letter, bytes, body } = letter;
+        match letter {
+            FromWorker::Done { job: told, .. }
+            | FromWorker::Began { job: told }
+            | FromWorker::Progress { job: told, .. }
+            | FromWorker::Message { job: told }
+            | FromWorker::Heartbeat { job: told }
+            | FromWorker::Listens { job: told }
+            | FromWorker::Took { job: told }
+                if told != id.0 =>
+            {
+                mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
+            }
+            FromWorker::BatchDone { .. } => mail.breach = Some("it was given no batch".into()),
+            FromWorker::Done { how, .. } => {
+                if how == How::Value {
+                    match judged(&job.request, &bytes[body..]) {
+                        Judgement::Go => {}
+                        Judgement::Enough => {
+                            self.on_decided(id);
+                            mail.orders.push(Order::Drain);
+                        }
+                        Judgement::Kill => {
+                            self.on_decided(id);
+                            mail.orders.push(Order::Kill);
+                        }
+                    }
+                }
+                job.value = how.has_body().then_some((bytes, body));
+                mail.report = Some(how.verdict());
+                mail.hang_up = true;
+            }
+            FromWorker::Progress { done, total, .. } => {
+                self.shared.show(|| Sight::Progressed(job.index, done, total));
+                if self.wants.progress {
+                    self.shared.tell(Told::Progress(job.job(id), done, total));
+                }
+            }
+            FromWorker::Message { .. } if self.wants.messages => {
+                self.shared.tell(Told::Message(job.job(id), bytes, body));
+            }
+            FromWorker::Named { name } => job.name = Some(name),
+            FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
+            FromWorker::Listens { .. } => {
+                mail.letters = self.listeners.add(id, id, job.request.post.as_ref());
+            }
+            FromWorker::Took { .. } => {
+                if !self.listeners.took(id) {
+                    mail.breach = Some("it took a message that it was not sent".into());
+                }
+            }
+            FromWorker::Began { .. } | FromWorker::Message { .. } | FromWorker::Heartbeat { .. } => {}
+            FromWorker::Nests => self.budget.share(),
+            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
+                mail.breach = Some("it introduced itself twice".into());
+            }
+        }
+    }
+
+    fn live(&mut self, _job: &Held, _next_in_line: bool) -> Live {
+        Live::Nothing
+    }
+
+    fn output(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _buffer: &mut Vec<u8>, _length: usize) {}
+
+    fn backlog(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _backlog: Spool) {}
+
+    fn takes_output(&self) -> bool {
+        self.shared.has_room_for_words()
+    }
+
+    fn read(&mut self, job: &Held, _attempt: u32, _stream: u8, bytes: &[u8]) {
+        self.shared.show(|| Sight::Wrote(job.index, bytes));
+    }
+
+    fn news(&mut self, _view: &View<'_>, news: News<'_, Held>) {
+        match news {
+            News::Started { place, job, pid } => {
+                let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
+                self.shared.show(|| Sight::Began(&began, place.attempt.number));
+                if self.wants.starts && place.attempt.number == 1 {
+                    self.shared.tell(Told::Started(began));
+                }
+            }
+            News::Ended(ending) => {
+                let cut_short = matches!(ending.outcome.verdict, Err(Cause::Cancelled));
+                if ending.outcome.verdict.is_err() && !cut_short {
+                    self.shared.lock().first.failed.get_or_insert(ending.id);
+                }
+                let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
+                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job(ending.id) };
+                let (outcome, output) = (ending.outcome, ending.output);
+                let refused = ending.job.request.refused.as_ref();
+                self.shared.show(|| Sight::Ended(Ended { job: &job, outcome, refused, output }));
+            }
+            News::Notice(Notice::Retry { .. }, Some(job)) => {
+                self.shared.show(|| Sight::Retried(job.index));
+            }
+            News::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
+            News::Notice(..)
+            | News::Stopped { .. }
+            | News::Continued { .. }
+            | News::WardenLost { .. }
+            | News::StrayKilled { .. } => {}
+        }
+    }
+
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Held>) -> Taken {
+        self.listeners.remove(delivery.id);
+        let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
+        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
+        let Held { request, value, .. } = delivery.job;
+        let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
+        self.shared.tell(Told::Done(Box::new(finished)));
+        Taken::Now
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.shared.waker.as_fd()]
+    }
+
+    fn woken(&mut self, _view: &View<'_>, orders: &mut Vec<Order>) {
+        self.shared.waker.drain();
+        self.take_orders(orders);
+    }
+
+    fn suspended(&mut self) {
+        self.shared.stand_still();
+    }
+
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        self.take_orders(orders);
+        self.keep_budget(view.dispatcher.counts(), orders)
+    }
+}
+
+/// What a job's value means for the others. A type whose decoding panics decides nothing; its own caller is told.
+pub(crate) fn judged(request: &Request, value: &[u8]) -> Judgement {
+    request.callee.judge.map_or(Judgement::Go, |judge| {
+        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
+    })
+}
+
+impl Judgement {
+    /// What it is to a dispatcher.
+    pub(crate) fn event(self) -> Option<Event> {
+        match self {
+            Judgement::Go => None,
+            Judgement::Enough => Some(Event::Drain),
+            Judgement::Kill => Some(Event::Kill),
+        }
+    }
+}
+
+pub(crate) fn refused(detail: String) -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
+}

@@ -1,0 +1,181 @@
+//! What hands jobs to a run, from any thread, and how a caller drives the run's engine himself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::{Cause, JobId, JobPolicy};
+
+use crate::engine::handler::Order;
+use crate::job::job::Request;
+use crate::job::overrides::Holder;
+use crate::run::driver::Leading;
+use crate::run::options::Options;
+use crate::run::run::News;
+use crate::run::shared::Shared;
+use crate::run::single_use::refused;
+use crate::scratch::Scratch;
+
+/// Hands jobs to a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) policy: Arc<JobPolicy>,
+    limits: Arc<Holder>,
+    frame_bytes_max: u64,
+    scratch: Option<Arc<Scratch>>,
+}
+
+impl Submitter {
+    pub(crate) fn new(shared: Arc<Shared>, options: &Options, scratch: Option<Arc<Scratch>>) -> Submitter {
+        let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
+        let limits = Arc::new(Holder::new(options.limits));
+        Submitter { shared, policy, limits, frame_bytes_max, scratch }
+    }
+
+    pub(crate) fn submit(&self, request: Request) {
+        self.submit_unsaid(request);
+        self.shared.wake_for_job();
+    }
+
+    /// Somebody is to look for what was handed in.
+    pub(crate) fn wake(&self) {
+        self.shared.wake();
+    }
+
+    /// The same, but tells nobody: whoever calls it wakes, or takes the lead.
+    pub(crate) fn submit_unsaid(&self, mut request: Request) {
+        request.frame_bytes_max = self.frame_bytes_max;
+        if request.refused.is_none() {
+            request.refused = crate::job::job::too_long(request.input.len(), self.frame_bytes_max);
+        }
+        if let Some(own) = &mut request.own
+            && let Err(refusal) = self.limits.hold(own)
+        {
+            request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
+        }
+        request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
+        let mut state = match self.shared.count_in() {
+            Ok(state) => state,
+            Err(index) => return self.shared.tell_unstarted(index, request),
+        };
+        let policy =
+            request.own.as_ref().map_or_else(|| Arc::clone(&self.policy), |own| own.policy(&self.policy));
+        state.incoming.push(request, policy);
+    }
+
+    /// Takes the lead, if nobody has it.
+    pub(crate) fn try_lead(&self) -> Option<RunLead<'_>> {
+        let leading = self.shared.lead.try_lead()?;
+        self.shared.lock().is_led = true;
+        Some(RunLead { shared: &self.shared, leading: Some(leading) })
+    }
+
+    /// Somebody waits for the only job who would have taken the lead.
+    pub(crate) fn would_have_led(&self) {
+        self.shared.lead.would_have();
+    }
+
+    /// The next news, if there are any now, and they are to be taken.
+    pub(crate) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+        self.shared.take_news_if(takes)
+    }
+
+    /// Whether there are news that nobody has taken.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.shared.lock().news.is_empty()
+    }
+
+    /// There will be no more.
+    pub(crate) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.wake();
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.shared.order(order);
+    }
+
+    /// The longest frame.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.frame_bytes_max
+    }
+
+    /// There is something new for this job, which listens.
+    pub(crate) fn has_mail(&self, job: JobId) {
+        let mut state = self.shared.lock();
+        state.mail.push(job);
+        let first = state.mail.len() == 1;
+        drop(state);
+        if first {
+            self.shared.wake();
+        }
+    }
+
+    /// Ends the job with this index: by its ladder, or at once.
+    pub(crate) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.shared.lock();
+        // Who ends single jobs hands them in one by one.
+        if let Some(request) = state.incoming.get_mut(index) {
+            // The engine does not know it yet: it hears of it together with the job.
+            request.cancelled = true;
+            request.killed |= kill;
+            return;
+        }
+        state.orders.push(Order::Cancel(JobId(index + 1)));
+        if kill {
+            state.orders.push(Order::KillNow(JobId(index + 1)));
+        }
+        drop(state);
+        self.shared.wake();
+    }
+}
+
+/// A caller's lead in a run: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
+pub(crate) struct RunLead<'r> {
+    shared: &'r Shared,
+    leading: Option<Leading<'r>>,
+}
+
+impl RunLead<'_> {
+    /// Does all that can be done now; false when the lead is to be given up.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.leading.as_mut().is_some_and(Leading::advance)
+    }
+
+    /// There is something new to be done.
+    pub(crate) fn has_more(&mut self) {
+        if let Some(leading) = &mut self.leading {
+            leading.has_more();
+        }
+    }
+
+    /// Waits until something happens, or for so long.
+    pub(crate) fn wait(&mut self, limit: Option<Duration>) {
+        if let Some(leading) = &mut self.leading {
+            leading.wait(limit);
+        }
+    }
+
+    /// Gives the lead up: at once, or to whoever comes next.
+    pub(crate) fn leave(mut self, at_once: bool) {
+        self.give_up(at_once);
+    }
+
+    fn give_up(&mut self, at_once: bool) {
+        let Some(leading) = self.leading.take() else { return };
+        let mut state = self.shared.lock();
+        state.is_led = false;
+        let is_left = !state.news.is_empty();
+        drop(state);
+        leading.leave(at_once);
+        if is_left {
+            self.shared.told.tell();
+        }
+    }
+}
+
+impl Drop for RunLead<'_> {
+    fn drop(&mut self) {
+        self.give_up(true);
+    }
+}

@@ -1,0 +1,108 @@
+//! All runs of a program stand still together: each says that its jobs do, and goes on when it is told to. Stops nobody
+//! itself.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::handler::Order;
+use crate::run::shared::Shared;
+
+/// How often it is looked whether a run has ended instead of standing still: nobody tells.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A time in which all runs stand still.
+#[derive(Debug, Default)]
+pub(crate) struct Standstill {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    standing: usize,
+    over: bool,
+}
+
+/// How long a run has stood still.
+#[derive(Debug, Default)]
+pub(crate) struct Still {
+    /// It does, since then.
+    since: Option<Instant>,
+    /// It did for so long before.
+    before: Duration,
+}
+
+impl Still {
+    /// When a deadline comes that was set without standstills; not while there is one, whose end is told.
+    pub(crate) fn put_off(&self, deadline: Option<Instant>) -> Option<Instant> {
+        deadline.filter(|_| self.since.is_none()).map(|deadline| deadline + self.before)
+    }
+
+    /// Whether it has come: there may have been a standstill since it was waited for.
+    pub(crate) fn is_due(&self, deadline: Option<Instant>) -> bool {
+        self.put_off(deadline).is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+impl Standstill {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has these runs stand still, and waits until they do; at most so long.
+    pub(crate) fn begin(runs: &[Arc<Shared>], limit: Duration) -> Arc<Standstill> {
+        let standstill = Arc::new(Standstill::default());
+        for run in runs {
+            let mut state = run.lock();
+            state.standstill = Some(Arc::clone(&standstill));
+            state.orders.push(Order::Suspend);
+            drop(state);
+            run.waker.wake();
+        }
+        let deadline = Instant::now() + limit;
+        let mut state = standstill.lock();
+        while Instant::now() < deadline && state.standing < runs.iter().filter(|run| !run.is_over()).count() {
+            state =
+                standstill.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        standstill
+    }
+
+    /// All go on.
+    pub(crate) fn end(&self) {
+        self.lock().over = true;
+        self.changed.notify_all();
+    }
+
+    fn stand(&self) {
+        let mut state = self.lock();
+        state.standing += 1;
+        self.changed.notify_all();
+        while !state.over {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Shared {
+    /// The engine's thread: its jobs and its clock stand still. Returns when they are to go on.
+    pub(crate) fn stand_still(&self) {
+        let mut state = self.lock();
+        let Some(standstill) = state.standstill.take() else { return };
+        let began = Instant::now();
+        state.still.since = Some(began);
+        drop(state);
+        standstill.stand();
+        let mut state = self.lock();
+        state.still.since = None;
+        state.still.before += began.elapsed();
+        drop(state);
+        // Whoever waits until a point in time has to wait longer.
+        self.told.tell();
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().over.is_some()
+    }
+}

@@ -1,0 +1,250 @@
+//! A row of a board for each worker: its own words while it runs, and how it ended.
+//!
+//! Rows change on the engine's thread, when the news arrive: they are right however slowly the values are taken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use psmith_core::board::{Row, RowStatus};
+
+use crate::board::{Board, RowHandle};
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::job::failure::cause_line;
+use crate::run::run::{Finished, News, Tap};
+use crate::streams::context::{PassedOver, RowChange, Said, WorkerId, status_of};
+#[cfg(feature = "tokio")]
+use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
+use crate::streams::workers::{Crew, OnTrouble, WorkerBody};
+
+type Prefix<'b> = Box<dyn Fn(WorkerId) -> String + 'b>;
+
+/// Gives each worker of [`run_workers`](crate::run_workers) a row on `board`.
+///
+/// The row is there from the call of `run_workers` on: `worker  1: waiting`. The worker changes it through
+/// [`WorkerCx::row`](crate::WorkerCx::row). When its process has ended the row says `done` and is completed, or is an
+/// error's, with the cause as its text.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::board::{Board, wrap_with_status};
+/// use psmith::{WorkerCx, run_workers};
+///
+/// let board = Board::auto(std::io::stderr());
+/// let work = |cx: WorkerCx<u64>| {
+///     cx.row().set_summary("counting");
+///     (0..5).try_for_each(|n| cx.send(n))
+/// };
+/// let wrapped = wrap_with_status(&board, work).prefix(|id| format!("counter {id}: "));
+/// let sum: u64 = run_workers(3, wrapped).map(|(_, value)| value.unwrap()).sum();
+/// assert_eq!(sum, 30);
+/// board.shutdown();
+/// ```
+pub fn wrap_with_status<F>(board: &Board, f: F) -> WithStatus<'_, F> {
+    WithStatus {
+        board,
+        f,
+        prefix: Box::new(|id| format!("worker {id:2}: ")),
+        initial: "waiting".into(),
+        complete: "done".into(),
+    }
+}
+
+/// A function of which each worker has a row; see [`wrap_with_status`].
+#[must_use = "nothing runs before `run_workers`"]
+pub struct WithStatus<'b, F> {
+    board: &'b Board,
+    f: F,
+    prefix: Prefix<'b>,
+    initial: String,
+    complete: String,
+}
+
+impl<'b, F> WithStatus<'b, F> {
+    /// What stands before a worker's text. The default is `worker`, the number two wide, a colon and a blank.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).prefix(|id| format!("counter {id}: "));
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
+    pub fn prefix(mut self, prefix: impl Fn(WorkerId) -> String + 'b) -> Self {
+        self.prefix = Box::new(prefix);
+        self
+    }
+
+    /// A worker's text before its first own; the default is `waiting`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).initial("not yet begun");
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
+    pub fn initial(mut self, text: impl Into<String>) -> Self {
+        self.initial = text.into();
+        self
+    }
+
+    /// A worker's text when it has ended well; the default is `done`.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// let wrapped = wrap_with_status(&board, work).complete("all sent");
+    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// ```
+    pub fn complete(mut self, text: impl Into<String>) -> Self {
+        self.complete = text.into();
+        self
+    }
+
+    fn rows(&self, n: u32) -> Rows {
+        let row = |id| Row::new().prefix((self.prefix)(WorkerId(id))).summary(self.initial.as_str());
+        let rows = (1..=n).map(|id| self.board.add_row(row(id))).collect();
+        Rows { rows, complete: self.complete.clone() }
+    }
+}
+
+impl<F> fmt::Debug for WithStatus<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithStatus").field("board", &self.board).finish_non_exhaustive()
+    }
+}
+
+impl<T, O, F: WorkerBody<T, O>> WorkerBody<T, O> for WithStatus<'_, F> {
+    fn crew(self, n: u32) -> Crew {
+        let rows = Arc::new(self.rows(n));
+        let theirs = Arc::clone(&rows);
+        let on_trouble = OnTrouble(Box::new(move |error| theirs.fail_all(&error.to_string())));
+        let tap = Tap(Box::new(move |news| rows.hear(news)));
+        Crew { tap: Some(tap), on_trouble: Some(on_trouble), ..self.f.crew(n) }
+    }
+}
+
+/// The same for tasks: each has a [`RowHandle`] of its own.
+#[cfg(feature = "tokio")]
+impl<T, O, F> TaskBody<T, O> for WithStatus<'_, F>
+where
+    T: Send + 'static,
+    F: TaskBody<T, O>,
+{
+    fn tasks(self, mut cxs: Vec<TaskCx<T>>) -> Vec<TaskEnd> {
+        let n = u32::try_from(cxs.len()).unwrap_or(u32::MAX);
+        let Rows { rows, complete } = self.rows(n);
+        for (cx, row) in cxs.iter_mut().zip(&rows) {
+            cx.row = Some(row.clone());
+        }
+        let with_row = |(task, row): (TaskEnd, RowHandle)| -> TaskEnd {
+            let end = RowEnd { row, text: Err("cancelled".into()) };
+            let complete = complete.clone();
+            Box::pin(async move {
+                // Whole, not by its field: it ends the row when the task is dropped.
+                let mut end = end;
+                let ended = task.await;
+                end.text = ended.as_ref().map(|()| complete).map_err(cause_line);
+                ended
+            })
+        };
+        self.f.tasks(cxs).into_iter().zip(rows).map(with_row).collect()
+    }
+}
+
+/// Ends a row with its task, also where that is aborted.
+#[cfg(feature = "tokio")]
+struct RowEnd {
+    row: RowHandle,
+    text: Result<String, String>,
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for RowEnd {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.text, Ok(String::new())) {
+            Ok(text) => self.row.set_summary(text),
+            Err(text) => fail(&self.row, text),
+        }
+        self.row.complete();
+    }
+}
+
+/// The workers' rows, in the order of their numbers.
+struct Rows {
+    rows: Vec<RowHandle>,
+    complete: String,
+}
+
+impl Rows {
+    /// Takes in what concerns rows; true: that is all that it concerned.
+    fn hear(&self, news: &News) -> bool {
+        match news {
+            News::Message(job, bytes, body) => {
+                let Ok(Said::<PassedOver>::Row(change)) = Described::decode(&bytes[*body..]) else {
+                    return false;
+                };
+                if let Some(row) = self.row(job.index) {
+                    apply(row, change);
+                }
+                true
+            }
+            News::Done(finished) => {
+                if let Some(row) = self.row(finished.job.index) {
+                    self.end(row, finished);
+                }
+                false
+            }
+            News::Started(_) | News::Progress(..) | News::Results(_) => false,
+        }
+    }
+
+    fn row(&self, index: u64) -> Option<&RowHandle> {
+        self.rows.get(usize::try_from(index).ok()?)
+    }
+
+    fn end(&self, row: &RowHandle, finished: &Finished) {
+        let verdict = match &finished.request.refused {
+            Some(cause) => Err(cause),
+            None => finished.outcome.verdict.as_ref().map(|_| ()),
+        };
+        match verdict {
+            Ok(()) => row.set_summary(self.complete.as_str()),
+            Err(cause) => fail(row, cause_line(cause)),
+        }
+        row.complete();
+    }
+
+    /// psmith itself failed. Rows that are completed stay as they are.
+    fn fail_all(&self, text: &str) {
+        for row in &self.rows {
+            fail(row, text.to_owned());
+            row.complete();
+        }
+    }
+}
+
+fn fail(row: &RowHandle, text: String) {
+    row.set_status(RowStatus::Error);
+    row.set_summary(text);
+}
+
+fn apply(row: &RowHandle, change: RowChange) {
+    match change {
+        RowChange::Summary(text) => row.set_summary(text),
+        RowChange::Prefix(text) => row.set_prefix(text),
+        RowChange::Status(code) => row.set_status(status_of(code)),
+        RowChange::Start(target) => row.start(target),
+        RowChange::Tick(steps) => row.tick(steps),
+        RowChange::Finish => row.finish(),
+        RowChange::Clear => row.clear(),
+    }
+}

@@ -1,0 +1,387 @@
+//! So many workers that each run one function and send values: one stream of all of them.
+//!
+//! Each worker is a job with a process of its own. What this adds is the merging, and the way to a board.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::outcome::Cause;
+use psmith_core::policy::Order;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::containment::Level;
+use crate::engine::EngineError;
+use crate::function::codec::{Codec, CodecError};
+use crate::function::described::Described;
+use crate::function::returns::Return;
+use crate::job::failure::Failure;
+use crate::job::job::{Callee, Request};
+use crate::run::decode::settle;
+use crate::run::options::{Isolation, OnError, Options, Output};
+use crate::run::run::{News, Run, Tap, Wants};
+use crate::streams::context::{Brief, ByBrief, Said, WorkerCx, WorkerId};
+use crate::worker::panics;
+
+/// Runs `f` in `n` worker processes at once and gives the values that they send, each with its worker's number.
+///
+/// Nothing runs before the iterator is asked for the first time. The values of one worker come in the order in which it
+/// sent them; those of several as they come. A worker that fails gives its [`Failure`] as its last item, and the others
+/// go on; one that returns just ends. The iterator ends when the last worker's process is gone. Dropping it ends all.
+///
+/// `f` is a plain function, or a closure that captures nothing and names the type of its argument. It may also be
+/// wrapped, so that each worker has a row on a board:
+/// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
+/// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
+///
+/// A worker that was lost with its warden, through no fault of its own, is started again from the beginning
+/// ([`Cx::attempt`](crate::Cx::attempt)); what it had sent has been handed out.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-36
+/// use psmith::{WorkerCx, WorkerId, run_workers};
+///
+/// let count = |cx: WorkerCx<u32>| (1..=3).try_for_each(|n| cx.send(10 * cx.id().0 + n));
+/// let mut sent = Vec::new();
+/// for (id, value) in run_workers(2, count) {
+///     if id == WorkerId(2) {
+///         sent.push(value.unwrap());
+///     }
+/// }
+/// assert_eq!(sent, [21, 22, 23]);
+/// ```
+pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
+    let options = Options {
+        workers: Some(n),
+        window: Some(n.max(1)),
+        isolation: Isolation::PerJob,
+        ..Options::new(Order::Completion, OnError::Continue)
+    };
+    let mut input = Vec::new();
+    // Nothing is the one value of its type.
+    let refused = Described::encode(&(), &mut input).err();
+    Workers {
+        n,
+        options,
+        crew: f.crew(n),
+        input,
+        refused,
+        stage: Stage::Before,
+        left: (1..=n).map(WorkerId).collect(),
+        ready: VecDeque::new(),
+        gives: PhantomData,
+    }
+}
+
+/// What [`run_workers`] can run: a function of a [`WorkerCx`], or one that was wrapped.
+///
+/// `T` is what the workers send, `O` what the function returns: `()` or a `Result` of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that workers can run",
+    note = "workers run a function `fn(WorkerCx<T>) -> ()` or `-> Result<(), E>`; a closure names the type of its argument: \
+            `|cx: WorkerCx<u64>| ..`"
+)]
+pub trait WorkerBody<T, O> {
+    /// What is needed to run it.
+    #[doc(hidden)]
+    fn crew(self, n: u32) -> Crew;
+}
+
+/// The function and who listens, for a number of workers.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Crew {
+    pub(crate) callee: Arc<Callee>,
+    pub(crate) tap: Option<Tap>,
+    /// Called with psmith's own error if it fails before the workers have ended.
+    pub(crate) on_trouble: Option<OnTrouble>,
+}
+
+/// See [`Crew::on_trouble`].
+pub(crate) struct OnTrouble(pub(crate) Box<dyn Fn(&EngineError) + Send + Sync>);
+
+impl std::fmt::Debug for OnTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnTrouble")
+    }
+}
+
+impl<T, O, F> WorkerBody<T, O> for F
+where
+    F: Fn(WorkerCx<T>) -> O + Copy + 'static,
+    T: Serialize + DeserializeOwned + 'static,
+    O: Return<Value = ()> + 'static,
+{
+    fn crew(self, _n: u32) -> Crew {
+        let call = move |brief: Brief| self(WorkerCx::new(brief));
+        let callee = Arc::new(Callee::new::<_, Brief, O, ByBrief>(call, None));
+        Crew { callee, tap: None, on_trouble: None }
+    }
+}
+
+/// The values of all workers, and before the first is asked for their settings; see [`run_workers`].
+#[must_use = "nothing runs before it is iterated over"]
+#[derive(Debug)]
+pub struct Workers<T> {
+    n: u32,
+    options: Options,
+    crew: Crew,
+    input: Vec<u8>,
+    /// Why the input cannot travel.
+    refused: Option<CodecError>,
+    stage: Stage,
+    /// Those that have not ended.
+    left: BTreeSet<WorkerId>,
+    /// Failures that wait to be handed out.
+    ready: VecDeque<(WorkerId, Failure)>,
+    gives: PhantomData<fn() -> T>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Before,
+    Running(Run),
+    Over,
+}
+
+impl<T> Workers<T> {
+    /// Gives each worker this value: [`WorkerCx::input`]. One that cannot be encoded is the failure of all.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    ///
+    /// let greet = |cx: WorkerCx<String>| -> Result<(), String> {
+    ///     let name: String = cx.input().map_err(|error| error.to_string())?;
+    ///     cx.send(format!("{name} {}", cx.id())).map_err(|error| error.to_string())
+    /// };
+    /// let (_, greeting) = run_workers(1, greet).input("worker".to_owned()).next().unwrap();
+    /// assert_eq!(greeting.unwrap(), "worker 1");
+    /// ```
+    pub fn input<A: Serialize + DeserializeOwned>(mut self, input: A) -> Self {
+        self.input.clear();
+        let encoded = catch_unwind(AssertUnwindSafe(|| Described::encode(&input, &mut self.input)));
+        self.refused =
+            encoded.unwrap_or_else(|payload| Err(CodecError::new(panics::message(payload.as_ref())))).err();
+        self
+    }
+
+    /// Ends a worker that runs longer: its process and all that it started.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use std::time::Duration;
+    /// let hang = |_: WorkerCx<u32>| -> () { loop { std::thread::park() } };
+    /// let limit = Duration::from_millis(100);
+    /// let (_, end) = run_workers(1, hang).timeout(limit).next().unwrap();
+    /// assert_eq!(end.unwrap_err().cause, psmith::Cause::Timeout(limit));
+    /// ```
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// The time between asking a worker to stop and killing it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use std::time::Duration;
+    /// let tidy = |cx: WorkerCx<u32>| {
+    ///     while !cx.cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     eprint!("tidied up");
+    /// };
+    /// let limit = Duration::from_millis(100);
+    /// let (_, end) = run_workers(1, tidy).timeout(limit).grace(Duration::from_secs(60)).next().unwrap();
+    /// assert_eq!(end.unwrap_err().stderr_tail, b"tidied up");
+    /// ```
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options.grace = grace;
+        self
+    }
+
+    /// What becomes of the other workers when one has failed. The default is that they go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// use psmith::{OnError, WorkerId};
+    /// let work = |cx: WorkerCx<u32>| -> Result<(), String> {
+    ///     if cx.id() == WorkerId(1) { return Err("one".into()) }
+    ///     loop { std::thread::park() }
+    /// };
+    /// let ends = run_workers(2, work).on_error(OnError::Kill);
+    /// assert!(ends.map(|(_, end)| end).all(|end| end.is_err()));
+    /// ```
+    pub fn on_error(mut self, then: OnError) -> Self {
+        self.options.on_error = then;
+        self
+    }
+
+    /// Where the standard output and error of workers go when they have ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let loud = |_: WorkerCx<u32>| println!("not seen");
+    /// assert_eq!(run_workers(2, loud).output(psmith::Output::Discard).count(), 0);
+    /// ```
+    pub fn output(mut self, output: Output) -> Self {
+        self.options.output = output;
+        self
+    }
+
+    /// The longest value, in bytes as it travels; the default is 1 GiB.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let send = |cx: WorkerCx<String>| cx.send("x".repeat(10_000));
+    /// let (_, end) = run_workers(1, send).max_frame(4_096).next().unwrap();
+    /// assert!(end.is_err());
+    /// ```
+    pub fn max_frame(mut self, bytes: u64) -> Self {
+        self.options.frame_bytes_max = bytes;
+        self
+    }
+
+    /// Has this board show the workers, each as a job.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, board::JobBoard, run_workers};
+    /// let jobs = JobBoard::new();
+    /// let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);
+    /// assert_eq!(run_workers(2, send).board(&jobs).count(), 2);
+    /// assert_eq!(jobs.snapshot().ok, 2);
+    /// ```
+    #[cfg(feature = "board")]
+    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
+        self.options.board = Some(board.jobs());
+        self
+    }
+
+    /// Has this board show the workers in a browser, each as a job.
+    #[cfg(feature = "web")]
+    pub fn web(mut self, web: &crate::report::web::Web) -> Self {
+        self.options.web = Some(web.feed());
+        self
+    }
+
+    /// Demands this level of containment, or a better one: without it no worker starts.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{WorkerCx, run_workers};
+    /// let count = |cx: WorkerCx<u32>| (0..2).try_for_each(|n| cx.send(n));
+    /// let values = run_workers(2, count).contain(psmith::Level::Group);
+    /// assert_eq!(values.map(|(_, n)| n.unwrap()).sum::<u32>(), 2);
+    /// ```
+    pub fn contain(mut self, level: Level) -> Self {
+        self.options.contain = Some(level);
+        self
+    }
+
+    fn begin(&mut self) -> Result<Run, EngineError> {
+        let is_shown = self.crew.tap.is_some();
+        let wants = Wants { messages: true, total: Some(self.n.into()), ..Wants::default() };
+        let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, self.crew.tap.take())?;
+        for id in (1..=self.n).map(WorkerId) {
+            let brief = Brief { id, is_shown, input: self.input.clone() };
+            let mut request =
+                Request::new::<Brief, ByBrief>(&self.crew.callee, &brief, run.frame_bytes_max());
+            if let Some(error) = &self.refused {
+                request.refused = Some(Cause::Undecodable(format!("its input: {error}")));
+            }
+            request.label = Some(format!("worker {id}"));
+            submitter.submit(request);
+        }
+        submitter.close();
+        Ok(run)
+    }
+
+    /// psmith itself failed, and with it all workers that had not ended.
+    fn give_up(&mut self, error: &Arc<EngineError>) {
+        if let Some(OnTrouble(tell)) = &self.crew.on_trouble {
+            tell(error);
+        }
+        for id in std::mem::take(&mut self.left) {
+            self.ready.push_back((id, Failure::ours(Arc::clone(error), u64::from(id.0) - 1)));
+        }
+        self.stage = Stage::Over;
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
+    type Item = (WorkerId, Result<T, Failure>);
+
+    fn next(&mut self) -> Option<(WorkerId, Result<T, Failure>)> {
+        loop {
+            if let Some((id, failure)) = self.ready.pop_front() {
+                return Some((id, Err(failure)));
+            }
+            let run = match &mut self.stage {
+                Stage::Over => return None,
+                Stage::Running(run) => run,
+                Stage::Before if self.n == 0 => {
+                    self.stage = Stage::Over;
+                    continue;
+                }
+                Stage::Before => {
+                    match self.begin() {
+                        Ok(run) => self.stage = Stage::Running(run),
+                        Err(error) => self.give_up(&Arc::new(error)),
+                    }
+                    continue;
+                }
+            };
+            match run.next() {
+                Err(error) => self.give_up(&error),
+                // Dropped here, it has ended: nothing is waited for.
+                Ok(None) => self.stage = Stage::Over,
+                Ok(Some(News::Message(job, bytes, body))) => {
+                    let id = id_of(job.index);
+                    match said::<T>(&bytes[body..]) {
+                        Ok(Said::Value(value)) => return Some((id, Ok(value))),
+                        Ok(Said::Row(_)) => {}
+                        Err(error) => {
+                            let cause = Cause::Undecodable(format!("its message: {error}"));
+                            let mut failure = Failure::new(cause, job.index);
+                            failure.label = job.label;
+                            return Some((id, Err(failure)));
+                        }
+                    }
+                }
+                Ok(Some(News::Done(finished))) => {
+                    let id = id_of(finished.job.index);
+                    self.left.remove(&id);
+                    let decode = <ByBrief as Codec<()>>::decode;
+                    if let Err(failure) = settle(*finished, self.options.output, decode) {
+                        return Some((id, Err(failure)));
+                    }
+                }
+                Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
+            }
+        }
+    }
+}
+
+/// The worker whose job has this index.
+pub(crate) fn id_of(index: u64) -> WorkerId {
+    // There were never more of them than fit.
+    WorkerId(u32::try_from(index + 1).unwrap_or(u32::MAX))
+}
+
+/// A type whose decoding panics costs its own value, and no other.
+fn said<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Said<T>, CodecError> {
+    catch_unwind(AssertUnwindSafe(|| Described::decode(bytes))).unwrap_or_else(|payload| {
+        Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
+    })
+}

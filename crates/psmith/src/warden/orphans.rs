@@ -1,0 +1,245 @@
+//! Strays: descendants of jobs that have become the warden's own children, because their parents ended.
+//!
+//! Whose a stray is cannot always be said. First its session is asked (a job leads a session of its own), then
+//! its environment (every job carries its number there). One that left its session and cleared its environment
+//! is unowned: it is killed as soon as no running job can be its owner, at the latest when the run ends, and
+//! reported without a job. This module sees only what reached the warden; a stray whose parent still lives is
+//! that parent's affair.
+
+use std::collections::{HashMap, HashSet};
+
+use psmith_core::policy::SIGKILL;
+use psmith_sys::proc_tree::{self, Stat};
+
+use crate::descendants;
+use crate::warden::messages::{Holding, KEY_VARIABLE, Key, ToHost};
+use crate::warden::server::Child;
+
+/// What is left of jobs whose own process has ended.
+pub(super) struct Strays {
+    marker: Vec<u8>,
+    trees: Vec<Tree>,
+    kill_when_ended: HashSet<Key>,
+    answers: Vec<(Key, u32)>,
+    /// Something may have changed since the last round.
+    stale: bool,
+    /// In a keeper every stray belongs to this one attempt.
+    sole: Option<Key>,
+}
+
+/// The remains of one ended attempt.
+struct Tree {
+    key: Key,
+    session: u32,
+    killing: bool,
+    released: bool,
+    killed: HashSet<u32>,
+}
+
+/// What a round found out.
+pub(super) enum News {
+    /// Nothing is left of this attempt.
+    Swept { key: Key, killed: u32 },
+    /// An unowned stray was killed.
+    Stray { pid: u32, command: Vec<u8> },
+}
+
+impl News {
+    pub(super) fn message(&self) -> ToHost<'_> {
+        match self {
+            News::Swept { key, killed } => ToHost::Swept { key: *key, killed: *killed },
+            News::Stray { pid, command } => ToHost::Stray { pid: *pid, command },
+        }
+    }
+}
+
+impl Strays {
+    pub(super) fn new(marker: &[u8]) -> Strays {
+        Strays {
+            marker: marker.to_vec(),
+            trees: Vec::new(),
+            kill_when_ended: HashSet::new(),
+            answers: Vec::new(),
+            stale: false,
+            sole: None,
+        }
+    }
+
+    /// Whatever strays here belongs to this attempt.
+    pub(super) fn belong_to(&mut self, key: Key) {
+        self.sole = Some(key);
+    }
+
+    pub(super) fn marker(&self) -> &[u8] {
+        &self.marker
+    }
+
+    /// Whether nothing is left of any ended attempt.
+    pub(super) fn is_idle(&self) -> bool {
+        self.trees.is_empty() && self.answers.is_empty()
+    }
+
+    /// A child was reaped, so the picture may have changed.
+    pub(super) fn on_reaped(&mut self) {
+        self.stale = true;
+    }
+
+    /// The leader of an attempt was reaped; says how many of its descendants live, where that can be seen here.
+    pub(super) fn on_ended(
+        &mut self,
+        key: Key,
+        leader: u32,
+        children: &HashMap<u32, Child>,
+        holding: Holding,
+    ) -> u32 {
+        let killing = self.kill_when_ended.remove(&key);
+        if holding != Holding::Sweep {
+            if killing {
+                self.answers.push((key, 0));
+            }
+            return 0;
+        }
+        self.trees.push(Tree { key, session: leader, killing, released: false, killed: HashSet::new() });
+        self.stale = true;
+        let alive =
+            self.find(children).iter().filter(|stray| stray.owner == Some(key)).map(Found::size).sum();
+        if alive == 0 && !killing {
+            self.trees.pop();
+        }
+        alive
+    }
+
+    /// Kills what will be left of an attempt that still runs.
+    pub(super) fn sweep_when_ended(&mut self, key: Key) {
+        self.kill_when_ended.insert(key);
+    }
+
+    /// Kills what is left of an ended attempt.
+    pub(super) fn sweep(&mut self, key: Key) {
+        if let Some(tree) = self.trees.iter_mut().find(|tree| tree.key == key) {
+            tree.killing = true;
+        } else {
+            self.answers.push((key, 0));
+        }
+        self.stale = true;
+    }
+
+    /// Lets what is left of an ended attempt be, until the run ends.
+    pub(super) fn release(&mut self, key: Key, children: &HashMap<u32, Child>) {
+        let alive: u32 =
+            self.find(children).iter().filter(|stray| stray.owner == Some(key)).map(Found::size).sum();
+        if let Some(tree) = self.trees.iter_mut().find(|tree| tree.key == key) {
+            tree.released = true;
+        }
+        self.answers.push((key, alive));
+        self.stale = true;
+    }
+
+    /// Looks once, kills what is to be killed, and says which attempts are empty now.
+    pub(super) fn round(&mut self, children: &HashMap<u32, Child>, holding: Holding) -> Vec<News> {
+        let mut news: Vec<News> =
+            self.answers.drain(..).map(|(key, killed)| News::Swept { key, killed }).collect();
+        if !std::mem::take(&mut self.stale) || holding != Holding::Sweep {
+            return news;
+        }
+        let found = self.find(children);
+        for stray in &found {
+            match stray.owner {
+                Some(owner) => {
+                    let tree = self.trees.iter_mut().find(|tree| tree.key == owner && tree.killing);
+                    if let Some(tree) = tree {
+                        stray.kill(&mut tree.killed);
+                    }
+                }
+                None if self.may_be_somebodys(stray, children) => {}
+                None => {
+                    let command = proc_tree::cmdline(stray.pid).unwrap_or_default().into_bytes();
+                    stray.kill(&mut HashSet::new());
+                    news.push(News::Stray { pid: stray.pid, command });
+                }
+            }
+        }
+        self.trees.retain(|tree| {
+            let empty = !found.iter().any(|stray| stray.owner == Some(tree.key));
+            if empty && !tree.released {
+                let killed = u32::try_from(tree.killed.len()).unwrap_or(u32::MAX);
+                news.push(News::Swept { key: tree.key, killed });
+            }
+            !empty
+        });
+        news
+    }
+
+    /// An unowned stray may belong to any running job that is older than it, and to any ended one whose
+    /// remains are still being looked at.
+    fn may_be_somebodys(&self, stray: &Found, children: &HashMap<u32, Child>) -> bool {
+        children
+            .keys()
+            .any(|&pid| proc_tree::stat(pid).is_ok_and(|leader| leader.starttime <= stray.stat.starttime))
+    }
+
+    fn find(&self, children: &HashMap<u32, Child>) -> Vec<Found> {
+        let mut found = Vec::new();
+        for pid in proc_tree::children(std::process::id()).unwrap_or_default() {
+            if children.contains_key(&pid) {
+                continue;
+            }
+            let Ok(stat) = proc_tree::stat(pid) else { continue };
+            if stat.is_zombie() {
+                continue;
+            }
+            let owner = self.owner(pid, &stat, children);
+            found.push(Found {
+                pid,
+                stat,
+                owner,
+                descendants: proc_tree::descendants(pid).unwrap_or_default(),
+            });
+        }
+        found
+    }
+
+    fn owner(&self, pid: u32, stat: &Stat, children: &HashMap<u32, Child>) -> Option<Key> {
+        if self.sole.is_some() {
+            return self.sole;
+        }
+        if let Some(tree) = self.trees.iter().find(|tree| tree.session == stat.session) {
+            return Some(tree.key);
+        }
+        if let Some(child) = children.get(&stat.session) {
+            return child.key;
+        }
+        let environ = proc_tree::environ(pid).ok()?;
+        let entries = || environ.split(|&byte| byte == 0);
+        if !entries().any(|entry| entry == self.marker) {
+            return None;
+        }
+        let name = format!("{KEY_VARIABLE}=");
+        let value = entries().find_map(|entry| entry.strip_prefix(name.as_bytes()))?;
+        let (job, number) = std::str::from_utf8(value).ok()?.split_once('.')?;
+        Some(Key { job: job.parse().ok()?, number: number.parse().ok()? })
+    }
+}
+
+/// One stray, as found.
+struct Found {
+    pid: u32,
+    stat: Stat,
+    owner: Option<Key>,
+    descendants: Vec<u32>,
+}
+
+impl Found {
+    fn size(&self) -> u32 {
+        u32::try_from(self.descendants.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// Kills it and all below it, and notes whom.
+    fn kill(&self, killed: &mut HashSet<u32>) {
+        killed.extend(descendants::signal_descendants(self.pid, None, SIGKILL));
+        // A direct child that only this process reaps: its number is its own until then.
+        if crate::warden::kill(self.pid, SIGKILL).is_ok() {
+            killed.insert(self.pid);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Where a job's process stands: its threads are seized for a moment, one after the other, looked at, and let go.
+//!
+//! Never waits: that a thread stands still is news like a process's end. The warden does it, and nobody else could as well:
+//! the process is its own unreaped child, so the number is no stranger's; it is an ancestor, as hardened kernels demand; and
+//! in the host the stop would be a child's change that somebody else's wait may take away. Names no function: that is
+//! the host's affair, which has the time.
+//!
+//! At most one thread of a process is seized at any time. So none waits for another, and one that never stands still holds
+//! up nobody but who asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+
+use psmith_sys::trace;
+use rustix::io::Errno;
+
+use crate::warden::messages::{Key, MAPS_BYTES_MAX, STACK_BYTES_MAX, Seen, THREADS_MAX, ToHost};
+use crate::warden::server::Server;
+
+/// Whose threads are looked at, by process.
+pub(super) type Wanted = HashMap<u32, Round>;
+
+/// A look at all threads of a process.
+#[derive(Debug)]
+pub(super) struct Round {
+    /// It was asked to stand still.
+    asked: u32,
+    /// Those that are still to be looked at.
+    left: VecDeque<u32>,
+    /// None has been told of.
+    is_first: bool,
+    /// What is mapped was told with a thread.
+    has_maps: bool,
+    /// Somebody asked meanwhile: for all of it, once more.
+    again: bool,
+}
+
+/// What a thread is seen by: its name, registers, stack.
+type Sight = (Vec<u8>, [u64; 4], Vec<u8>);
+
+impl Server {
+    /// Asks the threads of this attempt's process to stand still, one after the other.
+    pub(super) fn look(&mut self, key: Key) -> io::Result<()> {
+        let begun = match self.leader_of(key) {
+            Some(pid) => match self.wanted.get_mut(&pid) {
+                Some(round) => {
+                    round.again = true;
+                    return Ok(());
+                }
+                None => self.begin_round(pid),
+            },
+            None => Err(Errno::SRCH.into()),
+        };
+        match begun {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.say(&ToHost::Looked { key, first: true, more: false, seen: Err(errno(&error)) })
+            }
+        }
+    }
+
+    fn begin_round(&mut self, pid: u32) -> io::Result<()> {
+        let mut left = threads(pid)?;
+        let asked = seize_next(&mut left)?;
+        self.wanted.insert(pid, Round { asked, left, is_first: true, has_maps: false, again: false });
+        Ok(())
+    }
+
+    /// It stands still; `signal` is what it was about to get.
+    pub(super) fn on_seized(&mut self, thread: u32, signal: i32) -> io::Result<()> {
+        // A thread that executes a program has its process's number from then on.
+        let of = |(pid, round): (&u32, &Round)| (round.asked == thread || *pid == thread).then_some(*pid);
+        let pid = self.wanted.iter().find_map(of);
+        let seen = seen(thread);
+        // One that was killed meanwhile is gone: its end is on the way.
+        let _ = trace::let_go(thread, signal);
+        pid.map_or(Ok(()), |pid| self.go_on(pid, thread, seen))
+    }
+
+    /// It ended. If it never stood still, that is the answer.
+    pub(super) fn on_gone(&mut self, thread: u32) -> io::Result<()> {
+        if self.wanted.contains_key(&thread) {
+            if let Some(round) = self.wanted.get_mut(&thread) {
+                round.left.clear();
+                round.again = false;
+            }
+            return self.go_on(thread, thread, Err(Errno::SRCH.into()));
+        }
+        let of = self.wanted.iter().find_map(|(pid, round)| (round.asked == thread).then_some(*pid));
+        of.map_or(Ok(()), |pid| self.go_on(pid, thread, Err(Errno::SRCH.into())))
+    }
+
+    /// Tells of a thread, and asks the next one.
+    fn go_on(&mut self, pid: u32, thread: u32, seen: io::Result<Sight>) -> io::Result<()> {
+        let Some(mut round) = self.wanted.remove(&pid) else { return Ok(()) };
+        let next = seize_next(&mut round.left).ok();
+        let first = std::mem::replace(&mut round.is_first, false);
+        let tells_maps = seen.is_ok() && !std::mem::replace(&mut round.has_maps, seen.is_ok());
+        let again = round.again;
+        if let Some(asked) = next {
+            self.wanted.insert(pid, Round { asked, ..round });
+        }
+        let Some(key) = self.children.get(&pid).and_then(|child| child.key) else { return Ok(()) };
+        let maps = if tells_maps { maps(pid).unwrap_or_default() } else { Vec::new() };
+        let seen = seen.as_ref().map_err(errno).map(|(name, registers, stack)| Seen {
+            thread,
+            name,
+            registers: *registers,
+            stack,
+            maps: &maps,
+        });
+        self.say(&ToHost::Looked { key, first, more: next.is_some(), seen })?;
+        if next.is_none() && again { self.look(key) } else { Ok(()) }
+    }
+}
+
+/// The threads of a process, the first one first.
+fn threads(pid: u32) -> io::Result<VecDeque<u32>> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task"))?;
+    let number = |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let mut others: Vec<u32> = entries.filter_map(number).filter(|thread| *thread != pid).collect();
+    others.sort_unstable();
+    others.truncate(THREADS_MAX - 1);
+    Ok(std::iter::once(pid).chain(others).collect())
+}
+
+/// Asks the next of these that can be asked; one that has ended meanwhile is passed over.
+fn seize_next(left: &mut VecDeque<u32>) -> io::Result<u32> {
+    let mut refused = Errno::SRCH.into();
+    while let Some(thread) = left.pop_front() {
+        match trace::seize(thread) {
+            Ok(()) => return Ok(thread),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn seen(thread: u32) -> io::Result<Sight> {
+    let registers = trace::registers(thread)?;
+    let stack = trace::memory(thread, registers.stack, STACK_BYTES_MAX)?;
+    let mut name = std::fs::read(format!("/proc/{thread}/comm")).unwrap_or_default();
+    name.truncate(name.trim_ascii_end().len());
+    Ok((name, [registers.instruction, registers.stack, registers.frame, registers.link], stack))
+}
+
+fn maps(pid: u32) -> io::Result<Vec<u8>> {
+    let mut maps = Vec::new();
+    File::open(format!("/proc/{pid}/maps"))?.take(MAPS_BYTES_MAX as u64).read_to_end(&mut maps)?;
+    Ok(maps)
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
+}
