@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use psmith::ResourceLimits;
-use psmith::core::policy::{Halt, JobPolicy, Order};
+use psmith_core::policy::{Halt, JobPolicy, Order};
 
 use crate::batch::Batch;
 pub use crate::exit_code::ExitScheme;

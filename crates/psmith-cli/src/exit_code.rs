@@ -2,8 +2,8 @@
 //!
 //! Decides from counts alone. Never exits the process and never raises a signal; `main` does both.
 
-use psmith::core::outcome::{Cause, Outcome};
-use psmith::core::policy::HaltOn;
+use psmith_core::outcome::{Cause, Outcome};
+use psmith_core::policy::HaltOn;
 
 /// Failed jobs are counted up to this number.
 pub const COUNT_MAX: u64 = 100;

@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         Ok(ExitStatus::Code(code)) => ExitCode::from(code),
         Ok(ExitStatus::Signal(signal)) => {
             // A shell sees the signal; where it does not end this process (PID 1), the code says it.
-            psmith::sys::signals::raise_default(signal);
+            psmith_sys::signals::raise_default(signal);
             ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
         Err(error) => {

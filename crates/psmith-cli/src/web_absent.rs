@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use psmith::core::event::HoldReason;
+use psmith_core::event::HoldReason;
 
 use crate::history::Attempt;
 use crate::record::JobRecord;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::core::outcome::{SpawnFailure, SpawnStep};
+use psmith_core::outcome::{SpawnFailure, SpawnStep};
 
 /// The longest single word (argument or environment entry) that Linux passes to a program, its final NUL
 /// included: `MAX_ARG_STRLEN`, 32 pages of 4 KiB.

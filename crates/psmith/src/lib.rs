@@ -123,9 +123,10 @@ mod streams;
 mod warden;
 mod worker;
 
-pub use psmith_core as core;
-pub use psmith_core::outcome::{Cause, CauseKind, Exit};
-pub use psmith_sys as sys;
+pub use psmith_core::board::RowStatus;
+pub use psmith_core::outcome::{
+    AttemptSummary, Cause, CauseKind, Exit, LimitKind, SpawnFailure, SpawnStep, Usage,
+};
 
 #[cfg(feature = "view")]
 #[doc(hidden)]

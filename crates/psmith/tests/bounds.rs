@@ -97,7 +97,7 @@ fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
 
 /// The processes that this program's warden has for us.
 fn workers_alive() -> usize {
-    let children = |pid| psmith::sys::proc_tree::children(pid).unwrap();
+    let children = |pid| psmith_sys::proc_tree::children(pid).unwrap();
     children(std::process::id()).into_iter().map(|warden| children(warden).len()).sum()
 }
 

@@ -26,7 +26,7 @@ fn break_start() {
     }
 }
 
-psmith::sys::link_time_entry!(crate::break_start);
+psmith_sys::link_time_entry!(crate::break_start);
 
 fn starts() -> usize {
     std::fs::read_dir(std::env::var_os(STARTS).unwrap()).unwrap().count()

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use psmith::core::outcome::{Cause, Outcome, SpawnFailure};
-use psmith::core::policy::{Halt, Leak, Order as Delivery_, Timeout};
-use psmith::core::{JobId, JobPolicy, RunPolicy};
 use psmith::engine::handler::{
     Delivery, Handler, Live, News, Order as Wish, Place, Pull, Streams, Taken, View,
 };
 use psmith::engine::spool::Spool;
 use psmith::{Command, Engine, Setup, Surroundings};
+use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
+use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
+use psmith_core::{JobId, JobPolicy, RunPolicy};
 
 /// Numbers the runs of this process: a run's name is what its strays are found by.
 static RUNS: AtomicU32 = AtomicU32::new(0);
@@ -70,7 +70,7 @@ impl Handler for Scripts {
         if let News::Started { pid, .. } = news
             && self.kill_warden_at.take_if(|at| *at == 0).is_some()
         {
-            let parent = psmith::sys::proc_tree::stat(pid).expect("the job lives").ppid;
+            let parent = psmith_sys::proc_tree::stat(pid).expect("the job lives").ppid;
             let parent = rustix::process::Pid::from_raw(parent as i32).expect("the job has a parent");
             rustix::process::kill_process(parent, rustix::process::Signal::KILL).expect("the warden is ours");
         }
@@ -162,7 +162,7 @@ fn output_and_exit_codes_arrive_in_submission_order() {
 
 #[test]
 fn a_timeout_ends_a_job_that_ignores_terminate() {
-    let term_seq = psmith::core::policy::TermSeq::with_grace(Duration::from_millis(100));
+    let term_seq = psmith_core::policy::TermSeq::with_grace(Duration::from_millis(100));
     let policy =
         JobPolicy { timeout: Timeout::After(Duration::from_millis(200)), term_seq, ..JobPolicy::default() };
     let got = run(&["trap '' TERM; echo on; sleep 60; sleep 60"], policy, Delivery_::Completion);

@@ -14,7 +14,7 @@ fn start_a_thread() {
     });
 }
 
-psmith::sys::link_time_entry!(crate::start_a_thread);
+psmith_sys::link_time_entry!(crate::start_a_thread);
 
 /// What the kernel shows of the worker that this is called in.
 fn image_name(_: u32) -> String {

@@ -243,7 +243,7 @@ fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
             }
         };
         // Until a child of a worker of the inner run is there.
-        while psmith::sys::proc_tree::descendants(pid).unwrap_or_default().len() < 3 {
+        while psmith_sys::proc_tree::descendants(pid).unwrap_or_default().len() < 3 {
             std::thread::yield_now();
         }
         job.kill();

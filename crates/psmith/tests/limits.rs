@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use psmith::core::outcome::LimitKind;
+use psmith::LimitKind;
 use psmith::{Cause, Isolation, Job, ResourceLimits};
 use psmith_testkit::leak::Guard;
 use psmith_testkit::need;

@@ -215,8 +215,8 @@ fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
         while !(0..3).all(|n| gate.path().with_extension(n.to_string()).exists()) {
             std::thread::yield_now();
         }
-        let warden = psmith::sys::proc_tree::children(std::process::id()).unwrap();
-        psmith::sys::proc_tree::children(warden[0]).unwrap().into_iter().for_each(kill);
+        let warden = psmith_sys::proc_tree::children(std::process::id()).unwrap();
+        psmith_sys::proc_tree::children(warden[0]).unwrap().into_iter().for_each(kill);
         for handle in &handles[..3] {
             let failure = handle.wait().unwrap_err();
             assert!(matches!(failure.cause, Cause::Signal { signal: 9, .. }), "{failure}");
@@ -238,8 +238,8 @@ fn a_job_that_kills_its_neighbours_ends_them_and_nobody_else() {
             std::fs::write(path.with_extension(n.to_string()), b"began").unwrap();
             gate::pass(&path);
         } else {
-            let warden = psmith::sys::proc_tree::stat(std::process::id()).unwrap().ppid;
-            let all = psmith::sys::proc_tree::children(warden).unwrap();
+            let warden = psmith_sys::proc_tree::stat(std::process::id()).unwrap().ppid;
+            let all = psmith_sys::proc_tree::children(warden).unwrap();
             all.into_iter().filter(|pid| *pid != std::process::id()).for_each(kill);
         }
         n
@@ -429,7 +429,7 @@ fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_what_it_said_is_kept(
     for isolation in BOTH {
         let deaf = |()| -> u32 {
             eprintln!("so far");
-            psmith::sys::signals::block(psmith::sys::signals::SignalSet::of(&[15]));
+            psmith_sys::signals::block(psmith_sys::signals::SignalSet::of(&[15]));
             // It holds the streams, for as long as it lives.
             drop(std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap());
             loop {
@@ -488,7 +488,7 @@ fn a_fork_that_returns_from_its_job_in_a_worker_that_stays_takes_no_later_job() 
     let fork = |n: u32| {
         if n == 1 {
             // Both return; only one of them may answer, and read on.
-            drop(psmith::sys::fork::fork_single().unwrap());
+            drop(psmith_sys::fork::fork_single().unwrap());
         }
         n
     };

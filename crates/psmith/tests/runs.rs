@@ -97,7 +97,7 @@ fn jobs_survive_the_death_of_the_warden() {
         .on_start(|job| {
             started += 1;
             if started == 2 {
-                let warden = psmith::sys::proc_tree::stat(job.pid()).unwrap().ppid;
+                let warden = psmith_sys::proc_tree::stat(job.pid()).unwrap().ppid;
                 let warden = rustix::process::Pid::from_raw(warden as i32).unwrap();
                 rustix::process::kill_process(warden, rustix::process::Signal::KILL).unwrap();
                 gate.borrow_mut().open();
@@ -146,7 +146,7 @@ fn a_host_with_many_threads_keeps_its_signals_and_is_no_subreaper() {
     let script = "sleep 1000 >/dev/null 2>&1 & echo $!";
     let output = Command::new("/bin/sh").args(["-c", script]).stderr(Stdio::null()).output().unwrap();
     let orphan: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-    let parent = psmith::sys::proc_tree::stat(orphan).unwrap().ppid;
+    let parent = psmith_sys::proc_tree::stat(orphan).unwrap().ppid;
     let pid = rustix::process::Pid::from_raw(orphan as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     assert_ne!(parent, std::process::id());

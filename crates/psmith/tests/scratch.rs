@@ -269,7 +269,7 @@ fn what_a_killed_host_and_its_killed_warden_left_the_next_run_in_that_place_remo
     let _guard = Guard::alone();
     let place = tempfile::tempdir().unwrap();
     // As if of a process whose number somebody else has by now.
-    let name = psmith::sys::cgroup::run_name();
+    let name = psmith_sys::cgroup::run_name();
     let mut parts: Vec<String> = name.split('-').map(str::to_owned).collect();
     parts[2] = (parts[2].parse::<u64>().unwrap() + 1).to_string();
     let stale = place.path().join(parts.join("-"));

@@ -107,7 +107,7 @@ fn many_jobs_make_neither_host_nor_warden_nor_worker_grow() {
         delivered += 1;
         // Once all that is made once has been made, and then again and again.
         if n % (jobs / 10) == jobs / 20 {
-            let warden = psmith::sys::proc_tree::children(own).unwrap()[0];
+            let warden = psmith_sys::proc_tree::children(own).unwrap()[0];
             let rss = [own, warden, worker].map(|pid| kibibytes(pid, "VmRSS"));
             let now = (rss, descriptors());
             let (rss_first, descriptors_first) = *first.get_or_insert(now);
@@ -138,7 +138,7 @@ fn many_processes_make_neither_host_nor_warden_grow() {
     for got in map {
         let n = got.unwrap();
         if n % (jobs / 10) == jobs / 20 {
-            let warden = psmith::sys::proc_tree::children(own).unwrap()[0];
+            let warden = psmith_sys::proc_tree::children(own).unwrap()[0];
             let now = ([own, warden].map(|pid| kibibytes(pid, "VmRSS")), proc::own_descriptors().len());
             let (rss_first, descriptors_first) = *first.get_or_insert(now);
             // Two jobs run at a time: each has its handful.

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use psmith::core::outcome::SpawnFailure;
-use psmith::core::policy::{Halt, Order as DeliveryOrder};
-use psmith::core::{JobId, JobPolicy, RunPolicy};
 use psmith::engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, Streams, Taken, View};
 use psmith::engine::spool::Spool;
 use psmith::{Command, Engine, Setup, Surroundings};
+use psmith_core::outcome::SpawnFailure;
+use psmith_core::policy::{Halt, Order as DeliveryOrder};
+use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_testkit::leak::Guard;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -35,7 +35,7 @@ fn look(go: PathBuf) -> Duration {
 }
 
 fn state_of(pid: u32) -> u8 {
-    psmith::sys::proc_tree::stat(pid).unwrap().state
+    psmith_sys::proc_tree::stat(pid).unwrap().state
 }
 
 // proves: N-12

@@ -12,7 +12,7 @@ fn change(what: &str) {
         "nothing" => {}
         "directory" => std::env::set_current_dir("/").unwrap(),
         "umask" => drop(rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077))),
-        "mask" => drop(psmith::sys::signals::block(psmith::sys::signals::SignalSet::of(&[10]))),
+        "mask" => drop(psmith_sys::signals::block(psmith_sys::signals::SignalSet::of(&[10]))),
         "nice" => drop(rustix::process::nice(3).unwrap()),
         "limit" => {
             let limit = getrlimit(Resource::Nofile);
@@ -20,7 +20,7 @@ fn change(what: &str) {
             setrlimit(Resource::Nofile, rustix::process::Rlimit { current, ..limit }).unwrap();
         }
         // A program that is written in Rust cannot set a variable without promising that it has one thread.
-        "environment" => psmith::sys::environment::forget("PSMITH_TEST_TRACE"),
+        "environment" => psmith_sys::environment::forget("PSMITH_TEST_TRACE"),
         "stream" => {
             let null = std::fs::File::open("/dev/null").unwrap();
             rustix::stdio::dup2_stderr(&null).unwrap();

@@ -409,7 +409,7 @@ fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
     psmith::init();
     let _guard = Guard::alone();
     let close = |_: ()| -> u32 {
-        psmith::sys::exit::close_inherited_descriptors().unwrap();
+        psmith_sys::exit::close_inherited_descriptors().unwrap();
         loop {
             std::thread::park();
         }
@@ -423,9 +423,9 @@ fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
 fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
     psmith::init();
     let _guard = Guard::alone();
-    let fork = |_: ()| match psmith::sys::fork::fork_single().unwrap() {
-        psmith::sys::fork::ForkResult::Child(_) => "copy".to_owned(),
-        psmith::sys::fork::ForkResult::Parent(_, copy) => {
+    let fork = |_: ()| match psmith_sys::fork::fork_single().unwrap() {
+        psmith_sys::fork::ForkResult::Child(_) => "copy".to_owned(),
+        psmith_sys::fork::ForkResult::Parent(_, copy) => {
             // Had it anything to say, it would be there first.
             let ended = rustix::process::WaitId::PidFd(copy.as_fd());
             rustix::process::waitid(ended, rustix::process::WaitIdOptions::EXITED).unwrap();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use psmith::ResourceLimits;
-use psmith::core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
+use psmith_core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
 
 use super::{
     Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, Load, OutputMode,
@@ -282,7 +282,7 @@ fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
         retry_on: option(raw, "retry-on", values::retry_on)?.unwrap_or(RetryOn::Any),
         term_seq: option(raw, "term-seq", values::term_seq)?.unwrap_or_else(TermSeq::default),
         leak: choice(raw, "leak", &LEAKS)?,
-        limits: psmith::core::outcome::Limits::default(),
+        limits: psmith_core::outcome::Limits::default(),
     })
 }
 

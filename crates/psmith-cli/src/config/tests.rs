@@ -55,7 +55,7 @@ fn pace_and_policy() {
     assert_eq!(config.pace.load, Some(Load::Percent(80.0)));
     assert_eq!((config.pace.memfree, config.pace.nice), (Some(1 << 30), -5));
     assert_eq!((config.policy.tries, config.slow), (0, None));
-    assert_eq!(config.policy.leak, psmith::core::policy::Leak::Wait);
+    assert_eq!(config.policy.leak, psmith_core::policy::Leak::Wait);
     assert_eq!(self::config(&["-j9", "--tty", "x"]).pace.slots, Slots::Number(1));
 }
 

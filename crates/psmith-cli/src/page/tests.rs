@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use psmith::core::outcome::Cause;
+use psmith_core::outcome::Cause;
 
 use super::charts::{self, Running};
 use super::html::Text;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use psmith::core::outcome::{SpawnFailure, SpawnStep};
+use psmith_core::outcome::{SpawnFailure, SpawnStep};
 
 use super::limits::ArgLimits;
 use crate::input::JobArgs;

@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use psmith::core::outcome::SpawnFailure;
+use psmith_core::outcome::SpawnFailure;
 
 use crate::batch::Batch;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
@@ -270,7 +270,7 @@ pub fn environment_block(surroundings: &crate::config::Surroundings) -> Vec<u8> 
 /// How many CPUs psmith may use.
 #[must_use]
 pub fn cpus() -> u32 {
-    u32::try_from(psmith::sys::cgroup::cpus()).unwrap_or(u32::MAX)
+    u32::try_from(psmith_sys::cgroup::cpus()).unwrap_or(u32::MAX)
 }
 
 /// Names of columns.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use psmith::core::outcome::{Cause, Exit};
+use psmith_core::outcome::{Cause, Exit};
 use rustix::fs::OFlags;
 use serde::Serialize;
 

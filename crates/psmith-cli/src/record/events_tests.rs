@@ -108,7 +108,7 @@ fn job_end_tells_how_and_with_what() {
     let outcome = sample::succeeded();
     let ok = line(&RunEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
     assert!(ok.contains(r#""status":"ok","cause":null,"code":0,"signal":null,"core":false,"#), "{ok}");
-    let outcome = psmith::core::Outcome { last: None, ..sample::failed(Cause::Cancelled) };
+    let outcome = psmith_core::Outcome { last: None, ..sample::failed(Cause::Cancelled) };
     let never = line(&RunEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
     assert!(
         never.contains(r#""status":"cancelled","cause":"cancelled","code":null,"signal":null,"#),

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use psmith::core::Time;
+use psmith_core::Time;
 use rustix::fs::{FlockOperation, flock};
 
 use super::row::{HEADER, parse_row, write_row};

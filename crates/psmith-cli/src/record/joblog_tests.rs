@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use psmith::core::outcome::{Cause, LimitKind, SpawnFailure, SpawnStep};
+use psmith_core::outcome::{Cause, LimitKind, SpawnFailure, SpawnStep};
 
 use super::*;
 use crate::record::sample;

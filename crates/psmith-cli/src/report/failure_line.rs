@@ -52,7 +52,7 @@ impl FailureLines {
 mod tests {
     use super::*;
     use crate::record::sample;
-    use psmith::core::outcome::Cause;
+    use psmith_core::outcome::Cause;
 
     #[test]
     fn the_first_ten_failures_are_told_then_that_there_are_more() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use psmith::core::Time;
-use psmith::core::board::Rate;
-use psmith::core::outcome::Cause;
+use psmith_core::Time;
+use psmith_core::board::Rate;
+use psmith_core::outcome::Cause;
 
 use super::cause::{cause_text, signal_text};
 use super::display::visible;

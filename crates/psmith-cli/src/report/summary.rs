@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use psmith::ResourceLimits;
-use psmith::core::policy::Leak;
+use psmith_core::policy::Leak;
 
 use super::display::{columns_of, visible, visible_path};
 use super::duration::{asked_for, measured, size};

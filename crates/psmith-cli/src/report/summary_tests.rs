@@ -1,6 +1,6 @@
 //! The summary at the end of a run, word for word.
 
-use psmith::core::outcome::{Cause, Outcome};
+use psmith_core::outcome::{Cause, Outcome};
 
 use super::super::tally::TallyRules;
 use super::*;

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use psmith::core::event::HoldReason;
-use psmith::core::outcome::{Cause, Outcome};
-use psmith::core::policy::{HaltOn, Leak};
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::{Cause, Outcome};
+use psmith_core::policy::{HaltOn, Leak};
 
 use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
 use crate::record::events::RunEndEvent;

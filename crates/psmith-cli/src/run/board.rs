@@ -6,11 +6,11 @@ use std::io;
 use std::time::Duration;
 
 use psmith::board::Size;
-use psmith::core::board::{Ending, JobRow, RunBoard, Timing, Update};
-use psmith::core::event::HoldReason;
-use psmith::core::{JobId, Time};
 use psmith::engine::handler::{Order, View};
-use psmith::sys::{proc_memory, terminal};
+use psmith_core::board::{Ending, JobRow, RunBoard, Timing, Update};
+use psmith_core::event::HoldReason;
+use psmith_core::{JobId, Time};
+use psmith_sys::{proc_memory, terminal};
 
 use super::handler::RunHandler;
 use super::keys::{Key, Keys};
@@ -123,7 +123,7 @@ impl Display {
 }
 
 /// How a job counts on a board.
-pub(super) fn ending(status: Status, outcome: &psmith::core::Outcome) -> Ending {
+pub(super) fn ending(status: Status, outcome: &psmith_core::Outcome) -> Ending {
     match status {
         Status::Ok if is_flaky(outcome) => Ending::Flaky,
         Status::Ok => Ending::Ok,

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use psmith::sys::eventfd::Waker;
+use psmith_sys::eventfd::Waker;
 
 use super::signals::{Asked, Signals};
 use crate::record::RecordError;

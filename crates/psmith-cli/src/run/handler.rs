@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use psmith::Command;
-use psmith::core::board::{Rate, Update};
-use psmith::core::event::HoldReason;
-use psmith::core::outcome::SpawnFailure;
-use psmith::core::policy::HaltOn;
-use psmith::core::{JobId, JobPolicy, Notice, Time};
 use psmith::engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
 use psmith::engine::spool::Spool;
-use psmith::sys::eventfd::Waker;
+use psmith_core::board::{Rate, Update};
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::SpawnFailure;
+use psmith_core::policy::HaltOn;
+use psmith_core::{JobId, JobPolicy, Notice, Time};
+use psmith_sys::eventfd::Waker;
 
 use super::board::{Display, ending};
 use super::events::EventWriter;
@@ -171,7 +171,7 @@ impl RunHandler {
             if let Some(line) = self.failure_lines.line(&record) {
                 self.writer.message(line);
             }
-            if let Err(psmith::core::Cause::SpawnFailed(failure)) = &ended.outcome.verdict
+            if let Err(psmith_core::Cause::SpawnFailed(failure)) = &ended.outcome.verdict
                 && let Some(hint) = plan::hint_for(failure)
             {
                 self.writer.message(format!("  hint: {hint}\n"));
@@ -246,7 +246,7 @@ impl RunHandler {
             // Nobody asks for it here.
             Notice::Broken { .. } => {}
             Notice::Halted { .. } => {
-                if let psmith::core::policy::Halt::When { what, .. } = self.config.halt {
+                if let psmith_core::policy::Halt::When { what, .. } = self.config.halt {
                     self.halted_on = Some(what);
                 }
             }
@@ -357,7 +357,7 @@ impl Handler for RunHandler {
 
     fn live(&mut self, _job: &RunJob, next_in_line: bool) -> Live {
         let output = &self.config.output;
-        let in_order = output.order == psmith::core::policy::Order::Submission;
+        let in_order = output.order == psmith_core::policy::Order::Submission;
         match output.mode {
             // What may be tried again must be able to take its output back; so must what is shown by its outcome.
             _ if output.show != Show::All || self.policy.tries != 1 => Live::Nothing,

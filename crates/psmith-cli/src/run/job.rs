@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use psmith::core::outcome::{SpawnFailure, SpawnStep};
+use psmith_core::outcome::{SpawnFailure, SpawnStep};
 
 use super::handler::{RunHandler, record_error};
 use crate::input::JobArgs;

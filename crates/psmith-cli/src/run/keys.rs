@@ -8,9 +8,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use psmith::sys::eventfd::Waker;
-use psmith::sys::signals::{self, SignalSet};
-use psmith::sys::terminal;
+use psmith_sys::eventfd::Waker;
+use psmith_sys::signals::{self, SignalSet};
+use psmith_sys::terminal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};

@@ -24,14 +24,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use psmith::board::Size;
-use psmith::core::board::Rate;
-use psmith::core::outcome::Limits;
-use psmith::core::policy::RunPolicy;
-use psmith::core::{JobPolicy, Time};
 use psmith::engine::handler::Streams;
-use psmith::sys::eventfd::Waker;
-use psmith::sys::rlimit::{self, Resource};
 use psmith::{Engine, Level, LimitName, LimitRefused, LimitsInForce, Setup, Surroundings, WhyRefused};
+use psmith_core::board::Rate;
+use psmith_core::outcome::Limits;
+use psmith_core::policy::RunPolicy;
+use psmith_core::{JobPolicy, Time};
+use psmith_sys::eventfd::Waker;
+use psmith_sys::rlimit::{self, Resource};
 
 use crate::config::{Color, Config, EventsTo, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
@@ -405,7 +405,7 @@ fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: 
     {
         status = ExitStatus::Code(error.exit_code);
     }
-    let stopped_by = handler.stopped_by.and_then(psmith::sys::signals::name);
+    let stopped_by = handler.stopped_by.and_then(psmith_sys::signals::name);
     if let Some(error) = &mut failure {
         say_what_is_left(error, &handler);
     }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use psmith::sys::eventfd::Waker;
+use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
 use crate::input::{JobArgs, Jobs};

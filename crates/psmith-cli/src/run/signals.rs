@@ -4,7 +4,7 @@
 
 use std::io;
 
-use psmith::sys::signals::{self, SignalFd, SignalSet};
+use psmith_sys::signals::{self, SignalFd, SignalSet};
 use rustix::process::Signal;
 
 /// The signals that psmith takes over.

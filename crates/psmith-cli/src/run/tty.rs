@@ -7,8 +7,8 @@
 use std::fs::File;
 use std::io;
 
-use psmith::sys::signals::{self, SignalSet};
-use psmith::sys::terminal;
+use psmith_sys::signals::{self, SignalSet};
+use psmith_sys::terminal;
 use rustix::process::{Signal, kill_current_process_group};
 
 /// So often a stop that stops nobody is tried: nobody can `fg` a group without a parent in its session, so the kernel

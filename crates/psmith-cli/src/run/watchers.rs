@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use psmith::Level;
-use psmith::core::policy::Timeout;
-use psmith::core::{Cause, Notice};
 use psmith::engine::handler::Place;
+use psmith_core::policy::Timeout;
+use psmith_core::{Cause, Notice};
 use serde_json::json;
 
 use crate::config::Config;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use psmith::core::policy::Timeout;
+use psmith_core::policy::Timeout;
 
 use super::text;
 use crate::error::CliError;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use psmith::core::policy::{Halt, HaltCount, HaltMode, HaltOn};
+use psmith_core::policy::{Halt, HaltCount, HaltMode, HaltOn};
 
 use super::{amount::decimal, text};
 use crate::error::CliError;

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
-use psmith::core::outcome::CauseKind;
-use psmith::core::policy::{Backoff, RetryCause, RetryOn};
+use psmith_core::outcome::CauseKind;
+use psmith_core::policy::{Backoff, RetryCause, RetryOn};
 
 use super::amount::parse_duration;
 use super::text;

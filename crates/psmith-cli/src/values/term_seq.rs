@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use psmith::core::policy::{GRACE, SIGKILL, TermSeq, TermStep};
-use psmith::sys::signals;
+use psmith_core::policy::{GRACE, SIGKILL, TermSeq, TermStep};
+use psmith_sys::signals;
 
 use super::text;
 use crate::error::CliError;

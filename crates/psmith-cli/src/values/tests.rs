@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use psmith::core::outcome::CauseKind;
-use psmith::core::policy::{Halt, HaltCount, HaltMode, HaltOn, RetryCause, RetryOn, TermStep, Timeout};
+use psmith_core::outcome::CauseKind;
+use psmith_core::policy::{Halt, HaltCount, HaltMode, HaltOn, RetryCause, RetryOn, TermStep, Timeout};
 
 use super::*;
 

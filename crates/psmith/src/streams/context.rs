@@ -171,7 +171,7 @@ impl WorkerRow {
     /// ```
     /// # psmith::init();
     /// use psmith::{WorkerCx, run_workers};
-    /// use psmith::core::board::RowStatus;
+    /// use psmith::RowStatus;
     /// let work = |cx: WorkerCx<u32>| cx.row().set_status(RowStatus::Warning);
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```

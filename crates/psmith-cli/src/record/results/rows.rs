@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::stream::CopyError;
 use super::super::{Exitval, JobRecord, RecordError, cut, exitval};
-use psmith::core::outcome::Exit;
+use psmith_core::outcome::Exit;
 
 /// The columns that every form has, before the inputs.
 pub(super) struct Columns {

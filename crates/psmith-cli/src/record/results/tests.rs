@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use psmith::core::outcome::Cause;
+use psmith_core::outcome::Cause;
 
 use super::*;
 use crate::record::{RecordErrorKind, sample};

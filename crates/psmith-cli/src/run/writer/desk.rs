@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use psmith::board::{Cursor, Line, Painter, Size};
-use psmith::core::{JobId, Time};
 use psmith::engine::spool::Spool;
+use psmith_core::{JobId, Time};
 
 use super::{Answer, Answers, Backlog, Failure, LIVE_BYTES_MAX, Lines, Parcel, Work, lock};
 use crate::record::joblog::JobLog;

@@ -14,11 +14,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use psmith::board::{Line, Size};
-use psmith::core::JobId;
-use psmith::core::outcome::Outcome;
 use psmith::engine::handler::Output;
 use psmith::engine::spool::Spool;
-use psmith::sys::eventfd::Waker;
+use psmith_core::JobId;
+use psmith_core::outcome::Outcome;
+use psmith_sys::eventfd::Waker;
 
 use self::desk::Desk;
 use crate::record::joblog::JobLog;
