@@ -3,17 +3,17 @@
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use psmith_core::board::{Progress, Row, Timing};
 
 use crate::board::aside;
+use crate::board::below::{LinesBelow, WeakBoard};
 use crate::board::handle::RowHandle;
 use crate::board::output::Output;
 use crate::board::shared::{Clock, Formatter, Mode, Shared};
 use crate::board::thread;
-use crate::observe::terminal::Jobs;
 
 /// A status board. Shared by reference, or in an `Arc`, among any number of threads; dropped, it is shut down.
 ///
@@ -166,12 +166,15 @@ impl Board {
         self.shared.change(|rows, _| rows.touch());
     }
 
-    pub(crate) fn weak(&self) -> Weak<Shared> {
-        Arc::downgrade(&self.shared)
+    /// The board for a source of lines, which does not keep it.
+    #[must_use]
+    pub fn weak(&self) -> WeakBoard {
+        WeakBoard::of(&self.shared)
     }
 
-    pub(crate) fn attach(&self, jobs: &Arc<Jobs>) {
-        self.shared.attach(jobs);
+    /// Shows these lines below the rows, until they are detached or the board ends.
+    pub fn attach(&self, below: Arc<dyn LinesBelow>) {
+        self.shared.attach(below);
     }
 
     /// Completes all rows, writes all that has not been written, and returns when that is done, or when the stream

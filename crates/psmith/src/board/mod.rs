@@ -31,6 +31,7 @@
 //! - [`visible`]: text without power over a terminal
 
 mod aside;
+mod below;
 mod board;
 mod handle;
 mod output;
@@ -56,6 +57,7 @@ pub(crate) use crate::observe::terminal::title;
 pub(crate) use crate::observe::terminal::{Jobs, look_on};
 pub use crate::streams::rows::{WithStatus, wrap_with_status};
 pub(crate) use aside::beside_rows;
+pub use below::{LinesBelow, WeakBoard};
 pub use board::{Board, Builder, Colors};
 pub use handle::RowHandle;
 pub use painter::{Cursor, Painter};

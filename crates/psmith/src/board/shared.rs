@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use psmith_core::Time;
 use psmith_core::board::{Frame, Progress, Row, RowId, RowView, Rows, Timing};
 
+use crate::board::below::LinesBelow;
 use crate::board::output::Output;
 use crate::board::screen::Size;
 use crate::board::text::shown_line;
-use crate::observe::terminal::Jobs;
 
 /// So many bytes of lines may wait for a stream that takes none; of more the oldest are dropped, and counted.
 pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;
@@ -56,8 +56,8 @@ pub(crate) struct Shared {
 struct State {
     rows: Rows,
     formatters: HashMap<RowId, Formatter>,
-    /// Runs whose jobs are shown below the rows.
-    jobs: Vec<Arc<Jobs>>,
+    /// Lines to be shown below the rows.
+    below: Vec<Arc<dyn LinesBelow>>,
     waiting: VecDeque<String>,
     waiting_bytes: usize,
     dropped: u64,
@@ -79,8 +79,8 @@ pub(crate) struct Turn {
     pub(crate) frame: Frame<'static>,
     /// Formatters of rows that have one of their own.
     pub(crate) formatters: HashMap<RowId, Formatter>,
-    /// Jobs to be shown below them.
-    pub(crate) jobs: Vec<Arc<Jobs>>,
+    /// Lines to be shown below them.
+    pub(crate) below: Vec<Arc<dyn LinesBelow>>,
     pub(crate) size: Size,
     pub(crate) is_last: bool,
 }
@@ -90,7 +90,7 @@ impl Shared {
         let state = State {
             rows: Rows::new(timing),
             formatters: HashMap::new(),
-            jobs: Vec::new(),
+            below: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
@@ -161,22 +161,22 @@ impl Shared {
         printed.is_some()
     }
 
-    /// Shows these jobs below the rows.
-    pub(crate) fn attach(&self, jobs: &Arc<Jobs>) {
+    /// Shows these lines below the rows.
+    pub(crate) fn attach(&self, below: Arc<dyn LinesBelow>) {
         self.update(|state, _| {
-            state.jobs.push(Arc::clone(jobs));
+            state.below.push(below);
             ((), None)
         });
         self.wake();
     }
 
-    /// No longer; where they stood stays above the rows.
-    pub(crate) fn detach(&self, jobs: &Arc<Jobs>) {
+    /// Shows them no longer; their last line stays above the rows.
+    pub(crate) fn detach(&self, below: &Arc<dyn LinesBelow>) {
         self.update(|state, _| {
-            let before = state.jobs.len();
-            state.jobs.retain(|of| !Arc::ptr_eq(of, jobs));
-            if state.jobs.len() < before {
-                jobs.last_line().into_iter().for_each(|line| state.wait(line));
+            let before = state.below.len();
+            state.below.retain(|of| !Arc::ptr_eq(of, below));
+            if state.below.len() < before {
+                below.last_line().into_iter().for_each(|line| state.wait(line));
             }
             state.rows.touch();
             ((), None)
@@ -279,13 +279,13 @@ impl Shared {
                 continue;
             }
             let now = Time((self.clock)());
-            let jobs = state.jobs.iter().filter_map(|jobs| jobs.due(self.mode == Mode::Console)).min();
-            let jobs = jobs.map(|left| now + left);
+            let below = state.below.iter().filter_map(|below| below.due(self.mode == Mode::Console)).min();
+            let below = below.map(|left| now + left);
             let due = match self.mode {
                 _ if state.is_closing => Some(now),
-                Mode::Console => state.rows.next_repaint(now).into_iter().chain(jobs).min(),
+                Mode::Console => state.rows.next_repaint(now).into_iter().chain(below).min(),
                 Mode::Minimal | Mode::Off if !state.waiting.is_empty() => Some(now),
-                Mode::Minimal | Mode::Off => jobs,
+                Mode::Minimal | Mode::Off => below,
             };
             match due {
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -318,9 +318,9 @@ impl Shared {
         state.is_closing = true;
         state.has_ended = true;
         state.waiting.clear();
-        let jobs = std::mem::take(&mut state.jobs);
+        let below = std::mem::take(&mut state.below);
         drop(state);
-        drop(jobs);
+        drop(below);
         self.ended.notify_all();
     }
 
@@ -363,18 +363,18 @@ impl State {
         }
         lines.extend(self.waiting.drain(..));
         self.waiting_bytes = 0;
-        for jobs in &self.jobs {
+        for below in &self.below {
             let told = match mode {
-                _ if self.is_closing => jobs.last_line(),
-                Mode::Minimal => jobs.count_line(),
+                _ if self.is_closing => below.last_line(),
+                Mode::Minimal => below.log_line(),
                 Mode::Console | Mode::Off => None,
             };
             lines.extend(told);
         }
         let (mut left, mut frame) = (Vec::new(), Frame { rows: Vec::new(), more: 0, more_at: 0 });
         if mode == Mode::Console {
-            let wanted = self.jobs.iter().map(|jobs| jobs.lines_wanted()).sum::<usize>();
-            // Rows and jobs share a screen that is too small for both.
+            let wanted = self.below.iter().map(|below| below.lines_wanted()).sum::<usize>();
+            // Rows and what is below them share a screen that is too small for both.
             let rows_max = size.board_rows() - wanted.min(size.board_rows() / 2);
             let rows = &mut self.rows;
             left = if self.is_closing { rows.take_all_left(now) } else { rows.take_left(rows_max, now) };
@@ -388,7 +388,7 @@ impl State {
         for row in frame.rows.iter().filter(|row| row.progress.is_some()) {
             formatters.extend(self.formatters.get(&row.id).map(|of| (row.id, Arc::clone(of))));
         }
-        let jobs = if self.is_closing { std::mem::take(&mut self.jobs) } else { self.jobs.clone() };
-        Turn { lines, left, frame, formatters, jobs, size, is_last: self.is_closing }
+        let below = if self.is_closing { std::mem::take(&mut self.below) } else { self.below.clone() };
+        Turn { lines, left, frame, formatters, below, size, is_last: self.is_closing }
     }
 }

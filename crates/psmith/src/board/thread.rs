@@ -97,9 +97,9 @@ impl Drawing {
         }
         let mut lines = frame_lines(&turn.frame, turn.size.columns, text);
         if !turn.is_last {
-            for jobs in &turn.jobs {
+            for below in &turn.below {
                 let room = turn.size.board_rows().saturating_sub(lines.len());
-                lines.extend(jobs.lines(turn.size.columns, room));
+                lines.extend(below.lines(turn.size.columns, room));
             }
         }
         shared.drop_formatters(&bad.borrow());

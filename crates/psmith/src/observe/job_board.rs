@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
 use psmith_sys::{handler, signals};
 
-use crate::board::Board;
-use crate::board::screen::Size;
+use crate::board::{Board, LinesBelow, Size, WeakBoard};
 use crate::observe::snapshot::Snapshot;
 use crate::observe::terminal::Jobs;
 
@@ -62,7 +61,7 @@ impl JobBoard {
     /// ```
     #[must_use]
     pub fn new() -> JobBoard {
-        JobBoard { jobs: Arc::new(Jobs::new(Weak::new())), printer: None }
+        JobBoard { jobs: Arc::new(Jobs::new(WeakBoard::default())), printer: None }
     }
 
     /// On this board, below its rows. Where that draws rows in place, at most [`rows`](JobBoard::rows) jobs have one, as
@@ -70,7 +69,7 @@ impl JobBoard {
     #[must_use]
     pub fn on(board: &Board) -> JobBoard {
         let jobs = Arc::new(Jobs::new(board.weak()));
-        board.attach(&jobs);
+        board.attach(Arc::clone(&jobs) as Arc<dyn LinesBelow>);
         JobBoard { jobs, printer: None }
     }
 
@@ -125,9 +124,7 @@ impl Default for JobBoard {
 impl Drop for JobBoard {
     fn drop(&mut self) {
         self.printer = None;
-        if let Some(screen) = self.jobs.screen() {
-            screen.detach(&self.jobs);
-        }
+        self.jobs.screen().detach(&(Arc::clone(&self.jobs) as Arc<dyn LinesBelow>));
     }
 }
 
@@ -186,7 +183,7 @@ fn print(jobs: &Jobs, format: Format) {
         Format::Text => jobs.text(Size::of(io::stderr()).columns),
         Format::Json => jobs.snapshot().to_json() + "\n",
     };
-    if jobs.screen().is_some_and(|screen| screen.println(text.trim_end())) {
+    if jobs.screen().println(text.trim_end()) {
         return;
     }
     // A standard error that is closed: nobody wants to know.

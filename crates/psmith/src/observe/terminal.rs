@@ -4,19 +4,18 @@
 //! terminal.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use psmith_core::board::{Ending, JobRow, Progress, RunBoard, Timing, Update};
 use psmith_core::{JobId, SlotId, Time};
 use psmith_sys::proc_memory;
 
-use crate::board::screen::{Line, Size};
-use crate::board::shared::Shared;
 use crate::board::standing::{COUNT_EVERY, Standing};
 use crate::board::table;
 use crate::board::table::Layout;
 use crate::board::text::visible;
+use crate::board::{Line, LinesBelow, Size, WeakBoard};
 use crate::job::job::JobRef;
 use crate::observe::observer::{Onlooker, Sight};
 use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
@@ -41,7 +40,7 @@ pub(crate) struct Jobs {
     began: Instant,
     state: Mutex<State>,
     /// Where they are shown.
-    screen: Weak<Shared>,
+    screen: WeakBoard,
 }
 
 /// Which run, and which of its jobs.
@@ -112,7 +111,7 @@ impl Drop for Watch {
 }
 
 impl Jobs {
-    pub(crate) fn new(screen: Weak<Shared>) -> Jobs {
+    pub(crate) fn new(screen: WeakBoard) -> Jobs {
         Jobs { began: Instant::now(), state: Mutex::new(State::new()), screen }
     }
 
@@ -120,9 +119,9 @@ impl Jobs {
         self.change(|state| state.rows_max = rows);
     }
 
-    /// Where they are shown, if that is still there.
-    pub(crate) fn screen(&self) -> Option<Arc<Shared>> {
-        self.screen.upgrade()
+    /// Where they are shown.
+    pub(crate) fn screen(&self) -> &WeakBoard {
+        &self.screen
     }
 
     fn now(&self) -> Time {
@@ -140,68 +139,10 @@ impl Jobs {
         let wakes = !std::mem::replace(&mut state.is_told, true);
         // The board's thread takes its own lock first, and then this one.
         drop(state);
-        if wakes && let Some(screen) = self.screen() {
-            screen.wake();
+        if wakes {
+            self.screen.wake();
         }
     }
-
-    // For the board's thread.
-
-    /// In which time they want to be told again, on a screen or in lines. `None` while nothing changes.
-    pub(crate) fn due(&self, on_screen: bool) -> Option<Duration> {
-        let (state, now) = (self.lock(), self.now());
-        let due = if on_screen {
-            state.board.next_repaint(now)
-        } else {
-            state.is_told.then(|| state.told_at + COUNT_EVERY)
-        };
-        due.map(|due| due.since(now))
-    }
-
-    /// So many lines of a screen they would fill.
-    pub(crate) fn lines_wanted(&self) -> usize {
-        let state = self.lock();
-        match state.board.running_count().min(state.rows_max) {
-            0 => usize::from(state.last_run > 0),
-            // With the heading and where it all stands.
-            rows => rows + 2,
-        }
-    }
-
-    /// The lines for a screen with so much room.
-    pub(crate) fn lines(&self, columns: usize, room: usize) -> Vec<Line> {
-        let now = self.now();
-        let (layout, shown) = {
-            let mut state = self.lock();
-            state.is_told = false;
-            state.board.painted(now);
-            if room == 0 || state.last_run == 0 {
-                return Vec::new();
-            }
-            state.layout(columns, room)
-        };
-        self.sample(shown);
-        let now = self.now();
-        self.lock().lines(columns, room, layout, now)
-    }
-
-    /// The line for a log, if it is due.
-    pub(crate) fn count_line(&self) -> Option<String> {
-        let now = self.now();
-        let mut state = self.lock();
-        if !state.is_told || now < state.told_at + COUNT_EVERY {
-            return None;
-        }
-        (state.told_at, state.is_told) = (now, false);
-        state.last_line(now)
-    }
-
-    /// The line that stays: where it all stood. `None` if there was nothing to be seen.
-    pub(crate) fn last_line(&self) -> Option<String> {
-        self.lock().last_line(self.now())
-    }
-
-    // For anybody.
 
     /// All that is known, with a look at what the jobs use.
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -244,6 +185,57 @@ impl Jobs {
         for (job, used) in used {
             state.on_used(job, used.resident_bytes, used.cpu, now);
         }
+    }
+}
+
+impl LinesBelow for Jobs {
+    fn due(&self, on_screen: bool) -> Option<Duration> {
+        let (state, now) = (self.lock(), self.now());
+        let due = if on_screen {
+            state.board.next_repaint(now)
+        } else {
+            state.is_told.then(|| state.told_at + COUNT_EVERY)
+        };
+        due.map(|due| due.since(now))
+    }
+
+    fn lines_wanted(&self) -> usize {
+        let state = self.lock();
+        match state.board.running_count().min(state.rows_max) {
+            0 => usize::from(state.last_run > 0),
+            // With the heading and where it all stands.
+            rows => rows + 2,
+        }
+    }
+
+    fn lines(&self, columns: usize, room: usize) -> Vec<Line> {
+        let now = self.now();
+        let (layout, shown) = {
+            let mut state = self.lock();
+            state.is_told = false;
+            state.board.painted(now);
+            if room == 0 || state.last_run == 0 {
+                return Vec::new();
+            }
+            state.layout(columns, room)
+        };
+        self.sample(shown);
+        let now = self.now();
+        self.lock().lines(columns, room, layout, now)
+    }
+
+    fn log_line(&self) -> Option<String> {
+        let now = self.now();
+        let mut state = self.lock();
+        if !state.is_told || now < state.told_at + COUNT_EVERY {
+            return None;
+        }
+        (state.told_at, state.is_told) = (now, false);
+        state.last_line(now)
+    }
+
+    fn last_line(&self) -> Option<String> {
+        self.lock().last_line(self.now())
     }
 }
 
