@@ -119,6 +119,25 @@ pub struct TreeSupport {
     pub cpus: Result<(), String>,
 }
 
+/// Limits of the whole tree of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TreeLimits {
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// CPUs' worth of time, such as 1.5.
+    pub cpus: Option<f64>,
+}
+
+impl TreeLimits {
+    /// Whether none is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == TreeLimits::default()
+    }
+}
+
 /// Tries the limits that are asked for.
 ///
 /// ```
@@ -130,7 +149,7 @@ pub struct TreeSupport {
 /// }
 /// ```
 #[must_use]
-pub fn tree_limits(asked: &crate::TreeLimits) -> TreeSupport {
+pub fn tree_limits(asked: &TreeLimits) -> TreeSupport {
     let found = |wanted: bool, controller| {
         if wanted { cgroup::probe_limit(controller).map_err(|refusal| refusal.to_string()) } else { Ok(()) }
     };

@@ -135,8 +135,8 @@ pub use report as view;
 pub use report::web;
 
 pub use command::{Command, Launch, WORD_BYTES_MAX, WorkerStart, check_words};
-pub use containment::{Level, TreeSupport, Unavailable, tree_limits};
-pub use engine::{Engine, EngineError, Setup, Surroundings, TreeLimits};
+pub use containment::{Level, TreeLimits, TreeSupport, Unavailable, tree_limits};
+pub use engine::{Engine, EngineError, Setup, Surroundings};
 pub use entry::{Init, init};
 pub use function::returns::Return;
 pub use function::{codec, registry};

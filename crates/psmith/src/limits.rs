@@ -10,8 +10,8 @@ use std::time::Duration;
 use psmith_core::outcome::Limits;
 use psmith_sys::rlimit::{self, Resource, Rlimit};
 
+use crate::containment::TreeLimits;
 use crate::containment::tree_limits;
-use crate::engine::TreeLimits;
 
 /// What a job may use at most. Everything that is not set is unlimited, except cores, of which none are written.
 ///

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use psmith_core::outcome::{Evidence, Usage};
 use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunGroup};
 
-use crate::engine::TreeLimits;
+use crate::containment::TreeLimits;
 use crate::warden::messages::ToWarden;
 
 /// How long the end of a run waits for its groups to become empty.

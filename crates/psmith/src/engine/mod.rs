@@ -14,7 +14,7 @@
 mod attempt;
 mod cgroup_slots;
 pub(crate) mod clock;
-mod error;
+pub(crate) mod error;
 pub mod handler;
 mod observe;
 mod perform;
@@ -36,7 +36,7 @@ use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
 use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
-use crate::containment::{Level, Unavailable};
+use crate::containment::{Level, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
@@ -101,25 +101,6 @@ pub struct Surroundings {
     pub scratch: Option<PathBuf>,
     /// The terminal that a job is given; then it stays in the host's session.
     pub terminal: Option<OwnedFd>,
-}
-
-/// Limits of the whole tree of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct TreeLimits {
-    /// Memory in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads.
-    pub processes: Option<u64>,
-    /// CPUs' worth of time, such as 1.5.
-    pub cpus: Option<f64>,
-}
-
-impl TreeLimits {
-    /// Whether none is asked for.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == TreeLimits::default()
-    }
 }
 
 /// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.

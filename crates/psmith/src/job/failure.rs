@@ -5,10 +5,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use psmith_core::outcome::{AttemptSummary, Cause, Exit, LimitKind, Outcome, SpawnFailure, Usage};
-use psmith_sys::signals;
+use psmith_core::outcome::{AttemptSummary, Cause, Exit, Outcome, SpawnFailure, Usage};
 
 use crate::engine::EngineError;
+use crate::engine::error::text_of;
 use crate::function::described::show;
 
 /// How much of an input is shown in the line of a failure.
@@ -240,48 +240,4 @@ pub(crate) fn cause_line(cause: &Cause) -> String {
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
-}
-
-/// A cause in words.
-pub(crate) fn text_of(cause: &Cause) -> String {
-    match cause {
-        Cause::Error(text) => text.clone(),
-        Cause::Panic { message, location, .. } if location.is_empty() => format!("panicked: {message}"),
-        Cause::Panic { message, location, .. } => format!("panicked at {location}: {message}"),
-        Cause::Exit(0) => "its process exited with code 0 before the job was done".into(),
-        Cause::Exit(code) => format!("its process exited with code {code}"),
-        Cause::Signal { signal, core_dumped } => {
-            let name = signals::name(*signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
-            format!("killed by {name}{}", if *core_dumped { " (core dumped)" } else { "" })
-        }
-        Cause::StackOverflow => "its stack overflowed (killed by SIGSEGV)".into(),
-        Cause::Timeout(limit) => format!("timed out after {limit:?}"),
-        Cause::Idle(limit) => format!("gave no sign of life for {limit:?}"),
-        Cause::Limit(LimitKind::CpuTime(limit)) => format!("used more than {limit:?} of CPU time"),
-        Cause::Limit(LimitKind::FileSize(bytes)) => format!("wrote a file of more than {bytes} bytes"),
-        Cause::Limit(LimitKind::Processes(most)) => format!("started more than {most} processes"),
-        Cause::OutOfMemory { limit_bytes: Some(limit), .. } => {
-            format!("out of memory: more than {limit} bytes")
-        }
-        Cause::OutOfMemory { limit_bytes: None, .. } => "out of memory".into(),
-        Cause::Cancelled => "cancelled".into(),
-        Cause::Lost => "lost: its process vanished without a report".into(),
-        Cause::SpawnFailed(failure) => {
-            let mut text = format!("failed to {}", failure.step.verb());
-            if !failure.detail.is_empty() {
-                text.push_str(&format!(": {}", failure.detail));
-            }
-            if failure.errno != 0 {
-                let error = std::io::Error::from_raw_os_error(failure.errno).to_string();
-                text.push_str(&format!(": {}", error.split(" (os error").next().unwrap_or_default()));
-            }
-            text
-        }
-        Cause::Leaked(count) => format!("left {count} processes behind"),
-        Cause::Undecodable(reason) => format!("cannot carry {reason}"),
-        Cause::Protocol(reason) => format!("broke the protocol: {reason}"),
-        Cause::CircuitBroken(1) => "not started: the job before had crashed".into(),
-        Cause::CircuitBroken(jobs) => format!("not started: {jobs} jobs in a row had crashed"),
-        _ => format!("{cause:?}"),
-    }
 }
