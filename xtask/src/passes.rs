@@ -24,7 +24,7 @@ const CONTAIN_VARIABLE: &str = "PSMITH_TEST_CONTAIN";
 const PLAIN_UID: u32 = 65_534;
 
 /// Directories whose test files start processes: these take part in the further passes.
-const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-cli/tests"];
+const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-engine/tests", "crates/psmith-cli/tests"];
 
 /// Test files that take long and show little that depends on the user or the level: only the full set has them.
 const SLOW: &[&str] = &["acceptance", "real_input", "same_as_gnu_parallel", "sizes"];

@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use psmith::ResourceLimits;
 use psmith_core::policy::{Halt, JobPolicy, Order};
+use psmith_engine::ResourceLimits;
 
 use crate::batch::Batch;
 pub use crate::exit_code::ExitScheme;
@@ -22,7 +22,7 @@ pub use crate::record::resume::ResumeMode;
 pub use crate::report::summary::SummaryMode;
 pub use crate::report::tally::Flaky;
 pub use crate::values::Slots;
-pub use psmith::Level;
+pub use psmith_engine::Level;
 pub(crate) use resolve::DEFAULT_SHELL;
 
 /// A whole run, as asked for.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use psmith::facilities::{Facility, facilities};
+use psmith_engine::facilities::{Facility, facilities};
 use serde::Serialize;
 
 /// Nothing is wanting.
@@ -114,7 +114,7 @@ impl<'a> Row<'a> {
 
 #[cfg(test)]
 mod tests {
-    use psmith::facilities::State;
+    use psmith_engine::facilities::State;
 
     use super::*;
 

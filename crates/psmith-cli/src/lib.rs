@@ -32,9 +32,9 @@ pub mod exit_code;
 pub mod doctor;
 pub mod manual;
 
-use psmith::view::history;
+use psmith_report::history;
 #[cfg(feature = "web")]
-use psmith::web::feed as web;
+use psmith_report::web;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -46,7 +46,7 @@ use flags::{Invocation, parse};
 /// The command: parses its arguments, does what they ask, says what went wrong, and ends as the contract has it.
 #[must_use]
 pub fn main() -> ExitCode {
-    psmith::init();
+    psmith_engine::init();
     match invoke() {
         Ok(ExitStatus::Code(code)) => ExitCode::from(code),
         Ok(ExitStatus::Signal(signal)) => {

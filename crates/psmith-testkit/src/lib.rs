@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod cmd;
+pub mod emulator;
 mod ended;
 pub mod gate;
 pub mod leak;

@@ -88,64 +88,45 @@
 //!
 //! For work without items, [`Supervisor`] keeps so many processes alive, and starts again whatever ends, slower and slower
 //! where it ends at once. [`signals::guard`], held in `main`, ends either in good order on Ctrl-C.
-//!
-//! The `psmith` command stands on [`engine::Engine`], which takes jobs from a [`engine::handler::Handler`] and hands back one outcome
-//! for each.
 
 #[cfg(feature = "board")]
 pub mod board;
-mod channel;
-mod command;
-mod condition;
-mod containment;
-mod descendants;
-pub mod engine;
-mod entry;
-pub mod facilities;
-mod function;
+pub mod codec;
 mod job;
-mod limits;
 mod lock;
 mod map;
 mod observe;
 mod pool;
 #[cfg(doctest)]
 mod refusals;
-#[cfg(feature = "view")]
-#[doc(hidden)]
-pub mod report;
 mod run;
-mod scratch;
 pub mod signals;
 #[cfg(feature = "stacks")]
 mod stacks;
 mod streams;
-mod warden;
-mod worker;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use psmith_core::board::RowStatus;
 pub use psmith_core::outcome::{
     AttemptSummary, Cause, CauseKind, Exit, LimitKind, SpawnFailure, SpawnStep, Usage,
 };
+pub use psmith_engine::command::Command;
+pub use psmith_engine::containment::{Level, Unavailable};
+pub use psmith_engine::engine::EngineError;
+pub use psmith_engine::entry::{Init, init};
+pub use psmith_engine::function::returns::Return;
+pub use psmith_engine::limits::{LimitName, LimitRefused, ResourceLimits, WhyRefused};
+pub use psmith_engine::worker::context::{Cx, SendError, cx};
+pub use psmith_engine::worker::mailbox::RecvError;
+pub use psmith_engine::worker::state::with_state;
+pub use psmith_macros::{Value, job};
 
-#[cfg(feature = "view")]
-#[doc(hidden)]
-pub use report as view;
-#[cfg(feature = "web")]
-pub use report::web;
-
-pub use command::{Command, Launch, WORD_BYTES_MAX, WorkerStart, check_words};
-pub use containment::{Level, TreeLimits, TreeSupport, Unavailable, tree_limits};
-pub use engine::{Engine, EngineError, Setup, Surroundings};
-pub use entry::{Init, init};
-pub use function::returns::Return;
-pub use function::{codec, registry};
 pub use job::command_job::CommandJob;
 pub use job::failure::{Failure, FailureDetails};
 pub use job::flow::Flow;
 pub use job::job::{Job, JobRef};
 pub use job::retry::Retry;
-pub use limits::{LimitName, LimitRefused, LimitsInForce, ResourceLimits, WhyRefused};
 pub use lock::{Lock, LockGuard};
 pub use map::each::{All, Any, Each, all, any, each};
 pub use map::hooks::HookAnswer;
@@ -164,7 +145,6 @@ pub use pool::scheduler::{Scheduler, global};
 pub use pool::strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use pool::submission::Submission;
 pub use pool::supervisor::{Supervisor, SupervisorError};
-pub use psmith_macros::{Value, job};
 pub use run::options::{Isolation, OnError, Output};
 #[cfg(feature = "stacks")]
 pub use stacks::{Frame, Stack, StackError, Thread, stack_of};
@@ -172,13 +152,15 @@ pub use streams::context::{WorkerCx, WorkerId, WorkerRow};
 #[cfg(feature = "tokio")]
 pub use streams::tasks::{TaskBody, TaskCx, Tasks, run_tasks};
 pub use streams::workers::{WorkerBody, Workers, run_workers};
-pub use worker::context::{Cx, SendError, cx};
-pub use worker::mailbox::RecvError;
-pub use worker::state::with_state;
+
+/// Functions by name: those that `#[psmith::job]` marks.
+pub mod registry {
+    pub use psmith_engine::function::registry::names;
+}
 
 /// What the macros need; not part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::function::call::{described_entry, described_identity};
-    pub use crate::function::registry::{JOBS, Registered, linkme};
+    pub use psmith_engine::function::call::{described_entry, described_identity};
+    pub use psmith_engine::function::registry::{JOBS, Registered, linkme};
 }

@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 
 use psmith_sys::{handler, signals};
 
-use crate::engine::handler::Order;
 use crate::run::shared::Shared;
+use psmith_engine::handler::Order;
 
 pub use suspend::{SuspendGuard, suspend_guard};
 

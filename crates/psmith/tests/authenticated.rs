@@ -210,3 +210,35 @@ fn a_worker_that_dies_without_a_word_has_died_and_forged_nothing() {
         assert!(matches!(causes[2], Cause::Signal { signal: 6, .. }), "{causes:?}");
     }
 }
+
+/// The bytes of the secret that this process has.
+fn secret() -> Vec<u8> {
+    let secret = psmith_engine::function::authenticated::Secret::of_this_program().unwrap();
+    serde_json::from_str(&serde_json::to_string(&secret).unwrap()).unwrap()
+}
+
+// proves: U-16
+#[test]
+fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_jobs_tells_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let look = |_: ()| {
+        let own = secret();
+        let warden = rustix::process::getppid().unwrap().as_raw_nonzero();
+        let mut told = Vec::new();
+        for file in ["cmdline", "environ"] {
+            told.extend(std::fs::read(format!("/proc/self/{file}")).unwrap());
+            told.extend(std::fs::read(format!("/proc/{warden}/{file}")).unwrap());
+            let executed = std::process::Command::new("cat").arg(format!("/proc/self/{file}")).output();
+            told.extend(executed.unwrap().stdout);
+        }
+        (own, told)
+    };
+    let (own, told) = psmith::map([()], look).codec::<Authenticated>().next().unwrap().unwrap();
+    let secret = secret();
+    assert_eq!(own, secret);
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(told.len() > 100);
+    assert!(!told.windows(secret.len()).any(|bytes| bytes == &secret[..]));
+    assert!(!String::from_utf8_lossy(&told).to_lowercase().contains(&hex));
+}

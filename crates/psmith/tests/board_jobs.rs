@@ -1,21 +1,19 @@
 //! A program's own runs on a board: rows on a terminal, a snapshot, a list when a signal comes; and what it costs a run if
 //! nobody takes what the board writes: nothing.
 
-mod emulator;
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use emulator::Terminal;
 use psmith::board::{Board, Format, JobBoard, JobSnapshot, Phase, Snapshot};
 use psmith::{
     Isolation, Job, Output, Pool, ProcessManager, Retry, Scheduler, Server, WorkerCx, run_jobs, run_workers,
     signals,
 };
 use psmith_testkit::OUTER_LIMIT;
+use psmith_testkit::emulator::Terminal;
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 

@@ -1,6 +1,5 @@
 //! Workers with a row each on a board: what the rows say while they run, and how they end.
 
-mod emulator;
 mod queue;
 
 use std::fs;
@@ -8,9 +7,9 @@ use std::io::{Read as _, pipe};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use emulator::Terminal;
 use psmith::board::{Board, Row, RowStatus, report_progress, wrap_with_status};
 use psmith::{Cause, WorkerCx, WorkerId, run_workers};
+use psmith_testkit::emulator::Terminal;
 use psmith_testkit::leak::Guard;
 use queue::take;
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,15 +1,13 @@
 //! How far a run is, on a row: with a bar where the number of items is known, with a count where it is not.
 
-mod emulator;
-
 use std::io::{Read, pipe};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use emulator::Terminal;
 use psmith::board::{Board, Row, RowHandle, ShowProgress};
 use psmith::{Flow, Isolation};
+use psmith_testkit::emulator::Terminal;
 use psmith_testkit::leak::Guard;
 
 /// The lines that a board without a terminal writes while a run shows its progress on the row.

@@ -1,16 +1,14 @@
 //! So many tasks of an async runtime, one stream of what they send, and their rows on a board.
 
-mod emulator;
-
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use emulator::Terminal;
 use psmith::board::{Board, wrap_with_status};
 use psmith::{Cause, TaskCx, WorkerId, run_tasks};
+use psmith_testkit::emulator::Terminal;
 
 fn block_on<R>(future: impl Future<Output = R>) -> R {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)

@@ -9,8 +9,15 @@ use crate::source::Source;
 const UNSAFE_HOME: &str = "crates/psmith-sys";
 
 /// Crates whose sources print nothing: text is for the command to write.
-const LIBRARIES: &[&str] =
-    &["crates/psmith-core/src", "crates/psmith-sys/src", "crates/psmith/src", "crates/psmith-store/src"];
+const LIBRARIES: &[&str] = &[
+    "crates/psmith-core/src",
+    "crates/psmith-sys/src",
+    "crates/psmith-engine/src",
+    "crates/psmith-board/src",
+    "crates/psmith-report/src",
+    "crates/psmith/src",
+    "crates/psmith-store/src",
+];
 
 const PRINTING: &[&str] = &["println!(", "print!(", "eprintln!(", "eprint!(", "dbg!("];
 

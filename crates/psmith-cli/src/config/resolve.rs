@@ -6,8 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use psmith::ResourceLimits;
 use psmith_core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSeq, Timeout};
+use psmith_engine::ResourceLimits;
 
 use super::{
     Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, Load, OutputMode,

@@ -5,7 +5,7 @@
 
 pub(crate) mod report;
 
-pub(crate) use psmith::view::{charts, html, when};
+pub(crate) use psmith_report::{charts, html, when};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::record::Status;
 use crate::record::events::RunEndEvent;
 use crate::report::duration::size;
 
-use psmith::view::STYLE;
+use psmith_report::STYLE;
 
 /// What the page tells of the run besides its history. Texts are fit to be shown, not escaped.
 #[derive(Debug)]

@@ -114,14 +114,14 @@ impl Command {
     ) -> Result<Words, SpawnFailure> {
         let (argv, script) = self.words(args, place);
         let Some(script) = script else {
-            psmith::check_words(&argv)?;
+            psmith_engine::command::check_words(&argv)?;
             let program = match &self.form {
                 Form::Words { program: Some(program), .. } => program.clone(),
                 _ => self.find(argv.first().map_or(b"", |word| &word[..]), directory)?,
             };
             return Ok(Words { program, argv, script: None, shell_skipped: false });
         };
-        psmith::check_words(std::slice::from_ref(&script))
+        psmith_engine::command::check_words(std::slice::from_ref(&script))
             .map_err(|failure| script_failure(failure, &script))?;
         if let Some((program, argv)) = self.without_shell(args, place, &script) {
             return Ok(Words { program, argv, script: Some(script), shell_skipped: true });
@@ -275,7 +275,7 @@ fn join(args: &JobArgs) -> Vec<u8> {
 }
 
 fn script_failure(mut failure: SpawnFailure, script: &[u8]) -> SpawnFailure {
-    if script.len() >= psmith::WORD_BYTES_MAX {
+    if script.len() >= psmith_engine::command::WORD_BYTES_MAX {
         failure.detail = failure.detail.replacen("argument 0", "the script", 1);
     }
     failure

@@ -40,7 +40,7 @@ impl ArgLimits {
         let variable = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + 2 + size_of::<usize>();
         let environment: usize = environment.iter().map(variable).sum::<usize>() + OWN_VARIABLES;
         ArgLimits {
-            word_max: psmith::WORD_BYTES_MAX,
+            word_max: psmith_engine::command::WORD_BYTES_MAX,
             total_max: total.saturating_sub(environment).saturating_sub(HEADROOM),
         }
     }

@@ -23,8 +23,8 @@ use std::io::{Read, Seek};
 
 pub use error::{RecordError, RecordErrorKind};
 #[cfg(test)]
-pub(crate) use psmith::view::sample;
-pub use psmith::view::{Exitval, JobRecord, Status, exitval};
+pub(crate) use psmith_report::sample;
+pub use psmith_report::{Exitval, JobRecord, Status, exitval};
 
 /// Where what a job wrote can be read, from the beginning and more than once.
 pub trait Stream: Read + Seek {}

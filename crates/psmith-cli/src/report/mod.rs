@@ -9,5 +9,5 @@ pub mod running;
 pub mod summary;
 pub mod tally;
 
-pub use psmith::board::{standing, table};
-pub use psmith::view::{cause, display, duration};
+pub use psmith_board::{standing, table};
+pub use psmith_report::{cause, display, duration};

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use psmith::ResourceLimits;
 use psmith_core::policy::Leak;
+use psmith_engine::ResourceLimits;
 
 use super::display::{columns_of, visible, visible_path};
 use super::duration::{asked_for, measured, size};

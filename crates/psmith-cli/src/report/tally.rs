@@ -12,7 +12,7 @@ use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
 use crate::record::events::RunEndEvent;
 use crate::record::{JobRecord, Status};
 
-pub use psmith::view::is_flaky;
+pub use psmith_report::is_flaky;
 
 use super::cause::cause_text;
 use super::display::{last_lines, visible};

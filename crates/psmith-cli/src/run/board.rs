@@ -5,11 +5,11 @@
 use std::io;
 use std::time::Duration;
 
-use psmith::board::Size;
-use psmith::engine::handler::{Order, View};
+use psmith_board::Size;
 use psmith_core::board::{Ending, JobRow, RunBoard, Timing, Update};
 use psmith_core::event::HoldReason;
 use psmith_core::{JobId, Time};
+use psmith_engine::handler::{Order, View};
 use psmith_sys::{proc_memory, terminal};
 
 use super::handler::RunHandler;

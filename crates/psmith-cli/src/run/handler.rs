@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use psmith::Command;
-use psmith::engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
-use psmith::engine::spool::Spool;
 use psmith_core::board::{Rate, Update};
 use psmith_core::event::HoldReason;
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::HaltOn;
 use psmith_core::{JobId, JobPolicy, Notice, Time};
+use psmith_engine::Command;
+use psmith_engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
+use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
 use super::board::{Display, ending};

@@ -23,13 +23,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use psmith::board::Size;
-use psmith::engine::handler::Streams;
-use psmith::{Engine, Level, LimitName, LimitRefused, LimitsInForce, Setup, Surroundings, WhyRefused};
+use psmith_board::Size;
 use psmith_core::board::Rate;
 use psmith_core::outcome::Limits;
 use psmith_core::policy::RunPolicy;
 use psmith_core::{JobPolicy, Time};
+use psmith_engine::handler::Streams;
+use psmith_engine::limits::{LimitName, LimitRefused, LimitsInForce, WhyRefused};
+use psmith_engine::{Engine, Level, Setup, Surroundings};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::rlimit::{self, Resource};
 
@@ -314,7 +315,7 @@ pub(super) fn slots_most() -> u32 {
     let processes = rlimit::get(Resource::Processes).map_or(u64::MAX, |limit| limit.soft);
     // Half of the numbers stay free for what else the machine does.
     let by_pids = u32::try_from(pids.min(processes) / 2).unwrap_or(u32::MAX);
-    psmith::engine::slots_by_descriptors(files).min(by_pids).max(1)
+    psmith_engine::engine::slots_by_descriptors(files).min(by_pids).max(1)
 }
 
 /// How progress is told: as asked, or as fits where stderr leads.
@@ -377,13 +378,13 @@ impl RunHandler {
 }
 
 /// After the last job: what is left to say, and the status.
-fn finish(mut handler: RunHandler, end: Result<(), psmith::EngineError>, notes: &[String]) -> Ending {
+fn finish(mut handler: RunHandler, end: Result<(), psmith_engine::EngineError>, notes: &[String]) -> Ending {
     let mut failure = handler.failure.take().or_else(|| handler.input_failure.take());
     if let Err(error) = end {
         let told = CliError::new(error.to_string());
         match error {
             // What the writer then found missing only follows from it.
-            psmith::EngineError::Spool(..) => failure = Some(told),
+            psmith_engine::EngineError::Spool(..) => failure = Some(told),
             _ => drop(failure.get_or_insert(told)),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use psmith::engine::handler::Order;
 use psmith_core::event::HoldReason;
+use psmith_engine::handler::Order;
 
 use crate::config::Load;
 

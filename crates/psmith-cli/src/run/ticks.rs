@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use psmith::engine::handler::{Order, View};
+use psmith_engine::handler::{Order, View};
 
 use super::handler::{RunHandler, Telling};
 use crate::config::Slots;

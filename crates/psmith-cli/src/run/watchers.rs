@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use psmith::Level;
-use psmith::engine::handler::Place;
 use psmith_core::policy::Timeout;
 use psmith_core::{Cause, Notice};
+use psmith_engine::Level;
+use psmith_engine::handler::Place;
 use serde_json::json;
 
 use crate::config::Config;

@@ -12,9 +12,9 @@ use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
-use crate::command::{Command, Numbers};
-use crate::function::codec::CodecError;
 use crate::job::job::{Callee, Job, Request};
+use psmith_engine::command::{Command, Numbers};
+use psmith_engine::function::codec::CodecError;
 
 /// Where programs are looked for when `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -247,7 +247,7 @@ impl fmt::Display for CommandJob {
 pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Result<Command, SpawnFailure> {
     if let Some(dir) = scratch {
         // One directory in one that psmith made: nothing that the engine would wait for.
-        match crate::scratch::make(Path::new(OsStr::from_bytes(&dir))) {
+        match psmith_engine::scratch::make(Path::new(OsStr::from_bytes(&dir))) {
             // A start of this attempt that came to nothing has made it.
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(SpawnFailure {
@@ -259,13 +259,13 @@ pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Resul
             }
             Ok(()) | Err(_) => {}
         }
-        command.env(crate::scratch::VARIABLE.as_bytes(), &dir)?;
+        command.env(psmith_engine::scratch::VARIABLE.as_bytes(), &dir)?;
     }
     Ok(command)
 }
 
 /// The value of a command: all that it wrote.
-pub(crate) fn value(stdout: crate::engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn value(stdout: psmith_engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
     if stdout.len() > bytes_max {
         return Err(format!("{} bytes are more than the limit of {bytes_max} (max_frame)", stdout.len()));

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use psmith_core::outcome::{AttemptSummary, Cause, Exit, Outcome, SpawnFailure, Usage};
 
-use crate::engine::EngineError;
-use crate::engine::error::text_of;
-use crate::function::described::show;
+use psmith_engine::EngineError;
+use psmith_engine::error::text_of;
+use psmith_engine::function::described::show;
 
 /// How much of an input is shown in the line of a failure.
 const INPUT_CHARS_MAX: usize = 60;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::returns::Return;
+use psmith_engine::function::returns::Return;
 
 /// What a function of [`map_until`](crate::map_until) returns: go on, or enough.
 ///

@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use psmith_core::outcome::Cause;
 
-use crate::channel::frame::FRAME_BYTES_MAX;
-use crate::command::Command;
-use crate::function::call::{entry, identity};
-use crate::function::codec::{CarriedError, Codec, CodecError};
-use crate::function::described::Described;
-use crate::function::registry::Function;
-use crate::function::returns::Return;
 use crate::job::failure::Input;
 use crate::job::flow::Judge;
 use crate::job::mailbox::Post;
 use crate::job::overrides::Own;
 use crate::job::retry::Retry;
-use crate::limits::{LimitsInForce, ResourceLimits};
-use crate::scratch::JobScratch;
-use crate::worker::panics;
+use psmith_engine::channel::frame::FRAME_BYTES_MAX;
+use psmith_engine::command::Command;
+use psmith_engine::function::call::{entry, identity};
+use psmith_engine::function::codec::{CarriedError, Codec, CodecError};
+use psmith_engine::function::described::Described;
+use psmith_engine::function::registry::Function;
+use psmith_engine::function::returns::Return;
+use psmith_engine::limits::{LimitsInForce, ResourceLimits};
+use psmith_engine::scratch::JobScratch;
+use psmith_engine::worker::panics;
 
 /// A function and how its values travel, once for all jobs that call it.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Messages on their way from a job's handle to the job: kept here until the job has taken them.
 //!
-//! The job asks first ([`FromWorker::Listens`](crate::channel::messages::FromWorker)), so nothing is sent to one that does
+//! The job asks first ([`FromWorker::Listens`](psmith_engine::channel::messages::FromWorker)), so nothing is sent to one that does
 //! not, and it says what it has taken. What it has not taken counts against a limit, at which senders wait or are told:
 //! a job that does not read costs so much and no more. Sends nothing itself: it gives letters to the engine's side.
 
@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use psmith_core::JobId;
 
-use crate::channel::frame::Body;
-use crate::channel::messages::ToWorker;
-use crate::condition::Condition;
-use crate::engine::handler::{Letters, Order};
-use crate::worker::context::SendError;
+use psmith_engine::channel::frame::Body;
+use psmith_engine::channel::messages::ToWorker;
+use psmith_engine::condition::Condition;
+use psmith_engine::handler::{Letters, Order};
+use psmith_engine::worker::context::SendError;
 
 /// So many messages may wait for a job.
 pub(crate) const MESSAGES_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use psmith_core::JobPolicy;
 use psmith_core::policy::Timeout;
 
 use crate::job::retry::Retry;
-use crate::limits::{LimitRefused, LimitsInForce, ResourceLimits};
+use psmith_engine::limits::{LimitRefused, LimitsInForce, ResourceLimits};
 
 /// What differs from the run's settings; the rest is theirs.
 #[derive(Clone, Debug, Default)]

@@ -2,15 +2,15 @@
 
 use psmith_core::policy::Order;
 
-use crate::function::codec::{Codec, WithErrors};
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::failure::Failure;
 use crate::job::flow::Judgement;
 use crate::job::job::JobRef;
 use crate::map::hooks::HookAnswer;
 use crate::map::map::Map;
 use crate::run::options::{OnError, Options, common_settings};
+use psmith_engine::function::codec::{Codec, WithErrors};
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
 
 /// Calls `f` with each item for its effect alone.
 ///

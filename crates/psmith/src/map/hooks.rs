@@ -7,12 +7,12 @@ use psmith_core::Cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::function::codec::Codec;
-use crate::function::described::Described;
 use crate::job::failure::Failure;
 use crate::job::job::JobRef;
 #[cfg(feature = "board")]
 use crate::map::progress_row::Shown;
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
 
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use psmith_core::outcome::Cause;
 
-use crate::engine::EngineError;
-use crate::function::call::told;
-use crate::function::codec::Codec;
-use crate::function::returns::Return;
 use crate::job::failure::{Failure, OwnError};
 use crate::job::job::JobRef;
-use crate::scratch::Scratch;
-use crate::worker::context;
-use crate::worker::panics;
+use psmith_engine::EngineError;
+use psmith_engine::function::call::told;
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::returns::Return;
+use psmith_engine::scratch::Scratch;
+use psmith_engine::worker::context;
+use psmith_engine::worker::panics;
 
 /// The job with this index, as hooks see it.
 pub(crate) fn job(index: u64) -> JobRef {

@@ -7,11 +7,6 @@ use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::EngineError;
-use crate::engine::handler::Order as Wish;
-use crate::function::codec::Codec;
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::failure::Failure;
 use crate::job::flow::Judge;
 use crate::job::job::{Callee, JobRef, Request};
@@ -25,6 +20,11 @@ use crate::run::options::{Isolation, OnError, Options, common_settings};
 use crate::run::run::{News, Run, Wants};
 use crate::run::shared::First;
 use crate::run::submitter::Submitter;
+use psmith_engine::EngineError;
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
+use psmith_engine::handler::Order as Wish;
 
 /// The most inputs that are taken ahead where no window was asked for and jobs are short.
 const WINDOW_MAX: u64 = 32 * 1024;

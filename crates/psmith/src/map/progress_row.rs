@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use psmith_core::Time;
 use psmith_core::board::{Progress, Rate, Row, RowStatus};
 
-use crate::board::{Board, RowHandle};
 use crate::map::map::Map;
+use psmith_board::{Board, RowHandle};
 
 /// The row changes at most once in this time: the jobs may be short.
 const ROW_EVERY: Duration = Duration::from_millis(50);

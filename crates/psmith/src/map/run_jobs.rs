@@ -9,9 +9,6 @@ use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::EngineError;
-use crate::engine::handler::Order as Wish;
-use crate::function::codec::CodecError;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::map::hooks::{MessageHook, message_hook, of_hook};
@@ -19,6 +16,9 @@ use crate::run::decode::settle;
 use crate::run::options::{OnError, Options, common_settings};
 use crate::run::run::{News, Run, Wants};
 use crate::run::submitter::Submitter;
+use psmith_engine::EngineError;
+use psmith_engine::function::codec::CodecError;
+use psmith_engine::handler::Order as Wish;
 
 /// Runs these jobs and gives what they come to, in the order of the jobs.
 ///

@@ -8,16 +8,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use psmith_core::policy::Order;
 
-use crate::engine::EngineError;
-use crate::engine::handler::Order as Wish;
-use crate::function::codec::CodecError;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::run::decode::settle;
 use crate::run::options::{Isolation, OnError, Options, common_settings};
 use crate::run::run::{News, Run, Wants};
 use crate::run::submitter::Submitter;
-use crate::worker::panics;
+use psmith_engine::EngineError;
+use psmith_engine::function::codec::CodecError;
+use psmith_engine::handler::Order as Wish;
+use psmith_engine::worker::panics;
 
 /// How many jobs a server runs at once where nothing else was asked for.
 const WORKERS: u32 = 4;

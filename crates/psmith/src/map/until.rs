@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use psmith_core::JobId;
 use psmith_core::policy::Order;
 
-use crate::function::codec::{Codec, WithErrors};
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::failure::Failure;
 use crate::job::flow::{Flow, Judgement};
 use crate::job::job::JobRef;
 use crate::map::hooks::HookAnswer;
 use crate::map::map::Map;
 use crate::run::options::{OnError, Options, common_settings};
+use psmith_engine::function::codec::{Codec, WithErrors};
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
 
 /// Calls `f` with each item until one call says that it is enough ([`Flow`]).
 ///

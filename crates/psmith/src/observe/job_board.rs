@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use psmith_sys::{handler, signals};
 
-use crate::board::{Board, LinesBelow, Size, WeakBoard};
 use crate::observe::snapshot::Snapshot;
 use crate::observe::terminal::Jobs;
+use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 
 /// The jobs of runs, live: a row for each of the longest running ones (slot, job, attempt, time, memory, CPU, how far it
 /// is, last line), and a line with the counts. Runs are shown on it that have it among their settings: `map(..).board(&jobs)`,

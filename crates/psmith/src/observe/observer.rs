@@ -4,8 +4,8 @@ use std::fmt;
 
 use psmith_core::outcome::{Cause, Outcome};
 
-use crate::engine::handler::Output;
 use crate::job::job::JobRef;
+use psmith_engine::handler::Output;
 
 /// One thing to be seen. Jobs are known by their index.
 #[derive(Debug)]

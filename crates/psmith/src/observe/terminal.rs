@@ -11,14 +11,14 @@ use psmith_core::board::{Ending, JobRow, Progress, RunBoard, Timing, Update};
 use psmith_core::{JobId, SlotId, Time};
 use psmith_sys::proc_memory;
 
-use crate::board::standing::{COUNT_EVERY, Standing};
-use crate::board::table;
-use crate::board::table::Layout;
-use crate::board::text::visible;
-use crate::board::{Line, LinesBelow, Size, WeakBoard};
 use crate::job::job::JobRef;
 use crate::observe::observer::{Onlooker, Sight};
 use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
+use psmith_board::standing::{COUNT_EVERY, Standing};
+use psmith_board::table;
+use psmith_board::table::Layout;
+use psmith_board::visible;
+use psmith_board::{Line, LinesBelow, Size, WeakBoard};
 
 /// Rows, unless the program says otherwise.
 const ROWS: usize = 8;

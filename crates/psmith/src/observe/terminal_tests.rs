@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use psmith_core::outcome::{Cause, Outcome};
 
 use super::*;
-use crate::board::{Cursor, Painter};
-use crate::engine::handler::Output;
 use crate::observe::observer::Ended;
+use psmith_board::{Cursor, Painter};
+use psmith_engine::handler::Output;
 
 /// One thing of a record: when, in seconds, and what.
 enum Seen {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::board::title;
 use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
-use crate::report::history::{Attempt, AttemptEnd};
-use crate::report::web::Feed;
-use crate::report::web::news::{Ended, Facts, News};
-use crate::report::{JobRecord, Status};
+use crate::observe::terminal::title;
+use psmith_report::history::{Attempt, AttemptEnd};
+use psmith_report::web::Feed;
+use psmith_report::web::news::{Ended, Facts, News};
+use psmith_report::{JobRecord, Status};
 
 /// A run, as the board knows it.
 #[derive(Debug)]
@@ -92,8 +92,8 @@ impl Watch {
         let cwd = std::env::current_dir().unwrap_or_default();
         self.feed.tell(News::Run(Box::new(Facts {
             run: std::process::id().to_string(),
-            command: crate::board::visible(words.join(" ").as_bytes(), 240),
-            cwd: crate::report::display::visible_path(&cwd),
+            command: psmith_board::visible(words.join(" ").as_bytes(), 240),
+            cwd: psmith_report::display::visible_path(&cwd),
             slots: self.slots,
             total: self.feed.add_total(self.total),
             began_epoch: epoch_now() - self.feed.elapsed().as_secs_f64(),

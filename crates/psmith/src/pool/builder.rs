@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use psmith_core::policy::Order;
 
-use crate::engine::EngineError;
-use crate::function::registry::Function;
 use crate::map::server::Level;
 use crate::pool::pool::Pool;
 use crate::run::options::{OnError, Options, common_settings};
-use crate::worker::state::making;
+use psmith_engine::EngineError;
+use psmith_engine::function::registry::Function;
+use psmith_engine::worker::state::making;
 
 pub(crate) type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
 

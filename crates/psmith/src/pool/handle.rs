@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::condition::Condition;
-use crate::engine::EngineError;
-use crate::function::codec::CodecError;
 use crate::job::failure::Failure;
 use crate::job::mailbox::Post;
 use crate::pool::pool::Counter;
 use crate::run::decode;
-use crate::worker::context::{SendError, encoded};
+use psmith_engine::EngineError;
+use psmith_engine::condition::Condition;
+use psmith_engine::function::codec::CodecError;
+use psmith_engine::worker::context::{SendError, encoded};
 
 /// What a job came to: the encoded value, or why there is none.
 pub(crate) type Came = Result<Arc<Vec<u8>>, Failure>;

@@ -11,9 +11,6 @@ use psmith_core::{Cause, JobId};
 
 use crate::pool::listener::{Ear, listen};
 
-use crate::condition::Condition;
-use crate::engine::EngineError;
-use crate::engine::handler::Order as Wish;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::mailbox::Post;
@@ -25,6 +22,9 @@ use crate::pool::submission::Waiting;
 use crate::run::options::Options;
 use crate::run::run::{Run, Wants};
 use crate::run::submitter::Submitter;
+use psmith_engine::EngineError;
+use psmith_engine::condition::Condition;
+use psmith_engine::handler::Order as Wish;
 
 use crate::pool::refusal::{Left, Refusal, SubmitError};
 

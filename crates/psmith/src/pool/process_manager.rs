@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::EngineError;
 use crate::job::failure::Failure;
 use crate::job::job::Job;
 use crate::pool::handle::{Bell, JobHandle};
@@ -18,7 +17,8 @@ use crate::pool::refusal::SubmitError;
 use crate::pool::scheduler;
 use crate::pool::strategy::Unlimited;
 use crate::run::options::Options;
-use crate::worker::context::SendError;
+use psmith_engine::EngineError;
+use psmith_engine::worker::context::SendError;
 
 type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::function::codec::Codec;
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::job::Job;
 use crate::pool::handle::JobHandle;
 use crate::pool::refusal::SubmitError;
 use crate::pool::scheduler::Scheduler;
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
 
 /// A stand-in for a value; see [`Scheduler::proxy`].
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use psmith_core::policy::Order;
 
-use crate::engine::EngineError;
 use crate::job::job::Job;
 use crate::map::server::Report;
 use crate::pool::handle::JobHandle;
@@ -15,6 +14,7 @@ use crate::pool::proxy::Proxy;
 use crate::pool::refusal::{Left, SubmitError};
 use crate::pool::strategy::{PerCore, SpawnStrategy};
 use crate::run::options::{Isolation, OnError, Options};
+use psmith_engine::EngineError;
 
 /// Runs jobs as they are handed in, each in a fresh process, first come, first started; a [`SpawnStrategy`] decides how
 /// many at once. Handing in never waits: what may not start yet is kept, however much it is.

@@ -7,10 +7,6 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::EngineError;
-use crate::function::codec::Codec;
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::failure::Failure;
 use crate::job::job::Job;
 use crate::map::server::Level;
@@ -18,6 +14,10 @@ use crate::pool::handle::{Bell, JobHandle};
 use crate::pool::pool::Pool;
 use crate::pool::scheduler;
 use crate::run::options::Options;
+use psmith_engine::EngineError;
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
 
 type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
 

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_core::Cause;
 
-use crate::engine::spool::Spool;
-use crate::function::codec::CodecError;
 use crate::job::failure::{Failure, OwnError};
 use crate::run::options::Output;
 use crate::run::run::Finished;
-use crate::worker::panics;
+use psmith_engine::function::codec::CodecError;
+use psmith_engine::spool::Spool;
+use psmith_engine::worker::panics;
 
 /// What a job came to, decoded; what it printed is passed on.
 pub(crate) fn settle<R>(
@@ -121,7 +121,7 @@ fn pass_on(spool: Spool, mut stream: impl Write + IsTerminal) {
         let _ = stream.flush();
     };
     #[cfg(feature = "board")]
-    crate::board::beside_rows(&mut stream, |stream| write(stream));
+    psmith_board::beside_rows(&mut stream, |stream| write(stream));
     #[cfg(not(feature = "board"))]
     write(&mut stream);
 }

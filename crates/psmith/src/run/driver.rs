@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::engine::handler::Handler;
-use crate::engine::{Engine, EngineError};
+use psmith_engine::handler::Handler;
+use psmith_engine::{Engine, EngineError};
 
 /// The engine is left alone for so long before its own thread comes back.
 const QUIET: Duration = Duration::from_micros(500);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use psmith_core::JobPolicy;
 use psmith_core::outcome::Cause;
 
-use crate::function::packed::input_at;
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, JobRef, Request};
 use crate::run::input_buffer::Inputs;
+use psmith_engine::function::packed::input_at;
 
 /// Some inputs, and the index of the first.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use psmith_core::JobPolicy;
 
-use crate::function::packed::{words, words_of};
 use crate::job::job::Callee;
+use psmith_engine::function::packed::{words, words_of};
 
 /// An input that is longer travels alone.
 pub(crate) const INPUT_BYTES_MAX: usize = 4 * 1024;
@@ -133,7 +133,7 @@ impl Writer {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::function::described::Described;
+    use psmith_engine::function::described::Described;
 
     /// One that has these, of a function that nobody calls.
     pub(crate) fn writer_of(inputs: &[&[u8]]) -> Writer {

@@ -9,13 +9,13 @@ use psmith_core::policy::{
     Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Leak, Order, RunPolicy, SIGTERM, TermSeq, TermStep, Timeout,
 };
 
-use crate::channel::frame::FRAME_BYTES_MAX;
-use crate::containment::Level;
-use crate::function::registry::Function;
 use crate::job::retry::Retry;
-use crate::limits::ResourceLimits;
 use crate::observe::observer::Onlooker;
 use crate::run::reused::Terms;
+use psmith_engine::channel::frame::FRAME_BYTES_MAX;
+use psmith_engine::containment::Level;
+use psmith_engine::function::registry::Function;
+use psmith_engine::limits::ResourceLimits;
 
 /// Whether jobs share processes.
 ///
@@ -127,10 +127,10 @@ pub(crate) struct Options {
     pub(crate) stop_signal: i32,
     /// The board of jobs that looks on.
     #[cfg(feature = "board")]
-    pub(crate) board: Option<Arc<crate::board::Jobs>>,
+    pub(crate) board: Option<Arc<crate::observe::terminal::Jobs>>,
     /// The web board that looks on.
     #[cfg(feature = "web")]
-    pub(crate) web: Option<Arc<crate::report::web::Feed>>,
+    pub(crate) web: Option<Arc<psmith_report::web::Feed>>,
 }
 
 impl Options {
@@ -188,10 +188,12 @@ impl Options {
         #[cfg_attr(not(feature = "board"), expect(unused_mut, reason = "there is nobody"))]
         let mut onlookers: Vec<Box<dyn Onlooker>> = Vec::new();
         #[cfg(feature = "board")]
-        onlookers.extend(self.board.as_ref().map(|jobs| crate::board::look_on(Arc::clone(jobs), total)));
+        onlookers.extend(
+            self.board.as_ref().map(|jobs| crate::observe::terminal::look_on(Arc::clone(jobs), total)),
+        );
         #[cfg(feature = "web")]
         onlookers.extend(
-            self.web.as_ref().map(|feed| crate::report::web::look_on(Arc::clone(feed), workers, total)),
+            self.web.as_ref().map(|feed| crate::observe::web::look_on(Arc::clone(feed), workers, total)),
         );
         onlookers
     }
@@ -574,7 +576,7 @@ macro_rules! common_settings {
 
         /// Has this board show the run in a browser. Inline there is nothing to be seen.
         #[cfg(feature = "web")]
-        pub fn web(mut self, web: &$crate::report::web::Web) -> Self {
+        pub fn web(mut self, web: &$crate::web::Web) -> Self {
             self.$($options).+.web = Some(web.feed());
             self
         }

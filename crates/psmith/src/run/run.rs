@@ -17,18 +17,18 @@ use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::Halt;
 use psmith_sys::signals;
 
-use crate::engine::handler::{Order, Output, Streams};
-use crate::engine::{Engine, EngineError, Setup, Surroundings};
-use crate::function::registry::Function;
 use crate::job::job::{JobRef, Request};
-use crate::limits::LimitsInForce;
 use crate::run::input_block::Results;
 use crate::run::options::{Isolation, Options};
 use crate::run::reused::WarmDesk;
 use crate::run::single_use::Desk;
 use crate::run::worker_budget;
 use crate::run::worker_budget::Budget;
-use crate::scratch::Scratch;
+use psmith_engine::function::registry::Function;
+use psmith_engine::handler::{Order, Output, Streams};
+use psmith_engine::limits::LimitsInForce;
+use psmith_engine::scratch::Scratch;
+use psmith_engine::{Engine, EngineError, Setup, Surroundings};
 
 pub(crate) use crate::run::shared::{First, Shared};
 pub(crate) use crate::run::submitter::Submitter;
@@ -145,9 +145,9 @@ impl Run {
         let shared = Arc::new(shared);
         let (budget, variable) = Budget::begin(workers, options.workers.is_none())?;
         if budget.is_shared() {
-            crate::worker::context::tell_nests();
+            psmith_engine::worker::context::tell_nests();
         }
-        let mut set_up = match crate::entry::set_up() {
+        let mut set_up = match psmith_engine::entry::set_up() {
             None => Vec::new(),
             Some(Ok(function)) => vec![function],
             Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),

@@ -9,9 +9,6 @@ use psmith_core::JobId;
 use psmith_sys::barrier;
 use psmith_sys::eventfd::Waker;
 
-use crate::condition::Condition;
-use crate::engine::EngineError;
-use crate::engine::handler::Order;
 use crate::job::job::Request;
 use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
 use crate::run::driver::Lead;
@@ -19,6 +16,9 @@ use crate::run::input_buffer::Inputs;
 use crate::run::queue::Incoming;
 use crate::run::run::{Finished, NEWS_MAX, News, Tap};
 use crate::run::suspension::{Standstill, Still};
+use psmith_engine::EngineError;
+use psmith_engine::condition::Condition;
+use psmith_engine::handler::Order;
 
 /// What both sides share.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Shared {
 
     /// Asks the engine where this process stands. Nobody hears it once that has ended.
     #[cfg(feature = "stacks")]
-    pub(crate) fn look(&self, pid: u32, looker: crate::engine::handler::Looker) {
+    pub(crate) fn look(&self, pid: u32, looker: psmith_engine::handler::Looker) {
         let mut state = self.lock();
         if state.over.is_none() {
             state.orders.push(Order::Look(pid, looker));

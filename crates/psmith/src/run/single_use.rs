@@ -11,21 +11,21 @@ use psmith_core::dispatcher::Counts;
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
 use psmith_core::{Event, JobId, Notice, SlotId};
 
-use crate::channel::frame::Body;
-use crate::channel::messages::{Errand, FromWorker, How, ToWorker};
-use crate::command::{Command, Launch, Numbers, WorkerStart};
-use crate::engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
-use crate::engine::spool::Spool;
-use crate::function::registry::Function;
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::Listeners;
-use crate::limits::LimitsInForce;
 use crate::observe::observer::{Ended, Sight};
 use crate::run::queue::Next;
 use crate::run::run::{Finished, News as Told, Wants};
 use crate::run::shared::Shared;
 use crate::run::worker_budget::Budget;
+use psmith_engine::channel::frame::Body;
+use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
+use psmith_engine::command::{Command, Launch, Numbers, WorkerStart};
+use psmith_engine::function::registry::Function;
+use psmith_engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
+use psmith_engine::limits::LimitsInForce;
+use psmith_engine::spool::Spool;
 
 /// Takes jobs from the caller's side and gives back what became of them.
 pub(crate) struct Desk {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use psmith_core::{Cause, JobId, JobPolicy};
 
-use crate::engine::handler::Order;
 use crate::job::job::Request;
 use crate::job::overrides::Holder;
 use crate::run::driver::Leading;
@@ -13,7 +12,8 @@ use crate::run::options::Options;
 use crate::run::run::News;
 use crate::run::shared::Shared;
 use crate::run::single_use::refused;
-use crate::scratch::Scratch;
+use psmith_engine::handler::Order;
+use psmith_engine::scratch::Scratch;
 
 /// Hands jobs to a run.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::handler::Order;
 use crate::run::shared::Shared;
+use psmith_engine::handler::Order;
 
 /// How often it is looked whether a run has ended instead of standing still: nobody tells.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use psmith_sys::tokens::Tokens;
 
-use crate::engine::EngineError;
+use psmith_engine::EngineError;
 
 /// By which a job finds the budget of the run that it belongs to: how deep its own runs are, and where the tokens lie.
 pub(crate) const VARIABLE: &str = "PSMITH_BUDGET";

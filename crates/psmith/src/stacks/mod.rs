@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::engine::handler::Looker;
-use crate::engine::stack_samples::Look;
 use crate::stacks::walk::Walker;
-use crate::warden::messages::THREADS_MAX;
+use psmith_engine::handler::Looker;
+use psmith_engine::stack_samples::Look;
+use psmith_engine::stack_samples::THREADS_MAX;
 
 /// A thread that does not stand still within this time is in a call that nothing interrupts, or frozen.
 const SEIZE_MAX: Duration = Duration::from_secs(2);

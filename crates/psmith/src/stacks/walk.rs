@@ -12,9 +12,9 @@ use framehop::{
 };
 use object::{Object, ObjectSection, ObjectSegment};
 
-use crate::engine::stack_samples::Look;
 use crate::stacks::Frame;
 use crate::stacks::names::Names;
+use psmith_engine::stack_samples::Look;
 
 /// So many callers are named: a recursion without end would fill pages.
 const FRAMES_MAX: usize = 256;

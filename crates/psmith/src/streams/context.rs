@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "board")]
 use serde::{Deserializer, Serializer};
 
-use crate::function::codec::{Codec, CodecError};
-use crate::function::described::Described;
-use crate::worker::context::{Cx, SendError, cx};
+use psmith_engine::function::codec::{Codec, CodecError};
+use psmith_engine::function::described::Described;
+use psmith_engine::worker::context::{Cx, SendError, cx};
 
 /// Which of the workers, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

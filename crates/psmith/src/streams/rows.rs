@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use psmith_core::board::{Row, RowStatus};
 
-use crate::board::{Board, RowHandle};
-use crate::function::codec::Codec;
-use crate::function::described::Described;
 use crate::job::failure::cause_line;
 use crate::run::run::{Finished, News, Tap};
 use crate::streams::context::{PassedOver, RowChange, Said, WorkerId, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
 use crate::streams::workers::{Crew, OnTrouble, WorkerBody};
+use psmith_board::{Board, RowHandle};
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::described::Described;
 
 type Prefix<'b> = Box<dyn Fn(WorkerId) -> String + 'b>;
 

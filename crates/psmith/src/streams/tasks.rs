@@ -12,11 +12,11 @@ use psmith_core::outcome::Cause;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
-use crate::function::returns::{Return, error_text};
 use crate::job::failure::Failure;
 use crate::streams::context::WorkerId;
-use crate::worker::context::SendError;
-use crate::worker::panics;
+use psmith_engine::function::returns::{Return, error_text};
+use psmith_engine::worker::context::SendError;
+use psmith_engine::worker::panics;
 
 /// Values that wait for whoever takes them; beyond it the tasks wait.
 const WAITING_MAX: usize = 64;
@@ -129,7 +129,7 @@ pub struct TaskCx<T> {
     id: WorkerId,
     sender: Sender<(WorkerId, Result<T, Failure>)>,
     #[cfg(feature = "board")]
-    pub(crate) row: Option<crate::board::RowHandle>,
+    pub(crate) row: Option<psmith_board::RowHandle>,
 }
 
 impl<T> TaskCx<T> {
@@ -169,7 +169,7 @@ impl<T> TaskCx<T> {
     /// ```
     #[cfg(feature = "board")]
     #[must_use]
-    pub fn row(&self) -> Option<&crate::board::RowHandle> {
+    pub fn row(&self) -> Option<&psmith_board::RowHandle> {
         self.row.as_ref()
     }
 }

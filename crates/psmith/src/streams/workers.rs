@@ -13,18 +13,18 @@ use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::containment::Level;
-use crate::engine::EngineError;
-use crate::function::codec::{Codec, CodecError};
-use crate::function::described::Described;
-use crate::function::returns::Return;
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, Request};
 use crate::run::decode::settle;
 use crate::run::options::{Isolation, OnError, Options, Output};
 use crate::run::run::{News, Run, Tap, Wants};
 use crate::streams::context::{Brief, ByBrief, Said, WorkerCx, WorkerId};
-use crate::worker::panics;
+use psmith_engine::EngineError;
+use psmith_engine::containment::Level;
+use psmith_engine::function::codec::{Codec, CodecError};
+use psmith_engine::function::described::Described;
+use psmith_engine::function::returns::Return;
+use psmith_engine::worker::panics;
 
 /// Runs `f` in `n` worker processes at once and gives the values that they send, each with its worker's number.
 ///
@@ -270,7 +270,7 @@ impl<T> Workers<T> {
 
     /// Has this board show the workers in a browser, each as a job.
     #[cfg(feature = "web")]
-    pub fn web(mut self, web: &crate::report::web::Web) -> Self {
+    pub fn web(mut self, web: &psmith_report::web::Web) -> Self {
         self.options.web = Some(web.feed());
         self
     }

@@ -11,9 +11,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use psmith::board::{Cursor, Line, Painter, Size};
-use psmith::engine::spool::Spool;
+use psmith_board::{Cursor, Line, Painter, Size};
 use psmith_core::{JobId, Time};
+use psmith_engine::spool::Spool;
 
 use super::{Answer, Answers, Backlog, Failure, LIVE_BYTES_MAX, Lines, Parcel, Work, lock};
 use crate::record::joblog::JobLog;

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use psmith::board::{Line, Size};
-use psmith::engine::handler::Output;
-use psmith::engine::spool::Spool;
+use psmith_board::{Line, Size};
 use psmith_core::JobId;
 use psmith_core::outcome::Outcome;
+use psmith_engine::handler::Output;
+use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
 use self::desk::Desk;

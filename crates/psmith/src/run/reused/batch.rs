@@ -12,14 +12,14 @@ use std::time::Duration;
 use psmith_core::outcome::{Cause, Exit, Usage};
 use psmith_core::{AttemptId, Event, JobId, JobPolicy, Time};
 
-use crate::channel::messages::How;
-use crate::channel::shared_region::{Mark, Values};
 use crate::job::job::{JobRef, Request};
 use crate::run::input_block::{Block, Results};
 use crate::run::input_buffer::JOBS_MAX;
 use crate::run::queue::Next;
 use crate::run::reused::{Held, Life, WarmDesk};
 use crate::run::run::News as Told;
+use psmith_engine::channel::messages::How;
+use psmith_engine::channel::shared_region::{Mark, Values};
 
 /// So long a batch should take: long beside a wake-up, short for whoever waits.
 const BATCH_TIME: Duration = Duration::from_micros(1500);

@@ -7,10 +7,6 @@ use psmith_core::{Dispatcher, SlotId};
 use psmith_sys::shared::Shared as Memory;
 
 use super::*;
-use crate::channel::messages::{FromWorker, ToWorker};
-use crate::channel::shared_region::Region;
-use crate::engine::handler::{Handler, Letter, Mail, News, Order, Place, Pull, View};
-use crate::function::described::Described;
 use crate::job::job::Callee;
 use crate::run::input_writer::Adder;
 use crate::run::options::{OnError, Options};
@@ -18,6 +14,10 @@ use crate::run::reused::commands::Kind;
 use crate::run::run::Wants;
 use crate::run::shared::Shared;
 use crate::run::submitter::Submitter;
+use psmith_engine::channel::messages::{FromWorker, ToWorker};
+use psmith_engine::channel::shared_region::Region;
+use psmith_engine::function::described::Described;
+use psmith_engine::handler::{Handler, Letter, Mail, News, Order, Place, Pull, View};
 
 struct Play {
     desk: WarmDesk,

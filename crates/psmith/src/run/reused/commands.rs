@@ -13,14 +13,14 @@ use std::sync::Arc;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::{AttemptId, Event, JobId};
 
-use crate::channel::frame::Body;
-use crate::channel::messages::{Errand, ToWorker};
-use crate::command::{Launch, Numbers, WorkerStart};
-use crate::engine::handler::{Mail, Order, Pull, View};
 use crate::job::command_job::attempted;
-use crate::limits::LimitsInForce;
 use crate::run::reused::{Life, Stage, WarmDesk};
 use crate::run::single_use::refused;
+use psmith_engine::channel::frame::Body;
+use psmith_engine::channel::messages::{Errand, ToWorker};
+use psmith_engine::command::{Launch, Numbers, WorkerStart};
+use psmith_engine::handler::{Mail, Order, Pull, View};
+use psmith_engine::limits::LimitsInForce;
 
 /// What a job of the engine is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,17 +35,9 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Order, TermSeq};
 use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPolicy, SlotId};
 
-use crate::channel::messages::{FromWorker, How};
-use crate::command::{Command, Launch, WorkerStart};
-use crate::engine::handler::{
-    Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
-};
-use crate::engine::spool::Spool;
-use crate::function::registry::Function;
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::Listeners;
-use crate::limits::LimitsInForce;
 use crate::observe::observer::Sight;
 use crate::run::input_block::Block;
 use crate::run::options::Options;
@@ -58,6 +50,14 @@ use crate::run::run::{News as Told, Wants};
 use crate::run::shared::Shared;
 use crate::run::single_use::{judged, refused};
 use crate::run::worker_budget::Budget;
+use psmith_engine::channel::messages::{FromWorker, How};
+use psmith_engine::command::{Command, Launch, WorkerStart};
+use psmith_engine::function::registry::Function;
+use psmith_engine::handler::{
+    Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
+};
+use psmith_engine::limits::LimitsInForce;
+use psmith_engine::spool::Spool;
 
 /// When a worker is replaced although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, Default)]

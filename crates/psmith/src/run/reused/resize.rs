@@ -2,10 +2,10 @@
 
 use psmith_core::{Event, Time};
 
-use crate::channel::frame::Body;
-use crate::channel::messages::ToWorker;
-use crate::engine::handler::{Letters, Order};
 use crate::run::reused::{Stage, WarmDesk};
+use psmith_engine::channel::frame::Body;
+use psmith_engine::channel::messages::ToWorker;
+use psmith_engine::handler::{Letters, Order};
 
 impl WarmDesk {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.

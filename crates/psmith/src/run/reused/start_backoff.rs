@@ -7,9 +7,9 @@ use std::time::Duration;
 use psmith_core::Time;
 use psmith_core::outcome::Cause;
 
-use crate::engine::EngineError;
-use crate::engine::handler::Order;
 use crate::run::reused::{Stage, WarmDesk};
+use psmith_engine::EngineError;
+use psmith_engine::handler::Order;
 
 /// So many starts in a row that failed, with no worker alive, end the run.
 const START_FAILURES_MAX: u32 = 5;

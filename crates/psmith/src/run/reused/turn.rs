@@ -8,9 +8,6 @@ use psmith_sys::proc_memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::frame::Body;
-use crate::channel::messages::{Errand, How, ToWorker};
-use crate::engine::handler::{Handler, Letters, Order, Output};
 use crate::job::flow::Judgement;
 use crate::job::job::JobRef;
 use crate::observe::observer::{Ended, Sight};
@@ -18,6 +15,9 @@ use crate::run::queue::Next;
 use crate::run::reused::{BatchNews, Heard, Held, Life, Stage, WarmDesk};
 use crate::run::run::{Finished, News as Told};
 use crate::run::single_use::refused;
+use psmith_engine::channel::frame::Body;
+use psmith_engine::channel::messages::{Errand, How, ToWorker};
+use psmith_engine::handler::{Handler, Letters, Order, Output};
 
 impl WarmDesk {
     /// Does all that can be done now; gives how long nothing else is due.

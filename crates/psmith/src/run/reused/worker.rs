@@ -7,9 +7,9 @@ use std::sync::Arc;
 use psmith_core::{AttemptId, Time};
 use psmith_sys::shared::Shared;
 
-use crate::channel::shared_region::{REGION_WORDS, Region};
-use crate::engine::handler::{Output, TAIL_BYTES_MAX};
-use crate::engine::spool::{MEMORY_BYTES_MAX, Spool};
+use psmith_engine::channel::shared_region::{REGION_WORDS, Region};
+use psmith_engine::handler::{Output, TAIL_BYTES_MAX};
+use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
 
 /// A worker between its start and its end.
 #[derive(Debug)]

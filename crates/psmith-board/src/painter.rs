@@ -1,0 +1,215 @@
+//! Lines onto a terminal: inline, below whatever was written last, never on the alternate screen.
+//!
+//! Between two paints the cursor rests where the next output belongs, *above* the board, not below it. So
+//! everything that may happen meanwhile needs no bookkeeping: output, a panic's message, a shell's prompt begin in
+//! the right place; and however a terminal reflows its lines when it is resized, all of the board is below the
+//! cursor, and erasing what follows takes it away. The cursor is never hidden, so nobody has to bring it back.
+//!
+//! Composes bytes and writes nothing itself. A frame is one buffer, to be written at once.
+
+use crossterm::Command;
+use crossterm::cursor::{MoveDown, MoveUp, RestorePosition, SavePosition};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+};
+use psmith_core::board::RowStatus;
+
+use crate::screen::{Line, Look, Size};
+
+/// Moves down, and scrolls at the bottom, in the same column. (A newline would be turned into carriage return and
+/// newline by the terminal's driver.)
+const DOWN: char = '\u{b}';
+
+/// Where the cursor stands when a board is painted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// At the left margin.
+    Margin,
+    /// Behind a line that is not ended yet: more of it may follow, so the board goes below it.
+    MidLine,
+}
+
+/// Paints one board on one terminal.
+#[derive(Clone, Debug)]
+pub struct Painter {
+    colors: bool,
+    /// Where the cursor stood when the board that is on the screen was painted.
+    drawn: Option<Cursor>,
+}
+
+impl Painter {
+    /// Nothing painted yet. Without `colors`, bold and italic are left.
+    ///
+    /// ```
+    /// use psmith::board::Painter;
+    /// assert!(!Painter::new(true).is_drawn());
+    /// ```
+    #[must_use]
+    pub fn new(colors: bool) -> Painter {
+        Painter { colors, drawn: None }
+    }
+
+    /// Whether the board is on the screen.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let mut painter = Painter::new(false);
+    /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(painter.is_drawn());
+    /// ```
+    #[must_use]
+    pub fn is_drawn(&self) -> bool {
+        self.drawn.is_some()
+    }
+
+    /// What to write to show these lines in place of those before. Of more lines than the screen has the first are
+    /// shown, and one row is left free.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let bytes = Painter::new(false).paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(bytes.contains("at work"));
+    /// ```
+    #[must_use]
+    pub fn paint(&mut self, lines: &[Line], size: Size, cursor: Cursor) -> String {
+        self.paint_below("", lines, size, cursor)
+    }
+
+    /// As [`Painter::paint`], with text that stays on the screen above the board: whole lines, each ended by a
+    /// newline, fit to be shown. It begins where the cursor is.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let bytes = Painter::new(false).paint_below("one line\n", &lines, Size::USUAL, Cursor::Margin);
+    /// assert!(bytes.find("one line") < bytes.find("at work"));
+    /// ```
+    #[must_use]
+    pub fn paint_below(&mut self, above: &str, lines: &[Line], size: Size, cursor: Cursor) -> String {
+        let lines = &lines[..lines.len().min(size.board_rows())];
+        let mut out = String::new();
+        put(&mut out, BeginSynchronizedUpdate);
+        if !above.is_empty() {
+            out.push_str(&self.clear().unwrap_or_default());
+            out.push_str(above);
+        }
+        let cursor = if above.is_empty() { cursor } else { Cursor::Margin };
+        if lines.is_empty() {
+            out.push_str(&self.clear().unwrap_or_default());
+        } else {
+            self.draw(&mut out, lines, cursor);
+        }
+        put(&mut out, EndSynchronizedUpdate);
+        out
+    }
+
+    /// What to write before anything else is written to the terminal; nothing if no board is there. The text that
+    /// follows begins where the last one ended.
+    ///
+    /// ```
+    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
+    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// let mut painter = Painter::new(false);
+    /// assert_eq!(painter.clear(), None);
+    /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
+    /// assert!(painter.clear().is_some() && !painter.is_drawn());
+    /// ```
+    pub fn clear(&mut self) -> Option<String> {
+        let cursor = self.drawn.take()?;
+        let mut out = String::new();
+        erase(&mut out, cursor);
+        Some(out)
+    }
+
+    /// A line with its look, as it stays on the screen; newline and all.
+    ///
+    /// ```
+    /// use psmith::board::{Line, Look, Painter};
+    /// let line = Line::new("done", 80, Look::default());
+    /// assert!(Painter::new(false).line(&line).contains("done"));
+    /// ```
+    #[must_use]
+    pub fn line(&self, line: &Line) -> String {
+        let mut out = String::new();
+        self.styled(&mut out, line);
+        out.push_str("\r\n");
+        out
+    }
+
+    fn draw(&mut self, out: &mut String, lines: &[Line], cursor: Cursor) {
+        // A terminal that became narrower a moment ago must not wrap lines: the board would be higher than known.
+        put(out, DisableLineWrap);
+        if cursor == Cursor::Margin {
+            out.push('\r');
+        }
+        // Room first, so that nothing scrolls between saving the place and going back to it.
+        let below = lines.len() - usize::from(cursor == Cursor::Margin);
+        out.extend(std::iter::repeat_n(DOWN, below));
+        if let Ok(up @ 1..) = u16::try_from(below) {
+            put(out, MoveUp(up));
+        }
+        erase(out, cursor);
+        put(out, SavePosition);
+        if cursor == Cursor::MidLine {
+            out.push_str("\r\n");
+        }
+        for (number, line) in lines.iter().enumerate() {
+            if number > 0 {
+                out.push_str("\r\n");
+            }
+            self.styled(out, line);
+        }
+        put(out, RestorePosition);
+        put(out, EnableLineWrap);
+        self.drawn = Some(cursor);
+    }
+
+    fn styled(&self, out: &mut String, line: &Line) {
+        use std::fmt::Write as _;
+        let style = self.style(line.look);
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{style}{}{style:#}", line.text);
+    }
+
+    fn style(&self, look: Look) -> anstyle::Style {
+        let color = match look.status {
+            RowStatus::Normal => None,
+            RowStatus::Success => Some(anstyle::AnsiColor::Green),
+            RowStatus::Warning => Some(anstyle::AnsiColor::Yellow),
+            RowStatus::Error => Some(anstyle::AnsiColor::Red),
+        };
+        let mut style = anstyle::Style::new();
+        for (on, effect) in [
+            (look.bold, anstyle::Effects::BOLD),
+            (look.dim, anstyle::Effects::DIMMED),
+            (look.italic, anstyle::Effects::ITALIC),
+        ] {
+            style = if on { style | effect } else { style };
+        }
+        style.fg_color(color.filter(|_| self.colors).map(Into::into))
+    }
+}
+
+/// Erases what follows the cursor, and leaves the cursor where it is.
+///
+/// Not by one "erase to the end of the screen" at the left margin: at the top of the screen that is the whole of it,
+/// and tmux keeps what was on a screen that is cleared, so that its scrollback would fill with old boards.
+fn erase(out: &mut String, cursor: Cursor) {
+    match cursor {
+        Cursor::MidLine => put(out, Clear(ClearType::FromCursorDown)),
+        Cursor::Margin => {
+            put(out, Clear(ClearType::UntilNewLine));
+            put(out, SavePosition);
+            put(out, MoveDown(1));
+            put(out, Clear(ClearType::FromCursorDown));
+            put(out, RestorePosition);
+        }
+    }
+}
+
+fn put(out: &mut String, command: impl Command) {
+    // Writing to a String cannot fail.
+    let _ = command.write_ansi(out);
+}

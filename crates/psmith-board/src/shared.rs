@@ -1,0 +1,394 @@
+//! What the board's handles and its thread share: the rows, and the lines that wait to be written.
+//!
+//! The lock is held for changes to the model alone: never while anything is written, and never while a formatter of
+//! the user's runs. So no change waits for a terminal, and whatever a formatter does, the model is whole.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use psmith_core::Time;
+use psmith_core::board::{Frame, Progress, Row, RowId, RowView, Rows, Timing};
+
+use crate::below::LinesBelow;
+use crate::output::Output;
+use crate::screen::Size;
+use crate::text::shown_line;
+
+/// So many bytes of lines may wait for a stream that takes none; of more the oldest are dropped, and counted.
+pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who ends a board waits no longer than this for a stream on which nothing moves.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+
+/// A text for a progress.
+pub(crate) type Formatter = Arc<dyn Fn(Progress) -> String + Send + Sync>;
+
+/// Time since the board began.
+pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// What a board draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Rows in place.
+    Console,
+    /// A line for each change.
+    Minimal,
+    /// Nothing.
+    Off,
+}
+
+/// The board behind its handles.
+pub(crate) struct Shared {
+    mode: Mode,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Something changed: the thread has a look.
+    changed: Condvar,
+    /// The thread has ended, or taken its rows away.
+    ended: Condvar,
+    /// Grows as the thread gets something written.
+    moves: Arc<AtomicU64>,
+}
+
+/// What the lock guards.
+struct State {
+    rows: Rows,
+    formatters: HashMap<RowId, Formatter>,
+    /// Lines to be shown below the rows.
+    below: Vec<Arc<dyn LinesBelow>>,
+    waiting: VecDeque<String>,
+    waiting_bytes: usize,
+    dropped: u64,
+    /// So many write to the screen themselves; no rows are drawn meanwhile.
+    asides: u32,
+    /// Rows may be on the screen.
+    is_drawn: bool,
+    is_closing: bool,
+    has_ended: bool,
+}
+
+/// What the thread writes next.
+pub(crate) struct Turn {
+    /// Lines that stay, without their newlines.
+    pub(crate) lines: Vec<String>,
+    /// Rows that leave the board and stay on the screen, below those lines.
+    pub(crate) left: Vec<RowView<'static>>,
+    /// The rows on the board.
+    pub(crate) frame: Frame<'static>,
+    /// Formatters of rows that have one of their own.
+    pub(crate) formatters: HashMap<RowId, Formatter>,
+    /// Lines to be shown below them.
+    pub(crate) below: Vec<Arc<dyn LinesBelow>>,
+    pub(crate) size: Size,
+    pub(crate) is_last: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: Clock) -> Shared {
+        let state = State {
+            rows: Rows::new(timing),
+            formatters: HashMap::new(),
+            below: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            dropped: 0,
+            asides: 0,
+            is_drawn: false,
+            is_closing: false,
+            has_ended: false,
+        };
+        let (changed, ended) = (Condvar::new(), Condvar::new());
+        Shared { mode, clock, state: Mutex::new(state), changed, ended, moves }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Adds a row; an `elapsed` one shows the time since now. `None`: there is no board any more.
+    pub(crate) fn add(&self, row: Row, elapsed: bool) -> Option<RowId> {
+        self.update(|state, now| {
+            if elapsed {
+                return (state.rows.add_elapsed(row, now), None);
+            }
+            let told = !(row.prefix.is_empty() && row.summary.is_empty());
+            let id = state.rows.add(row, now);
+            (id, told.then_some(id))
+        })
+    }
+
+    /// Changes what lines do not tell of: status and progress.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Rows, Time)) {
+        self.update(|state, now| (change(&mut state.rows, now), None));
+    }
+
+    /// Changes the text of a row; true means that it did change.
+    pub(crate) fn change_text(&self, id: RowId, change: impl FnOnce(&mut Rows, Time) -> bool) {
+        self.update(|state, now| ((), change(&mut state.rows, now).then_some(id)));
+    }
+
+    /// Sets or removes the row's own formatter.
+    pub(crate) fn set_formatter(&self, id: RowId, formatter: Option<Formatter>) {
+        self.update(|state, _| {
+            // The one before is dropped outside of the lock: it is the user's, and may do anything.
+            let before = match formatter {
+                Some(formatter) if state.rows.is_open(id) => state.formatters.insert(id, formatter),
+                Some(formatter) => Some(formatter),
+                None => state.formatters.remove(&id),
+            };
+            state.rows.touch();
+            (before, None)
+        });
+    }
+
+    pub(crate) fn complete(&self, id: RowId) {
+        self.change(|rows, now| {
+            rows.complete(id, now);
+        });
+    }
+
+    /// Lines that stay, above the rows. False if there is no board, or none any more.
+    pub(crate) fn println(&self, text: &str) -> bool {
+        let printed = self.update(|state, _| {
+            for line in text.split('\n') {
+                state.wait(shown_line(line));
+            }
+            state.rows.touch();
+            ((), None)
+        });
+        printed.is_some()
+    }
+
+    /// Shows these lines below the rows.
+    pub(crate) fn attach(&self, below: Arc<dyn LinesBelow>) {
+        self.update(|state, _| {
+            state.below.push(below);
+            ((), None)
+        });
+        self.wake();
+    }
+
+    /// Shows them no longer; their last line stays above the rows.
+    pub(crate) fn detach(&self, below: &Arc<dyn LinesBelow>) {
+        self.update(|state, _| {
+            let before = state.below.len();
+            state.below.retain(|of| !Arc::ptr_eq(of, below));
+            if state.below.len() < before {
+                below.last_line().into_iter().for_each(|line| state.wait(line));
+            }
+            state.rows.touch();
+            ((), None)
+        });
+    }
+
+    /// The thread has a look whether anything is due.
+    pub(crate) fn wake(&self) {
+        // It looks and goes to sleep under the lock: so it either sees the news or hears this.
+        drop(self.lock());
+        self.changed.notify_one();
+    }
+
+    /// Makes a change and wakes the thread if it has to know. The second of what `change` gives back is a row whose
+    /// text changed.
+    fn update<T>(&self, change: impl FnOnce(&mut State, Time) -> (T, Option<RowId>)) -> Option<T> {
+        if self.mode == Mode::Off {
+            return None;
+        }
+        let now = Time((self.clock)());
+        let mut state = self.lock();
+        if state.is_closing {
+            return None;
+        }
+        let was_dirty = state.rows.is_dirty();
+        let (value, told) = change(&mut state, now);
+        if self.mode == Mode::Minimal {
+            state.tell(told, now);
+        }
+        // Already due, the thread wakes by itself.
+        let wakes = self.mode == Mode::Minimal || !was_dirty;
+        drop(state);
+        if wakes {
+            self.changed.notify_one();
+        }
+        Some(value)
+    }
+
+    /// Completes all rows, and waits until all is written, or until nothing moves any more.
+    pub(crate) fn shutdown(&self) {
+        if self.mode == Mode::Off {
+            return;
+        }
+        let now = Time((self.clock)());
+        let mut state = self.lock();
+        if !state.is_closing {
+            state.rows.complete_all(now);
+            if self.mode == Mode::Minimal {
+                state.tell(None, now);
+            }
+            state.is_closing = true;
+        }
+        self.wait_for_thread(state, |state| state.has_ended);
+    }
+
+    /// No rows are drawn from now on, until [`Shared::step_back`]; or the terminal takes nothing anyhow.
+    pub(crate) fn step_aside(&self) {
+        let mut state = self.lock();
+        state.asides += 1;
+        self.wait_for_thread(state, |state| state.has_ended || !state.is_drawn);
+    }
+
+    pub(crate) fn step_back(&self) {
+        let mut state = self.lock();
+        state.asides -= 1;
+        state.rows.touch();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Wakes the thread and waits until it has done this, or until nothing moves any more.
+    fn wait_for_thread(&self, mut state: MutexGuard<'_, State>, is_done: impl Fn(&State) -> bool) {
+        self.changed.notify_one();
+        let moves = || self.moves.load(Ordering::Relaxed);
+        let (mut seen, mut since) = (moves(), Instant::now());
+        while !is_done(&state) {
+            if moves() != seen {
+                (seen, since) = (moves(), Instant::now());
+            }
+            let left = STALLED_AFTER.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                // A terminal held up by Ctrl-S, a pipe that nobody reads: the thread is left to it.
+                return;
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    // For the thread.
+
+    /// Waits until there is something to write, and takes it; `None`: the rows are to be taken away.
+    pub(super) fn next_turn(&self, output: &Output) -> Option<Turn> {
+        let mut state = self.lock();
+        loop {
+            if state.asides > 0 {
+                if state.is_drawn {
+                    return None;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let now = Time((self.clock)());
+            let below = state.below.iter().filter_map(|below| below.due(self.mode == Mode::Console)).min();
+            let below = below.map(|left| now + left);
+            let due = match self.mode {
+                _ if state.is_closing => Some(now),
+                Mode::Console => state.rows.next_repaint(now).into_iter().chain(below).min(),
+                Mode::Minimal | Mode::Off if !state.waiting.is_empty() => Some(now),
+                Mode::Minimal | Mode::Off => below,
+            };
+            match due {
+                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(due) if due > now => {
+                    let left = due.since(now);
+                    state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                }
+                Some(_) => return Some(state.take_turn(output.size(), self.mode, now)),
+            }
+        }
+    }
+
+    /// The rows are taken away.
+    pub(crate) fn on_cleared(&self) {
+        self.lock().is_drawn = false;
+        self.ended.notify_all();
+    }
+
+    /// Formatters that panicked are not asked again.
+    pub(crate) fn drop_formatters(&self, ids: &[RowId]) {
+        for id in ids {
+            let dropped = self.lock().formatters.remove(id);
+            drop(dropped);
+        }
+    }
+
+    /// The thread ends: nothing is written any more, and who waits for it is told.
+    pub(crate) fn on_ended(&self) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        state.has_ended = true;
+        state.waiting.clear();
+        let below = std::mem::take(&mut state.below);
+        drop(state);
+        drop(below);
+        self.ended.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A change is whole or not made: nothing of the user's runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Where nothing is drawn: the line of a row whose text changed, and of rows that show the time at their end.
+    fn tell(&mut self, told: Option<RowId>, now: Time) {
+        let line = |row: &RowView<'_>| shown_line(&format!("{}{}", row.prefix, row.summary));
+        if let Some(told) = told.and_then(|id| self.rows.get(id, now)).map(|row| line(&row)) {
+            self.wait(told);
+        }
+        for row in self.rows.take_all_left(now) {
+            self.formatters.remove(&row.id);
+            if row.elapsed.is_some() {
+                self.wait(line(&row));
+            }
+        }
+    }
+
+    fn wait(&mut self, line: String) {
+        self.waiting_bytes += line.len() + 1;
+        self.waiting.push_back(line);
+        while self.waiting_bytes > WAITING_BYTES_MAX {
+            let Some(oldest) = self.waiting.pop_front() else { return };
+            self.waiting_bytes -= oldest.len() + 1;
+            self.dropped += 1;
+        }
+    }
+
+    fn take_turn(&mut self, size: Size, mode: Mode, now: Time) -> Turn {
+        self.is_drawn = mode == Mode::Console;
+        let mut lines = Vec::new();
+        if std::mem::take(&mut self.dropped) > 0 {
+            lines.push("(lines were dropped here: nobody took them)".to_owned());
+        }
+        lines.extend(self.waiting.drain(..));
+        self.waiting_bytes = 0;
+        for below in &self.below {
+            let told = match mode {
+                _ if self.is_closing => below.last_line(),
+                Mode::Minimal => below.log_line(),
+                Mode::Console | Mode::Off => None,
+            };
+            lines.extend(told);
+        }
+        let (mut left, mut frame) = (Vec::new(), Frame { rows: Vec::new(), more: 0, more_at: 0 });
+        if mode == Mode::Console {
+            let wanted = self.below.iter().map(|below| below.lines_wanted()).sum::<usize>();
+            // Rows and what is below them share a screen that is too small for both.
+            let rows_max = size.board_rows() - wanted.min(size.board_rows() / 2);
+            let rows = &mut self.rows;
+            left = if self.is_closing { rows.take_all_left(now) } else { rows.take_left(rows_max, now) };
+            frame = rows.frame(rows_max, now).into_owned();
+            rows.painted(now);
+        }
+        let mut formatters = HashMap::new();
+        for row in &left {
+            formatters.extend(self.formatters.remove_entry(&row.id));
+        }
+        for row in frame.rows.iter().filter(|row| row.progress.is_some()) {
+            formatters.extend(self.formatters.get(&row.id).map(|of| (row.id, Arc::clone(of))));
+        }
+        let below = if self.is_closing { std::mem::take(&mut self.below) } else { self.below.clone() };
+        Turn { lines, left, frame, formatters, below, size, is_last: self.is_closing }
+    }
+}

@@ -1,0 +1,342 @@
+//! Running jobs as lines: a heading, a row for each of the longest running, and where the run stands. The same for
+//! the command and for a program's own runs.
+//!
+//! Composes; others decide when, and paint.
+
+use psmith_core::Time;
+use psmith_core::board::{JobRow, Progress, RowStatus};
+
+use crate::screen::{Line, Look, Size, more_text};
+use crate::standing::whole;
+use crate::text::{columns_of, visible};
+
+/// Below this width the processor's share is left out.
+const COLUMNS_WIDE: usize = 70;
+
+/// Below this width the tries and the memory are left out.
+const COLUMNS_FULL: usize = 60;
+
+/// Below this one the slot as well.
+const COLUMNS_SOME: usize = 40;
+
+/// How the rows of a screen of this size are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether there is room for a heading.
+    pub heading: bool,
+    /// Lines for jobs, the one for those that are not shown included.
+    pub rows: usize,
+}
+
+impl Layout {
+    /// At most `rows_max` rows, a heading where there is room, and always the line of the run.
+    #[must_use]
+    pub fn of(size: Size, rows_max: usize) -> Layout {
+        let room = size.board_rows() - 1;
+        let heading = room >= 3;
+        Layout { heading, rows: rows_max.min(room - usize::from(heading)) }
+    }
+
+    /// How many of so many jobs have a row of their own.
+    #[must_use]
+    pub fn shown(self, running: usize) -> usize {
+        if running <= self.rows { running } else { self.rows.saturating_sub(1) }
+    }
+}
+
+/// The lines of the board. `rows` are the jobs to be shown, the longest running first, of `running` in all, and
+/// `standing` makes the line of the run for a width.
+#[must_use]
+pub fn lines(
+    rows: &[&JobRow],
+    running: usize,
+    tries: u32,
+    now: Time,
+    size: Size,
+    layout: Layout,
+    standing: impl FnOnce(usize) -> String,
+) -> Vec<Line> {
+    let columns = size.columns;
+    let table = Table::of(rows, tries, now, columns);
+    let mut lines = Vec::with_capacity(rows.len() + 3);
+    if layout.heading && !rows.is_empty() {
+        let look = Look { dim: true, ..Look::default() };
+        lines.push(Line { text: visible(table.heading().as_bytes(), columns), look });
+    }
+    for (row, cells) in rows.iter().zip(&table.cells) {
+        let head = table.head(cells);
+        let text = says(row, columns.saturating_sub(columns_of(&head)));
+        let look = Look { status: row.status, ..Look::default() };
+        lines.push(Line { text: visible(format!("{head}{text}").as_bytes(), columns), look });
+    }
+    if running > rows.len() && layout.rows > 0 {
+        let text = format!(" {}", more_text(running - rows.len()));
+        lines.push(Line {
+            text: visible(text.as_bytes(), columns),
+            look: Look { dim: true, ..Look::default() },
+        });
+    }
+    lines.push(Line { text: format!(" {}", standing(columns.saturating_sub(1))), look: Look::default() });
+    lines
+}
+
+/// All running jobs with their last lines, as the key `t` asks for them: several lines, each with its newline,
+/// `standing` the first.
+#[must_use]
+pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, standing: &str) -> String {
+    let table = Table::of(rows, tries, now, columns);
+    let mut out = format!("{standing}\n");
+    if !rows.is_empty() {
+        out.push_str(&format!("{}\n", visible(table.heading().as_bytes(), columns)));
+    }
+    for (row, cells) in rows.iter().zip(&table.cells) {
+        let head = table.head(cells);
+        let text = visible(format!("{head}{}", command(row)).as_bytes(), columns);
+        out.push_str(&format!("{text}\n"));
+        let said = message(row, columns);
+        if !said.is_empty() {
+            out.push_str(&format!("{}\n", visible(format!("        | {said}").as_bytes(), columns)));
+        }
+    }
+    out
+}
+
+/// The columns before the text, as wide as their widest cell.
+struct Table {
+    cells: Vec<[String; 6]>,
+    widths: [usize; 6],
+    /// Which columns there are.
+    has: [bool; 6],
+}
+
+const HEADINGS: [&str; 6] = ["  slot", "job", "try", "time", "rss", "cpu"];
+const WIDTHS: [usize; 6] = [6, 4, 3, 5, 5, 4];
+
+impl Table {
+    fn of(rows: &[&JobRow], tries: u32, now: Time, columns: usize) -> Table {
+        let cells: Vec<[String; 6]> = rows.iter().map(|row| cells(row, tries, now)).collect();
+        let mut widths = WIDTHS;
+        for row in &cells {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.len());
+            }
+        }
+        let (some, full) = (columns >= COLUMNS_SOME, columns >= COLUMNS_FULL);
+        Table { cells, widths, has: [some, true, full, true, full, columns >= COLUMNS_WIDE] }
+    }
+
+    fn heading(&self) -> String {
+        let cells = HEADINGS.map(str::to_owned);
+        format!("{}last line", self.head(&cells))
+    }
+
+    fn head(&self, cells: &[String; 6]) -> String {
+        let mut out = String::new();
+        for (number, cell) in cells.iter().enumerate().filter(|(number, _)| self.has[*number]) {
+            let width = self.widths[number];
+            // The job's number stands at the left of its column, as in every other text.
+            out.push_str(&if number == 1 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+            out.push_str("  ");
+        }
+        out.push(' ');
+        out
+    }
+}
+
+fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 6] {
+    let tried = match tries {
+        0 | 1 => row.attempt.to_string(),
+        tries => format!("{}/{tries}", row.attempt),
+    };
+    [
+        (row.slot.0 + 1).to_string(),
+        format!("#{}", row.number),
+        tried,
+        whole(now.since(row.since).as_secs()),
+        row.memory_bytes.map_or_else(|| "-".to_owned(), memory),
+        row.cpu_percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent}%")),
+    ]
+}
+
+/// The command, and behind it the last line that it wrote. Of a long command so much is left that the line can be
+/// read.
+fn says(row: &JobRow, columns: usize) -> String {
+    let said = message(row, columns);
+    if said.is_empty() {
+        return visible(command(row).as_bytes(), columns);
+    }
+    let room = columns.saturating_sub(columns_of(&said) + 2).max(columns / 2);
+    visible(format!("{}: {said}", visible(command(row).as_bytes(), room)).as_bytes(), columns)
+}
+
+/// What a job said last: how far it is, and the last line that it wrote.
+fn message(row: &JobRow, columns: usize) -> String {
+    let said = visible(row.last_line(), columns);
+    match row.progress {
+        None => said,
+        Some(progress) if said.is_empty() => far(progress),
+        Some(progress) => visible(format!("{}  {said}", far(progress)).as_bytes(), columns),
+    }
+}
+
+fn far(progress: Progress) -> String {
+    format!("{}/{}", progress.current(), progress.target())
+}
+
+/// What a colour tells, words tell as well.
+fn command(row: &JobRow) -> String {
+    match row.status {
+        RowStatus::Normal | RowStatus::Success => row.title.clone(),
+        RowStatus::Warning => format!("(slow) {}", row.title),
+        RowStatus::Error => format!("(cannot be killed) {}", row.title),
+    }
+}
+
+/// Memory in at most five characters: `980K`, `410M`, `1.2G`.
+fn memory(bytes: u64) -> String {
+    const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    let unit = UNITS[unit];
+    if tenths < 100 && unit != 'K' {
+        format!("{}.{}{unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}{unit}", tenths / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use psmith_core::board::{RunBoard, Timing, Update};
+    use psmith_core::{JobId, SlotId};
+
+    fn at(seconds: u64) -> Time {
+        Time(Duration::from_secs(seconds))
+    }
+
+    fn run_board() -> RunBoard {
+        let mut board = RunBoard::new(Timing::default());
+        let jobs = [
+            (17, 2, 0, "convert scan-017.tif", "page 8 of 20", 410 << 20),
+            (21, 0, 63, "convert scan-021.tif", "page 2 of 20", 120 << 20),
+        ];
+        for (number, slot, since, title, said, memory_bytes) in jobs {
+            let job = JobId(number);
+            let slot = SlotId(slot);
+            board.on(Update::Started { job, number, slot, attempt: 2, pid: 1, title }, at(since));
+            board.on(Update::Wrote { job, bytes: said.as_bytes() }, at(since));
+            let cpu = Some(Duration::from_millis(number * 100));
+            board.on(Update::Used { job, memory_bytes, cpu }, at(since + 1));
+        }
+        board
+    }
+
+    fn texts(board: &RunBoard, size: Size, rows_max: usize) -> Vec<String> {
+        let layout = Layout::of(size, rows_max);
+        let running = board.running_count();
+        let rows: Vec<&JobRow> =
+            board.longest(layout.shown(running)).into_iter().map(|(_, row)| row).collect();
+        let standing = |columns| visible(b"412/2000  ok 405  failed 3", columns);
+        let lines = lines(&rows, running, 3, at(72), size, layout, standing);
+        assert!(lines.len() <= size.board_rows() && lines.len() <= rows_max + 2);
+        assert!(lines.iter().all(|line| columns_of(&line.text) <= size.columns));
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn the_board_has_the_form_of_the_manual() {
+        assert_eq!(
+            texts(&run_board(), Size { columns: 80, rows: 24 }, 8),
+            [
+                "  slot  job   try   time    rss   cpu   last line",
+                "     3  #17   2/3  1m12s   410M  170%   convert scan-017.tif: page 8 of 20",
+                "     1  #21   2/3     9s   120M  210%   convert scan-021.tif: page 2 of 20",
+                " 412/2000  ok 405  failed 3",
+            ]
+        );
+    }
+
+    #[test]
+    fn jobs_without_a_row_are_counted() {
+        let mut board = run_board();
+        for number in 30..33 {
+            let slot = SlotId(number as u32);
+            let started =
+                Update::Started { job: JobId(number), number, slot, attempt: 1, pid: 1, title: "x" };
+            board.on(started, at(70));
+        }
+        let shown = texts(&board, Size { columns: 80, rows: 24 }, 3);
+        assert_eq!(shown.len(), 5);
+        assert!(shown[2].contains("#21"), "{shown:?}");
+        assert_eq!(shown[3], " ... and 3 more");
+    }
+
+    #[test]
+    fn small_screens_lose_columns_and_rows_but_not_the_standing() {
+        let board = run_board();
+        assert_eq!(
+            texts(&board, Size { columns: 50, rows: 5 }, 8),
+            [
+                "  slot  job    time   last line",
+                "     3  #17   1m12s   convert sca...: page 8 of 20",
+                "     1  #21      9s   convert sca...: page 2 of 20",
+                " 412/2000  ok 405  failed 3",
+            ]
+        );
+        assert_eq!(
+            texts(&board, Size { columns: 30, rows: 3 }, 8),
+            [" ... and 2 more", " 412/2000  ok 405  failed 3"]
+        );
+        assert_eq!(texts(&board, Size { columns: 12, rows: 2 }, 8), [" 412/2000..."]);
+        assert_eq!(texts(&board, Size { columns: 1, rows: 1 }, 8), [" "]);
+    }
+
+    #[test]
+    fn what_a_colour_means_is_said() {
+        let mut board = run_board();
+        board.on(Update::Slow { job: JobId(17) }, at(72));
+        board.on(Update::Unkillable { job: JobId(21) }, at(72));
+        let shown = texts(&board, Size { columns: 100, rows: 24 }, 8);
+        assert!(shown[1].ends_with("(slow) convert scan-017.tif: page 8 of 20"), "{shown:?}");
+        assert!(shown[2].contains("(cannot be killed) convert scan"), "{shown:?}");
+    }
+
+    #[test]
+    fn all_running_jobs_are_listed_with_their_last_lines() {
+        let board = run_board();
+        let rows: Vec<&JobRow> = board.longest(9).into_iter().map(|(_, row)| row).collect();
+        assert_eq!(
+            running_text(&rows, 3, at(72), 80, "psmith: 2 done"),
+            "\
+psmith: 2 done
+  slot  job   try   time    rss   cpu   last line
+     3  #17   2/3  1m12s   410M  170%   convert scan-017.tif
+        | page 8 of 20
+     1  #21   2/3     9s   120M  210%   convert scan-021.tif
+        | page 2 of 20
+"
+        );
+    }
+
+    #[test]
+    fn memory_is_told_in_few_characters() {
+        let cases = [
+            (0, "0K"),
+            (980 << 10, "980K"),
+            (1 << 20, "1.0M"),
+            (410 << 20, "410M"),
+            (1_288_490_188, "1.1G"),
+            (u64::MAX, "15E"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(memory(bytes), text, "{bytes}");
+        }
+    }
+}

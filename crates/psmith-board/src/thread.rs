@@ -1,0 +1,126 @@
+//! The board's thread: the only one that writes to the board's stream, and the only one that may wait for it.
+//!
+//! All signals are blocked in it: they are the program's, and a closed pipe is an error here, not a death.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use psmith_core::board::{Progress, RowView};
+
+use crate::output::Output;
+use crate::painter::{Cursor, Painter};
+use crate::screen::{Line, frame_lines, row_line};
+use crate::shared::{Formatter, Mode, Shared, Turn};
+
+/// Starts the thread. It ends when the board is shut down or its stream is gone.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    output: Output,
+    formatter: Option<Formatter>,
+    colors: bool,
+) -> io::Result<()> {
+    // What a thread blocks it inherits: so it never stands there for a signal of the program's.
+    let old = psmith_sys::signals::block_all();
+    let drawing = Drawing { formatter, is_formatter_bad: Cell::new(false) };
+    let work = move || {
+        let ended = Ended(&shared);
+        drawing.work(&shared, &output, Painter::new(colors));
+        // The stream is let go before anybody learns that the board has ended.
+        drop(output);
+        drop(ended);
+    };
+    let started = std::thread::Builder::new().name("psmith-board".into()).spawn(work);
+    psmith_sys::signals::restore(old);
+    started.map(drop)
+}
+
+/// Tells that the thread has ended, however it does.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.on_ended();
+    }
+}
+
+struct Drawing {
+    /// The board's own formatter.
+    formatter: Option<Formatter>,
+    is_formatter_bad: Cell<bool>,
+}
+
+impl Drawing {
+    fn work(&self, shared: &Shared, output: &Output, mut painter: Painter) {
+        loop {
+            let Some(turn) = shared.next_turn(output) else {
+                let bytes = painter.clear().unwrap_or_default();
+                if output.write(bytes.as_bytes()).is_err() {
+                    return;
+                }
+                shared.on_cleared();
+                continue;
+            };
+            let bytes = match shared.mode() {
+                Mode::Console => self.frame(shared, &mut painter, &turn),
+                Mode::Minimal | Mode::Off => turn.lines.iter().map(|line| format!("{line}\n")).collect(),
+            };
+            // A closed pipe, a terminal that is gone: nobody looks any more, and nobody has to know.
+            if output.write(bytes.as_bytes()).is_err() || turn.is_last {
+                return;
+            }
+        }
+    }
+
+    fn frame(&self, shared: &Shared, painter: &mut Painter, turn: &Turn) -> String {
+        let bad = RefCell::new(Vec::new());
+        let text = |row: &RowView<'_>, progress: Progress| {
+            let own = turn.formatters.get(&row.id);
+            if own.is_some() && bad.borrow().contains(&row.id) {
+                return progress.text();
+            }
+            self.text(own, progress).unwrap_or_else(|| {
+                bad.borrow_mut().push(row.id);
+                progress.text()
+            })
+        };
+        let mut above: String = turn
+            .lines
+            .iter()
+            .map(|line| painter.line(&Line { text: line.clone(), ..Line::default() }))
+            .collect();
+        for row in &turn.left {
+            let progress = row.progress.map(|progress| text(row, progress)).unwrap_or_default();
+            // What stays is not cut: the terminal wraps it.
+            above.push_str(&painter.line(&row_line(row, &progress, usize::MAX / 2)));
+        }
+        let mut lines = frame_lines(&turn.frame, turn.size.columns, text);
+        if !turn.is_last {
+            for below in &turn.below {
+                let room = turn.size.board_rows().saturating_sub(lines.len());
+                lines.extend(below.lines(turn.size.columns, room));
+            }
+        }
+        shared.drop_formatters(&bad.borrow());
+        painter.paint_below(&above, &lines, turn.size, Cursor::Margin)
+    }
+
+    /// The text of the row's own formatter, else of the board's, else the usual one; `None`: the row's own panicked.
+    fn text(&self, own: Option<&Formatter>, progress: Progress) -> Option<String> {
+        // Nothing of ours is borrowed by a formatter, so nothing of ours is half-done after its panic.
+        let ask = |formatter: &Formatter| catch_unwind(AssertUnwindSafe(|| formatter(progress))).ok();
+        if let Some(own) = own {
+            return ask(own);
+        }
+        if let Some(formatter) = &self.formatter
+            && !self.is_formatter_bad.get()
+        {
+            if let Some(text) = ask(formatter) {
+                return Some(text);
+            }
+            self.is_formatter_bad.set(true);
+        }
+        Some(progress.text())
+    }
+}

@@ -1,0 +1,275 @@
+//! A board on a terminal: what is on an emulated screen, what is above it, and what is left behind.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use psmith_board::{Board, Colors, Progress, Row, RowHandle, RowStatus};
+use psmith_testkit::emulator::Terminal;
+
+/// Tells a copy of this test program which part of it to play.
+const PART: &str = "BOARD_SCREEN_PART";
+
+fn board(slave: OwnedFd) -> Board {
+    Board::builder().update(Duration::from_millis(10)).dim_after(Duration::from_secs(3600)).console(slave)
+}
+
+fn workers(board: &Board) -> Vec<RowHandle> {
+    let row = |worker| {
+        let row = board.add_row(Row::new().prefix(format!("worker {worker:2}: ")).summary("waiting"));
+        row.start(100);
+        row
+    };
+    (1..=8).map(row).collect()
+}
+
+// proves: F-49, O-44, U-42, N-11
+#[test]
+fn eight_workers_survive_resizing() {
+    let (mut terminal, slave) = Terminal::new(200, 50);
+    let board = board(slave);
+    board.println("begun");
+    let rows = workers(&board);
+    let total = board.add_row(Row::new().prefix("total: ").summary("0").pinned());
+    terminal.wait_until("all rows", |screen| {
+        screen.contents().ends_with("total: 0") && screen.contents().contains("worker  8: waiting")
+    });
+    terminal.resize(30, 5);
+    rows[0].set_summary("a text that is longer than thirty columns");
+    let small = terminal.wait_until("cut", |screen| screen.contents().contains("a text"));
+    assert_eq!(
+        small.lines().collect::<Vec<_>>()[1..],
+        ["worker  1: a text that is l...", "worker  2: waiting ░░░░░░░░...", "... and 6 more", "total: 0"]
+    );
+    terminal.resize(200, 50);
+    total.set_summary("all of them");
+    let large = terminal.wait_until("large again", |screen| screen.contents().contains("all of them"));
+    let lines: Vec<&str> = large.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 10, "the board is whole, once:\n{large}");
+    assert_eq!(lines[0], "begun");
+    assert!(lines[1].starts_with("worker  1: a text that is longer than thirty columns ░"), "{large}");
+    assert!(lines[8].starts_with("worker  8: waiting"), "{large}");
+    for row in &rows {
+        row.finish();
+        row.set_summary("done");
+        row.clear();
+    }
+    drop((rows, total));
+    drop(board);
+    terminal.finish();
+    let expected = (1..=8).map(|worker| format!("worker {worker:2}: done"));
+    let lines = terminal.transcript();
+    assert_eq!(lines[0], "begun");
+    assert_eq!(lines[1..9], expected.collect::<Vec<_>>());
+    assert_eq!(lines[9..], ["total: all of them"]);
+    assert!(terminal.is_as_it_was());
+}
+
+// proves: O-40, U-38: pinned at the bottom after each change, completed above the others.
+#[test]
+fn rows_stand_in_their_order() {
+    let (terminal, slave) = Terminal::new(40, 10);
+    let board = board(slave);
+    let pinned = board.add_row(Row::new().summary("pinned").pinned());
+    let slow = board.add_row(Row::new().summary("slow"));
+    let fast = board.add_row(Row::new().summary("fast"));
+    terminal.wait_until("in order", |screen| screen.contents() == "slow\nfast\npinned");
+    fast.set_status(RowStatus::Success);
+    fast.complete();
+    terminal.wait_until("completed on top", |screen| screen.contents() == "fast\nslow\npinned");
+    let is_green = |screen: &vt100::Screen| {
+        let cell = screen.cell(0, 0).unwrap();
+        cell.fgcolor() == vt100::Color::Idx(2) && cell.italic() && cell.bold()
+    };
+    terminal.wait_until("green, italic and bold", is_green);
+    pinned.set_summary("pinned still");
+    terminal.wait_until("pinned", |screen| screen.contents() == "fast\nslow\npinned still");
+    drop((slow, pinned));
+}
+
+// proves: SEC-web-output: what others wrote has no power over the terminal
+#[test]
+fn escape_codes_in_texts_are_shown_and_not_obeyed() {
+    let (mut terminal, slave) = Terminal::new(100, 10);
+    let board = board(slave);
+    let evil = "\x1b]0;title\x07\x1b[2J\x1b[?25l\x1b[?1049h\r\nx";
+    let row = board.add_row(Row::new().prefix(evil).summary(evil));
+    board.println(evil);
+    drop(row);
+    drop(board);
+    terminal.finish();
+    let shown = "\\x1b]0;title\\x07\\x1b[2J\\x1b[?25l\\x1b[?1049h";
+    let row = format!("{shown}\\r\\nx{shown}\\r\\nx");
+    assert_eq!(terminal.transcript().concat(), format!("{shown}x{row}"));
+    assert!(terminal.is_as_it_was());
+}
+
+// proves: U-41: each line once, in order, above the board, however fast they come.
+#[test]
+fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
+    let (mut terminal, slave) = Terminal::new(60, 8);
+    let board = board(slave);
+    let rows = workers(&board);
+    std::thread::scope(|scope| {
+        for row in &rows {
+            scope.spawn(|| (0..1000).for_each(|count| row.set_summary(format!("{count}"))));
+        }
+        for line in 0..1000 {
+            board.println(format!("line {line}"));
+        }
+    });
+    for row in &rows {
+        row.clear();
+    }
+    drop(rows);
+    drop(board);
+    terminal.finish();
+    let expected = (0..1000).map(|line| format!("line {line}"));
+    let ends = (1..=8).map(|worker| format!("worker {worker:2}: 999"));
+    assert_eq!(terminal.transcript(), expected.chain(ends).collect::<Vec<_>>());
+}
+
+// proves: O-44, U-43: the last of many changes is shown.
+#[test]
+fn ten_thousand_changes_end_with_the_last() {
+    let (mut terminal, slave) = Terminal::new(60, 8);
+    let board = board(slave);
+    let row = board.add_row(Row::new());
+    for count in 0..10_000 {
+        row.set_summary(format!("change {count}"));
+    }
+    board.shutdown();
+    drop(board);
+    terminal.finish();
+    assert_eq!(terminal.transcript(), ["change 9999"]);
+}
+
+// proves: U-39: a formatter that panics is replaced, and harms no other row.
+#[test]
+fn a_formatter_that_panics_falls_back() {
+    let (terminal, slave) = Terminal::new(80, 8);
+    let board = Board::builder()
+        .update(Duration::from_millis(10))
+        .formatter(|progress| format!(" {} of {}", progress.current(), progress.target()))
+        .console(slave);
+    let usual = board.add_row(Row::new().prefix("usual"));
+    let own = board.add_row(Row::new().prefix("own"));
+    let bad = board.add_row(Row::new().prefix("bad"));
+    own.formatter(|progress| format!(": {}%", progress.percent()));
+    bad.formatter(|_: Progress| panic!("this message is part of a test"));
+    for row in [&usual, &own, &bad] {
+        row.start(4);
+        row.tick(1);
+    }
+    terminal.wait_until("formatted", |screen| {
+        let (contents, bar) = (screen.contents(), Progress::at(1, 4).text());
+        contents == format!("usual 1 of 4\nown: 25%\nbad{bar}")
+            || contents == "usual 1 of 4\nown: 25%\nbad 1 of 4"
+    });
+    own.default_formatter();
+    terminal.wait_until("the board's own", |screen| screen.contents().contains("own 1 of 4"));
+    drop((usual, own, bad));
+}
+
+#[test]
+fn without_colours_rows_are_bold_all_the_same() {
+    let (terminal, slave) = Terminal::new(80, 8);
+    let board = Board::builder().colors(Colors::Never).console(slave);
+    let row = board.add_row(Row::new().summary("x").status(RowStatus::Error));
+    terminal.wait_until("bold", |screen| screen.cell(0, 0).is_some_and(vt100::Cell::bold));
+    terminal.wait_until("no colour", |screen| {
+        screen.cell(0, 0).is_some_and(|cell| cell.fgcolor() == vt100::Color::Default)
+    });
+    drop(row);
+}
+
+// proves: U-40: bold when it changes, and then no more, with nobody touching the board.
+#[test]
+fn a_row_is_dimmed_by_itself() {
+    let (terminal, slave) = Terminal::new(80, 8);
+    let board = Board::builder().dim_after(Duration::from_millis(50)).console(slave);
+    let row = board.add_row(Row::new().summary("x"));
+    terminal.wait_until("dim", |screen| {
+        screen.cell(0, 0).is_some_and(|cell| cell.has_contents() && !cell.bold())
+    });
+    row.complete();
+    // It has left the board: no longer bold, and it stays.
+    terminal.wait_until("left", |screen| screen.contents() == "x" && screen.cursor_position() == (1, 0));
+}
+
+// proves: F-49
+#[test]
+fn a_terminal_that_stands_still_holds_up_nobody() {
+    let (terminal, slave) = Terminal::unread(200, 50);
+    let board = board(slave);
+    let rows = workers(&board);
+    for count in 0..20_000 {
+        rows[count % 8].set_summary(format!("{count}"));
+        board.println("x".repeat(150));
+    }
+    board.shutdown();
+    drop(terminal);
+}
+
+/// Plays a part of this program on a terminal, as a process of its own.
+fn play(part: &str, slave: OwnedFd) -> Child {
+    let clone = || slave.try_clone().unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", part, "--nocapture"])
+        .env(PART, part)
+        .stdin(clone())
+        .stdout(clone())
+        .stderr(clone())
+        .spawn()
+        .unwrap()
+}
+
+fn plays(part: &str) -> bool {
+    std::env::var(PART).is_ok_and(|playing| playing == part)
+}
+
+// proves: O-44, U-43: the board stays, the message can be read, the terminal is as it was.
+#[test]
+fn a_program_that_panics_leaves_its_terminal_well() {
+    const NAME: &str = "a_program_that_panics_leaves_its_terminal_well";
+    if plays(NAME) {
+        let board = Board::console(std::io::stderr());
+        let row = board.add_row(Row::new().summary("in the midst of it"));
+        row.start(10);
+        panic!("the reason why");
+    }
+    let (mut terminal, slave) = Terminal::new(100, 30);
+    let mut child = play(NAME, slave);
+    assert_eq!(child.wait().unwrap().code(), Some(101));
+    terminal.finish();
+    let all = terminal.transcript().join("\n");
+    assert!(all.contains("the reason why") && all.contains("in the midst of it"), "{all}");
+    assert!(terminal.is_as_it_was());
+}
+
+// proves: O-44, U-43
+#[test]
+fn a_program_that_is_killed_leaves_its_terminal_well() {
+    const NAME: &str = "a_program_that_is_killed_leaves_its_terminal_well";
+    if plays(NAME) {
+        let board = Board::console(std::io::stderr());
+        let row = board.add_row(Row::new().summary("up"));
+        for count in 0.. {
+            row.set_summary(format!("up {count}"));
+            // sleep: until the signal comes, changing the board all the while
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    for signal in [15, 9] {
+        let (mut terminal, slave) = Terminal::new(100, 30);
+        let mut child = play(NAME, slave);
+        terminal.wait_until("up", |screen| screen.contents().contains("up "));
+        let pid = rustix::process::Pid::from_child(&child);
+        let signal = rustix::process::Signal::from_named_raw(signal).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()));
+        terminal.finish();
+        assert!(terminal.is_as_it_was());
+    }
+}

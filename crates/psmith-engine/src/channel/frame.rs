@@ -1,0 +1,381 @@
+//! Whole frames over a stream of bytes: length first, a checksum over everything, nothing believed before.
+//!
+//! A frame has a *head* (a small message) and a *body* (a value's bytes, as long as it likes). Knows nothing of what
+//! either means. A frame is given out complete and checked, or not at all.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+/// The longest frame, head and body together, where nothing else was asked for.
+pub const FRAME_BYTES_MAX: u64 = 1 << 30;
+
+/// The longest head.
+const HEAD_BYTES_MAX: u32 = 1 << 20;
+
+/// What a frame begins with.
+const MAGIC: u16 = 0x7366;
+
+/// Magic (2), zero (2), length of the head (4), length of all after the header (8), checksum (4).
+const HEADER: usize = 20;
+
+/// One read takes at most so much; a frame of unknown good will grows by no more at a time.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Parts of frames that are sent by one call.
+const PARTS_AT_ONCE: usize = 8;
+
+/// A frame that has arrived.
+#[derive(Debug)]
+pub struct Frame {
+    /// Head, then body.
+    pub bytes: Vec<u8>,
+    /// Where the body begins.
+    pub body: usize,
+}
+
+impl Frame {
+    /// The bytes of the head.
+    pub fn head(&self) -> &[u8] {
+        &self.bytes[..self.body]
+    }
+}
+
+/// Why what came is no frame. After it nothing more is read from that stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// It does not begin as frames do.
+    Magic,
+    /// This length cannot be.
+    Length(u64),
+    /// It is longer than what may come.
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The longest that may come.
+        bytes_max: u64,
+    },
+    /// Its checksum is another one than that of its bytes.
+    Checksum,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Magic => write!(f, "what came over its channel is no frame"),
+            Broken::Length(bytes) => write!(f, "a frame of {bytes} bytes has no room for its own head"),
+            Broken::TooLong { bytes, bytes_max } => {
+                write!(f, "a frame of {bytes} bytes is longer than the limit of {bytes_max}")
+            }
+            Broken::Checksum => write!(f, "a frame does not fit its checksum"),
+        }
+    }
+}
+
+/// What one attempt to read gave.
+#[derive(Debug)]
+pub enum Got {
+    /// A whole frame.
+    Frame(Frame),
+    /// Nothing complete just now.
+    Dry,
+    /// The other side has closed. `torn`: within a frame.
+    Closed {
+        /// Within a frame.
+        torn: bool,
+    },
+    /// What came is no frame.
+    Broken(Broken),
+}
+
+/// The receiving end of a stream.
+#[derive(Debug)]
+pub struct Inbox {
+    bytes_max: u64,
+    /// Bytes that have come and are not given out, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    closed: bool,
+    /// The last read brought less than there was room for: just then there was no more.
+    is_dry: bool,
+}
+
+impl Inbox {
+    /// An inbox that takes frames up to this length.
+    pub fn new(bytes_max: u64) -> Inbox {
+        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false, is_dry: false }
+    }
+
+    /// Takes frames up to this length from now on.
+    pub fn allow(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// The next frame. Blocks where `from` does; otherwise [`Got::Dry`] says that nothing more is there.
+    pub fn receive(&mut self, from: impl AsFd) -> Got {
+        self.receive_by(|room| rustix::io::read(&from, room))
+    }
+
+    /// The same without blocking, for a socket, and without a look at one that has just been read to its end, until
+    /// [`Inbox::look_again`].
+    pub fn receive_known(&mut self, from: impl AsFd) -> Got {
+        let is_dry = self.is_dry;
+        self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { recv_now(&from, room) })
+    }
+
+    /// There may be more to read.
+    pub fn look_again(&mut self) {
+        self.is_dry = false;
+    }
+
+    /// The next frame of a socket, if it is there: never blocks.
+    pub fn receive_now(&mut self, from: impl AsFd) -> Got {
+        self.receive_by(|room| recv_now(&from, room))
+    }
+
+    fn receive_by(&mut self, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Got {
+        loop {
+            let wanted = match self.next_length() {
+                Ok(Some(wanted)) if self.end - self.start >= wanted => return self.take(wanted),
+                Ok(wanted) => wanted.unwrap_or(HEADER),
+                Err(broken) => return Got::Broken(broken),
+            };
+            if self.closed {
+                return Got::Closed { torn: self.end > self.start };
+            }
+            self.make_room(wanted);
+            let room = self.buffer.len() - self.end;
+            match read(&mut self.buffer[self.end..]) {
+                Ok(0) | Err(Errno::CONNRESET) => self.closed = true,
+                Ok(length) => {
+                    self.end += length;
+                    self.is_dry = length < room;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Got::Dry,
+                // A descriptor that cannot be read any more has nothing more to say.
+                Err(_) => self.closed = true,
+            }
+        }
+    }
+
+    /// Whether the next frame has been read already, so that nothing will announce it.
+    pub fn holds_frame(&self) -> bool {
+        match self.next_length() {
+            Ok(wanted) => wanted.is_some_and(|wanted| self.end - self.start >= wanted),
+            Err(_) => true,
+        }
+    }
+
+    /// How long the next frame is with its header, if that is known.
+    fn next_length(&self) -> Result<Option<usize>, Broken> {
+        let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Ok(None) };
+        let (magic, head, length) = fields(header);
+        if magic != MAGIC {
+            return Err(Broken::Magic);
+        }
+        if length > self.bytes_max {
+            return Err(Broken::TooLong { bytes: length, bytes_max: self.bytes_max });
+        }
+        if u64::from(head) > length || head > HEAD_BYTES_MAX {
+            return Err(Broken::Length(length));
+        }
+        let bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(HEADER));
+        bytes.map(Some).ok_or(Broken::Length(length))
+    }
+
+    fn take(&mut self, wanted: usize) -> Got {
+        let frame = &self.buffer[self.start..self.start + wanted];
+        let Some(header) = frame.first_chunk::<HEADER>() else { return Got::Broken(Broken::Magic) };
+        let (_, head, _) = fields(header);
+        let told = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+        if checksum(&header[..16], &[&frame[HEADER..]]) != told {
+            return Got::Broken(Broken::Checksum);
+        }
+        let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {
+            // A large frame that came alone is handed on without another copy of the buffer beside it.
+            let mut whole = std::mem::take(&mut self.buffer);
+            whole.truncate(self.end);
+            whole.drain(..self.start + HEADER);
+            (self.start, self.end) = (0, 0);
+            whole
+        } else {
+            let bytes = frame[HEADER..].to_vec();
+            self.start += wanted;
+            if self.start == self.end {
+                (self.start, self.end) = (0, 0);
+            }
+            bytes
+        };
+        Got::Frame(Frame { bytes, body: head as usize })
+    }
+
+    /// Room for the rest of a frame of `wanted` bytes, but not for more than has a chance to come soon.
+    fn make_room(&mut self, wanted: usize) {
+        if self.start > 0 && self.start + wanted > self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let missing = wanted.saturating_sub(self.end - self.start);
+        // Doubling, so that a large frame is not copied again and again, and only as far as bytes really come.
+        let step = missing.min(READ_BYTES.max(self.end)).max(4096);
+        let needed = self.end + step;
+        if self.buffer.len() < needed {
+            let room = needed.max(READ_BYTES.min(wanted.next_power_of_two()));
+            // Exactly: a large value must not take twice its size.
+            self.buffer.reserve_exact(room - self.buffer.len());
+            self.buffer.resize(room, 0);
+        }
+    }
+}
+
+fn recv_now(from: impl AsFd, room: &mut [u8]) -> Result<usize, Errno> {
+    rustix::net::recv(from, room, RecvFlags::DONTWAIT).map(|(length, _)| length)
+}
+
+fn fields(header: &[u8; HEADER]) -> (u16, u32, u64) {
+    let magic = u16::from_le_bytes([header[0], header[1]]) ^ u16::from_le_bytes([header[2], header[3]]);
+    let head = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    let mut length = [0; 8];
+    length.copy_from_slice(&header[8..16]);
+    (magic, head, u64::from_le_bytes(length))
+}
+
+/// Finds out how this processor computes checksums: before it forks, for all its copies.
+pub fn prepare() {
+    let _ = checksum(&[], &[]);
+}
+
+fn checksum(header: &[u8], parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+/// The body of a frame that is to be sent; shared ones are sent again when a job is tried again.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    #[default]
+    /// No bytes.
+    None,
+    /// Bytes of its own.
+    Owned(Vec<u8>),
+    /// Bytes that others have, too.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Body::None => &[],
+            Body::Owned(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Header and head of a frame with this body.
+pub fn beginning(head: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + head.len());
+    bytes.extend_from_slice(&MAGIC.to_le_bytes());
+    bytes.extend_from_slice(&0_u16.to_le_bytes());
+    // A head is a few words: far less than its limit.
+    bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&((head.len() + body.len()) as u64).to_le_bytes());
+    let sum = checksum(&bytes, &[head, body]);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes.extend_from_slice(head);
+    bytes
+}
+
+/// Frames on their way out, for an end that must not block.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    parts: std::collections::VecDeque<(Body, usize)>,
+}
+
+impl Outbox {
+    /// Adds a frame of this head and this body.
+    pub fn push(&mut self, head: &[u8], body: Body) {
+        let mut beginning = beginning(head, body.bytes());
+        if is_small(&beginning, body.bytes()) {
+            beginning.extend_from_slice(body.bytes());
+            self.parts.push_back((Body::Owned(beginning), 0));
+        } else {
+            self.parts.push_back((Body::Owned(beginning), 0));
+            self.parts.push_back((body, 0));
+        }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Sends as much as the socket takes, several parts at once: the other side wakes once.
+    pub fn flush(&mut self, to: impl AsFd) -> io::Result<()> {
+        while !self.parts.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PARTS_AT_ONCE];
+            for (slice, (body, sent)) in slices.iter_mut().zip(&self.parts) {
+                *slice = IoSlice::new(&body.bytes()[*sent..]);
+            }
+            let slices = &slices[..self.parts.len().min(PARTS_AT_ONCE)];
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::sendmsg(&to, slices, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(length) => self.sent(length),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what is on its way.
+    fn sent(&mut self, mut length: usize) {
+        while let Some((body, sent)) = self.parts.front_mut() {
+            let step = length.min(body.bytes().len() - *sent);
+            *sent += step;
+            length -= step;
+            if *sent < body.bytes().len() {
+                return;
+            }
+            self.parts.pop_front();
+        }
+    }
+}
+
+/// Sends a frame on a socket that blocks.
+pub fn send_blocking(to: impl AsFd, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let beginning = beginning(head, body);
+    let small = is_small(&beginning, body);
+    let whole = if small { [&beginning[..], body].concat() } else { beginning };
+    send_all(&to, &whole)?;
+    if small { Ok(()) } else { send_all(&to, body) }
+}
+
+/// Whether a frame goes in one piece, so that the other side wakes once.
+fn is_small(beginning: &[u8], body: &[u8]) -> bool {
+    beginning.len() + body.len() <= 16 * 1024
+}
+
+fn send_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let sent = rustix::io::retry_on_intr(|| rustix::net::send(&to, bytes, SendFlags::NOSIGNAL))?;
+        bytes = &bytes[sent..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -1,0 +1,255 @@
+//! What a worker and its host share beside the channel: how far the worker is in a batch, and the results it has, where
+//! they survive its death.
+//!
+//! The host says how many jobs of the batch may be begun, and may lower that at any time; the worker begins one at a
+//! time, so that each job is either begun or the host's again, never both. To take back is rare, and to begin is not, so
+//! whoever takes back does what that takes: he says so, and has a barrier pass in the worker; from then on the worker
+//! begins in one step with the look at the limit, which is slower. (Without such barriers it always does.) A result
+//! is written before it is counted, with a checksum of its own: what died while writing left nothing that counts. The
+//! host copies before it checks, and believes nothing else.
+
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+
+use psmith_sys::barrier;
+use psmith_sys::shared::Shared;
+
+use crate::function::packed;
+
+/// The size of a region; most of it is never touched where results are short.
+pub const REGION_WORDS: usize = 256 * 1024 / 8;
+
+/// Jobs that are the worker's for sure (low half), and how many may be begun.
+const CLAIM: usize = 0;
+/// The worker begins in one step with the look at that.
+const CAREFUL: usize = 1;
+/// Results (low half) and how many words they fill. A line of the cache of its own, as the next.
+const DONE: usize = 8;
+/// Jobs that were begun; with [`CAREFUL`], one more may be about to.
+const BEGUN: usize = 9;
+/// The host has read what the worker wrote, or is about to.
+const READ: usize = 16;
+const RESULTS: usize = 24;
+
+/// A worker's region, from either side.
+#[derive(Debug)]
+pub struct Region(Shared);
+
+/// How far results have been taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Results before it.
+    pub results: u32,
+    words: u32,
+}
+
+/// Results, back to back, with where each ends.
+#[derive(Debug, Default)]
+pub struct Values {
+    /// The bytes of all, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where each ends.
+    pub ends: Vec<u32>,
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+fn word(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+impl Region {
+    /// A region in this memory.
+    pub fn new(shared: Shared) -> Region {
+        Region(shared)
+    }
+
+    fn at(&self, place: usize) -> Option<&AtomicU64> {
+        self.0.words().get(place)
+    }
+
+    fn get(&self, place: usize) -> u64 {
+        self.at(place).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn set(&self, place: usize, value: u64) {
+        if let Some(word) = self.at(place) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    // The host's side.
+
+    /// Makes ready for a batch of so many jobs, before the worker hears of it.
+    pub fn prepare(&self, jobs: u32) {
+        self.set(DONE, 0);
+        self.set(BEGUN, 0);
+        self.set(READ, 0);
+        self.set(CAREFUL, u64::from(!barrier::reaches_others()));
+        self.set(CLAIM, word(0, jobs));
+    }
+
+    /// How many jobs of the batch were begun.
+    pub fn begun(&self) -> u32 {
+        halves(self.get(CLAIM)).0.max(halves(self.get(BEGUN)).0)
+    }
+
+    /// Takes back what is not begun, but for the first `least` jobs; gives how many stay the worker's.
+    pub fn take_back(&self, least: u32) -> u32 {
+        let (Some(claim), Some(careful)) = (self.at(CLAIM), self.at(CAREFUL)) else { return 0 };
+        careful.store(1, Ordering::SeqCst);
+        // It fails only where the worker was careful before.
+        let _ = barrier::pass_others();
+        // What it began without care is seen here, and perhaps one more that it asks for: it has that one.
+        let begun = halves(self.get(BEGUN)).0;
+        let mut old = claim.load(Ordering::Acquire);
+        loop {
+            let (sure, most) = halves(old);
+            let sure = sure.max(begun).min(most);
+            let stay = sure.max(least).min(most);
+            match claim.compare_exchange(old, word(sure, stay), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return stay,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// What the worker wrote to its streams is about to be read: said before, so that it cannot miss it.
+    pub fn reads_output(&self) {
+        self.set(READ, 1);
+    }
+
+    /// The results since `mark`, of at most `most` jobs of the batch, and the mark after them. Ends at the first that
+    /// does not hold what was written.
+    pub fn results(&self, mark: Mark, most: u32) -> (Values, Mark) {
+        let (count, filled) = halves(self.get(DONE));
+        let (count, mut now) = (count.min(most), mark);
+        let room = self.0.words().len().saturating_sub(RESULTS);
+        let filled = (filled as usize).min(room);
+        let mut values = Values::default();
+        values.ends.reserve(count.saturating_sub(mark.results) as usize);
+        while now.results < count {
+            let at = now.words as usize;
+            if at >= filled {
+                break;
+            }
+            let (length, sum) = halves(self.get(RESULTS + at));
+            let words = (length as usize).div_ceil(8);
+            if words > filled - at - 1 {
+                break;
+            }
+            let before = values.bytes.len();
+            let mut found = Sum::of(length);
+            for place in RESULTS + at + 1..RESULTS + at + 1 + words {
+                let word = self.at(place).map_or(0, |word| word.load(Ordering::Relaxed));
+                found.add(word);
+                values.bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            if found.end() != sum {
+                values.bytes.truncate(before);
+                break;
+            }
+            values.bytes.truncate(before + length as usize);
+            values.ends.push(values.bytes.len() as u32);
+            now.words += 1 + words as u32;
+            now.results += 1;
+        }
+        (values, now)
+    }
+
+    // The worker's side.
+
+    /// Begins the next job: its place in the batch; `None` if there is none, or no longer. `reached`: the host's barriers
+    /// pass in this process.
+    #[inline]
+    pub fn begin_next(&self, reached: bool) -> Option<u32> {
+        let (claim, begun) = (self.at(CLAIM)?, self.at(BEGUN)?);
+        let next = begun.load(Ordering::Relaxed) as u32;
+        if next >= halves(claim.load(Ordering::Acquire)).1 {
+            return None;
+        }
+        if reached {
+            begun.store(u64::from(next) + 1, Ordering::Release);
+            // In this order; the processor is seen to by the host.
+            compiler_fence(Ordering::SeqCst);
+            if self.get(CAREFUL) == 0 {
+                return Some(next);
+            }
+        }
+        let began = begin_carefully(claim, next);
+        begun.store(u64::from(next) + u64::from(began), Ordering::Release);
+        began.then_some(next)
+    }
+
+    /// Adds the result of the job that was begun last; false if there is no room.
+    pub fn put(&self, value: &[u8]) -> bool {
+        let (count, filled) = halves(self.get(DONE));
+        let words = value.len().div_ceil(8);
+        let begin = RESULTS + filled as usize;
+        let Some(room) = self.0.words().get(begin..) else { return false };
+        let (Some((head, room)), Ok(length)) = (room.split_first(), u32::try_from(value.len())) else {
+            return false;
+        };
+        if words > room.len() {
+            return false;
+        }
+        let mut sum = Sum::of(length);
+        let (whole, rest) = value.as_chunks::<8>();
+        let last = (!rest.is_empty()).then(|| packed::word(rest));
+        let all = whole.iter().map(|bytes| u64::from_le_bytes(*bytes)).chain(last);
+        for (place, word) in room.iter().zip(all) {
+            sum.add(word);
+            place.store(word, Ordering::Relaxed);
+        }
+        head.store(word(length, sum.end()), Ordering::Relaxed);
+        // After all of it: who sees the count sees the result.
+        self.set(DONE, word(count + 1, filled + 1 + words as u32));
+        true
+    }
+
+    /// Whether the host has read something that was written since the batch began.
+    pub fn output_was_read(&self) -> bool {
+        self.get(READ) != 0
+    }
+}
+
+/// Begins this job if it may be begun, in one step.
+fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
+    let mut old = claim.load(Ordering::Acquire);
+    loop {
+        let (sure, most) = halves(old);
+        if sure > next {
+            // The host could not know whether it was begun, and left it.
+            return true;
+        }
+        if next >= most {
+            return false;
+        }
+        match claim.compare_exchange_weak(old, word(next + 1, most), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
+            Err(now) => old = now,
+        }
+    }
+}
+
+/// A quick sum against accidents: a wild write of a job that is about to crash.
+struct Sum(u64);
+
+impl Sum {
+    fn of(length: u32) -> Sum {
+        Sum(0x9e37_79b9_7f4a_7c15 ^ u64::from(length))
+    }
+
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn end(&self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+#[path = "shared_region_tests.rs"]
+mod tests;

@@ -1,0 +1,84 @@
+//! A condition variable that costs nothing where nobody waits. Knows nothing of what is waited for.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// To be used with one mutex: what is waited for changes under it, and is told afterwards.
+///
+/// The standard one asks the kernel at every `notify`. Who waits is counted here before the mutex is let go, so whoever
+/// changes something under it sees the count, and a count of none means that nobody has to hear of it.
+#[derive(Debug, Default)]
+pub struct Condition {
+    waiting: AtomicU32,
+    changed: Condvar,
+}
+
+impl Condition {
+    /// Waits until it is told, or until then; also returns without a reason. `Err`: then has come, or has been.
+    pub fn wait_until<'m, T>(
+        &self,
+        guard: MutexGuard<'m, T>,
+        until: Option<Instant>,
+    ) -> Result<MutexGuard<'m, T>, MutexGuard<'m, T>> {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(guard);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let guard = match left {
+            Some(left) => self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(guard)
+    }
+
+    /// Waits until it is told; also returns without a reason.
+    pub fn wait<'m, T>(&self, guard: MutexGuard<'m, T>) -> MutexGuard<'m, T> {
+        self.wait_until(guard, None).unwrap_or_else(|guard| guard)
+    }
+
+    /// Something has changed, for all who wait.
+    pub fn tell(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::thread;
+
+    #[test]
+    fn whoever_waits_is_told_however_the_two_meet() {
+        let (turn, condition) = (Mutex::new(0_u32), Condition::default());
+        // Two that wait for each other, so that each change is waited for or comes first, as it happens.
+        let play = |own: u32| {
+            for round in 0..5_000 {
+                let mut at = turn.lock().unwrap();
+                while *at != 2 * round + own {
+                    at = condition.wait(at);
+                }
+                *at += 1;
+                drop(at);
+                condition.tell();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| play(0));
+            scope.spawn(|| play(1));
+        });
+        assert_eq!(*turn.lock().unwrap(), 10_000);
+        assert_eq!(condition.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_time_that_has_come_is_told_apart_from_news() {
+        let (state, condition) = (Mutex::new(()), Condition::default());
+        assert!(condition.wait_until(state.lock().unwrap(), Some(Instant::now())).is_err());
+    }
+}

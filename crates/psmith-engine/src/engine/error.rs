@@ -1,0 +1,143 @@
+//! Why a run could not go on. How a job ended is data, and never told here.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use psmith_core::outcome::{Cause, LimitKind};
+use psmith_sys::signals;
+use psmith_sys::words::os_text;
+
+use crate::containment::Unavailable;
+
+/// Why a run could not go on: our failure, never a job's.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The containment demanded cannot be had.
+    Containment(Unavailable),
+    /// The warden could not be started, or was lost again and again.
+    Warden {
+        /// What failed.
+        error: io::Error,
+        /// What it said last; often nothing.
+        words: String,
+    },
+    /// Output could not be kept: the spool's disk is full or broken.
+    Spool(PathBuf, io::Error),
+    /// The consumer failed.
+    Consumer(io::Error),
+    /// So few descriptors are allowed that not even one job can be run.
+    Descriptors(u64),
+    /// A setting makes no sense.
+    Setting(String),
+    /// No worker comes to be, however often it is tried: jobs that wait for one are not begun.
+    Workers {
+        /// So many starts failed in a row.
+        failures: u32,
+        /// What became of the last one.
+        cause: Cause,
+    },
+    /// Runs are nested deeper than so many levels: most likely a job begins the run that it belongs to.
+    TooDeep(u32),
+    /// This process is a forked copy of the one that began the run: the run is not its own.
+    Forked,
+    /// The kernel refused something the engine cannot do without.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Containment(unavailable) => write!(f, "{unavailable}"),
+            EngineError::Warden { error, words } if words.is_empty() => {
+                write!(f, "the warden failed: {error}")
+            }
+            EngineError::Warden { error, words } => write!(f, "the warden failed: {error}; it said: {words}"),
+            EngineError::Spool(dir, error) => {
+                write!(f, "cannot keep job output in {}: {}", dir.display(), os_text(error))
+            }
+            EngineError::Consumer(error) => write!(f, "{error}"),
+            EngineError::Descriptors(allowed) => {
+                write!(f, "{allowed} descriptors (ulimit -n) are too few to run a job")
+            }
+            EngineError::Setting(text) => f.write_str(text),
+            EngineError::Workers { failures, cause } => {
+                write!(f, "no worker can be started ({failures} times in a row): {}", text_of(cause))
+            }
+            EngineError::TooDeep(levels) => write!(
+                f,
+                "runs of jobs of runs are nested {levels} deep, and no deeper: does a job begin the run that it \
+                 belongs to?"
+            ),
+            EngineError::Forked => {
+                write!(
+                    f,
+                    "this process is a copy of the one that began the run, which alone can go on with it"
+                )
+            }
+            EngineError::Kernel(error) => write!(f, "the kernel refused: {}", os_text(error)),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            EngineError::Containment(unavailable) => Some(unavailable),
+            EngineError::Descriptors(_)
+            | EngineError::Setting(_)
+            | EngineError::Workers { .. }
+            | EngineError::TooDeep(_)
+            | EngineError::Forked => None,
+            EngineError::Warden { error, .. }
+            | EngineError::Spool(_, error)
+            | EngineError::Consumer(error)
+            | EngineError::Kernel(error) => Some(error),
+        }
+    }
+}
+
+/// A cause in words.
+pub fn text_of(cause: &Cause) -> String {
+    match cause {
+        Cause::Error(text) => text.clone(),
+        Cause::Panic { message, location, .. } if location.is_empty() => format!("panicked: {message}"),
+        Cause::Panic { message, location, .. } => format!("panicked at {location}: {message}"),
+        Cause::Exit(0) => "its process exited with code 0 before the job was done".into(),
+        Cause::Exit(code) => format!("its process exited with code {code}"),
+        Cause::Signal { signal, core_dumped } => {
+            let name = signals::name(*signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
+            format!("killed by {name}{}", if *core_dumped { " (core dumped)" } else { "" })
+        }
+        Cause::StackOverflow => "its stack overflowed (killed by SIGSEGV)".into(),
+        Cause::Timeout(limit) => format!("timed out after {limit:?}"),
+        Cause::Idle(limit) => format!("gave no sign of life for {limit:?}"),
+        Cause::Limit(LimitKind::CpuTime(limit)) => format!("used more than {limit:?} of CPU time"),
+        Cause::Limit(LimitKind::FileSize(bytes)) => format!("wrote a file of more than {bytes} bytes"),
+        Cause::Limit(LimitKind::Processes(most)) => format!("started more than {most} processes"),
+        Cause::OutOfMemory { limit_bytes: Some(limit), .. } => {
+            format!("out of memory: more than {limit} bytes")
+        }
+        Cause::OutOfMemory { limit_bytes: None, .. } => "out of memory".into(),
+        Cause::Cancelled => "cancelled".into(),
+        Cause::Lost => "lost: its process vanished without a report".into(),
+        Cause::SpawnFailed(failure) => {
+            let mut text = format!("failed to {}", failure.step.verb());
+            if !failure.detail.is_empty() {
+                text.push_str(&format!(": {}", failure.detail));
+            }
+            if failure.errno != 0 {
+                let error = std::io::Error::from_raw_os_error(failure.errno).to_string();
+                text.push_str(&format!(": {}", error.split(" (os error").next().unwrap_or_default()));
+            }
+            text
+        }
+        Cause::Leaked(count) => format!("left {count} processes behind"),
+        Cause::Undecodable(reason) => format!("cannot carry {reason}"),
+        Cause::Protocol(reason) => format!("broke the protocol: {reason}"),
+        Cause::CircuitBroken(1) => "not started: the job before had crashed".into(),
+        Cause::CircuitBroken(jobs) => format!("not started: {jobs} jobs in a row had crashed"),
+        _ => format!("{cause:?}"),
+    }
+}

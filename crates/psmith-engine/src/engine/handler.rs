@@ -1,0 +1,340 @@
+//! What the engine needs from whoever uses it, and what it tells them.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
+use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time};
+
+use crate::channel::frame::Body;
+use crate::channel::messages::ToWorker;
+use crate::command::{Command, Launch};
+use crate::engine::error::EngineError;
+use crate::engine::spool::Spool;
+pub use crate::engine::stack_samples::Looker;
+pub use crate::engine::worker_channel::Letter;
+use crate::limits::LimitsInForce;
+
+/// The producer and the consumer of a run.
+///
+/// All methods are called on the engine's own thread and must not block: while one of them runs, no deadline
+/// is kept and no process is reaped. What may block (reading input, writing output) belongs on a thread of the
+/// handler's, which wakes the engine by one of [`Handler::wake_fds`].
+pub trait Handler {
+    /// A job, as the producer made it.
+    type Job;
+
+    /// The next job, if there is one now. Not called again after [`Pull::Ended`].
+    fn pull(&mut self) -> Pull<Self::Job>;
+
+    /// The command for an attempt, just before its start. An error is the attempt's spawn failure.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the command from being made: a NUL byte, a program that is not there.
+    fn command(&mut self, job: &mut Self::Job, at: Place) -> Result<Command, SpawnFailure>;
+
+    /// What to start for an attempt: a command, unless the handler has jobs that are functions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handler::command`].
+    fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure> {
+        self.command(job, at).map(Launch::Command)
+    }
+
+    /// Limits that hold for this job in place of the run's. Asked at each start.
+    fn limits(&self, job: &Self::Job) -> Option<Arc<LimitsInForce>> {
+        let _ = job;
+        None
+    }
+
+    /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the letters in the mail
+    /// afterwards are its first job.
+    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, mail: &mut Mail) {
+        let _ = (view, job, at, mail);
+    }
+
+    /// A worker said something.
+    fn heard(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, letter: Letter, mail: &mut Mail) {
+        let _ = (view, job, at, letter, mail);
+    }
+
+    /// Which output of this job is passed on while it runs. Asked at each start, and once more when the job
+    /// becomes the only one whose output can come next.
+    fn live(&mut self, job: &Self::Job, next_in_line: bool) -> Live;
+
+    /// Output of a job that is live, as it comes: the first `length` bytes of `buffer`. `stream` is 1 or 2. A
+    /// handler that wants to keep them puts another buffer of the same size in place of this one.
+    fn output(&mut self, id: JobId, job: &mut Self::Job, stream: u8, buffer: &mut Vec<u8>, length: usize);
+
+    /// Output of a job that is live is about to be read, if there is any.
+    fn reads_live(&mut self, id: JobId) {
+        let _ = id;
+    }
+
+    /// What a job that becomes live had written before: comes first, all at once.
+    fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
+
+    /// Whether output that is passed on live is kept for the delivery as well.
+    fn keeps_live_output(&self) -> bool {
+        false
+    }
+
+    /// Whether live output is welcome. While it is not, jobs that write wait on their pipes.
+    fn takes_output(&self) -> bool;
+
+    /// Whether anything that jobs write is to be read. While it is not, they wait on their pipes, live or not; only
+    /// what a job had written when it ended is read all the same. A wake-up tells when it is again.
+    fn reads_output(&self) -> bool {
+        true
+    }
+
+    /// Everything that is read from a job's streams, live or not.
+    fn read(&mut self, job: &Self::Job, attempt: u32, stream: u8, bytes: &[u8]) {
+        let _ = (job, attempt, stream, bytes);
+    }
+
+    /// Something happened that a log or a board may want to know.
+    fn news(&mut self, view: &View<'_>, news: News<'_, Self::Job>);
+
+    /// The outcome of a job, once a job, in the order asked for.
+    fn deliver(&mut self, view: &View<'_>, delivery: Delivery<Self::Job>) -> Taken;
+
+    /// Descriptors whose readability means that [`Handler::woken`] wants to be called. Asked once.
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// One of the descriptors is readable. It must not be any more when this returns.
+    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>);
+
+    /// Called after each turn of the engine; returns when it wants to be called again at the latest.
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration>;
+
+    /// All jobs are stopped (Ctrl-Z): stop this process now; returns when it has been continued.
+    fn suspended(&mut self) {}
+}
+
+/// The answer to [`Handler::pull`].
+#[derive(Debug)]
+pub enum Pull<J> {
+    /// A job.
+    Job(J, Arc<JobPolicy>),
+    /// None now; a wake-up will tell.
+    Later,
+    /// None any more.
+    Ended,
+}
+
+/// What a handler wants done after a worker's letter.
+#[derive(Debug, Default)]
+pub struct Mail {
+    /// Letters to the worker, with their bodies.
+    pub letters: Vec<(ToWorker, Body)>,
+    /// How the attempt ended, as far as its function is concerned. The process ends later.
+    pub report: Option<Result<(), Cause>>,
+    /// What the worker has written by now is read before anything else happens: it belongs to the job that is over.
+    pub reads_output: bool,
+    /// The worker is to find no more jobs.
+    pub hang_up: bool,
+    /// The worker broke the protocol.
+    pub breach: Option<String>,
+    /// Further wishes.
+    pub orders: Vec<Order>,
+}
+
+/// Where an attempt runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// In which slot.
+    pub slot: SlotId,
+}
+
+/// Which output of a job is passed on while it runs; the rest is kept until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// None.
+    Nothing,
+    /// Standard output; standard error follows when the job has ended.
+    Stdout,
+    /// Both.
+    Both,
+}
+
+/// How the engine stands, at the moment of a call.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Counts and running attempts.
+    pub dispatcher: &'a Dispatcher,
+    /// The run's clock.
+    pub now: Time,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum News<'a, J> {
+    /// The process of an attempt exists.
+    Started {
+        /// Where.
+        place: Place,
+        /// Its job.
+        job: &'a J,
+        /// Its process.
+        pid: u32,
+    },
+    /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did. Its
+    /// deadline goes on. Never told of a stop by [`Order::Suspend`].
+    Stopped {
+        /// Where.
+        place: Place,
+        /// Its job.
+        job: &'a J,
+        /// By which signal.
+        signal: i32,
+    },
+    /// A stopped process goes on.
+    Continued {
+        /// Where.
+        place: Place,
+        /// Its job.
+        job: &'a J,
+    },
+    /// The dispatcher's own news.
+    Notice(&'a Notice, Option<&'a J>),
+    /// A job has its outcome (its delivery may come later).
+    Ended(Ending<'a, J>),
+    /// The warden was lost; the run goes on with another.
+    WardenLost {
+        /// What it said last; often nothing.
+        words: &'a str,
+    },
+    /// A stray process that no job could be found for was killed.
+    StrayKilled {
+        /// Its process id.
+        pid: u32,
+        /// Its command line, for people.
+        command: &'a [u8],
+    },
+}
+
+/// One job's end, before its delivery.
+#[derive(Debug)]
+pub struct Ending<'a, J> {
+    /// Which job.
+    pub id: JobId,
+    /// The job itself.
+    pub job: &'a J,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// In which slot its last attempt ran.
+    pub slot: SlotId,
+    /// When its last attempt started.
+    pub started: SystemTime,
+    /// What its last attempt wrote.
+    pub output: &'a Output,
+}
+
+/// One job's outcome and output.
+#[derive(Debug)]
+pub struct Delivery<J> {
+    /// Which job.
+    pub id: JobId,
+    /// The job itself, given back.
+    pub job: J,
+    /// How it ended.
+    pub outcome: Box<Outcome>,
+    /// In which slot its last attempt ran.
+    pub slot: SlotId,
+    /// When its last attempt started.
+    pub started: SystemTime,
+    /// What the last attempt wrote.
+    pub output: Output,
+}
+
+/// What an attempt wrote.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Standard output, less what was passed on live and not kept.
+    pub stdout: Spool,
+    /// Standard error, less what was passed on live and not kept.
+    pub stderr: Spool,
+    /// How many bytes of each were passed on live. They are in the spools too if the handler keeps them.
+    pub passed: [u64; 2],
+    /// All bytes of standard output.
+    pub stdout_bytes: u64,
+    /// All bytes of standard error.
+    pub stderr_bytes: u64,
+    /// The last bytes of standard error, at most [`TAIL_BYTES_MAX`].
+    pub stderr_tail: Vec<u8>,
+}
+
+/// How much of the end of a job's standard error is kept beside its outcome.
+pub const TAIL_BYTES_MAX: usize = 4096;
+
+/// The answer to [`Handler::deliver`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Done.
+    Now,
+    /// [`Order::Delivered`] will tell when it is done.
+    Later,
+}
+
+/// Letters to a worker, with their bodies.
+#[derive(Debug)]
+pub struct Letters(pub Vec<(ToWorker, Body)>);
+
+/// What a handler wants of the engine.
+#[derive(Debug)]
+pub enum Order {
+    /// Start no more, let the running finish.
+    Drain,
+    /// Start no more, end the running by their ladder.
+    Stop,
+    /// Start no more, kill the running now.
+    Kill,
+    /// Return at once; the warden kills what is left.
+    Leave,
+    /// So many slots from now on.
+    Width(u32),
+    /// A reason to hold starts begins or ends.
+    Hold(HoldReason, bool),
+    /// The youngest attempt must give way.
+    Preempt,
+    /// End this job.
+    Cancel(JobId),
+    /// Kill the process of this job's attempt with all that it started, now. What that makes of the job is another
+    /// matter: [`Order::Cancel`] it first where it is to end as cancelled.
+    KillNow(JobId),
+    /// Send a signal to the tree of this job's attempt, if it lives. What it makes of that is its own affair.
+    Signal(JobId, i32),
+    /// Look where this process stands, if it is an attempt's of this run.
+    #[doc(hidden)]
+    Look(u32, Looker),
+    /// A delivery answered with [`Taken::Later`] is done.
+    Delivered(JobId),
+    /// Letters to the worker that serves this job.
+    #[doc(hidden)]
+    Tell(JobId, Letters),
+    /// Stop all jobs and the clock, call [`Handler::suspended`], go on.
+    Suspend,
+    /// The consumer has failed for good (its disk is full): stop the run, give this error back.
+    Fail(io::Error),
+    /// The run cannot go on, for this reason: stop it, give that back.
+    GiveUp(Box<EngineError>),
+    /// So many jobs there will be.
+    TotalKnown(u64),
+}
+
+/// Where the standard streams of jobs lead.
+#[derive(Debug)]
+pub struct Streams {
+    /// Standard input; `None` is `/dev/null`.
+    pub stdin: Option<OwnedFd>,
+    /// Standard output and error, handed down as they are; `None`: the engine captures them.
+    pub inherit: Option<(OwnedFd, OwnedFd)>,
+}

@@ -1,0 +1,567 @@
+//! The engine: the one loop that joins the pure dispatcher with the kernel.
+//!
+//! Every source (the warden, the pipes of jobs, the groups, the handler's wake-ups, the clock) becomes one
+//! event for the dispatcher; every action that the dispatcher asks for is carried out here. The loop decides
+//! nothing about jobs, and it never blocks but in its one poll.
+//!
+//! - [`handler`]: what the engine needs from whoever uses it
+//! - `attempt`, `cgroup_slots`, [`spool`]: a running attempt, where it lives, where its output waits
+//! - `perform`: the dispatcher's actions, done
+//! - `suspend`: jobs that stand still, together with the host or alone
+//! - `worker_channel`: the channels of function workers
+//! - `observe`, `streams`: what the kernel and the warden report, heard; what jobs write, read
+
+mod attempt;
+mod cgroup_slots;
+pub(crate) mod clock;
+pub mod error;
+pub mod handler;
+mod observe;
+mod perform;
+mod spans;
+pub mod spool;
+pub mod stack_samples;
+mod streams;
+mod suspend;
+mod worker_channel;
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use psmith_core::outcome::Outcome;
+use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
+use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::rlimit::{Resource, Rlimit};
+
+use crate::containment::{Level, TreeLimits, Unavailable};
+use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
+use crate::warden::messages::{Holding, NONCE_VARIABLE};
+use attempt::Running;
+use cgroup_slots::{GroupWants, Places};
+use clock::Clock;
+pub use error::EngineError;
+use handler::{Handler, Order, Output, Pull, Streams, View};
+
+/// So many wardens may be lost within a minute before the run gives up.
+const WARDEN_RESTARTS_MAX: usize = 5;
+
+/// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
+/// the loop's own, files that the handler keeps open.
+const BASE_DESCRIPTORS: u64 = 40;
+
+/// Descriptors that a start needs for a moment: what it hands to the warden, and a spool or two.
+const SPARE_DESCRIPTORS: u64 = 8;
+
+/// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files, and the
+/// files of two spools.
+const ATTEMPT_DESCRIPTORS: u64 = 8;
+
+/// How often a process group that outlives its leader is asked whether it is empty.
+const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// One read from a pipe takes at most so much.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What the engine is to do, apart from the jobs themselves.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the dispatcher goes by.
+    pub policy: RunPolicy,
+    /// The level of containment that is demanded; `None`: the best that costs no further process a job.
+    pub contain: Option<Level>,
+    /// Where the standard streams of jobs lead.
+    pub streams: Streams,
+    /// What all jobs have in common.
+    pub surroundings: Surroundings,
+    /// Where output waits that is too large for memory.
+    pub spool_dir: PathBuf,
+    /// The name of the run, for people; jobs see it as `PSMITH_RUN`.
+    pub run: String,
+}
+
+/// What all jobs of a run have in common.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The whole environment: `K=V` and NUL, back to back.
+    pub env: Vec<u8>,
+    /// File mode creation mask; `None`: the host's.
+    pub umask: Option<u32>,
+    /// Resource limits of each process, over those inherited.
+    pub rlimits: Vec<Rlimit>,
+    /// Added to the niceness.
+    pub nice: i32,
+    /// Whether set-uid programs gain nothing.
+    pub no_new_privs: bool,
+    /// Limits of the whole tree of a job, which only a control group can hold.
+    pub tree: TreeLimits,
+    /// A directory that the warden removes when this program is gone, after all that ran.
+    pub scratch: Option<PathBuf>,
+    /// The terminal that a job is given; then it stays in the host's session.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
+pub struct Engine<H: Handler> {
+    handler: H,
+    slots_max: u32,
+    room: u32,
+    dispatcher: Dispatcher,
+    clock: Clock,
+    epoll: Epoll,
+    warden: Option<Warden>,
+    introduction: Introduction,
+    warden_said_hello: bool,
+    /// It has, and workers are copies of it: they know what the host has agreed on with it.
+    warden_forks: bool,
+    /// A worker had more to say at once than its socket holds: the next may, too.
+    long_answers: bool,
+    losses: VecDeque<Instant>,
+    last_ping: Instant,
+    level: Level,
+    places: Places,
+    streams: Streams,
+    surroundings: Surroundings,
+    spool_dir: PathBuf,
+    spool_budget: usize,
+    /// Output in memory that the consumer has not yet done with, by job.
+    handed_over: HashMap<JobId, usize>,
+    run: String,
+    jobs: HashMap<JobId, Entry<H::Job>>,
+    slots: Vec<Option<Running>>,
+    generation: u32,
+    source: Source,
+    paused: Vec<(u32, u32)>,
+    /// Slots and generations of attempts whose process groups outlive them, at level `group`.
+    orphaned_groups: Vec<(u32, u32)>,
+    /// Slots whose attempts have just been heard to run.
+    begun: Vec<(u32, u32)>,
+    /// Workers whose channel has closed while they lived, and since when.
+    closed_early: Vec<(u32, u32, Instant)>,
+    events: VecDeque<Event>,
+    actions: Vec<Action>,
+    /// Pipes for the next start: readers and writers.
+    pipes: Vec<(OwnedFd, OwnedFd)>,
+    /// A channel for the next worker, and its nonce.
+    channel: Option<(OwnedFd, OwnedFd, u64)>,
+    has_workers: bool,
+    buffer: Vec<u8>,
+    ready: Events,
+    /// How long the handler has nothing due.
+    tick: Option<Duration>,
+    fatal: Option<EngineError>,
+    finished: bool,
+    leaving: bool,
+    linger: Vec<crate::warden::link::Link>,
+    /// Who wants to know where a process stands.
+    looks: Vec<(crate::warden::messages::Key, handler::Looker)>,
+}
+
+/// A job between acceptance and delivery.
+struct Entry<J> {
+    job: J,
+    slot: SlotId,
+    started: SystemTime,
+    outcome: Option<Box<Outcome>>,
+    output: Output,
+    next_in_line: bool,
+    /// Its signs of life are asked for.
+    beats: bool,
+    spans: spans::JobSpans,
+}
+
+/// Whether the producer has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Ask it.
+    Ask,
+    /// It said "later": a wake-up will tell.
+    Waiting,
+    /// It has no more.
+    Ended,
+}
+
+impl<H: Handler> Engine<H> {
+    /// An engine for this handler. The warden starts with it; no job does.
+    ///
+    /// # Errors
+    ///
+    /// If the containment demanded cannot be had here, or the warden cannot be started.
+    pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
+        // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and it starts up
+        // while the rest is made.
+        let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
+        match Engine::prepare(handler, setup) {
+            Ok(mut engine) => engine.engage_warden(warden).map(|()| engine),
+            Err(error) => {
+                warden.bury();
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(handler: H, mut setup: Setup) -> Result<Engine<H>, EngineError> {
+        let level = choose(setup.contain).map_err(EngineError::Containment)?;
+        let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
+        if nofile_soft != nofile_now {
+            // Jobs get the limit that the host was given, not the one that it gave itself.
+            let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
+            setup.surroundings.rlimits.insert(0, original);
+        }
+        let wants = GroupWants { contain: level == Level::Cgroup, limits: setup.surroundings.tree };
+        let places = Places::new(wants).map_err(EngineError::Kernel)?;
+        let introduction = Introduction {
+            marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(EngineError::Kernel)?).into_bytes(),
+            holding: match level {
+                Level::Cgroup => Holding::Groups,
+                Level::Keeper | Level::Sweep => Holding::Sweep,
+                Level::Group => Holding::Group,
+            },
+            group_dirs: places.group_dirs(),
+            scratch: setup.surroundings.scratch.clone(),
+            again: false,
+        };
+        let epoll = Epoll::new().map_err(EngineError::Kernel)?;
+        for (index, fd) in handler.wake_fds().into_iter().enumerate() {
+            epoll
+                .add(fd, observe::Token::Wake(index as u32).pack(), Interest::READ)
+                .map_err(EngineError::Kernel)?;
+        }
+        let room = nofile_now.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+        if room == 0 {
+            return Err(EngineError::Descriptors(nofile_now));
+        }
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        setup.policy.slots = setup.policy.slots.clamp(1, room);
+        Ok(Engine {
+            handler,
+            slots_max: setup.policy.slots,
+            room,
+            dispatcher: Dispatcher::new(setup.policy),
+            clock: Clock::start(),
+            epoll,
+            warden: None,
+            introduction,
+            warden_said_hello: false,
+            warden_forks: false,
+            long_answers: false,
+            losses: VecDeque::new(),
+            last_ping: Instant::now(),
+            level,
+            places,
+            streams: setup.streams,
+            surroundings: setup.surroundings,
+            spool_dir: setup.spool_dir,
+            spool_budget: spool::MEMORY_BYTES_ALL_MAX,
+            handed_over: HashMap::new(),
+            run: setup.run,
+            jobs: HashMap::new(),
+            slots: Vec::new(),
+            generation: 0,
+            source: Source::Ask,
+            paused: Vec::new(),
+            orphaned_groups: Vec::new(),
+            begun: Vec::new(),
+            closed_early: Vec::new(),
+            events: VecDeque::new(),
+            actions: Vec::new(),
+            pipes: Vec::new(),
+            channel: None,
+            has_workers: false,
+            buffer: vec![0; READ_BYTES],
+            ready: Events::with_capacity(256),
+            tick: None,
+            fatal: None,
+            finished: false,
+            leaving: false,
+            linger: Vec::new(),
+            looks: Vec::new(),
+        })
+    }
+
+    /// The level of containment that holds.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How many slots there are: those asked for, or as many as the descriptors suffice for.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots_max
+    }
+
+    /// The handler, before the run begins.
+    pub fn handler(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
+    /// Runs until every accepted job has been delivered, or it was told to leave. Gives the handler back.
+    ///
+    /// # Errors
+    ///
+    /// If psmith itself failed. Jobs that were accepted have been given their outcomes all the same, as far
+    /// as the consumer took them.
+    pub fn run(mut self) -> (H, Result<(), EngineError>) {
+        while self.advance() {
+            self.wait(None);
+        }
+        self.close()
+    }
+
+    /// Whoever has jobs, and said "later", is to be asked again.
+    pub fn has_more(&mut self) {
+        if self.source == Source::Waiting {
+            self.source = Source::Ask;
+        }
+    }
+
+    /// Does all that can be done now; false when the run is over.
+    pub fn advance(&mut self) -> bool {
+        if !self.finished && !self.leaving {
+            self.ask_producer();
+            self.settle();
+            self.notice_last_job();
+            let mut orders = Vec::new();
+            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            self.tick = self.handler.tick(&view, &mut orders);
+            self.take_orders(orders);
+            self.settle();
+        }
+        !self.finished && !self.leaving
+    }
+
+    /// Waits until something happens, or for so long, and takes in what it was.
+    pub fn wait(&mut self, limit: Option<Duration>) {
+        self.stock_pipes();
+        let timeout = [self.patience(), limit].into_iter().flatten().min();
+        let mut ready = std::mem::take(&mut self.ready);
+        if let Err(error) = self.epoll.wait(&mut ready, timeout) {
+            self.fatal.get_or_insert(EngineError::Kernel(error));
+            // Nothing will be heard of anything any more.
+            self.finished = true;
+            return;
+        }
+        for event in ready.iter() {
+            self.on_ready(event);
+        }
+        self.ready = ready;
+        self.look_after_warden();
+        self.look_at_orphaned_groups();
+        self.look_after_closed();
+        self.spare_paused();
+        self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
+    }
+
+    /// How long nothing may happen.
+    fn patience(&self) -> Option<Duration> {
+        if self.source == Source::Ask && self.dispatcher.wants_job() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now();
+        let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
+        let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
+        let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
+        [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
+    }
+
+    fn has_running(&self) -> bool {
+        self.dispatcher.counts().running > 0
+    }
+
+    /// Takes jobs from the producer while there is room.
+    fn ask_producer(&mut self) {
+        while self.source == Source::Ask && self.dispatcher.wants_job() {
+            match self.handler.pull() {
+                Pull::Job(job, policy) => self.accept(job, policy),
+                Pull::Later => self.source = Source::Waiting,
+                Pull::Ended => {
+                    self.source = Source::Ended;
+                    self.events.push_back(Event::SourceEnded);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// In completion order, too, a job that is the only one left is next in line.
+    fn notice_last_job(&mut self) {
+        if self.source != Source::Ended || self.jobs.len() != 1 {
+            return;
+        }
+        let last =
+            self.jobs.iter().next().filter(|(_, entry)| !entry.next_in_line && entry.outcome.is_none());
+        if let Some((&job, _)) = last {
+            self.become_next_in_line(job);
+        }
+    }
+
+    fn accept(&mut self, job: H::Job, policy: Arc<psmith_core::JobPolicy>) {
+        let id = self.dispatcher.next_job();
+        let entry = Entry {
+            job,
+            slot: SlotId(0),
+            started: SystemTime::now(),
+            outcome: None,
+            output: Output::default(),
+            next_in_line: false,
+            beats: policy.idle.is_some(),
+            spans: spans::JobSpans::accepted(id),
+        };
+        self.jobs.insert(id, entry);
+        self.events.push_back(Event::Accepted { job: id, policy });
+    }
+
+    /// Feeds all pending events to the dispatcher and carries out what it asks for, until both are empty.
+    fn settle(&mut self) {
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                self.dispatcher.handle(event, self.clock.now(), &mut self.actions);
+            }
+            if self.actions.is_empty() {
+                return;
+            }
+            // A start comes before the delivery of the job that made room for it: the consumer's time is not the slot's.
+            // Whose turn it is to be passed on live depends on what was delivered, so that keeps its place behind it.
+            let mut actions = std::mem::take(&mut self.actions);
+            // Stable: among the first, and among the later, the dispatcher's order holds.
+            actions.sort_by_key(|action| {
+                matches!(action, Action::Deliver { .. } | Action::Head { .. } | Action::Finish)
+            });
+            for action in actions.drain(..) {
+                self.carry_out(action);
+            }
+            if self.actions.is_empty() {
+                self.actions = actions;
+            }
+        }
+    }
+
+    fn take_orders(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            let event = match order {
+                Order::Drain => Event::Drain,
+                Order::Stop => Event::Stop,
+                Order::Kill => Event::Kill,
+                Order::Width(slots) => Event::Width(slots.min(self.room)),
+                Order::Hold(reason, on) => Event::Hold { reason, on },
+                Order::Preempt => Event::Preempt,
+                Order::Cancel(job) => Event::Cancel(job),
+                Order::Delivered(job) => {
+                    self.spool_budget += self.handed_over.remove(&job).unwrap_or(0);
+                    Event::Delivered(job)
+                }
+                Order::TotalKnown(total) => Event::TotalKnown(total),
+                Order::Leave => {
+                    self.leaving = true;
+                    continue;
+                }
+                Order::Tell(job, letters) => {
+                    self.tell_worker(job, letters.0);
+                    continue;
+                }
+                Order::Signal(job, signal) => {
+                    self.signal_now(job, signal);
+                    continue;
+                }
+                Order::KillNow(job) => {
+                    self.kill_now(job);
+                    continue;
+                }
+                Order::Look(pid, looker) => {
+                    self.look(pid, looker);
+                    continue;
+                }
+                Order::Suspend => {
+                    self.suspend();
+                    continue;
+                }
+                Order::Fail(error) => {
+                    self.fail(EngineError::Consumer(error));
+                    continue;
+                }
+                Order::GiveUp(error) => {
+                    self.fail(*error);
+                    continue;
+                }
+            };
+            let ends = matches!(event, Event::Drain | Event::Stop | Event::Kill);
+            self.events.push_back(event);
+            if ends {
+                self.end_source();
+            }
+        }
+    }
+
+    /// No more jobs are wanted, so the producer is asked no more.
+    fn end_source(&mut self) {
+        if self.source != Source::Ended {
+            self.source = Source::Ended;
+            self.events.push_back(Event::SourceEnded);
+        }
+    }
+
+    /// The run cannot go on: end what runs, deliver what can be delivered, give the error back at the end.
+    fn fail(&mut self, error: EngineError) {
+        if self.fatal.is_none() {
+            self.fatal = Some(error);
+            self.events.push_back(Event::Stop);
+            self.end_source();
+        }
+    }
+
+    /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
+    pub fn close(mut self) -> (H, Result<(), EngineError>) {
+        if self.leaving {
+            self.places.abandon();
+            // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
+            if let Some(warden) = self.warden.take() {
+                warden.abandon();
+            }
+            return (self.handler, self.fatal.map_or(Ok(()), Err));
+        }
+        self.slots.clear();
+        self.linger.clear();
+        let removed = self.places.remove();
+        if let Some(warden) = self.warden.take() {
+            warden.dismiss(Duration::from_secs(5));
+        }
+        if let Err(error) = removed {
+            self.fatal.get_or_insert(EngineError::Kernel(error));
+        }
+        (self.handler, self.fatal.map_or(Ok(()), Err))
+    }
+}
+
+/// The demanded level or better; without a demand the best, keepers left out.
+pub(crate) fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
+    let mut reasons = Vec::new();
+    for level in Level::ALL {
+        if demand.is_some_and(|demanded| level < demanded) {
+            break;
+        }
+        if level == Level::Keeper && demand != Some(Level::Keeper) {
+            continue;
+        }
+        match level.probe() {
+            Ok(()) => return Ok(level),
+            Err(reason) => reasons.push((level, reason)),
+        }
+    }
+    Err(Unavailable { demanded: demand.unwrap_or(Level::Group), reasons })
+}
+
+/// How many descriptors this process has open.
+fn descriptors_open() -> u64 {
+    // The listing's own descriptor is among them.
+    std::fs::read_dir("/proc/self/fd").map_or(BASE_DESCRIPTORS, |open| open.count() as u64)
+}
+
+/// How many slots so many descriptors suffice for, about.
+#[must_use]
+pub fn slots_by_descriptors(nofile: u64) -> u32 {
+    let slots = nofile.saturating_sub(BASE_DESCRIPTORS + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+    u32::try_from(slots).unwrap_or(u32::MAX).max(1)
+}

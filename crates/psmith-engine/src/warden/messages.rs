@@ -1,0 +1,253 @@
+//! Everything that host and warden say to each other, in one file.
+//!
+//! One packet of the socket pair between them holds one message; its descriptors ride along in the order that
+//! the message's comment gives. Both ends are the same program image, yet neither trusts the other's bytes: a
+//! packet that does not decode ends the connection.
+
+use serde::{Deserialize, Serialize};
+
+/// The variable that tells which attempt a process belongs to, as `JOB.ATTEMPT` in the engine's own counting.
+pub(crate) const KEY_VARIABLE: &str = "PSMITH_KEY";
+
+/// The variable that tells which run a process belongs to. Long and random, unlike the name of a run, because
+/// what carries it may be killed by it.
+pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
+
+/// First bytes of both hellos.
+pub(crate) const MAGIC: u32 = 0x7073_6d31;
+
+/// Raised with every change of a message.
+pub(crate) const PROTOCOL: u16 = 5;
+
+/// A message longer than this travels in a sealed memory file instead of the packet.
+pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
+
+/// Room for any packet and the few bytes of its envelope.
+pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
+
+/// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// So many threads of a process are looked at.
+pub const THREADS_MAX: usize = 64;
+
+/// So much of a stack is looked at: deeper callers are not named.
+pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
+
+/// So much is read of what is mapped where.
+pub(crate) const MAPS_BYTES_MAX: usize = 512 * 1024;
+
+/// Which attempt a message is about. The same number never names two attempts of one warden's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) job: u64,
+    pub(crate) number: u32,
+}
+
+/// What holds a job's descendants together, from the warden's point of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Holding {
+    /// Control groups: the host looks after them, the warden only on the host's death.
+    Groups,
+    /// The warden is a subreaper and sweeps.
+    Sweep,
+    /// Nothing but the process group.
+    Group,
+}
+
+/// Host to warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWarden<'a> {
+    /// The first message. Descriptor: a pidfd of the host; with `Holding::Groups` also the run's directories.
+    Hello {
+        magic: u32,
+        protocol: u16,
+        nonce: u64,
+        /// `PSMITH_NONCE=..`: what every job of this run has in its environment.
+        #[serde(borrow)]
+        marker: &'a [u8],
+        holding: Holding,
+        /// Paths of the run's groups, to be removed if the host dies.
+        group_dirs: Vec<&'a [u8]>,
+        /// The run's scratch directory, to be removed if the host dies.
+        scratch: Option<&'a [u8]>,
+        /// A warden of this run was lost: what it left behind is to be killed first.
+        again: bool,
+    },
+    /// What all later starts share, until the next one.
+    Profile {
+        /// The whole environment, `K=V` and NUL, back to back.
+        #[serde(borrow)]
+        env: &'a [u8],
+        umask: Option<u32>,
+        rlimits: Vec<(u8, u64, u64)>,
+        nice: i32,
+        no_new_privs: bool,
+        /// The job shares the session of the host and is given its terminal. Descriptor: the terminal.
+        foreground: bool,
+    },
+    /// The directories of the run's groups, now that there are more than were told first.
+    Groups { dirs: Vec<&'a [u8]> },
+    /// A place for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
+    /// `cgroup.procs` files to join, that group's first.
+    Place { place: u32, unified: bool },
+    /// That place is no more.
+    Unplace { place: u32 },
+    /// Start a command.
+    Start(Start<'a>),
+    /// Signal the process group of an attempt that has not been reaped (where the kernel cannot do it by pidfd).
+    SignalGroup { key: Key, signal: i32 },
+    /// Kill what is left of an attempt, running or ended. Answer: `Swept`.
+    Sweep { key: Key },
+    /// Let what is left of an ended attempt live until the end of the run. Answer: `Swept`.
+    Release { key: Key },
+    /// Look where the process of an attempt stands. Answer: `Looked`.
+    Look { key: Key },
+    /// Answer: `Pong`.
+    Ping { count: u64 },
+    /// The run is over: kill unowned strays and leave.
+    Bye,
+}
+
+/// One start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start<'a> {
+    pub(crate) key: Key,
+    pub(crate) place: Option<u32>,
+    /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
+    pub(crate) keeper: bool,
+    /// A function worker. Descriptor after the streams: its channel.
+    pub(crate) worker: Option<Birth>,
+    /// Which of 0, 1, 2 come as descriptors (bits 0 to 2), in this order. The others are `/dev/null`.
+    pub(crate) streams: u8,
+    #[serde(borrow)]
+    pub(crate) program: &'a [u8],
+    pub(crate) argv: &'a [u8],
+    pub(crate) env: &'a [u8],
+    pub(crate) dir: Option<&'a [u8]>,
+    /// Limits of its own, each in place of the profile's of the same resource.
+    pub(crate) rlimits: Vec<(u8, u64, u64)>,
+}
+
+/// What a function worker is born with.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Birth {
+    /// What it tells the host.
+    pub(crate) nonce: u64,
+    /// Its only job lies in its channel already, after the host's hello: only for one that is forked from a warden with
+    /// which the host has agreed.
+    pub(crate) told: bool,
+}
+
+/// Warden (or keeper) to host.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToHost<'a> {
+    /// The answer to `Hello`.
+    ///
+    /// `build`: which build of which program it is; `forks`: workers are copies of it.
+    Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32, build: u64, forks: bool },
+    /// It has so many threads, which something started before `main`: so workers are executed, not forked. Said once.
+    HasThreads { count: u32 },
+    /// The process exists. Descriptor: its pidfd.
+    Started { key: Key, pid: u32 },
+    /// The start failed; no program ran. `refused`: for want of processes or descriptors.
+    Failed { key: Key, step: u8, errno: i32, refused: bool },
+    /// The process ended and was reaped.
+    Ended { key: Key, ended: Ended },
+    /// Nothing is left of an ended attempt; so many were killed or released.
+    Swept { key: Key, killed: u32 },
+    /// A stray that no job could be found for was killed.
+    Stray {
+        pid: u32,
+        #[serde(borrow)]
+        command: &'a [u8],
+    },
+    /// The answer to `Ping`.
+    Pong { count: u64 },
+    /// The process was stopped by this signal.
+    Stopped { key: Key, signal: i32 },
+    /// The process goes on after a stop.
+    Continued { key: Key },
+    /// Where a thread of the process stands, or why that cannot be seen. `first`: it is the first that is told of; `more`:
+    /// another one is asked to stand still, and is told of next.
+    Looked {
+        key: Key,
+        first: bool,
+        more: bool,
+        #[serde(borrow)]
+        seen: Result<Seen<'a>, i32>,
+    },
+}
+
+/// Where a thread stood at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Seen<'a> {
+    /// Its number, and what it calls itself.
+    pub(crate) thread: u32,
+    pub(crate) name: &'a [u8],
+    /// Instruction, stack, frame, link.
+    pub(crate) registers: [u64; 4],
+    /// From the stack pointer on, at most [`STACK_BYTES_MAX`].
+    pub(crate) stack: &'a [u8],
+    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`]. Empty where it was told
+    /// with another thread.
+    pub(crate) maps: &'a [u8],
+}
+
+/// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.
+pub(crate) fn heard(mut packet: &[u8]) -> impl Iterator<Item = postcard::Result<ToHost<'_>>> {
+    std::iter::from_fn(move || {
+        if packet.is_empty() {
+            return None;
+        }
+        let taken = postcard::take_from_bytes::<ToHost<'_>>(packet);
+        packet = taken.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(taken.map(|(message, _)| message))
+    })
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// Exit code, or `-signal`.
+    pub(crate) status: i32,
+    pub(crate) core_dumped: bool,
+    pub(crate) user_us: u64,
+    pub(crate) system_us: u64,
+    pub(crate) max_rss_bytes: u64,
+    /// Descendants that live, where the warden can tell.
+    pub(crate) alive: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_survives_the_wire_byte_for_byte() {
+        let start = ToWarden::Start(Start {
+            key: Key { job: u64::MAX, number: 7 },
+            place: Some(3),
+            keeper: false,
+            worker: Some(Birth { nonce: 9, told: true }),
+            streams: 0b110,
+            program: b"/bin/\xff",
+            argv: b"a\0\0b\0",
+            env: b"K=V\0",
+            dir: Some(b"/tmp"),
+            rlimits: vec![(7, 50, 60)],
+        });
+        let bytes = postcard::to_allocvec(&start).unwrap();
+        let back: ToWarden<'_> = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(format!("{start:?}"), format!("{back:?}"));
+    }
+
+    #[test]
+    fn a_truncated_packet_is_an_error_at_every_length() {
+        let message = ToHost::Stray { pid: 77, command: b"sleep 60" };
+        let bytes = postcard::to_allocvec(&message).unwrap();
+        for length in 0..bytes.len() {
+            assert!(postcard::from_bytes::<ToHost<'_>>(&bytes[..length]).is_err(), "cut at {length}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Many short jobs in a row, without a word to the host between them.
+//!
+//! A batch ends at the first job of which there is more to tell than a value: it failed, it printed, it sent something,
+//! its value has no room in the region. So whatever belongs to one job is told of that job alone, and the host gives
+//! the rest to whom it likes.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use psmith_sys::clock::ticks;
+use psmith_sys::{barrier, pipe};
+
+use crate::channel::messages::{Errand, FromWorker, How};
+use crate::channel::shared_region::Region;
+use crate::function::call::{Answer, Call};
+use crate::function::registry::Function;
+use crate::worker::context;
+use crate::worker::context::Channel;
+use crate::worker::process_state;
+use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
+
+/// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`. Gives
+/// whether one of them took long enough to have changed something in the process.
+pub(super) fn work(
+    channel: &Arc<Channel>,
+    region: &Region,
+    first: &Errand,
+    (bytes, body): (Vec<u8>, usize),
+    set_up: &[Function],
+) -> io::Result<bool> {
+    let own = std::process::id();
+    let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
+    let entries = found.and_then(|set_up| Ok((set_up, first.function.find()?)));
+    let began = Instant::now();
+    let mut call = Call::several(bytes, body);
+    let mut values = 0;
+    let mut then = None;
+    let mut quiet = Quiet::measured();
+    static REACHED: OnceLock<bool> = OnceLock::new();
+    let reached = *REACHED.get_or_init(barrier::register_with_others);
+    context::begin(channel, first);
+    context::has_spoken();
+    while let Some(place) = region.begin_next(reached) {
+        let (set_up, entry) = match &entries {
+            Ok(entries) => entries,
+            Err(reason) => {
+                then = Some((How::Undecodable(reason.clone()), Vec::new()));
+                break;
+            }
+        };
+        if !call.advance() {
+            return Err(io::Error::other("a batch holds fewer inputs than jobs"));
+        }
+        if place > 0 {
+            context::next();
+        }
+        quiet.begin();
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if place == 0 {
+                for set_up in set_up {
+                    set_up(&mut ());
+                }
+                process_state::remember();
+            }
+            entry(&mut call);
+        }));
+        // What it printed must be there before its end is told.
+        let _ = io::stdout().flush();
+        context::stop_watching();
+        let alone = ended.is_err() || context::has_spoken() || quiet.is_broken(own, region);
+        if let (false, Answer::Value(value)) = (alone, &mut call.answer)
+            && region.put(value)
+        {
+            values += 1;
+            call.spare = std::mem::take(value);
+            continue;
+        }
+        let answer = std::mem::replace(&mut call.answer, Answer::Pending);
+        then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
+        break;
+    }
+    // Forking takes longer than a short job: the first after which it was looked for is the one that forked.
+    end_copy_of(own);
+    context::end();
+    let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
+    channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
+    Ok(quiet.was_long)
+}
+
+/// Whether a job may have called the kernel: it has only if it took so long.
+///
+/// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So that is
+/// asked only after those that took as long as the shortest write, which forking takes as well; and what else a job may
+/// have changed in the process is looked for only if one took as long as the shortest call of all.
+pub(super) struct Quiet {
+    least: Least,
+    /// When the time of the next job begins, at the latest.
+    from: u64,
+    /// The clock is read before each job, too: what lies between two jobs is too long by itself.
+    exact: bool,
+    /// One of the jobs took as long as a call of the kernel.
+    was_long: bool,
+}
+
+/// Shorter times are too short for this.
+#[derive(Clone, Copy)]
+struct Least {
+    call: u64,
+    write: u64,
+}
+
+impl Least {
+    fn measured() -> Least {
+        // A processor may run at several speeds, so half of it.
+        let least = |call: &dyn Fn()| {
+            let ask = || {
+                let from = ticks();
+                call();
+                ticks().wrapping_sub(from)
+            };
+            std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
+        };
+        let call = least(&|| {
+            let _ = pipe::bytes_waiting(io::stdout());
+        });
+        // To where nobody reads: with a reader to wake it takes longer.
+        let write = pipe::pipe().map_or(0, |(_reader, writer)| {
+            least(&|| {
+                let _ = rustix::io::write(&writer, b"x");
+            })
+        });
+        Least { call, write: write.max(call) }
+    }
+}
+
+impl Quiet {
+    /// As measured once in this process.
+    pub(super) fn measured() -> Quiet {
+        static LEAST: OnceLock<Least> = OnceLock::new();
+        Quiet { least: *LEAST.get_or_init(Least::measured), from: 0, exact: false, was_long: false }
+    }
+
+    pub(super) fn begin(&mut self) {
+        if self.exact || self.from == 0 {
+            self.from = ticks();
+        }
+    }
+
+    /// Whether the one job that began took so long that it may have called the kernel.
+    pub(super) fn is_long(&self) -> bool {
+        ticks().wrapping_sub(self.from) >= self.least.call
+    }
+
+    /// Whether there is something that the host has to know of this job alone.
+    fn is_broken(&mut self, own: u32, region: &Region) -> bool {
+        let now = ticks();
+        let spent = now.wrapping_sub(self.from);
+        self.from = now;
+        self.was_long |= spent >= self.least.call;
+        if spent < self.least.write {
+            return false;
+        }
+        // A short job that was measured with what lies around it may have been short enough.
+        self.exact |= spent < 2 * self.least.write;
+        let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
+            || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
+        // In this order: who finds a pipe empty because it was read finds the word that was said before.
+        let broken = wrote || region.output_was_read() || std::process::id() != own;
+        // What was asked is no time of the next job's.
+        self.from = ticks();
+        broken
+    }
+}

@@ -1,0 +1,584 @@
+//! What a job function can ask about itself, and say to its host, while it runs.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use psmith_sys::overflow;
+use psmith_sys::signals::{self, SignalFd, SignalSet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::channel::frame::{FRAME_BYTES_MAX, Frame, beginning, send_blocking};
+use crate::channel::messages::{Errand, FromWorker, How, ToWorker, written};
+use crate::function::codec::Codec;
+use crate::function::described::Described;
+use crate::scratch;
+use crate::worker::mailbox::{Mailbox, Patience, RecvError};
+use crate::worker::serve::own_number;
+
+/// The worker's channel. Any thread of the job may use it.
+#[derive(Debug)]
+pub struct Channel {
+    socket: OwnedFd,
+    sending: Mutex<()>,
+    bytes_max: AtomicU64,
+    mailbox: Mailbox,
+}
+
+impl Channel {
+    pub(super) fn new(socket: OwnedFd) -> Channel {
+        let bytes_max = AtomicU64::new(FRAME_BYTES_MAX);
+        Channel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
+    }
+
+    /// From now on an overflow of this thread's stack is told to the host.
+    pub(super) fn watch_stack(&self) -> io::Result<()> {
+        let words = beginning(&written(&FromWorker::Overflowed), &[]);
+        overflow::watch(self.socket.as_fd(), words)
+    }
+
+    /// The longest frame from now on, both ways.
+    pub(super) fn allow(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.mailbox.allow(bytes_max);
+    }
+
+    /// The next letter for the worker's loop; `None` when the host has closed the channel.
+    pub(super) fn next_letter(&self) -> io::Result<Option<(ToWorker, Frame)>> {
+        self.mailbox.next_letter(self.as_fd())
+    }
+
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
+        SPOKE.store(true, Ordering::Relaxed);
+        let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
+    }
+
+    pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {
+        self.say(&FromWorker::Done { job, pid: own_number(), how }, value)
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What the running job is.
+#[derive(Clone, Debug)]
+struct Place {
+    job: u64,
+    index: u64,
+    attempt: u32,
+    slot: u32,
+    /// Where it may make a directory for itself.
+    scratch: Option<PathBuf>,
+    /// `None`: inline, in the host itself.
+    channel: Option<Arc<Channel>>,
+}
+
+/// The job of this worker, for all its threads; of a batch, the first.
+static CURRENT: Mutex<Option<Arc<Place>>> = Mutex::new(None);
+
+/// So many jobs of the batch came after that one. Only the thread that works the batch writes it: a short job is over
+/// sooner than a lock is taken and given back.
+static LATER: AtomicU64 = AtomicU64::new(0);
+
+/// What `set_process_name` was given last.
+static NAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Something was sent on the channel.
+static SPOKE: AtomicBool = AtomicBool::new(false);
+/// What asks a job to stop.
+const TERMINATE: i32 = psmith_core::policy::SIGTERM;
+
+/// Whether the terminate signal is held back, to be asked for.
+static WATCHES: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// The job that runs inline on this thread.
+    static INLINE: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+}
+
+pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
+    let place = Place {
+        job: errand.job,
+        index: errand.index,
+        attempt: errand.attempt,
+        slot: errand.slot,
+        scratch: errand.scratch.clone().map(|path| OsString::from_vec(path).into()),
+        channel: Some(Arc::clone(channel)),
+    };
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    LATER.store(0, Ordering::Relaxed);
+    *current = Some(Arc::new(place));
+}
+
+pub(super) fn end() {
+    let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
+        channel.mailbox.end();
+    }
+    stop_watching();
+}
+
+/// The next job of a batch: as the last one, but for its number.
+pub(super) fn next() {
+    LATER.store(LATER.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
+pub(super) fn stop_watching() {
+    if WATCHES.load(Ordering::Relaxed) && WATCHES.swap(false, Ordering::Relaxed) {
+        signals::restore(SignalSet::EMPTY);
+    }
+}
+
+/// Tells the host, if there is one, that a run was begun here.
+pub fn tell_nests() {
+    let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
+        // A host that is gone needs no telling.
+        let _ = channel.say(&FromWorker::Nests, &[]);
+    }
+}
+
+/// Whether a letter was sent since this was asked last.
+pub(super) fn has_spoken() -> bool {
+    SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)
+}
+
+/// Runs `call` on this thread as the inline job of this place.
+pub fn inline<T>(
+    (job, index, attempt): (u64, u64, u32),
+    scratch: Option<PathBuf>,
+    call: impl FnOnce() -> T,
+) -> T {
+    /// Takes the place away also when `call` panics.
+    struct Away(Option<Arc<Place>>);
+    impl Drop for Away {
+        fn drop(&mut self) {
+            INLINE.set(self.0.take());
+        }
+    }
+    let place = Place { job, index, attempt, slot: 0, scratch, channel: None };
+    let _away = Away(INLINE.replace(Some(Arc::new(place))));
+    call()
+}
+
+/// The job that the caller runs in; `None` outside of a job.
+///
+/// Every thread of a worker is in the worker's job. Inline (`workers(0)`) only the job's own thread is.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-33
+/// assert!(psmith::cx().is_none());
+/// fn place(_: ()) -> (u32, u64) {
+///     let cx = psmith::cx().expect("inside a job");
+///     (cx.attempt(), cx.index())
+/// }
+/// let places: Vec<(u32, u64)> = psmith::map([(), ()], place).map(|place| place.unwrap()).collect();
+/// assert_eq!(places, [(1, 0), (1, 1)]);
+/// ```
+#[must_use]
+pub fn cx() -> Option<Cx> {
+    if let Some(place) = INLINE.with_borrow(Clone::clone) {
+        return Some(Cx { place, later: 0 });
+    }
+    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    current.clone().map(|place| Cx { place, later: LATER.load(Ordering::Relaxed) })
+}
+
+/// A running job's view of itself. Cheap to clone; any thread of the job may use it.
+///
+/// ```
+/// # psmith::init();
+/// fn long(steps: u64) -> Result<u64, String> {
+///     let cx = psmith::cx().expect("inside a job");
+///     for step in 0..steps {
+///         if cx.cancelled() {
+///             return Err("asked to stop".into());
+///         }
+///         cx.progress(step, steps);
+///     }
+///     Ok(steps)
+/// }
+/// assert_eq!(psmith::map([3], long).next().unwrap().unwrap(), 3);
+/// ```
+///
+/// What it is told of itself:
+///
+/// ```
+/// # psmith::init();
+/// let told = |_: u32| psmith::cx().map(|cx| (cx.index(), cx.job_id(), cx.slot(), cx.worker_id()));
+/// assert_eq!(psmith::map([7], told).workers(1).next().unwrap().unwrap(), Some((0, 1, 0, 1)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cx {
+    place: Arc<Place>,
+    /// Which job of the batch: so many after the one in this place.
+    later: u64,
+}
+
+/// Why a message could not be sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The value cannot be encoded.
+    Unencodable(String),
+    /// It is longer than a frame may be (`max_frame`).
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The job is over: nobody is left who could take it.
+    Over,
+    /// So many messages wait for the job that no more are taken; see `JobHandle::send`.
+    Full,
+    /// The other side does not listen any more.
+    Gone(io::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Unencodable(reason) => write!(f, "the message cannot be encoded: {reason}"),
+            SendError::TooLong { bytes, bytes_max } => {
+                write!(f, "a message of {bytes} bytes is longer than the limit of {bytes_max}")
+            }
+            SendError::Over => f.write_str("the job is over"),
+            SendError::Full => f.write_str("the job has not taken the messages that it was sent before"),
+            SendError::Gone(error) => write!(f, "nobody listens any more: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SendError::Gone(error) => Some(error),
+            SendError::Unencodable(_) | SendError::TooLong { .. } | SendError::Over | SendError::Full => None,
+        }
+    }
+}
+
+impl Cx {
+    /// The slot that the job runs in, from 0; lower than the number of workers. Inline: 0.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.place.slot
+    }
+
+    /// The slot as people count, from 1.
+    #[must_use]
+    pub fn worker_id(&self) -> u32 {
+        self.place.slot + 1
+    }
+
+    /// Which attempt of the job this is, from 1.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() { 1 => Err("not yet"), n => Ok(n) };
+    /// assert_eq!(psmith::map([()], flaky).retry(psmith::Retry::tries(2)).next().unwrap().unwrap(), 2);
+    /// ```
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.place.attempt
+    }
+
+    /// The job's number in its run, from 1.
+    #[must_use]
+    pub fn job_id(&self) -> u64 {
+        self.place.job + self.later
+    }
+
+    /// The job's place in the order of submission, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.place.index + self.later
+    }
+
+    /// What the worker calls itself: its process id, until [`Cx::set_process_name`].
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let ask = |_: ()| psmith::cx().unwrap().process_name() == std::process::id().to_string();
+    /// assert!(psmith::map([()], ask).next().unwrap().unwrap());
+    /// ```
+    #[must_use]
+    pub fn process_name(&self) -> String {
+        let name = NAME.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        name.unwrap_or_else(|| std::process::id().to_string())
+    }
+
+    /// Names the worker.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let name = |n: u32| {
+    ///     let cx = psmith::cx().unwrap();
+    ///     cx.set_process_name(&format!("digger {n}"));
+    ///     cx.process_name()
+    /// };
+    /// let mut heard = String::new();
+    /// let map = psmith::map([7], name).on_done(|job, _| heard = job.process_name());
+    /// assert_eq!(map.last().unwrap().unwrap(), "digger 7");
+    /// assert_eq!(heard, "digger 7");
+    /// ```
+    ///
+    /// That is, for `ps` (its first 15 bytes) and for the host's view of it. Inline it only keeps the name: the
+    /// process is not the job's.
+    pub fn set_process_name(&self, name: &str) {
+        *NAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+        if let Some(channel) = &self.place.channel {
+            let plain: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
+            if let Ok(short) = std::ffi::CString::new(plain) {
+                let _ = rustix::thread::set_name(&short);
+            }
+            // A host that is gone will end this process soon enough.
+            let _ = channel.say(&FromWorker::Named { name: name.to_owned() }, &[]);
+        }
+    }
+
+    /// Whether the job was asked to stop: by a timeout, a cancel or a shutdown.
+    ///
+    /// Without this question, being asked to stop ends the process (it is the terminate signal). From the first
+    /// question on, that signal is held back for this thread and those that it starts, and the job has the grace to
+    /// come to its end by itself; then it is killed. Inline nobody asks: always false.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let tidy = |_: ()| {
+    ///     let cx = psmith::cx().unwrap();
+    ///     while !cx.cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// };
+    /// let handle = pool.submit(Job::new(tidy, ())).unwrap();
+    /// handle.cancel();
+    /// assert!(handle.wait().is_err());
+    /// ```
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        if self.place.channel.is_none() {
+            return false;
+        }
+        if !WATCHES.swap(true, Ordering::Relaxed) {
+            signals::block(SignalSet::of(&[TERMINATE]));
+        }
+        signals::pending().contains(TERMINATE)
+    }
+
+    /// A directory for this attempt alone, where the run gives them (`Map::scratch_dir`): made when
+    /// it is asked for first, mode 0700, in one whose name nobody can guess. It is removed with all that is in it when the
+    /// job's outcome is handed out, whatever the outcome is, and when the program is killed.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let write = |_: ()| std::fs::write(psmith::cx().unwrap().scratch_dir()?.join("notes"), "x");
+    /// assert!(psmith::map([()], write).scratch_dir().next().unwrap().is_ok());
+    /// assert!(psmith::map([()], write).next().unwrap().is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// A run that gives none ([`Unsupported`](io::ErrorKind::Unsupported)), or what the file system says.
+    pub fn scratch_dir(&self) -> io::Result<PathBuf> {
+        let Some(path) = &self.place.scratch else {
+            let text = "this run gives its jobs no directories: say `.scratch_dir()` where it is begun";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        };
+        match scratch::make(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(path.clone()),
+        }
+    }
+
+    /// Tells the host how far the job is. `total` 0: unknown. Never fails: nobody may be listening.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut last = 0;
+    /// let count = |n: u64| (1..=n).for_each(|done| psmith::cx().unwrap().progress(done, n));
+    /// psmith::map([3], count).on_progress(|_, done, _| last = done).for_each(drop);
+    /// assert_eq!(last, 3);
+    /// ```
+    pub fn progress(&self, done: u64, total: u64) {
+        self.tell(&FromWorker::Progress { job: self.job_id(), done, total });
+    }
+
+    /// Tells the host that the job is alive, where `idle_timeout` asks for a sign of life. So
+    /// does everything else that the job says or writes.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// let work = |_: ()| psmith::cx().unwrap().heartbeat();
+    /// let limit = Duration::from_secs(60);
+    /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
+    /// ```
+    pub fn heartbeat(&self) {
+        self.tell(&FromWorker::Heartbeat { job: self.job_id() });
+    }
+
+    /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
+    /// while the host does not keep up. Inline the message is dropped: there is nobody else to hear it.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut heard = Vec::new();
+    /// let tell = |n: u32| psmith::cx().unwrap().send(&(n + 1)).unwrap();
+    /// psmith::map([1], tell).on_message(|_, n: u32| heard.push(n)).for_each(drop);
+    /// assert_eq!(heard, [2]);
+    /// ```
+    ///
+    /// # Errors
+    /// A value that cannot be encoded or is too long, or a host that is gone.
+    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+        let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
+        let bytes = encoded(message, bytes_max)?;
+        let Some(channel) = &self.place.channel else { return Ok(()) };
+        channel.say(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
+    }
+
+    /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other,
+    /// in the order sent, each to one thread that asks. What was sent before the job asked for the first time, or before
+    /// it had begun, is there when it asks. A message that an attempt has taken is gone; the next attempt gets the others.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    ///
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let sum = |first: u64| {
+    ///     let cx = psmith::cx().expect("inside a job");
+    ///     let mut sum = first;
+    ///     while let Ok(n) = cx.recv::<u64>() {
+    ///         sum += n;
+    ///     }
+    ///     sum
+    /// };
+    /// let handle = pool.submit(Job::new(sum, 1)).unwrap();
+    /// for n in [10, 100, 1000] {
+    ///     handle.send(&n).unwrap();
+    /// }
+    /// handle.end_messages();
+    /// assert_eq!(handle.wait().unwrap(), 1111);
+    /// ```
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] when nobody can send any more, once what was sent has been taken; so at once inline and in
+    /// jobs without a handle. [`RecvError::Cancelled`] if the job was asked to stop, where it asks for that. A message of
+    /// another type, or a host that is gone.
+    pub fn recv<M: Serialize + DeserializeOwned>(&self) -> Result<M, RecvError> {
+        // Without a limit there is always a message or an error.
+        self.take(Patience::For(None))?.ok_or(RecvError::Closed)
+    }
+
+    /// The same, but waits at most so long; `Ok(None)` if no message has come by then.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::time::Duration;
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let wait = |_: ()| psmith::cx().unwrap().recv_timeout::<u32>(Duration::from_millis(10)).unwrap();
+    /// let handle = pool.submit(Job::new(wait, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), None, "nobody has sent anything");
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Cx::recv`].
+    pub fn recv_timeout<M: Serialize + DeserializeOwned>(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<M>, RecvError> {
+        self.take(Patience::For(Instant::now().checked_add(limit)))
+    }
+
+    /// The next message, if it is there. (Only the first question of a job waits: for the host's answer whether there is
+    /// one.)
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let look = |_: ()| psmith::cx().unwrap().try_recv::<u32>().unwrap();
+    /// let handle = pool.submit(Job::new(look, ())).unwrap();
+    /// assert_eq!(handle.wait().unwrap(), None, "nobody has sent anything");
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Cx::recv`].
+    pub fn try_recv<M: Serialize + DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
+        self.take(Patience::None)
+    }
+
+    fn take<M: Serialize + DeserializeOwned>(&self, patience: Patience) -> Result<Option<M>, RecvError> {
+        let Some(Frame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
+        let message = <Described as Codec<M>>::decode(&bytes[body..]);
+        message.map(Some).map_err(|error| RecvError::Undecodable(error.to_string()))
+    }
+
+    fn next_message(&self, patience: Patience) -> Result<Option<Frame>, RecvError> {
+        let job = self.job_id();
+        let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
+        {
+            let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another attempt of the same job is another place.
+            let is_place = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.place));
+            if !is_place || LATER.load(Ordering::Relaxed) != self.later {
+                return Err(RecvError::Over);
+            }
+        }
+        if channel.mailbox.listen(job) {
+            channel.say(&FromWorker::Listens { job }, &[]).map_err(RecvError::Gone)?;
+        }
+        // Only where the signal is held back; everywhere else it ends the process.
+        let alarm = WATCHES.load(Ordering::Relaxed).then(|| SignalFd::new(SignalSet::of(&[TERMINATE])));
+        let alarm = alarm.transpose().map_err(RecvError::Gone)?;
+        let alarm = alarm.as_ref().map(SignalFd::as_fd);
+        let message = channel.mailbox.next_message(job, channel.as_fd(), alarm, patience)?;
+        if message.is_some() {
+            // Before the job knows it: whatever becomes of the job, the host does not send it again.
+            channel.say(&FromWorker::Took { job }, &[]).map_err(RecvError::Gone)?;
+        }
+        Ok(message)
+    }
+
+    fn tell(&self, letter: &FromWorker) {
+        if let Some(channel) = &self.place.channel {
+            let _ = channel.say(letter, &[]);
+        }
+    }
+}
+
+/// A message as it travels.
+pub fn encoded<M: Serialize + DeserializeOwned>(
+    message: &M,
+    frame_bytes_max: u64,
+) -> Result<Vec<u8>, SendError> {
+    let mut bytes = Vec::new();
+    Described::encode(message, &mut bytes).map_err(|error| SendError::Unencodable(error.to_string()))?;
+    // The head of the frame takes some bytes, too.
+    let (length, bytes_max) = (bytes.len() as u64, frame_bytes_max.saturating_sub(64));
+    if length > bytes_max { Err(SendError::TooLong { bytes: length, bytes_max }) } else { Ok(bytes) }
+}

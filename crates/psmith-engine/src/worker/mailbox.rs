@@ -1,0 +1,274 @@
+//! What comes over a worker's channel, sorted: letters for the worker's loop, messages for the job that listens.
+//!
+//! There is no thread for it: whoever waits, the loop or a job that asks for a message, reads for both, one at a time;
+//! the others wait until something was sorted. So a job that never asks costs nothing, and its messages stay with the
+//! host, which sends none before they were asked for and keeps each until it was taken. Knows nothing of what messages
+//! mean.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::channel::frame::{FRAME_BYTES_MAX, Frame, Got, Inbox};
+use crate::channel::messages::ToWorker;
+use crate::condition::Condition;
+
+/// Where letters and messages lie until they are asked for.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    changed: Condition,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None`: somebody is reading.
+    inbox: Option<Inbox>,
+    letters: VecDeque<(ToWorker, Frame)>,
+    /// The job whose messages are kept; those of others are late, and dropped.
+    listener: Option<u64>,
+    messages: VecDeque<Frame>,
+    /// All that was sent before the listener asked for the first time has come.
+    up_to_date: bool,
+    /// Nobody can send it anything any more.
+    last: bool,
+    /// Nothing comes any more; with the reason, if that is wrong.
+    over: Option<Result<(), String>>,
+}
+
+/// Why there is no message, and will be none.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// Nobody can send one any more, or nobody ever could: the job's handle was dropped, or it has none.
+    Closed,
+    /// The job was asked to stop, and has asked [`Cx::cancelled`](crate::worker::context::Cx::cancelled) before, so that it may come to
+    /// its end by itself.
+    Cancelled,
+    /// A message came and is not of this type. It is gone.
+    Undecodable(String),
+    /// The job is over; this thread has outlived it.
+    Over,
+    /// The host is gone.
+    Gone(io::Error),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecvError::Closed => f.write_str("nobody can send messages to this job"),
+            RecvError::Cancelled => f.write_str("the job was asked to stop"),
+            RecvError::Undecodable(reason) => write!(f, "the message cannot be decoded: {reason}"),
+            RecvError::Over => f.write_str("the job is over"),
+            RecvError::Gone(error) => write!(f, "the host is gone: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RecvError::Gone(error) => Some(error),
+            RecvError::Closed | RecvError::Cancelled | RecvError::Undecodable(_) | RecvError::Over => None,
+        }
+    }
+}
+
+/// How long a job waits for a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    For(Option<Instant>),
+    /// What is there is there.
+    None,
+}
+
+impl Mailbox {
+    pub(super) fn new() -> Mailbox {
+        let state = State {
+            inbox: Some(Inbox::new(FRAME_BYTES_MAX)),
+            letters: VecDeque::new(),
+            listener: None,
+            messages: VecDeque::new(),
+            up_to_date: false,
+            last: false,
+            over: None,
+        };
+        Mailbox { state: Mutex::new(state), changed: Condition::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The longest frame from now on. To be said before the first job.
+    pub(super) fn allow(&self, bytes_max: u64) {
+        if let Some(inbox) = &mut self.lock().inbox {
+            inbox.allow(bytes_max);
+        }
+    }
+
+    /// The next letter for the loop; `None` when the host has closed the channel.
+    pub(super) fn next_letter(&self, socket: BorrowedFd<'_>) -> io::Result<Option<(ToWorker, Frame)>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(letter) = state.letters.pop_front() {
+                return Ok(Some(letter));
+            }
+            if let Some(over) = &state.over {
+                return over.clone().map(|()| None).map_err(io::Error::other);
+            }
+            state = match state.inbox.take() {
+                Some(mut inbox) => {
+                    drop(state);
+                    let got = inbox.receive(socket);
+                    self.sort(inbox, got)
+                }
+                None => self.changed.wait(state),
+            };
+        }
+    }
+
+    /// Makes `job` the one that listens; true if it was not before: then the host is to be told.
+    pub(super) fn listen(&self, job: u64) -> bool {
+        let mut state = self.lock();
+        if state.listener == Some(job) {
+            return false;
+        }
+        state.listener = Some(job);
+        state.messages.clear();
+        (state.up_to_date, state.last) = (false, false);
+        true
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.listener = None;
+        state.messages.clear();
+        drop(state);
+        self.changed.tell();
+    }
+
+    /// The next message to `job`, which listens; `None` if there was none in time. `alarm` is a descriptor that is
+    /// readable when the job was asked to stop.
+    pub(super) fn next_message(
+        &self,
+        job: u64,
+        socket: BorrowedFd<'_>,
+        alarm: Option<BorrowedFd<'_>>,
+        patience: Patience,
+    ) -> Result<Option<Frame>, RecvError> {
+        let mut state = self.lock();
+        loop {
+            if state.listener != Some(job) {
+                return Err(RecvError::Over);
+            }
+            if let Some(message) = state.messages.pop_front() {
+                return Ok(Some(message));
+            }
+            if let Some(over) = &state.over {
+                let reason = over.clone().err().unwrap_or_else(|| "it has closed the channel".into());
+                return Err(RecvError::Gone(io::Error::other(reason)));
+            }
+            if state.last {
+                return Err(RecvError::Closed);
+            }
+            let left = match patience {
+                // What was sent before the job first asked counts as there.
+                Patience::None if !state.up_to_date => None,
+                Patience::None => Some(Duration::ZERO),
+                Patience::For(None) => None,
+                Patience::For(Some(until)) => Some(until.saturating_duration_since(Instant::now())),
+            };
+            if alarm.is_some_and(|alarm| is_readable(alarm)) {
+                return Err(RecvError::Cancelled);
+            }
+            let is_late = left == Some(Duration::ZERO);
+            state = match state.inbox.take() {
+                Some(mut inbox) => {
+                    drop(state);
+                    let mut got = inbox.receive_now(socket);
+                    let is_dry = matches!(got, Got::Dry);
+                    if is_dry && !is_late {
+                        // Only now: a frame that came together with another is in the inbox, and wakes nobody.
+                        wait(socket, alarm, left);
+                        got = inbox.receive_now(socket);
+                    }
+                    let state = self.sort(inbox, got);
+                    if is_late && is_dry {
+                        return Ok(None);
+                    }
+                    state
+                }
+                None if is_late => return Ok(None),
+                None => {
+                    let until = left.and_then(|left| Instant::now().checked_add(left));
+                    self.changed.wait_until(state, until).unwrap_or_else(|state| state)
+                }
+            };
+        }
+    }
+
+    /// Puts what was read where it belongs, and lets somebody else read.
+    fn sort(&self, inbox: Inbox, got: Got) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.inbox = Some(inbox);
+        match got {
+            Got::Dry => {}
+            Got::Closed { .. } => state.over = Some(Ok(())),
+            Got::Broken(broken) => state.over = Some(Err(broken.to_string())),
+            Got::Frame(frame) => match postcard::from_bytes::<ToWorker>(frame.head()) {
+                Err(error) => state.over = Some(Err(error.to_string())),
+                Ok(ToWorker::Message { job }) => {
+                    if state.listener == Some(job) {
+                        state.messages.push_back(frame);
+                    }
+                }
+                Ok(ToWorker::UpToDate { job, last }) => {
+                    if state.listener == Some(job) {
+                        state.up_to_date = true;
+                        state.last = last;
+                    }
+                }
+                Ok(
+                    letter @ (ToWorker::Hello { .. }
+                    | ToWorker::Job(_)
+                    | ToWorker::Batch(..)
+                    | ToWorker::Leave),
+                ) => state.letters.push_back((letter, frame)),
+            },
+        }
+        self.changed.tell();
+        state
+    }
+}
+
+/// Sleeps until one of the two is readable, for so long at most.
+fn wait(socket: BorrowedFd<'_>, alarm: Option<BorrowedFd<'_>>, left: Option<Duration>) {
+    let limit = left.and_then(|left| Timespec::try_from(left).ok());
+    let mut both = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&socket, PollFlags::IN)];
+    let watched = match &alarm {
+        Some(alarm) => {
+            both[1] = PollFd::new(alarm, PollFlags::IN);
+            &mut both[..]
+        }
+        None => &mut both[..1],
+    };
+    // Interrupted or refused: the caller looks for itself, and comes back.
+    let _ = poll(watched, limit.as_ref());
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut one = [PollFd::new(&fd, PollFlags::IN)];
+    let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut one, Some(&none)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+#[path = "mailbox_tests.rs"]
+mod tests;

@@ -1,0 +1,163 @@
+//! Spans of `tracing`: one for each job, and within it one for each of its attempts.
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use psmith_core::outcome::SpawnFailure;
+use psmith_core::policy::{Halt, Order as DeliveryOrder};
+use psmith_core::{JobId, JobPolicy, RunPolicy};
+use psmith_engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, Streams, Taken, View};
+use psmith_engine::spool::Spool;
+use psmith_engine::{Command, Engine, Setup, Surroundings};
+use psmith_testkit::leak::Guard;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// A span that was seen.
+#[derive(Debug, Default)]
+struct Seen {
+    name: &'static str,
+    parent: Option<u64>,
+    fields: BTreeMap<&'static str, String>,
+    closed: bool,
+}
+
+/// Writes down every span of psmith's.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<Seen>>>);
+
+struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+impl Subscriber for Notes {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "psmith"
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut notes = self.0.lock().unwrap();
+        let parent = attributes.parent().map(Id::into_u64);
+        let mut seen = Seen { name: attributes.metadata().name(), parent, ..Seen::default() };
+        attributes.record(&mut Fields(&mut seen.fields));
+        notes.push(seen);
+        Id::from_u64(notes.len() as u64)
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        let mut notes = self.0.lock().unwrap();
+        values.record(&mut Fields(&mut notes[span.into_u64() as usize - 1].fields));
+    }
+
+    fn try_close(&self, span: Id) -> bool {
+        self.0.lock().unwrap()[span.into_u64() as usize - 1].closed = true;
+        true
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Runs each script by `sh -c`.
+struct Scripts(std::vec::IntoIter<&'static str>, Arc<JobPolicy>);
+
+impl Handler for Scripts {
+    type Job = &'static str;
+
+    fn pull(&mut self) -> Pull<&'static str> {
+        self.0.next().map_or(Pull::Ended, |script| Pull::Job(script, Arc::clone(&self.1)))
+    }
+
+    fn command(&mut self, job: &mut &'static str, _: Place) -> Result<Command, SpawnFailure> {
+        Command::new(b"/bin/sh", &["sh", "-c", job])
+    }
+
+    fn live(&mut self, _: &&'static str, _: bool) -> Live {
+        Live::Nothing
+    }
+
+    fn output(&mut self, _: JobId, _: &mut &'static str, _: u8, _: &mut Vec<u8>, _: usize) {}
+
+    fn backlog(&mut self, _: JobId, _: &mut &'static str, _: u8, _: Spool) {}
+
+    fn takes_output(&self) -> bool {
+        true
+    }
+
+    fn news(&mut self, _: &View<'_>, _: News<'_, &'static str>) {}
+
+    fn deliver(&mut self, _: &View<'_>, _: Delivery<&'static str>) -> Taken {
+        Taken::Now
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+
+    fn woken(&mut self, _: &View<'_>, _: &mut Vec<Order>) {}
+
+    fn tick(&mut self, _: &View<'_>, _: &mut Vec<Order>) -> Option<Duration> {
+        None
+    }
+}
+
+#[test]
+fn every_job_has_a_span_and_every_attempt_one_within_it() {
+    psmith_engine::init();
+    let _guard = Guard::alone();
+    let policy = JobPolicy { tries: 2, ..JobPolicy::default() };
+    let setup = Setup {
+        policy: RunPolicy {
+            slots: 1,
+            window: 8,
+            order: DeliveryOrder::Completion,
+            queue_max: 8,
+            halt: Halt::Never,
+            breaker: 0,
+            start_gap: Duration::ZERO,
+            slow: None,
+            seed: 1,
+        },
+        contain: None,
+        streams: Streams { stdin: None, inherit: None },
+        surroundings: Surroundings::default(),
+        spool_dir: PathBuf::from("/tmp"),
+        run: format!("spans-{}", std::process::id()),
+    };
+    let notes = Notes::default();
+    tracing::subscriber::with_default(notes.clone(), || {
+        let scripts = vec!["exit 0", "exit 7"].into_iter();
+        let engine = Engine::new(Scripts(scripts, Arc::new(policy)), setup).expect("an engine");
+        engine.run().1.expect("a run");
+    });
+    let notes = notes.0.lock().unwrap();
+    assert!(notes.iter().all(|span| span.closed), "{notes:?}");
+    let text = |span: &Seen, field: &str| span.fields.get(field).cloned().unwrap_or_default();
+    let jobs: Vec<(u64, &Seen)> = (1..).zip(notes.iter()).filter(|(_, span)| span.name == "job").collect();
+    assert_eq!(jobs.len(), 2);
+    let ends: Vec<[String; 3]> =
+        jobs.iter().map(|(_, span)| ["attempts", "status", "cause"].map(|field| text(span, field))).collect();
+    assert_eq!(ends, [["1", "\"ok\"", ""], ["2", "\"failed\"", "\"exit\""]]);
+    for (id, attempts, cause) in [(jobs[0].0, 1, ""), (jobs[1].0, 2, "\"exit\"")] {
+        let within: Vec<&Seen> = notes.iter().filter(|span| span.parent == Some(id)).collect();
+        assert_eq!(within.len(), attempts);
+        for (number, attempt) in (1..).zip(within) {
+            assert_eq!((attempt.name, text(attempt, "number")), ("attempt", format!("{number}")));
+            assert_eq!((text(attempt, "slot"), text(attempt, "cause")), ("1".into(), cause.into()));
+            assert!(text(attempt, "pid").parse::<u32>().unwrap() > 1);
+        }
+    }
+}

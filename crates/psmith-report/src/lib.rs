@@ -1,0 +1,26 @@
+//! What is kept and said of a run for people who look at it: one wording of causes, times and sizes, a history in bounded
+//! memory, charts; and the web board.
+//!
+//! Folds and composes. Writes nothing, reads no clock, changes no outcome.
+
+#![expect(missing_docs, reason = "each type says what it is, and its fields are named after what they carry")]
+
+pub mod cause;
+pub mod charts;
+pub mod display;
+pub mod duration;
+pub mod history;
+pub mod html;
+pub mod sample;
+#[cfg(feature = "web")]
+pub mod web;
+pub mod when;
+
+mod exitval;
+mod record;
+
+pub use exitval::{Exitval, exitval};
+pub use record::{JobRecord, Status, is_flaky};
+
+/// The style of all pages.
+pub const STYLE: &str = include_str!("style.css");

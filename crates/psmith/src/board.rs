@@ -1,0 +1,40 @@
+//! The status board of a program: rows on a terminal that change in place, lines where there is no terminal.
+//!
+//! ```no_run
+//! use psmith::board::{Board, Row, RowStatus};
+//!
+//! let board = Board::auto(std::io::stderr());
+//! let row = board.add_row(Row::new().prefix("copy: ").summary("waiting"));
+//! row.start(3);
+//! for step in 1..=3 {
+//!     row.set_summary(format!("step {step}"));
+//!     row.tick(1);
+//! }
+//! row.set_status(RowStatus::Success);
+//! drop(row); // completed: it moves up, and stays on the screen
+//! board.shutdown();
+//! ```
+//!
+//! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm
+//! another row: a thread of the board's own paints, at most ten times a second, and not at all while nothing
+//! changes. The board installs no signal handler and no panic hook: it never hides the cursor, and the modes that it
+//! changes (no wrapping, hold the picture) are changed only within the one write of a frame. So a program may end
+//! however it likes between two frames, and the terminal is as it was.
+//!
+//! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
+//! - [`JobBoard`], [`Snapshot`]: what the jobs of a run are at: rows, JSON, a list when a signal comes
+//! - [`ShowProgress`]: how far a `map` or one of its kin is
+//! - [`report_progress()`]: a counter of items that tells a row
+//! - [`wrap_with_status()`]: a row for each worker of `run_workers`
+//! - [`redirect()`]: what a piece of code prints goes to files
+
+#[doc(inline)]
+pub use psmith_board::{
+    Board, Builder, Colors, Progress, ReportProgress, Row, RowHandle, RowStatus, Timing, bar, format_elapsed,
+    redirect, report_progress,
+};
+
+pub use crate::map::progress_row::ShowProgress;
+pub use crate::observe::job_board::{Format, JobBoard};
+pub use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
+pub use crate::streams::rows::{WithStatus, wrap_with_status};

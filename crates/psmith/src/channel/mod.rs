@@ -1,9 +1,0 @@
-//! The channel between host and worker.
-//!
-//! - [`frame`]: whole, checked frames over a stream of bytes
-//! - [`messages`]: all that host and worker say to each other
-//! - [`shared_region`]: memory that both share: how far a batch is, and its results
-
-pub(crate) mod frame;
-pub(crate) mod messages;
-pub(crate) mod shared_region;
