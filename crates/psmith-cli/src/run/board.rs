@@ -1,4 +1,4 @@
-//! The board of the run: when it is drawn, and what a key does.
+//! The board of the run: when it is drawn, and what of.
 //!
 //! A reader of the run's news that can be left out. It draws through the writer, which alone writes to the terminal.
 
@@ -7,17 +7,12 @@ use std::time::Duration;
 
 use psmith_board::Size;
 use psmith_core::board::{Ending, JobRow, RunBoard, Timing, Update};
-use psmith_core::event::HoldReason;
 use psmith_core::{JobId, Time};
-use psmith_engine::handler::{Order, View};
 use psmith_sys::{proc_memory, terminal};
 
-use super::handler::RunHandler;
-use super::keys::{Key, Keys};
+use super::keys::Keys;
 use super::writer::Writer;
 use crate::record::Status;
-use crate::report::running::{RunningJob, list};
-use crate::report::summary::failures_so_far;
 use crate::report::table::{Layout, lines, running_text};
 use crate::report::tally::is_flaky;
 
@@ -67,7 +62,7 @@ impl Display {
     }
 
     /// Draws if it is time to. `standing` makes the line of the run for a width. Returns when it will be time again.
-    fn tick(
+    pub(super) fn tick(
         &mut self,
         now: Time,
         writer: &Writer,
@@ -116,7 +111,7 @@ impl Display {
         }
     }
 
-    fn running_text(&self, now: Time, columns: usize, standing: &str) -> String {
+    pub(super) fn running_text(&self, now: Time, columns: usize, standing: &str) -> String {
         let rows: Vec<&JobRow> = self.board.longest(LISTED_MAX).into_iter().map(|(_, row)| row).collect();
         running_text(&rows, self.tries, now, columns, &format!("psmith: {standing}"))
     }
@@ -129,109 +124,5 @@ pub(super) fn ending(status: Status, outcome: &psmith_core::Outcome) -> Ending {
         Status::Ok => Ending::Ok,
         Status::Failed => Ending::Failed,
         Status::Cancelled | Status::Skipped => Ending::Cancelled,
-    }
-}
-
-/// What the keys do, for who asks.
-const HELP: &str = "psmith: keys: t running jobs with their last lines, + - width, p pause and go, d drain, \
-                    f failures so far, ? this\n";
-
-impl RunHandler {
-    pub(super) fn tick_board(&mut self, view: &View<'_>) -> Option<Duration> {
-        // Somebody types the input, and would type into the board.
-        if self.plan.waits_for_terminal() && self.end.is_none() {
-            return None;
-        }
-        let standing = self.standing(view);
-        let rate = self.rate.per_second(view.now);
-        let display = self.display.as_mut()?;
-        display.tick(view.now, &self.writer, self.keys.as_mut(), |columns| standing.line(rate, columns))
-    }
-
-    /// What was drawn may be gone, the keys may be somebody else's by now, the width another.
-    pub(super) fn redraw(&mut self) {
-        self.columns = super::columns();
-        if let Some(keys) = &mut self.keys {
-            keys.take_again();
-        }
-        if let Some(display) = &mut self.display {
-            display.redraw();
-        }
-    }
-
-    /// Ctrl-Z: the terminal is left as it was found.
-    pub(super) fn leave_terminal(&mut self) {
-        if let Some(keys) = &mut self.keys {
-            keys.give_back();
-        }
-        if self.display.is_some() {
-            self.writer.clear_board();
-        }
-    }
-
-    /// The list that USR1 asks for, board or not.
-    pub(super) fn list_running(&mut self, view: &View<'_>) {
-        let standing = self.standing(view);
-        // The engine keeps the jobs; what a list needs of them was noted at their starts.
-        let mut rows: Vec<RunningJob<'_>> = view
-            .dispatcher
-            .running()
-            .filter_map(|(attempt, _, since)| {
-                let row = self.running.get(&attempt.job)?;
-                Some(RunningJob {
-                    job: row.number,
-                    attempt: attempt.number,
-                    tries: self.policy.tries,
-                    elapsed: view.now.since(since),
-                    command: row.text.as_bytes(),
-                })
-            })
-            .collect();
-        let text = list(&mut rows, &standing, self.columns);
-        self.say(text);
-    }
-
-    pub(super) fn on_keys(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
-        let Some(keys) = &self.keys else { return };
-        for key in keys.pressed() {
-            self.on_key(key, view, orders);
-        }
-    }
-
-    fn on_key(&mut self, key: Key, view: &View<'_>, orders: &mut Vec<Order>) {
-        match key {
-            Key::Running => {
-                let standing = self.standing(view).line(0.0, self.columns);
-                if let Some(display) = &self.display {
-                    self.say(display.running_text(view.now, self.columns, &standing));
-                }
-            }
-            Key::Wider => self.widen(self.width.saturating_add(1).min(super::slots_most()), orders),
-            Key::Narrower => self.widen(self.width.saturating_sub(1).max(1), orders),
-            Key::Pause => {
-                self.is_paused = !self.is_paused;
-                orders.push(Order::Hold(HoldReason::Paused, self.is_paused));
-                self.say(if self.is_paused {
-                    "psmith: paused: running jobs go on, none starts; p goes on\n".to_owned()
-                } else {
-                    "psmith: going on\n".to_owned()
-                });
-            }
-            Key::Drain => {
-                orders.push(Order::Drain);
-                self.say("psmith: draining: running jobs go on, no more start\n".to_owned());
-            }
-            Key::Failures => self.say(failures_so_far(&self.tally, self.columns)),
-            Key::Help => self.say(HELP.to_owned()),
-        }
-    }
-
-    fn widen(&mut self, width: u32, orders: &mut Vec<Order>) {
-        if self.width != width {
-            self.width = width;
-            self.width_by_key = true;
-            orders.push(Order::Width(width));
-        }
-        self.say(format!("psmith: {width} slot{}\n", if width == 1 { "" } else { "s" }));
     }
 }

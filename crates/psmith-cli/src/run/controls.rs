@@ -1,0 +1,129 @@
+//! The controls of a run: signals and keys, the number of slots, the machine's own state, and the terminal that a job may
+//! have. They turn what is asked from outside into orders to the engine.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use psmith_core::event::HoldReason;
+use psmith_engine::handler::Order;
+use psmith_sys::eventfd::Waker;
+
+use super::keys::{Key, Keys};
+use super::pressure::Pressure;
+use super::signals::Signals;
+use super::tty::Terminal;
+use crate::config::Slots;
+use crate::plan;
+
+/// Whatever steers the run from outside.
+pub(super) struct Controls {
+    /// Rings when one of the run's other threads has something for the loop.
+    pub(super) wake: Arc<Waker>,
+    pub(super) signals: Signals,
+    pub(super) keys: Option<Keys>,
+    pub(super) pressure: Pressure,
+    pub(super) slots: SlotControl,
+    pub(super) tty: Option<Terminal>,
+    is_paused: bool,
+}
+
+impl Controls {
+    pub(super) fn new(
+        wake: Arc<Waker>,
+        signals: Signals,
+        keys: Option<Keys>,
+        pressure: Pressure,
+        slots: SlotControl,
+        tty: Option<Terminal>,
+    ) -> Controls {
+        Controls { wake, signals, keys, pressure, slots, tty, is_paused: false }
+    }
+
+    pub(super) fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.wake.as_fd(), self.signals.fd().as_fd()]
+    }
+
+    /// The keys that have been pressed since the last time.
+    pub(super) fn pressed(&self) -> Vec<Key> {
+        self.keys.as_ref().map(Keys::pressed).unwrap_or_default()
+    }
+
+    /// Holds starts, or holds them no longer. Returns whether they are held.
+    pub(super) fn toggle_pause(&mut self, orders: &mut Vec<Order>) -> bool {
+        self.is_paused = !self.is_paused;
+        orders.push(Order::Hold(HoldReason::Paused, self.is_paused));
+        self.is_paused
+    }
+
+    /// Asks for whatever the machine, the terminal and the file of slots make necessary. Returns when to ask again.
+    pub(super) fn tick(&mut self, ended: u64, orders: &mut Vec<Order>) -> Option<Duration> {
+        if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
+            orders.push(Order::Suspend);
+        }
+        self.slots.tick(ended, orders);
+        self.pressure.tick(orders)
+    }
+
+    /// Stops this process, as the terminal asked for; returns when it goes on.
+    pub(super) fn stop_here(&mut self) {
+        match &mut self.tty {
+            Some(tty) => tty.stop_here(),
+            None => Signals::stop_here(),
+        }
+    }
+}
+
+/// The number of slots, and who sets it.
+pub(super) struct SlotControl {
+    asked: Slots,
+    now: u32,
+    by_key: bool,
+    /// Jobs that had ended when the file of slots was read last.
+    ended_seen: u64,
+}
+
+impl SlotControl {
+    pub(super) fn new(asked: Slots, now: u32) -> SlotControl {
+        SlotControl { asked, now, by_key: false, ended_seen: 0 }
+    }
+
+    pub(super) fn now(&self) -> u32 {
+        self.now
+    }
+
+    /// Who set the number last, in the word of the events.
+    pub(super) fn set_by(&self) -> &'static str {
+        match self.asked {
+            _ if self.by_key => "key",
+            Slots::File(_) => "file",
+            _ => "machine",
+        }
+    }
+
+    /// Sets the number by a key.
+    pub(super) fn set(&mut self, slots: u32, orders: &mut Vec<Order>) {
+        if self.now != slots {
+            self.now = slots;
+            self.by_key = true;
+            orders.push(Order::Width(slots));
+        }
+    }
+
+    /// Reads a file of slots again, at each end of a job.
+    fn tick(&mut self, ended: u64, orders: &mut Vec<Order>) {
+        if !matches!(self.asked, Slots::File(_)) || self.ended_seen == ended {
+            return;
+        }
+        self.ended_seen = ended;
+        match self.asked.resolve(plan::cpus(), super::setup::slots_most()) {
+            Ok(slots) if slots != self.now => {
+                self.now = slots;
+                self.by_key = false;
+                orders.push(Order::Width(slots));
+            }
+            // A file that is being written just now, or is gone: the number stays as it is.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

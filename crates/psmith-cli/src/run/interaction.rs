@@ -1,0 +1,107 @@
+//! What a person asks of a run by signals and keys, and what the terminal shows of it.
+
+use std::time::Duration;
+
+use psmith_engine::handler::{Order, View};
+
+use super::keys::Key;
+use super::reporting::Telling;
+use super::run_handler::RunHandler;
+use super::setup::{columns, slots_most};
+use super::signals::Asked;
+use crate::report::standing::Standing;
+use crate::report::summary::failures_so_far;
+
+/// What the keys do, for who asks.
+const HELP: &str = "psmith: keys: t running jobs with their last lines, + - width, p pause and go, d drain, \
+                    f failures so far, ? this\n";
+
+impl RunHandler {
+    pub(super) fn on_signal(&mut self, asked: Asked, view: &View<'_>, orders: &mut Vec<Order>) {
+        match asked {
+            Asked::End(signal) => orders.push(self.stop.interrupt(signal, false)),
+            Asked::Kill(signal) => orders.push(self.stop.interrupt(signal, true)),
+            Asked::Drain => orders.push(Order::Drain),
+            Asked::Suspend => orders.push(Order::Suspend),
+            Asked::List => {
+                let list = self.reporting.running_list(view, &self.standing(view));
+                self.writer.message(list);
+            }
+            Asked::Redraw => self.redraw(),
+        }
+    }
+
+    pub(super) fn on_key(&mut self, key: Key, view: &View<'_>, orders: &mut Vec<Order>) {
+        let slots = self.controls.slots.now();
+        match key {
+            Key::Running => {
+                let running = self.reporting.running_text(view.now, &self.standing(view));
+                running.into_iter().for_each(|text| self.writer.message(text));
+            }
+            Key::Wider => self.set_slots(slots.saturating_add(1).min(slots_most()), orders),
+            Key::Narrower => self.set_slots(slots.saturating_sub(1).max(1), orders),
+            Key::Pause => {
+                let is_paused = self.controls.toggle_pause(orders);
+                self.writer.message(if is_paused {
+                    "psmith: paused: running jobs go on, none starts; p goes on\n".to_owned()
+                } else {
+                    "psmith: going on\n".to_owned()
+                });
+            }
+            Key::Drain => {
+                orders.push(Order::Drain);
+                self.writer.message("psmith: draining: running jobs go on, no more start\n".to_owned());
+            }
+            Key::Failures => {
+                let failures = failures_so_far(&self.reporting.tally, self.reporting.columns);
+                self.writer.message(failures);
+            }
+            Key::Help => self.writer.message(HELP.to_owned()),
+        }
+    }
+
+    fn set_slots(&mut self, slots: u32, orders: &mut Vec<Order>) {
+        self.controls.slots.set(slots, orders);
+        self.writer.message(format!("psmith: {slots} slot{}\n", if slots == 1 { "" } else { "s" }));
+    }
+
+    fn standing(&self, view: &View<'_>) -> Standing {
+        self.reporting.standing(self.inputs.to_run(), view)
+    }
+
+    /// Shows how the run stands, if it is time to. Returns when it will be time again.
+    pub(super) fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
+        match self.reporting.telling {
+            Telling::Failures => None,
+            Telling::Plain => {
+                let standing = self.standing(view);
+                Some(self.reporting.tick_lines(view.now, &standing, &self.writer))
+            }
+            // Somebody types the input, and would type into the board.
+            Telling::Board if self.inputs.are_being_typed() => None,
+            Telling::Board => {
+                let standing = self.standing(view);
+                let keys = self.controls.keys.as_mut();
+                self.reporting.tick_board(view.now, &standing, &self.writer, keys)
+            }
+        }
+    }
+
+    /// What was drawn may be gone, the keys may be somebody else's by now, the width another.
+    pub(super) fn redraw(&mut self) {
+        if let Some(keys) = &mut self.controls.keys {
+            keys.take_again();
+        }
+        self.reporting.redraw(columns());
+    }
+
+    /// Ctrl-Z: the terminal is left as it was found.
+    pub(super) fn leave_terminal(&mut self) {
+        if let Some(keys) = &mut self.controls.keys {
+            keys.give_back();
+        }
+        if self.reporting.display.is_some() {
+            self.writer.clear_board();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Records of a run: what is kept of it in files, and whoever else follows it. Opened before the first job; what cannot
+//! be written ends the run.
+//!
+//! The joblog and the results are written by the writer. Here are the events, the names of results, and the observers.
+
+use std::os::unix::ffi::OsStrExt;
+
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::{SpawnFailure, SpawnStep};
+use psmith_engine::Level;
+use psmith_engine::handler::{Order, Place};
+
+use super::event_writer::EventWriter;
+use super::run_job::RunJob;
+use super::stop::{Stop, record_error};
+use super::watchers::Watchers;
+use crate::config::{Config, EventsTo};
+use crate::error::CliError;
+use crate::plan::{self, Plan};
+use crate::record::events::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
+use crate::record::joblog::{JobLog, JobLogMode};
+use crate::record::json::{Bytes, BytesList};
+use crate::record::results::Results;
+use crate::record::resume::{Identity, ResumeSet};
+use crate::record::{JobRecord, RecordError, RecordErrorKind};
+
+/// The files of a run's records, opened and not yet written to.
+pub(super) struct RecordFiles {
+    pub(super) joblog: Option<JobLog>,
+    pub(super) results: Option<Results>,
+    /// Claims the names of files before their jobs start; `results` writes them.
+    pub(super) names: Option<Results>,
+    pub(super) events: Option<EventLog>,
+    /// The jobs that are done already, by the joblog.
+    pub(super) resume: Option<ResumeSet>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl RecordFiles {
+    pub(super) fn open(config: &Config, plan: &Plan) -> Result<RecordFiles, CliError> {
+        RecordFiles::try_open(config, plan).map_err(|error| record_error(&error))
+    }
+
+    fn try_open(config: &Config, plan: &Plan) -> Result<RecordFiles, RecordError> {
+        let spec = &config.records;
+        let mut warnings = Vec::new();
+        let resumes = config.resume.is_some();
+        let mut joblog = None;
+        let mut resume = None;
+        if let Some(log) = &spec.joblog {
+            let mode = if log.append || resumes { JobLogMode::Append } else { JobLogMode::Replace };
+            // Opened first: it is locked from here on, so what is read next stays true.
+            let opened = JobLog::open(&log.path, mode)?;
+            if opened.dropped_torn_row() {
+                warnings.push(format!("{}: its last row was cut short, and is dropped", log.path.display()));
+            }
+            joblog = Some(opened);
+            if let Some(mode) = config.resume {
+                let identity = if plan.names_slot() { Identity::TextInSlot } else { Identity::Text };
+                resume = Some(ResumeSet::read(&log.path, mode, identity, &plan.command_start())?);
+            }
+        }
+        let open = || spec.results.as_ref().map(|place| Results::open(place, resumes)).transpose();
+        let results = open()?;
+        // A second one for the names alone: a name is claimed before its job starts, while the writer may be busy.
+        let names = if results.as_ref().is_some_and(Results::needs_path) { open()? } else { None };
+        let events = match &spec.events {
+            None => None,
+            Some(EventsTo::File(path)) => Some(EventLog::create(path)?),
+            Some(EventsTo::Descriptor(number)) => Some(EventLog::descriptor(*number)?),
+        };
+        Ok(RecordFiles { joblog, results, names, events, resume, warnings })
+    }
+}
+
+/// What is kept of a run while it goes on.
+pub(super) struct Records {
+    pub(super) events: Option<EventWriter>,
+    /// Events tell what jobs write, too.
+    events_output: bool,
+    /// Starts are held, because the reader of events takes no more.
+    events_hold: bool,
+    names: Option<Results>,
+    // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
+    pub(super) observers: Box<Watchers>,
+}
+
+impl Records {
+    pub(super) fn new(
+        events: Option<EventWriter>,
+        events_output: bool,
+        names: Option<Results>,
+        observers: Watchers,
+    ) -> Records {
+        Records { events, events_output, events_hold: false, names, observers: Box::new(observers) }
+    }
+
+    /// Notes an event.
+    pub(super) fn note(&mut self, event: &RunEvent<'_>) {
+        if let Some(events) = &mut self.events {
+            events.note(event);
+        }
+    }
+
+    /// Notes the beginning of the run.
+    pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Level, plan: &Plan) {
+        let template: Vec<Vec<u8>> = plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
+        let cwd = std::env::current_dir().unwrap_or_default();
+        self.note(&RunEvent::RunStart {
+            psmith: env!("CARGO_PKG_VERSION"),
+            template: BytesList(&template),
+            shell: config.command.shell.is_some(),
+            slots,
+            total: plan.total(),
+            contain: level.word(),
+            cwd: Bytes(cwd.as_os_str().as_bytes()),
+            resumed_from: None,
+        });
+        self.observers.on_run(slots, level, template.iter().map(Vec::as_slice), plan.total());
+    }
+
+    /// Notes that the process of an attempt exists.
+    pub(super) fn on_started(&mut self, place: Place, job: &RunJob, pid: u32) {
+        self.observers.on_started(job.number, pid);
+        if self.events.is_some() {
+            let inputs = job.args.inputs();
+            self.note(&RunEvent::JobStart {
+                job: job.number,
+                attempt: place.attempt.number,
+                slot: place.slot.0 + 1,
+                pid,
+                argv: BytesList(&job.argv),
+                inputs: BytesList(&inputs),
+            });
+        }
+    }
+
+    /// Notes what a job wrote.
+    pub(super) fn on_output(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
+        if self.events_output {
+            let stream = if stream == 1 { OutputStream::Stdout } else { OutputStream::Stderr };
+            self.note(&RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) });
+        }
+        self.observers.on_output(job.number, bytes);
+    }
+
+    /// Notes the end of a job.
+    pub(super) fn on_end(&mut self, record: &JobRecord<'_>) {
+        self.observers.on_end(record);
+        if self.events.is_some() && record.outcome.attempts > 0 {
+            self.note(&RunEvent::JobEnd(JobEnd::of(record)));
+        }
+    }
+
+    /// Whether what jobs write may be read: not so while the reader of events is behind.
+    pub(super) fn take_output(&self) -> bool {
+        !(self.events_output && self.events.as_ref().is_some_and(EventWriter::is_full))
+    }
+
+    /// Hands the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
+    pub(super) fn tick(&mut self, stop: &mut Stop, orders: &mut Vec<Order>) {
+        if let Some(events) = &mut self.events {
+            events.hand_over();
+            if let Some(error) = events.failure() {
+                stop.fail(record_error(&error));
+            }
+            let full = events.is_full();
+            if std::mem::replace(&mut self.events_hold, full) != full {
+                orders.push(Order::Hold(HoldReason::Events, full));
+            }
+        }
+        if let Some(error) = self.observers.error() {
+            stop.fail(record_error(&error));
+        }
+    }
+
+    /// Takes the name of a job's results file, once a job. Where that fails for every job, the run stops.
+    pub(super) fn claim_results(
+        &mut self,
+        job: &mut RunJob,
+        plan: &Plan,
+        place: plan::Place,
+        stop: &mut Stop,
+    ) -> Result<(), SpawnFailure> {
+        let Some(names) = &mut self.names else { return Ok(()) };
+        if job.claimed.is_none() {
+            let path = plan.results_path(&job.args, place).unwrap_or_default();
+            job.results_path = path.into_os_string().into_encoded_bytes();
+            let claimed = names.claim(&job.results_path).map_err(|error| {
+                if error.kind() != RecordErrorKind::Job {
+                    stop.fail(record_error(&error));
+                }
+                job.results_path.clear();
+                let detail = error.to_string();
+                SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
+            });
+            job.claimed = Some(claimed);
+        }
+        job.claimed.clone().unwrap_or(Ok(()))
+    }
+
+    /// Notes the end of the run, and gives back what there is to warn of.
+    ///
+    /// # Errors
+    /// The first file of an observer that could not be written.
+    pub(super) fn on_run_end(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
+        self.note(&RunEvent::RunEnd(end));
+        if let Some(events) = &mut self.events {
+            events.hand_over();
+        }
+        self.observers.finish(end)
+    }
+}

@@ -1,0 +1,194 @@
+//! Reporting of a run to whoever sits before it: counts, lines for what happens, the board, the list of what runs.
+//!
+//! Writes through the writer alone, and decides nothing: without it a run goes the same way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use psmith_core::board::{Rate, Update};
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::Cause;
+use psmith_core::{JobId, Time};
+use psmith_engine::handler::View;
+
+use super::board::{Display, ending};
+use super::keys::Keys;
+use super::run_job::RunJob;
+use super::writer::Writer;
+use crate::config::Config;
+use crate::plan;
+use crate::record::{JobRecord, Status};
+use crate::report::failure_line::FailureLines;
+use crate::report::plain::CountLines;
+use crate::report::running::{RunningJob, list};
+use crate::report::standing::Standing;
+use crate::report::tally::{Tally, TallyRules};
+
+/// How the run tells of its progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Failures only.
+    Failures,
+    /// A line for whatever happens, and counts now and then.
+    Plain,
+    /// Rows at the bottom of the terminal.
+    Board,
+}
+
+/// What people see of a run.
+pub(super) struct Reporting {
+    pub(super) telling: Telling,
+    /// Warnings and lines about jobs are left out.
+    pub(super) quiet: bool,
+    pub(super) columns: usize,
+    pub(super) began: Instant,
+    pub(super) tally: Tally,
+    pub(super) rate: Rate,
+    pub(super) display: Option<Display>,
+    failure_lines: FailureLines,
+    counts: CountLines,
+    held: Option<HoldReason>,
+    running: BTreeMap<JobId, Row>,
+    tries: u32,
+}
+
+/// A running job, as a list shows it.
+#[derive(Debug)]
+struct Row {
+    number: u64,
+    text: String,
+}
+
+impl Reporting {
+    pub(super) fn new(config: &Config, telling: Telling, columns: usize, began: Instant) -> Reporting {
+        let tries = config.policy.tries;
+        let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries };
+        let failure_lines =
+            if telling == Telling::Plain { FailureLines::all() } else { FailureLines::first_few() };
+        Reporting {
+            telling,
+            quiet: config.report.quiet,
+            columns,
+            began,
+            tally: Tally::new(rules),
+            rate: Rate::default(),
+            display: (telling == Telling::Board).then(|| Display::new(config.report.rows, tries)),
+            failure_lines,
+            counts: CountLines::default(),
+            held: None,
+            running: BTreeMap::new(),
+            tries,
+        }
+    }
+
+    /// Whether each thing that happens gets a line.
+    pub(super) fn is_plain(&self) -> bool {
+        self.telling == Telling::Plain && !self.quiet
+    }
+
+    /// Passes an event on to the board.
+    pub(super) fn show(&mut self, update: Update<'_>, now: Time) {
+        if let Some(display) = &mut self.display {
+            display.on(update, now);
+        }
+    }
+
+    /// Notes that starts are held, or no longer.
+    pub(super) fn on_held(&mut self, reason: Option<HoldReason>, now: Time) {
+        self.held = reason;
+        self.show(Update::Held(reason), now);
+    }
+
+    /// Notes that an attempt is about to be started.
+    pub(super) fn on_order(&mut self, id: JobId, job: &RunJob) {
+        self.running.insert(id, Row { number: job.number, text: job.text.clone() });
+    }
+
+    /// Notes that an attempt is over.
+    pub(super) fn on_attempt_over(&mut self, id: JobId) {
+        self.running.remove(&id);
+    }
+
+    pub(super) fn on_output(&mut self, job: &RunJob, bytes: &[u8]) {
+        if let Some(display) = &mut self.display {
+            display.on_output(JobId(job.number), bytes);
+        }
+    }
+
+    /// Counts a job that has ended, and tells of it if it failed.
+    pub(super) fn on_end(&mut self, record: &JobRecord<'_>, now: Time, writer: &Writer) {
+        let status = self.tally.on_end(record);
+        self.rate.on_end(now);
+        self.show(Update::Ended { job: JobId(record.job), ending: ending(status, record.outcome) }, now);
+        if status != Status::Failed || self.quiet {
+            return;
+        }
+        if let Some(line) = self.failure_lines.line(record) {
+            writer.message(line);
+        }
+        if let Err(Cause::SpawnFailed(failure)) = &record.outcome.verdict
+            && let Some(hint) = plan::hint_for(failure)
+        {
+            writer.message(format!("  hint: {hint}\n"));
+        }
+    }
+
+    /// Where the run stands, with so many jobs to run, where that is known.
+    pub(super) fn standing(&self, to_run: Option<u64>, view: &View<'_>) -> Standing {
+        self.tally.standing(to_run, view.dispatcher.counts().running, self.held)
+    }
+
+    /// Tells the counts in a line, if it is time to. Returns when it will be time again.
+    pub(super) fn tick_lines(&mut self, now: Time, standing: &Standing, writer: &Writer) -> Duration {
+        if let Some(line) = self.counts.line(now, standing, &mut self.rate) {
+            writer.message(line);
+        }
+        self.counts.next_line().since(now)
+    }
+
+    /// Draws the board, if it is time to. Returns when it will be time again.
+    pub(super) fn tick_board(
+        &mut self,
+        now: Time,
+        standing: &Standing,
+        writer: &Writer,
+        keys: Option<&mut Keys>,
+    ) -> Option<Duration> {
+        let rate = self.rate.per_second(now);
+        self.display.as_mut()?.tick(now, writer, keys, |columns| standing.line(rate, columns))
+    }
+
+    /// The list of what runs, board or not.
+    pub(super) fn running_list(&self, view: &View<'_>, standing: &Standing) -> String {
+        // The engine keeps the jobs; what a list needs of them was noted at their starts.
+        let mut rows: Vec<RunningJob<'_>> = view
+            .dispatcher
+            .running()
+            .filter_map(|(attempt, _, since)| {
+                let row = self.running.get(&attempt.job)?;
+                Some(RunningJob {
+                    job: row.number,
+                    attempt: attempt.number,
+                    tries: self.tries,
+                    elapsed: view.now.since(since),
+                    command: row.text.as_bytes(),
+                })
+            })
+            .collect();
+        list(&mut rows, standing, self.columns)
+    }
+
+    /// The running jobs with their last lines, if there is a board that keeps those.
+    pub(super) fn running_text(&self, now: Time, standing: &Standing) -> Option<String> {
+        let standing = standing.line(0.0, self.columns);
+        Some(self.display.as_ref()?.running_text(now, self.columns, &standing))
+    }
+
+    /// Notes that what was drawn may be gone, and the width another.
+    pub(super) fn redraw(&mut self, columns: usize) {
+        self.columns = columns;
+        if let Some(display) = &mut self.display {
+            display.redraw();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The run's side of the engine: hands it jobs, makes their commands, and passes what came of them on to the owners of
+//! inputs, reporting, records and controls.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use psmith_core::outcome::SpawnFailure;
+use psmith_core::{JobId, JobPolicy};
+use psmith_engine::Command;
+use psmith_engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, Taken, View};
+use psmith_engine::spool::Spool;
+
+use super::controls::Controls;
+use super::inputs::Inputs;
+use super::producer::Made;
+use super::records::Records;
+use super::reporting::Reporting;
+use super::run_job::RunJob;
+use super::stop::Stop;
+use super::writer::{Parcel, Writer};
+use crate::config::{Config, OutputMode, Show};
+use crate::plan::{self, Plan};
+use crate::record::Status;
+use crate::record::events::RunEvent;
+use crate::report::tally::counts_as;
+
+/// The owners of a run's parts, and what all of them look up.
+///
+/// What concerns one of them is done there. What needs two of them is a method here: what follows from news in
+/// `reactions`, what a person asks for in `interaction`, the end in `finish`.
+pub(super) struct RunHandler {
+    // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
+    pub(super) config: Box<Config>,
+    /// The run's name.
+    pub(super) run: String,
+    pub(super) plan: Arc<Plan>,
+    pub(super) policy: Arc<JobPolicy>,
+    pub(super) inputs: Inputs,
+    pub(super) reporting: Reporting,
+    pub(super) records: Records,
+    pub(super) controls: Controls,
+    pub(super) writer: Writer,
+    pub(super) stop: Stop,
+}
+
+impl RunHandler {
+    pub(super) fn warn(&self, text: &str) {
+        if !self.reporting.quiet {
+            self.writer.message(format!("psmith: warning: {text}\n"));
+        }
+    }
+
+    fn place_of(&self, job: &RunJob, slot: u32) -> plan::Place {
+        plan::Place { job: job.number, slot, total: self.plan.total() }
+    }
+
+    /// The command of a job as records and messages tell it, also of one that never started.
+    pub(super) fn text_of(&self, job: &RunJob, slot: u32) -> String {
+        if job.text.is_empty() {
+            self.plan.text(&job.args, self.place_of(job, slot))
+        } else {
+            job.text.clone()
+        }
+    }
+}
+
+impl Handler for RunHandler {
+    type Job = RunJob;
+
+    fn pull(&mut self) -> Pull<RunJob> {
+        match self.inputs.next() {
+            None => Pull::Later,
+            Some(Made::Job(number, args)) => Pull::Job(RunJob::new(number, args), Arc::clone(&self.policy)),
+            Some(Made::End(end)) => {
+                self.on_input_end(end);
+                Pull::Ended
+            }
+            Some(Made::Failed(error)) => {
+                self.inputs.failure = Some(error);
+                Pull::Ended
+            }
+        }
+    }
+
+    fn command(&mut self, job: &mut RunJob, at: Place) -> Result<Command, SpawnFailure> {
+        if let Some(tty) = &self.controls.tty {
+            tty.await_foreground();
+        }
+        job.streamed = false;
+        let place = self.place_of(job, at.slot.0 + 1);
+        job.tag = self.plan.tag(&job.args, place).map(Into::into);
+        let rendered = self
+            .plan
+            .render(&job.args, place)
+            .inspect_err(|_| job.text = self.plan.text(&job.args, place))?;
+        job.argv = rendered.argv_told().into_iter().map(<[u8]>::to_vec).collect();
+        job.text = rendered.text;
+        self.records.claim_results(job, &self.plan, place, &mut self.stop)?;
+        let mut command = Command::new(rendered.program.as_os_str().as_encoded_bytes(), &rendered.argv)?;
+        command.number(job.number);
+        if let Some(dir) = &rendered.dir {
+            command.dir(dir.as_os_str().as_encoded_bytes());
+        }
+        self.records.observers.on_order(job.number, at, &job.text);
+        self.reporting.on_order(at.attempt.job, job);
+        if self.config.report.verbose {
+            self.writer.message(format!("{}\n", job.text));
+        }
+        Ok(command)
+    }
+
+    fn live(&mut self, _job: &RunJob, next_in_line: bool) -> Live {
+        let output = &self.config.output;
+        let in_order = output.order == psmith_core::policy::Order::Submission;
+        match output.mode {
+            // What may be tried again must be able to take its output back; so must what is shown by its outcome.
+            _ if output.show != Show::All || self.policy.tries != 1 => Live::Nothing,
+            OutputMode::Lines if next_in_line || !in_order => Live::Both,
+            OutputMode::Group if next_in_line && self.config.records.results.is_none() => Live::Stdout,
+            OutputMode::Lines | OutputMode::Group | OutputMode::Ungrouped => Live::Nothing,
+        }
+    }
+
+    fn output(&mut self, id: JobId, job: &mut RunJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+        job.streamed = true;
+        self.writer.chunk(id, stream, buffer, length, job.tag.clone());
+    }
+
+    fn backlog(&mut self, id: JobId, job: &mut RunJob, stream: u8, backlog: Spool) {
+        job.streamed = true;
+        self.writer.backlog(id, stream, backlog, job.tag.clone());
+    }
+
+    fn keeps_live_output(&self) -> bool {
+        self.config.records.results.is_some()
+    }
+
+    fn takes_output(&self) -> bool {
+        self.writer.takes_output()
+    }
+
+    fn reads_output(&self) -> bool {
+        self.records.take_output()
+    }
+
+    fn read(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
+        self.reporting.on_output(job, bytes);
+        self.records.on_output(job, attempt, stream, bytes);
+    }
+
+    fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
+        match news {
+            News::Started { place, job, pid } => self.on_started(view, place, job, pid),
+            News::Stopped { place, job, signal } => self.on_stopped(place, job, signal),
+            News::Continued { place, job } => {
+                let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
+                self.records.note(&event);
+            }
+            News::Notice(notice, job) => self.on_notice(view, notice, job),
+            News::Ended(ending) => self.on_ending(view, &ending),
+            News::WardenLost { words } => {
+                let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+                self.warn(&format!("the warden was lost{said}; its jobs run again"));
+            }
+            News::StrayKilled { pid, command } => {
+                let command = crate::report::display::visible(command, self.reporting.columns);
+                self.warn(&format!("killed a process that some job left behind: {pid} ({command})"));
+            }
+        }
+    }
+
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<RunJob>) -> Taken {
+        let Delivery { id, job, outcome, slot, started, output } = delivery;
+        let status = counts_as(&outcome, self.config.flaky);
+        let shown = match self.config.output.show {
+            Show::All => true,
+            Show::Fail => status == Status::Failed,
+            Show::None => false,
+        };
+        let silent = output.stdout_bytes + output.stderr_bytes == 0;
+        let recorded = outcome.attempts > 0;
+        let records = self.config.records.results.is_some() || self.config.records.joblog.is_some();
+        if silent && !(recorded && records) {
+            return Taken::Now;
+        }
+        let inputs = if recorded && records {
+            job.args.inputs().into_iter().map(<[u8]>::to_vec).collect()
+        } else {
+            Vec::new()
+        };
+        let command = self.text_of(&job, slot.0 + 1);
+        self.writer.deliver(Parcel {
+            id,
+            number: job.number,
+            outcome,
+            status,
+            command,
+            argv: job.argv,
+            inputs,
+            started_epoch: epoch(started),
+            slot: slot.0 + 1,
+            output,
+            show: shown,
+            tag: job.tag,
+            results_path: job.results_path,
+            recorded,
+        });
+        Taken::Later
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.controls.wake_fds()
+    }
+
+    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+        self.controls.wake.drain();
+        while let Some(asked) = self.controls.signals.next() {
+            self.on_signal(asked, view, orders);
+        }
+        for key in self.controls.pressed() {
+            self.on_key(key, view, orders);
+        }
+        self.take_answers(false, orders);
+    }
+
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+        self.records.tick(&mut self.stop, orders);
+        orders.extend(self.stop.tick());
+        let counts = view.dispatcher.counts();
+        // With a slot free, what has been written may be all that the next start, or the end, waits for.
+        let has_free_slot = counts.running < u64::from(self.controls.slots.now());
+        self.take_answers(has_free_slot, orders);
+        let controls = self.controls.tick(counts.ended, orders);
+        let inputs = self.inputs.tick(self.reporting.began.elapsed(), &self.writer);
+        [controls, inputs, self.tick_progress(view)].into_iter().flatten().min()
+    }
+
+    fn suspended(&mut self) {
+        self.leave_terminal();
+        let controls = &mut self.controls;
+        self.records.observers.stand_still(|| controls.stop_here());
+        self.redraw();
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

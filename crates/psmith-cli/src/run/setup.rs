@@ -1,0 +1,257 @@
+//! Setting a run up: from its configuration to a handler that is ready, with its threads started and its files opened, and
+//! to what the engine has to know. Everything that can be refused is refused here.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use psmith::{LimitName, LimitRefused, LimitsInForce, Setup, Surroundings, WhyRefused};
+use psmith_board::Size;
+use psmith_core::JobPolicy;
+use psmith_core::outcome::Limits;
+use psmith_core::policy::RunPolicy;
+use psmith_engine::handler::Streams;
+use psmith_sys::eventfd::Waker;
+use psmith_sys::rlimit::{self, Resource};
+
+use super::controls::{Controls, SlotControl};
+use super::event_writer::EventWriter;
+use super::inputs::Inputs;
+use super::kernel;
+use super::keys::Keys;
+use super::pressure::Pressure;
+use super::producer::Producer;
+use super::records::{RecordFiles, Records};
+use super::reporting::{Reporting, Telling};
+use super::run_handler::RunHandler;
+use super::signals::Signals;
+use super::stop::{Stop, record_error};
+use super::tty::Terminal;
+use super::watchers::Watchers;
+use super::writer::{Lines, Writer};
+use crate::config::{Color, Config, OutputMode, Progress, Slots, StdinMode};
+use crate::error::CliError;
+use crate::plan::{self, Plan};
+
+/// The width of lines where no terminal sets it.
+const COLUMNS_DEFAULT: usize = 240;
+
+/// At least so many outcomes may wait for their turn with `-k`.
+const WINDOW_MIN: u32 = 256;
+
+/// Slots times this may wait as well.
+const WINDOW_PER_SLOT: u32 = 16;
+
+/// Jobs accepted ahead of their start, beyond the slots.
+const QUEUE_AHEAD: usize = 64;
+
+/// A run that is ready to begin.
+pub(super) struct Prepared {
+    pub(super) handler: RunHandler,
+    pub(super) setup: Setup,
+    /// What the summary has to say of limits that are held by weaker means than asked for.
+    pub(super) notes: Vec<String>,
+}
+
+impl Prepared {
+    pub(super) fn new(config: Config, began: Instant) -> Result<Prepared, CliError> {
+        // Before any other thread is there.
+        let signals = Signals::take().map_err(kernel)?;
+        let wake = Arc::new(Waker::new().map_err(kernel)?);
+        let (plan, jobs) = Plan::new(&config)?;
+        let plan = Arc::new(plan);
+        let run = run_name();
+        let files = RecordFiles::open(&config, &plan)?;
+        let slots = if config.tty { 1 } else { config.pace.slots.resolve(plan::cpus(), slots_most())? };
+        let tty = terminal(&config)?;
+        let (surroundings, limits, notes) = surroundings(&config, tty.as_ref())?;
+        let policy = Arc::new(JobPolicy { limits, ..config.policy.clone() });
+
+        let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
+        let (joblog, results) = (files.joblog, files.results);
+        let writer = Writer::start(lines, colors(&config), joblog, results, run.clone(), Arc::clone(&wake))
+            .map_err(kernel)?;
+        let events = files.events.map(|log| EventWriter::start(log, run.clone(), Arc::clone(&wake)));
+        let events = events.transpose().map_err(kernel)?;
+        first_messages(&config, slots, &files.warnings, &writer);
+        let producer =
+            Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake)).map_err(kernel)?;
+        let setup = setup(&config, slots, surroundings, &run)?;
+
+        let reporting = Reporting::new(&config, telling(&config), columns(), began);
+        let keys = keys(&config, &plan, &reporting, &wake);
+        let observers = Watchers::open(&config, &run, began).map_err(|error| record_error(&error))?;
+        let pressure = Pressure::new(config.pace.load, config.pace.memfree, plan::cpus());
+        let slots = SlotControl::new(config.pace.slots.clone(), slots);
+        let handler = RunHandler {
+            inputs: Inputs::new(producer, &plan),
+            reporting,
+            records: Records::new(events, config.records.events_output, files.names, observers),
+            controls: Controls::new(wake, signals, keys, pressure, slots, tty),
+            stop: Stop::default(),
+            writer,
+            plan,
+            policy,
+            run,
+            config: Box::new(config),
+        };
+        Ok(Prepared { handler, setup, notes })
+    }
+}
+
+/// Says what was found before the first job.
+fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &Writer) {
+    if config.pace.slots == Slots::Most && !config.report.quiet {
+        writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
+    }
+    for warning in warnings {
+        writer.message(format!("psmith: warning: {warning}\n"));
+    }
+}
+
+/// The keys, for a run with a board. Where stdin is the jobs', or the input, keys would be theirs.
+fn keys(config: &Config, plan: &Plan, reporting: &Reporting, wake: &Arc<Waker>) -> Option<Keys> {
+    let has_keys =
+        reporting.display.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
+    has_keys.then(|| Keys::take(Arc::clone(wake))).flatten()
+}
+
+fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> Result<Setup, CliError> {
+    let window = config.output.window.unwrap_or(WINDOW_MIN.max(slots.saturating_mul(WINDOW_PER_SLOT)));
+    let inherits = config.output.mode == OutputMode::Ungrouped || config.tty;
+    let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
+    let stdin = config.stdin == StdinMode::Inherit || config.tty;
+    let mut seed = [0; 8];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| kernel(e.into()))?;
+    Ok(Setup {
+        policy: RunPolicy {
+            slots,
+            window: window.max(1),
+            order: config.output.order,
+            queue_max: slots as usize + QUEUE_AHEAD,
+            halt: config.halt,
+            breaker: 0,
+            start_gap: config.pace.start_gap,
+            slow: config.slow,
+            seed: u64::from_ne_bytes(seed),
+        },
+        contain: config.contain,
+        streams: Streams {
+            stdin: stdin.then(|| own(&io::stdin())).transpose()?,
+            inherit: if inherits { Some((own(&io::stdout())?, own(&io::stderr())?)) } else { None },
+        },
+        surroundings,
+        spool_dir: std::env::temp_dir(),
+        run: run.to_owned(),
+    })
+}
+
+/// What all jobs have in common, the limits that causes may have to name, and what the summary has to say of a
+/// limit that is held by weaker means than asked for.
+fn surroundings(
+    config: &Config,
+    tty: Option<&Terminal>,
+) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
+    let LimitsInForce { rlimits, tree, named } =
+        config.limits.in_force().map_err(|refused| limit_error(&refused))?;
+    let mut notes = Vec::new();
+    if let Some(bytes) = named.address_space_bytes {
+        let size = crate::report::duration::size(bytes);
+        notes
+            .push(format!("--mem {size}: no control group here, so it is the address space of each process"));
+    }
+    let env = plan::environment_block(&config.surroundings);
+    let terminal = tty.map(Terminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
+    let nice = config.pace.nice;
+    Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, named, notes))
+}
+
+/// A limit that cannot be held, by the flag that asked for it.
+fn limit_error(refused: &LimitRefused) -> CliError {
+    let flag = match refused.limit {
+        LimitName::Memory => "--mem",
+        LimitName::CpuTime => "--cpu-time",
+        LimitName::FileSize => "--fsize",
+        LimitName::OpenFiles => "--nofile",
+        LimitName::Core => "--core",
+        LimitName::Processes => "--pids",
+        _ => "--cpus",
+    };
+    match &refused.why {
+        WhyRefused::Below(least) => CliError::new(format!(
+            "{flag}: too little memory to start a program in (without a unit these are bytes)"
+        ))
+        .hint(format!("{flag} 512M; at least {}", crate::report::duration::size(*least))),
+        WhyRefused::Above(now) => {
+            CliError::new(format!("{flag}: {}", refused.why)).hint(format!("{flag} {now}"))
+        }
+        WhyRefused::NoGroup(_) => CliError::new(format!("{flag} {}", refused.why))
+            .hint("psmith doctor shows what can, and what it takes"),
+        _ => CliError::new(format!("{flag}: {}", refused.why)),
+    }
+}
+
+/// The terminal, where a job is to have it.
+fn terminal(config: &Config) -> Result<Option<Terminal>, CliError> {
+    if !config.tty {
+        return Ok(None);
+    }
+    Terminal::open().map(Some).map_err(|_| {
+        CliError::new("--tty: there is no terminal here")
+            .hint("leave out --tty, or run psmith from a terminal")
+    })
+}
+
+/// As many slots as descriptors and process ids allow.
+pub(super) fn slots_most() -> u32 {
+    let files = rlimit::get(Resource::OpenFiles).map_or(1024, |limit| limit.hard);
+    let pids = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+    let pids: u64 = pids.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
+    let processes = rlimit::get(Resource::Processes).map_or(u64::MAX, |limit| limit.soft);
+    // Half of the numbers stay free for what else the machine does.
+    let by_pids = u32::try_from(pids.min(processes) / 2).unwrap_or(u32::MAX);
+    psmith_engine::engine::slots_by_descriptors(files).min(by_pids).max(1)
+}
+
+/// How progress is told: as asked, or as fits where stderr leads.
+fn telling(config: &Config) -> Telling {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let writes_itself = config.tty || config.output.mode == OutputMode::Ungrouped;
+    match config.report.progress {
+        Progress::None => Telling::Failures,
+        Progress::Plain => Telling::Plain,
+        // Jobs that write to the terminal themselves would write into the board.
+        Progress::Board if io::stderr().is_terminal() && !writes_itself => Telling::Board,
+        Progress::Board => Telling::Plain,
+        Progress::Auto if config.report.quiet => Telling::Failures,
+        Progress::Auto if dumb || set("CI") => Telling::Plain,
+        Progress::Auto if writes_itself => Telling::Failures,
+        Progress::Auto if io::stderr().is_terminal() => Telling::Board,
+        Progress::Auto => Telling::Failures,
+    }
+}
+
+/// Whether there are colours, where there is a terminal to show them.
+fn colors(config: &Config) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match config.report.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
+pub(super) fn columns() -> usize {
+    if io::stderr().is_terminal() { Size::of(io::stderr()).columns } else { COLUMNS_DEFAULT }
+}
+
+/// Four characters that people can say; unique enough to tell the runs of a day apart.
+fn run_name() -> String {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut random = [0_u8; 4];
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    random.iter().map(|&byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+}
