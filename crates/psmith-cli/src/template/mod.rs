@@ -9,6 +9,7 @@ mod scan;
 mod script;
 #[cfg(test)]
 mod tests;
+mod unquoted;
 
 pub use argv::Place;
 pub(crate) use argv::{Word, push_value};
