@@ -124,8 +124,8 @@ impl RunHandler {
 
     /// Waits for the threads that write, and gives the last word on how the run ended.
     fn join(mut self, status: ExitStatus) -> Ending {
-        let desk = self.writer.finish();
-        if let Some(joblog) = desk.and_then(|desk| desk.joblog)
+        let output = self.writer.finish();
+        if let Some(joblog) = output.and_then(|output| output.joblog)
             && let Err(error) = joblog.finish()
         {
             self.stop.fail(record_error(&error));

@@ -4,7 +4,7 @@
 //! engine learns what has been written by [`Answer`]s. Everything that reaches a terminal passes through here, so
 //! nothing comes between the bytes of a line, and the board is out of the way of both.
 
-mod desk;
+mod output_writer;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use psmith_engine::handler::Output;
 use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
-use self::desk::Desk;
+use self::output_writer::OutputWriter;
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
 use crate::record::{RecordError, Status};
@@ -37,21 +37,20 @@ const CLEAR_MAX: Duration = Duration::from_millis(200);
 
 /// What the engine's side hands over.
 enum Work {
-    Chunk {
-        job: JobId,
-        stream: u8,
-        buffer: Vec<u8>,
-        length: usize,
-        tag: Option<Arc<[u8]>>,
-    },
-    Backlog {
-        job: JobId,
-        stream: u8,
-        backlog: Spool,
-        tag: Option<Arc<[u8]>>,
-    },
-    BreakOff(JobId),
+    Output(LiveOutput),
     Deliver(Box<Parcel>),
+    Stderr(OwnLines),
+}
+
+/// What a job writes while it runs.
+enum LiveOutput {
+    Chunk { job: JobId, stream: u8, buffer: Vec<u8>, length: usize, tag: Option<Arc<[u8]>> },
+    Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
+    BreakOff(JobId),
+}
+
+/// What psmith itself shows on stderr.
+enum OwnLines {
     Message(String),
     LastMessage(String),
     /// The board that waits in the backlog.
@@ -118,7 +117,7 @@ pub(super) struct Writer {
     answers: Arc<Answers>,
     /// Buffers that have been written, to be filled again.
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
-    thread: Option<JoinHandle<Desk>>,
+    thread: Option<JoinHandle<OutputWriter>>,
 }
 
 /// The way back to the engine's side.
@@ -157,7 +156,7 @@ impl Writer {
         wake: Arc<Waker>,
     ) -> io::Result<Writer> {
         let spares = Arc::new(Mutex::new(Vec::new()));
-        let desk = Desk::new(lines, colors, joblog, results, run, Arc::clone(&spares))?;
+        let output = OutputWriter::new(lines, colors, joblog, results, run, Arc::clone(&spares))?;
         let (work, inbox) = channel();
         let live_bytes = Arc::new(AtomicUsize::new(0));
         let backlog = Arc::new(Backlog::default());
@@ -167,7 +166,7 @@ impl Writer {
             let answers = Arc::clone(&answers);
             std::thread::Builder::new()
                 .name("psmith-writer".into())
-                .spawn(move || desk.work(&inbox, &live_bytes, &backlog, &answers))?
+                .spawn(move || output.work(&inbox, &live_bytes, &backlog, &answers))?
         };
         Ok(Writer { work: Some(work), live_bytes, backlog, answers, spares, thread: Some(thread) })
     }
@@ -195,16 +194,16 @@ impl Writer {
             std::mem::replace(buffer, spare.unwrap_or_else(|| vec![0; size]))
         };
         self.live_bytes.fetch_add(full.len(), Ordering::Relaxed);
-        self.send(Work::Chunk { job, stream, buffer: full, length, tag });
+        self.send(Work::Output(LiveOutput::Chunk { job, stream, buffer: full, length, tag }));
     }
 
     pub(super) fn backlog(&self, job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>>) {
-        self.send(Work::Backlog { job, stream, backlog, tag });
+        self.send(Work::Output(LiveOutput::Backlog { job, stream, backlog, tag }));
     }
 
     /// An attempt whose output was passed on live is lost; what another one writes is passed on from its beginning.
     pub(super) fn break_off(&self, job: JobId) {
-        self.send(Work::BreakOff(job));
+        self.send(Work::Output(LiveOutput::BreakOff(job)));
     }
 
     pub(super) fn deliver(&self, parcel: Parcel) {
@@ -219,32 +218,32 @@ impl Writer {
             return;
         }
         self.backlog.message_bytes.fetch_add(lines.len(), Ordering::Relaxed);
-        self.send(Work::Message(lines));
+        self.send(Work::Stderr(OwnLines::Message(lines)));
     }
 
     /// Whole lines for stderr at the end of the run, never dropped.
     pub(super) fn last_message(&self, lines: String) {
-        self.send(Work::LastMessage(lines));
+        self.send(Work::Stderr(OwnLines::LastMessage(lines)));
     }
 
     /// The board, from now on, until there is another.
     pub(super) fn board(&self, lines: Vec<Line>, size: Size) {
         // One that waits to be painted is replaced: on a terminal that stands still they do not pile up.
         if lock(&self.backlog.board).replace((lines, size)).is_none() {
-            self.send(Work::Board);
+            self.send(Work::Stderr(OwnLines::Board));
         }
     }
 
     /// Takes the board off the screen, and waits until it is, or until that takes too long.
     pub(super) fn clear_board(&self) {
         let (done, cleared) = channel();
-        self.send(Work::ClearBoard(done));
+        self.send(Work::Stderr(OwnLines::ClearBoard(done)));
         let _ = cleared.recv_timeout(CLEAR_MAX);
     }
 
     /// The board goes; this line of it stays, if it was ever seen.
     pub(super) fn leave_board(&self, line: String) {
-        self.send(Work::LeaveBoard(line));
+        self.send(Work::Stderr(OwnLines::LeaveBoard(line)));
     }
 
     /// What has been answered since the last time. With `wanted`, the next answer wakes the engine; else only one
@@ -255,8 +254,8 @@ impl Writer {
         std::mem::take(&mut *lock(&self.answers.given))
     }
 
-    /// Waits until all is written, and gives the desk back.
-    pub(super) fn finish(mut self) -> Option<Desk> {
+    /// Waits until all is written, and gives back what wrote it.
+    pub(super) fn finish(mut self) -> Option<OutputWriter> {
         drop(self.work.take());
         self.thread.take().and_then(|thread| thread.join().ok())
     }

@@ -15,7 +15,9 @@ use psmith_board::{Cursor, Line, Painter, Size};
 use psmith_core::{JobId, Time};
 use psmith_engine::spool::Spool;
 
-use super::{Answer, Answers, Backlog, Failure, LIVE_BYTES_MAX, Lines, Parcel, Work, lock};
+use super::{
+    Answer, Answers, Backlog, Failure, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Parcel, Work, lock,
+};
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
 use crate::record::{JobRecord, JobStreams, RecordError};
@@ -36,7 +38,7 @@ const LINE_BYTES_MAX: usize = 1024 * 1024;
 const TICK: Duration = Duration::from_millis(250);
 
 /// What the writer writes to.
-pub(in crate::run) struct Desk {
+pub(in crate::run) struct OutputWriter {
     stdout: File,
     stderr: File,
     lines: Lines,
@@ -58,7 +60,7 @@ pub(in crate::run) struct Desk {
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-impl Desk {
+impl OutputWriter {
     pub(super) fn new(
         lines: Lines,
         colors: bool,
@@ -66,9 +68,9 @@ impl Desk {
         results: Option<Results>,
         run: String,
         spares: Arc<Mutex<Vec<Vec<u8>>>>,
-    ) -> io::Result<Desk> {
+    ) -> io::Result<OutputWriter> {
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        Ok(Desk {
+        Ok(OutputWriter {
             stdout: File::from(stdout.as_fd().try_clone_to_owned()?),
             stderr: File::from(stderr.as_fd().try_clone_to_owned()?),
             lines,
@@ -96,99 +98,105 @@ impl Desk {
         live_bytes: &AtomicUsize,
         backlog: &Backlog,
         answers: &Answers,
-    ) -> Desk {
-        let answer = |answer: Answer| answers.give(answer, true);
+    ) -> OutputWriter {
         loop {
             // Painted when nothing else is to be written just now: a burst is not painted between each two lines.
             let next = inbox.try_recv().or_else(|_| {
                 self.paint_again();
                 inbox.recv_timeout(TICK)
             });
-            let work = match next {
-                Ok(work) => work,
+            match next {
+                Ok(Work::Deliver(parcel)) => self.deliver_and_answer(*parcel, answers),
+                Ok(Work::Output(work)) => {
+                    if let Err(error) = self.pass_on(work, live_bytes, answers) {
+                        self.on_failure(Failure::Stdout(error), answers);
+                    }
+                }
+                Ok(Work::Stderr(work)) => self.show(work, backlog),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.look_after_joblog() {
-                        answer(Answer::Failed(Failure::Record(error)));
+                        answers.give(Answer::Failed(Failure::Record(error)), true);
                     }
-                    continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return self,
-            };
-            let mut delivered = None;
-            let done = match work {
-                Work::Chunk { job, stream, buffer, length, tag } => {
-                    let done = self.live(job, stream, &buffer[..length], tag.as_deref());
-                    let before = live_bytes.fetch_sub(buffer.len(), Ordering::Relaxed);
-                    self.spare(buffer);
-                    if before >= LIVE_BYTES_MAX {
-                        answers.wake.wake();
-                    }
-                    done.map_err(Failure::Stdout)
-                }
-                Work::Backlog { job, stream, backlog, tag } => {
-                    self.backlog(job, stream, backlog, tag.as_deref()).map_err(Failure::Stdout)
-                }
-                Work::BreakOff(job) => self.break_off(job).map_err(Failure::Stdout),
-                Work::Deliver(parcel) => {
-                    let bytes = parcel.output.stdout.len() + parcel.output.stderr.len();
-                    delivered = Some((parcel.id, bytes > SMALL_BYTES_MAX));
-                    self.deliver(*parcel).and_then(|()| {
-                        // Rows of a burst are handed to the kernel together, at the latest when it is over.
-                        self.look_after_joblog().map_err(Failure::Record)
-                    })
-                }
-                Work::Message(lines) => {
-                    self.say(&lines);
-                    backlog.message_bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-                    self.tell_dropped(backlog);
-                    Ok(())
-                }
-                Work::LastMessage(lines) => {
-                    self.tell_dropped(backlog);
-                    self.say(&lines);
-                    Ok(())
-                }
-                Work::Board => {
-                    let waiting = lock(&backlog.board).take();
-                    if let Some((lines, size)) = waiting {
-                        self.paint(lines, size);
-                    }
-                    Ok(())
-                }
-                Work::ClearBoard(done) => {
-                    self.clear_board();
-                    self.board = None;
-                    // Who asked may have given up waiting.
-                    let _ = done.send(());
-                    Ok(())
-                }
-                Work::LeaveBoard(line) => {
-                    self.board = None;
-                    if self.was_up {
-                        self.say(&format!("{line}\n"));
-                    }
-                    Ok(())
-                }
-            };
-            if let Err(failure) = done {
-                self.on_failure(failure, &answer);
             }
-            if let Some((id, is_large)) = delivered {
-                // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
-                answers.give(Answer::Delivered(id), is_large);
+        }
+    }
+
+    fn deliver_and_answer(&mut self, parcel: Parcel, answers: &Answers) {
+        let id = parcel.id;
+        let is_large = parcel.output.stdout.len() + parcel.output.stderr.len() > SMALL_BYTES_MAX;
+        // Rows of a burst are handed to the kernel together, at the latest when it is over.
+        let done = self.deliver(parcel).and_then(|()| self.look_after_joblog().map_err(Failure::Record));
+        if let Err(failure) = done {
+            self.on_failure(failure, answers);
+        }
+        // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
+        answers.give(Answer::Delivered(id), is_large);
+    }
+
+    /// Passes on what a job writes while it runs.
+    fn pass_on(&mut self, work: LiveOutput, live_bytes: &AtomicUsize, answers: &Answers) -> io::Result<()> {
+        match work {
+            LiveOutput::Chunk { job, stream, buffer, length, tag } => {
+                let done = self.live(job, stream, &buffer[..length], tag.as_deref());
+                let before = live_bytes.fetch_sub(buffer.len(), Ordering::Relaxed);
+                self.spare(buffer);
+                if before >= LIVE_BYTES_MAX {
+                    answers.wake.wake();
+                }
+                done
+            }
+            LiveOutput::Backlog { job, stream, backlog, tag } => {
+                self.backlog(job, stream, backlog, tag.as_deref())
+            }
+            LiveOutput::BreakOff(job) => self.break_off(job),
+        }
+    }
+
+    /// Shows what psmith itself has to say, or its board. Its loss changes no outcome.
+    fn show(&mut self, work: OwnLines, backlog: &Backlog) {
+        match work {
+            OwnLines::Message(lines) => {
+                self.say(&lines);
+                backlog.message_bytes.fetch_sub(lines.len(), Ordering::Relaxed);
+                self.tell_dropped(backlog);
+            }
+            OwnLines::LastMessage(lines) => {
+                self.tell_dropped(backlog);
+                self.say(&lines);
+            }
+            OwnLines::Board => {
+                let waiting = lock(&backlog.board).take();
+                if let Some((lines, size)) = waiting {
+                    self.paint(lines, size);
+                }
+            }
+            OwnLines::ClearBoard(done) => {
+                self.clear_board();
+                self.board = None;
+                // Who asked may have given up waiting.
+                let _ = done.send(());
+            }
+            OwnLines::LeaveBoard(line) => {
+                self.board = None;
+                if self.was_up {
+                    self.say(&format!("{line}\n"));
+                }
             }
         }
     }
 
     /// From here on nothing is written any more; the engine's side is told once.
-    fn on_failure(&mut self, failure: Failure, answer: &impl Fn(Answer)) {
+    fn on_failure(&mut self, failure: Failure, answers: &Answers) {
         if std::mem::replace(&mut self.broken, true) {
             return;
         }
-        answer(match failure {
+        let answer = match failure {
             Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Answer::BrokenPipe,
             failure => Answer::Failed(failure),
-        });
+        };
+        answers.give(answer, true);
     }
 
     /// Keeps a written buffer for the next chunk; a few are enough.
