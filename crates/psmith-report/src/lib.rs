@@ -14,6 +14,7 @@ pub mod html;
 pub mod sample;
 #[cfg(feature = "web")]
 pub mod web;
+pub mod web_events;
 pub mod when;
 
 mod exitval;

@@ -1,0 +1,97 @@
+//! Events of a run as the web board takes them, in owned words that can change threads. Here, beside the records that they
+//! are made of, so that a run can be told without a web board to tell it to.
+
+use std::time::Duration;
+
+use psmith_core::event::HoldReason;
+use psmith_core::outcome::Outcome;
+
+use crate::history::Attempt;
+use crate::{JobRecord, Status};
+
+/// Something that happened in the run.
+#[derive(Debug)]
+pub enum News {
+    /// The run begins.
+    Run(Box<Facts>),
+    /// An attempt has a process.
+    Started { job: u64, attempt: u32, slot: u32, pid: u32, began: Duration, text: String },
+    /// A job wrote this.
+    Output { job: u64, bytes: Vec<u8> },
+    /// It says that so much of this is done.
+    Progress { job: u64, done: u64, target: u64 },
+    /// It runs longer than it should.
+    Slow { job: u64 },
+    /// An attempt is over.
+    Attempt(Attempt),
+    /// A job has its outcome.
+    Ended(Box<Ended>),
+    /// Starts are held, or no longer.
+    Held(Option<HoldReason>, Duration),
+    /// So many slots from now on.
+    Width(u32, Duration),
+    /// So many jobs there will be.
+    Total(u64),
+}
+
+/// What is known at the start. Texts are fit to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub run: String,
+    pub command: String,
+    pub cwd: String,
+    pub contain: &'static str,
+    pub slots: u32,
+    pub total: Option<u64>,
+    pub began_epoch: f64,
+    /// Limits of each job, as they were asked for: name and value.
+    pub limits: Vec<(&'static str, String)>,
+}
+
+/// A job's end, as a [`JobRecord`] without its borrows.
+#[derive(Debug)]
+pub struct Ended {
+    job: u64,
+    pub at: Duration,
+    outcome: Outcome,
+    status: Status,
+    command: Vec<u8>,
+    program: Vec<Vec<u8>>,
+    started_epoch: f64,
+    slot: u32,
+    bytes: [u64; 2],
+    stderr_tail: Vec<u8>,
+}
+
+impl Ended {
+    pub fn of(record: &JobRecord<'_>, at: Duration) -> Ended {
+        Ended {
+            job: record.job,
+            at,
+            outcome: record.outcome.clone(),
+            status: record.status,
+            command: record.command.to_vec(),
+            program: record.argv.first().cloned().into_iter().collect(),
+            started_epoch: record.started_epoch,
+            slot: record.slot,
+            bytes: [record.stdout_bytes, record.stderr_bytes],
+            stderr_tail: record.stderr_tail.to_vec(),
+        }
+    }
+
+    pub fn record(&self) -> JobRecord<'_> {
+        JobRecord {
+            job: self.job,
+            outcome: &self.outcome,
+            status: self.status,
+            command: &self.command,
+            argv: &self.program,
+            inputs: &[],
+            started_epoch: self.started_epoch,
+            slot: self.slot,
+            stdout_bytes: self.bytes[0],
+            stderr_bytes: self.bytes[1],
+            stderr_tail: &self.stderr_tail,
+        }
+    }
+}
