@@ -1,6 +1,8 @@
 //! Bad input gets one clear line that says what is wrong, and what to do; nothing is started. Each row of the
 //! contract's list of mistakes.
 
+use std::os::unix::fs::PermissionsExt;
+
 use psmith_testkit::cmd::Ended;
 use psmith_testkit::{Scene, scene};
 
@@ -42,7 +44,6 @@ fn one_word_with_shell_characters() {
 
 #[test]
 fn a_program_of_exactly_that_name_is_run() {
-    use std::os::unix::fs::PermissionsExt;
     let scene = scene!();
     let path = scene.write("a program", "#!/bin/sh\necho ran \"$1\"\n");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -163,15 +164,27 @@ fn an_option_that_is_none() {
 
 #[test]
 fn a_subcommand_that_meets_inputs() {
-    let error = "tail is a psmith command and takes no :::";
-    refused(&scene!(), &["tail", "-n1", ":::", "a"], 125, error, "psmith run tail -n1 ::: a");
+    let error = "work is a psmith command and takes no :::";
+    refused(&scene!(), &["work", "-n1", ":::", "a"], 125, error, "psmith run work -n1 ::: a");
 }
 
 #[test]
 fn a_program_named_as_a_subcommand_is_run_by_run() {
     let scene = scene!();
+    let path = scene.write("work", "#!/bin/sh\necho \"worked on $1\"\n");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let ended = scene.psmith(["run", "work", ":::", "a"]).env("PATH", ".:/usr/bin:/bin").run();
+    ended.assert_code(0).assert_out("worked on a\n").assert_quiet();
+}
+
+#[test]
+fn a_word_that_is_no_command_of_psmith_is_the_program_of_that_name() {
+    let scene = scene!();
     scene.write("a", "first\nlast\n");
+    scene.psmith(["tail", "-n1", ":::", "a"]).run().assert_code(0).assert_out("last\n").assert_quiet();
     scene.psmith(["run", "tail", "-n1", ":::", "a"]).run().assert_code(0).assert_out("last\n").assert_quiet();
+    scene.psmith(["rm", ":::", "a"]).run().assert_code(0).assert_quiet();
+    assert!(!scene.path("a").exists());
 }
 
 #[test]
@@ -188,6 +201,9 @@ fn options_of_a_later_version_say_so() {
         &["--run", "r"],
         &["--no-record"],
         &["--stdin", "item"],
+        &["-S", "host"],
+        &["--sshlogin", "host"],
+        &["--sqlmaster", "url"],
     ] {
         let mut args = option.to_vec();
         args.extend(["echo", ":::", "a"]);
@@ -204,9 +220,7 @@ fn options_of_a_later_version_say_so() {
 fn options_of_others_that_were_left_out_name_what_to_use() {
     let scene = scene!();
     for (option, pointer) in [
-        (&["-S", "host"][..], "work --broker"),
-        (&["--sshlogin", "host"], "work --broker"),
-        (&["--link"], ":::+"),
+        (&["--link"][..], ":::+"),
         (&["--retry-failed"], "--resume-failed"),
         (&["-L", "1"], "-n"),
         (&["--trim", "l"], "sed"),

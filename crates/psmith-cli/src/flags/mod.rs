@@ -16,7 +16,7 @@ pub(crate) use raw::Raw;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::quote;
-use table::LATER_COMMANDS;
+use table::RESERVED_COMMANDS;
 
 /// What psmith was asked to do.
 #[derive(Debug)]
@@ -54,10 +54,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
             takes_no_inputs(&first, &args)?;
             return other_command(&first, &args[1..]);
         }
-        _ if LATER_COMMANDS.contains(&first.as_str()) => {
-            if first != "add" {
-                takes_no_inputs(&first, &args)?;
-            }
+        _ if RESERVED_COMMANDS.contains(&first.as_str()) => {
+            takes_no_inputs(&first, &args)?;
             return Err(CliError::new(format!("{first}: not in this version"))
                 .hint(format!("to run a program of that name: psmith run {first} ..")));
         }

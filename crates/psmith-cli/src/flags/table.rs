@@ -211,10 +211,10 @@ pub(crate) const ABSENT: &[Absent] = &[
     later("pipepart", false),
     later("block", true),
     later("recend", true),
-    instead("sshlogin", Some('S'), true, "psmith work --broker URL, on as many machines as wanted"),
-    instead("sshloginfile", None, true, "psmith work --broker URL, on as many machines as wanted"),
-    instead("trc", None, true, "psmith work --broker URL, on as many machines as wanted"),
-    instead("sqlmaster", None, true, "psmith add puts jobs into the queue"),
+    Absent { long: "sshlogin", short: Some('S'), takes_value: true, why: Why::Later },
+    later("sshloginfile", true),
+    later("trc", true),
+    later("sqlmaster", true),
     instead("rpl", None, true, "filter the input: sed .. | psmith .."),
     instead("filter", None, true, "filter the input: grep .. | psmith .."),
     instead("tmux", None, false, "psmith --tty, or --progress board"),
@@ -235,8 +235,5 @@ pub(crate) const ABSENT: &[Absent] = &[
     needless("quote", Some('q')),
 ];
 
-/// Names of psmith's subcommands that belong to a later version.
-pub(crate) const LATER_COMMANDS: &[&str] = &[
-    "add", "work", "status", "tail", "log", "why", "wait", "retry", "cancel", "pause", "go", "drain",
-    "width", "rm", "gc", "runs", "show", "replay", "export", "sem",
-];
+/// Words that will be commands of psmith. Every other word is the program of that name.
+pub(crate) const RESERVED_COMMANDS: &[&str] = &["queue", "work"];

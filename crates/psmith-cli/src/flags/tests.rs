@@ -71,19 +71,27 @@ fn the_web_board_listens_where_it_is_told_to_and_else_on_this_machine_alone() {
 
 #[test]
 fn what_is_not_here_says_so() {
-    for flag in
-        ["--jsonl", "--queue=a", "--priority=1", "--jobserver=auto", "--pipe", "--no-record", "--resume=7k2m"]
-    {
+    for flag in [
+        "--jsonl",
+        "--queue=a",
+        "--priority=1",
+        "--jobserver=auto",
+        "--pipe",
+        "--no-record",
+        "--resume=7k2m",
+        "-S",
+        "--sqlmaster=x",
+        "--trc=x",
+    ] {
         assert!(error(&[flag, "x"]).ends_with("not in this version"), "{flag}");
     }
-    for flag in
-        ["--link", "--tmux", "-S", "-L", "-E", "-p", "--sqlmaster=x", "--rpl=x", "--compress", "--trc=x"]
-    {
+    for flag in ["--link", "--tmux", "-L", "-E", "-p", "--rpl=x", "--compress"] {
         assert!(error(&[flag, "x"]).ends_with("is left out of psmith"), "{flag}");
     }
-    for command in table::LATER_COMMANDS {
+    for command in table::RESERVED_COMMANDS {
         assert_eq!(error(&[command]), format!("{command}: not in this version"));
     }
+    assert_eq!(config(&["rm", "x"]).command.words, ["rm", "x"]);
     assert_eq!(error(&["--stdin", "item", "x"]), "--stdin item: not in this version");
     let ignored = ["--will-cite", "--no-notice", "--gnu", "--plus", "--noswap", "-q", "x"];
     assert_eq!(config(&ignored).command.words, ["x"]);

@@ -56,8 +56,8 @@ fn mistakes_are_told_before_the_first_job() {
         (&["--halt", "now", "echo"], "--halt: 'now' needs a condition\n  hint: --halt now,fail=1"),
         (&["--retires", "3", "echo"], "unknown option '--retires'\n  hint: did you mean --retries?"),
         (
-            &["tail", "-n1", ":::", "a"],
-            "tail is a psmith command and takes no :::\n  hint: psmith run tail -n1 ::: a",
+            &["work", "-n1", ":::", "a"],
+            "work is a psmith command and takes no :::\n  hint: psmith run work -n1 ::: a",
         ),
         (&["-a", "/nonexistent", "echo"], "cannot read /nonexistent: no such file or directory"),
         (&["-a", "/", "echo"], "cannot read /: it is a directory"),
