@@ -10,6 +10,7 @@ mod finish;
 mod inputs;
 mod interaction;
 mod keys;
+mod observers;
 mod pressure;
 mod producer;
 mod reactions;
@@ -21,7 +22,6 @@ mod setup;
 mod signals;
 mod stop;
 mod tty;
-mod watchers;
 mod writer;
 
 use std::io;

@@ -11,9 +11,9 @@ use psmith_engine::Level;
 use psmith_engine::handler::{Order, Place};
 
 use super::event_writer::EventWriter;
+use super::observers::Observers;
 use super::run_job::RunJob;
 use super::stop::{Stop, record_error};
-use super::watchers::Watchers;
 use crate::config::{Config, EventsTo};
 use crate::error::CliError;
 use crate::plan::{self, Plan};
@@ -82,7 +82,7 @@ pub(super) struct Records {
     events_hold: bool,
     names: Option<Results>,
     // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
-    pub(super) observers: Box<Watchers>,
+    pub(super) observers: Box<Observers>,
 }
 
 impl Records {
@@ -90,7 +90,7 @@ impl Records {
         events: Option<EventWriter>,
         events_output: bool,
         names: Option<Results>,
-        observers: Watchers,
+        observers: Observers,
     ) -> Records {
         Records { events, events_output, events_hold: false, names, observers: Box::new(observers) }
     }

@@ -20,6 +20,7 @@ use super::event_writer::EventWriter;
 use super::inputs::Inputs;
 use super::kernel;
 use super::keys::Keys;
+use super::observers::Observers;
 use super::pressure::Pressure;
 use super::producer::Producer;
 use super::records::{RecordFiles, Records};
@@ -28,7 +29,6 @@ use super::run_handler::RunHandler;
 use super::signals::Signals;
 use super::stop::{Stop, record_error};
 use super::tty::Terminal;
-use super::watchers::Watchers;
 use super::writer::{Lines, Writer};
 use crate::config::{Color, Config, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
@@ -81,7 +81,7 @@ impl Prepared {
 
         let reporting = Reporting::new(&config, telling(&config), columns(), began);
         let keys = keys(&config, &plan, &reporting, &wake);
-        let observers = Watchers::open(&config, &run, began).map_err(|error| record_error(&error))?;
+        let observers = Observers::open(&config, &run, began).map_err(|error| record_error(&error))?;
         let pressure = Pressure::new(config.pace.load, config.pace.memfree, plan::cpus());
         let slots = SlotControl::new(config.pace.slots.clone(), slots);
         let handler = RunHandler {

@@ -1,7 +1,7 @@
-//! Who watches a run besides its records: the report at the end, the trace, the web board. They are told what happens and
+//! Observers of a run besides its records: the report at the end, the trace, the web board. They are told what happens and
 //! answer nothing; without them a run goes the same way.
 //!
-//! Never waits: what has to be written is written at the end, or by a thread of the watcher's own.
+//! Never waits: what has to be written is written at the end, or by a thread of the observer's own.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -32,8 +32,8 @@ const COMMAND_COLUMNS_MAX: usize = 2000;
 /// Below this a start and its job's end may have been told together, and the start's share is unknown.
 const TOLD_TOGETHER: Duration = Duration::from_millis(1);
 
-/// Everybody who watches the run.
-pub(super) struct Watchers {
+/// The observers that were asked for.
+pub(super) struct Observers {
     clock: Clock,
     run: String,
     report: Option<(WholeFile, History)>,
@@ -72,12 +72,12 @@ struct Head {
     limits: Vec<(&'static str, String)>,
 }
 
-impl Watchers {
+impl Observers {
     /// Opens what was asked for.
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub(super) fn open(config: &Config, run: &str, began: Instant) -> Result<Watchers, RecordError> {
+    pub(super) fn open(config: &Config, run: &str, began: Instant) -> Result<Observers, RecordError> {
         let report = match &config.records.report {
             Some(path) => Some((WholeFile::prepare(path)?, History::new(0, BARS_MAX))),
             None => None,
@@ -92,7 +92,7 @@ impl Watchers {
         };
         let joblog = config.records.joblog.as_ref().map(|log| visible_path(&log.path));
         let began_epoch = super::epoch_now() - began.elapsed().as_secs_f64();
-        Ok(Watchers {
+        Ok(Observers {
             clock: Clock { began, stood_still: Duration::ZERO },
             run: run.to_owned(),
             report,
@@ -282,7 +282,7 @@ impl Watchers {
         self.clock.stood_still += stopped.elapsed();
     }
 
-    /// What went wrong with a watcher's file, once.
+    /// Gives the failure of an observer's file, once.
     pub(super) fn error(&self) -> Option<RecordError> {
         self.trace.as_ref().and_then(TraceLog::error)
     }
