@@ -39,21 +39,21 @@ pub(super) struct Observers {
     report: Option<(WholeFile, History)>,
     trace: Option<TraceLog>,
     web: Option<Web>,
-    live: BTreeMap<u64, Live>,
+    running: BTreeMap<u64, RunningAttempt>,
     /// When the last attempt of each slot was over, as it was told.
     free_since: Vec<Duration>,
     head: Head,
 }
 
-/// The time since the beginning of the run, less the time it stood still.
+/// The time since the beginning of the run, less the time that it was suspended.
 struct Clock {
     began: Instant,
-    stood_still: Duration,
+    suspended: Duration,
 }
 
 /// An attempt that was ordered and is not over.
-struct Live {
-    attempt: u32,
+struct RunningAttempt {
+    number: u32,
     slot: u32,
     pid: u32,
     ordered: Duration,
@@ -93,12 +93,12 @@ impl Observers {
         let joblog = config.records.joblog.as_ref().map(|log| visible_path(&log.path));
         let began_epoch = super::epoch_now() - began.elapsed().as_secs_f64();
         Ok(Observers {
-            clock: Clock { began, stood_still: Duration::ZERO },
+            clock: Clock { began, suspended: Duration::ZERO },
             run: run.to_owned(),
             report,
             trace,
             web,
-            live: BTreeMap::new(),
+            running: BTreeMap::new(),
             free_since: Vec::new(),
             head: Head { joblog, began_epoch, limits: limits(config), ..Head::default() },
         })
@@ -158,28 +158,28 @@ impl Observers {
         if !self.are_any() {
             return;
         }
-        let live = Live {
-            attempt: at.attempt.number,
+        let attempt = RunningAttempt {
+            number: at.attempt.number,
             slot: at.slot.0 + 1,
             pid: 0,
             ordered: self.clock.now(),
             started: None,
             text: visible(text.as_bytes(), NAME_COLUMNS_MAX),
         };
-        self.live.insert(job, live);
+        self.running.insert(job, attempt);
     }
 
     /// Its process exists.
     pub(super) fn on_started(&mut self, job: u64, pid: u32) {
         let now = self.clock.now();
-        if let Some(live) = self.live.get_mut(&job) {
-            live.started = Some(now);
-            live.pid = pid;
+        if let Some(running) = self.running.get_mut(&job) {
+            running.started = Some(now);
+            running.pid = pid;
             if let Some(web) = &self.web {
-                let (attempt, slot, began) = (live.attempt, live.slot, live.ordered);
-                web.tell(News::Started { job, attempt, slot, pid, began, text: live.text.clone() });
+                let (attempt, slot, began) = (running.number, running.slot, running.ordered);
+                web.tell(News::Started { job, attempt, slot, pid, began, text: running.text.clone() });
             }
-            let running = self.live.len();
+            let running = self.running.len();
             self.count_running(running, now);
         }
     }
@@ -199,14 +199,14 @@ impl Observers {
         let now = self.clock.now();
         match notice {
             Notice::Retry { cause, charged, .. } => {
-                let Some((job, live)) = job.and_then(|job| Some((job, self.live.remove(&job)?))) else {
+                let Some((job, attempt)) = job.and_then(|job| Some((job, self.running.remove(&job)?))) else {
                     return;
                 };
-                let wall = now.saturating_sub(live.ordered);
+                let wall = now.saturating_sub(attempt.ordered);
                 // What gave way, or was lost, did not fail.
                 let end = if *charged { AttemptEnd::Retried } else { AttemptEnd::Cut };
                 let args = json!({ "cause": cause.kind().word(), "charged": charged });
-                self.on_attempt(job, &live, wall, end, args, now);
+                self.on_attempt(job, &attempt, wall, end, args, now);
             }
             Notice::Slow { after, .. } => {
                 if let (Some(web), Some(job)) = (&self.web, job) {
@@ -246,7 +246,7 @@ impl Observers {
             return;
         }
         let now = self.clock.now();
-        if let Some(live) = self.live.remove(&record.job)
+        if let Some(attempt) = self.running.remove(&record.job)
             && let Some(last) = &record.outcome.last
         {
             let end = match (record.status, &record.outcome.verdict) {
@@ -265,7 +265,7 @@ impl Observers {
                 "user_s": last.usage.user.as_secs_f64(),
                 "sys_s": last.usage.system.as_secs_f64(),
             });
-            self.on_attempt(record.job, &live, last.wall, end, args, now);
+            self.on_attempt(record.job, &attempt, last.wall, end, args, now);
         }
         if let Some((_, history)) = &mut self.report {
             history.on_end(record, now);
@@ -275,11 +275,11 @@ impl Observers {
         }
     }
 
-    /// The run stands still in this call, and its clock with it.
-    pub(super) fn stand_still(&mut self, stop: impl FnOnce()) {
+    /// Suspends the run for the time of this call, and its clock with it.
+    pub(super) fn suspend(&mut self, stop: impl FnOnce()) {
         let stopped = Instant::now();
         stop();
-        self.clock.stood_still += stopped.elapsed();
+        self.clock.suspended += stopped.elapsed();
     }
 
     /// Gives the failure of an observer's file, once.
@@ -328,43 +328,43 @@ impl Observers {
     fn on_attempt(
         &mut self,
         job: u64,
-        live: &Live,
+        attempt: &RunningAttempt,
         wall: Duration,
         end: AttemptEnd,
         mut args: serde_json::Value,
         now: Duration,
     ) {
-        let starting = live.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
-        let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(live.ordered));
-        let began = self.claim_slot(live, wall);
-        let attempt = Attempt { job, slot: live.slot, began, starting, wall, end };
+        let starting = attempt.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
+        let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(attempt.ordered));
+        let began = self.claim_slot(attempt, wall);
+        let ended = Attempt { job, slot: attempt.slot, began, starting, wall, end };
         if let Some((_, history)) = &mut self.report {
-            history.on_attempt(&attempt);
+            history.on_attempt(&ended);
         }
         if let Some(web) = &self.web {
-            web.tell(News::Attempt(attempt));
+            web.tell(News::Attempt(ended));
         }
         if let Some(trace) = &mut self.trace {
-            trace.name_slot(live.slot);
+            trace.name_slot(attempt.slot);
             args["job"] = job.into();
-            args["attempt"] = live.attempt.into();
-            args["pid"] = live.pid.into();
+            args["attempt"] = attempt.number.into();
+            args["pid"] = attempt.pid.into();
             args["starting_s"] = starting.as_secs_f64().into();
-            let slice = event(&live.text, "X", word(end), began, live.slot, args);
+            let slice = event(&attempt.text, "X", word(end), began, attempt.slot, args);
             trace.append(&TraceEvent { dur: Some(micros(wall)), ..slice });
         }
-        let running = self.live.len();
+        let running = self.running.len();
         self.count_running(running, now);
     }
 
     /// When the attempt began. The run's clock was read a little before the order came here, and one order may take
     /// longer to come than the next: what that would make overlap is moved by so much.
-    fn claim_slot(&mut self, live: &Live, wall: Duration) -> Duration {
-        let slot = live.slot as usize;
+    fn claim_slot(&mut self, attempt: &RunningAttempt, wall: Duration) -> Duration {
+        let slot = attempt.slot as usize;
         if self.free_since.len() <= slot {
             self.free_since.resize(slot + 1, Duration::ZERO);
         }
-        let began = live.ordered.max(self.free_since[slot]);
+        let began = attempt.ordered.max(self.free_since[slot]);
         self.free_since[slot] = began + wall;
         began
     }
@@ -376,7 +376,7 @@ impl Observers {
     }
 
     fn mark(&mut self, name: &str, job: Option<u64>, now: Duration, args: &serde_json::Value) {
-        let slot = job.and_then(|job| self.live.get(&job)).map_or(0, |live| live.slot);
+        let slot = job.and_then(|job| self.running.get(&job)).map_or(0, |attempt| attempt.slot);
         if let Some(trace) = &mut self.trace {
             let scope = Some(if slot == 0 { "g" } else { "t" });
             trace.append(&TraceEvent { s: scope, ..event(name, "i", "run", now, slot, args) });
@@ -386,7 +386,7 @@ impl Observers {
 
 impl Clock {
     fn now(&self) -> Duration {
-        self.began.elapsed().saturating_sub(self.stood_still)
+        self.began.elapsed().saturating_sub(self.suspended)
     }
 }
 

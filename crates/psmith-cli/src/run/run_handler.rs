@@ -239,7 +239,7 @@ impl Handler for RunHandler {
     fn suspended(&mut self) {
         self.leave_terminal();
         let controls = &mut self.controls;
-        self.records.observers.stand_still(|| controls.stop_here());
+        self.records.observers.suspend(|| controls.stop_here());
         self.redraw();
     }
 }
