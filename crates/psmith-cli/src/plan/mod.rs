@@ -409,7 +409,7 @@ impl Compiler<'_> {
         let mut words: Vec<Word> = scanned.into_iter().map(|word| Word::new(word.pieces, fill)).collect();
         if !mentions && !self.count_only() {
             let what = What::Inputs(crate::template::whole());
-            words.push(Word::new(vec![Piece::Hole(crate::template::appended(what))], fill));
+            words.push(Word::new(vec![Piece::Placeholder(crate::template::appended(what))], fill));
         }
         let fixed: Vec<Vec<u8>> = words.iter().map_while(Word::fixed).collect();
         let program = match fixed.first() {

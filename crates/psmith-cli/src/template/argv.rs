@@ -1,6 +1,6 @@
 //! Words made of pieces, without a shell.
 
-use super::hole::{Hole, What};
+use super::placeholder::{Placeholder, What};
 use super::scan::Piece;
 use crate::batch::Fill;
 use crate::input::JobArgs;
@@ -37,7 +37,8 @@ enum Kind {
 
 impl Word {
     pub(crate) fn new(pieces: Vec<Piece>, fill: Fill) -> Word {
-        let inputs = |piece: &Piece| matches!(piece, Piece::Hole(Hole { what: What::Inputs(_), .. }));
+        let inputs =
+            |piece: &Piece| matches!(piece, Piece::Placeholder(Placeholder { what: What::Inputs(_), .. }));
         let kind = match &pieces[..] {
             [piece] if inputs(piece) => Kind::Alone,
             pieces if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) => Kind::Fixed,
@@ -53,7 +54,7 @@ impl Word {
             && self
                 .pieces
                 .iter()
-                .any(|piece| matches!(piece, Piece::Hole(Hole { what: What::Inputs(_), .. })))
+                .any(|piece| matches!(piece, Piece::Placeholder(Placeholder { what: What::Inputs(_), .. })))
     }
 
     /// Its bytes, if no value is put into it.
@@ -91,7 +92,9 @@ impl Word {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => word.extend_from_slice(text),
-                Piece::Hole(hole) => push_value(&mut word, &hole.what, inputs.clone(), args, place),
+                Piece::Placeholder(placeholder) => {
+                    push_value(&mut word, &placeholder.what, inputs.clone(), args, place);
+                }
             }
         }
         word
@@ -107,8 +110,8 @@ impl Word {
     ) {
         match self.kind {
             Kind::Fixed => {}
-            Kind::Alone | Kind::Repeated => own(self.fixed_len() + self.holes_len(index, input)),
-            Kind::Joined => *joined += self.holes_len(index, input),
+            Kind::Alone | Kind::Repeated => own(self.fixed_len() + self.placeholders_len(index, input)),
+            Kind::Joined => *joined += self.placeholders_len(index, input),
         }
     }
 
@@ -122,20 +125,22 @@ impl Word {
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.len(),
-                Piece::Hole(Hole { what: What::Inputs(_) | What::Nth(..), .. }) => 0,
-                Piece::Hole(_) => NUMBER_LEN_MAX,
+                Piece::Placeholder(Placeholder { what: What::Inputs(_) | What::Nth(..), .. }) => 0,
+                Piece::Placeholder(_) => NUMBER_LEN_MAX,
             })
             .sum()
     }
 
-    fn holes_len(&self, index: usize, input: &[u8]) -> usize {
+    fn placeholders_len(&self, index: usize, input: &[u8]) -> usize {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Hole(Hole { what: What::Inputs(form), .. }) => {
+                Piece::Placeholder(Placeholder { what: What::Inputs(form), .. }) => {
                     form.of(input).len() + usize::from(index > 0)
                 }
-                Piece::Hole(Hole { what: What::Nth(nth, form), .. }) if *nth as usize == index => {
+                Piece::Placeholder(Placeholder { what: What::Nth(nth, form), .. })
+                    if *nth as usize == index =>
+                {
                     form.of(input).len()
                 }
                 _ => 0,

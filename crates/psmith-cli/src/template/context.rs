@@ -5,7 +5,7 @@
 //! differently, or this lexer could lose its way, every replacement string from there on is refused: the danger
 //! is to be wrong, not to be strict. It never looks at a value.
 
-use super::hole::Hole;
+use super::placeholder::Placeholder;
 use super::scan::Piece;
 use crate::error::CliError;
 use crate::quote::shown;
@@ -30,7 +30,7 @@ pub(crate) struct Token {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Byte(u8),
-    Hole(Hole, Context),
+    Placeholder(Placeholder, Context),
 }
 
 /// How deep constructs may be nested before the lexer gives up.
@@ -47,7 +47,9 @@ pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<Token>, CliError> {
             Piece::Text(text) => {
                 tokens.extend(text.into_iter().map(|byte| Token { part: Part::Byte(byte), word: 0 }));
             }
-            Piece::Hole(hole) => tokens.push(Token { part: Part::Hole(hole, Context::Bare), word: 0 }),
+            Piece::Placeholder(placeholder) => {
+                tokens.push(Token { part: Part::Placeholder(placeholder, Context::Bare), word: 0 });
+            }
         }
     }
     let mut lexer = Lexer { tokens, at: 0, words: 0, depth: 0, lost: None };
@@ -68,7 +70,7 @@ pub(super) struct Lexer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Byte(u8),
-    Hole,
+    Placeholder,
     End,
 }
 
@@ -81,15 +83,15 @@ impl Lexer {
         match self.tokens.get(self.at + by).map(|token| &token.part) {
             Some(Part::Byte(byte)) => Next::Byte(*byte),
             // A number is a word of digits to every shell, in every context.
-            Some(Part::Hole(hole, _)) if hole.what.is_number() => Next::Byte(b'1'),
-            Some(Part::Hole(..)) => Next::Hole,
+            Some(Part::Placeholder(placeholder, _)) if placeholder.what.is_number() => Next::Byte(b'1'),
+            Some(Part::Placeholder(..)) => Next::Placeholder,
             None => Next::End,
         }
     }
 
     /// Whether a replacement string stands here, be it a number.
-    pub(super) fn is_hole(&self, by: usize) -> bool {
-        matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(Part::Hole(..)))
+    pub(super) fn is_placeholder(&self, by: usize) -> bool {
+        matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(Part::Placeholder(..)))
     }
 
     /// What comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
@@ -154,7 +156,7 @@ impl Lexer {
         {
             return self.refuse(why);
         }
-        if let Part::Hole(_, found) = &mut self.tokens[self.at].part {
+        if let Part::Placeholder(_, found) = &mut self.tokens[self.at].part {
             *found = context;
         }
         self.take(1, word);
@@ -163,7 +165,7 @@ impl Lexer {
 
     pub(super) fn refuse(&self, why: &str) -> Result<(), CliError> {
         let typed = match &self.tokens[self.at].part {
-            Part::Hole(hole, _) => shown(&hole.typed),
+            Part::Placeholder(placeholder, _) => shown(&placeholder.typed),
             Part::Byte(_) => String::new(),
         };
         let error = CliError::new(format!("{typed} {why} cannot be quoted safely"));
@@ -186,7 +188,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.place(Context::Single, word)?,
+                Next::Placeholder => self.place(Context::Single, word)?,
                 Next::Byte(byte) => {
                     self.take(1, word);
                     if byte == b'\'' {
@@ -202,13 +204,13 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.place(Context::Double, word)?,
+                Next::Placeholder => self.place(Context::Double, word)?,
                 Next::Byte(b'"') => {
                     self.take(1, word);
                     return Ok(());
                 }
                 Next::Byte(b'\\') => {
-                    if self.ahead(1) == Next::Hole {
+                    if self.ahead(1) == Next::Placeholder {
                         self.at += 1;
                         self.refuse(AFTER_BACKSLASH)?;
                     }
@@ -226,12 +228,12 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.refuse(IN_BACKTICKS)?,
+                Next::Placeholder => self.refuse(IN_BACKTICKS)?,
                 Next::Byte(b'`') => {
                     self.take(1, word);
                     return Ok(());
                 }
-                Next::Byte(b'\\') if self.ahead(1) != Next::Hole => self.take(2, word),
+                Next::Byte(b'\\') if self.ahead(1) != Next::Placeholder => self.take(2, word),
                 Next::Byte(_) => self.take(1, word),
             }
         }
@@ -241,7 +243,7 @@ impl Lexer {
         let (next, ahead) = self.joined(1);
         match next {
             // `${#}` would otherwise silently become `$1`.
-            _ if self.is_hole(ahead) => {
+            _ if self.is_placeholder(ahead) => {
                 self.at += ahead;
                 self.refuse(IN_PARAMETER)?;
             }
@@ -279,7 +281,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.refuse(IN_PARAMETER)?,
+                Next::Placeholder => self.refuse(IN_PARAMETER)?,
                 Next::Byte(b'}') => {
                     self.take(1, word);
                     braces -= 1;
@@ -313,7 +315,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.refuse(why)?,
+                Next::Placeholder => self.refuse(why)?,
                 Next::Byte(b'(') => parentheses += 1,
                 Next::Byte(b')') => {
                     parentheses = parentheses.saturating_sub(1);
@@ -341,7 +343,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Hole => self.refuse("inside $'..'")?,
+                Next::Placeholder => self.refuse("inside $'..'")?,
                 Next::Byte(b'\\') => self.lose("after $'..' with a backslash in it"),
                 Next::Byte(b'\'') => {
                     self.take(1, word);
@@ -357,7 +359,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End | Next::Byte(b'\n') => return Ok(()),
-                Next::Hole => self.place(Context::Comment, 0)?,
+                Next::Placeholder => self.place(Context::Comment, 0)?,
                 Next::Byte(_) => self.take(1, 0),
             }
         }

@@ -4,7 +4,7 @@
 
 mod argv;
 mod context;
-mod hole;
+mod placeholder;
 mod scan;
 mod script;
 #[cfg(test)]
@@ -13,7 +13,7 @@ mod unquoted;
 
 pub use argv::Place;
 pub(crate) use argv::{Word, push_value};
-pub(crate) use hole::What;
+pub(crate) use placeholder::What;
 pub(crate) use scan::{Grammar, Piece, Scanned, scan};
 pub(crate) use script::{Script, is_never_special};
 
@@ -36,7 +36,9 @@ impl Text {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Hole(hole) => push_value(&mut out, &hole.what, args.iter(), args, place),
+                Piece::Placeholder(placeholder) => {
+                    push_value(&mut out, &placeholder.what, args.iter(), args, place);
+                }
             }
         }
         out
@@ -61,12 +63,14 @@ impl Text {
 pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
     pieces
         .iter()
-        .any(|piece| matches!(piece, Piece::Hole(hole) if matches!(hole.what, What::Total | What::PaddedJob)))
+        .any(|piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.what, What::Total | What::PaddedJob)))
 }
 
 /// Whether the number of the slot is among these.
 pub(crate) fn names_slot(pieces: &[Piece]) -> bool {
-    pieces.iter().any(|piece| matches!(piece, Piece::Hole(hole) if matches!(hole.what, What::Slot)))
+    pieces.iter().any(
+        |piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.what, What::Slot)),
+    )
 }
 
 /// Whether a text holds a replacement string, as far as can be told before the columns are known.
@@ -76,11 +80,11 @@ pub(crate) fn mentions_replacement(text: &[u8]) -> bool {
 }
 
 /// The form of `{}`.
-pub(crate) fn whole() -> hole::Form {
-    hole::Form::Whole
+pub(crate) fn whole() -> placeholder::Form {
+    placeholder::Form::Whole
 }
 
 /// The replacement string that stands for one that was not typed.
-pub(crate) fn appended(what: What) -> hole::Hole {
-    hole::Hole { typed: b"{}".to_vec(), what }
+pub(crate) fn appended(what: What) -> placeholder::Placeholder {
+    placeholder::Placeholder { typed: b"{}".to_vec(), what }
 }

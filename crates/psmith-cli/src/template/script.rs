@@ -2,7 +2,7 @@
 
 use super::argv::{NUMBER_LEN_MAX, Place, push_number};
 use super::context::{Context, Part, Token, contexts};
-use super::hole::{Form, Hole, What};
+use super::placeholder::{Form, Placeholder, What};
 use super::scan::Scanned;
 use crate::batch::Fill;
 use crate::error::CliError;
@@ -26,7 +26,7 @@ struct Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ScriptPiece {
     Text(Vec<u8>),
-    Hole(What, Context),
+    Placeholder(What, Context),
 }
 
 impl Script {
@@ -84,10 +84,12 @@ impl Script {
         let mut words: Vec<Vec<Piece>> = vec![Vec::new()];
         for piece in self.segments.iter().flat_map(|segment| &segment.pieces) {
             match piece {
-                ScriptPiece::Hole(what, Context::Bare) => {
-                    words.last_mut()?.push(Piece::Hole(Hole { typed: Vec::new(), what: what.clone() }));
+                ScriptPiece::Placeholder(what, Context::Bare) => {
+                    words
+                        .last_mut()?
+                        .push(Piece::Placeholder(Placeholder { typed: Vec::new(), what: what.clone() }));
                 }
-                ScriptPiece::Hole(..) => return None,
+                ScriptPiece::Placeholder(..) => return None,
                 ScriptPiece::Text(text) => {
                     if !text.iter().all(|b| is_never_special(*b) || matches!(b, b' ' | b'\t')) {
                         return None;
@@ -118,7 +120,7 @@ impl Script {
             .iter()
             .map(|segment| {
                 let base = if segment.repeated { segment.base_len() + 1 } else { 0 };
-                base + segment.holes_len(index, input)
+                base + segment.placeholders_len(index, input)
             })
             .sum()
     }
@@ -137,11 +139,13 @@ fn append_inputs(scanned: &mut Scanned) {
         text.truncate(text.trim_ascii_end().len());
         text.push(b' ');
     }
-    scanned.pieces.push(Piece::Hole(Hole { typed: b"{}".to_vec(), what: What::Inputs(Form::Whole) }));
+    scanned
+        .pieces
+        .push(Piece::Placeholder(Placeholder { typed: b"{}".to_vec(), what: What::Inputs(Form::Whole) }));
 }
 
 fn is_inputs(token: &Token) -> bool {
-    matches!(token.part, Part::Hole(Hole { what: What::Inputs(_), .. }, _))
+    matches!(token.part, Part::Placeholder(Placeholder { what: What::Inputs(_), .. }, _))
 }
 
 fn pieces(tokens: &[Token]) -> Vec<ScriptPiece> {
@@ -152,8 +156,10 @@ fn pieces(tokens: &[Token]) -> Vec<ScriptPiece> {
                 Some(ScriptPiece::Text(text)) => text.push(*byte),
                 _ => pieces.push(ScriptPiece::Text(vec![*byte])),
             },
-            Part::Hole(_, Context::Comment) => {}
-            Part::Hole(hole, context) => pieces.push(ScriptPiece::Hole(hole.what.clone(), *context)),
+            Part::Placeholder(_, Context::Comment) => {}
+            Part::Placeholder(placeholder, context) => {
+                pieces.push(ScriptPiece::Placeholder(placeholder.what.clone(), *context));
+            }
         }
     }
     pieces
@@ -179,7 +185,7 @@ impl Segment {
         for piece in &self.pieces {
             match piece {
                 ScriptPiece::Text(text) => out.extend_from_slice(text),
-                ScriptPiece::Hole(what, context) => {
+                ScriptPiece::Placeholder(what, context) => {
                     push_literal(out, what, *context, inputs.clone(), args, place);
                 }
             }
@@ -191,18 +197,18 @@ impl Segment {
             .iter()
             .map(|piece| match piece {
                 ScriptPiece::Text(text) => text.len(),
-                ScriptPiece::Hole(What::Inputs(_), _) => QUOTES_LEN,
-                ScriptPiece::Hole(..) => NUMBER_LEN_MAX + QUOTES_LEN,
+                ScriptPiece::Placeholder(What::Inputs(_), _) => QUOTES_LEN,
+                ScriptPiece::Placeholder(..) => NUMBER_LEN_MAX + QUOTES_LEN,
             })
             .sum()
     }
 
-    fn holes_len(&self, index: usize, input: &[u8]) -> usize {
+    fn placeholders_len(&self, index: usize, input: &[u8]) -> usize {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                ScriptPiece::Hole(What::Inputs(form), _) => quote::single_len(form.of(input)) + 1,
-                ScriptPiece::Hole(What::Nth(nth, form), _) if *nth as usize == index => {
+                ScriptPiece::Placeholder(What::Inputs(form), _) => quote::single_len(form.of(input)) + 1,
+                ScriptPiece::Placeholder(What::Nth(nth, form), _) if *nth as usize == index => {
                     quote::single_len(form.of(input))
                 }
                 _ => 0,

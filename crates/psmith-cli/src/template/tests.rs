@@ -235,7 +235,7 @@ proptest! {
         if let Ok(Scanned { pieces, mentions: false }) = scanned {
             let text: Vec<u8> = pieces.into_iter().flat_map(|piece| match piece {
                 Piece::Text(text) => text,
-                Piece::Hole(hole) => hole.typed,
+                Piece::Placeholder(placeholder) => placeholder.typed,
             }).collect();
             prop_assert_eq!(text, word.as_bytes());
         }

@@ -46,7 +46,7 @@ impl Lexer {
             before = self.at();
             match self.next() {
                 Next::End => break,
-                Next::Hole => self.unquoted_hole(&mut script)?,
+                Next::Placeholder => self.unquoted_placeholder(&mut script)?,
                 Next::Byte(b')') if nested && script.parentheses == 0 => {
                     self.end(&mut script);
                     if !script.here_documents.is_empty() {
@@ -61,7 +61,7 @@ impl Lexer {
         Ok(())
     }
 
-    fn unquoted_hole(&mut self, script: &mut Unquoted) -> Result<(), CliError> {
+    fn unquoted_placeholder(&mut self, script: &mut Unquoted) -> Result<(), CliError> {
         // In a subscript, `a[..]=`, some shells compute what they find.
         if is_subscript(&script.word.text) {
             self.refuse("inside a[..]")?;
@@ -112,7 +112,7 @@ impl Lexer {
         match self.ahead(1) {
             // A line continuation neither begins nor ends a word.
             Next::Byte(b'\n') => self.take(2, word.number),
-            Next::Hole => {
+            Next::Placeholder => {
                 self.skip(1);
                 self.refuse(AFTER_BACKSLASH)?;
             }
@@ -192,8 +192,8 @@ impl Lexer {
         loop {
             match (self.next(), quote) {
                 (Next::End, _) => break,
-                _ if self.is_hole(0) => self.refuse(IN_HERE_DOCUMENT)?,
-                (Next::Hole, _) => break,
+                _ if self.is_placeholder(0) => self.refuse(IN_HERE_DOCUMENT)?,
+                (Next::Placeholder, _) => break,
                 (Next::Byte(byte), Some(open)) if byte == open => quote = None,
                 (Next::Byte(byte @ (b'\\' | b'\n' | b'`' | b'$')), Some(_)) => {
                     self.lose("after a here-document");
@@ -233,7 +233,7 @@ impl Lexer {
             loop {
                 match self.next() {
                     Next::End => return Ok(()),
-                    Next::Hole => self.refuse(IN_HERE_DOCUMENT)?,
+                    Next::Placeholder => self.refuse(IN_HERE_DOCUMENT)?,
                     Next::Byte(byte) => {
                         self.take(1, 0);
                         if byte == b'\n' {

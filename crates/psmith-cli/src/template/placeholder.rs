@@ -2,7 +2,7 @@
 
 /// A place where a value is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hole {
+pub(crate) struct Placeholder {
     /// The string as it was typed, for messages.
     pub(crate) typed: Vec<u8>,
     pub(crate) what: What,
