@@ -23,7 +23,9 @@ use crate::input::{From, Group, InputError, JobArgs, Jobs, Reader, Rows};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::Place;
-use crate::template::{Grammar, Piece, Scanned, Script, Text, What, Word, names_slot, needs_total, scan};
+use crate::template::{
+    Grammar, Piece, Scanned, Script, Text, ValueKind, Word, names_slot, needs_total, scan,
+};
 pub(crate) use command::Command;
 use command::{Form, Plain, Shell, missing_text, told};
 use limits::ArgLimits;
@@ -408,7 +410,7 @@ impl Compiler<'_> {
         let fill = self.config.batch.fill();
         let mut words: Vec<Word> = scanned.into_iter().map(|word| Word::new(word.pieces, fill)).collect();
         if !mentions && !self.count_only() {
-            let what = What::Inputs(crate::template::whole());
+            let what = ValueKind::Inputs(crate::template::whole());
             words.push(Word::new(vec![Piece::Placeholder(crate::template::appended(what))], fill));
         }
         let fixed: Vec<Vec<u8>> = words.iter().map_while(Word::fixed).collect();

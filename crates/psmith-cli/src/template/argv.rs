@@ -1,6 +1,6 @@
 //! Words made of pieces, without a shell.
 
-use super::placeholder::{Placeholder, What};
+use super::placeholder::{Placeholder, ValueKind};
 use super::scan::Piece;
 use crate::batch::Fill;
 use crate::input::JobArgs;
@@ -37,8 +37,9 @@ enum Kind {
 
 impl Word {
     pub(crate) fn new(pieces: Vec<Piece>, fill: Fill) -> Word {
-        let inputs =
-            |piece: &Piece| matches!(piece, Piece::Placeholder(Placeholder { what: What::Inputs(_), .. }));
+        let inputs = |piece: &Piece| {
+            matches!(piece, Piece::Placeholder(Placeholder { kind: ValueKind::Inputs(_), .. }))
+        };
         let kind = match &pieces[..] {
             [piece] if inputs(piece) => Kind::Alone,
             pieces if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) => Kind::Fixed,
@@ -51,10 +52,9 @@ impl Word {
     /// Whether several inputs would stand in one word.
     pub(crate) fn joins_inputs(&self) -> bool {
         self.kind == Kind::Joined
-            && self
-                .pieces
-                .iter()
-                .any(|piece| matches!(piece, Piece::Placeholder(Placeholder { what: What::Inputs(_), .. })))
+            && self.pieces.iter().any(|piece| {
+                matches!(piece, Piece::Placeholder(Placeholder { kind: ValueKind::Inputs(_), .. }))
+            })
     }
 
     /// Its bytes, if no value is put into it.
@@ -93,7 +93,7 @@ impl Word {
             match piece {
                 Piece::Text(text) => word.extend_from_slice(text),
                 Piece::Placeholder(placeholder) => {
-                    push_value(&mut word, &placeholder.what, inputs.clone(), args, place);
+                    push_value(&mut word, &placeholder.kind, inputs.clone(), args, place);
                 }
             }
         }
@@ -125,7 +125,9 @@ impl Word {
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.len(),
-                Piece::Placeholder(Placeholder { what: What::Inputs(_) | What::Nth(..), .. }) => 0,
+                Piece::Placeholder(Placeholder {
+                    kind: ValueKind::Inputs(_) | ValueKind::Nth(..), ..
+                }) => 0,
                 Piece::Placeholder(_) => NUMBER_LEN_MAX,
             })
             .sum()
@@ -135,10 +137,10 @@ impl Word {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Placeholder(Placeholder { what: What::Inputs(form), .. }) => {
+                Piece::Placeholder(Placeholder { kind: ValueKind::Inputs(form), .. }) => {
                     form.of(input).len() + usize::from(index > 0)
                 }
-                Piece::Placeholder(Placeholder { what: What::Nth(nth, form), .. })
+                Piece::Placeholder(Placeholder { kind: ValueKind::Nth(nth, form), .. })
                     if *nth as usize == index =>
                 {
                     form.of(input).len()
@@ -155,13 +157,13 @@ pub(crate) const NUMBER_LEN_MAX: usize = 20;
 /// Appends the value of a replacement string. Several inputs are joined by blanks.
 pub(crate) fn push_value<'a>(
     out: &mut Vec<u8>,
-    what: &What,
+    kind: &ValueKind,
     inputs: impl Iterator<Item = &'a [u8]>,
     args: &JobArgs,
     place: Place,
 ) {
-    match what {
-        What::Inputs(form) => {
+    match kind {
+        ValueKind::Inputs(form) => {
             for (position, input) in inputs.enumerate() {
                 if position > 0 {
                     out.push(b' ');
@@ -169,22 +171,26 @@ pub(crate) fn push_value<'a>(
                 out.extend_from_slice(form.of(input));
             }
         }
-        What::Nth(nth, form) => out.extend_from_slice(form.of(args.get(*nth as usize).unwrap_or_default())),
-        What::Job | What::Slot | What::Total | What::PaddedJob => push_number(out, what, place),
+        ValueKind::Nth(nth, form) => {
+            out.extend_from_slice(form.of(args.get(*nth as usize).unwrap_or_default()));
+        }
+        ValueKind::Job | ValueKind::Slot | ValueKind::Total | ValueKind::PaddedJob => {
+            push_number(out, kind, place);
+        }
     }
 }
 
 /// Appends one of the numbers; nothing for a value that is none.
-pub(crate) fn push_number(out: &mut Vec<u8>, what: &What, place: Place) {
-    let text = match what {
-        What::Job => place.job.to_string(),
-        What::Slot => place.slot.to_string(),
-        What::Total => place.total.unwrap_or(place.job).to_string(),
-        What::PaddedJob => {
+pub(crate) fn push_number(out: &mut Vec<u8>, kind: &ValueKind, place: Place) {
+    let text = match kind {
+        ValueKind::Job => place.job.to_string(),
+        ValueKind::Slot => place.slot.to_string(),
+        ValueKind::Total => place.total.unwrap_or(place.job).to_string(),
+        ValueKind::PaddedJob => {
             let width = place.total.unwrap_or(place.job).to_string().len();
             format!("{:0width$}", place.job)
         }
-        What::Inputs(_) | What::Nth(..) => return,
+        ValueKind::Inputs(_) | ValueKind::Nth(..) => return,
     };
     out.extend_from_slice(text.as_bytes());
 }

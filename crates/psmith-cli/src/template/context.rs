@@ -83,7 +83,7 @@ impl Lexer {
         match self.tokens.get(self.at + by).map(|token| &token.part) {
             Some(Part::Byte(byte)) => Next::Byte(*byte),
             // A number is a word of digits to every shell, in every context.
-            Some(Part::Placeholder(placeholder, _)) if placeholder.what.is_number() => Next::Byte(b'1'),
+            Some(Part::Placeholder(placeholder, _)) if placeholder.kind.is_number() => Next::Byte(b'1'),
             Some(Part::Placeholder(..)) => Next::Placeholder,
             None => Next::End,
         }

@@ -13,7 +13,7 @@ mod unquoted;
 
 pub use argv::Place;
 pub(crate) use argv::{Word, push_value};
-pub(crate) use placeholder::What;
+pub(crate) use placeholder::ValueKind;
 pub(crate) use scan::{Grammar, Piece, Scanned, scan};
 pub(crate) use script::{Script, is_never_special};
 
@@ -37,7 +37,7 @@ impl Text {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Placeholder(placeholder) => {
-                    push_value(&mut out, &placeholder.what, args.iter(), args, place);
+                    push_value(&mut out, &placeholder.kind, args.iter(), args, place);
                 }
             }
         }
@@ -63,13 +63,13 @@ impl Text {
 pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
     pieces
         .iter()
-        .any(|piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.what, What::Total | What::PaddedJob)))
+        .any(|piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.kind, ValueKind::Total | ValueKind::PaddedJob)))
 }
 
 /// Whether the number of the slot is among these.
 pub(crate) fn names_slot(pieces: &[Piece]) -> bool {
     pieces.iter().any(
-        |piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.what, What::Slot)),
+        |piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.kind, ValueKind::Slot)),
     )
 }
 
@@ -85,6 +85,6 @@ pub(crate) fn whole() -> placeholder::Form {
 }
 
 /// The replacement string that stands for one that was not typed.
-pub(crate) fn appended(what: What) -> placeholder::Placeholder {
-    placeholder::Placeholder { typed: b"{}".to_vec(), what }
+pub(crate) fn appended(kind: ValueKind) -> placeholder::Placeholder {
+    placeholder::Placeholder { typed: b"{}".to_vec(), kind }
 }

@@ -5,12 +5,12 @@
 pub(crate) struct Placeholder {
     /// The string as it was typed, for messages.
     pub(crate) typed: Vec<u8>,
-    pub(crate) what: What,
+    pub(crate) kind: ValueKind,
 }
 
 /// Which value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum ValueKind {
     /// All inputs of the job.
     Inputs(Form),
     /// One of them, from 0.
@@ -25,10 +25,10 @@ pub(crate) enum What {
     PaddedJob,
 }
 
-impl What {
+impl ValueKind {
     /// Whether the value is a number of psmith's own.
     pub(crate) fn is_number(&self) -> bool {
-        !matches!(self, What::Inputs(_) | What::Nth(..))
+        !matches!(self, ValueKind::Inputs(_) | ValueKind::Nth(..))
     }
 }
 

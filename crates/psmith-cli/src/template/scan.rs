@@ -2,7 +2,7 @@
 //!
 //! The word is read once, from left to right. Text that came from an input is never read here.
 
-use super::placeholder::{Form, Placeholder, What};
+use super::placeholder::{Form, Placeholder, ValueKind};
 use crate::error::CliError;
 use crate::quote::shown;
 
@@ -46,7 +46,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
             flush(&mut out.pieces, &mut text);
             out.pieces.push(Piece::Placeholder(Placeholder {
                 typed: replace.to_vec(),
-                what: What::Inputs(Form::Whole),
+                kind: ValueKind::Inputs(Form::Whole),
             }));
             out.mentions = true;
             at += replace.len();
@@ -81,9 +81,9 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
         } else {
             let typed = [b"{", content, b"}"].concat();
             match meaning {
-                Meaning::Placeholder(what) => {
+                Meaning::Placeholder(kind) => {
                     flush(&mut out.pieces, &mut text);
-                    out.pieces.push(Piece::Placeholder(Placeholder { typed, what }));
+                    out.pieces.push(Piece::Placeholder(Placeholder { typed, kind }));
                 }
                 Meaning::Refused(error) => {
                     return Err(error.hint(format!("write {{{}}} for the text itself", shown(&typed))));
@@ -101,7 +101,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
 
 /// What stands between braces.
 enum Meaning {
-    Placeholder(What),
+    Placeholder(ValueKind),
     /// Ordinary text.
     Text,
     /// A replacement string of another program, or a column that does not exist.
@@ -114,17 +114,17 @@ impl Grammar {
     fn meaning(&self, content: &[u8]) -> Meaning {
         match content {
             b"" if self.replace.is_some() => return Meaning::Text,
-            b"#" => return Meaning::Placeholder(What::Job),
-            b"%" => return Meaning::Placeholder(What::Slot),
-            b"##" => return Meaning::Placeholder(What::Total),
-            b"0#" => return Meaning::Placeholder(What::PaddedJob),
+            b"#" => return Meaning::Placeholder(ValueKind::Job),
+            b"%" => return Meaning::Placeholder(ValueKind::Slot),
+            b"##" => return Meaning::Placeholder(ValueKind::Total),
+            b"0#" => return Meaning::Placeholder(ValueKind::PaddedJob),
             _ => {}
         }
         if let Some(nth) = self.named(content) {
             return nth;
         }
         if let Some(form) = Form::parse(content) {
-            return Meaning::Placeholder(What::Inputs(form));
+            return Meaning::Placeholder(ValueKind::Inputs(form));
         }
         if let Some(nth) = self.numbered(content) {
             return nth;
@@ -155,7 +155,7 @@ impl Grammar {
             std::str::from_utf8(&content[..digits]).ok().and_then(|text| text.parse().ok());
         Some(match number {
             Some(number) if self.inputs_max.is_none_or(|max| u64::from(number) <= max) => {
-                Meaning::Placeholder(What::Nth(number - 1, form))
+                Meaning::Placeholder(ValueKind::Nth(number - 1, form))
             }
             _ => Meaning::TooFar,
         })
@@ -169,7 +169,7 @@ impl Grammar {
         candidates
             .filter_map(|(position, name)| Some((name.len(), position, Form::parse(&content[name.len()..])?)))
             .max_by_key(|(length, position, _)| (*length, std::cmp::Reverse(*position)))
-            .map(|(_, position, form)| Meaning::Placeholder(What::Nth(position as u32, form)))
+            .map(|(_, position, form)| Meaning::Placeholder(ValueKind::Nth(position as u32, form)))
     }
 
     /// With `--header`, a word in braces that is no column is more likely a slip than meant.

@@ -2,7 +2,7 @@
 
 use super::argv::{NUMBER_LEN_MAX, Place, push_number};
 use super::context::{Context, Part, Token, contexts};
-use super::placeholder::{Form, Placeholder, What};
+use super::placeholder::{Form, Placeholder, ValueKind};
 use super::scan::Scanned;
 use crate::batch::Fill;
 use crate::error::CliError;
@@ -26,7 +26,7 @@ struct Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ScriptPiece {
     Text(Vec<u8>),
-    Placeholder(What, Context),
+    Placeholder(ValueKind, Context),
 }
 
 impl Script {
@@ -84,10 +84,10 @@ impl Script {
         let mut words: Vec<Vec<Piece>> = vec![Vec::new()];
         for piece in self.segments.iter().flat_map(|segment| &segment.pieces) {
             match piece {
-                ScriptPiece::Placeholder(what, Context::Bare) => {
+                ScriptPiece::Placeholder(kind, Context::Bare) => {
                     words
                         .last_mut()?
-                        .push(Piece::Placeholder(Placeholder { typed: Vec::new(), what: what.clone() }));
+                        .push(Piece::Placeholder(Placeholder { typed: Vec::new(), kind: kind.clone() }));
                 }
                 ScriptPiece::Placeholder(..) => return None,
                 ScriptPiece::Text(text) => {
@@ -139,13 +139,14 @@ fn append_inputs(scanned: &mut Scanned) {
         text.truncate(text.trim_ascii_end().len());
         text.push(b' ');
     }
-    scanned
-        .pieces
-        .push(Piece::Placeholder(Placeholder { typed: b"{}".to_vec(), what: What::Inputs(Form::Whole) }));
+    scanned.pieces.push(Piece::Placeholder(Placeholder {
+        typed: b"{}".to_vec(),
+        kind: ValueKind::Inputs(Form::Whole),
+    }));
 }
 
 fn is_inputs(token: &Token) -> bool {
-    matches!(token.part, Part::Placeholder(Placeholder { what: What::Inputs(_), .. }, _))
+    matches!(token.part, Part::Placeholder(Placeholder { kind: ValueKind::Inputs(_), .. }, _))
 }
 
 fn pieces(tokens: &[Token]) -> Vec<ScriptPiece> {
@@ -158,7 +159,7 @@ fn pieces(tokens: &[Token]) -> Vec<ScriptPiece> {
             },
             Part::Placeholder(_, Context::Comment) => {}
             Part::Placeholder(placeholder, context) => {
-                pieces.push(ScriptPiece::Placeholder(placeholder.what.clone(), *context));
+                pieces.push(ScriptPiece::Placeholder(placeholder.kind.clone(), *context));
             }
         }
     }
@@ -185,8 +186,8 @@ impl Segment {
         for piece in &self.pieces {
             match piece {
                 ScriptPiece::Text(text) => out.extend_from_slice(text),
-                ScriptPiece::Placeholder(what, context) => {
-                    push_literal(out, what, *context, inputs.clone(), args, place);
+                ScriptPiece::Placeholder(kind, context) => {
+                    push_literal(out, kind, *context, inputs.clone(), args, place);
                 }
             }
         }
@@ -197,7 +198,7 @@ impl Segment {
             .iter()
             .map(|piece| match piece {
                 ScriptPiece::Text(text) => text.len(),
-                ScriptPiece::Placeholder(What::Inputs(_), _) => QUOTES_LEN,
+                ScriptPiece::Placeholder(ValueKind::Inputs(_), _) => QUOTES_LEN,
                 ScriptPiece::Placeholder(..) => NUMBER_LEN_MAX + QUOTES_LEN,
             })
             .sum()
@@ -207,8 +208,8 @@ impl Segment {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                ScriptPiece::Placeholder(What::Inputs(form), _) => quote::single_len(form.of(input)) + 1,
-                ScriptPiece::Placeholder(What::Nth(nth, form), _) if *nth as usize == index => {
+                ScriptPiece::Placeholder(ValueKind::Inputs(form), _) => quote::single_len(form.of(input)) + 1,
+                ScriptPiece::Placeholder(ValueKind::Nth(nth, form), _) if *nth as usize == index => {
                     quote::single_len(form.of(input))
                 }
                 _ => 0,
@@ -223,14 +224,14 @@ const QUOTES_LEN: usize = 4;
 /// Puts a value in, as the context needs it.
 fn push_literal<'a>(
     out: &mut Vec<u8>,
-    what: &What,
+    kind: &ValueKind,
     context: Context,
     inputs: impl Iterator<Item = &'a [u8]>,
     args: &JobArgs,
     place: Place,
 ) {
-    if what.is_number() {
-        return push_number(out, what, place);
+    if kind.is_number() {
+        return push_number(out, kind, place);
     }
     let reopened: &[u8] = match context {
         Context::Bare => b"",
@@ -239,8 +240,8 @@ fn push_literal<'a>(
         Context::Comment => return,
     };
     out.extend_from_slice(reopened);
-    match what {
-        What::Inputs(form) if context == Context::Bare => {
+    match kind {
+        ValueKind::Inputs(form) if context == Context::Bare => {
             // Outside of quotes each input is a literal of its own, and so, alone, a word of its own.
             for (position, input) in inputs.enumerate() {
                 if position > 0 {
@@ -249,7 +250,7 @@ fn push_literal<'a>(
                 quote::push_single(out, form.of(input));
             }
         }
-        What::Inputs(form) => {
+        ValueKind::Inputs(form) => {
             let mut joined = Vec::new();
             for (position, input) in inputs.enumerate() {
                 if position > 0 {
@@ -259,8 +260,10 @@ fn push_literal<'a>(
             }
             quote::push_single(out, &joined);
         }
-        What::Nth(nth, form) => quote::push_single(out, form.of(args.get(*nth as usize).unwrap_or_default())),
-        What::Job | What::Slot | What::Total | What::PaddedJob => {}
+        ValueKind::Nth(nth, form) => {
+            quote::push_single(out, form.of(args.get(*nth as usize).unwrap_or_default()));
+        }
+        ValueKind::Job | ValueKind::Slot | ValueKind::Total | ValueKind::PaddedJob => {}
     }
     out.extend_from_slice(reopened);
 }
