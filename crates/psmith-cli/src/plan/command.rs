@@ -15,14 +15,14 @@ use crate::template::{Place, Script, Word, is_never_special};
 /// The command, compiled.
 #[derive(Debug)]
 pub(crate) struct Command {
-    pub(crate) form: Form,
+    pub(crate) form: CommandForm,
     pub(crate) lookup: Lookup,
     pub(crate) limits: ArgLimits,
 }
 
 /// How the words come about.
 #[derive(Debug)]
-pub(crate) enum Form {
+pub(crate) enum CommandForm {
     /// Words, without a shell.
     Words {
         words: Vec<Word>,
@@ -93,15 +93,15 @@ impl Command {
     /// The words of one job; nothing is looked up or checked.
     pub(crate) fn words(&self, args: &JobArgs, place: Place) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         match &self.form {
-            Form::Words { words, .. } => {
+            CommandForm::Words { words, .. } => {
                 let mut argv = Vec::with_capacity(words.len() + args.len());
                 for word in words {
                     word.render(args, place, &mut argv);
                 }
                 (argv, None)
             }
-            Form::Script { script, .. } => (Vec::new(), Some(script.render(args, place))),
-            Form::Scripts { .. } => (Vec::new(), Some(join(args))),
+            CommandForm::Script { script, .. } => (Vec::new(), Some(script.render(args, place))),
+            CommandForm::Scripts { .. } => (Vec::new(), Some(join(args))),
         }
     }
 
@@ -116,7 +116,7 @@ impl Command {
         let Some(script) = script else {
             psmith_engine::command::check_words(&argv)?;
             let program = match &self.form {
-                Form::Words { program: Some(program), .. } => program.clone(),
+                CommandForm::Words { program: Some(program), .. } => program.clone(),
                 _ => self.find(argv.first().map_or(b"", |word| &word[..]), directory)?,
             };
             return Ok(Words { program, argv, script: None, shell_skipped: false });
@@ -134,21 +134,21 @@ impl Command {
     /// The shell of `-s`; `/bin/sh` where there is none.
     pub(crate) fn shell(&self) -> &Path {
         match &self.form {
-            Form::Script { shell, .. } | Form::Scripts { shell } => &shell.path,
-            Form::Words { .. } => Path::new("/bin/sh"),
+            CommandForm::Script { shell, .. } | CommandForm::Scripts { shell } => &shell.path,
+            CommandForm::Words { .. } => Path::new("/bin/sh"),
         }
     }
 
     fn without_shell(&self, args: &JobArgs, place: Place, script: &[u8]) -> Option<(PathBuf, Vec<Vec<u8>>)> {
         match &self.form {
-            Form::Script { plain: Some(plain), .. } if args.len() <= 1 || !plain.one_input_only => {
+            CommandForm::Script { plain: Some(plain), .. } if args.len() <= 1 || !plain.one_input_only => {
                 let mut argv = Vec::with_capacity(plain.words.len() + args.len());
                 for word in &plain.words {
                     word.render(args, place, &mut argv);
                 }
                 Some((plain.program.clone(), argv))
             }
-            Form::Scripts { shell } if shell.skippable => {
+            CommandForm::Scripts { shell } if shell.skippable => {
                 if !script.iter().all(|b| is_never_special(*b) || matches!(b, b' ' | b'\t')) {
                     return None;
                 }
@@ -184,7 +184,7 @@ impl Command {
     pub(crate) fn meter(&self) -> Meter<'_> {
         let mut meter = Meter { command: self, index: 0, joined: Vec::new(), total: 0, longest: 0 };
         match &self.form {
-            Form::Words { words, .. } => {
+            CommandForm::Words { words, .. } => {
                 for word in words {
                     let base = word.measure_base();
                     meter.joined.push(base.unwrap_or(0));
@@ -193,11 +193,11 @@ impl Command {
                 let program = words.first().and_then(Word::fixed).map_or(0, |name| name.len());
                 meter.total += program + super::limits::PATH_COST;
             }
-            Form::Script { script, .. } => {
+            CommandForm::Script { script, .. } => {
                 meter.joined.push(script.measure_base());
                 meter.total += script.measure_base() + SHELL_COST;
             }
-            Form::Scripts { .. } => {
+            CommandForm::Scripts { .. } => {
                 meter.joined.push(0);
                 meter.total += SHELL_COST;
             }
@@ -235,7 +235,7 @@ impl Meter<'_> {
 
     fn add_value(&mut self, value: &[u8]) {
         match &self.command.form {
-            Form::Words { words, .. } => {
+            CommandForm::Words { words, .. } => {
                 for (word, length) in words.iter().zip(&mut self.joined) {
                     let before = *length;
                     let (mut own_total, mut own_longest) = (0, 0);
@@ -247,13 +247,13 @@ impl Meter<'_> {
                     self.longest = self.longest.max(*length).max(own_longest);
                 }
             }
-            Form::Script { script, .. } => {
+            CommandForm::Script { script, .. } => {
                 let more = script.measure(self.index, value);
                 self.joined[0] += more;
                 self.total += more;
                 self.longest = self.joined[0];
             }
-            Form::Scripts { .. } => {
+            CommandForm::Scripts { .. } => {
                 self.joined[0] += value.len() + 1;
                 self.total += value.len() + 1;
                 self.longest = self.joined[0];

@@ -27,7 +27,7 @@ use crate::template::{
     Grammar, Piece, Scanned, Script, Text, ValueKind, Word, names_slot, needs_total, scan,
 };
 pub(crate) use command::Command;
-use command::{Form, Plain, Shell, missing_text, told};
+use command::{CommandForm, Plain, Shell, missing_text, told};
 use limits::ArgLimits;
 
 /// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
@@ -388,7 +388,7 @@ struct Compiler<'a> {
 }
 
 struct Compiled {
-    form: Form,
+    form: CommandForm,
     needs_total: bool,
     names_slot: bool,
     start: Vec<u8>,
@@ -419,7 +419,7 @@ impl Compiler<'_> {
             None => None,
         };
         let start = quote::command_line(fixed.iter().map(|word| &word[..])).into_bytes();
-        Ok(Compiled { form: Form::Words { words, program }, needs_total, names_slot, start })
+        Ok(Compiled { form: CommandForm::Words { words, program }, needs_total, names_slot, start })
     }
 
     /// One word that reads like a script, and is no program, is not run as either.
@@ -489,7 +489,7 @@ impl Compiler<'_> {
         let shell = Shell { path, skippable };
         let Some(text) = self.config.command.words.first() else {
             let (needs_total, names_slot, start) = (false, false, Vec::new());
-            return Ok(Compiled { form: Form::Scripts { shell }, needs_total, names_slot, start });
+            return Ok(Compiled { form: CommandForm::Scripts { shell }, needs_total, names_slot, start });
         };
         let scanned = scan(text.as_bytes(), self.grammar)?;
         let needs_total = needs_total(&scanned.pieces);
@@ -498,7 +498,7 @@ impl Compiler<'_> {
         let script = Script::new(scanned, fill, self.count_only())?;
         let start = if quote::is_one_line(text.as_bytes()) { script.start() } else { b"sh -c ".to_vec() };
         let plain = if shell.skippable { Plain::new(&script, self.lookup, fill) } else { None };
-        Ok(Compiled { form: Form::Script { shell, script, plain }, needs_total, names_slot, start })
+        Ok(Compiled { form: CommandForm::Script { shell, script, plain }, needs_total, names_slot, start })
     }
 }
 

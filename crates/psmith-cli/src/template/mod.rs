@@ -80,8 +80,8 @@ pub(crate) fn mentions_replacement(text: &[u8]) -> bool {
 }
 
 /// The form of `{}`.
-pub(crate) fn whole() -> placeholder::Form {
-    placeholder::Form::Whole
+pub(crate) fn whole() -> placeholder::ValueForm {
+    placeholder::ValueForm::Whole
 }
 
 /// The replacement string that stands for one that was not typed.

@@ -12,9 +12,9 @@ pub(crate) struct Placeholder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValueKind {
     /// All inputs of the job.
-    Inputs(Form),
+    Inputs(ValueForm),
     /// One of them, from 0.
-    Nth(u32, Form),
+    Nth(u32, ValueForm),
     /// The job's number.
     Job,
     /// The slot's number.
@@ -34,7 +34,7 @@ impl ValueKind {
 
 /// In which form. The names are those of the path's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ValueForm {
     /// `{}`
     Whole,
     /// `{.}`
@@ -63,27 +63,27 @@ pub(crate) enum Form {
     Default(Vec<u8>),
 }
 
-impl Form {
+impl ValueForm {
     /// The form that this suffix of a replacement string asks for.
-    pub(crate) fn parse(suffix: &[u8]) -> Option<Form> {
+    pub(crate) fn parse(suffix: &[u8]) -> Option<ValueForm> {
         // No path ends or begins with a line feed on purpose; a block of awk or shell may well.
         if suffix.contains(&b'\n') {
             return None;
         }
         Some(match suffix {
-            b"" => Form::Whole,
-            b"." => Form::NoExtension,
-            b"/" => Form::Base,
-            b"//" => Form::Directory,
-            b"/." => Form::BaseNoExtension,
-            b".." => Form::NoTwoExtensions,
-            b"/.." => Form::BaseNoTwoExtensions,
-            b"+/" => Form::DirectoryOrNothing,
-            b"+." => Form::Extension,
-            b"+.." => Form::TwoExtensions,
-            [b'%', end @ ..] if !end.is_empty() => Form::NoEnd(end.to_vec()),
-            [b'#', start @ ..] if !start.is_empty() => Form::NoStart(start.to_vec()),
-            [b':', b'-', value @ ..] => Form::Default(value.to_vec()),
+            b"" => ValueForm::Whole,
+            b"." => ValueForm::NoExtension,
+            b"/" => ValueForm::Base,
+            b"//" => ValueForm::Directory,
+            b"/." => ValueForm::BaseNoExtension,
+            b".." => ValueForm::NoTwoExtensions,
+            b"/.." => ValueForm::BaseNoTwoExtensions,
+            b"+/" => ValueForm::DirectoryOrNothing,
+            b"+." => ValueForm::Extension,
+            b"+.." => ValueForm::TwoExtensions,
+            [b'%', end @ ..] if !end.is_empty() => ValueForm::NoEnd(end.to_vec()),
+            [b'#', start @ ..] if !start.is_empty() => ValueForm::NoStart(start.to_vec()),
+            [b':', b'-', value @ ..] => ValueForm::Default(value.to_vec()),
             _ => return None,
         })
     }
@@ -91,26 +91,28 @@ impl Form {
     /// The value in this form.
     pub(crate) fn of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
         match self {
-            Form::Whole => value,
-            Form::NoExtension => &value[..extension_start(value)],
-            Form::Base => base(value),
-            Form::Directory => directory(value),
-            Form::BaseNoExtension => {
+            ValueForm::Whole => value,
+            ValueForm::NoExtension => &value[..extension_start(value)],
+            ValueForm::Base => base(value),
+            ValueForm::Directory => directory(value),
+            ValueForm::BaseNoExtension => {
                 let base = base(value);
                 &base[..extension_start(base)]
             }
-            Form::NoTwoExtensions => &value[..two_extensions_start(value)],
-            Form::BaseNoTwoExtensions => {
+            ValueForm::NoTwoExtensions => &value[..two_extensions_start(value)],
+            ValueForm::BaseNoTwoExtensions => {
                 let base = base(value);
                 &base[..two_extensions_start(base)]
             }
-            Form::DirectoryOrNothing => memchr::memrchr(b'/', value).map_or(b"", |slash| &value[..slash]),
-            Form::Extension => value.get(extension_start(value) + 1..).unwrap_or_default(),
-            Form::TwoExtensions => value.get(two_extensions_start(value) + 1..).unwrap_or_default(),
-            Form::NoEnd(end) => value.strip_suffix(&end[..]).unwrap_or(value),
-            Form::NoStart(start) => value.strip_prefix(&start[..]).unwrap_or(value),
-            Form::Default(instead) if value.is_empty() => instead,
-            Form::Default(_) => value,
+            ValueForm::DirectoryOrNothing => {
+                memchr::memrchr(b'/', value).map_or(b"", |slash| &value[..slash])
+            }
+            ValueForm::Extension => value.get(extension_start(value) + 1..).unwrap_or_default(),
+            ValueForm::TwoExtensions => value.get(two_extensions_start(value) + 1..).unwrap_or_default(),
+            ValueForm::NoEnd(end) => value.strip_suffix(&end[..]).unwrap_or(value),
+            ValueForm::NoStart(start) => value.strip_prefix(&start[..]).unwrap_or(value),
+            ValueForm::Default(instead) if value.is_empty() => instead,
+            ValueForm::Default(_) => value,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The word is read once, from left to right. Text that came from an input is never read here.
 
-use super::placeholder::{Form, Placeholder, ValueKind};
+use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use crate::error::CliError;
 use crate::quote::shown;
 
@@ -46,7 +46,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
             flush(&mut out.pieces, &mut text);
             out.pieces.push(Piece::Placeholder(Placeholder {
                 typed: replace.to_vec(),
-                kind: ValueKind::Inputs(Form::Whole),
+                kind: ValueKind::Inputs(ValueForm::Whole),
             }));
             out.mentions = true;
             at += replace.len();
@@ -123,7 +123,7 @@ impl Grammar {
         if let Some(nth) = self.named(content) {
             return nth;
         }
-        if let Some(form) = Form::parse(content) {
+        if let Some(form) = ValueForm::parse(content) {
             return Meaning::Placeholder(ValueKind::Inputs(form));
         }
         if let Some(nth) = self.numbered(content) {
@@ -150,7 +150,7 @@ impl Grammar {
         if digits == 0 || content[0] == b'0' {
             return None;
         }
-        let form = Form::parse(&content[digits..])?;
+        let form = ValueForm::parse(&content[digits..])?;
         let number: Option<u32> =
             std::str::from_utf8(&content[..digits]).ok().and_then(|text| text.parse().ok());
         Some(match number {
@@ -167,7 +167,9 @@ impl Grammar {
         let candidates =
             names.iter().enumerate().filter(|(_, name)| !name.is_empty() && content.starts_with(name));
         candidates
-            .filter_map(|(position, name)| Some((name.len(), position, Form::parse(&content[name.len()..])?)))
+            .filter_map(|(position, name)| {
+                Some((name.len(), position, ValueForm::parse(&content[name.len()..])?))
+            })
             .max_by_key(|(length, position, _)| (*length, std::cmp::Reverse(*position)))
             .map(|(_, position, form)| Meaning::Placeholder(ValueKind::Nth(position as u32, form)))
     }
@@ -182,7 +184,7 @@ impl Grammar {
         if letters == 0
             || content[0].is_ascii_digit()
             || content[0] == b'-'
-            || Form::parse(&content[letters..]).is_none()
+            || ValueForm::parse(&content[letters..]).is_none()
         {
             return Meaning::Text;
         }

@@ -2,7 +2,7 @@
 
 use super::argv::{NUMBER_LEN_MAX, Place, push_number};
 use super::context::{Context, Part, Token, contexts};
-use super::placeholder::{Form, Placeholder, ValueKind};
+use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use super::scan::Scanned;
 use crate::batch::Fill;
 use crate::error::CliError;
@@ -141,7 +141,7 @@ fn append_inputs(scanned: &mut Scanned) {
     }
     scanned.pieces.push(Piece::Placeholder(Placeholder {
         typed: b"{}".to_vec(),
-        kind: ValueKind::Inputs(Form::Whole),
+        kind: ValueKind::Inputs(ValueForm::Whole),
     }));
 }
 
