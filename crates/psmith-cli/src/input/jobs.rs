@@ -8,7 +8,7 @@ use super::job_args::JobArgs;
 use super::rows::Rows;
 use super::source::InputError;
 use crate::batch::Batch;
-use crate::plan::Command;
+use crate::plan::CompiledCommand;
 
 /// The jobs of a run, in order. Iterating blocks where the input does.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Jobs {
     slots: u32,
     shuffle: Option<u64>,
     shuffled: Option<Shuffled>,
-    command: Arc<Command>,
+    command: Arc<CompiledCommand>,
     /// Batches that are ready: those of the end of the input.
     ready: VecDeque<JobArgs>,
     /// A row that did not fit into the batch before.
@@ -41,7 +41,7 @@ impl Jobs {
         batch: Batch,
         skip_empty: bool,
         shuffle: Option<Option<u64>>,
-        command: Arc<Command>,
+        command: Arc<CompiledCommand>,
     ) -> Jobs {
         let shuffle = shuffle.map(|seed| seed.unwrap_or_else(random_seed));
         Jobs {

@@ -3,7 +3,7 @@
 //! Everything that can be refused before the first job is refused here. Nothing is started, and of the input
 //! only headers are read (and all of it, a first time, where `{##}` asks how many jobs there will be).
 
-pub(crate) mod command;
+pub(crate) mod compiled_command;
 mod environment;
 mod limits;
 #[cfg(test)]
@@ -26,8 +26,8 @@ pub use crate::template::Place;
 use crate::template::{
     Grammar, Piece, Scanned, Script, Text, ValueKind, Word, names_slot, needs_total, scan,
 };
-pub(crate) use command::Command;
-use command::{CommandForm, Plain, Shell, missing_text, told};
+pub(crate) use compiled_command::CompiledCommand;
+use compiled_command::{CommandForm, PlainScript, Shell, missing_text, told};
 use limits::ArgLimits;
 
 /// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
@@ -36,7 +36,7 @@ pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl
 /// A run, compiled.
 #[derive(Debug)]
 pub struct Plan {
-    command: Arc<Command>,
+    command: Arc<CompiledCommand>,
     template: Vec<OsString>,
     workdir: Option<Text>,
     tag: Option<Prefix>,
@@ -129,7 +129,8 @@ impl Plan {
                 .hint("leave out --tty, or run psmith from a terminal"));
         }
 
-        let command = Arc::new(Command { form: compiled.form, lookup, limits: ArgLimits::new(&environment) });
+        let command =
+            Arc::new(CompiledCommand { form: compiled.form, lookup, limits: ArgLimits::new(&environment) });
         let slots = config.pace.slots.resolve(cpus(), cpus())?;
         let jobs_over = |groups| {
             let rows = Rows::new(groups);
@@ -497,7 +498,7 @@ impl Compiler<'_> {
         let fill = self.config.batch.fill();
         let script = Script::new(scanned, fill, self.count_only())?;
         let start = if quote::is_one_line(text.as_bytes()) { script.start() } else { b"sh -c ".to_vec() };
-        let plain = if shell.skippable { Plain::new(&script, self.lookup, fill) } else { None };
+        let plain = if shell.skippable { PlainScript::new(&script, self.lookup, fill) } else { None };
         Ok(Compiled { form: CommandForm::Script { shell, script, plain }, needs_total, names_slot, start })
     }
 }

@@ -14,7 +14,7 @@ use crate::template::{Place, Script, Word, is_never_special};
 
 /// The command, compiled.
 #[derive(Debug)]
-pub(crate) struct Command {
+pub(crate) struct CompiledCommand {
     pub(crate) form: CommandForm,
     pub(crate) lookup: Lookup,
     pub(crate) limits: ArgLimits,
@@ -30,7 +30,7 @@ pub(crate) enum CommandForm {
         program: Option<PathBuf>,
     },
     /// One script for a shell.
-    Script { shell: Shell, script: Script, plain: Option<Plain> },
+    Script { shell: Shell, script: Script, plain: Option<PlainScript> },
     /// Each input is a script.
     Scripts { shell: Shell },
 }
@@ -54,7 +54,7 @@ pub(crate) struct Shell {
 /// - dash would hand on the same environment: PWD is set and right, every name is one that it keeps, and none
 ///   is a variable of its own. (The order of the environment may differ; it has no meaning.)
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct PlainScript {
     words: Vec<Word>,
     program: PathBuf,
     /// Some word would be split differently if there were several inputs.
@@ -71,13 +71,13 @@ pub(crate) struct Words {
     pub(crate) shell_skipped: bool,
 }
 
-impl Plain {
-    pub(crate) fn new(script: &Script, lookup: &Lookup, fill: crate::batch::Fill) -> Option<Plain> {
+impl PlainScript {
+    pub(crate) fn new(script: &Script, lookup: &Lookup, fill: crate::batch::Fill) -> Option<PlainScript> {
         let pieces = script.plain_words()?;
         let words: Vec<Word> = pieces.into_iter().map(|pieces| Word::new(pieces, fill)).collect();
         let program = plain_program(&words.first()?.fixed()?, lookup)?;
         let one_input_only = words.iter().any(Word::joins_inputs);
-        Some(Plain { words, program, one_input_only })
+        Some(PlainScript { words, program, one_input_only })
     }
 }
 
@@ -89,7 +89,7 @@ fn plain_program(name: &[u8], lookup: &Lookup) -> Option<PathBuf> {
     lookup.find(name, None).ok().filter(|path| is_image(path))
 }
 
-impl Command {
+impl CompiledCommand {
     /// The words of one job; nothing is looked up or checked.
     pub(crate) fn words(&self, args: &JobArgs, place: Place) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         match &self.form {
@@ -215,7 +215,7 @@ const SHELL_COST: usize = 512;
 /// Adds up what a batch costs.
 #[derive(Debug)]
 pub(crate) struct Meter<'a> {
-    command: &'a Command,
+    command: &'a CompiledCommand,
     index: usize,
     /// Length of each word that takes in all inputs.
     joined: Vec<usize>,
