@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::board::BOARD_AFTER;
 use super::event_writer::Finished;
-use super::reporting::Telling;
+use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::stop::record_error;
 use super::{Ending, epoch_now};
@@ -79,7 +79,7 @@ impl RunHandler {
     fn leave_board(&mut self, wall: Duration) {
         drop(self.controls.keys.take());
         let reporting = &mut self.reporting;
-        if reporting.telling == Telling::Board {
+        if reporting.progress == ProgressForm::Board {
             let standing = reporting.tally.standing(self.inputs.jobs(), 0, None);
             let standing = Standing { over: true, ..standing };
             let rate = reporting.rate.per_second(Time(wall));
@@ -89,7 +89,7 @@ impl RunHandler {
 
     fn summarize(&mut self, event: RunEndEvent<'_>, notes: &[String]) {
         let reporting = &self.reporting;
-        let board_was_up = reporting.telling == Telling::Board && event.wall > BOARD_AFTER;
+        let board_was_up = reporting.progress == ProgressForm::Board && event.wall > BOARD_AFTER;
         // Whoever closed the pipe wants to hear nothing more.
         let quiet = reporting.quiet || self.stop.signal == Some(Signal::PIPE.as_raw());
         match summary::form(self.config.report.summary, &reporting.tally, board_was_up, quiet) {

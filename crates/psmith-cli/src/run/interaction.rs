@@ -5,7 +5,7 @@ use std::time::Duration;
 use psmith_engine::handler::{Order, View};
 
 use super::keys::Key;
-use super::reporting::Telling;
+use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::setup::{columns, slots_most};
 use super::signals::Asked;
@@ -71,15 +71,15 @@ impl RunHandler {
 
     /// Shows how the run stands, if it is time to. Returns when it will be time again.
     pub(super) fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
-        match self.reporting.telling {
-            Telling::Failures => None,
-            Telling::Plain => {
+        match self.reporting.progress {
+            ProgressForm::Failures => None,
+            ProgressForm::Plain => {
                 let standing = self.standing(view);
                 Some(self.reporting.tick_lines(view.now, &standing, &self.writer))
             }
             // Somebody types the input, and would type into the board.
-            Telling::Board if self.inputs.are_being_typed() => None,
-            Telling::Board => {
+            ProgressForm::Board if self.inputs.are_being_typed() => None,
+            ProgressForm::Board => {
                 let standing = self.standing(view);
                 let keys = self.controls.keys.as_mut();
                 self.reporting.tick_board(view.now, &standing, &self.writer, keys)

@@ -7,7 +7,7 @@ use psmith_engine::Level;
 use psmith_engine::handler::{Ending, Order, Place, View};
 
 use super::producer::InputEnd;
-use super::reporting::Telling;
+use super::reporting::ProgressForm;
 use super::run_handler::{RunHandler, epoch};
 use super::run_job::RunJob;
 use super::writer::Answer;
@@ -61,7 +61,7 @@ impl RunHandler {
         match &mut self.controls.tty {
             // Nobody could go on with the terminal, which belongs to what stands still: the run stops with it.
             Some(tty) => tty.job_stopped = true,
-            None if !self.reporting.quiet && self.reporting.telling != Telling::Failures => {
+            None if !self.reporting.quiet && self.reporting.progress != ProgressForm::Failures => {
                 self.writer.message(stopped_line(job.number, signal, job.text.as_bytes()));
             }
             None => {}

@@ -26,7 +26,7 @@ use crate::report::tally::{Tally, TallyRules};
 
 /// How the run tells of its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Telling {
+pub(super) enum ProgressForm {
     /// Failures only.
     Failures,
     /// A line for whatever happens, and counts now and then.
@@ -37,7 +37,7 @@ pub(super) enum Telling {
 
 /// What people see of a run.
 pub(super) struct Reporting {
-    pub(super) telling: Telling,
+    pub(super) progress: ProgressForm,
     /// Warnings and lines about jobs are left out.
     pub(super) quiet: bool,
     pub(super) columns: usize,
@@ -60,19 +60,19 @@ struct Row {
 }
 
 impl Reporting {
-    pub(super) fn new(config: &Config, telling: Telling, columns: usize, began: Instant) -> Reporting {
+    pub(super) fn new(config: &Config, progress: ProgressForm, columns: usize, began: Instant) -> Reporting {
         let tries = config.policy.tries;
         let rules = TallyRules { flaky: config.flaky, leak: config.policy.leak, tries };
         let failure_lines =
-            if telling == Telling::Plain { FailureLines::all() } else { FailureLines::first_few() };
+            if progress == ProgressForm::Plain { FailureLines::all() } else { FailureLines::first_few() };
         Reporting {
-            telling,
+            progress,
             quiet: config.report.quiet,
             columns,
             began,
             tally: Tally::new(rules),
             rate: Rate::default(),
-            display: (telling == Telling::Board).then(|| Display::new(config.report.rows, tries)),
+            display: (progress == ProgressForm::Board).then(|| Display::new(config.report.rows, tries)),
             failure_lines,
             counts: CountLines::default(),
             held: None,
@@ -83,7 +83,7 @@ impl Reporting {
 
     /// Whether each thing that happens gets a line.
     pub(super) fn is_plain(&self) -> bool {
-        self.telling == Telling::Plain && !self.quiet
+        self.progress == ProgressForm::Plain && !self.quiet
     }
 
     /// Passes an event on to the board.

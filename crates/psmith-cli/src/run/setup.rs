@@ -24,7 +24,7 @@ use super::observers::Observers;
 use super::pressure::Pressure;
 use super::producer::Producer;
 use super::records::{RecordFiles, Records};
-use super::reporting::{Reporting, Telling};
+use super::reporting::{ProgressForm, Reporting};
 use super::run_handler::RunHandler;
 use super::signals::Signals;
 use super::stop::{Stop, record_error};
@@ -79,7 +79,7 @@ impl Prepared {
             Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake)).map_err(kernel)?;
         let setup = setup(&config, slots, surroundings, &run)?;
 
-        let reporting = Reporting::new(&config, telling(&config), columns(), began);
+        let reporting = Reporting::new(&config, progress(&config), columns(), began);
         let keys = keys(&config, &plan, &reporting, &wake);
         let observers = Observers::open(&config, &run, began).map_err(|error| record_error(&error))?;
         let pressure = Pressure::new(config.pace.load, config.pace.memfree, plan::cpus());
@@ -216,21 +216,21 @@ pub(super) fn slots_most() -> u32 {
 }
 
 /// How progress is told: as asked, or as fits where stderr leads.
-fn telling(config: &Config) -> Telling {
+fn progress(config: &Config) -> ProgressForm {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let writes_itself = config.tty || config.output.mode == OutputMode::Ungrouped;
     match config.report.progress {
-        Progress::None => Telling::Failures,
-        Progress::Plain => Telling::Plain,
+        Progress::None => ProgressForm::Failures,
+        Progress::Plain => ProgressForm::Plain,
         // Jobs that write to the terminal themselves would write into the board.
-        Progress::Board if io::stderr().is_terminal() && !writes_itself => Telling::Board,
-        Progress::Board => Telling::Plain,
-        Progress::Auto if config.report.quiet => Telling::Failures,
-        Progress::Auto if dumb || set("CI") => Telling::Plain,
-        Progress::Auto if writes_itself => Telling::Failures,
-        Progress::Auto if io::stderr().is_terminal() => Telling::Board,
-        Progress::Auto => Telling::Failures,
+        Progress::Board if io::stderr().is_terminal() && !writes_itself => ProgressForm::Board,
+        Progress::Board => ProgressForm::Plain,
+        Progress::Auto if config.report.quiet => ProgressForm::Failures,
+        Progress::Auto if dumb || set("CI") => ProgressForm::Plain,
+        Progress::Auto if writes_itself => ProgressForm::Failures,
+        Progress::Auto if io::stderr().is_terminal() => ProgressForm::Board,
+        Progress::Auto => ProgressForm::Failures,
     }
 }
 
