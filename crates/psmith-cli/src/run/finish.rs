@@ -6,7 +6,7 @@ use psmith_core::Time;
 use psmith_engine::EngineError;
 use rustix::process::Signal;
 
-use super::board::BOARD_AFTER;
+use super::board_display::BOARD_AFTER;
 use super::event_writer::Finished;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;

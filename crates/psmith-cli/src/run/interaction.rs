@@ -100,7 +100,7 @@ impl RunHandler {
         if let Some(keys) = &mut self.controls.keys {
             keys.give_back();
         }
-        if self.reporting.display.is_some() {
+        if self.reporting.board.is_some() {
             self.writer.clear_board();
         }
     }

@@ -3,7 +3,7 @@
 //! Four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes output and
 //! records, and, where asked for, the one that writes `events`. Only the last three may block on the outside world.
 
-mod board;
+mod board_display;
 mod controls;
 mod event_writer;
 mod finish;

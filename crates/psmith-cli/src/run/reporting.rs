@@ -11,7 +11,7 @@ use psmith_core::outcome::Cause;
 use psmith_core::{JobId, Time};
 use psmith_engine::handler::View;
 
-use super::board::{Display, ending};
+use super::board_display::{BoardDisplay, ending};
 use super::keys::Keys;
 use super::run_job::RunJob;
 use super::writer::Writer;
@@ -44,7 +44,7 @@ pub(super) struct Reporting {
     pub(super) began: Instant,
     pub(super) tally: Tally,
     pub(super) rate: Rate,
-    pub(super) display: Option<Display>,
+    pub(super) board: Option<BoardDisplay>,
     failure_lines: FailureLines,
     counts: CountLines,
     held: Option<HoldReason>,
@@ -72,7 +72,7 @@ impl Reporting {
             began,
             tally: Tally::new(rules),
             rate: Rate::default(),
-            display: (progress == ProgressForm::Board).then(|| Display::new(config.report.rows, tries)),
+            board: (progress == ProgressForm::Board).then(|| BoardDisplay::new(config.report.rows, tries)),
             failure_lines,
             counts: CountLines::default(),
             held: None,
@@ -88,8 +88,8 @@ impl Reporting {
 
     /// Passes an event on to the board.
     pub(super) fn show(&mut self, update: Update<'_>, now: Time) {
-        if let Some(display) = &mut self.display {
-            display.on(update, now);
+        if let Some(board) = &mut self.board {
+            board.on(update, now);
         }
     }
 
@@ -110,8 +110,8 @@ impl Reporting {
     }
 
     pub(super) fn on_output(&mut self, job: &RunJob, bytes: &[u8]) {
-        if let Some(display) = &mut self.display {
-            display.on_output(JobId(job.number), bytes);
+        if let Some(board) = &mut self.board {
+            board.on_output(JobId(job.number), bytes);
         }
     }
 
@@ -155,7 +155,7 @@ impl Reporting {
         keys: Option<&mut Keys>,
     ) -> Option<Duration> {
         let rate = self.rate.per_second(now);
-        self.display.as_mut()?.tick(now, writer, keys, |columns| standing.line(rate, columns))
+        self.board.as_mut()?.tick(now, writer, keys, |columns| standing.line(rate, columns))
     }
 
     /// The list of what runs, board or not.
@@ -181,14 +181,14 @@ impl Reporting {
     /// The running jobs with their last lines, if there is a board that keeps those.
     pub(super) fn running_text(&self, now: Time, standing: &Standing) -> Option<String> {
         let standing = standing.line(0.0, self.columns);
-        Some(self.display.as_ref()?.running_text(now, self.columns, &standing))
+        Some(self.board.as_ref()?.running_text(now, self.columns, &standing))
     }
 
     /// Notes that what was drawn may be gone, and the width another.
     pub(super) fn redraw(&mut self, columns: usize) {
         self.columns = columns;
-        if let Some(display) = &mut self.display {
-            display.redraw();
+        if let Some(board) = &mut self.board {
+            board.redraw();
         }
     }
 }

@@ -113,7 +113,7 @@ fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &Wri
 /// The keys, for a run with a board. Where stdin is the jobs', or the input, keys would be theirs.
 fn keys(config: &Config, plan: &Plan, reporting: &Reporting, wake: &Arc<Waker>) -> Option<Keys> {
     let has_keys =
-        reporting.display.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
+        reporting.board.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
     has_keys.then(|| Keys::take(Arc::clone(wake))).flatten()
 }
 

@@ -33,7 +33,7 @@ const LISTED_MAX: usize = 100;
 
 /// The board, if there is one.
 #[derive(Debug)]
-pub(super) struct Display {
+pub(super) struct BoardDisplay {
     board: RunBoard,
     rows_max: usize,
     tries: u32,
@@ -42,10 +42,10 @@ pub(super) struct Display {
     is_away: bool,
 }
 
-impl Display {
-    pub(super) fn new(rows_max: u16, tries: u32) -> Display {
+impl BoardDisplay {
+    pub(super) fn new(rows_max: u16, tries: u32) -> BoardDisplay {
         let board = RunBoard::new(Timing::default());
-        Display { board, rows_max: rows_max.into(), tries, sampled_at: None, is_away: false }
+        BoardDisplay { board, rows_max: rows_max.into(), tries, sampled_at: None, is_away: false }
     }
 
     pub(super) fn on(&mut self, update: Update<'_>, now: Time) {
