@@ -18,7 +18,7 @@ use super::records::Records;
 use super::reporting::Reporting;
 use super::run_job::RunJob;
 use super::stop::Stop;
-use super::writer::{Parcel, Writer};
+use super::writer::{FinishedJob, Writer};
 use crate::config::{Config, OutputMode, Show};
 use crate::plan::{self, Plan};
 use crate::record::Status;
@@ -190,7 +190,7 @@ impl Handler for RunHandler {
             Vec::new()
         };
         let command = self.text_of(&job, slot.0 + 1);
-        self.writer.deliver(Parcel {
+        self.writer.deliver(FinishedJob {
             id,
             number: job.number,
             outcome,

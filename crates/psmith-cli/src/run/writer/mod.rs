@@ -38,7 +38,7 @@ const CLEAR_MAX: Duration = Duration::from_millis(200);
 /// What the engine's side hands over.
 enum Work {
     Output(LiveOutput),
-    Deliver(Box<Parcel>),
+    Deliver(Box<FinishedJob>),
     Stderr(OwnLines),
 }
 
@@ -61,7 +61,7 @@ enum OwnLines {
 
 /// One job, ready to be written.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct FinishedJob {
     pub(super) id: JobId,
     pub(super) number: u64,
     pub(super) outcome: Box<Outcome>,
@@ -83,7 +83,7 @@ pub(super) struct Parcel {
 /// What the writer tells the engine's side.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// A parcel has been written, or it cannot be, which an answer before this one tells.
+    /// A job has been written, or it cannot be, which an answer before this one tells.
     Delivered(JobId),
     /// Nobody reads stdout any more.
     BrokenPipe,
@@ -206,8 +206,8 @@ impl Writer {
         self.send(Work::Output(LiveOutput::BreakOff(job)));
     }
 
-    pub(super) fn deliver(&self, parcel: Parcel) {
-        self.send(Work::Deliver(Box::new(parcel)));
+    pub(super) fn deliver(&self, job: FinishedJob) {
+        self.send(Work::Deliver(Box::new(job)));
     }
 
     /// Whole lines for stderr. Dropped and counted while nobody reads it.

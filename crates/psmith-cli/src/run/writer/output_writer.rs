@@ -16,7 +16,7 @@ use psmith_core::{JobId, Time};
 use psmith_engine::spool::Spool;
 
 use super::{
-    Answer, Answers, Backlog, Failure, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Parcel, Work, lock,
+    Answer, Answers, Backlog, Failure, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Work, lock,
 };
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
@@ -106,7 +106,7 @@ impl OutputWriter {
                 inbox.recv_timeout(TICK)
             });
             match next {
-                Ok(Work::Deliver(parcel)) => self.deliver_and_answer(*parcel, answers),
+                Ok(Work::Deliver(job)) => self.deliver_and_answer(*job, answers),
                 Ok(Work::Output(work)) => {
                     if let Err(error) = self.pass_on(work, live_bytes, answers) {
                         self.on_failure(Failure::Stdout(error), answers);
@@ -123,11 +123,11 @@ impl OutputWriter {
         }
     }
 
-    fn deliver_and_answer(&mut self, parcel: Parcel, answers: &Answers) {
-        let id = parcel.id;
-        let is_large = parcel.output.stdout.len() + parcel.output.stderr.len() > SMALL_BYTES_MAX;
+    fn deliver_and_answer(&mut self, job: FinishedJob, answers: &Answers) {
+        let id = job.id;
+        let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
         // Rows of a burst are handed to the kernel together, at the latest when it is over.
-        let done = self.deliver(parcel).and_then(|()| self.look_after_joblog().map_err(Failure::Record));
+        let done = self.deliver(job).and_then(|()| self.look_after_joblog().map_err(Failure::Record));
         if let Err(failure) = done {
             self.on_failure(failure, answers);
         }
@@ -344,22 +344,22 @@ impl OutputWriter {
         }
     }
 
-    fn deliver(&mut self, parcel: Parcel) -> Result<(), Failure> {
-        let Parcel { id, outcome, status, output, .. } = parcel;
+    fn deliver(&mut self, job: FinishedJob) -> Result<(), Failure> {
+        let FinishedJob { id, outcome, status, output, .. } = job;
         let (passed, stdout_bytes, stderr_bytes) = (output.passed, output.stdout_bytes, output.stderr_bytes);
         let kept = self.results.is_some();
         let mut streams = [(1_u8, output.stdout), (2, output.stderr)]
             .map(|(stream, spool)| (stream, spool.len(), spool.into_reader()));
-        if parcel.show && !self.broken {
+        if job.show && !self.broken {
             for (stream, length, reader) in &mut streams {
                 // With results the spool holds what was passed on live as well.
                 let skip = if kept { passed[usize::from(*stream) - 1] } else { 0 };
                 if skip < *length {
                     reader.seek(SeekFrom::Start(skip)).map_err(Failure::Stdout)?;
-                    self.copy(id, *stream, reader, parcel.tag.as_deref()).map_err(Failure::Stdout)?;
+                    self.copy(id, *stream, reader, job.tag.as_deref()).map_err(Failure::Stdout)?;
                 }
                 if let Some(rest) = self.partial.remove(&(id, *stream)) {
-                    self.pass(id, *stream, &rest, parcel.tag.as_deref()).map_err(Failure::Stdout)?;
+                    self.pass(id, *stream, &rest, job.tag.as_deref()).map_err(Failure::Stdout)?;
                 }
             }
         }
@@ -367,30 +367,30 @@ impl OutputWriter {
             self.at_line_start.remove(&(id, stream));
             self.partial.remove(&(id, stream));
         }
-        if !parcel.recorded || self.broken {
+        if !job.recorded || self.broken {
             return Ok(());
         }
-        let inputs: Vec<&[u8]> = parcel.inputs.iter().map(Vec::as_slice).collect();
+        let inputs: Vec<&[u8]> = job.inputs.iter().map(Vec::as_slice).collect();
         let record = JobRecord {
-            job: parcel.number,
+            job: job.number,
             outcome: &outcome,
             status,
-            command: parcel.command.as_bytes(),
-            argv: &parcel.argv,
+            command: job.command.as_bytes(),
+            argv: &job.argv,
             inputs: &inputs,
-            started_epoch: parcel.started_epoch,
-            slot: parcel.slot,
+            started_epoch: job.started_epoch,
+            slot: job.slot,
             stdout_bytes,
             stderr_bytes,
             stderr_tail: &output.stderr_tail,
         };
         // A job that was refused its file has no path, and wrote nothing.
-        let refused = |results: &Results| results.needs_path() && parcel.results_path.is_empty();
+        let refused = |results: &Results| results.needs_path() && job.results_path.is_empty();
         if let Some(results) = self.results.as_mut().filter(|results| !refused(results)) {
             let [(_, _, stdout), (_, _, stderr)] = &mut streams;
             let mut streams = JobStreams { stdout, stderr };
             results
-                .write(&record, &mut streams, &parcel.results_path, crate::run::epoch_now(), &self.run)
+                .write(&record, &mut streams, &job.results_path, crate::run::epoch_now(), &self.run)
                 .map_err(Failure::Record)?;
         }
         self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.append(&record)).map_err(Failure::Record)
