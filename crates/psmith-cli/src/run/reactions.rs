@@ -10,7 +10,7 @@ use super::producer::InputEnd;
 use super::reporting::ProgressForm;
 use super::run_handler::{RunHandler, epoch};
 use super::run_job::RunJob;
-use super::writer::Answer;
+use super::writer::WriterReply;
 use crate::error::CliError;
 use crate::exit_code::NO_INPUT;
 use crate::record::JobRecord;
@@ -160,16 +160,16 @@ impl RunHandler {
         }
     }
 
-    /// Takes what the writer has answered; with `wanted`, it is to ring as soon as it has more.
-    pub(super) fn take_answers(&mut self, wanted: bool, orders: &mut Vec<Order>) {
-        for answer in self.writer.answers(wanted) {
-            match answer {
-                Answer::Delivered(job) => orders.push(Order::Delivered(job)),
-                Answer::BrokenPipe => {
+    /// Takes what the writer has replied; with `wanted`, it is to ring as soon as it has more.
+    pub(super) fn take_replies(&mut self, wanted: bool, orders: &mut Vec<Order>) {
+        for reply in self.writer.replies(wanted) {
+            match reply {
+                WriterReply::Delivered(job) => orders.push(Order::Delivered(job)),
+                WriterReply::BrokenPipe => {
                     self.stop.break_pipe();
                     orders.push(Order::Stop);
                 }
-                Answer::Failed(failure) => {
+                WriterReply::Failed(failure) => {
                     self.stop.fail_output(&failure);
                     orders.push(Order::Stop);
                 }

@@ -221,7 +221,7 @@ impl Handler for RunHandler {
         for key in self.controls.pressed() {
             self.on_key(key, view, orders);
         }
-        self.take_answers(false, orders);
+        self.take_replies(false, orders);
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
@@ -230,7 +230,7 @@ impl Handler for RunHandler {
         let counts = view.dispatcher.counts();
         // With a slot free, what has been written may be all that the next start, or the end, waits for.
         let has_free_slot = counts.running < u64::from(self.controls.slots.now());
-        self.take_answers(has_free_slot, orders);
+        self.take_replies(has_free_slot, orders);
         let controls = self.controls.tick(counts.ended, orders);
         let inputs = self.inputs.tick(self.reporting.began.elapsed(), &self.writer);
         [controls, inputs, self.tick_progress(view)].into_iter().flatten().min()

@@ -1,7 +1,7 @@
 //! The consumer: the one thread that writes what jobs wrote, what psmith says, and the records of it.
 //!
 //! It may block on a slow reader, so it runs beside the engine, which goes on keeping deadlines meanwhile. The
-//! engine learns what has been written by [`Answer`]s. Everything that reaches a terminal passes through here, so
+//! engine learns what has been written by [`WriterReply`]s. Everything that reaches a terminal passes through here, so
 //! nothing comes between the bytes of a line, and the board is out of the way of both.
 
 mod output_writer;
@@ -82,8 +82,8 @@ pub(super) struct FinishedJob {
 
 /// What the writer tells the engine's side.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// A job has been written, or it cannot be, which an answer before this one tells.
+pub(super) enum WriterReply {
+    /// A job has been written, or it cannot be, which a reply before this one tells.
     Delivered(JobId),
     /// Nobody reads stdout any more.
     BrokenPipe,
@@ -114,23 +114,23 @@ pub(super) struct Writer {
     work: Option<Sender<Work>>,
     live_bytes: Arc<AtomicUsize>,
     backlog: Arc<Backlog>,
-    answers: Arc<Answers>,
+    replies: Arc<Replies>,
     /// Buffers that have been written, to be filled again.
     spares: Arc<Mutex<Vec<Vec<u8>>>>,
     thread: Option<JoinHandle<OutputWriter>>,
 }
 
 /// The way back to the engine's side.
-struct Answers {
-    given: Mutex<Vec<Answer>>,
+struct Replies {
+    given: Mutex<Vec<WriterReply>>,
     /// The engine has nothing else to wait for.
     wanted: AtomicBool,
     wake: Arc<Waker>,
 }
 
-impl Answers {
-    fn give(&self, answer: Answer, is_urgent: bool) {
-        lock(&self.given).push(answer);
+impl Replies {
+    fn give(&self, reply: WriterReply, is_urgent: bool) {
+        lock(&self.given).push(reply);
         if self.wanted.swap(false, Ordering::SeqCst) || is_urgent {
             self.wake.wake();
         }
@@ -160,15 +160,15 @@ impl Writer {
         let (work, inbox) = channel();
         let live_bytes = Arc::new(AtomicUsize::new(0));
         let backlog = Arc::new(Backlog::default());
-        let answers = Arc::new(Answers { given: Mutex::default(), wanted: AtomicBool::new(false), wake });
+        let replies = Arc::new(Replies { given: Mutex::default(), wanted: AtomicBool::new(false), wake });
         let thread = {
             let (live_bytes, backlog) = (Arc::clone(&live_bytes), Arc::clone(&backlog));
-            let answers = Arc::clone(&answers);
+            let replies = Arc::clone(&replies);
             std::thread::Builder::new()
                 .name("psmith-writer".into())
-                .spawn(move || output.work(&inbox, &live_bytes, &backlog, &answers))?
+                .spawn(move || output.work(&inbox, &live_bytes, &backlog, &replies))?
         };
-        Ok(Writer { work: Some(work), live_bytes, backlog, answers, spares, thread: Some(thread) })
+        Ok(Writer { work: Some(work), live_bytes, backlog, replies, spares, thread: Some(thread) })
     }
 
     /// Whether live output is welcome.
@@ -246,12 +246,12 @@ impl Writer {
         self.send(Work::Stderr(OwnLines::LeaveBoard(line)));
     }
 
-    /// What has been answered since the last time. With `wanted`, the next answer wakes the engine; else only one
+    /// The replies since the last time. With `wanted`, the next reply wakes the engine; else only one
     /// that cannot wait does, for the engine wakes up often enough by itself, and a wake-up a job is dear.
-    pub(super) fn answers(&self, wanted: bool) -> Vec<Answer> {
+    pub(super) fn replies(&self, wanted: bool) -> Vec<WriterReply> {
         // In this order: what comes between the two is either seen here or rings.
-        self.answers.wanted.store(wanted, Ordering::SeqCst);
-        std::mem::take(&mut *lock(&self.answers.given))
+        self.replies.wanted.store(wanted, Ordering::SeqCst);
+        std::mem::take(&mut *lock(&self.replies.given))
     }
 
     /// Waits until all is written, and gives back what wrote it.

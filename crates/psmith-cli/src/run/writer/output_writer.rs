@@ -16,7 +16,8 @@ use psmith_core::{JobId, Time};
 use psmith_engine::spool::Spool;
 
 use super::{
-    Answer, Answers, Backlog, Failure, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Work, lock,
+    Backlog, Failure, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Replies, Work, WriterReply,
+    lock,
 };
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
@@ -97,7 +98,7 @@ impl OutputWriter {
         inbox: &Receiver<Work>,
         live_bytes: &AtomicUsize,
         backlog: &Backlog,
-        answers: &Answers,
+        replies: &Replies,
     ) -> OutputWriter {
         loop {
             // Painted when nothing else is to be written just now: a burst is not painted between each two lines.
@@ -106,16 +107,16 @@ impl OutputWriter {
                 inbox.recv_timeout(TICK)
             });
             match next {
-                Ok(Work::Deliver(job)) => self.deliver_and_answer(*job, answers),
+                Ok(Work::Deliver(job)) => self.deliver_and_reply(*job, replies),
                 Ok(Work::Output(work)) => {
-                    if let Err(error) = self.pass_on(work, live_bytes, answers) {
-                        self.on_failure(Failure::Stdout(error), answers);
+                    if let Err(error) = self.pass_on(work, live_bytes, replies) {
+                        self.on_failure(Failure::Stdout(error), replies);
                     }
                 }
                 Ok(Work::Stderr(work)) => self.show(work, backlog),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.look_after_joblog() {
-                        answers.give(Answer::Failed(Failure::Record(error)), true);
+                        replies.give(WriterReply::Failed(Failure::Record(error)), true);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return self,
@@ -123,27 +124,27 @@ impl OutputWriter {
         }
     }
 
-    fn deliver_and_answer(&mut self, job: FinishedJob, answers: &Answers) {
+    fn deliver_and_reply(&mut self, job: FinishedJob, replies: &Replies) {
         let id = job.id;
         let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
         // Rows of a burst are handed to the kernel together, at the latest when it is over.
         let done = self.deliver(job).and_then(|()| self.look_after_joblog().map_err(Failure::Record));
         if let Err(failure) = done {
-            self.on_failure(failure, answers);
+            self.on_failure(failure, replies);
         }
         // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
-        answers.give(Answer::Delivered(id), is_large);
+        replies.give(WriterReply::Delivered(id), is_large);
     }
 
     /// Passes on what a job writes while it runs.
-    fn pass_on(&mut self, work: LiveOutput, live_bytes: &AtomicUsize, answers: &Answers) -> io::Result<()> {
+    fn pass_on(&mut self, work: LiveOutput, live_bytes: &AtomicUsize, replies: &Replies) -> io::Result<()> {
         match work {
             LiveOutput::Chunk { job, stream, buffer, length, tag } => {
                 let done = self.live(job, stream, &buffer[..length], tag.as_deref());
                 let before = live_bytes.fetch_sub(buffer.len(), Ordering::Relaxed);
                 self.spare(buffer);
                 if before >= LIVE_BYTES_MAX {
-                    answers.wake.wake();
+                    replies.wake.wake();
                 }
                 done
             }
@@ -188,15 +189,15 @@ impl OutputWriter {
     }
 
     /// From here on nothing is written any more; the engine's side is told once.
-    fn on_failure(&mut self, failure: Failure, answers: &Answers) {
+    fn on_failure(&mut self, failure: Failure, replies: &Replies) {
         if std::mem::replace(&mut self.broken, true) {
             return;
         }
-        let answer = match failure {
-            Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Answer::BrokenPipe,
-            failure => Answer::Failed(failure),
+        let reply = match failure {
+            Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => WriterReply::BrokenPipe,
+            failure => WriterReply::Failed(failure),
         };
-        answers.give(answer, true);
+        replies.give(reply, true);
     }
 
     /// Keeps a written buffer for the next chunk; a few are enough.
