@@ -6,7 +6,7 @@ use psmith_engine::EngineError;
 use psmith_engine::handler::Order;
 use rustix::process::Signal;
 
-use super::writer::Failure;
+use super::writer::WriteFailure;
 use crate::error::CliError;
 use crate::record::RecordError;
 
@@ -34,11 +34,11 @@ impl Stop {
     }
 
     /// Notes a failure of what the run writes.
-    pub(super) fn fail_output(&mut self, failure: &Failure) {
+    pub(super) fn fail_output(&mut self, failure: &WriteFailure) {
         self.output_failed |= self.failure.is_none();
         self.fail(match failure {
-            Failure::Record(error) => record_error(error),
-            Failure::Stdout(_) => CliError::new(failure.to_string()),
+            WriteFailure::Record(error) => record_error(error),
+            WriteFailure::Stdout(_) => CliError::new(failure.to_string()),
         });
     }
 

@@ -88,12 +88,12 @@ pub(super) enum WriterReply {
     /// Nobody reads stdout any more.
     BrokenPipe,
     /// Something cannot be written; the run cannot go on.
-    Failed(Failure),
+    Failed(WriteFailure),
 }
 
 /// Why the run cannot go on.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum WriteFailure {
     /// Standard output.
     Stdout(io::Error),
     /// A record.
@@ -268,11 +268,11 @@ impl Writer {
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for WriteFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Stdout(error) => write!(f, "cannot write stdout: {}", os_text(error)),
-            Failure::Record(error) => write!(f, "{error}"),
+            WriteFailure::Stdout(error) => write!(f, "cannot write stdout: {}", os_text(error)),
+            WriteFailure::Record(error) => write!(f, "{error}"),
         }
     }
 }

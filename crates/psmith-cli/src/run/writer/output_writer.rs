@@ -16,8 +16,8 @@ use psmith_core::{JobId, Time};
 use psmith_engine::spool::Spool;
 
 use super::{
-    Backlog, Failure, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Replies, Work, WriterReply,
-    lock,
+    Backlog, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Replies, Work, WriteFailure,
+    WriterReply, lock,
 };
 use crate::record::joblog::JobLog;
 use crate::record::results::Results;
@@ -110,13 +110,13 @@ impl OutputWriter {
                 Ok(Work::Deliver(job)) => self.deliver_and_reply(*job, replies),
                 Ok(Work::Output(work)) => {
                     if let Err(error) = self.pass_on(work, live_bytes, replies) {
-                        self.on_failure(Failure::Stdout(error), replies);
+                        self.on_failure(WriteFailure::Stdout(error), replies);
                     }
                 }
                 Ok(Work::Stderr(work)) => self.show(work, backlog),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.look_after_joblog() {
-                        replies.give(WriterReply::Failed(Failure::Record(error)), true);
+                        replies.give(WriterReply::Failed(WriteFailure::Record(error)), true);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return self,
@@ -128,7 +128,7 @@ impl OutputWriter {
         let id = job.id;
         let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
         // Rows of a burst are handed to the kernel together, at the latest when it is over.
-        let done = self.deliver(job).and_then(|()| self.look_after_joblog().map_err(Failure::Record));
+        let done = self.deliver(job).and_then(|()| self.look_after_joblog().map_err(WriteFailure::Record));
         if let Err(failure) = done {
             self.on_failure(failure, replies);
         }
@@ -189,12 +189,14 @@ impl OutputWriter {
     }
 
     /// From here on nothing is written any more; the engine's side is told once.
-    fn on_failure(&mut self, failure: Failure, replies: &Replies) {
+    fn on_failure(&mut self, failure: WriteFailure, replies: &Replies) {
         if std::mem::replace(&mut self.broken, true) {
             return;
         }
         let reply = match failure {
-            Failure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => WriterReply::BrokenPipe,
+            WriteFailure::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                WriterReply::BrokenPipe
+            }
             failure => WriterReply::Failed(failure),
         };
         replies.give(reply, true);
@@ -345,7 +347,7 @@ impl OutputWriter {
         }
     }
 
-    fn deliver(&mut self, job: FinishedJob) -> Result<(), Failure> {
+    fn deliver(&mut self, job: FinishedJob) -> Result<(), WriteFailure> {
         let FinishedJob { id, outcome, status, output, .. } = job;
         let (passed, stdout_bytes, stderr_bytes) = (output.passed, output.stdout_bytes, output.stderr_bytes);
         let kept = self.results.is_some();
@@ -356,11 +358,11 @@ impl OutputWriter {
                 // With results the spool holds what was passed on live as well.
                 let skip = if kept { passed[usize::from(*stream) - 1] } else { 0 };
                 if skip < *length {
-                    reader.seek(SeekFrom::Start(skip)).map_err(Failure::Stdout)?;
-                    self.copy(id, *stream, reader, job.tag.as_deref()).map_err(Failure::Stdout)?;
+                    reader.seek(SeekFrom::Start(skip)).map_err(WriteFailure::Stdout)?;
+                    self.copy(id, *stream, reader, job.tag.as_deref()).map_err(WriteFailure::Stdout)?;
                 }
                 if let Some(rest) = self.partial.remove(&(id, *stream)) {
-                    self.pass(id, *stream, &rest, job.tag.as_deref()).map_err(Failure::Stdout)?;
+                    self.pass(id, *stream, &rest, job.tag.as_deref()).map_err(WriteFailure::Stdout)?;
                 }
             }
         }
@@ -392,9 +394,9 @@ impl OutputWriter {
             let mut streams = JobStreams { stdout, stderr };
             results
                 .write(&record, &mut streams, &job.results_path, crate::run::epoch_now(), &self.run)
-                .map_err(Failure::Record)?;
+                .map_err(WriteFailure::Record)?;
         }
-        self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.append(&record)).map_err(Failure::Record)
+        self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.append(&record)).map_err(WriteFailure::Record)
     }
 
     fn copy(&mut self, job: JobId, stream: u8, from: &mut impl Read, tag: Option<&[u8]>) -> io::Result<()> {
