@@ -11,7 +11,7 @@ use psmith_core::{JobId, Time};
 use psmith_sys::{proc_memory, terminal};
 
 use super::keys::Keys;
-use super::writer::Writer;
+use super::writer::WriterHandle;
 use crate::record::Status;
 use crate::report::table::{Layout, lines, running_text};
 use crate::report::tally::is_flaky;
@@ -65,7 +65,7 @@ impl BoardDisplay {
     pub(super) fn tick(
         &mut self,
         now: Time,
-        writer: &Writer,
+        writer: &WriterHandle,
         keys: Option<&mut Keys>,
         standing: impl FnOnce(usize) -> String,
     ) -> Option<Duration> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::producer::{InputEnd, Made, Producer};
-use super::writer::Writer;
+use super::writer::WriterHandle;
 use crate::error::CliError;
 use crate::plan::{self, Plan};
 
@@ -51,7 +51,7 @@ impl Inputs {
     }
 
     /// Says once what is awaited, if somebody would have to type it. Returns when it may have to.
-    pub(super) fn tick(&mut self, elapsed: Duration, writer: &Writer) -> Option<Duration> {
+    pub(super) fn tick(&mut self, elapsed: Duration, writer: &WriterHandle) -> Option<Duration> {
         if !self.may_have_to_prompt {
             return None;
         }

@@ -14,7 +14,7 @@ use psmith_engine::handler::View;
 use super::board_display::{BoardDisplay, ending};
 use super::keys::Keys;
 use super::run_job::RunJob;
-use super::writer::Writer;
+use super::writer::WriterHandle;
 use crate::config::Config;
 use crate::plan;
 use crate::record::{JobRecord, Status};
@@ -116,7 +116,7 @@ impl Reporting {
     }
 
     /// Counts a job that has ended, and tells of it if it failed.
-    pub(super) fn on_end(&mut self, record: &JobRecord<'_>, now: Time, writer: &Writer) {
+    pub(super) fn on_end(&mut self, record: &JobRecord<'_>, now: Time, writer: &WriterHandle) {
         let status = self.tally.on_end(record);
         self.rate.on_end(now);
         self.show(Update::Ended { job: JobId(record.job), ending: ending(status, record.outcome) }, now);
@@ -139,7 +139,7 @@ impl Reporting {
     }
 
     /// Tells the counts in a line, if it is time to. Returns when it will be time again.
-    pub(super) fn tick_lines(&mut self, now: Time, standing: &Standing, writer: &Writer) -> Duration {
+    pub(super) fn tick_lines(&mut self, now: Time, standing: &Standing, writer: &WriterHandle) -> Duration {
         if let Some(line) = self.counts.line(now, standing, &mut self.rate) {
             writer.message(line);
         }
@@ -151,7 +151,7 @@ impl Reporting {
         &mut self,
         now: Time,
         standing: &Standing,
-        writer: &Writer,
+        writer: &WriterHandle,
         keys: Option<&mut Keys>,
     ) -> Option<Duration> {
         let rate = self.rate.per_second(now);

@@ -18,7 +18,7 @@ use super::records::Records;
 use super::reporting::Reporting;
 use super::run_job::RunJob;
 use super::stop::Stop;
-use super::writer::{FinishedJob, Writer};
+use super::writer::{FinishedJob, WriterHandle};
 use crate::config::{Config, OutputMode, Show};
 use crate::plan::{self, Plan};
 use crate::record::Status;
@@ -40,7 +40,7 @@ pub(super) struct RunHandler {
     pub(super) reporting: Reporting,
     pub(super) records: Records,
     pub(super) controls: Controls,
-    pub(super) writer: Writer,
+    pub(super) writer: WriterHandle,
     pub(super) stop: Stop,
 }
 

@@ -29,7 +29,7 @@ use super::run_handler::RunHandler;
 use super::signals::Signals;
 use super::stop::{Stop, record_error};
 use super::tty::Terminal;
-use super::writer::{Lines, Writer};
+use super::writer::{Lines, WriterHandle};
 use crate::config::{Color, Config, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
 use crate::plan::{self, Plan};
@@ -70,8 +70,9 @@ impl Prepared {
 
         let lines = if config.output.mode == OutputMode::Lines { Lines::Whole } else { Lines::Raw };
         let (joblog, results) = (files.joblog, files.results);
-        let writer = Writer::start(lines, colors(&config), joblog, results, run.clone(), Arc::clone(&wake))
-            .map_err(kernel)?;
+        let writer =
+            WriterHandle::start(lines, colors(&config), joblog, results, run.clone(), Arc::clone(&wake))
+                .map_err(kernel)?;
         let events = files.events.map(|log| EventWriter::start(log, run.clone(), Arc::clone(&wake)));
         let events = events.transpose().map_err(kernel)?;
         first_messages(&config, slots, &files.warnings, &writer);
@@ -101,7 +102,7 @@ impl Prepared {
 }
 
 /// Says what was found before the first job.
-fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &Writer) {
+fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &WriterHandle) {
     if config.pace.slots == Slots::Most && !config.report.quiet {
         writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
     }

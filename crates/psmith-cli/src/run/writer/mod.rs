@@ -110,7 +110,7 @@ pub(super) enum Lines {
 }
 
 /// The engine's handle on the writer.
-pub(super) struct Writer {
+pub(super) struct WriterHandle {
     work: Option<Sender<Work>>,
     live_bytes: Arc<AtomicUsize>,
     backlog: Arc<Backlog>,
@@ -146,7 +146,7 @@ struct Backlog {
     board: Mutex<Option<(Vec<Line>, Size)>>,
 }
 
-impl Writer {
+impl WriterHandle {
     pub(super) fn start(
         lines: Lines,
         colors: bool,
@@ -154,7 +154,7 @@ impl Writer {
         results: Option<Results>,
         run: String,
         wake: Arc<Waker>,
-    ) -> io::Result<Writer> {
+    ) -> io::Result<WriterHandle> {
         let spares = Arc::new(Mutex::new(Vec::new()));
         let output = OutputWriter::new(lines, colors, joblog, results, run, Arc::clone(&spares))?;
         let (work, inbox) = channel();
@@ -168,7 +168,7 @@ impl Writer {
                 .name("psmith-writer".into())
                 .spawn(move || output.work(&inbox, &live_bytes, &backlog, &replies))?
         };
-        Ok(Writer { work: Some(work), live_bytes, backlog, replies, spares, thread: Some(thread) })
+        Ok(WriterHandle { work: Some(work), live_bytes, backlog, replies, spares, thread: Some(thread) })
     }
 
     /// Whether live output is welcome.
