@@ -41,7 +41,7 @@ struct Shared {
 
 /// How the wait for the last line ended.
 #[derive(Debug)]
-pub(super) enum Finished {
+pub(super) enum EventsEnd {
     /// All is written, or cannot be, which [`EventWriter::failure`] has told or tells now.
     Written(Option<RecordError>),
     /// The user would not wait, by this signal.
@@ -93,7 +93,7 @@ impl EventWriter {
     }
 
     /// Waits until the last line is written; a signal that would end a run ends the wait.
-    pub(super) fn finish(mut self, signals: &Signals) -> Finished {
+    pub(super) fn finish(mut self, signals: &Signals) -> EventsEnd {
         self.hand_over();
         drop(self.work.take());
         while !self.shared.over.load(Ordering::Acquire) {
@@ -107,7 +107,7 @@ impl EventWriter {
             self.wake.drain();
             while let Some(asked) = signals.next() {
                 match asked {
-                    Asked::End(signal) | Asked::Kill(signal) => return Finished::Left(signal),
+                    Asked::End(signal) | Asked::Kill(signal) => return EventsEnd::Left(signal),
                     Asked::Suspend => Signals::stop_here(),
                     Asked::Drain | Asked::List | Asked::Redraw => {}
                 }
@@ -117,7 +117,7 @@ impl EventWriter {
             // It has said that it is over.
             let _ = thread.join();
         }
-        Finished::Written(self.failure())
+        EventsEnd::Written(self.failure())
     }
 }
 

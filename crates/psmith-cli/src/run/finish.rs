@@ -7,7 +7,7 @@ use psmith_engine::EngineError;
 use rustix::process::Signal;
 
 use super::board_display::BOARD_AFTER;
-use super::event_writer::Finished;
+use super::event_writer::EventsEnd;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::stop::record_error;
@@ -131,9 +131,9 @@ impl RunHandler {
             self.stop.fail(record_error(&error));
         }
         match self.records.events.take().map(|events| events.finish(&self.controls.signals)) {
-            None | Some(Finished::Written(None)) => {}
-            Some(Finished::Written(Some(error))) => self.stop.fail(record_error(&error)),
-            Some(Finished::Left(signal)) => return Ok(ExitStatus::Signal(signal)),
+            None | Some(EventsEnd::Written(None)) => {}
+            Some(EventsEnd::Written(Some(error))) => self.stop.fail(record_error(&error)),
+            Some(EventsEnd::Left(signal)) => return Ok(ExitStatus::Signal(signal)),
         }
         match self.stop.failure {
             Some(error) if self.stop.signal.is_none() => Err(error),
