@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use psmith_sys::eventfd::Waker;
 
-use super::signals::{Asked, Signals};
+use super::signals::{SignalRequest, Signals};
 use crate::record::RecordError;
 use crate::record::events::{EventLog, RunEvent};
 
@@ -105,11 +105,13 @@ impl EventWriter {
             // An interrupted poll is asked again.
             let _ = rustix::event::poll(&mut fds, None);
             self.wake.drain();
-            while let Some(asked) = signals.next() {
-                match asked {
-                    Asked::End(signal) | Asked::Kill(signal) => return EventsEnd::Left(signal),
-                    Asked::Suspend => Signals::stop_here(),
-                    Asked::Drain | Asked::List | Asked::Redraw => {}
+            while let Some(request) = signals.next() {
+                match request {
+                    SignalRequest::End(signal) | SignalRequest::Kill(signal) => {
+                        return EventsEnd::Left(signal);
+                    }
+                    SignalRequest::Suspend => Signals::stop_here(),
+                    SignalRequest::Drain | SignalRequest::List | SignalRequest::Redraw => {}
                 }
             }
         }

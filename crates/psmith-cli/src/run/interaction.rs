@@ -8,7 +8,7 @@ use super::keys::Key;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::setup::{columns, slots_most};
-use super::signals::Asked;
+use super::signals::SignalRequest;
 use crate::report::standing::Standing;
 use crate::report::summary::failures_so_far;
 
@@ -17,17 +17,17 @@ const HELP: &str = "psmith: keys: t running jobs with their last lines, + - widt
                     f failures so far, ? this\n";
 
 impl RunHandler {
-    pub(super) fn on_signal(&mut self, asked: Asked, view: &View<'_>, orders: &mut Vec<Order>) {
-        match asked {
-            Asked::End(signal) => orders.push(self.stop.interrupt(signal, false)),
-            Asked::Kill(signal) => orders.push(self.stop.interrupt(signal, true)),
-            Asked::Drain => orders.push(Order::Drain),
-            Asked::Suspend => orders.push(Order::Suspend),
-            Asked::List => {
+    pub(super) fn on_signal(&mut self, request: SignalRequest, view: &View<'_>, orders: &mut Vec<Order>) {
+        match request {
+            SignalRequest::End(signal) => orders.push(self.stop.interrupt(signal, false)),
+            SignalRequest::Kill(signal) => orders.push(self.stop.interrupt(signal, true)),
+            SignalRequest::Drain => orders.push(Order::Drain),
+            SignalRequest::Suspend => orders.push(Order::Suspend),
+            SignalRequest::List => {
                 let list = self.reporting.running_list(view, &self.standing(view));
                 self.writer.message(list);
             }
-            Asked::Redraw => self.redraw(),
+            SignalRequest::Redraw => self.redraw(),
         }
     }
 

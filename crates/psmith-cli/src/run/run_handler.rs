@@ -215,8 +215,8 @@ impl Handler for RunHandler {
 
     fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
         self.controls.wake.drain();
-        while let Some(asked) = self.controls.signals.next() {
-            self.on_signal(asked, view, orders);
+        while let Some(request) = self.controls.signals.next() {
+            self.on_signal(request, view, orders);
         }
         for key in self.controls.pressed() {
             self.on_key(key, view, orders);

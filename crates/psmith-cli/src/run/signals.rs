@@ -22,7 +22,7 @@ const TAKEN: [Signal; 9] = [
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// One rung of the interrupt ladder: end the run, the harder the oftener it is asked.
     End(i32),
     /// Kill at once.
@@ -59,20 +59,20 @@ impl Signals {
     }
 
     /// The next one that arrived, if any.
-    pub(super) fn next(&self) -> Option<Asked> {
+    pub(super) fn next(&self) -> Option<SignalRequest> {
         while let Ok(Some(info)) = self.fd.read() {
-            let asked = match Signal::from_named_raw(info.signo)? {
-                Signal::INT | Signal::TERM => Asked::End(info.signo),
-                Signal::QUIT => Asked::Kill(info.signo),
-                Signal::HUP => Asked::Drain,
-                Signal::TSTP => Asked::Suspend,
-                Signal::USR1 => Asked::List,
+            let request = match Signal::from_named_raw(info.signo)? {
+                Signal::INT | Signal::TERM => SignalRequest::End(info.signo),
+                Signal::QUIT => SignalRequest::Kill(info.signo),
+                Signal::HUP => SignalRequest::Drain,
+                Signal::TSTP => SignalRequest::Suspend,
+                Signal::USR1 => SignalRequest::List,
                 // Continued, also by who never asked us to stop (SIGSTOP): the terminal may have been used since.
-                Signal::WINCH | Signal::CONT => Asked::Redraw,
+                Signal::WINCH | Signal::CONT => SignalRequest::Redraw,
                 // USR2 is reserved.
                 _ => continue,
             };
-            return Some(asked);
+            return Some(request);
         }
         None
     }
