@@ -9,7 +9,7 @@ use psmith_core::event::HoldReason;
 use psmith_engine::handler::Order;
 use psmith_sys::eventfd::Waker;
 
-use super::keys::{Key, Keys};
+use super::keys::{KeyCommand, Keys};
 use super::pressure::Pressure;
 use super::signals::Signals;
 use super::tty::Terminal;
@@ -45,7 +45,7 @@ impl Controls {
     }
 
     /// The keys that have been pressed since the last time.
-    pub(super) fn pressed(&self) -> Vec<Key> {
+    pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         self.keys.as_ref().map(Keys::pressed).unwrap_or_default()
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use psmith_engine::handler::{Order, View};
 
-use super::keys::Key;
+use super::keys::KeyCommand;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::setup::{columns, slots_most};
@@ -31,16 +31,16 @@ impl RunHandler {
         }
     }
 
-    pub(super) fn on_key(&mut self, key: Key, view: &View<'_>, orders: &mut Vec<Order>) {
+    pub(super) fn on_key(&mut self, key: KeyCommand, view: &View<'_>, orders: &mut Vec<Order>) {
         let slots = self.controls.slots.now();
         match key {
-            Key::Running => {
+            KeyCommand::Running => {
                 let running = self.reporting.running_text(view.now, &self.standing(view));
                 running.into_iter().for_each(|text| self.writer.message(text));
             }
-            Key::Wider => self.set_slots(slots.saturating_add(1).min(slots_most()), orders),
-            Key::Narrower => self.set_slots(slots.saturating_sub(1).max(1), orders),
-            Key::Pause => {
+            KeyCommand::Wider => self.set_slots(slots.saturating_add(1).min(slots_most()), orders),
+            KeyCommand::Narrower => self.set_slots(slots.saturating_sub(1).max(1), orders),
+            KeyCommand::Pause => {
                 let is_paused = self.controls.toggle_pause(orders);
                 self.writer.message(if is_paused {
                     "psmith: paused: running jobs go on, none starts; p goes on\n".to_owned()
@@ -48,15 +48,15 @@ impl RunHandler {
                     "psmith: going on\n".to_owned()
                 });
             }
-            Key::Drain => {
+            KeyCommand::Drain => {
                 orders.push(Order::Drain);
                 self.writer.message("psmith: draining: running jobs go on, no more start\n".to_owned());
             }
-            Key::Failures => {
+            KeyCommand::Failures => {
                 let failures = failures_so_far(&self.reporting.tally, self.reporting.columns);
                 self.writer.message(failures);
             }
-            Key::Help => self.writer.message(HELP.to_owned()),
+            KeyCommand::Help => self.writer.message(HELP.to_owned()),
         }
     }
 

@@ -17,7 +17,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum KeyCommand {
     /// `t`: the running jobs with their last lines.
     Running,
     /// `+`: one slot more.
@@ -34,17 +34,17 @@ pub(super) enum Key {
     Help,
 }
 
-impl Key {
+impl KeyCommand {
     /// Other keys mean nothing.
-    fn of(byte: u8) -> Option<Key> {
+    fn of(byte: u8) -> Option<KeyCommand> {
         Some(match byte {
-            b't' => Key::Running,
-            b'+' => Key::Wider,
-            b'-' => Key::Narrower,
-            b'p' => Key::Pause,
-            b'd' => Key::Drain,
-            b'f' => Key::Failures,
-            b'?' => Key::Help,
+            b't' => KeyCommand::Running,
+            b'+' => KeyCommand::Wider,
+            b'-' => KeyCommand::Narrower,
+            b'p' => KeyCommand::Pause,
+            b'd' => KeyCommand::Drain,
+            b'f' => KeyCommand::Failures,
+            b'?' => KeyCommand::Help,
             _ => return None,
         })
     }
@@ -71,7 +71,7 @@ struct Shared {
 struct State {
     /// The modes to be set again. `Some` while the terminal is ours.
     before: Option<Termios>,
-    pressed: Vec<Key>,
+    pressed: Vec<KeyCommand>,
     is_over: bool,
 }
 
@@ -99,7 +99,7 @@ impl Keys {
     }
 
     /// What has been pressed since the last time.
-    pub(super) fn pressed(&self) -> Vec<Key> {
+    pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         std::mem::take(&mut self.shared.lock().pressed)
     }
 
@@ -189,7 +189,7 @@ impl Shared {
             let mut bytes = [0; 64];
             match rustix::io::read(rustix::stdio::stdin(), &mut bytes) {
                 Ok(count) if count > 0 => {
-                    state.pressed.extend(bytes[..count].iter().filter_map(|&byte| Key::of(byte)));
+                    state.pressed.extend(bytes[..count].iter().filter_map(|&byte| KeyCommand::of(byte)));
                     drop(state);
                     self.wake.wake();
                 }
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn the_help_names_every_key() {
-        let keys: Vec<Key> = (0..=u8::MAX).filter_map(Key::of).collect();
+        let keys: Vec<KeyCommand> = (0..=u8::MAX).filter_map(KeyCommand::of).collect();
         assert_eq!(keys.len(), 7);
-        assert_eq!(Key::of(b'q'), None);
+        assert_eq!(KeyCommand::of(b'q'), None);
     }
 }
