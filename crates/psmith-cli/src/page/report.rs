@@ -18,7 +18,7 @@ use psmith_report::STYLE;
 
 /// What the page tells of the run besides its history. Texts are fit to be shown, not escaped.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct ReportFacts<'a> {
     pub(crate) run: &'a str,
     pub(crate) command: String,
     pub(crate) cwd: String,
@@ -29,7 +29,7 @@ pub(crate) struct Facts<'a> {
 }
 
 /// The whole page. `history` is drawn up to `until`, the end of the run by its own clock.
-pub(crate) fn page(facts: &Facts<'_>, history: &History, until: Duration) -> String {
+pub(crate) fn page(facts: &ReportFacts<'_>, history: &History, until: Duration) -> String {
     let mut page = String::with_capacity(256 * 1024);
     put!(
         page,
@@ -66,7 +66,7 @@ fn verdict(end: &RunEndEvent<'_>) -> String {
     }
 }
 
-fn put_counts(page: &mut String, facts: &Facts<'_>, history: &History) {
+fn put_counts(page: &mut String, facts: &ReportFacts<'_>, history: &History) {
     let end = &facts.end;
     let wall = end.wall.as_secs_f64().max(1e-3);
     let largest = history.largest.jobs().next().map_or(0, |job| job.rss_bytes);
@@ -302,7 +302,7 @@ fn put_efficiency(page: &mut String, history: &History, until: Duration) {
     page.push_str("</section>\n");
 }
 
-fn put_run(page: &mut String, facts: &Facts<'_>, history: &History) {
+fn put_run(page: &mut String, facts: &ReportFacts<'_>, history: &History) {
     let exit = facts.end.exit.to_string();
     let slots = history.slots().to_string();
     let began = utc(facts.began_epoch);

@@ -6,7 +6,7 @@ use psmith_core::outcome::Cause;
 
 use super::charts::{self, Running};
 use super::html::Text;
-use super::report::{Facts, page};
+use super::report::{ReportFacts, page};
 use crate::history::bars::BARS_MAX;
 use crate::history::{Attempt, AttemptEnd, History};
 use crate::record::events::RunEndEvent;
@@ -15,8 +15,8 @@ use crate::report::display::visible;
 
 const HOSTILE: &str = "</pre><script>alert('x')</script><img src=x onerror=\"alert(1)\">&amp;\u{1b}[31m";
 
-fn facts<'a>(command: &str, end: RunEndEvent<'a>) -> Facts<'a> {
-    Facts {
+fn facts<'a>(command: &str, end: RunEndEvent<'a>) -> ReportFacts<'a> {
+    ReportFacts {
         run: "7k2m",
         command: command.to_owned(),
         cwd: command.to_owned(),

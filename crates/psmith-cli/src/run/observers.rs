@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::history::bars::BARS_MAX;
 use crate::history::{Attempt, AttemptEnd, History};
-use crate::page::report::{self, Facts};
+use crate::page::report::{self, ReportFacts};
 use crate::quote;
 use crate::record::events::RunEndEvent;
 use crate::record::trace::{TraceEvent, TraceLog};
@@ -303,7 +303,7 @@ impl Observers {
         }
         if let Some((file, mut history)) = self.report.take() {
             history.on_held(None, now);
-            let facts = Facts {
+            let facts = ReportFacts {
                 run: &self.run,
                 command: std::mem::take(&mut self.head.command),
                 cwd: std::mem::take(&mut self.head.cwd),
