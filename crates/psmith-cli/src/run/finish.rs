@@ -11,14 +11,18 @@ use super::event_writer::EventsEnd;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::stop::record_error;
-use super::{Ending, epoch_now};
+use super::{RunResult, epoch_now};
 use crate::exit_code::ExitStatus;
 use crate::record::events::{RunEndEvent, RunEvent};
 use crate::report::standing::Standing;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 
 /// Does after the last job what is left to do, and gives the run's status.
-pub(super) fn finish(mut handler: RunHandler, engine: Result<(), EngineError>, notes: &[String]) -> Ending {
+pub(super) fn finish(
+    mut handler: RunHandler,
+    engine: Result<(), EngineError>,
+    notes: &[String],
+) -> RunResult {
     handler.stop.conclude(handler.inputs.failure.take(), engine);
     if handler.stop.left_at_once {
         // The writer may be stuck for good; nobody waits for it.
@@ -123,7 +127,7 @@ impl RunHandler {
     }
 
     /// Waits for the threads that write, and gives the last word on how the run ended.
-    fn join(mut self, status: ExitStatus) -> Ending {
+    fn join(mut self, status: ExitStatus) -> RunResult {
         let output = self.writer.finish();
         if let Some(joblog) = output.and_then(|output| output.joblog)
             && let Err(error) = joblog.finish()

@@ -36,14 +36,14 @@ use finish::finish;
 use setup::Prepared;
 
 /// What psmith finds wrong before the first job, or at the end; and how it ends.
-pub type Ending = Result<ExitStatus, CliError>;
+pub type RunResult = Result<ExitStatus, CliError>;
 
 /// Runs what was asked for, and tells how it ended.
 ///
 /// # Errors
 /// If psmith itself failed: before the first job, or so that the run could not go on. Everything else, the failure
 /// of jobs included, is a status.
-pub fn run(config: Config) -> Ending {
+pub fn run(config: Config) -> RunResult {
     let Prepared { handler, setup, notes } = Prepared::new(config, Instant::now())?;
     let asked = setup.policy.slots;
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
