@@ -73,11 +73,11 @@ struct Report<'a> {
     v: u32,
     psmith: &'a str,
     verdict: &'a str,
-    facilities: Vec<Row<'a>>,
+    facilities: Vec<FacilityRow<'a>>,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct FacilityRow<'a> {
     name: &'a str,
     state: &'a str,
     found: &'a str,
@@ -92,15 +92,15 @@ fn write_json(found: &[Facility], out: &mut impl Write) -> io::Result<()> {
         v: 1,
         psmith: env!("CARGO_PKG_VERSION"),
         verdict: verdict(found),
-        facilities: found.iter().map(Row::of).collect(),
+        facilities: found.iter().map(FacilityRow::of).collect(),
     };
     serde_json::to_writer(&mut *out, &report)?;
     writeln!(out)
 }
 
-impl<'a> Row<'a> {
-    fn of(facility: &'a Facility) -> Row<'a> {
-        Row {
+impl<'a> FacilityRow<'a> {
+    fn of(facility: &'a Facility) -> FacilityRow<'a> {
+        FacilityRow {
             name: facility.name,
             state: facility.state.word(),
             found: &facility.found,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use super::input_rows::InputRows;
 use super::job_args::JobArgs;
-use super::rows::Rows;
 use super::source::InputError;
 use crate::batch::Batch;
 use crate::plan::CompiledCommand;
@@ -13,7 +13,7 @@ use crate::plan::CompiledCommand;
 /// The jobs of a run, in order. Iterating blocks where the input does.
 #[derive(Debug)]
 pub struct Jobs {
-    rows: Rows,
+    rows: InputRows,
     batch: Batch,
     skip_empty: bool,
     slots: u32,
@@ -37,7 +37,7 @@ struct Shuffled {
 
 impl Jobs {
     pub(crate) fn new(
-        rows: Rows,
+        rows: InputRows,
         batch: Batch,
         skip_empty: bool,
         shuffle: Option<Option<u64>>,

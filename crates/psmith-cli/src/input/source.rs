@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::job_args::JobArgs;
-use super::spec::{Columns, From, InputSpec};
+use super::spec::{ColumnSplit, From, InputSpec};
 use crate::quote::shown;
 use crate::report::display::os_text;
 
@@ -32,7 +32,7 @@ const READ_BYTES: usize = 64 << 10;
 pub(crate) struct Reader {
     from: Bytes,
     separator: Vec<u8>,
-    columns: Columns,
+    columns: ColumnSplit,
     /// Rows of a source with named columns are filled up to this many.
     pub(crate) columns_min: usize,
     /// A record before it is cut into columns.
@@ -51,7 +51,7 @@ impl Reader {
     pub(crate) fn open(from: &From, spec: &InputSpec) -> Result<Reader, InputError> {
         let from = match (from, &spec.columns) {
             (From::Words(words), _) => Bytes::Words(words.clone().into_iter()),
-            (file, Columns::Csv(separator)) => {
+            (file, ColumnSplit::Csv(separator)) => {
                 let (file, name) = open(file)?;
                 let reader = csv::ReaderBuilder::new()
                     .has_headers(false)
@@ -138,10 +138,10 @@ impl Reader {
 }
 
 /// Cuts one record into columns.
-fn cut(record: &[u8], columns: &Columns, row: &mut JobArgs) {
+fn cut(record: &[u8], columns: &ColumnSplit, row: &mut JobArgs) {
     match columns {
-        Columns::Whole => row.push(record),
-        Columns::Literal(separator) => {
+        ColumnSplit::Whole => row.push(record),
+        ColumnSplit::Literal(separator) => {
             let mut start = 0;
             for at in memchr::memmem::find_iter(record, separator) {
                 row.push(&record[start..at]);
@@ -149,12 +149,12 @@ fn cut(record: &[u8], columns: &Columns, row: &mut JobArgs) {
             }
             row.push(&record[start..]);
         }
-        Columns::Regex(separator) => {
+        ColumnSplit::Regex(separator) => {
             for column in separator.split(record) {
                 row.push(column);
             }
         }
-        Columns::Csv(separator) => {
+        ColumnSplit::Csv(separator) => {
             // A word is a record by itself, line feeds and all.
             let mut reader = csv::ReaderBuilder::new()
                 .has_headers(false)

@@ -19,7 +19,7 @@ pub struct InputSpec {
     /// What ends an input.
     pub separator: Vec<u8>,
     /// How an input is cut into columns.
-    pub columns: Columns,
+    pub columns: ColumnSplit,
     /// The first input of each source names its columns.
     pub header: bool,
     /// Inputs that are empty are skipped.
@@ -50,7 +50,7 @@ pub enum From {
 
 /// How an input is cut into columns.
 #[derive(Clone, Debug)]
-pub enum Columns {
+pub enum ColumnSplit {
     /// Not at all.
     Whole,
     /// Where this matches.
@@ -70,7 +70,7 @@ impl InputSpec {
 
     /// The number of columns, where the sources alone tell.
     pub(crate) fn columns_known(&self) -> Option<u64> {
-        matches!(self.columns, Columns::Whole).then_some(self.sources.len() as u64)
+        matches!(self.columns, ColumnSplit::Whole).then_some(self.sources.len() as u64)
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn input(raw: &Raw, groups: Vec<Source>) -> Result<InputSpec, CliErro
     }
     let separator = separator(raw)?;
     let columns = columns(raw)?;
-    if matches!(columns, Columns::Csv(_)) && separator != b"\n" {
+    if matches!(columns, ColumnSplit::Csv(_)) && separator != b"\n" {
         return Err(CliError::new("--csv knows where its records end").hint("leave out -0 and -d"));
     }
     Ok(InputSpec {
@@ -151,12 +151,12 @@ fn separator(raw: &Raw) -> Result<Vec<u8>, CliError> {
     Ok(separator)
 }
 
-fn columns(raw: &Raw) -> Result<Columns, CliError> {
+fn columns(raw: &Raw) -> Result<ColumnSplit, CliError> {
     let colsep = raw.value("colsep");
     if raw.is_set("csv") {
-        let Some(colsep) = colsep else { return Ok(Columns::Csv(b',')) };
+        let Some(colsep) = colsep else { return Ok(ColumnSplit::Csv(b',')) };
         return match values::unescape("--colsep", colsep.as_bytes())?[..] {
-            [byte] => Ok(Columns::Csv(byte)),
+            [byte] => Ok(ColumnSplit::Csv(byte)),
             _ => Err(CliError::new(format!(
                 "--colsep: '{}' is not one byte, as --csv needs",
                 shown(colsep.as_bytes())
@@ -164,15 +164,15 @@ fn columns(raw: &Raw) -> Result<Columns, CliError> {
             .hint(r"--csv --colsep ';', or --colsep '\t'")),
         };
     }
-    let Some(colsep) = colsep else { return Ok(Columns::Whole) };
+    let Some(colsep) = colsep else { return Ok(ColumnSplit::Whole) };
     let pattern = values::text("--colsep", colsep)?;
     if pattern.is_empty() {
         return Err(CliError::new("--colsep: the separator is empty").hint(r"--colsep , or --colsep '\t'"));
     }
     if regex::escape(pattern) == pattern {
-        return Ok(Columns::Literal(pattern.as_bytes().to_vec()));
+        return Ok(ColumnSplit::Literal(pattern.as_bytes().to_vec()));
     }
-    Regex::new(pattern).map(Columns::Regex).map_err(|_| {
+    Regex::new(pattern).map(ColumnSplit::Regex).map_err(|_| {
         CliError::new(format!("--colsep: '{}' is not a regular expression", shown(pattern.as_bytes())))
             .hint(format!("--colsep '{}' for the text itself", shown(regex::escape(pattern).as_bytes())))
     })

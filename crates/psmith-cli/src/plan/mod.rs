@@ -19,7 +19,7 @@ use psmith_core::outcome::SpawnFailure;
 use crate::batch::Batch;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
-use crate::input::{From, Group, InputError, JobArgs, Jobs, Reader, Rows};
+use crate::input::{From, Group, InputError, InputRows, JobArgs, Jobs, Reader};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::Place;
@@ -133,7 +133,7 @@ impl Plan {
             Arc::new(CompiledCommand { form: compiled.form, lookup, limits: ArgLimits::new(&environment) });
         let slots = config.pace.slots.resolve(cpus(), cpus())?;
         let jobs_over = |groups| {
-            let rows = Rows::new(groups);
+            let rows = InputRows::new(groups);
             let mut jobs = Jobs::new(
                 rows,
                 config.batch,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use psmith_core::Time;
 use rustix::fs::{FlockOperation, flock};
 
-use super::row::{HEADER, parse_row, write_row};
+use super::joblog_row::{HEADER, parse_row, write_row};
 use super::{JobRecord, RecordError, RecordErrorKind, cut};
 use crate::report::display::visible_path;
 

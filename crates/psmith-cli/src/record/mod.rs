@@ -16,7 +16,7 @@ pub(crate) mod whole_file;
 
 mod cut;
 mod hash;
-mod row;
+mod joblog_row;
 mod stream;
 
 use std::io::{Read, Seek};

@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::path::Path;
 
 use super::hash::hash_of;
-use super::row::parse_row;
+use super::joblog_row::parse_row;
 use super::{RecordError, RecordErrorKind};
 use crate::report::display::{visible, visible_path};
 

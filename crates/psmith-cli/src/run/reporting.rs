@@ -48,13 +48,13 @@ pub(super) struct Reporting {
     failure_lines: FailureLines,
     counts: CountLines,
     held: Option<HoldReason>,
-    running: BTreeMap<JobId, Row>,
+    running: BTreeMap<JobId, RunningRow>,
     tries: u32,
 }
 
 /// A running job, as a list shows it.
 #[derive(Debug)]
-struct Row {
+struct RunningRow {
     number: u64,
     text: String,
 }
@@ -101,7 +101,7 @@ impl Reporting {
 
     /// Notes that an attempt is about to be started.
     pub(super) fn on_order(&mut self, id: JobId, job: &RunJob) {
-        self.running.insert(id, Row { number: job.number, text: job.text.clone() });
+        self.running.insert(id, RunningRow { number: job.number, text: job.text.clone() });
     }
 
     /// Notes that an attempt is over.

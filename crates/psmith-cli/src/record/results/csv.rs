@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::super::stream::{CHUNK_BYTES, CopyError, for_each_chunk};
 use super::super::{JobRecord, JobStreams, RecordError, Stream};
-use super::rows::{Columns, Rows};
+use super::result_rows::{ResultColumns, ResultRows};
 
 /// The columns of the inputs come after these.
 const BEFORE: [&str; 9] =
@@ -14,14 +14,14 @@ const BEFORE: [&str; 9] =
 
 #[derive(Debug)]
 pub(super) struct Csv {
-    rows: Rows,
+    rows: ResultRows,
     /// How many columns the inputs have: as many as the first job's.
     inputs: Option<usize>,
 }
 
 impl Csv {
     pub(super) fn open(path: &Path, keep: bool) -> Result<Csv, RecordError> {
-        let rows = Rows::open(path, keep, true)?;
+        let rows = ResultRows::open(path, keep, true)?;
         let inputs = if rows.is_empty() { None } else { Some(inputs_in_header(path)?) };
         Ok(Csv { rows, inputs })
     }
@@ -69,7 +69,7 @@ fn inputs_in_header(path: &Path) -> Result<usize, RecordError> {
 /// The row up to where the streams begin, comma and all. Rows all have as many inputs as the header: missing ones are empty, the
 /// ones too many stand in the last, joined by blanks.
 fn row_before_streams(record: &JobRecord<'_>, inputs: usize) -> Vec<u8> {
-    let columns = Columns::of(record);
+    let columns = ResultColumns::of(record);
     let mut row = csv::WriterBuilder::new().from_writer(Vec::new());
     let fields = [
         record.job.to_string(),

@@ -6,16 +6,16 @@ use std::path::Path;
 use super::super::json::{Bytes, BytesList, write_stream};
 use super::super::stream::CopyError;
 use super::super::{JobRecord, JobStreams, RecordError};
-use super::rows::{Columns, Rows};
+use super::result_rows::{ResultColumns, ResultRows};
 
 #[derive(Debug)]
 pub(super) struct JsonLines {
-    rows: Rows,
+    rows: ResultRows,
 }
 
 impl JsonLines {
     pub(super) fn open(path: &Path, keep: bool) -> Result<JsonLines, RecordError> {
-        Ok(JsonLines { rows: Rows::open(path, keep, false)? })
+        Ok(JsonLines { rows: ResultRows::open(path, keep, false)? })
     }
 
     pub(super) fn write(
@@ -23,7 +23,7 @@ impl JsonLines {
         record: &JobRecord<'_>,
         streams: &mut JobStreams<'_>,
     ) -> Result<(), RecordError> {
-        let Columns { starttime, runtime, exitval, signal } = Columns::of(record);
+        let ResultColumns { starttime, runtime, exitval, signal } = ResultColumns::of(record);
         let (job, receive) = (record.job, record.stdout_bytes);
         let command = json(&Bytes(record.command));
         let inputs = json(&BytesList(record.inputs));

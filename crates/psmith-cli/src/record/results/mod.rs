@@ -8,7 +8,7 @@ mod dir;
 mod files;
 mod jsonl;
 mod names;
-mod rows;
+mod result_rows;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;

@@ -8,7 +8,7 @@ use super::source::{InputError, Reader};
 
 /// The rows of all sources.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct InputRows {
     first: Group,
     others: Vec<Table>,
     /// Not yet read.
@@ -46,11 +46,11 @@ struct Table {
     ends: Vec<usize>,
 }
 
-impl Rows {
-    pub(crate) fn new(groups: Vec<Group>) -> Rows {
+impl InputRows {
+    pub(crate) fn new(groups: Vec<Group>) -> InputRows {
         let mut groups = groups.into_iter();
         let first = groups.next().unwrap_or(Group { readers: Vec::new() });
-        Rows {
+        InputRows {
             first,
             others: Vec::new(),
             unread: groups.collect(),

@@ -13,7 +13,7 @@ pub(crate) const HEADER: &[u8] =
 
 /// What resume needs of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row<'a> {
+pub(crate) struct JoblogRow<'a> {
     pub(crate) seq: u64,
     pub(crate) succeeded: bool,
     pub(crate) command: &'a [u8],
@@ -36,7 +36,7 @@ pub(crate) fn write_row(line: &mut Vec<u8>, record: &JobRecord<'_>) -> bool {
 }
 
 /// The row in this line, which comes without its newline; `None` for a header, a continuation, or rubbish.
-pub(crate) fn parse_row(line: &[u8]) -> Option<Row<'_>> {
+pub(crate) fn parse_row(line: &[u8]) -> Option<JoblogRow<'_>> {
     let mut columns = line.splitn(9, |&byte| byte == b'\t');
     let seq = number(columns.next()?)?;
     let (_host, starttime, runtime) = (columns.next()?, columns.next()?, columns.next()?);
@@ -47,7 +47,7 @@ pub(crate) fn parse_row(line: &[u8]) -> Option<Row<'_>> {
     let exitval: i64 = number(columns.next()?)?;
     let signal: i64 = number(columns.next()?)?;
     let command = columns.next()?;
-    Some(Row { seq, succeeded: exitval == 0 && signal == 0, command })
+    Some(JoblogRow { seq, succeeded: exitval == 0 && signal == 0, command })
 }
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {

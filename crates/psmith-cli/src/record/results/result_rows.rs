@@ -9,15 +9,15 @@ use super::super::{Exitval, JobRecord, RecordError, cut, exitval};
 use psmith_core::outcome::Exit;
 
 /// The columns that every form has, before the inputs.
-pub(super) struct Columns {
+pub(super) struct ResultColumns {
     pub(super) starttime: String,
     pub(super) runtime: String,
     pub(super) exitval: i32,
     pub(super) signal: i32,
 }
 
-impl Columns {
-    pub(super) fn of(record: &JobRecord<'_>) -> Columns {
+impl ResultColumns {
+    pub(super) fn of(record: &JobRecord<'_>) -> ResultColumns {
         let last = record.outcome.last.as_ref();
         let Exitval { exitval, signal } = exitval(record).unwrap_or(Exitval {
             // Cut short by psmith: the joblog has no row for it, what it wrote is kept all the same.
@@ -27,7 +27,7 @@ impl Columns {
                 Some(Exit::Code(_)) | None => 0,
             },
         });
-        Columns {
+        ResultColumns {
             starttime: format!("{:.3}", record.started_epoch),
             runtime: format!("{:.3}", last.map_or(0.0, |last| last.wall.as_secs_f64())),
             exitval,
@@ -37,7 +37,7 @@ impl Columns {
 }
 
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct ResultRows {
     path: PathBuf,
     out: BufWriter<File>,
     regular: bool,
@@ -45,10 +45,10 @@ pub(super) struct Rows {
     length: u64,
 }
 
-impl Rows {
+impl ResultRows {
     /// Opens the file. With `keep` its records stay, but for a last one that is torn; `quoted` says that they may
     /// hold newlines in quotes.
-    pub(super) fn open(path: &Path, keep: bool, quoted: bool) -> Result<Rows, RecordError> {
+    pub(super) fn open(path: &Path, keep: bool, quoted: bool) -> Result<ResultRows, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
         let whole = if keep { whole_of(path, quoted)? } else { 0 };
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
@@ -56,7 +56,7 @@ impl Rows {
         if regular {
             file.set_len(whole).map_err(cannot)?;
         }
-        Ok(Rows {
+        Ok(ResultRows {
             path: path.to_owned(),
             out: BufWriter::with_capacity(64 * 1024, file),
             regular,
