@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::config::DryRun;
 use crate::error::CliError;
-use crate::input::Jobs;
+use crate::input::JobStream;
 use crate::plan::{Place, Plan};
 use crate::report::display::os_text;
 
@@ -30,7 +30,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// error: the end of the output is the end of the run.
 pub fn dry_run(
     plan: &Plan,
-    mut jobs: Jobs,
+    mut jobs: JobStream,
     form: DryRun,
     out: &mut impl Write,
 ) -> Result<DryRunEnd, CliError> {

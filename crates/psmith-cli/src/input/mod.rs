@@ -4,7 +4,7 @@
 
 mod input_rows;
 mod job_args;
-mod jobs;
+mod job_stream;
 mod source;
 pub(crate) mod spec;
 #[cfg(test)]
@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use input_rows::{Group, InputRows};
 pub use job_args::JobArgs;
-pub use jobs::Jobs;
+pub use job_stream::JobStream;
 pub(crate) use source::Reader;
 pub use source::{INPUT_BYTES_MAX, InputError};
 pub use spec::{ColumnSplit, From, InputSpec, Source};

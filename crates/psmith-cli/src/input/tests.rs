@@ -200,6 +200,6 @@ fn a_job_comes_as_soon_as_its_line_does() {
 #[test]
 fn jobs_can_be_made_on_another_thread() {
     fn is_send<T: Send + 'static>() {}
-    is_send::<Jobs>();
+    is_send::<JobStream>();
     is_send::<Plan>();
 }

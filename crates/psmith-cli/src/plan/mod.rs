@@ -19,7 +19,7 @@ use psmith_core::outcome::SpawnFailure;
 use crate::batch::Batch;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
-use crate::input::{From, Group, InputError, InputRows, JobArgs, Jobs, Reader};
+use crate::input::{From, Group, InputError, InputRows, JobArgs, JobStream, Reader};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::Place;
@@ -95,7 +95,7 @@ impl Plan {
     ///
     /// # Errors
     /// On everything that can be known to be wrong before the first job.
-    pub fn new(config: &Config) -> Result<(Plan, Jobs), CliError> {
+    pub fn new(config: &Config) -> Result<(Plan, JobStream), CliError> {
         let (groups, names) = open(config)?;
         let grammar = grammar(config, names);
         let environment = environment::environment(&config.surroundings);
@@ -134,7 +134,7 @@ impl Plan {
         let slots = config.pace.slots.resolve(cpus(), cpus())?;
         let jobs_over = |groups| {
             let rows = InputRows::new(groups);
-            let mut jobs = Jobs::new(
+            let mut jobs = JobStream::new(
                 rows,
                 config.batch,
                 config.input.skip_empty,
@@ -356,7 +356,7 @@ fn cheap_total(config: &Config) -> Option<u64> {
 }
 
 /// The total for `{##}`: the input is read a first time.
-fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> Jobs) -> Result<u64, CliError> {
+fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> JobStream) -> Result<u64, CliError> {
     if let Some(total) = cheap_total(config) {
         return Ok(total);
     }

@@ -7,7 +7,7 @@ use crate::flags::{Invocation, parse};
 
 const PLACE: Place = Place { job: 1, slot: 1, total: None };
 
-fn plan(args: &[&str]) -> Result<(Plan, Jobs), CliError> {
+fn plan(args: &[&str]) -> Result<(Plan, JobStream), CliError> {
     match parse(args.iter().map(Into::into))? {
         Invocation::Run(config) => Plan::new(&config),
         other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
-use crate::input::{JobArgs, Jobs};
+use crate::input::{JobArgs, JobStream};
 use crate::plan::{Place, Plan};
 use crate::record::resume::ResumeSet;
 
@@ -52,7 +52,7 @@ pub(super) struct Producer {
 impl Producer {
     pub(super) fn start(
         plan: Arc<Plan>,
-        jobs: Jobs,
+        jobs: JobStream,
         resume: Option<ResumeSet>,
         wake: Arc<Waker>,
     ) -> std::io::Result<Producer> {
@@ -144,7 +144,7 @@ impl Drop for Filler {
     }
 }
 
-fn produce(plan: &Plan, mut jobs: Jobs, mut resume: Option<ResumeSet>, filler: &Filler) {
+fn produce(plan: &Plan, mut jobs: JobStream, mut resume: Option<ResumeSet>, filler: &Filler) {
     let mut end = InputEnd::default();
     for made in jobs.by_ref() {
         let made = match made {

@@ -12,7 +12,7 @@ use crate::plan::CompiledCommand;
 
 /// The jobs of a run, in order. Iterating blocks where the input does.
 #[derive(Debug)]
-pub struct Jobs {
+pub struct JobStream {
     rows: InputRows,
     batch: Batch,
     skip_empty: bool,
@@ -35,16 +35,16 @@ struct Shuffled {
     order: Vec<usize>,
 }
 
-impl Jobs {
+impl JobStream {
     pub(crate) fn new(
         rows: InputRows,
         batch: Batch,
         skip_empty: bool,
         shuffle: Option<Option<u64>>,
         command: Arc<CompiledCommand>,
-    ) -> Jobs {
+    ) -> JobStream {
         let shuffle = shuffle.map(|seed| seed.unwrap_or_else(random_seed));
-        Jobs {
+        JobStream {
             rows,
             batch,
             skip_empty,
@@ -175,7 +175,7 @@ impl Jobs {
     }
 }
 
-impl Iterator for Jobs {
+impl Iterator for JobStream {
     type Item = Result<JobArgs, InputError>;
 
     /// The next job; after an error, and after the end, nothing more.
