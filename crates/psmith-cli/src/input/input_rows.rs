@@ -4,7 +4,7 @@
 //! each row before it.
 
 use super::job_args::JobArgs;
-use super::source::{InputError, Reader};
+use super::source::{InputError, InputReader};
 
 /// The rows of all sources.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ enum State {
 /// Sources that are zipped.
 #[derive(Debug)]
 pub(crate) struct Group {
-    pub(crate) readers: Vec<Reader>,
+    pub(crate) readers: Vec<InputReader>,
 }
 
 /// A group in memory.
@@ -134,7 +134,7 @@ impl Group {
             out.truncate(before);
         }
         // What is left in lists and files is counted; a stream is not waited for just to count.
-        *left_over += self.readers.iter_mut().map(Reader::count_rest).sum::<u64>();
+        *left_over += self.readers.iter_mut().map(InputReader::count_rest).sum::<u64>();
         self.readers.clear();
         Ok(false)
     }

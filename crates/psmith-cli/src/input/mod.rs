@@ -13,6 +13,6 @@ mod tests;
 pub(crate) use input_rows::{Group, InputRows};
 pub use job_args::JobArgs;
 pub use job_stream::JobStream;
-pub(crate) use source::Reader;
+pub(crate) use source::InputReader;
 pub use source::{INPUT_BYTES_MAX, InputError};
 pub use spec::{ColumnSplit, From, InputSpec, Source};

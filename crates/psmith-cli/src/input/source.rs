@@ -29,7 +29,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// A source, opened.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct InputReader {
     from: Bytes,
     separator: Vec<u8>,
     columns: ColumnSplit,
@@ -46,9 +46,9 @@ enum Bytes {
     Csv { reader: Box<csv::Reader<Opened>>, record: csv::ByteRecord, name: String },
 }
 
-impl Reader {
+impl InputReader {
     /// Opens a source.
-    pub(crate) fn open(from: &From, spec: &InputSpec) -> Result<Reader, InputError> {
+    pub(crate) fn open(from: &From, spec: &InputSpec) -> Result<InputReader, InputError> {
         let from = match (from, &spec.columns) {
             (From::Words(words), _) => Bytes::Words(words.clone().into_iter()),
             (file, ColumnSplit::Csv(separator)) => {
@@ -65,7 +65,7 @@ impl Reader {
                 Bytes::Stream(Stream { file, name, buffer: Vec::new(), start: 0, scanned: 0, ended: false })
             }
         };
-        Ok(Reader {
+        Ok(InputReader {
             from,
             separator: spec.separator.clone(),
             columns: spec.columns.clone(),

@@ -19,7 +19,7 @@ use psmith_core::outcome::SpawnFailure;
 use crate::batch::Batch;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
-use crate::input::{From, Group, InputError, InputRows, JobArgs, JobStream, Reader};
+use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs, JobStream};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::Place;
@@ -284,7 +284,7 @@ fn open(config: &Config) -> Result<(Vec<Group>, Option<Names>), CliError> {
     let mut groups: Vec<Group> = Vec::new();
     let mut names = config.input.header.then(Vec::new);
     for source in &config.input.sources {
-        let mut reader = Reader::open(&source.from, &config.input).map_err(unreadable)?;
+        let mut reader = InputReader::open(&source.from, &config.input).map_err(unreadable)?;
         if let Some(names) = &mut names {
             let mut header = JobArgs::default();
             reader.next_into(&mut header).map_err(unreadable)?;
