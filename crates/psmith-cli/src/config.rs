@@ -14,7 +14,7 @@ use std::time::Duration;
 use psmith_core::policy::{Halt, JobPolicy, Order};
 use psmith_engine::ResourceLimits;
 
-use crate::batch::Batch;
+use crate::batch_size::BatchSize;
 pub use crate::exit_code::ExitScheme;
 use crate::input::InputSpec;
 pub use crate::record::results::ResultsPlace;
@@ -33,7 +33,7 @@ pub struct Config {
     /// Over what.
     pub input: InputSpec,
     /// How many inputs make a job.
-    pub batch: Batch,
+    pub batch: BatchSize,
     /// `--require-input`: no input at all is an error (exit 124).
     pub require_input: bool,
     /// What jobs read on stdin.

@@ -9,7 +9,7 @@ pub mod values;
 
 pub mod config;
 
-pub mod batch;
+pub mod batch_size;
 pub mod input;
 pub mod lookup;
 pub mod quote;

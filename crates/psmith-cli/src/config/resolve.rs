@@ -14,7 +14,7 @@ use super::{
     OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, Slots, StdinMode,
     SummaryMode, Surroundings, Tag,
 };
-use crate::batch::{Batch, Fill};
+use crate::batch_size::{BatchSize, Fill};
 use crate::error::CliError;
 use crate::flags::Raw;
 use crate::input::spec::{self, InputSpec};
@@ -134,7 +134,7 @@ fn command(raw: &Raw, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
 /// The shell of `-s`, unless another was asked for.
 pub(crate) const DEFAULT_SHELL: &str = "/bin/sh";
 
-fn batch(raw: &Raw) -> Result<Batch, CliError> {
+fn batch(raw: &Raw) -> Result<BatchSize, CliError> {
     let count =
         |id, min| option(raw, id, |flag, value| values::number(flag, value, min, u64::from(u32::MAX)));
     let plain = count("max-args", 1)?;
@@ -148,11 +148,11 @@ fn batch(raw: &Raw) -> Result<Batch, CliError> {
         None
     };
     Ok(match (fill, max) {
-        (_, Some(0)) => Batch::CountOnly,
-        (Some(fill), max) => Batch::Fit { fill, max },
-        (None, Some(max)) if repeated.is_some() => Batch::UpTo { fill: Fill::Repeat, max },
-        (None, Some(max)) => Batch::UpTo { fill: Fill::Join, max },
-        (None, None) => Batch::One,
+        (_, Some(0)) => BatchSize::CountOnly,
+        (Some(fill), max) => BatchSize::Fit { fill, max },
+        (None, Some(max)) if repeated.is_some() => BatchSize::UpTo { fill: Fill::Repeat, max },
+        (None, Some(max)) => BatchSize::UpTo { fill: Fill::Join, max },
+        (None, None) => BatchSize::One,
     })
 }
 

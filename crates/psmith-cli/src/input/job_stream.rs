@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::input_rows::InputRows;
 use super::job_args::JobArgs;
 use super::source::InputError;
-use crate::batch::Batch;
+use crate::batch_size::BatchSize;
 use crate::plan::CompiledCommand;
 
 /// The jobs of a run, in order. Iterating blocks where the input does.
 #[derive(Debug)]
 pub struct JobStream {
     rows: InputRows,
-    batch: Batch,
+    batch: BatchSize,
     skip_empty: bool,
     slots: u32,
     shuffle: Option<u64>,
@@ -38,7 +38,7 @@ struct Shuffled {
 impl JobStream {
     pub(crate) fn new(
         rows: InputRows,
-        batch: Batch,
+        batch: BatchSize,
         skip_empty: bool,
         shuffle: Option<Option<u64>>,
         command: Arc<CompiledCommand>,
@@ -115,20 +115,20 @@ impl JobStream {
     fn next_job(&mut self) -> Result<Option<JobArgs>, InputError> {
         let mut job = JobArgs::default();
         match self.batch {
-            Batch::One => Ok(self.next_row(&mut job)?.then_some(job)),
-            Batch::CountOnly => {
+            BatchSize::One => Ok(self.next_row(&mut job)?.then_some(job)),
+            BatchSize::CountOnly => {
                 let more = self.next_row(&mut job)?;
                 job.clear();
                 Ok(more.then_some(job))
             }
-            Batch::UpTo { max, .. } => {
+            BatchSize::UpTo { max, .. } => {
                 let mut rows = 0;
                 while rows < max && self.next_row(&mut job)? {
                     rows += 1;
                 }
                 Ok((rows > 0).then_some(job))
             }
-            Batch::Fit { max, .. } => self.next_fit(max.unwrap_or(u64::MAX)),
+            BatchSize::Fit { max, .. } => self.next_fit(max.unwrap_or(u64::MAX)),
         }
     }
 

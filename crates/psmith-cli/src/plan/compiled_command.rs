@@ -72,7 +72,11 @@ pub(crate) struct Words {
 }
 
 impl PlainScript {
-    pub(crate) fn new(script: &Script, lookup: &Lookup, fill: crate::batch::Fill) -> Option<PlainScript> {
+    pub(crate) fn new(
+        script: &Script,
+        lookup: &Lookup,
+        fill: crate::batch_size::Fill,
+    ) -> Option<PlainScript> {
         let pieces = script.plain_words()?;
         let words: Vec<Word> = pieces.into_iter().map(|pieces| Word::new(pieces, fill)).collect();
         let program = plain_program(&words.first()?.fixed()?, lookup)?;

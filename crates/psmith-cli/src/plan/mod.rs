@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use psmith_core::outcome::SpawnFailure;
 
-use crate::batch::Batch;
+use crate::batch_size::BatchSize;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
 use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs, JobStream};
@@ -338,7 +338,7 @@ fn check_workdir(workdir: Option<&Text>) -> Result<(), CliError> {
 
 /// The total, where a multiplication gives it.
 fn cheap_total(config: &Config) -> Option<u64> {
-    let fits = matches!(config.batch, Batch::Fit { .. });
+    let fits = matches!(config.batch, BatchSize::Fit { .. });
     if config.input.skip_empty || fits {
         return None;
     }
@@ -397,7 +397,7 @@ struct Compiled {
 
 impl Compiler<'_> {
     fn count_only(&self) -> bool {
-        self.config.batch == Batch::CountOnly
+        self.config.batch == BatchSize::CountOnly
     }
 
     fn words(&self) -> Result<Compiled, CliError> {

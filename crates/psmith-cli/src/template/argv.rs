@@ -2,7 +2,7 @@
 
 use super::placeholder::{Placeholder, ValueKind};
 use super::scan::Piece;
-use crate::batch::Fill;
+use crate::batch_size::Fill;
 use crate::input::JobArgs;
 
 /// Where a job stands: what `{#}`, `{%}` and `{##}` become.

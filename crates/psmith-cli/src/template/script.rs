@@ -4,7 +4,7 @@ use super::argv::{NUMBER_LEN_MAX, Place, push_number};
 use super::context::{Context, Part, Token, contexts};
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use super::scan::Scanned;
-use crate::batch::Fill;
+use crate::batch_size::Fill;
 use crate::error::CliError;
 use crate::input::JobArgs;
 use crate::quote;

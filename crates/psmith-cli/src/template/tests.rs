@@ -5,7 +5,7 @@ use std::process::Command;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::Fill;
+use crate::batch_size::Fill;
 
 const PLACE: Place = Place { job: 3, slot: 2, total: Some(12) };
 

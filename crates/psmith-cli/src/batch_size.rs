@@ -2,7 +2,7 @@
 
 /// How many inputs make a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Batch {
+pub enum BatchSize {
     /// One.
     One,
     /// One that is counted and not inserted (`-N0`).
@@ -32,21 +32,21 @@ pub enum Fill {
     Repeat,
 }
 
-impl Batch {
+impl BatchSize {
     /// What becomes of a word that holds `{}` and more.
     pub(crate) fn fill(self) -> Fill {
         match self {
-            Batch::One | Batch::CountOnly => Fill::Join,
-            Batch::UpTo { fill, .. } | Batch::Fit { fill, .. } => fill,
+            BatchSize::One | BatchSize::CountOnly => Fill::Join,
+            BatchSize::UpTo { fill, .. } | BatchSize::Fit { fill, .. } => fill,
         }
     }
 
     /// How many inputs a job can have; `None`: nobody knows.
     pub(crate) fn inputs_max(self) -> Option<u64> {
         match self {
-            Batch::One | Batch::CountOnly => Some(1),
-            Batch::UpTo { max, .. } => Some(max),
-            Batch::Fit { .. } => None,
+            BatchSize::One | BatchSize::CountOnly => Some(1),
+            BatchSize::UpTo { max, .. } => Some(max),
+            BatchSize::Fit { .. } => None,
         }
     }
 }
