@@ -22,13 +22,13 @@ pub(crate) enum Context {
 
 /// A byte of the script or a replacement string, with the number of the word it belongs to (0: of none).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) part: Part,
+pub(crate) struct ScriptToken {
+    pub(crate) part: TokenKind,
     pub(crate) word: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum TokenKind {
     Byte(u8),
     Placeholder(Placeholder, Context),
 }
@@ -40,15 +40,18 @@ const CONSTRUCTS_DEPTH_MAX: u32 = 64;
 ///
 /// # Errors
 /// If one stands where no quoting holds.
-pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<Token>, CliError> {
+pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<ScriptToken>, CliError> {
     let mut tokens = Vec::new();
     for piece in pieces {
         match piece {
             Piece::Text(text) => {
-                tokens.extend(text.into_iter().map(|byte| Token { part: Part::Byte(byte), word: 0 }));
+                tokens.extend(
+                    text.into_iter().map(|byte| ScriptToken { part: TokenKind::Byte(byte), word: 0 }),
+                );
             }
             Piece::Placeholder(placeholder) => {
-                tokens.push(Token { part: Part::Placeholder(placeholder, Context::Bare), word: 0 });
+                tokens
+                    .push(ScriptToken { part: TokenKind::Placeholder(placeholder, Context::Bare), word: 0 });
             }
         }
     }
@@ -58,7 +61,7 @@ pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<Token>, CliError> {
 }
 
 pub(super) struct Lexer {
-    tokens: Vec<Token>,
+    tokens: Vec<ScriptToken>,
     at: usize,
     words: u32,
     depth: u32,
@@ -81,17 +84,17 @@ impl Lexer {
 
     pub(super) fn ahead(&self, by: usize) -> Next {
         match self.tokens.get(self.at + by).map(|token| &token.part) {
-            Some(Part::Byte(byte)) => Next::Byte(*byte),
+            Some(TokenKind::Byte(byte)) => Next::Byte(*byte),
             // A number is a word of digits to every shell, in every context.
-            Some(Part::Placeholder(placeholder, _)) if placeholder.kind.is_number() => Next::Byte(b'1'),
-            Some(Part::Placeholder(..)) => Next::Placeholder,
+            Some(TokenKind::Placeholder(placeholder, _)) if placeholder.kind.is_number() => Next::Byte(b'1'),
+            Some(TokenKind::Placeholder(..)) => Next::Placeholder,
             None => Next::End,
         }
     }
 
     /// Whether a replacement string stands here, be it a number.
     pub(super) fn is_placeholder(&self, by: usize) -> bool {
-        matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(Part::Placeholder(..)))
+        matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(TokenKind::Placeholder(..)))
     }
 
     /// What comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
@@ -129,7 +132,7 @@ impl Lexer {
     /// Whether a line feed stands between there and here.
     pub(super) fn passed_line_feed(&self, from: usize) -> bool {
         let end = self.at.min(self.tokens.len());
-        self.tokens[from.min(end)..end].iter().any(|token| token.part == Part::Byte(b'\n'))
+        self.tokens[from.min(end)..end].iter().any(|token| token.part == TokenKind::Byte(b'\n'))
     }
 
     /// Enters a construct that can hold another of its kind.
@@ -156,7 +159,7 @@ impl Lexer {
         {
             return self.refuse(why);
         }
-        if let Part::Placeholder(_, found) = &mut self.tokens[self.at].part {
+        if let TokenKind::Placeholder(_, found) = &mut self.tokens[self.at].part {
             *found = context;
         }
         self.take(1, word);
@@ -165,8 +168,8 @@ impl Lexer {
 
     pub(super) fn refuse(&self, why: &str) -> Result<(), CliError> {
         let typed = match &self.tokens[self.at].part {
-            Part::Placeholder(placeholder, _) => shown(&placeholder.typed),
-            Part::Byte(_) => String::new(),
+            TokenKind::Placeholder(placeholder, _) => shown(&placeholder.typed),
+            TokenKind::Byte(_) => String::new(),
         };
         let error = CliError::new(format!("{typed} {why} cannot be quoted safely"));
         Err(match why {

@@ -1,7 +1,7 @@
 //! The script of `-s` with the inputs put in, each as a literal that the shell expands no further.
 
 use super::argv::{NUMBER_LEN_MAX, Place, push_number};
-use super::context::{Context, Part, Token, contexts};
+use super::context::{Context, ScriptToken, TokenKind, contexts};
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use super::scan::Scanned;
 use crate::batch_size::Fill;
@@ -145,20 +145,20 @@ fn append_inputs(scanned: &mut Scanned) {
     }));
 }
 
-fn is_inputs(token: &Token) -> bool {
-    matches!(token.part, Part::Placeholder(Placeholder { kind: ValueKind::Inputs(_), .. }, _))
+fn is_inputs(token: &ScriptToken) -> bool {
+    matches!(token.part, TokenKind::Placeholder(Placeholder { kind: ValueKind::Inputs(_), .. }, _))
 }
 
-fn pieces(tokens: &[Token]) -> Vec<ScriptPiece> {
+fn pieces(tokens: &[ScriptToken]) -> Vec<ScriptPiece> {
     let mut pieces = Vec::new();
     for token in tokens {
         match &token.part {
-            Part::Byte(byte) => match pieces.last_mut() {
+            TokenKind::Byte(byte) => match pieces.last_mut() {
                 Some(ScriptPiece::Text(text)) => text.push(*byte),
                 _ => pieces.push(ScriptPiece::Text(vec![*byte])),
             },
-            Part::Placeholder(_, Context::Comment) => {}
-            Part::Placeholder(placeholder, context) => {
+            TokenKind::Placeholder(_, Context::Comment) => {}
+            TokenKind::Placeholder(placeholder, context) => {
                 pieces.push(ScriptPiece::Placeholder(placeholder.kind.clone(), *context));
             }
         }
