@@ -173,7 +173,7 @@ pub enum Show {
     None,
 }
 
-/// What each line begins with; a TAB follows. Made by [`Plan::tag`](crate::plan::Plan::tag).
+/// What each line begins with; a TAB follows. Made by [`RunPlan::tag`](crate::plan::Plan::tag).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// The inputs, joined by blanks.

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::config::DryRun;
 use crate::error::CliError;
 use crate::input::JobStream;
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, RunPlan};
 use crate::report::display::os_text;
 
 /// What a dry run came to.
@@ -29,7 +29,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// If the input cannot be read or `out` cannot be written. Where the reader of `out` has gone that is no
 /// error: the end of the output is the end of the run.
 pub fn dry_run(
-    plan: &Plan,
+    plan: &RunPlan,
     mut jobs: JobStream,
     form: DryRun,
     out: &mut impl Write,

@@ -92,7 +92,7 @@ fn unwritable(error: &std::io::Error) -> CliError {
 }
 
 fn dry_run(config: &Config) -> Result<ExitStatus, CliError> {
-    let (plan, jobs) = plan::Plan::new(config)?;
+    let (plan, jobs) = plan::RunPlan::new(config)?;
     let form = config.dry_run.unwrap_or(config::DryRun::Text);
     let end = dry_run::dry_run(&plan, jobs, form, &mut std::io::stdout().lock())?;
     let ReportSpec { quiet, .. } = config.report;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::config::Config;
 use crate::flags::{Invocation, parse};
-use crate::plan::Plan;
+use crate::plan::RunPlan;
 
 fn config(args: &[&str]) -> Config {
     match parse(args.iter().map(Into::into)) {
@@ -17,7 +17,7 @@ fn config(args: &[&str]) -> Config {
 
 /// The inputs of each job, joined by `|`.
 fn jobs(args: &[&str]) -> Vec<String> {
-    let (_, jobs) = Plan::new(&config(args)).unwrap();
+    let (_, jobs) = RunPlan::new(&config(args)).unwrap();
     jobs.map(|job| String::from_utf8_lossy(&job.unwrap().inputs().join(&b'|')).into_owned()).collect()
 }
 
@@ -92,7 +92,7 @@ fn sources_multiply_and_link() {
 
 #[test]
 fn values_without_a_partner_are_counted() {
-    let (_, mut jobs) = Plan::new(&config(&["true", ":::", "a", "b", "c", ":::+", "1"])).unwrap();
+    let (_, mut jobs) = RunPlan::new(&config(&["true", ":::", "a", "b", "c", ":::+", "1"])).unwrap();
     assert_eq!(jobs.by_ref().count(), 1);
     assert_eq!(jobs.warnings(), ["2 values left over, their linked source (:::+) is shorter"]);
 }
@@ -107,7 +107,7 @@ fn lines_of_a_file_without_a_partner_are_counted_too() {
         &["--csv", "true", "::::", &two, "::::+", &five],
         &["true", ":::", "x", "y", "::::+", &five],
     ] {
-        let (_, mut jobs) = Plan::new(&config(args)).unwrap();
+        let (_, mut jobs) = RunPlan::new(&config(args)).unwrap();
         assert_eq!(jobs.by_ref().count(), 2, "{args:?}");
         assert_eq!(
             jobs.warnings(),
@@ -128,7 +128,7 @@ fn totals_are_known_where_that_is_cheap() {
         (&["-a", &name, "true", "{##}"], Some(3)),
         (&["-X", "-j2", "true", "{##}", "{}", ":::", "a", "b", "c"], Some(2)),
     ] {
-        assert_eq!(Plan::new(&config(args)).unwrap().0.total(), total, "{args:?}");
+        assert_eq!(RunPlan::new(&config(args)).unwrap().0.total(), total, "{args:?}");
     }
 }
 
@@ -152,7 +152,7 @@ fn batches_fill_what_the_kernel_takes() {
     let (_file, name2) = file(text.as_bytes());
     assert_ne!(name, name2);
     let config = config(&["-X", "-j1", "-a", &name2, "/bin/true"]);
-    let (plan, jobs) = Plan::new(&config).unwrap();
+    let (plan, jobs) = RunPlan::new(&config).unwrap();
     let mut inputs = 0;
     let batches: Vec<usize> = jobs
         .map(|job| {
@@ -165,7 +165,7 @@ fn batches_fill_what_the_kernel_takes() {
     assert_eq!(inputs, 40_000);
     assert!(batches.len() > 1);
     // A real start of the fullest batch is the judge.
-    let (_, mut jobs) = Plan::new(&config).unwrap();
+    let (_, mut jobs) = RunPlan::new(&config).unwrap();
     let first = jobs.next().unwrap().unwrap();
     let rendered = plan.render(&first, crate::plan::Place { job: 1, slot: 1, total: None }).unwrap();
     use std::os::unix::ffi::OsStrExt;
@@ -180,7 +180,7 @@ fn a_job_comes_as_soon_as_its_line_does() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     use std::os::fd::AsRawFd;
     let name = format!("/proc/self/fd/{}", reader.as_raw_fd());
-    let (_, jobs) = Plan::new(&config(&["-a", &name, "true"])).unwrap();
+    let (_, jobs) = RunPlan::new(&config(&["-a", &name, "true"])).unwrap();
     let (send, receive) = mpsc::channel();
     let producer = std::thread::spawn(move || {
         for job in jobs {
@@ -201,5 +201,5 @@ fn a_job_comes_as_soon_as_its_line_does() {
 fn jobs_can_be_made_on_another_thread() {
     fn is_send<T: Send + 'static>() {}
     is_send::<JobStream>();
-    is_send::<Plan>();
+    is_send::<RunPlan>();
 }

@@ -35,7 +35,7 @@ pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl
 
 /// A run, compiled.
 #[derive(Debug)]
-pub struct Plan {
+pub struct RunPlan {
     command: Arc<CompiledCommand>,
     template: Vec<OsString>,
     workdir: Option<Text>,
@@ -90,12 +90,12 @@ pub fn hint_for(failure: &SpawnFailure) -> Option<&'static str> {
     failure.detail.contains("the kernel takes").then_some("pass it as a file")
 }
 
-impl Plan {
+impl RunPlan {
     /// Compiles a run and opens its inputs.
     ///
     /// # Errors
     /// On everything that can be known to be wrong before the first job.
-    pub fn new(config: &Config) -> Result<(Plan, JobStream), CliError> {
+    pub fn new(config: &Config) -> Result<(RunPlan, JobStream), CliError> {
         let (groups, names) = open(config)?;
         let grammar = grammar(config, names);
         let environment = environment::environment(&config.surroundings);
@@ -146,7 +146,7 @@ impl Plan {
         };
         let total = if wants_total { Some(count(config, jobs_over)?) } else { cheap_total(config) };
         let reads_terminal = config.input.reads_stdin() && rustix::termios::isatty(rustix::stdio::stdin());
-        let plan = Plan {
+        let plan = RunPlan {
             command: Arc::clone(&command),
             template: config.command.words.clone(),
             workdir,
@@ -213,7 +213,7 @@ impl Plan {
         text
     }
 
-    /// Appends what [`Plan::text`] gives.
+    /// Appends what [`RunPlan::text`] gives.
     pub fn push_text(&self, job: &JobArgs, place: Place, out: &mut String) {
         let (argv, script) = self.command.words(job, self.place(place));
         told(&argv, script.as_deref(), self.command.shell(), out);

@@ -7,9 +7,9 @@ use crate::flags::{Invocation, parse};
 
 const PLACE: Place = Place { job: 1, slot: 1, total: None };
 
-fn plan(args: &[&str]) -> Result<(Plan, JobStream), CliError> {
+fn plan(args: &[&str]) -> Result<(RunPlan, JobStream), CliError> {
     match parse(args.iter().map(Into::into))? {
-        Invocation::Run(config) => Plan::new(&config),
+        Invocation::Run(config) => RunPlan::new(&config),
         other => panic!("{other:?}"),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::producer::{InputEnd, Made, Producer};
 use super::writer::WriterHandle;
 use crate::error::CliError;
-use crate::plan::{self, Plan};
+use crate::plan::{self, RunPlan};
 
 /// From the start of a run to the question whether anybody is typing.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn new(producer: Producer, plan: &Plan) -> Inputs {
+    pub(super) fn new(producer: Producer, plan: &RunPlan) -> Inputs {
         Inputs {
             producer,
             total: plan.total(),

@@ -9,7 +9,7 @@ use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
 use crate::input::{JobArgs, JobStream};
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, RunPlan};
 use crate::record::resume::ResumeSet;
 
 /// Jobs read ahead of the engine.
@@ -51,7 +51,7 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn start(
-        plan: Arc<Plan>,
+        plan: Arc<RunPlan>,
         jobs: JobStream,
         resume: Option<ResumeSet>,
         wake: Arc<Waker>,
@@ -144,7 +144,7 @@ impl Drop for Filler {
     }
 }
 
-fn produce(plan: &Plan, mut jobs: JobStream, mut resume: Option<ResumeSet>, filler: &Filler) {
+fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, filler: &Filler) {
     let mut end = InputEnd::default();
     for made in jobs.by_ref() {
         let made = match made {
@@ -173,7 +173,7 @@ fn produce(plan: &Plan, mut jobs: JobStream, mut resume: Option<ResumeSet>, fill
 
 /// Whether this job has its row already. Where the text depends on the slot, nobody knows the one that it had: each is
 /// tried, for a job that has a row at its position.
-fn is_done(plan: &Plan, args: &JobArgs, number: u64, set: &mut ResumeSet) -> bool {
+fn is_done(plan: &RunPlan, args: &JobArgs, number: u64, set: &mut ResumeSet) -> bool {
     let slots = if plan.names_slot() { SLOTS_TRIED } else { 1 };
     set.may_skip(number)
         && (1..=slots).any(|slot| {

@@ -16,7 +16,7 @@ use super::run_job::RunJob;
 use super::stop::{Stop, record_error};
 use crate::config::{Config, EventsTo};
 use crate::error::CliError;
-use crate::plan::{self, Plan};
+use crate::plan::{self, RunPlan};
 use crate::record::events::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
@@ -37,11 +37,11 @@ pub(super) struct RecordFiles {
 }
 
 impl RecordFiles {
-    pub(super) fn open(config: &Config, plan: &Plan) -> Result<RecordFiles, CliError> {
+    pub(super) fn open(config: &Config, plan: &RunPlan) -> Result<RecordFiles, CliError> {
         RecordFiles::try_open(config, plan).map_err(|error| record_error(&error))
     }
 
-    fn try_open(config: &Config, plan: &Plan) -> Result<RecordFiles, RecordError> {
+    fn try_open(config: &Config, plan: &RunPlan) -> Result<RecordFiles, RecordError> {
         let spec = &config.records;
         let mut warnings = Vec::new();
         let resumes = config.resume.is_some();
@@ -103,7 +103,7 @@ impl Records {
     }
 
     /// Notes the beginning of the run.
-    pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Level, plan: &Plan) {
+    pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Level, plan: &RunPlan) {
         let template: Vec<Vec<u8>> = plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
         self.note(&RunEvent::RunStart {
@@ -178,7 +178,7 @@ impl Records {
     pub(super) fn claim_results(
         &mut self,
         job: &mut RunJob,
-        plan: &Plan,
+        plan: &RunPlan,
         place: plan::Place,
         stop: &mut Stop,
     ) -> Result<(), SpawnFailure> {

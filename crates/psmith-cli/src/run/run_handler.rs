@@ -20,7 +20,7 @@ use super::run_job::RunJob;
 use super::stop::Stop;
 use super::writer::{FinishedJob, WriterHandle};
 use crate::config::{Config, OutputMode, Show};
-use crate::plan::{self, Plan};
+use crate::plan::{self, RunPlan};
 use crate::record::Status;
 use crate::record::events::RunEvent;
 use crate::report::tally::counts_as;
@@ -34,7 +34,7 @@ pub(super) struct RunHandler {
     pub(super) config: Box<Config>,
     /// The run's name.
     pub(super) run: String,
-    pub(super) plan: Arc<Plan>,
+    pub(super) plan: Arc<RunPlan>,
     pub(super) policy: Arc<JobPolicy>,
     pub(super) inputs: Inputs,
     pub(super) reporting: Reporting,

@@ -32,7 +32,7 @@ use super::tty::Terminal;
 use super::writer::{Lines, WriterHandle};
 use crate::config::{Color, Config, OutputMode, Progress, Slots, StdinMode};
 use crate::error::CliError;
-use crate::plan::{self, Plan};
+use crate::plan::{self, RunPlan};
 
 /// The width of lines where no terminal sets it.
 const COLUMNS_DEFAULT: usize = 240;
@@ -59,7 +59,7 @@ impl Prepared {
         // Before any other thread is there.
         let signals = Signals::take().map_err(kernel)?;
         let wake = Arc::new(Waker::new().map_err(kernel)?);
-        let (plan, jobs) = Plan::new(&config)?;
+        let (plan, jobs) = RunPlan::new(&config)?;
         let plan = Arc::new(plan);
         let run = run_name();
         let files = RecordFiles::open(&config, &plan)?;
@@ -112,7 +112,7 @@ fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &Wri
 }
 
 /// The keys, for a run with a board. Where stdin is the jobs', or the input, keys would be theirs.
-fn keys(config: &Config, plan: &Plan, reporting: &Reporting, wake: &Arc<Waker>) -> Option<Keys> {
+fn keys(config: &Config, plan: &RunPlan, reporting: &Reporting, wake: &Arc<Waker>) -> Option<Keys> {
     let has_keys =
         reporting.board.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
     has_keys.then(|| Keys::take(Arc::clone(wake))).flatten()
