@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::config::DryRun;
 use crate::error::CliError;
 use crate::input::JobStream;
-use crate::plan::{Place, RunPlan};
+use crate::plan::{JobNumbers, RunPlan};
 use crate::report::display::os_text;
 
 /// What a dry run came to.
@@ -47,7 +47,7 @@ pub fn dry_run(
             }
         };
         job += 1;
-        let place = Place { job, slot: 1, total: plan.total() };
+        let place = JobNumbers { job, slot: 1, total: plan.total() };
         match form {
             DryRun::Text => plan.push_text(&args, place, &mut text),
             DryRun::Json => match plan.render(&args, place) {

@@ -158,7 +158,8 @@ fn batches_fill_what_the_kernel_takes() {
         .map(|job| {
             let job = job.unwrap();
             inputs += job.len();
-            let rendered = plan.render(&job, crate::plan::Place { job: 1, slot: 1, total: None }).unwrap();
+            let rendered =
+                plan.render(&job, crate::plan::JobNumbers { job: 1, slot: 1, total: None }).unwrap();
             rendered.argv.iter().map(|word| word.len() + 9).sum()
         })
         .collect();
@@ -167,7 +168,7 @@ fn batches_fill_what_the_kernel_takes() {
     // A real start of the fullest batch is the judge.
     let (_, mut jobs) = RunPlan::new(&config).unwrap();
     let first = jobs.next().unwrap().unwrap();
-    let rendered = plan.render(&first, crate::plan::Place { job: 1, slot: 1, total: None }).unwrap();
+    let rendered = plan.render(&first, crate::plan::JobNumbers { job: 1, slot: 1, total: None }).unwrap();
     use std::os::unix::ffi::OsStrExt;
     let words = rendered.argv[1..].iter().map(|word| std::ffi::OsStr::from_bytes(word));
     assert!(std::process::Command::new(&rendered.program).args(words).status().unwrap().success());

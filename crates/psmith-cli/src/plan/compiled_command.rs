@@ -10,7 +10,7 @@ use super::limits::ArgLimits;
 use crate::input::JobArgs;
 use crate::lookup::{Lookup, Missing, is_image, is_shell_word};
 use crate::quote::{self, shown};
-use crate::template::{Place, Script, Word, is_never_special};
+use crate::template::{JobNumbers, Script, Word, is_never_special};
 
 /// The command, compiled.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn plain_program(name: &[u8], lookup: &Lookup) -> Option<PathBuf> {
 
 impl CompiledCommand {
     /// The words of one job; nothing is looked up or checked.
-    pub(crate) fn words(&self, args: &JobArgs, place: Place) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+    pub(crate) fn words(&self, args: &JobArgs, place: JobNumbers) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         match &self.form {
             CommandForm::Words { words, .. } => {
                 let mut argv = Vec::with_capacity(words.len() + args.len());
@@ -113,7 +113,7 @@ impl CompiledCommand {
     pub(crate) fn render(
         &self,
         args: &JobArgs,
-        place: Place,
+        place: JobNumbers,
         directory: Option<&Path>,
     ) -> Result<Words, SpawnFailure> {
         let (argv, script) = self.words(args, place);
@@ -143,7 +143,12 @@ impl CompiledCommand {
         }
     }
 
-    fn without_shell(&self, args: &JobArgs, place: Place, script: &[u8]) -> Option<(PathBuf, Vec<Vec<u8>>)> {
+    fn without_shell(
+        &self,
+        args: &JobArgs,
+        place: JobNumbers,
+        script: &[u8],
+    ) -> Option<(PathBuf, Vec<Vec<u8>>)> {
         match &self.form {
             CommandForm::Script { plain: Some(plain), .. } if args.len() <= 1 || !plain.one_input_only => {
                 let mut argv = Vec::with_capacity(plain.words.len() + args.len());

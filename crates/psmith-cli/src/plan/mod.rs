@@ -22,7 +22,7 @@ use crate::error::CliError;
 use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs, JobStream};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
-pub use crate::template::Place;
+pub use crate::template::JobNumbers;
 use crate::template::{
     Grammar, Piece, Scanned, Script, Text, ValueKind, Word, names_slot, needs_total, scan,
 };
@@ -188,7 +188,7 @@ impl RunPlan {
     ///
     /// # Errors
     /// If it cannot be started: a NUL byte, a word too long, no such program.
-    pub fn render(&self, job: &JobArgs, place: Place) -> Result<Rendered, SpawnFailure> {
+    pub fn render(&self, job: &JobArgs, place: JobNumbers) -> Result<Rendered, SpawnFailure> {
         let place = self.place(place);
         let dir =
             self.workdir.as_ref().map(|text| PathBuf::from(OsString::from_vec(text.render(job, place))));
@@ -207,21 +207,21 @@ impl RunPlan {
 
     /// The command of one job as `--dry-run` and the joblog tell it, also where it cannot be started.
     #[must_use]
-    pub fn text(&self, job: &JobArgs, place: Place) -> String {
+    pub fn text(&self, job: &JobArgs, place: JobNumbers) -> String {
         let mut text = String::new();
         self.push_text(job, place, &mut text);
         text
     }
 
     /// Appends what [`RunPlan::text`] gives.
-    pub fn push_text(&self, job: &JobArgs, place: Place, out: &mut String) {
+    pub fn push_text(&self, job: &JobArgs, place: JobNumbers, out: &mut String) {
         let (argv, script) = self.command.words(job, self.place(place));
         told(&argv, script.as_deref(), self.command.shell(), out);
     }
 
     /// What each line of the job's output begins with, the TAB included; `None` without `--tag`.
     #[must_use]
-    pub fn tag(&self, job: &JobArgs, place: Place) -> Option<Vec<u8>> {
+    pub fn tag(&self, job: &JobArgs, place: JobNumbers) -> Option<Vec<u8>> {
         let mut tag = match self.tag.as_ref()? {
             Prefix::Inputs => job.inputs().join(&b' '),
             Prefix::Text(text) => text.render(job, self.place(place)),
@@ -232,7 +232,7 @@ impl RunPlan {
 
     /// The file of the job's stdout, for `--results` with a replacement string.
     #[must_use]
-    pub fn results_path(&self, job: &JobArgs, place: Place) -> Option<PathBuf> {
+    pub fn results_path(&self, job: &JobArgs, place: JobNumbers) -> Option<PathBuf> {
         let path = self.results.as_ref()?.render(job, self.place(place));
         Some(PathBuf::from(OsString::from_vec(path)))
     }
@@ -243,8 +243,8 @@ impl RunPlan {
         self.start.clone()
     }
 
-    fn place(&self, place: Place) -> Place {
-        Place { total: self.total.or(place.total), ..place }
+    fn place(&self, place: JobNumbers) -> JobNumbers {
+        JobNumbers { total: self.total.or(place.total), ..place }
     }
 }
 

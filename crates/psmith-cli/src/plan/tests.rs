@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::flags::{Invocation, parse};
 
-const PLACE: Place = Place { job: 1, slot: 1, total: None };
+const PLACE: JobNumbers = JobNumbers { job: 1, slot: 1, total: None };
 
 fn plan(args: &[&str]) -> Result<(RunPlan, JobStream), CliError> {
     match parse(args.iter().map(Into::into))? {

@@ -9,7 +9,7 @@ use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
 use crate::input::{JobArgs, JobStream};
-use crate::plan::{Place, RunPlan};
+use crate::plan::{JobNumbers, RunPlan};
 use crate::record::resume::ResumeSet;
 
 /// Jobs read ahead of the engine.
@@ -177,7 +177,7 @@ fn is_done(plan: &RunPlan, args: &JobArgs, number: u64, set: &mut ResumeSet) -> 
     let slots = if plan.names_slot() { SLOTS_TRIED } else { 1 };
     set.may_skip(number)
         && (1..=slots).any(|slot| {
-            let place = Place { job: number, slot, total: plan.total() };
+            let place = JobNumbers { job: number, slot, total: plan.total() };
             let rendered = plan.render(args, place);
             rendered.is_ok_and(|rendered| set.should_skip(number, rendered.text.as_bytes()))
         })

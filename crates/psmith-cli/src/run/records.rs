@@ -179,7 +179,7 @@ impl Records {
         &mut self,
         job: &mut RunJob,
         plan: &RunPlan,
-        place: plan::Place,
+        place: plan::JobNumbers,
         stop: &mut Stop,
     ) -> Result<(), SpawnFailure> {
         let Some(names) = &mut self.names else { return Ok(()) };

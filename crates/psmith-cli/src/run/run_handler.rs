@@ -51,8 +51,8 @@ impl RunHandler {
         }
     }
 
-    fn place_of(&self, job: &RunJob, slot: u32) -> plan::Place {
-        plan::Place { job: job.number, slot, total: self.plan.total() }
+    fn place_of(&self, job: &RunJob, slot: u32) -> plan::JobNumbers {
+        plan::JobNumbers { job: job.number, slot, total: self.plan.total() }
     }
 
     /// The command of a job as records and messages tell it, also of one that never started.

@@ -7,7 +7,7 @@ use crate::input::JobArgs;
 
 /// Where a job stands: what `{#}`, `{%}` and `{##}` become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct JobNumbers {
     /// The job's number, from 1.
     pub job: u64,
     /// The slot's number, from 1.
@@ -70,7 +70,7 @@ impl Word {
     }
 
     /// Appends the arguments that it becomes.
-    pub(crate) fn render(&self, args: &JobArgs, place: Place, out: &mut Vec<Vec<u8>>) {
+    pub(crate) fn render(&self, args: &JobArgs, place: JobNumbers, out: &mut Vec<Vec<u8>>) {
         match self.kind {
             Kind::Alone | Kind::Repeated => {
                 for input in args.iter() {
@@ -85,7 +85,7 @@ impl Word {
         &self,
         inputs: impl Iterator<Item = &'a [u8]> + Clone,
         args: &JobArgs,
-        place: Place,
+        place: JobNumbers,
     ) -> Vec<u8> {
         let bytes: usize = inputs.clone().map(<[u8]>::len).sum();
         let mut word = Vec::with_capacity(self.pieces.len() * 8 + bytes);
@@ -160,7 +160,7 @@ pub(crate) fn push_value<'a>(
     kind: &ValueKind,
     inputs: impl Iterator<Item = &'a [u8]>,
     args: &JobArgs,
-    place: Place,
+    place: JobNumbers,
 ) {
     match kind {
         ValueKind::Inputs(form) => {
@@ -181,7 +181,7 @@ pub(crate) fn push_value<'a>(
 }
 
 /// Appends one of the numbers; nothing for a value that is none.
-pub(crate) fn push_number(out: &mut Vec<u8>, kind: &ValueKind, place: Place) {
+pub(crate) fn push_number(out: &mut Vec<u8>, kind: &ValueKind, place: JobNumbers) {
     let text = match kind {
         ValueKind::Job => place.job.to_string(),
         ValueKind::Slot => place.slot.to_string(),

@@ -11,7 +11,7 @@ mod script;
 mod tests;
 mod unquoted;
 
-pub use argv::Place;
+pub use argv::JobNumbers;
 pub(crate) use argv::{Word, push_value};
 pub(crate) use placeholder::ValueKind;
 pub(crate) use scan::{Grammar, Piece, Scanned, scan};
@@ -31,7 +31,7 @@ impl Text {
         Ok(Text { pieces: scan(text, grammar)?.pieces })
     }
 
-    pub(crate) fn render(&self, args: &JobArgs, place: Place) -> Vec<u8> {
+    pub(crate) fn render(&self, args: &JobArgs, place: JobNumbers) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &self.pieces {
             match piece {

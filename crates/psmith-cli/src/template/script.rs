@@ -1,6 +1,6 @@
 //! The script of `-s` with the inputs put in, each as a literal that the shell expands no further.
 
-use super::argv::{NUMBER_LEN_MAX, Place, push_number};
+use super::argv::{JobNumbers, NUMBER_LEN_MAX, push_number};
 use super::context::{Context, ScriptToken, TokenKind, contexts};
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use super::scan::Scanned;
@@ -52,7 +52,7 @@ impl Script {
     }
 
     /// The script for one job.
-    pub(crate) fn render(&self, args: &JobArgs, place: Place) -> Vec<u8> {
+    pub(crate) fn render(&self, args: &JobArgs, place: JobNumbers) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + args.bytes_len());
         for segment in &self.segments {
             if !segment.repeated {
@@ -180,7 +180,7 @@ impl Segment {
         &self,
         inputs: impl Iterator<Item = &'a [u8]> + Clone,
         args: &JobArgs,
-        place: Place,
+        place: JobNumbers,
         out: &mut Vec<u8>,
     ) {
         for piece in &self.pieces {
@@ -228,7 +228,7 @@ fn push_literal<'a>(
     context: Context,
     inputs: impl Iterator<Item = &'a [u8]>,
     args: &JobArgs,
-    place: Place,
+    place: JobNumbers,
 ) {
     if kind.is_number() {
         return push_number(out, kind, place);

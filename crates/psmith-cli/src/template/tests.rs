@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch_size::Fill;
 
-const PLACE: Place = Place { job: 3, slot: 2, total: Some(12) };
+const PLACE: JobNumbers = JobNumbers { job: 3, slot: 2, total: Some(12) };
 
 fn grammar() -> Grammar {
     Grammar { sources: 1, ..Grammar::default() }
