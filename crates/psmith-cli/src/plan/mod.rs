@@ -24,7 +24,7 @@ use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::JobNumbers;
 use crate::template::{
-    Grammar, Piece, Scanned, Script, Text, ValueKind, Word, names_slot, needs_total, scan,
+    Grammar, Piece, Scanned, Script, TextTemplate, ValueKind, Word, names_slot, needs_total, scan,
 };
 pub(crate) use compiled_command::CompiledCommand;
 use compiled_command::{CommandForm, PlainScript, Shell, missing_text, told};
@@ -38,9 +38,9 @@ pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl
 pub struct RunPlan {
     command: Arc<CompiledCommand>,
     template: Vec<OsString>,
-    workdir: Option<Text>,
+    workdir: Option<TextTemplate>,
     tag: Option<Prefix>,
-    results: Option<Text>,
+    results: Option<TextTemplate>,
     total: Option<u64>,
     start: Vec<u8>,
     waits_for_terminal: bool,
@@ -50,7 +50,7 @@ pub struct RunPlan {
 #[derive(Debug)]
 enum Prefix {
     Inputs,
-    Text(Text),
+    Text(TextTemplate),
 }
 
 /// One job, ready to be executed.
@@ -104,7 +104,7 @@ impl RunPlan {
             .surroundings
             .workdir
             .as_ref()
-            .map(|dir| Text::new(dir.as_bytes(), &grammar))
+            .map(|dir| TextTemplate::new(dir.as_bytes(), &grammar))
             .transpose()?;
         check_workdir(workdir.as_ref())?;
         let compiler = Compiler { config, grammar: &grammar, lookup: &lookup, workdir: workdir.as_ref() };
@@ -116,14 +116,14 @@ impl RunPlan {
         let tag = match &config.output.tag {
             None => None,
             Some(Tag::Inputs) => Some(Prefix::Inputs),
-            Some(Tag::Text(text)) => Some(Prefix::Text(Text::new(text.as_bytes(), &grammar)?)),
+            Some(Tag::Text(text)) => Some(Prefix::Text(TextTemplate::new(text.as_bytes(), &grammar)?)),
         };
         let results = match &config.records.results {
-            Some(ResultsPlace::Files(path)) => Some(Text::new(path.as_bytes(), &grammar)?),
+            Some(ResultsPlace::Files(path)) => Some(TextTemplate::new(path.as_bytes(), &grammar)?),
             _ => None,
         };
         let texts = [workdir.as_ref(), results.as_ref(), tag.as_ref().and_then(Prefix::text)];
-        let wants_total = compiled.needs_total || texts.into_iter().flatten().any(Text::needs_total);
+        let wants_total = compiled.needs_total || texts.into_iter().flatten().any(TextTemplate::needs_total);
         if config.tty && std::fs::File::open("/dev/tty").is_err() {
             return Err(CliError::new("--tty: there is no terminal here")
                 .hint("leave out --tty, or run psmith from a terminal"));
@@ -249,7 +249,7 @@ impl RunPlan {
 }
 
 impl Prefix {
-    fn text(&self) -> Option<&Text> {
+    fn text(&self) -> Option<&TextTemplate> {
         match self {
             Prefix::Inputs => None,
             Prefix::Text(text) => Some(text),
@@ -321,8 +321,8 @@ fn grammar(config: &Config, names: Option<Names>) -> Grammar {
     }
 }
 
-fn check_workdir(workdir: Option<&Text>) -> Result<(), CliError> {
-    let Some(fixed) = workdir.and_then(Text::fixed) else { return Ok(()) };
+fn check_workdir(workdir: Option<&TextTemplate>) -> Result<(), CliError> {
+    let Some(fixed) = workdir.and_then(TextTemplate::fixed) else { return Ok(()) };
     let path = Path::new(std::ffi::OsStr::from_bytes(fixed));
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
@@ -385,7 +385,7 @@ struct Compiler<'a> {
     config: &'a Config,
     grammar: &'a Grammar,
     lookup: &'a Lookup,
-    workdir: Option<&'a Text>,
+    workdir: Option<&'a TextTemplate>,
 }
 
 struct Compiled {
@@ -441,7 +441,7 @@ impl Compiler<'_> {
 
     /// The program, found before the first job.
     fn program(&self, name: &[u8]) -> Result<Option<PathBuf>, CliError> {
-        let directory = match self.workdir.map(Text::fixed) {
+        let directory = match self.workdir.map(TextTemplate::fixed) {
             None => None,
             Some(Some(fixed)) => Some(PathBuf::from(OsString::from_vec(fixed.to_vec()))),
             // Each job has a directory of its own, and perhaps a program of its own in it.

@@ -22,13 +22,13 @@ use crate::input::JobArgs;
 
 /// A text that is made for each job: `--tagstring`, `--workdir`, `--results`.
 #[derive(Clone, Debug)]
-pub(crate) struct Text {
+pub(crate) struct TextTemplate {
     pieces: Vec<Piece>,
 }
 
-impl Text {
-    pub(crate) fn new(text: &[u8], grammar: &Grammar) -> Result<Text, CliError> {
-        Ok(Text { pieces: scan(text, grammar)?.pieces })
+impl TextTemplate {
+    pub(crate) fn new(text: &[u8], grammar: &Grammar) -> Result<TextTemplate, CliError> {
+        Ok(TextTemplate { pieces: scan(text, grammar)?.pieces })
     }
 
     pub(crate) fn render(&self, args: &JobArgs, place: JobNumbers) -> Vec<u8> {

@@ -15,7 +15,8 @@ fn grammar() -> Grammar {
 
 fn text(template: &str, inputs: &[&str]) -> String {
     let args = JobArgs::from_values(inputs.iter().map(|input| input.as_bytes()));
-    String::from_utf8(Text::new(template.as_bytes(), &grammar()).unwrap().render(&args, PLACE)).unwrap()
+    String::from_utf8(TextTemplate::new(template.as_bytes(), &grammar()).unwrap().render(&args, PLACE))
+        .unwrap()
 }
 
 /// The table of the command's contract, row by row.
@@ -82,7 +83,7 @@ fn text_of_an_input_is_never_scanned() {
 #[test]
 fn another_string_for_the_input() {
     let grammar = Grammar { replace: Some(b",,".to_vec()), ..grammar() };
-    let template = Text::new(b",,{}{{}} {.}", &grammar).unwrap();
+    let template = TextTemplate::new(b",,{}{{}} {.}", &grammar).unwrap();
     let args = JobArgs::from_values([&b"a.b"[..]]);
     assert_eq!(template.render(&args, PLACE), b"a.b{}{{}} a");
 }
@@ -93,7 +94,7 @@ fn columns_by_name() {
     let grammar = Grammar { names: Some(names), ..grammar() };
     let args = JobArgs::from_values(["x.y", "z", "w", "v"].map(str::as_bytes));
     let render = |template: &str| {
-        Text::new(template.as_bytes(), &grammar)
+        TextTemplate::new(template.as_bytes(), &grammar)
             .map(|text| String::from_utf8(text.render(&args, PLACE)).unwrap())
     };
     assert_eq!(render("{name.} {na} {a.} {two words} {1} {print $1}").unwrap(), "x z w v x.y {print $1}");
@@ -107,7 +108,7 @@ fn columns_by_name() {
 
 #[test]
 fn strings_of_others_are_refused() {
-    let refused = |text: &str| Text::new(text.as_bytes(), &grammar()).unwrap_err();
+    let refused = |text: &str| TextTemplate::new(text.as_bytes(), &grammar()).unwrap_err();
     assert_eq!(refused("{= s/a/b/ =}").message, "{= perl =} is left out of psmith");
     assert_eq!(refused("{/a/b/}").message, "{/a/b/}: not in this version");
     assert_eq!(text("{{/a/b/}}", &["x"]), "{/a/b/}");

@@ -32,7 +32,7 @@ pub(super) struct Files {
 }
 
 /// A path below the base.
-struct ParentDir<'a> {
+struct ResultPath<'a> {
     parents: Vec<&'a [u8]>,
     name: &'a [u8],
 }
@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// The directory that a file lies in, made where it is missing, one step at a time and through no symlink.
-    fn open_parent(&self, path: &[u8], place: &ParentDir<'_>) -> Result<OwnedFd, RecordError> {
+    fn open_parent(&self, path: &[u8], place: &ResultPath<'_>) -> Result<OwnedFd, RecordError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let cannot = |errno: Errno| not_writable(path, errno.into());
         let mut directory = self.directory.try_clone().map_err(|source| not_writable(path, source))?;
@@ -117,7 +117,7 @@ impl Files {
 }
 
 /// Takes a rendered path apart, and refuses one that the user cannot have meant.
-fn place_of<'a>(base: &[u8], path: &'a [u8]) -> Result<ParentDir<'a>, RecordError> {
+fn place_of<'a>(base: &[u8], path: &'a [u8]) -> Result<ResultPath<'a>, RecordError> {
     let below = match path.strip_prefix(base) {
         Some(below) if !below.starts_with(b"/") => below,
         _ => return Err(refused(path, "leaves its directory: an input begins with '/'")),
@@ -139,7 +139,7 @@ fn place_of<'a>(base: &[u8], path: &'a [u8]) -> Result<ParentDir<'a>, RecordErro
         return Err(refused(path, "has a name longer than 255 bytes"));
     }
     parents.retain(|part| !part.is_empty() && *part != b".");
-    Ok(ParentDir { parents, name })
+    Ok(ResultPath { parents, name })
 }
 
 /// Writes a file under a name of its own, then gives it the right one. A symlink of that name is replaced, never
