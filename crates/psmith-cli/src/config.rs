@@ -21,7 +21,7 @@ pub use crate::record::results::ResultsPlace;
 pub use crate::record::resume::ResumeMode;
 pub use crate::report::summary::SummaryMode;
 pub use crate::report::tally::Flaky;
-pub use crate::values::Slots;
+pub use crate::values::SlotsSpec;
 pub use psmith_engine::Level;
 pub(crate) use resolve::DEFAULT_SHELL;
 
@@ -41,13 +41,13 @@ pub struct Config {
     /// `--tty`: one slot, the job gets the terminal. `pace.slots` says one already.
     pub tty: bool,
     /// How many at once, how fast.
-    pub pace: Pace,
+    pub pace: PaceSpec,
     /// Limits of each job.
     pub limits: ResourceLimits,
     /// `--contain`: this level or better.
     pub contain: Option<Level>,
     /// Environment and directory of the jobs.
-    pub surroundings: Surroundings,
+    pub surroundings: SurroundingsSpec,
     /// Timeouts, tries, back-off, leaks. Its `limits` are empty: which hold depends on the containment.
     pub policy: JobPolicy,
     /// Jobs that run longer are named.
@@ -92,9 +92,9 @@ pub enum StdinMode {
 
 /// How many at once, how fast.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pace {
+pub struct PaceSpec {
     /// How many slots.
-    pub slots: Slots,
+    pub slots: SlotsSpec,
     /// At least this between two starts: the larger one of `--delay` and what `--rate` asks for.
     pub start_gap: Duration,
     /// Hold starts while the load average is above this.
@@ -127,7 +127,7 @@ impl Load {
 
 /// Environment and directory of the jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct SurroundingsSpec {
     /// Variables to set, in the order given.
     pub env: Vec<(OsString, OsString)>,
     /// Begin with an empty environment.
@@ -223,7 +223,7 @@ pub struct ReportSpec {
     /// The summary at the end.
     pub summary: SummaryMode,
     /// Progress on the way.
-    pub progress: Progress,
+    pub progress: ProgressMode,
     /// Rows of the board.
     pub rows: u16,
     /// Colours.
@@ -238,7 +238,7 @@ pub struct ReportSpec {
 
 /// Progress on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressMode {
     /// What fits stderr.
     Auto,
     /// Rows at the bottom of the terminal.

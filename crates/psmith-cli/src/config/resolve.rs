@@ -11,12 +11,12 @@ use psmith_engine::ResourceLimits;
 
 use super::{
     Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, Load, OutputMode,
-    OutputSpec, Pace, Progress, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, Slots, StdinMode,
-    SummaryMode, Surroundings, Tag,
+    OutputSpec, PaceSpec, ProgressMode, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, SlotsSpec,
+    StdinMode, SummaryMode, SurroundingsSpec, Tag,
 };
 use crate::batch_size::{BatchSize, Fill};
 use crate::error::CliError;
-use crate::flags::Raw;
+use crate::flags::RawFlags;
 use crate::input::spec::{self, InputSpec};
 use crate::quote::{self, shown};
 use crate::values;
@@ -29,7 +29,7 @@ const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "ksh", "ksh93", "mksh", 
 
 impl Config {
     /// Makes sense of the flags.
-    pub(crate) fn resolve(mut raw: Raw) -> Result<Config, CliError> {
+    pub(crate) fn resolve(mut raw: RawFlags) -> Result<Config, CliError> {
         let words = std::mem::take(&mut raw.words);
         let (words, groups) = spec::split_sources(words)?;
         let command = command(&raw, words)?;
@@ -69,7 +69,7 @@ impl Config {
 
 /// The value of a flag, parsed, if the flag was given. The message names the flag by its long name.
 fn option<T>(
-    raw: &Raw,
+    raw: &RawFlags,
     id: &str,
     parse: impl Fn(&str, &OsStr) -> Result<T, CliError>,
 ) -> Result<Option<T>, CliError> {
@@ -77,7 +77,7 @@ fn option<T>(
 }
 
 /// One of several words, the first of which is the default.
-fn choice<T: Copy>(raw: &Raw, id: &str, choices: &[(&str, T)]) -> Result<T, CliError> {
+fn choice<T: Copy>(raw: &RawFlags, id: &str, choices: &[(&str, T)]) -> Result<T, CliError> {
     Ok(option(raw, id, |flag, value| values::choice(flag, value, choices))?.unwrap_or(choices[0].1))
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn named(id: &str) -> String {
     }
 }
 
-fn command(raw: &Raw, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
+fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
     let replace = raw.value("replace").map(|text| text.as_bytes().to_vec());
     if replace.as_ref().is_some_and(Vec::is_empty) {
         return Err(CliError::new("-I: the replacement string is empty").hint("-I ,,"));
@@ -134,7 +134,7 @@ fn command(raw: &Raw, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
 /// The shell of `-s`, unless another was asked for.
 pub(crate) const DEFAULT_SHELL: &str = "/bin/sh";
 
-fn batch(raw: &Raw) -> Result<BatchSize, CliError> {
+fn batch(raw: &RawFlags) -> Result<BatchSize, CliError> {
     let count =
         |id, min| option(raw, id, |flag, value| values::number(flag, value, min, u64::from(u32::MAX)));
     let plain = count("max-args", 1)?;
@@ -156,7 +156,7 @@ fn batch(raw: &Raw) -> Result<BatchSize, CliError> {
     })
 }
 
-fn stdin(raw: &Raw, input: &InputSpec, tty: bool) -> Result<StdinMode, CliError> {
+fn stdin(raw: &RawFlags, input: &InputSpec, tty: bool) -> Result<StdinMode, CliError> {
     let Some(value) = raw.value("stdin") else { return Ok(StdinMode::Null) };
     if value == "item" {
         return Err(CliError::new("--stdin item: not in this version"));
@@ -176,8 +176,8 @@ fn stdin(raw: &Raw, input: &InputSpec, tty: bool) -> Result<StdinMode, CliError>
     Ok(mode)
 }
 
-fn pace(raw: &Raw, tty: bool) -> Result<Pace, CliError> {
-    let slots = option(raw, "jobs", values::slots)?.unwrap_or(Slots::Percent(100.0));
+fn pace(raw: &RawFlags, tty: bool) -> Result<PaceSpec, CliError> {
+    let slots = option(raw, "jobs", values::slots)?.unwrap_or(SlotsSpec::Percent(100.0));
     let delay = option(raw, "delay", |flag, value| {
         if value.as_bytes().ends_with(b"auto") {
             return Err(
@@ -187,8 +187,8 @@ fn pace(raw: &Raw, tty: bool) -> Result<Pace, CliError> {
         values::duration(flag, value)
     })?;
     let gap = option(raw, "rate", values::rate_gap)?;
-    Ok(Pace {
-        slots: if tty { Slots::Number(1) } else { slots },
+    Ok(PaceSpec {
+        slots: if tty { SlotsSpec::Number(1) } else { slots },
         start_gap: delay.unwrap_or_default().max(gap.unwrap_or_default()),
         load: option(raw, "load", load)?,
         memfree: option(raw, "memfree", values::size)?,
@@ -219,7 +219,7 @@ fn nice(flag: &str, value: &OsStr) -> Result<i32, CliError> {
     }
 }
 
-fn limits(raw: &Raw) -> Result<ResourceLimits, CliError> {
+fn limits(raw: &RawFlags) -> Result<ResourceLimits, CliError> {
     let count = |flag: &str, value: &OsStr| values::number(flag, value, 1, u64::MAX);
     Ok(ResourceLimits {
         memory_bytes: option(raw, "mem", values::size)?,
@@ -242,7 +242,7 @@ fn limits(raw: &Raw) -> Result<ResourceLimits, CliError> {
     })
 }
 
-fn surroundings(raw: &Raw) -> Result<Surroundings, CliError> {
+fn surroundings(raw: &RawFlags) -> Result<SurroundingsSpec, CliError> {
     let mut env = Vec::new();
     for setting in raw.values("env") {
         let bytes = setting.as_bytes();
@@ -259,14 +259,14 @@ fn surroundings(raw: &Raw) -> Result<Surroundings, CliError> {
             }
         }
     }
-    Ok(Surroundings {
+    Ok(SurroundingsSpec {
         env,
         env_clear: raw.is_set("env-clear"),
         workdir: raw.value("workdir").map(OsStr::to_os_string),
     })
 }
 
-fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
+fn policy(raw: &RawFlags) -> Result<JobPolicy, CliError> {
     const LEAKS: [(&str, Leak); 4] =
         [("kill", Leak::Kill), ("fail", Leak::Fail), ("wait", Leak::Wait), ("allow", Leak::Allow)];
     let tries = option(raw, "retries", |flag, value| values::number(flag, value, 0, u64::from(u32::MAX)))?
@@ -286,7 +286,7 @@ fn policy(raw: &Raw) -> Result<JobPolicy, CliError> {
     })
 }
 
-fn output(raw: &Raw) -> Result<OutputSpec, CliError> {
+fn output(raw: &RawFlags) -> Result<OutputSpec, CliError> {
     let mode = if raw.is_set("lb") {
         OutputMode::Lines
     } else if raw.is_set("ungroup") {
@@ -308,7 +308,7 @@ fn output(raw: &Raw) -> Result<OutputSpec, CliError> {
     })
 }
 
-fn records(raw: &Raw) -> Result<RecordsSpec, CliError> {
+fn records(raw: &RawFlags) -> Result<RecordsSpec, CliError> {
     let resuming = raw.value("resume").is_some() || raw.is_set("resume-failed");
     let joblog = raw.value("joblog").map(|value| match value.as_bytes().strip_prefix(b"+") {
         Some(path) if !path.is_empty() => {
@@ -346,7 +346,7 @@ fn events(value: &OsStr) -> Result<EventsTo, CliError> {
     }
 }
 
-fn resume(raw: &Raw) -> Result<Option<ResumeMode>, CliError> {
+fn resume(raw: &RawFlags) -> Result<Option<ResumeMode>, CliError> {
     let joblog = raw.value("joblog").is_some();
     let flag = if raw.is_set("resume-failed") { "--resume-failed" } else { "--resume" };
     match raw.value("resume") {
@@ -361,25 +361,25 @@ fn resume(raw: &Raw) -> Result<Option<ResumeMode>, CliError> {
     Ok(Some(if raw.is_set("resume-failed") { ResumeMode::ResumeFailed } else { ResumeMode::Resume }))
 }
 
-fn report(raw: &Raw) -> Result<ReportSpec, CliError> {
+fn report(raw: &RawFlags) -> Result<ReportSpec, CliError> {
     const SUMMARIES: [(&str, SummaryMode); 4] = [
         ("auto", SummaryMode::Auto),
         ("text", SummaryMode::Text),
         ("json", SummaryMode::Json),
         ("none", SummaryMode::None),
     ];
-    const PROGRESS: [(&str, Progress); 4] = [
-        ("auto", Progress::Auto),
-        ("board", Progress::Board),
-        ("plain", Progress::Plain),
-        ("none", Progress::None),
+    const PROGRESS: [(&str, ProgressMode); 4] = [
+        ("auto", ProgressMode::Auto),
+        ("board", ProgressMode::Board),
+        ("plain", ProgressMode::Plain),
+        ("none", ProgressMode::None),
     ];
     const COLORS: [(&str, Color); 3] =
         [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
     let rows = option(raw, "rows", |flag, value| values::number(flag, value, 1, 1000))?.unwrap_or(8);
     Ok(ReportSpec {
         summary: choice(raw, "summary", &SUMMARIES)?,
-        progress: if raw.is_set("bar") { Progress::Board } else { choice(raw, "progress", &PROGRESS)? },
+        progress: if raw.is_set("bar") { ProgressMode::Board } else { choice(raw, "progress", &PROGRESS)? },
         rows: u16::try_from(rows).unwrap_or(u16::MAX),
         color: choice(raw, "color", &COLORS)?,
         web: option(raw, "web", web)?,
@@ -406,7 +406,7 @@ fn web(flag: &str, value: &OsStr) -> Result<SocketAddr, CliError> {
     })
 }
 
-fn dry_run(raw: &Raw) -> Result<Option<DryRun>, CliError> {
+fn dry_run(raw: &RawFlags) -> Result<Option<DryRun>, CliError> {
     let Some(form) = raw.value("dry-run") else { return Ok(None) };
     if form.is_empty() {
         return Ok(Some(DryRun::Text));

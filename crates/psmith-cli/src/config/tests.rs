@@ -56,7 +56,7 @@ fn pace_and_policy() {
     assert_eq!((config.pace.memfree, config.pace.nice), (Some(1 << 30), -5));
     assert_eq!((config.policy.tries, config.slow), (0, None));
     assert_eq!(config.policy.leak, psmith_core::policy::Leak::Wait);
-    assert_eq!(self::config(&["-j9", "--tty", "x"]).pace.slots, Slots::Number(1));
+    assert_eq!(self::config(&["-j9", "--tty", "x"]).pace.slots, SlotsSpec::Number(1));
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) mod tests;
 
 use std::ffi::{OsStr, OsString};
 
-pub(crate) use raw::Raw;
+pub(crate) use raw::RawFlags;
 
 use crate::config::Config;
 use crate::error::CliError;
@@ -61,7 +61,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
         }
         _ => {}
     }
-    let raw = Raw::parse(args)?;
+    let raw = RawFlags::parse(args)?;
     if raw.is_set("h") || raw.is_set("help") {
         return Ok(Invocation::Print { text: help::help_text(raw.is_set("help")) });
     }

@@ -13,14 +13,14 @@ use crate::quote;
 
 /// What was typed, before anything is made of it.
 #[derive(Debug)]
-pub(crate) struct Raw {
+pub(crate) struct RawFlags {
     matches: ArgMatches,
     /// Everything from the first word that is no option.
     pub(crate) words: Vec<OsString>,
 }
 
-impl Raw {
-    pub(crate) fn parse(args: Vec<OsString>) -> Result<Raw, CliError> {
+impl RawFlags {
+    pub(crate) fn parse(args: Vec<OsString>) -> Result<RawFlags, CliError> {
         let own_name = OsString::from("psmith");
         let mut matches = help::run_command()
             .try_get_matches_from(std::iter::once(own_name).chain(args))
@@ -28,7 +28,7 @@ impl Raw {
         refuse_absent(&matches)?;
         let words =
             matches.remove_many("command").map_or_else(|| help::no_values().collect(), Iterator::collect);
-        Ok(Raw { matches, words })
+        Ok(RawFlags { matches, words })
     }
 
     /// Whether a flag without a value was given, and not taken back.

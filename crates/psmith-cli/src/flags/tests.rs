@@ -1,7 +1,7 @@
 //! The command line taken apart: every flag, alias and refusal. Nothing is resolved here.
 
 use super::*;
-use crate::config::{OutputMode, Progress, Slots};
+use crate::config::{OutputMode, ProgressMode, SlotsSpec};
 
 pub(crate) fn config(args: &[&str]) -> Config {
     match parse(args.iter().map(Into::into)) {
@@ -27,10 +27,10 @@ fn values_may_be_attached_or_stand_apart() {
         &["--max-procs", "2", "x"],
         &["-kj2", "x"],
     ] {
-        assert_eq!(config(args).pace.slots, Slots::Number(2), "{args:?}");
+        assert_eq!(config(args).pace.slots, SlotsSpec::Number(2), "{args:?}");
     }
-    assert_eq!(config(&["-j", "-1", "x"]).pace.slots, Slots::Relative(-1));
-    assert_eq!(config(&["-j-1", "x"]).pace.slots, Slots::Relative(-1));
+    assert_eq!(config(&["-j", "-1", "x"]).pace.slots, SlotsSpec::Relative(-1));
+    assert_eq!(config(&["-j-1", "x"]).pace.slots, SlotsSpec::Relative(-1));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn options_end_at_the_command() {
 
 #[test]
 fn the_last_one_wins() {
-    assert_eq!(config(&["-j2", "-j3", "x"]).pace.slots, Slots::Number(3));
+    assert_eq!(config(&["-j2", "-j3", "x"]).pace.slots, SlotsSpec::Number(3));
     assert!(!config(&["--tag", "--no-tag", "x"]).report.quiet);
     assert!(config(&["--tag", "--no-tag", "x"]).output.tag.is_none());
     assert!(config(&["--no-tag", "--tag", "x"]).output.tag.is_some());
@@ -52,7 +52,7 @@ fn the_last_one_wins() {
     assert_eq!(config(&["-u", "--line-buffer", "x"]).output.mode, OutputMode::Lines);
     assert_eq!(config(&["--lb", "--group", "x"]).output.mode, OutputMode::Group);
     assert!(config(&["--dry-run=json", "--no-dry-run", "x"]).dry_run.is_none());
-    assert_eq!(config(&["--eta", "x"]).report.progress, Progress::Board);
+    assert_eq!(config(&["--eta", "x"]).report.progress, ProgressMode::Board);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use regex::bytes::Regex;
 
 use crate::error::CliError;
-use crate::flags::{Raw, is_source_marker};
+use crate::flags::{RawFlags, is_source_marker};
 use crate::quote::shown;
 use crate::values;
 
@@ -108,7 +108,7 @@ fn file_or_stdin(name: OsString) -> From {
 }
 
 /// Everything about the input that the flags say.
-pub(crate) fn input(raw: &Raw, groups: Vec<Source>) -> Result<InputSpec, CliError> {
+pub(crate) fn input(raw: &RawFlags, groups: Vec<Source>) -> Result<InputSpec, CliError> {
     let files =
         raw.values("arg-file").map(|file| Source { from: file_or_stdin(file.clone()), linked: false });
     let mut sources: Vec<Source> = files.chain(groups).collect();
@@ -139,7 +139,7 @@ pub(crate) fn input(raw: &Raw, groups: Vec<Source>) -> Result<InputSpec, CliErro
     })
 }
 
-fn separator(raw: &Raw) -> Result<Vec<u8>, CliError> {
+fn separator(raw: &RawFlags) -> Result<Vec<u8>, CliError> {
     if raw.is_set("null") {
         return Ok(vec![0]);
     }
@@ -151,7 +151,7 @@ fn separator(raw: &Raw) -> Result<Vec<u8>, CliError> {
     Ok(separator)
 }
 
-fn columns(raw: &Raw) -> Result<ColumnSplit, CliError> {
+fn columns(raw: &RawFlags) -> Result<ColumnSplit, CliError> {
     let colsep = raw.value("colsep");
     if raw.is_set("csv") {
         let Some(colsep) = colsep else { return Ok(ColumnSplit::Csv(b',')) };
@@ -178,7 +178,7 @@ fn columns(raw: &Raw) -> Result<ColumnSplit, CliError> {
     })
 }
 
-fn header(raw: &Raw) -> Result<bool, CliError> {
+fn header(raw: &RawFlags) -> Result<bool, CliError> {
     match raw.value("header") {
         None => Ok(false),
         Some(value) if value == ":" => Ok(true),
@@ -187,7 +187,7 @@ fn header(raw: &Raw) -> Result<bool, CliError> {
     }
 }
 
-fn shuffle(raw: &Raw) -> Result<Option<Option<u64>>, CliError> {
+fn shuffle(raw: &RawFlags) -> Result<Option<Option<u64>>, CliError> {
     let Some(seed) = raw.value("shuf") else { return Ok(None) };
     if seed == OsStr::new("") {
         return Ok(Some(None));

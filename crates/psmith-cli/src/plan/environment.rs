@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 
-use crate::config::Surroundings;
+use crate::config::SurroundingsSpec;
 
 /// Names and values, without those that each job is given (`PSMITH_JOB` and its kin).
-pub(crate) fn environment(surroundings: &Surroundings) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn environment(surroundings: &SurroundingsSpec) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut variables: Vec<(Vec<u8>, Vec<u8>)> = if surroundings.env_clear {
         Vec::new()
     } else {

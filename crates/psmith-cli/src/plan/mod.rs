@@ -259,7 +259,7 @@ impl Prefix {
 
 /// The jobs' environment as the kernel wants it: `K=V` and NUL, back to back.
 #[must_use]
-pub fn environment_block(surroundings: &crate::config::Surroundings) -> Vec<u8> {
+pub fn environment_block(surroundings: &crate::config::SurroundingsSpec) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in environment::environment(surroundings) {
         block.extend_from_slice(&name);

@@ -13,7 +13,7 @@ use super::keys::{KeyCommand, Keys};
 use super::pressure::Pressure;
 use super::signals::Signals;
 use super::tty::Terminal;
-use crate::config::Slots;
+use crate::config::SlotsSpec;
 use crate::plan;
 
 /// Whatever steers the run from outside.
@@ -76,7 +76,7 @@ impl Controls {
 
 /// The number of slots, and who sets it.
 pub(super) struct SlotControl {
-    asked: Slots,
+    asked: SlotsSpec,
     now: u32,
     by_key: bool,
     /// Jobs that had ended when the file of slots was read last.
@@ -84,7 +84,7 @@ pub(super) struct SlotControl {
 }
 
 impl SlotControl {
-    pub(super) fn new(asked: Slots, now: u32) -> SlotControl {
+    pub(super) fn new(asked: SlotsSpec, now: u32) -> SlotControl {
         SlotControl { asked, now, by_key: false, ended_seen: 0 }
     }
 
@@ -96,7 +96,7 @@ impl SlotControl {
     pub(super) fn set_by(&self) -> &'static str {
         match self.asked {
             _ if self.by_key => "key",
-            Slots::File(_) => "file",
+            SlotsSpec::File(_) => "file",
             _ => "machine",
         }
     }
@@ -112,7 +112,7 @@ impl SlotControl {
 
     /// Reads a file of slots again, at each end of a job.
     fn tick(&mut self, ended: u64, orders: &mut Vec<Order>) {
-        if !matches!(self.asked, Slots::File(_)) || self.ended_seen == ended {
+        if !matches!(self.asked, SlotsSpec::File(_)) || self.ended_seen == ended {
             return;
         }
         self.ended_seen = ended;

@@ -30,7 +30,7 @@ use super::signals::Signals;
 use super::stop::{Stop, record_error};
 use super::tty::Terminal;
 use super::writer::{Lines, WriterHandle};
-use crate::config::{Color, Config, OutputMode, Progress, Slots, StdinMode};
+use crate::config::{Color, Config, OutputMode, ProgressMode, SlotsSpec, StdinMode};
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
 
@@ -103,7 +103,7 @@ impl Prepared {
 
 /// Says what was found before the first job.
 fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &WriterHandle) {
-    if config.pace.slots == Slots::Most && !config.report.quiet {
+    if config.pace.slots == SlotsSpec::Most && !config.report.quiet {
         writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
     }
     for warning in warnings {
@@ -222,16 +222,16 @@ fn progress(config: &Config) -> ProgressForm {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let writes_itself = config.tty || config.output.mode == OutputMode::Ungrouped;
     match config.report.progress {
-        Progress::None => ProgressForm::Failures,
-        Progress::Plain => ProgressForm::Plain,
+        ProgressMode::None => ProgressForm::Failures,
+        ProgressMode::Plain => ProgressForm::Plain,
         // Jobs that write to the terminal themselves would write into the board.
-        Progress::Board if io::stderr().is_terminal() && !writes_itself => ProgressForm::Board,
-        Progress::Board => ProgressForm::Plain,
-        Progress::Auto if config.report.quiet => ProgressForm::Failures,
-        Progress::Auto if dumb || set("CI") => ProgressForm::Plain,
-        Progress::Auto if writes_itself => ProgressForm::Failures,
-        Progress::Auto if io::stderr().is_terminal() => ProgressForm::Board,
-        Progress::Auto => ProgressForm::Failures,
+        ProgressMode::Board if io::stderr().is_terminal() && !writes_itself => ProgressForm::Board,
+        ProgressMode::Board => ProgressForm::Plain,
+        ProgressMode::Auto if config.report.quiet => ProgressForm::Failures,
+        ProgressMode::Auto if dumb || set("CI") => ProgressForm::Plain,
+        ProgressMode::Auto if writes_itself => ProgressForm::Failures,
+        ProgressMode::Auto if io::stderr().is_terminal() => ProgressForm::Board,
+        ProgressMode::Auto => ProgressForm::Failures,
     }
 }
 

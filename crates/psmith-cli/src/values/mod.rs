@@ -17,7 +17,7 @@ pub use amount::{duration, rate_gap, size, timeout};
 pub use escapes::unescape;
 pub use halt::halt;
 pub use retry::{backoff, retry_on};
-pub use slots::{Slots, slots};
+pub use slots::{SlotsSpec, slots};
 pub use term_seq::term_seq;
 
 use crate::error::CliError;

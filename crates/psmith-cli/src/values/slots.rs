@@ -9,7 +9,7 @@ use crate::quote::shown;
 
 /// How many slots were asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Slots {
+pub enum SlotsSpec {
     /// This many.
     Number(u32),
     /// As many as there are CPUs, and so many more, or fewer; at least one.
@@ -29,8 +29,8 @@ const SLOTS_MAX: u32 = 1_000_000;
 ///
 /// # Errors
 /// If it is none of these.
-pub fn slots(flag: &str, value: &OsStr) -> Result<Slots, CliError> {
-    if let Some(slots) = value.to_str().and_then(Slots::parse) {
+pub fn slots(flag: &str, value: &OsStr) -> Result<SlotsSpec, CliError> {
+    if let Some(slots) = value.to_str().and_then(SlotsSpec::parse) {
         return Ok(slots);
     }
     let path = Path::new(value);
@@ -41,27 +41,27 @@ pub fn slots(flag: &str, value: &OsStr) -> Result<Slots, CliError> {
         ))
         .hint("8, +2, -1, 50%, 0 for as many as possible"));
     }
-    let slots = Slots::File(path.to_path_buf());
+    let slots = SlotsSpec::File(path.to_path_buf());
     slots.resolve(1, 1)?;
     Ok(slots)
 }
 
-impl Slots {
-    fn parse(text: &str) -> Option<Slots> {
+impl SlotsSpec {
+    fn parse(text: &str) -> Option<SlotsSpec> {
         let digits =
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
         if let Some(more) = text.strip_prefix('+') {
-            return digits(more).map(|n| Slots::Relative(i64::from(n)));
+            return digits(more).map(|n| SlotsSpec::Relative(i64::from(n)));
         }
         if let Some(fewer) = text.strip_prefix('-') {
-            return digits(fewer).map(|n| Slots::Relative(-i64::from(n)));
+            return digits(fewer).map(|n| SlotsSpec::Relative(-i64::from(n)));
         }
         if let Some(percent) = text.strip_suffix('%') {
-            return decimal(percent).filter(|p| *p > 0.0).map(Slots::Percent);
+            return decimal(percent).filter(|p| *p > 0.0).map(SlotsSpec::Percent);
         }
         match digits(text)? {
-            0 => Some(Slots::Most),
-            number => Some(Slots::Number(number)),
+            0 => Some(SlotsSpec::Most),
+            number => Some(SlotsSpec::Number(number)),
         }
     }
 
@@ -71,16 +71,16 @@ impl Slots {
     /// If the file cannot be read or holds something else.
     pub fn resolve(&self, cpus: u32, most: u32) -> Result<u32, CliError> {
         let number = match self {
-            Slots::Number(number) => f64::from(*number),
-            Slots::Relative(more) => f64::from(cpus) + *more as f64,
-            Slots::Percent(percent) => (f64::from(cpus) * percent / 100.0).round(),
-            Slots::Most => f64::from(most),
-            Slots::File(path) => {
+            SlotsSpec::Number(number) => f64::from(*number),
+            SlotsSpec::Relative(more) => f64::from(cpus) + *more as f64,
+            SlotsSpec::Percent(percent) => (f64::from(cpus) * percent / 100.0).round(),
+            SlotsSpec::Most => f64::from(most),
+            SlotsSpec::File(path) => {
                 let shown = shown(path.as_os_str().as_encoded_bytes());
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     CliError::new(format!("cannot read {shown}: {}", crate::report::display::os_text(&error)))
                 })?;
-                return match Slots::parse(text.trim()) {
+                return match SlotsSpec::parse(text.trim()) {
                     Some(slots) => slots.resolve(cpus, most),
                     None => Err(CliError::new(format!("-j: {shown} holds no number of slots"))
                         .hint("8, +2, -1, 50%, 0 for as many as possible")),
