@@ -20,16 +20,16 @@ use crate::plan::{self, RunPlan};
 use crate::record::events::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
-use crate::record::results::Results;
+use crate::record::results::ResultsWriter;
 use crate::record::resume::{Identity, ResumeSet};
 use crate::record::{JobRecord, RecordError, RecordErrorKind};
 
 /// The files of a run's records, opened and not yet written to.
 pub(super) struct RecordFiles {
     pub(super) joblog: Option<JobLog>,
-    pub(super) results: Option<Results>,
+    pub(super) results: Option<ResultsWriter>,
     /// Claims the names of files before their jobs start; `results` writes them.
-    pub(super) names: Option<Results>,
+    pub(super) names: Option<ResultsWriter>,
     pub(super) events: Option<EventLog>,
     /// The jobs that are done already, by the joblog.
     pub(super) resume: Option<ResumeSet>,
@@ -60,10 +60,10 @@ impl RecordFiles {
                 resume = Some(ResumeSet::read(&log.path, mode, identity, &plan.command_start())?);
             }
         }
-        let open = || spec.results.as_ref().map(|place| Results::open(place, resumes)).transpose();
+        let open = || spec.results.as_ref().map(|place| ResultsWriter::open(place, resumes)).transpose();
         let results = open()?;
         // A second one for the names alone: a name is claimed before its job starts, while the writer may be busy.
-        let names = if results.as_ref().is_some_and(Results::needs_path) { open()? } else { None };
+        let names = if results.as_ref().is_some_and(ResultsWriter::needs_path) { open()? } else { None };
         let events = match &spec.events {
             None => None,
             Some(EventsTo::File(path)) => Some(EventLog::create(path)?),
@@ -80,7 +80,7 @@ pub(super) struct Records {
     events_output: bool,
     /// Starts are held, because the reader of events takes no more.
     events_hold: bool,
-    names: Option<Results>,
+    names: Option<ResultsWriter>,
     // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
     pub(super) observers: Box<Observers>,
 }
@@ -89,7 +89,7 @@ impl Records {
     pub(super) fn new(
         events: Option<EventWriter>,
         events_output: bool,
-        names: Option<Results>,
+        names: Option<ResultsWriter>,
         observers: Observers,
     ) -> Records {
         Records { events, events_output, events_hold: false, names, observers: Box::new(observers) }

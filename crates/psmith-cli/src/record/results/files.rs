@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::super::stream::{CopyError, copy};
 use super::super::{JobStreams, RecordError, RecordErrorKind, Stream};
-use super::names::Names;
+use super::name_set::NameSet;
 use crate::report::display::visible;
 
 /// What the kernel takes in one name.
@@ -28,7 +28,7 @@ pub(super) struct Files {
     /// The directory that the user wrote, up to the first placeholder, and its descriptor.
     base: Vec<u8>,
     directory: OwnedFd,
-    names: Names,
+    names: NameSet,
 }
 
 /// A path below the base.
@@ -46,7 +46,7 @@ impl Files {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let directory = openat(CWD, path, flags, Mode::empty())
             .map_err(|errno| RecordError::not_writable(path, errno.into()))?;
-        Ok(Files { base, directory, names: Names::default() })
+        Ok(Files { base, directory, names: NameSet::default() })
     }
 
     pub(super) fn claim(&mut self, path: &[u8]) -> Result<(), RecordError> {

@@ -7,7 +7,7 @@ mod csv;
 mod dir;
 mod files;
 mod jsonl;
-mod names;
+mod name_set;
 mod result_rows;
 
 use std::ffi::{OsStr, OsString};
@@ -49,7 +49,7 @@ impl ResultsPlace {
 
 /// Results, open for writing.
 #[derive(Debug)]
-pub struct Results {
+pub struct ResultsWriter {
     form: Form,
 }
 
@@ -61,12 +61,12 @@ enum Form {
     Directory(dir::Directory),
 }
 
-impl Results {
+impl ResultsWriter {
     /// Opens or makes what is needed. `keep` leaves the rows of earlier runs in place (`--resume`).
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn open(place: &ResultsPlace, keep: bool) -> Result<Results, RecordError> {
+    pub fn open(place: &ResultsPlace, keep: bool) -> Result<ResultsWriter, RecordError> {
         let form = match place {
             ResultsPlace::JsonLines(path) => Form::JsonLines(jsonl::JsonLines::open(path, keep)?),
             ResultsPlace::Csv(path) => Form::Csv(csv::Csv::open(path, keep)?),
@@ -77,7 +77,7 @@ impl Results {
             }
             ResultsPlace::Directory(path) => Form::Directory(dir::Directory::open(path)?),
         };
-        Ok(Results { form })
+        Ok(ResultsWriter { form })
     }
 
     /// Whether each job has a path of its own, rendered from P, to be claimed before it starts.

@@ -15,7 +15,7 @@ fn place(p: &str) -> ResultsPlace {
 
 /// Writes one job's results.
 fn write(
-    results: &mut Results,
+    results: &mut ResultsWriter,
     record: &JobRecord<'_>,
     path: &str,
     stdout: &[u8],
@@ -56,7 +56,7 @@ fn the_form_of_p_chooses_the_form_of_results() {
 fn a_directory_holds_one_for_each_job() {
     let dir = tempfile::tempdir().unwrap();
     let out = in_dir(&dir, "a/out");
-    let mut results = Results::open(&place(&out), false).unwrap();
+    let mut results = ResultsWriter::open(&place(&out), false).unwrap();
     let argv = [b"gzip".to_vec(), b"\xff".to_vec()];
     let inputs: [&[u8]; 1] = [b"a.txt"];
     let outcome = sample::succeeded();
@@ -89,7 +89,7 @@ fn a_job_that_is_run_again_replaces_what_it_left() {
     // As a crash leaves it.
     fs::create_dir_all(parent.join(".7/deep")).unwrap();
     for said in [b"one".as_slice(), b"two"] {
-        let mut results = Results::open(&place(&out), false).unwrap();
+        let mut results = ResultsWriter::open(&place(&out), false).unwrap();
         write(&mut results, &record, "", said, b"").unwrap();
         assert_eq!(fs::read(parent.join("7/stdout")).unwrap(), said);
         assert_eq!(names(&parent), ["7"]);
@@ -98,8 +98,8 @@ fn a_job_that_is_run_again_replaces_what_it_left() {
 
 // Files.
 
-fn files(dir: &tempfile::TempDir) -> Results {
-    Results::open(&place(&in_dir(dir, "out/{}.txt")), false).unwrap()
+fn files(dir: &tempfile::TempDir) -> ResultsWriter {
+    ResultsWriter::open(&place(&in_dir(dir, "out/{}.txt")), false).unwrap()
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn inputs_do_not_lead_out_of_the_directory() {
 
 #[test]
 fn a_template_that_begins_with_a_placeholder_stays_below_the_working_directory() {
-    let mut results = Results::open(&place("{}.txt"), false).unwrap();
+    let mut results = ResultsWriter::open(&place("{}.txt"), false).unwrap();
     for path in ["/etc/x.txt", "../x.txt"] {
         assert_eq!(results.claim(path.as_bytes()).unwrap_err().kind(), RecordErrorKind::Job, "{path}");
     }
@@ -202,7 +202,7 @@ fn csv_is_byte_for_byte_that_of_gnu_parallel() {
     // GNU parallel 20221122 on `echo {1} {2}; echo e >&2; sleep {1}` with `--timeout 1`, but for the times.
     let dir = tempfile::tempdir().unwrap();
     let path = in_dir(&dir, "r.csv");
-    let mut results = Results::open(&place(&path), false).unwrap();
+    let mut results = ResultsWriter::open(&place(&path), false).unwrap();
     let ok = sample::succeeded();
     let timeout = sample::failed(Cause::Timeout(std::time::Duration::from_secs(1)));
     let inputs: [&[u8]; 2] = [b"0", b"b,\"q"];
@@ -234,7 +234,7 @@ fn csv_rows_have_the_columns_of_the_header_whatever_their_inputs() {
     let outcome = sample::succeeded();
     let all: [&[u8]; 4] = [b"a", b"b", b"c", b"d,e"];
     for (keep, jobs) in [(false, [2, 1]), (true, [4, 0])] {
-        let mut results = Results::open(&place(&path), keep).unwrap();
+        let mut results = ResultsWriter::open(&place(&path), keep).unwrap();
         for inputs in jobs {
             let record = JobRecord { inputs: &all[..inputs], ..sample::record(1, &outcome, b"x,y") };
             write(&mut results, &record, "", b"", b"").unwrap();
@@ -258,7 +258,7 @@ fn csv_rows_have_the_columns_of_the_header_whatever_their_inputs() {
 fn csv_carries_any_stream_through() {
     let dir = tempfile::tempdir().unwrap();
     let path = in_dir(&dir, "r.csv");
-    let mut results = Results::open(&place(&path), false).unwrap();
+    let mut results = ResultsWriter::open(&place(&path), false).unwrap();
     let outcome = sample::succeeded();
     let chunk = crate::record::stream::CHUNK_BYTES;
     let streams: Vec<Vec<u8>> = [
@@ -282,7 +282,7 @@ fn csv_carries_any_stream_through() {
 fn json_lines_have_the_keys_of_gnu_parallel_and_more() {
     let dir = tempfile::tempdir().unwrap();
     let path = in_dir(&dir, "r.jsonl");
-    let mut results = Results::open(&place(&path), false).unwrap();
+    let mut results = ResultsWriter::open(&place(&path), false).unwrap();
     let outcome = sample::failed(Cause::Exit(3));
     let inputs: [&[u8]; 2] = [b"a", b"\xff"];
     let record = JobRecord { inputs: &inputs, ..sample::record(1, &outcome, b"echo \"a\"") };
@@ -304,18 +304,18 @@ fn resumed_results_go_on_after_the_last_whole_record() {
     for name in ["r.csv", "r.jsonl"] {
         let dir = tempfile::tempdir().unwrap();
         let path = in_dir(&dir, name);
-        let mut results = Results::open(&place(&path), false).unwrap();
+        let mut results = ResultsWriter::open(&place(&path), false).unwrap();
         write(&mut results, &sample::record(1, &outcome, b"x"), "", b"a\nb\n", b"").unwrap();
         let one = fs::read(&path).unwrap();
         write(&mut results, &sample::record(2, &outcome, b"x"), "", b"c\nd\n", b"").unwrap();
         let two = fs::read(&path).unwrap();
         for cut in one.len()..two.len() {
             fs::write(&path, &two[..cut]).unwrap();
-            let mut results = Results::open(&place(&path), true).unwrap();
+            let mut results = ResultsWriter::open(&place(&path), true).unwrap();
             write(&mut results, &sample::record(2, &outcome, b"x"), "", b"c\nd\n", b"").unwrap();
             assert!(fs::read(&path).unwrap() == two, "{name} cut at {cut}");
         }
-        let mut results = Results::open(&place(&path), false).unwrap();
+        let mut results = ResultsWriter::open(&place(&path), false).unwrap();
         write(&mut results, &sample::record(1, &outcome, b"x"), "", b"a\nb\n", b"").unwrap();
         assert!(fs::read(&path).unwrap() == one, "{name} is replaced");
     }
@@ -349,7 +349,7 @@ fn a_record_that_fails_half_way_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
         let p = in_dir(&dir, name);
         let path = p.replace("{}", "a");
-        let mut results = Results::open(&place(&p), false).unwrap();
+        let mut results = ResultsWriter::open(&place(&p), false).unwrap();
         results.claim(path.as_bytes()).unwrap();
         write(&mut results, &sample::record(1, &outcome, b"x"), &path, b"a", b"").unwrap();
         let read = |path: &str| fs::read(path).unwrap_or_default();
@@ -372,12 +372,12 @@ fn a_record_that_fails_half_way_is_taken_back() {
 
 #[test]
 fn results_that_cannot_be_written_name_their_file() {
-    let error = Results::open(&place("/nodir/x.csv"), false).unwrap_err();
+    let error = ResultsWriter::open(&place("/nodir/x.csv"), false).unwrap_err();
     assert_eq!(error.to_string(), "cannot write /nodir/x.csv: no such directory");
     let dir = tempfile::tempdir().unwrap();
     let path = in_dir(&dir, "full.jsonl");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let mut results = Results::open(&place(&path), false).unwrap();
+    let mut results = ResultsWriter::open(&place(&path), false).unwrap();
     let outcome = sample::succeeded();
     let error = write(&mut results, &sample::record(1, &outcome, b"x"), "", b"a", b"").unwrap_err();
     assert_eq!(error.kind(), RecordErrorKind::NotWritable);
@@ -387,9 +387,10 @@ fn results_that_cannot_be_written_name_their_file() {
 #[test]
 fn results_that_cannot_be_resumed_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Results::open(&place(&format!("{}/x/y.csv", in_dir(&dir, "missing"))), true).unwrap_err();
+    let error =
+        ResultsWriter::open(&place(&format!("{}/x/y.csv", in_dir(&dir, "missing"))), true).unwrap_err();
     assert_eq!(error.kind(), RecordErrorKind::NotWritable);
     fs::create_dir(dir.path().join("d.csv")).unwrap();
-    let error = Results::open(&place(&in_dir(&dir, "d.csv")), true).unwrap_err();
+    let error = ResultsWriter::open(&place(&in_dir(&dir, "d.csv")), true).unwrap_err();
     assert!(error.to_string().ends_with(": is a directory"), "{error}");
 }

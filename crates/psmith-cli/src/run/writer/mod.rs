@@ -22,7 +22,7 @@ use psmith_sys::eventfd::Waker;
 
 use self::output_writer::OutputWriter;
 use crate::record::joblog::JobLog;
-use crate::record::results::Results;
+use crate::record::results::ResultsWriter;
 use crate::record::{RecordError, Status};
 use crate::report::display::os_text;
 
@@ -151,7 +151,7 @@ impl WriterHandle {
         lines: Lines,
         colors: bool,
         joblog: Option<JobLog>,
-        results: Option<Results>,
+        results: Option<ResultsWriter>,
         run: String,
         wake: Arc<Waker>,
     ) -> io::Result<WriterHandle> {

@@ -20,7 +20,7 @@ use super::{
     WriterReply, lock,
 };
 use crate::record::joblog::JobLog;
-use crate::record::results::Results;
+use crate::record::results::ResultsWriter;
 use crate::record::{JobRecord, JobStreams, RecordError};
 
 /// Buffers below this size are not worth keeping.
@@ -46,7 +46,7 @@ pub(in crate::run) struct OutputWriter {
     partial: HashMap<(JobId, u8), Vec<u8>>,
     at_line_start: HashMap<(JobId, u8), bool>,
     pub(in crate::run) joblog: Option<JobLog>,
-    pub(in crate::run) results: Option<Results>,
+    pub(in crate::run) results: Option<ResultsWriter>,
     run: String,
     painter: Painter,
     /// What the board shows, if there is one, to be painted again after other output.
@@ -66,7 +66,7 @@ impl OutputWriter {
         lines: Lines,
         colors: bool,
         joblog: Option<JobLog>,
-        results: Option<Results>,
+        results: Option<ResultsWriter>,
         run: String,
         spares: Arc<Mutex<Vec<Vec<u8>>>>,
     ) -> io::Result<OutputWriter> {
@@ -388,7 +388,7 @@ impl OutputWriter {
             stderr_tail: &output.stderr_tail,
         };
         // A job that was refused its file has no path, and wrote nothing.
-        let refused = |results: &Results| results.needs_path() && job.results_path.is_empty();
+        let refused = |results: &ResultsWriter| results.needs_path() && job.results_path.is_empty();
         if let Some(results) = self.results.as_mut().filter(|results| !refused(results)) {
             let [(_, _, stdout), (_, _, stderr)] = &mut streams;
             let mut streams = JobStreams { stdout, stderr };

@@ -12,7 +12,7 @@ const SLOTS_AT_FIRST: u64 = 4096;
 
 /// A set of names that only grows.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameSet {
     table: Option<Table>,
 }
 
@@ -25,7 +25,7 @@ struct Table {
 
 type Slot = [u8; SLOT_BYTES];
 
-impl Names {
+impl NameSet {
     /// Adds a name, and tells whether it is new.
     pub(super) fn insert(&mut self, name: &[u8]) -> io::Result<bool> {
         let table = match &mut self.table {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn each_name_is_new_once_however_many_there_are() {
-        let mut names = Names::default();
+        let mut names = NameSet::default();
         for number in 0..10_000u32 {
             assert!(names.insert(&number.to_le_bytes()).unwrap());
         }
