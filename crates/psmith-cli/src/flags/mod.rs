@@ -3,7 +3,7 @@
 //! Nothing here opens a file or looks at the machine.
 
 pub(crate) mod help;
-mod raw;
+mod raw_flags;
 mod suggest;
 pub(crate) mod table;
 #[cfg(test)]
@@ -11,7 +11,7 @@ pub(crate) mod tests;
 
 use std::ffi::{OsStr, OsString};
 
-pub(crate) use raw::RawFlags;
+pub(crate) use raw_flags::RawFlags;
 
 use crate::config::Config;
 use crate::error::CliError;

@@ -6,10 +6,10 @@ use psmith_core::outcome::Cause;
 
 use super::charts::{self, Running};
 use super::html::Text;
-use super::report::{ReportFacts, page};
+use super::report_page::{ReportFacts, page};
 use crate::history::bars::BARS_MAX;
 use crate::history::{Attempt, AttemptEnd, History};
-use crate::record::events::RunEndEvent;
+use crate::record::event_log::RunEndEvent;
 use crate::record::{JobRecord, sample};
 use crate::report::display::visible;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use psmith_core::outcome::{SpawnFailure, SpawnStep};
 
-use super::limits::ArgLimits;
+use super::arg_limits::ArgLimits;
 use crate::input::JobArgs;
 use crate::lookup::{Lookup, Missing, is_image, is_shell_word};
 use crate::quote::{self, shown};
@@ -200,7 +200,7 @@ impl CompiledCommand {
                     meter.total += base.map_or(0, |length| length + WORD_COST);
                 }
                 let program = words.first().and_then(Word::fixed).map_or(0, |name| name.len());
-                meter.total += program + super::limits::PATH_COST;
+                meter.total += program + super::arg_limits::PATH_COST;
             }
             CommandForm::Script { script, .. } => {
                 meter.joined.push(script.measure_base());

@@ -3,9 +3,9 @@
 //! Everything that can be refused before the first job is refused here. Nothing is started, and of the input
 //! only headers are read (and all of it, a first time, where `{##}` asks how many jobs there will be).
 
+mod arg_limits;
 pub(crate) mod compiled_command;
 mod environment;
-mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +26,9 @@ pub use crate::template::JobNumbers;
 use crate::template::{
     Grammar, Piece, Scanned, Script, TextTemplate, ValueKind, Word, names_slot, needs_total, scan,
 };
+use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
 use compiled_command::{CommandForm, PlainScript, Shell, missing_text, told};
-use limits::ArgLimits;
 
 /// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
 pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";

@@ -13,7 +13,7 @@ use psmith_core::Time;
 use rustix::fs::{FlockOperation, flock};
 
 use super::joblog_row::{HEADER, parse_row, write_row};
-use super::{JobRecord, RecordError, RecordErrorKind, cut};
+use super::{JobRecord, RecordError, RecordErrorKind, whole_rows};
 use crate::report::display::visible_path;
 
 /// How often the file is synced to its disk while rows arrive.
@@ -153,7 +153,7 @@ impl JobLog {
         let unwritable = |source| RecordError::not_writable(&self.path, source);
         let rows = File::open(&self.path).map_err(unreadable)?;
         let length = rows.metadata().map_err(unreadable)?.len();
-        let whole = cut::whole_until(&rows, false).map_err(unreadable)?;
+        let whole = whole_rows::whole_until(&rows, false).map_err(unreadable)?;
         self.length = length;
         if whole == length {
             return Ok(());

@@ -4,27 +4,27 @@
 //! starts a thread, or keeps memory for each job ([`resume`] excepted, which says so). Every failure to write
 //! carries the path and ends the run with 125.
 
-pub mod error;
-pub mod events;
+pub mod event_log;
 pub mod joblog;
 pub mod json;
+pub mod record_error;
 pub mod results;
 pub mod resume;
 
-pub(crate) mod trace;
+pub(crate) mod trace_log;
 pub(crate) mod whole_file;
 
-mod cut;
 mod hash;
 mod joblog_row;
 mod stream;
+mod whole_rows;
 
 use std::io::{Read, Seek};
 
-pub use error::{RecordError, RecordErrorKind};
 #[cfg(test)]
 pub(crate) use psmith_report::sample;
 pub use psmith_report::{Exitval, JobRecord, Status, exitval};
+pub use record_error::{RecordError, RecordErrorKind};
 
 /// Where what a job wrote can be read, from the beginning and more than once.
 pub trait Stream: Read + Seek {}

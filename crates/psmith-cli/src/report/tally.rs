@@ -9,7 +9,7 @@ use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::{HaltOn, Leak};
 
 use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
-use crate::record::events::RunEndEvent;
+use crate::record::event_log::RunEndEvent;
 use crate::record::{JobRecord, Status};
 
 pub use psmith_report::is_flaky;

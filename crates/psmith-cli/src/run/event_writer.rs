@@ -14,7 +14,7 @@ use psmith_sys::eventfd::Waker;
 
 use super::signals::{SignalRequest, Signals};
 use crate::record::RecordError;
-use crate::record::events::{EventLog, RunEvent};
+use crate::record::event_log::{EventLog, RunEvent};
 
 /// Lines that wait for their reader; beyond it the run waits too.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -13,7 +13,7 @@ use super::run_handler::RunHandler;
 use super::stop::record_error;
 use super::{RunResult, epoch_now};
 use crate::exit_code::ExitStatus;
-use crate::record::events::{RunEndEvent, RunEvent};
+use crate::record::event_log::{RunEndEvent, RunEvent};
 use crate::report::standing::Standing;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 

@@ -15,10 +15,10 @@ use serde_json::json;
 use crate::config::Config;
 use crate::history::bars::BARS_MAX;
 use crate::history::{Attempt, AttemptEnd, History};
-use crate::page::report::{self, ReportFacts};
+use crate::page::report_page::{self, ReportFacts};
 use crate::quote;
-use crate::record::events::RunEndEvent;
-use crate::record::trace::{TraceEvent, TraceLog};
+use crate::record::event_log::RunEndEvent;
+use crate::record::trace_log::{TraceEvent, TraceLog};
 use crate::record::whole_file::WholeFile;
 use crate::record::{JobRecord, RecordError, RecordErrorKind, Status, exitval};
 use crate::report::display::{os_text, visible, visible_path};
@@ -312,7 +312,7 @@ impl Observers {
                 joblog: self.head.joblog.take(),
                 end,
             };
-            file.write(report::page(&facts, &history, now).as_bytes())?;
+            file.write(report_page::page(&facts, &history, now).as_bytes())?;
         }
         let dropped = traced?;
         if dropped > 0 {

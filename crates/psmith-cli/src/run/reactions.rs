@@ -14,7 +14,7 @@ use super::writer::WriterReply;
 use crate::error::CliError;
 use crate::exit_code::NO_INPUT;
 use crate::record::JobRecord;
-use crate::record::events::RunEvent;
+use crate::record::event_log::RunEvent;
 use crate::report::plain::{retry_line, slow_line, stopped_line};
 use crate::report::tally::counts_as;
 

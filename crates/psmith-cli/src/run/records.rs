@@ -17,7 +17,7 @@ use super::stop::{Stop, record_error};
 use crate::config::{Config, EventsTo};
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
-use crate::record::events::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
+use crate::record::event_log::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
 use crate::record::results::ResultsWriter;

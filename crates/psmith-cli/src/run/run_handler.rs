@@ -22,7 +22,7 @@ use super::writer::{FinishedJob, WriterHandle};
 use crate::config::{Config, OutputMode, Show};
 use crate::plan::{self, RunPlan};
 use crate::record::Status;
-use crate::record::events::RunEvent;
+use crate::record::event_log::RunEvent;
 use crate::report::tally::counts_as;
 
 /// The owners of a run's parts, and what all of them look up.

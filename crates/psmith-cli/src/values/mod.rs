@@ -6,7 +6,7 @@ mod amount;
 mod escapes;
 mod halt;
 mod retry;
-mod slots;
+mod slots_spec;
 mod term_seq;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ pub use amount::{duration, rate_gap, size, timeout};
 pub use escapes::unescape;
 pub use halt::halt;
 pub use retry::{backoff, retry_on};
-pub use slots::{SlotsSpec, slots};
+pub use slots_spec::{SlotsSpec, slots};
 pub use term_seq::term_seq;
 
 use crate::error::CliError;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::super::events::{JobEnd, RunEvent};
+use super::super::event_log::{JobEnd, RunEvent};
 use super::super::json::BytesList;
 use super::super::stream::copy;
 use super::super::{JobRecord, JobStreams, RecordError, Stream};

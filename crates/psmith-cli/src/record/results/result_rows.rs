@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::super::stream::CopyError;
-use super::super::{Exitval, JobRecord, RecordError, cut, exitval};
+use super::super::{Exitval, JobRecord, RecordError, exitval, whole_rows};
 use psmith_core::outcome::Exit;
 
 /// The columns that every form has, before the inputs.
@@ -104,7 +104,7 @@ fn whole_of(path: &Path, quoted: bool) -> Result<u64, RecordError> {
     // Asked before it is opened: the open of a pipe waits for its other end.
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {
-            File::open(path).and_then(|file| cut::whole_until(&file, quoted)).map_err(cannot)
+            File::open(path).and_then(|file| whole_rows::whole_until(&file, quoted)).map_err(cannot)
         }
         Ok(_) => Ok(0),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),

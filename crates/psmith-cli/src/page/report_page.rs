@@ -11,7 +11,7 @@ use crate::history::History;
 use crate::history::bars::LANES_MAX;
 use crate::history::named::Named;
 use crate::record::Status;
-use crate::record::events::RunEndEvent;
+use crate::record::event_log::RunEndEvent;
 use crate::report::duration::size;
 
 use psmith_report::STYLE;

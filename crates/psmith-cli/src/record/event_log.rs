@@ -339,5 +339,5 @@ fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
 }
 
 #[cfg(test)]
-#[path = "events_tests.rs"]
+#[path = "event_log_tests.rs"]
 mod tests;
