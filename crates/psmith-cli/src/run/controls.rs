@@ -11,7 +11,7 @@ use psmith_sys::eventfd::Waker;
 
 use super::keys::{KeyCommand, Keys};
 use super::pressure::Pressure;
-use super::signals::Signals;
+use super::signal_requests::Signals;
 use super::tty::Terminal;
 use crate::config::SlotsSpec;
 use crate::plan;

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use psmith_sys::eventfd::Waker;
 
-use super::signals::{SignalRequest, Signals};
+use super::signal_requests::{SignalRequest, Signals};
 use crate::record::RecordError;
 use crate::record::event_log::{EventLog, RunEvent};
 

@@ -8,7 +8,7 @@ use super::keys::KeyCommand;
 use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::setup::{columns, slots_most};
-use super::signals::SignalRequest;
+use super::signal_requests::SignalRequest;
 use crate::report::standing::Standing;
 use crate::report::summary::failures_so_far;
 

@@ -19,7 +19,7 @@ mod reporting;
 mod run_handler;
 mod run_job;
 mod setup;
-mod signals;
+mod signal_requests;
 mod stop;
 mod tty;
 mod writer;

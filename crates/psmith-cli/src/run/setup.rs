@@ -26,7 +26,7 @@ use super::producer::Producer;
 use super::records::{RecordFiles, Records};
 use super::reporting::{ProgressForm, Reporting};
 use super::run_handler::RunHandler;
-use super::signals::Signals;
+use super::signal_requests::Signals;
 use super::stop::{Stop, record_error};
 use super::tty::Terminal;
 use super::writer::{Lines, WriterHandle};

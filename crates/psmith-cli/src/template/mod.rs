@@ -3,13 +3,13 @@
 //! Nothing here reads an input or starts a program.
 
 mod argv;
-mod context;
 mod placeholder;
 mod scan;
 mod script;
+mod script_lexer;
+mod script_words;
 #[cfg(test)]
 mod tests;
-mod unquoted;
 
 pub use argv::JobNumbers;
 pub(crate) use argv::{Word, push_value};

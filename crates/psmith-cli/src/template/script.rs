@@ -1,9 +1,9 @@
 //! The script of `-s` with the inputs put in, each as a literal that the shell expands no further.
 
 use super::argv::{JobNumbers, NUMBER_LEN_MAX, push_number};
-use super::context::{Context, ScriptToken, TokenKind, contexts};
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use super::scan::Scanned;
+use super::script_lexer::{Context, ScriptToken, TokenKind, lex};
 use crate::batch_size::Fill;
 use crate::error::CliError;
 use crate::input::JobArgs;
@@ -38,7 +38,7 @@ impl Script {
         if !scanned.mentions && !count_only {
             append_inputs(&mut scanned);
         }
-        let tokens = contexts(scanned.pieces)?;
+        let tokens = lex(scanned.pieces)?;
         let mut segments = Vec::new();
         for word in tokens.chunk_by(|left, right| left.word == right.word) {
             let repeated = fill == Fill::Repeat && word[0].word != 0 && word.iter().any(is_inputs);
@@ -84,7 +84,7 @@ impl Script {
         let mut words: Vec<Vec<Piece>> = vec![Vec::new()];
         for piece in self.segments.iter().flat_map(|segment| &segment.pieces) {
             match piece {
-                ScriptPiece::Placeholder(kind, Context::Bare) => {
+                ScriptPiece::Placeholder(kind, Context::Unquoted) => {
                     words
                         .last_mut()?
                         .push(Piece::Placeholder(Placeholder { typed: Vec::new(), kind: kind.clone() }));
@@ -234,14 +234,14 @@ fn push_literal<'a>(
         return push_number(out, kind, place);
     }
     let reopened: &[u8] = match context {
-        Context::Bare => b"",
-        Context::Double => b"\"",
-        Context::Single => b"'",
+        Context::Unquoted => b"",
+        Context::DoubleQuoted => b"\"",
+        Context::SingleQuoted => b"'",
         Context::Comment => return,
     };
     out.extend_from_slice(reopened);
     match kind {
-        ValueKind::Inputs(form) if context == Context::Bare => {
+        ValueKind::Inputs(form) if context == Context::Unquoted => {
             // Outside of quotes each input is a literal of its own, and so, alone, a word of its own.
             for (position, input) in inputs.enumerate() {
                 if position > 0 {

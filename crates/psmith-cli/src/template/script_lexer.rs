@@ -13,9 +13,9 @@ use crate::quote::shown;
 /// In which quotes a replacement string stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Context {
-    Bare,
-    Double,
-    Single,
+    Unquoted,
+    DoubleQuoted,
+    SingleQuoted,
     /// Nothing is put in.
     Comment,
 }
@@ -40,7 +40,7 @@ const CONSTRUCTS_DEPTH_MAX: u32 = 64;
 ///
 /// # Errors
 /// If one stands where no quoting holds.
-pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<ScriptToken>, CliError> {
+pub(crate) fn lex(pieces: Vec<Piece>) -> Result<Vec<ScriptToken>, CliError> {
     let mut tokens = Vec::new();
     for piece in pieces {
         match piece {
@@ -50,8 +50,10 @@ pub(crate) fn contexts(pieces: Vec<Piece>) -> Result<Vec<ScriptToken>, CliError>
                 );
             }
             Piece::Placeholder(placeholder) => {
-                tokens
-                    .push(ScriptToken { part: TokenKind::Placeholder(placeholder, Context::Bare), word: 0 });
+                tokens.push(ScriptToken {
+                    part: TokenKind::Placeholder(placeholder, Context::Unquoted),
+                    word: 0,
+                });
             }
         }
     }
@@ -191,7 +193,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Placeholder => self.place(Context::Single, word)?,
+                Next::Placeholder => self.place(Context::SingleQuoted, word)?,
                 Next::Byte(byte) => {
                     self.take(1, word);
                     if byte == b'\'' {
@@ -207,7 +209,7 @@ impl Lexer {
         loop {
             match self.next() {
                 Next::End => return Ok(()),
-                Next::Placeholder => self.place(Context::Double, word)?,
+                Next::Placeholder => self.place(Context::DoubleQuoted, word)?,
                 Next::Byte(b'"') => {
                     self.take(1, word);
                     return Ok(());

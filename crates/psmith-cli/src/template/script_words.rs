@@ -1,6 +1,6 @@
 //! The part of the lexer that reads a script outside of quotes: words, operators, parentheses and here-documents.
 
-use super::context::{AFTER_BACKSLASH, Context, IN_ARITHMETIC_COMMAND, IN_HERE_DOCUMENT, Lexer, Next};
+use super::script_lexer::{AFTER_BACKSLASH, Context, IN_ARITHMETIC_COMMAND, IN_HERE_DOCUMENT, Lexer, Next};
 use crate::error::CliError;
 
 /// A script outside of quotes, as far as it has been read.
@@ -68,7 +68,7 @@ impl Lexer {
         }
         self.begin(&mut script.word);
         script.word.text.clear();
-        self.place(Context::Bare, script.word.number)
+        self.place(Context::Unquoted, script.word.number)
     }
 
     fn unquoted_byte(&mut self, byte: u8, script: &mut Unquoted) -> Result<(), CliError> {
