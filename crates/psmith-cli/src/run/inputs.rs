@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::producer::{InputEnd, Made, Producer};
+use super::producer::{InputEnd, ProducedItem, Producer};
 use super::writer::WriterHandle;
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
@@ -37,12 +37,12 @@ impl Inputs {
     }
 
     /// The next job, or how the input ended; `None`: a wake-up follows.
-    pub(super) fn next(&mut self) -> Option<Made> {
-        let made = self.producer.next();
-        if matches!(made, Some(Made::Job(..) | Made::End(_))) {
+    pub(super) fn next(&mut self) -> Option<ProducedItem> {
+        let item = self.producer.next();
+        if matches!(item, Some(ProducedItem::Job(..) | ProducedItem::End(_))) {
             self.may_have_to_prompt = false;
         }
-        made
+        item
     }
 
     /// Notes that the input is at its end.

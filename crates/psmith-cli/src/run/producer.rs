@@ -23,7 +23,7 @@ const SLOTS_TRIED: u32 = 4096;
 
 /// What the producer makes.
 #[derive(Debug)]
-pub(super) enum Made {
+pub(super) enum ProducedItem {
     /// A job, with its position in the input, from 1.
     Job(u64, JobArgs),
     /// The input is at its end.
@@ -46,7 +46,7 @@ pub(super) struct InputEnd {
 
 /// The engine's end of the producer.
 pub(super) struct Producer {
-    shelf: Arc<Shelf>,
+    buffer: Arc<JobBuffer>,
 }
 
 impl Producer {
@@ -56,41 +56,41 @@ impl Producer {
         resume: Option<ResumeSet>,
         wake: Arc<Waker>,
     ) -> std::io::Result<Producer> {
-        let shelf = Arc::new(Shelf { state: Mutex::default(), room: Condvar::new(), wake });
-        let filled = Filler(Arc::clone(&shelf));
+        let buffer = Arc::new(JobBuffer { state: Mutex::default(), room: Condvar::new(), wake });
+        let filled = BufferInput(Arc::clone(&buffer));
         std::thread::Builder::new()
             .name("psmith-producer".into())
             .spawn(move || produce(&plan, jobs, resume, &filled))?;
-        Ok(Producer { shelf })
+        Ok(Producer { buffer })
     }
 
     /// The next job, if there is one; otherwise a wake-up follows.
-    pub(super) fn next(&self) -> Option<Made> {
-        let mut state = self.shelf.lock();
-        let Some(made) = state.made.pop_front() else {
+    pub(super) fn next(&self) -> Option<ProducedItem> {
+        let mut state = self.buffer.lock();
+        let Some(item) = state.items.pop_front() else {
             if state.is_over {
-                return Some(Made::End(InputEnd::default()));
+                return Some(ProducedItem::End(InputEnd::default()));
             }
-            state.hungry = true;
+            state.engine_waits = true;
             return None;
         };
-        if state.made.len() == AHEAD_MIN {
-            self.shelf.room.notify_one();
+        if state.items.len() == AHEAD_MIN {
+            self.buffer.room.notify_one();
         }
-        Some(made)
+        Some(item)
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.shelf.lock().is_over = true;
-        self.shelf.room.notify_one();
+        self.buffer.lock().is_over = true;
+        self.buffer.room.notify_one();
     }
 }
 
 /// What has been made and not yet taken. A channel would wake its sender for each place that becomes free, which costs
-/// a switch of threads a job; here it sleeps until half of the shelf is empty.
-struct Shelf {
+/// a switch of threads a job; here it sleeps until half of the buffer is empty.
+struct JobBuffer {
     state: Mutex<State>,
     room: Condvar,
     wake: Arc<Waker>,
@@ -98,14 +98,14 @@ struct Shelf {
 
 #[derive(Default)]
 struct State {
-    made: VecDeque<Made>,
-    /// The engine found the shelf empty, and sleeps.
-    hungry: bool,
+    items: VecDeque<ProducedItem>,
+    /// The engine found the buffer empty, and sleeps.
+    engine_waits: bool,
     /// One of the two ends has gone.
     is_over: bool,
 }
 
-impl Shelf {
+impl JobBuffer {
     /// Nobody can leave half-done work behind this lock: what it guards is one push, pop or flag.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,30 +113,30 @@ impl Shelf {
 }
 
 /// The producer's end.
-struct Filler(Arc<Shelf>);
+struct BufferInput(Arc<JobBuffer>);
 
-impl Filler {
-    /// Puts it onto the shelf, once there is room; false if nobody wants it any more.
-    fn put(&self, made: Made) -> bool {
+impl BufferInput {
+    /// Adds an item, once there is room; false if nobody wants it any more.
+    fn put(&self, item: ProducedItem) -> bool {
         let mut state = self.0.lock();
-        if state.made.len() >= AHEAD_MAX {
-            let is_full = |state: &mut State| state.made.len() > AHEAD_MIN && !state.is_over;
+        if state.items.len() >= AHEAD_MAX {
+            let is_full = |state: &mut State| state.items.len() > AHEAD_MIN && !state.is_over;
             state = self.0.room.wait_while(state, is_full).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_over {
             return false;
         }
-        state.made.push_back(made);
-        let hungry = std::mem::take(&mut state.hungry);
+        state.items.push_back(item);
+        let engine_waits = std::mem::take(&mut state.engine_waits);
         drop(state);
-        if hungry {
+        if engine_waits {
             self.0.wake.wake();
         }
         true
     }
 }
 
-impl Drop for Filler {
+impl Drop for BufferInput {
     /// Also if the thread panics: the engine must not wait for it for ever.
     fn drop(&mut self) {
         self.0.lock().is_over = true;
@@ -144,10 +144,10 @@ impl Drop for Filler {
     }
 }
 
-fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, filler: &Filler) {
+fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, input: &BufferInput) {
     let mut end = InputEnd::default();
-    for made in jobs.by_ref() {
-        let made = match made {
+    for item in jobs.by_ref() {
+        let item = match item {
             Ok(args) => {
                 end.jobs += 1;
                 if let Some(set) = &mut resume
@@ -156,19 +156,19 @@ fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, f
                     end.skipped += 1;
                     continue;
                 }
-                Made::Job(end.jobs, args)
+                ProducedItem::Job(end.jobs, args)
             }
-            Err(error) => Made::Failed(CliError::new(error.message)),
+            Err(error) => ProducedItem::Failed(CliError::new(error.message)),
         };
-        let failed = matches!(made, Made::Failed(_));
+        let failed = matches!(item, ProducedItem::Failed(_));
         // The other end is gone when the run was stopped: then nobody wants the rest.
-        if !filler.put(made) || failed {
+        if !input.put(item) || failed {
             return;
         }
     }
     end.unmatched = resume.as_ref().map_or(0, ResumeSet::unmatched);
     end.warnings = jobs.warnings();
-    filler.put(Made::End(end));
+    input.put(ProducedItem::End(end));
 }
 
 /// Whether this job has its row already. Where the text depends on the slot, nobody knows the one that it had: each is

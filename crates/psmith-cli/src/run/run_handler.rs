@@ -13,7 +13,7 @@ use psmith_engine::spool::Spool;
 
 use super::controls::Controls;
 use super::inputs::Inputs;
-use super::producer::Made;
+use super::producer::ProducedItem;
 use super::records::Records;
 use super::reporting::Reporting;
 use super::run_job::RunJob;
@@ -71,12 +71,14 @@ impl Handler for RunHandler {
     fn pull(&mut self) -> Pull<RunJob> {
         match self.inputs.next() {
             None => Pull::Later,
-            Some(Made::Job(number, args)) => Pull::Job(RunJob::new(number, args), Arc::clone(&self.policy)),
-            Some(Made::End(end)) => {
+            Some(ProducedItem::Job(number, args)) => {
+                Pull::Job(RunJob::new(number, args), Arc::clone(&self.policy))
+            }
+            Some(ProducedItem::End(end)) => {
                 self.on_input_end(end);
                 Pull::Ended
             }
-            Some(Made::Failed(error)) => {
+            Some(ProducedItem::Failed(error)) => {
                 self.inputs.failure = Some(error);
                 Pull::Ended
             }
