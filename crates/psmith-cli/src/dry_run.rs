@@ -53,7 +53,7 @@ pub fn dry_run(
             DryRun::Json => match plan.render(&args, place) {
                 Ok(rendered) => {
                     let _ = write!(text, "{{\"job\":{job},\"argv\":");
-                    json::push_array(&mut text, rendered.argv_told().into_iter());
+                    json::push_array(&mut text, rendered.recorded_argv().into_iter());
                     text.push_str(",\"cwd\":");
                     match &rendered.dir {
                         Some(dir) => json::push_bytes(&mut text, dir.as_os_str().as_encoded_bytes()),

@@ -73,7 +73,7 @@ pub struct Rendered {
 impl Rendered {
     /// The words as the records tell them: with the shell, even where it is skipped.
     #[must_use]
-    pub fn argv_told(&self) -> Vec<&[u8]> {
+    pub fn recorded_argv(&self) -> Vec<&[u8]> {
         match &self.script {
             Some(script) if !self.shell => vec![DEFAULT_SHELL.as_bytes(), b"-c", script],
             _ => self.argv.iter().map(|word| &word[..]).collect(),

@@ -168,7 +168,7 @@ fn a_plain_script_needs_no_shell() {
     let known = ["--env-clear", "--env", "PATH=/usr/bin:/bin", "--env", &here];
     for args in [&["-s", "env -- {} x{}y", ":::", "a b'"][..], &["-s", ":::", "env -u x true"]] {
         let job = rendered(&[&known, args].concat());
-        assert_eq!(job.argv_told()[..2], [&b"/bin/sh"[..], b"-c"], "{args:?}");
+        assert_eq!(job.recorded_argv()[..2], [&b"/bin/sh"[..], b"-c"], "{args:?}");
         assert_eq!(job.shell, !dash, "{args:?}");
         if dash {
             assert!(job.program.ends_with("env") && job.argv[0] == b"env", "{job:?}");

@@ -34,7 +34,7 @@ pub(super) fn finish(
     }
     let wall = handler.reporting.began.elapsed();
     let status = handler.status();
-    handler.tell_what_is_left();
+    handler.add_what_is_left();
     let stopped_by = handler.stop.signal.and_then(psmith_sys::signals::name);
     let event = handler.reporting.tally.run_end_event(wall, stopped_by, status.shell_code());
     match handler.records.on_run_end(event) {
@@ -59,7 +59,7 @@ impl RunHandler {
     }
 
     /// Adds to an error that ended the run what it cost, and how to go on.
-    fn tell_what_is_left(&mut self) {
+    fn add_what_is_left(&mut self) {
         let Some(error) = &mut self.stop.failure else { return };
         let (stopped, left) = (self.reporting.tally.cancelled(), self.reporting.tally.left());
         if stopped + left == 0 {

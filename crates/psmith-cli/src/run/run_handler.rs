@@ -96,7 +96,7 @@ impl Handler for RunHandler {
             .plan
             .render(&job.args, place)
             .inspect_err(|_| job.text = self.plan.text(&job.args, place))?;
-        job.argv = rendered.argv_told().into_iter().map(<[u8]>::to_vec).collect();
+        job.argv = rendered.recorded_argv().into_iter().map(<[u8]>::to_vec).collect();
         job.text = rendered.text;
         self.records.claim_results(job, &self.plan, place, &mut self.stop)?;
         let mut command = Command::new(rendered.program.as_os_str().as_encoded_bytes(), &rendered.argv)?;

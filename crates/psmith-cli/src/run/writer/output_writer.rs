@@ -115,7 +115,7 @@ impl OutputWriter {
                 }
                 Ok(Work::Stderr(work)) => self.show(work, backlog),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.look_after_joblog() {
+                    if let Err(error) = self.tick_joblog() {
                         replies.give(WriterReply::Failed(WriteFailure::Record(error)), true);
                     }
                 }
@@ -128,7 +128,7 @@ impl OutputWriter {
         let id = job.id;
         let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
         // Rows of a burst are handed to the kernel together, at the latest when it is over.
-        let done = self.deliver(job).and_then(|()| self.look_after_joblog().map_err(WriteFailure::Record));
+        let done = self.deliver(job).and_then(|()| self.tick_joblog().map_err(WriteFailure::Record));
         if let Err(failure) = done {
             self.on_failure(failure, replies);
         }
@@ -159,13 +159,13 @@ impl OutputWriter {
     fn show(&mut self, work: OwnLines, backlog: &Backlog) {
         match work {
             OwnLines::Message(lines) => {
-                self.say(&lines);
+                self.write_message(&lines);
                 backlog.message_bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-                self.tell_dropped(backlog);
+                self.report_dropped(backlog);
             }
             OwnLines::LastMessage(lines) => {
-                self.tell_dropped(backlog);
-                self.say(&lines);
+                self.report_dropped(backlog);
+                self.write_message(&lines);
             }
             OwnLines::Board => {
                 let waiting = lock(&backlog.board).take();
@@ -182,7 +182,7 @@ impl OutputWriter {
             OwnLines::LeaveBoard(line) => {
                 self.board = None;
                 if self.was_up {
-                    self.say(&format!("{line}\n"));
+                    self.write_message(&format!("{line}\n"));
                 }
             }
         }
@@ -210,13 +210,13 @@ impl OutputWriter {
         }
     }
 
-    fn look_after_joblog(&mut self) -> Result<(), RecordError> {
+    fn tick_joblog(&mut self) -> Result<(), RecordError> {
         let now = Time(self.started.elapsed());
         self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.tick(now))
     }
 
     /// Says something on stderr. Its loss changes no outcome, so it is not looked after.
-    fn say(&mut self, lines: &str) {
+    fn write_message(&mut self, lines: &str) {
         if self.stderr_is_terminal {
             self.clear_board();
         }
@@ -224,10 +224,10 @@ impl OutputWriter {
         let _ = self.stderr.write_all(lines.as_bytes());
     }
 
-    fn tell_dropped(&mut self, backlog: &Backlog) {
+    fn report_dropped(&mut self, backlog: &Backlog) {
         let dropped = backlog.messages_dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            self.say(&format!(
+            self.write_message(&format!(
                 "psmith: warning: {dropped} messages were dropped, because nobody read them\n"
             ));
         }
