@@ -301,7 +301,7 @@ pub(crate) fn missing_text(name: &[u8], missing: Missing) -> String {
 }
 
 /// The command as `--dry-run` and the joblog tell it.
-pub(crate) fn told(argv: &[Vec<u8>], script: Option<&[u8]>, shell: &Path, out: &mut String) {
+pub(crate) fn push_command_text(argv: &[Vec<u8>], script: Option<&[u8]>, shell: &Path, out: &mut String) {
     match script {
         None => quote::push_command_line(out, argv.iter().map(|word| &word[..])),
         Some(script) if quote::is_one_line(script) => out.push_str(&String::from_utf8_lossy(script)),

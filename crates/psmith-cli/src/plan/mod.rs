@@ -28,7 +28,7 @@ use crate::template::{
 };
 use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
-use compiled_command::{CommandForm, PlainScript, Shell, missing_text, told};
+use compiled_command::{CommandForm, PlainScript, Shell, missing_text, push_command_text};
 
 /// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
 pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";
@@ -194,7 +194,7 @@ impl RunPlan {
             self.workdir.as_ref().map(|text| PathBuf::from(OsString::from_vec(text.render(job, place))));
         let words = self.command.render(job, place, dir.as_deref())?;
         let mut text = String::new();
-        told(&words.argv, words.script.as_deref(), self.command.shell(), &mut text);
+        push_command_text(&words.argv, words.script.as_deref(), self.command.shell(), &mut text);
         Ok(Rendered {
             program: words.program,
             argv: words.argv,
@@ -216,7 +216,7 @@ impl RunPlan {
     /// Appends what [`RunPlan::text`] gives.
     pub fn push_text(&self, job: &JobArgs, place: JobNumbers, out: &mut String) {
         let (argv, script) = self.command.words(job, self.place(place));
-        told(&argv, script.as_deref(), self.command.shell(), out);
+        push_command_text(&argv, script.as_deref(), self.command.shell(), out);
     }
 
     /// What each line of the job's output begins with, the TAB included; `None` without `--tag`.

@@ -14,7 +14,7 @@ fn plan(args: &[&str]) -> Result<(RunPlan, JobStream), CliError> {
     }
 }
 
-fn told(args: &[&str]) -> String {
+fn refused(args: &[&str]) -> String {
     plan(args).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
 }
 
@@ -68,7 +68,7 @@ fn mistakes_are_told_before_the_first_job() {
         (&["echo", "{##}"], "{##} and {0#} need inputs that can be read twice\n  hint: ::: A.., or -a FILE"),
         (&[data, ":::", "a"], &format!("{data}: not executable\n  hint: chmod +x {data}")),
     ] {
-        assert_eq!(told(args), format!("psmith: error: {expected}"), "{args:?}");
+        assert_eq!(refused(args), format!("psmith: error: {expected}"), "{args:?}");
     }
     let code = |args: &[&str]| plan(args).err().map(|error| error.exit_code);
     assert_eq!(code(&["nosuch", ":::", "a"]), Some(127));

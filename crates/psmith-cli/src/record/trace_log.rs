@@ -80,18 +80,18 @@ impl TraceLog {
     /// # Errors
     /// If it cannot be made or written, or no thread can be had.
     pub(crate) fn create(path: &Path) -> Result<TraceLog, RecordError> {
-        let told = |source| RecordError::not_writable(path, source);
-        let file = File::create(path).map_err(told)?;
-        let regular = file.metadata().map_err(told)?.is_file();
+        let not_writable = |source| RecordError::not_writable(path, source);
+        let file = File::create(path).map_err(not_writable)?;
+        let regular = file.metadata().map_err(not_writable)?.is_file();
         let mut sink = Sink { file, end_at: regular.then_some(0), is_open: false, is_empty: true };
-        sink.append(b"").map_err(told)?;
+        sink.append(b"").map_err(not_writable)?;
         let shared = Arc::new(Shared { state: Mutex::default(), path: path.to_owned() });
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("psmith-trace".into())
                 .spawn(move || write_all(&shared, sink))
-                .map_err(told)?
+                .map_err(not_writable)?
         };
         Ok(TraceLog { shared, thread: Some(thread), named_slots: Vec::new() })
     }

@@ -20,16 +20,16 @@ impl WholeFile {
     /// # Errors
     /// If it is a directory, or the directory around it takes no file.
     pub(crate) fn prepare(path: &Path) -> Result<WholeFile, RecordError> {
-        let told = |source| RecordError::not_writable(path, source);
+        let not_writable = |source| RecordError::not_writable(path, source);
         // A link is followed: what it points to is replaced, and the link stays.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let kind = fs::metadata(&path).ok();
         if kind.as_ref().is_some_and(fs::Metadata::is_dir) {
-            return Err(told(std::io::ErrorKind::IsADirectory.into()));
+            return Err(not_writable(std::io::ErrorKind::IsADirectory.into()));
         }
         let plain = kind.is_some_and(|kind| !kind.is_file());
         if !plain {
-            tempfile::NamedTempFile::new_in(directory(&path)).map_err(told)?;
+            tempfile::NamedTempFile::new_in(directory(&path)).map_err(not_writable)?;
         }
         Ok(WholeFile { path, plain })
     }

@@ -14,30 +14,30 @@ pub const COMMAND_COLUMNS_MAX: usize = 240;
 #[derive(Debug)]
 pub struct FailureLines {
     limit: Option<u64>,
-    told: u64,
+    count: u64,
 }
 
 impl FailureLines {
     /// The first [`FAILURE_LINES_MAX`] (no progress, or a board).
     #[must_use]
     pub fn first_few() -> FailureLines {
-        FailureLines { limit: Some(FAILURE_LINES_MAX), told: 0 }
+        FailureLines { limit: Some(FAILURE_LINES_MAX), count: 0 }
     }
 
     /// All of them (plain progress).
     #[must_use]
     pub fn all() -> FailureLines {
-        FailureLines { limit: None, told: 0 }
+        FailureLines { limit: None, count: 0 }
     }
 
     /// The line for this failed job, newline and all; `None` once enough was said.
     pub fn line(&mut self, record: &JobRecord<'_>) -> Option<String> {
-        self.told += 1;
+        self.count += 1;
         match self.limit {
-            Some(limit) if self.told == limit + 1 => {
+            Some(limit) if self.count == limit + 1 => {
                 Some("psmith: more failures are counted, not shown\n".to_owned())
             }
-            Some(limit) if self.told > limit => None,
+            Some(limit) if self.count > limit => None,
             _ => {
                 let program = record.argv.first().map_or(&[][..], Vec::as_slice);
                 let cause = cause_with_tries(record.outcome, program);

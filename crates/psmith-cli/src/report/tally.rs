@@ -271,11 +271,11 @@ impl Tally {
             0 | 1 => {}
             tries => text.push_str(&format!(", {tries} tries")),
         }
-        let told = matches!(
+        let told_by_cause = matches!(
             outcome.verdict,
             Err(Cause::Timeout(_) | Cause::OutOfMemory { .. } | Cause::SpawnFailed(_))
         );
-        if let Some(last) = outcome.last.as_ref().filter(|_| !told) {
+        if let Some(last) = outcome.last.as_ref().filter(|_| !told_by_cause) {
             text.push_str(&format!(", {}", measured(last.wall)));
         }
         text

@@ -49,8 +49,8 @@ pub fn run(config: Config) -> RunResult {
     let mut engine = Engine::new(handler, setup).map_err(|error| CliError::new(error.to_string()))?;
     let (slots, level) = (engine.slots(), engine.level());
     if slots < asked {
-        let told = format!("{asked} slots need more descriptors than ulimit -n allows: {slots} slots");
-        engine.handler().warn(&told);
+        let message = format!("{asked} slots need more descriptors than ulimit -n allows: {slots} slots");
+        engine.handler().warn(&message);
     }
     engine.handler().begin(slots, level);
     let (handler, end) = engine.run();

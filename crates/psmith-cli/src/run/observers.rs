@@ -85,8 +85,8 @@ impl Observers {
         let trace = config.records.trace.as_ref().map(|path| TraceLog::create(path)).transpose()?;
         let web = match config.report.web {
             Some(address) => Some(Web::open(address).map_err(|error| {
-                let told = format!("--web {address}: {}", os_text(&error));
-                RecordError::new(RecordErrorKind::NotWritable, told)
+                let message = format!("--web {address}: {}", os_text(&error));
+                RecordError::new(RecordErrorKind::NotWritable, message)
             })?),
             None => None,
         };

@@ -75,21 +75,21 @@ impl Stop {
         if let Some(error) = input {
             self.fail(error);
         }
-        let Err(error) = engine else { return };
-        let told = CliError::new(error.to_string());
-        match error {
+        let Err(ended) = engine else { return };
+        let error = CliError::new(ended.to_string());
+        match ended {
             // What the writer then found missing only follows from it.
-            EngineError::Spool(..) => self.failure = Some(told),
-            _ => self.fail(told),
+            EngineError::Spool(..) => self.failure = Some(error),
+            _ => self.fail(error),
         }
     }
 }
 
 /// A record's error as the command tells it.
-pub(super) fn record_error(error: &RecordError) -> CliError {
-    let told = CliError::new(error.to_string());
-    match error.hint() {
-        Some(hint) => told.hint(hint),
-        None => told,
+pub(super) fn record_error(record: &RecordError) -> CliError {
+    let error = CliError::new(record.to_string());
+    match record.hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
