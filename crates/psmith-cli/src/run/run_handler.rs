@@ -12,10 +12,10 @@ use psmith_engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, 
 use psmith_engine::spool::Spool;
 
 use super::controls::Controls;
-use super::inputs::Inputs;
 use super::producer::ProducedItem;
 use super::records::Records;
 use super::reporting::Reporting;
+use super::run_inputs::RunInputs;
 use super::run_job::RunJob;
 use super::stop::Stop;
 use super::writer::{FinishedJob, WriterHandle};
@@ -36,7 +36,7 @@ pub(super) struct RunHandler {
     pub(super) run: String,
     pub(super) plan: Arc<RunPlan>,
     pub(super) policy: Arc<JobPolicy>,
-    pub(super) inputs: Inputs,
+    pub(super) inputs: RunInputs,
     pub(super) reporting: Reporting,
     pub(super) records: Records,
     pub(super) controls: Controls,

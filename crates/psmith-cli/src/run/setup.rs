@@ -17,7 +17,6 @@ use psmith_sys::rlimit::{self, Resource};
 
 use super::controls::{Controls, SlotControl};
 use super::event_writer::EventWriter;
-use super::inputs::Inputs;
 use super::kernel;
 use super::keys::Keys;
 use super::observers::Observers;
@@ -26,6 +25,7 @@ use super::producer::Producer;
 use super::records::{RecordFiles, Records};
 use super::reporting::{ProgressForm, Reporting};
 use super::run_handler::RunHandler;
+use super::run_inputs::RunInputs;
 use super::signal_requests::Signals;
 use super::stop::{Stop, record_error};
 use super::tty::Terminal;
@@ -86,7 +86,7 @@ impl Prepared {
         let pressure = Pressure::new(config.pace.load, config.pace.memfree, plan::cpus());
         let slots = SlotControl::new(config.pace.slots.clone(), slots);
         let handler = RunHandler {
-            inputs: Inputs::new(producer, &plan),
+            inputs: RunInputs::new(producer, &plan),
             reporting,
             records: Records::new(events, config.records.events_output, files.names, observers),
             controls: Controls::new(wake, signals, keys, pressure, slots, tty),

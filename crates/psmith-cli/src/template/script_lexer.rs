@@ -73,24 +73,26 @@ pub(super) struct Lexer {
 
 /// What the lexer sees next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextPart {
     Byte(u8),
     Placeholder,
     End,
 }
 
 impl Lexer {
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&self) -> NextPart {
         self.ahead(0)
     }
 
-    pub(super) fn ahead(&self, by: usize) -> Next {
+    pub(super) fn ahead(&self, by: usize) -> NextPart {
         match self.tokens.get(self.at + by).map(|token| &token.part) {
-            Some(TokenKind::Byte(byte)) => Next::Byte(*byte),
+            Some(TokenKind::Byte(byte)) => NextPart::Byte(*byte),
             // A number is a word of digits to every shell, in every context.
-            Some(TokenKind::Placeholder(placeholder, _)) if placeholder.kind.is_number() => Next::Byte(b'1'),
-            Some(TokenKind::Placeholder(..)) => Next::Placeholder,
-            None => Next::End,
+            Some(TokenKind::Placeholder(placeholder, _)) if placeholder.kind.is_number() => {
+                NextPart::Byte(b'1')
+            }
+            Some(TokenKind::Placeholder(..)) => NextPart::Placeholder,
+            None => NextPart::End,
         }
     }
 
@@ -100,9 +102,9 @@ impl Lexer {
     }
 
     /// What comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
-    pub(super) fn joined(&self, by: usize) -> (Next, usize) {
+    pub(super) fn joined(&self, by: usize) -> (NextPart, usize) {
         let mut ahead = by;
-        while self.ahead(ahead) == Next::Byte(b'\\') && self.ahead(ahead + 1) == Next::Byte(b'\n') {
+        while self.ahead(ahead) == NextPart::Byte(b'\\') && self.ahead(ahead + 1) == NextPart::Byte(b'\n') {
             ahead += 2;
         }
         (self.ahead(ahead), ahead)
@@ -192,9 +194,9 @@ impl Lexer {
         self.take(1, word);
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.place(Context::SingleQuoted, word)?,
-                Next::Byte(byte) => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.place(Context::SingleQuoted, word)?,
+                NextPart::Byte(byte) => {
                     self.take(1, word);
                     if byte == b'\'' {
                         return Ok(());
@@ -208,22 +210,22 @@ impl Lexer {
         self.take(1, word);
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.place(Context::DoubleQuoted, word)?,
-                Next::Byte(b'"') => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.place(Context::DoubleQuoted, word)?,
+                NextPart::Byte(b'"') => {
                     self.take(1, word);
                     return Ok(());
                 }
-                Next::Byte(b'\\') => {
-                    if self.ahead(1) == Next::Placeholder {
+                NextPart::Byte(b'\\') => {
+                    if self.ahead(1) == NextPart::Placeholder {
                         self.at += 1;
                         self.refuse(AFTER_BACKSLASH)?;
                     }
                     self.take(2, word);
                 }
-                Next::Byte(b'`') => self.backticks(word)?,
-                Next::Byte(b'$') => self.dollar(true, word)?,
-                Next::Byte(_) => self.take(1, word),
+                NextPart::Byte(b'`') => self.backticks(word)?,
+                NextPart::Byte(b'$') => self.dollar(true, word)?,
+                NextPart::Byte(_) => self.take(1, word),
             }
         }
     }
@@ -232,14 +234,14 @@ impl Lexer {
         self.take(1, word);
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.refuse(IN_BACKTICKS)?,
-                Next::Byte(b'`') => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.refuse(IN_BACKTICKS)?,
+                NextPart::Byte(b'`') => {
                     self.take(1, word);
                     return Ok(());
                 }
-                Next::Byte(b'\\') if self.ahead(1) != Next::Placeholder => self.take(2, word),
-                Next::Byte(_) => self.take(1, word),
+                NextPart::Byte(b'\\') if self.ahead(1) != NextPart::Placeholder => self.take(2, word),
+                NextPart::Byte(_) => self.take(1, word),
             }
         }
     }
@@ -252,29 +254,29 @@ impl Lexer {
                 self.at += ahead;
                 self.refuse(IN_PARAMETER)?;
             }
-            Next::Byte(b'(') if self.joined(ahead + 1).0 == Next::Byte(b'(') => {
+            NextPart::Byte(b'(') if self.joined(ahead + 1).0 == NextPart::Byte(b'(') => {
                 self.take(ahead, word);
                 self.arithmetic(IN_ARITHMETIC)?;
             }
-            Next::Byte(b'(') => {
+            NextPart::Byte(b'(') => {
                 self.take(ahead + 1, word);
                 self.unquoted(true)?;
                 self.take(1, word);
             }
-            Next::Byte(b'{') => {
+            NextPart::Byte(b'{') => {
                 self.take(ahead + 1, word);
                 self.parameter(word)?;
             }
-            Next::Byte(b'\'') if !in_double => {
+            NextPart::Byte(b'\'') if !in_double => {
                 self.take(ahead + 1, word);
                 self.dollar_single(word)?;
             }
-            Next::Byte(b'[') => {
+            NextPart::Byte(b'[') => {
                 self.take(ahead + 1, word);
                 self.lose("after $[");
             }
             // `$#` is no comment, and in `$$(` the second sign is used up.
-            Next::Byte(b'$' | b'#' | b'?' | b'!' | b'*' | b'@' | b'-') => self.take(ahead + 1, word),
+            NextPart::Byte(b'$' | b'#' | b'?' | b'!' | b'*' | b'@' | b'-') => self.take(ahead + 1, word),
             _ => self.take(1, word),
         }
         Ok(())
@@ -285,9 +287,9 @@ impl Lexer {
         let mut braces = 1u32;
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.refuse(IN_PARAMETER)?,
-                Next::Byte(b'}') => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.refuse(IN_PARAMETER)?,
+                NextPart::Byte(b'}') => {
                     self.take(1, word);
                     braces -= 1;
                     if braces == 0 {
@@ -295,20 +297,20 @@ impl Lexer {
                     }
                     continue;
                 }
-                Next::Byte(b'$') if self.ahead(1) == Next::Byte(b'{') => {
+                NextPart::Byte(b'$') if self.ahead(1) == NextPart::Byte(b'{') => {
                     braces += 1;
                     self.take(2, word);
                     continue;
                 }
-                Next::Byte(b'$')
+                NextPart::Byte(b'$')
                     if matches!(
                         self.ahead(1),
-                        Next::Byte(b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
+                        NextPart::Byte(b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
                     ) => {}
-                Next::Byte(b'$' | b'\'' | b'"' | b'\\' | b'`' | b'{') => {
+                NextPart::Byte(b'$' | b'\'' | b'"' | b'\\' | b'`' | b'{') => {
                     self.lose("after ${..} with quotes in it");
                 }
-                Next::Byte(_) => {}
+                NextPart::Byte(_) => {}
             }
             self.take(1, word);
         }
@@ -319,25 +321,25 @@ impl Lexer {
         let mut parentheses = 0u32;
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.refuse(why)?,
-                Next::Byte(b'(') => parentheses += 1,
-                Next::Byte(b')') => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.refuse(why)?,
+                NextPart::Byte(b'(') => parentheses += 1,
+                NextPart::Byte(b')') => {
                     parentheses = parentheses.saturating_sub(1);
                     if parentheses == 0 {
                         self.take(1, 0);
                         return Ok(());
                     }
                 }
-                Next::Byte(b'\'' | b'"' | b'\\' | b'`' | b'#' | b';' | b'\n') => {
+                NextPart::Byte(b'\'' | b'"' | b'\\' | b'`' | b'#' | b';' | b'\n') => {
                     self.lose("after ((..)) with quotes in it");
                 }
-                Next::Byte(b'c')
-                    if self.ahead(1) == Next::Byte(b'a') && self.ahead(2) == Next::Byte(b's') =>
+                NextPart::Byte(b'c')
+                    if self.ahead(1) == NextPart::Byte(b'a') && self.ahead(2) == NextPart::Byte(b's') =>
                 {
                     self.lose("after `case` inside $(..)");
                 }
-                Next::Byte(_) => {}
+                NextPart::Byte(_) => {}
             }
             self.take(1, 0);
         }
@@ -347,14 +349,14 @@ impl Lexer {
     fn dollar_single(&mut self, word: u32) -> Result<(), CliError> {
         loop {
             match self.next() {
-                Next::End => return Ok(()),
-                Next::Placeholder => self.refuse("inside $'..'")?,
-                Next::Byte(b'\\') => self.lose("after $'..' with a backslash in it"),
-                Next::Byte(b'\'') => {
+                NextPart::End => return Ok(()),
+                NextPart::Placeholder => self.refuse("inside $'..'")?,
+                NextPart::Byte(b'\\') => self.lose("after $'..' with a backslash in it"),
+                NextPart::Byte(b'\'') => {
                     self.take(1, word);
                     return Ok(());
                 }
-                Next::Byte(_) => {}
+                NextPart::Byte(_) => {}
             }
             self.take(1, word);
         }
@@ -363,9 +365,9 @@ impl Lexer {
     pub(super) fn comment(&mut self) -> Result<(), CliError> {
         loop {
             match self.next() {
-                Next::End | Next::Byte(b'\n') => return Ok(()),
-                Next::Placeholder => self.place(Context::Comment, 0)?,
-                Next::Byte(_) => self.take(1, 0),
+                NextPart::End | NextPart::Byte(b'\n') => return Ok(()),
+                NextPart::Placeholder => self.place(Context::Comment, 0)?,
+                NextPart::Byte(_) => self.take(1, 0),
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The part of the lexer that reads a script outside of quotes: words, operators, parentheses and here-documents.
 
-use super::script_lexer::{AFTER_BACKSLASH, Context, IN_ARITHMETIC_COMMAND, IN_HERE_DOCUMENT, Lexer, Next};
+use super::script_lexer::{
+    AFTER_BACKSLASH, Context, IN_ARITHMETIC_COMMAND, IN_HERE_DOCUMENT, Lexer, NextPart,
+};
 use crate::error::CliError;
 
 /// A script outside of quotes, as far as it has been read.
@@ -45,16 +47,16 @@ impl Lexer {
             }
             before = self.at();
             match self.next() {
-                Next::End => break,
-                Next::Placeholder => self.unquoted_placeholder(&mut script)?,
-                Next::Byte(b')') if nested && script.parentheses == 0 => {
+                NextPart::End => break,
+                NextPart::Placeholder => self.unquoted_placeholder(&mut script)?,
+                NextPart::Byte(b')') if nested && script.parentheses == 0 => {
                     self.end(&mut script);
                     if !script.here_documents.is_empty() {
                         self.lose("after a here-document inside $(..)");
                     }
                     break;
                 }
-                Next::Byte(byte) => self.unquoted_byte(byte, &mut script)?,
+                NextPart::Byte(byte) => self.unquoted_byte(byte, &mut script)?,
             }
         }
         self.ascend();
@@ -87,7 +89,7 @@ impl Lexer {
                 script.parentheses = script.parentheses.saturating_sub(1);
                 self.take(1, 0);
             }
-            b'<' if self.joined(1).0 == Next::Byte(b'<') => return self.here_operator(script),
+            b'<' if self.joined(1).0 == NextPart::Byte(b'<') => return self.here_operator(script),
             b'\n' => {
                 self.end(script);
                 self.take(1, 0);
@@ -111,8 +113,8 @@ impl Lexer {
     fn unquoted_backslash(&mut self, word: &mut WordState) -> Result<(), CliError> {
         match self.ahead(1) {
             // A line continuation neither begins nor ends a word.
-            Next::Byte(b'\n') => self.take(2, word.number),
-            Next::Placeholder => {
+            NextPart::Byte(b'\n') => self.take(2, word.number),
+            NextPart::Placeholder => {
                 self.skip(1);
                 self.refuse(AFTER_BACKSLASH)?;
             }
@@ -138,7 +140,7 @@ impl Lexer {
     }
 
     fn open_parenthesis(&mut self, script: &mut Unquoted) -> Result<(), CliError> {
-        let arithmetic = !script.word.begun && self.joined(1).0 == Next::Byte(b'(');
+        let arithmetic = !script.word.begun && self.joined(1).0 == NextPart::Byte(b'(');
         script.in_array |= script.word.text.ends_with(b"=");
         self.end(script);
         if arithmetic {
@@ -154,7 +156,7 @@ impl Lexer {
         self.end(script);
         let second = self.joined(1).1;
         let (third, ahead) = self.joined(second + 1);
-        if third == Next::Byte(b'<') {
+        if third == NextPart::Byte(b'<') {
             self.take(ahead + 1, 0);
         } else {
             self.take(second + 1, 0);
@@ -180,41 +182,44 @@ impl Lexer {
 
     /// The word behind `<<` that ends the document.
     fn here_document_end(&mut self) -> Result<HereDocument, CliError> {
-        let tabs_stripped = self.next() == Next::Byte(b'-');
+        let tabs_stripped = self.next() == NextPart::Byte(b'-');
         if tabs_stripped {
             self.take(1, 0);
         }
-        while matches!(self.next(), Next::Byte(b' ' | b'\t')) {
+        while matches!(self.next(), NextPart::Byte(b' ' | b'\t')) {
             self.take(1, 0);
         }
         let mut end = Vec::new();
         let mut quote = None;
         loop {
             match (self.next(), quote) {
-                (Next::End, _) => break,
+                (NextPart::End, _) => break,
                 _ if self.is_placeholder(0) => self.refuse(IN_HERE_DOCUMENT)?,
-                (Next::Placeholder, _) => break,
-                (Next::Byte(byte), Some(open)) if byte == open => quote = None,
-                (Next::Byte(byte @ (b'\\' | b'\n' | b'`' | b'$')), Some(_)) => {
+                (NextPart::Placeholder, _) => break,
+                (NextPart::Byte(byte), Some(open)) if byte == open => quote = None,
+                (NextPart::Byte(byte @ (b'\\' | b'\n' | b'`' | b'$')), Some(_)) => {
                     self.lose("after a here-document");
                     end.push(byte);
                 }
-                (Next::Byte(byte), Some(_)) => end.push(byte),
-                (Next::Byte(byte @ (b'\'' | b'"')), None) => quote = Some(byte),
-                (Next::Byte(b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')'), None) => {
+                (NextPart::Byte(byte), Some(_)) => end.push(byte),
+                (NextPart::Byte(byte @ (b'\'' | b'"')), None) => quote = Some(byte),
+                (
+                    NextPart::Byte(b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')'),
+                    None,
+                ) => {
                     break;
                 }
-                (Next::Byte(b'\\'), None) => {
+                (NextPart::Byte(b'\\'), None) => {
                     self.take(1, 0);
                     match self.next() {
-                        Next::Byte(byte) if byte != b'\n' => end.push(byte),
+                        NextPart::Byte(byte) if byte != b'\n' => end.push(byte),
                         _ => {
                             self.lose("after a here-document");
                             break;
                         }
                     }
                 }
-                (Next::Byte(byte), None) => {
+                (NextPart::Byte(byte), None) => {
                     if matches!(byte, b'$' | b'`') {
                         self.lose("after a here-document");
                     }
@@ -232,9 +237,9 @@ impl Lexer {
             let mut line = Vec::new();
             loop {
                 match self.next() {
-                    Next::End => return Ok(()),
-                    Next::Placeholder => self.refuse(IN_HERE_DOCUMENT)?,
-                    Next::Byte(byte) => {
+                    NextPart::End => return Ok(()),
+                    NextPart::Placeholder => self.refuse(IN_HERE_DOCUMENT)?,
+                    NextPart::Byte(byte) => {
                         self.take(1, 0);
                         if byte == b'\n' {
                             break;

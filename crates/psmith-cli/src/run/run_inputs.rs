@@ -11,7 +11,7 @@ use crate::plan::{self, RunPlan};
 const WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// The loop's side of the producer.
-pub(super) struct Inputs {
+pub(super) struct RunInputs {
     producer: Producer,
     /// How many jobs there are, where the plan had to know.
     total: Option<u64>,
@@ -24,9 +24,9 @@ pub(super) struct Inputs {
     may_have_to_prompt: bool,
 }
 
-impl Inputs {
-    pub(super) fn new(producer: Producer, plan: &RunPlan) -> Inputs {
-        Inputs {
+impl RunInputs {
+    pub(super) fn new(producer: Producer, plan: &RunPlan) -> RunInputs {
+        RunInputs {
             producer,
             total: plan.total(),
             end: None,
