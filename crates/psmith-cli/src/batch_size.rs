@@ -3,37 +3,37 @@
 /// How many inputs make a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSize {
-    /// One.
+    /// A single one.
     One,
-    /// One that is counted and not inserted (`-N0`).
+    /// A single one that is counted and not inserted (`-N0`).
     CountOnly,
     /// At most so many.
     UpTo {
-        /// What becomes of a word that holds `{}`.
+        /// The treatment of a word that holds `{}`.
         fill: Fill,
         /// At most so many inputs.
         max: u64,
     },
     /// As many as the kernel takes; at the end of the input the rest is spread over the slots.
     Fit {
-        /// What becomes of a word that holds `{}`.
+        /// The treatment of a word that holds `{}`.
         fill: Fill,
         /// At most so many inputs all the same.
         max: Option<u64>,
     },
 }
 
-/// What becomes of a word that holds `{}` and more, when there are several inputs.
+/// The treatment of a word that holds `{}` and more, when there are several inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
     /// The inputs are joined by blanks in it.
     Join,
-    /// It is repeated for each input.
+    /// Repeated for each input.
     Repeat,
 }
 
 impl BatchSize {
-    /// What becomes of a word that holds `{}` and more.
+    /// The treatment of a word that holds `{}` and more.
     pub(crate) fn fill(self) -> Fill {
         match self {
             BatchSize::One | BatchSize::CountOnly => Fill::Join,

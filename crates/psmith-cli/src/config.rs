@@ -1,4 +1,4 @@
-//! What the user's words mean: every choice resolved and typed, nothing left to be looked up in the flags.
+//! The meaning of the user's words: every choice resolved and typed, nothing left to be looked up in the flags.
 //!
 //! Made once, before anything is opened or started; never changed afterwards.
 
@@ -28,7 +28,7 @@ pub(crate) use resolve::DEFAULT_SHELL;
 /// A whole run, as asked for.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is run.
+    /// The command and how it is run.
     pub command: CommandSpec,
     /// Over what.
     pub input: InputSpec,
@@ -36,7 +36,7 @@ pub struct Config {
     pub batch: BatchSize,
     /// `--require-input`: no input at all is an error (exit 124).
     pub require_input: bool,
-    /// What jobs read on stdin.
+    /// The standard input of jobs.
     pub stdin: StdinMode,
     /// `--tty`: one slot, the job gets the terminal. `pace.slots` says one already.
     pub tty: bool,
@@ -52,25 +52,25 @@ pub struct Config {
     pub policy: JobPolicy,
     /// Jobs that run longer are named.
     pub slow: Option<Duration>,
-    /// What a success after a retry counts as.
+    /// The count of a success after a retry.
     pub flaky: Flaky,
     /// When to stop early.
     pub halt: Halt,
-    /// What the exit code tells.
+    /// The meaning of the exit code.
     pub exit: ExitScheme,
     /// How output is passed on.
     pub output: OutputSpec,
-    /// What is written down.
+    /// Records in files.
     pub records: RecordsSpec,
     /// Which jobs of the joblog are skipped.
     pub resume: Option<ResumeMode>,
-    /// What is told on stderr.
+    /// Messages on stderr.
     pub report: ReportSpec,
     /// Print what would run, in this form, and run nothing.
     pub dry_run: Option<DryRun>,
 }
 
-/// What is run.
+/// The command and how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSpec {
     /// The words before `:::`. In shell mode: the script, or nothing (each input is a script).
@@ -81,12 +81,12 @@ pub struct CommandSpec {
     pub replace: Option<Vec<u8>>,
 }
 
-/// What jobs read on stdin.
+/// The standard input of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StdinMode {
     /// `/dev/null`.
     Null,
-    /// What psmith itself has; never where the input comes from there.
+    /// The standard input of psmith itself; never where the input comes from there.
     Inherit,
 }
 
@@ -139,19 +139,19 @@ pub struct SurroundingsSpec {
 /// How output is passed on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputSpec {
-    /// In which portions.
+    /// The portions.
     pub mode: OutputMode,
-    /// In which order.
+    /// The order.
     pub order: Order,
     /// `--window`; `None`: the larger of 256 and 16 times the slots.
     pub window: Option<u32>,
-    /// Whose.
+    /// The jobs whose output is passed on.
     pub show: Show,
-    /// What each line begins with.
+    /// The beginning of each line.
     pub tag: Option<Tag>,
 }
 
-/// In which portions output is passed on.
+/// The portions in which output is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// A job's whole output when it ends.
@@ -162,18 +162,18 @@ pub enum OutputMode {
     Ungrouped,
 }
 
-/// Whose output is passed on.
+/// The jobs whose output is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// Everybody's.
+    /// All jobs.
     All,
-    /// That of failed jobs.
+    /// Failed jobs.
     Fail,
-    /// Nobody's.
+    /// No job.
     None,
 }
 
-/// What each line begins with; a TAB follows. Made by [`RunPlan::tag`](crate::plan::Plan::tag).
+/// The beginning of each line; a TAB follows. Made by [`RunPlan::tag`](crate::plan::RunPlan::tag).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// The inputs, joined by blanks.
@@ -182,7 +182,7 @@ pub enum Tag {
     Text(OsString),
 }
 
-/// What is written down.
+/// Records in files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordsSpec {
     /// The jobs' outputs.
@@ -191,7 +191,7 @@ pub struct RecordsSpec {
     pub joblog: Option<Joblog>,
     /// All that happens.
     pub events: Option<EventsTo>,
-    /// And the jobs' output with it.
+    /// The jobs' output is part of the events.
     pub events_output: bool,
     /// The report, a page for a browser.
     pub report: Option<PathBuf>,
@@ -217,7 +217,7 @@ pub enum EventsTo {
     Descriptor(i32),
 }
 
-/// What is told on stderr.
+/// Messages on stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSpec {
     /// The summary at the end.
@@ -239,7 +239,7 @@ pub struct ReportSpec {
 /// Progress on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressMode {
-    /// What fits stderr.
+    /// The form that fits stderr.
     Auto,
     /// Rows at the bottom of the terminal.
     Board,

@@ -9,7 +9,7 @@ use crate::input::JobStream;
 use crate::plan::{JobNumbers, RunPlan};
 use crate::report::display::os_text;
 
-/// What a dry run came to.
+/// The result of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRunEnd {
     /// How many jobs there would be.

@@ -4,12 +4,12 @@
 
 use std::fmt;
 
-/// One line that says what is wrong, at most two that say what can be typed instead, and the exit code.
+/// A line that says what is wrong, at most two that say what can be typed instead, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliError {
-    /// What is wrong, in lower case, without a full stop.
+    /// The mistake, in lower case, without a full stop.
     pub message: String,
-    /// What can be typed instead; each becomes a line of its own.
+    /// Hints at what can be typed instead; each becomes a line of its own.
     pub hints: Vec<String>,
     /// The exit code of psmith.
     pub exit_code: u8,

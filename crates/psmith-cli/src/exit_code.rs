@@ -1,4 +1,4 @@
-//! What a run tells the shell: one status, chosen by one table.
+//! The exit status of a run: one value, chosen by one table.
 //!
 //! Decides from counts alone. Never exits the process and never raises a signal; `main` does both.
 
@@ -51,7 +51,7 @@ impl ExitScheme {
     }
 }
 
-/// What is known of a run when it is over, as far as the exit status depends on it.
+/// The end of a run, as far as the exit status depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunEnd {
     /// The signal that stopped the run (not `HUP`, which only drains).

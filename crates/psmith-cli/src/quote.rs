@@ -55,7 +55,7 @@ pub fn push_command_line<'a>(line: &mut String, words: impl IntoIterator<Item = 
     }
 }
 
-/// One word as it can be pasted.
+/// A word as it can be pasted.
 #[must_use]
 pub fn word(word: &[u8]) -> String {
     let mut out = String::new();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 pub(crate) use psmith_report::web_events::{Ended, Facts, News};
 
-/// A board that there is none of.
+/// A web board that cannot exist.
 pub(crate) struct Web(Infallible);
 
 impl Web {

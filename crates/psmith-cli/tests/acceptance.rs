@@ -5,13 +5,13 @@
 use psmith_testkit::need::Need;
 use psmith_testkit::{Scene, need, scene};
 
-/// What stderr must hold.
+/// The text that stderr must hold.
 enum Says {
     /// Nothing at all.
     Nothing,
     /// This text.
     Text(&'static str),
-    /// So many lines that each name a failed job.
+    /// Lines, this many, that each name a failed job.
     Failures(usize),
 }
 use Says::{Failures, Nothing, Text};

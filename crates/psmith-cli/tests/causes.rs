@@ -6,7 +6,7 @@ use psmith_testkit::need::Need;
 use psmith_testkit::records::{Events, JoblogRow, joblog};
 use psmith_testkit::{Scene, need, proc, scene, wicked};
 
-/// One failing job, with all records.
+/// Runs a failing job, with all records.
 struct Provoked {
     ended: Ended,
     events: Events,

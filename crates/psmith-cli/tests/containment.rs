@@ -1,4 +1,4 @@
-//! What each level of containment holds, with the better ones forbidden in turn: escape artists survive
+//! Promises of each level of containment, with the better ones forbidden in turn: escape artists survive
 //! neither job nor run, but where a level is documented to miss them, and then that is told.
 
 use psmith_testkit::need::Need;

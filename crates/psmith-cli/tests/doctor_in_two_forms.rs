@@ -1,4 +1,4 @@
-//! What `psmith doctor` finds on this very machine is the same for people and for programs. A file of its own,
+//! Findings of `psmith doctor` on this very machine are the same for people and for programs. A file of its own,
 //! because asking starts processes.
 
 use psmith_cli::doctor::doctor;

@@ -1,4 +1,4 @@
-//! What a job is born with, asserted from inside the job.
+//! State that a job starts with, asserted from inside the job.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What surrounds psmith goes wrong: forks fail, calls are interrupted, starts hang, clocks jump, children's ends
+//! Surroundings that go wrong: forks fail, calls are interrupted, starts hang, clocks jump, children's ends
 //! are ignored, the program's own file is replaced, process numbers come round again.
 
 use std::fs;

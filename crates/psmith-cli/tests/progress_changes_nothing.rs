@@ -10,7 +10,7 @@ use psmith_testkit::{Scene, scene};
 const SCRIPT: &str =
     "echo out {}; echo err {} >&2; sleep 0.0{}; [ {} != 5 ] || exit 9; [ {} != 7 ] || kill -9 $$";
 
-/// What does not depend on who was watching.
+/// The part of a run that does not depend on its observers.
 #[derive(Debug, PartialEq)]
 struct Record {
     rows: BTreeSet<String>,

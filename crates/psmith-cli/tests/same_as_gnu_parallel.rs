@@ -1,4 +1,4 @@
-//! What `--dry-run` prints is what GNU parallel prints for the same words, where the two promise the same.
+//! Output of `--dry-run` is what GNU parallel prints for the same words, where the two promise the same.
 //!
 //! Where `parallel` is not installed there is nothing to compare with, and the test says so.
 

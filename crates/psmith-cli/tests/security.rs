@@ -1,4 +1,4 @@
-//! What an attacker may try with inputs, names, the environment, temporary files and the warden's marker.
+//! Attacks by way of inputs, names, the environment, temporary files and the warden's marker.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

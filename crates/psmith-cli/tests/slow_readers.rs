@@ -1,4 +1,4 @@
-//! Whoever reads events or messages may be slow, or stand still: no deadline waits for him, memory stays bounded, and
+//! Readers of events and messages may be slow, or stand still: no deadline waits for him, memory stays bounded, and
 //! nothing is lost without a word.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! From flags as typed to a [`Config`].
+//! Resolution of the flags, as typed, into a [`Config`].
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -76,7 +76,7 @@ fn option<T>(
     raw.value(id).map(|value| parse(&named(id), value)).transpose()
 }
 
-/// One of several words, the first of which is the default.
+/// A choice of several words, the first of which is the default.
 fn choice<T: Copy>(raw: &RawFlags, id: &str, choices: &[(&str, T)]) -> Result<T, CliError> {
     Ok(option(raw, id, |flag, value| values::choice(flag, value, choices))?.unwrap_or(choices[0].1))
 }

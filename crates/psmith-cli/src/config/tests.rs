@@ -1,4 +1,4 @@
-//! What flags come to, once they are resolved. Nothing is opened or started here.
+//! Tests of flags, once they are resolved. Nothing is opened or started here.
 
 use super::*;
 use crate::flags::tests::{config, error};

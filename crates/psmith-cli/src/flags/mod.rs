@@ -1,4 +1,4 @@
-//! What the user typed: words in, an [`Invocation`] out, or a message that names the word at fault.
+//! Parsing of what the user typed: words in, an [`Invocation`] out, or a message that names the word at fault.
 //!
 //! Nothing here opens a file or looks at the machine.
 
@@ -18,7 +18,7 @@ use crate::error::CliError;
 use crate::quote;
 use table::RESERVED_COMMANDS;
 
-/// What psmith was asked to do.
+/// The request to psmith as a whole.
 #[derive(Debug)]
 pub enum Invocation {
     /// Run jobs.
@@ -34,7 +34,7 @@ pub enum Invocation {
     Man,
     /// Print this text (help, version) on stdout.
     Print {
-        /// What to print, line feed included.
+        /// The text to print, line feed included.
         text: String,
     },
 }

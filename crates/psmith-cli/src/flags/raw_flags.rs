@@ -11,11 +11,11 @@ use super::table::{ABSENT, Why};
 use crate::error::CliError;
 use crate::quote;
 
-/// What was typed, before anything is made of it.
+/// The words that were typed, before anything is made of it.
 #[derive(Debug)]
 pub(crate) struct RawFlags {
     matches: ArgMatches,
-    /// Everything from the first word that is no option.
+    /// All words from the first one that is no option.
     pub(crate) words: Vec<OsString>,
 }
 

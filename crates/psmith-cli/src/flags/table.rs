@@ -26,7 +26,7 @@ impl Heading {
     }
 }
 
-/// What follows a flag.
+/// The value that follows a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
     /// Nothing. The flag has a `--no-` form.
@@ -41,9 +41,9 @@ pub(crate) enum Takes {
     Optional(&'static str),
 }
 
-/// One flag.
+/// A flag.
 pub(crate) struct Flag {
-    /// Its id, and its long name, unless that is empty.
+    /// The id, and the long name, unless that is empty.
     pub(crate) id: &'static str,
     pub(crate) long: &'static str,
     pub(crate) short: &'static [char],
@@ -170,11 +170,11 @@ pub(crate) struct Absent {
 /// Why a flag does nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It belongs to a later version.
+    /// Belongs to a later version.
     Later,
-    /// It is left out for good; what to use instead.
+    /// Left out for good; what to use instead.
     Instead(&'static str),
-    /// What it asks for is so anyway.
+    /// Asks for what is so anyway.
     Needless,
 }
 

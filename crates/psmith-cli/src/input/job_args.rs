@@ -37,7 +37,7 @@ impl JobArgs {
         (from..self.ends.len()).map(|index| self.value(index))
     }
 
-    /// One value, from 0; nothing if there are not so many.
+    /// The value at this position, from 0; nothing if there are not so many.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         (index < self.ends.len()).then(|| self.value(index))

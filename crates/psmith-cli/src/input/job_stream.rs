@@ -63,7 +63,7 @@ impl JobStream {
         self.slots = slots.max(1);
     }
 
-    /// What the user should know of the input, once it has ended. Each is fit to follow `psmith: warning: `.
+    /// Warnings about the input, once it has ended. Each is fit to follow `psmith: warning: `.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         match self.rows.left_over() {

@@ -1,4 +1,4 @@
-//! One source of inputs, read as it comes: a record is handed on as soon as its end has been seen.
+//! Source of inputs, read as it comes: a record is handed on as soon as its end has been seen.
 //!
 //! Memory is one record and one buffer, however long the source is.
 
@@ -13,10 +13,10 @@ use super::spec::{ColumnSplit, From, InputSpec};
 use crate::quote::shown;
 use crate::report::display::os_text;
 
-/// What went wrong while inputs were read. The jobs before it are good.
+/// A failure to read inputs. The jobs before it are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputError {
-    /// What is wrong, fit to be a message.
+    /// The failure, fit to be a message.
     pub message: String,
 }
 
@@ -109,7 +109,8 @@ impl InputReader {
         Ok(true)
     }
 
-    /// How many records are left where finding out cannot wait for anybody: words, and regular files, read to their end.
+    /// How many records are left where finding out cannot wait for anybody: words, and regular files, read to their
+    /// end.
     pub(crate) fn count_rest(&mut self) -> u64 {
         let file = match &self.from {
             Bytes::Words(words) => return words.len() as u64,

@@ -16,7 +16,7 @@ use crate::values;
 pub struct InputSpec {
     /// The sources, in order; never empty.
     pub sources: Vec<Source>,
-    /// What ends an input.
+    /// The end of an input.
     pub separator: Vec<u8>,
     /// How an input is cut into columns.
     pub columns: ColumnSplit,
@@ -28,16 +28,16 @@ pub struct InputSpec {
     pub shuffle: Option<Option<u64>>,
 }
 
-/// One source.
+/// A source of inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What it reads.
+    /// The origin of its inputs.
     pub from: From,
     /// Zipped with the source before instead of multiplied.
     pub linked: bool,
 }
 
-/// What a source reads.
+/// The origin of a source's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {
     /// These words.
@@ -107,7 +107,7 @@ fn file_or_stdin(name: OsString) -> From {
     if name == "-" { From::Stdin } else { From::File(PathBuf::from(name)) }
 }
 
-/// Everything about the input that the flags say.
+/// Reads from the flags all that they say about the input.
 pub(crate) fn input(raw: &RawFlags, groups: Vec<Source>) -> Result<InputSpec, CliError> {
     let files =
         raw.values("arg-file").map(|file| Source { from: file_or_stdin(file.clone()), linked: false });

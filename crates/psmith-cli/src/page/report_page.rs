@@ -16,7 +16,7 @@ use crate::report::duration::size;
 
 use psmith_report::STYLE;
 
-/// What the page tells of the run besides its history. Texts are fit to be shown, not escaped.
+/// Facts about the run besides its history. Texts are fit to be shown, not escaped.
 #[derive(Debug)]
 pub(crate) struct ReportFacts<'a> {
     pub(crate) run: &'a str,

@@ -1,4 +1,4 @@
-//! What the kernel takes as arguments and environment of one program.
+//! Limits of the kernel on arguments and environment of one program.
 //!
 //! The kernel's own sum is made here: bytes, NULs and pointers of arguments and environment, against a quarter of
 //! the stack. So a batch is never refused (`E2BIG`) and then cut in two: where its job would start at all, it is
@@ -9,10 +9,10 @@ use rustix::process::{Resource, getrlimit};
 /// Arguments and environment never take more than this, whatever the stack (three quarters of `_STK_LIM`).
 const TOTAL_BYTES_MAX: usize = 6 << 20;
 
-/// And they may always take this much (`ARG_MAX`).
+/// Arguments and environment may always take this much (`ARG_MAX`).
 const TOTAL_BYTES_MIN: usize = 128 << 10;
 
-/// Left free: the program's path, the kernel's own entries.
+/// Room for the program's path, the kernel's own entries.
 const HEADROOM: usize = 4 << 10;
 
 /// Room for the variables that each job is given (`PSMITH_JOB` and its kin), with their pointers.

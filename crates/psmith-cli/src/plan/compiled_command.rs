@@ -29,7 +29,7 @@ pub(crate) enum CommandForm {
         /// The program, if its name is the same for each job.
         program: Option<PathBuf>,
     },
-    /// One script for a shell.
+    /// A script for a shell.
     Script { shell: Shell, script: Script, plain: Option<PlainScript> },
     /// Each input is a script.
     Scripts { shell: Shell },
@@ -215,7 +215,7 @@ impl CompiledCommand {
     }
 }
 
-/// What a word costs beside its bytes: the NUL behind it and the pointer to it.
+/// The cost of a word beside its bytes: the NUL behind it and the pointer to it.
 const WORD_COST: usize = 1 + size_of::<usize>();
 
 /// `/bin/sh -c`, and the NUL and pointer of the script.

@@ -30,7 +30,7 @@ use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
 use compiled_command::{CommandForm, PlainScript, Shell, missing_text, push_command_text};
 
-/// What is said, once, when inputs are awaited from a terminal and nothing has come for a second.
+/// The message that is given, once, when inputs are awaited from a terminal and nothing has come for a second.
 pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";
 
 /// A run, compiled.
@@ -53,12 +53,12 @@ enum Prefix {
     Text(TextTemplate),
 }
 
-/// One job, ready to be executed.
+/// A job, ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// What is executed: absolute, or with a slash.
+    /// The path that is executed: absolute, or with a slash.
     pub program: PathBuf,
-    /// Its words, its own name included.
+    /// The words, the program's own name included.
     pub argv: Vec<Vec<u8>>,
     /// Where it runs, if not here.
     pub dir: Option<PathBuf>,
@@ -81,7 +81,7 @@ impl Rendered {
     }
 }
 
-/// What the user can type after this failure to start; the `hint:` that belongs to its message.
+/// Gives the hint that belongs to the message of this failure to start: what the user can type.
 #[must_use]
 pub fn hint_for(failure: &SpawnFailure) -> Option<&'static str> {
     if failure.detail.contains("NUL byte") {
@@ -219,7 +219,7 @@ impl RunPlan {
         push_command_text(&argv, script.as_deref(), self.command.shell(), out);
     }
 
-    /// What each line of the job's output begins with, the TAB included; `None` without `--tag`.
+    /// The beginning of each line of the job's output, the TAB included; `None` without `--tag`.
     #[must_use]
     pub fn tag(&self, job: &JobArgs, place: JobNumbers) -> Option<Vec<u8>> {
         let mut tag = match self.tag.as_ref()? {
@@ -423,7 +423,7 @@ impl Compiler<'_> {
         Ok(Compiled { form: CommandForm::Words { words, program }, needs_total, names_slot, start })
     }
 
-    /// One word that reads like a script, and is no program, is not run as either.
+    /// Refuses a word that reads like a script and is no program: it is not run as either.
     fn check_single_word(&self) -> Result<(), CliError> {
         let [word] = &self.config.command.words[..] else { return Ok(()) };
         let word = word.as_bytes();

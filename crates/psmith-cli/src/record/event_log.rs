@@ -1,4 +1,4 @@
-//! What happens in a run, as it happens: JSON, one object a line.
+//! Events of a run, as they happen: JSON, one object a line.
 //!
 //! Within one version fields are only added, never changed or reordered. Never judges: it writes what it is told.
 
@@ -49,9 +49,9 @@ pub enum RunEvent<'a> {
         job: u64,
         /// Which attempt, from 1.
         attempt: u32,
-        /// Its slot, from 1.
+        /// The slot, from 1.
         slot: u32,
-        /// Its process id.
+        /// The process id.
         pid: u32,
         /// The words it is started with.
         argv: BytesList<'a, Vec<u8>>,
@@ -66,7 +66,7 @@ pub enum RunEvent<'a> {
         attempt: u32,
         /// Where to.
         stream: OutputStream,
-        /// What.
+        /// The bytes.
         data: Bytes<'a>,
     },
     /// An attempt has been running for long.
@@ -103,7 +103,7 @@ pub enum RunEvent<'a> {
         attempt: u32,
         /// Why.
         cause: &'static str,
-        /// Its exit code.
+        /// The exit code.
         code: Option<i32>,
         /// The signal that ended it.
         signal: Option<i32>,
@@ -133,7 +133,7 @@ pub enum RunEvent<'a> {
     RunEnd(RunEndEvent<'a>),
 }
 
-/// One of a job's two streams.
+/// The stream of a job that output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputStream {
@@ -171,19 +171,19 @@ pub struct JobEnd<'a> {
 pub struct RunEndEvent<'a> {
     /// All jobs, as far as they are known.
     pub jobs: u64,
-    /// Those that succeeded.
+    /// Jobs that succeeded.
     pub ok: u64,
-    /// Those that failed.
+    /// Jobs that failed.
     pub failed: u64,
-    /// Those that were cut short.
+    /// Jobs that were cut short.
     pub cancelled: u64,
-    /// Those that were not to run.
+    /// Jobs that were not to run.
     pub skipped: u64,
-    /// Those that were never begun.
+    /// Jobs that were never begun.
     pub left: u64,
-    /// Those that succeeded after a retry.
+    /// Jobs that succeeded after a retry.
     pub flaky: u64,
-    /// Those that left descendants behind.
+    /// Jobs that left descendants behind.
     pub leaked: u64,
     /// How long the run took, in seconds.
     #[serde(serialize_with = "seconds")]
@@ -195,7 +195,7 @@ pub struct RunEndEvent<'a> {
 }
 
 impl<'a> JobEnd<'a> {
-    /// What is known of this job.
+    /// Makes the event from the job's record.
     #[must_use]
     pub fn of(record: &JobRecord<'a>) -> JobEnd<'a> {
         let outcome = record.outcome;

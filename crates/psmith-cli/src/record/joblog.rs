@@ -21,12 +21,12 @@ pub const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Rows are handed to the kernel at the latest when this many bytes wait.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// What becomes of rows that are there already.
+/// The treatment of rows that are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobLogMode {
-    /// They go (`--joblog F`).
+    /// Rows are replaced (`--joblog F`).
     Replace,
-    /// They stay (`--joblog +F`, `--resume`).
+    /// Rows are kept (`--joblog +F`, `--resume`).
     Append,
 }
 

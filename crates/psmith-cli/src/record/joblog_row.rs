@@ -1,4 +1,4 @@
-//! One line of a joblog, written and read.
+//! Line of a joblog, written and read.
 //!
 //! Reads more than it writes: GNU parallel's own joblogs hold commands with a TAB in them, and a command with a
 //! newline goes on in lines that are no rows.
@@ -11,7 +11,7 @@ use super::{Exitval, JobRecord, exitval};
 pub(crate) const HEADER: &[u8] =
     b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
-/// What resume needs of a row.
+/// The part of a row that resume needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JoblogRow<'a> {
     pub(crate) seq: u64,

@@ -1,4 +1,4 @@
-//! What a run leaves behind for programs to read: joblog, events, results; and what a later run reads back.
+//! Records of a run for programs to read: joblog, events, results; and what a later run reads back.
 //!
 //! Everything here is told of a job when it has ended and writes it down. Nothing here decides how a job ends,
 //! starts a thread, or keeps memory for each job ([`resume`] excepted, which says so). Every failure to write
@@ -30,10 +30,10 @@ pub use record_error::{RecordError, RecordErrorKind};
 pub trait Stream: Read + Seek {}
 impl<T: Read + Seek> Stream for T {}
 
-/// What a job wrote. Records rewind each stream before they read it and never hold it in memory whole.
+/// The output of a job. Records rewind each stream before they read it and never hold it in memory whole.
 pub struct JobStreams<'a> {
-    /// Its stdout.
+    /// Standard output.
     pub stdout: &'a mut dyn Stream,
-    /// Its stderr.
+    /// Standard error.
     pub stderr: &'a mut dyn Stream,
 }

@@ -15,7 +15,7 @@ pub struct RecordError {
     source: Option<io::Error>,
 }
 
-/// What went wrong.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordErrorKind {
@@ -27,7 +27,7 @@ pub enum RecordErrorKind {
     InUse,
     /// The joblog belongs to another command.
     OtherCommand,
-    /// What a job wrote could not be read back from its spool.
+    /// The output of a job could not be read back from its spool.
     Spool,
     /// A descriptor that is not open, or not for writing.
     BadDescriptor,
@@ -36,7 +36,7 @@ pub enum RecordErrorKind {
 }
 
 impl RecordError {
-    /// What went wrong.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> RecordErrorKind {
         self.kind

@@ -2,8 +2,8 @@
 //!
 //! A job is known by the text of its command and by how often that text came before it, never by its position:
 //! an edited or reordered input resumes rightly. Only where the text depends on the slot that the job was given
-//! (`{%}`), its position counts as well ([`Identity::TextInSlot`]). Holds [`BYTES_PER_ROW`] a row in memory, the one record that
-//! grows with the number of jobs.
+//! (`{%}`), its position counts as well ([`Identity::TextInSlot`]). Holds [`BYTES_PER_ROW`] a row in memory, the one
+//! record that grows with the number of jobs.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
@@ -31,13 +31,13 @@ pub enum ResumeMode {
     ResumeFailed,
 }
 
-/// What a job is known by.
+/// The identity of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// The text of its command, and how often that came before it.
     #[default]
     Text,
-    /// Its position, and the text of its command in whichever slot it ran. Without the position, `echo {%}{}` would
+    /// The position, and the text of its command in whichever slot it ran. Without the position, `echo {%}{}` would
     /// take `echo 111` for the job of 1 in slot 11 and for that of 11 in slot 1, and a job would never be run.
     TextInSlot,
 }
@@ -255,7 +255,7 @@ fn count_lines(reader: &mut impl BufRead) -> io::Result<usize> {
     }
 }
 
-/// What stands for a job, by what it is known by.
+/// The hash that stands for a job, by its identity.
 fn hash_in(known_by: Identity, position: u64, command: &[u8]) -> [u64; 2] {
     let hash = identity(command);
     match known_by {

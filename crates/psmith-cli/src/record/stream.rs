@@ -16,7 +16,7 @@ pub(crate) enum CopyError {
 }
 
 impl CopyError {
-    /// What it means to the run: the output of this job, or the file at `path`.
+    /// The meaning of the error to the run: the output of this job, or the file at `path`.
     pub(crate) fn into_record(self, job: u64, path: &Path) -> RecordError {
         match self {
             CopyError::Read(source) => RecordError::spool(job, source),

@@ -18,13 +18,13 @@ use super::RecordError;
 
 /// Events that wait for the disk; beyond it they are dropped.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What waits is written when there is so much of it, and else this often.
+/// Bytes that wait are written when there are so many of them, and else this often.
 const PORTION_BYTES: usize = 64 * 1024;
 const EVERY: Duration = Duration::from_millis(250);
 /// How the array ends.
 const END: &[u8] = b"\n]\n";
 
-/// One event of the format. Times are microseconds from the beginning of the run.
+/// An event of the format. Times are microseconds from the beginning of the run.
 #[derive(Debug, Serialize)]
 pub(crate) struct TraceEvent<'a, A: Serialize> {
     pub(crate) name: &'a str,
@@ -137,7 +137,7 @@ impl TraceLog {
         }
     }
 
-    /// What went wrong meanwhile, once.
+    /// Gives the failure of the meantime, once.
     pub(crate) fn error(&self) -> Option<RecordError> {
         let error = self.shared.lock().error.take();
         error.map(|source| RecordError::not_writable(&self.shared.path, source))
@@ -161,7 +161,7 @@ impl TraceLog {
 }
 
 impl Shared {
-    /// What the lock guards is a push, a take or a flag: nobody leaves it half done.
+    /// Locks the queue. A push, a take or a flag is all that it guards: nothing is left half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,11 +1,11 @@
-//! One line for each job that failed, as it happens; after the first few, one line that says so.
+//! Lines for jobs that failed, one each, as they fail; after the first few, one line that says so.
 
 use crate::record::JobRecord;
 
 use super::cause::cause_with_tries;
 use super::display::visible;
 
-/// So many failures are told one by one, unless all were asked for.
+/// Failures that are told one by one, unless all were asked for.
 pub const FAILURE_LINES_MAX: u64 = 10;
 /// A command is shown this wide at most, where no terminal sets the width.
 pub const COMMAND_COLUMNS_MAX: usize = 240;

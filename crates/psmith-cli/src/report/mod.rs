@@ -1,4 +1,4 @@
-//! What a run tells people, on stderr: failures as they come, how far it is, and what became of it all.
+//! Reports of a run to people, on stderr: failures as they come, how far it is, and what became of it all.
 //!
 //! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however
 //! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.

@@ -9,7 +9,7 @@ use super::standing::Standing;
 /// A job that has a process.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningJob<'a> {
-    /// Its number.
+    /// The job's number.
     pub job: u64,
     /// Which try this is, from 1.
     pub attempt: u32,
@@ -17,7 +17,7 @@ pub struct RunningJob<'a> {
     pub tries: u32,
     /// How long this try has been running.
     pub elapsed: Duration,
-    /// Its command, as `--dry-run` prints it.
+    /// The command, as `--dry-run` prints it.
     pub command: &'a [u8],
 }
 

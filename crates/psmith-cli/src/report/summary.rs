@@ -39,16 +39,16 @@ pub enum SummaryForm {
     Json,
 }
 
-/// What the summary says besides the counts.
+/// Facts that the summary gives besides the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct SummaryFacts<'a> {
     /// How long the run took.
     pub wall: Duration,
     /// The joblog, if there is one.
     pub joblog: Option<&'a Path>,
-    /// What was resumed, if anything.
+    /// The part that was resumed, if any.
     pub resumed: Option<Resumed>,
-    /// What became of descendants that outlived their job.
+    /// The treatment of descendants that outlive their job.
     pub leak: Leak,
     /// More that has to be said, a line each: a limit held by a weaker means than asked for.
     pub notes: &'a [String],
@@ -56,7 +56,7 @@ pub struct SummaryFacts<'a> {
     pub columns: usize,
 }
 
-/// What a resumed run found done.
+/// The jobs that a resumed run found done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resumed {
     /// Jobs that were skipped, because they have a row.
@@ -102,8 +102,8 @@ pub fn text(tally: &Tally, facts: &SummaryFacts<'_>) -> String {
     out
 }
 
-/// What stands beside jobs that ended by themselves while a limit was in force: the kernel does not always say which
-/// exit is a limit's work.
+/// Notes the limits beside jobs that ended by themselves while a limit was in force: the kernel does not always say
+/// which exit is a limit's work.
 #[must_use]
 pub fn limits_in_force(limits: &ResourceLimits) -> Option<String> {
     let bytes = |name: &str, limit: Option<u64>| limit.map(|limit| format!("{name} {}", size(limit)));

@@ -1,4 +1,4 @@
-//! What became of the jobs of a run: counts, and the few jobs that the summary names.
+//! Tally of a run's jobs: counts, and the few jobs that the summary names.
 //!
 //! Bounded: lists hold [`NAMED_MAX`] jobs, however many there are.
 
@@ -20,14 +20,14 @@ use super::duration::measured;
 use super::failure_line::COMMAND_COLUMNS_MAX;
 use super::standing::Standing;
 
-/// So many jobs of a kind are named in the summary.
+/// Jobs of a kind that are named in the summary.
 pub const NAMED_MAX: usize = 10;
-/// So many of the slowest jobs are named.
+/// Slowest jobs that are named.
 pub const SLOWEST_MAX: usize = 3;
-/// So many lines of a failed job's stderr are shown.
+/// Lines of a failed job's stderr that are shown.
 pub const STDERR_LINES_MAX: usize = 3;
 
-/// What a success after a retry counts as (`--flaky`).
+/// The count of a success after a retry (`--flaky`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flaky {
     /// A success.
@@ -40,9 +40,9 @@ pub enum Flaky {
 /// How jobs are counted and named.
 #[derive(Clone, Copy, Debug)]
 pub struct TallyRules {
-    /// What a success after a retry counts as.
+    /// The count of a success after a retry.
     pub flaky: Flaky,
-    /// What became of descendants that outlived their job.
+    /// The treatment of descendants that outlive their job.
     pub leak: Leak,
     /// Tries that each job had (`--retries`); with 1 nobody wants to read that it was one.
     pub tries: u32,
@@ -203,7 +203,7 @@ impl Tally {
         if self.rules.flaky == Flaky::Ok { self.flaky } else { 0 }
     }
 
-    /// What the exit status is made of.
+    /// The facts that the exit status is made of.
     #[must_use]
     pub fn run_end(&self, signal: Option<i32>, broken: bool, halted_on: Option<HaltOn>) -> RunEnd {
         RunEnd {

@@ -25,10 +25,10 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// A run in the background looks so often whether it has the terminal again.
 const BACKGROUND_LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// So many processes of a job are counted in what it uses.
+/// Processes of a job that are counted in what it uses.
 const SAMPLED_PROCESSES_MAX: usize = 32;
 
-/// So many jobs are listed when a key asks for it.
+/// Jobs that are listed when a key asks for it.
 const LISTED_MAX: usize = 100;
 
 /// The board, if there is one.
@@ -56,7 +56,7 @@ impl BoardDisplay {
         self.board.on_output(job, bytes);
     }
 
-    /// What stood on the screen is gone, or has no longer the right size.
+    /// Notes that the screen was cleared, or has another size.
     pub(super) fn redraw(&mut self) {
         self.board.touch();
     }

@@ -1,5 +1,5 @@
-//! The controls of a run: signals and keys, the number of slots, the machine's own state, and the terminal that a job may
-//! have. They turn what is asked from outside into orders to the engine.
+//! The controls of a run: signals and keys, the number of slots, the machine's own state, and the terminal that a job
+//! may have. They turn what is asked from outside into orders to the engine.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl SlotControl {
         self.now
     }
 
-    /// Who set the number last, in the word of the events.
+    /// The source of the present number, in the word of the events.
     pub(super) fn set_by(&self) -> &'static str {
         match self.asked {
             _ if self.by_key => "key",

@@ -1,4 +1,4 @@
-//! What a person asks of a run by signals and keys, and what the terminal shows of it.
+//! Interaction with a person: signals and keys, and the terminal that shows what they do.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::signal_requests::SignalRequest;
 use crate::report::standing::Standing;
 use crate::report::summary::failures_so_far;
 
-/// What the keys do, for who asks.
+/// The list of keys, for who asks.
 const HELP: &str = "psmith: keys: t running jobs with their last lines, + - width, p pause and go, d drain, \
                     f failures so far, ? this\n";
 
@@ -87,7 +87,7 @@ impl RunHandler {
         }
     }
 
-    /// What was drawn may be gone, the keys may be somebody else's by now, the width another.
+    /// Draws again: the screen may be another's by now, the keys too, and the width another.
     pub(super) fn redraw(&mut self) {
         if let Some(keys) = &mut self.controls.keys {
             keys.take_again();

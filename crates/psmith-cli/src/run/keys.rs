@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
-/// What a key asks for.
+/// The command that a key gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyCommand {
     /// `t`: the running jobs with their last lines.
@@ -98,7 +98,7 @@ impl Keys {
         Some(keys)
     }
 
-    /// What has been pressed since the last time.
+    /// The keys that have been pressed since the last time.
     pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         std::mem::take(&mut self.shared.lock().pressed)
     }

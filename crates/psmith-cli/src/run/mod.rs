@@ -35,7 +35,7 @@ use crate::exit_code::ExitStatus;
 use finish::finish;
 use setup::Prepared;
 
-/// What psmith finds wrong before the first job, or at the end; and how it ends.
+/// The exit status, or psmith's own failure before the first job or at the end.
 pub type RunResult = Result<ExitStatus, CliError>;
 
 /// Runs what was asked for, and tells how it ended.

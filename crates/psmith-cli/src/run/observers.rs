@@ -1,5 +1,5 @@
-//! Observers of a run besides its records: the report at the end, the trace, the web board. They are told what happens and
-//! answer nothing; without them a run goes the same way.
+//! Observers of a run besides its records: the report at the end, the trace, the web board. They are told what
+//! happens and answer nothing; without them a run goes the same way.
 //!
 //! Never waits: what has to be written is written at the end, or by a thread of the observer's own.
 
@@ -29,7 +29,7 @@ use crate::web::{Ended, Facts as WebFacts, News, Web};
 const NAME_COLUMNS_MAX: usize = 120;
 const COMMAND_COLUMNS_MAX: usize = 2000;
 
-/// Below this a start and its job's end may have been told together, and the start's share is unknown.
+/// The time below which a start and its job's end may have been told together, and the start's share is unknown.
 const TOLD_TOGETHER: Duration = Duration::from_millis(1);
 
 /// The observers that were asked for.
@@ -61,7 +61,7 @@ struct RunningAttempt {
     text: String,
 }
 
-/// What the report's head tells, known at the start.
+/// The head of the report, known at the start.
 #[derive(Default)]
 struct Head {
     command: String,
@@ -148,7 +148,7 @@ impl Observers {
         }
     }
 
-    /// What people need to get to the web board.
+    /// The address that opens the web board.
     pub(super) fn web_url(&self) -> Option<&str> {
         self.web.as_ref().map(Web::url)
     }
@@ -169,7 +169,7 @@ impl Observers {
         self.running.insert(job, attempt);
     }
 
-    /// Its process exists.
+    /// Notes that the process of an attempt exists.
     pub(super) fn on_started(&mut self, job: u64, pid: u32) {
         let now = self.clock.now();
         if let Some(running) = self.running.get_mut(&job) {
@@ -414,7 +414,7 @@ fn word(end: AttemptEnd) -> &'static str {
     }
 }
 
-/// What bounds each job, in the words of the flags.
+/// The limits of each job, in the words of the flags.
 fn limits(config: &Config) -> Vec<(&'static str, String)> {
     let (policy, limits) = (&config.policy, &config.limits);
     let timeout = match policy.timeout {

@@ -15,13 +15,13 @@ use crate::record::resume::ResumeSet;
 /// Jobs read ahead of the engine.
 const AHEAD_MAX: usize = 512;
 
-/// Once it has read that far ahead, it goes on when so few of them are left.
+/// Jobs left of those read ahead at which the producer goes on reading.
 const AHEAD_MIN: usize = AHEAD_MAX / 2;
 
 /// A row of a job that ran in a higher slot than this is not recognised, and the job is run again.
 const SLOTS_TRIED: u32 = 4096;
 
-/// What the producer makes.
+/// An item that the producer makes.
 #[derive(Debug)]
 pub(super) enum ProducedItem {
     /// A job, with its position in the input, from 1.
@@ -32,7 +32,7 @@ pub(super) enum ProducedItem {
     Failed(CliError),
 }
 
-/// What is known when the input is at its end.
+/// The facts about the input that are known at its end.
 #[derive(Debug, Default)]
 pub(super) struct InputEnd {
     /// Jobs that there are, skipped ones included.
@@ -88,8 +88,8 @@ impl Drop for Producer {
     }
 }
 
-/// What has been made and not yet taken. A channel would wake its sender for each place that becomes free, which costs
-/// a switch of threads a job; here it sleeps until half of the buffer is empty.
+/// Items that have been made and not yet taken. A channel would wake its sender for each place that becomes free,
+/// which costs a switch of threads a job; here it sleeps until half of the buffer is empty.
 struct JobBuffer {
     state: Mutex<State>,
     room: Condvar,
@@ -101,12 +101,12 @@ struct State {
     items: VecDeque<ProducedItem>,
     /// The engine found the buffer empty, and sleeps.
     engine_waits: bool,
-    /// One of the two ends has gone.
+    /// An end of the buffer, either, has gone.
     is_over: bool,
 }
 
 impl JobBuffer {
-    /// Nobody can leave half-done work behind this lock: what it guards is one push, pop or flag.
+    /// Locks the state. A push, a pop or a flag is all that it guards: nothing is left half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

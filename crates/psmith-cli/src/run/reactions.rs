@@ -54,7 +54,7 @@ impl RunHandler {
         self.records.on_started(place, job, pid);
     }
 
-    /// Somebody stopped a job, or its terminal did.
+    /// Reacts to a job that somebody stopped, or its terminal.
     pub(super) fn on_stopped(&mut self, place: Place, job: &RunJob, signal: i32) {
         let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
         self.records.note(&event);

@@ -73,7 +73,7 @@ impl RecordFiles {
     }
 }
 
-/// What is kept of a run while it goes on.
+/// The records of a run while it goes on.
 pub(super) struct Records {
     pub(super) events: Option<EventWriter>,
     /// Events tell what jobs write, too.

@@ -35,7 +35,7 @@ pub(super) enum ProgressForm {
     Board,
 }
 
-/// What people see of a run.
+/// The reporting of a run to people.
 pub(super) struct Reporting {
     pub(super) progress: ProgressForm,
     /// Warnings and lines about jobs are left out.

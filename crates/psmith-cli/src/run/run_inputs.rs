@@ -7,7 +7,7 @@ use super::writer::WriterHandle;
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
 
-/// From the start of a run to the question whether anybody is typing.
+/// Time from the start of a run to the question whether anybody is typing.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// The loop's side of the producer.
@@ -20,7 +20,7 @@ pub(super) struct RunInputs {
     pub(super) failure: Option<CliError>,
     /// Inputs come from a terminal.
     are_typed: bool,
-    /// Somebody may be awaited to type, and nobody has been told yet.
+    /// A prompt may be needed, and has not been given yet.
     may_have_to_prompt: bool,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct RunJob {
     pub(super) results_path: Vec<u8>,
     /// Output of its present attempt has been passed on live.
     pub(super) streamed: bool,
-    /// Its results path was asked for; `Err`: it cannot have it.
+    /// The answer to the request for its results path; `Err`: it cannot have it.
     pub(super) claimed: Option<Result<(), SpawnFailure>>,
 }
 

@@ -1,5 +1,5 @@
-//! Setting a run up: from its configuration to a handler that is ready, with its threads started and its files opened, and
-//! to what the engine has to know. Everything that can be refused is refused here.
+//! Setting a run up: from its configuration to a handler that is ready, with its threads started and its files
+//! opened, and to what the engine has to know. Everything that can be refused is refused here.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -37,7 +37,7 @@ use crate::plan::{self, RunPlan};
 /// The width of lines where no terminal sets it.
 const COLUMNS_DEFAULT: usize = 240;
 
-/// At least so many outcomes may wait for their turn with `-k`.
+/// Outcomes that may always wait for their turn with `-k`.
 const WINDOW_MIN: u32 = 256;
 
 /// Slots times this may wait as well.
@@ -50,7 +50,7 @@ const QUEUE_AHEAD: usize = 64;
 pub(super) struct Prepared {
     pub(super) handler: RunHandler,
     pub(super) setup: Setup,
-    /// What the summary has to say of limits that are held by weaker means than asked for.
+    /// Notes for the summary on limits that are held by weaker means than asked for.
     pub(super) notes: Vec<String>,
 }
 
@@ -149,7 +149,7 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
     })
 }
 
-/// What all jobs have in common, the limits that causes may have to name, and what the summary has to say of a
+/// Makes what all jobs have in common, the limits that causes may have to name, and notes for the summary on a
 /// limit that is held by weaker means than asked for.
 fn surroundings(
     config: &Config,

@@ -20,10 +20,10 @@ const TAKEN: [Signal; 9] = [
     Signal::CONT,
 ];
 
-/// What a signal asks for.
+/// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalRequest {
-    /// One rung of the interrupt ladder: end the run, the harder the oftener it is asked.
+    /// The next step of the interrupt ladder: end the run, the harder the oftener it is asked.
     End(i32),
     /// Kill at once.
     Kill(i32),

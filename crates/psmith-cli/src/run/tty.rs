@@ -11,7 +11,7 @@ use psmith_sys::signals::{self, SignalSet};
 use psmith_sys::terminal;
 use rustix::process::{Signal, kill_current_process_group};
 
-/// So often a stop that stops nobody is tried: nobody can `fg` a group without a parent in its session, so the kernel
+/// Tries of a stop that stops nobody: nobody can `fg` a group without a parent in its session, so the kernel
 /// does not stop it, and going on is all that is left.
 const STOPS_MAX: usize = 100;
 

@@ -16,7 +16,7 @@ pub struct JobNumbers {
     pub total: Option<u64>,
 }
 
-/// One word of the command.
+/// A word of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) pieces: Vec<Piece>,
@@ -57,7 +57,7 @@ impl Word {
             })
     }
 
-    /// Its bytes, if no value is put into it.
+    /// The bytes, if no value is put into the word.
     pub(crate) fn fixed(&self) -> Option<Vec<u8>> {
         (self.kind == Kind::Fixed).then(|| {
             self.pieces.iter().fold(Vec::new(), |mut word, piece| {
@@ -115,7 +115,7 @@ impl Word {
         }
     }
 
-    /// What it costs before any input; `None` if it is nothing without inputs.
+    /// The cost before any input; `None` if it is nothing without inputs.
     pub(crate) fn measure_base(&self) -> Option<usize> {
         matches!(self.kind, Kind::Fixed | Kind::Joined).then(|| self.fixed_len())
     }

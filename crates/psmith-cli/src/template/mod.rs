@@ -61,16 +61,19 @@ impl TextTemplate {
 
 /// Whether a replacement string among these needs to know how many jobs there will be.
 pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
-    pieces
-        .iter()
-        .any(|piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.kind, ValueKind::Total | ValueKind::PaddedJob)))
+    kinds(pieces).any(|kind| matches!(kind, ValueKind::Total | ValueKind::PaddedJob))
 }
 
 /// Whether the number of the slot is among these.
 pub(crate) fn names_slot(pieces: &[Piece]) -> bool {
-    pieces.iter().any(
-        |piece| matches!(piece, Piece::Placeholder(placeholder) if matches!(placeholder.kind, ValueKind::Slot)),
-    )
+    kinds(pieces).any(|kind| matches!(kind, ValueKind::Slot))
+}
+
+fn kinds(pieces: &[Piece]) -> impl Iterator<Item = &ValueKind> {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Placeholder(placeholder) => Some(&placeholder.kind),
+        Piece::Text(_) => None,
+    })
 }
 
 /// Whether a text holds a replacement string, as far as can be told before the columns are known.

@@ -1,4 +1,4 @@
-//! One replacement string: which value, in which form.
+//! Placeholder (replacement string): which value, in which form.
 
 /// A place where a value is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,12 +8,12 @@ pub(crate) struct Placeholder {
     pub(crate) kind: ValueKind,
 }
 
-/// Which value.
+/// The value that is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValueKind {
     /// All inputs of the job.
     Inputs(ValueForm),
-    /// One of them, from 0.
+    /// The input at this position, from 0.
     Nth(u32, ValueForm),
     /// The job's number.
     Job,
@@ -32,7 +32,7 @@ impl ValueKind {
     }
 }
 
-/// In which form. The names are those of the path's parts.
+/// The form of a value. The names are those of the path's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValueForm {
     /// `{}`

@@ -1,4 +1,4 @@
-//! One word of the command, cut into text and replacement strings.
+//! Scanner of a word of the command: cuts it into text and replacement strings.
 //!
 //! The word is read once, from left to right. Text that came from an input is never read here.
 
@@ -13,7 +13,7 @@ pub(crate) enum Piece {
     Placeholder(Placeholder),
 }
 
-/// What replacement strings can mean.
+/// The meanings that replacement strings can have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grammar {
     /// `-I`: this instead of `{}`.
@@ -99,7 +99,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
     Ok(out)
 }
 
-/// What stands between braces.
+/// The meaning of what stands between braces.
 enum Meaning {
     Placeholder(ValueKind),
     /// Ordinary text.

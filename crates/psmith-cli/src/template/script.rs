@@ -131,7 +131,7 @@ pub(crate) fn is_never_special(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(&byte)
 }
 
-/// One argument per source, behind the last word.
+/// Appends one argument per source, behind the last word.
 fn append_inputs(scanned: &mut Scanned) {
     use super::scan::Piece;
     if let Some(Piece::Text(text)) = scanned.pieces.last_mut() {

@@ -10,7 +10,7 @@ use super::scan::Piece;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// In which quotes a replacement string stands.
+/// The quotes in which a replacement string stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Context {
     Unquoted,
@@ -71,7 +71,7 @@ pub(super) struct Lexer {
     lost: Option<&'static str>,
 }
 
-/// What the lexer sees next.
+/// The next part of the script, as the lexer sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextPart {
     Byte(u8),
@@ -101,7 +101,7 @@ impl Lexer {
         matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(TokenKind::Placeholder(..)))
     }
 
-    /// What comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
+    /// The part that comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
     pub(super) fn joined(&self, by: usize) -> (NextPart, usize) {
         let mut ahead = by;
         while self.ahead(ahead) == NextPart::Byte(b'\\') && self.ahead(ahead + 1) == NextPart::Byte(b'\n') {

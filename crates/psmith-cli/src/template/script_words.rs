@@ -8,7 +8,7 @@ use crate::error::CliError;
 /// A script outside of quotes, as far as it has been read.
 #[derive(Default)]
 struct Unquoted {
-    /// It ends with the parenthesis that ends `$(`.
+    /// Ends with the parenthesis that ends `$(`.
     nested: bool,
     /// Open parentheses.
     parentheses: u32,
@@ -28,7 +28,7 @@ struct HereDocument {
 #[derive(Default)]
 struct WordState {
     number: u32,
-    /// What it reads so far, as long as that is plain text.
+    /// The text so far, as long as that is plain text.
     text: Vec<u8>,
     begun: bool,
 }

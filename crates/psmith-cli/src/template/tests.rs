@@ -187,7 +187,7 @@ fn several_inputs_in_a_script() {
     assert_eq!(repeated.render(&JobArgs::from_values(inputs), PLACE), b"f \"x\"'a b'\"\"y \"x\"'c'\"\"y 3");
 }
 
-/// What each installed shell of the family prints for a script.
+/// Gives what each installed shell of the family prints for a script.
 fn printed(shell: &str, script: &[u8]) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     let output = Command::new(shell).arg("-c").arg(std::ffi::OsStr::from_bytes(script)).output().ok()?;

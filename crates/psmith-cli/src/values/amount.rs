@@ -9,7 +9,7 @@ use super::text;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// What a duration may look like, for hints.
+/// Forms of a duration, for hints.
 pub(super) const DURATIONS: &str = "10, 1.5s, 250ms, 5m, 2h";
 
 /// The longest duration that is taken: a thousand years. Longer ones would overflow sums of times.

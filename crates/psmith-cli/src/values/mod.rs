@@ -1,4 +1,4 @@
-//! What stands behind a flag, parsed: text in, typed value out, or a message that names flag and value.
+//! Values behind flags, parsed: text in, typed value out, or a message that names flag and value.
 //!
 //! Nothing here reads a clock, a file or the environment.
 
@@ -51,7 +51,7 @@ pub fn number(flag: &str, value: &OsStr, min: u64, max: u64) -> Result<u64, CliE
     }
 }
 
-/// One of several words.
+/// Reads one of several words.
 ///
 /// # Errors
 /// If it is none of them.

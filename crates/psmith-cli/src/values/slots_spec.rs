@@ -18,7 +18,7 @@ pub enum SlotsSpec {
     Percent(f64),
     /// As many as descriptors and process ids allow.
     Most,
-    /// What this file says; read again at each end of a job.
+    /// The number in this file; read again at each end of a job.
     File(PathBuf),
 }
 

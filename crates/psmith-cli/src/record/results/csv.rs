@@ -1,4 +1,4 @@
-//! One CSV row a job, in GNU parallel's columns.
+//! CSV results, one row a job, in GNU parallel's columns.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write};
@@ -66,8 +66,8 @@ fn inputs_in_header(path: &Path) -> Result<usize, RecordError> {
     Ok(header.split(|&byte| byte == b',').filter(|name| name.starts_with(b"V")).count())
 }
 
-/// The row up to where the streams begin, comma and all. Rows all have as many inputs as the header: missing ones are empty, the
-/// ones too many stand in the last, joined by blanks.
+/// The row up to where the streams begin, comma and all. Rows all have as many inputs as the header: missing ones are
+/// empty, the ones too many stand in the last, joined by blanks.
 fn row_before_streams(record: &JobRecord<'_>, inputs: usize) -> Vec<u8> {
     let columns = ResultColumns::of(record);
     let mut row = csv::WriterBuilder::new().from_writer(Vec::new());

@@ -11,7 +11,7 @@ use super::super::json::BytesList;
 use super::super::stream::copy;
 use super::super::{JobRecord, JobStreams, RecordError, Stream};
 
-/// So many jobs share one directory.
+/// Jobs that share one directory.
 const JOBS_PER_DIRECTORY: u64 = 1000;
 
 #[derive(Debug)]

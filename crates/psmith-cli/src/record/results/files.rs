@@ -17,7 +17,7 @@ use super::super::{JobStreams, RecordError, RecordErrorKind, Stream};
 use super::name_set::NameSet;
 use crate::report::display::visible;
 
-/// What the kernel takes in one name.
+/// The longest name that the kernel takes.
 const NAME_BYTES_MAX: usize = 255;
 const STDERR_END: &[u8] = b".err";
 /// So much of a path is shown in a message.

@@ -1,4 +1,4 @@
-//! One JSON object a line and job: GNU parallel's keys, and what psmith knows besides.
+//! JSON results, one object a line and job: GNU parallel's keys, and what psmith knows besides.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What each job wrote, kept in files (`--results P`), in one of four forms that P chooses.
+//! Output of each job, kept in files (`--results P`), in one of four forms that P chooses.
 //!
 //! Copies streams of any length in small pieces. A record is there whole or not at all: files and directories
 //! get their name when they are written, a row that fails is taken back.

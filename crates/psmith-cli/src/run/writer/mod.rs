@@ -35,21 +35,21 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// A stop waits no longer than this for the board to go off the screen.
 const CLEAR_MAX: Duration = Duration::from_millis(200);
 
-/// What the engine's side hands over.
+/// Work that the engine's side hands over.
 enum Work {
     Output(LiveOutput),
     Deliver(Box<FinishedJob>),
     Stderr(OwnLines),
 }
 
-/// What a job writes while it runs.
+/// Output of a job while it runs.
 enum LiveOutput {
     Chunk { job: JobId, stream: u8, buffer: Vec<u8>, length: usize, tag: Option<Arc<[u8]>> },
     Backlog { job: JobId, stream: u8, backlog: Spool, tag: Option<Arc<[u8]>> },
     BreakOff(JobId),
 }
 
-/// What psmith itself shows on stderr.
+/// Lines of psmith's own for stderr.
 enum OwnLines {
     Message(String),
     LastMessage(String),
@@ -59,7 +59,7 @@ enum OwnLines {
     LeaveBoard(String),
 }
 
-/// One job, ready to be written.
+/// A finished job, ready to be written.
 #[derive(Debug)]
 pub(super) struct FinishedJob {
     pub(super) id: JobId,
@@ -80,12 +80,12 @@ pub(super) struct FinishedJob {
     pub(super) recorded: bool,
 }
 
-/// What the writer tells the engine's side.
+/// A message of the writer to the engine's side.
 #[derive(Debug)]
 pub(super) enum WriterReply {
     /// A job has been written, or it cannot be, which a reply before this one tells.
     Delivered(JobId),
-    /// Nobody reads stdout any more.
+    /// The reader of stdout is gone.
     BrokenPipe,
     /// Something cannot be written; the run cannot go on.
     Failed(WriteFailure),
@@ -137,7 +137,7 @@ impl Replies {
     }
 }
 
-/// What is on its way to stderr.
+/// Messages, and the board, on their way to stderr.
 #[derive(Debug, Default)]
 struct Backlog {
     message_bytes: AtomicUsize,

@@ -1,4 +1,5 @@
-//! What the writer's thread has before it: streams, records, the board; and how each piece of work is done to them.
+//! Output writer, on the writer's thread: owns the streams, the records and the board, and does each piece of work to
+//! them.
 //!
 //! Decides nothing about jobs, and knows nobody of the engine's side.
 
@@ -26,7 +27,7 @@ use crate::record::{JobRecord, JobStreams, RecordError};
 /// Buffers below this size are not worth keeping.
 const SPARE_BYTES_MIN: usize = 64 * 1024;
 
-/// So many written buffers are kept for the next chunks.
+/// Written buffers that are kept for the next chunks.
 const SPARES_MAX: usize = 4;
 
 /// Output above this size is waited for: it holds memory, or a file, that others may want.
@@ -38,7 +39,7 @@ const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// How long a joblog may go without being looked after.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What the writer writes to.
+/// The streams and records, and how far each of them is written.
 pub(in crate::run) struct OutputWriter {
     stdout: File,
     stderr: File,
@@ -49,7 +50,7 @@ pub(in crate::run) struct OutputWriter {
     pub(in crate::run) results: Option<ResultsWriter>,
     run: String,
     painter: Painter,
-    /// What the board shows, if there is one, to be painted again after other output.
+    /// The lines of the board, if there is one, to be painted again after other output.
     board: Option<(Vec<Line>, Size)>,
     was_up: bool,
     stdout_is_terminal: bool,
@@ -188,7 +189,7 @@ impl OutputWriter {
         }
     }
 
-    /// From here on nothing is written any more; the engine's side is told once.
+    /// Ends all writing, and tells the engine's side once.
     fn on_failure(&mut self, failure: WriteFailure, replies: &Replies) {
         if std::mem::replace(&mut self.broken, true) {
             return;
@@ -299,8 +300,8 @@ impl OutputWriter {
         }
     }
 
-    /// What was passed on cannot be taken back, but the next attempt begins at the left margin, and half a line that
-    /// waits for its end is not glued to it.
+    /// Ends the output of a lost attempt. It cannot be taken back, but the next attempt begins at the left margin,
+    /// and half a line that waits for its end is not glued to it.
     fn break_off(&mut self, job: JobId) -> io::Result<()> {
         for stream in [1, 2] {
             self.partial.remove(&(job, stream));
