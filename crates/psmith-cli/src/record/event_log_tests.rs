@@ -14,11 +14,9 @@ fn line(event: &RunEvent<'_>) -> String {
 const COMMON: &str = r#"{"v":1,"t":1767225600.000000,"run":"7k2m","#;
 
 #[test]
-fn each_event_is_byte_for_byte_that_of_the_manual() {
+fn each_event_of_a_run_is_byte_for_byte_that_of_the_manual() {
     let template = [b"gzip".to_vec(), b"{}".to_vec()];
-    let argv = [b"gzip".to_vec(), b"a.txt".to_vec()];
-    let inputs: [&[u8]; 1] = [b"a.txt"];
-    let cases = [
+    assert_lines([
         (
             RunEvent::RunStart {
                 psmith: "0.1.0",
@@ -32,6 +30,34 @@ fn each_event_is_byte_for_byte_that_of_the_manual() {
             },
             r#""event":"run_start","psmith":"0.1.0","template":["gzip","{}"],"shell":false,"slots":8,"total":null,"contain":"cgroup","cwd":"/data","resumed_from":null}"#,
         ),
+        (
+            RunEvent::Held { reason: Some("memory"), ready: 12 },
+            r#""event":"held","reason":"memory","ready":12}"#,
+        ),
+        (RunEvent::Held { reason: None, ready: 0 }, r#""event":"held","reason":null,"ready":0}"#),
+        (RunEvent::Width { slots: 4, by: "key" }, r#""event":"width","slots":4,"by":"key"}"#),
+        (
+            RunEvent::RunEnd(RunEndEvent {
+                jobs: 20,
+                ok: 17,
+                failed: 1,
+                left: 2,
+                flaky: 1,
+                wall: Duration::from_secs(61),
+                stopped_by: Some("INT"),
+                exit: 130,
+                ..RunEndEvent::default()
+            }),
+            r#""event":"run_end","jobs":20,"ok":17,"failed":1,"cancelled":0,"skipped":0,"left":2,"flaky":1,"leaked":0,"wall":61.0,"stopped_by":"INT","exit":130}"#,
+        ),
+    ]);
+}
+
+#[test]
+fn each_event_of_a_running_job_is_byte_for_byte_that_of_the_manual() {
+    let argv = [b"gzip".to_vec(), b"a.txt".to_vec()];
+    let inputs: [&[u8]; 1] = [b"a.txt"];
+    assert_lines([
         (
             RunEvent::JobStart {
                 job: 17,
@@ -65,27 +91,10 @@ fn each_event_is_byte_for_byte_that_of_the_manual() {
             RunEvent::retry(17, 1, &Cause::Exit(1), Duration::from_secs(2), true),
             r#""event":"job_retry","job":17,"attempt":1,"cause":"exit","code":1,"signal":null,"delay":2.0,"charged":true}"#,
         ),
-        (
-            RunEvent::Held { reason: Some("memory"), ready: 12 },
-            r#""event":"held","reason":"memory","ready":12}"#,
-        ),
-        (RunEvent::Held { reason: None, ready: 0 }, r#""event":"held","reason":null,"ready":0}"#),
-        (RunEvent::Width { slots: 4, by: "key" }, r#""event":"width","slots":4,"by":"key"}"#),
-        (
-            RunEvent::RunEnd(RunEndEvent {
-                jobs: 20,
-                ok: 17,
-                failed: 1,
-                left: 2,
-                flaky: 1,
-                wall: Duration::from_secs(61),
-                stopped_by: Some("INT"),
-                exit: 130,
-                ..RunEndEvent::default()
-            }),
-            r#""event":"run_end","jobs":20,"ok":17,"failed":1,"cancelled":0,"skipped":0,"left":2,"flaky":1,"leaked":0,"wall":61.0,"stopped_by":"INT","exit":130}"#,
-        ),
-    ];
+    ]);
+}
+
+fn assert_lines<const N: usize>(cases: [(RunEvent<'_>, &str); N]) {
     for (event, rest) in cases {
         assert_eq!(line(&event), format!("{COMMON}{rest}\n"));
     }
