@@ -14,6 +14,7 @@
 mod attempt;
 mod cgroup_slots;
 pub(crate) mod clock;
+mod dispatch;
 pub mod error;
 pub mod handler;
 mod observe;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use psmith_core::outcome::Outcome;
-use psmith_core::{Action, Dispatcher, Event, JobId, RunPolicy, SlotId};
+use psmith_core::{Event, JobId, RunPolicy, SlotId};
 use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
@@ -41,9 +42,9 @@ use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
 use cgroup_slots::{GroupWants, Places};
-use clock::Clock;
+use dispatch::Dispatch;
 pub use error::EngineError;
-use handler::{Handler, Order, Output, Pull, Streams, View};
+use handler::{Handler, Order, Output, Pull, Streams};
 
 /// So many wardens may be lost within a minute before the run gives up.
 const WARDEN_RESTARTS_MAX: usize = 5;
@@ -106,10 +107,7 @@ pub struct Surroundings {
 /// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
 pub struct Engine<H: Handler> {
     handler: H,
-    slots_max: u32,
-    room: u32,
-    dispatcher: Dispatcher,
-    clock: Clock,
+    dispatch: Dispatch,
     epoll: Epoll,
     warden: Option<Warden>,
     introduction: Introduction,
@@ -140,8 +138,6 @@ pub struct Engine<H: Handler> {
     begun: Vec<(u32, u32)>,
     /// Workers whose channel has closed while they lived, and since when.
     closed_early: Vec<(u32, u32, Instant)>,
-    events: VecDeque<Event>,
-    actions: Vec<Action>,
     /// Pipes for the next start: readers and writers.
     pipes: Vec<(OwnedFd, OwnedFd)>,
     /// A channel for the next worker, and its nonce.
@@ -233,14 +229,9 @@ impl<H: Handler> Engine<H> {
         if room == 0 {
             return Err(EngineError::Descriptors(nofile_now));
         }
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        setup.policy.slots = setup.policy.slots.clamp(1, room);
         Ok(Engine {
             handler,
-            slots_max: setup.policy.slots,
-            room,
-            dispatcher: Dispatcher::new(setup.policy),
-            clock: Clock::start(),
+            dispatch: Dispatch::new(setup.policy, u32::try_from(room).unwrap_or(u32::MAX)),
             epoll,
             warden: None,
             introduction,
@@ -265,8 +256,6 @@ impl<H: Handler> Engine<H> {
             orphaned_groups: Vec::new(),
             begun: Vec::new(),
             closed_early: Vec::new(),
-            events: VecDeque::new(),
-            actions: Vec::new(),
             pipes: Vec::new(),
             channel: None,
             has_workers: false,
@@ -290,7 +279,7 @@ impl<H: Handler> Engine<H> {
     /// How many slots there are: those asked for, or as many as the descriptors suffice for.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        self.slots_max
+        self.dispatch.slots()
     }
 
     /// The handler, before the run begins.
@@ -325,8 +314,7 @@ impl<H: Handler> Engine<H> {
             self.settle();
             self.notice_last_job();
             let mut orders = Vec::new();
-            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
-            self.tick = self.handler.tick(&view, &mut orders);
+            self.tick = self.handler.tick(&self.dispatch.view(), &mut orders);
             self.take_orders(orders);
             self.settle();
         }
@@ -352,34 +340,29 @@ impl<H: Handler> Engine<H> {
         self.look_at_orphaned_groups();
         self.look_after_closed();
         self.spare_paused();
-        self.dispatcher.handle_timers(self.clock.now(), &mut self.actions);
+        self.dispatch.handle_timers();
     }
 
     /// How long nothing may happen.
     fn patience(&self) -> Option<Duration> {
-        if self.source == Source::Ask && self.dispatcher.wants_job() {
+        if self.source == Source::Ask && self.dispatch.wants_job() {
             return Some(Duration::ZERO);
         }
-        let now = self.clock.now();
-        let deadline = self.dispatcher.next_deadline().map(|deadline| deadline.since(now));
-        let ping = self.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
+        let deadline = self.dispatch.until_deadline();
+        let ping = self.dispatch.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
         let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
         [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
     }
 
-    fn has_running(&self) -> bool {
-        self.dispatcher.counts().running > 0
-    }
-
     /// Takes jobs from the producer while there is room.
     fn ask_producer(&mut self) {
-        while self.source == Source::Ask && self.dispatcher.wants_job() {
+        while self.source == Source::Ask && self.dispatch.wants_job() {
             match self.handler.pull() {
                 Pull::Job(job, policy) => self.accept(job, policy),
                 Pull::Later => self.source = Source::Waiting,
                 Pull::Ended => {
                     self.source = Source::Ended;
-                    self.events.push_back(Event::SourceEnded);
+                    self.dispatch.push(Event::SourceEnded);
                 }
             }
             self.settle();
@@ -399,7 +382,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn accept(&mut self, job: H::Job, policy: Arc<psmith_core::JobPolicy>) {
-        let id = self.dispatcher.next_job();
+        let id = self.dispatch.next_job();
         let entry = Entry {
             job,
             slot: SlotId(0),
@@ -411,31 +394,20 @@ impl<H: Handler> Engine<H> {
             spans: spans::JobSpans::accepted(id),
         };
         self.jobs.insert(id, entry);
-        self.events.push_back(Event::Accepted { job: id, policy });
+        self.dispatch.push(Event::Accepted { job: id, policy });
     }
 
     /// Feeds all pending events to the dispatcher and carries out what it asks for, until both are empty.
     fn settle(&mut self) {
         loop {
-            while let Some(event) = self.events.pop_front() {
-                self.dispatcher.handle(event, self.clock.now(), &mut self.actions);
+            let mut actions = self.dispatch.take_actions();
+            if actions.is_empty() {
+                return self.dispatch.reuse(actions);
             }
-            if self.actions.is_empty() {
-                return;
-            }
-            // A start comes before the delivery of the job that made room for it: the consumer's time is not the slot's.
-            // Whose turn it is to be passed on live depends on what was delivered, so that keeps its place behind it.
-            let mut actions = std::mem::take(&mut self.actions);
-            // Stable: among the first, and among the later, the dispatcher's order holds.
-            actions.sort_by_key(|action| {
-                matches!(action, Action::Deliver { .. } | Action::Head { .. } | Action::Finish)
-            });
             for action in actions.drain(..) {
                 self.carry_out(action);
             }
-            if self.actions.is_empty() {
-                self.actions = actions;
-            }
+            self.dispatch.reuse(actions);
         }
     }
 
@@ -445,7 +417,10 @@ impl<H: Handler> Engine<H> {
                 Order::Drain => Event::Drain,
                 Order::Stop => Event::Stop,
                 Order::Kill => Event::Kill,
-                Order::Width(slots) => Event::Width(slots.min(self.room)),
+                Order::Width(slots) => {
+                    self.dispatch.set_width(slots);
+                    continue;
+                }
                 Order::Hold(reason, on) => Event::Hold { reason, on },
                 Order::Preempt => Event::Preempt,
                 Order::Cancel(job) => Event::Cancel(job),
@@ -488,7 +463,7 @@ impl<H: Handler> Engine<H> {
                 }
             };
             let ends = matches!(event, Event::Drain | Event::Stop | Event::Kill);
-            self.events.push_back(event);
+            self.dispatch.push(event);
             if ends {
                 self.end_source();
             }
@@ -499,7 +474,7 @@ impl<H: Handler> Engine<H> {
     fn end_source(&mut self) {
         if self.source != Source::Ended {
             self.source = Source::Ended;
-            self.events.push_back(Event::SourceEnded);
+            self.dispatch.push(Event::SourceEnded);
         }
     }
 
@@ -507,7 +482,7 @@ impl<H: Handler> Engine<H> {
     fn fail(&mut self, error: EngineError) {
         if self.fatal.is_none() {
             self.fatal = Some(error);
-            self.events.push_back(Event::Stop);
+            self.dispatch.push(Event::Stop);
             self.end_source();
         }
     }

@@ -11,7 +11,7 @@ use psmith_sys::pidfd;
 
 use crate::containment::Level;
 use crate::engine::attempt::Running;
-use crate::engine::handler::{Handler, News, Place, View};
+use crate::engine::handler::{Handler, News, Place};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError, WARDEN_RESTARTS_MAX};
 use crate::warden::client::{self, PING_EVERY, Warden};
@@ -80,7 +80,7 @@ impl<H: Handler> Engine<H> {
             }
             Some(Token::Wake(_)) => {
                 let mut orders = Vec::new();
-                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                let view = self.dispatch.view();
                 self.handler.woken(&view, &mut orders);
                 self.has_more();
                 self.take_orders(orders);
@@ -219,7 +219,7 @@ impl<H: Handler> Engine<H> {
         }
         self.vanish(slot);
         self.tell_warden(&ToWarden::Sweep { key }, &[]);
-        self.events.push_back(Event::Vanished { attempt: id });
+        self.dispatch.push(Event::Vanished { attempt: id });
     }
 
     /// Nothing more will be heard of what lives in this slot.
@@ -259,7 +259,7 @@ impl<H: Handler> Engine<H> {
                 self.warden_said_hello = true;
                 self.warden_forks = matches!(hello, ToHost::Hello { forks: true, .. });
                 if self.introduction.again {
-                    self.events.push_back(Event::WardenReady);
+                    self.dispatch.push(Event::WardenReady);
                 }
             }
             ToHost::HasThreads { count } => client::tell_of_threads(count),
@@ -271,7 +271,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Continued { key } => self.on_continued(key),
             ToHost::Looked { key, first, more, seen } => self.on_looked(key, (first, more), &seen),
             ToHost::Stray { pid, command } => {
-                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                let view = self.dispatch.view();
                 self.handler.news(&view, News::StrayKilled { pid, command });
             }
             ToHost::Pong { .. } => {
@@ -285,7 +285,7 @@ impl<H: Handler> Engine<H> {
 
     /// Asks now and then whether the warden still answers, and gives up one that does not.
     pub(super) fn look_after_warden(&mut self) {
-        if !self.has_running() || self.last_ping.elapsed() < PING_EVERY {
+        if !self.dispatch.has_running() || self.last_ping.elapsed() < PING_EVERY {
             return;
         }
         // The host itself may have stood still: then nobody owed it anything meanwhile.
@@ -330,9 +330,9 @@ impl<H: Handler> Engine<H> {
         }
         self.linger.clear();
         self.looks.clear();
-        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let view = self.dispatch.view();
         self.handler.news(&view, News::WardenLost { words: &words });
-        self.events.push_back(Event::WardenLost);
+        self.dispatch.push(Event::WardenLost);
         self.losses.push_back(Instant::now());
         while self.losses.front().is_some_and(|loss| loss.elapsed() > Duration::from_secs(60)) {
             self.losses.pop_front();
@@ -342,7 +342,7 @@ impl<H: Handler> Engine<H> {
             crate::descendants::kill_marked(&self.introduction.marker);
             self.fail(EngineError::Warden { error, words });
             // Nobody is left who could start anything: what waits ends with the run.
-            self.events.push_back(Event::Kill);
+            self.dispatch.push(Event::Kill);
             return;
         }
         self.introduction.again = true;
@@ -353,7 +353,7 @@ impl<H: Handler> Engine<H> {
             .and_then(|warden| self.engage_warden(warden));
         if let Err(error) = engaged {
             self.fail(error);
-            self.events.push_back(Event::Kill);
+            self.dispatch.push(Event::Kill);
         }
     }
 
@@ -379,10 +379,10 @@ impl<H: Handler> Engine<H> {
                 self.signal_tree(slot, signal);
             }
         }
-        self.events.push_back(Event::Started { attempt: id, pid });
+        self.dispatch.push(Event::Started { attempt: id, pid });
         if let Some(entry) = self.jobs.get(&id.job) {
             entry.spans.started(pid);
-            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            let view = self.dispatch.view();
             let place = Place { attempt: id, slot: slot_id };
             self.handler.news(&view, News::Started { place, job: &entry.job, pid });
         }
@@ -408,9 +408,9 @@ impl<H: Handler> Engine<H> {
         self.vanish(slot);
         if refused {
             self.dismiss(slot);
-            self.events.push_back(Event::StartRefused { attempt, failure });
+            self.dispatch.push(Event::StartRefused { attempt, failure });
         } else {
-            self.events.push_back(Event::StartFailed { attempt, failure });
+            self.dispatch.push(Event::StartFailed { attempt, failure });
         }
     }
 
@@ -459,7 +459,7 @@ impl<H: Handler> Engine<H> {
             alive,
             output_open: running.output_open(),
         };
-        self.events.push_back(event);
+        self.dispatch.push(event);
         if alive > 0 && level == Level::Cgroup {
             self.watch_group(slot);
         }
@@ -495,7 +495,7 @@ impl<H: Handler> Engine<H> {
         running.tree_empty = true;
         let attempt = running.id;
         let killed = killed.max(running.killed);
-        self.events.push_back(Event::TreeEmpty { attempt, killed });
+        self.dispatch.push(Event::TreeEmpty { attempt, killed });
         self.retire_if_over(slot);
     }
 }

@@ -16,9 +16,7 @@ use crate::command::{Launch, Numbers};
 use crate::containment::Level;
 use crate::descendants;
 use crate::engine::attempt::{Pipe, Running};
-use crate::engine::handler::{
-    Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered, View,
-};
+use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
 use crate::engine::observe::{Token, tell};
 use crate::engine::{Engine, EngineError};
 use crate::warden::client::nonce;
@@ -39,17 +37,17 @@ impl<H: Handler> Engine<H> {
             }
             Action::KillTree { attempt } => match self.slot_of(attempt) {
                 Some(slot) => self.kill_tree(slot),
-                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+                None => self.dispatch.push(Event::TreeEmpty { attempt, killed: 0 }),
             },
             Action::ReleaseTree { attempt } => match self.slot_of(attempt) {
                 Some(slot) => self.release_tree(slot),
-                None => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
+                None => self.dispatch.push(Event::TreeEmpty { attempt, killed: 0 }),
             },
             Action::StopReading { attempt } => {
                 if let Some(slot) = self.slot_of(attempt) {
                     self.close_streams(slot);
                 }
-                self.events.push_back(Event::OutputClosed { attempt });
+                self.dispatch.push(Event::OutputClosed { attempt });
             }
             Action::Discard { attempt } => {
                 if let Some(slot) = self.slot_of(attempt) {
@@ -410,7 +408,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn end(&mut self, job: JobId, outcome: Box<Outcome>) {
-        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let view = self.dispatch.view();
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let slot = entry.slot.0;
         let running = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
@@ -475,11 +473,11 @@ impl<H: Handler> Engine<H> {
             started: entry.started,
             output: entry.output,
         };
-        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let view = self.dispatch.view();
         match self.handler.deliver(&view, delivery) {
             Delivered::Now => {
                 self.spool_budget += held;
-                self.events.push_back(Event::Delivered(job));
+                self.dispatch.push(Event::Delivered(job));
             }
             // The consumer has the bytes in memory until it says otherwise.
             Delivered::Later if held > 0 => drop(self.handed_over.insert(job, held)),
@@ -504,7 +502,7 @@ impl<H: Handler> Engine<H> {
                 None
             }
         };
-        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let view = self.dispatch.view();
         self.handler.news(&view, News::Notice(notice, job));
     }
 }

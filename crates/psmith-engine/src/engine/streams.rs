@@ -104,7 +104,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn on_sign_of_life(&mut self, slot: u32) {
         let Some(attempt) = self.running(slot).map(|running| running.id) else { return };
         if self.jobs.get(&attempt.job).is_some_and(|entry| entry.beats) {
-            self.events.push_back(Event::Beat(attempt));
+            self.dispatch.push(Event::Beat(attempt));
         }
     }
 
@@ -141,7 +141,7 @@ impl<H: Handler> Engine<H> {
         }
         if running.exited && !running.output_open() {
             let attempt = running.id;
-            self.events.push_back(Event::OutputClosed { attempt });
+            self.dispatch.push(Event::OutputClosed { attempt });
             self.retire_if_over(slot);
         }
     }

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::containment::Level;
 use crate::descendants;
 use crate::engine::Engine;
-use crate::engine::handler::{Handler, News, Place, View};
+use crate::engine::handler::{Handler, News, Place};
 use crate::warden::messages::Key;
 
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
@@ -21,12 +21,12 @@ const FREEZE_MAX: Duration = Duration::from_millis(500);
 impl<H: Handler> Engine<H> {
     /// Stops every job, lets the handler stop this process, and goes on when it returns.
     pub(super) fn suspend(&mut self) {
-        self.clock.stop();
+        self.dispatch.stop_clock();
         self.await_starts();
         self.stop_all(true);
         self.handler.suspended();
         self.stop_all(false);
-        self.clock.go();
+        self.dispatch.go_on();
         if let Some(warden) = &mut self.warden {
             warden.forgive_silence();
         }
@@ -114,7 +114,7 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.running(slot) else { return };
         let place = Place { attempt: running.id, slot: running.slot };
         let Some(entry) = self.jobs.get(&place.attempt.job) else { return };
-        let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+        let view = self.dispatch.view();
         let job = &entry.job;
         self.handler.news(
             &view,

@@ -19,7 +19,7 @@ use crate::channel::messages::{Credentials, FromWorker, ToWorker, written};
 use crate::command::WorkerStart;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
-use crate::engine::handler::{Handler, Mail, Place, View};
+use crate::engine::handler::{Handler, Mail, Place};
 use crate::engine::observe::Token;
 use crate::engine::perform::new_channel;
 use crate::engine::streams::READS_A_TURN;
@@ -99,7 +99,7 @@ impl<H: Handler> Engine<H> {
             // Everything lies there when it is born.
             let mut mail = Mail::default();
             let at = Place { attempt: running.id, slot: running.slot };
-            let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+            let view = self.dispatch.view();
             if let Some(entry) = self.jobs.get_mut(&running.id.job) {
                 self.handler.greeted(&view, &mut entry.job, at, &mut mail);
             }
@@ -220,7 +220,7 @@ impl<H: Handler> Engine<H> {
                     return;
                 }
                 channel.greet(Vec::new());
-                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
                     self.handler.greeted(&view, &mut entry.job, place, &mut mail);
                 }
@@ -236,7 +236,7 @@ impl<H: Handler> Engine<H> {
                 return self.condemn(slot, format!("process {pid}, which its job forked, answered for it"));
             }
             letter => {
-                let view = View { dispatcher: &self.dispatcher, now: self.clock.now() };
+                let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
                     let letter = Letter { letter, bytes, body };
                     self.handler.heard(&view, &mut entry.job, place, letter, &mut mail);
@@ -258,7 +258,7 @@ impl<H: Handler> Engine<H> {
                 && !channel.reported
             {
                 channel.reported = true;
-                self.events.push_back(Event::Reported { attempt, verdict });
+                self.dispatch.push(Event::Reported { attempt, verdict });
             }
         }
         if mail.reads_output {
@@ -311,7 +311,7 @@ impl<H: Handler> Engine<H> {
         channel.closed = true;
         if !channel.reported {
             channel.reported = true;
-            self.events.push_back(Event::Reported { attempt, verdict: Err(Cause::Protocol(breach)) });
+            self.dispatch.push(Event::Reported { attempt, verdict: Err(Cause::Protocol(breach)) });
         }
         match &running.pidfd {
             Some(process) => drop(pidfd::signal(process, SIGKILL)),
@@ -372,7 +372,7 @@ impl<H: Handler> Engine<H> {
             } else {
                 Cause::Exit(0)
             };
-            self.events.push_back(Event::Reported { attempt, verdict: Err(cause) });
+            self.dispatch.push(Event::Reported { attempt, verdict: Err(cause) });
         }
         false
     }
