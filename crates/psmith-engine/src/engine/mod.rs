@@ -24,9 +24,10 @@ pub mod spool;
 pub mod stack_samples;
 mod streams;
 mod suspend;
+mod warden_link;
 mod worker_channel;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,16 +39,14 @@ use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
 use crate::containment::{Level, TreeLimits, Unavailable};
-use crate::warden::client::{Introduction, PING_EVERY, Warden, nonce};
+use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempt::Running;
 use cgroup_slots::{GroupWants, Places};
 use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams};
-
-/// So many wardens may be lost within a minute before the run gives up.
-const WARDEN_RESTARTS_MAX: usize = 5;
+use warden_link::WardenLink;
 
 /// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
 /// the loop's own, files that the handler keeps open.
@@ -109,19 +108,12 @@ pub struct Engine<H: Handler> {
     handler: H,
     dispatch: Dispatch,
     epoll: Epoll,
-    warden: Option<Warden>,
-    introduction: Introduction,
-    warden_said_hello: bool,
-    /// It has, and workers are copies of it: they know what the host has agreed on with it.
-    warden_forks: bool,
+    warden: WardenLink,
     /// A worker had more to say at once than its socket holds: the next may, too.
     long_answers: bool,
-    losses: VecDeque<Instant>,
-    last_ping: Instant,
     level: Level,
     places: Places,
     streams: Streams,
-    surroundings: Surroundings,
     spool_dir: PathBuf,
     spool_budget: usize,
     /// Output in memory that the consumer has not yet done with, by job.
@@ -190,7 +182,7 @@ impl<H: Handler> Engine<H> {
         // while the rest is made.
         let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
         match Engine::prepare(handler, setup) {
-            Ok(mut engine) => engine.engage_warden(warden).map(|()| engine),
+            Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
             Err(error) => {
                 warden.bury();
                 Err(error)
@@ -233,17 +225,11 @@ impl<H: Handler> Engine<H> {
             handler,
             dispatch: Dispatch::new(setup.policy, u32::try_from(room).unwrap_or(u32::MAX)),
             epoll,
-            warden: None,
-            introduction,
-            warden_said_hello: false,
-            warden_forks: false,
+            warden: WardenLink::new(introduction, setup.surroundings),
             long_answers: false,
-            losses: VecDeque::new(),
-            last_ping: Instant::now(),
             level,
             places,
             streams: setup.streams,
-            surroundings: setup.surroundings,
             spool_dir: setup.spool_dir,
             spool_budget: spool::MEMORY_BYTES_ALL_MAX,
             handed_over: HashMap::new(),
@@ -349,7 +335,7 @@ impl<H: Handler> Engine<H> {
             return Some(Duration::ZERO);
         }
         let deadline = self.dispatch.until_deadline();
-        let ping = self.dispatch.has_running().then(|| PING_EVERY.saturating_sub(self.last_ping.elapsed()));
+        let ping = self.dispatch.has_running().then(|| self.warden.until_ping());
         let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
         [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
     }
@@ -492,17 +478,13 @@ impl<H: Handler> Engine<H> {
         if self.leaving {
             self.places.abandon();
             // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
-            if let Some(warden) = self.warden.take() {
-                warden.abandon();
-            }
+            self.warden.abandon();
             return (self.handler, self.fatal.map_or(Ok(()), Err));
         }
         self.slots.clear();
         self.linger.clear();
         let removed = self.places.remove();
-        if let Some(warden) = self.warden.take() {
-            warden.dismiss(Duration::from_secs(5));
-        }
+        self.warden.dismiss(Duration::from_secs(5));
         if let Err(error) = removed {
             self.fatal.get_or_insert(EngineError::Kernel(error));
         }

@@ -1,20 +1,20 @@
 //! What the kernel and the warden report, heard and turned into events.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use psmith_core::outcome::{Exit, SpawnFailure, Usage};
 use psmith_core::{AttemptId, Event, JobId};
-use psmith_sys::epoll::{self, Epoll, Interest};
+use psmith_sys::epoll;
 use psmith_sys::pidfd;
 
 use crate::containment::Level;
 use crate::engine::attempt::Running;
 use crate::engine::handler::{Handler, News, Place};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
-use crate::engine::{Engine, EngineError, WARDEN_RESTARTS_MAX};
-use crate::warden::client::{self, PING_EVERY, Warden};
+use crate::engine::{Engine, EngineError};
+use crate::warden::client;
 use crate::warden::link::Received;
 use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
 use crate::warden::step_of_number;
@@ -74,7 +74,7 @@ impl<H: Handler> Engine<H> {
                 // What it said before its end comes first.
                 self.hear_warden();
                 // By now this may be its successor, and the news that of the one before.
-                if self.warden.as_ref().is_some_and(Warden::has_ended) {
+                if self.warden.has_ended() {
                     self.lose_warden(io::Error::other("it ended"));
                 }
             }
@@ -123,54 +123,18 @@ impl<H: Handler> Engine<H> {
 
     // The warden.
 
-    pub(super) fn engage_warden(&mut self, mut warden: Warden) -> Result<(), EngineError> {
-        let failed = |error| EngineError::Warden { error, words: String::new() };
-        warden.introduce(&self.introduction).map_err(failed)?;
-        self.epoll.add(warden.socket(), Token::WardenSocket.pack(), Interest::READ).map_err(failed)?;
-        self.epoll.add(warden.pidfd(), Token::WardenEnd.pack(), Interest::READ).map_err(failed)?;
-        let surroundings = &self.surroundings;
-        let profile = ToWarden::Profile {
-            env: &surroundings.env,
-            umask: surroundings.umask,
-            rlimits: surroundings.rlimits.iter().map(|limit| limit.to_raw()).collect(),
-            nice: surroundings.nice,
-            no_new_privs: surroundings.no_new_privs,
-            foreground: surroundings.terminal.is_some(),
-        };
-        let terminal: Vec<_> = surroundings.terminal.iter().map(AsFd::as_fd).collect();
-        warden.send(&profile, &terminal).map_err(failed)?;
-        self.warden = Some(warden);
-        self.warden_said_hello = false;
-        self.warden_forks = false;
-        self.last_ping = Instant::now();
-        Ok(())
-    }
-
-    /// Sends to the warden; a socket that breaks is noticed by the warden's end, not here.
-    pub(super) fn tell_warden(&mut self, message: &ToWarden<'_>, fds: &[BorrowedFd<'_>]) {
-        tell(&mut self.warden, &self.epoll, message, fds);
-    }
-
     pub(super) fn hear_warden(&mut self) {
         loop {
-            let Some(warden) = &mut self.warden else { return };
-            if warden.link().has_queued() {
-                let _ = warden.link().flush();
-                if !warden.link().has_queued() {
-                    let _ = self.epoll.modify(warden.socket(), Token::WardenSocket.pack(), Interest::READ);
-                }
-            }
-            let fds = match warden.receive() {
+            self.warden.flush(&self.epoll);
+            let fds = match self.warden.receive() {
                 Ok(Received::Message(fds)) => fds,
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => return self.lose_warden(io::Error::other("it closed its socket")),
                 Err(error) => return self.lose_warden(error),
             };
-            let packet = warden.link().lend();
+            let packet = self.warden.lend();
             let heard = self.on_packet(packet.messages(), fds);
-            if let Some(warden) = &mut self.warden {
-                warden.link().give_back(packet);
-            }
+            self.warden.give_back(packet);
             if let Err(error) = heard {
                 return self.lose_warden(error);
             }
@@ -208,7 +172,7 @@ impl<H: Handler> Engine<H> {
         let (id, key) = (running.id, running.key());
         if running.exited {
             if !running.tree_empty {
-                self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
                 self.on_swept(key, 0);
             }
             return;
@@ -218,7 +182,7 @@ impl<H: Handler> Engine<H> {
             let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
         }
         self.vanish(slot);
-        self.tell_warden(&ToWarden::Sweep { key }, &[]);
+        self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
         self.dispatch.push(Event::Vanished { attempt: id });
     }
 
@@ -253,12 +217,7 @@ impl<H: Handler> Engine<H> {
     fn on_message(&mut self, message: ToHost<'_>, fds: &mut std::vec::IntoIter<OwnedFd>) -> io::Result<()> {
         match message {
             hello @ ToHost::Hello { .. } => {
-                if !self.warden.as_ref().is_some_and(|warden| warden.is_ours(&hello)) {
-                    return Err(io::Error::other("it is not the warden that was started"));
-                }
-                self.warden_said_hello = true;
-                self.warden_forks = matches!(hello, ToHost::Hello { forks: true, .. });
-                if self.introduction.again {
+                if self.warden.on_hello(&hello)? {
                     self.dispatch.push(Event::WardenReady);
                 }
             }
@@ -274,37 +233,23 @@ impl<H: Handler> Engine<H> {
                 let view = self.dispatch.view();
                 self.handler.news(&view, News::StrayKilled { pid, command });
             }
-            ToHost::Pong { .. } => {
-                if let Some(warden) = &mut self.warden {
-                    warden.on_pong();
-                }
-            }
+            ToHost::Pong { .. } => self.warden.on_pong(),
         }
         Ok(())
     }
 
     /// Asks now and then whether the warden still answers, and gives up one that does not.
     pub(super) fn look_after_warden(&mut self) {
-        if !self.dispatch.has_running() || self.last_ping.elapsed() < PING_EVERY {
-            return;
+        if self.dispatch.has_running()
+            && let Err(error) = self.warden.check()
+        {
+            self.lose_warden(error);
         }
-        // The host itself may have stood still: then nobody owed it anything meanwhile.
-        let late = self.last_ping.elapsed() > PING_EVERY * 3;
-        self.last_ping = Instant::now();
-        let Some(warden) = &mut self.warden else { return };
-        if late {
-            warden.forgive_silence();
-        } else if warden.is_silent() {
-            return self.lose_warden(io::Error::other("it does not answer"));
-        }
-        let _ = warden.ping();
     }
 
     /// The warden is gone, and with it everything it bore. The attempts that had not ended are lost.
     fn lose_warden(&mut self, error: io::Error) {
-        let Some(warden) = self.warden.take() else { return };
-        let _ = self.epoll.remove(warden.socket());
-        let _ = self.epoll.remove(warden.pidfd());
+        let Some(warden) = self.warden.disengage(&self.epoll) else { return };
         // What it said before its end is acted upon first. A start that follows from that falls into the void and is
         // lost with the others; sent to the next warden, it would run although it counts as lost.
         self.settle();
@@ -333,25 +278,15 @@ impl<H: Handler> Engine<H> {
         let view = self.dispatch.view();
         self.handler.news(&view, News::WardenLost { words: &words });
         self.dispatch.push(Event::WardenLost);
-        self.losses.push_back(Instant::now());
-        while self.losses.front().is_some_and(|loss| loss.elapsed() > Duration::from_secs(60)) {
-            self.losses.pop_front();
-        }
-        if self.losses.len() > WARDEN_RESTARTS_MAX {
+        if self.warden.count_loss() {
             // No next warden will sweep what this one left.
-            crate::descendants::kill_marked(&self.introduction.marker);
+            crate::descendants::kill_marked(self.warden.marker());
             self.fail(EngineError::Warden { error, words });
             // Nobody is left who could start anything: what waits ends with the run.
             self.dispatch.push(Event::Kill);
             return;
         }
-        self.introduction.again = true;
-        self.introduction.group_dirs = self.places.group_dirs();
-        let launched = Warden::launch();
-        let engaged = launched
-            .map_err(|error| EngineError::Warden { error, words: String::new() })
-            .and_then(|warden| self.engage_warden(warden));
-        if let Err(error) = engaged {
+        if let Err(error) = self.warden.replace(&self.epoll, self.places.group_dirs()) {
             self.fail(error);
             self.dispatch.push(Event::Kill);
         }
@@ -497,21 +432,6 @@ impl<H: Handler> Engine<H> {
         let killed = killed.max(running.killed);
         self.dispatch.push(Event::TreeEmpty { attempt, killed });
         self.retire_if_over(slot);
-    }
-}
-
-/// As [`Engine::tell_warden`], for callers that have parts of the engine on loan.
-pub(super) fn tell(
-    warden: &mut Option<Warden>,
-    epoll: &Epoll,
-    message: &ToWarden<'_>,
-    fds: &[BorrowedFd<'_>],
-) {
-    let Some(warden) = warden else { return };
-    let queued = warden.link().has_queued();
-    let _ = warden.send(message, fds);
-    if !queued && warden.link().has_queued() {
-        let _ = epoll.modify(warden.socket(), Token::WardenSocket.pack(), Interest::BOTH);
     }
 }
 

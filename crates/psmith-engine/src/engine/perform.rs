@@ -17,7 +17,7 @@ use crate::containment::Level;
 use crate::descendants;
 use crate::engine::attempt::{Pipe, Running};
 use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
-use crate::engine::observe::{Token, tell};
+use crate::engine::observe::Token;
 use crate::engine::{Engine, EngineError};
 use crate::warden::client::nonce;
 use crate::warden::link::Link;
@@ -122,13 +122,11 @@ impl<H: Handler> Engine<H> {
         if let Some(own) = own
             && self.places.prepare(own)?
         {
-            self.introduction.group_dirs = self.places.group_dirs();
-            let dirs = self.introduction.group_dirs.iter().map(Vec::as_slice).collect();
-            tell(&mut self.warden, &self.epoll, &ToWarden::Groups { dirs }, &[]);
+            self.warden.set_group_dirs(&self.epoll, self.places.group_dirs());
         }
         running.taken = self.places.take(slot, running.memory_bytes, own)?;
         if let Some((place, files)) = running.taken.announcement() {
-            tell(&mut self.warden, &self.epoll, &place, &files);
+            self.warden.send(&self.epoll, &place, &files);
         }
         let mut writers: Vec<OwnedFd> = Vec::new();
         let mut streams = 0_u8;
@@ -182,7 +180,7 @@ impl<H: Handler> Engine<H> {
             rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
         };
         let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
-        tell(&mut self.warden, &self.epoll, &ToWarden::Start(start), &fds);
+        self.warden.send(&self.epoll, &ToWarden::Start(start), &fds);
         Ok(())
     }
 
@@ -210,7 +208,7 @@ impl<H: Handler> Engine<H> {
         let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
         let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
         // By these two the warden finds what belongs to this run, and to this attempt.
-        env.extend_from_slice(&self.introduction.marker);
+        env.extend_from_slice(self.warden.marker());
         let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
         env.extend_from_slice(words);
         env
@@ -263,7 +261,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
         match self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
             Some(keeper) => drop(keeper.send(message, &[])),
-            None => self.tell_warden(message, &[]),
+            None => self.warden.send(&self.epoll, message, &[]),
         }
     }
 
@@ -300,12 +298,12 @@ impl<H: Handler> Engine<H> {
                 if let Some(keeper) = &mut running.keeper {
                     let _ = keeper.send(&ToWarden::Sweep { key }, &[]);
                 } else {
-                    self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                    self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
                 }
             }
             Level::Sweep => {
                 let _ = pidfd::signal_group(process, SIGKILL);
-                self.tell_warden(&ToWarden::Sweep { key }, &[]);
+                self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
             }
             Level::Group => {
                 let members = if exited { descendants::members_of_group(running.pid) } else { 0 };
@@ -313,7 +311,7 @@ impl<H: Handler> Engine<H> {
                 let unsupported =
                     pidfd::signal_group(process, SIGKILL).is_err_and(|error| pidfd::is_unsupported(&error));
                 if unsupported {
-                    self.tell_warden(&ToWarden::SignalGroup { key, signal: SIGKILL }, &[]);
+                    self.warden.send(&self.epoll, &ToWarden::SignalGroup { key, signal: SIGKILL }, &[]);
                 }
                 if exited {
                     self.on_swept(key, members);
@@ -338,7 +336,7 @@ impl<H: Handler> Engine<H> {
                 }
                 None => self.on_swept(key, 0),
             },
-            Level::Sweep => self.tell_warden(&ToWarden::Release { key }, &[]),
+            Level::Sweep => self.warden.send(&self.epoll, &ToWarden::Release { key }, &[]),
             Level::Group => {
                 let members = descendants::members_of_group(running.pid);
                 self.on_swept(key, members);
@@ -457,7 +455,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         for place in self.places.give_back(slot, running.taken) {
-            self.tell_warden(&ToWarden::Unplace { place }, &[]);
+            self.warden.send(&self.epoll, &ToWarden::Unplace { place }, &[]);
         }
     }
 

@@ -27,10 +27,7 @@ impl<H: Handler> Engine<H> {
         self.handler.suspended();
         self.stop_all(false);
         self.dispatch.go_on();
-        if let Some(warden) = &mut self.warden {
-            warden.forgive_silence();
-        }
-        self.last_ping = Instant::now();
+        self.warden.forgive_silence();
     }
 
     /// Takes in the news of processes that exist already, for what is not known cannot be stopped. The warden holds
@@ -51,9 +48,8 @@ impl<H: Handler> Engine<H> {
             }
             {
                 let mut fds = Vec::new();
-                fds.extend(
-                    self.warden.iter().map(|warden| PollFd::from_borrowed_fd(warden.socket(), PollFlags::IN)),
-                );
+                let warden = self.warden.socket();
+                fds.extend(warden.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
                 let keepers = unknown.iter().filter_map(|&slot| self.running(slot)?.keeper.as_ref());
                 fds.extend(keepers.map(|keeper| PollFd::from_borrowed_fd(keeper.as_fd(), PollFlags::IN)));
                 // A poll that is interrupted, or fails, is asked again until the time is over.
@@ -69,7 +65,7 @@ impl<H: Handler> Engine<H> {
     fn stop_all(&mut self, stop: bool) {
         let frozen = self.level == Level::Cgroup && self.places.freeze(stop, FREEZE_MAX);
         // A job that the terminal stopped waits for a SIGCONT, thawed or not.
-        if frozen && (stop || self.surroundings.terminal.is_none()) {
+        if frozen && (stop || !self.warden.lends_terminal()) {
             return;
         }
         let signal = if stop { Signal::STOP.as_raw() } else { Signal::CONT.as_raw() };

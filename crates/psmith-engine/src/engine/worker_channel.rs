@@ -74,7 +74,7 @@ impl<H: Handler> Engine<H> {
     ) -> io::Result<(OwnedFd, Birth)> {
         self.has_workers = true;
         let (ours, theirs, nonce) = self.channel.take().map_or_else(new_channel, Ok)?;
-        let told = start.single && self.warden_forks;
+        let told = start.single && self.warden.forks();
         let region = start.region.take();
         let mut channel = Channel {
             socket: ours,
