@@ -12,6 +12,7 @@
 //! - `observe`, `streams`: what the kernel and the warden report, heard; what jobs write, read
 
 mod attempt;
+mod attempts;
 mod cgroup_slots;
 pub(crate) mod clock;
 mod dispatch;
@@ -41,7 +42,7 @@ use psmith_sys::rlimit::{Resource, Rlimit};
 use crate::containment::{Level, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
-use attempt::Running;
+use attempts::Attempts;
 use cgroup_slots::{GroupWants, Places};
 use dispatch::Dispatch;
 pub use error::EngineError;
@@ -120,14 +121,9 @@ pub struct Engine<H: Handler> {
     handed_over: HashMap<JobId, usize>,
     run: String,
     jobs: HashMap<JobId, Entry<H::Job>>,
-    slots: Vec<Option<Running>>,
-    generation: u32,
+    attempts: Attempts,
     source: Source,
     paused: Vec<(u32, u32)>,
-    /// Slots and generations of attempts whose process groups outlive them, at level `group`.
-    orphaned_groups: Vec<(u32, u32)>,
-    /// Slots whose attempts have just been heard to run.
-    begun: Vec<(u32, u32)>,
     /// Workers whose channel has closed while they lived, and since when.
     closed_early: Vec<(u32, u32, Instant)>,
     /// Pipes for the next start: readers and writers.
@@ -142,7 +138,6 @@ pub struct Engine<H: Handler> {
     fatal: Option<EngineError>,
     finished: bool,
     leaving: bool,
-    linger: Vec<crate::warden::link::Link>,
     /// Who wants to know where a process stands.
     looks: Vec<(crate::warden::messages::Key, handler::Looker)>,
 }
@@ -235,12 +230,9 @@ impl<H: Handler> Engine<H> {
             handed_over: HashMap::new(),
             run: setup.run,
             jobs: HashMap::new(),
-            slots: Vec::new(),
-            generation: 0,
+            attempts: Attempts::default(),
             source: Source::Ask,
             paused: Vec::new(),
-            orphaned_groups: Vec::new(),
-            begun: Vec::new(),
             closed_early: Vec::new(),
             pipes: Vec::new(),
             channel: None,
@@ -251,7 +243,6 @@ impl<H: Handler> Engine<H> {
             fatal: None,
             finished: false,
             leaving: false,
-            linger: Vec::new(),
             looks: Vec::new(),
         })
     }
@@ -336,7 +327,7 @@ impl<H: Handler> Engine<H> {
         }
         let deadline = self.dispatch.until_deadline();
         let ping = self.dispatch.has_running().then(|| self.warden.until_ping());
-        let groups = (!self.orphaned_groups.is_empty()).then_some(GROUP_LOOK_EVERY);
+        let groups = self.attempts.has_orphaned_groups().then_some(GROUP_LOOK_EVERY);
         [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
     }
 
@@ -481,8 +472,7 @@ impl<H: Handler> Engine<H> {
             self.warden.abandon();
             return (self.handler, self.fatal.map_or(Ok(()), Err));
         }
-        self.slots.clear();
-        self.linger.clear();
+        self.attempts.clear();
         let removed = self.places.remove();
         self.warden.dismiss(Duration::from_secs(5));
         if let Err(error) = removed {

@@ -10,7 +10,6 @@ use psmith_sys::epoll;
 use psmith_sys::pidfd;
 
 use crate::containment::Level;
-use crate::engine::attempt::Running;
 use crate::engine::handler::{Handler, News, Place};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
@@ -91,7 +90,7 @@ impl<H: Handler> Engine<H> {
                 | Token::Group { slot, generation }
                 | Token::Keeper { slot, generation }
                 | Token::Worker { slot, generation },
-            ) if !self.is_current(slot, generation) => {}
+            ) if !self.attempts.is_current(slot, generation) => {}
             Some(Token::Stream { slot, .. }) => {
                 // Both: a job that ends closes them together, and one wake-up is enough.
                 self.read_stream(slot, 1, READS_A_TURN);
@@ -103,22 +102,10 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    pub(super) fn is_current(&self, slot: u32, generation: u32) -> bool {
-        self.running(slot).is_some_and(|running| running.generation == generation)
-    }
-
-    pub(super) fn running(&self, slot: u32) -> Option<&Running> {
-        self.slots.get(slot as usize)?.as_ref()
-    }
-
-    pub(super) fn running_mut(&mut self, slot: u32) -> Option<&mut Running> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-
     /// The slot in which this attempt lives.
     pub(super) fn slot_of(&self, attempt: AttemptId) -> Option<u32> {
         let slot = self.jobs.get(&attempt.job)?.slot.0;
-        self.running(slot).filter(|running| running.id == attempt).map(|_| slot)
+        self.attempts.get(slot).filter(|running| running.id == attempt).map(|_| slot)
     }
 
     // The warden.
@@ -143,7 +130,7 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn hear_keeper(&mut self, slot: u32) {
         loop {
-            let Some(running) = self.running_mut(slot) else { return };
+            let Some(running) = self.attempts.get_mut(slot) else { return };
             let Some(keeper) = &mut running.keeper else { return };
             let _ = keeper.flush();
             let fds = match keeper.receive() {
@@ -153,7 +140,7 @@ impl<H: Handler> Engine<H> {
             };
             let packet = keeper.lend();
             let heard = self.on_packet(packet.messages(), fds);
-            if let Some(keeper) = self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
+            if let Some(keeper) = self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
                 keeper.give_back(packet);
             }
             if heard.is_err() {
@@ -164,11 +151,11 @@ impl<H: Handler> Engine<H> {
 
     /// A keeper has gone. After its work that is as it should be; before, it was killed.
     fn lose_keeper(&mut self, slot: u32) {
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if let Some(keeper) = running.keeper.take() {
             let _ = self.epoll.remove(keeper.as_fd());
         }
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let (id, key) = (running.id, running.key());
         if running.exited {
             if !running.tree_empty {
@@ -189,7 +176,7 @@ impl<H: Handler> Engine<H> {
     /// Nothing more will be heard of what lives in this slot.
     pub(super) fn vanish(&mut self, slot: u32) {
         self.close_streams(slot);
-        if let Some(running) = self.running_mut(slot) {
+        if let Some(running) = self.attempts.get_mut(slot) {
             // Closing it takes it out of the poll set.
             running.channel = None;
             running.exited = true;
@@ -204,9 +191,8 @@ impl<H: Handler> Engine<H> {
         for message in heard(packet) {
             self.on_message(message.map_err(io::Error::other)?, &mut fds)?;
         }
-        for (slot, generation) in std::mem::take(&mut self.begun) {
-            if self.is_current(slot, generation) && self.running(slot).is_some_and(|running| !running.exited)
-            {
+        for (slot, generation) in self.attempts.take_begun() {
+            if self.attempts.current(slot, generation).is_some_and(|running| !running.exited) {
                 self.unpause(slot);
                 self.watch_channel(slot);
             }
@@ -255,7 +241,7 @@ impl<H: Handler> Engine<H> {
         self.settle();
         // Then everything dies, so that no attempt of a job runs beside the next one.
         self.places.kill_all();
-        for running in self.slots.iter_mut().flatten() {
+        for running in self.attempts.iter_mut() {
             // Also so that no slot gets this place back: the next warden does not know it.
             running.taken.kill();
             if let Some(pidfd) = &running.pidfd {
@@ -265,15 +251,15 @@ impl<H: Handler> Engine<H> {
         }
         let words = warden.bury();
         self.places.forget_warden();
-        for slot in 0..self.slots.len() as u32 {
+        for slot in self.attempts.slots() {
             self.vanish(slot);
-            if let Some(running) = self.running_mut(slot)
+            if let Some(running) = self.attempts.get_mut(slot)
                 && let Some(keeper) = running.keeper.take()
             {
                 let _ = self.epoll.remove(keeper.as_fd());
             }
         }
-        self.linger.clear();
+        self.attempts.forget_keepers();
         self.looks.clear();
         let view = self.dispatch.view();
         self.handler.news(&view, News::WardenLost { words: &words });
@@ -300,13 +286,12 @@ impl<H: Handler> Engine<H> {
 
     fn on_started(&mut self, key: Key, pid: u32, pidfd: Option<OwnedFd>) {
         let Some(slot) = self.find(key) else { return };
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         running.pid = pid;
         running.pidfd = pidfd;
         let (id, slot_id, generation) = (running.id, running.slot, running.generation);
-        self.begun.push((slot, generation));
-        let Some(running) = self.running_mut(slot) else { return };
         let pending = std::mem::take(&mut running.pending);
+        self.attempts.note_begun((slot, generation));
         for signal in pending {
             if signal == psmith_core::policy::SIGKILL {
                 self.kill_tree(slot);
@@ -326,7 +311,7 @@ impl<H: Handler> Engine<H> {
     fn on_start_failed(&mut self, key: Key, step: u8, errno: i32, refused: bool) {
         let Some(slot) = self.find(key) else { return };
         let step = step_of_number(step).unwrap_or(psmith_core::outcome::SpawnStep::Prepare);
-        let named = self.running(slot).and_then(|running| match step {
+        let named = self.attempts.get(slot).and_then(|running| match step {
             psmith_core::outcome::SpawnStep::WorkingDirectory => running.dir.as_deref(),
             psmith_core::outcome::SpawnStep::Exec => Some(&running.program),
             _ => None,
@@ -338,7 +323,7 @@ impl<H: Handler> Engine<H> {
 
     /// The attempt in this slot never came to run its program.
     pub(super) fn start_failed(&mut self, slot: u32, failure: SpawnFailure, refused: bool) {
-        let Some(running) = self.running(slot) else { return };
+        let Some(running) = self.attempts.get(slot) else { return };
         let attempt = running.id;
         self.vanish(slot);
         if refused {
@@ -361,7 +346,7 @@ impl<H: Handler> Engine<H> {
         }
         // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it,
         // and a slow consumer cannot make its job look as if somebody held its output open.
-        if let Some(running) = self.running_mut(slot) {
+        if let Some(running) = self.attempts.get_mut(slot) {
             running.live = crate::engine::handler::Live::Nothing;
         }
         for stream in [1, 2] {
@@ -370,7 +355,7 @@ impl<H: Handler> Engine<H> {
         // What is still open is held by somebody else; it is watched until its time is over.
         self.unpause(slot);
         let level = self.level;
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         running.exited = true;
         let alive = match level {
             Level::Cgroup => running.taken.alive(),
@@ -399,22 +384,19 @@ impl<H: Handler> Engine<H> {
             self.watch_group(slot);
         }
         if alive > 0 && level == Level::Group {
-            self.orphaned_groups.push((slot, generation));
+            self.attempts.note_orphaned_group((slot, generation));
         }
     }
 
     /// Nobody tells when a process group without its leader is empty, so it is asked now and then.
     pub(super) fn look_at_orphaned_groups(&mut self) {
-        if self.orphaned_groups.is_empty() {
-            return;
-        }
-        for (slot, generation) in std::mem::take(&mut self.orphaned_groups) {
-            let Some(running) = self.running(slot) else { continue };
-            if running.generation != generation || running.tree_empty {
+        for (slot, generation) in self.attempts.take_orphaned_groups() {
+            let Some(running) = self.attempts.current(slot, generation) else { continue };
+            if running.tree_empty {
                 continue;
             }
             if running.group_lives() {
-                self.orphaned_groups.push((slot, generation));
+                self.attempts.note_orphaned_group((slot, generation));
             } else {
                 self.on_swept(running.key(), 0);
             }
@@ -423,7 +405,7 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn on_swept(&mut self, key: Key, killed: u32) {
         let Some(slot) = self.find(key) else { return };
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if running.tree_empty || !running.exited {
             return;
         }

@@ -65,26 +65,21 @@ impl<H: Handler> Engine<H> {
     // Starting.
 
     fn start(&mut self, attempt: AttemptId, slot: SlotId, memory_bytes: Option<u64>) {
-        if self.slots.len() <= slot.0 as usize {
-            self.slots.resize_with(slot.0 as usize + 1, || None);
-        }
-        debug_assert!(self.slots[slot.0 as usize].is_none(), "a slot is free when an attempt starts in it");
         let Some(entry) = self.jobs.get_mut(&attempt.job) else { return };
         entry.slot = slot;
         entry.started = SystemTime::now();
         entry.spans.ordered(attempt, slot);
         entry.output = Output::default();
-        self.generation = (self.generation + 1) & 0xff_ffff;
         let place = Place { attempt, slot };
         let mut live = self.handler.live(&entry.job, false);
         if live == Live::Nothing && entry.next_in_line {
             live = self.handler.live(&entry.job, true);
         }
-        let mut running = Running::new(attempt, slot, self.generation, live);
+        let mut running = Running::new(attempt, slot, self.attempts.next_generation(), live);
         running.memory_bytes = memory_bytes;
         running.limits = self.handler.limits(&entry.job);
         let launch = self.handler.launch(&mut entry.job, place);
-        self.slots[slot.0 as usize] = Some(running);
+        self.attempts.insert(running);
         let done = launch.and_then(|launch| self.send_start(slot.0, launch));
         if let Err(failure) = done {
             let refused = failure.step == SpawnStep::Resources && is_scarcity(failure.errno);
@@ -93,9 +88,9 @@ impl<H: Handler> Engine<H> {
     }
 
     fn send_start(&mut self, slot: u32, launch: Launch) -> Result<(), SpawnFailure> {
-        let Some(mut running) = self.slots[slot as usize].take() else { return Ok(()) };
+        let Some(mut running) = self.attempts.take(slot) else { return Ok(()) };
         let sent = self.try_send_start(&mut running, launch);
-        self.slots[slot as usize] = Some(running);
+        self.attempts.insert(running);
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
             errno: error.raw_os_error().unwrap_or(0),
@@ -219,7 +214,7 @@ impl<H: Handler> Engine<H> {
     /// Sends a signal to all of an attempt's processes, as far as this level of containment knows them.
     pub(super) fn signal_tree(&mut self, slot: u32, signal: i32) {
         let level = self.level;
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let Some(process) = &running.pidfd else {
             running.pending.push(signal);
             return;
@@ -259,7 +254,7 @@ impl<H: Handler> Engine<H> {
 
     /// Tells who bore the attempt in this slot: its keeper, or the warden.
     pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
-        match self.running_mut(slot).and_then(|running| running.keeper.as_mut()) {
+        match self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
             Some(keeper) => drop(keeper.send(message, &[])),
             None => self.warden.send(&self.epoll, message, &[]),
         }
@@ -267,7 +262,7 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn kill_tree(&mut self, slot: u32) {
         let level = self.level;
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
             // News of its start is still on the way, perhaps held by a warden that stands still: its group is at
@@ -322,7 +317,7 @@ impl<H: Handler> Engine<H> {
 
     fn release_tree(&mut self, slot: u32) {
         let level = self.level;
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         match level {
             Level::Cgroup => {
@@ -346,7 +341,7 @@ impl<H: Handler> Engine<H> {
 
     /// Wants to be told when the group of an ended attempt is empty.
     pub(super) fn watch_group(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if !running.watched
             && let Some(group) = running.taken.group()
         {
@@ -357,7 +352,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn look_at_group(&mut self, slot: u32) {
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if running.exited && !running.tree_empty && running.taken.alive() == 0 {
             let (key, killed) = (running.key(), running.killed);
             self.on_swept(key, killed);
@@ -370,7 +365,7 @@ impl<H: Handler> Engine<H> {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.next_in_line = true;
         let slot = entry.slot.0;
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if running.id.job != job || running.exited || running.live != Live::Nothing {
             return;
         }
@@ -409,7 +404,7 @@ impl<H: Handler> Engine<H> {
         let view = self.dispatch.view();
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let slot = entry.slot.0;
-        let running = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        let running = self.attempts.get_mut(slot);
         if let Some(running) = running.filter(|running| running.id.job == job) {
             entry.output = std::mem::take(&mut running.output);
             running.dismissed = true;
@@ -430,7 +425,7 @@ impl<H: Handler> Engine<H> {
 
     /// The attempt in this slot is of no more interest; what it wrote is dropped.
     pub(super) fn dismiss(&mut self, slot: u32) {
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         running.dismissed = true;
         let output = std::mem::take(&mut running.output);
         self.spool_budget += output.stdout.memory_held() + output.stderr.memory_held();
@@ -439,10 +434,10 @@ impl<H: Handler> Engine<H> {
 
     /// Frees the slot if nothing of its attempt is left.
     pub(super) fn retire_if_over(&mut self, slot: u32) {
-        if !self.running(slot).is_some_and(|running| running.dismissed && running.is_over()) {
+        if !self.attempts.get(slot).is_some_and(|running| running.dismissed && running.is_over()) {
             return;
         }
-        let Some(mut running) = self.slots[slot as usize].take() else { return };
+        let Some(mut running) = self.attempts.take(slot) else { return };
         if running.watched
             && let Some(group) = running.taken.group()
         {
@@ -451,7 +446,7 @@ impl<H: Handler> Engine<H> {
         if let Some(keeper) = running.keeper.take() {
             let _ = self.epoll.remove(&keeper);
             if running.released {
-                self.linger.push(keeper);
+                self.attempts.retain_keeper(keeper);
             }
         }
         for place in self.places.give_back(slot, running.taken) {

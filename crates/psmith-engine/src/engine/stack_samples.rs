@@ -41,9 +41,9 @@ impl<H: Handler> Engine<H> {
         let is_it = |running: &&crate::engine::attempt::Running| {
             running.pid == pid && running.pidfd.is_some() && !running.exited
         };
-        let Some(running) = self.slots.iter().flatten().find(is_it) else { return };
+        let Some(running) = self.attempts.iter().find(is_it) else { return };
         let (key, slot) = (running.key(), running.slot.0);
-        self.looks.retain(|(key, _)| self.slots.iter().flatten().any(|running| running.key() == *key));
+        self.looks.retain(|(key, _)| self.attempts.iter().any(|running| running.key() == *key));
         self.looks.push((key, looker));
         self.tell_parent(slot, &ToWarden::Look { key });
     }

@@ -26,7 +26,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn read_stream(&mut self, slot: u32, stream: u8, reads: usize) {
         for _ in 0..reads {
             let (takes_output, reads_output) = (self.handler.takes_output(), self.handler.reads_output());
-            let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+            let Some(running) = self.attempts.get_mut(slot) else { return };
             let live = running.is_live(stream);
             // What a job has left behind is read without a pause: it is little, and nobody may look as if he held it open.
             let at_end = reads == READS_AT_END || running.exited;
@@ -68,7 +68,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn widen(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let Some(pipe) = &mut running.pipes[usize::from(stream) - 1] else { return };
         if pipe.seen > WIDEN_AFTER && !pipe.widened {
             pipe.widened = true;
@@ -77,7 +77,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn pause_stream(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let generation = running.generation;
         let Some(pipe) = &mut running.pipes[usize::from(stream) - 1] else { return };
         if !pipe.paused {
@@ -93,7 +93,7 @@ impl<H: Handler> Engine<H> {
             return;
         }
         for (slot, generation) in std::mem::take(&mut self.paused) {
-            if self.is_current(slot, generation) {
+            if self.attempts.is_current(slot, generation) {
                 self.unpause(slot);
                 self.resume_channel(slot);
             }
@@ -102,7 +102,7 @@ impl<H: Handler> Engine<H> {
 
     /// The attempt in this slot wrote or said something.
     pub(super) fn on_sign_of_life(&mut self, slot: u32) {
-        let Some(attempt) = self.running(slot).map(|running| running.id) else { return };
+        let Some(attempt) = self.attempts.get(slot).map(|running| running.id) else { return };
         if self.jobs.get(&attempt.job).is_some_and(|entry| entry.beats) {
             self.dispatch.push(Event::Beat(attempt));
         }
@@ -112,7 +112,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn spare_paused(&mut self) {
         for at in 0..self.paused.len() {
             let (slot, generation) = self.paused[at];
-            if self.is_current(slot, generation) {
+            if self.attempts.is_current(slot, generation) {
                 self.on_sign_of_life(slot);
             }
         }
@@ -120,7 +120,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn unpause(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let generation = running.generation;
         for stream in [1_u8, 2] {
             if let Some(pipe) = &mut running.pipes[usize::from(stream) - 1]
@@ -134,7 +134,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn close_stream(&mut self, slot: u32, stream: u8) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         // Closing the only descriptor of a pipe's end also takes it out of the poll set.
         if running.pipes[usize::from(stream) - 1].take().is_none() {
             return;
@@ -147,7 +147,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn close_streams(&mut self, slot: u32) {
-        if let Some(running) = self.running_mut(slot) {
+        if let Some(running) = self.attempts.get_mut(slot) {
             running.pipes = [None, None];
         }
     }

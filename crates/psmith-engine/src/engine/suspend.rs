@@ -39,8 +39,10 @@ impl<H: Handler> Engine<H> {
         }
         let deadline = Instant::now() + FREEZE_MAX;
         loop {
-            let unknown: Vec<u32> = (0..self.slots.len() as u32)
-                .filter(|&slot| self.running(slot).is_some_and(|running| running.is_unborn()))
+            let unknown: Vec<u32> = self
+                .attempts
+                .slots()
+                .filter(|&slot| self.attempts.get(slot).is_some_and(|running| running.is_unborn()))
                 .collect();
             let left = deadline.saturating_duration_since(Instant::now());
             if unknown.is_empty() || left.is_zero() {
@@ -50,7 +52,7 @@ impl<H: Handler> Engine<H> {
                 let mut fds = Vec::new();
                 let warden = self.warden.socket();
                 fds.extend(warden.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
-                let keepers = unknown.iter().filter_map(|&slot| self.running(slot)?.keeper.as_ref());
+                let keepers = unknown.iter().filter_map(|&slot| self.attempts.get(slot)?.keeper.as_ref());
                 fds.extend(keepers.map(|keeper| PollFd::from_borrowed_fd(keeper.as_fd(), PollFlags::IN)));
                 // A poll that is interrupted, or fails, is asked again until the time is over.
                 let _ = rustix::event::poll(&mut fds, rustix::event::Timespec::try_from(left).ok().as_ref());
@@ -69,8 +71,8 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let signal = if stop { Signal::STOP.as_raw() } else { Signal::CONT.as_raw() };
-        for slot in 0..self.slots.len() as u32 {
-            let Some(running) = self.running(slot) else { continue };
+        for slot in self.attempts.slots() {
+            let Some(running) = self.attempts.get(slot) else { continue };
             if running.exited {
                 continue;
             }
@@ -88,7 +90,7 @@ impl<H: Handler> Engine<H> {
     /// and everything goes on again) is no news.
     pub(super) fn on_stopped(&mut self, key: Key, signal: i32) {
         let Some(slot) = self.find(key) else { return };
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let stands = proc_tree::stat(running.pid).is_ok_and(|stat| stat.state == b'T');
         // Told of as stopped before, it went on meanwhile: the kernel tells of the last change only.
         if running.exited || !stands {
@@ -100,14 +102,14 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn on_continued(&mut self, key: Key) {
         let Some(slot) = self.find(key) else { return };
-        let Some(running) = self.running_mut(slot) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if std::mem::take(&mut running.stopped) {
             self.tell_of_stop(slot, None);
         }
     }
 
     fn tell_of_stop(&mut self, slot: u32, signal: Option<i32>) {
-        let Some(running) = self.running(slot) else { return };
+        let Some(running) = self.attempts.get(slot) else { return };
         let place = Place { attempt: running.id, slot: running.slot };
         let Some(entry) = self.jobs.get(&place.attempt.job) else { return };
         let view = self.dispatch.view();

@@ -121,7 +121,7 @@ impl<H: Handler> Engine<H> {
 
     /// Hears the worker in this slot from now on.
     pub(super) fn watch_channel(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let token = Token::Worker { slot, generation: running.generation };
         if let Some(channel) = &mut running.channel
             && !channel.watched
@@ -138,7 +138,7 @@ impl<H: Handler> Engine<H> {
         self.look_again(slot);
         for frames in 0.. {
             let takes = self.handler.takes_output();
-            let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+            let Some(running) = self.attempts.get_mut(slot) else { return };
             let generation = running.generation;
             if running.channel.is_none() {
                 return;
@@ -179,7 +179,7 @@ impl<H: Handler> Engine<H> {
                     return false;
                 }
                 self.unwatch(slot);
-                if let Some(running) = self.running(slot)
+                if let Some(running) = self.attempts.get(slot)
                     && !running.exited
                 {
                     // Its end is most likely on the way.
@@ -204,7 +204,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn hear_letter(&mut self, slot: u32, letter: FromWorker, bytes: Vec<u8>, body: usize) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let (id, place) = (running.id, Place { attempt: running.id, slot: running.slot });
         let Some(channel) = &mut running.channel else { return };
         let mut mail = Mail::default();
@@ -248,7 +248,7 @@ impl<H: Handler> Engine<H> {
 
     /// Does what the handler wants after a letter.
     fn post(&mut self, slot: u32, mail: Mail) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
         if let Some(channel) = &mut running.channel {
             for (letter, body) in mail.letters {
@@ -278,7 +278,7 @@ impl<H: Handler> Engine<H> {
     /// Sends letters to the worker that serves this job of the engine, if it lives.
     pub(super) fn tell_worker(&mut self, job: JobId, letters: Vec<(ToWorker, Body)>) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
-        if self.running(slot).is_some_and(|running| running.id.job == job) {
+        if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
             self.post(slot, Mail { letters, ..Mail::default() });
         }
     }
@@ -286,7 +286,7 @@ impl<H: Handler> Engine<H> {
     /// Kills the process of this job's attempt and its tree, if it lives.
     pub(super) fn kill_now(&mut self, job: JobId) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
-        if self.running(slot).is_some_and(|running| running.id.job == job) {
+        if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
             self.kill_tree(slot);
         }
     }
@@ -294,9 +294,9 @@ impl<H: Handler> Engine<H> {
     /// Sends a signal to the tree of this job's attempt, if it lives.
     pub(super) fn signal_now(&mut self, job: JobId, signal: i32) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
-        if self.running(slot).is_some_and(|running| running.id.job == job) {
+        if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
             // A newborn may not lead its group yet, and no ladder makes up for a signal that it never got.
-            if let Some(process) = self.running(slot).and_then(|running| running.pidfd.as_ref()) {
+            if let Some(process) = self.attempts.get(slot).and_then(|running| running.pidfd.as_ref()) {
                 let _ = pidfd::signal(process, signal);
             }
             self.signal_tree(slot, signal);
@@ -305,7 +305,7 @@ impl<H: Handler> Engine<H> {
 
     /// The worker has broken the protocol: nothing of what it says counts any more.
     fn condemn(&mut self, slot: u32, breach: String) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
         let Some(channel) = &mut running.channel else { return };
         channel.closed = true;
@@ -329,7 +329,7 @@ impl<H: Handler> Engine<H> {
             return;
         }
         self.unwatch(slot);
-        if let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+        if let Some(running) = self.attempts.get_mut(slot)
             && let Some(channel) = &mut running.channel
         {
             channel.closed = true;
@@ -355,7 +355,7 @@ impl<H: Handler> Engine<H> {
             heard = self.hear_frame(slot);
         }
         // Closing it takes it out of the poll set.
-        let Some(running) = self.running_mut(slot) else { return false };
+        let Some(running) = self.attempts.get_mut(slot) else { return false };
         let attempt = running.id;
         let Some(channel) = running.channel.take() else { return false };
         if let Some((step, errno)) = channel.failed {
@@ -380,8 +380,10 @@ impl<H: Handler> Engine<H> {
     /// Ends workers that have closed their channel and live on.
     pub(super) fn look_after_closed(&mut self) {
         for (slot, generation, since) in std::mem::take(&mut self.closed_early) {
-            let lives = self.is_current(slot, generation)
-                && self.running(slot).is_some_and(|running| !running.exited && running.channel.is_some());
+            let lives = self
+                .attempts
+                .current(slot, generation)
+                .is_some_and(|running| !running.exited && running.channel.is_some());
             if lives && since.elapsed() < CLOSED_GRACE {
                 self.closed_early.push((slot, generation, since));
             } else if lives {
@@ -396,7 +398,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn flush_channel(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let token = Token::Worker { slot, generation: running.generation };
         let Some(channel) = &mut running.channel else { return };
         if channel.closed || channel.paused || channel.ending {
@@ -424,7 +426,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn resume_channel(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         let token = Token::Worker { slot, generation: running.generation };
         let Some(channel) = &mut running.channel else { return };
         if channel.paused && !channel.closed {
@@ -436,7 +438,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn unwatch(&mut self, slot: u32) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(running) = self.attempts.get_mut(slot) else { return };
         if let Some(channel) = &mut running.channel
             && std::mem::take(&mut channel.watched)
         {
@@ -445,7 +447,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn channel_mut(&mut self, slot: u32) -> Option<&mut Channel> {
-        self.running_mut(slot)?.channel.as_mut()
+        self.attempts.get_mut(slot)?.channel.as_mut()
     }
 }
 
