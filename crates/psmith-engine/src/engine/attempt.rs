@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
 use psmith_core::{AttemptId, SlotId};
@@ -175,17 +174,6 @@ impl Running {
             tail.drain(..surplus);
             tail.extend_from_slice(bytes);
         }
-    }
-
-    /// Keeps bytes of a stream for the delivery.
-    pub(crate) fn keep(
-        &mut self,
-        stream: u8,
-        bytes: &[u8],
-        budget: &mut usize,
-        dir: &Path,
-    ) -> io::Result<()> {
-        self.spool(stream).append(bytes, budget, dir)
     }
 
     pub(crate) fn spool(&mut self, stream: u8) -> &mut Spool {

@@ -19,11 +19,13 @@ mod dispatch;
 pub mod error;
 pub mod handler;
 mod observe;
+mod output;
 mod perform;
 mod spans;
 pub mod spool;
 pub mod stack_samples;
 mod streams;
+mod supply;
 mod suspend;
 mod warden_link;
 mod worker_channel;
@@ -47,6 +49,8 @@ use cgroup_slots::{GroupWants, Places};
 use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams};
+use output::OutputStore;
+use supply::StreamSupply;
 use warden_link::WardenLink;
 
 /// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
@@ -62,9 +66,6 @@ const ATTEMPT_DESCRIPTORS: u64 = 8;
 
 /// How often a process group that outlives its leader is asked whether it is empty.
 const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// One read from a pipe takes at most so much.
-const READ_BYTES: usize = 256 * 1024;
 
 /// What the engine is to do, apart from the jobs themselves.
 #[derive(Debug)]
@@ -114,24 +115,17 @@ pub struct Engine<H: Handler> {
     long_answers: bool,
     level: Level,
     places: Places,
-    streams: Streams,
-    spool_dir: PathBuf,
-    spool_budget: usize,
-    /// Output in memory that the consumer has not yet done with, by job.
-    handed_over: HashMap<JobId, usize>,
+    supply: StreamSupply,
+    output: OutputStore,
     run: String,
     jobs: HashMap<JobId, Entry<H::Job>>,
     attempts: Attempts,
     source: Source,
-    paused: Vec<(u32, u32)>,
     /// Workers whose channel has closed while they lived, and since when.
     closed_early: Vec<(u32, u32, Instant)>,
-    /// Pipes for the next start: readers and writers.
-    pipes: Vec<(OwnedFd, OwnedFd)>,
     /// A channel for the next worker, and its nonce.
     channel: Option<(OwnedFd, OwnedFd, u64)>,
     has_workers: bool,
-    buffer: Vec<u8>,
     ready: Events,
     /// How long the handler has nothing due.
     tick: Option<Duration>,
@@ -224,20 +218,15 @@ impl<H: Handler> Engine<H> {
             long_answers: false,
             level,
             places,
-            streams: setup.streams,
-            spool_dir: setup.spool_dir,
-            spool_budget: spool::MEMORY_BYTES_ALL_MAX,
-            handed_over: HashMap::new(),
+            supply: StreamSupply::new(setup.streams),
+            output: OutputStore::new(setup.spool_dir),
             run: setup.run,
             jobs: HashMap::new(),
             attempts: Attempts::default(),
             source: Source::Ask,
-            paused: Vec::new(),
             closed_early: Vec::new(),
-            pipes: Vec::new(),
             channel: None,
             has_workers: false,
-            buffer: vec![0; READ_BYTES],
             ready: Events::with_capacity(256),
             tick: None,
             fatal: None,
@@ -402,7 +391,7 @@ impl<H: Handler> Engine<H> {
                 Order::Preempt => Event::Preempt,
                 Order::Cancel(job) => Event::Cancel(job),
                 Order::Delivered(job) => {
-                    self.spool_budget += self.handed_over.remove(&job).unwrap_or(0);
+                    self.output.on_delivered(job);
                     Event::Delivered(job)
                 }
                 Order::TotalKnown(total) => Event::TotalKnown(total),

@@ -8,23 +8,20 @@ use psmith_core::outcome::{Outcome, SpawnFailure, SpawnStep};
 use psmith_core::policy::SIGKILL;
 use psmith_core::{Action, AttemptId, Event, JobId, Notice, SlotId};
 use psmith_sys::epoll::Interest;
-use psmith_sys::{memfd, pidfd, pipe, socket};
+use psmith_sys::{pidfd, socket};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::command::{Launch, Numbers};
 use crate::containment::Level;
 use crate::descendants;
-use crate::engine::attempt::{Pipe, Running};
+use crate::engine::Engine;
+use crate::engine::attempt::Running;
 use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
 use crate::engine::observe::Token;
-use crate::engine::{Engine, EngineError};
 use crate::warden::client::nonce;
 use crate::warden::link::Link;
 use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
-
-/// Pipes made ahead: those of one start.
-const PIPES_AHEAD: usize = 2;
 
 impl<H: Handler> Engine<H> {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -123,31 +120,13 @@ impl<H: Handler> Engine<H> {
         if let Some((place, files)) = running.taken.announcement() {
             self.warden.send(&self.epoll, &place, &files);
         }
-        let mut writers: Vec<OwnedFd> = Vec::new();
-        let mut streams = 0_u8;
-        let stdin = stdin.map(|bytes| memfd::input("psmith-stdin", bytes));
-        let stdin = stdin.or_else(|| self.streams.stdin.as_ref().map(OwnedFd::try_clone));
-        if let Some(stdin) = stdin.transpose()? {
-            writers.push(stdin);
-            streams |= 1;
-        }
-        if let Some((stdout, stderr)) = &self.streams.inherit {
-            writers.push(stdout.try_clone()?);
-            writers.push(stderr.try_clone()?);
-        } else {
-            for stream in [1_u8, 2] {
-                let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
-                // Watched from the news of its start on: most jobs end before they need to be.
-                running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
-                writers.push(writer);
-            }
-        }
-        streams |= 0b110;
+        let mut given: Vec<OwnedFd> = Vec::new();
+        let streams = self.supply.open(running, stdin, &mut given)?;
         let worker = match &launch {
             Launch::Command(_) => None,
             Launch::Worker(start) => {
                 let (channel, birth) = self.open_channel(running, start.clone())?;
-                writers.push(channel);
+                given.push(channel);
                 Some(birth)
             }
         };
@@ -156,7 +135,7 @@ impl<H: Handler> Engine<H> {
             let token = Token::Keeper { slot, generation: running.generation };
             self.epoll.add(&ours, token.pack(), Interest::READ)?;
             running.keeper = Some(Link::new(ours));
-            writers.push(theirs);
+            given.push(theirs);
         }
         let (program, argv): (&[u8], &[u8]) = match &launch {
             Launch::Command(command) => (command.program(), command.argv_block()),
@@ -174,7 +153,7 @@ impl<H: Handler> Engine<H> {
             dir: running.dir.as_deref(),
             rlimits: running.limits.iter().flat_map(|own| &own.rlimits).map(|limit| limit.to_raw()).collect(),
         };
-        let fds: Vec<BorrowedFd<'_>> = writers.iter().map(AsFd::as_fd).collect();
+        let fds: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
         self.warden.send(&self.epoll, &ToWarden::Start(start), &fds);
         Ok(())
     }
@@ -185,13 +164,7 @@ impl<H: Handler> Engine<H> {
         if self.has_workers && self.channel.is_none() {
             self.channel = new_channel().ok();
         }
-        while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
-            match pipe::pipe() {
-                Ok(pipe) => self.pipes.push(pipe),
-                // Whoever needs one now will be told.
-                Err(_) => return,
-            }
-        }
+        self.supply.stock();
     }
 
     fn environment_of(&self, attempt: AttemptId, slot: SlotId, told: Numbers, words: &[u8]) -> Vec<u8> {
@@ -388,13 +361,13 @@ impl<H: Handler> Engine<H> {
                 Ok((backlog, kept)) => {
                     match kept {
                         Some(kept) => *running.spool(stream) = kept,
-                        None => self.spool_budget += held,
+                        None => self.output.give_back(held),
                     }
                     self.handler.backlog(job, &mut entry.job, stream, backlog);
                 }
                 Err(error) => {
-                    let dir = self.spool_dir.clone();
-                    return self.fail(EngineError::Spool(dir, error));
+                    let failure = self.output.failure(error);
+                    return self.fail(failure);
                 }
             }
         }
@@ -428,7 +401,7 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.dismissed = true;
         let output = std::mem::take(&mut running.output);
-        self.spool_budget += output.stdout.memory_held() + output.stderr.memory_held();
+        self.output.give_back(output.memory_held());
         self.retire_if_over(slot);
     }
 
@@ -457,7 +430,7 @@ impl<H: Handler> Engine<H> {
     fn deliver(&mut self, job: JobId) {
         let Some(entry) = self.jobs.remove(&job) else { return };
         let Some(outcome) = entry.outcome else { return };
-        let held = entry.output.stdout.memory_held() + entry.output.stderr.memory_held();
+        let held = entry.output.memory_held();
         let delivery = Delivery {
             id: job,
             job: entry.job,
@@ -469,12 +442,10 @@ impl<H: Handler> Engine<H> {
         let view = self.dispatch.view();
         match self.handler.deliver(&view, delivery) {
             Delivered::Now => {
-                self.spool_budget += held;
+                self.output.give_back(held);
                 self.dispatch.push(Event::Delivered(job));
             }
-            // The consumer has the bytes in memory until it says otherwise.
-            Delivered::Later if held > 0 => drop(self.handed_over.insert(job, held)),
-            Delivered::Later => {}
+            Delivered::Later => self.output.hand_over(job, held),
         }
     }
 

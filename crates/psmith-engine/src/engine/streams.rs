@@ -5,10 +5,10 @@
 use psmith_core::Event;
 use psmith_sys::epoll::Interest;
 
+use crate::engine::Engine;
 use crate::engine::attempt::Read;
 use crate::engine::handler::Handler;
 use crate::engine::observe::Token;
-use crate::engine::{Engine, EngineError};
 
 /// Reads in a row from one stream, so that one loud job cannot hold up the others.
 pub(super) const READS_A_TURN: usize = 4;
@@ -36,23 +36,20 @@ impl<H: Handler> Engine<H> {
             if live {
                 self.handler.reads_live(running.id.job);
             }
-            match running.read(stream, &mut self.buffer) {
+            match self.output.read(running, stream) {
                 Ok(Read::Bytes(length)) => {
-                    let bytes = &self.buffer[..length];
                     let (id, number) = (running.id.job, running.id.number);
                     if let Some(entry) = self.jobs.get(&id) {
-                        self.handler.read(&entry.job, number, stream, bytes);
+                        self.handler.read(&entry.job, number, stream, self.output.bytes(length));
                     }
                     if (!live || self.handler.keeps_live_output())
-                        && let Err(error) =
-                            running.keep(stream, bytes, &mut self.spool_budget, &self.spool_dir)
+                        && let Err(error) = self.output.keep(running, stream, length)
                     {
-                        let dir = self.spool_dir.clone();
-                        return self.fail(EngineError::Spool(dir, error));
+                        return self.fail(error);
                     }
                     if live && let Some(entry) = self.jobs.get_mut(&id) {
                         running.output.passed[usize::from(stream) - 1] += length as u64;
-                        self.handler.output(id, &mut entry.job, stream, &mut self.buffer, length);
+                        self.handler.output(id, &mut entry.job, stream, self.output.buffer(), length);
                     }
                     self.widen(slot, stream);
                     self.on_sign_of_life(slot);
@@ -84,15 +81,15 @@ impl<H: Handler> Engine<H> {
             pipe.paused = true;
             // Taken out altogether: a hang-up is reported whatever one asks for.
             let _ = self.epoll.remove(&pipe.fd);
-            self.paused.push((slot, generation));
+            self.output.note_paused((slot, generation));
         }
     }
 
     pub(super) fn resume_streams(&mut self) {
-        if self.paused.is_empty() || !self.handler.takes_output() || !self.handler.reads_output() {
+        if self.output.paused().is_empty() || !self.handler.takes_output() || !self.handler.reads_output() {
             return;
         }
-        for (slot, generation) in std::mem::take(&mut self.paused) {
+        for (slot, generation) in self.output.take_paused() {
             if self.attempts.is_current(slot, generation) {
                 self.unpause(slot);
                 self.resume_channel(slot);
@@ -110,8 +107,8 @@ impl<H: Handler> Engine<H> {
 
     /// Those that nobody listens to just now are not idle.
     pub(super) fn spare_paused(&mut self) {
-        for at in 0..self.paused.len() {
-            let (slot, generation) = self.paused[at];
+        for at in 0..self.output.paused().len() {
+            let (slot, generation) = self.output.paused()[at];
             if self.attempts.is_current(slot, generation) {
                 self.on_sign_of_life(slot);
             }

@@ -422,7 +422,7 @@ impl<H: Handler> Engine<H> {
         }
         channel.paused = true;
         self.unwatch(slot);
-        self.paused.push((slot, generation));
+        self.output.note_paused((slot, generation));
     }
 
     pub(super) fn resume_channel(&mut self, slot: u32) {

@@ -1,0 +1,112 @@
+//! What running jobs write, on its way from their pipes to the handler: the buffer it is read into, what all spools may
+//! keep in memory, whose streams nobody takes just now.
+//!
+//! Never cuts output, and never decides whether it is passed on or kept.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+
+use psmith_core::JobId;
+
+use crate::engine::EngineError;
+use crate::engine::attempt::{Read, Running};
+use crate::engine::attempts::Tenancy;
+use crate::engine::handler::Output;
+use crate::engine::spool;
+
+/// One read from a pipe takes at most so much.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Owns the memory and the directory of all spools.
+pub(super) struct OutputStore {
+    /// Where output waits that is too large for memory.
+    dir: PathBuf,
+    /// What all spools may still keep in memory.
+    budget: usize,
+    /// Output in memory that the consumer has not yet done with, by job.
+    handed_over: HashMap<JobId, usize>,
+    buffer: Vec<u8>,
+    /// Those whose streams or channels are not read just now.
+    paused: Vec<Tenancy>,
+}
+
+impl OutputStore {
+    pub(super) fn new(dir: PathBuf) -> OutputStore {
+        OutputStore {
+            dir,
+            budget: spool::MEMORY_BYTES_ALL_MAX,
+            handed_over: HashMap::new(),
+            buffer: vec![0; READ_BYTES],
+            paused: Vec::new(),
+        }
+    }
+
+    /// Reads once from a stream of this attempt; the bytes are then to be had by [`OutputStore::bytes`].
+    pub(super) fn read(&mut self, running: &mut Running, stream: u8) -> io::Result<Read> {
+        running.read(stream, &mut self.buffer)
+    }
+
+    /// The first so many bytes of the last read.
+    pub(super) fn bytes(&self, length: usize) -> &[u8] {
+        &self.buffer[..length]
+    }
+
+    /// The buffer of the last read, for a handler that may put another one of its size in its place.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Keeps the first so many bytes of the last read for the delivery.
+    pub(super) fn keep(
+        &mut self,
+        running: &mut Running,
+        stream: u8,
+        length: usize,
+    ) -> Result<(), EngineError> {
+        let bytes = &self.buffer[..length];
+        let kept = running.spool(stream).append(bytes, &mut self.budget, &self.dir);
+        kept.map_err(|error| self.failure(error))
+    }
+
+    /// The failure of a run whose output cannot be kept.
+    pub(super) fn failure(&self, error: io::Error) -> EngineError {
+        EngineError::Spool(self.dir.clone(), error)
+    }
+
+    /// So much memory of spools is free again.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        self.budget += bytes;
+    }
+
+    /// The consumer has this job's output in memory until [`OutputStore::on_delivered`].
+    pub(super) fn hand_over(&mut self, job: JobId, bytes: usize) {
+        if bytes > 0 {
+            self.handed_over.insert(job, bytes);
+        }
+    }
+
+    pub(super) fn on_delivered(&mut self, job: JobId) {
+        self.budget += self.handed_over.remove(&job).unwrap_or(0);
+    }
+
+    /// Notes that streams or the channel of this attempt are not read for now.
+    pub(super) fn note_paused(&mut self, tenancy: Tenancy) {
+        self.paused.push(tenancy);
+    }
+
+    pub(super) fn paused(&self) -> &[Tenancy] {
+        &self.paused
+    }
+
+    pub(super) fn take_paused(&mut self) -> Vec<Tenancy> {
+        std::mem::take(&mut self.paused)
+    }
+}
+
+impl Output {
+    /// How much memory both spools give back when they are dropped.
+    pub(super) fn memory_held(&self) -> usize {
+        self.stdout.memory_held() + self.stderr.memory_held()
+    }
+}
