@@ -9,9 +9,9 @@ use psmith_core::{AttemptId, SlotId};
 use psmith_sys::{pidfd, proc_tree};
 
 use crate::engine::cgroup_slots::Taken;
+use crate::engine::channels::WorkerChannel;
 use crate::engine::handler::{Live, Output, TAIL_BYTES_MAX};
 use crate::engine::spool::Spool;
-use crate::engine::worker_channel::Channel;
 use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;
@@ -35,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) taken: Taken,
     pub(crate) keeper: Option<Link>,
     /// Of a function worker.
-    pub(crate) channel: Option<Channel>,
+    pub(crate) channel: Option<WorkerChannel>,
     /// Signals asked for before the process was known.
     pub(crate) pending: Vec<i32>,
     /// Its process stands still, and the handler was told.

@@ -4,6 +4,7 @@
 //! about the present one.
 
 use crate::engine::attempt::Running;
+use crate::engine::channels::WorkerChannel;
 use crate::warden::link::Link;
 
 /// A slot, and the generation of the attempt in it.
@@ -45,6 +46,11 @@ impl Attempts {
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Running> {
         self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// The channel of the worker in this slot.
+    pub(super) fn channel_mut(&mut self, slot: u32) -> Option<&mut WorkerChannel> {
+        self.get_mut(slot)?.channel.as_mut()
     }
 
     /// Takes the attempt out of its slot.

@@ -14,6 +14,7 @@
 mod attempt;
 mod attempts;
 mod cgroup_slots;
+mod channels;
 pub(crate) mod clock;
 mod dispatch;
 pub mod error;
@@ -34,7 +35,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use psmith_core::outcome::Outcome;
 use psmith_core::{Event, JobId, RunPolicy, SlotId};
@@ -46,6 +47,7 @@ use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::{Holding, NONCE_VARIABLE};
 use attempts::Attempts;
 use cgroup_slots::{GroupWants, Places};
+use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams};
@@ -111,8 +113,6 @@ pub struct Engine<H: Handler> {
     dispatch: Dispatch,
     epoll: Epoll,
     warden: WardenLink,
-    /// A worker had more to say at once than its socket holds: the next may, too.
-    long_answers: bool,
     level: Level,
     places: Places,
     supply: StreamSupply,
@@ -121,11 +121,7 @@ pub struct Engine<H: Handler> {
     jobs: HashMap<JobId, Entry<H::Job>>,
     attempts: Attempts,
     source: Source,
-    /// Workers whose channel has closed while they lived, and since when.
-    closed_early: Vec<(u32, u32, Instant)>,
-    /// A channel for the next worker, and its nonce.
-    channel: Option<(OwnedFd, OwnedFd, u64)>,
-    has_workers: bool,
+    channels: WorkerChannels,
     ready: Events,
     /// How long the handler has nothing due.
     tick: Option<Duration>,
@@ -215,7 +211,6 @@ impl<H: Handler> Engine<H> {
             dispatch: Dispatch::new(setup.policy, u32::try_from(room).unwrap_or(u32::MAX)),
             epoll,
             warden: WardenLink::new(introduction, setup.surroundings),
-            long_answers: false,
             level,
             places,
             supply: StreamSupply::new(setup.streams),
@@ -224,9 +219,7 @@ impl<H: Handler> Engine<H> {
             jobs: HashMap::new(),
             attempts: Attempts::default(),
             source: Source::Ask,
-            closed_early: Vec::new(),
-            channel: None,
-            has_workers: false,
+            channels: WorkerChannels::default(),
             ready: Events::with_capacity(256),
             tick: None,
             fatal: None,
@@ -317,7 +310,7 @@ impl<H: Handler> Engine<H> {
         let deadline = self.dispatch.until_deadline();
         let ping = self.dispatch.has_running().then(|| self.warden.until_ping());
         let groups = self.attempts.has_orphaned_groups().then_some(GROUP_LOOK_EVERY);
-        [self.tick, deadline, ping, groups, self.closed_patience()].into_iter().flatten().min()
+        [self.tick, deadline, ping, groups, self.channels.until_closed()].into_iter().flatten().min()
     }
 
     /// Takes jobs from the producer while there is room.

@@ -19,7 +19,6 @@ use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
 use crate::engine::observe::Token;
-use crate::warden::client::nonce;
 use crate::warden::link::Link;
 use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
 
@@ -161,9 +160,7 @@ impl<H: Handler> Engine<H> {
     /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a start
     /// does not.
     pub(super) fn stock_pipes(&mut self) {
-        if self.has_workers && self.channel.is_none() {
-            self.channel = new_channel().ok();
-        }
+        self.channels.stock();
         self.supply.stock();
     }
 
@@ -469,12 +466,6 @@ impl<H: Handler> Engine<H> {
         let view = self.dispatch.view();
         self.handler.news(&view, News::Notice(notice, job));
     }
-}
-
-/// A channel and the nonce of whom it is for.
-pub(super) fn new_channel() -> io::Result<(OwnedFd, OwnedFd, u64)> {
-    let (ours, theirs) = socket::channel()?;
-    Ok((ours, theirs, nonce()?))
 }
 
 /// Errors that say "not now" rather than "not ever".
