@@ -22,6 +22,7 @@ pub mod handler;
 mod observe;
 mod output;
 mod perform;
+mod run_state;
 mod spans;
 pub mod spool;
 pub mod stack_samples;
@@ -52,6 +53,7 @@ use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams};
 use output::OutputStore;
+use run_state::RunState;
 use supply::StreamSupply;
 use warden_link::WardenLink;
 
@@ -120,14 +122,9 @@ pub struct Engine<H: Handler> {
     run: String,
     jobs: HashMap<JobId, Entry<H::Job>>,
     attempts: Attempts,
-    source: Source,
     channels: WorkerChannels,
     ready: Events,
-    /// How long the handler has nothing due.
-    tick: Option<Duration>,
-    fatal: Option<EngineError>,
-    finished: bool,
-    leaving: bool,
+    state: RunState,
     /// Who wants to know where a process stands.
     looks: Vec<(crate::warden::messages::Key, handler::Looker)>,
 }
@@ -143,17 +140,6 @@ struct Entry<J> {
     /// Its signs of life are asked for.
     beats: bool,
     spans: spans::JobSpans,
-}
-
-/// Whether the producer has more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// Ask it.
-    Ask,
-    /// It said "later": a wake-up will tell.
-    Waiting,
-    /// It has no more.
-    Ended,
 }
 
 impl<H: Handler> Engine<H> {
@@ -218,13 +204,9 @@ impl<H: Handler> Engine<H> {
             run: setup.run,
             jobs: HashMap::new(),
             attempts: Attempts::default(),
-            source: Source::Ask,
             channels: WorkerChannels::default(),
             ready: Events::with_capacity(256),
-            tick: None,
-            fatal: None,
-            finished: false,
-            leaving: false,
+            state: RunState::new(),
             looks: Vec::new(),
         })
     }
@@ -261,23 +243,21 @@ impl<H: Handler> Engine<H> {
 
     /// Whoever has jobs, and said "later", is to be asked again.
     pub fn has_more(&mut self) {
-        if self.source == Source::Waiting {
-            self.source = Source::Ask;
-        }
+        self.state.wake_source();
     }
 
     /// Does all that can be done now; false when the run is over.
     pub fn advance(&mut self) -> bool {
-        if !self.finished && !self.leaving {
+        if !self.state.is_over() {
             self.ask_producer();
             self.settle();
             self.notice_last_job();
             let mut orders = Vec::new();
-            self.tick = self.handler.tick(&self.dispatch.view(), &mut orders);
+            self.state.set_tick(self.handler.tick(&self.dispatch.view(), &mut orders));
             self.take_orders(orders);
             self.settle();
         }
-        !self.finished && !self.leaving
+        !self.state.is_over()
     }
 
     /// Waits until something happens, or for so long, and takes in what it was.
@@ -286,9 +266,9 @@ impl<H: Handler> Engine<H> {
         let timeout = [self.patience(), limit].into_iter().flatten().min();
         let mut ready = std::mem::take(&mut self.ready);
         if let Err(error) = self.epoll.wait(&mut ready, timeout) {
-            self.fatal.get_or_insert(EngineError::Kernel(error));
+            self.state.fail(EngineError::Kernel(error));
             // Nothing will be heard of anything any more.
-            self.finished = true;
+            self.state.finish();
             return;
         }
         for event in ready.iter() {
@@ -304,25 +284,22 @@ impl<H: Handler> Engine<H> {
 
     /// How long nothing may happen.
     fn patience(&self) -> Option<Duration> {
-        if self.source == Source::Ask && self.dispatch.wants_job() {
+        if self.state.asks_source() && self.dispatch.wants_job() {
             return Some(Duration::ZERO);
         }
         let deadline = self.dispatch.until_deadline();
         let ping = self.dispatch.has_running().then(|| self.warden.until_ping());
         let groups = self.attempts.has_orphaned_groups().then_some(GROUP_LOOK_EVERY);
-        [self.tick, deadline, ping, groups, self.channels.until_closed()].into_iter().flatten().min()
+        [self.state.tick(), deadline, ping, groups, self.channels.until_closed()].into_iter().flatten().min()
     }
 
     /// Takes jobs from the producer while there is room.
     fn ask_producer(&mut self) {
-        while self.source == Source::Ask && self.dispatch.wants_job() {
+        while self.state.asks_source() && self.dispatch.wants_job() {
             match self.handler.pull() {
                 Pull::Job(job, policy) => self.accept(job, policy),
-                Pull::Later => self.source = Source::Waiting,
-                Pull::Ended => {
-                    self.source = Source::Ended;
-                    self.dispatch.push(Event::SourceEnded);
-                }
+                Pull::Later => self.state.await_source(),
+                Pull::Ended => self.end_source(),
             }
             self.settle();
         }
@@ -330,7 +307,7 @@ impl<H: Handler> Engine<H> {
 
     /// In completion order, too, a job that is the only one left is next in line.
     fn notice_last_job(&mut self) {
-        if self.source != Source::Ended || self.jobs.len() != 1 {
+        if !self.state.source_has_ended() || self.jobs.len() != 1 {
             return;
         }
         let last =
@@ -389,7 +366,7 @@ impl<H: Handler> Engine<H> {
                 }
                 Order::TotalKnown(total) => Event::TotalKnown(total),
                 Order::Leave => {
-                    self.leaving = true;
+                    self.state.leave();
                     continue;
                 }
                 Order::Tell(job, letters) => {
@@ -431,16 +408,14 @@ impl<H: Handler> Engine<H> {
 
     /// No more jobs are wanted, so the producer is asked no more.
     fn end_source(&mut self) {
-        if self.source != Source::Ended {
-            self.source = Source::Ended;
+        if self.state.end_source() {
             self.dispatch.push(Event::SourceEnded);
         }
     }
 
     /// The run cannot go on: end what runs, deliver what can be delivered, give the error back at the end.
     fn fail(&mut self, error: EngineError) {
-        if self.fatal.is_none() {
-            self.fatal = Some(error);
+        if self.state.fail(error) {
             self.dispatch.push(Event::Stop);
             self.end_source();
         }
@@ -448,19 +423,19 @@ impl<H: Handler> Engine<H> {
 
     /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
     pub fn close(mut self) -> (H, Result<(), EngineError>) {
-        if self.leaving {
+        if self.state.is_leaving() {
             self.places.abandon();
             // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
             self.warden.abandon();
-            return (self.handler, self.fatal.map_or(Ok(()), Err));
+            return (self.handler, self.state.into_result());
         }
         self.attempts.clear();
         let removed = self.places.remove();
         self.warden.dismiss(Duration::from_secs(5));
         if let Err(error) = removed {
-            self.fatal.get_or_insert(EngineError::Kernel(error));
+            self.state.fail(EngineError::Kernel(error));
         }
-        (self.handler, self.fatal.map_or(Ok(()), Err))
+        (self.handler, self.state.into_result())
     }
 }
 

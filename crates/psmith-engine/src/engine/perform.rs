@@ -54,7 +54,7 @@ impl<H: Handler> Engine<H> {
             Action::End { job, outcome } => self.end(job, outcome),
             Action::Deliver { job } => self.deliver(job),
             Action::Notice(notice) => self.pass_on(&notice),
-            Action::Finish => self.finished = true,
+            Action::Finish => self.state.finish(),
         }
     }
 
