@@ -52,6 +52,7 @@ use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{Handler, Order, Output, Pull, Streams};
+use looks::StackSamples;
 use output::OutputStore;
 use run_state::RunState;
 use supply::StreamSupply;
@@ -125,8 +126,7 @@ pub struct Engine<H: Handler> {
     channels: WorkerChannels,
     ready: Events,
     state: RunState,
-    /// Who wants to know where a process stands.
-    looks: Vec<(crate::warden::messages::Key, handler::Looker)>,
+    samples: StackSamples,
 }
 
 /// A job between acceptance and delivery.
@@ -207,7 +207,7 @@ impl<H: Handler> Engine<H> {
             channels: WorkerChannels::default(),
             ready: Events::with_capacity(256),
             state: RunState::new(),
-            looks: Vec::new(),
+            samples: StackSamples::default(),
         })
     }
 

@@ -214,7 +214,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
             ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
             ToHost::Continued { key } => self.on_continued(key),
-            ToHost::Looked { key, first, more, seen } => self.on_looked(key, (first, more), &seen),
+            ToHost::Looked { key, first, more, seen } => self.samples.on_looked(key, (first, more), &seen),
             ToHost::Stray { pid, command } => {
                 let view = self.dispatch.view();
                 self.handler.news(&view, News::StrayKilled { pid, command });
@@ -260,7 +260,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.attempts.forget_keepers();
-        self.looks.clear();
+        self.samples.clear();
         let view = self.dispatch.view();
         self.handler.news(&view, News::WardenLost { words: &words });
         self.dispatch.push(Event::WardenLost);

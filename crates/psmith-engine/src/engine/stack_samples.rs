@@ -1,4 +1,6 @@
 //! Who wants to know where a process stands, until its warden has told.
+//!
+//! Never looks itself, and names no function: it passes on what the warden saw.
 
 use std::sync::mpsc::Sender;
 
@@ -35,23 +37,23 @@ pub struct Looker {
     pub has_begun: bool,
 }
 
-impl<H: Handler> Engine<H> {
-    /// Asks for a look at this process, if it is one of ours and lives.
-    pub(super) fn look(&mut self, pid: u32, looker: Looker) {
-        let is_it = |running: &&crate::engine::attempt::Running| {
-            running.pid == pid && running.pidfd.is_some() && !running.exited
-        };
-        let Some(running) = self.attempts.iter().find(is_it) else { return };
-        let (key, slot) = (running.key(), running.slot.0);
-        self.looks.retain(|(key, _)| self.attempts.iter().any(|running| running.key() == *key));
-        self.looks.push((key, looker));
-        self.tell_parent(slot, &ToWarden::Look { key });
+/// Owns all that asked and have not had their answer.
+#[derive(Default)]
+pub(super) struct StackSamples {
+    requests: Vec<(Key, Looker)>,
+}
+
+impl StackSamples {
+    /// Notes a request for this attempt, and forgets those for attempts that are `gone`.
+    fn add(&mut self, key: Key, looker: Looker, gone: impl Fn(Key) -> bool) {
+        self.requests.retain(|(key, _)| !gone(*key));
+        self.requests.push((key, looker));
     }
 
     /// All that asked get the answer. Who asked while others were being told waits for the next first one.
     pub(super) fn on_looked(&mut self, of: Key, (first, more): (bool, bool), seen: &Result<Seen<'_>, i32>) {
         let is_told = |key: Key, looker: &Looker| key == of && (first || looker.has_begun);
-        for (key, looker) in &mut self.looks {
+        for (key, looker) in &mut self.requests {
             if !is_told(*key, looker) {
                 continue;
             }
@@ -66,7 +68,26 @@ impl<H: Handler> Engine<H> {
             let _ = looker.tell.send(look);
         }
         if !more {
-            self.looks.retain(|(key, looker)| !is_told(*key, looker));
+            self.requests.retain(|(key, looker)| !is_told(*key, looker));
         }
+    }
+
+    /// Forgets all: nobody is left who could answer.
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
+    }
+}
+
+impl<H: Handler> Engine<H> {
+    /// Asks for a look at this process, if it is one of ours and lives.
+    pub(super) fn look(&mut self, pid: u32, looker: Looker) {
+        let is_it = |running: &&crate::engine::attempt::Running| {
+            running.pid == pid && running.pidfd.is_some() && !running.exited
+        };
+        let Some(running) = self.attempts.iter().find(is_it) else { return };
+        let (key, slot) = (running.key(), running.slot.0);
+        let attempts = &self.attempts;
+        self.samples.add(key, looker, |key| !attempts.iter().any(|running| running.key() == key));
+        self.tell_parent(slot, &ToWarden::Look { key });
     }
 }
