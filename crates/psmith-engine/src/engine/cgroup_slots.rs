@@ -3,6 +3,8 @@
 //! A slot keeps its group from attempt to attempt. A group that has been killed is never used again: it is put
 //! aside and removed once it is empty. Memory and process limits count from zero for each attempt, so an
 //! attempt that has them gets groups of its own.
+//!
+//! Never starts or signals a process by itself, and does not know when an attempt ends.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -12,24 +14,16 @@ use std::time::{Duration, Instant};
 use psmith_core::outcome::{Evidence, Usage};
 use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunGroup};
 
-use crate::containment::TreeLimits;
-use crate::warden::messages::ToWarden;
+use crate::containment::{Level, TreeLimits};
+use crate::warden::messages::{Holding, ToWarden};
 
 /// How long the end of a run waits for its groups to become empty.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
-/// What a run wants of control groups.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupWants {
-    /// Descendants are held together by groups.
-    pub(crate) contain: bool,
-    /// Limits that only groups can hold.
-    pub(crate) limits: TreeLimits,
-}
-
 /// The places of a run.
 #[derive(Debug)]
 pub(crate) struct Places {
+    level: Level,
     name: String,
     run: Option<RunGroup>,
     sites: Option<LimitSites>,
@@ -61,19 +55,21 @@ pub(crate) struct Taken {
 }
 
 impl Places {
-    /// Makes what the run wants, under a name that tells whose it is.
-    pub(crate) fn new(wants: GroupWants) -> io::Result<Places> {
+    /// Makes the groups of a run, under a name that tells whose they are: to hold descendants together if that is this
+    /// level's way, and to hold these limits.
+    pub(crate) fn new(level: Level, limits: &TreeLimits) -> io::Result<Places> {
         // What runs left whose host and warden were killed together goes first.
         let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
-        let limits = kernel_limits(&wants.limits);
+        let limits = kernel_limits(limits);
         let wanted: Vec<Controller> = limits.controllers().collect();
-        let run = if wants.contain { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
+        let run = if level == Level::Cgroup { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
         let sites = (!wanted.is_empty()).then(|| LimitSites::prepare(run.as_ref(), &name, &wanted));
         if let Some(sites) = &sites {
             check(sites, &wanted)?;
         }
         Ok(Places {
+            level,
             name,
             run,
             sites,
@@ -84,6 +80,20 @@ impl Places {
             released: None,
             next: 0,
         })
+    }
+
+    /// The level of containment that holds.
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The same from the warden's point of view.
+    pub(crate) fn holding(&self) -> Holding {
+        match self.level {
+            Level::Cgroup => Holding::Groups,
+            Level::Keeper | Level::Sweep => Holding::Sweep,
+            Level::Group => Holding::Group,
+        }
     }
 
     /// Directories that the warden kills and removes if the host is gone.
@@ -240,9 +250,7 @@ impl Places {
         let limits = self.sites.take().map_or(Ok(()), |sites| sites.remove());
         self.run.take().map_or(Ok(()), |run| run.remove()).and(limits)
     }
-}
 
-impl Places {
     /// Leaves the groups to the warden, which removes them once it has killed what lives in them.
     pub(crate) fn abandon(&mut self) {
         self.run = None;

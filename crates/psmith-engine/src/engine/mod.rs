@@ -33,6 +33,7 @@ mod warden_link;
 mod worker_channel;
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,9 +46,9 @@ use psmith_sys::rlimit::{Resource, Rlimit};
 
 use crate::containment::{Level, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, Warden, nonce};
-use crate::warden::messages::{Holding, NONCE_VARIABLE};
+use crate::warden::messages::NONCE_VARIABLE;
 use attempts::Attempts;
-use cgroup_slots::{GroupWants, Places};
+use cgroup_slots::Places;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
@@ -55,7 +56,7 @@ use handler::{Handler, Order, Output, Pull, Streams};
 use looks::StackSamples;
 use output::OutputStore;
 use run_state::RunState;
-use supply::StreamSupply;
+use supply::StartSupply;
 use warden_link::WardenLink;
 
 /// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
@@ -116,11 +117,9 @@ pub struct Engine<H: Handler> {
     dispatch: Dispatch,
     epoll: Epoll,
     warden: WardenLink,
-    level: Level,
     places: Places,
-    supply: StreamSupply,
+    supply: StartSupply,
     output: OutputStore,
-    run: String,
     jobs: HashMap<JobId, Entry<H::Job>>,
     attempts: Attempts,
     channels: WorkerChannels,
@@ -169,39 +168,24 @@ impl<H: Handler> Engine<H> {
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
             setup.surroundings.rlimits.insert(0, original);
         }
-        let wants = GroupWants { contain: level == Level::Cgroup, limits: setup.surroundings.tree };
-        let places = Places::new(wants).map_err(EngineError::Kernel)?;
+        let places = Places::new(level, &setup.surroundings.tree).map_err(EngineError::Kernel)?;
         let introduction = Introduction {
             marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(EngineError::Kernel)?).into_bytes(),
-            holding: match level {
-                Level::Cgroup => Holding::Groups,
-                Level::Keeper | Level::Sweep => Holding::Sweep,
-                Level::Group => Holding::Group,
-            },
+            holding: places.holding(),
             group_dirs: places.group_dirs(),
             scratch: setup.surroundings.scratch.clone(),
             again: false,
         };
-        let epoll = Epoll::new().map_err(EngineError::Kernel)?;
-        for (index, fd) in handler.wake_fds().into_iter().enumerate() {
-            epoll
-                .add(fd, observe::Token::Wake(index as u32).pack(), Interest::READ)
-                .map_err(EngineError::Kernel)?;
-        }
-        let room = nofile_now.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
-        if room == 0 {
-            return Err(EngineError::Descriptors(nofile_now));
-        }
+        let epoll = watch_wakes(&handler).map_err(EngineError::Kernel)?;
+        let room = room_of_slots(nofile_now)?;
         Ok(Engine {
             handler,
-            dispatch: Dispatch::new(setup.policy, u32::try_from(room).unwrap_or(u32::MAX)),
+            dispatch: Dispatch::new(setup.policy, room),
             epoll,
             warden: WardenLink::new(introduction, setup.surroundings),
-            level,
             places,
-            supply: StreamSupply::new(setup.streams),
+            supply: StartSupply::new(setup.run, setup.streams),
             output: OutputStore::new(setup.spool_dir),
-            run: setup.run,
             jobs: HashMap::new(),
             attempts: Attempts::default(),
             channels: WorkerChannels::default(),
@@ -214,7 +198,7 @@ impl<H: Handler> Engine<H> {
     /// The level of containment that holds.
     #[must_use]
     pub fn level(&self) -> Level {
-        self.level
+        self.places.level()
     }
 
     /// How many slots there are: those asked for, or as many as the descriptors suffice for.
@@ -455,6 +439,24 @@ pub(crate) fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
         }
     }
     Err(Unavailable { demanded: demand.unwrap_or(Level::Group), reasons })
+}
+
+/// A poll set with the handler's wake-ups in it.
+fn watch_wakes(handler: &impl Handler) -> io::Result<Epoll> {
+    let epoll = Epoll::new()?;
+    for (index, fd) in handler.wake_fds().into_iter().enumerate() {
+        epoll.add(fd, observe::Token::Wake(index as u32).pack(), Interest::READ)?;
+    }
+    Ok(epoll)
+}
+
+/// For how many slots the descriptors suffice that are not open yet; so many may be.
+fn room_of_slots(nofile: u64) -> Result<u32, EngineError> {
+    let room = nofile.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
+    if room == 0 {
+        return Err(EngineError::Descriptors(nofile));
+    }
+    Ok(u32::try_from(room).unwrap_or(u32::MAX))
 }
 
 /// How many descriptors this process has open.

@@ -354,7 +354,7 @@ impl<H: Handler> Engine<H> {
         }
         // What is still open is held by somebody else; it is watched until its time is over.
         self.unpause(slot);
-        let level = self.level;
+        let level = self.places.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.exited = true;
         let alive = match level {

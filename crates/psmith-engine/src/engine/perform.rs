@@ -20,7 +20,7 @@ use crate::engine::attempt::Running;
 use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
 use crate::engine::observe::Token;
 use crate::warden::link::Link;
-use crate::warden::messages::{KEY_VARIABLE, Key, Start, ToWarden};
+use crate::warden::messages::{Key, Start, ToWarden};
 
 impl<H: Handler> Engine<H> {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -97,7 +97,6 @@ impl<H: Handler> Engine<H> {
     }
 
     fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
-        let slot = running.slot.0;
         let (told, words, dir, stdin) = match &launch {
             Launch::Command(command) => {
                 (command.told(), command.env_block(), command.dir_bytes(), command.stdin_bytes())
@@ -108,17 +107,8 @@ impl<H: Handler> Engine<H> {
             running.program = command.program().to_vec();
         }
         running.dir = dir.map(<[u8]>::to_vec);
-        let env = self.environment_of(running.id, running.slot, told, words);
-        let own = running.limits.as_deref().map(|limits| &limits.tree);
-        if let Some(own) = own
-            && self.places.prepare(own)?
-        {
-            self.warden.set_group_dirs(&self.epoll, self.places.group_dirs());
-        }
-        running.taken = self.places.take(slot, running.memory_bytes, own)?;
-        if let Some((place, files)) = running.taken.announcement() {
-            self.warden.send(&self.epoll, &place, &files);
-        }
+        let env = self.supply.environment(running, told, self.warden.marker(), words);
+        self.take_place(running)?;
         let mut given: Vec<OwnedFd> = Vec::new();
         let streams = self.supply.open(running, stdin, &mut given)?;
         let worker = match &launch {
@@ -129,12 +119,9 @@ impl<H: Handler> Engine<H> {
                 Some(birth)
             }
         };
-        if self.level == Level::Keeper {
-            let (ours, theirs) = socket::pair()?;
-            let token = Token::Keeper { slot, generation: running.generation };
-            self.epoll.add(&ours, token.pack(), Interest::READ)?;
-            running.keeper = Some(Link::new(ours));
-            given.push(theirs);
+        let keeper = self.places.level() == Level::Keeper;
+        if keeper {
+            given.push(self.open_keeper(running)?);
         }
         let (program, argv): (&[u8], &[u8]) = match &launch {
             Launch::Command(command) => (command.program(), command.argv_block()),
@@ -143,7 +130,7 @@ impl<H: Handler> Engine<H> {
         let start = Start {
             key: running.key(),
             place: running.taken.place(),
-            keeper: self.level == Level::Keeper,
+            keeper,
             worker,
             streams,
             program,
@@ -164,26 +151,35 @@ impl<H: Handler> Engine<H> {
         self.supply.stock();
     }
 
-    fn environment_of(&self, attempt: AttemptId, slot: SlotId, told: Numbers, words: &[u8]) -> Vec<u8> {
-        use std::io::Write;
-        let mut env = Vec::with_capacity(96 + words.len());
-        // Writing to memory does not fail.
-        let number = told.job.unwrap_or(attempt.job.0);
-        let (slot, tried) = told.place.unwrap_or((slot.0, attempt.number));
-        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
-        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
-        // By these two the warden finds what belongs to this run, and to this attempt.
-        env.extend_from_slice(self.warden.marker());
-        let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
-        env.extend_from_slice(words);
-        env
+    /// Takes the place of an attempt, of which the warden is told.
+    fn take_place(&mut self, running: &mut Running) -> io::Result<()> {
+        let own = running.limits.as_deref().map(|limits| &limits.tree);
+        if let Some(own) = own
+            && self.places.prepare(own)?
+        {
+            self.warden.set_group_dirs(&self.epoll, self.places.group_dirs());
+        }
+        running.taken = self.places.take(running.slot.0, running.memory_bytes, own)?;
+        if let Some((place, files)) = running.taken.announcement() {
+            self.warden.send(&self.epoll, &place, &files);
+        }
+        Ok(())
+    }
+
+    /// Makes the socket of an attempt's keeper; gives the keeper's end.
+    fn open_keeper(&self, running: &mut Running) -> io::Result<OwnedFd> {
+        let (ours, theirs) = socket::pair()?;
+        let token = Token::Keeper { slot: running.slot.0, generation: running.generation };
+        self.epoll.add(&ours, token.pack(), Interest::READ)?;
+        running.keeper = Some(Link::new(ours));
+        Ok(theirs)
     }
 
     // Ending.
 
     /// Sends a signal to all of an attempt's processes, as far as this level of containment knows them.
     pub(super) fn signal_tree(&mut self, slot: u32, signal: i32) {
-        let level = self.level;
+        let level = self.places.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let Some(process) = &running.pidfd else {
             running.pending.push(signal);
@@ -231,7 +227,7 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn kill_tree(&mut self, slot: u32) {
-        let level = self.level;
+        let level = self.places.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
@@ -286,7 +282,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn release_tree(&mut self, slot: u32) {
-        let level = self.level;
+        let level = self.places.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         match level {

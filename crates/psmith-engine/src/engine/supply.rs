@@ -1,28 +1,56 @@
-//! The standard streams of the next start: where they lead, and pipes made for them ahead of need.
+//! What each start is given of the run's: its standard streams, with pipes made ahead of need, and the variables by which
+//! its process is known.
 //!
-//! Never reads or writes one.
+//! Never reads or writes a stream, and sends nothing.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use psmith_sys::{memfd, pipe};
 
+use crate::command::Numbers;
 use crate::engine::attempt::{Pipe, Running};
 use crate::engine::handler::Streams;
+use crate::warden::messages::KEY_VARIABLE;
 
 /// Pipes made ahead: those of one start.
 const PIPES_AHEAD: usize = 2;
 
-/// Owns what the streams of jobs are made of.
-pub(super) struct StreamSupply {
+/// Owns what starts are made of.
+pub(super) struct StartSupply {
+    /// The name of the run, for people.
+    run: String,
     streams: Streams,
     /// Readers and writers for the next start.
     pipes: Vec<(OwnedFd, OwnedFd)>,
 }
 
-impl StreamSupply {
-    pub(super) fn new(streams: Streams) -> StreamSupply {
-        StreamSupply { streams, pipes: Vec::new() }
+impl StartSupply {
+    pub(super) fn new(run: String, streams: Streams) -> StartSupply {
+        StartSupply { run, streams, pipes: Vec::new() }
+    }
+
+    /// The variables of an attempt over those of all starts: what it is told of itself, the marker of the run's
+    /// processes, and `words`, those of its job.
+    pub(super) fn environment(
+        &self,
+        running: &Running,
+        told: Numbers,
+        marker: &[u8],
+        words: &[u8],
+    ) -> Vec<u8> {
+        let attempt = running.id;
+        let mut env = Vec::with_capacity(96 + words.len());
+        // Writing to memory does not fail.
+        let number = told.job.unwrap_or(attempt.job.0);
+        let (slot, tried) = told.place.unwrap_or((running.slot.0, attempt.number));
+        let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
+        let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
+        // By these two the warden finds what belongs to this run, and to this attempt.
+        env.extend_from_slice(marker);
+        let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
+        env.extend_from_slice(words);
+        env
     }
 
     /// Makes the pipes of the next start.
