@@ -4,12 +4,30 @@
 //! event for the dispatcher; every action that the dispatcher asks for is carried out here. The loop decides
 //! nothing about jobs, and it never blocks but in its one poll.
 //!
-//! - [`handler`]: what the engine needs from whoever uses it
-//! - `attempt`, `cgroup_slots`, [`spool`]: a running attempt, where it lives, where its output waits
+//! What the loop knows is divided among owners, each a struct whose fields are its own; what needs two of them is a method
+//! of [`Engine`] over both.
+//!
+//! Owners:
+//!
+//! - `dispatch`: the dispatcher, its clock, its queues
+//! - `run_state`: whether the producer has more, whether the run is over
+//! - `warden_link`: the warden, and what the next one would be told
+//! - `attempts`, `attempt`: what runs, by slot
+//! - `cgroup_slots`: where it lives
+//! - `supply`: what the next start is given
+//! - `output`, [`spool`]: where output waits
+//! - `channels`: what is said to workers, and by them
+//! - `stack_samples`: who wants to see a stack
+//!
+//! Reactions:
+//!
 //! - `perform`: the dispatcher's actions, done
+//! - `observe`: what the kernel and the warden report, turned into events
+//! - `streams`: what jobs write, read
+//! - `worker_channel`: what workers say, passed on
 //! - `suspend`: jobs that stand still, together with the host or alone
-//! - `worker_channel`: the channels of function workers
-//! - `observe`, `streams`: what the kernel and the warden report, heard; what jobs write, read
+//!
+//! [`handler`] is what the engine needs from whoever uses it.
 
 mod attempt;
 mod attempts;
