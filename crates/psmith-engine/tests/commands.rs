@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use psmith::Launch;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
@@ -46,8 +47,8 @@ impl Handler for Scripts {
         }
     }
 
-    fn command(&mut self, job: &mut String, _at: Place) -> Result<Command, SpawnFailure> {
-        Command::new(b"/bin/sh", &["sh", "-c", job.as_str()])
+    fn launch(&mut self, job: &mut String, _at: Place) -> Result<Launch, SpawnFailure> {
+        Command::new(b"/bin/sh", &["sh", "-c", job.as_str()]).map(Launch::Command)
     }
 
     fn live(&mut self, _job: &String, _next_in_line: bool) -> Live {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use psmith::Launch;
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::{Halt, Order as DeliveryOrder};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
@@ -81,8 +82,8 @@ impl Handler for Scripts {
         self.0.next().map_or(Pull::Ended, |script| Pull::Job(script, Arc::clone(&self.1)))
     }
 
-    fn command(&mut self, job: &mut &'static str, _: Place) -> Result<Command, SpawnFailure> {
-        Command::new(b"/bin/sh", &["sh", "-c", job])
+    fn launch(&mut self, job: &mut &'static str, _: Place) -> Result<Launch, SpawnFailure> {
+        Command::new(b"/bin/sh", &["sh", "-c", job]).map(Launch::Command)
     }
 
     fn live(&mut self, _: &&'static str, _: bool) -> Live {

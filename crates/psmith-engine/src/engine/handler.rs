@@ -11,7 +11,7 @@ use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time}
 
 use crate::channel::frame::Body;
 use crate::channel::messages::ToWorker;
-use crate::command::{Command, Launch};
+use crate::command::Launch;
 use crate::engine::error::EngineError;
 use crate::engine::spool::Spool;
 pub use crate::engine::stack_samples::Looker;
@@ -30,21 +30,12 @@ pub trait Handler {
     /// The next job, if there is one now. Not called again after [`Pull::Ended`].
     fn pull(&mut self) -> Pull<Self::Job>;
 
-    /// The command for an attempt, just before its start. An error is the attempt's spawn failure.
+    /// What to start for an attempt, asked just before its start. An error is the attempt's spawn failure.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the command from being made: a NUL byte, a program that is not there.
-    fn command(&mut self, job: &mut Self::Job, at: Place) -> Result<Command, SpawnFailure>;
-
-    /// What to start for an attempt: a command, unless the handler has jobs that are functions.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handler::command`].
-    fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure> {
-        self.command(job, at).map(Launch::Command)
-    }
+    /// Whatever keeps it from being made: a NUL byte in a command, a program that is not there.
+    fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure>;
 
     /// Limits that hold for this job in place of the run's. Asked at each start.
     fn limits(&self, job: &Self::Job) -> Option<Arc<LimitsInForce>> {

@@ -21,7 +21,7 @@ use crate::run::shared::Shared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
-use psmith_engine::command::{Command, Launch, Numbers, WorkerStart};
+use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
 use psmith_engine::limits::LimitsInForce;
@@ -142,10 +142,6 @@ impl Handler for Desk {
                 Pull::Later
             }
         }
-    }
-
-    fn command(&mut self, _job: &mut Held, _at: Place) -> Result<Command, SpawnFailure> {
-        Err(refused("a function is no command".into()))
     }
 
     fn launch(&mut self, job: &mut Held, at: Place) -> Result<Launch, SpawnFailure> {

@@ -48,10 +48,10 @@ use crate::run::reused::start_backoff::Starts;
 use crate::run::reused::worker::{Life, Stage};
 use crate::run::run::{News as Told, Wants};
 use crate::run::shared::Shared;
-use crate::run::single_use::{judged, refused};
+use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{FromWorker, How};
-use psmith_engine::command::{Command, Launch, WorkerStart};
+use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
     Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
@@ -271,10 +271,6 @@ impl Handler for WarmDesk {
         } else {
             Pull::Later
         }
-    }
-
-    fn command(&mut self, _job: &mut Kind, _at: Place) -> Result<Command, SpawnFailure> {
-        Err(refused("a worker is no command".into()))
     }
 
     fn launch(&mut self, job: &mut Kind, at: Place) -> Result<Launch, SpawnFailure> {
