@@ -54,14 +54,6 @@ pub fn stat(pid: u32) -> io::Result<Stat> {
     parse_stat(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// The start time of this process, its identity beside its number.
-///
-/// # Errors
-/// Without `/proc`.
-pub fn own_starttime() -> io::Result<u64> {
-    Ok(stat(std::process::id())?.starttime)
-}
-
 /// The children of `pid`, of all its threads. Zombies are among them.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
-//! What a helper process says about itself: adopts orphans, dies with its parent, hides its memory.
+//! What a helper process says about itself: adopts orphans, dies with its parent.
 //!
-//! All three are for the helper only: in the program that uses psmith they would disturb others.
+//! Both are for the helper only: in the program that uses psmith they would disturb others.
 
 use std::io;
 
@@ -21,14 +21,6 @@ pub fn set_subreaper(adopts: bool) -> io::Result<()> {
 /// `EINVAL` for a signal that does not exist.
 pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
     control(libc::PR_SET_PDEATHSIG, signal as usize)
-}
-
-/// Whether this process can be traced and its memory read by others of the same user, and dumps core.
-///
-/// # Errors
-/// None is expected.
-pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
-    control(libc::PR_SET_DUMPABLE, usize::from(dumpable))
 }
 
 /// The number of the parent; 0 if it is outside of this PID namespace.

@@ -53,10 +53,10 @@ fn signals_and_freezing_reach_all_of_a_group() {
 }
 
 #[test]
-fn a_group_travels_as_its_directory() {
+fn a_group_can_be_opened_again_by_its_path() {
     let Some(run) = run_group() else { return };
     let group = run.slot("slot-1").unwrap();
-    let copy = Group::from_dir(group.dir().try_clone_to_owned().unwrap()).unwrap();
+    let copy = Group::open(group.path()).unwrap();
     assert_eq!(copy.path(), group.path());
     let mut tree = tree_in(&group);
     copy.kill().unwrap();
@@ -77,7 +77,7 @@ fn without_cgroup_kill_a_frozen_group_is_killed_one_by_one() {
         .args([
             "--exact",
             "killed_group_takes_escaped_grandchildren_along",
-            "a_group_travels_as_its_directory",
+            "a_group_can_be_opened_again_by_its_path",
         ])
         .env(psmith_sys::forbid::VARIABLE, "cgroup-kill")
         .status()
@@ -129,15 +129,12 @@ fn processes_beyond_the_limit_are_refused_with_evidence() {
 }
 
 #[test]
-fn processor_time_is_limited_and_counted() {
+fn processor_time_is_limited() {
     let limits = Limits { cpus_thousandths_max: Some(500), ..Limits::default() };
     limited(&limits, |group| {
         let mut busy = command("i=0; while test $i -lt 20000; do i=$((i+1)); done");
         join(&mut busy, group);
         assert!(busy.wait().unwrap().success());
-        if let Some(usage) = group.cpu_usage() {
-            assert!(usage > Duration::ZERO);
-        }
     });
 }
 

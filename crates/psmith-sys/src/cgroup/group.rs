@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,16 +48,6 @@ impl Group {
         let dir = rustix::fs::open(path, flags, Mode::empty());
         let dir = dir.map_err(|errno| Refusal::new("open", path, &errno.into()))?;
         Group::of_dir(path.into(), dir)
-    }
-
-    /// The group of a directory that was opened elsewhere, for instance in another process.
-    ///
-    /// # Errors
-    /// `ENOENT` if it is no group, or is removed; `EACCES`.
-    pub fn from_dir(dir: OwnedFd) -> Result<Self, Refusal> {
-        let link = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-        let path = fs::read_link(&link).map_err(|error| Refusal::new("read", &link, &error))?;
-        Group::of_dir(path, dir)
     }
 
     fn of_dir(path: PathBuf, dir: OwnedFd) -> Result<Self, Refusal> {
@@ -283,14 +273,6 @@ impl RunGroup {
         }
         let nowhere = || Refusal::missing("create a group in", &hierarchy.own, libc::EACCES);
         spare.ok_or_else(|| refused.unwrap_or_else(nowhere))
-    }
-
-    /// Opens the run group of this directory.
-    ///
-    /// # Errors
-    /// As [`Group::from_dir`].
-    pub fn from_dir(dir: OwnedFd) -> Result<Self, Refusal> {
-        Ok(RunGroup { group: Group::from_dir(dir)? })
     }
 
     /// Makes a group in it.

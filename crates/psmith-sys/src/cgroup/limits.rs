@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::legacy::LegacyGroup;
 use super::{Group, Refusal, RunGroup, discover};
@@ -226,15 +225,6 @@ impl LimitGroup {
     pub fn peak_bytes(&self) -> Option<u64> {
         let files = ["memory.peak", "memory.max_usage_in_bytes"];
         self.paths().flat_map(|path| files.map(|file| path.join(file))).find_map(|file| read_number(&file))
-    }
-
-    /// The processor time of the whole tree so far, descendants that nobody waited for included.
-    #[must_use]
-    pub fn cpu_usage(&self) -> Option<Duration> {
-        let microseconds =
-            |path: &Path| keyed(&path.join("cpu.stat"), "usage_usec").map(Duration::from_micros);
-        let nanoseconds = |path: &Path| read_number(&path.join("cpuacct.usage")).map(Duration::from_nanos);
-        self.paths().find_map(|path| microseconds(path).or_else(|| nanoseconds(path)))
     }
 
     /// Removes the groups.

@@ -152,7 +152,7 @@ mod tests {
         let name = run_name();
         let (pid, starttime, namespace) = parse_name(&name).unwrap();
         assert_eq!((pid, namespace), (std::process::id(), pid_namespace()));
-        assert_eq!(starttime, proc_tree::own_starttime().unwrap());
+        assert_eq!(starttime, proc_tree::stat(pid).unwrap().starttime);
         assert!(!is_stale(Path::new(&name)));
         let late = format!("{PREFIX}{pid}-{}-{namespace:x}.0", starttime + 1);
         assert!(is_stale(Path::new(&late)));
