@@ -32,15 +32,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn text(self, text: &str) {
+    fn text(mut self, text: &str) {
         match u8::try_from(text.len()) {
-            Ok(short @ 0..mark::FITS) => self.out.push(mark::SHORT + short),
-            _ => {
-                self.out.push(mark::TEXT);
-                varint(self.out, text.len() as u64);
+            Ok(short @ 0..mark::FITS) => {
+                self.out.push(mark::SHORT + short);
+                self.out.extend_from_slice(text.as_bytes());
             }
+            _ => self.counted(mark::TEXT, text.as_bytes()),
         }
-        self.out.extend_from_slice(text.as_bytes());
     }
 
     fn many(self, known: u8, open: u8, length: Option<usize>) -> Result<Items<'a>, CodecError> {
@@ -51,16 +50,15 @@ impl<'a> Writer<'a> {
             }
             None => self.out.push(open),
         }
-        if self.depth >= DEPTH_MAX {
-            return Err(CodecError::new(format!("the value is nested deeper than {DEPTH_MAX} levels")));
-        }
-        Ok(Items { out: self.out, depth: self.depth + 1, open: length.is_none() })
+        let Writer { out, depth } = self.deeper()?;
+        Ok(Items { out, depth, open: length.is_none() })
     }
 
-    fn variant(&mut self, name: &str) {
-        self.out.push(mark::VARIANT);
-        varint(self.out, name.len() as u64);
-        self.out.extend_from_slice(name.as_bytes());
+    /// A mark, then these bytes with their length before them.
+    fn counted(&mut self, mark: u8, bytes: &[u8]) {
+        self.out.push(mark);
+        varint(self.out, bytes.len() as u64);
+        self.out.extend_from_slice(bytes);
     }
 
     fn deeper(self) -> Result<Writer<'a>, CodecError> {
@@ -189,10 +187,8 @@ impl<'a> ser::Serializer for Writer<'a> {
         Ok(())
     }
 
-    fn serialize_bytes(self, value: &[u8]) -> Result<(), CodecError> {
-        self.out.push(mark::BYTES);
-        varint(self.out, value.len() as u64);
-        self.out.extend_from_slice(value);
+    fn serialize_bytes(mut self, value: &[u8]) -> Result<(), CodecError> {
+        self.counted(mark::BYTES, value);
         Ok(())
     }
 
@@ -216,14 +212,12 @@ impl<'a> ser::Serializer for Writer<'a> {
     }
 
     fn serialize_unit_variant(
-        self,
+        mut self,
         _name: &'static str,
         _index: u32,
         variant: &'static str,
     ) -> Result<(), CodecError> {
-        self.out.push(mark::UNIT_VARIANT);
-        varint(self.out, variant.len() as u64);
-        self.out.extend_from_slice(variant.as_bytes());
+        self.counted(mark::UNIT_VARIANT, variant.as_bytes());
         Ok(())
     }
 
@@ -242,7 +236,7 @@ impl<'a> ser::Serializer for Writer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), CodecError> {
-        self.variant(variant);
+        self.counted(mark::VARIANT, variant.as_bytes());
         value.serialize(self.deeper()?)
     }
 
@@ -265,7 +259,7 @@ impl<'a> ser::Serializer for Writer<'a> {
         variant: &'static str,
         length: usize,
     ) -> Result<Items<'a>, CodecError> {
-        self.variant(variant);
+        self.counted(mark::VARIANT, variant.as_bytes());
         self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
     }
 
@@ -285,7 +279,7 @@ impl<'a> ser::Serializer for Writer<'a> {
         variant: &'static str,
         _length: usize,
     ) -> Result<Items<'a>, CodecError> {
-        self.variant(variant);
+        self.counted(mark::VARIANT, variant.as_bytes());
         self.many(mark::MAP, mark::OPEN_MAP, None)
     }
 }
@@ -314,16 +308,16 @@ impl Items<'_> {
     }
 }
 
-/// One of serde's traits for what has items and no names.
+/// Serde's seven traits for what has several items: each method writes an item, or a field's name and an item.
 macro_rules! items {
-    ($($name:ident :: $item:ident),*) => {$(
+    ($($name:ident { $($method:ident $(($key:ident: $of:ty))? => $write:ident),+ })*) => {$(
         impl ser::$name for Items<'_> {
             type Ok = ();
             type Error = CodecError;
 
-            fn $item<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-                self.item(value)
-            }
+            $(fn $method<T: ?Sized + Serialize>(&mut self, $($key: $of,)? value: &T) -> Result<(), CodecError> {
+                self.$write($($key,)? value)
+            })+
 
             fn end(self) -> Result<(), CodecError> {
                 self.finish();
@@ -333,63 +327,12 @@ macro_rules! items {
     )*};
 }
 
-items!(
-    SerializeSeq::serialize_element,
-    SerializeTuple::serialize_element,
-    SerializeTupleStruct::serialize_field,
-    SerializeTupleVariant::serialize_field
-);
-
-impl ser::SerializeMap for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), CodecError> {
-        self.item(key)
-    }
-
-    fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeStruct for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_field<T: ?Sized + Serialize>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), CodecError> {
-        self.field(key, value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeStructVariant for Items<'_> {
-    type Ok = ();
-    type Error = CodecError;
-
-    fn serialize_field<T: ?Sized + Serialize>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), CodecError> {
-        self.field(key, value)
-    }
-
-    fn end(self) -> Result<(), CodecError> {
-        self.finish();
-        Ok(())
-    }
+items! {
+    SerializeSeq { serialize_element => item }
+    SerializeTuple { serialize_element => item }
+    SerializeTupleStruct { serialize_field => item }
+    SerializeTupleVariant { serialize_field => item }
+    SerializeMap { serialize_key => item, serialize_value => item }
+    SerializeStruct { serialize_field(key: &'static str) => field }
+    SerializeStructVariant { serialize_field(key: &'static str) => field }
 }
