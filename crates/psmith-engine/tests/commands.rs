@@ -12,7 +12,7 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_engine::handler::{
-    Delivery, Handler, Live, News, Order as Wish, Place, Pull, Streams, Taken, View,
+    Delivery, EngineEvent, Handler, Live, Order as Wish, Place, Pull, Streams, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
@@ -67,8 +67,8 @@ impl Handler for Scripts {
         true
     }
 
-    fn news(&mut self, _view: &View<'_>, news: News<'_, String>) {
-        if let News::Started { pid, .. } = news
+    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, String>) {
+        if let EngineEvent::Started { pid, .. } = news
             && self.kill_warden_at.take_if(|at| *at == 0).is_some()
         {
             let parent = psmith_sys::proc_tree::stat(pid).expect("the job lives").ppid;

@@ -10,7 +10,9 @@ use psmith::Launch;
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::{Halt, Order as DeliveryOrder};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
-use psmith_engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, Streams, Taken, View};
+use psmith_engine::handler::{
+    Delivery, EngineEvent, Handler, Live, Order, Place, Pull, Streams, Taken, View,
+};
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
 use psmith_testkit::leak::Guard;
@@ -98,7 +100,7 @@ impl Handler for Scripts {
         true
     }
 
-    fn news(&mut self, _: &View<'_>, _: News<'_, &'static str>) {}
+    fn on_event(&mut self, _: &View<'_>, _: EngineEvent<'_, &'static str>) {}
 
     fn deliver(&mut self, _: &View<'_>, _: Delivery<&'static str>) -> Taken {
         Taken::Now

@@ -13,7 +13,7 @@ use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::HaltOn;
 use psmith_core::{JobId, JobPolicy, Notice, Time};
 use psmith_engine::Command;
-use psmith_engine::handler::{Delivery, Ending, Handler, Live, News, Order, Place, Pull, Taken, View};
+use psmith_engine::handler::{Delivery, Ending, EngineEvent, Handler, Live, Order, Place, Pull, Taken, View};
 use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
@@ -402,9 +402,9 @@ impl Handler for RunHandler {
         self.watchers.on_output(job.number, bytes);
     }
 
-    fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
+    fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, RunJob>) {
         match news {
-            News::Started { place, job, pid } => {
+            EngineEvent::Started { place, job, pid } => {
                 if let Some(tty) = &mut self.tty {
                     tty.on_started(pid);
                 }
@@ -425,7 +425,7 @@ impl Handler for RunHandler {
                     self.note(&event);
                 }
             }
-            News::Stopped { place, job, signal } => {
+            EngineEvent::Stopped { place, job, signal } => {
                 let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
                 self.note(&event);
                 match &mut self.tty {
@@ -437,25 +437,25 @@ impl Handler for RunHandler {
                     None => {}
                 }
             }
-            News::Continued { place, job } => {
+            EngineEvent::Continued { place, job } => {
                 let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
                 self.note(&event);
             }
-            News::Notice(notice, job) => {
+            EngineEvent::Notice(notice, job) => {
                 if let Notice::Retry { attempt, .. } = notice {
                     self.running.remove(&attempt.job);
                 }
                 self.on_notice(view, notice, job);
             }
-            News::Ended(ending) => {
+            EngineEvent::Ended(ending) => {
                 self.running.remove(&ending.id);
                 self.on_ending(view, &ending);
             }
-            News::WardenLost { words } => {
+            EngineEvent::WardenLost { words } => {
                 let said = if words.is_empty() { String::new() } else { format!(": {words}") };
                 self.warn(&format!("the warden was lost{said}; its jobs run again"));
             }
-            News::StrayKilled { pid, command } => {
+            EngineEvent::StrayKilled { pid, command } => {
                 let command = crate::report::display::visible(command, self.columns);
                 self.warn(&format!("killed a process that some job left behind: {pid} ({command})"));
             }

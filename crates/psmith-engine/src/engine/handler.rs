@@ -90,7 +90,7 @@ pub trait Handler {
     }
 
     /// Something happened that a log or a board may want to know.
-    fn news(&mut self, view: &View<'_>, news: News<'_, Self::Job>);
+    fn on_event(&mut self, view: &View<'_>, event: EngineEvent<'_, Self::Job>);
 
     /// The outcome of a job, once a job, in the order asked for.
     fn deliver(&mut self, view: &View<'_>, delivery: Delivery<Self::Job>) -> Taken;
@@ -167,7 +167,7 @@ pub struct View<'a> {
 
 /// What happened.
 #[derive(Debug)]
-pub enum News<'a, J> {
+pub enum EngineEvent<'a, J> {
     /// The process of an attempt exists.
     Started {
         /// Where.

@@ -10,7 +10,7 @@ use psmith_sys::epoll;
 use psmith_sys::pidfd;
 
 use crate::containment::Level;
-use crate::engine::handler::{Handler, News, Place};
+use crate::engine::handler::{EngineEvent, Handler, Place};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
 use crate::warden::client;
@@ -217,7 +217,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Looked { key, first, more, seen } => self.samples.on_looked(key, (first, more), &seen),
             ToHost::Stray { pid, command } => {
                 let view = self.dispatch.view();
-                self.handler.news(&view, News::StrayKilled { pid, command });
+                self.handler.on_event(&view, EngineEvent::StrayKilled { pid, command });
             }
             ToHost::Pong { .. } => self.warden.on_pong(),
         }
@@ -262,7 +262,7 @@ impl<H: Handler> Engine<H> {
         self.attempts.forget_keepers();
         self.samples.clear();
         let view = self.dispatch.view();
-        self.handler.news(&view, News::WardenLost { words: &words });
+        self.handler.on_event(&view, EngineEvent::WardenLost { words: &words });
         self.dispatch.push(Event::WardenLost);
         if self.warden.count_loss() {
             // No next warden will sweep what this one left.
@@ -304,7 +304,7 @@ impl<H: Handler> Engine<H> {
             entry.spans.started(pid);
             let view = self.dispatch.view();
             let place = Place { attempt: id, slot: slot_id };
-            self.handler.news(&view, News::Started { place, job: &entry.job, pid });
+            self.handler.on_event(&view, EngineEvent::Started { place, job: &entry.job, pid });
         }
     }
 

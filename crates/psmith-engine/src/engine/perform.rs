@@ -17,7 +17,9 @@ use crate::containment::Level;
 use crate::descendants;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
-use crate::engine::handler::{Delivery, Ending, Handler, Live, News, Output, Place, Taken as Delivered};
+use crate::engine::handler::{
+    Delivery, Ending, EngineEvent, Handler, Live, Output, Place, Taken as Delivered,
+};
 use crate::engine::observe::Token;
 use crate::warden::link::Link;
 use crate::warden::messages::{Key, Start, ToWarden};
@@ -231,7 +233,7 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
-            // News of its start is still on the way, perhaps held by a warden that stands still: its group is at
+            // EngineEvent of its start is still on the way, perhaps held by a warden that stands still: its group is at
             // hand all the same. Who has not joined it yet is killed when the news is there.
             running.pending.push(SIGKILL);
             running.taken.kill();
@@ -383,7 +385,7 @@ impl<H: Handler> Engine<H> {
             started: entry.started,
             output: &entry.output,
         };
-        self.handler.news(&view, News::Ended(ending));
+        self.handler.on_event(&view, EngineEvent::Ended(ending));
         entry.spans.ended(&outcome);
         entry.outcome = Some(outcome);
         self.retire_if_over(slot);
@@ -460,7 +462,7 @@ impl<H: Handler> Engine<H> {
             }
         };
         let view = self.dispatch.view();
-        self.handler.news(&view, News::Notice(notice, job));
+        self.handler.on_event(&view, EngineEvent::Notice(notice, job));
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::containment::Level;
 use crate::descendants;
 use crate::engine::Engine;
-use crate::engine::handler::{Handler, News, Place};
+use crate::engine::handler::{EngineEvent, Handler, Place};
 use crate::warden::messages::Key;
 
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
@@ -86,7 +86,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A job was stopped, by somebody else or by the terminal it has. News of a stop that is over by now (it was ours,
+    /// A job was stopped, by somebody else or by the terminal it has. EngineEvent of a stop that is over by now (it was ours,
     /// and everything goes on again) is no news.
     pub(super) fn on_stopped(&mut self, key: Key, signal: i32) {
         let Some(slot) = self.find(key) else { return };
@@ -114,11 +114,11 @@ impl<H: Handler> Engine<H> {
         let Some(entry) = self.jobs.get(&place.attempt.job) else { return };
         let view = self.dispatch.view();
         let job = &entry.job;
-        self.handler.news(
+        self.handler.on_event(
             &view,
             match signal {
-                Some(signal) => News::Stopped { place, job, signal },
-                None => News::Continued { place, job },
+                Some(signal) => EngineEvent::Stopped { place, job, signal },
+                None => EngineEvent::Continued { place, job },
             },
         );
     }

@@ -23,7 +23,9 @@ use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
-use psmith_engine::handler::{Delivery, Handler, Letter, Live, Mail, News, Order, Place, Pull, Taken, View};
+use psmith_engine::handler::{
+    Delivery, EngineEvent, Handler, Letter, Live, Mail, Order, Place, Pull, Taken, View,
+};
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
 
@@ -257,16 +259,16 @@ impl Handler for Desk {
         self.shared.show(|| Sight::Wrote(job.index, bytes));
     }
 
-    fn news(&mut self, _view: &View<'_>, news: News<'_, Held>) {
+    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Held>) {
         match news {
-            News::Started { place, job, pid } => {
+            EngineEvent::Started { place, job, pid } => {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
                 self.shared.show(|| Sight::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {
                     self.shared.tell(Told::Started(began));
                 }
             }
-            News::Ended(ending) => {
+            EngineEvent::Ended(ending) => {
                 let cut_short = matches!(ending.outcome.verdict, Err(Cause::Cancelled));
                 if ending.outcome.verdict.is_err() && !cut_short {
                     self.shared.lock().first.failed.get_or_insert(ending.id);
@@ -277,15 +279,15 @@ impl Handler for Desk {
                 let refused = ending.job.request.refused.as_ref();
                 self.shared.show(|| Sight::Ended(Ended { job: &job, outcome, refused, output }));
             }
-            News::Notice(Notice::Retry { .. }, Some(job)) => {
+            EngineEvent::Notice(Notice::Retry { .. }, Some(job)) => {
                 self.shared.show(|| Sight::Retried(job.index));
             }
-            News::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
-            News::Notice(..)
-            | News::Stopped { .. }
-            | News::Continued { .. }
-            | News::WardenLost { .. }
-            | News::StrayKilled { .. } => {}
+            EngineEvent::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
+            EngineEvent::Notice(..)
+            | EngineEvent::Stopped { .. }
+            | EngineEvent::Continued { .. }
+            | EngineEvent::WardenLost { .. }
+            | EngineEvent::StrayKilled { .. } => {}
         }
     }
 

@@ -17,7 +17,7 @@ use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::Region;
 use psmith_engine::function::described::Described;
-use psmith_engine::handler::{Handler, Letter, Mail, News, Order, Place, Pull, View};
+use psmith_engine::handler::{EngineEvent, Handler, Letter, Mail, Order, Place, Pull, View};
 
 struct Play {
     desk: WarmDesk,
@@ -80,7 +80,7 @@ impl Play {
 
     fn has_process(&mut self, place: Place, pid: u32) {
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.news(&view, News::Started { place, job: &Kind::Worker, pid });
+        self.desk.on_event(&view, EngineEvent::Started { place, job: &Kind::Worker, pid });
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.

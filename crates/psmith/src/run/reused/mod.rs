@@ -54,7 +54,7 @@ use psmith_engine::channel::messages::{FromWorker, How};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, Handler, Letter, Live, Mail, News, Order as Wish, Output, Place, Pull, Taken, View,
+    Delivery, EngineEvent, Handler, Letter, Live, Mail, Order as Wish, Output, Place, Pull, Taken, View,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -450,9 +450,9 @@ impl Handler for WarmDesk {
         self.shared.has_room_for_words()
     }
 
-    fn news(&mut self, _view: &View<'_>, news: News<'_, Kind>) {
+    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Kind>) {
         match news {
-            News::Started { place, pid, job } => {
+            EngineEvent::Started { place, pid, job } => {
                 let id = place.attempt.job;
                 if let Some(life) = self.lives.get_mut(&id) {
                     life.pid = pid;
@@ -463,8 +463,8 @@ impl Handler for WarmDesk {
                 self.tell_start(id);
             }
             // What it wrote comes with the delivery, which is next.
-            News::Ended(ending) if *ending.job != Kind::Worker => {}
-            News::Ended(ending) => {
+            EngineEvent::Ended(ending) if *ending.job != Kind::Worker => {}
+            EngineEvent::Ended(ending) => {
                 let outcome = Box::new(ending.outcome.clone());
                 if let (Some(life), Some(last)) = (self.lives.get_mut(&ending.id), &outcome.last)
                     && life.pid == 0
@@ -482,15 +482,15 @@ impl Handler for WarmDesk {
                 // The engine may be about to sleep.
                 self.shared.waker.wake();
             }
-            News::Notice(Notice::Retry { attempt, .. }, _) => {
+            EngineEvent::Notice(Notice::Retry { attempt, .. }, _) => {
                 self.heard.push_back(Heard::Lost { life: attempt.job });
                 self.shared.waker.wake();
             }
-            News::Notice(..)
-            | News::Stopped { .. }
-            | News::Continued { .. }
-            | News::WardenLost { .. }
-            | News::StrayKilled { .. } => {}
+            EngineEvent::Notice(..)
+            | EngineEvent::Stopped { .. }
+            | EngineEvent::Continued { .. }
+            | EngineEvent::WardenLost { .. }
+            | EngineEvent::StrayKilled { .. } => {}
         }
     }
 
