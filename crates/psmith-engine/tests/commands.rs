@@ -12,7 +12,7 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_engine::handler::{
-    Delivery, EngineEvent, Handler, Live, Order as Wish, Place, Pull, Streams, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Streams, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
@@ -95,9 +95,9 @@ impl Handler for Scripts {
         Vec::new()
     }
 
-    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<Wish>) {}
+    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<EngineCommand>) {}
 
-    fn tick(&mut self, _view: &View<'_>, _orders: &mut Vec<Wish>) -> Option<Duration> {
+    fn tick(&mut self, _view: &View<'_>, _orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         None
     }
 }

@@ -11,7 +11,7 @@ use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::{Halt, Order as DeliveryOrder};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_engine::handler::{
-    Delivery, EngineEvent, Handler, Live, Order, Place, Pull, Streams, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Streams, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
@@ -110,9 +110,9 @@ impl Handler for Scripts {
         Vec::new()
     }
 
-    fn woken(&mut self, _: &View<'_>, _: &mut Vec<Order>) {}
+    fn woken(&mut self, _: &View<'_>, _: &mut Vec<EngineCommand>) {}
 
-    fn tick(&mut self, _: &View<'_>, _: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, _: &View<'_>, _: &mut Vec<EngineCommand>) -> Option<Duration> {
         None
     }
 }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use psmith_sys::{handler, signals};
 
 use crate::run::shared::Shared;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 
 pub use suspend::{SuspendGuard, suspend_guard};
 
@@ -42,11 +42,11 @@ enum Rung {
 
 impl Rung {
     /// What a run is told; the last rung asks nobody.
-    fn order(self) -> Order {
+    fn order(self) -> EngineCommand {
         match self {
-            Rung::Drain => Order::Drain,
-            Rung::Stop => Order::Stop,
-            Rung::Kill | Rung::Leave => Order::Kill,
+            Rung::Drain => EngineCommand::Drain,
+            Rung::Stop => EngineCommand::Stop,
+            Rung::Kill | Rung::Leave => EngineCommand::Kill,
         }
     }
 }

@@ -13,7 +13,9 @@ use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::HaltOn;
 use psmith_core::{JobId, JobPolicy, Notice, Time};
 use psmith_engine::Command;
-use psmith_engine::handler::{Delivery, Ending, EngineEvent, Handler, Live, Order, Place, Pull, Taken, View};
+use psmith_engine::handler::{
+    Delivery, Ending, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Taken, View,
+};
 use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
@@ -125,7 +127,7 @@ impl RunHandler {
     }
 
     /// Hands the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
-    fn tick_events(&mut self, orders: &mut Vec<Order>) {
+    fn tick_events(&mut self, orders: &mut Vec<EngineCommand>) {
         let Some(events) = &mut self.events else { return };
         events.hand_over();
         if let Some(error) = events.failure() {
@@ -133,7 +135,7 @@ impl RunHandler {
         }
         let full = events.is_full();
         if std::mem::replace(&mut self.events_hold, full) != full {
-            orders.push(Order::Hold(HoldReason::Events, full));
+            orders.push(EngineCommand::Hold(HoldReason::Events, full));
         }
     }
 
@@ -264,27 +266,27 @@ impl RunHandler {
     }
 
     /// A rung of the interrupt ladder: terminate, kill, leave.
-    fn interrupt(&mut self, signal: i32, hard: bool, orders: &mut Vec<Order>) {
+    fn interrupt(&mut self, signal: i32, hard: bool, orders: &mut Vec<EngineCommand>) {
         self.stopped_by.get_or_insert(signal);
         self.rungs = (self.rungs + 1).max(if hard { 2 } else { 1 });
         orders.push(match self.rungs {
-            1 => Order::Stop,
-            2 => Order::Kill,
+            1 => EngineCommand::Stop,
+            2 => EngineCommand::Kill,
             _ => {
                 self.left_at_once = true;
-                Order::Leave
+                EngineCommand::Leave
             }
         });
     }
 
     /// Hears what the writer has to say; with `wanted`, it is to ring as soon as it has more.
-    fn take_answers(&mut self, wanted: bool, orders: &mut Vec<Order>) {
+    fn take_answers(&mut self, wanted: bool, orders: &mut Vec<EngineCommand>) {
         for answer in self.writer.answers(wanted) {
             match answer {
-                Answer::Delivered(job) => orders.push(Order::Delivered(job)),
+                Answer::Delivered(job) => orders.push(EngineCommand::Delivered(job)),
                 Answer::BrokenPipe => {
                     self.stopped_by.get_or_insert(rustix::process::Signal::PIPE.as_raw());
-                    orders.push(Order::Stop);
+                    orders.push(EngineCommand::Stop);
                 }
                 Answer::Failed(failure) => {
                     self.output_failed |= self.failure.is_none();
@@ -292,7 +294,7 @@ impl RunHandler {
                         Failure::Record(error) => record_error(error),
                         Failure::Stdout(_) => CliError::new(failure.to_string()),
                     });
-                    orders.push(Order::Stop);
+                    orders.push(EngineCommand::Stop);
                 }
             }
         }
@@ -505,14 +507,14 @@ impl Handler for RunHandler {
         vec![self.wake.as_fd(), self.signals.fd().as_fd()]
     }
 
-    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
         self.wake.drain();
         while let Some(asked) = self.signals.next() {
             match asked {
                 Asked::End(signal) => self.interrupt(signal, false, orders),
                 Asked::Kill(signal) => self.interrupt(signal, true, orders),
-                Asked::Drain => orders.push(Order::Drain),
-                Asked::Suspend => orders.push(Order::Suspend),
+                Asked::Drain => orders.push(EngineCommand::Drain),
+                Asked::Suspend => orders.push(EngineCommand::Suspend),
                 Asked::List => self.list_running(view),
                 Asked::Redraw => self.redraw(),
             }
@@ -521,20 +523,20 @@ impl Handler for RunHandler {
         self.take_answers(false, orders);
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.tick_events(orders);
         if let Some(error) = self.watchers.error() {
             self.failure.get_or_insert(record_error(&error));
         }
         if self.failure.is_some() && self.rungs == 0 {
             self.rungs = 1;
-            orders.push(Order::Stop);
+            orders.push(EngineCommand::Stop);
         }
         // With a slot free, what has been written may be all that the next start, or the end, waits for.
         let has_free_slot = view.dispatcher.counts().running < u64::from(self.width);
         self.take_answers(has_free_slot, orders);
         if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
-            orders.push(Order::Suspend);
+            orders.push(EngineCommand::Suspend);
         }
         let pressure = self.pressure.tick(orders);
         [self.tick_waiting(), self.tick_progress(view), self.tick_width(view, orders), pressure]

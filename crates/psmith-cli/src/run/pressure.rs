@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use psmith_core::event::HoldReason;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 
 use crate::config::Load;
 
@@ -25,7 +25,7 @@ impl Pressure {
     }
 
     /// Asks the machine if it is time to; says when it wants to be called again.
-    pub(super) fn tick(&mut self, orders: &mut Vec<Order>) -> Option<Duration> {
+    pub(super) fn tick(&mut self, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.load.is_none() && self.memfree.is_none() {
             return None;
         }
@@ -42,15 +42,15 @@ impl Pressure {
         {
             self.hold(1, HoldReason::Memory, free < bound, orders);
             if free < bound / 2 {
-                orders.push(Order::Preempt);
+                orders.push(EngineCommand::Preempt);
             }
         }
         Some(EVERY)
     }
 
-    fn hold(&mut self, which: usize, reason: HoldReason, on: bool, orders: &mut Vec<Order>) {
+    fn hold(&mut self, which: usize, reason: HoldReason, on: bool, orders: &mut Vec<EngineCommand>) {
         if std::mem::replace(&mut self.held[which], on) != on {
-            orders.push(Order::Hold(reason, on));
+            orders.push(EngineCommand::Hold(reason, on));
         }
     }
 }
@@ -83,7 +83,10 @@ mod tests {
         let mut orders = Vec::new();
         let mut pressure = Pressure::new(None, Some(u64::MAX), 2);
         assert_eq!(pressure.tick(&mut orders), Some(EVERY));
-        assert!(matches!(orders[..], [Order::Hold(HoldReason::Memory, true), Order::Preempt]));
+        assert!(matches!(
+            orders[..],
+            [EngineCommand::Hold(HoldReason::Memory, true), EngineCommand::Preempt]
+        ));
         assert!(pressure.tick(&mut orders).is_some_and(|left| left <= EVERY));
         assert_eq!(orders.len(), 2, "not asked again within the second");
     }

@@ -99,10 +99,10 @@ pub trait Handler {
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>>;
 
     /// One of the descriptors is readable. It must not be any more when this returns.
-    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>);
+    fn woken(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>);
 
     /// Called after each turn of the engine; returns when it wants to be called again at the latest.
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration>;
+    fn tick(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>) -> Option<Duration>;
 
     /// All jobs are stopped (Ctrl-Z): stop this process now; returns when it has been continued.
     fn suspended(&mut self) {}
@@ -132,8 +132,8 @@ pub struct Mail {
     pub hang_up: bool,
     /// The worker broke the protocol.
     pub breach: Option<String>,
-    /// Further wishes.
-    pub orders: Vec<Order>,
+    /// Further commands.
+    pub commands: Vec<EngineCommand>,
 }
 
 /// Where an attempt runs.
@@ -178,7 +178,7 @@ pub enum EngineEvent<'a, J> {
         pid: u32,
     },
     /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did. Its
-    /// deadline goes on. Never told of a stop by [`Order::Suspend`].
+    /// deadline goes on. Never told of a stop by [`EngineCommand::Suspend`].
     Stopped {
         /// Where.
         place: Place,
@@ -271,7 +271,7 @@ pub const TAIL_BYTES_MAX: usize = 4096;
 pub enum Taken {
     /// Done.
     Now,
-    /// [`Order::Delivered`] will tell when it is done.
+    /// [`EngineCommand::Delivered`] will tell when it is done.
     Later,
 }
 
@@ -281,7 +281,7 @@ pub struct Letters(pub Vec<(ToWorker, Body)>);
 
 /// What a handler wants of the engine.
 #[derive(Debug)]
-pub enum Order {
+pub enum EngineCommand {
     /// Start no more, let the running finish.
     Drain,
     /// Start no more, end the running by their ladder.
@@ -299,7 +299,7 @@ pub enum Order {
     /// End this job.
     Cancel(JobId),
     /// Kill the process of this job's attempt with all that it started, now. What that makes of the job is another
-    /// matter: [`Order::Cancel`] it first where it is to end as cancelled.
+    /// matter: [`EngineCommand::Cancel`] it first where it is to end as cancelled.
     KillNow(JobId),
     /// Send a signal to the tree of this job's attempt, if it lives. What it makes of that is its own affair.
     Signal(JobId, i32),

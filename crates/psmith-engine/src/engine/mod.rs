@@ -70,7 +70,7 @@ use cgroup_slots::Places;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
-use handler::{Handler, Order, Output, Pull, Streams};
+use handler::{EngineCommand, Handler, Output, Pull, Streams};
 use looks::StackSamples;
 use output::OutputStore;
 use run_state::RunState;
@@ -254,9 +254,9 @@ impl<H: Handler> Engine<H> {
             self.ask_producer();
             self.settle();
             self.notice_last_job();
-            let mut orders = Vec::new();
-            self.state.set_tick(self.handler.tick(&self.dispatch.view(), &mut orders));
-            self.take_orders(orders);
+            let mut commands = Vec::new();
+            self.state.set_tick(self.handler.tick(&self.dispatch.view(), &mut commands));
+            self.take_commands(commands);
             self.settle();
         }
         !self.state.is_over()
@@ -349,53 +349,53 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn take_orders(&mut self, orders: Vec<Order>) {
-        for order in orders {
-            let event = match order {
-                Order::Drain => Event::Drain,
-                Order::Stop => Event::Stop,
-                Order::Kill => Event::Kill,
-                Order::Width(slots) => {
+    fn take_commands(&mut self, commands: Vec<EngineCommand>) {
+        for command in commands {
+            let event = match command {
+                EngineCommand::Drain => Event::Drain,
+                EngineCommand::Stop => Event::Stop,
+                EngineCommand::Kill => Event::Kill,
+                EngineCommand::Width(slots) => {
                     self.dispatch.set_width(slots);
                     continue;
                 }
-                Order::Hold(reason, on) => Event::Hold { reason, on },
-                Order::Preempt => Event::Preempt,
-                Order::Cancel(job) => Event::Cancel(job),
-                Order::Delivered(job) => {
+                EngineCommand::Hold(reason, on) => Event::Hold { reason, on },
+                EngineCommand::Preempt => Event::Preempt,
+                EngineCommand::Cancel(job) => Event::Cancel(job),
+                EngineCommand::Delivered(job) => {
                     self.output.on_delivered(job);
                     Event::Delivered(job)
                 }
-                Order::TotalKnown(total) => Event::TotalKnown(total),
-                Order::Leave => {
+                EngineCommand::TotalKnown(total) => Event::TotalKnown(total),
+                EngineCommand::Leave => {
                     self.state.leave();
                     continue;
                 }
-                Order::Tell(job, letters) => {
+                EngineCommand::Tell(job, letters) => {
                     self.tell_worker(job, letters.0);
                     continue;
                 }
-                Order::Signal(job, signal) => {
+                EngineCommand::Signal(job, signal) => {
                     self.signal_now(job, signal);
                     continue;
                 }
-                Order::KillNow(job) => {
+                EngineCommand::KillNow(job) => {
                     self.kill_now(job);
                     continue;
                 }
-                Order::Look(pid, looker) => {
+                EngineCommand::Look(pid, looker) => {
                     self.look(pid, looker);
                     continue;
                 }
-                Order::Suspend => {
+                EngineCommand::Suspend => {
                     self.suspend();
                     continue;
                 }
-                Order::Fail(error) => {
+                EngineCommand::Fail(error) => {
                     self.fail(EngineError::Consumer(error));
                     continue;
                 }
-                Order::GiveUp(error) => {
+                EngineCommand::GiveUp(error) => {
                     self.fail(*error);
                     continue;
                 }

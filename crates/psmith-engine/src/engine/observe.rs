@@ -78,11 +78,11 @@ impl<H: Handler> Engine<H> {
                 }
             }
             Some(Token::Wake(_)) => {
-                let mut orders = Vec::new();
+                let mut commands = Vec::new();
                 let view = self.dispatch.view();
-                self.handler.woken(&view, &mut orders);
+                self.handler.woken(&view, &mut commands);
                 self.has_more();
-                self.take_orders(orders);
+                self.take_commands(commands);
                 self.resume_streams();
             }
             Some(

@@ -1,6 +1,6 @@
 //! Jobs that stand still: all of them together with the host (Ctrl-Z), or one that somebody stopped.
 //!
-//! Stops nothing of its own accord: the handler orders it, or the kernel tells of it.
+//! Stops nothing of its own accord: the handler commands it, or the kernel tells of it.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};

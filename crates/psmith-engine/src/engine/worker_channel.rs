@@ -188,7 +188,7 @@ impl<H: Handler> Engine<H> {
         if mail.hang_up {
             self.hang_up(slot);
         }
-        self.take_orders(mail.orders);
+        self.take_commands(mail.commands);
     }
 
     /// Sends letters to the worker that serves this job of the engine, if it lives.

@@ -24,7 +24,7 @@ use psmith_engine::EngineError;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
-use psmith_engine::handler::Order as Wish;
+use psmith_engine::handler::EngineCommand;
 
 /// The most inputs that are taken ahead where no window was asked for and jobs are short.
 const WINDOW_MAX: u64 = 32 * 1024;
@@ -514,7 +514,7 @@ where
     fn stop(&mut self) {
         self.stopped = true;
         if let Stage::Running(running) = &self.stage {
-            running.run.order(Wish::Drain);
+            running.run.order(EngineCommand::Drain);
         }
     }
 
@@ -559,7 +559,7 @@ where
     /// Ends what runs and waits until nothing is left.
     pub(crate) fn kill(&mut self) {
         if let Stage::Running(running) = &self.stage {
-            running.run.order(Wish::Kill);
+            running.run.order(EngineCommand::Kill);
         }
         self.stage = Stage::Over;
     }

@@ -18,7 +18,7 @@ use crate::run::run::{News, Run, Wants};
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
-use psmith_engine::handler::Order as Wish;
+use psmith_engine::handler::EngineCommand;
 
 /// Runs these jobs and gives what they come to, in the order of the jobs.
 ///
@@ -273,7 +273,7 @@ impl<R> Running<R> {
     /// A hook wants no more.
     fn stop(&mut self) {
         self.stopped = true;
-        self.run.order(Wish::Drain);
+        self.run.order(EngineCommand::Drain);
     }
 
     /// One job, or a hook, has ended the run for all.

@@ -16,7 +16,7 @@ use crate::run::run::{News, Run, Wants};
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
-use psmith_engine::handler::Order as Wish;
+use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
 
 /// How many jobs a server runs at once where nothing else was asked for.
@@ -133,7 +133,7 @@ impl Stopper {
         self.0.changed.notify_all();
         let submitter = self.0.lock().submitter.clone();
         if let Some(submitter) = submitter {
-            submitter.order(Wish::Drain);
+            submitter.order(EngineCommand::Drain);
         }
     }
 }
@@ -391,7 +391,7 @@ impl<R> Production<R> {
                 Err(payload) => {
                     let message = panics::message(payload.as_ref());
                     *self.panicked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
-                    self.submitter.order(Wish::Drain);
+                    self.submitter.order(EngineCommand::Drain);
                     break;
                 }
             };

@@ -2,7 +2,7 @@
 
 use psmith_core::event::HoldReason;
 
-use crate::pool::pool::Pool;
+use crate::pool::pool::{EngineCommand, Pool};
 use psmith_engine::handler::Order as Wish;
 
 impl Pool {
@@ -55,7 +55,7 @@ impl Pool {
         let mut state = self.counter.lock();
         state.paused = on;
         // Under the lock: of two threads the one that spoke last is heard last.
-        self.counter.submitter.order(Wish::Hold(HoldReason::Paused, on));
+        self.counter.submitter.order(EngineCommand::Hold(HoldReason::Paused, on));
     }
 
     /// So many workers from now on; 0 counts as 1. No job is ended for it: where there are fewer, those that run beyond
@@ -76,6 +76,6 @@ impl Pool {
     /// assert!(slots.iter().all(|slot| *slot < 3));
     /// ```
     pub fn set_workers(&self, workers: u32) {
-        self.counter.submitter.order(Wish::Width(workers.max(1)));
+        self.counter.submitter.order(EngineCommand::Width(workers.max(1)));
     }
 }

@@ -24,7 +24,7 @@ use crate::run::run::{Run, Wants};
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
-use psmith_engine::handler::Order as Wish;
+use psmith_engine::handler::EngineCommand;
 
 use crate::pool::refusal::{Left, Refusal, SubmitError};
 
@@ -335,7 +335,7 @@ impl Pool {
     /// assert!(pool.drain().jobs.is_empty());
     /// ```
     pub fn drain(&self) -> Left {
-        self.end(Wish::Drain, None)
+        self.end(EngineCommand::Drain, None)
     }
 
     /// Starts no more, asks those that run to stop, and kills them after `grace` (or after the pool's own grace, if that
@@ -353,7 +353,7 @@ impl Pool {
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
     pub fn stop(&self, grace: Duration) -> Left {
-        self.end(Wish::Stop, Instant::now().checked_add(grace))
+        self.end(EngineCommand::Stop, Instant::now().checked_add(grace))
     }
 
     /// Kills what runs, now. Ends the pool; gives back what was not done.
@@ -368,10 +368,10 @@ impl Pool {
     /// assert!(handle.is_ready());
     /// ```
     pub fn kill(&self) -> Left {
-        self.end(Wish::Kill, None)
+        self.end(EngineCommand::Kill, None)
     }
 
-    fn end(&self, wish: Wish, kill_at: Option<Instant>) -> Left {
+    fn end(&self, wish: EngineCommand, kill_at: Option<Instant>) -> Left {
         let mut state = self.counter.close();
         // Nobody starts them any more.
         for (index, request) in std::mem::take(&mut state.held_back) {
@@ -383,7 +383,7 @@ impl Pool {
         let state = if done {
             state
         } else {
-            self.counter.submitter.order(Wish::Kill);
+            self.counter.submitter.order(EngineCommand::Kill);
             self.counter.wait_for(state, None, |state| state.over).0
         };
         let mut jobs = state.left.clone();
@@ -438,7 +438,7 @@ impl Pool {
     pub(crate) fn signal(&self, index: u64, signal: i32) {
         let state = self.counter.lock();
         if let Some(engine) = state.engine_index(index) {
-            self.counter.submitter.order(Wish::Signal(JobId(engine + 1), signal));
+            self.counter.submitter.order(EngineCommand::Signal(JobId(engine + 1), signal));
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::run::single_use::Desk;
 use crate::run::worker_budget;
 use crate::run::worker_budget::Budget;
 use psmith_engine::function::registry::Function;
-use psmith_engine::handler::{Order, Output, Streams};
+use psmith_engine::handler::{EngineCommand, Output, Streams};
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::scratch::Scratch;
 use psmith_engine::{Engine, EngineError, Setup, Surroundings};
@@ -222,12 +222,12 @@ impl Run {
             let waited = self.shared.told.wait_until(state, until);
             if waited.is_err_and(|state| state.still.is_due(self.deadline)) {
                 self.deadline = None;
-                self.shared.end(Order::Stop);
+                self.shared.end(EngineCommand::Stop);
             }
         }
     }
 
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: EngineCommand) {
         self.shared.order(order);
     }
 
@@ -262,7 +262,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if self.engine.is_some() && !self.is_forked() {
-            self.order(Order::Stop);
+            self.order(EngineCommand::Stop);
         }
         self.finish();
         // Outcomes that nobody has taken may still hold some.

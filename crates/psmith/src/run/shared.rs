@@ -18,7 +18,7 @@ use crate::run::run::{Finished, NEWS_MAX, News, Tap};
 use crate::run::suspension::{Standstill, Still};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 
 /// What both sides share.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub(crate) fed: bool,
     /// No more jobs will come.
     pub(crate) closed: bool,
-    pub(crate) orders: Vec<Order>,
+    pub(crate) orders: Vec<EngineCommand>,
     /// What to stand still for, when that is ordered.
     pub(crate) standstill: Option<Arc<Standstill>>,
     pub(crate) still: Still,
@@ -135,7 +135,7 @@ impl Shared {
         self.hungry.store(false, Ordering::SeqCst);
     }
 
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: EngineCommand) {
         self.lock().orders.push(order);
         self.wake();
     }
@@ -145,14 +145,14 @@ impl Shared {
     pub(crate) fn look(&self, pid: u32, looker: psmith_engine::handler::Looker) {
         let mut state = self.lock();
         if state.over.is_none() {
-            state.orders.push(Order::Look(pid, looker));
+            state.orders.push(EngineCommand::Look(pid, looker));
             drop(state);
             self.waker.wake();
         }
     }
 
     /// Ends the run, from outside: by a drain, a stop or a kill.
-    pub(crate) fn end(&self, how: Order) {
+    pub(crate) fn end(&self, how: EngineCommand) {
         self.ended.store(true, Ordering::Relaxed);
         self.order(how);
     }

@@ -24,7 +24,7 @@ use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineEvent, Handler, Letter, Live, Mail, Order, Place, Pull, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, Letter, Live, Mail, Place, Pull, Taken, View,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -67,13 +67,13 @@ impl Desk {
         self.shared.lock().first.decided.get_or_insert(job);
     }
 
-    fn take_orders(&mut self, orders: &mut Vec<Order>) {
+    fn take_orders(&mut self, orders: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
         let wishes = std::mem::take(&mut state.orders);
         let mail = std::mem::take(&mut state.mail);
         drop(state);
         for wish in wishes {
-            if let Order::Width(workers) = wish {
+            if let EngineCommand::Width(workers) = wish {
                 self.budget.resize(workers);
                 if self.budget.is_shared() {
                     continue;
@@ -85,7 +85,7 @@ impl Desk {
     }
 
     /// Has as many slots as the budget gives; gives when to ask it again.
-    fn keep_budget(&mut self, counts: Counts, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn keep_budget(&mut self, counts: Counts, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         if !self.budget.is_shared() {
             return None;
         }
@@ -94,7 +94,7 @@ impl Desk {
         let wanted = counts.running + counts.ready + counts.delayed.min(1) + incoming;
         let kept = self.budget.keep(wanted);
         if let Some(slots) = kept.width {
-            orders.push(Order::Width(slots));
+            orders.push(EngineCommand::Width(slots));
             // The engine asks for jobs when it is woken.
             self.shared.waker.wake();
         }
@@ -130,9 +130,9 @@ impl Handler for Desk {
                 // A budget that is shared is asked for as much as waits.
                 state.fed = !self.budget.is_shared();
                 if request.cancelled {
-                    state.orders.push(Order::Cancel(JobId(self.pulled)));
+                    state.orders.push(EngineCommand::Cancel(JobId(self.pulled)));
                     if request.killed {
-                        state.orders.push(Order::KillNow(JobId(self.pulled)));
+                        state.orders.push(EngineCommand::KillNow(JobId(self.pulled)));
                     }
                 }
                 Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
@@ -204,11 +204,11 @@ impl Handler for Desk {
                         Judgement::Go => {}
                         Judgement::Enough => {
                             self.on_decided(id);
-                            mail.orders.push(Order::Drain);
+                            mail.commands.push(EngineCommand::Drain);
                         }
                         Judgement::Kill => {
                             self.on_decided(id);
-                            mail.orders.push(Order::Kill);
+                            mail.commands.push(EngineCommand::Kill);
                         }
                     }
                 }
@@ -305,7 +305,7 @@ impl Handler for Desk {
         vec![self.shared.waker.as_fd()]
     }
 
-    fn woken(&mut self, _view: &View<'_>, orders: &mut Vec<Order>) {
+    fn woken(&mut self, _view: &View<'_>, orders: &mut Vec<EngineCommand>) {
         self.shared.waker.drain();
         self.take_orders(orders);
     }
@@ -314,7 +314,7 @@ impl Handler for Desk {
         self.shared.stand_still();
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.take_orders(orders);
         self.keep_budget(view.dispatcher.counts(), orders)
     }

@@ -12,7 +12,7 @@ use crate::run::options::Options;
 use crate::run::run::News;
 use crate::run::shared::Shared;
 use crate::run::single_use::refused;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 use psmith_engine::scratch::Scratch;
 
 /// Hands jobs to a run.
@@ -91,7 +91,7 @@ impl Submitter {
         self.shared.wake();
     }
 
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: EngineCommand) {
         self.shared.order(order);
     }
 
@@ -121,9 +121,9 @@ impl Submitter {
             request.killed |= kill;
             return;
         }
-        state.orders.push(Order::Cancel(JobId(index + 1)));
+        state.orders.push(EngineCommand::Cancel(JobId(index + 1)));
         if kill {
-            state.orders.push(Order::KillNow(JobId(index + 1)));
+            state.orders.push(EngineCommand::KillNow(JobId(index + 1)));
         }
         drop(state);
         self.shared.wake();

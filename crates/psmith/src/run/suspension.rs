@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::run::shared::Shared;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 
 /// How often it is looked whether a run has ended instead of standing still: nobody tells.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ impl Standstill {
         for run in runs {
             let mut state = run.lock();
             state.standstill = Some(Arc::clone(&standstill));
-            state.orders.push(Order::Suspend);
+            state.orders.push(EngineCommand::Suspend);
             drop(state);
             run.waker.wake();
         }

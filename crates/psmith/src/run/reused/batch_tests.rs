@@ -17,7 +17,7 @@ use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::Region;
 use psmith_engine::function::described::Described;
-use psmith_engine::handler::{EngineEvent, Handler, Letter, Mail, Order, Place, Pull, View};
+use psmith_engine::handler::{EngineCommand, EngineEvent, Handler, Letter, Mail, Place, Pull, View};
 
 struct Play {
     desk: WarmDesk,
@@ -55,7 +55,7 @@ impl Play {
         let mut orders = Vec::new();
         self.desk.tick(&View { dispatcher: &self.engine, now: self.now }, &mut orders);
         let letters = orders.into_iter().flat_map(|order| match order {
-            Order::Tell(_, letters) => letters.0,
+            EngineCommand::Tell(_, letters) => letters.0,
             _ => Vec::new(),
         });
         letters

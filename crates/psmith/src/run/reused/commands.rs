@@ -19,7 +19,7 @@ use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
-use psmith_engine::handler::{Mail, Order, Pull, View};
+use psmith_engine::handler::{EngineCommand, Mail, Pull, View};
 use psmith_engine::limits::LimitsInForce;
 
 /// What a job of the engine is here.
@@ -36,10 +36,10 @@ pub(crate) type Wanted = (AttemptId, Option<u64>);
 
 impl WarmDesk {
     /// An attempt at a command wants its process.
-    pub(crate) fn want_command(&mut self, wanted: Wanted, orders: &mut Vec<Order>) {
+    pub(crate) fn want_command(&mut self, wanted: Wanted, orders: &mut Vec<EngineCommand>) {
         if self.commands.is_none() {
             self.commands = Some(VecDeque::new());
-            orders.push(Order::Width(self.width()));
+            orders.push(EngineCommand::Width(self.width()));
         }
         self.commands.get_or_insert_default().push_back(wanted);
         // The engine asks when it is woken.
@@ -182,7 +182,7 @@ impl WarmDesk {
 
     /// Lets idle workers go for commands that find no room; those first that have been idle longest. Before a turn, because
     /// what that turn wants of the engine has not been done at its end.
-    pub(crate) fn make_room(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+    pub(crate) fn make_room(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
         let Some(queued) = self.commands.as_ref().map(|commands| commands.len()) else { return };
         let (mut staying, mut waiting) = (queued, queued);
         for life in self.lives.values() {

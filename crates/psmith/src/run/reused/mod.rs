@@ -54,7 +54,7 @@ use psmith_engine::channel::messages::{FromWorker, How};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineEvent, Handler, Letter, Live, Mail, Order as Wish, Output, Place, Pull, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, Letter, Live, Mail, Output, Place, Pull, Taken, View,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -509,7 +509,7 @@ impl Handler for WarmDesk {
         vec![self.shared.waker.as_fd()]
     }
 
-    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<Wish>) {
+    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<EngineCommand>) {
         // The tick that follows looks at everything.
         self.shared.waker.drain();
     }
@@ -518,7 +518,7 @@ impl Handler for WarmDesk {
         self.shared.stand_still();
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Wish>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.make_room(view, orders);
         self.turn(view.now, orders)
     }

@@ -5,13 +5,13 @@ use psmith_core::{Event, Time};
 use crate::run::reused::{Stage, WarmDesk};
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
-use psmith_engine::handler::{Letters, Order};
+use psmith_engine::handler::{EngineCommand, Letters};
 
 impl WarmDesk {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.
-    pub(crate) fn resize(&mut self, workers: u32, orders: &mut Vec<Order>) {
+    pub(crate) fn resize(&mut self, workers: u32, orders: &mut Vec<EngineCommand>) {
         self.lives_max = workers;
-        orders.push(Order::Width(self.width()));
+        orders.push(EngineCommand::Width(self.width()));
         self.budget.resize(workers);
         if !self.budget.is_shared() {
             self.set_slots(workers);
@@ -48,18 +48,18 @@ impl WarmDesk {
     }
 
     /// Lets workers go that have nothing to do and are more than there may be.
-    pub(crate) fn dismiss_surplus(&mut self, now: Time, orders: &mut Vec<Order>) {
+    pub(crate) fn dismiss_surplus(&mut self, now: Time, orders: &mut Vec<EngineCommand>) {
         let workers = self.lives.values().filter(|life| life.command.is_none());
         let staying = workers.filter(|life| !matches!(life.stage, Stage::Leaving(_))).count();
         self.dismiss(staying.saturating_sub(self.lives_max as usize), now, orders);
     }
 
     /// Lets so many idle workers go, if there are so many, who has been idle longest first.
-    pub(crate) fn dismiss(&mut self, workers: usize, now: Time, orders: &mut Vec<Order>) {
+    pub(crate) fn dismiss(&mut self, workers: usize, now: Time, orders: &mut Vec<EngineCommand>) {
         for id in self.idle.drain(..workers.min(self.idle.len())) {
             if let Some(life) = self.lives.get_mut(&id) {
                 life.stage = Stage::Leaving(now + self.grace);
-                orders.push(Order::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
+                orders.push(EngineCommand::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
             }
         }
     }

@@ -9,7 +9,7 @@ use psmith_core::outcome::Cause;
 
 use crate::run::reused::{Stage, WarmDesk};
 use psmith_engine::EngineError;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 
 /// So many starts in a row that failed, with no worker alive, end the run.
 const START_FAILURES_MAX: u32 = 5;
@@ -53,13 +53,13 @@ impl Starts {
 
 impl WarmDesk {
     /// A worker that was wanted never came.
-    pub(crate) fn on_start_failed(&mut self, cause: Cause, now: Time, orders: &mut Vec<Order>) {
+    pub(crate) fn on_start_failed(&mut self, cause: Cause, now: Time, orders: &mut Vec<EngineCommand>) {
         self.starts.failed(now);
         let is_alone =
             self.lives.values().all(|life| matches!(life.stage, Stage::Starting | Stage::Leaving(_)));
         if is_alone && self.starts.failures >= START_FAILURES_MAX {
             let failures = self.starts.failures;
-            orders.push(Order::GiveUp(Box::new(EngineError::Workers { failures, cause })));
+            orders.push(EngineCommand::GiveUp(Box::new(EngineError::Workers { failures, cause })));
         }
     }
 

@@ -17,11 +17,11 @@ use crate::run::run::{Finished, News as Told};
 use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, How, ToWorker};
-use psmith_engine::handler::{Handler, Letters, Order, Output};
+use psmith_engine::handler::{EngineCommand, Handler, Letters, Output};
 
 impl WarmDesk {
     /// Does all that can be done now; gives how long nothing else is due.
-    pub(crate) fn turn(&mut self, now: Time, orders: &mut Vec<Order>) -> Option<Duration> {
+    pub(crate) fn turn(&mut self, now: Time, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.take_orders(now, orders);
         for heard in std::mem::take(&mut self.heard) {
             match heard {
@@ -83,7 +83,7 @@ impl WarmDesk {
         its
     }
 
-    fn deal_with(&mut self, heard: Heard, now: Time, orders: &mut Vec<Order>) {
+    fn deal_with(&mut self, heard: Heard, now: Time, orders: &mut Vec<EngineCommand>) {
         match heard {
             Heard::Done { life, verdict, judgement } => {
                 self.learn(life, &verdict, now);
@@ -95,46 +95,46 @@ impl WarmDesk {
             Heard::Lost { life } => {
                 self.on_lost(life, now);
                 // The engine would bear it again, as one that must live alone: another takes its place.
-                orders.push(Order::Cancel(life));
+                orders.push(EngineCommand::Cancel(life));
             }
         }
     }
 
-    fn take_orders(&mut self, now: Time, orders: &mut Vec<Order>) {
+    fn take_orders(&mut self, now: Time, orders: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
         let (wishes, mail) = (std::mem::take(&mut state.orders), std::mem::take(&mut state.mail));
         drop(state);
         self.listeners.send(&mail, orders);
         for wish in wishes {
             match wish {
-                Order::Drain => self.end_source(Event::Drain, now),
-                Order::Stop => {
+                EngineCommand::Drain => self.end_source(Event::Drain, now),
+                EngineCommand::Stop => {
                     self.end_source(Event::Stop, now);
                     self.give_up_waiting(|_| true);
                 }
-                Order::Kill => {
+                EngineCommand::Kill => {
                     self.end_source(Event::Kill, now);
                     self.give_up_waiting(|_| true);
                 }
-                Order::Cancel(job) => {
+                EngineCommand::Cancel(job) => {
                     self.events.push_back(Event::Cancel(job));
                     self.give_up_waiting(|id| id == job);
                 }
-                Order::KillNow(job) => {
+                EngineCommand::KillNow(job) => {
                     self.events.push_back(Event::Cancel(job));
                     self.give_up_waiting(|id| id == job);
                     if let Some(life) = self.jobs.get(&job).and_then(|held| held.life) {
                         self.doom(life);
-                        orders.push(Order::KillNow(life));
+                        orders.push(EngineCommand::KillNow(life));
                     }
                 }
-                Order::Signal(job, signal) => {
+                EngineCommand::Signal(job, signal) => {
                     if let Some(life) = self.jobs.get(&job).and_then(|held| held.life) {
-                        orders.push(Order::Signal(life, signal));
+                        orders.push(EngineCommand::Signal(life, signal));
                     }
                 }
-                Order::Hold(reason, on) => self.events.push_back(Event::Hold { reason, on }),
-                Order::Width(workers) => self.resize(workers, orders),
+                EngineCommand::Hold(reason, on) => self.events.push_back(Event::Hold { reason, on }),
+                EngineCommand::Width(workers) => self.resize(workers, orders),
                 other => orders.push(other),
             }
         }
@@ -193,7 +193,7 @@ impl WarmDesk {
         true
     }
 
-    fn carry_out(&mut self, action: Action, orders: &mut Vec<Order>) {
+    fn carry_out(&mut self, action: Action, orders: &mut Vec<EngineCommand>) {
         match action {
             Action::Start { attempt, slot, memory_bytes } => {
                 self.start((attempt, memory_bytes), slot, orders);
@@ -202,7 +202,7 @@ impl WarmDesk {
                 // The engine climbs the same ladder, with the same waits.
                 Some(life) => {
                     self.doom(life);
-                    orders.push(Order::Cancel(life));
+                    orders.push(EngineCommand::Cancel(life));
                 }
                 None => self.never_was(attempt),
             },
@@ -211,9 +211,9 @@ impl WarmDesk {
                     self.doom(life);
                     if self.is_command(life) {
                         // It may not have begun; then there is nothing to kill.
-                        orders.push(Order::Cancel(life));
+                        orders.push(EngineCommand::Cancel(life));
                     }
-                    orders.push(Order::KillNow(life));
+                    orders.push(EngineCommand::KillNow(life));
                 }
                 None => self.never_was(attempt),
             },
@@ -271,7 +271,7 @@ impl WarmDesk {
         &mut self,
         (attempt, memory_bytes): (AttemptId, Option<u64>),
         slot: SlotId,
-        orders: &mut Vec<Order>,
+        orders: &mut Vec<EngineCommand>,
     ) {
         let Some(held) = self.jobs.get_mut(&attempt.job) else { return };
         held.slot = slot;
@@ -291,7 +291,7 @@ impl WarmDesk {
     }
 
     /// Gives the attempt that waits longest to an idle worker; false if one of the two is missing.
-    fn give_next(&mut self, now: Time, orders: &mut Vec<Order>) -> bool {
+    fn give_next(&mut self, now: Time, orders: &mut Vec<EngineCommand>) -> bool {
         if self.waiting.is_empty() {
             return false;
         }
@@ -352,7 +352,7 @@ impl WarmDesk {
                 (ToWorker::Batch(errand, jobs), Body::Owned(batch.block.body()))
             }
         };
-        orders.push(Order::Tell(life_id, Letters(vec![letter])));
+        orders.push(EngineCommand::Tell(life_id, Letters(vec![letter])));
         self.tell_start(life_id);
         if let Some(surplus) = surplus {
             self.give_back(surplus, now);
@@ -382,7 +382,7 @@ impl WarmDesk {
         id: JobId,
         (verdict, judgement): (Result<(), Cause>, Judgement),
         now: Time,
-        orders: &mut Vec<Order>,
+        orders: &mut Vec<EngineCommand>,
     ) {
         let Some(life) = self.lives.get_mut(&id) else { return };
         let Some(attempt) = life.attempt() else { return };
@@ -393,7 +393,7 @@ impl WarmDesk {
         let leaves = life.doomed || panicked || self.terms.are_over(life);
         if leaves {
             life.stage = Stage::Leaving(now + self.grace);
-            orders.push(Order::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
+            orders.push(EngineCommand::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
         } else {
             life.stage = Stage::Idle(now);
             self.idle.push(id);
@@ -414,7 +414,7 @@ impl WarmDesk {
     }
 
     /// A batch is over: what it brought is told, and the job that ended it, if one did, is answered for alone.
-    fn on_batch_done(&mut self, id: JobId, mut news: BatchNews, now: Time, orders: &mut Vec<Order>) {
+    fn on_batch_done(&mut self, id: JobId, mut news: BatchNews, now: Time, orders: &mut Vec<EngineCommand>) {
         let Some(attempt) = self.lives.get(&id).and_then(Life::attempt) else { return };
         let given = self.jobs.get(&attempt.job).and_then(|held| held.batch.as_ref());
         let given = given.map_or(0, |batch| batch.block.len());
@@ -432,7 +432,7 @@ impl WarmDesk {
         self.on_done(id, (verdict, Judgement::Go), now, orders);
     }
 
-    fn on_ended(&mut self, id: JobId, outcome: &Outcome, now: Time, orders: &mut Vec<Order>) {
+    fn on_ended(&mut self, id: JobId, outcome: &Outcome, now: Time, orders: &mut Vec<EngineCommand>) {
         let Some(mut life) = self.take_life(id) else { return };
         let (exit, usage, pid) = outcome
             .last
@@ -542,7 +542,7 @@ impl WarmDesk {
         &mut self,
         now: Time,
         others: [Option<Time>; 3],
-        orders: &mut Vec<Order>,
+        orders: &mut Vec<EngineCommand>,
     ) -> Option<Duration> {
         let mut next = self.dispatcher.next_deadline();
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
@@ -555,7 +555,7 @@ impl WarmDesk {
                     if self.finished || until.is_some_and(|until| until <= now) {
                         self.idle.retain(|idle| idle != id);
                         life.stage = Stage::Leaving(now + self.grace);
-                        orders.push(Order::Tell(*id, Letters(vec![(ToWorker::Leave, Body::None)])));
+                        orders.push(EngineCommand::Tell(*id, Letters(vec![(ToWorker::Leave, Body::None)])));
                         due(now + self.grace);
                     } else if let Some(until) = until {
                         due(until);
@@ -564,12 +564,12 @@ impl WarmDesk {
                 Stage::Leaving(until) if life.doomed => due(until.max(now + self.grace)),
                 Stage::Leaving(until) if until <= now => {
                     life.doomed = true;
-                    orders.push(Order::KillNow(*id));
+                    orders.push(EngineCommand::KillNow(*id));
                 }
                 Stage::Leaving(until) => due(until),
                 Stage::Starting if self.finished && !life.doomed => {
                     life.doomed = true;
-                    orders.push(Order::Cancel(*id));
+                    orders.push(EngineCommand::Cancel(*id));
                 }
                 Stage::Starting | Stage::Busy { .. } => {}
             }
