@@ -145,8 +145,8 @@ impl WorkerChannel {
 
     // Sending.
 
-    /// Says hello, and after it these letters.
-    pub(super) fn greet(&mut self, letters: Vec<(ToWorker, Body)>) {
+    /// Says hello, and after it these messages.
+    pub(super) fn greet(&mut self, messages: Vec<(ToWorker, Body)>) {
         self.greeted = true;
         let hello = ToWorker::Hello {
             credentials: self.ours,
@@ -156,17 +156,17 @@ impl WorkerChannel {
             secret: crate::function::authenticated::Secret::of_this_program().ok(),
         };
         self.outbox.push(&written(&hello), Body::None);
-        self.push(letters);
+        self.push(messages);
     }
 
     pub(super) fn is_greeted(&self) -> bool {
         self.greeted
     }
 
-    /// Queues letters.
-    pub(super) fn push(&mut self, letters: Vec<(ToWorker, Body)>) {
-        for (letter, body) in letters {
-            self.outbox.push(&written(&letter), body);
+    /// Queues messages.
+    pub(super) fn push(&mut self, messages: Vec<(ToWorker, Body)>) {
+        for (message, body) in messages {
+            self.outbox.push(&written(&message), body);
         }
     }
 

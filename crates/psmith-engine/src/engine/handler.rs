@@ -15,7 +15,7 @@ use crate::command::Launch;
 use crate::engine::error::EngineError;
 use crate::engine::spool::Spool;
 pub use crate::engine::stack_samples::Looker;
-pub use crate::engine::worker_channel::Letter;
+pub use crate::engine::worker_channel::WorkerMessage;
 use crate::limits::LimitsInForce;
 
 /// The producer and the consumer of a run.
@@ -43,15 +43,22 @@ pub trait Handler {
         None
     }
 
-    /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the letters in the mail
+    /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the messages in the reply
     /// afterwards are its first job.
-    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, mail: &mut Mail) {
-        let _ = (view, job, at, mail);
+    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, reply: &mut HandlerReply) {
+        let _ = (view, job, at, reply);
     }
 
     /// A worker said something.
-    fn heard(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, letter: Letter, mail: &mut Mail) {
-        let _ = (view, job, at, letter, mail);
+    fn on_message(
+        &mut self,
+        view: &View<'_>,
+        job: &mut Self::Job,
+        at: Place,
+        message: WorkerMessage,
+        reply: &mut HandlerReply,
+    ) {
+        let _ = (view, job, at, message, reply);
     }
 
     /// Which output of this job is passed on while it runs. Asked at each start, and once more when the job
@@ -119,11 +126,11 @@ pub enum Pull<J> {
     Ended,
 }
 
-/// What a handler wants done after a worker's letter.
+/// What a handler wants done after a worker's message.
 #[derive(Debug, Default)]
-pub struct Mail {
-    /// Letters to the worker, with their bodies.
-    pub letters: Vec<(ToWorker, Body)>,
+pub struct HandlerReply {
+    /// Messages to the worker, with their bodies.
+    pub messages: Vec<(ToWorker, Body)>,
     /// How the attempt ended, as far as its function is concerned. The process ends later.
     pub report: Option<Result<(), Cause>>,
     /// What the worker has written by now is read before anything else happens: it belongs to the job that is over.
@@ -275,9 +282,9 @@ pub enum Taken {
     Later,
 }
 
-/// Letters to a worker, with their bodies.
+/// Messages to a worker, with their bodies.
 #[derive(Debug)]
-pub struct Letters(pub Vec<(ToWorker, Body)>);
+pub struct MessagesToWorker(pub Vec<(ToWorker, Body)>);
 
 /// What a handler wants of the engine.
 #[derive(Debug)]
@@ -308,9 +315,9 @@ pub enum EngineCommand {
     Look(u32, Looker),
     /// A delivery answered with [`Taken::Later`] is done.
     Delivered(JobId),
-    /// Letters to the worker that serves this job.
+    /// Messages to the worker that serves this job.
     #[doc(hidden)]
-    Tell(JobId, Letters),
+    Send(JobId, MessagesToWorker),
     /// Stop all jobs and the clock, call [`Handler::suspended`], go on.
     Suspend,
     /// The consumer has failed for good (its disk is full): stop the run, give this error back.

@@ -371,8 +371,8 @@ impl<H: Handler> Engine<H> {
                     self.state.leave();
                     continue;
                 }
-                EngineCommand::Tell(job, letters) => {
-                    self.tell_worker(job, letters.0);
+                EngineCommand::Send(job, messages) => {
+                    self.send_to_worker(job, messages.0);
                     continue;
                 }
                 EngineCommand::Signal(job, signal) => {

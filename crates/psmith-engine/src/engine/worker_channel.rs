@@ -1,7 +1,7 @@
 //! Function workers as the engine sees them: a channel beside the pipes of an attempt.
 //!
 //! Here the worker is greeted, frames are taken in and sent, and what is wrong on the wire becomes a cause. What the
-//! letters mean for jobs is the handler's affair. A worker's life is one attempt of the engine, however many jobs the
+//! messages mean for jobs is the handler's affair. A worker's life is one attempt of the engine, however many jobs the
 //! handler gives it.
 
 use std::io;
@@ -18,7 +18,7 @@ use crate::command::WorkerStart;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::channels::{CLOSED_GRACE, WorkerChannel};
-use crate::engine::handler::{Handler, Mail, Place};
+use crate::engine::handler::{Handler, HandlerReply, Place};
 use crate::engine::observe::Token;
 use crate::engine::streams::READS_A_TURN;
 use crate::warden::messages::Birth;
@@ -41,13 +41,13 @@ impl<H: Handler> Engine<H> {
         let mut channel = WorkerChannel::new(ours, nonce, start, token);
         if told {
             // Everything lies there when it is born.
-            let mut mail = Mail::default();
+            let mut reply = HandlerReply::default();
             let at = Place { attempt: running.id, slot: running.slot };
             let view = self.dispatch.view();
             if let Some(entry) = self.jobs.get_mut(&running.id.job) {
-                self.handler.greeted(&view, &mut entry.job, at, &mut mail);
+                self.handler.greeted(&view, &mut entry.job, at, &mut reply);
             }
-            channel.greet(mail.letters);
+            channel.greet(reply.messages);
             channel.send_first()?;
         } else {
             channel.send_region(region)?;
@@ -113,20 +113,20 @@ impl<H: Handler> Engine<H> {
                 self.channels.note_length(frame.bytes.len());
                 self.on_sign_of_life(slot);
                 match postcard::from_bytes::<FromWorker>(frame.head()) {
-                    Ok(letter) => self.hear_letter(slot, letter, frame.bytes, frame.body),
-                    Err(error) => self.condemn(slot, format!("a letter cannot be read: {error}")),
+                    Ok(message) => self.on_worker_message(slot, message, frame.bytes, frame.body),
+                    Err(error) => self.condemn(slot, format!("a message cannot be read: {error}")),
                 }
                 true
             }
         }
     }
 
-    fn hear_letter(&mut self, slot: u32, letter: FromWorker, bytes: Vec<u8>, body: usize) {
+    fn on_worker_message(&mut self, slot: u32, message: FromWorker, bytes: Vec<u8>, body: usize) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let (id, place) = (running.id, Place { attempt: running.id, slot: running.slot });
         let Some(channel) = &mut running.channel else { return };
-        let mut mail = Mail::default();
-        match letter {
+        let mut reply = HandlerReply::default();
+        match message {
             FromWorker::Hello { credentials, pid } if !channel.has_agreed() => {
                 if let Err(refusal) = channel.agree(credentials, pid) {
                     return self.condemn(slot, refusal);
@@ -137,7 +137,7 @@ impl<H: Handler> Engine<H> {
                 channel.greet(Vec::new());
                 let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
-                    self.handler.greeted(&view, &mut entry.job, place, &mut mail);
+                    self.handler.greeted(&view, &mut entry.job, place, &mut reply);
                 }
             }
             FromWorker::SetUpFailed { step, errno } if !channel.has_agreed() => {
@@ -154,48 +154,48 @@ impl<H: Handler> Engine<H> {
             {
                 return self.condemn(slot, format!("process {pid}, which its job forked, answered for it"));
             }
-            letter => {
+            message => {
                 let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
-                    let letter = Letter { letter, bytes, body };
-                    self.handler.heard(&view, &mut entry.job, place, letter, &mut mail);
+                    let message = WorkerMessage { message, bytes, body };
+                    self.handler.on_message(&view, &mut entry.job, place, message, &mut reply);
                 }
             }
         }
-        self.post(slot, mail);
+        self.apply_reply(slot, reply);
     }
 
-    /// Does what the handler wants after a letter.
-    fn post(&mut self, slot: u32, mail: Mail) {
+    /// Does what the handler wants after a message.
+    fn apply_reply(&mut self, slot: u32, reply: HandlerReply) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
         if let Some(channel) = &mut running.channel {
-            channel.push(mail.letters);
-            if let Some(verdict) = mail.report
+            channel.push(reply.messages);
+            if let Some(verdict) = reply.report
                 && channel.note_report()
             {
                 self.dispatch.push(Event::Reported { attempt, verdict });
             }
         }
-        if mail.reads_output {
+        if reply.reads_output {
             self.read_stream(slot, 1, READS_A_TURN);
             self.read_stream(slot, 2, READS_A_TURN);
         }
-        if let Some(broken) = mail.breach {
+        if let Some(broken) = reply.breach {
             self.condemn(slot, broken);
         }
         self.flush_channel(slot);
-        if mail.hang_up {
+        if reply.hang_up {
             self.hang_up(slot);
         }
-        self.take_commands(mail.commands);
+        self.take_commands(reply.commands);
     }
 
-    /// Sends letters to the worker that serves this job of the engine, if it lives.
-    pub(super) fn tell_worker(&mut self, job: JobId, letters: Vec<(ToWorker, Body)>) {
+    /// Sends messages to the worker that serves this job of the engine, if it lives.
+    pub(super) fn send_to_worker(&mut self, job: JobId, messages: Vec<(ToWorker, Body)>) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
-            self.post(slot, Mail { letters, ..Mail::default() });
+            self.apply_reply(slot, HandlerReply { messages, ..HandlerReply::default() });
         }
     }
 
@@ -319,12 +319,12 @@ impl<H: Handler> Engine<H> {
 
 /// What a worker said.
 #[derive(Debug)]
-pub struct Letter {
+pub struct WorkerMessage {
     /// Its words.
-    pub letter: FromWorker,
+    pub message: FromWorker,
     /// The frame it came in.
     pub bytes: Vec<u8>,
-    /// Where in it the letter's body begins.
+    /// Where in it the message's body begins.
     pub body: usize,
 }
 

@@ -13,7 +13,7 @@ use psmith_core::JobId;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
 use psmith_engine::condition::Condition;
-use psmith_engine::handler::{EngineCommand, Letters};
+use psmith_engine::handler::{EngineCommand, MessagesToWorker};
 use psmith_engine::worker::context::SendError;
 
 /// So many messages may wait for a job.
@@ -188,7 +188,7 @@ impl Listeners {
             let Some((worker, post)) = self.posts.get(job) else { continue };
             let letters = post.unsent(job.0);
             if !letters.is_empty() {
-                orders.push(EngineCommand::Tell(*worker, Letters(letters)));
+                orders.push(EngineCommand::Send(*worker, MessagesToWorker(letters)));
             }
         }
     }

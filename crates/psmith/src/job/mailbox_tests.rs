@@ -72,7 +72,7 @@ fn a_job_without_a_sender_is_told_at_once_and_a_stranger_is_sent_nothing() {
     let mut orders = Vec::new();
     listeners.send(&[JobId(1), JobId(2), JobId(3), JobId(2)], &mut orders);
     match &orders[..] {
-        [EngineCommand::Tell(JobId(9), Letters(letters))] => assert_eq!(texts(letters), ["a"]),
+        [EngineCommand::Send(JobId(9), MessagesToWorker(letters))] => assert_eq!(texts(letters), ["a"]),
         other => panic!("{other:?}"),
     }
     post.over();

@@ -24,7 +24,8 @@ use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, Letter, Live, Mail, Place, Pull, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Place, Pull, Taken, View,
+    WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -168,7 +169,7 @@ impl Handler for Desk {
         job.request.limits().cloned()
     }
 
-    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut Mail) {
+    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut HandlerReply) {
         let Ok(function) = job.request.callee.function.clone() else { return };
         let errand = Errand {
             job: at.attempt.job.0,
@@ -179,12 +180,19 @@ impl Handler for Desk {
             last: true,
             scratch: job.request.scratch(at.attempt.number),
         };
-        mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
+        mail.messages.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
     }
 
-    fn heard(&mut self, _view: &View<'_>, job: &mut Held, at: Place, letter: Letter, mail: &mut Mail) {
+    fn on_message(
+        &mut self,
+        _view: &View<'_>,
+        job: &mut Held,
+        at: Place,
+        letter: WorkerMessage,
+        mail: &mut HandlerReply,
+    ) {
         let id = at.attempt.job;
-        let Letter { letter, bytes, body } = letter;
+        let WorkerMessage { message: letter, bytes, body } = letter;
         match letter {
             FromWorker::Done { job: told, .. }
             | FromWorker::Began { job: told }
@@ -228,7 +236,7 @@ impl Handler for Desk {
             FromWorker::Named { name } => job.name = Some(name),
             FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
             FromWorker::Listens { .. } => {
-                mail.letters = self.listeners.add(id, id, job.request.post.as_ref());
+                mail.messages = self.listeners.add(id, id, job.request.post.as_ref());
             }
             FromWorker::Took { .. } => {
                 if !self.listeners.took(id) {

@@ -17,7 +17,9 @@ use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::Region;
 use psmith_engine::function::described::Described;
-use psmith_engine::handler::{EngineCommand, EngineEvent, Handler, Letter, Mail, Place, Pull, View};
+use psmith_engine::handler::{
+    EngineCommand, EngineEvent, Handler, HandlerReply, Place, Pull, View, WorkerMessage,
+};
 
 struct Play {
     desk: WarmDesk,
@@ -55,7 +57,7 @@ impl Play {
         let mut orders = Vec::new();
         self.desk.tick(&View { dispatcher: &self.engine, now: self.now }, &mut orders);
         let letters = orders.into_iter().flat_map(|order| match order {
-            EngineCommand::Tell(_, letters) => letters.0,
+            EngineCommand::Send(_, letters) => letters.0,
             _ => Vec::new(),
         });
         letters
@@ -74,7 +76,7 @@ impl Play {
         let place = Place { attempt, slot: SlotId(0) };
         let file = self.desk.lives[&JobId(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.greeted(&view, &mut Kind::Worker, place, &mut Mail::default());
+        self.desk.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
         (place, Region::new(Memory::open(file).unwrap()))
     }
 
@@ -86,10 +88,10 @@ impl Play {
     /// The worker's last letter of a batch; gives what is wrong with it.
     fn answer(&mut self, place: Place, job: u64, values: u32, then: Option<How>) -> Option<String> {
         let letter = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1 };
-        let mut mail = Mail::default();
+        let mut mail = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };
-        let letter = Letter { letter, bytes: Vec::new(), body: 0 };
-        self.desk.heard(&view, &mut Kind::Worker, place, letter, &mut mail);
+        let letter = WorkerMessage { message: letter, bytes: Vec::new(), body: 0 };
+        self.desk.on_message(&view, &mut Kind::Worker, place, letter, &mut mail);
         mail.breach
     }
 

@@ -19,7 +19,7 @@ use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
-use psmith_engine::handler::{EngineCommand, Mail, Pull, View};
+use psmith_engine::handler::{EngineCommand, HandlerReply, Pull, View};
 use psmith_engine::limits::LimitsInForce;
 
 /// What a job of the engine is here.
@@ -77,7 +77,7 @@ impl WarmDesk {
     }
 
     /// The worker of one job gets it.
-    pub(crate) fn greet_alone(&mut self, life: JobId, mail: &mut Mail) {
+    pub(crate) fn greet_alone(&mut self, life: JobId, mail: &mut HandlerReply) {
         let Some((attempt, held)) = self.job_of(life) else { return };
         let Ok(function) = held.request.callee.function.clone() else { return };
         let errand = Errand {
@@ -89,7 +89,7 @@ impl WarmDesk {
             last: true,
             scratch: held.request.scratch(attempt.number),
         };
-        mail.letters.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))));
+        mail.messages.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))));
     }
 
     pub(crate) fn launch_command(&mut self, life: JobId) -> Result<Launch, SpawnFailure> {

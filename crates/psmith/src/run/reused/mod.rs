@@ -54,7 +54,8 @@ use psmith_engine::channel::messages::{FromWorker, How};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, Letter, Live, Mail, Output, Place, Pull, Taken, View,
+    Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Output, Place, Pull, Taken, View,
+    WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -285,7 +286,7 @@ impl Handler for WarmDesk {
         self.limits_of(*job)
     }
 
-    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: Place, mail: &mut Mail) {
+    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: Place, mail: &mut HandlerReply) {
         let id = at.attempt.job;
         if let Kind::Command(life) = *job {
             return self.greet_alone(life, mail);
@@ -301,9 +302,16 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn heard(&mut self, _view: &View<'_>, _job: &mut Kind, at: Place, letter: Letter, mail: &mut Mail) {
+    fn on_message(
+        &mut self,
+        _view: &View<'_>,
+        _job: &mut Kind,
+        at: Place,
+        letter: WorkerMessage,
+        mail: &mut HandlerReply,
+    ) {
         let id = at.attempt.job;
-        let Letter { letter, bytes, body } = letter;
+        let WorkerMessage { message: letter, bytes, body } = letter;
         self.on_sign_of_life(id);
         if let FromWorker::Named { name } = letter {
             if let Some(life) = self.lives.get_mut(&id) {
@@ -392,7 +400,7 @@ impl Handler for WarmDesk {
                     && attempt.job.0 == job
                 {
                     let post = held.request.post.clone();
-                    mail.letters = self.listeners.add(attempt.job, id, post.as_ref());
+                    mail.messages = self.listeners.add(attempt.job, id, post.as_ref());
                 }
             }
             FromWorker::Took { job } => {

@@ -5,7 +5,7 @@ use psmith_core::{Event, Time};
 use crate::run::reused::{Stage, WarmDesk};
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
-use psmith_engine::handler::{EngineCommand, Letters};
+use psmith_engine::handler::{EngineCommand, MessagesToWorker};
 
 impl WarmDesk {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.
@@ -59,7 +59,7 @@ impl WarmDesk {
         for id in self.idle.drain(..workers.min(self.idle.len())) {
             if let Some(life) = self.lives.get_mut(&id) {
                 life.stage = Stage::Leaving(now + self.grace);
-                orders.push(EngineCommand::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
+                orders.push(EngineCommand::Send(id, MessagesToWorker(vec![(ToWorker::Leave, Body::None)])));
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::run::run::{Finished, News as Told};
 use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, How, ToWorker};
-use psmith_engine::handler::{EngineCommand, Handler, Letters, Output};
+use psmith_engine::handler::{EngineCommand, Handler, MessagesToWorker, Output};
 
 impl WarmDesk {
     /// Does all that can be done now; gives how long nothing else is due.
@@ -352,7 +352,7 @@ impl WarmDesk {
                 (ToWorker::Batch(errand, jobs), Body::Owned(batch.block.body()))
             }
         };
-        orders.push(EngineCommand::Tell(life_id, Letters(vec![letter])));
+        orders.push(EngineCommand::Send(life_id, MessagesToWorker(vec![letter])));
         self.tell_start(life_id);
         if let Some(surplus) = surplus {
             self.give_back(surplus, now);
@@ -393,7 +393,7 @@ impl WarmDesk {
         let leaves = life.doomed || panicked || self.terms.are_over(life);
         if leaves {
             life.stage = Stage::Leaving(now + self.grace);
-            orders.push(EngineCommand::Tell(id, Letters(vec![(ToWorker::Leave, Body::None)])));
+            orders.push(EngineCommand::Send(id, MessagesToWorker(vec![(ToWorker::Leave, Body::None)])));
         } else {
             life.stage = Stage::Idle(now);
             self.idle.push(id);
@@ -555,7 +555,10 @@ impl WarmDesk {
                     if self.finished || until.is_some_and(|until| until <= now) {
                         self.idle.retain(|idle| idle != id);
                         life.stage = Stage::Leaving(now + self.grace);
-                        orders.push(EngineCommand::Tell(*id, Letters(vec![(ToWorker::Leave, Body::None)])));
+                        orders.push(EngineCommand::Send(
+                            *id,
+                            MessagesToWorker(vec![(ToWorker::Leave, Body::None)]),
+                        ));
                         due(now + self.grace);
                     } else if let Some(until) = until {
                         due(until);
