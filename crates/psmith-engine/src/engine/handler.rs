@@ -14,7 +14,7 @@ use crate::channel::messages::ToWorker;
 use crate::command::Launch;
 use crate::engine::error::EngineError;
 use crate::engine::spool::Spool;
-pub use crate::engine::stack_samples::Looker;
+pub use crate::engine::stack_samples::StackRequester;
 pub use crate::engine::worker_channel::WorkerMessage;
 use crate::limits::LimitsInForce;
 
@@ -310,9 +310,9 @@ pub enum EngineCommand {
     KillNow(JobId),
     /// Send a signal to the tree of this job's attempt, if it lives. What it makes of that is its own affair.
     Signal(JobId, i32),
-    /// Look where this process stands, if it is an attempt's of this run.
+    /// Sample the stacks of this process, if it is an attempt's of this run.
     #[doc(hidden)]
-    Look(u32, Looker),
+    SampleStack(u32, StackRequester),
     /// A delivery answered with [`Taken::Later`] is done.
     Delivered(JobId),
     /// Messages to the worker that serves this job.

@@ -17,7 +17,7 @@
 //! - `supply`: what the next start is given
 //! - `output`, [`spool`]: where output waits
 //! - `channels`: what is said to workers, and by them
-//! - `stack_samples`: who wants to see a stack
+//! - `stack_samples`: who asked for stack samples
 //!
 //! Reactions:
 //!
@@ -383,8 +383,8 @@ impl<H: Handler> Engine<H> {
                     self.kill_now(job);
                     continue;
                 }
-                EngineCommand::Look(pid, looker) => {
-                    self.look(pid, looker);
+                EngineCommand::SampleStack(pid, requester) => {
+                    self.sample_stack(pid, requester);
                     continue;
                 }
                 EngineCommand::Suspend => {

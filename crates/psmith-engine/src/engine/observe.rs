@@ -214,7 +214,9 @@ impl<H: Handler> Engine<H> {
             ToHost::Swept { key, killed } => self.on_swept(key, killed),
             ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
             ToHost::Continued { key } => self.on_continued(key),
-            ToHost::Looked { key, first, more, seen } => self.samples.on_looked(key, (first, more), &seen),
+            ToHost::StackSampled { key, first, more, seen } => {
+                self.samples.on_sampled(key, (first, more), &seen)
+            }
             ToHost::Stray { pid, command } => {
                 let view = self.dispatch.view();
                 self.handler.on_event(&view, EngineEvent::StrayKilled { pid, command });

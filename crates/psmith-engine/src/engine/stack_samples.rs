@@ -1,6 +1,6 @@
-//! Who wants to know where a process stands, until its warden has told.
+//! Requests for stack samples of a process, until its warden has answered.
 //!
-//! Never looks itself, and names no function: it passes on what the warden saw.
+//! Never samples a stack itself, and names no function: it passes on what the warden saw.
 
 use std::sync::mpsc::Sender;
 
@@ -9,11 +9,11 @@ use psmith_sys::trace::Registers;
 use crate::engine::Engine;
 use crate::engine::handler::Handler;
 pub use crate::warden::messages::THREADS_MAX;
-use crate::warden::messages::{Key, Seen, ToWarden};
+use crate::warden::messages::{Key, SampledThread, ToWarden};
 
-/// Where a thread stood.
+/// Where a thread stood, and its stack.
 #[derive(Debug)]
-pub struct Look {
+pub struct StackSample {
     /// The thread's number.
     pub thread: u32,
     /// What it calls itself.
@@ -22,53 +22,58 @@ pub struct Look {
     pub registers: Registers,
     /// From the stack pointer on.
     pub stack: Vec<u8>,
-    /// What was mapped where, as `/proc/PID/maps` has it; empty where it was told with another
+    /// What was mapped where, as `/proc/PID/maps` has it; empty where it came with another
     /// thread.
     pub maps: Vec<u8>,
 }
 
-/// Who wants to know, thread by thread. Dropped without an answer, it says that this run has no such process; dropped after
-/// one, that there are no more.
+/// Asks for the samples, and receives them thread by thread. Dropped without one, it says that this run has no such
+/// process; dropped after one, that there are no more.
 #[derive(Debug)]
-pub struct Looker {
+pub struct StackRequester {
     /// Where the answers go.
-    pub tell: Sender<Result<Look, i32>>,
-    /// It has heard of the first thread.
+    pub sender: Sender<Result<StackSample, i32>>,
+    /// It has received the first one.
     pub has_begun: bool,
 }
 
 /// Owns all that asked and have not had their answer.
 #[derive(Default)]
 pub(super) struct StackSamples {
-    requests: Vec<(Key, Looker)>,
+    requests: Vec<(Key, StackRequester)>,
 }
 
 impl StackSamples {
     /// Notes a request for this attempt, and forgets those for attempts that are `gone`.
-    fn add(&mut self, key: Key, looker: Looker, gone: impl Fn(Key) -> bool) {
+    fn add(&mut self, key: Key, requester: StackRequester, gone: impl Fn(Key) -> bool) {
         self.requests.retain(|(key, _)| !gone(*key));
-        self.requests.push((key, looker));
+        self.requests.push((key, requester));
     }
 
-    /// All that asked get the answer. Who asked while others were being told waits for the next first one.
-    pub(super) fn on_looked(&mut self, of: Key, (first, more): (bool, bool), seen: &Result<Seen<'_>, i32>) {
-        let is_told = |key: Key, looker: &Looker| key == of && (first || looker.has_begun);
-        for (key, looker) in &mut self.requests {
-            if !is_told(*key, looker) {
+    /// Passes a sample on to all that asked. One that asked between the samples of a round waits for the next round.
+    pub(super) fn on_sampled(
+        &mut self,
+        of: Key,
+        (first, more): (bool, bool),
+        seen: &Result<SampledThread<'_>, i32>,
+    ) {
+        let is_due = |key: Key, requester: &StackRequester| key == of && (first || requester.has_begun);
+        for (key, requester) in &mut self.requests {
+            if !is_due(*key, requester) {
                 continue;
             }
-            looker.has_begun = true;
-            let look = seen.as_ref().map_err(|errno| *errno).map(|seen| {
+            requester.has_begun = true;
+            let sample = seen.as_ref().map_err(|errno| *errno).map(|seen| {
                 let [instruction, stack, frame, link] = seen.registers;
                 let registers = Registers { instruction, stack, frame, link };
                 let (thread, name) = (seen.thread, seen.name.to_vec());
-                Look { thread, name, registers, stack: seen.stack.to_vec(), maps: seen.maps.to_vec() }
+                StackSample { thread, name, registers, stack: seen.stack.to_vec(), maps: seen.maps.to_vec() }
             });
             // Who asked may have stopped waiting.
-            let _ = looker.tell.send(look);
+            let _ = requester.sender.send(sample);
         }
         if !more {
-            self.requests.retain(|(key, looker)| !is_told(*key, looker));
+            self.requests.retain(|(key, requester)| !is_due(*key, requester));
         }
     }
 
@@ -79,15 +84,15 @@ impl StackSamples {
 }
 
 impl<H: Handler> Engine<H> {
-    /// Asks for a look at this process, if it is one of ours and lives.
-    pub(super) fn look(&mut self, pid: u32, looker: Looker) {
+    /// Asks for samples of the stacks of this process, if it is one of ours and lives.
+    pub(super) fn sample_stack(&mut self, pid: u32, requester: StackRequester) {
         let is_it = |running: &&crate::engine::attempt::Running| {
             running.pid == pid && running.pidfd.is_some() && !running.exited
         };
         let Some(running) = self.attempts.iter().find(is_it) else { return };
         let (key, slot) = (running.key(), running.slot.0);
         let attempts = &self.attempts;
-        self.samples.add(key, looker, |key| !attempts.iter().any(|running| running.key() == key));
-        self.tell_parent(slot, &ToWarden::Look { key });
+        self.samples.add(key, requester, |key| !attempts.iter().any(|running| running.key() == key));
+        self.tell_parent(slot, &ToWarden::SampleStack { key });
     }
 }

@@ -28,10 +28,10 @@ pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 /// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// So many threads of a process are looked at.
+/// So many threads of a process are sampled.
 pub const THREADS_MAX: usize = 64;
 
-/// So much of a stack is looked at: deeper callers are not named.
+/// So much of a stack is read: deeper callers are not named.
 pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
 
 /// So much is read of what is mapped where.
@@ -101,8 +101,8 @@ pub(crate) enum ToWarden<'a> {
     Sweep { key: Key },
     /// Let what is left of an ended attempt live until the end of the run. Answer: `Swept`.
     Release { key: Key },
-    /// Look where the process of an attempt stands. Answer: `Looked`.
-    Look { key: Key },
+    /// Sample the stacks of an attempt's process. Answer: `StackSampled`.
+    SampleStack { key: Key },
     /// Answer: `Pong`.
     Ping { count: u64 },
     /// The run is over: kill unowned strays and leave.
@@ -168,20 +168,20 @@ pub(crate) enum ToHost<'a> {
     Stopped { key: Key, signal: i32 },
     /// The process goes on after a stop.
     Continued { key: Key },
-    /// Where a thread of the process stands, or why that cannot be seen. `first`: it is the first that is told of; `more`:
-    /// another one is asked to stand still, and is told of next.
-    Looked {
+    /// Where a thread of the process stands, or why that cannot be seen. `first`: it is the first one; `more`: another
+    /// one is asked to stand still, and comes next.
+    StackSampled {
         key: Key,
         first: bool,
         more: bool,
         #[serde(borrow)]
-        seen: Result<Seen<'a>, i32>,
+        seen: Result<SampledThread<'a>, i32>,
     },
 }
 
 /// Where a thread stood at one moment.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SampledThread<'a> {
     /// Its number, and what it calls itself.
     pub(crate) thread: u32,
     pub(crate) name: &'a [u8],
@@ -189,7 +189,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) registers: [u64; 4],
     /// From the stack pointer on, at most [`STACK_BYTES_MAX`].
     pub(crate) stack: &'a [u8],
-    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`]. Empty where it was told
+    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`]. Empty where it came
     /// with another thread.
     pub(crate) maps: &'a [u8],
 }

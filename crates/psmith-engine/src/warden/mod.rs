@@ -3,7 +3,7 @@
 //! - [`messages`]: everything that host and warden say to each other
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`orphans`]: the warden's own side
-//! - [`stack_samples`]: where a job's process stands
+//! - [`stack_samples`]: stack samples of a job's process
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
 //! - [`probe`]: whether a warden can be had at all

@@ -31,7 +31,7 @@ use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Strays;
 use crate::warden::places::Places;
-use crate::warden::stack_samples::Wanted;
+use crate::warden::stack_samples::SamplingRounds;
 
 /// A start that has not reached its program by then (a dead mount, a frozen group) has failed.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -65,8 +65,8 @@ pub(super) struct Server {
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
     pub(super) strays: Strays,
-    /// Those whose stacks are wanted, and who do not stand still yet.
-    pub(super) wanted: Wanted,
+    /// Those whose stacks are sampled, and who do not stand still yet.
+    pub(super) sampled: SamplingRounds,
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
     /// A keeper serves one job and leaves when nothing of it is left.
@@ -161,7 +161,7 @@ impl Server {
             unconfirmed: VecDeque::new(),
             start_limit: start_limit(),
             strays: Strays::new(marker),
-            wanted: Wanted::default(),
+            sampled: SamplingRounds::default(),
             holding,
             group_dirs,
             keeper: false,
@@ -296,7 +296,7 @@ impl Server {
                 }
             }
             ToWarden::Release { key } => self.strays.release(key, &self.children),
-            ToWarden::Look { key } => self.look(key)?,
+            ToWarden::SampleStack { key } => self.sample_stack(key)?,
             ToWarden::Ping { count } => self.say(&ToHost::Pong { count })?,
             ToWarden::Bye => return Ok(Some(End::Bye)),
         }

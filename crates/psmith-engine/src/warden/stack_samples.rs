@@ -1,6 +1,6 @@
-//! Where a job's process stands: its threads are seized for a moment, one after the other, looked at, and let go.
+//! Stack samples of a job's process: its threads are seized for a moment, one after the other, read, and let go.
 //!
-//! Never waits: that a thread stands still is news like a process's end. The warden does it, and nobody else could as well:
+//! Never waits: that a thread stands still is an event like a process's end. The warden does it, and nobody else could as well:
 //! the process is its own unreaped child, so the number is no stranger's; it is an ancestor, as hardened kernels demand; and
 //! in the host the stop would be a child's change that somebody else's wait may take away. Names no function: that is
 //! the host's affair, which has the time.
@@ -15,63 +15,65 @@ use std::io::{self, Read};
 use psmith_sys::trace;
 use rustix::io::Errno;
 
-use crate::warden::messages::{Key, MAPS_BYTES_MAX, STACK_BYTES_MAX, Seen, THREADS_MAX, ToHost};
+use crate::warden::messages::{Key, MAPS_BYTES_MAX, STACK_BYTES_MAX, SampledThread, THREADS_MAX, ToHost};
 use crate::warden::server::Server;
 
-/// Whose threads are looked at, by process.
-pub(super) type Wanted = HashMap<u32, Round>;
+/// Rounds that are under way, by process.
+pub(super) type SamplingRounds = HashMap<u32, SamplingRound>;
 
-/// A look at all threads of a process.
+/// One sample of each thread of a process.
 #[derive(Debug)]
-pub(super) struct Round {
+pub(super) struct SamplingRound {
     /// It was asked to stand still.
     asked: u32,
-    /// Those that are still to be looked at.
+    /// Those that are still to be sampled.
     left: VecDeque<u32>,
-    /// None has been told of.
+    /// None has been reported.
     is_first: bool,
-    /// What is mapped was told with a thread.
+    /// What is mapped was reported with a thread.
     has_maps: bool,
     /// Somebody asked meanwhile: for all of it, once more.
     again: bool,
 }
 
 /// What a thread is seen by: its name, registers, stack.
-type Sight = (Vec<u8>, [u64; 4], Vec<u8>);
+type ThreadState = (Vec<u8>, [u64; 4], Vec<u8>);
 
 impl Server {
     /// Asks the threads of this attempt's process to stand still, one after the other.
-    pub(super) fn look(&mut self, key: Key) -> io::Result<()> {
+    pub(super) fn sample_stack(&mut self, key: Key) -> io::Result<()> {
         let begun = match self.leader_of(key) {
-            Some(pid) => match self.wanted.get_mut(&pid) {
+            Some(pid) => match self.sampled.get_mut(&pid) {
                 Some(round) => {
                     round.again = true;
                     return Ok(());
                 }
-                None => self.begin_round(pid),
+                None => self.begin_sampling(pid),
             },
             None => Err(Errno::SRCH.into()),
         };
         match begun {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.say(&ToHost::Looked { key, first: true, more: false, seen: Err(errno(&error)) })
+                self.say(&ToHost::StackSampled { key, first: true, more: false, seen: Err(errno(&error)) })
             }
         }
     }
 
-    fn begin_round(&mut self, pid: u32) -> io::Result<()> {
+    fn begin_sampling(&mut self, pid: u32) -> io::Result<()> {
         let mut left = threads(pid)?;
         let asked = seize_next(&mut left)?;
-        self.wanted.insert(pid, Round { asked, left, is_first: true, has_maps: false, again: false });
+        self.sampled
+            .insert(pid, SamplingRound { asked, left, is_first: true, has_maps: false, again: false });
         Ok(())
     }
 
     /// It stands still; `signal` is what it was about to get.
     pub(super) fn on_seized(&mut self, thread: u32, signal: i32) -> io::Result<()> {
         // A thread that executes a program has its process's number from then on.
-        let of = |(pid, round): (&u32, &Round)| (round.asked == thread || *pid == thread).then_some(*pid);
-        let pid = self.wanted.iter().find_map(of);
+        let of =
+            |(pid, round): (&u32, &SamplingRound)| (round.asked == thread || *pid == thread).then_some(*pid);
+        let pid = self.sampled.iter().find_map(of);
         let seen = seen(thread);
         // One that was killed meanwhile is gone: its end is on the way.
         let _ = trace::let_go(thread, signal);
@@ -80,38 +82,38 @@ impl Server {
 
     /// It ended. If it never stood still, that is the answer.
     pub(super) fn on_gone(&mut self, thread: u32) -> io::Result<()> {
-        if self.wanted.contains_key(&thread) {
-            if let Some(round) = self.wanted.get_mut(&thread) {
+        if self.sampled.contains_key(&thread) {
+            if let Some(round) = self.sampled.get_mut(&thread) {
                 round.left.clear();
                 round.again = false;
             }
             return self.go_on(thread, thread, Err(Errno::SRCH.into()));
         }
-        let of = self.wanted.iter().find_map(|(pid, round)| (round.asked == thread).then_some(*pid));
+        let of = self.sampled.iter().find_map(|(pid, round)| (round.asked == thread).then_some(*pid));
         of.map_or(Ok(()), |pid| self.go_on(pid, thread, Err(Errno::SRCH.into())))
     }
 
-    /// Tells of a thread, and asks the next one.
-    fn go_on(&mut self, pid: u32, thread: u32, seen: io::Result<Sight>) -> io::Result<()> {
-        let Some(mut round) = self.wanted.remove(&pid) else { return Ok(()) };
+    /// Reports a thread, and asks the next one.
+    fn go_on(&mut self, pid: u32, thread: u32, seen: io::Result<ThreadState>) -> io::Result<()> {
+        let Some(mut round) = self.sampled.remove(&pid) else { return Ok(()) };
         let next = seize_next(&mut round.left).ok();
         let first = std::mem::replace(&mut round.is_first, false);
-        let tells_maps = seen.is_ok() && !std::mem::replace(&mut round.has_maps, seen.is_ok());
+        let has_new_maps = seen.is_ok() && !std::mem::replace(&mut round.has_maps, seen.is_ok());
         let again = round.again;
         if let Some(asked) = next {
-            self.wanted.insert(pid, Round { asked, ..round });
+            self.sampled.insert(pid, SamplingRound { asked, ..round });
         }
         let Some(key) = self.children.get(&pid).and_then(|child| child.key) else { return Ok(()) };
-        let maps = if tells_maps { maps(pid).unwrap_or_default() } else { Vec::new() };
-        let seen = seen.as_ref().map_err(errno).map(|(name, registers, stack)| Seen {
+        let maps = if has_new_maps { maps(pid).unwrap_or_default() } else { Vec::new() };
+        let seen = seen.as_ref().map_err(errno).map(|(name, registers, stack)| SampledThread {
             thread,
             name,
             registers: *registers,
             stack,
             maps: &maps,
         });
-        self.say(&ToHost::Looked { key, first, more: next.is_some(), seen })?;
-        if next.is_none() && again { self.look(key) } else { Ok(()) }
+        self.say(&ToHost::StackSampled { key, first, more: next.is_some(), seen })?;
+        if next.is_none() && again { self.sample_stack(key) } else { Ok(()) }
     }
 }
 
@@ -137,7 +139,7 @@ fn seize_next(left: &mut VecDeque<u32>) -> io::Result<u32> {
     Err(refused)
 }
 
-fn seen(thread: u32) -> io::Result<Sight> {
+fn seen(thread: u32) -> io::Result<ThreadState> {
     let registers = trace::registers(thread)?;
     let stack = trace::memory(thread, registers.stack, STACK_BYTES_MAX)?;
     let mut name = std::fs::read(format!("/proc/{thread}/comm")).unwrap_or_default();

@@ -142,10 +142,10 @@ impl Shared {
 
     /// Asks the engine where this process stands. Nobody hears it once that has ended.
     #[cfg(feature = "stacks")]
-    pub(crate) fn look(&self, pid: u32, looker: psmith_engine::handler::Looker) {
+    pub(crate) fn look(&self, pid: u32, looker: psmith_engine::handler::StackRequester) {
         let mut state = self.lock();
         if state.over.is_none() {
-            state.orders.push(EngineCommand::Look(pid, looker));
+            state.orders.push(EngineCommand::SampleStack(pid, looker));
             drop(state);
             self.waker.wake();
         }

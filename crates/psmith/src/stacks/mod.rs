@@ -14,9 +14,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::stacks::walk::Walker;
-use psmith_engine::handler::Looker;
-use psmith_engine::stack_samples::Look;
-use psmith_engine::stack_samples::THREADS_MAX;
+use psmith_engine::handler::StackRequester;
+use psmith_engine::stack_samples::{StackSample, THREADS_MAX};
 
 /// A thread that does not stand still within this time is in a call that nothing interrupts, or frozen.
 const SEIZE_MAX: Duration = Duration::from_secs(2);
@@ -138,11 +137,11 @@ impl std::error::Error for StackError {}
 pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
     let (sender, answer) = mpsc::channel();
     for run in crate::signals::runs() {
-        run.look(pid, Looker { tell: sender.clone(), has_begun: false });
+        run.look(pid, StackRequester { sender: sender.clone(), has_begun: false });
     }
     drop(sender);
     let until = Instant::now() + SEIZE_MAX;
-    let mut looks: Vec<Look> = Vec::new();
+    let mut looks: Vec<StackSample> = Vec::new();
     let mut refused = None;
     let ended = loop {
         match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {

@@ -14,7 +14,7 @@ use object::{Object, ObjectSection, ObjectSegment};
 
 use crate::stacks::Frame;
 use crate::stacks::names::Names;
-use psmith_engine::stack_samples::Look;
+use psmith_engine::stack_samples::StackSample;
 
 /// So many callers are named: a recursion without end would fill pages.
 const FRAMES_MAX: usize = 256;
@@ -60,7 +60,7 @@ impl Walker {
     }
 
     /// The stack at that moment: its functions, and why the outermost are missing, if they are.
-    pub(super) fn walk(&mut self, look: &Look) -> (Vec<Frame>, Option<String>) {
+    pub(super) fn walk(&mut self, look: &StackSample) -> (Vec<Frame>, Option<String>) {
         let Walker { unwinder, loaded, names } = self;
         let mut cache = CacheNative::new();
         let from = look.registers.stack;
@@ -98,12 +98,12 @@ impl Walker {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn registers(look: &Look) -> UnwindRegsNative {
+fn registers(look: &StackSample) -> UnwindRegsNative {
     UnwindRegsNative::new(look.registers.instruction, look.registers.stack, look.registers.frame)
 }
 
 #[cfg(target_arch = "aarch64")]
-fn registers(look: &Look) -> UnwindRegsNative {
+fn registers(look: &StackSample) -> UnwindRegsNative {
     UnwindRegsNative::new(look.registers.link, look.registers.stack, look.registers.frame)
 }
 
