@@ -12,7 +12,7 @@ use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Streams, Taken, View,
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, Live, Pull, Streams, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
@@ -47,7 +47,7 @@ impl Handler for Scripts {
         }
     }
 
-    fn launch(&mut self, job: &mut String, _at: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut String, _at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         Command::new(b"/bin/sh", &["sh", "-c", job.as_str()]).map(Launch::Command)
     }
 

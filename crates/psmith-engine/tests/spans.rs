@@ -11,7 +11,7 @@ use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::{Halt, Order as DeliveryOrder};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Streams, Taken, View,
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, Live, Pull, Streams, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
@@ -84,7 +84,7 @@ impl Handler for Scripts {
         self.0.next().map_or(Pull::Ended, |script| Pull::Job(script, Arc::clone(&self.1)))
     }
 
-    fn launch(&mut self, job: &mut &'static str, _: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut &'static str, _: AttemptSlot) -> Result<Launch, SpawnFailure> {
         Command::new(b"/bin/sh", &["sh", "-c", job]).map(Launch::Command)
     }
 

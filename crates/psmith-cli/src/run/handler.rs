@@ -14,7 +14,7 @@ use psmith_core::policy::HaltOn;
 use psmith_core::{JobId, JobPolicy, Notice, Time};
 use psmith_engine::Command;
 use psmith_engine::handler::{
-    Delivery, Ending, EngineCommand, EngineEvent, Handler, Live, Place, Pull, Taken, View,
+    AttemptSlot, Delivery, Ending, EngineCommand, EngineEvent, Handler, Live, Pull, Taken, View,
 };
 use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
@@ -331,7 +331,7 @@ impl Handler for RunHandler {
         }
     }
 
-    fn launch(&mut self, job: &mut RunJob, at: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut RunJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         if let Some(tty) = &self.tty {
             tty.await_foreground();
         }
@@ -406,7 +406,7 @@ impl Handler for RunHandler {
 
     fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, RunJob>) {
         match news {
-            EngineEvent::Started { place, job, pid } => {
+            EngineEvent::Started { at: place, job, pid } => {
                 if let Some(tty) = &mut self.tty {
                     tty.on_started(pid);
                 }
@@ -427,7 +427,7 @@ impl Handler for RunHandler {
                     self.note(&event);
                 }
             }
-            EngineEvent::Stopped { place, job, signal } => {
+            EngineEvent::Stopped { at: place, job, signal } => {
                 let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
                 self.note(&event);
                 match &mut self.tty {
@@ -439,7 +439,7 @@ impl Handler for RunHandler {
                     None => {}
                 }
             }
-            EngineEvent::Continued { place, job } => {
+            EngineEvent::Continued { at: place, job } => {
                 let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
                 self.note(&event);
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use psmith_core::policy::Timeout;
 use psmith_core::{Cause, Notice};
 use psmith_engine::Level;
-use psmith_engine::handler::Place;
+use psmith_engine::handler::AttemptSlot;
 use serde_json::json;
 
 use crate::config::Config;
@@ -154,7 +154,7 @@ impl Observers {
     }
 
     /// An attempt is about to be started. To be called once its command is known.
-    pub(super) fn on_order(&mut self, job: u64, at: Place, text: &str) {
+    pub(super) fn on_order(&mut self, job: u64, at: AttemptSlot, text: &str) {
         if !self.are_any() {
             return;
         }

@@ -35,7 +35,7 @@ pub trait Handler {
     /// # Errors
     ///
     /// Whatever keeps it from being made: a NUL byte in a command, a program that is not there.
-    fn launch(&mut self, job: &mut Self::Job, at: Place) -> Result<Launch, SpawnFailure>;
+    fn launch(&mut self, job: &mut Self::Job, at: AttemptSlot) -> Result<Launch, SpawnFailure>;
 
     /// Limits that hold for this job in place of the run's. Asked at each start.
     fn limits(&self, job: &Self::Job) -> Option<Arc<LimitsInForce>> {
@@ -45,7 +45,7 @@ pub trait Handler {
 
     /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the messages in the reply
     /// afterwards are its first job.
-    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: Place, reply: &mut HandlerReply) {
+    fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: AttemptSlot, reply: &mut HandlerReply) {
         let _ = (view, job, at, reply);
     }
 
@@ -54,7 +54,7 @@ pub trait Handler {
         &mut self,
         view: &View<'_>,
         job: &mut Self::Job,
-        at: Place,
+        at: AttemptSlot,
         message: WorkerMessage,
         reply: &mut HandlerReply,
     ) {
@@ -145,7 +145,7 @@ pub struct HandlerReply {
 
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct AttemptSlot {
     /// Which attempt.
     pub attempt: AttemptId,
     /// In which slot.
@@ -178,7 +178,7 @@ pub enum EngineEvent<'a, J> {
     /// The process of an attempt exists.
     Started {
         /// Where.
-        place: Place,
+        at: AttemptSlot,
         /// Its job.
         job: &'a J,
         /// Its process.
@@ -188,7 +188,7 @@ pub enum EngineEvent<'a, J> {
     /// deadline goes on. Never told of a stop by [`EngineCommand::Suspend`].
     Stopped {
         /// Where.
-        place: Place,
+        at: AttemptSlot,
         /// Its job.
         job: &'a J,
         /// By which signal.
@@ -197,7 +197,7 @@ pub enum EngineEvent<'a, J> {
     /// A stopped process goes on.
     Continued {
         /// Where.
-        place: Place,
+        at: AttemptSlot,
         /// Its job.
         job: &'a J,
     },

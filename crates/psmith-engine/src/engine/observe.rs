@@ -10,7 +10,7 @@ use psmith_sys::epoll;
 use psmith_sys::pidfd;
 
 use crate::containment::Level;
-use crate::engine::handler::{EngineEvent, Handler, Place};
+use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
 use crate::warden::client;
@@ -305,8 +305,8 @@ impl<H: Handler> Engine<H> {
         if let Some(entry) = self.jobs.get(&id.job) {
             entry.spans.started(pid);
             let view = self.dispatch.view();
-            let place = Place { attempt: id, slot: slot_id };
-            self.handler.on_event(&view, EngineEvent::Started { place, job: &entry.job, pid });
+            let at = AttemptSlot { attempt: id, slot: slot_id };
+            self.handler.on_event(&view, EngineEvent::Started { at, job: &entry.job, pid });
         }
     }
 

@@ -18,7 +18,7 @@ use crate::descendants;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::handler::{
-    Delivery, Ending, EngineEvent, Handler, Live, Output, Place, Taken as Delivered,
+    AttemptSlot, Delivery, Ending, EngineEvent, Handler, Live, Output, Taken as Delivered,
 };
 use crate::engine::observe::Token;
 use crate::warden::link::Link;
@@ -68,7 +68,7 @@ impl<H: Handler> Engine<H> {
         entry.started = SystemTime::now();
         entry.spans.ordered(attempt, slot);
         entry.output = Output::default();
-        let place = Place { attempt, slot };
+        let at = AttemptSlot { attempt, slot };
         let mut live = self.handler.live(&entry.job, false);
         if live == Live::Nothing && entry.next_in_line {
             live = self.handler.live(&entry.job, true);
@@ -76,7 +76,7 @@ impl<H: Handler> Engine<H> {
         let mut running = Running::new(attempt, slot, self.attempts.next_generation(), live);
         running.memory_bytes = memory_bytes;
         running.limits = self.handler.limits(&entry.job);
-        let launch = self.handler.launch(&mut entry.job, place);
+        let launch = self.handler.launch(&mut entry.job, at);
         self.attempts.insert(running);
         let done = launch.and_then(|launch| self.send_start(slot.0, launch));
         if let Err(failure) = done {

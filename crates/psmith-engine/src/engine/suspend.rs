@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::containment::Level;
 use crate::descendants;
 use crate::engine::Engine;
-use crate::engine::handler::{EngineEvent, Handler, Place};
+use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::warden::messages::Key;
 
 /// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
@@ -110,15 +110,15 @@ impl<H: Handler> Engine<H> {
 
     fn tell_of_stop(&mut self, slot: u32, signal: Option<i32>) {
         let Some(running) = self.attempts.get(slot) else { return };
-        let place = Place { attempt: running.id, slot: running.slot };
-        let Some(entry) = self.jobs.get(&place.attempt.job) else { return };
+        let at = AttemptSlot { attempt: running.id, slot: running.slot };
+        let Some(entry) = self.jobs.get(&at.attempt.job) else { return };
         let view = self.dispatch.view();
         let job = &entry.job;
         self.handler.on_event(
             &view,
             match signal {
-                Some(signal) => EngineEvent::Stopped { place, job, signal },
-                None => EngineEvent::Continued { place, job },
+                Some(signal) => EngineEvent::Stopped { at, job, signal },
+                None => EngineEvent::Continued { at, job },
             },
         );
     }

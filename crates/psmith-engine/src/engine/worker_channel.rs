@@ -18,7 +18,7 @@ use crate::command::WorkerStart;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::channels::{CLOSED_GRACE, WorkerChannel};
-use crate::engine::handler::{Handler, HandlerReply, Place};
+use crate::engine::handler::{AttemptSlot, Handler, HandlerReply};
 use crate::engine::observe::Token;
 use crate::engine::streams::READS_A_TURN;
 use crate::warden::messages::Birth;
@@ -42,7 +42,7 @@ impl<H: Handler> Engine<H> {
         if told {
             // Everything lies there when it is born.
             let mut reply = HandlerReply::default();
-            let at = Place { attempt: running.id, slot: running.slot };
+            let at = AttemptSlot { attempt: running.id, slot: running.slot };
             let view = self.dispatch.view();
             if let Some(entry) = self.jobs.get_mut(&running.id.job) {
                 self.handler.greeted(&view, &mut entry.job, at, &mut reply);
@@ -123,7 +123,7 @@ impl<H: Handler> Engine<H> {
 
     fn on_worker_message(&mut self, slot: u32, message: FromWorker, bytes: Vec<u8>, body: usize) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
-        let (id, place) = (running.id, Place { attempt: running.id, slot: running.slot });
+        let (id, at) = (running.id, AttemptSlot { attempt: running.id, slot: running.slot });
         let Some(channel) = &mut running.channel else { return };
         let mut reply = HandlerReply::default();
         match message {
@@ -137,7 +137,7 @@ impl<H: Handler> Engine<H> {
                 channel.greet(Vec::new());
                 let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
-                    self.handler.greeted(&view, &mut entry.job, place, &mut reply);
+                    self.handler.greeted(&view, &mut entry.job, at, &mut reply);
                 }
             }
             FromWorker::SetUpFailed { step, errno } if !channel.has_agreed() => {
@@ -158,7 +158,7 @@ impl<H: Handler> Engine<H> {
                 let view = self.dispatch.view();
                 if let Some(entry) = self.jobs.get_mut(&id.job) {
                     let message = WorkerMessage { message, bytes, body };
-                    self.handler.on_message(&view, &mut entry.job, place, message, &mut reply);
+                    self.handler.on_message(&view, &mut entry.job, at, message, &mut reply);
                 }
             }
         }

@@ -24,7 +24,7 @@ use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Place, Pull, Taken, View,
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Pull, Taken, View,
     WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
@@ -147,7 +147,7 @@ impl Handler for Desk {
         }
     }
 
-    fn launch(&mut self, job: &mut Held, at: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut Held, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         job.value = None;
         job.name = None;
         job.pid = 0;
@@ -169,7 +169,7 @@ impl Handler for Desk {
         job.request.limits().cloned()
     }
 
-    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: Place, mail: &mut HandlerReply) {
+    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: AttemptSlot, mail: &mut HandlerReply) {
         let Ok(function) = job.request.callee.function.clone() else { return };
         let errand = Errand {
             job: at.attempt.job.0,
@@ -187,7 +187,7 @@ impl Handler for Desk {
         &mut self,
         _view: &View<'_>,
         job: &mut Held,
-        at: Place,
+        at: AttemptSlot,
         letter: WorkerMessage,
         mail: &mut HandlerReply,
     ) {
@@ -269,7 +269,7 @@ impl Handler for Desk {
 
     fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Held>) {
         match news {
-            EngineEvent::Started { place, job, pid } => {
+            EngineEvent::Started { at: place, job, pid } => {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
                 self.shared.show(|| Sight::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {

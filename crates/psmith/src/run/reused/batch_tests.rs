@@ -18,7 +18,7 @@ use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::Region;
 use psmith_engine::function::described::Described;
 use psmith_engine::handler::{
-    EngineCommand, EngineEvent, Handler, HandlerReply, Place, Pull, View, WorkerMessage,
+    AttemptSlot, EngineCommand, EngineEvent, Handler, HandlerReply, Pull, View, WorkerMessage,
 };
 
 struct Play {
@@ -70,23 +70,23 @@ impl Play {
     }
 
     /// The worker that the desk asks for comes to be, as far as its channel tells.
-    fn bear(&mut self, number: u64) -> (Place, Region) {
+    fn bear(&mut self, number: u64) -> (AttemptSlot, Region) {
         assert!(matches!(self.desk.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
-        let place = Place { attempt, slot: SlotId(0) };
+        let place = AttemptSlot { attempt, slot: SlotId(0) };
         let file = self.desk.lives[&JobId(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.desk.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
         (place, Region::new(Memory::open(file).unwrap()))
     }
 
-    fn has_process(&mut self, place: Place, pid: u32) {
+    fn has_process(&mut self, place: AttemptSlot, pid: u32) {
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.on_event(&view, EngineEvent::Started { place, job: &Kind::Worker, pid });
+        self.desk.on_event(&view, EngineEvent::Started { at: place, job: &Kind::Worker, pid });
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.
-    fn answer(&mut self, place: Place, job: u64, values: u32, then: Option<How>) -> Option<String> {
+    fn answer(&mut self, place: AttemptSlot, job: u64, values: u32, then: Option<How>) -> Option<String> {
         let letter = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1 };
         let mut mail = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };

@@ -54,8 +54,8 @@ use psmith_engine::channel::messages::{FromWorker, How};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Output, Place, Pull, Taken, View,
-    WorkerMessage,
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Output, Pull, Taken,
+    View, WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -274,7 +274,7 @@ impl Handler for WarmDesk {
         }
     }
 
-    fn launch(&mut self, job: &mut Kind, at: Place) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut Kind, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         if let Kind::Command(life) = *job {
             return self.launch_command(life);
         }
@@ -286,7 +286,7 @@ impl Handler for WarmDesk {
         self.limits_of(*job)
     }
 
-    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: Place, mail: &mut HandlerReply) {
+    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: AttemptSlot, mail: &mut HandlerReply) {
         let id = at.attempt.job;
         if let Kind::Command(life) = *job {
             return self.greet_alone(life, mail);
@@ -306,7 +306,7 @@ impl Handler for WarmDesk {
         &mut self,
         _view: &View<'_>,
         _job: &mut Kind,
-        at: Place,
+        at: AttemptSlot,
         letter: WorkerMessage,
         mail: &mut HandlerReply,
     ) {
@@ -460,7 +460,7 @@ impl Handler for WarmDesk {
 
     fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Kind>) {
         match news {
-            EngineEvent::Started { place, pid, job } => {
+            EngineEvent::Started { at: place, pid, job } => {
                 let id = place.attempt.job;
                 if let Some(life) = self.lives.get_mut(&id) {
                     life.pid = pid;
