@@ -1,4 +1,4 @@
-//! A running attempt as the host sees it: a pidfd, two pipes, a place. It is passive: the loop tells it that a
+//! A running attempt as the host sees it: a pidfd, two pipes, a cgroup slot. It is passive: the loop tells it that a
 //! pipe is readable or that its process has ended, and it decides nothing.
 
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use psmith_core::{AttemptId, SlotId};
 use psmith_sys::{pidfd, proc_tree};
 
-use crate::engine::cgroup_slots::Taken;
+use crate::engine::cgroup_slots::SlotLease;
 use crate::engine::channels::WorkerChannel;
 use crate::engine::handler::{Live, Output, TAIL_BYTES_MAX};
 use crate::engine::spool::Spool;
@@ -32,7 +32,7 @@ pub(crate) struct Running {
     pub(crate) pipes: [Option<Pipe>; 2],
     pub(crate) live: Live,
     pub(crate) output: Output,
-    pub(crate) taken: Taken,
+    pub(crate) lease: SlotLease,
     pub(crate) keeper: Option<Link>,
     /// Of a function worker.
     pub(crate) channel: Option<WorkerChannel>,
@@ -99,7 +99,7 @@ impl Running {
             pipes: [None, None],
             live,
             output: Output::default(),
-            taken: Taken::default(),
+            lease: SlotLease::default(),
             keeper: None,
             channel: None,
             pending: Vec::new(),

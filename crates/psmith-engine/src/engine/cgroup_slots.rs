@@ -20,15 +20,15 @@ use crate::warden::messages::{Holding, ToWarden};
 /// How long the end of a run waits for its groups to become empty.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
-/// The places of a run.
+/// Owns the groups of all slots.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct CgroupSlots {
     level: Level,
     name: String,
     run: Option<RunGroup>,
     sites: Option<LimitSites>,
     limits: Limits,
-    slots: Vec<Option<Kept>>,
+    slots: Vec<Option<KeptGroup>>,
     aside: Vec<Group>,
     aside_limits: Vec<LimitGroup>,
     released: Option<Group>,
@@ -37,16 +37,16 @@ pub(crate) struct Places {
 
 /// The group that a slot keeps, under the number by which the warden knows it, if it does.
 #[derive(Debug)]
-struct Kept {
-    place: Option<u32>,
+struct KeptGroup {
+    number: Option<u32>,
     group: Group,
 }
 
 /// What an attempt has taken of its slot.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
-    place: Option<u32>,
-    /// By which the warden knows the slot's group alone, where the place is this group and more.
+pub(crate) struct SlotLease {
+    number: Option<u32>,
+    /// By which the warden knows the slot's group alone, where the number means this group and more.
     slots_own: Option<u32>,
     announced: bool,
     group: Option<Group>,
@@ -54,10 +54,10 @@ pub(crate) struct Taken {
     killed: bool,
 }
 
-impl Places {
+impl CgroupSlots {
     /// Makes the groups of a run, under a name that tells whose they are: to hold descendants together if that is this
     /// level's way, and to hold these limits.
-    pub(crate) fn new(level: Level, limits: &TreeLimits) -> io::Result<Places> {
+    pub(crate) fn new(level: Level, limits: &TreeLimits) -> io::Result<CgroupSlots> {
         // What runs left whose host and warden were killed together goes first.
         let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
@@ -68,7 +68,7 @@ impl Places {
         if let Some(sites) = &sites {
             check(sites, &wanted)?;
         }
-        Ok(Places {
+        Ok(CgroupSlots {
             level,
             name,
             run,
@@ -117,25 +117,25 @@ impl Places {
         Ok(self.group_dirs().len() > known)
     }
 
-    /// The place for the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are limits of
+    /// The lease of the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are limits of
     /// its job's own, in place of the run's.
     pub(crate) fn take(
         &mut self,
         slot: u32,
         memory_bytes: Option<u64>,
         own: Option<&TreeLimits>,
-    ) -> io::Result<Taken> {
-        let mut taken = Taken::default();
+    ) -> io::Result<SlotLease> {
+        let mut lease = SlotLease::default();
         self.next += 1;
         let mut limits = own.map_or(self.limits, kernel_limits);
         if let Some(sites) = &self.sites
             && limits != Limits::default()
         {
             limits.memory_bytes_max = limits.memory_bytes_max.and(memory_bytes.or(limits.memory_bytes_max));
-            taken.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
-            taken.place = Some(self.next);
+            lease.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
+            lease.number = Some(self.next);
         }
-        let contained = taken.limit.as_ref().is_some_and(|limit| limit.group().is_some());
+        let contained = lease.limit.as_ref().is_some_and(|limit| limit.group().is_some());
         if let Some(run) = &self.run
             && !contained
         {
@@ -146,32 +146,32 @@ impl Places {
                 Some(kept) => kept,
                 None => {
                     let name = format!("slot-{}-{}", slot + 1, self.next);
-                    Kept { place: None, group: run.slot(&name)? }
+                    KeptGroup { number: None, group: run.slot(&name)? }
                 }
             };
-            if taken.place.is_none() {
-                taken.announced = kept.place.is_some();
-                taken.place = kept.place.or(Some(self.next));
+            if lease.number.is_none() {
+                lease.announced = kept.number.is_some();
+                lease.number = kept.number.or(Some(self.next));
             } else {
-                taken.slots_own = kept.place;
+                lease.slots_own = kept.number;
             }
-            taken.group = Some(kept.group);
+            lease.group = Some(kept.group);
         }
-        Ok(taken)
+        Ok(lease)
     }
 
-    /// Takes the place back after its attempt; the numbers of those that the warden need not know any more.
-    pub(crate) fn give_back(&mut self, slot: u32, taken: Taken) -> impl Iterator<Item = u32> + use<> {
-        let (mut of_limit, mut of_slot) = (None, taken.place);
-        if let Some(limit) = taken.limit {
+    /// Takes the lease back after its attempt; the numbers of those that the warden need not know any more.
+    pub(crate) fn give_back(&mut self, slot: u32, lease: SlotLease) -> impl Iterator<Item = u32> + use<> {
+        let (mut of_limit, mut of_slot) = (None, lease.number);
+        if let Some(limit) = lease.limit {
             self.aside_limits.push(limit);
-            (of_limit, of_slot) = (taken.place, taken.slots_own);
+            (of_limit, of_slot) = (lease.number, lease.slots_own);
         }
-        if let Some(group) = taken.group {
-            if taken.killed || self.slots.get(slot as usize).is_none_or(Option::is_some) {
+        if let Some(group) = lease.group {
+            if lease.killed || self.slots.get(slot as usize).is_none_or(Option::is_some) {
                 self.aside.push(group);
             } else {
-                self.slots[slot as usize] = Some(Kept { place: of_slot.take(), group });
+                self.slots[slot as usize] = Some(KeptGroup { number: of_slot.take(), group });
             }
         }
         self.tidy();
@@ -185,8 +185,8 @@ impl Places {
     }
 
     /// Moves what lives in the attempt's group to where it may go on until the end of the run.
-    pub(crate) fn release(&mut self, taken: &mut Taken) -> u32 {
-        let (Some(run), Some(group)) = (&self.run, taken.group()) else { return 0 };
+    pub(crate) fn release(&mut self, lease: &mut SlotLease) -> u32 {
+        let (Some(run), Some(group)) = (&self.run, lease.group()) else { return 0 };
         if self.released.is_none() {
             self.released = run.slot("released").ok();
         }
@@ -208,9 +208,9 @@ impl Places {
         }
     }
 
-    /// After the warden is lost, its successor knows no places, and the killed groups are not used again.
+    /// After the warden is lost, its successor knows no slots, and the killed groups are not used again.
     pub(crate) fn forget_warden(&mut self) {
-        let kept: Vec<Kept> = self.slots.iter_mut().filter_map(Option::take).collect();
+        let kept: Vec<KeptGroup> = self.slots.iter_mut().filter_map(Option::take).collect();
         self.aside.extend(kept.into_iter().map(|kept| kept.group));
         self.aside.extend(self.released.take());
         self.tidy();
@@ -258,30 +258,30 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for CgroupSlots {
     /// A run that came to no proper end, or not even to a beginning, leaves no group behind either.
     fn drop(&mut self) {
         let _ = self.remove();
     }
 }
 
-impl Taken {
-    pub(crate) fn place(&self) -> Option<u32> {
-        self.place
+impl SlotLease {
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.number
     }
 
-    /// What the warden has to be told of the place before the start, if it does not know it yet.
+    /// Tells the warden of the slot before the start, unless it knows it.
     pub(crate) fn announcement(&mut self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
         if std::mem::replace(&mut self.announced, true) {
             return None;
         }
-        let place = self.place?;
+        let number = self.number?;
         // A limit's group of the second version takes the place of the slot's; it is the first of its files, too.
         let unified = self.group();
         let mut files: Vec<BorrowedFd<'_>> = unified.iter().map(|group| group.dir()).collect();
         files.extend(self.group.iter().map(Group::procs_file));
         files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
-        Some((ToWarden::Place { place, unified: unified.is_some() }, files))
+        Some((ToWarden::AddCgroupSlot { number, unified: unified.is_some() }, files))
     }
 
     pub(crate) fn group(&self) -> Option<&Group> {

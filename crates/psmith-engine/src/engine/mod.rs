@@ -13,7 +13,7 @@
 //! - `run_state`: whether the producer has more, whether the run is over
 //! - `warden_link`: the warden, and what the next one would be told
 //! - `attempts`, `attempt`: what runs, by slot
-//! - `cgroup_slots`: where it lives
+//! - `cgroup_slots`: the cgroup slots it lives in
 //! - `supply`: what the next start is given
 //! - `output`, [`spool`]: where output waits
 //! - `channels`: what is said to workers, and by them
@@ -66,7 +66,7 @@ use crate::containment::{Level, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::NONCE_VARIABLE;
 use attempts::Attempts;
-use cgroup_slots::Places;
+use cgroup_slots::CgroupSlots;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
@@ -135,7 +135,7 @@ pub struct Engine<H: Handler> {
     dispatch: Dispatch,
     epoll: Epoll,
     warden: WardenLink,
-    places: Places,
+    cgroup_slots: CgroupSlots,
     supply: StartSupply,
     output: OutputStore,
     jobs: HashMap<JobId, Entry<H::Job>>,
@@ -186,11 +186,11 @@ impl<H: Handler> Engine<H> {
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
             setup.surroundings.rlimits.insert(0, original);
         }
-        let places = Places::new(level, &setup.surroundings.tree).map_err(EngineError::Kernel)?;
+        let cgroup_slots = CgroupSlots::new(level, &setup.surroundings.tree).map_err(EngineError::Kernel)?;
         let introduction = Introduction {
             marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(EngineError::Kernel)?).into_bytes(),
-            holding: places.holding(),
-            group_dirs: places.group_dirs(),
+            holding: cgroup_slots.holding(),
+            group_dirs: cgroup_slots.group_dirs(),
             scratch: setup.surroundings.scratch.clone(),
             again: false,
         };
@@ -201,7 +201,7 @@ impl<H: Handler> Engine<H> {
             dispatch: Dispatch::new(setup.policy, room),
             epoll,
             warden: WardenLink::new(introduction, setup.surroundings),
-            places,
+            cgroup_slots,
             supply: StartSupply::new(setup.run, setup.streams),
             output: OutputStore::new(setup.spool_dir),
             jobs: HashMap::new(),
@@ -216,7 +216,7 @@ impl<H: Handler> Engine<H> {
     /// The level of containment that holds.
     #[must_use]
     pub fn level(&self) -> Level {
-        self.places.level()
+        self.cgroup_slots.level()
     }
 
     /// How many slots there are: those asked for, or as many as the descriptors suffice for.
@@ -426,13 +426,13 @@ impl<H: Handler> Engine<H> {
     /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
     pub fn close(mut self) -> (H, Result<(), EngineError>) {
         if self.state.is_leaving() {
-            self.places.abandon();
+            self.cgroup_slots.abandon();
             // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
             self.warden.abandon();
             return (self.handler, self.state.into_result());
         }
         self.attempts.clear();
-        let removed = self.places.remove();
+        let removed = self.cgroup_slots.remove();
         self.warden.dismiss(Duration::from_secs(5));
         if let Err(error) = removed {
             self.state.fail(EngineError::Kernel(error));

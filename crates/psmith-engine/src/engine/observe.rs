@@ -242,17 +242,17 @@ impl<H: Handler> Engine<H> {
         // lost with the others; sent to the next warden, it would run although it counts as lost.
         self.settle();
         // Then everything dies, so that no attempt of a job runs beside the next one.
-        self.places.kill_all();
+        self.cgroup_slots.kill_all();
         for running in self.attempts.iter_mut() {
             // Also so that no slot gets this place back: the next warden does not know it.
-            running.taken.kill();
+            running.lease.kill();
             if let Some(pidfd) = &running.pidfd {
                 let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
                 let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
             }
         }
         let words = warden.bury();
-        self.places.forget_warden();
+        self.cgroup_slots.forget_warden();
         for slot in self.attempts.slots() {
             self.vanish(slot);
             if let Some(running) = self.attempts.get_mut(slot)
@@ -274,7 +274,7 @@ impl<H: Handler> Engine<H> {
             self.dispatch.push(Event::Kill);
             return;
         }
-        if let Err(error) = self.warden.replace(&self.epoll, self.places.group_dirs()) {
+        if let Err(error) = self.warden.replace(&self.epoll, self.cgroup_slots.group_dirs()) {
             self.fail(error);
             self.dispatch.push(Event::Kill);
         }
@@ -356,11 +356,11 @@ impl<H: Handler> Engine<H> {
         }
         // What is still open is held by somebody else; it is watched until its time is over.
         self.unpause(slot);
-        let level = self.places.level();
+        let level = self.cgroup_slots.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.exited = true;
         let alive = match level {
-            Level::Cgroup => running.taken.alive(),
+            Level::Cgroup => running.lease.alive(),
             Level::Keeper | Level::Sweep => ended.alive,
             Level::Group => u32::from(running.group_lives()),
         };
@@ -376,8 +376,8 @@ impl<H: Handler> Engine<H> {
         let event = Event::Exited {
             attempt: running.id,
             exit,
-            usage: running.taken.usage(usage),
-            evidence: running.taken.evidence(),
+            usage: running.lease.usage(usage),
+            evidence: running.lease.evidence(),
             alive,
             output_open: running.output_open(),
         };

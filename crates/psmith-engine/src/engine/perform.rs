@@ -110,7 +110,7 @@ impl<H: Handler> Engine<H> {
         }
         running.dir = dir.map(<[u8]>::to_vec);
         let env = self.supply.environment(running, told, self.warden.marker(), words);
-        self.take_place(running)?;
+        self.take_slot(running)?;
         let mut given: Vec<OwnedFd> = Vec::new();
         let streams = self.supply.open(running, stdin, &mut given)?;
         let worker = match &launch {
@@ -121,7 +121,7 @@ impl<H: Handler> Engine<H> {
                 Some(birth)
             }
         };
-        let keeper = self.places.level() == Level::Keeper;
+        let keeper = self.cgroup_slots.level() == Level::Keeper;
         if keeper {
             given.push(self.open_keeper(running)?);
         }
@@ -131,7 +131,7 @@ impl<H: Handler> Engine<H> {
         };
         let start = Start {
             key: running.key(),
-            place: running.taken.place(),
+            cgroup_slot: running.lease.number(),
             keeper,
             worker,
             streams,
@@ -153,17 +153,17 @@ impl<H: Handler> Engine<H> {
         self.supply.stock();
     }
 
-    /// Takes the place of an attempt, of which the warden is told.
-    fn take_place(&mut self, running: &mut Running) -> io::Result<()> {
+    /// Takes the cgroup slot of an attempt, of which the warden is told.
+    fn take_slot(&mut self, running: &mut Running) -> io::Result<()> {
         let own = running.limits.as_deref().map(|limits| &limits.tree);
         if let Some(own) = own
-            && self.places.prepare(own)?
+            && self.cgroup_slots.prepare(own)?
         {
-            self.warden.set_group_dirs(&self.epoll, self.places.group_dirs());
+            self.warden.set_group_dirs(&self.epoll, self.cgroup_slots.group_dirs());
         }
-        running.taken = self.places.take(running.slot.0, running.memory_bytes, own)?;
-        if let Some((place, files)) = running.taken.announcement() {
-            self.warden.send(&self.epoll, &place, &files);
+        running.lease = self.cgroup_slots.take(running.slot.0, running.memory_bytes, own)?;
+        if let Some((message, files)) = running.lease.announcement() {
+            self.warden.send(&self.epoll, &message, &files);
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl<H: Handler> Engine<H> {
 
     /// Sends a signal to all of an attempt's processes, as far as this level of containment knows them.
     pub(super) fn signal_tree(&mut self, slot: u32, signal: i32) {
-        let level = self.places.level();
+        let level = self.cgroup_slots.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let Some(process) = &running.pidfd else {
             running.pending.push(signal);
@@ -191,7 +191,7 @@ impl<H: Handler> Engine<H> {
         let mut ask = false;
         // A newborn may not have joined its group yet, and the ladder asks only once.
         let is_newborn = !running.exited;
-        if let Some(group) = running.taken.group() {
+        if let Some(group) = running.lease.group() {
             if group.signal_all(signal).is_ok_and(|reached| reached == 0) && is_newborn {
                 let _ = pidfd::signal(process, signal);
             }
@@ -229,14 +229,14 @@ impl<H: Handler> Engine<H> {
     }
 
     pub(super) fn kill_tree(&mut self, slot: u32) {
-        let level = self.places.level();
+        let level = self.cgroup_slots.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
             // EngineEvent of its start is still on the way, perhaps held by a warden that stands still: its group is at
             // hand all the same. Who has not joined it yet is killed when the news is there.
             running.pending.push(SIGKILL);
-            running.taken.kill();
+            running.lease.kill();
             return;
         };
         let exited = running.exited;
@@ -250,8 +250,8 @@ impl<H: Handler> Engine<H> {
         }
         match level {
             Level::Cgroup => {
-                running.killed = running.killed.max(if exited { running.taken.alive() } else { 0 });
-                running.taken.kill();
+                running.killed = running.killed.max(if exited { running.lease.alive() } else { 0 });
+                running.lease.kill();
                 if exited {
                     self.watch_group(slot);
                 }
@@ -284,12 +284,12 @@ impl<H: Handler> Engine<H> {
     }
 
     fn release_tree(&mut self, slot: u32) {
-        let level = self.places.level();
+        let level = self.cgroup_slots.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         match level {
             Level::Cgroup => {
-                let released = self.places.release(&mut running.taken);
+                let released = self.cgroup_slots.release(&mut running.lease);
                 self.on_swept(key, released);
             }
             Level::Keeper => match &mut running.keeper {
@@ -311,7 +311,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn watch_group(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         if !running.watched
-            && let Some(group) = running.taken.group()
+            && let Some(group) = running.lease.group()
         {
             let token = Token::Group { slot, generation: running.generation };
             running.watched = self.epoll.add(group.events(), token.pack(), Interest::PRIORITY).is_ok();
@@ -321,7 +321,7 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn look_at_group(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
-        if running.exited && !running.tree_empty && running.taken.alive() == 0 {
+        if running.exited && !running.tree_empty && running.lease.alive() == 0 {
             let (key, killed) = (running.key(), running.killed);
             self.on_swept(key, killed);
         }
@@ -407,7 +407,7 @@ impl<H: Handler> Engine<H> {
         }
         let Some(mut running) = self.attempts.take(slot) else { return };
         if running.watched
-            && let Some(group) = running.taken.group()
+            && let Some(group) = running.lease.group()
         {
             let _ = self.epoll.remove(group.events());
         }
@@ -417,8 +417,8 @@ impl<H: Handler> Engine<H> {
                 self.attempts.retain_keeper(keeper);
             }
         }
-        for place in self.places.give_back(slot, running.taken) {
-            self.warden.send(&self.epoll, &ToWarden::Unplace { place }, &[]);
+        for number in self.cgroup_slots.give_back(slot, running.lease) {
+            self.warden.send(&self.epoll, &ToWarden::ForgetCgroupSlot { number }, &[]);
         }
     }
 

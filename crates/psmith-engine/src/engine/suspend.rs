@@ -33,7 +33,7 @@ impl<H: Handler> Engine<H> {
     /// Takes in the news of processes that exist already, for what is not known cannot be stopped. The warden holds
     /// such news back for a moment, and a start may be on its way.
     fn await_starts(&mut self) {
-        if self.places.level() == Level::Cgroup {
+        if self.cgroup_slots.level() == Level::Cgroup {
             // A newborn that joins a frozen group is frozen.
             return;
         }
@@ -65,7 +65,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn stop_all(&mut self, stop: bool) {
-        let frozen = self.places.level() == Level::Cgroup && self.places.freeze(stop, FREEZE_MAX);
+        let frozen = self.cgroup_slots.level() == Level::Cgroup && self.cgroup_slots.freeze(stop, FREEZE_MAX);
         // A job that the terminal stopped waits for a SIGCONT, thawed or not.
         if frozen && (stop || !self.warden.lends_terminal()) {
             return;

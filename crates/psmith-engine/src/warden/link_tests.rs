@@ -25,7 +25,7 @@ fn next(link: &mut Link) -> Option<(ToWardenOwned, Vec<OwnedFd>)> {
             let message = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()).expect("it decodes") {
                 ToWarden::Ping { count } => ToWardenOwned::Ping(count),
                 ToWarden::SignalGroup { key, signal } => ToWardenOwned::Kill(key, signal),
-                ToWarden::Unplace { place } => ToWardenOwned::Unplace(place),
+                ToWarden::ForgetCgroupSlot { number } => ToWardenOwned::ForgetCgroupSlot(number),
                 other => panic!("not sent: {other:?}"),
             };
             link.give_back(packet);
@@ -40,7 +40,7 @@ fn next(link: &mut Link) -> Option<(ToWardenOwned, Vec<OwnedFd>)> {
 enum ToWardenOwned {
     Ping(u64),
     Kill(Key, i32),
-    Unplace(u32),
+    ForgetCgroupSlot(u32),
 }
 
 // proves: F-34b: a peer that does not read blocks nobody, loses nothing, changes no order
@@ -70,14 +70,14 @@ fn a_kill_passes_a_full_socket() {
     let (mut host, mut warden) = narrow();
     let mut said = 0;
     while !host.has_queued() {
-        host.send(&ToWarden::Unplace { place: said }, &[]).expect("a full socket is no error");
+        host.send(&ToWarden::ForgetCgroupSlot { number: said }, &[]).expect("a full socket is no error");
         said += 1;
     }
     let key = Key { job: 7, number: 1 };
     host.send(&ToWarden::SignalGroup { key, signal: 9 }, &[]).expect("a full socket is no error");
-    for place in 0..said {
+    for number in 0..said {
         host.flush().expect("a full socket is no error");
-        assert_eq!(next(&mut warden).expect("it was sent").0, ToWardenOwned::Unplace(place));
+        assert_eq!(next(&mut warden).expect("it was sent").0, ToWardenOwned::ForgetCgroupSlot(number));
     }
     host.flush().expect("a full socket is no error");
     assert_eq!(next(&mut warden).expect("it was sent").0, ToWardenOwned::Kill(key, 9));

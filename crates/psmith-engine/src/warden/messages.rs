@@ -88,11 +88,11 @@ pub(crate) enum ToWarden<'a> {
     },
     /// The directories of the run's groups, now that there are more than were told first.
     Groups { dirs: Vec<&'a [u8]> },
-    /// A place for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
+    /// A cgroup slot for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
     /// `cgroup.procs` files to join, that group's first.
-    Place { place: u32, unified: bool },
-    /// That place is no more.
-    Unplace { place: u32 },
+    AddCgroupSlot { number: u32, unified: bool },
+    /// That slot is no more.
+    ForgetCgroupSlot { number: u32 },
     /// Start a command.
     Start(Start<'a>),
     /// Signal the process group of an attempt that has not been reaped (where the kernel cannot do it by pidfd).
@@ -113,7 +113,7 @@ pub(crate) enum ToWarden<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start<'a> {
     pub(crate) key: Key,
-    pub(crate) place: Option<u32>,
+    pub(crate) cgroup_slot: Option<u32>,
     /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
     pub(crate) keeper: bool,
     /// A function worker. Descriptor after the streams: its channel.
@@ -227,7 +227,7 @@ mod tests {
     fn a_start_survives_the_wire_byte_for_byte() {
         let start = ToWarden::Start(Start {
             key: Key { job: u64::MAX, number: 7 },
-            place: Some(3),
+            cgroup_slot: Some(3),
             keeper: false,
             worker: Some(Birth { nonce: 9, told: true }),
             streams: 0b110,

@@ -1,4 +1,4 @@
-//! The places that the host has told of, and how a child comes into one: born in its group where that works here,
+//! The slots that the host has told of, and how a child comes into one: born in its group where that works here,
 //! else by joining it.
 //!
 //! Nothing here makes, empties or removes a group: they are the host's.
@@ -19,35 +19,35 @@ const TRIAL_MAX: Duration = Duration::from_secs(1);
 /// No directory of this name can exist, so no program in it can either.
 const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
 
-/// All places known.
+/// All slots known.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    known: HashMap<u32, Place>,
+pub(super) struct KnownSlots {
+    known: HashMap<u32, KnownSlot>,
     /// Whether children can be born in groups here; unknown until the first group is.
     are_born: Option<bool>,
 }
 
-/// One place.
+/// One slot.
 #[derive(Debug)]
-struct Place {
+struct KnownSlot {
     /// The directory of its group of the second version; the first file is that group's own.
     dir: Option<OwnedFd>,
     files: Vec<OwnedFd>,
 }
 
-/// What a start is told of its place.
+/// What a start is told of its slot.
 #[derive(Debug, Default)]
-pub(super) struct Ways<'a> {
+pub(super) struct JoinPlan<'a> {
     /// The group to be born in.
     pub(super) group: Option<BorrowedFd<'a>>,
     /// The groups to join.
     pub(super) groups: Vec<BorrowedFd<'a>>,
 }
 
-impl Places {
-    /// Takes note of a place. With `unified`, the first descriptor is the directory of a group of the second version,
+impl KnownSlots {
+    /// Takes note of a slot. With `unified`, the first descriptor is the directory of a group of the second version,
     /// the next one the file by which that is joined.
-    pub(super) fn insert(&mut self, place: u32, unified: bool, fds: Vec<OwnedFd>, spawner: &mut Spawner) {
+    pub(super) fn insert(&mut self, slot: u32, unified: bool, fds: Vec<OwnedFd>, spawner: &mut Spawner) {
         let mut files = fds;
         let dir = (unified && !files.is_empty()).then(|| files.remove(0));
         if let Some(dir) = &dir
@@ -55,39 +55,39 @@ impl Places {
         {
             self.are_born = Some(is_birth_possible(dir.as_fd(), spawner));
         }
-        self.known.insert(place, Place { dir, files });
+        self.known.insert(slot, KnownSlot { dir, files });
     }
 
-    pub(super) fn remove(&mut self, place: u32) {
-        self.known.remove(&place);
+    pub(super) fn remove(&mut self, slot: u32) {
+        self.known.remove(&slot);
     }
 
-    /// How a child comes into this place. One that was never told of is refused: a job outside of its group could
+    /// How a child comes into this slot. One that was never told of is refused: a job outside of its group could
     /// outlive the run.
-    pub(super) fn ways(&self, place: Option<u32>) -> Result<Ways<'_>, StartError> {
-        let Some(Place { dir, files }) = self.find(place)? else { return Ok(Ways::default()) };
+    pub(super) fn plan(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
+        let Some(KnownSlot { dir, files }) = self.find(slot)? else { return Ok(JoinPlan::default()) };
         let group = dir.as_ref().filter(|_| self.are_born == Some(true)).map(AsFd::as_fd);
         let joins = files.iter().skip(usize::from(group.is_some()));
-        Ok(Ways { group, groups: joins.map(AsFd::as_fd).collect() })
+        Ok(JoinPlan { group, groups: joins.map(AsFd::as_fd).collect() })
     }
 
     /// The same for a child that cannot be born in a group, only join it.
-    pub(super) fn joins(&self, place: Option<u32>) -> Result<Ways<'_>, StartError> {
-        let place = self.find(place)?;
-        let groups = place.iter().flat_map(|place| &place.files).map(AsFd::as_fd).collect();
-        Ok(Ways { group: None, groups })
+    pub(super) fn joins(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
+        let slot = self.find(slot)?;
+        let groups = slot.iter().flat_map(|slot| &slot.files).map(AsFd::as_fd).collect();
+        Ok(JoinPlan { group: None, groups })
     }
 
-    fn find(&self, place: Option<u32>) -> Result<Option<&Place>, StartError> {
-        let Some(place) = place else { return Ok(None) };
+    fn find(&self, slot: Option<u32>) -> Result<Option<&KnownSlot>, StartError> {
+        let Some(slot) = slot else { return Ok(None) };
         let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
-        self.known.get(&place).map(Some).ok_or(unknown)
+        self.known.get(&slot).map(Some).ok_or(unknown)
     }
 
-    /// Leaves this one place, for a keeper that serves one job.
-    pub(super) fn only(&mut self, place: Option<u32>) -> Places {
-        let known = place.and_then(|place| Some((place, self.known.remove(&place)?)));
-        Places { known: known.into_iter().collect(), are_born: self.are_born }
+    /// Leaves this one slot, for a keeper that serves one job.
+    pub(super) fn only(&mut self, slot: Option<u32>) -> KnownSlots {
+        let known = slot.and_then(|slot| Some((slot, self.known.remove(&slot)?)));
+        KnownSlots { known: known.into_iter().collect(), are_born: self.are_born }
     }
 
     /// One that was born in its group was killed before it came to its program. Perhaps by somebody, perhaps by the

@@ -38,7 +38,7 @@ pub(crate) fn keeper() -> Result<(), String> {
         let key = Key { job: 0, number: 0 };
         let start = Start {
             key,
-            place: None,
+            cgroup_slot: None,
             keeper: true,
             worker: None,
             streams: 0,

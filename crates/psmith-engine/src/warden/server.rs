@@ -30,7 +30,7 @@ use crate::descendants;
 use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Strays;
-use crate::warden::places::Places;
+use crate::warden::places::KnownSlots;
 use crate::warden::stack_samples::SamplingRounds;
 
 /// A start that has not reached its program by then (a dead mount, a frozen group) has failed.
@@ -60,7 +60,7 @@ pub(super) struct Server {
     /// The next worker's.
     pub(super) environment: Environment,
     pub(super) profile: Profile,
-    pub(super) places: Places,
+    pub(super) slots: KnownSlots,
     pub(super) children: HashMap<u32, Child>,
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
@@ -156,7 +156,7 @@ impl Server {
             forker: Forker::new().ok(),
             environment: Environment::default(),
             profile: Profile::empty(),
-            places: Places::default(),
+            slots: KnownSlots::default(),
             children: HashMap::new(),
             unconfirmed: VecDeque::new(),
             start_limit: start_limit(),
@@ -273,10 +273,10 @@ impl Server {
             ToWarden::Groups { dirs } => {
                 self.group_dirs = dirs.into_iter().map(<[u8]>::to_vec).collect();
             }
-            ToWarden::Place { place, unified } => {
-                self.places.insert(place, unified, fds, &mut self.spawner);
+            ToWarden::AddCgroupSlot { number, unified } => {
+                self.slots.insert(number, unified, fds, &mut self.spawner);
             }
-            ToWarden::Unplace { place } => self.places.remove(place),
+            ToWarden::ForgetCgroupSlot { number } => self.slots.remove(number),
             ToWarden::Start(start) if start.keeper => return self.start_keeper(&start, fds),
             ToWarden::Start(start) => self.start(&start, &fds)?,
             ToWarden::SignalGroup { key, signal } => {
@@ -343,7 +343,7 @@ impl Server {
         let words = |bytes: &[u8], step| CString::new(bytes).map_err(|_| StartError { step, errno: 22 });
         let program = words(start.program, Step::Exec)?;
         let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
-        let ways = self.places.ways(start.place)?;
+        let plan = self.slots.plan(start.cgroup_slot)?;
         let started = self.spawner.start(&Request {
             program: &program,
             argv: start.argv,
@@ -354,8 +354,8 @@ impl Server {
             umask: self.profile.umask,
             rlimits: &self.profile.rlimits_with(&start.rlimits),
             nice: self.profile.nice,
-            group: ways.group,
-            groups: &ways.groups,
+            group: plan.group,
+            groups: &plan.groups,
             session: match &self.profile.terminal {
                 Some(terminal) => Session::Foreground(terminal.as_fd()),
                 None => Session::New,
@@ -395,10 +395,10 @@ impl Server {
         let host = self.host.try_clone()?;
         let marker = self.strays.marker().to_vec();
         let profile = std::mem::replace(&mut self.profile, Profile::empty());
-        let places = self.places.only(start.place);
+        let slots = self.slots.only(start.cgroup_slot);
         // The warden's epoll and children are not this process's: a server of its own from here on.
         let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
-        *self = Server { profile, places, keeper: true, ..keeper };
+        *self = Server { profile, slots, keeper: true, ..keeper };
         self.strays.belong_to(start.key);
         self.start(start, &fds)?;
         // Held on to, the job's streams would look as if a descendant of the job held them open.
@@ -470,13 +470,13 @@ impl Server {
         match progress {
             Some(Progress::Failed(error)) => return self.say(&failed(key, error)),
             Some(Progress::Killed(step)) => {
-                self.places.distrust_birth();
+                self.slots.distrust_birth();
                 return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
             }
             Some(Progress::Executed | Progress::Pending(_)) | None => {}
         }
         if child.forked_into && is_stillborn(reaped) {
-            self.places.distrust_birth();
+            self.slots.distrust_birth();
             let error = StartError { step: Step::Clone, errno: Errno::INTR.raw_os_error() };
             return self.say(&failed(key, error));
         }

@@ -66,15 +66,15 @@ impl Server {
         let channel = fds.get(start.streams.count_ones() as usize);
         let channel = channel.ok_or(refused(Errno::BADF, Step::Descriptors))?;
         let forker = self.forker.as_ref().ok_or(refused(Errno::DEADLK, Step::Clone))?;
-        let mut ways = self.places.ways(start.place)?;
+        let mut join = self.slots.plan(start.cgroup_slot)?;
         if !forker.bears_in_groups() {
-            ways = self.places.joins(start.place)?;
+            join = self.slots.joins(start.cgroup_slot)?;
         }
         let parent = std::process::id();
         let filled = self.environment.fill(&self.profile.env, start.env);
         filled.map_err(|_| refused(Errno::INVAL, Step::Exec))?;
-        match ways.group.map_or_else(|| forker.fork(), |group| forker.fork_into(group)) {
-            Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd, ways.group.is_some())),
+        match join.group.map_or_else(|| forker.fork(), |group| forker.fork_into(group)) {
+            Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd, join.group.is_some())),
             Err(error) => Err(StartError { step: Step::Clone, errno: error.raw_os_error().unwrap_or(0) }),
             Ok(ForkResult::Child(alone)) => {
                 // From here on this is the worker, which never returns into the warden's code.
@@ -82,7 +82,7 @@ impl Server {
                 let plan = set_up::Plan {
                     parent,
                     terminal: profile.terminal.as_ref().map(AsFd::as_fd),
-                    groups: &ways.groups,
+                    groups: &join.groups,
                     rlimits: &profile.rlimits_with(&start.rlimits),
                     nice: profile.nice,
                     dir: start.dir.map(|dir| Path::new(OsStr::from_bytes(dir))),
@@ -113,7 +113,7 @@ impl Server {
         env.extend_from_slice(format!("{}={nonce:x}\0", worker::MARKER).as_bytes());
         let executed = Start {
             key: start.key,
-            place: start.place,
+            cgroup_slot: start.cgroup_slot,
             keeper: start.keeper,
             worker: None,
             streams: start.streams | 1,
