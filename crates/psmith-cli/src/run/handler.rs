@@ -457,7 +457,7 @@ impl Handler for RunHandler {
                 let said = if words.is_empty() { String::new() } else { format!(": {words}") };
                 self.warn(&format!("the warden was lost{said}; its jobs run again"));
             }
-            EngineEvent::StrayKilled { pid, command } => {
+            EngineEvent::OrphanKilled { pid, command } => {
                 let command = crate::report::display::visible(command, self.columns);
                 self.warn(&format!("killed a process that some job left behind: {pid} ({command})"));
             }

@@ -210,8 +210,8 @@ pub enum EngineEvent<'a, J> {
         /// What it said last; often nothing.
         words: &'a str,
     },
-    /// A stray process that no job could be found for was killed.
-    StrayKilled {
+    /// An orphan that no job could be found for was killed.
+    OrphanKilled {
         /// Its process id.
         pid: u32,
         /// Its command line, for people.

@@ -217,9 +217,9 @@ impl<H: Handler> Engine<H> {
             ToHost::StackSampled { key, first, more, seen } => {
                 self.samples.on_sampled(key, (first, more), &seen)
             }
-            ToHost::Stray { pid, command } => {
+            ToHost::Orphan { pid, command } => {
                 let view = self.dispatch.view();
-                self.handler.on_event(&view, EngineEvent::StrayKilled { pid, command });
+                self.handler.on_event(&view, EngineEvent::OrphanKilled { pid, command });
             }
             ToHost::Pong { .. } => self.warden.on_pong(),
         }

@@ -105,7 +105,7 @@ pub(crate) enum ToWarden<'a> {
     SampleStack { key: Key },
     /// Answer: `Pong`.
     Ping { count: u64 },
-    /// The run is over: kill unowned strays and leave.
+    /// The run is over: kill unowned orphans and leave.
     Bye,
 }
 
@@ -156,8 +156,8 @@ pub(crate) enum ToHost<'a> {
     Ended { key: Key, ended: Ended },
     /// Nothing is left of an ended attempt; so many were killed or released.
     Swept { key: Key, killed: u32 },
-    /// A stray that no job could be found for was killed.
-    Stray {
+    /// An orphan that no job could be found for was killed.
+    Orphan {
         pid: u32,
         #[serde(borrow)]
         command: &'a [u8],
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_truncated_packet_is_an_error_at_every_length() {
-        let message = ToHost::Stray { pid: 77, command: b"sleep 60" };
+        let message = ToHost::Orphan { pid: 77, command: b"sleep 60" };
         let bytes = postcard::to_allocvec(&message).unwrap();
         for length in 0..bytes.len() {
             assert!(postcard::from_bytes::<ToHost<'_>>(&bytes[..length]).is_err(), "cut at {length}");

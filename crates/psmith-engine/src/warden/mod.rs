@@ -172,7 +172,7 @@ fn last_rites(server: &mut Server, end: End) {
     if server.holding != Holding::Groups && !server.keeper {
         // What left its session and its parents, but not its environment. Other keepers' jobs carry the marker
         // too, so only the warden, at the end of the run, may go by it.
-        descendants::kill_marked(server.strays.marker());
+        descendants::kill_marked(server.orphans.marker());
     }
     // Every round reaps what has died; what that orphaned has become a child of this process meanwhile.
     loop {

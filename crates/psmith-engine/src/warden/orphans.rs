@@ -1,9 +1,9 @@
-//! Strays: descendants of jobs that have become the warden's own children, because their parents ended.
+//! Orphans: descendants of jobs that have become the warden's own children, because their parents ended.
 //!
-//! Whose a stray is cannot always be said. First its session is asked (a job leads a session of its own), then
+//! Whose an orphan is cannot always be said. First its session is asked (a job leads a session of its own), then
 //! its environment (every job carries its number there). One that left its session and cleared its environment
 //! is unowned: it is killed as soon as no running job can be its owner, at the latest when the run ends, and
-//! reported without a job. This module sees only what reached the warden; a stray whose parent still lives is
+//! reported without a job. This module sees only what reached the warden; an orphan whose parent still lives is
 //! that parent's affair.
 
 use std::collections::{HashMap, HashSet};
@@ -16,14 +16,14 @@ use crate::warden::messages::{Holding, KEY_VARIABLE, Key, ToHost};
 use crate::warden::server::Child;
 
 /// What is left of jobs whose own process has ended.
-pub(super) struct Strays {
+pub(super) struct Orphans {
     marker: Vec<u8>,
     trees: Vec<Tree>,
     kill_when_ended: HashSet<Key>,
     answers: Vec<(Key, u32)>,
     /// Something may have changed since the last round.
     stale: bool,
-    /// In a keeper every stray belongs to this one attempt.
+    /// In a keeper every orphan belongs to this one attempt.
     sole: Option<Key>,
 }
 
@@ -37,25 +37,25 @@ struct Tree {
 }
 
 /// What a round found out.
-pub(super) enum News {
+pub(super) enum OrphanEvent {
     /// Nothing is left of this attempt.
     Swept { key: Key, killed: u32 },
-    /// An unowned stray was killed.
-    Stray { pid: u32, command: Vec<u8> },
+    /// An unowned orphan was killed.
+    Killed { pid: u32, command: Vec<u8> },
 }
 
-impl News {
+impl OrphanEvent {
     pub(super) fn message(&self) -> ToHost<'_> {
         match self {
-            News::Swept { key, killed } => ToHost::Swept { key: *key, killed: *killed },
-            News::Stray { pid, command } => ToHost::Stray { pid: *pid, command },
+            OrphanEvent::Swept { key, killed } => ToHost::Swept { key: *key, killed: *killed },
+            OrphanEvent::Killed { pid, command } => ToHost::Orphan { pid: *pid, command },
         }
     }
 }
 
-impl Strays {
-    pub(super) fn new(marker: &[u8]) -> Strays {
-        Strays {
+impl Orphans {
+    pub(super) fn new(marker: &[u8]) -> Orphans {
+        Orphans {
             marker: marker.to_vec(),
             trees: Vec::new(),
             kill_when_ended: HashSet::new(),
@@ -65,7 +65,7 @@ impl Strays {
         }
     }
 
-    /// Whatever strays here belongs to this attempt.
+    /// Whatever is orphaned here belongs to this attempt.
     pub(super) fn belong_to(&mut self, key: Key) {
         self.sole = Some(key);
     }
@@ -101,8 +101,12 @@ impl Strays {
         }
         self.trees.push(Tree { key, session: leader, killing, released: false, killed: HashSet::new() });
         self.stale = true;
-        let alive =
-            self.find(children).iter().filter(|stray| stray.owner == Some(key)).map(Found::size).sum();
+        let alive = self
+            .find(children)
+            .iter()
+            .filter(|orphan| orphan.owner == Some(key))
+            .map(FoundOrphan::size)
+            .sum();
         if alive == 0 && !killing {
             self.trees.pop();
         }
@@ -126,8 +130,12 @@ impl Strays {
 
     /// Lets what is left of an ended attempt be, until the run ends.
     pub(super) fn release(&mut self, key: Key, children: &HashMap<u32, Child>) {
-        let alive: u32 =
-            self.find(children).iter().filter(|stray| stray.owner == Some(key)).map(Found::size).sum();
+        let alive: u32 = self
+            .find(children)
+            .iter()
+            .filter(|orphan| orphan.owner == Some(key))
+            .map(FoundOrphan::size)
+            .sum();
         if let Some(tree) = self.trees.iter_mut().find(|tree| tree.key == key) {
             tree.released = true;
         }
@@ -136,49 +144,49 @@ impl Strays {
     }
 
     /// Looks once, kills what is to be killed, and says which attempts are empty now.
-    pub(super) fn round(&mut self, children: &HashMap<u32, Child>, holding: Holding) -> Vec<News> {
-        let mut news: Vec<News> =
-            self.answers.drain(..).map(|(key, killed)| News::Swept { key, killed }).collect();
+    pub(super) fn round(&mut self, children: &HashMap<u32, Child>, holding: Holding) -> Vec<OrphanEvent> {
+        let mut events: Vec<OrphanEvent> =
+            self.answers.drain(..).map(|(key, killed)| OrphanEvent::Swept { key, killed }).collect();
         if !std::mem::take(&mut self.stale) || holding != Holding::Sweep {
-            return news;
+            return events;
         }
         let found = self.find(children);
-        for stray in &found {
-            match stray.owner {
+        for orphan in &found {
+            match orphan.owner {
                 Some(owner) => {
                     let tree = self.trees.iter_mut().find(|tree| tree.key == owner && tree.killing);
                     if let Some(tree) = tree {
-                        stray.kill(&mut tree.killed);
+                        orphan.kill(&mut tree.killed);
                     }
                 }
-                None if self.may_be_somebodys(stray, children) => {}
+                None if self.may_be_somebodys(orphan, children) => {}
                 None => {
-                    let command = proc_tree::cmdline(stray.pid).unwrap_or_default().into_bytes();
-                    stray.kill(&mut HashSet::new());
-                    news.push(News::Stray { pid: stray.pid, command });
+                    let command = proc_tree::cmdline(orphan.pid).unwrap_or_default().into_bytes();
+                    orphan.kill(&mut HashSet::new());
+                    events.push(OrphanEvent::Killed { pid: orphan.pid, command });
                 }
             }
         }
         self.trees.retain(|tree| {
-            let empty = !found.iter().any(|stray| stray.owner == Some(tree.key));
+            let empty = !found.iter().any(|orphan| orphan.owner == Some(tree.key));
             if empty && !tree.released {
                 let killed = u32::try_from(tree.killed.len()).unwrap_or(u32::MAX);
-                news.push(News::Swept { key: tree.key, killed });
+                events.push(OrphanEvent::Swept { key: tree.key, killed });
             }
             !empty
         });
-        news
+        events
     }
 
-    /// An unowned stray may belong to any running job that is older than it, and to any ended one whose
+    /// An unowned orphan may belong to any running job that is older than it, and to any ended one whose
     /// remains are still being looked at.
-    fn may_be_somebodys(&self, stray: &Found, children: &HashMap<u32, Child>) -> bool {
+    fn may_be_somebodys(&self, orphan: &FoundOrphan, children: &HashMap<u32, Child>) -> bool {
         children
             .keys()
-            .any(|&pid| proc_tree::stat(pid).is_ok_and(|leader| leader.starttime <= stray.stat.starttime))
+            .any(|&pid| proc_tree::stat(pid).is_ok_and(|leader| leader.starttime <= orphan.stat.starttime))
     }
 
-    fn find(&self, children: &HashMap<u32, Child>) -> Vec<Found> {
+    fn find(&self, children: &HashMap<u32, Child>) -> Vec<FoundOrphan> {
         let mut found = Vec::new();
         for pid in proc_tree::children(std::process::id()).unwrap_or_default() {
             if children.contains_key(&pid) {
@@ -189,7 +197,7 @@ impl Strays {
                 continue;
             }
             let owner = self.owner(pid, &stat, children);
-            found.push(Found {
+            found.push(FoundOrphan {
                 pid,
                 stat,
                 owner,
@@ -221,15 +229,15 @@ impl Strays {
     }
 }
 
-/// One stray, as found.
-struct Found {
+/// An orphan, as found.
+struct FoundOrphan {
     pid: u32,
     stat: Stat,
     owner: Option<Key>,
     descendants: Vec<u32>,
 }
 
-impl Found {
+impl FoundOrphan {
     fn size(&self) -> u32 {
         u32::try_from(self.descendants.len()).unwrap_or(u32::MAX).saturating_add(1)
     }

@@ -29,7 +29,7 @@ use rustix::process::Signal;
 use crate::descendants;
 use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
-use crate::warden::orphans::Strays;
+use crate::warden::orphans::Orphans;
 use crate::warden::places::KnownSlots;
 use crate::warden::stack_samples::SamplingRounds;
 
@@ -64,7 +64,7 @@ pub(super) struct Server {
     pub(super) children: HashMap<u32, Child>,
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
-    pub(super) strays: Strays,
+    pub(super) orphans: Orphans,
     /// Those whose stacks are sampled, and who do not stand still yet.
     pub(super) sampled: SamplingRounds,
     pub(super) holding: Holding,
@@ -160,7 +160,7 @@ impl Server {
             children: HashMap::new(),
             unconfirmed: VecDeque::new(),
             start_limit: start_limit(),
-            strays: Strays::new(marker),
+            orphans: Orphans::new(marker),
             sampled: SamplingRounds::default(),
             holding,
             group_dirs,
@@ -221,10 +221,10 @@ impl Server {
         }
         self.link.release_held()?;
         self.expire_starts();
-        for news in self.strays.round(&self.children, self.holding) {
-            self.link.send(&news.message(), &[])?;
+        for event in self.orphans.round(&self.children, self.holding) {
+            self.link.send(&event.message(), &[])?;
         }
-        let keeper_done = self.keeper && self.children.is_empty() && self.strays.is_idle();
+        let keeper_done = self.keeper && self.children.is_empty() && self.orphans.is_idle();
         Ok(keeper_done.then_some(End::Bye))
     }
 
@@ -290,12 +290,12 @@ impl Server {
                 if let Some(leader) = self.leader_of(key) {
                     let _ = crate::warden::kill_group(leader, SIGKILL);
                     let _ = descendants::signal_descendants(leader, Some(leader), SIGKILL);
-                    self.strays.sweep_when_ended(key);
+                    self.orphans.sweep_when_ended(key);
                 } else {
-                    self.strays.sweep(key);
+                    self.orphans.sweep(key);
                 }
             }
-            ToWarden::Release { key } => self.strays.release(key, &self.children),
+            ToWarden::Release { key } => self.orphans.release(key, &self.children),
             ToWarden::SampleStack { key } => self.sample_stack(key)?,
             ToWarden::Ping { count } => self.say(&ToHost::Pong { count })?,
             ToWarden::Bye => return Ok(Some(End::Bye)),
@@ -393,13 +393,13 @@ impl Server {
     fn become_keeper(&mut self, socket: OwnedFd, start: &Start<'_>, fds: Vec<OwnedFd>) -> io::Result<End> {
         subreaper::set_subreaper(true)?;
         let host = self.host.try_clone()?;
-        let marker = self.strays.marker().to_vec();
+        let marker = self.orphans.marker().to_vec();
         let profile = std::mem::replace(&mut self.profile, Profile::empty());
         let slots = self.slots.only(start.cgroup_slot);
         // The warden's epoll and children are not this process's: a server of its own from here on.
         let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
         *self = Server { profile, slots, keeper: true, ..keeper };
-        self.strays.belong_to(start.key);
+        self.orphans.belong_to(start.key);
         self.start(start, &fds)?;
         // Held on to, the job's streams would look as if a descendant of the job held them open.
         drop(fds);
@@ -442,7 +442,7 @@ impl Server {
             let child = self.children.remove(&pid);
             let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
             let reaped = wait::reap(pid)?;
-            self.strays.on_reaped();
+            self.orphans.on_reaped();
             if let Some(child) = child {
                 self.on_ended(child, progress, &reaped)?;
             }
@@ -484,7 +484,7 @@ impl Server {
             ExitStatusRaw::Code(code) => (code, false),
             ExitStatusRaw::Signal { signal, core } => (-signal, core),
         };
-        let alive = self.strays.on_ended(key, reaped.pid, &self.children, self.holding);
+        let alive = self.orphans.on_ended(key, reaped.pid, &self.children, self.holding);
         let ended = Ended {
             status,
             core_dumped,

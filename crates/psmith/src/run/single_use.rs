@@ -295,7 +295,7 @@ impl Handler for Desk {
             | EngineEvent::Stopped { .. }
             | EngineEvent::Continued { .. }
             | EngineEvent::WardenLost { .. }
-            | EngineEvent::StrayKilled { .. } => {}
+            | EngineEvent::OrphanKilled { .. } => {}
         }
     }
 

@@ -498,7 +498,7 @@ impl Handler for WarmDesk {
             | EngineEvent::Stopped { .. }
             | EngineEvent::Continued { .. }
             | EngineEvent::WardenLost { .. }
-            | EngineEvent::StrayKilled { .. } => {}
+            | EngineEvent::OrphanKilled { .. } => {}
         }
     }
 
