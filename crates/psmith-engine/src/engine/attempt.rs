@@ -124,8 +124,8 @@ impl Running {
         self.pipes.iter().any(Option::is_some)
     }
 
-    /// Whether its process is not known yet, and may be born any moment.
-    pub(crate) fn is_unborn(&self) -> bool {
+    /// Whether its process is not known yet, and may be started any moment.
+    pub(crate) fn is_starting(&self) -> bool {
         self.pidfd.is_none() && !self.exited && !self.dismissed
     }
 

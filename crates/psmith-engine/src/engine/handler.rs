@@ -43,7 +43,7 @@ pub trait Handler {
         None
     }
 
-    /// A worker has introduced itself, or is about to be born as a copy of a warden that has: the messages in the reply
+    /// A worker has introduced itself, or is about to be forked as a copy of a warden that has: the messages in the reply
     /// afterwards are its first job.
     fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: AttemptSlot, reply: &mut HandlerReply) {
         let _ = (view, job, at, reply);

@@ -235,7 +235,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The warden is gone, and with it everything it bore. The attempts that had not ended are lost.
+    /// The warden is gone, and with it everything that it started. The attempts that had not ended are lost.
     fn lose_warden(&mut self, error: io::Error) {
         let Some(warden) = self.warden.disengage(&self.epoll) else { return };
         // What it said before its end is acted upon first. A start that follows from that falls into the void and is

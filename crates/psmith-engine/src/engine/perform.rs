@@ -116,9 +116,9 @@ impl<H: Handler> Engine<H> {
         let worker = match &launch {
             Launch::Command(_) => None,
             Launch::Worker(start) => {
-                let (channel, birth) = self.open_channel(running, start.clone())?;
+                let (channel, spawn) = self.open_channel(running, start.clone())?;
                 given.push(channel);
-                Some(birth)
+                Some(spawn)
             }
         };
         let keeper = self.cgroup_slots.level() == Level::Keeper;
@@ -189,16 +189,16 @@ impl<H: Handler> Engine<H> {
         };
         let key = running.key();
         let mut ask = false;
-        // A newborn may not have joined its group yet, and the ladder asks only once.
-        let is_newborn = !running.exited;
+        // A new child may not have joined its group yet, and the ladder asks only once.
+        let may_be_new = !running.exited;
         if let Some(group) = running.lease.group() {
-            if group.signal_all(signal).is_ok_and(|reached| reached == 0) && is_newborn {
+            if group.signal_all(signal).is_ok_and(|reached| reached == 0) && may_be_new {
                 let _ = pidfd::signal(process, signal);
             }
         } else {
             match pidfd::signal_group(process, signal) {
                 Err(error) if pidfd::is_unsupported(&error) => ask = true,
-                Err(_) if is_newborn => drop(pidfd::signal(process, signal)),
+                Err(_) if may_be_new => drop(pidfd::signal(process, signal)),
                 _ => {}
             }
             if level != Level::Group && !running.exited {
@@ -220,7 +220,7 @@ impl<H: Handler> Engine<H> {
         self.tell_parent(slot, &ToWarden::SignalGroup { key, signal });
     }
 
-    /// Tells who bore the attempt in this slot: its keeper, or the warden.
+    /// Sends to the parent of the attempt in this slot: its keeper, or the warden.
     pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
         match self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
             Some(keeper) => drop(keeper.send(message, &[])),
@@ -241,7 +241,7 @@ impl<H: Handler> Engine<H> {
         };
         let exited = running.exited;
         if !exited {
-            // By pidfd as well: a newborn may not have joined its group yet.
+            // By pidfd as well: a new child may not have joined its group yet.
             let _ = pidfd::signal(process, SIGKILL);
         }
         if exited {

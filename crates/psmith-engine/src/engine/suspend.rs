@@ -34,7 +34,7 @@ impl<H: Handler> Engine<H> {
     /// such news back for a moment, and a start may be on its way.
     fn await_starts(&mut self) {
         if self.cgroup_slots.level() == Level::Cgroup {
-            // A newborn that joins a frozen group is frozen.
+            // A child that joins a frozen group is frozen.
             return;
         }
         let deadline = Instant::now() + FREEZE_MAX;
@@ -42,7 +42,7 @@ impl<H: Handler> Engine<H> {
             let unknown: Vec<u32> = self
                 .attempts
                 .slots()
-                .filter(|&slot| self.attempts.get(slot).is_some_and(|running| running.is_unborn()))
+                .filter(|&slot| self.attempts.get(slot).is_some_and(|running| running.is_starting()))
                 .collect();
             let left = deadline.saturating_duration_since(Instant::now());
             if unknown.is_empty() || left.is_zero() {

@@ -21,26 +21,26 @@ use crate::engine::channels::{CLOSED_GRACE, WorkerChannel};
 use crate::engine::handler::{AttemptSlot, Handler, HandlerReply};
 use crate::engine::observe::Token;
 use crate::engine::streams::READS_A_TURN;
-use crate::warden::messages::Birth;
+use crate::warden::messages::WorkerSpawn;
 use crate::warden::step_of_number;
 
 /// Frames taken in a row from one worker's socket, so that one talkative job cannot hold up the others.
 const FRAMES_A_TURN: usize = 64;
 
 impl<H: Handler> Engine<H> {
-    /// Makes the channel of an attempt; gives the worker's end and what it is born with.
+    /// Makes the channel of an attempt; gives the worker's end and what its start is told of it.
     pub(super) fn open_channel(
         &mut self,
         running: &mut Running,
         mut start: WorkerStart,
-    ) -> io::Result<(OwnedFd, Birth)> {
+    ) -> io::Result<(OwnedFd, WorkerSpawn)> {
         let (ours, theirs, nonce) = self.channels.take()?;
-        let told = start.single && self.warden.forks();
+        let has_job = start.single && self.warden.forks();
         let region = start.region.take();
         let token = Token::Worker { slot: running.slot.0, generation: running.generation };
         let mut channel = WorkerChannel::new(ours, nonce, start, token);
-        if told {
-            // Everything lies there when it is born.
+        if has_job {
+            // Everything lies there when it starts.
             let mut reply = HandlerReply::default();
             let at = AttemptSlot { attempt: running.id, slot: running.slot };
             let view = self.dispatch.view();
@@ -53,11 +53,11 @@ impl<H: Handler> Engine<H> {
             channel.send_region(region)?;
         }
         // Most single jobs are over by the news of their start; what they have said is heard then.
-        if !told || channel.has_queued() || self.channels.expects_long_answers() {
+        if !has_job || channel.has_queued() || self.channels.expects_long_answers() {
             channel.watch(&self.epoll)?;
         }
         running.channel = Some(channel);
-        Ok((theirs, Birth { nonce, told }))
+        Ok((theirs, WorkerSpawn { nonce, has_job }))
     }
 
     /// Hears the worker in this slot from now on.
@@ -211,7 +211,7 @@ impl<H: Handler> Engine<H> {
     pub(super) fn signal_now(&mut self, job: JobId, signal: i32) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
-            // A newborn may not lead its group yet, and no ladder makes up for a signal that it never got.
+            // A new child may not lead its group yet, and no ladder makes up for a signal that it never got.
             if let Some(process) = self.attempts.get(slot).and_then(|running| running.pidfd.as_ref()) {
                 let _ = pidfd::signal(process, signal);
             }

@@ -117,7 +117,7 @@ pub(crate) struct Start<'a> {
     /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
     pub(crate) keeper: bool,
     /// A function worker. Descriptor after the streams: its channel.
-    pub(crate) worker: Option<Birth>,
+    pub(crate) worker: Option<WorkerSpawn>,
     /// Which of 0, 1, 2 come as descriptors (bits 0 to 2), in this order. The others are `/dev/null`.
     pub(crate) streams: u8,
     #[serde(borrow)]
@@ -129,14 +129,14 @@ pub(crate) struct Start<'a> {
     pub(crate) rlimits: Vec<(u8, u64, u64)>,
 }
 
-/// What a function worker is born with.
+/// The part of a start that only function workers have.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Birth {
+pub(crate) struct WorkerSpawn {
     /// What it tells the host.
     pub(crate) nonce: u64,
     /// Its only job lies in its channel already, after the host's hello: only for one that is forked from a warden with
     /// which the host has agreed.
-    pub(crate) told: bool,
+    pub(crate) has_job: bool,
 }
 
 /// Warden (or keeper) to host.
@@ -229,7 +229,7 @@ mod tests {
             key: Key { job: u64::MAX, number: 7 },
             cgroup_slot: Some(3),
             keeper: false,
-            worker: Some(Birth { nonce: 9, told: true }),
+            worker: Some(WorkerSpawn { nonce: 9, has_job: true }),
             streams: 0b110,
             program: b"/bin/\xff",
             argv: b"a\0\0b\0",

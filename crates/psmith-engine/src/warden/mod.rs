@@ -1,4 +1,4 @@
-//! The warden: the small process that bears, contains and reaps all others.
+//! The warden: the small process that starts, contains and reaps all others.
 //!
 //! - [`messages`]: everything that host and warden say to each other
 //! - [`link`]: one end of the socket between them
@@ -157,7 +157,7 @@ fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
     }
 }
 
-/// The end of everything that this warden (or keeper) has borne.
+/// Ends everything that this warden (or keeper) has started.
 fn last_rites(server: &mut Server, end: End) {
     if end == End::HostGone {
         for dir in &server.group_dirs {

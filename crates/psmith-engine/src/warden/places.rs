@@ -1,5 +1,5 @@
-//! The slots that the host has told of, and how a child comes into one: born in its group where that works here,
-//! else by joining it.
+//! The slots that the host has told of, and how a child comes into one: spawned inside its group where that works
+//! here, else by joining it.
 //!
 //! Nothing here makes, empties or removes a group: they are the host's.
 
@@ -13,8 +13,8 @@ use psmith_sys::{pidfd, wait};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-/// A trial birth that takes longer has failed.
-const TRIAL_MAX: Duration = Duration::from_secs(1);
+/// A probe that takes longer has failed.
+const PROBE_MAX: Duration = Duration::from_secs(1);
 
 /// No directory of this name can exist, so no program in it can either.
 const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
@@ -23,8 +23,8 @@ const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
 #[derive(Debug, Default)]
 pub(super) struct KnownSlots {
     known: HashMap<u32, KnownSlot>,
-    /// Whether children can be born in groups here; unknown until the first group is.
-    are_born: Option<bool>,
+    /// Whether children can be spawned inside groups here; unknown until the first group is.
+    spawns_inside: Option<bool>,
 }
 
 /// One slot.
@@ -38,7 +38,7 @@ struct KnownSlot {
 /// What a start is told of its slot.
 #[derive(Debug, Default)]
 pub(super) struct JoinPlan<'a> {
-    /// The group to be born in.
+    /// The group to be spawned in.
     pub(super) group: Option<BorrowedFd<'a>>,
     /// The groups to join.
     pub(super) groups: Vec<BorrowedFd<'a>>,
@@ -51,9 +51,9 @@ impl KnownSlots {
         let mut files = fds;
         let dir = (unified && !files.is_empty()).then(|| files.remove(0));
         if let Some(dir) = &dir
-            && self.are_born.is_none()
+            && self.spawns_inside.is_none()
         {
-            self.are_born = Some(is_birth_possible(dir.as_fd(), spawner));
+            self.spawns_inside = Some(can_spawn_inside(dir.as_fd(), spawner));
         }
         self.known.insert(slot, KnownSlot { dir, files });
     }
@@ -66,12 +66,12 @@ impl KnownSlots {
     /// outlive the run.
     pub(super) fn plan(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
         let Some(KnownSlot { dir, files }) = self.find(slot)? else { return Ok(JoinPlan::default()) };
-        let group = dir.as_ref().filter(|_| self.are_born == Some(true)).map(AsFd::as_fd);
+        let group = dir.as_ref().filter(|_| self.spawns_inside == Some(true)).map(AsFd::as_fd);
         let joins = files.iter().skip(usize::from(group.is_some()));
         Ok(JoinPlan { group, groups: joins.map(AsFd::as_fd).collect() })
     }
 
-    /// The same for a child that cannot be born in a group, only join it.
+    /// The same for a child that cannot be spawned inside a group, only join it.
     pub(super) fn joins(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
         let slot = self.find(slot)?;
         let groups = slot.iter().flat_map(|slot| &slot.files).map(AsFd::as_fd).collect();
@@ -87,21 +87,21 @@ impl KnownSlots {
     /// Leaves this one slot, for a keeper that serves one job.
     pub(super) fn only(&mut self, slot: Option<u32>) -> KnownSlots {
         let known = slot.and_then(|slot| Some((slot, self.known.remove(&slot)?)));
-        KnownSlots { known: known.into_iter().collect(), are_born: self.are_born }
+        KnownSlots { known: known.into_iter().collect(), spawns_inside: self.spawns_inside }
     }
 
-    /// One that was born in its group was killed before it came to its program. Perhaps by somebody, perhaps by the
+    /// Notes that a child that was spawned inside its group was killed before it came to its program. Perhaps by somebody, perhaps by the
     /// kernel, because this process has been moved to a group that was killed once: the next ones join.
-    pub(super) fn distrust_birth(&mut self) {
-        if self.are_born == Some(true) {
-            self.are_born = Some(false);
+    pub(super) fn distrust_spawn_inside(&mut self) {
+        if self.spawns_inside == Some(true) {
+            self.spawns_inside = Some(false);
         }
     }
 }
 
-/// Whether a child can be born in this group and lives: there are kernels without the call, filters that forbid it, and
-/// kernels that kill at birth the child of a process whose own group was killed once.
-fn is_birth_possible(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
+/// Whether a child can be spawned inside this group and lives: there are kernels without the call, filters that forbid it, and
+/// kernels that kill at its start the child of a process whose own group was killed once.
+fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if is_forbidden(Facility::CgroupBirth) {
         return false;
     }
@@ -122,7 +122,7 @@ fn is_birth_possible(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
         parent_death: None,
     });
     let Ok(started) = started else { return false };
-    let timeout = Timespec::try_from(TRIAL_MAX).ok();
+    let timeout = Timespec::try_from(PROBE_MAX).ok();
     let mut ended = [PollFd::new(&started.pidfd, PollFlags::IN)];
     let in_time = rustix::event::poll(&mut ended, timeout.as_ref()).is_ok_and(|count| count > 0);
     if !in_time {

@@ -1,6 +1,6 @@
 //! Whether a warden can be had here, found out by having one for a moment.
 //!
-//! It is started as every warden is, says its hello, bears a keeper if asked, and is dismissed. It starts no job:
+//! It is started as every warden is, says its hello, forks a keeper if asked, and is dismissed. It starts no job:
 //! the keeper is told to execute a program that does not exist, and has to say so.
 
 use std::os::fd::AsFd;
@@ -54,7 +54,7 @@ pub(crate) fn keeper() -> Result<(), String> {
         let mut keeper = Link::new(ours);
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
-            // The warden answers in its place where it cannot be born.
+            // The warden answers in its place where it cannot be forked.
             let link = if wait_for(&[keeper.as_fd(), warden.socket()], deadline)? == 0 {
                 &mut keeper
             } else {

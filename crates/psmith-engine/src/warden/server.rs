@@ -1,4 +1,4 @@
-//! The warden itself: the small, single-threaded process that bears and reaps every job.
+//! The warden itself: the small, single-threaded process that starts and reaps every job.
 //!
 //! It knows four verbs: start, signal a group, sweep, leave. It decides nothing about jobs: when to stop one,
 //! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
@@ -79,7 +79,7 @@ pub(super) struct Child {
     pub(super) key: Option<Key>,
     pub(super) ticket: Option<Ticket>,
     pub(super) timed_out: bool,
-    /// A copy of this process that was born in its group.
+    /// A copy of this process that was forked into its group.
     pub(super) forked_into: bool,
 }
 
@@ -308,8 +308,8 @@ impl Server {
     }
 
     fn start(&mut self, start: &Start<'_>, fds: &[OwnedFd]) -> io::Result<()> {
-        if let Some(birth) = start.worker {
-            return self.start_worker(start, fds, birth);
+        if let Some(spawn) = start.worker {
+            return self.start_worker(start, fds, spawn);
         }
         self.start_command(start, fds)
     }
@@ -470,13 +470,13 @@ impl Server {
         match progress {
             Some(Progress::Failed(error)) => return self.say(&failed(key, error)),
             Some(Progress::Killed(step)) => {
-                self.slots.distrust_birth();
+                self.slots.distrust_spawn_inside();
                 return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
             }
             Some(Progress::Executed | Progress::Pending(_)) | None => {}
         }
-        if child.forked_into && is_stillborn(reaped) {
-            self.slots.distrust_birth();
+        if child.forked_into && is_failed_start(reaped) {
+            self.slots.distrust_spawn_inside();
             let error = StartError { step: Step::Clone, errno: Errno::INTR.raw_os_error() };
             return self.say(&failed(key, error));
         }
@@ -547,8 +547,8 @@ pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<B
     streams
 }
 
-/// Whether this copy was killed before it ran any code: the kernel itself writes to one page of a newborn, or two.
-fn is_stillborn(reaped: &Reaped) -> bool {
+/// Whether this copy was killed before it ran any code: the kernel itself writes to one page of a new copy, or two.
+fn is_failed_start(reaped: &Reaped) -> bool {
     matches!(reaped.status, ExitStatusRaw::Signal { signal: SIGKILL, .. }) && reaped.faults <= 2
 }
 

@@ -1,8 +1,8 @@
-//! Function workers: born here as copies of this process, which has one thread and little memory, so that is sound and
+//! Function workers: forked here as copies of this process, which has one thread and little memory, so that is sound and
 //! cheap. Where it had more threads at its start (a constructor of some library began them) the image is executed anew
 //! instead.
 //!
-//! From its birth on a worker is a child like any other: reaped, swept and killed the same way.
+//! From its start on a worker is a child like any other: reaped, swept and killed the same way.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,7 +16,7 @@ use psmith_sys::fork::{self, ForkResult};
 use psmith_sys::spawn::{StartError, Step};
 use rustix::io::Errno;
 
-use crate::warden::messages::{Birth, Start, ToHost};
+use crate::warden::messages::{Start, ToHost, WorkerSpawn};
 use crate::warden::server::{Child, Server, failed, streams_of};
 use crate::worker::{self, set_up};
 
@@ -26,15 +26,15 @@ impl Server {
         self.forker.is_some() && !is_forbidden(Facility::Fork)
     }
 
-    /// Bears a worker whose channel comes after its streams.
+    /// Starts a worker whose channel comes after its streams.
     pub(super) fn start_worker(
         &mut self,
         start: &Start<'_>,
         fds: &[OwnedFd],
-        birth: Birth,
+        spawn: WorkerSpawn,
     ) -> io::Result<()> {
         if !self.forks() {
-            if birth.told {
+            if spawn.has_job {
                 // A stranger to what the host agreed on with this process would find the job of its copy.
                 let error = StartError { step: Step::Clone, errno: Errno::DEADLK.raw_os_error() };
                 return self.say(&failed(start.key, error));
@@ -43,10 +43,10 @@ impl Server {
             if self.forker.is_none() && !TOLD.swap(true, Ordering::Relaxed) {
                 self.say(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
             }
-            return self.execute_worker(start, fds, birth.nonce);
+            return self.execute_worker(start, fds, spawn.nonce);
         }
         worker::prepare();
-        match self.fork_worker(start, fds, birth) {
+        match self.fork_worker(start, fds, spawn) {
             Err(error) => self.say(&failed(start.key, error)),
             Ok((pid, pidfd, forked_into)) => {
                 let key = Some(start.key);
@@ -60,7 +60,7 @@ impl Server {
         &mut self,
         start: &Start<'_>,
         fds: &[OwnedFd],
-        birth: Birth,
+        spawn: WorkerSpawn,
     ) -> Result<(u32, OwnedFd, bool), StartError> {
         let refused = |errno: Errno, step| StartError { step, errno: errno.raw_os_error() };
         let channel = fds.get(start.streams.count_ones() as usize);
@@ -92,7 +92,7 @@ impl Server {
                     no_new_privs: profile.no_new_privs,
                     alone,
                 };
-                worker::born(plan, channel.as_fd(), birth.nonce, birth.told)
+                worker::born(plan, channel.as_fd(), spawn.nonce, spawn.has_job)
             }
         }
     }
