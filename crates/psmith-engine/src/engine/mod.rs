@@ -172,7 +172,7 @@ impl<H: Handler> Engine<H> {
         match Engine::prepare(handler, setup) {
             Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
             Err(error) => {
-                warden.bury();
+                warden.reap();
                 Err(error)
             }
         }

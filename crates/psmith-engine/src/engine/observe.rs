@@ -251,7 +251,7 @@ impl<H: Handler> Engine<H> {
                 let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);
             }
         }
-        let words = warden.bury();
+        let words = warden.reap();
         self.cgroup_slots.forget_warden();
         for slot in self.attempts.slots() {
             self.vanish(slot);

@@ -157,7 +157,7 @@ impl Warden {
     }
 
     /// Makes sure that it has ended, and gives its last words.
-    pub(crate) fn bury(mut self) -> String {
+    pub(crate) fn reap(mut self) -> String {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let mut words = Vec::new();
@@ -177,7 +177,7 @@ impl Warden {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, left);
-        self.bury()
+        self.reap()
     }
 }
 
@@ -239,6 +239,6 @@ mod tests {
         assert!(!hello(MAGIC, PROTOCOL, nonce, pid + 1, build));
         assert!(!hello(MAGIC, PROTOCOL, nonce, pid, build ^ 1));
         assert!(!warden.is_ours(&ToHost::Pong { count: 1 }));
-        warden.bury();
+        warden.reap();
     }
 }

@@ -44,7 +44,7 @@ use server::{End, Server};
 pub(crate) const MARKER: &str = "PSMITH_WARDEN";
 
 /// How long the dying of everything may take before the warden leaves all the same.
-const LAST_RITES_MAX: Duration = Duration::from_secs(5);
+const FINAL_CLEANUP_MAX: Duration = Duration::from_secs(5);
 
 /// The warden's life, from its first instruction after the program's own start-up to its exit.
 pub(crate) fn main(nonce: &str) -> ! {
@@ -111,7 +111,7 @@ fn life(nonce: &str) -> io::Result<()> {
     };
     // A host that was killed before it heard this has made its groups by now: they are removed all the same.
     let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
-    last_rites(&mut server, end);
+    final_cleanup(&mut server, end);
     if let (End::HostGone, Some(scratch)) = (end, scratch) {
         // Last: nobody is left who could write there.
         scratch::remove(&scratch);
@@ -158,13 +158,13 @@ fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
 }
 
 /// Ends everything that this warden (or keeper) has started.
-fn last_rites(server: &mut Server, end: End) {
+fn final_cleanup(server: &mut Server, end: End) {
     if end == End::HostGone {
         for dir in &server.group_dirs {
             let _ = cgroup::kill_dir(Path::new(OsStr::from_bytes(dir)));
         }
     }
-    let deadline = Instant::now() + LAST_RITES_MAX;
+    let deadline = Instant::now() + FINAL_CLEANUP_MAX;
     for &pid in server.children.keys() {
         let _ = kill_group(pid, SIGKILL);
         let _ = kill(pid, SIGKILL);
@@ -186,13 +186,13 @@ fn last_rites(server: &mut Server, end: End) {
             break;
         }
         descendants::signal_descendants(std::process::id(), None, SIGKILL);
-        server.wait_for_a_death(Duration::from_millis(5));
+        server.wait_for_exit(Duration::from_millis(5));
     }
     if end == End::HostGone {
         for dir in std::mem::take(&mut server.group_dirs) {
             let dir = Path::new(OsStr::from_bytes(&dir));
             while cgroup::remove_dir(dir).is_err() && dir.exists() && Instant::now() < deadline {
-                server.wait_for_a_death(Duration::from_millis(2));
+                server.wait_for_exit(Duration::from_millis(2));
             }
         }
     }

@@ -87,7 +87,7 @@ fn try_out(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), St
     let mut warden = Warden::launch().map_err(|error| format!("execute it: {error}"))?;
     let introduced = warden.introduce(&introduction).map_err(|error| format!("talk to it: {error}"));
     let answer = introduced.and_then(|()| greeted(&mut warden)).and_then(|()| ask(&mut warden));
-    let words = if answer.is_ok() { warden.dismiss(ANSWER_MAX) } else { warden.bury() };
+    let words = if answer.is_ok() { warden.dismiss(ANSWER_MAX) } else { warden.reap() };
     answer.map_err(|error| if words.is_empty() { error } else { format!("{error}; it said: {words}") })
 }
 

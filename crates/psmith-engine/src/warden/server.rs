@@ -2,7 +2,7 @@
 //!
 //! It knows four verbs: start, signal a group, sweep, leave. It decides nothing about jobs: when to stop one,
 //! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
-//! host is gone, everything dies ([`crate::warden::last_rites`]).
+//! host is gone, everything dies ([`crate::warden::final_cleanup`]).
 //!
 //! All signals stay blocked for its whole life, so nothing but the host's end, its order, or SIGKILL ends it.
 //! A keeper is the same server with a single job, forked from the warden.
@@ -379,7 +379,7 @@ impl Server {
             Ok(ForkResult::Child(_)) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
                 let end = self.become_keeper(socket, start, fds);
-                crate::warden::last_rites(self, end.unwrap_or(End::HostGone));
+                crate::warden::final_cleanup(self, end.unwrap_or(End::HostGone));
                 psmith_sys::exit::now(0)
             }
             Err(error) => {
@@ -527,7 +527,7 @@ impl Server {
 
 impl Server {
     /// Sleeps until a child has ended, but not for longer than `patience`.
-    pub(super) fn wait_for_a_death(&mut self, patience: Duration) {
+    pub(super) fn wait_for_exit(&mut self, patience: Duration) {
         let timeout = rustix::event::Timespec::try_from(patience).ok();
         let mut fds = [rustix::event::PollFd::new(&self.sigchld, rustix::event::PollFlags::IN)];
         let _ = rustix::event::poll(&mut fds, timeout.as_ref());
