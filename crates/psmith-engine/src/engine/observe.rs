@@ -15,7 +15,7 @@ use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
 use crate::warden::client;
 use crate::warden::link::Received;
-use crate::warden::messages::{Ended, Key, ToHost, ToWarden, heard};
+use crate::warden::messages::{Ended, Key, ToHost, ToWarden, decode_all};
 use crate::warden::step_of_number;
 
 /// What a readable descriptor means.
@@ -68,10 +68,10 @@ impl<H: Handler> Engine<H> {
     pub(super) fn on_ready(&mut self, event: epoll::Event) {
         match Token::unpack(event.token) {
             None => {}
-            Some(Token::WardenSocket) => self.hear_warden(),
+            Some(Token::WardenSocket) => self.receive_from_warden(),
             Some(Token::WardenEnd) => {
                 // What it said before its end comes first.
-                self.hear_warden();
+                self.receive_from_warden();
                 // By now this may be its successor, and the news that of the one before.
                 if self.warden.has_ended() {
                     self.lose_warden(io::Error::other("it ended"));
@@ -97,7 +97,7 @@ impl<H: Handler> Engine<H> {
                 self.read_stream(slot, 2, READS_A_TURN);
             }
             Some(Token::Group { slot, .. }) => self.look_at_group(slot),
-            Some(Token::Keeper { slot, .. }) => self.hear_keeper(slot),
+            Some(Token::Keeper { slot, .. }) => self.receive_from_keeper(slot),
             Some(Token::Worker { slot, .. }) => self.on_channel(slot),
         }
     }
@@ -110,7 +110,7 @@ impl<H: Handler> Engine<H> {
 
     // The warden.
 
-    pub(super) fn hear_warden(&mut self) {
+    pub(super) fn receive_from_warden(&mut self) {
         loop {
             self.warden.flush(&self.epoll);
             let fds = match self.warden.receive() {
@@ -120,15 +120,15 @@ impl<H: Handler> Engine<H> {
                 Err(error) => return self.lose_warden(error),
             };
             let packet = self.warden.lend();
-            let heard = self.on_packet(packet.messages(), fds);
+            let taken = self.on_packet(packet.messages(), fds);
             self.warden.give_back(packet);
-            if let Err(error) = heard {
+            if let Err(error) = taken {
                 return self.lose_warden(error);
             }
         }
     }
 
-    pub(super) fn hear_keeper(&mut self, slot: u32) {
+    pub(super) fn receive_from_keeper(&mut self, slot: u32) {
         loop {
             let Some(running) = self.attempts.get_mut(slot) else { return };
             let Some(keeper) = &mut running.keeper else { return };
@@ -139,11 +139,11 @@ impl<H: Handler> Engine<H> {
                 Ok(Received::Closed) | Err(_) => return self.lose_keeper(slot),
             };
             let packet = keeper.lend();
-            let heard = self.on_packet(packet.messages(), fds);
+            let taken = self.on_packet(packet.messages(), fds);
             if let Some(keeper) = self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
                 keeper.give_back(packet);
             }
-            if heard.is_err() {
+            if taken.is_err() {
                 return self.lose_keeper(slot);
             }
         }
@@ -188,7 +188,7 @@ impl<H: Handler> Engine<H> {
     /// only the streams and channels of those that go on are watched.
     fn on_packet(&mut self, packet: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
         let mut fds = fds.into_iter();
-        for message in heard(packet) {
+        for message in decode_all(packet) {
             self.on_message(message.map_err(io::Error::other)?, &mut fds)?;
         }
         for (slot, generation) in self.attempts.take_begun() {
@@ -207,7 +207,7 @@ impl<H: Handler> Engine<H> {
                     self.dispatch.push(Event::WardenReady);
                 }
             }
-            ToHost::HasThreads { count } => client::tell_of_threads(count),
+            ToHost::HasThreads { count } => client::warn_of_threads(count),
             ToHost::Started { key, pid } => self.on_started(key, pid, fds.next()),
             ToHost::Failed { key, step, errno, refused } => self.on_start_failed(key, step, errno, refused),
             ToHost::Ended { key, ended } => self.on_ended(key, &ended),

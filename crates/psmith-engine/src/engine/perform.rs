@@ -217,11 +217,11 @@ impl<H: Handler> Engine<H> {
 
     /// Where the kernel signals no group by pidfd, the parent of its unreaped leader does it by number.
     pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
-        self.tell_parent(slot, &ToWarden::SignalGroup { key, signal });
+        self.send_to_parent(slot, &ToWarden::SignalGroup { key, signal });
     }
 
     /// Sends to the parent of the attempt in this slot: its keeper, or the warden.
-    pub(super) fn tell_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
+    pub(super) fn send_to_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
         match self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
             Some(keeper) => drop(keeper.send(message, &[])),
             None => self.warden.send(&self.epoll, message, &[]),

@@ -93,6 +93,6 @@ impl<H: Handler> Engine<H> {
         let (key, slot) = (running.key(), running.slot.0);
         let attempts = &self.attempts;
         self.samples.add(key, requester, |key| !attempts.iter().any(|running| running.key() == key));
-        self.tell_parent(slot, &ToWarden::SampleStack { key });
+        self.send_to_parent(slot, &ToWarden::SampleStack { key });
     }
 }

@@ -57,9 +57,9 @@ impl<H: Handler> Engine<H> {
                 // A poll that is interrupted, or fails, is asked again until the time is over.
                 let _ = rustix::event::poll(&mut fds, rustix::event::Timespec::try_from(left).ok().as_ref());
             }
-            self.hear_warden();
+            self.receive_from_warden();
             for slot in unknown {
-                self.hear_keeper(slot);
+                self.receive_from_keeper(slot);
             }
         }
     }
@@ -97,18 +97,18 @@ impl<H: Handler> Engine<H> {
             return;
         }
         running.stopped = true;
-        self.tell_of_stop(slot, Some(signal));
+        self.notify_of_stop(slot, Some(signal));
     }
 
     pub(super) fn on_continued(&mut self, key: Key) {
         let Some(slot) = self.find(key) else { return };
         let Some(running) = self.attempts.get_mut(slot) else { return };
         if std::mem::take(&mut running.stopped) {
-            self.tell_of_stop(slot, None);
+            self.notify_of_stop(slot, None);
         }
     }
 
-    fn tell_of_stop(&mut self, slot: u32, signal: Option<i32>) {
+    fn notify_of_stop(&mut self, slot: u32, signal: Option<i32>) {
         let Some(running) = self.attempts.get(slot) else { return };
         let at = AttemptSlot { attempt: running.id, slot: running.slot };
         let Some(entry) = self.jobs.get(&at.attempt.job) else { return };

@@ -81,7 +81,7 @@ impl<H: Handler> Engine<H> {
             // What is left in the socket is heard in the next turn. What has been read from it is heard now: it would
             // wake nobody any more.
             let may_wait = frames >= FRAMES_A_TURN && !channel.holds_frame();
-            if may_wait || !self.hear_frame(slot) {
+            if may_wait || !self.receive_frame(slot) {
                 break;
             }
         }
@@ -89,7 +89,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes in one frame; false if there is none.
-    fn hear_frame(&mut self, slot: u32) -> bool {
+    fn receive_frame(&mut self, slot: u32) -> bool {
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let Some(channel) = &mut running.channel else { return false };
         match channel.receive() {
@@ -259,7 +259,7 @@ impl<H: Handler> Engine<H> {
                 channel.begin_end();
                 channel.look_again();
             }
-            heard = self.hear_frame(slot);
+            heard = self.receive_frame(slot);
         }
         // Closing it takes it out of the poll set.
         let Some(running) = self.attempts.get_mut(slot) else { return false };

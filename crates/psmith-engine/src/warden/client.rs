@@ -205,7 +205,7 @@ pub(crate) fn nonce() -> io::Result<u64> {
 
 /// Says, once in a program's life, why its workers start slowly. Nobody else would find out: the threads are gone with
 /// the image that the program itself is.
-pub(crate) fn tell_of_threads(count: u32) {
+pub(crate) fn warn_of_threads(count: u32) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         // A closed standard error is no failure of the run's.

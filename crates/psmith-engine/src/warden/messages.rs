@@ -195,7 +195,7 @@ pub(crate) struct SampledThread<'a> {
 }
 
 /// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.
-pub(crate) fn heard(mut packet: &[u8]) -> impl Iterator<Item = postcard::Result<ToHost<'_>>> {
+pub(crate) fn decode_all(mut packet: &[u8]) -> impl Iterator<Item = postcard::Result<ToHost<'_>>> {
     std::iter::from_fn(move || {
         if packet.is_empty() {
             return None;

@@ -25,7 +25,7 @@ const NO_PROGRAM: &[u8] = b"/dev/null/no-program";
 /// # Errors
 /// What failed, in one line, with the warden's own words where it had some.
 pub(crate) fn warden() -> Result<(), String> {
-    try_out(|_| Ok(()))
+    probe(|_| Ok(()))
 }
 
 /// Whether a warden can fork a keeper, and the keeper tries to start what it is told to.
@@ -33,7 +33,7 @@ pub(crate) fn warden() -> Result<(), String> {
 /// # Errors
 /// As [`warden`].
 pub(crate) fn keeper() -> Result<(), String> {
-    try_out(|warden| {
+    probe(|warden| {
         let (ours, theirs) = socket::pair().map_err(|error| format!("no socket for it: {error}"))?;
         let key = Key { job: 0, number: 0 };
         let start = Start {
@@ -60,7 +60,7 @@ pub(crate) fn keeper() -> Result<(), String> {
             } else {
                 warden.link()
             };
-            let failed = heard(link, |message| match message {
+            let failed = receive_matching(link, |message| match message {
                 ToHost::Failed { step, errno, .. } => Some((*step, *errno)),
                 _ => None,
             })?;
@@ -75,7 +75,7 @@ pub(crate) fn keeper() -> Result<(), String> {
     })
 }
 
-fn try_out(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), String> {
+fn probe(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let introduction = Introduction {
         marker: format!("{NONCE_VARIABLE}={:016x}", nonce().map_err(text)?).into_bytes(),
@@ -86,12 +86,12 @@ fn try_out(ask: impl FnOnce(&mut Warden) -> Result<(), String>) -> Result<(), St
     };
     let mut warden = Warden::launch().map_err(|error| format!("execute it: {error}"))?;
     let introduced = warden.introduce(&introduction).map_err(|error| format!("talk to it: {error}"));
-    let answer = introduced.and_then(|()| greeted(&mut warden)).and_then(|()| ask(&mut warden));
+    let answer = introduced.and_then(|()| await_hello(&mut warden)).and_then(|()| ask(&mut warden));
     let words = if answer.is_ok() { warden.dismiss(ANSWER_MAX) } else { warden.reap() };
     answer.map_err(|error| if words.is_empty() { error } else { format!("{error}; it said: {words}") })
 }
 
-fn greeted(warden: &mut Warden) -> Result<(), String> {
+fn await_hello(warden: &mut Warden) -> Result<(), String> {
     let deadline = Instant::now() + ANSWER_MAX;
     loop {
         wait_for(&[warden.socket()], deadline)?;
@@ -111,7 +111,10 @@ fn greeted(warden: &mut Warden) -> Result<(), String> {
 }
 
 /// The next message, if there is one and `pick` wants it.
-fn heard<T>(link: &mut Link, pick: impl Fn(&ToHost<'_>) -> Option<T>) -> Result<Option<T>, String> {
+fn receive_matching<T>(
+    link: &mut Link,
+    pick: impl Fn(&ToHost<'_>) -> Option<T>,
+) -> Result<Option<T>, String> {
     match link.receive() {
         Ok(Received::Nothing) => Ok(None),
         Ok(Received::Closed) => Err("it ended before it answered".into()),
@@ -119,7 +122,7 @@ fn heard<T>(link: &mut Link, pick: impl Fn(&ToHost<'_>) -> Option<T>) -> Result<
         Ok(Received::Message(_)) => {
             let packet = link.lend();
             let picked: postcard::Result<Vec<ToHost<'_>>> =
-                crate::warden::messages::heard(packet.messages()).collect();
+                crate::warden::messages::decode_all(packet.messages()).collect();
             let picked = picked.map(|messages| messages.iter().find_map(&pick));
             link.give_back(packet);
             picked.map_err(|error| error.to_string())

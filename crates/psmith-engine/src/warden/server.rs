@@ -4,7 +4,7 @@
 //! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
 //! host is gone, everything dies ([`crate::warden::final_cleanup`]).
 //!
-//! All signals stay blocked for its whole life, so nothing but the host's end, its order, or SIGKILL ends it.
+//! All signals stay blocked for its whole life, so nothing but the host's end, its command, or SIGKILL ends it.
 //! A keeper is the same server with a single job, forked from the warden.
 
 use std::borrow::Cow;
@@ -39,8 +39,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// Another limit in its place, in milliseconds: a test aid, for nobody waits 30 s for a hung start in a test.
 const START_LIMIT_VARIABLE: &str = "PSMITH_START_LIMIT_MS";
 
-/// Orders taken in one turn, so that a flood of them cannot hold up reaping.
-const ORDERS_A_TURN: usize = 64;
+/// Commands taken in one turn, so that a flood of them cannot hold up reaping.
+const COMMANDS_A_TURN: usize = 64;
 
 const LINK: u64 = 0;
 const CHILDREN: u64 = 1;
@@ -186,7 +186,7 @@ impl Server {
     }
 
     fn turn(&mut self) -> io::Result<Option<End>> {
-        // With answers stuck in the outbox no new orders are taken: the host has to read first.
+        // With answers stuck in the outbox no new commands are taken: the host has to read first.
         let interest = match (self.link.is_congested(), self.link.has_queued()) {
             (true, _) => Interest::WRITE,
             (false, true) => Interest::BOTH,
@@ -211,7 +211,7 @@ impl Server {
                 }
                 LINK => {
                     self.link.flush()?;
-                    if let Some(end) = self.take_orders()? {
+                    if let Some(end) = self.take_commands()? {
                         return Ok(Some(end));
                     }
                 }
@@ -235,8 +235,8 @@ impl Server {
         [start, self.link.patience()].into_iter().flatten().min()
     }
 
-    fn take_orders(&mut self) -> io::Result<Option<End>> {
-        for _ in 0..ORDERS_A_TURN {
+    fn take_commands(&mut self) -> io::Result<Option<End>> {
+        for _ in 0..COMMANDS_A_TURN {
             let fds = match self.link.receive()? {
                 Received::Nothing => return Ok(None),
                 Received::Closed => return Ok(Some(End::HostGone)),
@@ -244,7 +244,7 @@ impl Server {
             };
             let packet = self.link.lend();
             let done = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()) {
-                Ok(order) => self.obey(order, fds),
+                Ok(command) => self.on_command(command, fds),
                 Err(error) => Err(io::Error::other(error)),
             };
             self.link.give_back(packet);
@@ -255,8 +255,8 @@ impl Server {
         Ok(None)
     }
 
-    fn obey(&mut self, order: ToWarden<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
-        match order {
+    fn on_command(&mut self, command: ToWarden<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
+        match command {
             ToWarden::Hello { .. } => return Err(io::Error::other("a second hello")),
             ToWarden::Profile { env, umask, rlimits, nice, no_new_privs, foreground } => {
                 let rlimits = of_raw(&rlimits);
