@@ -16,12 +16,12 @@ use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;
 
-/// One attempt that lives in a slot.
+/// An attempt that lives in a slot.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: AttemptId,
     pub(crate) slot: SlotId,
-    /// Tells late news of an earlier attempt in the same slot from news of this one.
+    /// Tells late events of an earlier attempt in the same slot from those of this one.
     pub(crate) generation: u32,
     /// Its limit of memory, if it has one.
     pub(crate) memory_bytes: Option<u64>,
@@ -38,13 +38,13 @@ pub(crate) struct Running {
     pub(crate) channel: Option<WorkerChannel>,
     /// Signals asked for before the process was known.
     pub(crate) pending: Vec<i32>,
-    /// Its process stands still, and the handler was told.
+    /// Its process stands still, and the handler was notified.
     pub(crate) stopped: bool,
     pub(crate) exited: bool,
     pub(crate) tree_empty: bool,
     /// Descendants counted just before they were killed.
     pub(crate) killed: u32,
-    /// What is left of it was let go: its keeper, if it has one, stays with that.
+    /// Its remains were let go: its keeper, if it has one, stays with them.
     pub(crate) released: bool,
     /// Descendants that lived when it ended, where the warden or a keeper can tell.
     pub(crate) outlived_by: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Running {
     pub(crate) watched: bool,
     /// Its job has its outcome, or it will be tried again; only an unkillable one stays longer.
     pub(crate) dismissed: bool,
-    /// What is to be executed and where, for the words of a failed start.
+    /// Program and directory, for the words of a failed start.
     pub(crate) program: Vec<u8>,
     pub(crate) dir: Option<Vec<u8>>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Pipe {
     pub(crate) fd: OwnedFd,
     /// Not in the poll set: its process is not known to run yet, or live output is not welcome just now.
     pub(crate) paused: bool,
-    /// So much came that a larger pipe pays.
+    /// Bytes that came so far: from some on a larger pipe pays.
     pub(crate) seen: u64,
     pub(crate) widened: bool,
 }
@@ -74,14 +74,14 @@ impl Pipe {
     }
 }
 
-/// What one look into a pipe found.
+/// Result of one read from a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// So many bytes.
+    /// Bytes came, so many.
     Bytes(usize),
     /// Nothing now, but somebody may still write.
     Dry,
-    /// Nobody can write any more.
+    /// The last writer has closed it.
     End,
 }
 
@@ -129,7 +129,7 @@ impl Running {
         self.pidfd.is_none() && !self.exited && !self.dismissed
     }
 
-    /// Whether nothing of it is left that could still send news.
+    /// Whether nothing of it is left that could still cause an event.
     pub(crate) fn is_over(&self) -> bool {
         self.exited && self.tree_empty && !self.output_open()
     }

@@ -1,7 +1,7 @@
-//! The attempts that live now, by slot, and which of them wait for a look.
+//! The attempts that live now, by slot, and which of them wait for a reaction.
 //!
-//! Never starts, signals or ends one: it keeps them, and tells late reports about an earlier attempt in a slot from those
-//! about the present one.
+//! Never starts, signals or ends one: it keeps them, and tells late reports about an earlier attempt in a slot from
+//! those about the present one.
 
 use crate::engine::attempt::Running;
 use crate::engine::channels::WorkerChannel;
@@ -15,9 +15,9 @@ pub(super) type Tenancy = (u32, u32);
 pub(super) struct Attempts {
     slots: Vec<Option<Running>>,
     generation: u32,
-    /// Those that have just been heard to run.
+    /// Attempts whose start was just reported.
     begun: Vec<Tenancy>,
-    /// Those whose process groups outlive them, at level `group`.
+    /// Attempts whose process groups outlive them, at level `group`.
     orphaned_groups: Vec<Tenancy>,
     /// Of attempts whose trees were released: they stay with what is left of those.
     released_keepers: Vec<Link>,
@@ -67,7 +67,7 @@ impl Attempts {
         self.current(slot, generation).is_some()
     }
 
-    /// All slots that ever held an attempt.
+    /// Slots that ever held an attempt.
     pub(super) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }

@@ -17,7 +17,7 @@ use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunG
 use crate::containment::{Level, TreeLimits};
 use crate::warden::messages::{Holding, ToWarden};
 
-/// How long the end of a run waits for its groups to become empty.
+/// Time that the end of a run waits for its groups to become empty.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
 /// Owns the groups of all slots.
@@ -42,7 +42,7 @@ struct KeptGroup {
     group: Group,
 }
 
-/// What an attempt has taken of its slot.
+/// The groups that an attempt has of its slot.
 #[derive(Debug, Default)]
 pub(crate) struct SlotLease {
     number: Option<u32>,
@@ -103,7 +103,8 @@ impl CgroupSlots {
         unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
     }
 
-    /// Looks for where limits of a job's own can be held; true if that made directories of which the warden does not know.
+    /// Looks for where limits of a job's own can be held; true if that made directories of which the warden does not
+    /// know.
     pub(crate) fn prepare(&mut self, own: &TreeLimits) -> io::Result<bool> {
         let wanted: Vec<Controller> = kernel_limits(own).controllers().collect();
         if wanted.is_empty() {
@@ -117,8 +118,8 @@ impl CgroupSlots {
         Ok(self.group_dirs().len() > known)
     }
 
-    /// The lease of the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are limits of
-    /// its job's own, in place of the run's.
+    /// The lease of the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are
+    /// limits of its job's own, in place of the run's.
     pub(crate) fn take(
         &mut self,
         slot: u32,
@@ -305,7 +306,7 @@ impl SlotLease {
         }
     }
 
-    /// What the kernel counted of limits that were hit.
+    /// Counts of the kernel of limits that were hit.
     pub(crate) fn evidence(&self) -> Evidence {
         let Some(limit) = &self.limit else { return Evidence::default() };
         let found = limit.evidence();

@@ -17,7 +17,7 @@ use crate::engine::attempts::Tenancy;
 use crate::engine::observe::Token;
 use crate::warden::client::nonce;
 
-/// Beyond this a worker may have to wait until its answer is taken, so its channel is watched from its start on.
+/// Length of an answer for which a worker may have to wait until it is taken: its channel is watched from its start on.
 const LONG_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Until it has introduced itself, a worker has nothing longer to say.
@@ -78,7 +78,7 @@ impl WorkerChannels {
         std::mem::take(&mut self.closed_early)
     }
 
-    /// How long until the grace of the next such worker is over.
+    /// Time until the grace of the next such worker is over.
     pub(super) fn until_closed(&self) -> Option<Duration> {
         self.closed_early.iter().map(|(_, since)| CLOSED_GRACE.saturating_sub(since.elapsed())).min()
     }
@@ -98,22 +98,22 @@ pub(crate) struct WorkerChannel {
     outbox: Outbox,
     ours: Credentials,
     start: WorkerStart,
-    /// It has been told who we are, and its first job after that.
+    /// Our hello was sent to it, and its first job after that.
     greeted: bool,
-    /// It has introduced itself, too; before, nothing else is heard of it.
+    /// Its own hello came, too; before, it may say nothing else.
     agreed: bool,
     /// The process that introduced itself.
     speaker: u32,
-    /// The handler has been told how its job ended, or the worker may say no more.
+    /// The end of its job was reported to the handler, or the worker may say no more.
     reported: bool,
-    /// It could not become a process of its own.
+    /// Step and error number, if it could not become a process of its own.
     failed: Option<(u8, i32)>,
     interest: Interest,
     /// In the poll set.
     watched: bool,
-    /// Nobody takes in what it says just now.
+    /// Nothing is received from it just now.
     paused: bool,
-    /// Its process has ended: what it has said is being heard.
+    /// Its process has ended: its last messages are being received.
     ending: bool,
     /// Nothing comes any more.
     closed: bool,
@@ -214,10 +214,10 @@ impl WorkerChannel {
         Ok(())
     }
 
-    /// Watches it, unless it is watched, or not to be heard.
+    /// Watches it, unless it is watched, paused or closed.
     pub(super) fn watch_if_heard(&mut self, epoll: &Epoll) {
         if !self.watched && !self.paused && !self.closed {
-            // Without it the worker is heard at its end.
+            // Without it the worker's messages are received at its end.
             let _ = self.watch(epoll);
         }
     }
@@ -228,7 +228,7 @@ impl WorkerChannel {
         }
     }
 
-    /// Hears no more until [`WorkerChannel::resume`]; false if that is so already.
+    /// Receives no more until [`WorkerChannel::resume`]; false if that is so already.
     pub(super) fn pause(&mut self, epoll: &Epoll) -> bool {
         if self.paused || self.closed {
             return false;
@@ -238,7 +238,7 @@ impl WorkerChannel {
         true
     }
 
-    /// Hears again; false if it was not paused.
+    /// Receives again; false if it was not paused.
     pub(super) fn resume(&mut self, epoll: &Epoll) -> bool {
         if !self.paused || self.closed {
             return false;
@@ -307,12 +307,12 @@ impl WorkerChannel {
         self.failed
     }
 
-    /// Notes that the handler is told how its job ended; false if it was told before.
+    /// Notes that the end of its job is reported to the handler; false if it was before.
     pub(super) fn note_report(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// What became of its job, where it left of its own will and did not say.
+    /// Cause of its job's end, where it left of its own will and did not say.
     pub(super) fn cause_unsaid(&self) -> Option<Cause> {
         match (self.reported, self.torn) {
             (true, _) => None,
@@ -321,7 +321,7 @@ impl WorkerChannel {
         }
     }
 
-    /// Its process has ended: what it has said is heard to the end, and nothing is sent any more.
+    /// Notes that its process has ended: its last messages are received, and nothing is sent any more.
     pub(super) fn begin_end(&mut self) {
         self.ending = true;
     }
@@ -330,7 +330,7 @@ impl WorkerChannel {
         self.ending
     }
 
-    /// Hears nothing any more.
+    /// Receives nothing any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }

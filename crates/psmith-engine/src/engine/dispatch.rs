@@ -58,7 +58,7 @@ impl Dispatch {
         self.dispatcher.counts().running > 0
     }
 
-    /// How long until the next deadline of a job, an attempt or the run.
+    /// Time until the next deadline of a job, an attempt or the run.
     pub(super) fn until_deadline(&self) -> Option<Duration> {
         let now = self.clock.now();
         self.dispatcher.next_deadline().map(|deadline| deadline.since(now))

@@ -1,4 +1,4 @@
-//! Why a run could not go on. How a job ended is data, and never told here.
+//! Reasons why a run could not go on. The end of a job is data, and never an error here.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the engine needs from whoever uses it, and what it tells them.
+//! The interface between the engine and whoever uses it: what it asks, and what it notifies of.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -30,7 +30,7 @@ pub trait Handler {
     /// The next job, if there is one now. Not called again after [`Pull::Ended`].
     fn pull(&mut self) -> Pull<Self::Job>;
 
-    /// What to start for an attempt, asked just before its start. An error is the attempt's spawn failure.
+    /// Makes what is to be started for an attempt, just before its start. An error is the attempt's spawn failure.
     ///
     /// # Errors
     ///
@@ -43,8 +43,8 @@ pub trait Handler {
         None
     }
 
-    /// A worker has introduced itself, or is about to be forked as a copy of a warden that has: the messages in the reply
-    /// afterwards are its first job.
+    /// A worker has introduced itself, or is about to be forked as a copy of a warden that has: the messages in the
+    /// reply afterwards are its first job.
     fn greeted(&mut self, view: &View<'_>, job: &mut Self::Job, at: AttemptSlot, reply: &mut HandlerReply) {
         let _ = (view, job, at, reply);
     }
@@ -61,7 +61,7 @@ pub trait Handler {
         let _ = (view, job, at, message, reply);
     }
 
-    /// Which output of this job is passed on while it runs. Asked at each start, and once more when the job
+    /// Says which output of this job is passed on while it runs. Asked at each start, and once more when the job
     /// becomes the only one whose output can come next.
     fn live(&mut self, job: &Self::Job, next_in_line: bool) -> Live;
 
@@ -74,7 +74,7 @@ pub trait Handler {
         let _ = id;
     }
 
-    /// What a job that becomes live had written before: comes first, all at once.
+    /// Takes what a job that becomes live had written before: it comes first, all at once.
     fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
 
     /// Whether output that is passed on live is kept for the delivery as well.
@@ -91,12 +91,12 @@ pub trait Handler {
         true
     }
 
-    /// Everything that is read from a job's streams, live or not.
+    /// Sees everything that is read from a job's streams, live or not.
     fn read(&mut self, job: &Self::Job, attempt: u32, stream: u8, bytes: &[u8]) {
         let _ = (job, attempt, stream, bytes);
     }
 
-    /// Something happened that a log or a board may want to know.
+    /// Takes notice of an event that a log or a board may show.
     fn on_event(&mut self, view: &View<'_>, event: EngineEvent<'_, Self::Job>);
 
     /// The outcome of a job, once a job, in the order asked for.
@@ -105,13 +105,13 @@ pub trait Handler {
     /// Descriptors whose readability means that [`Handler::woken`] wants to be called. Asked once.
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// One of the descriptors is readable. It must not be any more when this returns.
+    /// Reacts to a descriptor that is readable. It must not be any more when this returns.
     fn woken(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>);
 
     /// Called after each turn of the engine; returns when it wants to be called again at the latest.
     fn tick(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>) -> Option<Duration>;
 
-    /// All jobs are stopped (Ctrl-Z): stop this process now; returns when it has been continued.
+    /// Stops this process, now that all jobs are stopped (Ctrl-Z); returns when it has been continued.
     fn suspended(&mut self) {}
 }
 
@@ -120,20 +120,21 @@ pub trait Handler {
 pub enum Pull<J> {
     /// A job.
     Job(J, Arc<JobPolicy>),
-    /// None now; a wake-up will tell.
+    /// No job now; a wake-up follows.
     Later,
-    /// None any more.
+    /// No job any more.
     Ended,
 }
 
-/// What a handler wants done after a worker's message.
+/// A handler's answer to a worker's message.
 #[derive(Debug, Default)]
 pub struct HandlerReply {
     /// Messages to the worker, with their bodies.
     pub messages: Vec<(ToWorker, Body)>,
-    /// How the attempt ended, as far as its function is concerned. The process ends later.
+    /// End of the attempt, as far as its function is concerned. The process ends later.
     pub report: Option<Result<(), Cause>>,
-    /// What the worker has written by now is read before anything else happens: it belongs to the job that is over.
+    /// Output that the worker has written by now is read before anything else happens: it belongs to the job that is
+    /// over.
     pub reads_output: bool,
     /// The worker is to find no more jobs.
     pub hang_up: bool,
@@ -143,16 +144,16 @@ pub struct HandlerReply {
     pub commands: Vec<EngineCommand>,
 }
 
-/// Where an attempt runs.
+/// An attempt, and the slot that it runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptSlot {
-    /// Which attempt.
+    /// The attempt.
     pub attempt: AttemptId,
-    /// In which slot.
+    /// Its slot.
     pub slot: SlotId,
 }
 
-/// Which output of a job is passed on while it runs; the rest is kept until it ends.
+/// The output of a job that is passed on while it runs; the rest is kept until it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Live {
     /// None.
@@ -163,7 +164,7 @@ pub enum Live {
     Both,
 }
 
-/// How the engine stands, at the moment of a call.
+/// The state of the engine at the moment of a call.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     /// Counts and running attempts.
@@ -172,12 +173,12 @@ pub struct View<'a> {
     pub now: Time,
 }
 
-/// What happened.
+/// An event that the handler is notified of.
 #[derive(Debug)]
 pub enum EngineEvent<'a, J> {
     /// The process of an attempt exists.
     Started {
-        /// Where.
+        /// The attempt and its slot.
         at: AttemptSlot,
         /// Its job.
         job: &'a J,
@@ -187,7 +188,7 @@ pub enum EngineEvent<'a, J> {
     /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did. Its
     /// deadline goes on. Never told of a stop by [`EngineCommand::Suspend`].
     Stopped {
-        /// Where.
+        /// The attempt and its slot.
         at: AttemptSlot,
         /// Its job.
         job: &'a J,
@@ -196,12 +197,12 @@ pub enum EngineEvent<'a, J> {
     },
     /// A stopped process goes on.
     Continued {
-        /// Where.
+        /// The attempt and its slot.
         at: AttemptSlot,
         /// Its job.
         job: &'a J,
     },
-    /// The dispatcher's own news.
+    /// A notice of the dispatcher.
     Notice(&'a Notice, Option<&'a J>),
     /// A job has its outcome (its delivery may come later).
     Ended(Ending<'a, J>),
@@ -219,58 +220,58 @@ pub enum EngineEvent<'a, J> {
     },
 }
 
-/// One job's end, before its delivery.
+/// The end of a job, before its delivery.
 #[derive(Debug)]
 pub struct Ending<'a, J> {
-    /// Which job.
+    /// The job's number.
     pub id: JobId,
     /// The job itself.
     pub job: &'a J,
-    /// How it ended.
+    /// The job's outcome.
     pub outcome: &'a Outcome,
-    /// In which slot its last attempt ran.
+    /// The slot in which its last attempt ran.
     pub slot: SlotId,
     /// When its last attempt started.
     pub started: SystemTime,
-    /// What its last attempt wrote.
+    /// Output of its last attempt.
     pub output: &'a Output,
 }
 
-/// One job's outcome and output.
+/// A job's outcome and output.
 #[derive(Debug)]
 pub struct Delivery<J> {
-    /// Which job.
+    /// The job's number.
     pub id: JobId,
     /// The job itself, given back.
     pub job: J,
-    /// How it ended.
+    /// The job's outcome.
     pub outcome: Box<Outcome>,
-    /// In which slot its last attempt ran.
+    /// The slot in which its last attempt ran.
     pub slot: SlotId,
     /// When its last attempt started.
     pub started: SystemTime,
-    /// What the last attempt wrote.
+    /// Output of its last attempt.
     pub output: Output,
 }
 
-/// What an attempt wrote.
+/// The output of an attempt.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Standard output, less what was passed on live and not kept.
     pub stdout: Spool,
     /// Standard error, less what was passed on live and not kept.
     pub stderr: Spool,
-    /// How many bytes of each were passed on live. They are in the spools too if the handler keeps them.
+    /// Bytes of each that were passed on live. They are in the spools too if the handler keeps them.
     pub passed: [u64; 2],
-    /// All bytes of standard output.
+    /// Length of all standard output.
     pub stdout_bytes: u64,
-    /// All bytes of standard error.
+    /// Length of all standard error.
     pub stderr_bytes: u64,
     /// The last bytes of standard error, at most [`TAIL_BYTES_MAX`].
     pub stderr_tail: Vec<u8>,
 }
 
-/// How much of the end of a job's standard error is kept beside its outcome.
+/// Length of the end of a job's standard error that is kept beside its outcome.
 pub const TAIL_BYTES_MAX: usize = 4096;
 
 /// The answer to [`Handler::deliver`].
@@ -286,7 +287,7 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct MessagesToWorker(pub Vec<(ToWorker, Body)>);
 
-/// What a handler wants of the engine.
+/// A handler's command to the engine.
 #[derive(Debug)]
 pub enum EngineCommand {
     /// Start no more, let the running finish.
@@ -297,7 +298,7 @@ pub enum EngineCommand {
     Kill,
     /// Return at once; the warden kills what is left.
     Leave,
-    /// So many slots from now on.
+    /// Have so many slots from now on.
     Width(u32),
     /// A reason to hold starts begins or ends.
     Hold(HoldReason, bool),
@@ -324,11 +325,11 @@ pub enum EngineCommand {
     Fail(io::Error),
     /// The run cannot go on, for this reason: stop it, give that back.
     GiveUp(Box<EngineError>),
-    /// So many jobs there will be.
+    /// Expect so many jobs in all.
     TotalKnown(u64),
 }
 
-/// Where the standard streams of jobs lead.
+/// Ends of the standard streams of jobs.
 #[derive(Debug)]
 pub struct Streams {
     /// Standard input; `None` is `/dev/null`.

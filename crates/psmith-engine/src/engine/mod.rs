@@ -4,8 +4,8 @@
 //! event for the dispatcher; every action that the dispatcher asks for is carried out here. The loop decides
 //! nothing about jobs, and it never blocks but in its one poll.
 //!
-//! What the loop knows is divided among owners, each a struct whose fields are its own; what needs two of them is a method
-//! of [`Engine`] over both.
+//! What the loop knows is divided among owners, each a struct whose fields are its own; what needs two of them is a
+//! method of [`Engine`] over both.
 //!
 //! Owners:
 //!
@@ -88,27 +88,27 @@ const SPARE_DESCRIPTORS: u64 = 8;
 /// files of two spools.
 const ATTEMPT_DESCRIPTORS: u64 = 8;
 
-/// How often a process group that outlives its leader is asked whether it is empty.
+/// Time between two looks at a process group that outlives its leader.
 const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What the engine is to do, apart from the jobs themselves.
+/// Settings of an engine, apart from the jobs themselves.
 #[derive(Debug)]
 pub struct Setup {
-    /// What the dispatcher goes by.
+    /// The policy of the dispatcher.
     pub policy: RunPolicy,
     /// The level of containment that is demanded; `None`: the best that costs no further process a job.
     pub contain: Option<Level>,
-    /// Where the standard streams of jobs lead.
+    /// Ends of the standard streams of jobs.
     pub streams: Streams,
-    /// What all jobs have in common.
+    /// Surroundings that all jobs have in common.
     pub surroundings: Surroundings,
-    /// Where output waits that is too large for memory.
+    /// Directory for output that is too large for memory.
     pub spool_dir: PathBuf,
     /// The name of the run, for people; jobs see it as `PSMITH_RUN`.
     pub run: String,
 }
 
-/// What all jobs of a run have in common.
+/// Surroundings that all jobs of a run have in common.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     /// The whole environment: `K=V` and NUL, back to back.
@@ -129,7 +129,7 @@ pub struct Surroundings {
     pub terminal: Option<OwnedFd>,
 }
 
-/// One run's engine. Made with [`Engine::new`], it works until [`Engine::run`] returns.
+/// The engine of a run. Made with [`Engine::new`], it works until [`Engine::run`] returns.
 pub struct Engine<H: Handler> {
     handler: H,
     dispatch: Dispatch,
@@ -219,7 +219,7 @@ impl<H: Handler> Engine<H> {
         self.cgroup_slots.level()
     }
 
-    /// How many slots there are: those asked for, or as many as the descriptors suffice for.
+    /// Count of slots: those asked for, or as many as the descriptors suffice for.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.dispatch.slots()
@@ -243,7 +243,7 @@ impl<H: Handler> Engine<H> {
         self.close()
     }
 
-    /// Whoever has jobs, and said "later", is to be asked again.
+    /// Asks the producer again that said "later".
     pub fn has_more(&mut self) {
         self.state.wake_source();
     }
@@ -269,7 +269,7 @@ impl<H: Handler> Engine<H> {
         let mut ready = std::mem::take(&mut self.ready);
         if let Err(error) = self.epoll.wait(&mut ready, timeout) {
             self.state.fail(EngineError::Kernel(error));
-            // Nothing will be heard of anything any more.
+            // No event will ever come any more.
             self.state.finish();
             return;
         }
@@ -284,7 +284,7 @@ impl<H: Handler> Engine<H> {
         self.dispatch.handle_timers();
     }
 
-    /// How long nothing may happen.
+    /// Time that the loop may sleep when nothing happens.
     fn patience(&self) -> Option<Duration> {
         if self.state.asks_source() && self.dispatch.wants_job() {
             return Some(Duration::ZERO);
@@ -307,7 +307,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// In completion order, too, a job that is the only one left is next in line.
+    /// Makes the only job that is left the next in line, in completion order, too.
     fn notice_last_job(&mut self) {
         if !self.state.source_has_ended() || self.jobs.len() != 1 {
             return;
@@ -477,13 +477,13 @@ fn room_of_slots(nofile: u64) -> Result<u32, EngineError> {
     Ok(u32::try_from(room).unwrap_or(u32::MAX))
 }
 
-/// How many descriptors this process has open.
+/// Count of descriptors that this process has open.
 fn descriptors_open() -> u64 {
     // The listing's own descriptor is among them.
     std::fs::read_dir("/proc/self/fd").map_or(BASE_DESCRIPTORS, |open| open.count() as u64)
 }
 
-/// How many slots so many descriptors suffice for, about.
+/// Count of slots for which so many descriptors suffice, about.
 #[must_use]
 pub fn slots_by_descriptors(nofile: u64) -> u32 {
     let slots = nofile.saturating_sub(BASE_DESCRIPTORS + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;

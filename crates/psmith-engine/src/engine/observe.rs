@@ -1,4 +1,4 @@
-//! What the kernel and the warden report, heard and turned into events.
+//! Reports of the kernel and of the warden, received and turned into events.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::warden::link::Received;
 use crate::warden::messages::{Ended, Key, ToHost, ToWarden, decode_all};
 use crate::warden::step_of_number;
 
-/// What a readable descriptor means.
+/// The meaning of a readable descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     WardenSocket,
@@ -72,7 +72,7 @@ impl<H: Handler> Engine<H> {
             Some(Token::WardenEnd) => {
                 // What it said before its end comes first.
                 self.receive_from_warden();
-                // By now this may be its successor, and the news that of the one before.
+                // By now this may be its successor, and the event that of the one before.
                 if self.warden.has_ended() {
                     self.lose_warden(io::Error::other("it ended"));
                 }
@@ -173,7 +173,7 @@ impl<H: Handler> Engine<H> {
         self.dispatch.push(Event::Vanished { attempt: id });
     }
 
-    /// Nothing more will be heard of what lives in this slot.
+    /// Expects nothing more of what lives in this slot.
     pub(super) fn vanish(&mut self, slot: u32) {
         self.close_streams(slot);
         if let Some(running) = self.attempts.get_mut(slot) {
@@ -390,7 +390,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Nobody tells when a process group without its leader is empty, so it is asked now and then.
+    /// Looks now and then whether process groups without their leaders are empty: no event says so.
     pub(super) fn look_at_orphaned_groups(&mut self) {
         for (slot, generation) in self.attempts.take_orphaned_groups() {
             let Some(running) = self.attempts.current(slot, generation) else { continue };

@@ -15,19 +15,19 @@ use crate::engine::attempts::Tenancy;
 use crate::engine::handler::Output;
 use crate::engine::spool;
 
-/// One read from a pipe takes at most so much.
+/// Most bytes that one read from a pipe takes.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Owns the memory and the directory of all spools.
 pub(super) struct OutputStore {
-    /// Where output waits that is too large for memory.
+    /// Directory for output that is too large for memory.
     dir: PathBuf,
-    /// What all spools may still keep in memory.
+    /// Bytes that all spools may still keep in memory.
     budget: usize,
     /// Output in memory that the consumer has not yet done with, by job.
     handed_over: HashMap<JobId, usize>,
     buffer: Vec<u8>,
-    /// Those whose streams or channels are not read just now.
+    /// Attempts whose streams or channels are not read just now.
     paused: Vec<Tenancy>,
 }
 
@@ -74,7 +74,7 @@ impl OutputStore {
         EngineError::Spool(self.dir.clone(), error)
     }
 
-    /// So much memory of spools is free again.
+    /// Takes back memory of spools, so many bytes.
     pub(super) fn give_back(&mut self, bytes: usize) {
         self.budget += bytes;
     }
@@ -105,7 +105,7 @@ impl OutputStore {
 }
 
 impl Output {
-    /// How much memory both spools give back when they are dropped.
+    /// Memory that both spools give back when they are dropped.
     pub(super) fn memory_held(&self) -> usize {
         self.stdout.memory_held() + self.stderr.memory_held()
     }

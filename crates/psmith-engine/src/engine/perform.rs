@@ -146,14 +146,14 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a start
-    /// does not.
+    /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a
+    /// start does not.
     pub(super) fn stock_pipes(&mut self) {
         self.channels.stock();
         self.supply.stock();
     }
 
-    /// Takes the cgroup slot of an attempt, of which the warden is told.
+    /// Takes the cgroup slot of an attempt, and announces it to the warden.
     fn take_slot(&mut self, running: &mut Running) -> io::Result<()> {
         let own = running.limits.as_deref().map(|limits| &limits.tree);
         if let Some(own) = own
@@ -215,7 +215,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Where the kernel signals no group by pidfd, the parent of its unreaped leader does it by number.
+    /// Asks the parent of a group's unreaped leader to signal it by number, where the kernel does not by pidfd.
     pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
         self.send_to_parent(slot, &ToWarden::SignalGroup { key, signal });
     }
@@ -233,8 +233,8 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
-            // EngineEvent of its start is still on the way, perhaps held by a warden that stands still: its group is at
-            // hand all the same. Who has not joined it yet is killed when the news is there.
+            // The report of its start is still on the way, perhaps held by a warden that stands still: its group is at
+            // hand all the same. Who has not joined it yet is killed when the report is there.
             running.pending.push(SIGKILL);
             running.lease.kill();
             return;
@@ -307,7 +307,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Wants to be told when the group of an ended attempt is empty.
+    /// Watches the group of an ended attempt until it is empty.
     pub(super) fn watch_group(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         if !running.watched

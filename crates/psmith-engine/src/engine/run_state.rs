@@ -9,7 +9,7 @@ use crate::engine::EngineError;
 /// Owns what the loop asks before each turn.
 pub(super) struct RunState {
     source: Source,
-    /// How long the handler has nothing due.
+    /// Time until the handler has something due.
     tick: Option<Duration>,
     fatal: Option<EngineError>,
     finished: bool,
@@ -21,9 +21,9 @@ pub(super) struct RunState {
 enum Source {
     /// Ask it.
     Ask,
-    /// It said "later": a wake-up will tell.
+    /// Wait for a wake-up: it said "later".
     Waiting,
-    /// It has no more.
+    /// Ask it no more.
     Ended,
 }
 

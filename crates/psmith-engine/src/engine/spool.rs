@@ -12,10 +12,10 @@ use rustix::io::Errno;
 /// A job's stream is kept in memory up to this size.
 pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
-/// All spools of a run together keep at most so much in memory.
+/// Most bytes that all spools of a run together keep in memory.
 pub const MEMORY_BYTES_ALL_MAX: usize = 8 * 1024 * 1024;
 
-/// What a stream held back so far. Reading it ([`Spool::into_reader`]) gives the bytes in the order written.
+/// Output of a stream that waits. Reading it ([`Spool::into_reader`]) gives the bytes in the order written.
 #[derive(Debug, Default)]
 pub struct Spool {
     memory: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// How many bytes it holds.
+    /// Count of bytes that it holds.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.length
@@ -98,7 +98,7 @@ impl Spool {
         Ok(Spool { memory: self.memory.clone(), file, length: self.length, torn: self.torn })
     }
 
-    /// How much memory it gives back when it is dropped.
+    /// Memory that it gives back when it is dropped.
     pub fn memory_held(&self) -> usize {
         self.memory.len()
     }

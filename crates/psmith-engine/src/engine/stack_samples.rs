@@ -11,7 +11,7 @@ use crate::engine::handler::Handler;
 pub use crate::warden::messages::THREADS_MAX;
 use crate::warden::messages::{Key, SampledThread, ToWarden};
 
-/// Where a thread stood, and its stack.
+/// A thread's registers and stack at one moment.
 #[derive(Debug)]
 pub struct StackSample {
     /// The thread's number.
@@ -33,7 +33,7 @@ pub struct StackSample {
 pub struct StackRequester {
     /// Where the answers go.
     pub sender: Sender<Result<StackSample, i32>>,
-    /// It has received the first one.
+    /// The first one has come.
     pub has_begun: bool,
 }
 

@@ -28,7 +28,8 @@ impl<H: Handler> Engine<H> {
             let (takes_output, reads_output) = (self.handler.takes_output(), self.handler.reads_output());
             let Some(running) = self.attempts.get_mut(slot) else { return };
             let live = running.is_live(stream);
-            // What a job has left behind is read without a pause: it is little, and nobody may look as if he held it open.
+            // What a job has left behind is read without a pause: it is little, and nobody may look as if he held it
+            // open.
             let at_end = reads == READS_AT_END || running.exited;
             if (live && !takes_output) || (!reads_output && !at_end) {
                 return self.pause_stream(slot, stream);
@@ -105,7 +106,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Those that nobody listens to just now are not idle.
+    /// Keeps attempts from counting as idle whose output is not read just now.
     pub(super) fn spare_paused(&mut self) {
         for at in 0..self.output.paused().len() {
             let (slot, generation) = self.output.paused()[at];

@@ -1,5 +1,5 @@
-//! What each start is given of the run's: its standard streams, with pipes made ahead of need, and the variables by which
-//! its process is known.
+//! What each start is given of the run's: its standard streams, with pipes made ahead of need, and the variables by
+//! which its process is known.
 //!
 //! Never reads or writes a stream, and sends nothing.
 
@@ -58,7 +58,7 @@ impl StartSupply {
         while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
             match pipe::pipe() {
                 Ok(pipe) => self.pipes.push(pipe),
-                // Whoever needs one now will be told.
+                // A start that needs one now fails by itself.
                 Err(_) => return,
             }
         }
@@ -86,7 +86,7 @@ impl StartSupply {
         }
         for stream in [1_u8, 2] {
             let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
-            // Watched from the news of its start on: most jobs end before they need to be.
+            // Watched from the report of its start on: most jobs end before they need to be.
             running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
             given.push(writer);
         }

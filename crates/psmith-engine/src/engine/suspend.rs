@@ -1,6 +1,6 @@
 //! Jobs that stand still: all of them together with the host (Ctrl-Z), or one that somebody stopped.
 //!
-//! Stops nothing of its own accord: the handler commands it, or the kernel tells of it.
+//! Stops nothing of its own accord: the handler commands it, or the kernel reports it.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::warden::messages::Key;
 
-/// How long stopping all jobs (Ctrl-Z) may take before the host stops all the same.
+/// Time that stopping all jobs (Ctrl-Z) may take before the host stops all the same.
 const FREEZE_MAX: Duration = Duration::from_millis(500);
 
 impl<H: Handler> Engine<H> {
@@ -30,8 +30,8 @@ impl<H: Handler> Engine<H> {
         self.warden.forgive_silence();
     }
 
-    /// Takes in the news of processes that exist already, for what is not known cannot be stopped. The warden holds
-    /// such news back for a moment, and a start may be on its way.
+    /// Takes in the reports of processes that exist already, for what is not known cannot be stopped. The warden holds
+    /// such reports back for a moment, and a start may be on its way.
     fn await_starts(&mut self) {
         if self.cgroup_slots.level() == Level::Cgroup {
             // A child that joins a frozen group is frozen.
@@ -86,13 +86,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A job was stopped, by somebody else or by the terminal it has. EngineEvent of a stop that is over by now (it was ours,
-    /// and everything goes on again) is no news.
+    /// Notes that a job was stopped, by somebody else or by the terminal it has. A stop that is over by now (it
+    /// was ours, and everything goes on again) is passed over.
     pub(super) fn on_stopped(&mut self, key: Key, signal: i32) {
         let Some(slot) = self.find(key) else { return };
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let stands = proc_tree::stat(running.pid).is_ok_and(|stat| stat.state == b'T');
-        // Told of as stopped before, it went on meanwhile: the kernel tells of the last change only.
+        // Reported as stopped before, it went on meanwhile: the kernel reports the last change only.
         if running.exited || !stands {
             return;
         }

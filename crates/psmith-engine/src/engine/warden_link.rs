@@ -17,10 +17,10 @@ use crate::warden::client::{Introduction, PING_EVERY, Warden};
 use crate::warden::link::{Packet, Received};
 use crate::warden::messages::{ToHost, ToWarden};
 
-/// So many wardens may be lost within [`LOSSES_COUNT_FOR`] before the run gives up.
+/// Wardens that may be lost within [`LOSSES_COUNT_FOR`] before the run gives up.
 const WARDEN_RESTARTS_MAX: usize = 5;
 
-/// How long a loss counts.
+/// Time for which a loss counts.
 const LOSSES_COUNT_FOR: Duration = Duration::from_secs(60);
 
 /// Owns the warden, and what its successor would need to take over.
@@ -154,7 +154,7 @@ impl WardenLink {
         }
     }
 
-    /// How long until the next question whether it still answers.
+    /// Time until the next ping.
     pub(super) fn until_ping(&self) -> Duration {
         PING_EVERY.saturating_sub(self.last_ping.elapsed())
     }

@@ -52,7 +52,7 @@ impl<H: Handler> Engine<H> {
         } else {
             channel.send_region(region)?;
         }
-        // Most single jobs are over by the news of their start; what they have said is heard then.
+        // Most single jobs are over by the report of their start; their messages are received then.
         if !has_job || channel.has_queued() || self.channels.expects_long_answers() {
             channel.watch(&self.epoll)?;
         }
@@ -60,7 +60,7 @@ impl<H: Handler> Engine<H> {
         Ok((theirs, WorkerSpawn { nonce, has_job }))
     }
 
-    /// Hears the worker in this slot from now on.
+    /// Receives from the worker in this slot from now on.
     pub(super) fn watch_channel(&mut self, slot: u32) {
         if let Some(channel) = self.attempts.channel_mut(slot) {
             channel.watch_if_heard(&self.epoll);
@@ -78,8 +78,8 @@ impl<H: Handler> Engine<H> {
             if !takes {
                 return self.pause_channel(slot);
             }
-            // What is left in the socket is heard in the next turn. What has been read from it is heard now: it would
-            // wake nobody any more.
+            // What is left in the socket is received in the next turn. What has been read from it is handled now: it
+            // would wake nobody any more.
             let may_wait = frames >= FRAMES_A_TURN && !channel.holds_frame();
             if may_wait || !self.receive_frame(slot) {
                 break;
@@ -249,8 +249,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The process has ended: what it said before is heard first, and what it did not say is told.
-    /// True if the attempt is not to be reported as ended: it never became a worker.
+    /// Closes the channel of a process that has ended: its last messages come first, and what it did not say is
+    /// reported. True if the attempt is not to be reported as ended: it never became a worker.
     pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
         let mut heard = true;
         while heard {
@@ -317,14 +317,14 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// What a worker said.
+/// A message of a worker.
 #[derive(Debug)]
 pub struct WorkerMessage {
     /// Its words.
     pub message: FromWorker,
     /// The frame it came in.
     pub bytes: Vec<u8>,
-    /// Where in it the message's body begins.
+    /// Offset in it at which the message's body begins.
     pub body: usize,
 }
 

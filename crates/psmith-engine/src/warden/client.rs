@@ -22,13 +22,13 @@ use crate::warden::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 /// The program image of this very process, whatever has become of its file meanwhile.
 const IMAGE: &str = "/proc/self/exe";
 
-/// How often the host asks whether the warden still answers.
+/// Time between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
 
 /// A warden that owes an answer for so long is given up (unless a debugger holds it).
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// So much of what a dying warden says is kept.
+/// Most bytes that are kept of what a dying warden says.
 const LAST_WORDS_MAX: u64 = 8 * 1024;
 
 /// A running warden, as its host sees it.
@@ -43,7 +43,7 @@ pub(crate) struct Warden {
     unanswered_since: Option<Instant>,
 }
 
-/// What a warden is told first.
+/// A host's introduction to its warden.
 #[derive(Clone, Debug)]
 pub(crate) struct Introduction {
     pub(crate) marker: Vec<u8>,
@@ -66,7 +66,7 @@ impl Warden {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Out of the terminal's foreground group: Ctrl-C is the host's to hear first.
+            // Out of the terminal's foreground group: Ctrl-C goes to the host first.
             .process_group(0)
             .spawn()?;
         let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
@@ -221,8 +221,8 @@ pub(crate) fn warn_of_threads(count: u32) {
 mod tests {
     use super::*;
 
-    /// A job goes to a copy of the warden before that has said a word, so the warden must be the one that was started, of
-    /// this very build.
+    /// A job goes to a copy of the warden before that has said a word, so the warden must be the one that was
+    /// started, of this very build.
     // proves: P-11
     #[test]
     fn a_warden_must_agree_in_each_part() {

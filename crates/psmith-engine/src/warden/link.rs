@@ -17,10 +17,10 @@ use crate::warden::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX
 /// Messages queued behind a socket that takes no more; at the bound nothing new is started.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1024;
 
-/// News of a start waits so long for other news to travel with.
+/// Time that the report of a start waits for others to travel with.
 const HOLD_MAX: Duration = Duration::from_millis(2);
 
-/// So many starts are told at once at most; the kernel takes no more than 253 descriptors with a packet.
+/// Most starts that travel in one packet; the kernel takes no more than 253 descriptors with it.
 const HELD_MAX: usize = 64;
 
 /// The first byte of a packet: the messages follow, one after the other.
@@ -28,7 +28,7 @@ const INLINE: u8 = 0;
 /// The first byte of a packet: the messages lie in a sealed memory file, the packet's last descriptor.
 const IN_MEMORY_FILE: u8 = 1;
 
-/// One end of the connection.
+/// An end of the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: OwnedFd,
@@ -47,7 +47,7 @@ pub(crate) struct Packet {
     length: usize,
 }
 
-/// What came in.
+/// The result of a try to receive.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// A message's bytes (see [`Link::lend`]) and descriptors.
@@ -87,7 +87,7 @@ impl Link {
     }
 
     /// Keeps `message` until the next one is sent, but at most for [`HOLD_MAX`] (see [`Link::patience`]): most jobs
-    /// end so soon that news of their start and of their end travel together, and wake the other side once.
+    /// end so soon that the reports of their start and of their end travel together, and wake the other side once.
     pub(crate) fn hold<M: Serialize>(&mut self, message: &M, fd: OwnedFd) -> io::Result<()> {
         if self.held_since.is_none() {
             self.held.clear();
@@ -114,7 +114,7 @@ impl Link {
         done
     }
 
-    /// How long what is held may still wait.
+    /// Time that what is held may still wait.
     pub(crate) fn patience(&self) -> Option<Duration> {
         self.held_since.map(|since| HOLD_MAX.saturating_sub(since.elapsed()))
     }

@@ -28,23 +28,23 @@ pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 /// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// So many threads of a process are sampled.
+/// Most threads of a process that are sampled.
 pub const THREADS_MAX: usize = 64;
 
-/// So much of a stack is read: deeper callers are not named.
+/// Most bytes of a stack that are read: deeper callers are not named.
 pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
 
-/// So much is read of what is mapped where.
+/// Most bytes that are read of a process's mappings.
 pub(crate) const MAPS_BYTES_MAX: usize = 512 * 1024;
 
-/// Which attempt a message is about. The same number never names two attempts of one warden's life.
+/// The attempt that a message is about. The same key never names two attempts of one warden's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) job: u64,
     pub(crate) number: u32,
 }
 
-/// What holds a job's descendants together, from the warden's point of view.
+/// The bond of a job's descendants, from the warden's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Holding {
     /// Control groups: the host looks after them, the warden only on the host's death.
@@ -74,7 +74,7 @@ pub(crate) enum ToWarden<'a> {
         /// A warden of this run was lost: what it left behind is to be killed first.
         again: bool,
     },
-    /// What all later starts share, until the next one.
+    /// Settings that all later starts share, until the next profile.
     Profile {
         /// The whole environment, `K=V` and NUL, back to back.
         #[serde(borrow)]
@@ -86,10 +86,10 @@ pub(crate) enum ToWarden<'a> {
         /// The job shares the session of the host and is given its terminal. Descriptor: the terminal.
         foreground: bool,
     },
-    /// The directories of the run's groups, now that there are more than were told first.
+    /// The directories of the run's groups, now that there are more than the hello named.
     Groups { dirs: Vec<&'a [u8]> },
-    /// A cgroup slot for attempts. Descriptors: with `unified`, the directory of a group of the second version; then the
-    /// `cgroup.procs` files to join, that group's first.
+    /// A cgroup slot for attempts. Descriptors: with `unified`, the directory of a group of the second version; then
+    /// the `cgroup.procs` files to join, that group's first.
     AddCgroupSlot { number: u32, unified: bool },
     /// That slot is no more.
     ForgetCgroupSlot { number: u32 },
@@ -109,16 +109,16 @@ pub(crate) enum ToWarden<'a> {
     Bye,
 }
 
-/// One start.
+/// A start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start<'a> {
     pub(crate) key: Key,
     pub(crate) cgroup_slot: Option<u32>,
-    /// In a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
+    /// Start it in a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
     pub(crate) keeper: bool,
     /// A function worker. Descriptor after the streams: its channel.
     pub(crate) worker: Option<WorkerSpawn>,
-    /// Which of 0, 1, 2 come as descriptors (bits 0 to 2), in this order. The others are `/dev/null`.
+    /// Streams that come as descriptors (0, 1, 2 by bits 0 to 2), in this order. The others are `/dev/null`.
     pub(crate) streams: u8,
     #[serde(borrow)]
     pub(crate) program: &'a [u8],
@@ -132,7 +132,7 @@ pub(crate) struct Start<'a> {
 /// The part of a start that only function workers have.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerSpawn {
-    /// What it tells the host.
+    /// The secret by which the host knows it.
     pub(crate) nonce: u64,
     /// Its only job lies in its channel already, after the host's hello: only for one that is forked from a warden with
     /// which the host has agreed.
@@ -146,7 +146,8 @@ pub(crate) enum ToHost<'a> {
     ///
     /// `build`: which build of which program it is; `forks`: workers are copies of it.
     Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32, build: u64, forks: bool },
-    /// It has so many threads, which something started before `main`: so workers are executed, not forked. Said once.
+    /// The warden has so many threads, which something started before `main`: so workers are executed, not forked.
+    /// Sent once.
     HasThreads { count: u32 },
     /// The process exists. Descriptor: its pidfd.
     Started { key: Key, pid: u32 },
@@ -179,7 +180,7 @@ pub(crate) enum ToHost<'a> {
     },
 }
 
-/// Where a thread stood at one moment.
+/// A thread's registers and stack at one moment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SampledThread<'a> {
     /// Its number, and what it calls itself.
@@ -206,7 +207,7 @@ pub(crate) fn decode_all(mut packet: &[u8]) -> impl Iterator<Item = postcard::Re
     })
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ended {
     /// Exit code, or `-signal`.

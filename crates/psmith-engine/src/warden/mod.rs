@@ -6,7 +6,7 @@
 //! - [`stack_samples`]: stack samples of a job's process
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
-//! - [`probe`]: whether a warden can be had at all
+//! - [`probe`]: probes whether a warden can be had at all
 //!
 //! The warden is this same program image started again. The link-time hook ([`crate::entry`]) sees the marker
 //! in its environment and calls [`main`], so the program's own `main` never runs in it.
@@ -43,12 +43,12 @@ use server::{End, Server};
 /// The variable that makes this program image a warden; its value is the nonce of the run.
 pub(crate) const MARKER: &str = "PSMITH_WARDEN";
 
-/// How long the dying of everything may take before the warden leaves all the same.
+/// Time that the end of everything may take before the warden leaves all the same.
 const FINAL_CLEANUP_MAX: Duration = Duration::from_secs(5);
 
 /// The warden's life, from its first instruction after the program's own start-up to its exit.
 pub(crate) fn main(nonce: &str) -> ! {
-    let code = match life(nonce) {
+    let code = match serve_host(nonce) {
         Ok(()) => 0,
         Err(error) => {
             // Standard error is a pipe to the host, which attaches the text to what it reports.
@@ -59,7 +59,7 @@ pub(crate) fn main(nonce: &str) -> ! {
     psmith_sys::exit::now(code)
 }
 
-fn life(nonce: &str) -> io::Result<()> {
+fn serve_host(nonce: &str) -> io::Result<()> {
     let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
     // Standard input is the socket to the host; nobody but the parent may be at its other end.
     let stdin = io::stdin();
@@ -109,7 +109,7 @@ fn life(nonce: &str) -> io::Result<()> {
         build: image::build_id(),
         forks: server.forks(),
     };
-    // A host that was killed before it heard this has made its groups by now: they are removed all the same.
+    // A host that was killed before it received this has made its groups by now: they are removed all the same.
     let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
     final_cleanup(&mut server, end);
     if let (End::HostGone, Some(scratch)) = (end, scratch) {

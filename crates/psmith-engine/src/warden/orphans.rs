@@ -15,15 +15,15 @@ use crate::descendants;
 use crate::warden::messages::{Holding, KEY_VARIABLE, Key, ToHost};
 use crate::warden::server::Child;
 
-/// What is left of jobs whose own process has ended.
+/// Remains of jobs whose own process has ended.
 pub(super) struct Orphans {
     marker: Vec<u8>,
     trees: Vec<Tree>,
     kill_when_ended: HashSet<Key>,
     answers: Vec<(Key, u32)>,
-    /// Something may have changed since the last round.
+    /// A change is possible since the last round.
     stale: bool,
-    /// In a keeper every orphan belongs to this one attempt.
+    /// The attempt to which every orphan belongs, in a keeper.
     sole: Option<Key>,
 }
 
@@ -36,7 +36,7 @@ struct Tree {
     killed: HashSet<u32>,
 }
 
-/// What a round found out.
+/// A finding of a round.
 pub(super) enum OrphanEvent {
     /// Nothing is left of this attempt.
     Swept { key: Key, killed: u32 },

@@ -1,4 +1,4 @@
-//! The slots that the host has told of, and how a child comes into one: spawned inside its group where that works
+//! The slots that the host has announced, and how a child comes into one: spawned inside its group where that works
 //! here, else by joining it.
 //!
 //! Nothing here makes, empties or removes a group: they are the host's.
@@ -19,7 +19,7 @@ const PROBE_MAX: Duration = Duration::from_secs(1);
 /// No directory of this name can exist, so no program in it can either.
 const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
 
-/// All slots known.
+/// The slots that the host has announced.
 #[derive(Debug, Default)]
 pub(super) struct KnownSlots {
     known: HashMap<u32, KnownSlot>,
@@ -27,7 +27,7 @@ pub(super) struct KnownSlots {
     spawns_inside: Option<bool>,
 }
 
-/// One slot.
+/// The groups of a slot.
 #[derive(Debug)]
 struct KnownSlot {
     /// The directory of its group of the second version; the first file is that group's own.
@@ -35,7 +35,7 @@ struct KnownSlot {
     files: Vec<OwnedFd>,
 }
 
-/// What a start is told of its slot.
+/// The way of a child into its slot.
 #[derive(Debug, Default)]
 pub(super) struct JoinPlan<'a> {
     /// The group to be spawned in.
@@ -62,8 +62,8 @@ impl KnownSlots {
         self.known.remove(&slot);
     }
 
-    /// How a child comes into this slot. One that was never told of is refused: a job outside of its group could
-    /// outlive the run.
+    /// Plans how a child comes into this slot. One that was never announced is refused: a job outside of its group
+    /// could outlive the run.
     pub(super) fn plan(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
         let Some(KnownSlot { dir, files }) = self.find(slot)? else { return Ok(JoinPlan::default()) };
         let group = dir.as_ref().filter(|_| self.spawns_inside == Some(true)).map(AsFd::as_fd);
@@ -90,8 +90,9 @@ impl KnownSlots {
         KnownSlots { known: known.into_iter().collect(), spawns_inside: self.spawns_inside }
     }
 
-    /// Notes that a child that was spawned inside its group was killed before it came to its program. Perhaps by somebody, perhaps by the
-    /// kernel, because this process has been moved to a group that was killed once: the next ones join.
+    /// Notes that a child that was spawned inside its group was killed before it came to its program. Perhaps by
+    /// somebody, perhaps by the kernel, because this process has been moved to a group that was killed once: the next
+    /// ones join.
     pub(super) fn distrust_spawn_inside(&mut self) {
         if self.spawns_inside == Some(true) {
             self.spawns_inside = Some(false);
@@ -99,8 +100,8 @@ impl KnownSlots {
     }
 }
 
-/// Whether a child can be spawned inside this group and lives: there are kernels without the call, filters that forbid it, and
-/// kernels that kill at its start the child of a process whose own group was killed once.
+/// Whether a child can be spawned inside this group and lives: there are kernels without the call, filters that
+/// forbid it, and kernels that kill at its start the child of a process whose own group was killed once.
 fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if is_forbidden(Facility::CgroupBirth) {
         return false;

@@ -1,4 +1,4 @@
-//! Whether a warden can be had here, found out by having one for a moment.
+//! Probes whether a warden can be had here, by having one for a moment.
 //!
 //! It is started as every warden is, says its hello, forks a keeper if asked, and is dismissed. It starts no job:
 //! the keeper is told to execute a program that does not exist, and has to say so.
@@ -14,7 +14,7 @@ use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Holding, Key, NONCE_VARIABLE, Start, ToHost, ToWarden};
 
-/// What has not answered by then never will.
+/// Time after which an answer will never come.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// No directory of this name can exist, so no program in it can either.

@@ -46,7 +46,7 @@ const LINK: u64 = 0;
 const CHILDREN: u64 = 1;
 const HOST: u64 = 2;
 
-/// What the warden serves its host with.
+/// State of a warden (or keeper) that serves its host.
 pub(super) struct Server {
     pub(super) link: Link,
     link_interest: Interest,
@@ -65,7 +65,7 @@ pub(super) struct Server {
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
     pub(super) orphans: Orphans,
-    /// Those whose stacks are sampled, and who do not stand still yet.
+    /// Processes whose stacks are being sampled.
     pub(super) sampled: SamplingRounds,
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
@@ -83,7 +83,7 @@ pub(super) struct Child {
     pub(super) forked_into: bool,
 }
 
-/// What all starts share.
+/// Settings that all starts share.
 pub(super) struct Profile {
     pub(super) env: EnvBlock,
     pub(super) umask: Option<u32>,
@@ -105,8 +105,8 @@ impl Profile {
         }
     }
 
-    /// The limits of a start that has these of its own. No limit is raised here that was lowered before: each resource is
-    /// set once.
+    /// The limits of a start that has these of its own. No limit is raised here that was lowered before: each
+    /// resource is set once.
     pub(super) fn rlimits_with(&self, own: &[(u8, u64, u64)]) -> Cow<'_, [Rlimit]> {
         if own.is_empty() {
             return Cow::Borrowed(&self.rlimits);
@@ -123,7 +123,7 @@ fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
     rlimits.iter().filter_map(|&(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard)).collect()
 }
 
-/// Why the loop ended.
+/// Reason why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The host said goodbye, or a keeper's work is done.
@@ -228,7 +228,7 @@ impl Server {
         Ok(keeper_done.then_some(End::Bye))
     }
 
-    /// How long to sleep when nothing happens.
+    /// Time to sleep when nothing happens.
     fn patience(&self) -> Option<Duration> {
         let start =
             self.unconfirmed.front().map(|(since, _)| self.start_limit.saturating_sub(since.elapsed()));
@@ -450,7 +450,7 @@ impl Server {
         Ok(())
     }
 
-    /// How far its start had come; asked while it is not yet reaped, because only then the kernel still knows
+    /// Progress of its start; asked while it is not yet reaped, because only then the kernel still knows
     /// whether it ever executed a program.
     fn progress_at_end(&self, child: &Child, status: ExitStatusRaw) -> Option<Progress> {
         let ticket = child.ticket.as_ref()?;

@@ -1,12 +1,12 @@
 //! Stack samples of a job's process: its threads are seized for a moment, one after the other, read, and let go.
 //!
-//! Never waits: that a thread stands still is an event like a process's end. The warden does it, and nobody else could as well:
-//! the process is its own unreaped child, so the number is no stranger's; it is an ancestor, as hardened kernels demand; and
-//! in the host the stop would be a child's change that somebody else's wait may take away. Names no function: that is
-//! the host's affair, which has the time.
+//! Never waits: that a thread stands still is an event like a process's end. The warden does it, and nobody else
+//! could as well: the process is its own unreaped child, so the number is no stranger's; it is an ancestor, as
+//! hardened kernels demand; and in the host the stop would be a child's change that somebody else's wait may take
+//! away. Names no function: that is the host's affair, which has the time.
 //!
-//! At most one thread of a process is seized at any time. So none waits for another, and one that never stands still holds
-//! up nobody but who asked.
+//! At most one thread of a process is seized at any time. So none waits for another, and one that never stands still
+//! holds up nobody but who asked.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -21,22 +21,22 @@ use crate::warden::server::Server;
 /// Rounds that are under way, by process.
 pub(super) type SamplingRounds = HashMap<u32, SamplingRound>;
 
-/// One sample of each thread of a process.
+/// A sample of each thread of a process.
 #[derive(Debug)]
 pub(super) struct SamplingRound {
-    /// It was asked to stand still.
+    /// The thread that was asked to stand still.
     asked: u32,
-    /// Those that are still to be sampled.
+    /// Threads that are still to be sampled.
     left: VecDeque<u32>,
-    /// None has been reported.
+    /// No thread has been reported.
     is_first: bool,
-    /// What is mapped was reported with a thread.
+    /// The mappings were reported with a thread.
     has_maps: bool,
     /// Somebody asked meanwhile: for all of it, once more.
     again: bool,
 }
 
-/// What a thread is seen by: its name, registers, stack.
+/// A thread's name, registers, stack.
 type ThreadState = (Vec<u8>, [u64; 4], Vec<u8>);
 
 impl Server {
@@ -68,7 +68,7 @@ impl Server {
         Ok(())
     }
 
-    /// It stands still; `signal` is what it was about to get.
+    /// Samples a thread that stands still; `signal` is what it was about to get.
     pub(super) fn on_seized(&mut self, thread: u32, signal: i32) -> io::Result<()> {
         // A thread that executes a program has its process's number from then on.
         let of =
@@ -80,7 +80,7 @@ impl Server {
         pid.map_or(Ok(()), |pid| self.go_on(pid, thread, seen))
     }
 
-    /// It ended. If it never stood still, that is the answer.
+    /// Reports a thread that ended and never stood still.
     pub(super) fn on_gone(&mut self, thread: u32) -> io::Result<()> {
         if self.sampled.contains_key(&thread) {
             if let Some(round) = self.sampled.get_mut(&thread) {

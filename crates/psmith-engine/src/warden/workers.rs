@@ -1,6 +1,6 @@
-//! Function workers: forked here as copies of this process, which has one thread and little memory, so that is sound and
-//! cheap. Where it had more threads at its start (a constructor of some library began them) the image is executed anew
-//! instead.
+//! Function workers: forked here as copies of this process, which has one thread and little memory, so that is sound
+//! and cheap. Where it had more threads at its start (a constructor of some library began them) the image is executed
+//! anew instead.
 //!
 //! From its start on a worker is a child like any other: reaped, swept and killed the same way.
 
