@@ -215,7 +215,7 @@ impl<H: Handler> Engine<H> {
             ToHost::Stopped { key, signal } => self.on_stopped(key, signal),
             ToHost::Continued { key } => self.on_continued(key),
             ToHost::StackSampled { key, first, more, seen } => {
-                self.samples.on_sampled(key, (first, more), &seen)
+                self.samples.on_sampled(key, (first, more), &seen);
             }
             ToHost::Orphan { pid, command } => {
                 let view = self.dispatch.view();
