@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use psmith::Launch;
 use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
 use psmith_core::policy::{Halt, Leak, Order as Delivery_, Timeout};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
+use psmith_engine::command::Launch;
 use psmith_engine::handler::{
     AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, Live, Pull, Streams, Taken, View,
 };

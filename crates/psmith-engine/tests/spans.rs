@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use psmith::Launch;
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::{Halt, Order as DeliveryOrder};
 use psmith_core::{JobId, JobPolicy, RunPolicy};
+use psmith_engine::command::Launch;
 use psmith_engine::handler::{
     AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, Live, Pull, Streams, Taken, View,
 };

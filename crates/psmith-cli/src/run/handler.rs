@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use psmith::Launch;
 use psmith_core::board::{Rate, Update};
 use psmith_core::event::HoldReason;
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::policy::HaltOn;
 use psmith_core::{JobId, JobPolicy, Notice, Time};
 use psmith_engine::Command;
+use psmith_engine::command::Launch;
 use psmith_engine::handler::{
     AttemptSlot, Delivery, Ending, EngineCommand, EngineEvent, Handler, Live, Pull, Taken, View,
 };

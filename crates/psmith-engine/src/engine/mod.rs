@@ -71,9 +71,9 @@ use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
 use handler::{EngineCommand, Handler, Output, Pull, Streams};
-use looks::StackSamples;
 use output::OutputStore;
 use run_state::RunState;
+use stack_samples::StackSamples;
 use supply::StartSupply;
 use warden_link::WardenLink;
 

@@ -2,8 +2,8 @@
 
 use psmith_core::event::HoldReason;
 
-use crate::pool::pool::{EngineCommand, Pool};
-use psmith_engine::handler::Order as Wish;
+use crate::pool::pool::Pool;
+use psmith_engine::handler::EngineCommand;
 
 impl Pool {
     /// Starts no more jobs until [`resume`](Pool::resume). Those that run go on, with their clocks; jobs are still taken
