@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::event::HoldReason;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 use psmith_sys::eventfd::Waker;
 
 use super::keys::{KeyCommand, Keys};
@@ -50,16 +50,16 @@ impl Controls {
     }
 
     /// Holds starts, or holds them no longer. Returns whether they are held.
-    pub(super) fn toggle_pause(&mut self, orders: &mut Vec<Order>) -> bool {
+    pub(super) fn toggle_pause(&mut self, orders: &mut Vec<EngineCommand>) -> bool {
         self.is_paused = !self.is_paused;
-        orders.push(Order::Hold(HoldReason::Paused, self.is_paused));
+        orders.push(EngineCommand::Hold(HoldReason::Paused, self.is_paused));
         self.is_paused
     }
 
     /// Asks for whatever the machine, the terminal and the file of slots make necessary. Returns when to ask again.
-    pub(super) fn tick(&mut self, ended: u64, orders: &mut Vec<Order>) -> Option<Duration> {
+    pub(super) fn tick(&mut self, ended: u64, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
-            orders.push(Order::Suspend);
+            orders.push(EngineCommand::Suspend);
         }
         self.slots.tick(ended, orders);
         self.pressure.tick(orders)
@@ -102,16 +102,16 @@ impl SlotControl {
     }
 
     /// Sets the number by a key.
-    pub(super) fn set(&mut self, slots: u32, orders: &mut Vec<Order>) {
+    pub(super) fn set(&mut self, slots: u32, orders: &mut Vec<EngineCommand>) {
         if self.now != slots {
             self.now = slots;
             self.by_key = true;
-            orders.push(Order::Width(slots));
+            orders.push(EngineCommand::Width(slots));
         }
     }
 
     /// Reads a file of slots again, at each end of a job.
-    fn tick(&mut self, ended: u64, orders: &mut Vec<Order>) {
+    fn tick(&mut self, ended: u64, orders: &mut Vec<EngineCommand>) {
         if !matches!(self.asked, SlotsSpec::File(_)) || self.ended_seen == ended {
             return;
         }
@@ -120,7 +120,7 @@ impl SlotControl {
             Ok(slots) if slots != self.now => {
                 self.now = slots;
                 self.by_key = false;
-                orders.push(Order::Width(slots));
+                orders.push(EngineCommand::Width(slots));
             }
             // A file that is being written just now, or is gone: the number stays as it is.
             Ok(_) | Err(_) => {}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use psmith_engine::handler::{Order, View};
+use psmith_engine::handler::{EngineCommand, View};
 
 use super::keys::KeyCommand;
 use super::reporting::ProgressForm;
@@ -17,12 +17,17 @@ const HELP: &str = "psmith: keys: t running jobs with their last lines, + - widt
                     f failures so far, ? this\n";
 
 impl RunHandler {
-    pub(super) fn on_signal(&mut self, request: SignalRequest, view: &View<'_>, orders: &mut Vec<Order>) {
+    pub(super) fn on_signal(
+        &mut self,
+        request: SignalRequest,
+        view: &View<'_>,
+        orders: &mut Vec<EngineCommand>,
+    ) {
         match request {
             SignalRequest::End(signal) => orders.push(self.stop.interrupt(signal, false)),
             SignalRequest::Kill(signal) => orders.push(self.stop.interrupt(signal, true)),
-            SignalRequest::Drain => orders.push(Order::Drain),
-            SignalRequest::Suspend => orders.push(Order::Suspend),
+            SignalRequest::Drain => orders.push(EngineCommand::Drain),
+            SignalRequest::Suspend => orders.push(EngineCommand::Suspend),
             SignalRequest::List => {
                 let list = self.reporting.running_list(view, &self.standing(view));
                 self.writer.message(list);
@@ -31,7 +36,7 @@ impl RunHandler {
         }
     }
 
-    pub(super) fn on_key(&mut self, key: KeyCommand, view: &View<'_>, orders: &mut Vec<Order>) {
+    pub(super) fn on_key(&mut self, key: KeyCommand, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
         let slots = self.controls.slots.now();
         match key {
             KeyCommand::Running => {
@@ -49,7 +54,7 @@ impl RunHandler {
                 });
             }
             KeyCommand::Drain => {
-                orders.push(Order::Drain);
+                orders.push(EngineCommand::Drain);
                 self.writer.message("psmith: draining: running jobs go on, no more start\n".to_owned());
             }
             KeyCommand::Failures => {
@@ -60,7 +65,7 @@ impl RunHandler {
         }
     }
 
-    fn set_slots(&mut self, slots: u32, orders: &mut Vec<Order>) {
+    fn set_slots(&mut self, slots: u32, orders: &mut Vec<EngineCommand>) {
         self.controls.slots.set(slots, orders);
         self.writer.message(format!("psmith: {slots} slot{}\n", if slots == 1 { "" } else { "s" }));
     }

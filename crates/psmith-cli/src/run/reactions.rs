@@ -4,7 +4,7 @@ use psmith_core::board::Update;
 use psmith_core::policy::Halt;
 use psmith_core::{JobId, Notice};
 use psmith_engine::Level;
-use psmith_engine::handler::{Ending, Order, Place, View};
+use psmith_engine::handler::{AttemptSlot, Ending, EngineCommand, View};
 
 use super::producer::InputEnd;
 use super::reporting::ProgressForm;
@@ -44,7 +44,7 @@ impl RunHandler {
     }
 
     /// The process of an attempt exists.
-    pub(super) fn on_started(&mut self, view: &View<'_>, place: Place, job: &RunJob, pid: u32) {
+    pub(super) fn on_started(&mut self, view: &View<'_>, place: AttemptSlot, job: &RunJob, pid: u32) {
         if let Some(tty) = &mut self.controls.tty {
             tty.on_started(pid);
         }
@@ -55,7 +55,7 @@ impl RunHandler {
     }
 
     /// Reacts to a job that somebody stopped, or its terminal.
-    pub(super) fn on_stopped(&mut self, place: Place, job: &RunJob, signal: i32) {
+    pub(super) fn on_stopped(&mut self, place: AttemptSlot, job: &RunJob, signal: i32) {
         let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
         self.records.note(&event);
         match &mut self.controls.tty {
@@ -161,17 +161,17 @@ impl RunHandler {
     }
 
     /// Takes what the writer has replied; with `wanted`, it is to ring as soon as it has more.
-    pub(super) fn take_replies(&mut self, wanted: bool, orders: &mut Vec<Order>) {
+    pub(super) fn take_replies(&mut self, wanted: bool, orders: &mut Vec<EngineCommand>) {
         for reply in self.writer.replies(wanted) {
             match reply {
-                WriterReply::Delivered(job) => orders.push(Order::Delivered(job)),
+                WriterReply::Delivered(job) => orders.push(EngineCommand::Delivered(job)),
                 WriterReply::BrokenPipe => {
                     self.stop.break_pipe();
-                    orders.push(Order::Stop);
+                    orders.push(EngineCommand::Stop);
                 }
                 WriterReply::Failed(failure) => {
                     self.stop.fail_output(&failure);
-                    orders.push(Order::Stop);
+                    orders.push(EngineCommand::Stop);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use psmith_core::event::HoldReason;
 use psmith_core::outcome::{SpawnFailure, SpawnStep};
 use psmith_engine::Level;
-use psmith_engine::handler::{Order, Place};
+use psmith_engine::handler::{AttemptSlot, EngineCommand};
 
 use super::event_writer::EventWriter;
 use super::observers::Observers;
@@ -120,7 +120,7 @@ impl Records {
     }
 
     /// Notes that the process of an attempt exists.
-    pub(super) fn on_started(&mut self, place: Place, job: &RunJob, pid: u32) {
+    pub(super) fn on_started(&mut self, place: AttemptSlot, job: &RunJob, pid: u32) {
         self.observers.on_started(job.number, pid);
         if self.events.is_some() {
             let inputs = job.args.inputs();
@@ -158,7 +158,7 @@ impl Records {
     }
 
     /// Hands the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
-    pub(super) fn tick(&mut self, stop: &mut Stop, orders: &mut Vec<Order>) {
+    pub(super) fn tick(&mut self, stop: &mut Stop, orders: &mut Vec<EngineCommand>) {
         if let Some(events) = &mut self.events {
             events.hand_over();
             if let Some(error) = events.failure() {
@@ -166,7 +166,7 @@ impl Records {
             }
             let full = events.is_full();
             if std::mem::replace(&mut self.events_hold, full) != full {
-                orders.push(Order::Hold(HoldReason::Events, full));
+                orders.push(EngineCommand::Hold(HoldReason::Events, full));
             }
         }
         if let Some(error) = self.observers.error() {

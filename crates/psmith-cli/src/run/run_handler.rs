@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use psmith_core::outcome::SpawnFailure;
 use psmith_core::{JobId, JobPolicy};
-use psmith_engine::Command;
-use psmith_engine::handler::{Delivery, Handler, Live, News, Order, Place, Pull, Taken, View};
+use psmith_engine::command::{Command, Launch};
+use psmith_engine::handler::{
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, Live, Pull, Taken, View,
+};
 use psmith_engine::spool::Spool;
 
 use super::controls::Controls;
@@ -85,7 +87,7 @@ impl Handler for RunHandler {
         }
     }
 
-    fn command(&mut self, job: &mut RunJob, at: Place) -> Result<Command, SpawnFailure> {
+    fn launch(&mut self, job: &mut RunJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         if let Some(tty) = &self.controls.tty {
             tty.await_foreground();
         }
@@ -109,7 +111,7 @@ impl Handler for RunHandler {
         if self.config.report.verbose {
             self.writer.message(format!("{}\n", job.text));
         }
-        Ok(command)
+        Ok(Launch::Command(command))
     }
 
     fn live(&mut self, _job: &RunJob, next_in_line: bool) -> Live {
@@ -151,21 +153,21 @@ impl Handler for RunHandler {
         self.records.on_output(job, attempt, stream, bytes);
     }
 
-    fn news(&mut self, view: &View<'_>, news: News<'_, RunJob>) {
-        match news {
-            News::Started { place, job, pid } => self.on_started(view, place, job, pid),
-            News::Stopped { place, job, signal } => self.on_stopped(place, job, signal),
-            News::Continued { place, job } => {
+    fn on_event(&mut self, view: &View<'_>, event: EngineEvent<'_, RunJob>) {
+        match event {
+            EngineEvent::Started { at: place, job, pid } => self.on_started(view, place, job, pid),
+            EngineEvent::Stopped { at: place, job, signal } => self.on_stopped(place, job, signal),
+            EngineEvent::Continued { at: place, job } => {
                 let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
                 self.records.note(&event);
             }
-            News::Notice(notice, job) => self.on_notice(view, notice, job),
-            News::Ended(ending) => self.on_ending(view, &ending),
-            News::WardenLost { words } => {
+            EngineEvent::Notice(notice, job) => self.on_notice(view, notice, job),
+            EngineEvent::Ended(ending) => self.on_ending(view, &ending),
+            EngineEvent::WardenLost { words } => {
                 let said = if words.is_empty() { String::new() } else { format!(": {words}") };
                 self.warn(&format!("the warden was lost{said}; its jobs run again"));
             }
-            News::StrayKilled { pid, command } => {
+            EngineEvent::OrphanKilled { pid, command } => {
                 let command = crate::report::display::visible(command, self.reporting.columns);
                 self.warn(&format!("killed a process that some job left behind: {pid} ({command})"));
             }
@@ -215,7 +217,7 @@ impl Handler for RunHandler {
         self.controls.wake_fds()
     }
 
-    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
         self.controls.wake.drain();
         while let Some(request) = self.controls.signals.next() {
             self.on_signal(request, view, orders);
@@ -226,7 +228,7 @@ impl Handler for RunHandler {
         self.take_replies(false, orders);
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<Order>) -> Option<Duration> {
+    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.records.tick(&mut self.stop, orders);
         orders.extend(self.stop.tick());
         let counts = view.dispatcher.counts();

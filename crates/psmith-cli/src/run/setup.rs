@@ -6,12 +6,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use psmith::{LimitName, LimitRefused, LimitsInForce, Setup, Surroundings, WhyRefused};
 use psmith_board::Size;
 use psmith_core::JobPolicy;
 use psmith_core::outcome::Limits;
 use psmith_core::policy::RunPolicy;
 use psmith_engine::handler::Streams;
+use psmith_engine::limits::{LimitName, LimitRefused, LimitsInForce, WhyRefused};
+use psmith_engine::{Setup, Surroundings};
 use psmith_sys::eventfd::Waker;
 use psmith_sys::rlimit::{self, Resource};
 

@@ -3,7 +3,7 @@
 
 use psmith_core::policy::HaltOn;
 use psmith_engine::EngineError;
-use psmith_engine::handler::Order;
+use psmith_engine::handler::EngineCommand;
 use rustix::process::Signal;
 
 use super::writer::WriteFailure;
@@ -48,26 +48,26 @@ impl Stop {
     }
 
     /// Takes the next step of the interrupt ladder: terminate, kill, leave. A `hard` signal begins with the second.
-    pub(super) fn interrupt(&mut self, signal: i32, hard: bool) -> Order {
+    pub(super) fn interrupt(&mut self, signal: i32, hard: bool) -> EngineCommand {
         self.signal.get_or_insert(signal);
         self.step = (self.step + 1).max(if hard { 2 } else { 1 });
         match self.step {
-            1 => Order::Stop,
-            2 => Order::Kill,
+            1 => EngineCommand::Stop,
+            2 => EngineCommand::Kill,
             _ => {
                 self.left_at_once = true;
-                Order::Leave
+                EngineCommand::Leave
             }
         }
     }
 
     /// Asks the engine, once, to stop after a failure.
-    pub(super) fn tick(&mut self) -> Option<Order> {
+    pub(super) fn tick(&mut self) -> Option<EngineCommand> {
         if self.failure.is_none() || self.step > 0 {
             return None;
         }
         self.step = 1;
-        Some(Order::Stop)
+        Some(EngineCommand::Stop)
     }
 
     /// Adds what came to light at the end: an input that could not be read, and how the engine ended.
