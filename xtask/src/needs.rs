@@ -7,15 +7,17 @@ use std::process::{Command, Stdio};
 use crate::shell::{self, Result};
 
 /// A program that is not part of a Rust toolchain.
-pub(crate) struct Need {
-    pub(crate) program: &'static str,
+pub struct Need {
+    /// Its name on PATH.
+    pub program: &'static str,
     /// The Debian package that has it.
-    pub(crate) package: &'static str,
-    pub(crate) why: &'static str,
+    pub package: &'static str,
+    /// What it is needed for.
+    pub why: &'static str,
 }
 
 /// What the tests call.
-pub(crate) const TESTS: &[Need] = &[
+pub const TESTS: &[Need] = &[
     Need { program: "git", package: "git", why: "the list of tracked files" },
     Need { program: "cc", package: "gcc", why: "the linker" },
     Need {
@@ -32,12 +34,12 @@ pub(crate) const TESTS: &[Need] = &[
 ];
 
 /// The needs that are not met.
-pub(crate) fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
+pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     needs.iter().filter(|need| shell::find_program(need.program).is_none()).collect()
 }
 
 /// Installs what is missing where that is possible, and tells the rest. Returns what is still missing.
-pub(crate) fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
+pub fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
     let absent = missing(needs);
     if absent.is_empty() {
         return absent;
@@ -54,7 +56,7 @@ pub(crate) fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
 }
 
 /// Installs Debian packages, as root or through a sudo that asks nothing.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
+pub fn install(packages: &[&str]) -> Result<()> {
     if !Path::new("/etc/debian_version").exists() || shell::find_program("apt-get").is_none() {
         return Err("this is no Debian: install them with the system's own package manager".into());
     }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Errors of this helper are sentences for the person at the terminal; nothing branches on them.
-pub(crate) type Result<T> = std::result::Result<T, String>;
+pub type Result<T> = std::result::Result<T, String>;
 
 /// The root of the workspace, from where xtask was compiled.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one level below the root").to_path_buf()
 }
 
 /// A command of the cargo that runs us, in the root of the workspace.
-pub(crate) fn cargo<I, S>(words: I) -> Command
+pub fn cargo<I, S>(words: I) -> Command
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
@@ -30,7 +30,7 @@ where
 }
 
 /// The command as one would type it, for messages.
-pub(crate) fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let name =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut line = name;
@@ -42,14 +42,14 @@ pub(crate) fn shown(command: &Command) -> String {
 }
 
 /// Runs it with our own stdin, stdout and stderr; an end other than success is an error that shows the command.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let line = shown(command);
     let status = command.status().map_err(|error| format!("failed to start `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }
 
 /// Runs it and gives its stdout; stderr stays ours.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let line = shown(command);
     let output = command
         .stderr(Stdio::inherit())
@@ -62,7 +62,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Where a program lies on PATH, if it can be run.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| {
@@ -71,13 +71,13 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether we act as root, read from the kernel instead of a variable that can lie.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// Files of the work tree that git tracks or would track, relative to the root.
-pub(crate) fn tracked_files() -> Result<Vec<PathBuf>> {
+pub fn tracked_files() -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
     let listing = output(&mut git)?;
@@ -90,7 +90,7 @@ pub(crate) fn tracked_files() -> Result<Vec<PathBuf>> {
 }
 
 /// Reads a text file below the root.
-pub(crate) fn read(relative: &Path) -> Result<String> {
+pub fn read(relative: &Path) -> Result<String> {
     let path = root().join(relative);
     std::fs::read(&path)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -98,7 +98,7 @@ pub(crate) fn read(relative: &Path) -> Result<String> {
 }
 
 /// Writes a file, with the directories above it.
-pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
+pub fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)
             .map_err(|error| format!("failed to create {}: {error}", parent.display()))?;

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("psmith-testkit", &["psmith-core", "psmith-sys", "psmith"]),
     ("xtask", &[]),
+    ("psmith-bench", &["xtask"]),
 ];
 
 /// Tests and benches may use the testkit besides.

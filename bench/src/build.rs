@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::bench::Spread;
+use super::race::Spread;
 use super::report::Row;
 use super::workshop::{self, Workshop};
 use crate::shell::{self, Result};

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::bench::Contender;
+use super::race::Contender;
 use super::workshop;
 use crate::needs;
 use crate::shell::{self, Result};
@@ -59,7 +59,7 @@ impl FunctionPeers {
                 None
             }
         };
-        let script = shell::root().join("xtask/floors/function_peer.py");
+        let script = shell::root().join("bench/floors/function_peer.py");
         Self { python, has_loky, ruby, procspawn, script, missing }
     }
 
@@ -147,7 +147,7 @@ fn procspawn(home: &Path, install: bool) -> Result<PathBuf> {
          false\n\n[dependencies]\nprocspawn = \"{PROCSPAWN}\"\n"
     );
     shell::write(&home.join("Cargo.toml"), manifest)?;
-    shell::write(&home.join("src/main.rs"), shell::read("xtask/floors/procspawn_peer.rs".as_ref())?)?;
+    shell::write(&home.join("src/main.rs"), shell::read("bench/floors/procspawn_peer.rs".as_ref())?)?;
     let mut cargo = shell::cargo(["build", "--release", "--quiet"]);
     if !install {
         cargo.arg("--offline");

@@ -147,7 +147,7 @@ pub(super) fn target() -> PathBuf {
 
 /// The floor of this name.
 pub(super) fn compile(name: &str, directory: &Path) -> Result<PathBuf> {
-    compile_file(&shell::root().join(format!("xtask/floors/{name}.c")), directory.join(name))
+    compile_file(&shell::root().join(format!("bench/floors/{name}.c")), directory.join(name))
 }
 
 pub(super) fn compile_file(source: &Path, binary: PathBuf) -> Result<PathBuf> {

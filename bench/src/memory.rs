@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::bench::Spread;
+use super::race::Spread;
 use super::report::Row;
 use super::watch::{self, Samples, Watched};
 use super::workshop::Workshop;

@@ -48,7 +48,7 @@ pub(super) fn build(workshop: &Workshop) -> Result<Heavy> {
     let program = workshop::target().join("release/heavy-psmith");
     workshop::must_run_jobs(&program)?;
     let functions = workshop::target().join("release/heavy-functions");
-    let source = shell::read("xtask/floors/function_loop.c".as_ref())?;
+    let source = shell::read("bench/floors/function_loop.c".as_ref())?;
     let file = home.join("heavy_loop.c");
     shell::write(&file, format!("{source}\n{}", padding_in_c(&home.join("src/blob").display().to_string())))?;
     let floor = workshop::compile_file(&file, home.join("heavy_loop"))?;

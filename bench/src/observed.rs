@@ -1,10 +1,10 @@
-//! What those cost who only look on: the web board, the report, the trace; and how long a browser waits.
+//! What it costs a run to be observed: by the web board, the report and the trace; and how long a browser waits.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::bench::{self, Contender, Spread};
+use super::race::{self, Contender, Spread};
 use super::report::Row;
 use super::workshop::Workshop;
 use crate::shell::{self, Result};
@@ -12,8 +12,8 @@ use crate::shell::{self, Result};
 /// A browser is asked for something and has it within this time, whatever the number of jobs.
 const RESPONSE_MS_MAX: f64 = 200.0;
 
-/// S-11, the half that writes to no terminal: a run of short jobs with everything that looks on, and without.
-pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
+/// S-11, the half that writes to no terminal: a run of short jobs with everything that observes it, and without.
+pub(super) fn observed(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-11w", "`/bin/true`, 2 slots, with web board, report and trace");
     let jobs = workshop.pick(1000, 300);
     let lines = workshop.numbers(jobs)?;
@@ -30,8 +30,8 @@ pub(super) fn looked_on(workshop: &Workshop) -> Result<Row> {
         ),
         Contender::new("alone", jobs, format!("{psmith} run -j2 /bin/true <{lines}")),
     ];
-    let times = bench::race(&contenders, workshop.rounds * 3)?;
-    row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
+    let times = race::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("time, of that without", race::ratio(&times[0], &times[1]), 1.05, "x", 2);
     row.times(&times);
     Ok(row)
 }
@@ -54,8 +54,8 @@ pub(super) fn board(workshop: &Workshop) -> Result<Row> {
     if !shown.contains(" running ") {
         return Err(format!("no board came to the terminal: {shown:?}"));
     }
-    let times = bench::race(&contenders, workshop.rounds * 3)?;
-    row.at_most("time, of that without", bench::ratio(&times[0], &times[1]), 1.05, "x", 2);
+    let times = race::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("time, of that without", race::ratio(&times[0], &times[1]), 1.05, "x", 2);
     let per_second = |seconds: &f64| 1.0 / seconds;
     let rates: Vec<f64> = times[0].seconds.iter().map(per_second).collect();
     row.told("jobs with the board", Spread::of(&rates), "a second", 0);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::bench::{self, Contender, Spread, Times};
 use super::function_peers::FunctionPeers;
+use super::race::{self, Contender, Spread, Times};
 use super::report::Row;
 use super::watch::Watched;
 use super::workshop::{Workshop, compile, target};
@@ -73,12 +73,12 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
     ));
     contenders.extend(peers.ruby("Ruby parallel, isolated", few, "in_processes: 2, isolation: true"));
     contenders.extend(peers.procspawn("procspawn::spawn", few, &format!("spawn {few}")));
-    let times = bench::race(&contenders, workshop.rounds)?;
-    row.at_most("psmith, of the C loop", bench::ratio(&times[0], &times[1]), 1.3, "x", 2);
-    row.told("psmith, of the C loop that holds its children", bench::ratio(&times[0], &times[2]), "x", 2);
-    row.told("that loop, of the one that does not", bench::ratio(&times[2], &times[1]), "x", 2);
+    let times = race::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C loop", race::ratio(&times[0], &times[1]), 1.3, "x", 2);
+    row.told("psmith, of the C loop that holds its children", race::ratio(&times[0], &times[2]), "x", 2);
+    row.told("that loop, of the one that does not", race::ratio(&times[2], &times[1]), "x", 2);
     for peer in &times[3..] {
-        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peer, &times[0]), "x", 1);
+        row.told(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
     }
     row.times(&times);
     drop(group);
@@ -123,17 +123,17 @@ pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.loky("loky, its default", few, &format!("map {few}")));
     contenders.extend(peers.procspawn("procspawn::Pool, 64 in flight", few, &format!("pool {few}")));
     contenders.extend(peers.ruby("Ruby parallel, its default", jobs / 20, "in_processes: 2"));
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = race::race(&contenders, workshop.rounds)?;
     let best = times[1..chunked].iter().min_by(|one, other| {
         let median = |times: &Times| Spread::of(&times.seconds).median;
         median(one).total_cmp(&median(other))
     });
     if let Some(best) = best {
         let what = format!("the best peer at its best ({}), of psmith", best.name);
-        row.at_least(&what, bench::ratio(best, &times[0]), 3.0, "x", 2);
+        row.at_least(&what, race::ratio(best, &times[0]), 3.0, "x", 2);
     }
     for peer in &times[chunked..] {
-        let (ratio, what) = (bench::ratio(peer, &times[0]), format!("{}, of psmith", peer.name));
+        let (ratio, what) = (race::ratio(peer, &times[0]), format!("{}, of psmith", peer.name));
         if peer.name.starts_with("Ruby") {
             row.at_least(&what, ratio, 80.0, "x", 0);
         } else {
@@ -175,9 +175,9 @@ pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.python("concurrent.futures", few, &format!("futures {words}")));
     contenders.extend(peers.loky("loky", few, &words));
     contenders.extend(peers.procspawn("procspawn::Pool", few, &words));
-    let times = bench::race(&contenders, workshop.rounds)?;
-    row.at_most("psmith, of the C round trip", bench::ratio(&times[0], &times[1]), 1.5, "x", 2);
-    row.told("psmith, of the C round trip by a watched socket", bench::ratio(&times[0], &times[2]), "x", 2);
+    let times = race::race(&contenders, workshop.rounds)?;
+    row.at_most("psmith, of the C round trip", race::ratio(&times[0], &times[1]), 1.5, "x", 2);
+    row.told("psmith, of the C round trip by a watched socket", race::ratio(&times[0], &times[2]), "x", 2);
     told_beside_psmith(&mut row, &times);
     row.times(&times);
     row.note("all figures but C's hold the start of a pool of one process");
@@ -203,8 +203,8 @@ pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.python("concurrent.futures", 1, &format!("futures {words}")));
     contenders.extend(peers.loky("loky", 1, &words));
     contenders.extend(peers.procspawn("procspawn::spawn", 1, &words));
-    let times = bench::race(&contenders, workshop.rounds)?;
-    row.at_least("throughput, of the C copy", bench::ratio(&times[1], &times[0]), 0.5, "x", 2);
+    let times = race::race(&contenders, workshop.rounds)?;
+    row.at_least("throughput, of the C copy", race::ratio(&times[1], &times[0]), 0.5, "x", 2);
     told_beside_psmith(&mut row, &times);
     row.times(&times);
     let mut command = Command::new(&tools.ours);
@@ -221,7 +221,7 @@ pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
 /// The peers' times as multiples of ours: they come after psmith and the floor.
 fn told_beside_psmith(row: &mut Row, times: &[Times]) {
     for peer in times[2..].iter().filter(|times| !times.name.starts_with("C ")) {
-        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peer, &times[0]), "x", 1);
+        row.told(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
     }
 }
 

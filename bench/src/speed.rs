@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::bench::{self, Contender, Spread, Times};
 use super::image;
+use super::race::{self, Contender, Spread, Times};
 use super::report::Row;
 use super::watch::Watched;
 use super::workshop::Workshop;
@@ -44,11 +44,11 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
         let line = peer.argv_line(TRUE, &lines.display().to_string());
         contenders.push(Contender::new(peer.name, jobs, line));
     }
-    let times = bench::race(&contenders, workshop.rounds * 3)?;
-    row.at_most("psmith, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
-    row.told("psmith, of the C loop that captures both outputs", bench::ratio(&times[0], &times[2]), "x", 2);
+    let times = race::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("psmith, of the C posix_spawn loop", race::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    row.told("psmith, of the C loop that captures both outputs", race::ratio(&times[0], &times[2]), "x", 2);
     for (peer, peers) in workshop.peers.iter().zip(&times[3..]) {
-        let ratio = bench::ratio(peers, &times[0]);
+        let ratio = race::ratio(peers, &times[0]);
         let what = format!("{}, of psmith", peer.name);
         if peer.is_xargs() {
             row.at_least(&what, ratio, 1.0, "x", 2);
@@ -96,17 +96,17 @@ pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
         let line = peer.shell_line("echo {}", &lines.display().to_string());
         contenders.push(Contender::new(peer.name, jobs, line));
     }
-    let times = bench::race(&contenders, workshop.rounds * 3)?;
-    row.at_most("psmith, of the C loop of `sh -c`", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    let times = race::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("psmith, of the C loop of `sh -c`", race::ratio(&times[0], &times[1]), 1.25, "x", 2);
     row.at_most(
         "the script that needs its shell, of the same",
-        bench::ratio(&times[3], &times[1]),
+        race::ratio(&times[3], &times[1]),
         1.25,
         "x",
         2,
     );
     for (peer, peers) in workshop.peers.iter().zip(&times[4..]) {
-        row.told(&format!("{}, of psmith", peer.name), bench::ratio(peers, &times[0]), "x", 2);
+        row.told(&format!("{}, of psmith", peer.name), race::ratio(peers, &times[0]), "x", 2);
     }
     row.times(&times);
     row.argue(WHY_NOT_THE_LOOP);
@@ -125,9 +125,9 @@ pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
         gnu.map(|gnu| Contender::new(gnu.name, 1, format!("{} {TRUE} ::: 1", gnu.program.display()))),
     );
     // A single start is short: more rounds cost little.
-    let times = bench::race(&contenders, workshop.rounds * 5)?;
+    let times = race::race(&contenders, workshop.rounds * 5)?;
     let in_ms = |ours: &Times| {
-        let Spread { median, min, max } = bench::difference(ours, &times[1]);
+        let Spread { median, min, max } = race::difference(ours, &times[1]);
         Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 }
     };
     row.at_most("psmith, more than bare", in_ms(&times[0]), 15.0, "ms", 1);
@@ -157,9 +157,9 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
         floor(workshop, jobs, "null", TRUE_WITH_WORD),
         ours(&workshop.psmith, jobs, &format!("run -j2 {TRUE} <{lines}")),
     ];
-    let times = bench::race(&contenders, workshop.rounds * 3)?;
-    row.at_most("heavy image, of the C posix_spawn loop", bench::ratio(&times[0], &times[1]), 1.25, "x", 2);
-    row.told("heavy image, of the ordinary one", bench::ratio(&times[0], &times[2]), "x", 2);
+    let times = race::race(&contenders, workshop.rounds * 3)?;
+    row.at_most("heavy image, of the C posix_spawn loop", race::ratio(&times[0], &times[1]), 1.25, "x", 2);
+    row.told("heavy image, of the ordinary one", race::ratio(&times[0], &times[2]), "x", 2);
     row.times(&times);
 
     let single = [
@@ -169,8 +169,8 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
         },
         ours(&workshop.psmith, 1, &format!("run {TRUE} ::: 1")),
     ];
-    let times = bench::race(&single, workshop.rounds * 3)?;
-    let Spread { median, min, max } = bench::difference(&times[0], &times[1]);
+    let times = race::race(&single, workshop.rounds * 3)?;
+    let Spread { median, min, max } = race::difference(&times[0], &times[1]);
     let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
     row.told("one `true`, more than from the ordinary image", added, "ms", 1);
 
@@ -183,10 +183,10 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
         loops(&heavy.floor, "C loop of fork, pipe and exit in such an image", "fork"),
         loops(&heavy.floor, "C loop that holds its children, in such an image", "held"),
     ];
-    let times = bench::race(&contenders, workshop.rounds)?;
+    let times = race::race(&contenders, workshop.rounds)?;
     let [ours, bare, held] = &times[..] else { return Err("three contenders have three times".into()) };
-    row.at_most("function jobs, of the C loop of forks", bench::ratio(ours, bare), 1.3, "x", 2);
-    row.told("the same, of the C loop that holds its children", bench::ratio(ours, held), "x", 2);
+    row.at_most("function jobs, of the C loop of forks", race::ratio(ours, bare), 1.3, "x", 2);
+    row.told("the same, of the C loop that holds its children", race::ratio(ours, held), "x", 2);
     row.times(&times);
     row.argue(WHY_NOT_THE_LOOP);
     row.argue(super::functions::WHY_NOT_THE_BARE_FORK);

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::bench::{self, Contender, Spread};
+use super::race::{self, Contender, Spread};
 use super::report::Row;
 use super::watch::{self, Watched};
 use super::workshop::Workshop;
@@ -17,8 +17,8 @@ pub(super) fn held_pipe(workshop: &Workshop) -> Result<Row> {
         Contender::new("held", 1, format!("{psmith} run --quiet -s 'sleep 60 & exit 0' ::: 1")),
         Contender::new("free", 1, format!("{psmith} run --quiet -s 'sleep 0 & exit 0' ::: 1")),
     ];
-    let times = bench::race(&contenders, workshop.rounds)?;
-    let Spread { median, min, max } = bench::difference(&times[0], &times[1]);
+    let times = race::race(&contenders, workshop.rounds)?;
+    let Spread { median, min, max } = race::difference(&times[0], &times[1]);
     let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
     row.at_most("later than without it", added, 200.0, "ms", 0);
     row.times(&times);

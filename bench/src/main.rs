@@ -5,25 +5,27 @@
 //! each can be run by hand. A peer that is missing is told with the line that installs it. No figure here is an
 //! assertion of the test suite.
 
-mod bench;
 mod build;
 mod function_peers;
 mod functions;
 mod image;
 mod latency;
-mod lookers;
 mod memory;
+mod observed;
 mod peers;
+mod race;
 mod report;
 mod speed;
 mod watch;
 mod workshop;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use crate::shell::Result;
 use report::{Report, Row};
 use workshop::Workshop;
+use xtask::shell::Result;
+use xtask::{needs, shell};
 
 /// What to run, and how long.
 pub(crate) struct Options {
@@ -51,13 +53,30 @@ impl Options {
                 other => return Err(format!("unknown word {other}: see `cargo xtask help`")),
             }
         }
+        let known: Vec<&str> = BENCHMARKS.iter().map(|(id, _)| *id).collect();
         for only in &options.only {
-            if !BENCHMARKS.iter().any(|(id, _)| id == only) {
-                let known: Vec<&str> = BENCHMARKS.iter().map(|(id, _)| *id).collect();
+            if !known.contains(&only.as_str()) {
                 return Err(format!("no benchmark {only}: there are {}", known.join(", ")));
             }
         }
         Ok(options)
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == id)
+    }
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let answer = Options::parse(&words).and_then(|options| run(&options));
+    match answer {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("compare: {message}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -75,9 +94,9 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("S-8", functions::one_by_one),
     ("S-9", functions::large_values),
     ("S-10", memory::many_sleepers),
-    ("S-11", lookers::board),
-    ("S-11w", lookers::looked_on),
-    ("W-1", lookers::web_list),
+    ("S-11", observed::board),
+    ("S-11w", observed::observed),
+    ("W-1", observed::web_list),
     ("S-14", build::empty_program),
     ("S-15", speed::heavy_image),
     ("P-3", latency::held_pipe),
@@ -85,12 +104,12 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
 ];
 
 /// Runs what was asked for. The results are saved after each row, so that an interrupted sitting is not lost.
-pub(crate) fn run(options: &Options) -> Result<()> {
+fn run(options: &Options) -> Result<()> {
     let workshop = Workshop::open(options)?;
     let mut report = Report::new(&workshop);
     let whole = !options.quick && options.only.is_empty();
     for (id, benchmark) in BENCHMARKS {
-        if !options.only.is_empty() && !options.only.iter().any(|only| only == id) {
+        if !options.wants(id) {
             continue;
         }
         eprintln!("{id} ..");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::bench::{Spread, Times};
+use super::race::{Spread, Times};
 use super::workshop::Workshop;
 use crate::shell::{self, Result};
 
@@ -258,7 +258,7 @@ impl Report {
         let pace = if self.quick { "A quick sitting: small counts, rough figures. " } else { "" };
         let _ = write!(
             text,
-            "psmith beside the least that the kernel needs for the same work (small programs in C, `xtask/floors`) and \
+            "psmith beside the least that the kernel needs for the same work (small programs in C, `bench/floors`) and \
              beside other programs and libraries that do it. One command repeats all of it, installs the others where \
              it can, and writes this page:\n\n```sh\ncargo xtask compare\n```\n\n\
              {pace}Machine: {}. Measured: {}.\n\n\
