@@ -1,5 +1,6 @@
 //! S-14: what it costs a program to depend on psmith, as processor time of a first build.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -11,6 +12,8 @@ use crate::shell::{self, Result};
 /// The limit of S-14, in seconds of processor time.
 const SECONDS_MAX: f64 = 40.0;
 
+const COMMAND: &str = "cargo build --release --offline";
+
 const MAIN: &str = "use psmith as _;\n\nfn main() {}\n";
 
 /// S-14: a program that does nothing but depend on psmith, built for the first time.
@@ -18,37 +21,11 @@ pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-14", "`use psmith` in an empty program: the first `cargo build --release`");
     let (mut processor, mut clock, mut crates) = (Vec::new(), Vec::new(), 0);
     for _ in 0..workshop.pick(3, 1) {
-        let home = workshop.directory.join("empty");
-        if home.exists() {
-            std::fs::remove_dir_all(&home)
-                .map_err(|error| format!("failed to remove {}: {error}", home.display()))?;
-        }
-        let psmith = shell::root().join("crates/psmith");
-        let manifest = format!(
-            "[workspace]\n\n[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
-             [dependencies]\npsmith = {{ path = \"{}\" }}\n",
-            psmith.display()
-        );
-        shell::write(&home.join("Cargo.toml"), manifest)?;
-        shell::write(&home.join("src/main.rs"), MAIN)?;
-        shell::write(&home.join("Cargo.lock"), shell::read("Cargo.lock".as_ref())?)?;
-        // Offline: the crates were fetched when psmith itself was built, and no network's pace is measured.
-        let mut cargo = shell::cargo(["build", "--release", "--offline"]);
-        workshop::alone(&mut cargo, &home).stdout(Stdio::null()).stderr(Stdio::piped());
-        let before = children_seconds()?;
-        let begin = Instant::now();
-        let output = cargo.output().map_err(|error| format!("failed to start cargo: {error}"))?;
-        clock.push(begin.elapsed().as_secs_f64());
-        processor.push(children_seconds()? - before);
-        let text = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            return Err(format!("cargo ended with {}: {text}", output.status));
-        }
-        crates = text.lines().filter(|line| line.trim_start().starts_with("Compiling")).count();
-        row.line(
-            "the build, in a directory with the program and nothing else",
-            "cargo build --release --offline",
-        );
+        let built = first_build(&shell::root(), &workshop.directory.join("empty"))?;
+        processor.push(built.processor);
+        clock.push(built.clock);
+        crates = built.crates;
+        row.line("the build, in a directory with the program and nothing else", COMMAND);
     }
     row.at_most("processor time of cargo and all its children", Spread::of(&processor), SECONDS_MAX, "s", 1);
     row.told("by the clock", Spread::of(&clock), "s", 1);
@@ -59,6 +36,48 @@ pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
     let version = shell::output(Command::new("rustc").arg("--version"))?;
     row.note(&format!("{crates} crates, the program among them; default features; {}", version.trim()));
     Ok(row)
+}
+
+/// What one build took.
+pub(super) struct Built {
+    /// Seconds of processor time of cargo and all its children.
+    pub(super) processor: f64,
+    /// Seconds by the clock.
+    pub(super) clock: f64,
+    /// How many crates were compiled.
+    pub(super) crates: usize,
+}
+
+/// Builds a program, in `home`, that does nothing but depend on the psmith of a source tree.
+pub(super) fn first_build(tree: &Path, home: &Path) -> Result<Built> {
+    if home.exists() {
+        std::fs::remove_dir_all(home)
+            .map_err(|error| format!("failed to remove {}: {error}", home.display()))?;
+    }
+    let manifest = format!(
+        "[workspace]\n\n[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [dependencies]\npsmith = {{ path = \"{}\" }}\n",
+        tree.join("crates/psmith").display()
+    );
+    shell::write(&home.join("Cargo.toml"), manifest)?;
+    shell::write(&home.join("src/main.rs"), MAIN)?;
+    let lock = tree.join("Cargo.lock");
+    let lock = std::fs::read(&lock).map_err(|error| format!("failed to read {}: {error}", lock.display()))?;
+    shell::write(&home.join("Cargo.lock"), lock)?;
+    // Offline: the crates were fetched when psmith itself was built, and no network's pace is measured.
+    let mut cargo = shell::cargo(COMMAND.split(' ').skip(1));
+    workshop::alone(&mut cargo, home).stdout(Stdio::null()).stderr(Stdio::piped());
+    let before = children_seconds()?;
+    let begin = Instant::now();
+    let output = cargo.output().map_err(|error| format!("failed to start cargo: {error}"))?;
+    let clock = begin.elapsed().as_secs_f64();
+    let processor = children_seconds()? - before;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("cargo ended with {}: {text}", output.status));
+    }
+    let crates = text.lines().filter(|line| line.trim_start().starts_with("Compiling")).count();
+    Ok(Built { processor, clock, crates })
 }
 
 /// Processor time of all children that were waited for, with theirs: what `wait4` tells, in hundredths of a second.

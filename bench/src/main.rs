@@ -1,10 +1,11 @@
-//! `cargo xtask compare`: psmith beside its floors and its peers.
+//! `cargo xtask compare`: psmith beside its floors, its peers and its own earlier builds.
 //!
 //! Absolute figures are noisy, so every claim is a ratio of two commands run in turn (A B A B ..) in one sitting, with
 //! the median, the least and the greatest over all rounds. Contenders are lines for `sh`, shown as they ran, so that
 //! each can be run by hand. A peer that is missing is told with the line that installs it. No figure here is an
 //! assertion of the test suite.
 
+mod against;
 mod build;
 mod function_peers;
 mod functions;
@@ -34,13 +35,21 @@ pub(crate) struct Options {
     psmith: Option<PathBuf>,
     cargo_peers: bool,
     install: bool,
+    /// The commit whose build is measured beside this tree's, instead of floors and peers.
+    against: Option<String>,
 }
 
 impl Options {
     /// Reads the words after `compare`.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options =
-            Self { quick: false, only: Vec::new(), psmith: None, cargo_peers: false, install: true };
+        let mut options = Self {
+            quick: false,
+            only: Vec::new(),
+            psmith: None,
+            cargo_peers: false,
+            install: true,
+            against: None,
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
@@ -49,11 +58,15 @@ impl Options {
                 "--with-cargo-peers" => options.cargo_peers = true,
                 "--no-install" => options.install = false,
                 "--psmith" => options.psmith = Some(value()?.into()),
+                "--against" => options.against = Some((*value()?).to_owned()),
                 "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
                 other => return Err(format!("unknown word {other}: see `cargo xtask help`")),
             }
         }
-        let known: Vec<&str> = BENCHMARKS.iter().map(|(id, _)| *id).collect();
+        let known: Vec<&str> = match options.against {
+            Some(_) => against::ids().collect(),
+            None => BENCHMARKS.iter().map(|(id, _)| *id).collect(),
+        };
         for only in &options.only {
             if !known.contains(&only.as_str()) {
                 return Err(format!("no benchmark {only}: there are {}", known.join(", ")));
@@ -70,7 +83,10 @@ impl Options {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let answer = Options::parse(&words).and_then(|options| run(&options));
+    let answer = Options::parse(&words).and_then(|options| match &options.against {
+        Some(commit) => against::run(&options, commit),
+        None => run(&options),
+    });
     match answer {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

@@ -44,7 +44,11 @@ impl Workshop {
             }
         };
         must_run_jobs(&psmith)?;
-        let (peers, missing_peers) = peers::meet(options.install, options.cargo_peers);
+        // Beside an earlier build nobody else is measured.
+        let (peers, missing_peers) = match options.against {
+            Some(_) => (Vec::new(), Vec::new()),
+            None => peers::meet(options.install, options.cargo_peers),
+        };
         for missing in &missing_peers {
             eprintln!("not compared with {missing}");
         }

@@ -32,6 +32,8 @@ usage: cargo xtask VERB
   compare [--quick] [--only S-1,..] [--psmith PATH] [--with-cargo-peers] [--no-install]
                          the benchmarks: floors, peers and psmith in turn; writes docs/benchmarks.md and
                          target/compare.json (--quick and --only write to target/ alone)
+  compare --against COMMIT [--quick] [--only S-1,..]
+                         this tree's build and another commit's in turn, and the ratio of their times
 ";
 
 /// The benchmarks are a program of their own, so that a test of this one compiles none of them.
