@@ -2,10 +2,14 @@
 //! reader.
 
 mod dependencies;
+mod manifests;
 mod rust_files;
+mod supply;
 mod texts;
 
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::generate;
 use crate::shell::{self, Result};
@@ -38,6 +42,7 @@ impl Finding {
 /// Checks the whole work tree.
 pub(crate) fn run() -> Result<()> {
     println!("\n== Tidy ==");
+    let metadata = metadata()?;
     let mut findings = Vec::new();
     let files = shell::tracked_files()?;
     for file in &files {
@@ -47,21 +52,26 @@ pub(crate) fn run() -> Result<()> {
             findings.extend(rust_files::check(file, &text, &Source::new(&text)));
         }
     }
-    // Our own manifests are all that is asked about, and they are here: nothing is resolved, nothing fetched.
-    let mut ask = shell::cargo(["metadata", "--format-version", "1", "--offline", "--no-deps"]);
-    let metadata = shell::output(&mut ask)?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)
-        .map_err(|error| format!("failed to read cargo's metadata: {error}"))?;
     findings.extend(dependencies::check(&metadata));
+    findings.extend(manifests::check(&metadata));
+    findings.extend(supply::check(&metadata));
     findings.extend(texts::check_changelog(
         shell::read(Path::new("CHANGELOG.md")).ok().as_deref(),
         &dependencies::workspace_version(&metadata),
     ));
     for file in generate::stale()? {
-        findings
-            .push(Finding::error(file, "differs from what the command prints: run `cargo xtask generate`"));
+        findings.push(Finding::error(file, "is out of date: run `cargo xtask generate`"));
     }
     tell(&findings, files.len())
+}
+
+/// The workspace with what it depends on, on this platform. All of it was fetched when xtask was built.
+fn metadata() -> Result<Value> {
+    let rustc = shell::output(std::process::Command::new("rustc").arg("-vV"))?;
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc tells no host")?;
+    let mut ask = shell::cargo(["metadata", "--format-version", "1", "--locked", "--filter-platform", host]);
+    serde_json::from_str(&shell::output(&mut ask)?)
+        .map_err(|error| format!("failed to read cargo's metadata: {error}"))
 }
 
 fn tell(findings: &[Finding], files_count: usize) -> Result<()> {
