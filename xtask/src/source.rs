@@ -22,6 +22,86 @@ enum Inside {
     RawText(usize),
 }
 
+/// What one step over the characters of a file does.
+struct Step {
+    /// Where it leads.
+    inside: Inside,
+    /// How many characters it takes.
+    width: usize,
+    keep_code: bool,
+    keep_comment: bool,
+}
+
+impl Inside {
+    /// The step from the first of these characters, which `before` precede.
+    fn step(self, before: &[char], from: &[char]) -> Step {
+        let (here, next) = (from[0], from.get(1).copied());
+        let mut step = Step { inside: self, width: 1, keep_code: false, keep_comment: false };
+        match self {
+            Inside::Code => return Self::step_in_code(before, from),
+            Inside::LineComment => {
+                step.keep_comment = true;
+                if here == '\n' {
+                    step.inside = Inside::Code;
+                }
+            }
+            Inside::BlockComment(depth) => {
+                step.keep_comment = true;
+                if here == '*' && next == Some('/') {
+                    step.width = 2;
+                    step.inside = if depth == 1 { Inside::Code } else { Inside::BlockComment(depth - 1) };
+                } else if here == '/' && next == Some('*') {
+                    step.width = 2;
+                    step.inside = Inside::BlockComment(depth + 1);
+                }
+            }
+            Inside::Text => match here {
+                '\\' => step.width = 2,
+                '"' => {
+                    step.inside = Inside::Code;
+                    step.keep_code = true;
+                }
+                _ => {}
+            },
+            Inside::RawText(hashes) => {
+                let closing = from[1..].iter().take(hashes).filter(|&&c| c == '#').count();
+                if here == '"' && closing == hashes {
+                    step = Step {
+                        inside: Inside::Code,
+                        width: hashes + 1,
+                        keep_code: true,
+                        keep_comment: false,
+                    };
+                }
+            }
+        }
+        step
+    }
+
+    fn step_in_code(before: &[char], from: &[char]) -> Step {
+        let mut step = Step { inside: Inside::Code, width: 1, keep_code: true, keep_comment: false };
+        match from {
+            ['/', '/', ..] => {
+                step = Step { inside: Inside::LineComment, keep_code: false, keep_comment: true, ..step };
+            }
+            ['/', '*', ..] => {
+                step =
+                    Step { inside: Inside::BlockComment(1), width: 2, keep_code: false, keep_comment: true };
+            }
+            ['"', ..] => step.inside = Inside::Text,
+            ['r', after @ ..] if !is_word_end(before) => {
+                if let Some(hashes) = raw_text_opens(after) {
+                    step.inside = Inside::RawText(hashes);
+                    step.width = hashes + 2;
+                }
+            }
+            ['\'', ..] => step.width = character_width(from),
+            _ => {}
+        }
+        step
+    }
+}
+
 impl Source {
     /// Scans a whole file.
     pub(crate) fn new(text: &str) -> Self {
@@ -31,71 +111,9 @@ impl Source {
         let mut at = 0;
         while at < chars.len() {
             let here = chars[at];
-            let next = chars.get(at + 1).copied();
-            let mut width = 1;
-            let mut keep_code = false;
-            let mut keep_comment = false;
-            match inside {
-                Inside::Code => match here {
-                    '/' if next == Some('/') => {
-                        inside = Inside::LineComment;
-                        keep_comment = true;
-                    }
-                    '/' if next == Some('*') => {
-                        inside = Inside::BlockComment(1);
-                        keep_comment = true;
-                        width = 2;
-                    }
-                    '"' => {
-                        inside = Inside::Text;
-                        keep_code = true;
-                    }
-                    'r' if !is_word_end(&chars[..at]) => {
-                        keep_code = true;
-                        if let Some(hashes) = raw_text_opens(&chars[at + 1..]) {
-                            inside = Inside::RawText(hashes);
-                            width = hashes + 2;
-                        }
-                    }
-                    '\'' => {
-                        keep_code = true;
-                        width = character_width(&chars[at..]);
-                    }
-                    _ => keep_code = true,
-                },
-                Inside::LineComment => {
-                    keep_comment = true;
-                    if here == '\n' {
-                        inside = Inside::Code;
-                    }
-                }
-                Inside::BlockComment(depth) => {
-                    keep_comment = true;
-                    if here == '*' && next == Some('/') {
-                        width = 2;
-                        inside = if depth == 1 { Inside::Code } else { Inside::BlockComment(depth - 1) };
-                    } else if here == '/' && next == Some('*') {
-                        width = 2;
-                        inside = Inside::BlockComment(depth + 1);
-                    }
-                }
-                Inside::Text => match here {
-                    '\\' => width = 2,
-                    '"' => {
-                        inside = Inside::Code;
-                        keep_code = true;
-                    }
-                    _ => {}
-                },
-                Inside::RawText(hashes) => {
-                    let closing = chars[at + 1..].iter().take(hashes).filter(|&&c| c == '#').count();
-                    if here == '"' && closing == hashes {
-                        inside = Inside::Code;
-                        width = hashes + 1;
-                        keep_code = true;
-                    }
-                }
-            }
+            let Step { inside: next, width, keep_code, keep_comment } =
+                inside.step(&chars[..at], &chars[at..]);
+            inside = next;
             for &c in chars[at..].iter().take(width) {
                 let blank = |kept: bool| if kept || c == '\n' { c } else { ' ' };
                 // Of a character literal only the ticks are kept.

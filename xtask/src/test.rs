@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let report = passes::run(options.extent)?;
     failures.extend(report.failures);
-    if let Err(error) = tidy::run() {
+    if let Err(error) = tidy::run(false) {
         failures.push(error);
     }
 

@@ -1,36 +1,37 @@
 //! `cargo xtask tidy`: the house rules that can be checked as facts. Each message names the cure. Taste stays with the
 //! reader.
 
+mod budget;
 mod dependencies;
+mod folders;
+mod functions;
+mod imports;
 mod manifests;
 mod rust_files;
 mod supply;
 mod texts;
+mod type_names;
+mod vocabulary;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::generate;
 use crate::shell::{self, Result};
 use crate::source::Source;
+use budget::Budget;
 
 /// A rule that is broken, where, and what to write instead.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finding {
     place: String,
     message: String,
-    /// Told, but no failure yet.
-    warning: bool,
 }
 
 impl Finding {
     fn error(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into(), warning: false }
-    }
-
-    fn warning(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into(), warning: true }
+        Self { place: place.into(), message: message.into() }
     }
 
     /// At a line of a file, counted from 0.
@@ -39,19 +40,39 @@ impl Finding {
     }
 }
 
-/// Checks the whole work tree.
-pub(crate) fn run() -> Result<()> {
+/// What is known of the tree once each file was read: rules that no file breaks alone.
+#[derive(Default)]
+struct Tree {
+    folders: folders::Folders,
+    type_names: type_names::TypeNames,
+    old_words: vocabulary::OldWords,
+    long_functions: Vec<functions::Long>,
+}
+
+/// Checks the whole work tree, and with `shrink` lowers what may still be broken to what is.
+pub(crate) fn run(shrink: bool) -> Result<()> {
     println!("\n== Tidy ==");
     let metadata = metadata()?;
+    let published = published_sources(&metadata);
     let mut findings = Vec::new();
+    let mut tree = Tree::default();
     let files = shell::tracked_files()?;
     for file in &files {
         let text = shell::read(file)?;
         findings.extend(texts::check_words(file, &text));
-        if file.extension().is_some_and(|extension| extension == "rs") {
-            findings.extend(rust_files::check(file, &text, &Source::new(&text)));
+        let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+        let source = is_rust.then(|| Source::new(&text));
+        if let Some(source) = &source {
+            findings.extend(rust_files::check(file, &text, source));
+            tree.folders.add(file, source);
+            tree.long_functions.extend(functions::long(file, source));
+            if published.iter().any(|home| file.starts_with(home)) && !rust_files::is_test_file(file) {
+                tree.type_names.add(file, source);
+            }
         }
+        tree.old_words.add(file, &text, source.as_ref());
     }
+    findings.extend(tree.check(shrink)?);
     findings.extend(dependencies::check(&metadata));
     findings.extend(manifests::check(&metadata));
     findings.extend(supply::check(&metadata));
@@ -65,6 +86,26 @@ pub(crate) fn run() -> Result<()> {
     tell(&findings, files.len())
 }
 
+impl Tree {
+    fn check(&self, shrink: bool) -> Result<Vec<Finding>> {
+        let mut budget = Budget::read()?;
+        let (mut findings, circles_within) = self.folders.check(&mut budget);
+        findings.extend(functions::check(&self.long_functions, &mut budget));
+        findings.extend(self.type_names.check(&mut budget));
+        findings.extend(self.old_words.check(&mut budget));
+        if shrink {
+            budget.shrink()?;
+        } else {
+            findings.extend(budget.leftovers());
+        }
+        let (names, names_shared) = self.type_names.counts();
+        println!(
+            "{circles_within} circles of files within a folder; {names_shared} of {names} names of types are used twice"
+        );
+        Ok(findings)
+    }
+}
+
 /// The workspace with what it depends on, on this platform. All of it was fetched when xtask was built.
 fn metadata() -> Result<Value> {
     let rustc = shell::output(std::process::Command::new("rustc").arg("-vV"))?;
@@ -74,16 +115,24 @@ fn metadata() -> Result<Value> {
         .map_err(|error| format!("failed to read cargo's metadata: {error}"))
 }
 
+/// Where the sources of the published crates lie, below the root.
+fn published_sources(metadata: &Value) -> Vec<PathBuf> {
+    let published = dependencies::members(metadata).filter(|package| manifests::is_published(package));
+    let home = |package: &Value| {
+        let manifest = Path::new(dependencies::text(package, "manifest_path"));
+        Some(manifest.parent()?.strip_prefix(shell::root()).ok()?.join("src"))
+    };
+    published.filter_map(home).collect()
+}
+
 fn tell(findings: &[Finding], files_count: usize) -> Result<()> {
     for finding in findings {
-        let kind = if finding.warning { "warning" } else { "error" };
-        println!("{kind}: {}: {}", finding.place, finding.message);
+        println!("error: {}: {}", finding.place, finding.message);
     }
-    let errors = findings.iter().filter(|finding| !finding.warning).count();
-    if errors == 0 {
+    if findings.is_empty() {
         println!("{files_count} files are tidy");
         Ok(())
     } else {
-        Err(format!("tidy: {errors} findings"))
+        Err(format!("tidy: {} findings", findings.len()))
     }
 }

@@ -30,7 +30,7 @@ pub(crate) const FEATURES: &[(&str, &str)] = &[
     ("U-23", "timeouts, grace and a limit for the whole run"),
     ("U-24", "retries: errors and crashes counted apart, back-off without a slot, each attempt listed"),
     ("U-25", "an interrupt guard for programs"),
-    ("U-26", "no orphans and no strays, whoever dies"),
+    ("U-26", "no process is left over, whoever dies"),
     ("U-27", "join, drain, stop, kill: every handle resolves"),
     ("U-28", "a process manager driven by its caller's thread"),
     ("U-29", "proxies: methods called in processes; an unknown one does not compile"),

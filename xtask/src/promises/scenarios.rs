@@ -62,7 +62,7 @@ pub(crate) const SCENARIOS: &[(&str, &str)] = &[
     ),
     (
         "O-38",
-        "a supervisor: so many alive, the killed replaced, stray calls refused, a crash loop slowed down",
+        "a supervisor: so many alive, the killed replaced, calls by strangers refused, a crash loop slowed down",
     ),
     ("O-39", "a lock by file name: one holder, freed by release, error and death; 100 processes never meet"),
     ("O-40", "rows of mixed speed: the pinned one at the bottom, completed ones above"),

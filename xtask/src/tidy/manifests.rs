@@ -14,7 +14,7 @@ pub(super) fn check(metadata: &Value) -> Vec<Finding> {
 }
 
 /// Whether a crate goes to crates.io: `publish = false` is an empty list of registries.
-fn is_published(package: &Value) -> bool {
+pub(super) fn is_published(package: &Value) -> bool {
     package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
 }
 
