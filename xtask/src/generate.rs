@@ -1,10 +1,14 @@
-//! `cargo xtask generate`: files that the command writes about itself. They are committed, so that a packager needs no
-//! build, and `cargo xtask tidy` compares them. Nothing here knows a flag.
+//! `cargo xtask generate`: files that the command writes about itself, and the table of limits. They are committed, so
+//! that a packager needs no build, and `cargo xtask tidy` compares them. Nothing here knows a flag.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::limits;
 use crate::shell::{self, Result};
+
+/// Read from the source.
+const LIMITS: &str = "docs/limits.md";
 
 /// File below the root, and the words of `psmith` that print it.
 const GENERATED: &[(&str, &[&str])] = &[
@@ -16,6 +20,8 @@ const GENERATED: &[(&str, &[&str])] = &[
 
 /// Writes all of them.
 pub(crate) fn run() -> Result<()> {
+    shell::write(&shell::root().join(LIMITS), limits::page()?)?;
+    println!("{LIMITS}");
     let psmith = build()?;
     for (file, words) in GENERATED {
         shell::write(&shell::root().join(file), printed(&psmith, words)?)?;
@@ -24,18 +30,23 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The generated files that differ from what the command prints now. Asks only for those that exist, or, once the
-/// manual page exists, for all.
-pub(crate) fn stale() -> Result<Vec<String>> {
-    let exists = |file: &str| shell::root().join(file).exists();
-    if !GENERATED.iter().any(|(file, _)| exists(file)) {
-        return Ok(Vec::new());
+/// `cargo xtask generate --check`.
+pub(crate) fn check() -> Result<()> {
+    let stale = stale()?;
+    if stale.is_empty() { Ok(()) } else { Err(format!("out of date: {}", stale.join(", "))) }
+}
+
+/// The generated files that are missing or differ from what would be written now.
+pub(crate) fn stale() -> Result<Vec<&'static str>> {
+    let differs = |file: &str, wanted: String| shell::read(Path::new(file)).ok() != Some(wanted);
+    let mut stale = Vec::new();
+    if differs(LIMITS, limits::page()?) {
+        stale.push(LIMITS);
     }
     let psmith = build()?;
-    let mut stale = Vec::new();
     for (file, words) in GENERATED {
-        if !exists(file) || shell::read(Path::new(file))? != printed(&psmith, words)? {
-            stale.push((*file).to_owned());
+        if differs(file, printed(&psmith, words)?) {
+            stale.push(*file);
         }
     }
     Ok(stale)

@@ -6,6 +6,7 @@
 mod coverage;
 mod generate;
 mod ledger;
+mod limits;
 mod passes;
 mod promises;
 mod source;
@@ -30,7 +31,8 @@ usage: cargo xtask VERB
   tidy [--shrink]        the house rules that can be checked as facts; --shrink: what xtask/budgets.txt still allows
                          is lowered to what is left
   coverage               which promises and faults are named by a test
-  generate               write docs/psmith.1 and docs/completions from the command itself
+  generate [--check]     write docs/psmith.1 and docs/completions from the command itself, and docs/limits.md from the
+                         source; --check: only tell what is out of date
   compare [--quick] [--only S-1,..] [--psmith PATH] [--with-cargo-peers] [--no-install]
                          the benchmarks: floors, peers and psmith in turn; writes docs/benchmarks.md and
                          target/compare.json (--quick and --only write to target/ alone)
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         ["tidy", "--shrink"] => tidy::run(true),
         ["coverage"] => coverage::run(),
         ["generate"] => generate::run(),
+        ["generate", "--check"] => generate::check(),
         ["compare", flags @ ..] => compare(flags),
 
         [] | ["help" | "--help" | "-h"] => {

@@ -79,8 +79,8 @@ const WORDS: &[(&str, Scope, &str)] = &[
     ("would_have_led", Exactly, "request_drive"),
 ];
 
-/// This list, and how often each word is still allowed.
-const LISTS: [&str; 2] = ["xtask/src/tidy/vocabulary.rs", super::budget::FILE];
+/// This list, how often each word is still allowed, and what is written from sources that are looked at themselves.
+const LISTS: [&str; 3] = ["xtask/src/tidy/vocabulary.rs", super::budget::FILE, "docs/limits.md"];
 
 /// Where old words stand.
 #[derive(Default)]
