@@ -4,9 +4,11 @@
 //! the first `cargo xtask test` on a fresh machine starts within seconds.
 
 mod coverage;
+mod features;
 mod generate;
 mod ledger;
 mod limits;
+mod metadata;
 mod passes;
 mod promises;
 mod source;

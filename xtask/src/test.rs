@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::passes::Extent;
 use crate::shell::{self, Result};
-use crate::{coverage, ledger, needs, passes, tidy};
+use crate::{coverage, features, ledger, needs, passes, tidy};
 
 /// How thorough a run is.
 pub(crate) struct Options {
@@ -36,15 +36,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.fast {
         let lints = ["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"];
         check(&mut failures, options, "Lints", Some("clippy"), &mut shell::cargo(lints));
-        let lean =
-            ["clippy", "-p", "psmith", "-p", "psmith-cli", "--no-default-features", "--", "-D", "warnings"];
-        check(&mut failures, options, "Lints without features", Some("clippy"), &mut shell::cargo(lean));
+        for command in &mut features::checks()? {
+            check(&mut failures, options, "Lints with some features", Some("clippy"), command);
+        }
         for words in DOCUMENTED {
             let mut command = shell::cargo(["doc", "--no-deps", "--document-private-items"]);
             command.args(*words).env("RUSTDOCFLAGS", "-D warnings");
             check(&mut failures, options, "Documentation", None, &mut command);
         }
         oldest_toolchain(&mut failures);
+        println!("\n== At a release only ==\n{AT_A_RELEASE}");
     }
 
     let report = passes::run(options.extent)?;
@@ -80,6 +81,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Err(format!("{} of the checks failed", failures.len()))
 }
 
+/// What no change of ours can break between two releases.
+const AT_A_RELEASE: &str = "\
+not run: published weaknesses of dependencies (`cargo audit`), which need the network and change without a commit
+not run: `cargo semver-checks`, which needs a release to compare with";
+
 /// The command's binary has the library's name, so their pages would overwrite each other: the binary is left out (it
 /// is one line, and its crate's library holds the text).
 const DOCUMENTED: &[&[&str]] =
@@ -113,8 +119,8 @@ fn has_component(name: &str) -> bool {
     probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Checks with the oldest toolchain that we promise, where rustup has it. Elsewhere the lint `incompatible_msrv` has
-/// looked at the standard library's part already.
+/// Checks with the oldest toolchain that we promise, where rustup has it. Elsewhere the lint `incompatible_msrv`, which
+/// the lints above hold, has looked at what of the standard library is used.
 fn oldest_toolchain(failures: &mut Vec<String>) {
     let manifest = shell::read("Cargo.toml".as_ref()).unwrap_or_default();
     let Some(version) = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")) else {
@@ -128,7 +134,10 @@ fn oldest_toolchain(failures: &mut Vec<String>) {
             String::from_utf8_lossy(&list.stdout).lines().any(|line| line.starts_with(version))
         });
     if !installed {
-        println!("not run here: rustup toolchain install {version} --profile minimal");
+        println!(
+            "NOT CHECKED with Rust {version}, the oldest that we promise: the lint `incompatible_msrv` has only looked \
+             at the standard library; rustup toolchain install {version} --profile minimal"
+        );
         return;
     }
     let mut command = Command::new("rustup");

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::generate;
+use crate::metadata;
 use crate::shell::{self, Result};
 use crate::source::Source;
 use budget::Budget;
@@ -52,7 +53,7 @@ struct Tree {
 /// Checks the whole work tree, and with `shrink` lowers what may still be broken to what is.
 pub(crate) fn run(shrink: bool) -> Result<()> {
     println!("\n== Tidy ==");
-    let metadata = metadata()?;
+    let metadata = metadata::read()?;
     let published = published_sources(&metadata);
     let mut findings = Vec::new();
     let mut tree = Tree::default();
@@ -106,20 +107,11 @@ impl Tree {
     }
 }
 
-/// The workspace with what it depends on, on this platform. All of it was fetched when xtask was built.
-fn metadata() -> Result<Value> {
-    let rustc = shell::output(std::process::Command::new("rustc").arg("-vV"))?;
-    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc tells no host")?;
-    let mut ask = shell::cargo(["metadata", "--format-version", "1", "--locked", "--filter-platform", host]);
-    serde_json::from_str(&shell::output(&mut ask)?)
-        .map_err(|error| format!("failed to read cargo's metadata: {error}"))
-}
-
 /// Where the sources of the published crates lie, below the root.
 fn published_sources(metadata: &Value) -> Vec<PathBuf> {
-    let published = dependencies::members(metadata).filter(|package| manifests::is_published(package));
+    let published = metadata::members(metadata).filter(|package| metadata::is_published(package));
     let home = |package: &Value| {
-        let manifest = Path::new(dependencies::text(package, "manifest_path"));
+        let manifest = Path::new(metadata::text(package, "manifest_path"));
         Some(manifest.parent()?.strip_prefix(shell::root()).ok()?.join("src"))
     };
     published.filter_map(home).collect()

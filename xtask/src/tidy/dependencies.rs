@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Finding;
+use crate::metadata::{array, members, text};
 
 /// Crate, and those of ours that it may use outside its tests. Who is not in the table may not be used by, nor use,
 /// any of them unawares: a new crate gets a line first.
@@ -81,19 +82,6 @@ pub(super) fn workspace_version(metadata: &Value) -> String {
     members(metadata)
         .find(|package| package["name"] == "psmith")
         .map_or_else(String::new, |p| text(p, "version").to_owned())
-}
-
-pub(super) fn members(metadata: &Value) -> impl Iterator<Item = &Value> {
-    let ids = array(metadata, "workspace_members");
-    array(metadata, "packages").iter().filter(|package| ids.contains(&package["id"]))
-}
-
-pub(super) fn array<'v>(value: &'v Value, key: &str) -> &'v [Value] {
-    value[key].as_array().map_or(&[], Vec::as_slice)
-}
-
-pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value[key].as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Finding;
-use super::dependencies::{array, members, text};
+use crate::metadata::{array, is_published, members, text};
 
 /// How many keywords and categories crates.io takes.
 const KEYWORDS_MAX: usize = 5;
@@ -11,11 +11,6 @@ const KEYWORDS_MAX: usize = 5;
 /// Checks the manifests that cargo tells of.
 pub(super) fn check(metadata: &Value) -> Vec<Finding> {
     members(metadata).filter(|package| is_published(package)).flat_map(check_one).collect()
-}
-
-/// Whether a crate goes to crates.io: `publish = false` is an empty list of registries.
-pub(super) fn is_published(package: &Value) -> bool {
-    package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
 }
 
 fn check_one(package: &Value) -> Vec<Finding> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Finding;
-use super::dependencies::{array, members, text};
+use crate::metadata::{array, members, text};
 
 /// The only place that crates come from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
