@@ -1,7 +1,7 @@
 //! Which promises, faults, security rows and rows of the library are named by a test.
 //!
-//! A test names its rows in a comment above it: `// proves: F-11, P-3`; an example of the documentation names them in a
-//! comment of its own. The table says how many tests name a row, and
+//! A test names its rows in a comment above it: `// proves: F-11, proxy-is-typed`; an example of the documentation names
+//! them in a comment of its own. The table says how many tests name a row, and
 //! "not run here" where every one of them was skipped, never a tick. It trusts the names: that a test shows what it
 //! names is for its readers to judge.
 
@@ -58,10 +58,10 @@ impl Table {
 }
 
 fn build(proofs: &[Proof], waiting: &BTreeMap<String, String>, skips: &[Skip], passes_run: &[&str]) -> Table {
-    let known: BTreeSet<&str> = promises::rows().map(|(row, _)| row).collect();
+    let known: BTreeSet<&str> = promises::rows().map(|row| row.code).collect();
     let mut table = Table { lines: Vec::new(), problems: Vec::new() };
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
-    for (row, title) in promises::rows() {
+    for promises::Row { code: row, slug, title } in promises::rows() {
         let naming: Vec<&Proof> = proofs.iter().filter(|proof| proof.rows.iter().any(|r| r == row)).collect();
         let ran = naming.iter().filter(|proof| ran_somewhere(proof, skips, passes_run)).count();
         let waits = waiting.get(row);
@@ -75,8 +75,9 @@ fn build(proofs: &[Proof], waiting: &BTreeMap<String, String>, skips: &[Skip], p
             (0, _, None) => {
                 *open += 1;
                 table.problems.push(format!(
-                    "{row} ({title}) is named by no test: write `// proves: {row}` above the test that shows it, or \
-                     add the row with its reason to {NOT_BUILT_YET}"
+                    "{row} ({title}) is named by no test: write `// proves: {}` above the test that shows it, or \
+                     add the row with its reason to {NOT_BUILT_YET}",
+                    slug.unwrap_or(row)
                 ));
                 "NO TEST".to_owned()
             }
@@ -89,10 +90,11 @@ fn build(proofs: &[Proof], waiting: &BTreeMap<String, String>, skips: &[Skip], p
                 format!("{ran} test{}{skipped}{half}", if ran == 1 { "" } else { "s" })
             }
         };
+        let title = slug.map_or_else(|| title.to_owned(), |slug| format!("{slug}: {title}"));
         table.lines.push(format!("{row:<19} {verdict:<28} {title}"));
     }
     for (group, [tested, listed, open]) in counts {
-        let all = promises::rows().filter(|(row, _)| row.split('-').next() == Some(group)).count();
+        let all = promises::rows().filter(|row| row.code.split('-').next() == Some(group)).count();
         table.lines.push(format!(
             "{group}: {tested} of {all} tested here, {listed} not built yet, {open} without a test"
         ));
@@ -163,9 +165,7 @@ fn rows_in(comment: &str) -> Vec<String> {
     for (_, rest) in comment.lines().filter_map(|line| line.split_once("proves:")) {
         for word in rest.split([',', ' ']).filter(|word| !word.is_empty()) {
             let word = word.trim_end_matches(['.', ';', ':']);
-            if !promises::PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
-                break;
-            }
+            let Some(word) = promises::named(word) else { break };
             if !rows.iter().any(|row| row == word) {
                 rows.push(word.to_owned());
             }
@@ -220,10 +220,10 @@ mod tests {
 
     #[test]
     fn rows_are_read_from_the_comment_above_a_test() {
-        let text = "/// Tells why.\n// proves: F-11, P-3 (at level sweep)\n#[test]\nfn holder() {\n}\n#[test]\nfn other() {}\n";
+        let text = "/// Tells why.\n// proves: F-11, P-3, proxy-is-typed (at level sweep)\n#[test]\nfn holder() {\n}\n#[test]\nfn other() {}\n";
         let proofs = proofs_of(Path::new("crates/x/tests/a.rs"), text);
         assert_eq!(proofs.len(), 1);
-        assert_eq!(proofs[0].rows, ["F-11", "P-3"]);
+        assert_eq!(proofs[0].rows, ["F-11", "P-3", "O-36"]);
     }
 
     #[test]

@@ -116,8 +116,56 @@ pub(crate) const SECURITY: &[(&str, &str)] = &[
     ("SEC-supply", "a dependency turns"),
 ];
 
+/// A row.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) code: &'static str,
+    /// What a test may name instead of the code; rows that other documents speak of by their code have none.
+    pub(crate) slug: Option<&'static str>,
+    pub(crate) title: &'static str,
+}
+
 /// Every row, in the order of the tables.
-pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let library = scenarios::SCENARIOS.iter().chain(features::FEATURES).chain(firsts::FIRSTS);
-    PROMISES.iter().chain(FAULTS).chain(SECURITY).chain(library).copied()
+pub(crate) fn rows() -> impl Iterator<Item = Row> {
+    let by_code = PROMISES.iter().chain(FAULTS).chain(SECURITY);
+    let by_slug = scenarios::SCENARIOS.iter().chain(features::FEATURES).chain(firsts::FIRSTS);
+    by_code
+        .map(|(code, title)| Row { code, slug: None, title })
+        .chain(by_slug.map(|(code, slug, title)| Row { code, slug: Some(slug), title }))
+}
+
+/// The code of the row that a word names by its code or its slug. A word that only looks like one is given back as it
+/// is, so that a slip can be told; none is any other word.
+pub(crate) fn named(word: &str) -> Option<&str> {
+    let in_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if let Some(row) = rows().find(|row| row.code == word || row.slug == Some(word)) {
+        return Some(row.code);
+    }
+    let like_code = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+    let like_slug = word.contains('-') && word.chars().all(in_slug);
+    (like_code || like_slug).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_rows_share_a_name() {
+        let mut names: Vec<&str> = rows().flat_map(|row| [Some(row.code), row.slug]).flatten().collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_row_is_named_by_code_or_slug() {
+        assert_eq!(named("O-36"), Some("O-36"));
+        assert_eq!(named("proxy-is-typed"), Some("O-36"));
+        assert_eq!(named("proxy-is-tpyed"), Some("proxy-is-tpyed"));
+        assert_eq!(named("O-99"), Some("O-99"));
+        assert_eq!(named("proxies"), None);
+        assert_eq!(named("(all"), None);
+    }
 }
