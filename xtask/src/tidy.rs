@@ -110,9 +110,10 @@ impl Tree {
 /// Where the sources of the published crates lie, below the root.
 fn published_sources(metadata: &Value) -> Vec<PathBuf> {
     let published = metadata::members(metadata).filter(|package| metadata::is_published(package));
+    let root = metadata::text(metadata, "workspace_root");
     let home = |package: &Value| {
         let manifest = Path::new(metadata::text(package, "manifest_path"));
-        Some(manifest.parent()?.strip_prefix(shell::root()).ok()?.join("src"))
+        Some(manifest.parent()?.strip_prefix(root).ok()?.join("src"))
     };
     published.filter_map(home).collect()
 }

@@ -82,6 +82,9 @@ const WORDS: &[(&str, Scope, &str)] = &[
 /// This list, how often each word is still allowed, and what is written from sources that are looked at themselves.
 const LISTS: [&str; 3] = ["xtask/src/tidy/vocabulary.rs", super::budget::FILE, "docs/limits.md"];
 
+/// Files that are read as they are, by the ends of their names.
+const TEXTS: [&str; 9] = ["1", "c", "css", "html", "js", "md", "py", "toml", "txt"];
+
 /// Where old words stand.
 #[derive(Default)]
 pub(super) struct OldWords(Vec<Found>);
@@ -96,8 +99,7 @@ struct Found {
 impl OldWords {
     /// Takes the words of a file: code, comments and literal texts of a Rust file, all of any other text.
     pub(super) fn add(&mut self, file: &Path, text: &str, source: Option<&Source>) {
-        let is_text =
-            file.extension().is_some_and(|extension| ["md", "toml", "txt"].iter().any(|e| extension == *e));
+        let is_text = file.extension().is_some_and(|extension| TEXTS.iter().any(|text| extension == *text));
         if LISTS.iter().any(|list| file == Path::new(list)) || !(is_text || source.is_some()) {
             return;
         }
