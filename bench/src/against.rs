@@ -14,7 +14,7 @@ use crate::report::{Report, Row};
 use crate::workshop::{Workshop, must_run_jobs, target};
 use xtask::shell::{self, Result};
 
-/// Which of the two programs a benchmark runs.
+/// The program that a benchmark runs.
 #[derive(Clone, Copy)]
 enum Program {
     /// The command `psmith`.
@@ -23,7 +23,7 @@ enum Program {
     FunctionSpeed,
 }
 
-/// One benchmark: a program, and the words after its name. `{jobs}` is their number, `{lines}` a file of as many lines.
+/// A benchmark: a program, and the words after its name. `{jobs}` is their number, `{lines}` a file of as many lines.
 struct Measured {
     id: &'static str,
     title: &'static str,
@@ -101,7 +101,7 @@ const MEASURED: &[Measured] = &[
     },
 ];
 
-/// Measured by the processor time of a build instead of a run.
+/// The benchmark that is the processor time of a build instead of a run.
 const EMPTY_PROGRAM: &str = "S-14";
 
 /// The benchmarks that two builds can be compared by.
@@ -109,7 +109,7 @@ pub(super) fn ids() -> impl Iterator<Item = &'static str> {
     MEASURED.iter().map(|measured| measured.id).chain([EMPTY_PROGRAM])
 }
 
-/// What was built from one source tree.
+/// Programs built from one source tree.
 struct Build {
     /// `this tree`, or the commit.
     name: String,

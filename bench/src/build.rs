@@ -38,13 +38,13 @@ pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// What one build took.
+/// The cost of one build.
 pub(super) struct Built {
     /// Seconds of processor time of cargo and all its children.
     pub(super) processor: f64,
     /// Seconds by the clock.
     pub(super) clock: f64,
-    /// How many crates were compiled.
+    /// The number of crates that were compiled.
     pub(super) crates: usize,
 }
 

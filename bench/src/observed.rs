@@ -1,4 +1,4 @@
-//! What it costs a run to be observed: by the web board, the report and the trace; and how long a browser waits.
+//! The cost of being observed, by the web board, the report and the trace; and how long a browser waits.
 
 use std::process::Command;
 

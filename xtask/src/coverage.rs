@@ -1,7 +1,7 @@
 //! Which promises, faults, security rows and rows of the library are named by a test.
 //!
-//! A test names its rows in a comment above it: `// proves: F-11, proxy-is-typed`; an example of the documentation names
-//! them in a comment of its own. The table says how many tests name a row, and
+//! A test names its rows in a comment above it: `// proves: F-11, proxy-is-typed`; an example of the documentation
+//! names them in a comment of its own. The table says how many tests name a row, and
 //! "not run here" where every one of them was skipped, never a tick. It trusts the names: that a test shows what it
 //! names is for its readers to judge.
 

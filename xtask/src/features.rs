@@ -1,5 +1,5 @@
-//! Each published crate alone, with the sets of features that users choose: what compiles with all of them may lack an
-//! import with one.
+//! Checks of each published crate alone, with the sets of features that users choose: what compiles with all of them
+//! may lack an import with one.
 //!
 //! All sets of seven features would be 128 builds. Checked are none, each alone, and those that meet in one file; all
 //! together are checked with the whole workspace.

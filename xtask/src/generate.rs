@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::limits;
 use crate::shell::{self, Result};
 
-/// Read from the source.
+/// The file that is read from the source.
 const LIMITS: &str = "docs/limits.md";
 
 /// File below the root, and the words of `psmith` that print it.

@@ -1,6 +1,6 @@
-//! What the benchmarks share with the checks: running other programs, and getting those that are missing.
+//! Tools that benchmarks and checks share: running other programs, and getting those that are missing.
 //!
-//! It knows no check and no benchmark. `bench` stands on it; nothing that is published does.
+//! They know no check and no benchmark. `bench` stands on it; nothing that is published does.
 
 pub mod needs;
 pub mod shell;

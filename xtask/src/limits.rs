@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::shell::{self, Result};
 use crate::source::Source;
 
-/// How the name of a limit ends; one may be the whole name.
+/// Ends of the names of limits; one may be the whole name.
 const ENDINGS: &[&str] = &[
     "_AFTER", "_AHEAD", "_A_TURN", "_BYTES", "_EVERY", "_FIRST", "_GRACE", "_LIMIT", "_MAX", "_MIN",
     "_TIMEOUT", "_TRIED", "_WAIT",
@@ -108,7 +108,7 @@ fn constant(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("const ")?.split_once(": ")
 }
 
-/// Whether it counts something: a single byte is a tag.
+/// Tells whether it counts something: a single byte is a tag.
 fn is_countable(kind: &str) -> bool {
     let kind = kind.trim();
     kind.ends_with("Duration") || ["u16", "u32", "u64", "usize", "i32", "i64", "f64"].contains(&kind)

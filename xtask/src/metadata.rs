@@ -1,4 +1,4 @@
-//! What cargo tells of the workspace. Only read here; what it ought to be is for others to say.
+//! The workspace as cargo tells it. Only read here; what it ought to be is for others to say.
 
 use std::process::Command;
 
@@ -21,7 +21,7 @@ pub(crate) fn members(metadata: &Value) -> impl Iterator<Item = &Value> {
     array(metadata, "packages").iter().filter(|package| ids.contains(&package["id"]))
 }
 
-/// Whether a crate goes to crates.io: `publish = false` is an empty list of registries.
+/// Tells whether a crate goes to crates.io: `publish = false` is an empty list of registries.
 pub(crate) fn is_published(package: &Value) -> bool {
     package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
 }

@@ -12,7 +12,7 @@ pub struct Need {
     pub program: &'static str,
     /// The Debian package that has it.
     pub package: &'static str,
-    /// What it is needed for.
+    /// The use that tests or benchmarks have for it.
     pub why: &'static str,
 }
 

@@ -120,7 +120,7 @@ pub(crate) const SECURITY: &[(&str, &str)] = &[
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) code: &'static str,
-    /// What a test may name instead of the code; rows that other documents speak of by their code have none.
+    /// A name that tests may use instead of the code; rows that other documents speak of by their code have none.
     pub(crate) slug: Option<&'static str>,
     pub(crate) title: &'static str,
 }

@@ -22,11 +22,11 @@ enum Inside {
     RawText(usize),
 }
 
-/// What one step over the characters of a file does.
+/// A step over the characters of a file.
 struct Step {
-    /// Where it leads.
+    /// The state that it leads to.
     inside: Inside,
-    /// How many characters it takes.
+    /// The number of characters that it takes.
     width: usize,
     keep_code: bool,
     keep_comment: bool,

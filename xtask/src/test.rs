@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Err(format!("{} of the checks failed", failures.len()))
 }
 
-/// What no change of ours can break between two releases.
+/// Checks of what no change of ours can break between two releases.
 const AT_A_RELEASE: &str = "\
 not run: published weaknesses of dependencies (`cargo audit`), which need the network and change without a commit
 not run: `cargo semver-checks`, which needs a release to compare with";

@@ -41,7 +41,7 @@ impl Finding {
     }
 }
 
-/// What is known of the tree once each file was read: rules that no file breaks alone.
+/// Facts about the whole tree, for the rules that no file breaks alone.
 #[derive(Default)]
 struct Tree {
     folders: folders::Folders,
@@ -107,7 +107,7 @@ impl Tree {
     }
 }
 
-/// Where the sources of the published crates lie, below the root.
+/// Folders of the sources of the published crates, below the root.
 fn published_sources(metadata: &Value) -> Vec<PathBuf> {
     let published = metadata::members(metadata).filter(|package| metadata::is_published(package));
     let root = metadata::text(metadata, "workspace_root");

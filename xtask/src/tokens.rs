@@ -1,4 +1,5 @@
-//! The code of a Rust file as words and signs, each with its line. It knows no grammar: what they mean is for its users.
+//! The code of a Rust file as words and signs, each with its line. It knows no grammar: what they mean
+//! is for its users.
 
 use crate::source::Source;
 
@@ -11,7 +12,7 @@ pub(crate) struct Token<'s> {
 }
 
 impl Token<'_> {
-    /// Whether it is a name or a keyword.
+    /// Tells whether it is a name or a keyword.
     pub(crate) fn is_word(&self) -> bool {
         self.text.starts_with(|c: char| c.is_alphabetic() || c == '_')
     }

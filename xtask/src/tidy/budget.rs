@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Finding;
 use xtask::shell::{self, Result};
 
-/// Where the counts stand.
+/// The file of the counts.
 pub(super) const FILE: &str = "xtask/budgets.txt";
 
 const HEADER: &str = "\
@@ -15,7 +15,7 @@ const HEADER: &str = "\
 # Counts only shrink: `cargo xtask tidy --shrink` writes what is left and drops what is done. What stays says why.
 ";
 
-/// How many places one name is told with: who brought in a new one knows where.
+/// The most places that one name is told with: who brought in a new one knows where.
 const TOLD_MAX: usize = 20;
 
 /// The counts that are allowed, and those that were found.

@@ -1,4 +1,4 @@
-//! Which file of a crate uses which other, read from its `use` declarations and from paths such as `crate::a::b`.
+//! Imports among the files of a crate, read from its `use` declarations and from paths such as `crate::a::b`.
 //!
 //! A name that a module only hands on is followed to the module that has it, so that a re-export hides no tie. Tests
 //! are left out: they may look anywhere. Macros and `#[path]` are not understood.
@@ -10,7 +10,7 @@ use super::rust_files::is_test_file;
 use crate::source::Source;
 use crate::tokens::{self, Token};
 
-/// How often a handed-on name is followed from module to module.
+/// The most steps that a handed-on name is followed from module to module.
 const STEPS_MAX: usize = 8;
 
 /// A module's path below its crate: `["api", "pool"]`.
@@ -45,7 +45,7 @@ impl Imports {
         self.modules.insert(module, Module { file: below_src.to_owned(), names, paths });
     }
 
-    /// Each pair of modules of which the first uses the second.
+    /// Pairs of modules of which the first uses the second.
     pub(super) fn edges(&self) -> BTreeSet<(&ModulePath, &ModulePath)> {
         let mut edges = BTreeSet::new();
         for (path, module) in &self.modules {

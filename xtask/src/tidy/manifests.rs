@@ -1,11 +1,11 @@
-//! What a manifest of a published crate must tell: crates.io and docs.rs show nothing else of it.
+//! Rules for manifests of published crates: crates.io and docs.rs show nothing else of them.
 
 use serde_json::Value;
 
 use super::Finding;
 use crate::metadata::{array, is_published, members, text};
 
-/// How many keywords and categories crates.io takes.
+/// The most keywords, and the most categories, that crates.io takes.
 const KEYWORDS_MAX: usize = 5;
 
 /// Checks the manifests that cargo tells of.

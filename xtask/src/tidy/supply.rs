@@ -1,4 +1,4 @@
-//! Where foreign crates come from, under which licence, and which are not wanted: read from cargo's metadata, for a
+//! Rules for foreign crates: their source, their licence, and which are not wanted; read from cargo's metadata, for a
 //! program that does the same takes minutes to build.
 //!
 //! It knows nothing of published weaknesses: these change without a commit of ours, and are asked for at a release.
@@ -110,7 +110,7 @@ fn twice(foreign: &[&Value], exceptions: Exceptions<'_>) -> Vec<Finding> {
     unlisted.chain(done).collect()
 }
 
-/// Whether an expression can be met by the licences that are allowed.
+/// Tells whether an expression can be met by the licences that are allowed.
 fn is_allowed(expression: &str) -> bool {
     // Before there was a grammar, a slash meant `OR`.
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");

@@ -1,5 +1,5 @@
-//! One name, one type: whoever reads `State` in a signature should not have to look which of eighteen is meant.
-//! A name that several crates have with good reason, as each has its `Error`, has a line with it in the budgets.
+//! Names of types, each for one type: whoever reads `State` in a signature should not have to look which of eighteen is
+//! meant. A name that several crates have with good reason, as each has its `Error`, has a line with it in the budgets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::tokens::{self, Token};
 
 const KINDS: [&str; 5] = ["struct", "enum", "union", "trait", "type"];
 
-/// Where each name of a type stands that more than its own module sees.
+/// Places of each name of a type that more than its own module sees.
 #[derive(Default)]
 pub(super) struct TypeNames(BTreeMap<String, Vec<(PathBuf, usize)>>);
 
@@ -40,7 +40,7 @@ impl TypeNames {
         findings
     }
 
-    /// How many names there are, and how many of them stand for more than one type.
+    /// The number of names, and of those that stand for more than one type.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.0.len(), self.0.values().filter(|places| places.len() > 1).count())
     }

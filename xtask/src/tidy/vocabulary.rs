@@ -6,7 +6,7 @@ use super::Finding;
 use super::budget::Budget;
 use crate::source::Source;
 
-/// Where a word is looked for.
+/// The texts in which a word is looked for.
 #[derive(Clone, Copy, PartialEq)]
 enum Scope {
     /// As a part of a name or as a word of a text, in small letters or large: `desk` is in `WarmDesk` and `own_desk`.
@@ -85,7 +85,7 @@ const LISTS: [&str; 3] = ["xtask/src/tidy/vocabulary.rs", super::budget::FILE, "
 /// Files that are read as they are, by the ends of their names.
 const TEXTS: [&str; 9] = ["1", "c", "css", "html", "js", "md", "py", "toml", "txt"];
 
-/// Where old words stand.
+/// Places of old words.
 #[derive(Default)]
 pub(super) struct OldWords(Vec<Found>);
 
@@ -143,7 +143,7 @@ impl OldWords {
     }
 }
 
-/// What of a line is neither code nor comment: the insides of its literals.
+/// The insides of the literals of a line: what is neither code nor comment.
 fn literals(text: &str, code: &str, comments: &str) -> String {
     let seen = code.chars().zip(comments.chars());
     text.chars()
