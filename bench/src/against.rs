@@ -1,8 +1,7 @@
 //! `cargo xtask compare --against COMMIT`: this tree's build and another commit's, run in turn on one machine.
 //!
 //! It asks one question, whether a change made psmith slower, and so has neither floors nor peers. The other commit is
-//! checked out below the target directory and built there with its own lock file; the checkout is removed afterwards,
-//! what it compiled stays for the next sitting.
+//! checked out below the target directory and built with its own lock file; the checkout is removed afterwards.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -119,21 +118,22 @@ struct Build {
 }
 
 impl Build {
-    fn of(name: &str, tree: &Path, target: &Path) -> Result<Self> {
-        for what in
-            [["--package", "psmith-cli"].as_slice(), &["--package", "psmith", "--example", "function_speed"]]
-        {
+    /// Builds both programs, and copies them to `keep`: the next tree is built in the same place, so that the crates
+    /// of others are compiled once.
+    fn of(name: &str, tree: &Path, keep: &Path) -> Result<Self> {
+        let example = ["--package", "psmith", "--example", "function_speed"];
+        for what in [["--package", "psmith-cli"].as_slice(), &example] {
             let mut cargo = shell::cargo(["build", "--release", "--locked"]);
-            // Named, because the environment may name another.
-            cargo.args(what).arg("--target-dir").arg(target).current_dir(tree);
+            // Named, because a relative one in the environment would mean another directory in each tree.
+            cargo.args(what).arg("--target-dir").arg(shell::root().join(target())).current_dir(tree);
             shell::run(&mut cargo)?;
         }
-        let release = target.join("release");
+        let release = target().join("release");
         let build = Self {
             name: name.to_owned(),
             tree: tree.to_owned(),
-            psmith: release.join("psmith"),
-            function_speed: release.join("examples/function_speed"),
+            psmith: kept(&release.join("psmith"), keep)?,
+            function_speed: kept(&release.join("examples/function_speed"), keep)?,
         };
         must_run_jobs(&build.psmith)?;
         Ok(build)
@@ -145,6 +145,15 @@ impl Build {
             Program::FunctionSpeed => &self.function_speed,
         }
     }
+}
+
+/// A copy of a program in a directory.
+fn kept(program: &Path, directory: &Path) -> Result<PathBuf> {
+    let copy = directory.join(program.file_name().unwrap_or_default());
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::copy(program, &copy))
+        .map_err(|error| format!("failed to copy {} to {}: {error}", program.display(), copy.display()))?;
+    Ok(copy)
 }
 
 /// A commit checked out in a directory of its own until this is dropped.
@@ -187,8 +196,8 @@ pub(super) fn run(options: &Options, commit: &str) -> Result<()> {
     let short = short.trim();
     let home = target().join("against");
     let checkout = Checkout::of(short, home.join("tree"))?;
-    let theirs = Build::of(short, &checkout.0, &home.join("target"))?;
-    let ours = Build::of("this tree", &shell::root(), &target())?;
+    let theirs = Build::of(short, &checkout.0, &home.join("theirs"))?;
+    let ours = Build::of("this tree", &shell::root(), &home.join("ours"))?;
     let workshop = Workshop::open(options)?;
     let mut report = Report::new(&workshop);
     for measured in MEASURED.iter().filter(|measured| options.wants(measured.id)) {
