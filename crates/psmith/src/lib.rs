@@ -44,6 +44,7 @@
 //! | keep processes alive that serve for ever | [`Supervisor`] |
 //! | let only one process do something at a time | [`Lock`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
+//! | say what holds for all jobs once, for several of these | [`Options`] |
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
 //! | give each job a directory that goes with it | [`Map::scratch_dir`] |
 //! | see how far a run is | `.progress(true)` (feature `board`) |

@@ -1,13 +1,13 @@
 //! Fan-out for effect, and questions about all items.
 
-use psmith_core::policy::Order;
-
 use crate::job::failure::Failure;
 use crate::job::flow::Judgement;
 use crate::job::job::JobRef;
 use crate::map::hooks::HookAnswer;
 use crate::map::map::Map;
-use crate::run::options::{OnError, Options, common_settings};
+use crate::run::face;
+use crate::run::options::Options;
+use crate::run::settings::settings;
 use psmith_engine::function::codec::{Codec, WithErrors};
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
@@ -31,7 +31,7 @@ where
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = ()> + 'static,
 {
-    Each { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+    Each { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
 }
 
 /// See [`each`].
@@ -41,7 +41,7 @@ pub struct Each<'h, I, F, C = Described> {
 }
 
 impl<'h, I, F, C> Each<'h, I, F, C> {
-    common_settings!(map.options);
+    settings!(map.options);
 
     /// Has items travel by this codec.
     ///
@@ -172,7 +172,7 @@ where
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = bool> + 'static,
 {
-    Any { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+    Any { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
 }
 
 /// Whether `f` says true of all items. The first of which it says false decides: nothing more is started, and what runs is
@@ -191,7 +191,7 @@ where
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = bool> + 'static,
 {
-    All { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+    All { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
 }
 
 macro_rules! question {
@@ -203,7 +203,7 @@ macro_rules! question {
         }
 
         impl<'h, I, F, C> $name<'h, I, F, C> {
-            common_settings!(map.options);
+            settings!(map.options);
 
             /// Has items and answers travel by this codec.
             ///

@@ -13,11 +13,13 @@ use crate::job::job::{Callee, JobRef, Request};
 use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
 use crate::map::inline;
 use crate::run::decode::{decoded, settle_owned};
+use crate::run::face;
 use crate::run::input_block::Results;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
 use crate::run::input_writer::Adder;
-use crate::run::options::{Isolation, OnError, Options, common_settings};
+use crate::run::options::{Isolation, OnError, Options};
 use crate::run::run::{News, Run, Wants};
+use crate::run::settings::settings;
 use crate::run::shared::First;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
@@ -38,6 +40,9 @@ const WINDOW_MAX: u64 = 32 * 1024;
 /// `f` is a plain function or a closure that captures nothing: it runs in another process, and what it needs comes
 /// with the item. Items and results travel by serde ([`codec::Described`](crate::codec::Described)); `f` returns a
 /// value or a `Result` ([`Return`]).
+///
+/// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
+/// [`Options`](crate::Options) it does not serve `logger`.
 ///
 /// An `items` that blocks (a channel) holds up the results that are ready meanwhile; a
 /// [`Server`](crate::Server) asks its producer on a thread of its own.
@@ -83,7 +88,7 @@ where
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return + 'static,
 {
-    Map::new(items.into_iter(), f, Options::new(Order::Submission, OnError::Continue))
+    Map::new(items.into_iter(), f, Options::of(face::MAP))
 }
 
 /// The results of a fan-out, and before the first is asked for its settings; see [`map`].
@@ -122,7 +127,7 @@ impl<'h, I, F, R> Map<'h, I, F, R> {
 }
 
 impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
-    common_settings!(options);
+    settings!(options);
 
     /// Gives results as they come, not in the order of the items.
     ///
@@ -241,7 +246,8 @@ where
 {
     fn begin(&mut self) -> Result<(), EngineError> {
         let options = &self.options;
-        let workers = options.workers().map_err(EngineError::Setting)?;
+        options.check()?;
+        let workers = options.workers_in_force().map_err(EngineError::Setting)?;
         if workers == 0 {
             self.stage = Stage::Inline;
             return Ok(());
@@ -265,7 +271,7 @@ where
         };
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
-        let window = u64::from(options.window(workers));
+        let window = u64::from(options.window_in_force(workers));
         let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
         let adder = wants.blocks.then(|| Adder::new(&submitter, &callee));
         let mut running =
@@ -438,9 +444,9 @@ where
 
     /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
     fn may_be_blocks(&self) -> bool {
-        let Options { isolation, on_error, breaker, timeout, idle_timeout, terms, .. } = &self.options;
-        *isolation == Isolation::Reuse
-            && *on_error == OnError::Continue
+        let Options { breaker, timeout, idle_timeout, terms, .. } = &self.options;
+        self.options.isolation_in_force() == Isolation::Reuse
+            && self.options.after_error() == OnError::Continue
             // Of a batch only one end is counted.
             && *breaker == 0
             && self.judge.is_none()
@@ -461,11 +467,11 @@ where
 
     /// One job has ended the run for all.
     fn is_over_early(&self) -> bool {
-        if self.judge.is_none() && self.options.on_error == OnError::Continue {
+        if self.judge.is_none() && self.options.after_error() == OnError::Continue {
             return false;
         }
         let first = self.first();
-        first.decided.is_some() || (first.failed.is_some() && self.options.on_error != OnError::Continue)
+        first.decided.is_some() || (first.failed.is_some() && self.options.after_error() != OnError::Continue)
     }
 
     /// Which jobs decided something first.
@@ -537,7 +543,7 @@ where
             return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
         }
         let result = inline::call::<_, _, C>(self.f, item, job.index, self.options.scratch.as_deref());
-        if result.is_err() && self.options.on_error != OnError::Continue {
+        if result.is_err() && self.options.after_error() != OnError::Continue {
             self.stopped = true;
         }
         if let Some(hook) = &mut self.hooks.done

@@ -13,8 +13,10 @@ use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::map::hooks::{MessageHook, message_hook, of_hook};
 use crate::run::decode::settle;
-use crate::run::options::{OnError, Options, common_settings};
+use crate::run::face;
+use crate::run::options::{OnError, Options};
 use crate::run::run::{News, Run, Wants};
+use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
@@ -26,6 +28,9 @@ use psmith_engine::handler::EngineCommand;
 /// bring settings of their own. It is lazy as `map` is: nothing runs before it is asked for the first outcome, then jobs are
 /// taken as far ahead as the window allows, so `jobs` may be endless; dropping it ends what runs and waits for that. It
 /// takes at least one worker: there is no inline mode here.
+///
+/// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
+/// [`Options`](crate::Options) it does not serve `logger`.
 ///
 /// ```
 /// # psmith::init();
@@ -41,7 +46,7 @@ pub fn run_jobs<'h, R, I>(jobs: I) -> RunJobs<'h, I::IntoIter, R>
 where
     I: IntoIterator<Item = Job<R>>,
 {
-    let options = Options::new(Order::Submission, OnError::Continue);
+    let options = Options::of(face::RUN_JOBS);
     RunJobs { jobs: jobs.into_iter(), options, on_done: None, on_message: None, stage: Stage::Before }
 }
 
@@ -81,7 +86,7 @@ struct Running<R> {
 }
 
 impl<'h, I, R> RunJobs<'h, I, R> {
-    common_settings!(options);
+    settings!(options);
 
     /// Gives outcomes as they come, not in the order of the jobs.
     ///
@@ -154,7 +159,7 @@ where
         loop {
             let Stage::Running(running) = &mut self.stage else { return None };
             // One job before each outcome that is handed out keeps the window full.
-            running.take_from(&mut self.jobs, self.options.on_error);
+            running.take_from(&mut self.jobs, self.options.after_error());
             let news = match running.run.try_next() {
                 None if running.may_take() => continue,
                 None => running.run.next(),
@@ -170,7 +175,7 @@ where
                     }
                     if came
                         .as_ref()
-                        .is_err_and(|failure| running.is_left_over(failure, self.options.on_error))
+                        .is_err_and(|failure| running.is_left_over(failure, self.options.after_error()))
                     {
                         continue;
                     }
@@ -213,12 +218,12 @@ where
     I: Iterator<Item = Job<R>>,
 {
     fn begin(&mut self) -> Result<Stage<R>, EngineError> {
-        let workers = self.options.workers().map_err(EngineError::Setting)?.max(1);
+        let workers = self.options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         // Without a first job nothing is started at all.
         let Some(first) = self.jobs.next() else { return Ok(Stage::Over) };
         let wants = Wants { messages: self.on_message.is_some(), ..Wants::default() };
         let (run, submitter) = Run::begin(&self.options, workers, wants)?;
-        let window = self.options.window(workers) as usize;
+        let window = self.options.window_in_force(workers) as usize;
         let decoders = HashMap::new();
         let mut running = Running {
             run,

@@ -11,20 +11,19 @@ use psmith_core::policy::Order;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::run::decode::settle;
-use crate::run::options::{Isolation, OnError, Options, common_settings};
+use crate::run::face;
+use crate::run::options::Options;
 use crate::run::run::{News, Run, Wants};
+use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
 
-/// How many jobs a server runs at once where nothing else was asked for.
-const WORKERS: u32 = 4;
-
 /// What a logger is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     /// A job began or ended well.
     Info,
     /// A job failed.
@@ -32,7 +31,7 @@ pub enum Level {
 }
 
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
-type Logger<'h> = Box<dyn FnMut(Level, fmt::Arguments<'_>) + 'h>;
+type Logger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 
 /// Runs the jobs of a producer, each in a process of its own, and hands the outcomes to a consumer.
 ///
@@ -41,6 +40,9 @@ type Logger<'h> = Box<dyn FnMut(Level, fmt::Arguments<'_>) + 'h>;
 /// are called on the thread of [`Server::run`], never two at once, in the order in which jobs end
 /// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger nothing
 /// is said. A server has at least one worker: there is no inline mode here.
+///
+/// Defaults: 4 workers, a process for each job, and the others go on after a failure. It serves all of
+/// [`Options`](crate::Options).
 ///
 /// ```
 /// # psmith::init();
@@ -182,14 +184,9 @@ where
     /// assert_eq!(report.jobs, 3);
     /// ```
     pub fn new(producer: P) -> Server<'h, P, R> {
-        let options = Options {
-            workers: Some(WORKERS),
-            isolation: Isolation::PerJob,
-            ..Options::new(Order::Completion, OnError::Continue)
-        };
         Server {
             producer,
-            options,
+            options: Options::of(face::SERVER),
             consumer: None,
             logger: None,
             stop: Arc::default(),
@@ -198,7 +195,7 @@ where
         }
     }
 
-    common_settings!(options);
+    settings!(but_logger: options);
 
     /// Delivers in the order in which jobs were produced.
     ///
@@ -243,7 +240,7 @@ where
     /// Server::new(move || jobs.next()).logger(count).run().unwrap();
     /// assert_eq!(errors, 1);
     /// ```
-    pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + 'h) -> Self {
+    pub fn logger(mut self, logger: impl FnMut(LogLevel, fmt::Arguments<'_>) + 'h) -> Self {
         self.logger = Some(Box::new(logger));
         self
     }
@@ -296,9 +293,10 @@ where
     /// The producer panicked (after a drain), or psmith itself failed.
     pub fn run(self) -> Result<Report, ServerError> {
         let Server { producer, options, mut consumer, mut logger, stop, name, .. } = self;
+        let told = options.logger.clone();
         let ours = |error| ServerError::Engine(Arc::new(error));
-        let workers = options.workers().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
-        let wants = Wants { starts: logger.is_some(), ..Wants::default() };
+        let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
+        let wants = Wants { starts: logger.is_some() || told.is_some(), ..Wants::default() };
         let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
         stop.lock().submitter = Some(submitter.clone());
         let decoders: Decoders<R> = Arc::default();
@@ -308,7 +306,7 @@ where
             submitter,
             decoders: Arc::clone(&decoders),
             panicked: Arc::clone(&panicked),
-            window: options.window(workers),
+            window: options.window_in_force(workers),
         };
         // Not joined: one that blocks must not hold up the end of a server that was stopped.
         let thread = std::thread::Builder::new().name("psmith-producer".into());
@@ -318,13 +316,16 @@ where
             if let Some(logger) = &mut logger {
                 logger(level, format_args!("{name}: {text}"));
             }
+            if let Some(logger) = &told {
+                logger.log(level, format_args!("{name}: {text}"));
+            }
         };
         let mut report = Report::default();
         while let Some(news) = run.next().map_err(ServerError::Engine)? {
             let finished = match news {
                 News::Done(finished) => finished,
                 News::Started(job) => {
-                    log(Level::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
+                    log(LogLevel::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
                     continue;
                 }
                 News::Progress(..) | News::Message(..) | News::Results(_) => continue,
@@ -343,10 +344,10 @@ where
             };
             report.jobs += 1;
             match &result {
-                Ok(_) => log(Level::Info, format_args!("job {} succeeded", job.id())),
+                Ok(_) => log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
                 Err(failure) => {
                     report.failed += 1;
-                    log(Level::Error, format_args!("{failure}"));
+                    log(LogLevel::Error, format_args!("{failure}"));
                 }
             }
             if let Some(consumer) = &mut consumer {

@@ -3,14 +3,15 @@
 use std::ops::ControlFlow;
 
 use psmith_core::JobId;
-use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
 use crate::job::flow::{Flow, Judgement};
 use crate::job::job::JobRef;
 use crate::map::hooks::HookAnswer;
 use crate::map::map::Map;
-use crate::run::options::{OnError, Options, common_settings};
+use crate::run::face;
+use crate::run::options::Options;
+use crate::run::settings::settings;
 use psmith_engine::function::codec::{Codec, WithErrors};
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
@@ -36,7 +37,7 @@ where
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = Flow<R, B>> + 'static,
 {
-    MapUntil { map: Map::new(items.into_iter(), f, Options::new(Order::Completion, OnError::Stop)) }
+    MapUntil { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
 }
 
 /// See [`map_until`].
@@ -46,7 +47,7 @@ pub struct MapUntil<'h, I, F, R, B, C = Described> {
 }
 
 impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
-    common_settings!(map.options);
+    settings!(map.options);
 
     /// Has items and results travel by this codec.
     ///

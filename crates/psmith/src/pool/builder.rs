@@ -1,26 +1,20 @@
 //! The settings of a pool, and the state that its workers keep.
 
 use std::any::TypeId;
-use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
 
-use psmith_core::policy::Order;
-
-use crate::map::server::Level;
 use crate::pool::pool::Pool;
-use crate::run::options::{OnError, Options, common_settings};
+use crate::run::face;
+use crate::run::options::Options;
+use crate::run::settings::settings;
 use psmith_engine::EngineError;
 use psmith_engine::function::registry::Function;
 use psmith_engine::worker::state::making;
-
-pub(crate) type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
 
 /// How a pool is to be; see [`Pool::builder`].
 #[must_use = "nothing runs before `build`"]
 pub struct PoolBuilder<I = ()> {
     options: Options,
-    logger: Option<Logger>,
     state: Option<Result<Function, String>>,
     init: I,
 }
@@ -41,8 +35,7 @@ impl Pool {
     /// assert_eq!(pool.pending(), 0);
     /// ```
     pub fn builder() -> PoolBuilder {
-        let options = Options::new(Order::Completion, OnError::Continue);
-        PoolBuilder { options, logger: None, state: None, init: () }
+        PoolBuilder { options: Options::of(face::POOL), state: None, init: () }
     }
 }
 
@@ -68,8 +61,8 @@ impl PoolBuilder {
     /// ```
     pub fn init<S: 'static, I: Fn() -> S + Copy + 'static>(self, init: I) -> PoolBuilder<WithInit<I, S>> {
         let state = function_of::<S, I, _>(init, drop::<S>);
-        let PoolBuilder { options, logger, .. } = self;
-        PoolBuilder { options, logger, state: Some(state), init: WithInit { init, makes: PhantomData } }
+        let PoolBuilder { options, .. } = self;
+        PoolBuilder { options, state: Some(state), init: WithInit { init, makes: PhantomData } }
     }
 }
 
@@ -95,37 +88,7 @@ where
 }
 
 impl<I> PoolBuilder<I> {
-    common_settings!(options);
-
-    /// Ends a worker that has had no job for so long. The default: they stay.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// let pool = Pool::builder().workers(1).idle(std::time::Duration::from_secs(60)).build().unwrap();
-    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
-    /// ```
-    pub fn idle(mut self, limit: Duration) -> Self {
-        self.options.terms.idle = Some(limit);
-        self
-    }
-
-    /// Told in a line how each job ended, on a thread of the pool's; also of jobs whose handle was dropped.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// use std::sync::mpsc;
-    /// let (teller, lines) = mpsc::channel();
-    /// let logger = move |_, line: std::fmt::Arguments<'_>| teller.send(line.to_string()).unwrap();
-    /// let pool = Pool::builder().workers(1).logger(logger).build().unwrap();
-    /// let _handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
-    /// assert_eq!(lines.recv().unwrap(), "job 1 succeeded");
-    /// ```
-    pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + Send + 'static) -> Self {
-        self.logger = Some(Box::new(logger));
-        self
-    }
+    settings!(options);
 
     /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started
     /// before the first job.
@@ -143,11 +106,11 @@ impl<I> PoolBuilder<I> {
     /// A setting that cannot be, or no threads or descriptors. What shows only when the first process is started is the
     /// failure of the jobs.
     pub fn build(self) -> Result<Pool, EngineError> {
-        let PoolBuilder { mut options, logger, state, .. } = self;
+        let PoolBuilder { mut options, state, .. } = self;
         options.state = state
             .transpose()
             .map_err(|reason| EngineError::Setting(format!("the init function of the pool: {reason}")))?;
-        Pool::begin(&options, None, logger)
+        Pool::begin(&options, None)
     }
 }
 

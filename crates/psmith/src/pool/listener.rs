@@ -10,12 +10,11 @@ use psmith_core::Cause;
 
 use crate::job::failure::Failure;
 use crate::job::job::JobRef;
-use crate::map::server::Level;
-use crate::pool::builder::Logger;
+use crate::map::server::LogLevel;
 use crate::pool::handle::Place;
 use crate::pool::pool::Counter;
 use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
-use crate::run::options::Output;
+use crate::run::options::{Logger, Output};
 use crate::run::run::{Finished, News, Run};
 
 /// What is done with what is heard, one after the other, whoever hears it.
@@ -89,10 +88,10 @@ impl Counter {
             place.has_process(job.pid);
         }
         let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
-        if let Some(logger) = &mut ear.logger {
+        if let Some(logger) = &ear.logger {
             match &came {
-                Ok(_) => logger(Level::Info, format_args!("job {} succeeded", job.id())),
-                Err(failure) => logger(Level::Error, format_args!("{failure}")),
+                Ok(_) => logger.log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
+                Err(failure) => logger.log(LogLevel::Error, format_args!("{failure}")),
             }
         }
         let mut state = self.lock();

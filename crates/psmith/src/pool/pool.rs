@@ -15,7 +15,6 @@ use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::mailbox::Post;
 use crate::map::server::Report;
-use crate::pool::builder::Logger;
 use crate::pool::handle::{Bell, JobHandle, Place};
 use crate::pool::strategy::SpawnStrategy;
 use crate::pool::submission::Waiting;
@@ -32,6 +31,9 @@ use crate::pool::refusal::{Left, Refusal, SubmitError};
 ///
 /// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`] with its own grace);
 /// every handle gets an outcome, whatever becomes of the pool.
+///
+/// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. It serves all of
+/// [`Options`](crate::Options).
 ///
 /// ```
 /// # psmith::init();
@@ -101,9 +103,8 @@ impl Pool {
     pub(crate) fn begin(
         options: &Options,
         strategy: Option<Box<dyn SpawnStrategy>>,
-        logger: Option<Logger>,
     ) -> Result<Pool, EngineError> {
-        let workers = options.workers().map_err(EngineError::Setting)?.max(1);
+        let workers = options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         let wants = Wants { starts: true, ..Wants::default() };
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let counter = Arc::new(Counter {
@@ -112,14 +113,14 @@ impl Pool {
             waiting: Waiting::default(),
             submitter,
             strategy,
-            ear: Mutex::new(Ear { output: options.output, logger }),
+            ear: Mutex::new(Ear { output: options.output, logger: options.logger.clone() }),
             process: std::process::id(),
         });
         let side = Arc::clone(&counter);
         let thread = std::thread::Builder::new().name("psmith-pool".into());
         let listener = thread.spawn(move || listen(&side, run));
         let listener = Some(listener.map_err(EngineError::Kernel)?);
-        let window = if counter.strategy.is_some() { u32::MAX } else { options.window(workers) };
+        let window = if counter.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
         Ok(Pool { counter, listener, window, grace: options.grace })
     }
 
@@ -263,11 +264,13 @@ impl Pool {
                     runners.push(handle);
                 }
                 Err(refused) => {
-                    let cause = match refused.reason {
-                        Refusal::CircuitBroken(jobs) => Cause::CircuitBroken(jobs),
-                        Refusal::Full | Refusal::Joining | Refusal::Closed => Cause::Cancelled,
+                    last = match refused.reason {
+                        Refusal::CircuitBroken(jobs) => Failure::new(Cause::CircuitBroken(jobs), 0),
+                        Refusal::NotBegun(error) => Failure::ours(error, 0),
+                        Refusal::Full | Refusal::Joining | Refusal::Closed => {
+                            Failure::new(Cause::Cancelled, 0)
+                        }
                     };
-                    last = Failure::new(cause, 0);
                     break;
                 }
             }

@@ -14,9 +14,10 @@ use crate::job::job::Job;
 use crate::pool::handle::{Bell, JobHandle};
 use crate::pool::pool::Pool;
 use crate::pool::refusal::SubmitError;
-use crate::pool::scheduler;
 use crate::pool::strategy::Unlimited;
+use crate::run::face;
 use crate::run::options::Options;
+use crate::run::settings::settings;
 use psmith_engine::EngineError;
 use psmith_engine::worker::context::SendError;
 
@@ -24,6 +25,9 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 
 /// Runs jobs, each in a process of its own, and calls a handler for each that has ended: on the thread that calls
 /// [`ProcessManager::step`], never two at once.
+///
+/// Defaults: as many workers as there are jobs, a process for each job, and the others go on after a failure. Of
+/// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
 ///
 /// ```
 /// # psmith::init();
@@ -96,58 +100,14 @@ pub struct ManagerBuilder {
 }
 
 impl ManagerBuilder {
-    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
-    /// came to any other end meanwhile: jobs that were not started fail with
-    /// [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and once what ran has ended no further process can be created.
-    /// With 0, as without it, the circuit never breaks.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, ProcessManager, Refusal};
-    /// use std::time::Duration;
-    /// let crash = |_: ()| -> () { std::process::abort() };
-    /// let mut manager = ProcessManager::builder().breaker(2).build().unwrap();
-    /// let refused = loop {
-    ///     if let Err(refused) = manager.create_process(Job::new(crash, ()), |_, _| ()) {
-    ///         break refused;
-    ///     }
-    ///     while manager.process_count() > 0 {
-    ///         manager.step(Duration::from_secs(60));
-    ///     }
-    /// };
-    /// assert_eq!(refused.reason, Refusal::CircuitBroken(2));
-    /// ```
-    pub fn breaker(mut self, jobs: u32) -> ManagerBuilder {
-        self.options.breaker = jobs;
-        self
-    }
-
-    /// Shows the processes on this board.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, ProcessManager, board::JobBoard};
-    /// use std::time::Duration;
-    /// let jobs = JobBoard::new();
-    /// let mut manager = ProcessManager::builder().board(&jobs).build().unwrap();
-    /// manager.create_process(Job::new(|n: u32| n, 9), |_, n| assert_eq!(n.unwrap(), 9)).unwrap();
-    /// while manager.process_count() > 0 {
-    ///     manager.step(Duration::from_secs(60));
-    /// }
-    /// assert_eq!(jobs.snapshot().ok, 1);
-    /// ```
-    #[cfg(feature = "board")]
-    pub fn board(mut self, board: &crate::board::JobBoard) -> ManagerBuilder {
-        self.options.board = Some(board.jobs());
-        self
-    }
+    settings!(options);
 
     /// A manager without processes, of whatever its jobs give.
     ///
     /// # Errors
     /// No threads or descriptors.
     pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
-        let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)), None)?;
+        let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
         Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
     }
 }
@@ -162,7 +122,7 @@ impl ProcessManager<'_, ()> {
     /// assert_eq!(manager.process_count(), 0);
     /// ```
     pub fn builder() -> ManagerBuilder {
-        ManagerBuilder { options: scheduler::options(0) }
+        ManagerBuilder { options: Options::of(face::PROCESS_MANAGER) }
     }
 }
 

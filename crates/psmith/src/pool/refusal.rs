@@ -1,8 +1,10 @@
 //! What a pool says when it takes a job no more, or gives it back. Knows no pool.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::job::job::{Job, JobRef};
+use psmith_engine::EngineError;
 
 /// What a pool had not done when it was ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct SubmitError<R> {
 }
 
 /// Why a job was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no room for it.
@@ -32,7 +34,26 @@ pub enum Refusal {
     Closed,
     /// So many jobs in a row had crashed that the pool is over ([`breaker`](crate::PoolBuilder::breaker)).
     CircuitBroken(u32),
+    /// The engine of a [`Scheduler`](crate::Scheduler) could not begin: for want of threads or descriptors, or for a
+    /// setting that cannot be.
+    NotBegun(Arc<EngineError>),
 }
+
+impl PartialEq for Refusal {
+    /// Of two errors, only one and the same is equal.
+    fn eq(&self, other: &Refusal) -> bool {
+        match (self, other) {
+            (Refusal::Full, Refusal::Full)
+            | (Refusal::Joining, Refusal::Joining)
+            | (Refusal::Closed, Refusal::Closed) => true,
+            (Refusal::CircuitBroken(one), Refusal::CircuitBroken(other)) => one == other,
+            (Refusal::NotBegun(one), Refusal::NotBegun(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,6 +61,7 @@ impl fmt::Display for Refusal {
             Refusal::Full => f.write_str("the pool is full"),
             Refusal::Joining => f.write_str("the pool takes no jobs while it is joined"),
             Refusal::Closed => f.write_str("the pool was ended"),
+            Refusal::NotBegun(error) => write!(f, "the scheduler could not begin: {error}"),
             Refusal::CircuitBroken(1) => f.write_str("the pool has ended: a job had crashed"),
             Refusal::CircuitBroken(jobs) => write!(f, "the pool has ended: {jobs} jobs in a row had crashed"),
         }

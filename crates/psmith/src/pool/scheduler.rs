@@ -4,20 +4,23 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use psmith_core::policy::Order;
-
 use crate::job::job::Job;
 use crate::map::server::Report;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::proxy::Proxy;
-use crate::pool::refusal::{Left, SubmitError};
+use crate::pool::refusal::{Left, Refusal, SubmitError};
 use crate::pool::strategy::{PerCore, SpawnStrategy};
-use crate::run::options::{Isolation, OnError, Options};
+use crate::run::face;
+use crate::run::options::Options;
+use crate::run::settings::settings;
 use psmith_engine::EngineError;
 
 /// Runs jobs as they are handed in, each in a fresh process, first come, first started; a [`SpawnStrategy`] decides how
 /// many at once. Handing in never waits: what may not start yet is kept, however much it is.
+///
+/// Defaults: as many workers as the strategy lets, a process for each job, and the others go on after a failure. Of
+/// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
 ///
 /// Its engine begins with the first job. After a shutdown the next job begins another one.
 ///
@@ -32,6 +35,7 @@ use psmith_engine::EngineError;
 /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
 /// ```
 #[derive(Debug)]
+#[must_use = "a scheduler does nothing before it has a job"]
 pub struct Scheduler {
     strategy: Arc<dyn SpawnStrategy>,
     options: Options,
@@ -68,14 +72,20 @@ impl Default for Scheduler {
 }
 
 impl Scheduler {
-    /// With three jobs for each processor at once: [`PerCore`]'s default.
+    /// With three jobs for each processor at once: [`PerCore`]'s default. Settings are said before the first job.
     ///
     /// ```
     /// # psmith::init();
-    /// let scheduler = psmith::Scheduler::new();
-    /// assert_eq!(scheduler.pending(), 0);
+    /// use psmith::{Cause, Job, Refusal, Scheduler};
+    /// use std::time::Duration;
+    /// let scheduler = Scheduler::new().timeout(Duration::from_millis(100));
+    /// let hang = |_: ()| -> () { loop { std::thread::park() } };
+    /// let ended = scheduler.schedule(Job::new(hang, ())).unwrap().wait().unwrap_err();
+    /// assert_eq!(ended.cause, Cause::Timeout(Duration::from_millis(100)));
+    /// // How many run at once is its strategy's to say.
+    /// let refused = Scheduler::new().workers(2).schedule(Job::new(hang, ())).unwrap_err();
+    /// assert!(matches!(refused.reason, Refusal::NotBegun(_)));
     /// ```
-    #[must_use]
     pub fn new() -> Scheduler {
         Scheduler::with_strategy(PerCore::default())
     }
@@ -91,51 +101,15 @@ impl Scheduler {
     /// scheduler.join();
     /// assert!(handles.iter().all(|handle| handle.is_ready()));
     /// ```
-    #[must_use]
     pub fn with_strategy(strategy: impl SpawnStrategy) -> Scheduler {
-        Scheduler { strategy: Arc::new(strategy), options: options(0), pool: Mutex::default() }
+        Scheduler {
+            strategy: Arc::new(strategy),
+            options: Options::of(face::SCHEDULER),
+            pool: Mutex::default(),
+        }
     }
 
-    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt
-    /// came to any other end meanwhile: what was not started fails with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken).
-    /// Once what ran has ended, further jobs are refused as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken), until
-    /// the scheduler is shut down: then it begins anew. With 0, as without it, the circuit never breaks.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Cause, Job, Scheduler, Throttled};
-    /// let crash = |_: u32| -> u32 { std::process::abort() };
-    /// let scheduler = Scheduler::with_strategy(Throttled(1)).breaker(2);
-    /// let handles: Vec<_> = (0..5).map_while(|n| scheduler.schedule(Job::new(crash, n)).ok()).collect();
-    /// let ends: Vec<Cause> = handles.iter().map(|handle| handle.wait().unwrap_err().into_cause()).collect();
-    /// assert!(ends[..2].iter().all(Cause::is_crash));
-    /// assert!(ends[2..].iter().all(|cause| *cause == Cause::CircuitBroken(2)));
-    /// scheduler.shutdown();
-    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
-    /// ```
-    #[must_use]
-    pub fn breaker(mut self, jobs: u32) -> Scheduler {
-        self.options.breaker = jobs;
-        self
-    }
-
-    /// Has this board show what the jobs are at.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Scheduler, board::JobBoard};
-    /// let jobs = JobBoard::new();
-    /// let scheduler = Scheduler::new().board(&jobs);
-    /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
-    /// scheduler.shutdown();
-    /// assert_eq!(jobs.snapshot().ok, 1);
-    /// ```
-    #[cfg(feature = "board")]
-    #[must_use]
-    pub fn board(mut self, board: &crate::board::JobBoard) -> Scheduler {
-        self.options.board = Some(board.jobs());
-        self
-    }
+    settings!(options);
 
     /// Hands a job in.
     ///
@@ -148,15 +122,12 @@ impl Scheduler {
     /// ```
     ///
     /// # Errors
-    /// The job, while another thread joins the scheduler or shuts it down, or when the circuit has broken
-    /// ([`Scheduler::breaker`]).
-    ///
-    /// # Panics
-    /// If there are no threads or descriptors to begin with.
+    /// The job, while another thread joins the scheduler or shuts it down, when the circuit has broken
+    /// ([`Scheduler::breaker`]), or when its engine cannot begin.
     pub fn schedule<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
         match self.pool() {
             Ok(pool) => pool.submit(job),
-            Err(error) => panic!("psmith: {error}"),
+            Err(error) => Err(SubmitError { job: Box::new(job), reason: Refusal::NotBegun(Arc::new(error)) }),
         }
     }
 
@@ -314,25 +285,11 @@ impl Scheduler {
         }
         // A forked copy of the program has the other process's pool, of which nothing is here.
         let strategy: Box<dyn SpawnStrategy> = Box::new(Kept(Arc::clone(&self.strategy)));
-        let pool = Arc::new(Pool::begin(&self.options, Some(strategy), None)?);
+        let pool = Arc::new(Pool::begin(&self.options, Some(strategy))?);
         *current = Some(Arc::clone(&pool));
         Ok(pool)
     }
 }
-
-/// Every job in a process of its own, with no bound but the strategy's and the machine's.
-pub(crate) fn options(breaker: u32) -> Options {
-    Options {
-        isolation: Isolation::PerJob,
-        workers: Some(WORKERS_MAX),
-        window: Some(u32::MAX),
-        breaker,
-        ..Options::new(Order::Completion, OnError::Continue)
-    }
-}
-
-/// More than any machine has descriptors for; the engine takes fewer, as the limit of descriptors says.
-const WORKERS_MAX: u32 = 1 << 16;
 
 /// The program's own scheduler, with the default strategy. It begins when it is first used.
 ///
@@ -343,7 +300,6 @@ const WORKERS_MAX: u32 = 1 << 16;
 /// assert_eq!(answer.wait().unwrap(), 8);
 /// psmith::global().shutdown();
 /// ```
-#[must_use]
 pub fn global() -> &'static Scheduler {
     static GLOBAL: std::sync::LazyLock<Scheduler> = std::sync::LazyLock::new(Scheduler::new);
     &GLOBAL

@@ -9,22 +9,24 @@ use std::time::{Duration, Instant};
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
-use crate::map::server::Level;
+use crate::map::server::LogLevel;
 use crate::pool::handle::{Bell, JobHandle};
 use crate::pool::pool::Pool;
-use crate::pool::scheduler;
-use crate::run::options::Options;
+use crate::run::face;
+use crate::run::options::{Logger, Options};
+use crate::run::settings::settings;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
 
-type Logger = Box<dyn FnMut(Level, fmt::Arguments<'_>) + Send>;
-
 /// Keeps `n` processes alive that each run `f`: whatever ends one, another takes its place.
 ///
 /// `f` is told which of them it is, from 1. One that ends soon after its start (within the longest pause) is started
 /// again at once the first time, then after pauses that grow: a crash loop slows down and says so.
+///
+/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options)
+/// it does not serve `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker`.
 ///
 /// ```
 /// # psmith::init();
@@ -45,7 +47,6 @@ pub struct Supervisor {
     first: Duration,
     longest: Duration,
     options: Options,
-    logger: Arc<Mutex<Option<Logger>>>,
     running: Option<Running>,
 }
 
@@ -123,11 +124,12 @@ impl Supervisor {
             make: Arc::new(move |number| Job::new(f, number).label(format!("worker {number}"))),
             first: Duration::from_millis(100),
             longest: Duration::from_secs(10),
-            options: Options { workers: Some(n.max(1)), ..scheduler::options(0) },
-            logger: Arc::default(),
+            options: Options::of(face::supervisor(n)),
             running: None,
         }
     }
+
+    settings!(options);
 
     /// The pauses after short lives: the first one, doubled each time up to the longest. The default is 100 ms to 10 s.
     ///
@@ -162,46 +164,6 @@ impl Supervisor {
         self
     }
 
-    /// The time between asking a worker to stop and killing it; the default is 2 s.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Supervisor;
-    /// use std::time::Duration;
-    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
-    /// let mut supervisor = Supervisor::new(1, stay).grace(Duration::from_millis(500));
-    /// supervisor.start().unwrap();
-    /// supervisor.shutdown().unwrap();
-    /// ```
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.options.grace = grace;
-        self
-    }
-
-    /// Has this board show the workers, each life of one as a job.
-    #[cfg(feature = "board")]
-    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
-        self.options.board = Some(board.jobs());
-        self
-    }
-
-    /// Told what ended, and when it is started again, on a thread of the supervisor's.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Supervisor;
-    /// use std::sync::mpsc;
-    /// let (teller, lines) = mpsc::channel();
-    /// let logger = move |_, line: std::fmt::Arguments<'_>| drop(teller.send(line.to_string()));
-    /// let mut supervisor = Supervisor::new(1, |_: u32| ()).logger(logger);
-    /// supervisor.start().unwrap();
-    /// assert!(lines.recv().unwrap().contains("it is started again"));
-    /// ```
-    pub fn logger(mut self, logger: impl FnMut(Level, fmt::Arguments<'_>) + Send + 'static) -> Self {
-        self.logger = Arc::new(Mutex::new(Some(Box::new(logger))));
-        self
-    }
-
     /// Starts the workers; returns when each has a process, or could not get one.
     ///
     /// ```
@@ -220,7 +182,9 @@ impl Supervisor {
         if self.running.is_some() {
             return Err(SupervisorError::AlreadyRunning);
         }
-        let pool = Pool::begin(&self.options, None, None).map_err(SupervisorError::Engine)?;
+        // What it tells of its workers is more than what a pool tells of jobs.
+        let options = Options { logger: None, ..self.options.clone() };
+        let pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
         let shared = Arc::new(Shared::default());
         shared.lock_members().resize_with(self.n as usize, || None);
         let began = Arc::new(Bell::default());
@@ -230,7 +194,7 @@ impl Supervisor {
             first: self.first,
             longest: self.longest,
             shared: Arc::clone(&shared),
-            logger: Arc::clone(&self.logger),
+            logger: self.options.logger.clone(),
             grace: self.options.grace,
         };
         let (n, told) = (self.n, Arc::clone(&began));
@@ -333,7 +297,7 @@ struct Keeper {
     longest: Duration,
     grace: Duration,
     shared: Arc<Shared>,
-    logger: Arc<Mutex<Option<Logger>>>,
+    logger: Option<Logger>,
 }
 
 impl Keeper {
@@ -400,14 +364,13 @@ impl Keeper {
     }
 
     fn say(&self, number: u32, ended: &Result<(), Failure>, pause: Duration) {
-        let mut logger = self.logger.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(logger) = &mut *logger else { return };
-        let level = if ended.is_ok() { Level::Info } else { Level::Error };
+        let Some(logger) = &self.logger else { return };
+        let level = if ended.is_ok() { LogLevel::Info } else { LogLevel::Error };
         let what = ended.as_ref().map_or_else(ToString::to_string, |()| "ended".to_owned());
         if pause.is_zero() {
-            logger(level, format_args!("worker {number}: {what}; it is started again"));
+            logger.log(level, format_args!("worker {number}: {what}; it is started again"));
         } else {
-            logger(level, format_args!("worker {number}: {what}; it is started again in {pause:?}"));
+            logger.log(level, format_args!("worker {number}: {what}; it is started again in {pause:?}"));
         }
     }
 }

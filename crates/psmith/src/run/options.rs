@@ -1,7 +1,8 @@
 //! What holds for all jobs of a run, the same in every face.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use psmith_core::outcome::Limits;
@@ -10,8 +11,12 @@ use psmith_core::policy::{
 };
 
 use crate::job::retry::Retry;
+use crate::map::server::LogLevel;
 use crate::observe::observer::Onlooker;
+use crate::run::face;
+use crate::run::face::Face;
 use crate::run::reused::Terms;
+use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::containment::Level;
 use psmith_engine::function::registry::Function;
@@ -98,20 +103,74 @@ pub enum Output {
     Discard,
 }
 
-/// All of it.
+type Log = dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send;
+
+/// What the caller is told in lines, by whichever thread has one to tell.
+#[derive(Clone)]
+pub(crate) struct Logger(Arc<Mutex<Log>>);
+
+impl Logger {
+    pub(crate) fn new(log: impl FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'static) -> Logger {
+        Logger(Arc::new(Mutex::new(log)))
+    }
+
+    pub(crate) fn log(&self, level: LogLevel, line: fmt::Arguments<'_>) {
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner))(level, line);
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logger")
+    }
+}
+
+/// What holds for all jobs of a run: the settings that every face takes by the same names, as one value.
+///
+/// A face takes it whole by its method `options`, or each setting by itself. What is not said is the face's own default:
+///
+/// | face | workers | window | isolation | after a failure | does not serve |
+/// |---|---|---|---|---|---|
+/// | `map` | processors | twice the workers, or 16 more | `Reuse` | `Continue` | `logger` |
+/// | `run_jobs` | processors | twice the workers, or 16 more | `Reuse` | `Continue` | `logger` |
+/// | `each`, `any`, `all`, `map_until` | processors | twice the workers, or 16 more | `Reuse` | `Stop` | `logger` |
+/// | `Server` | 4 | twice the workers, or 16 more | `PerJob` | `Continue` | nothing |
+/// | `Pool` | processors | twice the workers, or 16 more | `Reuse` | `Continue` | nothing |
+/// | `run_workers` | said with it | one for each | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `logger` |
+/// | `Scheduler` | as its strategy lets | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation` |
+/// | `ProcessManager` | no bound | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation` |
+/// | `Supervisor` | said with it | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker` |
+///
+/// The others are the same everywhere: a grace of 2 s, output passed on, 1 GiB for a value, one try, no limits, no
+/// breaker. A setting that a face does not serve is an [`EngineError::Setting`](crate::EngineError::Setting) when the face
+/// begins; [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of `run_tasks`
+/// are of this process, begin at the call, and take no settings.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::{Job, Options, Output, Pool, Retry};
+/// use std::time::Duration;
+///
+/// let strict = Options::new().timeout(Duration::from_secs(10)).retry(Retry::tries(2)).output(Output::Discard);
+/// let doubled = psmith::map([1, 2], |n: u32| n * 2).options(strict.clone()).workers(1);
+/// assert_eq!(doubled.map(Result::unwrap).sum::<u32>(), 6);
+/// let pool = Pool::builder().options(strict).build().unwrap();
+/// assert_eq!(pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap().wait().unwrap(), 2);
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+#[must_use = "settings do nothing before a face has them"]
+pub struct Options {
     pub(crate) workers: Option<u32>,
     pub(crate) window: Option<u32>,
-    pub(crate) isolation: Isolation,
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) order: Order,
-    pub(crate) on_error: OnError,
+    pub(crate) on_error: Option<OnError>,
     pub(crate) breaker: u32,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) total_timeout: Option<Duration>,
-    pub(crate) retry: Retry,
+    pub(crate) retry: Option<Retry>,
     pub(crate) output: Output,
     pub(crate) frame_bytes_max: u64,
     /// In which directory jobs have directories.
@@ -125,28 +184,49 @@ pub(crate) struct Options {
     pub(crate) state: Option<Function>,
     /// What asks a job to stop.
     pub(crate) stop_signal: i32,
+    pub(crate) logger: Option<Logger>,
     /// The board of jobs that looks on.
     #[cfg(feature = "board")]
     pub(crate) board: Option<Arc<crate::observe::terminal::Jobs>>,
     /// The web board that looks on.
     #[cfg(feature = "web")]
     pub(crate) web: Option<Arc<psmith_report::web::Feed>>,
+    /// Whose settings these are.
+    pub(crate) face: Face,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
 }
 
 impl Options {
-    pub(crate) fn new(order: Order, on_error: OnError) -> Options {
+    /// Settings of which none is said: all are their face's defaults.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let numbers = psmith::map(0..3, |n: u32| n).options(psmith::Options::new());
+    /// assert_eq!(numbers.count(), 3);
+    /// ```
+    pub fn new() -> Options {
+        Options::of(face::MAP)
+    }
+
+    /// Those of a face, of which none is said yet.
+    pub(crate) fn of(face: Face) -> Options {
         Options {
             workers: None,
             window: None,
-            isolation: Isolation::default(),
-            order,
-            on_error,
+            isolation: None,
+            order: face.order,
+            on_error: None,
             breaker: 0,
             timeout: None,
             idle_timeout: None,
             grace: psmith_core::policy::GRACE,
             total_timeout: None,
-            retry: Retry::default(),
+            retry: None,
             output: Output::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
             scratch: None,
@@ -156,11 +236,53 @@ impl Options {
             terms: Terms::default(),
             state: None,
             stop_signal: SIGTERM,
+            logger: None,
             #[cfg(feature = "board")]
             board: None,
             #[cfg(feature = "web")]
             web: None,
+            face,
         }
+    }
+
+    /// Takes these instead. What a face says of itself, and by methods of its own, stays.
+    pub(crate) fn replace(&mut self, said: Options) {
+        let Options { order, state, stop_signal, face, .. } = std::mem::take(self);
+        *self = Options { order, state, stop_signal, face, ..said };
+    }
+
+    /// Refuses a setting that the face does not serve.
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        let face = self.face;
+        let is_said = |setting: &str| match setting {
+            "workers" => self.workers.is_some(),
+            "window" => self.window.is_some(),
+            // The other one is what it does anyway.
+            "isolation" => self.isolation.is_some_and(|isolation| isolation != face.isolation),
+            "total_timeout" => self.total_timeout.is_some(),
+            "retry" => self.retry.is_some(),
+            "on_error" => self.on_error.is_some(),
+            "breaker" => self.breaker > 0,
+            "logger" => self.logger.is_some(),
+            _ => true,
+        };
+        match face.unserved.iter().find(|setting| is_said(setting)) {
+            Some(setting) => Err(EngineError::Setting(format!("{} does not serve `{setting}`", face.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// So many workers were asked for: by the caller, or by the face.
+    pub(crate) fn asked_workers(&self) -> Option<u32> {
+        self.workers.or(self.face.workers)
+    }
+
+    pub(crate) fn isolation_in_force(&self) -> Isolation {
+        self.isolation.unwrap_or(self.face.isolation)
+    }
+
+    pub(crate) fn after_error(&self) -> OnError {
+        self.on_error.unwrap_or(self.face.on_error)
     }
 
     /// Whether somebody looks on who wants to hear of each job.
@@ -199,8 +321,8 @@ impl Options {
     }
 
     /// How many workers: as asked for, by the environment, or one for each processor that this process may use.
-    pub(crate) fn workers(&self) -> Result<u32, String> {
-        match self.workers {
+    pub(crate) fn workers_in_force(&self) -> Result<u32, String> {
+        match self.asked_workers() {
             Some(workers) => Ok(workers),
             None => crate::run::worker_budget::workers()
                 .map_or_else(|| default_workers(std::env::var_os(WORKERS_VARIABLE)), Ok),
@@ -208,12 +330,15 @@ impl Options {
     }
 
     /// How many jobs may be pulled from the source and not handed out.
-    pub(crate) fn window(&self, workers: u32) -> u32 {
-        self.window.unwrap_or(workers.saturating_mul(2).max(workers.saturating_add(16))).max(1)
+    pub(crate) fn window_in_force(&self, workers: u32) -> u32 {
+        self.window
+            .or(self.face.window)
+            .unwrap_or(workers.saturating_mul(2).max(workers.saturating_add(16)))
+            .max(1)
     }
 
     pub(crate) fn run_policy(&self, workers: u32) -> RunPolicy {
-        let window = self.window(workers);
+        let window = self.window_in_force(workers);
         let halt = |mode| Halt::When { what: HaltOn::Fail, count: HaltCount::Number(1), mode };
         RunPolicy {
             slots: workers,
@@ -221,7 +346,7 @@ impl Options {
             order: self.order,
             // What is submitted has been counted against the window already.
             queue_max: window as usize,
-            halt: match self.on_error {
+            halt: match self.after_error() {
                 OnError::Continue => Halt::Never,
                 OnError::Stop => halt(HaltMode::Soon),
                 OnError::Kill => halt(HaltMode::Now),
@@ -246,7 +371,7 @@ impl Options {
             limits: self.named,
             ..JobPolicy::default()
         };
-        self.retry.set_in(&mut policy);
+        self.retry.clone().unwrap_or_default().set_in(&mut policy);
         Arc::new(policy)
     }
 }
@@ -265,337 +390,6 @@ fn default_workers(asked: Option<std::ffi::OsString>) -> Result<u32, String> {
         format!("{WORKERS_VARIABLE}={} is no number of workers (1 or more)", asked.to_string_lossy())
     })
 }
-
-/// The settings that all builders share, by the same names.
-macro_rules! common_settings {
-    ($($options:ident).+) => {
-        /// So many jobs run at once. 0: inline, in the caller's own thread: no process, no encoding, and so no timeouts,
-        /// no retries and no isolation. The default is one for each processor that this process may use, or what
-        /// `PSMITH_WORKERS` says; in a job of another run it is that run's workers, shared with it: all of them together
-        /// never do more jobs at once than the outermost run has workers. Whoever says a number has it, in a job too.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # // proves: U-3, U-5
-        /// // For a debugger: the job runs in this very process.
-        /// let own = |()| std::process::id();
-        /// let here = psmith::map([()], own).workers(0).next().unwrap();
-        /// assert_eq!(here.unwrap(), std::process::id());
-        /// ```
-        pub fn workers(mut self, workers: u32) -> Self {
-            self.$($options).+.workers = Some(workers);
-            self
-        }
-
-        /// At most so many inputs are taken from the source whose outcomes have not been handed out (at least 1). Without it
-        /// they are 16 more than the workers, or twice as many; [`map`](crate::map()) of very short jobs takes as many
-        /// ahead as last for some milliseconds, at most 32,768.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use std::cell::Cell;
-        /// let taken = Cell::new(0);
-        /// let endless = (0_u32..).inspect(|_| taken.set(taken.get() + 1));
-        /// let mut answers = psmith::map(endless, |n: u32| n).workers(1).window(3);
-        /// assert_eq!(answers.next().unwrap().unwrap(), 0);
-        /// // The one that was handed out, and three more at most.
-        /// assert!(taken.get() <= 4);
-        /// ```
-        pub fn window(mut self, jobs: u32) -> Self {
-            self.$($options).+.window = Some(jobs.max(1));
-            self
-        }
-
-        /// Whether jobs share processes.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use psmith::Isolation;
-        /// let pids = psmith::map(0..3, |_: u32| std::process::id()).workers(1).isolation(Isolation::PerJob);
-        /// let pids: std::collections::BTreeSet<u32> = pids.map(Result::unwrap).collect();
-        /// assert_eq!(pids.len(), 3);
-        /// ```
-        pub fn isolation(mut self, isolation: $crate::Isolation) -> Self {
-            self.$($options).+.isolation = isolation;
-            self
-        }
-
-        /// Replaces each worker after so many jobs (at least 1). Says nothing where each job has a worker of its own.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # // proves: U-2
-        /// # use std::collections::BTreeSet;
-        /// let pid = |_: u32| std::process::id();
-        /// let pids = psmith::map(0..6, pid).workers(1).max_jobs(2).map(Result::unwrap);
-        /// assert_eq!(pids.collect::<BTreeSet<u32>>().len(), 3);
-        /// ```
-        pub fn max_jobs(mut self, jobs: u64) -> Self {
-            self.$($options).+.terms.max_jobs = Some(jobs.max(1));
-            self
-        }
-
-        /// Replaces a worker that, after a job, holds so many bytes more of resident memory than after its first. Says
-        /// nothing where each job has a worker of its own.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # use std::collections::BTreeSet;
-        /// let hoard = |_: u32| {
-        ///     std::mem::forget(std::hint::black_box(vec![1_u8; 32 << 20]));
-        ///     std::process::id()
-        /// };
-        /// let pids = psmith::map(0..4, hoard).workers(1).max_rss_growth(16 << 20).map(Result::unwrap);
-        /// assert!(pids.collect::<BTreeSet<u32>>().len() > 1);
-        /// ```
-        pub fn max_rss_growth(mut self, bytes: u64) -> Self {
-            self.$($options).+.terms.max_rss_growth = Some(bytes);
-            self
-        }
-
-        /// Ends an attempt that runs longer: its process and all that it started. The clock starts with the attempt.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # // proves: U-23
-        /// use psmith::Cause;
-        /// use std::time::Duration;
-        /// let hang = |()| -> () { loop { std::thread::park() } };
-        /// let limit = Duration::from_millis(200);
-        /// let failure = psmith::map([()], hang).timeout(limit).next().unwrap().unwrap_err();
-        /// assert!(matches!(failure.cause, Cause::Timeout { .. }));
-        /// ```
-        pub fn timeout(mut self, limit: std::time::Duration) -> Self {
-            self.$($options).+.timeout = Some(limit);
-            self
-        }
-
-        /// Ends an attempt that gives no sign of life for so long ([`Cause::Idle`](crate::Cause::Idle)): its process and all
-        /// that it started. Signs of life are what it writes to its standard streams and what it says by
-        /// [`cx`](crate::cx()): progress, messages, [`Cx::heartbeat`](crate::Cx::heartbeat). The clock starts with the attempt,
-        /// and stands still while this program does not take what its jobs say.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use std::time::Duration;
-        /// # // proves: U-31
-        /// let limit = Duration::from_millis(300);
-        /// let hang = |_: ()| -> () { loop { std::thread::park() } };
-        /// let failure = psmith::map([()], hang).idle_timeout(limit).last().unwrap().unwrap_err();
-        /// assert_eq!(failure.cause, psmith::Cause::Idle(limit));
-        /// ```
-        pub fn idle_timeout(mut self, limit: std::time::Duration) -> Self {
-            self.$($options).+.idle_timeout = Some(limit);
-            self
-        }
-
-        /// The time between asking a job to stop and killing it.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use std::time::Duration;
-        /// let tidy = |_: ()| -> () {
-        ///     while !psmith::cx().unwrap().cancelled() {
-        ///         std::thread::sleep(Duration::from_millis(1));
-        ///     }
-        ///     eprint!("tidied up");
-        /// };
-        /// let limit = Duration::from_millis(200);
-        /// let mut ends = psmith::map([()], tidy).timeout(limit).grace(Duration::from_secs(60));
-        /// assert_eq!(ends.next().unwrap().unwrap_err().stderr_tail, b"tidied up");
-        /// ```
-        pub fn grace(mut self, grace: std::time::Duration) -> Self {
-            self.$($options).+.grace = grace;
-            self
-        }
-
-        /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled. As all clocks, this
-        /// one stands still while the program is stopped by the terminal, if it has a
-        /// [`suspend_guard`](crate::signals::suspend_guard).
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use std::time::Duration;
-        /// let hang = |_: u32| -> () { loop { std::thread::park() } };
-        /// // Endless, but for the limit.
-        /// let limit = Duration::from_millis(200);
-        /// let ends = psmith::map(0.., hang).workers(2).total_timeout(limit).grace(Duration::ZERO);
-        /// assert!(ends.map(Result::unwrap_err).all(|end| end.cause == psmith::Cause::Cancelled));
-        /// ```
-        pub fn total_timeout(mut self, limit: std::time::Duration) -> Self {
-            self.$($options).+.total_timeout = Some(limit);
-            self
-        }
-
-        /// How often a failed job is tried again.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
-        ///     1 => Err("not yet"),
-        ///     attempt => Ok(attempt),
-        /// };
-        /// let mut ends = psmith::map([()], flaky).retry(psmith::Retry::tries(2));
-        /// assert_eq!(ends.next().unwrap().unwrap(), 2);
-        /// ```
-        pub fn retry(mut self, retry: $crate::Retry) -> Self {
-            self.$($options).+.retry = retry;
-            self
-        }
-
-        /// What becomes of the other jobs when one has failed for good.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
-        /// let ends = psmith::map(0..100, fail).workers(1).on_error(psmith::OnError::Stop);
-        /// assert_eq!(ends.count(), 1);
-        /// ```
-        pub fn on_error(mut self, then: $crate::OnError) -> Self {
-            self.$($options).+.on_error = then;
-            self
-        }
-
-        /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no
-        /// attempt came to any other end meanwhile: then it is not the jobs, and no more are started. What runs may finish;
-        /// jobs that were not started fail with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and a pool is
-        /// over: it refuses further jobs as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken). Without it, or with
-        /// 0, the circuit never breaks.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use psmith::Cause;
-        /// let crash = |_: u32| -> u32 { std::process::abort() };
-        /// // Endless, but after three crashes no more is taken.
-        /// let ends: Vec<Cause> =
-        ///     psmith::map(0.., crash).workers(1).breaker(3).map(|end| end.unwrap_err().into_cause()).collect();
-        /// assert!(ends[..3].iter().all(Cause::is_crash));
-        /// assert!(ends[3..].iter().all(|cause| *cause == Cause::CircuitBroken(3)));
-        /// ```
-        pub fn breaker(mut self, jobs: u32) -> Self {
-            self.$($options).+.breaker = jobs;
-            self
-        }
-
-        /// Where the standard output and error of jobs go.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// let loud = |n: u32| { println!("not seen"); n };
-        /// assert_eq!(psmith::map([1], loud).output(psmith::Output::Discard).next().unwrap().unwrap(), 1);
-        /// ```
-        pub fn output(mut self, output: $crate::Output) -> Self {
-            self.$($options).+.output = output;
-            self
-        }
-
-        /// The longest input, result or message, in bytes as it travels; the default is 1 GiB. A longer one is the
-        /// failure of its job. The result of a command is what it writes to its standard output.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # // proves: U-17
-        /// let twice = |text: String| text.repeat(2);
-        /// let texts = ["a".repeat(400), "a".repeat(4_000)];
-        /// let ends: Vec<bool> = psmith::map(texts, twice).max_frame(4_096).map(|end| end.is_ok()).collect();
-        /// assert_eq!(ends, [true, false]);
-        /// ```
-        pub fn max_frame(mut self, bytes: u64) -> Self {
-            self.$($options).+.frame_bytes_max = bytes;
-            self
-        }
-
-        /// Each attempt may have a directory of its own: a function by [`Cx::scratch_dir`](crate::Cx::scratch_dir), a command
-        /// by the variable `PSMITH_SCRATCH`. Nobody else can enter it (mode 0700) or guess its name. It is removed with all
-        /// that is in it before the outcome is handed out, whatever that is; if this program is killed, by its warden. They
-        /// lie in the system's directory for temporary files (`TMPDIR`); see [`scratch_dir_in`](Self::scratch_dir_in).
-        ///
-        /// ```
-        /// # psmith::init();
-        /// # // proves: U-45
-        /// let sort = |lines: String| -> std::io::Result<String> {
-        ///     let dir = psmith::cx().expect("inside a job").scratch_dir()?;
-        ///     std::fs::write(dir.join("lines"), lines)?;
-        ///     let sorted = std::process::Command::new("sort").arg("lines").current_dir(&dir).output()?;
-        ///     Ok(String::from_utf8_lossy(&sorted.stdout).into_owned())
-        /// };
-        /// let mut sorted = psmith::map(["b\na\n".to_owned()], sort).scratch_dir();
-        /// assert_eq!(sorted.next().unwrap().unwrap(), "a\nb\n");
-        /// ```
-        pub fn scratch_dir(self) -> Self {
-            self.scratch_dir_in(std::env::temp_dir())
-        }
-
-        /// The same within this directory, which must exist.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// let parent = |_: ()| psmith::cx().unwrap().scratch_dir().unwrap().parent().unwrap().to_owned();
-        /// let got = psmith::map([()], parent).scratch_dir_in(std::env::temp_dir()).next().unwrap().unwrap();
-        /// assert!(got.starts_with(std::env::temp_dir()));
-        /// ```
-        pub fn scratch_dir_in(mut self, dir: impl Into<std::path::PathBuf>) -> Self {
-            self.$($options).+.scratch = Some(dir.into());
-            self
-        }
-
-        /// Limits of each job's memory, CPU time, files and processes. The kernel counts for processes, so each job then
-        /// has one of its own; with [`isolation`](Self::isolation) called afterwards, workers may be shared, and the
-        /// limits are of a worker, from its start to its end.
-        ///
-        /// What cannot be held here is an error when the run begins. A single job may have other limits
-        /// ([`Job::limits`](crate::Job::limits)).
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use psmith::ResourceLimits;
-        /// let limits = ResourceLimits::new().open_files(64);
-        /// let open = |_: ()| (0..100).map_while(|_| std::fs::File::open("/dev/null").ok()).collect::<Vec<_>>().len();
-        /// assert!(psmith::map([()], open).limits(limits).next().unwrap().unwrap() < 64);
-        /// ```
-        pub fn limits(mut self, limits: $crate::ResourceLimits) -> Self {
-            self.$($options).+.limits = Some(limits);
-            self.$($options).+.isolation = $crate::Isolation::PerJob;
-            self
-        }
-
-        /// Has this board show what the jobs of the run are at. Inline there is nothing to be seen.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// use psmith::board::JobBoard;
-        /// let jobs = JobBoard::new();
-        /// assert_eq!(psmith::map(0..3, |n: u32| n).board(&jobs).filter(Result::is_ok).count(), 3);
-        /// assert_eq!(jobs.snapshot().ok, 3);
-        /// ```
-        #[cfg(feature = "board")]
-        pub fn board(mut self, board: &$crate::board::JobBoard) -> Self {
-            self.$($options).+.board = Some(board.jobs());
-            self
-        }
-
-        /// Has this board show the run in a browser. Inline there is nothing to be seen.
-        #[cfg(feature = "web")]
-        pub fn web(mut self, web: &$crate::web::Web) -> Self {
-            self.$($options).+.web = Some(web.feed());
-            self
-        }
-
-        /// Demands this level of containment, or a better one: without it the run does not start.
-        ///
-        /// ```
-        /// # psmith::init();
-        /// let double = |n: u32| 2 * n;
-        /// let mut got = psmith::map([21], double).contain(psmith::Level::Group);
-        /// assert_eq!(got.next().unwrap().unwrap(), 42);
-        /// ```
-        pub fn contain(mut self, level: $crate::Level) -> Self {
-            self.$($options).+.contain = Some(level);
-            self
-        }
-    };
-}
-pub(crate) use common_settings;
 
 #[cfg(test)]
 #[path = "options_tests.rs"]

@@ -1,4 +1,4 @@
-//! The number of workers, as it is found and asked for.
+//! The number of workers, as it is found and asked for; what faces say of the settings.
 
 use super::*;
 
@@ -11,6 +11,103 @@ fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
         let error = default_workers(Some(nonsense.into())).unwrap_err();
         assert!(error.contains(WORKERS_VARIABLE), "{error}");
     }
-    let given = Options { workers: Some(5), ..Options::new(Order::Submission, OnError::Continue) };
-    assert_eq!(given.workers(), Ok(5));
+    let given = Options::new().workers(5);
+    assert_eq!(given.workers_in_force(), Ok(5));
+}
+
+/// The words in which the documentation tells a face's defaults, and what it does not serve.
+fn in_words(face: Face, workers: &str) -> String {
+    let isolation = match face.isolation {
+        Isolation::Reuse => "workers that stay",
+        Isolation::PerJob => "a process for each job",
+    };
+    let then = match face.on_error {
+        OnError::Continue => "the others go on after a failure",
+        OnError::Stop => "no more are started after a failure",
+        OnError::Kill => "the others are killed after a failure",
+    };
+    let unserved = face.unserved.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ");
+    let options = "[`Options`](crate::Options)";
+    let serves = match face.unserved {
+        [] => format!("It serves all of {options}."),
+        _ => format!("Of {options} it does not serve {unserved}."),
+    };
+    format!("Defaults: {workers}, {isolation}, and {then}. {serves}")
+}
+
+/// A source's documentation, without its line ends.
+fn prose(source: &str) -> String {
+    source.lines().filter_map(|line| line.trim_start().strip_prefix("///")).collect()
+}
+
+#[test]
+fn each_face_tells_its_defaults_and_what_it_does_not_serve() {
+    let processors = "as many workers as processors";
+    let (four, said) = ("4 workers", "`n` workers");
+    assert_eq!(face::SERVER.workers, Some(4));
+    let faces = [
+        (face::MAP, processors, include_str!("map.rs")),
+        (face::RUN_JOBS, processors, include_str!("run_jobs.rs")),
+        (face::POOL, processors, include_str!("pool.rs")),
+        (face::SERVER, four, include_str!("server.rs")),
+        (face::SCHEDULER, "as many workers as the strategy lets", include_str!("scheduler.rs")),
+        (face::PROCESS_MANAGER, "as many workers as there are jobs", include_str!("manager.rs")),
+        (face::run_workers(7), said, include_str!("workers.rs")),
+        (face::supervisor(7), said, include_str!("supervisor.rs")),
+    ];
+    for (face, workers, source) in faces {
+        let words = in_words(face, workers);
+        assert!(prose(source).contains(&words), "the documentation of {} does not say: {words}", face.name);
+        // Its row of the table.
+        let unserved = match face.unserved {
+            [] => "nothing".to_owned(),
+            some => some.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", "),
+        };
+        let row = format!(" | `{:?}` | `{:?}` | {unserved} |", face.isolation, face.on_error);
+        let table = include_str!("options.rs").lines().filter(|line| line.starts_with("/// | `"));
+        let is_told = |line: &str| line.contains(&format!("`{}`", face.name)) && line.ends_with(&row);
+        assert!(table.into_iter().any(is_told), "the table of settings does not say of {}:{row}", face.name);
+    }
+}
+
+#[test]
+fn a_setting_that_a_face_does_not_serve_is_refused_by_name() {
+    let refusal = |options: Options| options.check().map_err(|error| error.to_string());
+    let all = |face| {
+        let options = Options::of(face).workers(2).window(2).isolation(Isolation::Reuse);
+        let options = options.total_timeout(Duration::from_secs(1)).retry(Retry::tries(2));
+        options.on_error(OnError::Kill).breaker(3).logger(|_, _| ())
+    };
+    assert_eq!(refusal(all(face::POOL)), Ok(()));
+    for face in [face::MAP, face::SCHEDULER, face::supervisor(1), face::run_workers(1)] {
+        let first = face.unserved[0];
+        let error = refusal(all(face)).unwrap_err();
+        assert!(error.contains(&format!("{} does not serve `{first}`", face.name)), "{error}");
+        // Each by itself, and nothing else.
+        assert_eq!(refusal(Options::of(face).timeout(Duration::ZERO).isolation(face.isolation)), Ok(()));
+        for setting in face.unserved {
+            let alone = match *setting {
+                "workers" => Options::of(face).workers(2),
+                "window" => Options::of(face).window(2),
+                "isolation" => Options::of(face).isolation(Isolation::Reuse),
+                "total_timeout" => Options::of(face).total_timeout(Duration::ZERO),
+                "retry" => Options::of(face).retry(Retry::tries(1)),
+                "on_error" => Options::of(face).on_error(OnError::Continue),
+                "breaker" => Options::of(face).breaker(1),
+                "logger" => Options::of(face).logger(|_, _| ()),
+                other => panic!("nobody says whether {other} was asked for"),
+            };
+            assert!(refusal(alone).unwrap_err().contains(setting));
+        }
+    }
+}
+
+#[test]
+fn settings_taken_whole_replace_what_was_said_but_not_what_the_face_is() {
+    let mut options = Options::of(face::SERVER).timeout(Duration::ZERO);
+    options.order = Order::Submission;
+    options.replace(Options::new().grace(Duration::ZERO));
+    assert_eq!((options.timeout, options.grace), (None, Duration::ZERO));
+    assert_eq!((options.face.name, options.order), ("Server", Order::Submission));
+    assert_eq!(options.workers_in_force(), Ok(4));
 }

@@ -139,11 +139,12 @@ impl Run {
         wants: Wants,
         tap: Option<Tap>,
     ) -> Result<(Run, Submitter), EngineError> {
+        options.check()?;
         check_image()?;
         let onlookers = options.onlookers(workers, wants.total);
         let shared = Shared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
         let shared = Arc::new(shared);
-        let (budget, variable) = Budget::begin(workers, options.workers.is_none())?;
+        let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {
             psmith_engine::worker::context::tell_nests();
         }
@@ -300,7 +301,7 @@ fn work(
     // Signals are the program's own threads' to hear.
     signals::block_all();
     let shared = Arc::clone(shared);
-    ends.1 = Some(match options.isolation {
+    ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
             let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
             Engine::new(desk, as_needed(setup)).and_then(|engine| shared.lead.work(engine))

@@ -27,6 +27,9 @@ const WAITING_MAX: usize = 64;
 /// gives its [`Failure`] as its last item, and the others go on; one that returns just ends. The stream ends when the
 /// last task has; dropping it ends them all at their next `await`.
 ///
+/// Of [`Options`](crate::Options) it serves none: the tasks begin at the call, and nothing but they themselves can end
+/// them.
+///
 /// These are tasks of this process: nothing isolates them, and a task that blocks holds up its runtime. What has to
 /// survive a crash belongs in [`run_workers`](crate::run_workers). As there, `f` may be wrapped, so that each has a row
 /// on a board.

@@ -6,21 +6,20 @@ use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use psmith_core::outcome::Cause;
-use psmith_core::policy::Order;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, Request};
 use crate::run::decode::settle;
-use crate::run::options::{Isolation, OnError, Options, Output};
+use crate::run::face;
+use crate::run::options::Options;
 use crate::run::run::{News, Run, Tap, Wants};
+use crate::run::settings::settings;
 use crate::streams::context::{Brief, ByBrief, Said, WorkerCx, WorkerId};
 use psmith_engine::EngineError;
-use psmith_engine::containment::Level;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
@@ -36,6 +35,9 @@ use psmith_engine::worker::panics;
 /// wrapped, so that each worker has a row on a board:
 /// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
 /// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
+///
+/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options) it
+/// does not serve `workers`, `window`, `isolation`, `logger`.
 ///
 /// A worker that was lost with its warden, through no fault of its own, is started again from the beginning
 /// ([`Cx::attempt`](crate::Cx::attempt)); what it had sent has been handed out.
@@ -55,18 +57,12 @@ use psmith_engine::worker::panics;
 /// assert_eq!(sent, [21, 22, 23]);
 /// ```
 pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
-    let options = Options {
-        workers: Some(n),
-        window: Some(n.max(1)),
-        isolation: Isolation::PerJob,
-        ..Options::new(Order::Completion, OnError::Continue)
-    };
     let mut input = Vec::new();
     // Nothing is the one value of its type.
     let refused = Described::encode(&(), &mut input).err();
     Workers {
         n,
-        options,
+        options: Options::of(face::run_workers(n)),
         crew: f.crew(n),
         input,
         refused,
@@ -170,124 +166,7 @@ impl<T> Workers<T> {
         self
     }
 
-    /// Ends a worker that runs longer: its process and all that it started.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// use std::time::Duration;
-    /// let hang = |_: WorkerCx<u32>| -> () { loop { std::thread::park() } };
-    /// let limit = Duration::from_millis(100);
-    /// let (_, end) = run_workers(1, hang).timeout(limit).next().unwrap();
-    /// assert_eq!(end.unwrap_err().cause, psmith::Cause::Timeout(limit));
-    /// ```
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.options.timeout = Some(limit);
-        self
-    }
-
-    /// The time between asking a worker to stop and killing it.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// use std::time::Duration;
-    /// let tidy = |cx: WorkerCx<u32>| {
-    ///     while !cx.cancelled() {
-    ///         std::thread::yield_now();
-    ///     }
-    ///     eprint!("tidied up");
-    /// };
-    /// let limit = Duration::from_millis(100);
-    /// let (_, end) = run_workers(1, tidy).timeout(limit).grace(Duration::from_secs(60)).next().unwrap();
-    /// assert_eq!(end.unwrap_err().stderr_tail, b"tidied up");
-    /// ```
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.options.grace = grace;
-        self
-    }
-
-    /// What becomes of the other workers when one has failed. The default is that they go on.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// use psmith::{OnError, WorkerId};
-    /// let work = |cx: WorkerCx<u32>| -> Result<(), String> {
-    ///     if cx.id() == WorkerId(1) { return Err("one".into()) }
-    ///     loop { std::thread::park() }
-    /// };
-    /// let ends = run_workers(2, work).on_error(OnError::Kill);
-    /// assert!(ends.map(|(_, end)| end).all(|end| end.is_err()));
-    /// ```
-    pub fn on_error(mut self, then: OnError) -> Self {
-        self.options.on_error = then;
-        self
-    }
-
-    /// Where the standard output and error of workers go when they have ended.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// let loud = |_: WorkerCx<u32>| println!("not seen");
-    /// assert_eq!(run_workers(2, loud).output(psmith::Output::Discard).count(), 0);
-    /// ```
-    pub fn output(mut self, output: Output) -> Self {
-        self.options.output = output;
-        self
-    }
-
-    /// The longest value, in bytes as it travels; the default is 1 GiB.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// let send = |cx: WorkerCx<String>| cx.send("x".repeat(10_000));
-    /// let (_, end) = run_workers(1, send).max_frame(4_096).next().unwrap();
-    /// assert!(end.is_err());
-    /// ```
-    pub fn max_frame(mut self, bytes: u64) -> Self {
-        self.options.frame_bytes_max = bytes;
-        self
-    }
-
-    /// Has this board show the workers, each as a job.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, board::JobBoard, run_workers};
-    /// let jobs = JobBoard::new();
-    /// let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);
-    /// assert_eq!(run_workers(2, send).board(&jobs).count(), 2);
-    /// assert_eq!(jobs.snapshot().ok, 2);
-    /// ```
-    #[cfg(feature = "board")]
-    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
-        self.options.board = Some(board.jobs());
-        self
-    }
-
-    /// Has this board show the workers in a browser, each as a job.
-    #[cfg(feature = "web")]
-    pub fn web(mut self, web: &psmith_report::web::Web) -> Self {
-        self.options.web = Some(web.feed());
-        self
-    }
-
-    /// Demands this level of containment, or a better one: without it no worker starts.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{WorkerCx, run_workers};
-    /// let count = |cx: WorkerCx<u32>| (0..2).try_for_each(|n| cx.send(n));
-    /// let values = run_workers(2, count).contain(psmith::Level::Group);
-    /// assert_eq!(values.map(|(_, n)| n.unwrap()).sum::<u32>(), 2);
-    /// ```
-    pub fn contain(mut self, level: Level) -> Self {
-        self.options.contain = Some(level);
-        self
-    }
+    settings!(options);
 
     fn begin(&mut self) -> Result<Run, EngineError> {
         let is_shown = self.crew.tap.is_some();

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use psmith_core::policy::Order as InOrder;
 use psmith_core::{Dispatcher, SlotId};
 use psmith_sys::shared::Shared as Memory;
 
 use super::*;
 use crate::job::job::Callee;
 use crate::run::input_writer::Adder;
-use crate::run::options::{OnError, Options};
+use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
 use crate::run::run::Wants;
 use crate::run::shared::Shared;
@@ -33,7 +32,7 @@ impl Play {
     /// A desk with so many slots, whose batches hold so many jobs.
     fn new(workers: u32, jobs: usize) -> Play {
         let shared = Arc::new(Shared::new(Vec::new(), Vec::new()).unwrap());
-        let options = Options::new(InOrder::Submission, OnError::Continue);
+        let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };
         let mut desk =
