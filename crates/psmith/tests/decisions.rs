@@ -23,7 +23,7 @@ fn the_hook_of_each_sees_every_outcome_once() {
             .isolation(isolation)
             .on_error(OnError::Continue)
             .on_done(|job, result| {
-                seen.push((job.index(), result.map_err(|failure| failure.cause.clone())));
+                seen.push((job.index(), result.copied().map_err(|failure| failure.cause.clone())));
             })
             .run()
             .unwrap_err();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use psmith::{Cause, OnError};
+use psmith::{Cause, Job, OnError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
@@ -28,6 +28,37 @@ fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
             assert!(place(None) < place(Some(index as u32 * 2)), "{workers} workers: {log:?}");
         }
     }
+}
+
+#[test]
+fn jobs_of_different_functions_call_the_same_hooks() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let log = RefCell::new(Vec::new());
+    let far = |n: u32| psmith::cx().unwrap().progress(u64::from(n), 9);
+    let jobs = [Job::new(far, 7), Job::<()>::new(|_: ()| Err::<(), _>("no"), ())];
+    let ends = psmith::run_jobs(jobs)
+        .workers(1)
+        .on_start(|job| log.borrow_mut().push(format!("{} begun", job.index())))
+        .on_progress(|job, done, total| log.borrow_mut().push(format!("{} {done}/{total}", job.index())))
+        .on_done(|job, end| log.borrow_mut().push(format!("{} {}", job.index(), end.is_ok())))
+        .count();
+    assert_eq!(ends, 2);
+    let log = log.into_inner();
+    // A job may begin before the outcome of the one before it is handed out.
+    let of = |index: &str| log.iter().filter(|line| line.starts_with(index)).collect::<Vec<_>>();
+    assert_eq!(of("0"), ["0 begun", "0 7/9", "0 true"]);
+    assert_eq!(of("1"), ["1 begun", "1 false"]);
+
+    let endless = || (0..).map(|n: u32| Job::new(|n: u32| n, n));
+    let start =
+        psmith::run_jobs(endless()).on_start(|job| if job.index() == 1 { Err("that one") } else { Ok(()) });
+    let failures: Vec<String> = start.filter_map(|end| Some(end.err()?.to_string())).collect();
+    assert!(failures.iter().any(|failure| failure.contains("start hook: that one")), "{failures:?}");
+    let done =
+        psmith::run_jobs(endless()).on_done(|job, _| if job.index() == 1 { Err("enough") } else { Ok(()) });
+    let failures: Vec<String> = done.filter_map(|end| Some(end.err()?.to_string())).collect();
+    assert!(failures.iter().any(|failure| failure.contains("done hook: enough")), "{failures:?}");
 }
 
 // proves: O-15

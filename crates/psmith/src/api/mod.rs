@@ -67,7 +67,7 @@ pub(crate) use onlooker::Ended;
 pub(crate) use onlooker::{Onlooker, Sight};
 
 pub use command::CommandJob;
-pub use each::{All, Any, Each, all, any, each};
+pub use each::{Reduce, all, any, each};
 pub(crate) use failure::text_of;
 pub use failure::{Failure, FailureDetails};
 pub use flow::Flow;
@@ -91,7 +91,7 @@ pub(crate) use standstill::Standstill;
 pub use strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use submit::Submission;
 pub use supervisor::{Supervisor, SupervisorError};
-pub use until::{MapUntil, map_until};
+pub use until::map_until;
 pub use workers::{WorkerBody, Workers, run_workers};
 pub use workers_cx::{WorkerCx, WorkerId, WorkerRow};
 #[cfg(feature = "board")]

@@ -1,9 +1,9 @@
-//! Fan-out for effect, and questions about all items.
+//! Fan-out that comes to one answer: for effect, and questions about all items.
 
 use crate::job::failure::Failure;
-use crate::job::flow::Judgement;
+use crate::job::flow::{Judge, Judgement};
 use crate::job::job::JobRef;
-use crate::map::hooks::HookAnswer;
+use crate::map::hooks::{HookAnswer, hooks};
 use crate::map::map::Map;
 use crate::run::face;
 use crate::run::options::Options;
@@ -24,34 +24,91 @@ use psmith_engine::function::returns::Return;
 /// assert!(files.iter().all(|file| file.exists()));
 /// # std::fs::remove_dir_all(dir).unwrap();
 /// ```
-pub fn each<'h, I, F, O>(items: I, f: F) -> Each<'h, I::IntoIter, F>
+pub fn each<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, ()>
 where
     I: IntoIterator,
     I::Item: 'static,
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = ()> + 'static,
 {
-    Each { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
+    Reduce::new(items.into_iter(), f, true)
 }
 
-/// See [`each`].
+/// Whether `f` says true of any item. The first that does decides: nothing more is started, and what runs is killed.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-14
+/// assert!(psmith::any(0.., |n: u32| n == 3).workers(2).run().unwrap());
+/// assert!(!psmith::any([] as [u32; 0], |_| true).run().unwrap());
+/// ```
+pub fn any<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, bool>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = bool> + 'static,
+{
+    Reduce::new(items.into_iter(), f, true)
+}
+
+/// Whether `f` says true of all items. The first of which it says false decides: nothing more is started, and what runs is
+/// killed.
+///
+/// ```
+/// # psmith::init();
+/// # // proves: U-14
+/// assert!(!psmith::all(0.., |n: u32| n < 3).workers(2).run().unwrap());
+/// assert!(psmith::all([] as [u32; 0], |_| false).run().unwrap());
+/// ```
+pub fn all<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, bool>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    F: Fn(I::Item) -> O + Copy + 'static,
+    O: Return<Value = bool> + 'static,
+{
+    Reduce::new(items.into_iter(), f, false)
+}
+
+/// A run over all items that comes to one answer, with its settings: what [`each`], [`any`], [`all`] and
+/// [`map_until`](crate::map_until) give. Results are taken as they come.
+///
+/// Defaults: as many workers as processors, workers that stay, and no more are started after a failure. Of
+/// [`Options`](crate::Options) it does not serve `logger`.
+///
+/// ```
+/// # psmith::init();
+/// let mut begun = 0;
+/// let answer = psmith::all(0..3, |n: u32| n < 9).workers(1).on_start(|_| begun += 1).run();
+/// assert_eq!((answer.unwrap(), begun), (true, 3));
+/// ```
 #[must_use = "nothing runs before `run`"]
-pub struct Each<'h, I, F, C = Described> {
-    map: Map<'h, I, F, (), C>,
+pub struct Reduce<'h, I, F, R, C = Described> {
+    pub(crate) map: Map<'h, I, F, R, C>,
+    /// The answer that decides a question. Nothing else asks for it.
+    decides: bool,
 }
 
-impl<'h, I, F, C> Each<'h, I, F, C> {
-    settings!(map.options);
+impl<I, F, R> Reduce<'_, I, F, R> {
+    pub(crate) fn new(items: I, f: F, decides: bool) -> Self {
+        Reduce { map: Map::new(items, f, Options::of(face::REDUCE)), decides }
+    }
+}
 
-    /// Has items travel by this codec.
+impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
+    settings!(map.options);
+    hooks!(R, map.hooks);
+
+    /// Has items and results travel by this codec.
     ///
     /// ```
     /// # psmith::init();
-    /// let done = psmith::each([vec![1_u8, 2]], |bytes: Vec<u8>| assert_eq!(bytes.len(), 2)).codec::<psmith::codec::Described>().run();
-    /// assert_eq!(done.unwrap(), 1);
+    /// let answer = psmith::any([1, 2], |n: u32| n == 2).codec::<psmith::codec::Described>().run();
+    /// assert!(answer.unwrap());
     /// ```
-    pub fn codec<D>(self) -> Each<'h, I, F, D> {
-        Each { map: self.map.codec() }
+    pub fn codec<D>(self) -> Reduce<'h, I, F, R, D> {
+        Reduce { map: self.map.codec(), decides: self.decides }
     }
 
     /// As [`Map::error_type`].
@@ -66,63 +123,33 @@ impl<'h, I, F, C> Each<'h, I, F, C> {
     /// # }
     /// impl std::error::Error for Odd {}
     ///
-    /// let check = |n: u32| if n % 2 == 0 { Ok(()) } else { Err(Odd(n)) };
-    /// let failure = psmith::each([2, 3], check).error_type::<Odd>().run().unwrap_err();
+    /// let check = |n: u32| if n % 2 == 0 { Ok(n > 2) } else { Err(Odd(n)) };
+    /// let failure = psmith::any([3], check).error_type::<Odd>().run().unwrap_err();
     /// assert_eq!(failure.error(), Some(Odd(3)));
     /// ```
-    pub fn error_type<E>(self) -> Each<'h, I, F, WithErrors<E, C>>
+    pub fn error_type<E>(self) -> Reduce<'h, I, F, R, WithErrors<E, C>>
     where
         I: Iterator,
-        F: Fn(I::Item) -> Result<(), E>,
+        F: Fn(I::Item) -> Result<R, E>,
         E: std::error::Error + 'static,
         C: Codec<E>,
     {
-        Each { map: self.map.error_type() }
+        Reduce { map: self.map.error_type(), decides: self.decides }
     }
 
     /// As [`Map::progress`].
     ///
     /// ```
     /// # psmith::init();
-    /// let done = psmith::each(0..10, |_: u32| ()).progress(false).run();
-    /// assert_eq!(done.unwrap(), 10);
+    /// assert!(psmith::all(0..5, |n: u32| n < 9).progress(false).run().unwrap());
     /// ```
     #[cfg(feature = "board")]
     pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
-        Each { map: self.map.progress(how) }
-    }
-
-    /// As [`Map::on_start`].
-    ///
-    /// ```
-    /// # psmith::init();
-    /// let mut begun = Vec::new();
-    /// psmith::each(0..3, |_: u32| ()).workers(1).on_start(|job| begun.push(job.index())).run().unwrap();
-    /// assert_eq!(begun, [0, 1, 2]);
-    /// ```
-    pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
-        Each { map: self.map.on_start(hook) }
-    }
-
-    /// As [`Map::on_done`], in completion order.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// let mut failed = Vec::new();
-    /// let check = |n: u32| if n == 1 { Err("one") } else { Ok(()) };
-    /// let run = psmith::each(0..2, check).on_done(|job, end| if end.is_err() { failed.push(job.index()) });
-    /// assert!(run.run().is_err());
-    /// assert_eq!(failed, [1]);
-    /// ```
-    pub fn on_done<H: HookAnswer>(
-        self,
-        mut hook: impl FnMut(&JobRef, Result<(), &Failure>) -> H + 'h,
-    ) -> Self {
-        Each { map: self.map.on_done(move |job, result| hook(job, result.copied())) }
+        Reduce { map: self.map.progress(how), decides: self.decides }
     }
 }
 
-impl<I, F, O, C> Each<'_, I, F, C>
+impl<I, F, O, C> Reduce<'_, I, F, (), C>
 where
     I: Iterator,
     I::Item: 'static,
@@ -157,136 +184,7 @@ where
     }
 }
 
-/// Whether `f` says true of any item. The first that does decides: nothing more is started, and what runs is killed.
-///
-/// ```
-/// # psmith::init();
-/// # // proves: U-14
-/// assert!(psmith::any(0.., |n: u32| n == 3).workers(2).run().unwrap());
-/// assert!(!psmith::any([] as [u32; 0], |_| true).run().unwrap());
-/// ```
-pub fn any<'h, I, F, O>(items: I, f: F) -> Any<'h, I::IntoIter, F>
-where
-    I: IntoIterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = bool> + 'static,
-{
-    Any { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
-}
-
-/// Whether `f` says true of all items. The first of which it says false decides: nothing more is started, and what runs is
-/// killed.
-///
-/// ```
-/// # psmith::init();
-/// # // proves: U-14
-/// assert!(!psmith::all(0.., |n: u32| n < 3).workers(2).run().unwrap());
-/// assert!(psmith::all([] as [u32; 0], |_| false).run().unwrap());
-/// ```
-pub fn all<'h, I, F, O>(items: I, f: F) -> All<'h, I::IntoIter, F>
-where
-    I: IntoIterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = bool> + 'static,
-{
-    All { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
-}
-
-macro_rules! question {
-    ($name:ident, $decides:literal, $doc:literal) => {
-        #[doc = $doc]
-        #[must_use = "nothing runs before `run`"]
-        pub struct $name<'h, I, F, C = Described> {
-            map: Map<'h, I, F, bool, C>,
-        }
-
-        impl<'h, I, F, C> $name<'h, I, F, C> {
-            settings!(map.options);
-
-            /// Has items and answers travel by this codec.
-            ///
-            /// ```
-            /// # psmith::init();
-            /// let answer = psmith::any([1, 2], |n: u32| n == 2).codec::<psmith::codec::Described>().run();
-            /// assert!(answer.unwrap());
-            /// ```
-            pub fn codec<D>(self) -> $name<'h, I, F, D> {
-                $name { map: self.map.codec() }
-            }
-
-            /// As [`Map::error_type`].
-            ///
-            /// ```
-            /// # psmith::init();
-            /// # use serde::{Deserialize, Serialize};
-            /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
-            /// struct Odd(u32);
-            /// # impl std::fmt::Display for Odd {
-            /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
-            /// # }
-            /// impl std::error::Error for Odd {}
-            ///
-            /// let check = |n: u32| if n % 2 == 0 { Ok(n > 2) } else { Err(Odd(n)) };
-            /// let failure = psmith::any([3], check).error_type::<Odd>().run().unwrap_err();
-            /// assert_eq!(failure.error(), Some(Odd(3)));
-            /// ```
-            pub fn error_type<E>(self) -> $name<'h, I, F, WithErrors<E, C>>
-            where
-                I: Iterator,
-                F: Fn(I::Item) -> Result<bool, E>,
-                E: std::error::Error + 'static,
-                C: Codec<E>,
-            {
-                $name { map: self.map.error_type() }
-            }
-
-            /// As [`Map::progress`].
-            ///
-            /// ```
-            /// # psmith::init();
-            /// assert!(psmith::all(0..5, |n: u32| n < 9).progress(false).run().unwrap());
-            /// ```
-            #[cfg(feature = "board")]
-            pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
-                $name { map: self.map.progress(how) }
-            }
-        }
-
-        impl<I, F, O, C> $name<'_, I, F, C>
-        where
-            I: Iterator,
-            I::Item: 'static,
-            F: Fn(I::Item) -> O + Copy + 'static,
-            O: Return<Value = bool> + 'static,
-            C: Codec<I::Item> + Codec<bool> + 'static,
-        {
-            /// Runs until the answer is known; returns when the last process is gone.
-            ///
-            /// ```
-            /// # psmith::init();
-            /// assert!(psmith::any([1, 2, 3], |n: u32| n == 2).run().unwrap());
-            /// assert!(!psmith::all([1, 2, 3], |n: u32| n == 2).run().unwrap());
-            /// ```
-            ///
-            /// # Errors
-            /// A job that failed before the answer was known.
-            pub fn run(mut self) -> Result<bool, Failure> {
-                self.map.judge = Some(|bytes| match <C as Codec<bool>>::decode(bytes) {
-                    Ok($decides) => Judgement::Kill,
-                    Ok(_) | Err(_) => Judgement::Go,
-                });
-                decide(self.map, $decides)
-            }
-        }
-    };
-}
-
-question!(Any, true, "See [`any`].");
-question!(All, false, "See [`all`].");
-
-fn decide<I, F, O, C>(mut iter: Map<'_, I, F, bool, C>, decides: bool) -> Result<bool, Failure>
+impl<I, F, O, C> Reduce<'_, I, F, bool, C>
 where
     I: Iterator,
     I::Item: 'static,
@@ -294,20 +192,47 @@ where
     O: Return<Value = bool> + 'static,
     C: Codec<I::Item> + Codec<bool> + 'static,
 {
-    let mut failed = None;
-    while let Some((_, result)) = iter.step() {
-        match result {
-            Ok(answer) if answer == decides => {
-                iter.kill();
-                return Ok(decides);
-            }
-            Ok(_) => {}
-            // Killed by the decision of another, which is on its way.
-            Err(_) if iter.first().decided.is_some() => {}
-            Err(failure) => {
-                failed.get_or_insert(failure);
+    /// Runs until the answer is known; returns when the last process is gone.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// assert!(psmith::any([1, 2, 3], |n: u32| n == 2).run().unwrap());
+    /// assert!(!psmith::all([1, 2, 3], |n: u32| n == 2).run().unwrap());
+    /// ```
+    ///
+    /// # Errors
+    /// A job that failed before the answer was known.
+    pub fn run(self) -> Result<bool, Failure> {
+        let Reduce { map: mut iter, decides } = self;
+        iter.judge = Some(judge::<C>(decides));
+        let mut failed = None;
+        while let Some((_, result)) = iter.step() {
+            match result {
+                Ok(answer) if answer == decides => {
+                    iter.kill();
+                    return Ok(decides);
+                }
+                Ok(_) => {}
+                // Killed by the decision of another, which is on its way.
+                Err(_) if iter.first().decided.is_some() => {}
+                Err(failure) => {
+                    failed.get_or_insert(failure);
+                }
             }
         }
+        failed.map_or(Ok(!decides), Err)
     }
-    failed.map_or(Ok(!decides), Err)
+}
+
+/// Kills the others as soon as an answer decides.
+fn judge<C: Codec<bool>>(decides: bool) -> Judge {
+    if decides {
+        |bytes| judged(C::decode(bytes).is_ok_and(|answer| answer))
+    } else {
+        |bytes| judged(C::decode(bytes).is_ok_and(|answer| !answer))
+    }
+}
+
+fn judged(is_decided: bool) -> Judgement {
+    if is_decided { Judgement::Kill } else { Judgement::Go }
 }

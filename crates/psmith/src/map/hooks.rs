@@ -44,6 +44,56 @@ impl<R> Hooks<'_, R> {
     }
 }
 
+impl<'h, R> Hooks<'h, R> {
+    pub(crate) fn on_start<H: HookAnswer>(&mut self, mut hook: impl FnMut(&JobRef) -> H + 'h) {
+        self.start = Some(Box::new(move |job| hook(job).into_answer()));
+    }
+
+    pub(crate) fn on_done<H: HookAnswer>(
+        &mut self,
+        mut hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
+    ) {
+        self.done = Some(Box::new(move |job, result| hook(job, result).into_answer()));
+    }
+}
+
+/// The hooks as methods of a face beside [`Map`](crate::Map), which keeps its [`Hooks`] at this path: there each is
+/// documented and shown.
+macro_rules! hooks {
+    ($gives:ty, $($path:ident).+) => {
+        /// As [`Map::on_start`](crate::Map::on_start).
+        pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+            self.$($path).+.on_start(hook);
+            self
+        }
+
+        /// As [`Map::on_done`](crate::Map::on_done).
+        pub fn on_done<H: HookAnswer>(
+            mut self,
+            hook: impl FnMut(&JobRef, Result<&$gives, &Failure>) -> H + 'h,
+        ) -> Self {
+            self.$($path).+.on_done(hook);
+            self
+        }
+
+        /// As [`Map::on_progress`](crate::Map::on_progress).
+        pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
+            self.$($path).+.progress = Some(Box::new(hook));
+            self
+        }
+
+        /// As [`Map::on_message`](crate::Map::on_message).
+        pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
+            mut self,
+            hook: impl FnMut(&JobRef, M) + 'h,
+        ) -> Self {
+            self.$($path).+.message = Some($crate::map::hooks::message_hook(hook));
+            self
+        }
+    };
+}
+pub(crate) use hooks;
+
 /// A hook that is called with a job's messages, as they travelled. An error stops the run.
 pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
 

@@ -161,17 +161,26 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// assert_eq!(slots.len(), 4);
     /// assert!(slots.iter().all(|slot| *slot < 2));
     /// ```
-    pub fn on_start<H: HookAnswer>(mut self, mut hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
-        self.hooks.start = Some(Box::new(move |job| hook(job).into_answer()));
+    pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+        self.hooks.on_start(hook);
         self
     }
 
-    /// Called once for each job with its outcome, in the order in which outcomes are handed out, before that.
+    /// Called once for each job with its outcome, in the order in which outcomes are handed out, before that. An `Err`
+    /// takes the outcome's place, and stops the run.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let mut failed = Vec::new();
+    /// let check = |n: u32| if n == 1 { Err("one") } else { Ok(()) };
+    /// psmith::map(0..3, check).on_done(|job, end| if end.is_err() { failed.push(job.index()) }).for_each(drop);
+    /// assert_eq!(failed, [1]);
+    /// ```
     pub fn on_done<H: HookAnswer>(
         mut self,
-        mut hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
+        hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
     ) -> Self {
-        self.hooks.done = Some(Box::new(move |job, result| hook(job, result).into_answer()));
+        self.hooks.on_done(hook);
         self
     }
 

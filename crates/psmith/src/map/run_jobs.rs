@@ -6,16 +6,14 @@ use std::sync::Arc;
 
 use psmith_core::Cause;
 use psmith_core::policy::Order;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
-use crate::map::hooks::{MessageHook, message_hook, of_hook};
+use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
 use crate::run::decode::settle;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
-use crate::run::run::{News, Run, Wants};
+use crate::run::run::{Finished, News, Run, Wants};
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
@@ -47,7 +45,7 @@ where
     I: IntoIterator<Item = Job<R>>,
 {
     let options = Options::of(face::RUN_JOBS);
-    RunJobs { jobs: jobs.into_iter(), options, on_done: None, on_message: None, stage: Stage::Before }
+    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), stage: Stage::Before }
 }
 
 /// What the jobs come to, and before the first is asked for the settings of their run; see [`run_jobs`].
@@ -55,14 +53,11 @@ where
 pub struct RunJobs<'h, I, R> {
     jobs: I,
     options: Options,
-    on_done: Option<DoneHook<'h, R>>,
-    on_message: Option<MessageHook<'h>>,
+    hooks: Hooks<'h, R>,
     stage: Stage<R>,
 }
 
 type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
-
-type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) + 'h>;
 
 enum Stage<R> {
     Before,
@@ -75,8 +70,6 @@ struct Running<R> {
     submitter: Submitter,
     /// How the values of jobs that are on their way are read, by index.
     decoders: HashMap<u64, Decode<R>>,
-    /// Why a job's outcome, which is yet to come, is a failure of ours.
-    spoilt: HashMap<u64, String>,
     window: usize,
     taken: u64,
     /// No more jobs are taken.
@@ -87,6 +80,7 @@ struct Running<R> {
 
 impl<'h, I, R> RunJobs<'h, I, R> {
     settings!(options);
+    hooks!(R, hooks);
 
     /// Gives outcomes as they come, not in the order of the jobs.
     ///
@@ -100,45 +94,6 @@ impl<'h, I, R> RunJobs<'h, I, R> {
     /// ```
     pub fn unordered(mut self) -> Self {
         self.options.order = Order::Completion;
-        self
-    }
-
-    /// Called with each job and its outcome, before that is handed out.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Job;
-    /// let jobs = ["true", "false"].map(|program| Job::command(program).job());
-    /// let mut ended = Vec::new();
-    /// let run = psmith::run_jobs(jobs);
-    /// run.on_done(|job, came| ended.push((job.label().unwrap().to_owned(), came.is_ok()))).for_each(drop);
-    /// assert_eq!(ended, [("true".to_owned(), true), ("false".to_owned(), false)]);
-    /// ```
-    pub fn on_done(mut self, hook: impl FnMut(&JobRef, Result<&R, &Failure>) + 'h) -> Self {
-        self.on_done = Some(Box::new(hook));
-        self
-    }
-
-    /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
-    /// type stops the run: its job's place is taken by a failure that says so, what runs may finish, and nothing more is
-    /// started. That failure keeps its place in the order, after the outcomes of the jobs before it; with
-    /// [`unordered`](Self::unordered) it comes at once.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Job;
-    /// let count = |n: u32| for i in 0..n { psmith::cx().unwrap().send(&i).unwrap(); };
-    /// let greet = |n: u32| psmith::cx().unwrap().send(&(n + 30)).unwrap();
-    /// let jobs = [Job::<()>::new(count, 3), Job::<()>::new(greet, 7)];
-    /// let mut heard = Vec::new();
-    /// for end in psmith::run_jobs(jobs).on_message(|job, n: u32| heard.push((job.index(), n))) {
-    ///     end.unwrap();
-    /// }
-    /// heard.sort();
-    /// assert_eq!(heard, [(0, 0), (0, 1), (0, 2), (1, 37)]);
-    /// ```
-    pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
-        self.on_message = Some(message_hook(hook));
         self
     }
 }
@@ -166,46 +121,11 @@ where
                 news => Ok(news),
             };
             match news {
-                Ok(Some(News::Done(finished))) => {
-                    let job = finished.job.clone();
-                    let Some(decode) = running.decoders.remove(&job.index) else { continue };
-                    let mut came = settle(*finished, self.options.output, decode);
-                    if let Some(reason) = running.spoilt.remove(&job.index) {
-                        came = Err(of_hook(&job, reason));
-                    }
-                    if came
-                        .as_ref()
-                        .is_err_and(|failure| running.is_left_over(failure, self.options.after_error()))
-                    {
-                        continue;
-                    }
-                    if let Some(hook) = &mut self.on_done {
-                        hook(&job, came.as_ref());
-                    }
-                    return Some(came);
-                }
-                Ok(Some(News::Message(job, bytes, body))) => {
-                    // After a failing message there is no more to be heard of its job.
-                    let is_heard =
-                        running.decoders.contains_key(&job.index) && !running.spoilt.contains_key(&job.index);
-                    if let Some(hook) = &mut self.on_message
-                        && is_heard
-                        && let Err(text) = hook(&job, &bytes[body..])
-                    {
-                        running.stop();
-                        if self.options.order == Order::Submission {
-                            running.spoilt.insert(job.index, text);
-                            continue;
-                        }
-                        running.decoders.remove(&job.index);
-                        let failure = of_hook(&job, text);
-                        if let Some(hook) = &mut self.on_done {
-                            hook(&job, Err(&failure));
-                        }
-                        return Some(Err(failure));
+                Ok(Some(news)) => {
+                    if let Some(outcome) = self.hear(news) {
+                        return Some(outcome);
                     }
                 }
-                Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
                 Ok(None) => self.stage = Stage::Over,
                 Err(error) => return Some(Err(self.abort(error))),
             }
@@ -221,22 +141,88 @@ where
         let workers = self.options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         // Without a first job nothing is started at all.
         let Some(first) = self.jobs.next() else { return Ok(Stage::Over) };
-        let wants = Wants { messages: self.on_message.is_some(), ..Wants::default() };
+        let wants = Wants {
+            starts: self.hooks.start.is_some(),
+            progress: self.hooks.progress.is_some(),
+            messages: self.hooks.message.is_some(),
+            ..Wants::default()
+        };
         let (run, submitter) = Run::begin(&self.options, workers, wants)?;
         let window = self.options.window_in_force(workers) as usize;
         let decoders = HashMap::new();
-        let mut running = Running {
-            run,
-            submitter,
-            decoders,
-            spoilt: HashMap::new(),
-            window,
-            taken: 0,
-            ended: false,
-            stopped: false,
-        };
+        let mut running =
+            Running { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
         running.submit(first);
         Ok(Stage::Running(Box::new(running)))
+    }
+
+    /// Takes in one piece of news, and gives what is to be handed out for it.
+    fn hear(&mut self, news: News) -> Option<Result<R, Failure>> {
+        match news {
+            News::Done(finished) => self.end(*finished),
+            News::Message(job, bytes, body) => self.hear_message(&job, &bytes[body..]),
+            News::Started(job) => {
+                let Err(text) = self.hooks.start.as_mut()?(&job) else { return None };
+                Some(Err(self.stop_for_hook(&job, format!("start hook: {text}"))))
+            }
+            News::Progress(job, done, total) => {
+                self.hooks.progress.as_mut()?(&job, done, total);
+                None
+            }
+            News::Results(_) => None,
+        }
+    }
+
+    fn end(&mut self, finished: Finished) -> Option<Result<R, Failure>> {
+        let on_error = self.options.after_error();
+        let Stage::Running(running) = &mut self.stage else { return None };
+        let job = finished.job.clone();
+        let decode = running.decoders.remove(&job.index)?;
+        let mut outcome = settle(finished, self.options.output, decode);
+        if let Some(reason) = self.hooks.spoilt.remove(&job.index) {
+            outcome = Err(of_hook(&job, reason));
+        }
+        if outcome.as_ref().is_err_and(|failure| running.is_left_over(failure, on_error)) {
+            return None;
+        }
+        if let Some(hook) = &mut self.hooks.done
+            && let Err(text) = hook(&job, outcome.as_ref())
+        {
+            return Some(Err(self.stop_for_hook(&job, format!("done hook: {text}"))));
+        }
+        Some(outcome)
+    }
+
+    /// A message of another type stops the run: a failure takes the place of its job's outcome, in the order of jobs, or
+    /// at once where outcomes are given as they come.
+    fn hear_message(&mut self, job: &JobRef, bytes: &[u8]) -> Option<Result<R, Failure>> {
+        let Stage::Running(running) = &mut self.stage else { return None };
+        // After a failing message there is no more to be heard of its job.
+        if !running.decoders.contains_key(&job.index) || self.hooks.spoilt.contains_key(&job.index) {
+            return None;
+        }
+        let Err(text) = self.hooks.message.as_mut()?(job, bytes) else { return None };
+        running.stop();
+        if self.options.order == Order::Submission {
+            self.hooks.spoilt.insert(job.index, text);
+            return None;
+        }
+        running.decoders.remove(&job.index);
+        let failure = of_hook(job, text);
+        if let Some(hook) = &mut self.hooks.done
+            && let Err(text) = hook(job, Err(&failure))
+        {
+            return Some(Err(self.stop_for_hook(job, format!("done hook: {text}"))));
+        }
+        Some(Err(failure))
+    }
+
+    /// A hook said that it is enough.
+    fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
+        if let Stage::Running(running) = &mut self.stage {
+            running.stop();
+        }
+        of_hook(job, text)
     }
 
     /// psmith itself failed: one failure, and the end.

@@ -6,14 +6,8 @@ use psmith_core::JobId;
 
 use crate::job::failure::Failure;
 use crate::job::flow::{Flow, Judgement};
-use crate::job::job::JobRef;
-use crate::map::hooks::HookAnswer;
-use crate::map::map::Map;
-use crate::run::face;
-use crate::run::options::Options;
-use crate::run::settings::settings;
-use psmith_engine::function::codec::{Codec, WithErrors};
-use psmith_engine::function::described::Described;
+use crate::map::each::Reduce;
+use psmith_engine::function::codec::Codec;
 use psmith_engine::function::returns::Return;
 
 /// Calls `f` with each item until one call says that it is enough ([`Flow`]).
@@ -30,111 +24,17 @@ use psmith_engine::function::returns::Return;
 /// let some = psmith::map_until([2, 3], halve).run().unwrap();
 /// assert_eq!(some, ControlFlow::Break("3 is odd".to_owned()));
 /// ```
-pub fn map_until<'h, I, F, O, R, B>(items: I, f: F) -> MapUntil<'h, I::IntoIter, F, R, B>
+pub fn map_until<'h, I, F, O, R, B>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, Flow<R, B>>
 where
     I: IntoIterator,
     I::Item: 'static,
     F: Fn(I::Item) -> O + Copy + 'static,
     O: Return<Value = Flow<R, B>> + 'static,
 {
-    MapUntil { map: Map::new(items.into_iter(), f, Options::of(face::REDUCE)) }
+    Reduce::new(items.into_iter(), f, true)
 }
 
-/// See [`map_until`].
-#[must_use = "nothing runs before `run`"]
-pub struct MapUntil<'h, I, F, R, B, C = Described> {
-    map: Map<'h, I, F, Flow<R, B>, C>,
-}
-
-impl<'h, I, F, R, B, C> MapUntil<'h, I, F, R, B, C> {
-    settings!(map.options);
-
-    /// Has items and results travel by this codec.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Flow;
-    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
-    /// let all = psmith::map_until([1, 2], next).codec::<psmith::codec::Described>().run().unwrap();
-    /// assert_eq!(all.continue_value(), Some(vec![1, 2]));
-    /// ```
-    pub fn codec<D>(self) -> MapUntil<'h, I, F, R, B, D> {
-        MapUntil { map: self.map.codec() }
-    }
-
-    /// As [`Map::error_type`].
-    ///
-    /// ```
-    /// # psmith::init();
-    /// # use serde::{Deserialize, Serialize};
-    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    /// struct Odd(u32);
-    /// # impl std::fmt::Display for Odd {
-    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{} is odd", self.0) }
-    /// # }
-    /// impl std::error::Error for Odd {}
-    ///
-    /// use psmith::Flow;
-    /// let halve = |n: u32| if n % 2 == 0 { Ok(Flow::<u32, ()>::Next(n / 2)) } else { Err(Odd(n)) };
-    /// let failure = psmith::map_until([3], halve).error_type::<Odd>().run().unwrap_err();
-    /// assert_eq!(failure.error(), Some(Odd(3)));
-    /// ```
-    pub fn error_type<E>(self) -> MapUntil<'h, I, F, R, B, WithErrors<E, C>>
-    where
-        I: Iterator,
-        F: Fn(I::Item) -> Result<Flow<R, B>, E>,
-        E: std::error::Error + 'static,
-        C: Codec<E>,
-    {
-        MapUntil { map: self.map.error_type() }
-    }
-
-    /// As [`Map::progress`].
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Flow;
-    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
-    /// assert!(psmith::map_until([1, 2], next).progress(false).run().unwrap().is_continue());
-    /// ```
-    #[cfg(feature = "board")]
-    pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
-        MapUntil { map: self.map.progress(how) }
-    }
-
-    /// As [`Map::on_start`].
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Flow;
-    /// let mut begun = 0;
-    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
-    /// psmith::map_until([1, 2], next).on_start(|_| begun += 1).run().unwrap();
-    /// assert_eq!(begun, 2);
-    /// ```
-    pub fn on_start<H: HookAnswer>(self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
-        MapUntil { map: self.map.on_start(hook) }
-    }
-
-    /// As [`Map::on_done`], in completion order.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::Flow;
-    /// let mut ended = 0;
-    /// let next = |n: u32| Flow::<u32, ()>::Next(n);
-    /// psmith::map_until([1, 2], next).on_done(|_, end| ended += u32::from(end.is_ok())).run().unwrap();
-    /// assert_eq!(ended, 2);
-    /// ```
-    pub fn on_done<H: HookAnswer>(
-        self,
-        hook: impl FnMut(&JobRef, Result<&Flow<R, B>, &Failure>) -> H + 'h,
-    ) -> Self {
-        MapUntil { map: self.map.on_done(hook) }
-    }
-}
-
-impl<I, F, O, R, B, C> MapUntil<'_, I, F, R, B, C>
+impl<I, F, O, R, B, C> Reduce<'_, I, F, Flow<R, B>, C>
 where
     I: Iterator,
     I::Item: 'static,

@@ -33,7 +33,7 @@ pub(crate) const RUN_JOBS: Face = Face { name: "run_jobs", ..MAP };
 
 /// `each`, `any`, `all` and `map_until`.
 pub(crate) const REDUCE: Face =
-    Face { name: "each, any, all and map_until", on_error: OnError::Stop, order: Order::Completion, ..MAP };
+    Face { name: "each, any, all, map_until", on_error: OnError::Stop, order: Order::Completion, ..MAP };
 
 pub(crate) const POOL: Face = Face { name: "Pool", order: Order::Completion, unserved: &[], ..MAP };
 
