@@ -388,9 +388,9 @@ fn what_a_command_writes_is_bounded_by_the_longest_frame_of_its_run() {
     let writes = |bytes: u32| shell(&format!("head -c {bytes} /dev/zero"));
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let jobs = [writes(5000), writes(5001)];
-        let ends: Vec<Came> = psmith::run_jobs(jobs).max_frame(5000).isolation(isolation).collect();
+        let ends: Vec<Came> = psmith::run_jobs(jobs).max_message_bytes(5000).isolation(isolation).collect();
         assert_eq!(ends[0].as_ref().unwrap().len(), 5000);
         let text = ends[1].as_ref().unwrap_err().to_string();
-        assert!(text.contains("5001 bytes") && text.contains("max_frame"), "{text}");
+        assert!(text.contains("5001 bytes") && text.contains("max_message_bytes"), "{text}");
     }
 }

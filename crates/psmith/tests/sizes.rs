@@ -238,8 +238,11 @@ fn huge_values_go_both_ways_whole() {
             chunk.copy_from_slice(&block(number)[..chunk.len()]);
         }
         let middle = large[bytes / 2];
-        let mut map =
-            psmith::map([large], turn).codec::<Raw>().workers(1).max_frame(4 << 30).isolation(isolation);
+        let mut map = psmith::map([large], turn)
+            .codec::<Raw>()
+            .workers(1)
+            .max_message_bytes(4 << 30)
+            .isolation(isolation);
         let back = map.next().unwrap().unwrap();
         assert_eq!(back.len(), bytes + 1);
         for (number, chunk) in back[..bytes].chunks(4096).enumerate() {

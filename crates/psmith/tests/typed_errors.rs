@@ -112,7 +112,7 @@ fn an_error_that_cannot_travel_arrives_in_words() {
     let _guard = Guard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let run = psmith::map(3..7, |how: u32| if how == 6 { Ok(how) } else { fail(how) });
-        let got: Vec<_> = run.error_type::<Trouble>().isolation(isolation).max_frame(4096).collect();
+        let got: Vec<_> = run.error_type::<Trouble>().isolation(isolation).max_message_bytes(4096).collect();
         for (got, said) in got.iter().zip(["long", "not to be encoded", "panics"]) {
             let failure = got.as_ref().unwrap_err();
             assert_eq!(words(failure), said);

@@ -181,15 +181,16 @@ fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() 
     assert!(back.len() == large.len() + 1 && back[..large.len()] == large[..]);
 
     let grow = |n: usize| vec![7_u8; n];
-    let got: Vec<_> = psmith::map([10, 100_000], grow).max_frame(50_000).workers(2).collect();
+    let got: Vec<_> = psmith::map([10, 100_000], grow).max_message_bytes(50_000).workers(2).collect();
     assert_eq!(got[0].as_ref().unwrap().len(), 10);
     let text = got[1].as_ref().unwrap_err().to_string();
-    assert!(text.contains("50000") && text.contains("max_frame"), "{text}");
+    assert!(text.contains("50000") && text.contains("max_message_bytes"), "{text}");
     let shrink = |bytes: Vec<u8>| bytes.len();
-    let got: Vec<_> = psmith::map([vec![1; 10], vec![1; 100_000]], shrink).max_frame(50_000).collect();
+    let got: Vec<_> =
+        psmith::map([vec![1; 10], vec![1; 100_000]], shrink).max_message_bytes(50_000).collect();
     assert_eq!(got[0].as_ref().unwrap(), &10);
     let text = got[1].as_ref().unwrap_err().to_string();
-    assert!(text.contains("50000") && text.contains("max_frame"), "{text}");
+    assert!(text.contains("50000") && text.contains("max_message_bytes"), "{text}");
 }
 
 // proves: F-1, F-2, O-13, U-19, N-1

@@ -240,7 +240,7 @@ pub struct Cx {
 pub enum SendError {
     /// The value cannot be encoded.
     Unencodable(String),
-    /// It is longer than a frame may be (`max_frame`).
+    /// It is longer than a frame may be (`max_message_bytes`).
     TooLong {
         /// Its length.
         bytes: u64,

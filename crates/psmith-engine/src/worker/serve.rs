@@ -273,7 +273,7 @@ pub(super) fn on_no_room((how, value): (How, Vec<u8>), most: u64) -> (How, Vec<u
     if let How::Error { text, .. } = how {
         return (How::Error { text, itself: false }, Vec::new());
     }
-    let reason = format!("{} bytes are more than the limit of {most} (max_frame)", value.len());
+    let reason = format!("{} bytes are more than the limit of {most} (max_message_bytes)", value.len());
     (How::Unencodable(reason), Vec::new())
 }
 

@@ -33,7 +33,7 @@ pub struct CommandJob {
 impl Job<Vec<u8>> {
     /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
     /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
-    /// ended by a signal. More than [`max_frame`](crate::PoolBuilder::max_frame) (1 GiB where its run says nothing) is its
+    /// ended by a signal. More than [`max_message_bytes`](crate::PoolBuilder::max_message_bytes) (1 GiB where its run says nothing) is its
     /// failure. Its standard input is what [`CommandJob::stdin`] says, or empty.
     ///
     /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool), [`Scheduler`](crate::Scheduler),
@@ -117,7 +117,7 @@ impl CommandJob {
     }
 
     /// What it reads from its standard input, in each attempt from the beginning on: a file in memory, so it may seek in
-    /// it, and need not read all of it. Counts against [`max_frame`](crate::Server::max_frame).
+    /// it, and need not read all of it. Counts against [`max_message_bytes`](crate::Server::max_message_bytes).
     ///
     /// ```
     /// # psmith::init();
@@ -268,7 +268,10 @@ pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Resul
 pub(crate) fn value(stdout: psmith_engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
     if stdout.len() > bytes_max {
-        return Err(format!("{} bytes are more than the limit of {bytes_max} (max_frame)", stdout.len()));
+        return Err(format!(
+            "{} bytes are more than the limit of {bytes_max} (max_message_bytes)",
+            stdout.len()
+        ));
     }
     let mut bytes = Vec::new();
     stdout.into_reader().read_to_end(&mut bytes).map_err(|error| error.to_string())?;

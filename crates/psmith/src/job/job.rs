@@ -179,7 +179,7 @@ pub(crate) fn too_long(bytes: usize, bytes_max: u64) -> Option<Cause> {
     let is = bytes as u64 > bytes_max.saturating_sub(256);
     is.then(|| {
         Cause::Undecodable(format!(
-            "its input: {bytes} bytes are more than the limit of {bytes_max} (max_frame)"
+            "its input: {bytes} bytes are more than the limit of {bytes_max} (max_message_bytes)"
         ))
     })
 }

@@ -305,7 +305,7 @@ impl<R> JobHandle<R> {
 
     /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default codec.
     /// It may be sent before the job has begun. Waits while 1,024 messages, or 1 MiB of them, wait for a job that does
-    /// not take them. (One alone may be longer, up to `max_frame`.)
+    /// not take them. (One alone may be longer, up to `max_message_bytes`.)
     ///
     /// ```
     /// # psmith::init();

@@ -260,10 +260,10 @@ impl Options {
     /// # // proves: U-17
     /// let twice = |text: String| text.repeat(2);
     /// let texts = ["a".repeat(400), "a".repeat(4_000)];
-    /// let ends: Vec<bool> = psmith::map(texts, twice).max_frame(4_096).map(|end| end.is_ok()).collect();
+    /// let ends: Vec<bool> = psmith::map(texts, twice).max_message_bytes(4_096).map(|end| end.is_ok()).collect();
     /// assert_eq!(ends, [true, false]);
     /// ```
-    pub fn max_frame(mut self, bytes: u64) -> Self {
+    pub fn max_message_bytes(mut self, bytes: u64) -> Self {
         self.frame_bytes_max = bytes;
         self
     }
@@ -408,7 +408,7 @@ macro_rules! settings {
             on_error(then: $crate::OnError);
             breaker(jobs: u32);
             output(output: $crate::Output);
-            max_frame(bytes: u64);
+            max_message_bytes(bytes: u64);
             scratch_dir();
             scratch_dir_in(dir: impl Into<std::path::PathBuf>);
             limits(limits: $crate::ResourceLimits);
