@@ -95,7 +95,8 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
         Ok(cx.recv::<Vec<u8>>()?.len() + cx.recv::<Vec<u8>>()?.len())
     };
     for isolation in BOTH {
-        let pool = Pool::builder().workers(1).isolation(isolation).max_message_bytes(5 << 20).build().unwrap();
+        let pool =
+            Pool::builder().workers(1).isolation(isolation).max_message_bytes(5 << 20).build().unwrap();
         let handle = pool.submit(Job::new(length, ())).unwrap();
         let long = vec![1_u8; 2 << 20];
         handle.send(&long).unwrap();

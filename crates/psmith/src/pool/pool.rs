@@ -26,6 +26,7 @@ use psmith_engine::condition::Condition;
 use psmith_engine::handler::EngineCommand;
 
 use crate::pool::refusal::{Left, Refusal, SubmitError};
+pub use refusal::Unfinished;
 
 /// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
 ///
@@ -337,7 +338,7 @@ impl Pool {
     /// assert_eq!(handle.wait().unwrap(), 1);
     /// assert!(pool.drain().jobs.is_empty());
     /// ```
-    pub fn drain(&self) -> Left {
+    pub fn drain(&self) -> Unfinished {
         self.end(EngineCommand::Drain, None)
     }
 
@@ -355,7 +356,7 @@ impl Pool {
     /// assert_eq!(left.jobs[0].label(), Some("endless"));
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
-    pub fn stop(&self, grace: Duration) -> Left {
+    pub fn stop(&self, grace: Duration) -> Unfinished {
         self.end(EngineCommand::Stop, Instant::now().checked_add(grace))
     }
 
@@ -370,11 +371,11 @@ impl Pool {
     /// assert_eq!(pool.kill().jobs.len(), 1);
     /// assert!(handle.is_ready());
     /// ```
-    pub fn kill(&self) -> Left {
+    pub fn kill(&self) -> Unfinished {
         self.end(EngineCommand::Kill, None)
     }
 
-    fn end(&self, wish: EngineCommand, kill_at: Option<Instant>) -> Left {
+    fn end(&self, wish: EngineCommand, kill_at: Option<Instant>) -> Unfinished {
         let mut state = self.counter.close();
         // Nobody starts them any more.
         for (index, request) in std::mem::take(&mut state.held_back) {
@@ -391,7 +392,7 @@ impl Pool {
         };
         let mut jobs = state.left.clone();
         jobs.sort_by_key(JobRef::index);
-        Left { jobs }
+        Unfinished { jobs }
     }
 
     /// How many jobs have ended so far, and how many of them failed.

@@ -9,7 +9,7 @@ use psmith_engine::EngineError;
 /// What a pool had not done when it was ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Left {
+pub struct Unfinished {
     /// The jobs that ended as cancelled for it, those that ran among them; by their place in the order of submission.
     pub jobs: Vec<JobRef>,
 }

@@ -9,7 +9,7 @@ use crate::map::server::Report;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::proxy::Proxy;
-use crate::pool::refusal::{Left, Refusal, SubmitError};
+use crate::pool::refusal::{Refusal, SubmitError, Unfinished};
 use crate::pool::strategy::{PerCore, SpawnStrategy};
 use crate::run::face;
 use crate::run::options::Options;
@@ -210,7 +210,7 @@ impl Scheduler {
     /// assert_eq!(scheduler.shutdown_now().jobs.len(), 1);
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
-    pub fn shutdown_now(&self) -> Left {
+    pub fn shutdown_now(&self) -> Unfinished {
         self.stop(psmith_core::policy::GRACE)
     }
 
@@ -225,8 +225,8 @@ impl Scheduler {
     /// assert_eq!(scheduler.stop(std::time::Duration::ZERO).jobs.len(), 1);
     /// assert!(handle.is_ready());
     /// ```
-    pub fn stop(&self, grace: Duration) -> Left {
-        let Some(pool) = self.current() else { return Left::default() };
+    pub fn stop(&self, grace: Duration) -> Unfinished {
+        let Some(pool) = self.current() else { return Unfinished::default() };
         let left = pool.stop(grace);
         self.forget(&pool);
         left
