@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use psmith::{Cause, Job, PerCore, Scheduler, SpawnStrategy, Standing, Throttled, Unlimited};
+use psmith::{Cause, Job, PendingReason, PerCore, Scheduler, SpawnStrategy, Throttled, Unlimited};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 use serde::{Deserialize, Serialize};
@@ -86,13 +86,13 @@ fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
     let jobs = [1, 2].map(|n| scheduler.schedule(Job::new(|n: u32| n, n)).unwrap());
     for (job, ahead) in jobs.iter().zip(0..) {
         let shown = "Stubborn { relents: false }".to_owned();
-        assert_eq!(job.explain(), Standing::Refused { strategy: shown, running: 0, ahead });
+        assert_eq!(job.explain(), PendingReason::Refused { strategy: shown, running: 0, ahead });
     }
     strategy.relents.store(true, Ordering::SeqCst);
     let third = scheduler.schedule(Job::new(|n: u32| n, 3)).unwrap();
     assert!(jobs.iter().zip(1..).all(|(job, n)| job.wait().unwrap() == n));
     assert_eq!(third.wait().unwrap(), 3);
-    assert_eq!(third.explain(), Standing::Ended);
+    assert_eq!(third.explain(), PendingReason::Ended);
     scheduler.shutdown();
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use psmith::{Cause, Isolation, Job, Pool, Standing};
+use psmith::{Cause, Isolation, Job, PendingReason, Pool};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 use rustix::time::{ClockId, clock_gettime};
@@ -47,7 +47,7 @@ fn from_eight_workers_to_two_and_back_under_load() {
         let load: Vec<_> =
             (0..40).map(|_| pool.submit(Job::new(stand, Some(second.path()))).unwrap()).collect();
         pool.set_workers(2);
-        assert!(matches!(load[0].explain(), Standing::Waiting { running: 8, ahead: 0 }));
+        assert!(matches!(load[0].explain(), PendingReason::Waiting { running: 8, ahead: 0 }));
         first.open();
         // Nobody is ended for it; six of the eight that leave are followed by nobody.
         assert!(standing.iter().all(|handle| handle.wait().is_ok()));
@@ -84,13 +84,13 @@ fn a_paused_pool_starts_nothing_until_it_goes_on() {
         running.wait().unwrap();
         // The slot is free, and nobody took it.
         assert!(pool.is_paused());
-        assert_eq!(later.explain(), Standing::Paused { ahead: 1 });
+        assert_eq!(later.explain(), PendingReason::Paused { ahead: 1 });
         cancelled.cancel();
         let failure = cancelled.wait().unwrap_err();
         assert_eq!((failure.cause.clone(), failure.attempts), (Cause::Cancelled, 0), "{isolation:?}");
         pool.resume();
         later.wait().unwrap();
-        assert_eq!(later.explain(), Standing::Ended);
+        assert_eq!(later.explain(), PendingReason::Ended);
     }
 }
 

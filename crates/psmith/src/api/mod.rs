@@ -77,7 +77,7 @@ pub use job::{Job, JobRef};
 pub use manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeup};
 pub use map::{Map, map};
 pub use options::{Isolation, OnError, Options, Output};
-pub use pool::{Pool, Refusal, Standing, SubmitError, Unfinished};
+pub use pool::{PendingReason, Pool, Refusal, SubmitError, Unfinished};
 pub use pool_builder::{PoolBuilder, WithInit};
 pub use proxy::{ByMut, ByRef, Method, Proxy};
 pub use retry::Retry;

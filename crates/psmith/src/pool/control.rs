@@ -11,11 +11,11 @@ impl Pool {
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::{Job, Pool, Standing};
+    /// use psmith::{Job, Pool, PendingReason};
     /// let pool = Pool::builder().workers(1).build().unwrap();
     /// pool.pause();
     /// let later = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
-    /// assert_eq!(later.explain(), Standing::Paused { ahead: 0 });
+    /// assert_eq!(later.explain(), PendingReason::Paused { ahead: 0 });
     /// pool.resume();
     /// assert_eq!(later.wait().unwrap(), 2);
     /// ```

@@ -8,7 +8,7 @@ use crate::pool::pool::{Counter, State};
 /// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Standing {
+pub enum PendingReason {
     /// It has its outcome.
     Ended,
     /// Its process was started: this one, the last if there were several.
@@ -39,24 +39,24 @@ pub enum Standing {
     },
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for PendingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Standing::Ended => write!(f, "has ended"),
-            Standing::Started { pid } => write!(f, "was started as process {pid}"),
-            Standing::Refused { strategy, running: 0, ahead } => write!(
+            PendingReason::Ended => write!(f, "has ended"),
+            PendingReason::Started { pid } => write!(f, "was started as process {pid}"),
+            PendingReason::Refused { strategy, running: 0, ahead } => write!(
                 f,
                 "waits behind {ahead}: the strategy {strategy} lets none start although none runs; it is asked again \
                  when another job is handed in"
             ),
-            Standing::Refused { strategy, running, ahead } => {
+            PendingReason::Refused { strategy, running, ahead } => {
                 write!(
                     f,
                     "waits behind {ahead}: the strategy {strategy} lets none start beside the {running} running"
                 )
             }
-            Standing::Paused { ahead } => write!(f, "waits behind {ahead}: the pool is paused"),
-            Standing::Waiting { running, ahead } => {
+            PendingReason::Paused { ahead } => write!(f, "waits behind {ahead}: the pool is paused"),
+            PendingReason::Waiting { running, ahead } => {
                 write!(f, "waits behind {ahead} for its turn: {running} running")
             }
         }
@@ -68,7 +68,7 @@ impl<R> JobHandle<R> {
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::{Job, Scheduler, SpawnStrategy, Standing};
+    /// use psmith::{Job, Scheduler, SpawnStrategy, PendingReason};
     ///
     /// #[derive(Debug)]
     /// struct Never;
@@ -78,34 +78,34 @@ impl<R> JobHandle<R> {
     /// let scheduler = Scheduler::with_strategy(Never);
     /// let job = scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap();
     /// let why = job.explain();
-    /// assert_eq!(why, Standing::Refused { strategy: "Never".into(), running: 0, ahead: 0 });
+    /// assert_eq!(why, PendingReason::Refused { strategy: "Never".into(), running: 0, ahead: 0 });
     /// assert!(why.to_string().contains("the strategy Never lets none start although none runs"));
     /// # drop(scheduler.shutdown_now());
     /// ```
     #[must_use]
-    pub fn explain(&self) -> Standing {
+    pub fn explain(&self) -> PendingReason {
         self.counter.explain(&self.place)
     }
 }
 
 impl Counter {
-    fn explain(&self, place: &Place) -> Standing {
+    fn explain(&self, place: &Place) -> PendingReason {
         if place.is_filled() {
-            return Standing::Ended;
+            return PendingReason::Ended;
         }
         if let Some(pid) = place.pid() {
-            return Standing::Started { pid };
+            return PendingReason::Started { pid };
         }
         let state = self.lock();
         let running = state.running();
         let kept = state.held_back.iter().position(|(index, _)| *index == place.index);
         let ahead = state.places.range(..place.index).filter(|(_, before)| before.pid().is_none()).count();
         match (kept, &self.strategy) {
-            _ if state.paused => Standing::Paused { ahead },
+            _ if state.paused => PendingReason::Paused { ahead },
             (Some(_), Some(strategy)) if state.refused => {
-                Standing::Refused { strategy: format!("{strategy:?}"), running, ahead }
+                PendingReason::Refused { strategy: format!("{strategy:?}"), running, ahead }
             }
-            _ => Standing::Waiting { running, ahead },
+            _ => PendingReason::Waiting { running, ahead },
         }
     }
 }
