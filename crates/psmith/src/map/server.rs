@@ -74,7 +74,7 @@ pub struct Server<'h, P, R> {
 /// How a server's run went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Report {
+pub struct RunSummary {
     /// Jobs that ended, well or not.
     pub jobs: u64,
     /// Those that failed.
@@ -291,7 +291,7 @@ where
     ///
     /// # Errors
     /// The producer panicked (after a drain), or psmith itself failed.
-    pub fn run(self) -> Result<Report, ServerError> {
+    pub fn run(self) -> Result<RunSummary, ServerError> {
         let Server { producer, options, mut consumer, mut logger, stop, name, .. } = self;
         let told = options.logger.clone();
         let ours = |error| ServerError::Engine(Arc::new(error));
@@ -320,7 +320,7 @@ where
                 logger.log(level, format_args!("{name}: {text}"));
             }
         };
-        let mut report = Report::default();
+        let mut report = RunSummary::default();
         while let Some(news) = run.next().map_err(ServerError::Engine)? {
             let finished = match news {
                 News::Done(finished) => finished,

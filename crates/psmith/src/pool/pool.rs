@@ -14,7 +14,7 @@ use crate::pool::listener::{Ear, listen};
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::mailbox::Post;
-use crate::map::server::Report;
+use crate::map::server::RunSummary;
 use crate::pool::handle::{Bell, JobHandle, Place};
 use crate::pool::strategy::SpawnStrategy;
 use crate::pool::submission::Waiting;
@@ -90,7 +90,7 @@ pub(super) struct State {
     pub(super) broken: Option<u32>,
     /// The engine is no more.
     pub(super) over: bool,
-    pub(super) report: Report,
+    pub(super) report: RunSummary,
     /// Jobs that were not done when the pool was ended.
     pub(super) left: Vec<JobRef>,
 }
@@ -408,7 +408,7 @@ impl Pool {
     /// assert_eq!((pool.report().jobs, pool.report().failed), (2, 1));
     /// ```
     #[must_use]
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> RunSummary {
         self.counter.lock().report
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::job::job::Job;
-use crate::map::server::Report;
+use crate::map::server::RunSummary;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::proxy::Proxy;
@@ -243,8 +243,8 @@ impl Scheduler {
     /// assert_eq!((scheduler.report().jobs, scheduler.report().failed), (1, 0));
     /// ```
     #[must_use]
-    pub fn report(&self) -> Report {
-        self.current().map_or_else(Report::default, |pool| pool.report())
+    pub fn report(&self) -> RunSummary {
+        self.current().map_or_else(RunSummary::default, |pool| pool.report())
     }
 
     /// How many jobs have no outcome yet.
