@@ -35,6 +35,6 @@ fn main() -> Result<(), psmith::EngineError> {
         // Sleeps until a child has ended; its handler is called here.
         manager.step(Duration::from_secs(60));
     }
-    manager.teardown(Duration::from_secs(10));
+    drop(manager.drain());
     Ok(())
 }

@@ -56,6 +56,26 @@
 //! | end all jobs well on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
 //!
+//! # How it ends
+//!
+//! All that lives ends by the same words: a [`Pool`], a [`Scheduler`] ([`global`], too), a [`ProcessManager`], a
+//! [`Supervisor`], and a [`Server`] by its [`ServerHandle`].
+//!
+//! | | new jobs | those that wait | those that run | returns |
+//! |---|---|---|---|---|
+//! | `join` | refused meanwhile, taken afterwards | are run | finish | when all have their outcome |
+//! | `join_timeout(limit)` | the same | | | whether all had it by then; they go on |
+//! | `drain` | refused | are run | finish | [`Unfinished`]: none, if nothing is cancelled meanwhile |
+//! | `stop` | refused | end as cancelled | are asked to stop, and killed after the face's grace | [`Unfinished`]: both |
+//! | `stop_within(grace)` | the same | | the same with this grace, if it is shorter; with none they are killed at once | |
+//!
+//! Each returns when no process is left, and each job has its outcome. A stop ends a drain that is under way. Dropping
+//! is a stop. One job alone is ended by [`JobHandle::cancel`] and [`JobHandle::kill`].
+//!
+//! What differs: a scheduler begins anew with the next job, a supervisor with the next start. The jobs of a supervisor are
+//! its workers: drained, it starts none again and waits until each has ended by itself, and a join waits for somebody
+//! else's drain or stop. A server runs in the caller's own [`Server::run`], which is what returns; its handle only asks.
+//!
 //! # To a supervised pool
 //!
 //! A [`Pool`] is a map whose items come when they come. Its workers may keep something between jobs, each its own; a job is

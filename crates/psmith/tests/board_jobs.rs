@@ -169,7 +169,7 @@ fn several_runs_share_a_board() {
     pool.join();
     let scheduler = Scheduler::new().board(&jobs);
     assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
-    scheduler.shutdown();
+    scheduler.drain();
     let mut manager = ProcessManager::builder().board(&jobs).build().unwrap();
     manager.create_process(Job::new(|n: u32| n, 9), |_, _| ()).unwrap();
     while manager.process_count() > 0 {

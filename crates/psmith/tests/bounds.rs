@@ -178,5 +178,5 @@ fn answers_of_64_kilobytes_come_whole_from_pools_and_schedulers_and_jobs_exhaust
     assert!(many.iter().all(|handle| handle.wait().is_ok()));
     scheduler.join();
     assert!(descriptors() <= before, "{before} before, {} after", descriptors());
-    scheduler.shutdown();
+    scheduler.drain();
 }

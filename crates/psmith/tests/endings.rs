@@ -206,7 +206,7 @@ fn nested(depth: u32) -> Result<u32, String> {
     let innermost = inner.wait().map_err(|failure| failure.to_string())?;
     // At one depth it is dropped, at another it is stopped, at the last one its handle outlives it.
     if depth == 1 {
-        drop(pool.stop(Duration::from_secs(10)));
+        drop(pool.stop());
     }
     Ok(innermost)
 }
@@ -282,12 +282,12 @@ fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() 
                 std::thread::yield_now();
             }
             match round % 4 {
-                0 => drop(pool.stop(Duration::from_secs(10))),
-                1 => drop(pool.kill()),
+                0 => drop(pool.stop()),
+                1 => drop(pool.stop_within(Duration::ZERO)),
                 2 => drop(pool.drain()),
                 _ => {
                     pool.join();
-                    drop(pool.stop(Duration::from_secs(10)));
+                    drop(pool.stop());
                 }
             }
             ended.store(true, Ordering::SeqCst);
@@ -313,7 +313,7 @@ fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
         let handles: Vec<_> = (0..12).map(|n| pool.submit(Job::new(crash, n)).unwrap()).collect();
         std::thread::scope(|scope| {
             scope.spawn(|| pool.drain());
-            scope.spawn(|| pool.stop(Duration::from_secs(10)));
+            scope.spawn(|| pool.stop());
             scope.spawn(|| pool.join());
             scope.spawn(|| handles.iter().for_each(|handle| drop(handle.wait())));
         });
@@ -331,7 +331,7 @@ fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
 
 // proves: F-36, O-33, U-27
 #[test]
-fn a_scheduler_shut_down_again_and_again_resolves_what_others_schedule_meanwhile() {
+fn a_scheduler_ended_again_and_again_resolves_what_others_schedule_meanwhile() {
     psmith::init();
     let _guard = Guard::alone();
     let scheduler = Scheduler::with_strategy(Throttled(2));
@@ -352,12 +352,12 @@ fn a_scheduler_shut_down_again_and_again_resolves_what_others_schedule_meanwhile
         }
         for round in 0..size(30, 2_000) {
             if round % 2 == 0 {
-                drop(scheduler.shutdown_now());
+                drop(scheduler.stop());
             } else {
-                scheduler.shutdown();
+                scheduler.drain();
             }
         }
         over.store(true, Ordering::SeqCst);
     });
-    scheduler.shutdown();
+    scheduler.drain();
 }

@@ -35,7 +35,7 @@ fn handlers_are_called_by_step_before_the_count_drops() {
     assert_eq!(manager.process_count(), 0);
     assert_eq!(*ended.borrow(), [(ids[0], 1), (ids[1], 2), (ids[2], 3)]);
     assert_eq!(manager.state(ids[0]), ProcessState::Removed);
-    assert_eq!(manager.teardown(LONG), 0);
+    assert_eq!(manager.drain().jobs, []);
 }
 
 // proves: U-28
@@ -55,7 +55,7 @@ fn a_signal_reaches_those_that_run() {
     while ids.iter().any(|id| manager.state(*id) == ProcessState::New) {
         manager.step(LONG);
     }
-    manager.kill_processes(3);
+    manager.signal_all(3);
     while manager.process_count() > 0 {
         manager.step(LONG);
     }
@@ -66,7 +66,7 @@ fn a_signal_reaches_those_that_run() {
 
 // proves: O-37, U-28
 #[test]
-fn teardown_waits_no_longer_than_its_limit_and_calls_every_handler() {
+fn a_join_waits_no_longer_than_its_limit_and_a_stop_calls_every_handler() {
     psmith::init();
     let _guard = Guard::alone();
     let gate = Gate::closed();
@@ -78,6 +78,9 @@ fn teardown_waits_no_longer_than_its_limit_and_calls_every_handler() {
         };
         manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap();
     }
-    assert_eq!(manager.teardown(Duration::from_millis(50)), 2);
+    assert!(!manager.join_timeout(Duration::from_millis(50)));
+    assert_eq!((manager.process_count(), outcomes.borrow().len()), (2, 0));
+    assert_eq!(manager.stop().jobs.len(), 2);
+    assert_eq!(manager.process_count(), 0);
     assert_eq!(*outcomes.borrow(), [Cause::Cancelled, Cause::Cancelled]);
 }

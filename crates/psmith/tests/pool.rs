@@ -91,7 +91,7 @@ fn stop_resolves_every_handle_and_gives_back_what_was_left() {
     let gate = Gate::closed();
     let pool = pool(2);
     let handles: Vec<_> = (0..8).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
-    let left = pool.stop(Duration::from_secs(10));
+    let left = pool.stop();
     assert_eq!(left.jobs.iter().map(psmith::JobRef::index).collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
     for handle in &handles {
         assert_eq!(handle.wait().unwrap_err().cause, Cause::Cancelled);
@@ -102,23 +102,48 @@ fn stop_resolves_every_handle_and_gives_back_what_was_left() {
 
 // proves: U-27
 #[test]
-fn a_drain_lets_the_running_finish_and_gives_back_those_that_wait() {
+fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
     psmith::init();
     let _guard = Guard::alone();
     let mut gate = Gate::closed();
     let pool = pool(1);
     let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
-    while handles[0].pid().is_none() {
-        assert!(handles[0].wait_timeout(Duration::from_millis(1)).is_none());
-    }
     let left = std::thread::scope(|scope| {
         let drains = scope.spawn(|| pool.drain());
-        assert_eq!(handles[1].wait().unwrap_err().cause, Cause::Cancelled);
+        let refused = loop {
+            match pool.submit(Job::new(|n: u32| n, 9)) {
+                Ok(taken) => taken.cancel(),
+                Err(refused) => break refused.reason,
+            }
+        };
+        assert_eq!(refused, Refusal::Closed);
         gate.open();
         drains.join().unwrap()
     });
-    assert_eq!(left.jobs.iter().map(psmith::JobRef::index).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(handles[0].wait().unwrap(), 0);
+    assert!(left.jobs.iter().all(|job| job.index() > 2), "only what was cancelled here: {left:?}");
+    assert_eq!(handles.iter().map(|handle| handle.wait().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+// proves: U-27
+#[test]
+fn a_stop_ends_a_drain_and_both_tell_those_that_ran_and_those_that_waited() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let gate = Gate::closed();
+    let pool = pool(1);
+    let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    while handles[0].pid().is_none() {
+        assert!(handles[0].wait_timeout(Duration::from_millis(1)).is_none());
+    }
+    let (drained, stopped) = std::thread::scope(|scope| {
+        let drains = scope.spawn(|| pool.drain());
+        assert!(handles[1].wait_timeout(Duration::from_millis(20)).is_none(), "it waits for its turn");
+        let stopped = pool.stop();
+        (drains.join().unwrap(), stopped)
+    });
+    assert_eq!(drained, stopped);
+    assert_eq!(stopped.jobs.iter().map(psmith::JobRef::index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));
 }
 
 // proves: U-18
@@ -327,7 +352,7 @@ fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
     let mut fourth = pin!(pool.submit_async(Job::new(|n: u32| n, 4)));
     assert!(fourth.as_mut().poll(&mut context).is_pending());
     let before = times();
-    pool.kill();
+    pool.stop_within(Duration::ZERO);
     assert!(times() > before);
     match fourth.as_mut().poll(&mut context) {
         Poll::Ready(Err(refused)) => assert_eq!(refused.reason, Refusal::Closed),
@@ -388,7 +413,7 @@ fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it
         });
         // Nobody drives just now, and the pool is ended.
         one_by_one(&pool);
-        assert_eq!(pool.stop(Duration::from_secs(5)).jobs, []);
+        assert_eq!(pool.stop().jobs, []);
     }
 }
 

@@ -16,14 +16,14 @@ fn stand((n, path): (u32, PathBuf)) -> u32 {
 
 // proves: O-30, U-1
 #[test]
-fn a_job_has_done_its_work_when_shutdown_returns_in_a_process_of_its_own() {
+fn a_job_has_done_its_work_when_a_drain_returns_in_a_process_of_its_own() {
     psmith::init();
     let _guard = Guard::alone();
     let dir = tempfile::tempdir().unwrap();
     let scheduler = Scheduler::new();
     let write = |path: PathBuf| std::fs::write(path, b"x").map(|()| std::process::id());
     let pids = ["a", "b"].map(|name| scheduler.schedule(Job::new(write, dir.path().join(name))).unwrap());
-    scheduler.shutdown();
+    scheduler.drain();
     assert!(dir.path().join("a").exists() && dir.path().join("b").exists());
     let pids = pids.map(|handle| handle.wait().unwrap());
     assert!(pids[0] != pids[1] && !pids.contains(&std::process::id()));
@@ -61,7 +61,7 @@ fn never_more_run_than_the_strategy_lets_start() {
     assert_eq!(counting.0.load(Ordering::SeqCst), 4);
     assert!(handles.iter().zip(0..).all(|(handle, n)| handle.wait().unwrap() == n));
     assert!(PerCore::default().limit() > 0 && Unlimited.should_spawn(usize::MAX));
-    scheduler.shutdown();
+    scheduler.drain();
 }
 
 /// Refuses until it is told otherwise.
@@ -93,23 +93,23 @@ fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
     assert!(jobs.iter().zip(1..).all(|(job, n)| job.wait().unwrap() == n));
     assert_eq!(third.wait().unwrap(), 3);
     assert_eq!(third.explain(), PendingReason::Ended);
-    scheduler.shutdown();
+    scheduler.drain();
 }
 
 // proves: O-33, U-27
 #[test]
-fn shutdown_now_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
+fn stop_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
     psmith::init();
     let _guard = Guard::alone();
     let gate = Gate::closed();
     let scheduler = Scheduler::with_strategy(Throttled(2));
     let handles: Vec<_> =
         (0..6).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();
-    let left = scheduler.shutdown_now();
+    let left = scheduler.stop();
     assert_eq!(left.jobs.len(), 6);
     assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));
     assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 7)).unwrap().wait().unwrap(), 7);
-    scheduler.shutdown();
+    scheduler.drain();
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,16 +139,16 @@ fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     assert_ne!(pids[0], pids[1]);
     assert_eq!(scheduler.report().jobs, 4);
     assert_eq!(counter.into_inner(), Counter(1));
-    scheduler.shutdown();
+    scheduler.drain();
 }
 
 // proves: U-35
 #[test]
-fn the_programs_own_scheduler_begins_anew_after_a_shutdown() {
+fn the_programs_own_scheduler_begins_anew_after_a_drain() {
     psmith::init();
     let _guard = Guard::alone();
     for n in 0..2 {
         assert_eq!(psmith::global().schedule(Job::new(|n: u32| n, n)).unwrap().wait().unwrap(), n);
-        psmith::global().shutdown();
+        psmith::global().drain();
     }
 }

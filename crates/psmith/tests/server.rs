@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use psmith::{Cause, Job, LogLevel, Server, ServerError};
+use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::Guard;
 
 #[derive(serde::Serialize, serde::Deserialize, psmith::Value)]
@@ -28,6 +30,10 @@ fn alpha(number: u32) -> Seen {
 
 fn beta(number: u32) -> Result<Seen, String> {
     Ok(seen('b', number))
+}
+
+fn stand(path: PathBuf) {
+    gate::pass(&path);
 }
 
 // proves: O-46, U-6, U-7, U-8
@@ -84,7 +90,7 @@ fn a_blocked_producer_holds_up_no_delivery() {
 
 // proves: O-47
 #[test]
-fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
+fn a_server_that_is_drained_returns_though_its_producer_blocks() {
     psmith::init();
     let _guard = Guard::alone();
     let (give, jobs) = mpsc::channel();
@@ -92,14 +98,14 @@ fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
         give.send(Job::new(alpha, number)).unwrap();
     }
     let server = Server::new(move || jobs.recv().ok());
-    let stopper = server.stopper();
+    let handle = server.handle();
     let mut consumed = 0;
     let report = server
         .consumer(|_, result| {
             result.unwrap();
             consumed += 1;
             if consumed == 3 {
-                stopper.stop();
+                handle.drain();
             }
         })
         .run()
@@ -107,6 +113,38 @@ fn a_server_that_is_stopped_returns_though_its_producer_blocks() {
     assert_eq!((report.jobs, consumed), (3, 3));
     // Now the producer's thread ends, too.
     drop(give);
+}
+
+// proves: O-47
+#[test]
+fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    for drains in [true, false] {
+        let mut gate = Gate::closed();
+        let path = gate.path();
+        let server = Server::new(move || Some(Job::new(stand, path.clone()))).workers(1).window(3);
+        let handle = server.handle();
+        let others = handle.clone();
+        let waits = std::thread::spawn(move || others.join());
+        let mut ends = Vec::new();
+        let begun = |_, line: std::fmt::Arguments<'_>| match line.to_string().contains("job 1 runs as") {
+            true if drains => {
+                handle.drain();
+                gate.open();
+            }
+            true => handle.stop(),
+            false => {}
+        };
+        let run = server.logger(begun).consumer(|_, end| ends.push(end.map_err(psmith::Failure::into_cause)));
+        let summary = run.run().unwrap();
+        waits.join().unwrap();
+        assert_eq!(summary.jobs, ends.len() as u64);
+        // Those that were taken before the handle was asked: one at least, and no more than the window holds.
+        assert!((1..=3).contains(&ends.len()), "{ends:?}");
+        let expected = if drains { Ok(()) } else { Err(Cause::Cancelled) };
+        assert!(ends.iter().all(|end| *end == expected), "{ends:?}");
+    }
 }
 
 // proves: O-47, U-34

@@ -172,7 +172,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
         }
     };
     let server = Server::new(producer).workers(2).window(WINDOW as u32);
-    let stopper = server.stopper();
+    let handle = server.handle();
     let mut consumed = 0;
     let mut most = 0;
     let mut consume = |index: u64, bytes: Vec<u8>| {
@@ -192,7 +192,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
             assert!(now < most + 16 * 1024, "{most} KiB after 50 rounds, {now} KiB after {consumed}");
         }
         if consumed == rounds {
-            stopper.stop();
+            handle.stop();
         }
     };
     server

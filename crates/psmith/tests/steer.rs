@@ -1,6 +1,7 @@
 //! Pools that are paused, go on, and change their number of workers while jobs run.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use psmith::{Cause, Isolation, Job, PendingReason, Pool};
 use psmith_testkit::gate::{self, Gate};
@@ -96,7 +97,7 @@ fn a_paused_pool_starts_nothing_until_it_goes_on() {
 
 // proves: N-12: what is resized or paused can be ended like any other.
 #[test]
-fn a_pool_can_be_killed_while_it_is_resized_and_paused() {
+fn a_pool_can_be_stopped_while_it_is_resized_and_paused() {
     psmith::init();
     let _guard = Guard::alone();
     for (isolation, workers) in BOTH.into_iter().zip([6, 1]) {
@@ -107,7 +108,7 @@ fn a_pool_can_be_killed_while_it_is_resized_and_paused() {
         wait_for_processes(&handles[..3]);
         pool.pause();
         pool.set_workers(workers);
-        assert_eq!(pool.kill().jobs.len(), 8);
+        assert_eq!(pool.stop_within(Duration::ZERO).jobs.len(), 8);
         assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));
     }
 }

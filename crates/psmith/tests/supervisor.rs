@@ -43,23 +43,23 @@ fn those_that_are_killed_are_replaced_and_the_others_stay() {
     };
     assert_eq!(after.intersection(&before).count(), 2);
     assert_eq!(supervisor.restarts(), 2);
-    supervisor.shutdown().unwrap();
+    supervisor.stop();
 }
 
 // proves: O-38, U-30
 #[test]
-fn a_second_start_and_a_stray_shutdown_are_errors_and_it_can_be_started_again() {
+fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again() {
     psmith::init();
     let _guard = Guard::alone();
     let mut supervisor = Supervisor::new(1, serve);
-    assert!(matches!(supervisor.shutdown(), Err(SupervisorError::NotRunning)));
+    assert_eq!(supervisor.stop().jobs, []);
     for _ in 0..2 {
         supervisor.start().unwrap();
         assert!(matches!(supervisor.start(), Err(SupervisorError::AlreadyRunning)));
-        supervisor.shutdown().unwrap();
+        assert_eq!(supervisor.stop().jobs.len(), 1);
         assert!(supervisor.pids().is_empty());
     }
-    assert!(matches!(supervisor.shutdown(), Err(SupervisorError::NotRunning)));
+    assert_eq!(supervisor.stop().jobs, []);
 }
 
 // proves: O-38, U-30
@@ -78,5 +78,32 @@ fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
     for (line, pause) in lines.iter().zip(["again", "in 20ms", "in 40ms", "in 80ms"]) {
         assert!(line.ends_with(pause), "{lines:?}");
     }
-    supervisor.shutdown().unwrap();
+    supervisor.stop();
+}
+
+// proves: U-30
+#[test]
+fn a_drain_starts_none_again_and_a_join_waits_for_it() {
+    psmith::init();
+    let _guard = Guard::alone();
+    let mut supervisor = Supervisor::new(2, serve);
+    supervisor.start().unwrap();
+    assert!(!supervisor.join_timeout(Duration::from_millis(10)));
+    std::thread::scope(|scope| {
+        let drains = scope.spawn(|| supervisor.drain());
+        // One that is killed before the drain has begun is replaced: that one is killed, too.
+        while !drains.is_finished() {
+            supervisor.pids().into_iter().for_each(|pid| {
+                let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+                // It may have ended by now.
+                let _ = kill_process(pid, Signal::KILL);
+            });
+            std::thread::yield_now();
+        }
+        supervisor.join();
+        assert_eq!(drains.join().unwrap().jobs, []);
+    });
+    assert!(supervisor.pids().is_empty());
+    supervisor.start().unwrap();
+    assert_eq!(supervisor.stop().jobs.len(), 2);
 }

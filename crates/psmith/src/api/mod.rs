@@ -84,7 +84,7 @@ pub use retry::Retry;
 pub(crate) use run::Shared;
 pub use run_jobs::{RunJobs, run_jobs};
 pub use scheduler::{Scheduler, global};
-pub use server::{LogLevel, RunSummary, Server, ServerError, Stopper};
+pub use server::{LogLevel, RunSummary, Server, ServerError, ServerHandle};
 #[cfg(feature = "board")]
 pub use show_progress::ShowProgress;
 pub(crate) use standstill::Standstill;

@@ -66,7 +66,7 @@ pub struct Server<'h, P, R> {
     options: Options,
     consumer: Option<Consumer<'h, R>>,
     logger: Option<Logger<'h>>,
-    stop: Arc<Stop>,
+    leaving: Leaving,
     name: String,
     gives: PhantomData<fn() -> R>,
 }
@@ -85,7 +85,7 @@ pub struct RunSummary {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The producer panicked, with this message. What ran by then was delivered.
+    /// The producer panicked, with this message. What was taken by then was delivered.
     Producer(String),
     /// psmith itself failed.
     Engine(Arc<EngineError>),
@@ -102,7 +102,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Ends a server's run from any thread; see [`Server::stopper`].
+/// Ends a server's run from any thread; see [`Server::handle`]. It only asks: [`Server::run`] returns when it is done.
 ///
 /// ```
 /// # psmith::init();
@@ -110,37 +110,77 @@ impl std::error::Error for ServerError {}
 ///
 /// fn next(n: u64) -> u64 { n + 1 }
 ///
-/// // A producer that never ends, stopped by the consumer.
+/// // A producer that never ends, but for the consumer.
 /// let server = Server::new(|| Some(Job::new(next, 1)));
-/// let stopper = server.stopper();
-/// let report = server.consumer(|_, _| stopper.stop()).run().unwrap();
-/// assert!(report.jobs >= 1);
+/// let handle = server.handle();
+/// let summary = server.consumer(|_, _| handle.drain()).run().unwrap();
+/// assert!(summary.jobs >= 1);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Stopper(Arc<Stop>);
+pub struct ServerHandle(Arc<Stop>);
 
-impl Stopper {
-    /// No more jobs are asked for or started; what runs may finish and is delivered, then [`Server::run`] returns. A
-    /// producer that blocks is left to itself.
+impl ServerHandle {
+    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A producer
+    /// that blocks is left to itself; what it gives later is not taken.
     ///
     /// ```
     /// # psmith::init();
     /// use psmith::{Job, Server};
     /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
-    /// server.stopper().stop();
+    /// server.handle().drain();
     /// assert_eq!(server.run().unwrap().jobs, 0);
     /// ```
+    pub fn drain(&self) {
+        if let Some(submitter) = self.0.close() {
+            submitter.close();
+        }
+    }
+
+    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`]). They
+    /// are delivered as cancelled, then [`Server::run`] returns.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job, Server};
+    /// let forever = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut left = 2;
+    /// let producer = move || { left -= 1; (left > 0).then(|| Job::<()>::new(forever, 1)) };
+    /// let server = Server::new(producer);
+    /// let handle = server.handle();
+    /// let mut ends = Vec::new();
+    /// let logger = move |_, line: std::fmt::Arguments<'_>| if line.to_string().contains("runs as") { handle.stop() };
+    /// server.logger(logger).consumer(|_, end| ends.push(end.unwrap_err().into_cause())).run().unwrap();
+    /// assert_eq!(ends, [Cause::Cancelled]);
+    /// ```
     pub fn stop(&self) {
-        self.0.lock().stopped = true;
-        self.0.changed.notify_all();
-        let submitter = self.0.lock().submitter.clone();
-        if let Some(submitter) = submitter {
-            submitter.order(EngineCommand::Drain);
+        if let Some(submitter) = self.0.close() {
+            submitter.order(EngineCommand::Stop);
+            submitter.close();
+        }
+    }
+
+    /// Waits until [`Server::run`] is about to return, or the server was dropped. Not for the consumer or the logger: they
+    /// would wait for themselves.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Server};
+    /// let mut jobs = (1..=3).map(|n| Job::new(|n: u32| n, n));
+    /// let server = Server::new(move || jobs.next());
+    /// let handle = server.handle();
+    /// let other = std::thread::spawn(move || handle.join());
+    /// server.run().unwrap();
+    /// other.join().unwrap();
+    /// ```
+    pub fn join(&self) {
+        let mut door = self.0.lock();
+        while !door.is_over {
+            door = self.0.changed.wait(door).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// What producer, server and stoppers share.
+/// What producer, server and handles share.
 #[derive(Default)]
 struct Stop {
     state: Mutex<Door>,
@@ -149,7 +189,10 @@ struct Stop {
 
 #[derive(Default)]
 struct Door {
-    stopped: bool,
+    /// No more jobs are taken.
+    is_closed: bool,
+    /// The run is over, or will never be.
+    is_over: bool,
     in_flight: u32,
     submitter: Option<Submitter>,
 }
@@ -163,6 +206,16 @@ impl fmt::Debug for Stop {
 impl Stop {
     fn lock(&self) -> MutexGuard<'_, Door> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes no more jobs; gives where those went that were taken.
+    fn close(&self) -> Option<Submitter> {
+        let mut door = self.lock();
+        door.is_closed = true;
+        let submitter = door.submitter.clone();
+        drop(door);
+        self.changed.notify_all();
+        submitter
     }
 }
 
@@ -189,7 +242,7 @@ where
             options: Options::of(face::SERVER),
             consumer: None,
             logger: None,
-            stop: Arc::default(),
+            leaving: Leaving(Arc::default()),
             name: format!("psmith server {}", std::process::id()),
             gives: PhantomData,
         }
@@ -268,18 +321,18 @@ where
     /// # psmith::init();
     /// use psmith::{Job, Server};
     /// let server = Server::new(|| Some(Job::new(|n: u32| n, 1)));
-    /// let stopper = server.stopper();
-    /// let other = std::thread::spawn(move || stopper.stop());
+    /// let handle = server.handle();
+    /// let other = std::thread::spawn(move || handle.drain());
     /// // Endless, but for the other thread.
     /// server.run().unwrap();
     /// other.join().unwrap();
     /// ```
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.stop))
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.leaving.0))
     }
 
-    /// Runs until the producer has no more, or a [`Stopper`] stops it, and everything that ran is delivered.
+    /// Runs until the producer has no more, or a [`ServerHandle`] ends it, and everything that was taken is delivered.
     ///
     /// ```
     /// # psmith::init();
@@ -290,10 +343,11 @@ where
     /// ```
     ///
     /// # Errors
-    /// The producer panicked (after a drain), or psmith itself failed.
+    /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
-        let Server { producer, options, mut consumer, mut logger, stop, name, .. } = self;
+        let Server { producer, options, mut consumer, mut logger, leaving, name, .. } = self;
         let told = options.logger.clone();
+        let stop = &leaving.0;
         let ours = |error| ServerError::Engine(Arc::new(error));
         let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
         let wants = Wants { starts: logger.is_some() || told.is_some(), ..Wants::default() };
@@ -302,7 +356,7 @@ where
         let decoders: Decoders<R> = Arc::default();
         let panicked: Arc<Mutex<Option<String>>> = Arc::default();
         let production = Production {
-            stop: Arc::clone(&stop),
+            stop: Arc::clone(stop),
             submitter,
             decoders: Arc::clone(&decoders),
             panicked: Arc::clone(&panicked),
@@ -311,7 +365,6 @@ where
         // Not joined: one that blocks must not hold up the end of a server that was stopped.
         let thread = std::thread::Builder::new().name("psmith-producer".into());
         thread.spawn(move || production.go_on(producer)).map_err(|error| ours(EngineError::Kernel(error)))?;
-        let _leaving = Leaving(Arc::clone(&stop));
         let mut log = |level, text: fmt::Arguments<'_>| {
             if let Some(logger) = &mut logger {
                 logger(level, format_args!("{name}: {text}"));
@@ -356,19 +409,22 @@ where
         }
         run.finish();
         // Also where a guard has ended the run: a producer that waits is not asked again.
-        stop.lock().stopped = true;
-        stop.changed.notify_all();
+        stop.close();
         let message = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
         message.map_or(Ok(report), |message| Err(ServerError::Producer(message)))
     }
 }
 
-/// Lets the producer's thread go however the run is left, also by a panic of the consumer: nobody takes jobs any more.
+/// Lets the producer's thread and all who wait go however the server is left, also by a panic of the consumer: nobody
+/// takes jobs any more.
 struct Leaving(Arc<Stop>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.lock().stopped = true;
+        let mut door = self.0.lock();
+        door.is_closed = true;
+        door.is_over = true;
+        drop(door);
         self.0.changed.notify_all();
     }
 }
@@ -392,24 +448,29 @@ impl<R> Production<R> {
                 Err(payload) => {
                     let message = panics::message(payload.as_ref());
                     *self.panicked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
-                    self.submitter.order(EngineCommand::Drain);
                     break;
                 }
             };
-            self.stop.lock().in_flight += 1;
+            // Under the lock: a job that comes after the end of all is not taken, and one before it is.
+            let mut door = self.stop.lock();
+            if door.is_closed {
+                break;
+            }
+            door.in_flight += 1;
             self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
             self.submitter.submit(job.request);
+            drop(door);
             index += 1;
         }
         self.submitter.close();
     }
 
-    /// Waits until the window has room; false if the server was stopped.
+    /// Waits until the window has room; false if no more jobs are taken.
     fn wait_for_room(&self) -> bool {
         let mut door = self.stop.lock();
-        while !door.stopped && door.in_flight >= self.window {
+        while !door.is_closed && door.in_flight >= self.window {
             door = self.stop.changed.wait(door).unwrap_or_else(PoisonError::into_inner);
         }
-        !door.stopped
+        !door.is_closed
     }
 }

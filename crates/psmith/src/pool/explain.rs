@@ -80,7 +80,7 @@ impl<R> JobHandle<R> {
     /// let why = job.explain();
     /// assert_eq!(why, PendingReason::Refused { strategy: "Never".into(), running: 0, ahead: 0 });
     /// assert!(why.to_string().contains("the strategy Never lets none start although none runs"));
-    /// # drop(scheduler.shutdown_now());
+    /// # drop(scheduler.stop());
     /// ```
     #[must_use]
     pub fn explain(&self) -> PendingReason {

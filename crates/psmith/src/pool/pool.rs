@@ -31,7 +31,7 @@ pub use refusal::Unfinished;
 
 /// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
 ///
-/// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`] with its own grace);
+/// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`]);
 /// every handle gets an outcome, whatever becomes of the pool.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. It serves all of
@@ -289,113 +289,6 @@ impl Pool {
         first.ok_or(last)
     }
 
-    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
-    /// pool.join();
-    /// assert!(handle.is_ready());
-    /// ```
-    pub fn join(&self) {
-        self.join_until(None);
-    }
-
-    /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
-    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
-    /// assert!(!pool.join_timeout(std::time::Duration::from_millis(10)));
-    /// handle.kill();
-    /// pool.join();
-    /// ```
-    pub fn join_timeout(&self, limit: Duration) -> bool {
-        self.join_until(Instant::now().checked_add(limit))
-    }
-
-    fn join_until(&self, until: Option<Instant>) -> bool {
-        let mut state = self.counter.lock();
-        state.joining += 1;
-        let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
-        state.joining -= 1;
-        drop(state);
-        self.counter.tell();
-        done
-    }
-
-    /// Starts no more and waits for those that run; jobs that had to wait are given back. Ends the pool.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
-    /// assert_eq!(handle.wait().unwrap(), 1);
-    /// assert!(pool.drain().jobs.is_empty());
-    /// ```
-    pub fn drain(&self) -> Unfinished {
-        self.end(EngineCommand::Drain, None)
-    }
-
-    /// Starts no more, asks those that run to stop, and kills them after `grace` (or after the pool's own grace, if that
-    /// is shorter). Ends the pool; gives back what was not done.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// # use psmith::{Job, Pool};
-    /// # use std::time::Duration;
-    /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// # // proves: U-27
-    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
-    /// let left = pool.stop(Duration::from_secs(1));
-    /// assert_eq!(left.jobs[0].label(), Some("endless"));
-    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
-    /// ```
-    pub fn stop(&self, grace: Duration) -> Unfinished {
-        self.end(EngineCommand::Stop, Instant::now().checked_add(grace))
-    }
-
-    /// Kills what runs, now. Ends the pool; gives back what was not done.
-    ///
-    /// ```
-    /// # psmith::init();
-    /// use psmith::{Job, Pool};
-    /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
-    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
-    /// assert_eq!(pool.kill().jobs.len(), 1);
-    /// assert!(handle.is_ready());
-    /// ```
-    pub fn kill(&self) -> Unfinished {
-        self.end(EngineCommand::Kill, None)
-    }
-
-    fn end(&self, wish: EngineCommand, kill_at: Option<Instant>) -> Unfinished {
-        let mut state = self.counter.close();
-        // Nobody starts them any more.
-        for (index, request) in std::mem::take(&mut state.held_back) {
-            state.cancel_unstarted(index, &request);
-        }
-        self.counter.submitter.order(wish);
-        self.counter.submitter.close();
-        let (state, done) = self.counter.wait_for(state, kill_at, |state| state.over);
-        let state = if done {
-            state
-        } else {
-            self.counter.submitter.order(EngineCommand::Kill);
-            self.counter.wait_for(state, None, |state| state.over).0
-        };
-        let mut jobs = state.left.clone();
-        jobs.sort_by_key(JobRef::index);
-        Unfinished { jobs }
-    }
-
     /// How many jobs have ended so far, and how many of them failed.
     ///
     /// ```
@@ -455,7 +348,7 @@ impl Drop for Pool {
             std::mem::forget(self.listener.take());
             return;
         }
-        drop(self.stop(self.grace));
+        drop(self.stop());
         if let Some(listener) = self.listener.take() {
             // A logger that panicked has said so.
             let _ = listener.join();

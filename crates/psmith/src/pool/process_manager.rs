@@ -13,7 +13,7 @@ use crate::job::failure::Failure;
 use crate::job::job::Job;
 use crate::pool::handle::{Bell, JobHandle};
 use crate::pool::pool::Pool;
-use crate::pool::refusal::SubmitError;
+use crate::pool::refusal::{SubmitError, Unfinished};
 use crate::pool::strategy::Unlimited;
 use crate::run::face;
 use crate::run::options::Options;
@@ -150,7 +150,8 @@ impl<'h, R> ProcessManager<'h, R> {
     /// let mut ended = None;
     /// let mut manager = ProcessManager::new().unwrap();
     /// manager.create_process(Job::new(|n: u32| n + 1, 1), |id, end| ended = Some((id.0, end.unwrap()))).unwrap();
-    /// manager.teardown(Duration::from_secs(60));
+    /// manager.join();
+    /// drop(manager);
     /// assert_eq!(ended, Some((1, 2)));
     /// ```
     ///
@@ -257,14 +258,14 @@ impl<'h, R> ProcessManager<'h, R> {
     /// while manager.state(id) == psmith::ProcessState::New {
     ///     manager.step(Duration::from_secs(60));
     /// }
-    /// manager.kill_processes(15);
+    /// manager.signal_all(15);
     /// while manager.process_count() > 0 {
     ///     manager.step(Duration::from_secs(60));
     /// }
     /// drop(manager);
     /// assert_eq!(cause, Some(psmith::Cause::Signal { signal: 15, core_dumped: false }));
     /// ```
-    pub fn kill_processes(&self, signal: i32) {
+    pub fn signal_all(&self, signal: i32) {
         for process in self.processes.values().filter(|process| !process.handle.is_ready()) {
             self.pool.signal(process.handle.place.index, signal);
         }
@@ -304,7 +305,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// let take = |_: ()| psmith::cx().unwrap().recv::<u32>().unwrap();
     /// let id = manager.create_process(Job::new(take, ()), |_, end| assert_eq!(end.unwrap(), 7)).unwrap();
     /// manager.try_send(id, &7_u32).unwrap();
-    /// manager.teardown(Duration::from_secs(60));
+    /// manager.join();
     /// ```
     ///
     /// # Errors
@@ -328,7 +329,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// let id = manager.create_process(Job::new(count, ()), |_, end| assert_eq!(end.unwrap(), 1)).unwrap();
     /// manager.send(id, &7_u32).unwrap();
     /// manager.end_messages(id);
-    /// manager.teardown(Duration::from_secs(60));
+    /// manager.join();
     /// ```
     pub fn end_messages(&self, id: ProcessId) {
         if let Ok(process) = self.process(id) {
@@ -340,8 +341,23 @@ impl<'h, R> ProcessManager<'h, R> {
         self.processes.get(&id).ok_or(SendError::Over)
     }
 
-    /// Waits for all processes at most so long; then asks those that are left to stop, and kills them after the grace
-    /// (2 s). All handlers are called. Gives how many had to be ended.
+    /// Waits until all processes have ended, and calls their handlers; afterwards the manager goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |_, end| assert_eq!(end.unwrap(), 2)).unwrap();
+    /// manager.join();
+    /// assert_eq!(manager.process_count(), 0);
+    /// ```
+    pub fn join(&mut self) {
+        while !self.processes.is_empty() {
+            self.step(Duration::MAX);
+        }
+    }
+
+    /// As [`ProcessManager::join`], but for so long; false if processes were left by then. They go on.
     ///
     /// ```
     /// # psmith::init();
@@ -350,19 +366,68 @@ impl<'h, R> ProcessManager<'h, R> {
     /// let mut manager = ProcessManager::new().unwrap();
     /// let forever = |_: ()| -> () { loop { std::thread::park() } };
     /// manager.create_process(Job::<()>::new(forever, ()), |_, end| assert!(end.is_err())).unwrap();
-    /// assert_eq!(manager.teardown(Duration::from_millis(50)), 1);
+    /// assert!(!manager.join_timeout(Duration::from_millis(50)));
+    /// assert_eq!(manager.stop().jobs.len(), 1);
     /// ```
-    pub fn teardown(mut self, limit: Duration) -> usize {
+    pub fn join_timeout(&mut self, limit: Duration) -> bool {
         let until = Instant::now().checked_add(limit);
         while !self.processes.is_empty() {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
             if self.step(left) == 0 && left.is_zero() {
-                break;
+                return false;
             }
         }
-        let left = self.pool.stop(psmith_core::policy::GRACE).jobs.len();
+        true
+    }
+
+    /// Waits until all processes have ended, calls their handlers, and ends the manager: it creates no more.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager, Refusal};
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// manager.create_process(Job::new(|n: u32| n + 1, 1), |_, end| assert_eq!(end.unwrap(), 2)).unwrap();
+    /// assert!(manager.drain().jobs.is_empty());
+    /// let refused = manager.create_process(Job::new(|n: u32| n, 1), |_, _| ()).unwrap_err();
+    /// assert_eq!(refused.reason, Refusal::Closed);
+    /// ```
+    pub fn drain(&mut self) -> Unfinished {
+        self.join();
+        self.pool.drain()
+    }
+
+    /// Asks all processes to stop, kills them after the grace ([`ManagerBuilder::grace`]), and ends the manager: it
+    /// creates no more. All handlers are called; tells which had to be ended.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Cause, Job, ProcessManager};
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let on_exit = |_, end: Result<(), psmith::Failure>| assert_eq!(end.unwrap_err().cause, Cause::Cancelled);
+    /// manager.create_process(Job::new(forever, ()), on_exit).unwrap();
+    /// assert_eq!(manager.stop().jobs.len(), 1);
+    /// ```
+    pub fn stop(&mut self) -> Unfinished {
+        let unfinished = self.pool.stop();
         self.dispatch();
-        left
+        unfinished
+    }
+
+    /// As [`ProcessManager::stop`], with this grace, if it is shorter; with none, what runs is killed at once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, ProcessManager};
+    /// let mut manager = ProcessManager::new().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// manager.create_process(Job::<()>::new(forever, ()), |_, end| assert!(end.is_err())).unwrap();
+    /// assert_eq!(manager.stop_within(std::time::Duration::ZERO).jobs.len(), 1);
+    /// ```
+    pub fn stop_within(&mut self, grace: Duration) -> Unfinished {
+        let unfinished = self.pool.stop_within(grace);
+        self.dispatch();
+        unfinished
     }
 
     fn dispatch(&mut self) -> usize {

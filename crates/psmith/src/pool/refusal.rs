@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::job::job::{Job, JobRef};
 use psmith_engine::EngineError;
 
-/// What a pool had not done when it was ended.
+/// What was taken and not done when a face that lives had ended: empty after a drain in peace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unfinished {
-    /// The jobs that ended as cancelled for it, those that ran among them; by their place in the order of submission.
+    /// The jobs that ended as cancelled, those that ran among them; by their place in the order of submission.
     pub jobs: Vec<JobRef>,
 }
 

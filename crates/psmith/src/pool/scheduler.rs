@@ -22,7 +22,7 @@ use psmith_engine::EngineError;
 /// Defaults: as many workers as the strategy lets, a process for each job, and the others go on after a failure. Of
 /// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
 ///
-/// Its engine begins with the first job. After a shutdown the next job begins another one.
+/// Its engine begins with the first job. After a drain or a stop the next job begins another one.
 ///
 /// ```
 /// # psmith::init();
@@ -31,7 +31,7 @@ use psmith_engine::EngineError;
 /// let scheduler = Scheduler::new();
 /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 42);
-/// scheduler.shutdown();
+/// scheduler.drain();
 /// assert_eq!(scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
 /// ```
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Scheduler {
     /// ```
     ///
     /// # Errors
-    /// The job, while another thread joins the scheduler or shuts it down, when the circuit has broken
+    /// The job, while another thread joins or ends the scheduler, when the circuit has broken
     /// ([`Scheduler::breaker`]), or when its engine cannot begin.
     pub fn schedule<R>(&self, job: Job<R>) -> Result<JobHandle<R>, SubmitError<R>> {
         match self.pool() {
@@ -179,27 +179,38 @@ impl Scheduler {
         }
     }
 
-    /// Waits until every job has its outcome, and ends the engine with its helper process.
+    /// As [`Scheduler::join`], but for so long; false if jobs were left by then. They go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Scheduler};
+    /// let scheduler = Scheduler::new();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let _handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(!scheduler.join_timeout(std::time::Duration::from_millis(10)));
+    /// ```
+    pub fn join_timeout(&self, limit: Duration) -> bool {
+        self.current().is_none_or(|pool| pool.join_timeout(limit))
+    }
+
+    /// Takes no more jobs, finishes all that were taken, and ends the engine with its helper process. The next job
+    /// begins another one.
     ///
     /// ```
     /// # psmith::init();
     /// use psmith::{Job, Scheduler};
     /// let scheduler = Scheduler::new();
     /// let answer = scheduler.schedule(Job::new(|n: u32| n + 1, 41)).unwrap();
-    /// scheduler.shutdown();
+    /// assert!(scheduler.drain().jobs.is_empty());
     /// assert!(answer.is_ready());
     /// ```
-    pub fn shutdown(&self) {
-        if let Some(pool) = self.current() {
-            pool.join();
-            // Nothing is left, so nothing is ended but the engine.
-            drop(pool.drain());
-            self.forget(&pool);
-        }
+    pub fn drain(&self) -> Unfinished {
+        self.end(Pool::drain)
     }
 
-    /// Starts no more, asks those that run to stop, kills them after the grace (2 s), and ends the engine. Every handle
-    /// gets its outcome; gives back what was not done.
+    /// Takes and starts no more jobs, asks those that run to stop, kills them after the grace
+    /// ([`Scheduler::grace`]), and ends the engine. Every handle gets its outcome; tells what was not done. The next job
+    /// begins another one.
     ///
     /// ```
     /// # psmith::init();
@@ -207,14 +218,14 @@ impl Scheduler {
     /// let scheduler = Scheduler::new();
     /// let forever = |_: ()| -> () { loop { std::thread::park() } };
     /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
-    /// assert_eq!(scheduler.shutdown_now().jobs.len(), 1);
+    /// assert_eq!(scheduler.stop().jobs.len(), 1);
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
-    pub fn shutdown_now(&self) -> Unfinished {
-        self.stop(psmith_core::policy::GRACE)
+    pub fn stop(&self) -> Unfinished {
+        self.end(Pool::stop)
     }
 
-    /// As [`Scheduler::shutdown_now`], with this grace, if it is shorter.
+    /// As [`Scheduler::stop`], with this grace, if it is shorter; with none, what runs is killed at once.
     ///
     /// ```
     /// # psmith::init();
@@ -222,14 +233,18 @@ impl Scheduler {
     /// let scheduler = Scheduler::new();
     /// let forever = |_: ()| -> () { loop { std::thread::park() } };
     /// let handle = scheduler.schedule(Job::<()>::new(forever, ())).unwrap();
-    /// assert_eq!(scheduler.stop(std::time::Duration::ZERO).jobs.len(), 1);
+    /// assert_eq!(scheduler.stop_within(std::time::Duration::ZERO).jobs.len(), 1);
     /// assert!(handle.is_ready());
     /// ```
-    pub fn stop(&self, grace: Duration) -> Unfinished {
+    pub fn stop_within(&self, grace: Duration) -> Unfinished {
+        self.end(|pool| pool.stop_within(grace))
+    }
+
+    fn end(&self, how: impl FnOnce(&Pool) -> Unfinished) -> Unfinished {
         let Some(pool) = self.current() else { return Unfinished::default() };
-        let left = pool.stop(grace);
+        let unfinished = how(&pool);
         self.forget(&pool);
-        left
+        unfinished
     }
 
     /// How many jobs have ended since the engine began, and how many of them failed.
@@ -298,7 +313,7 @@ impl Scheduler {
 /// # // proves: U-35
 /// let answer = psmith::global().schedule(psmith::Job::new(|n: u32| n * 2, 4)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 8);
-/// psmith::global().shutdown();
+/// psmith::global().drain();
 /// ```
 pub fn global() -> &'static Scheduler {
     static GLOBAL: std::sync::LazyLock<Scheduler> = std::sync::LazyLock::new(Scheduler::new);

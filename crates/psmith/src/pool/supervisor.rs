@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::job::failure::Failure;
@@ -12,10 +11,12 @@ use crate::job::job::Job;
 use crate::map::server::LogLevel;
 use crate::pool::handle::{Bell, JobHandle};
 use crate::pool::pool::Pool;
+use crate::pool::refusal::Unfinished;
 use crate::run::face;
 use crate::run::options::{Logger, Options};
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
+use psmith_engine::condition::Condition;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
@@ -37,7 +38,7 @@ use psmith_engine::function::returns::Return;
 /// let mut supervisor = Supervisor::new(2, serve);
 /// supervisor.start().unwrap();
 /// assert_eq!(supervisor.pids().len(), 2);
-/// supervisor.shutdown().unwrap();
+/// supervisor.stop();
 /// assert!(supervisor.pids().is_empty());
 /// ```
 #[must_use = "nothing runs before `start`"]
@@ -47,32 +48,48 @@ pub struct Supervisor {
     first: Duration,
     longest: Duration,
     options: Options,
-    running: Option<Running>,
-}
-
-struct Running {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    /// Since the last start.
+    running: Option<Arc<Shared>>,
 }
 
 /// What the supervisor and its thread share.
 #[derive(Default)]
 struct Shared {
     bell: Arc<Bell>,
+    /// Nobody is started again.
+    drains: AtomicBool,
     stops: AtomicBool,
+    end: Mutex<End>,
+    ended: Condition,
     restarts: AtomicU64,
     /// The processes, by their number; `None`: between two lives.
     members: Mutex<Vec<Option<Arc<crate::pool::handle::Place>>>>,
 }
 
-/// Why a supervisor did not do as it was told.
+/// How the supervisor's thread is to end, and ended.
+#[derive(Default)]
+struct End {
+    grace: Duration,
+    unfinished: Unfinished,
+    is_over: bool,
+}
+
+/// Says that the supervisor's thread has ended, however it did.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.lock_end().is_over = true;
+        self.0.ended.tell();
+    }
+}
+
+/// Why a supervisor did not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SupervisorError {
     /// It runs already.
     AlreadyRunning,
-    /// It does not run.
-    NotRunning,
     /// psmith itself failed.
     Engine(EngineError),
 }
@@ -81,7 +98,6 @@ impl fmt::Display for SupervisorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SupervisorError::AlreadyRunning => f.write_str("the supervisor is already running"),
-            SupervisorError::NotRunning => f.write_str("the supervisor is not running"),
             SupervisorError::Engine(error) => write!(f, "{error}"),
         }
     }
@@ -111,7 +127,7 @@ impl Supervisor {
     /// let mut supervisor = Supervisor::new(2, stay);
     /// supervisor.start().unwrap();
     /// assert_eq!(supervisor.pids().len(), 2);
-    /// supervisor.shutdown().unwrap();
+    /// supervisor.stop();
     /// ```
     pub fn new<F, O>(n: u32, f: F) -> Supervisor
     where
@@ -157,7 +173,7 @@ impl Supervisor {
     /// // SIGINT
     /// let mut supervisor = Supervisor::new(1, stay).stop_signal(2);
     /// supervisor.start().unwrap();
-    /// supervisor.shutdown().unwrap();
+    /// supervisor.stop();
     /// ```
     pub fn stop_signal(mut self, signal: i32) -> Self {
         self.options.stop_signal = signal;
@@ -179,7 +195,7 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError::AlreadyRunning`], or psmith itself failed.
     pub fn start(&mut self) -> Result<(), SupervisorError> {
-        if self.running.is_some() {
+        if self.running.as_ref().is_some_and(|shared| !shared.lock_end().is_over) {
             return Err(SupervisorError::AlreadyRunning);
         }
         // What it tells of its workers is more than what a pool tells of jobs.
@@ -195,42 +211,112 @@ impl Supervisor {
             longest: self.longest,
             shared: Arc::clone(&shared),
             logger: self.options.logger.clone(),
-            grace: self.options.grace,
         };
         let (n, told) = (self.n, Arc::clone(&began));
+        let over = Over(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("psmith-super".into());
-        let thread = thread
-            .spawn(move || keeper.go_on(n, &told))
-            .map_err(|error| SupervisorError::Engine(EngineError::Kernel(error)))?;
+        let spawned = thread.spawn(move || {
+            let _over = over;
+            keeper.go_on(n, &told);
+        });
+        spawned.map_err(|error| SupervisorError::Engine(EngineError::Kernel(error)))?;
         began.wait(None);
-        self.running = Some(Running { shared, thread });
+        self.running = Some(shared);
         Ok(())
     }
 
-    /// Asks all workers to stop, kills them after the grace, and returns when the last is gone. Then it can be started
-    /// again.
+    /// Starts no worker again, and returns when the last has ended by itself. Then it can be started again.
     ///
     /// ```
     /// # psmith::init();
     /// use psmith::Supervisor;
-    /// use std::time::Duration;
-    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
-    /// let mut supervisor = Supervisor::new(1, stay);
-    /// assert!(matches!(supervisor.shutdown(), Err(psmith::SupervisorError::NotRunning)));
+    /// let mut supervisor = Supervisor::new(2, |_: u32| ());
     /// supervisor.start().unwrap();
-    /// supervisor.shutdown().unwrap();
+    /// assert!(supervisor.drain().jobs.is_empty());
     /// assert!(supervisor.pids().is_empty());
     /// ```
+    pub fn drain(&self) -> Unfinished {
+        self.end(|shared| shared.drains.store(true, Ordering::SeqCst))
+    }
+
+    /// Asks all workers to stop, kills them after the grace ([`Supervisor::grace`]), and returns when the last is gone;
+    /// tells which were ended. Then it can be started again. One that does not run has nothing to stop.
     ///
-    /// # Errors
-    /// [`SupervisorError::NotRunning`].
-    pub fn shutdown(&mut self) -> Result<(), SupervisorError> {
-        let Some(running) = self.running.take() else { return Err(SupervisorError::NotRunning) };
-        running.shared.stops.store(true, Ordering::SeqCst);
-        running.shared.bell.ring();
-        // A logger that panicked has said so, and the pool went with it.
-        let _ = running.thread.join();
-        Ok(())
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay);
+    /// assert!(supervisor.stop().jobs.is_empty());
+    /// supervisor.start().unwrap();
+    /// assert_eq!(supervisor.stop().jobs[0].label(), Some("worker 1"));
+    /// assert!(supervisor.pids().is_empty());
+    /// ```
+    pub fn stop(&self) -> Unfinished {
+        self.stop_within(self.options.grace)
+    }
+
+    /// As [`Supervisor::stop`], with this grace, if it is shorter; with none, the workers are killed at once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(2, stay);
+    /// supervisor.start().unwrap();
+    /// assert_eq!(supervisor.stop_within(std::time::Duration::ZERO).jobs.len(), 2);
+    /// ```
+    pub fn stop_within(&self, grace: Duration) -> Unfinished {
+        self.end(|shared| {
+            shared.lock_end().grace = grace;
+            shared.stops.store(true, Ordering::SeqCst);
+        })
+    }
+
+    fn end(&self, how: impl FnOnce(&Shared)) -> Unfinished {
+        let Some(shared) = &self.running else { return Unfinished::default() };
+        if shared.lock_end().is_over {
+            return Unfinished::default();
+        }
+        how(shared);
+        shared.bell.ring();
+        shared.wait(None);
+        shared.lock_end().unfinished.clone()
+    }
+
+    /// Waits until it was ended, by another thread's drain or stop. One that does not run is not waited for.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay);
+    /// supervisor.start().unwrap();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| supervisor.join());
+    ///     supervisor.stop();
+    /// });
+    /// ```
+    pub fn join(&self) {
+        self.join_until(None);
+    }
+
+    /// As [`Supervisor::join`], but for so long; false if it was still running then.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// let stay = |_: u32| -> () { loop { std::thread::park() } };
+    /// let mut supervisor = Supervisor::new(1, stay);
+    /// supervisor.start().unwrap();
+    /// assert!(!supervisor.join_timeout(std::time::Duration::from_millis(10)));
+    /// ```
+    pub fn join_timeout(&self, limit: Duration) -> bool {
+        self.join_until(Instant::now().checked_add(limit))
+    }
+
+    fn join_until(&self, until: Option<Instant>) -> bool {
+        self.running.as_ref().is_none_or(|shared| shared.wait(until))
     }
 
     /// The processes that live now, as far as is known.
@@ -247,8 +333,8 @@ impl Supervisor {
     /// ```
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
-        let Some(running) = &self.running else { return Vec::new() };
-        let members = running.shared.lock_members();
+        let Some(shared) = &self.running else { return Vec::new() };
+        let members = shared.lock_members();
         members.iter().flatten().filter(|place| !place.is_filled()).filter_map(|place| place.pid()).collect()
     }
 
@@ -266,14 +352,13 @@ impl Supervisor {
     /// ```
     #[must_use]
     pub fn restarts(&self) -> u64 {
-        self.running.as_ref().map_or(0, |running| running.shared.restarts.load(Ordering::SeqCst))
+        self.running.as_ref().map_or(0, |shared| shared.restarts.load(Ordering::SeqCst))
     }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // One that does not run has nothing to end.
-        let _ = self.shutdown();
+        self.stop();
     }
 }
 
@@ -284,8 +369,24 @@ impl fmt::Debug for Supervisor {
 }
 
 impl Shared {
-    fn lock_members(&self) -> std::sync::MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::Place>>>> {
+    fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::Place>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_end(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the end of the supervisor's thread, or until then; tells whether it has ended.
+    fn wait(&self, until: Option<Instant>) -> bool {
+        let mut end = self.lock_end();
+        while !end.is_over {
+            end = match self.ended.wait_until(end, until) {
+                Ok(end) => end,
+                Err(_) => return false,
+            };
+        }
+        true
     }
 }
 
@@ -295,7 +396,6 @@ struct Keeper {
     make: Arc<dyn Fn(u32) -> Job<()> + Send + Sync>,
     first: Duration,
     longest: Duration,
-    grace: Duration,
     shared: Arc<Shared>,
     logger: Option<Logger>,
 }
@@ -309,8 +409,12 @@ impl Keeper {
         let mut has_begun = false;
         while !self.shared.stops.load(Ordering::SeqCst) {
             let now = Instant::now();
+            let drains = self.shared.drains.load(Ordering::SeqCst);
             for member in &mut members {
-                self.look_after(member, now);
+                self.look_after(member, now, drains);
+            }
+            if drains && members.iter().all(|member| member.handle.is_none()) {
+                break;
             }
             let stands = |member: &Member| {
                 member.handle.as_ref().is_none_or(|handle| handle.pid().is_some() || handle.is_ready())
@@ -322,15 +426,21 @@ impl Keeper {
             self.shared.bell.wait(members.iter().filter_map(|member| member.due).min());
         }
         began.ring();
-        drop(self.pool.stop(self.grace));
+        // After a drain there is nothing that a stop could end.
+        let grace = self.shared.lock_end().grace;
+        let unfinished = self.pool.stop_within(grace);
+        self.shared.lock_end().unfinished = unfinished;
     }
 
-    fn look_after(&self, member: &mut Member, now: Instant) {
+    fn look_after(&self, member: &mut Member, now: Instant, drains: bool) {
         if let Some(ended) = member.handle.as_ref().and_then(JobHandle::try_wait) {
             member.handle = None;
-            let pause = self.pause_after(member, now);
-            member.due = now.checked_add(pause);
+            let pause = (!drains).then(|| self.pause_after(member, now));
+            member.due = pause.and_then(|pause| now.checked_add(pause));
             self.say(member.number, &ended, pause);
+        }
+        if drains {
+            member.due = None;
         }
         if member.due.is_some_and(|due| due <= now) {
             member.due = None;
@@ -363,14 +473,18 @@ impl Keeper {
         }
     }
 
-    fn say(&self, number: u32, ended: &Result<(), Failure>, pause: Duration) {
+    fn say(&self, number: u32, ended: &Result<(), Failure>, pause: Option<Duration>) {
         let Some(logger) = &self.logger else { return };
         let level = if ended.is_ok() { LogLevel::Info } else { LogLevel::Error };
         let what = ended.as_ref().map_or_else(ToString::to_string, |()| "ended".to_owned());
-        if pause.is_zero() {
-            logger.log(level, format_args!("worker {number}: {what}; it is started again"));
-        } else {
-            logger.log(level, format_args!("worker {number}: {what}; it is started again in {pause:?}"));
+        match pause {
+            None => logger.log(level, format_args!("worker {number}: {what}")),
+            Some(Duration::ZERO) => {
+                logger.log(level, format_args!("worker {number}: {what}; it is started again"));
+            }
+            Some(pause) => {
+                logger.log(level, format_args!("worker {number}: {what}; it is started again in {pause:?}"));
+            }
         }
     }
 }

@@ -1,0 +1,128 @@
+//! How a pool comes to rest, and to its end: the words are those of every face that lives.
+
+use std::time::{Duration, Instant};
+
+use crate::job::job::JobRef;
+use crate::pool::pool::{EngineCommand, Pool};
+use crate::pool::refusal::Unfinished;
+
+impl Pool {
+    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
+    /// pool.join();
+    /// assert!(handle.is_ready());
+    /// ```
+    pub fn join(&self) {
+        self.join_until(None);
+    }
+
+    /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert!(!pool.join_timeout(std::time::Duration::from_millis(10)));
+    /// handle.kill();
+    /// pool.join();
+    /// ```
+    pub fn join_timeout(&self, limit: Duration) -> bool {
+        self.join_until(Instant::now().checked_add(limit))
+    }
+
+    fn join_until(&self, until: Option<Instant>) -> bool {
+        let mut state = self.counter.lock();
+        state.joining += 1;
+        let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
+        state.joining -= 1;
+        drop(state);
+        self.counter.tell();
+        done
+    }
+
+    /// Takes no more jobs, finishes all that were taken, and ends the pool. Nothing is unfinished then, unless jobs were
+    /// cancelled meanwhile, by somebody who stops the pool, perhaps. As a join, it waits for a paused pool to go on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool, Refusal};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let handles = [1, 2, 3].map(|n| pool.submit(Job::new(|n: u32| n, n)).unwrap());
+    /// assert!(pool.drain().jobs.is_empty());
+    /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [1, 2, 3]);
+    /// assert_eq!(pool.submit(Job::new(|n: u32| n, 4)).unwrap_err().reason, Refusal::Closed);
+    /// ```
+    pub fn drain(&self) -> Unfinished {
+        let state = self.counter.close();
+        let is_done = self.counter.wait_for(state, None, |state| state.places.is_empty() || state.over);
+        drop(is_done);
+        self.counter.submitter.close();
+        self.unfinished()
+    }
+
+    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the pool's grace
+    /// ([`grace`](crate::PoolBuilder::grace)). Ends the pool; tells what was not done.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// # use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// # // proves: U-27
+    /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
+    /// let unfinished = pool.stop();
+    /// assert_eq!(unfinished.jobs[0].label(), Some("endless"));
+    /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
+    /// ```
+    pub fn stop(&self) -> Unfinished {
+        self.stop_within(self.grace)
+    }
+
+    /// As [`Pool::stop`], with this grace, if it is shorter than the pool's; with none, what runs is killed at once.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let forever = |_: ()| -> () { loop { std::thread::park() } };
+    /// let handle = pool.submit(Job::<()>::new(forever, ())).unwrap();
+    /// assert_eq!(pool.stop_within(std::time::Duration::ZERO).jobs.len(), 1);
+    /// assert!(handle.is_ready());
+    /// ```
+    pub fn stop_within(&self, grace: Duration) -> Unfinished {
+        let mut state = self.counter.close();
+        // Nobody starts them any more.
+        for (index, request) in std::mem::take(&mut state.held_back) {
+            state.cancel_unstarted(index, &request);
+        }
+        if !grace.is_zero() {
+            self.counter.submitter.order(EngineCommand::Stop);
+            self.counter.submitter.close();
+            let kill_at = Instant::now().checked_add(grace);
+            let (still, is_over) = self.counter.wait_for(state, kill_at, |state| state.over);
+            state = still;
+            if is_over {
+                drop(state);
+                return self.unfinished();
+            }
+        }
+        drop(state);
+        self.counter.submitter.order(EngineCommand::Kill);
+        self.counter.submitter.close();
+        self.unfinished()
+    }
+
+    /// What was not done, once the engine has ended.
+    fn unfinished(&self) -> Unfinished {
+        let (state, _) = self.counter.wait_for(self.counter.lock(), None, |state| state.over);
+        let mut jobs = state.left.clone();
+        jobs.sort_by_key(JobRef::index);
+        Unfinished { jobs }
+    }
+}
