@@ -179,6 +179,11 @@ pub mod registry {
     pub use psmith_engine::function::registry::names;
 }
 
+/// Functions by name: those that `#[psmith::job]` has put into the table of the program.
+pub mod registry {
+    pub use crate::function::registry::names;
+}
+
 /// What the macros need; not part of the interface.
 #[doc(hidden)]
 pub mod __private {

@@ -78,8 +78,8 @@ pub use manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeu
 pub use map::{Map, map};
 pub use options::{Isolation, OnError, Options, Output};
 pub use pool::{PendingReason, Pool, Refusal, SubmitError, Unfinished};
-pub use pool_builder::{PoolBuilder, WithInit};
-pub use proxy::{ByMut, ByRef, Method, Proxy};
+pub use pool_builder::PoolBuilder;
+pub use proxy::Proxy;
 pub use retry::Retry;
 pub(crate) use run::Shared;
 pub use run_jobs::{RunJobs, run_jobs};

@@ -11,16 +11,11 @@ use psmith_engine::EngineError;
 use psmith_engine::function::registry::Function;
 use psmith_engine::worker::state::making;
 
-/// How a pool is to be; see [`Pool::builder`].
+/// How a pool is to be; see [`Pool::builder`]. `I` is the function that makes a state, `S`, for each worker.
 #[must_use = "nothing runs before `build`"]
-pub struct PoolBuilder<I = ()> {
+pub struct PoolBuilder<I = (), S = ()> {
     options: Options,
     state: Option<Result<Function, String>>,
-    init: I,
-}
-
-/// An init function, and what it makes.
-pub struct WithInit<I, S> {
     init: I,
     makes: PhantomData<fn() -> S>,
 }
@@ -35,7 +30,7 @@ impl Pool {
     /// assert_eq!(pool.pending(), 0);
     /// ```
     pub fn builder() -> PoolBuilder {
-        PoolBuilder { options: Options::of(face::POOL), state: None, init: () }
+        PoolBuilder { options: Options::of(face::POOL), state: None, init: (), makes: PhantomData }
     }
 }
 
@@ -59,14 +54,14 @@ impl PoolBuilder {
     /// let uses = [(); 2].map(|()| pool.submit(Job::new(query, ())).unwrap().wait().unwrap());
     /// assert_eq!(uses, [1, 2]);
     /// ```
-    pub fn init<S: 'static, I: Fn() -> S + Copy + 'static>(self, init: I) -> PoolBuilder<WithInit<I, S>> {
+    pub fn init<S: 'static, I: Fn() -> S + Copy + 'static>(self, init: I) -> PoolBuilder<I, S> {
         let state = function_of::<S, I, _>(init, drop::<S>);
         let PoolBuilder { options, .. } = self;
-        PoolBuilder { options, state: Some(state), init: WithInit { init, makes: PhantomData } }
+        PoolBuilder { options, state: Some(state), init, makes: PhantomData }
     }
 }
 
-impl<I, S> PoolBuilder<WithInit<I, S>>
+impl<I, S> PoolBuilder<I, S>
 where
     S: 'static,
     I: Fn() -> S + Copy + 'static,
@@ -82,12 +77,12 @@ where
     /// pool.submit(Job::new(see, 7)).unwrap().wait().unwrap();
     /// ```
     pub fn exit<E: Fn(S) + Copy + 'static>(mut self, exit: E) -> Self {
-        self.state = Some(function_of::<S, I, E>(self.init.init, exit));
+        self.state = Some(function_of::<S, I, E>(self.init, exit));
         self
     }
 }
 
-impl<I> PoolBuilder<I> {
+impl<I, S> PoolBuilder<I, S> {
     settings!(options);
 
     /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started

@@ -18,13 +18,7 @@ pub struct Proxy<'s, T> {
     value: T,
 }
 
-/// A method of `T` that takes these arguments, a tuple of up to three: what [`Proxy::call`] calls.
-///
-/// ```
-/// fn is_method<T, A, K>(_: impl psmith::Method<T, A, K>) {}
-/// is_method::<String, (), _>(String::len);
-/// is_method::<String, (char,), _>(String::push);
-/// ```
+/// A method of `T` that takes these arguments, a tuple of up to three: what [`Proxy::call`] calls. Nobody has to name it.
 pub trait Method<T, A, K>: Copy + 'static {
     /// What it returns.
     type Output: Return;
