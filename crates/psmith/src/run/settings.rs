@@ -172,7 +172,8 @@ impl Options {
         self
     }
 
-    /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled. As all clocks, this
+    /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled. A pool, a scheduler or
+    /// a process manager counts from its beginning, and takes no more jobs then. As all clocks, this
     /// one stands still while the program is stopped by the terminal, if it has a
     /// [`suspend_guard`](crate::signals::suspend_guard).
     ///
