@@ -149,24 +149,24 @@ pub use job::flow::Flow;
 pub use job::job::{Job, JobRef};
 pub use job::retry::Retry;
 pub use lock::{Lock, LockGuard};
-pub use map::each::{All, Any, Each, all, any, each};
+pub use map::each::{Reduce, all, any, each};
 pub use map::hooks::HookAnswer;
 pub use map::map::{Map, map};
 pub use map::run_jobs::{RunJobs, run_jobs};
-pub use map::server::{Level as LogLevel, Report, Server, ServerError, Stopper};
-pub use map::until::{MapUntil, map_until};
-pub use pool::builder::{PoolBuilder, WithInit};
-pub use pool::explain::Standing;
+pub use map::server::{LogLevel, RunSummary, Server, ServerError, ServerHandle};
+pub use map::until::map_until;
+pub use pool::builder::PoolBuilder;
+pub use pool::explain::PendingReason;
 pub use pool::handle::JobHandle;
 pub use pool::pool::Pool;
 pub use pool::process_manager::{ManagerBuilder, ProcessId, ProcessManager, ProcessState, Wakeup};
-pub use pool::proxy::{ByMut, ByRef, Method, Proxy};
-pub use pool::refusal::{Left, Refusal, SubmitError};
+pub use pool::proxy::Proxy;
+pub use pool::refusal::{Refusal, SubmitError, Unfinished};
 pub use pool::scheduler::{Scheduler, global};
 pub use pool::strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
 pub use pool::submission::Submission;
 pub use pool::supervisor::{Supervisor, SupervisorError};
-pub use run::options::{Isolation, OnError, Output};
+pub use run::options::{Isolation, OnError, Options, Output};
 #[cfg(feature = "stacks")]
 pub use stacks::{Frame, Stack, StackError, Thread, stack_of};
 pub use streams::context::{WorkerCx, WorkerId, WorkerRow};
@@ -174,14 +174,9 @@ pub use streams::context::{WorkerCx, WorkerId, WorkerRow};
 pub use streams::tasks::{TaskBody, TaskCx, Tasks, run_tasks};
 pub use streams::workers::{WorkerBody, Workers, run_workers};
 
-/// Functions by name: those that `#[psmith::job]` marks.
-pub mod registry {
-    pub use psmith_engine::function::registry::names;
-}
-
 /// Functions by name: those that `#[psmith::job]` has put into the table of the program.
 pub mod registry {
-    pub use crate::function::registry::names;
+    pub use psmith_engine::function::registry::names;
 }
 
 /// What the macros need; not part of the interface.

@@ -21,23 +21,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "psmith-cli",
-        &[
-            "psmith-core",
-            "psmith-sys",
-            "psmith-engine",
-            "psmith-board",
-            "psmith-report",
-            "psmith-store",
-        ],
+        &["psmith-core", "psmith-sys", "psmith-engine", "psmith-board", "psmith-report", "psmith-store"],
     ),
-    (
-        "psmith-testkit",
-        &[
-            "psmith-core",
-            "psmith-sys",
-            "psmith-engine",
-        ],
-    ),
+    ("psmith-testkit", &["psmith-core", "psmith-sys", "psmith-engine"]),
     ("xtask", &[]),
     ("psmith-bench", &["xtask"]),
 ];

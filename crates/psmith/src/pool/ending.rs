@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::job::job::JobRef;
-use crate::pool::pool::{EngineCommand, Pool};
+use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;
+use psmith_engine::handler::EngineCommand;
 
 impl Pool {
     /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.

@@ -2,12 +2,14 @@
 //!
 //! - [`pool`], [`builder`]: a pool, and its settings; [`submission`]: handing in without blocking; [`control`]: pausing,
 //!   resuming, resizing; [`listener`]: the thread that hears of ends; [`refusal`]: why a job was not taken
+//! - [`ending`]: draining, stopping, joining
 //! - [`handle`]: one job from outside; [`explain`]: why it still waits
 //! - [`scheduler`], [`strategy`]: a process for each job, as many as a strategy lets; [`proxy`]: methods as jobs
 //! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive
 
 pub(crate) mod builder;
 pub(crate) mod control;
+pub(crate) mod ending;
 pub(crate) mod explain;
 pub(crate) mod handle;
 pub(crate) mod listener;

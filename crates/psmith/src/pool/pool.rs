@@ -25,9 +25,7 @@ use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
 use psmith_engine::handler::EngineCommand;
 
-use crate::pool::refusal::{Left, Refusal, SubmitError};
-pub use explain::PendingReason;
-pub use refusal::Unfinished;
+use crate::pool::refusal::{Refusal, SubmitError};
 
 /// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
 ///

@@ -1,6 +1,6 @@
 //! One run of the engine: its options, its drivers, and what the caller's side and the engine's share.
 //!
-//! - [`options`]: the settings of a run
+//! - [`options`]: the settings of a run; [`settings`]: the same on every face; [`face`]: what each face serves
 //! - [`run`]: a run from the caller's side; [`driver`]: which thread drives the engine
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
@@ -11,6 +11,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod driver;
+pub(crate) mod face;
 pub(crate) mod input_block;
 pub(crate) mod input_buffer;
 pub(crate) mod input_writer;
@@ -18,6 +19,7 @@ pub(crate) mod options;
 pub(crate) mod queue;
 pub(crate) mod reused;
 pub(crate) mod run;
+pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod single_use;
 pub(crate) mod submitter;

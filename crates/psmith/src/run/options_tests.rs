@@ -46,15 +46,19 @@ fn each_face_tells_its_defaults_and_what_it_does_not_serve() {
     let (four, said) = ("4 workers", "`n` workers");
     assert_eq!(face::SERVER.workers, Some(4));
     let faces = [
-        (face::MAP, processors, include_str!("map.rs")),
-        (face::RUN_JOBS, processors, include_str!("run_jobs.rs")),
-        (face::REDUCE, processors, include_str!("each.rs")),
-        (face::POOL, processors, include_str!("pool.rs")),
-        (face::SERVER, four, include_str!("server.rs")),
-        (face::SCHEDULER, "as many workers as the strategy lets", include_str!("scheduler.rs")),
-        (face::PROCESS_MANAGER, "as many workers as there are jobs", include_str!("manager.rs")),
-        (face::run_workers(7), said, include_str!("workers.rs")),
-        (face::supervisor(7), said, include_str!("supervisor.rs")),
+        (face::MAP, processors, include_str!("../map/map.rs")),
+        (face::RUN_JOBS, processors, include_str!("../map/run_jobs.rs")),
+        (face::REDUCE, processors, include_str!("../map/each.rs")),
+        (face::POOL, processors, include_str!("../pool/pool.rs")),
+        (face::SERVER, four, include_str!("../map/server.rs")),
+        (face::SCHEDULER, "as many workers as the strategy lets", include_str!("../pool/scheduler.rs")),
+        (
+            face::PROCESS_MANAGER,
+            "as many workers as there are jobs",
+            include_str!("../pool/process_manager.rs"),
+        ),
+        (face::run_workers(7), said, include_str!("../streams/workers.rs")),
+        (face::supervisor(7), said, include_str!("../pool/supervisor.rs")),
     ];
     for (face, workers, source) in faces {
         let words = in_words(face, workers);
