@@ -11,6 +11,7 @@
 //! - [`policy`]: what the user asked for: timeouts, retries, halt, leak handling, pace
 //! - [`event`], [`action`]: everything the core hears and says
 //! - [`dispatcher`]: the state machine between them
+//! - [`worker_pool`]: function jobs and the workers that do them one after the other, above a dispatcher
 //! - [`outcome`]: how a job ended
 //! - [`board`]: what people see of it all while it happens
 #![no_std]
@@ -25,6 +26,7 @@ pub mod event;
 pub mod id;
 pub mod outcome;
 pub mod policy;
+pub mod worker_pool;
 
 pub use action::{Action, Notice};
 pub use dispatcher::Dispatcher;

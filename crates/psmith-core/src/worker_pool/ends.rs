@@ -1,0 +1,102 @@
+//! The ends of workers, and what they make of the one job that each had.
+
+use super::event::BatchProgress;
+use super::{PoolAction, Stage, Worker, WorkerKey, WorkerPool};
+use crate::outcome::{Cause, Evidence, Exit, Usage};
+use crate::{AttemptId, Event, Time};
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) verdict: Result<(), Cause>,
+    pub(super) exit: Option<Exit>,
+    pub(super) usage: Usage,
+    pub(super) found: BatchProgress,
+}
+
+impl WorkerPool {
+    pub(super) fn on_ended(&mut self, id: WorkerKey, end: &End, now: Time) {
+        // What it has answered comes first.
+        self.deal_with_answer(id, now);
+        let Some(worker) = self.take_worker(id) else { return };
+        match worker.stage {
+            Stage::Busy { .. } if worker.alone => self.on_alone_ended(id, &worker, end),
+            Stage::Busy { attempt, began } => self.on_busy_ended(id, &worker, (attempt, began), end, now),
+            // A worker that was not wanted any more is none that failed.
+            Stage::Starting if !worker.terminating => {
+                self.on_start_failed(end.verdict.clone().err().unwrap_or(Cause::Exit(0)), now);
+            }
+            Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => {}
+        }
+        self.out.push(PoolAction::Gone(id));
+    }
+
+    fn on_busy_ended(
+        &mut self,
+        id: WorkerKey,
+        worker: &Worker,
+        (attempt, began): (AttemptId, bool),
+        end: &End,
+        now: Time,
+    ) {
+        let began = self.salvage(id, worker, attempt, end.found, now) || began;
+        match (&end.verdict, end.exit) {
+            (Err(Cause::SpawnFailed(failure)), _) => {
+                self.leave_job(id, attempt);
+                self.events.push_back(Event::StartFailed { attempt, failure: failure.clone() });
+            }
+            (Ok(()) | Err(_), _) if !began && self.may_wait_again(id, attempt, worker, now) => {
+                self.wait_again(attempt, worker, now);
+            }
+            (verdict, Some(exit)) if (began && !worker.violated) || worker.terminating => {
+                self.leave_job(id, attempt);
+                let verdict = verdict.clone().and(Err(Cause::Exit(0)));
+                self.events.push_back(Event::Reported { attempt, verdict });
+                self.end_attempt(attempt, exit, end.usage);
+            }
+            (Ok(()) | Err(_), _) => {
+                self.leave_job(id, attempt);
+                self.events.push_back(Event::Vanished { attempt });
+            }
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, id: WorkerKey, found: BatchProgress, now: Time) {
+        self.deal_with_answer(id, now);
+        if let Some(worker) = self.take_worker(id) {
+            if let Stage::Busy { attempt, began } = worker.stage {
+                let began = self.salvage(id, &worker, attempt, found, now) || began;
+                if !began && self.may_wait_again(id, attempt, &worker, now) {
+                    self.wait_again(attempt, &worker, now);
+                } else {
+                    self.leave_job(id, attempt);
+                    self.events.push_back(Event::Vanished { attempt });
+                }
+            }
+            self.out.push(PoolAction::Gone(id));
+        }
+        // It would be started again, as one that must live alone: another takes its place.
+        self.out.push(PoolAction::Cancel(id));
+    }
+
+    fn take_worker(&mut self, id: WorkerKey) -> Option<Worker> {
+        self.idle.retain(|idle| *idle != id);
+        self.answered.retain(|answered| *answered != id);
+        self.workers.remove(&id)
+    }
+
+    /// This job had this worker, with which it ends.
+    fn leave_job(&mut self, id: WorkerKey, attempt: AttemptId) {
+        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        job.worker = None;
+        if job.batch.is_none() {
+            self.out.push(PoolAction::Output { worker: id, job: attempt.job });
+        }
+    }
+
+    /// Nothing of the attempt is left: its worker belongs to the next.
+    pub(super) fn end_attempt(&mut self, attempt: AttemptId, exit: Exit, usage: Usage) {
+        let evidence = Evidence::default();
+        self.events.push_back(Event::Exited { attempt, exit, usage, evidence, alive: 0, output_open: false });
+    }
+}

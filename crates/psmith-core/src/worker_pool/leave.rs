@@ -1,0 +1,57 @@
+//! Workers that go although nothing is wrong with them, and those that do not go when they are told to.
+
+use super::{PoolAction, Stage, WorkerPool};
+use crate::Time;
+
+impl WorkerPool {
+    /// Lets workers go that have nothing to do and are more than there may be.
+    fn dismiss_surplus(&mut self, now: Time) {
+        let staying = self.workers.values().filter(|worker| !worker.alone && !worker.is_leaving()).count();
+        self.dismiss(staying.saturating_sub(self.workers_max as usize), now);
+    }
+
+    /// Lets so many idle workers go, if there are so many, who has been idle longest first.
+    pub(super) fn dismiss(&mut self, count: usize, now: Time) {
+        for id in self.idle.drain(..count.min(self.idle.len())) {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.stage = Stage::Leaving(now + self.policy.grace);
+                self.out.push(PoolAction::Leave(id));
+            }
+        }
+    }
+
+    /// Lets go whom nobody needs, ends who does not go; gives when the next is due.
+    pub(super) fn send_off(&mut self, now: Time) -> Option<Time> {
+        self.dismiss_surplus(now);
+        let mut next: Option<Time> = None;
+        let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
+        let gone_by = now + self.policy.grace;
+        for (&id, worker) in &mut self.workers {
+            match worker.stage {
+                Stage::Idle(since) => {
+                    let until = self.policy.idle.map(|limit| since + limit);
+                    if self.finished || until.is_some_and(|until| until <= now) {
+                        self.idle.retain(|idle| *idle != id);
+                        worker.stage = Stage::Leaving(gone_by);
+                        self.out.push(PoolAction::Leave(id));
+                        due(gone_by);
+                    } else if let Some(until) = until {
+                        due(until);
+                    }
+                }
+                Stage::Leaving(until) if worker.terminating => due(until.max(gone_by)),
+                Stage::Leaving(until) if until <= now => {
+                    worker.terminating = true;
+                    self.out.push(PoolAction::Kill(id));
+                }
+                Stage::Leaving(until) => due(until),
+                Stage::Starting if self.finished && !worker.terminating => {
+                    worker.terminating = true;
+                    self.out.push(PoolAction::Cancel(id));
+                }
+                Stage::Starting | Stage::Busy { .. } => {}
+            }
+        }
+        next
+    }
+}

@@ -1,0 +1,167 @@
+//! What workers say of their jobs: checked when it is heard, dealt with in the next turn.
+
+use super::event::{Received, RunEnd, Violation, WorkerReport};
+use super::job::length;
+use super::worker::Reply;
+use super::{PoolAction, Stage, WorkerKey, WorkerPool};
+use crate::outcome::{Cause, Exit, Usage};
+use crate::{Event, Time};
+
+impl WorkerPool {
+    /// A worker has introduced itself; false: it is not wanted any more. `batches`: it can do several jobs in a row.
+    pub fn greet(&mut self, id: WorkerKey, batches: bool, now: Time) -> bool {
+        match self.workers.get_mut(&id) {
+            Some(worker) if worker.stage == Stage::Starting && !worker.terminating => {
+                worker.stage = Stage::Idle(now);
+                worker.batches = batches;
+                self.idle.push(id);
+                self.backoff.on_success();
+                true
+            }
+            // It was given up before it came.
+            Some(_) | None => false,
+        }
+    }
+
+    /// Takes in what a worker says.
+    ///
+    /// # Errors
+    /// It may not say that, and is to be ended.
+    pub fn receive(&mut self, id: WorkerKey, report: WorkerReport) -> Result<Received, Violation> {
+        match report {
+            WorkerReport::Began { job } => self.on_began(id, job),
+            WorkerReport::Done { job, verdict, ends } => self.on_single_answer(id, job, verdict, ends),
+            WorkerReport::BatchDone { job, values, whole, then, spent } => {
+                let is_whole = self.check_batch(id, job, (values, whole), then.is_some())?;
+                self.keep(id, Reply::Batch { results: values, is_whole, then, spent });
+                Ok(Received::Kept)
+            }
+        }
+    }
+
+    fn on_began(&mut self, id: WorkerKey, number: u64) -> Result<Received, Violation> {
+        let Some(worker) = self.workers.get_mut(&id) else { return Err(Violation::NotItsToBegin(number)) };
+        let attempt = worker.attempt().filter(|_| worker.answer.is_none());
+        match attempt.and_then(|attempt| Some((attempt, self.jobs.get(&attempt.job)?))) {
+            Some((attempt, job)) if job.number() == number => {
+                worker.stage = Stage::Busy { attempt, began: true };
+                Ok(Received::Kept)
+            }
+            Some(_) | None => Err(Violation::NotItsToBegin(number)),
+        }
+    }
+
+    fn on_single_answer(
+        &mut self,
+        id: WorkerKey,
+        number: u64,
+        verdict: Result<(), Cause>,
+        ends: Option<RunEnd>,
+    ) -> Result<Received, Violation> {
+        if !self.is_at(id, number) {
+            let job = self.job_of(id).map(|(_, job)| job.number());
+            if let Some(worker) = self.workers.get_mut(&id) {
+                // Of the job that it has nothing was said.
+                worker.violated |= worker.answer.is_none() && job.is_some_and(|job| number < job);
+            }
+            return Err(Violation::NotItsToAnswer(number));
+        }
+        if self.workers.get(&id).is_some_and(|worker| worker.alone) {
+            return Ok(Received::Final);
+        }
+        self.keep(id, Reply::Single { verdict, ends });
+        Ok(Received::Kept)
+    }
+
+    /// Whether nothing of the batch had been taken back.
+    fn check_batch(
+        &mut self,
+        id: WorkerKey,
+        number: u64,
+        (values, whole): (u32, u32),
+        more: bool,
+    ) -> Result<bool, Violation> {
+        let Some(worker) = self.workers.get(&id) else { return Err(Violation::NotItsBatch(number)) };
+        let Some(attempt) = worker.attempt().filter(|_| worker.answer.is_none()) else {
+            return Err(Violation::Twice(number));
+        };
+        let Some(job) = self.jobs.get_mut(&attempt.job) else { return Err(Violation::NotItsBatch(number)) };
+        let jobs = length(&job.jobs);
+        let Some(batch) = job.batch.as_mut().filter(|batch| worker.batches && batch.first + 1 == number)
+        else {
+            return Err(Violation::NotItsBatch(number));
+        };
+        let new = values.checked_sub(batch.results).map(|new| u64::from(new) + u64::from(more));
+        if new.is_none_or(|new| new > jobs) {
+            return Err(Violation::TooMany(values));
+        }
+        if whole != values {
+            return Err(Violation::NotWhole { values, whole });
+        }
+        // Nothing is taken back from a batch that is over, however late that is dealt with.
+        Ok(batch.given.take().is_some())
+    }
+
+    fn keep(&mut self, id: WorkerKey, answer: Reply) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.answer = Some(answer);
+            self.answered.push_back(id);
+        }
+    }
+
+    /// The answer of this worker is dealt with.
+    pub(super) fn deal_with_answer(&mut self, id: WorkerKey, now: Time) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.answer.take() {
+            Some(Reply::Single { verdict, ends }) => {
+                // How long it took tells how many might go together.
+                if verdict.is_ok() {
+                    self.sizer.on_whole(1, now.since(worker.given));
+                }
+                self.on_done(id, (verdict, ends), now);
+            }
+            Some(Reply::Batch { results, is_whole, then, spent }) => {
+                let Some(attempt) = worker.attempt() else { return };
+                let Some(job) = self.jobs.get(&attempt.job) else { return };
+                // What it gave back was not done by it.
+                let taken = job.batch.map_or(0, |batch| u64::from(batch.results));
+                let answered = u64::from(results) - taken + u64::from(then.is_some());
+                worker.jobs = worker.jobs.saturating_sub(length(&job.jobs).saturating_sub(answered));
+                self.settle_batch(id, attempt, (results, is_whole, then.is_some()), spent, now);
+                self.on_done(id, (then.unwrap_or(Ok(())), None), now);
+            }
+            None => {}
+        }
+    }
+
+    fn on_done(&mut self, id: WorkerKey, (verdict, ends): (Result<(), Cause>, Option<RunEnd>), now: Time) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(attempt) = worker.attempt() else { return };
+        // What was written in a batch without ending it is no job's that could be named: the next one's.
+        if self.jobs.get(&attempt.job).is_some_and(|job| job.batch.is_none()) {
+            self.out.push(PoolAction::Output { worker: id, job: attempt.job });
+        }
+        let panicked = matches!(verdict, Err(Cause::Panic { .. }));
+        if worker.terminating || panicked || worker.is_spent(&self.policy) {
+            worker.stage = Stage::Leaving(now + self.policy.grace);
+            self.out.push(PoolAction::Leave(id));
+        } else {
+            worker.stage = Stage::Idle(now);
+            self.idle.push(id);
+        }
+        if let Some(job) = self.jobs.get_mut(&attempt.job) {
+            job.worker = None;
+        }
+        self.events.push_back(Event::Reported { attempt, verdict });
+        // After what was said, and before its slot is free for another.
+        match ends {
+            None => {}
+            Some(RunEnd::Drain) => self.end_run(Event::Drain, now),
+            Some(RunEnd::Kill) => self.end_run(Event::Kill, now),
+        }
+        self.end_attempt(attempt, Exit::Code(0), Usage::default());
+        if ends == Some(RunEnd::Kill) {
+            self.give_up_waiting(|_| true);
+        }
+    }
+}
