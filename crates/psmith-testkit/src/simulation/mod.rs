@@ -16,12 +16,14 @@
 //! - `reference` is the judge: a small model of what may be asked for when, and of how each job must end,
 //!   written from the contract without a look at the dispatcher's insides;
 //! - `ledger` is what the judge writes down of a job and of an attempt;
+//! - `pool` is the same for the worker pool, with simulated workers;
 //! - `exhaust` leaves nothing to chance: every order of events of a small run, up to a depth.
 
 mod dice;
 mod exhaust;
 mod kernel;
 mod ledger;
+mod pool;
 mod reference;
 mod scenario;
 mod world;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use psmith_core::Action;
 
 pub use exhaust::exhaust;
+pub use pool::{PoolReport, run_pool};
 
 /// When faults stop, on the simulated clock.
 pub const FAULTS_END: Duration = Duration::from_secs(10);

@@ -1,0 +1,147 @@
+//! One simulated worker: what it has done in truth, and what it will do next. Knows nothing of tries or outcomes.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use psmith_core::SlotId;
+use psmith_core::outcome::{Cause, Exit};
+use psmith_core::worker_pool::BatchProgress;
+
+use super::super::dice::Dice;
+use super::scenario::Scenario;
+
+/// A worker, or the process of a command.
+#[derive(Debug)]
+pub(super) struct Actor {
+    pub(super) alone: bool,
+    /// It shares memory with its host, so it can do batches.
+    pub(super) has_memory: bool,
+    pub(super) greeted: bool,
+    pub(super) has_process: bool,
+    pub(super) work: Option<Work>,
+    /// It did jobs before: their numbers.
+    pub(super) earlier: Vec<u64>,
+    pub(super) jobs_given: u64,
+    pub(super) told_to_leave: bool,
+    /// The pool has asked for its end.
+    pub(super) cut: bool,
+    /// The warden ends it for what it said.
+    pub(super) condemned: Option<String>,
+    /// Of an earlier job: what it has now is not to blame.
+    pub(super) lied_of_earlier: bool,
+    /// It is about to be, or is, no more: what it planned does not happen.
+    pub(super) dying: bool,
+    pub(super) resident: u64,
+}
+
+/// What it was given.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) slot: SlotId,
+    pub(super) jobs: Range<u64>,
+    /// So many of them it may begin.
+    pub(super) limit: u32,
+    pub(super) found: BatchProgress,
+    /// Its answer was taken in.
+    pub(super) answered: bool,
+    /// It neither answers nor dies any more.
+    pub(super) hangs: bool,
+}
+
+/// What it does at a point where it may do anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    GoesOn,
+    Dies,
+    Hangs,
+    Lies,
+}
+
+impl Actor {
+    pub(super) fn new(alone: bool, has_memory: bool) -> Actor {
+        Actor {
+            alone,
+            has_memory,
+            greeted: false,
+            has_process: false,
+            work: None,
+            earlier: Vec::new(),
+            jobs_given: 0,
+            told_to_leave: false,
+            cut: false,
+            condemned: None,
+            lied_of_earlier: false,
+            dying: false,
+            resident: 1000,
+        }
+    }
+
+    pub(super) fn is_batch(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.jobs.end - work.jobs.start > 1)
+    }
+
+    /// What its memory shows: nothing, where it has none.
+    pub(super) fn found(&self) -> BatchProgress {
+        let found = self.work.as_ref().map(|work| work.found).unwrap_or_default();
+        if self.has_memory { found } else { BatchProgress::default() }
+    }
+
+    /// The job that it is within, in truth, by index.
+    pub(super) fn within(&self) -> Option<u64> {
+        let work = self.work.as_ref().filter(|work| !work.answered)?;
+        (work.found.begun > work.found.results).then(|| work.jobs.start + u64::from(work.found.results))
+    }
+
+    /// What its end is to the engine.
+    pub(super) fn verdict(&self, exit: Exit) -> Result<(), Cause> {
+        match (&self.condemned, exit) {
+            (Some(words), _) => Err(Cause::Protocol(words.clone())),
+            (None, _) if self.cut => Err(Cause::Cancelled),
+            (None, Exit::Code(code)) => Err(Cause::Exit(code)),
+            (None, Exit::Signal { signal, core_dumped }) => Err(Cause::Signal { signal, core_dumped }),
+        }
+    }
+}
+
+pub(super) fn fate(drawn: &Scenario, faults: bool, dice: &mut Dice) -> Fate {
+    let percent = |percent: u64| if faults { percent } else { 0 };
+    if dice.chance(percent(drawn.dies)) {
+        Fate::Dies
+    } else if dice.chance(percent(drawn.hangs)) {
+        Fate::Hangs
+    } else if dice.chance(percent(drawn.lies)) {
+        Fate::Lies
+    } else {
+        Fate::GoesOn
+    }
+}
+
+pub(super) fn exit(dice: &mut Dice) -> Exit {
+    match dice.below(4) {
+        0 => Exit::Code(0),
+        1 => Exit::Code(3),
+        2 => Exit::Signal { signal: 9, core_dumped: false },
+        _ => Exit::Signal { signal: 11, core_dumped: true },
+    }
+}
+
+/// How a job ends that comes to its end.
+pub(super) fn verdict(drawn: &Scenario, dice: &mut Dice) -> Result<(), Cause> {
+    if !dice.chance(drawn.fails) {
+        return Ok(());
+    }
+    Err(match dice.chance(30) {
+        false => Cause::Error("it failed".into()),
+        true => {
+            Cause::Panic { message: "it panicked".into(), location: String::new(), backtrace: String::new() }
+        }
+    })
+}
+
+/// How long a piece of work takes: one job, or one of a batch.
+pub(super) fn work_time(drawn: &Scenario, is_batch: bool, dice: &mut Dice) -> Duration {
+    if is_batch && !dice.chance(10) {
+        return Duration::from_micros(dice.below(50));
+    }
+    dice.time(drawn.longest)
+}

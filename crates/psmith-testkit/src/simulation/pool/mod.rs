@@ -1,0 +1,44 @@
+//! A whole run of the worker pool against simulated workers, warden, user, source and clock, all drawn from one seed.
+//!
+//! What is simulated: workers that never come, whose greeting and whose process are told of in either order, that die at
+//! every point (before they greet, idle, with a job not begun, within it, after its result, after their answer, between
+//! two jobs of a batch), that hang, that are slow (so that batches are taken back under their hands), that lie (begin or
+//! answer for a job that they were not given, answer twice, claim results that are not there), that stay when they are
+//! told to leave; a warden that dies with all of them; commands beside them; jobs that fail, panic, or decide the run;
+//! a source that hesitates; a user who cancels, resizes, pauses, drains, stops and kills.
+//!
+//! After [`FAULTS_END`](super::FAULTS_END) faults stop; from then on every run must come to its end.
+//!
+//! - `scenario` draws the policies and how unkind the world is;
+//! - `actor` is what one worker does;
+//! - `world` is all that surrounds the pool, and the loop; `moves` what happens in it;
+//! - `ledger` is the judge: what must be true of each job, written from the contract.
+
+mod actor;
+mod ledger;
+mod moves;
+mod scenario;
+mod world;
+
+use std::collections::BTreeSet;
+
+use psmith_core::worker_pool::PoolAction;
+
+/// What a run that kept all promises was like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolReport {
+    /// How many steps it took.
+    pub steps: u64,
+    /// What happened in it at least once, by its word.
+    pub seen: BTreeSet<&'static str>,
+    /// Everything the pool asked for, in order.
+    pub actions: Vec<PoolAction>,
+}
+
+/// Runs one seed to its end.
+///
+/// # Errors
+/// The first promise that was broken, in words.
+pub fn run_pool(seed: u64) -> Result<PoolReport, String> {
+    world::World::new(seed).run()
+}
