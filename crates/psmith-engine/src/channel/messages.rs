@@ -128,6 +128,27 @@ pub enum FromWorker {
     Took { job: u64 },
 }
 
+impl FromWorker {
+    /// The one job that this is about; `None` where it is about none, or several.
+    pub fn job(&self) -> Option<u64> {
+        match self {
+            FromWorker::Began { job }
+            | FromWorker::Done { job, .. }
+            | FromWorker::Progress { job, .. }
+            | FromWorker::Message { job }
+            | FromWorker::Heartbeat { job }
+            | FromWorker::Listens { job }
+            | FromWorker::Took { job } => Some(*job),
+            FromWorker::Hello { .. }
+            | FromWorker::SetUpFailed { .. }
+            | FromWorker::BatchDone { .. }
+            | FromWorker::Named { .. }
+            | FromWorker::Nests
+            | FromWorker::Overflowed => None,
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {

@@ -13,8 +13,9 @@ use psmith_core::{Event, JobId, Notice, SlotId};
 
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
-use crate::job::mailbox::Listeners;
+use crate::job::mailbox::{Listeners, Post};
 use crate::observe::observer::{Ended, Sight};
+use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::Next;
 use crate::run::run::{Finished, News as Told, Wants};
 use crate::run::shared::Shared;
@@ -68,6 +69,33 @@ impl Desk {
         self.shared.lock().first.decided.get_or_insert(job);
     }
 
+    /// The job is over, but for its process.
+    fn on_done(
+        &self,
+        id: JobId,
+        job: &mut Held,
+        how: How,
+        (bytes, body): (Vec<u8>, usize),
+        mail: &mut HandlerReply,
+    ) {
+        if how == How::Value {
+            match judged(&job.request, &bytes[body..]) {
+                Judgement::Go => {}
+                Judgement::Enough => {
+                    self.on_decided(id);
+                    mail.commands.push(EngineCommand::Drain);
+                }
+                Judgement::Kill => {
+                    self.on_decided(id);
+                    mail.commands.push(EngineCommand::Kill);
+                }
+            }
+        }
+        job.value = how.has_body().then_some((bytes, body));
+        mail.report = Some(how.verdict());
+        mail.hang_up = true;
+    }
+
     fn take_orders(&mut self, orders: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
         let wishes = std::mem::take(&mut state.orders);
@@ -112,6 +140,26 @@ impl Held {
             pid: self.pid,
             name: self.name.clone(),
         }
+    }
+}
+
+/// A worker that has this one job, as it speaks of it.
+struct OneOfOne<'j> {
+    id: JobId,
+    job: &'j mut Held,
+}
+
+impl Speaker for OneOfOne<'_> {
+    fn job(&self, number: u64) -> Option<JobRef> {
+        (number == self.id.0).then(|| self.job.job(self.id))
+    }
+
+    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<Post>>)> {
+        (number == self.id.0).then_some((self.id, self.job.request.post.as_ref()))
+    }
+
+    fn is_named(&mut self, name: String) {
+        self.job.name = Some(name);
     }
 }
 
@@ -192,62 +240,23 @@ impl Handler for Desk {
         mail: &mut HandlerReply,
     ) {
         let id = at.attempt.job;
-        let WorkerMessage { message: letter, bytes, body } = letter;
-        match letter {
-            FromWorker::Done { job: told, .. }
-            | FromWorker::Began { job: told }
-            | FromWorker::Progress { job: told, .. }
-            | FromWorker::Message { job: told }
-            | FromWorker::Heartbeat { job: told }
-            | FromWorker::Listens { job: told }
-            | FromWorker::Took { job: told }
-                if told != id.0 =>
-            {
-                mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
-            }
+        if let Some(told) = letter.letter.job().filter(|told| *told != id.0) {
+            mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
+            return;
+        }
+        let mut messages = JobMessages {
+            shared: &self.shared,
+            wants: self.wants,
+            listeners: &mut self.listeners,
+            budget: &mut self.budget,
+        };
+        let mut speaker = OneOfOne { id, job };
+        let Some(letter) = messages.receive(id, &mut speaker, letter, mail) else { return };
+        match letter.letter {
             FromWorker::BatchDone { .. } => mail.breach = Some("it was given no batch".into()),
-            FromWorker::Done { how, .. } => {
-                if how == How::Value {
-                    match judged(&job.request, &bytes[body..]) {
-                        Judgement::Go => {}
-                        Judgement::Enough => {
-                            self.on_decided(id);
-                            mail.commands.push(EngineCommand::Drain);
-                        }
-                        Judgement::Kill => {
-                            self.on_decided(id);
-                            mail.commands.push(EngineCommand::Kill);
-                        }
-                    }
-                }
-                job.value = how.has_body().then_some((bytes, body));
-                mail.report = Some(how.verdict());
-                mail.hang_up = true;
-            }
-            FromWorker::Progress { done, total, .. } => {
-                self.shared.show(|| Sight::Progressed(job.index, done, total));
-                if self.wants.progress {
-                    self.shared.tell(Told::Progress(job.job(id), done, total));
-                }
-            }
-            FromWorker::Message { .. } if self.wants.messages => {
-                self.shared.tell(Told::Message(job.job(id), bytes, body));
-            }
-            FromWorker::Named { name } => job.name = Some(name),
-            FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
-            FromWorker::Listens { .. } => {
-                mail.messages = self.listeners.add(id, id, job.request.post.as_ref());
-            }
-            FromWorker::Took { .. } => {
-                if !self.listeners.took(id) {
-                    mail.breach = Some("it took a message that it was not sent".into());
-                }
-            }
-            FromWorker::Began { .. } | FromWorker::Message { .. } | FromWorker::Heartbeat { .. } => {}
-            FromWorker::Nests => self.budget.share(),
-            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
-                mail.breach = Some("it introduced itself twice".into());
-            }
+            FromWorker::Done { how, .. } => self.on_done(id, job, how, (letter.bytes, letter.body), mail),
+            // Its life is the attempt.
+            _ => {}
         }
     }
 
