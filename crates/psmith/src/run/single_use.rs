@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use psmith_core::dispatcher::Counts;
 use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
-use psmith_core::{Event, JobId, Notice, SlotId};
+use psmith_core::worker_pool::RunEnd;
+use psmith_core::{JobId, Notice, SlotId};
 
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
@@ -345,12 +346,12 @@ pub(crate) fn judged(request: &Request, value: &[u8]) -> Judgement {
 }
 
 impl Judgement {
-    /// What it is to a dispatcher.
-    pub(crate) fn event(self) -> Option<Event> {
+    /// What it is to a pool.
+    pub(crate) fn run_end(self) -> Option<RunEnd> {
         match self {
             Judgement::Go => None,
-            Judgement::Enough => Some(Event::Drain),
-            Judgement::Kill => Some(Event::Kill),
+            Judgement::Enough => Some(RunEnd::Drain),
+            Judgement::Kill => Some(RunEnd::Kill),
         }
     }
 }

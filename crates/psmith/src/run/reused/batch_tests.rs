@@ -1,7 +1,9 @@
 //! A desk with workers that are played: what is said, and when, is the test's choice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use psmith_core::worker_pool::{PoolPolicy, WorkerKey, WorkerPool};
 use psmith_core::{Dispatcher, SlotId};
 use psmith_sys::shared::Shared as Memory;
 
@@ -10,6 +12,7 @@ use crate::job::job::Callee;
 use crate::run::input_writer::Adder;
 use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
+use crate::run::reused::pool_policy;
 use crate::run::run::Wants;
 use crate::run::shared::Shared;
 use crate::run::submitter::Submitter;
@@ -30,14 +33,16 @@ struct Play {
 
 impl Play {
     /// A desk with so many slots, whose batches hold so many jobs.
-    fn new(workers: u32, jobs: usize) -> Play {
+    fn new(workers: u32, jobs: u64) -> Play {
         let shared = Arc::new(Shared::new(Vec::new(), Vec::new()).unwrap());
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };
         let mut desk =
             WarmDesk::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
-        desk.pace.jobs = jobs;
+        let first_batch = jobs;
+        desk.pool =
+            WorkerPool::new(PoolPolicy { first_batch, ..pool_policy(&options, wants, policy.clone()) });
         let submitter = Submitter::new(Arc::clone(&shared), &options, None);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
         let adder = Adder::new(&submitter, &callee);
@@ -73,7 +78,7 @@ impl Play {
         assert!(matches!(self.desk.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
         let place = AttemptSlot { attempt, slot: SlotId(0) };
-        let file = self.desk.lives[&JobId(number)].region_file.clone().unwrap();
+        let file = self.desk.lives[&WorkerKey(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.desk.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
         (place, Region::new(Memory::open(file).unwrap()))

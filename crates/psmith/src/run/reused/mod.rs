@@ -1,56 +1,52 @@
 //! The engine's handler for function jobs that share workers: a worker's *life* is one job of the engine, and the jobs
 //! are given to live workers here, above it.
 //!
-//! So there are two dispatchers, the same machine twice. The engine's knows lives: starting, containment, deaths, usage.
-//! The one here knows function jobs: order, window, tries, back-off, timeouts, halts. Its slots are promises to run a job
-//! in some live worker; what it asks to be done to an attempt is done to the worker that has it. Runs on the engine's
-//! thread and never blocks.
+//! Who gets which job when, and what a worker's end means for the one that it had, is the [`WorkerPool`]'s to decide,
+//! which the simulation of the core knows, too. Here is what it needs hands for: channels and what is said on them,
+//! the memory that a worker shares, inputs, results and output as bytes, and the caller, who is told. Runs on the
+//! engine's thread and never blocks.
 //!
-//! A worker has at most one job, or one batch of short ones, and its answer is heard before it is given another. What
-//! ends a worker concerns the one job that it was at, and that only if its function was called: otherwise the job waits
-//! for another worker, and nothing is counted.
-//!
-//! - `worker`: a worker, passive
+//! - `worker`: a worker's channel and memory
 //! - `turn`: one turn of the desk
-//! - `resize`: more or fewer workers; `start_backoff`: workers that never come
-//! - `batch`: many short jobs as one; `reorder`: their outcomes in order
+//! - `resize`: more or fewer workers
+//! - `batch`: many short jobs as one; `inputs_in_hand`: their inputs
 //! - `commands`: jobs that are no functions
 
 mod batch;
 mod commands;
-mod reorder;
+mod inputs_in_hand;
 mod resize;
-mod start_backoff;
 mod turn;
 mod worker;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::action::Notice;
-use psmith_core::outcome::{Cause, Outcome, SpawnFailure};
+use psmith_core::outcome::{Outcome, SpawnFailure};
 use psmith_core::policy::{Order, TermSeq};
-use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, JobPolicy, RunPolicy, SlotId};
+use psmith_core::worker_pool::{
+    PoolAction, PoolEvent, PoolPolicy, Received, ToStart, WorkerKey, WorkerPool, WorkerReport,
+};
+use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Time};
 
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
-use crate::job::mailbox::Listeners;
+use crate::job::mailbox::{Listeners, Post};
 use crate::observe::observer::Sight;
-use crate::run::input_block::Block;
+use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::options::Options;
-use crate::run::reused::batch::{Batch, BatchNews, Pace};
 use crate::run::reused::commands::Kind;
-use crate::run::reused::reorder::Sequence;
-use crate::run::reused::start_backoff::Starts;
-use crate::run::reused::worker::{Life, Stage};
+use crate::run::reused::inputs_in_hand::InputsInHand;
+use crate::run::reused::worker::Life;
 use crate::run::run::{News as Told, Wants};
 use crate::run::shared::Shared;
 use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
-use psmith_engine::channel::messages::{FromWorker, How};
+use psmith_engine::channel::messages::{Errand, FromWorker, How};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
@@ -74,64 +70,42 @@ pub(crate) struct WarmDesk {
     wants: Wants,
     worker: WorkerStart,
     terms: Terms,
-    grace: Duration,
     life_policy: Arc<JobPolicy>,
     spool_dir: PathBuf,
-    dispatcher: Dispatcher,
-    events: VecDeque<Event>,
-    actions: Vec<Action>,
+    pool: WorkerPool,
+    /// What the pool asks for, until the next turn.
+    actions: Vec<PoolAction>,
+    /// Single jobs.
     jobs: BTreeMap<JobId, Held>,
-    /// Attempts that want a worker, longest waiting first.
-    waiting: VecDeque<(AttemptId, SlotId)>,
-    /// Attempts at commands that the engine has not asked for yet; `None` before the first.
-    commands: Option<VecDeque<commands::Wanted>>,
-    /// By the number that the engine gives them.
-    lives: BTreeMap<JobId, Life>,
-    /// Those that wait for a job; the one that worked last is the first to work again.
-    idle: Vec<JobId>,
-    starts: Starts,
-    /// Lives to be handed to the engine.
-    wanted: u32,
-    pulled: u64,
-    slots: u32,
-    /// More workers than these leave when they are idle.
-    lives_max: u32,
+    /// Of short jobs, whose outcomes are still to come.
+    inputs: InputsInHand,
+    /// The outcome that several short jobs have together, until it is delivered.
+    outcomes: BTreeMap<JobId, Box<Outcome>>,
+    /// Where short jobs are in order: what is to be told of them when it is their turn, by the index of the first.
+    shelf: BTreeMap<u64, Told>,
+    is_ordered: bool,
+    /// By the number that the engine gives them, too.
+    lives: BTreeMap<WorkerKey, Life>,
+    /// Workers that are no more, for the next turn.
+    ends: Vec<End>,
+    /// Workers that have answered, where their growth is watched, for the next turn.
+    growing: Vec<WorkerKey>,
     budget: Budget,
     /// When the budget is to be asked for more.
     asks_again: Option<Duration>,
-    /// Short jobs come as blocks, and become batches.
-    blocks: bool,
-    pace: Pace,
-    /// Jobs that wait again, or still, in their order.
-    returned: VecDeque<Block>,
-    /// Where blocks are in order, that order is kept here: the dispatcher knows only of the first attempt at each.
-    sequence: Option<Sequence>,
-    /// What was heard of workers and is not dealt with.
-    heard: VecDeque<Heard>,
     listeners: Listeners,
-    source_ended: bool,
-    finished: bool,
 }
 
-/// A job while this desk has it.
+/// A single job while this desk has it.
 struct Held {
     /// Its place in the order of submission.
     index: u64,
     request: Request,
-    /// It stands for these jobs, of which the first is in `request` only once it is the only one.
-    batch: Option<Batch>,
-    /// The dispatcher was told that the attempt has a process.
-    has_process: bool,
-    /// How often its worker ended before it called the function.
-    returns: u32,
     /// The frame that brought the result, and where in it the value begins.
     value: Option<(Vec<u8>, usize)>,
     pid: u32,
     slot: SlotId,
-    /// Its signs of life are asked for.
-    beats: bool,
     name: Option<String>,
-    life: Option<JobId>,
     told_start: bool,
     /// The last attempt whose start was shown.
     shown_attempt: u32,
@@ -139,16 +113,12 @@ struct Held {
     outcome: Option<Box<Outcome>>,
 }
 
-/// What was heard of a worker.
-enum Heard {
-    /// It has answered for its job.
-    Done { life: JobId, verdict: Result<(), Cause>, judgement: Judgement },
-    /// It has answered for its batch.
-    Batch { life: JobId, news: Box<BatchNews> },
+/// What became of a worker.
+enum End {
     /// It is no more.
-    Ended { life: JobId, outcome: Box<Outcome> },
+    Ended(WorkerKey, Box<Outcome>),
     /// The warden that bore it is no more, nor is it.
-    Lost { life: JobId },
+    Lost(WorkerKey),
 }
 
 impl WarmDesk {
@@ -160,74 +130,90 @@ impl WarmDesk {
         (set_up, budget): (Vec<Function>, Budget),
     ) -> WarmDesk {
         let worker = WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
+        let policy = pool_policy(options, wants, policy);
         WarmDesk {
             shared,
             wants,
             worker,
             terms: options.terms,
-            grace: options.grace,
             life_policy: Arc::new(JobPolicy {
                 term_seq: TermSeq::with_grace(options.grace),
                 limits: options.named,
                 ..JobPolicy::default()
             }),
             spool_dir: std::env::temp_dir(),
-            slots: policy.slots,
-            lives_max: policy.slots,
-            budget,
-            asks_again: None,
-            blocks: wants.blocks,
-            pace: Pace::new(),
-            returned: VecDeque::new(),
-            sequence: (wants.blocks && options.order == Order::Submission).then(Sequence::default),
-            dispatcher: Dispatcher::new(policy),
-            events: VecDeque::new(),
+            is_ordered: policy.batches && policy.ordered,
+            pool: WorkerPool::new(policy),
             actions: Vec::new(),
             jobs: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            commands: None,
+            inputs: InputsInHand::default(),
+            outcomes: BTreeMap::new(),
+            shelf: BTreeMap::new(),
             lives: BTreeMap::new(),
-            idle: Vec::new(),
-            starts: Starts::default(),
-            wanted: 0,
-            pulled: 0,
-            heard: VecDeque::new(),
+            ends: Vec::new(),
+            growing: Vec::new(),
+            budget,
+            asks_again: None,
             listeners: Listeners::default(),
-            source_ended: false,
-            finished: false,
         }
+    }
+
+    /// Tells the pool; what it asks for waits for the next turn.
+    fn happens(&mut self, event: PoolEvent, now: Time) {
+        self.pool.handle(event, now, &mut self.actions);
     }
 
     /// This worker wrote or said something.
-    fn on_sign_of_life(&mut self, life: JobId) {
-        if let Some((attempt, held)) = self.job_of(life)
-            && held.beats
-        {
-            self.events.push_back(Event::Beat(attempt));
-        }
+    fn on_sign_of_life(&mut self, worker: WorkerKey) {
+        self.pool.on_beat(worker);
     }
 
-    /// The job that this worker has.
-    fn job_of(&mut self, life: JobId) -> Option<(AttemptId, &mut Held)> {
-        let attempt = self.lives.get(&life)?.attempt()?;
+    /// The single job that this worker has.
+    fn job_of(&mut self, worker: WorkerKey) -> Option<(AttemptId, &mut Held)> {
+        let (attempt, _) = self.pool.job_at(worker)?;
         Some((attempt, self.jobs.get_mut(&attempt.job)?))
+    }
+
+    /// A worker says that its job is over.
+    fn on_done(&mut self, worker: WorkerKey, letter: WorkerMessage, mail: &mut HandlerReply) {
+        let WorkerMessage { letter: FromWorker::Done { job, how, .. }, bytes, body } = letter else { return };
+        let mut judgement = Judgement::Go;
+        if self.pool.is_at(worker, job)
+            && let Some((_, held)) = self.job_of(worker)
+        {
+            if how == How::Value {
+                judgement = judged(&held.request, &bytes[body..]);
+            }
+            held.value = how.has_body().then_some((bytes, body));
+            if judgement != Judgement::Go {
+                self.shared.lock().first.decided.get_or_insert(JobId(job));
+            }
+        }
+        let verdict = how.verdict();
+        let report = WorkerReport::Done { job, verdict: verdict.clone(), ends: judgement.run_end() };
+        match self.pool.receive(worker, report) {
+            Ok(Received::Kept) => {
+                mail.reads_output = true;
+                if self.terms.max_rss_growth.is_some() {
+                    self.growing.push(worker);
+                }
+            }
+            // Its worker's end is its own.
+            Ok(Received::Final) => (mail.report, mail.hang_up) = (Some(verdict), true),
+            Err(violation) => mail.breach = Some(violation.to_string()),
+        }
     }
 }
 
 impl Held {
-    fn new(request: Request, index: u64, beats: bool) -> Held {
+    fn new(request: Request, index: u64) -> Held {
         Held {
             index,
             request,
-            batch: None,
-            has_process: false,
-            returns: 0,
             value: None,
             pid: 0,
             slot: SlotId(0),
-            beats,
             name: None,
-            life: None,
             told_start: false,
             shown_attempt: 0,
             output: Output::default(),
@@ -244,15 +230,55 @@ impl Held {
             name: self.name.clone(),
         }
     }
+
+    /// What its worker is told; `None` if its function cannot be called.
+    fn errand(&mut self, attempt: AttemptId, last: bool) -> Option<Errand> {
+        Some(Errand {
+            job: self.index + 1,
+            index: self.index,
+            attempt: attempt.number,
+            slot: self.slot.0,
+            function: self.request.callee.function.clone().ok()?,
+            last,
+            scratch: self.request.scratch(attempt.number),
+        })
+    }
 }
 
-impl Held {
-    /// The job of this number, if it is this one or of this batch.
-    fn job_at(&self, number: u64) -> Option<JobRef> {
-        let jobs = self.batch.as_ref().map_or(1, |batch| batch.block.len() as u64);
-        let first = self.batch.as_ref().map_or(self.index, |batch| batch.block.index);
-        let index = number.checked_sub(1)?;
-        (first..first + jobs).contains(&index).then(|| JobRef { index, ..self.job() })
+/// A worker that shares its process with other jobs, as it speaks of one.
+struct OneOfMany<'d> {
+    worker: WorkerKey,
+    pool: &'d WorkerPool,
+    jobs: &'d mut BTreeMap<JobId, Held>,
+    lives: &'d mut BTreeMap<WorkerKey, Life>,
+}
+
+impl Speaker for OneOfMany<'_> {
+    fn job(&self, number: u64) -> Option<JobRef> {
+        let (attempt, jobs) = self.pool.unanswered(self.worker)?;
+        let index = number.checked_sub(1).filter(|index| jobs.contains(index))?;
+        match (self.jobs.get(&attempt.job), self.lives.get(&self.worker)) {
+            (Some(held), _) => Some(held.job()),
+            (None, Some(life)) => Some(life.job(index)),
+            (None, None) => None,
+        }
+    }
+
+    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<Post>>)> {
+        let (attempt, _) = self.pool.unanswered(self.worker)?;
+        let held = self.jobs.get(&attempt.job).filter(|_| attempt.job.0 == number)?;
+        Some((attempt.job, held.request.post.as_ref()))
+    }
+
+    fn is_named(&mut self, name: String) {
+        if let Some((attempt, _)) = self.pool.job_at(self.worker)
+            && let Some(held) = self.jobs.get_mut(&attempt.job)
+        {
+            held.name = Some(name.clone());
+        }
+        if let Some(life) = self.lives.get_mut(&self.worker) {
+            life.name = Some(name);
+        }
     }
 }
 
@@ -260,17 +286,16 @@ impl Handler for WarmDesk {
     type Job = Kind;
 
     fn pull(&mut self) -> Pull<Kind> {
-        if let Some(command) = self.pull_command() {
-            command
-        } else if self.wanted > 0 {
-            self.wanted -= 1;
-            self.pulled += 1;
-            self.lives.insert(JobId(self.pulled), Life::new());
-            Pull::Job(Kind::Worker, Arc::clone(&self.life_policy))
-        } else if self.finished {
-            Pull::Ended
-        } else {
-            Pull::Later
+        match self.pool.pull() {
+            Some(ToStart::Worker(worker)) => {
+                self.lives.insert(worker, Life::new());
+                Pull::Job(Kind::Worker, Arc::clone(&self.life_policy))
+            }
+            Some(ToStart::Alone { worker, attempt, memory_bytes }) => {
+                self.pull_command(worker, attempt, memory_bytes)
+            }
+            None if self.pool.has_finished() => Pull::Ended,
+            None => Pull::Later,
         }
     }
 
@@ -278,7 +303,7 @@ impl Handler for WarmDesk {
         if let Kind::Command(life) = *job {
             return self.launch_command(life);
         }
-        let region = self.lives.get_mut(&at.attempt.job).and_then(|life| life.region_file.take());
+        let region = self.lives.get_mut(&worker_of(at.attempt.job)).and_then(|life| life.region_file.take());
         Ok(Launch::Worker(WorkerStart { region, ..self.worker.clone() }))
     }
 
@@ -287,19 +312,12 @@ impl Handler for WarmDesk {
     }
 
     fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: AttemptSlot, mail: &mut HandlerReply) {
-        let id = at.attempt.job;
         if let Kind::Command(life) = *job {
             return self.greet_alone(life, mail);
         }
-        match self.lives.get_mut(&id) {
-            Some(life) if life.stage == Stage::Starting && !life.doomed => {
-                life.stage = Stage::Idle(view.now);
-                self.idle.push(id);
-                self.starts.succeeded();
-            }
-            // It was given up before it came.
-            Some(_) | None => mail.hang_up = true,
-        }
+        let worker = worker_of(at.attempt.job);
+        let has_memory = self.lives.get(&worker).is_some_and(|life| life.region.is_some());
+        mail.hang_up = !self.pool.greet(worker, has_memory, view.now);
     }
 
     fn on_message(
@@ -311,110 +329,24 @@ impl Handler for WarmDesk {
         mail: &mut HandlerReply,
     ) {
         let id = at.attempt.job;
-        let WorkerMessage { message: letter, bytes, body } = letter;
-        self.on_sign_of_life(id);
-        if let FromWorker::Named { name } = letter {
-            if let Some(life) = self.lives.get_mut(&id) {
-                life.name = Some(name.clone());
+        let worker = worker_of(id);
+        self.on_sign_of_life(worker);
+        let mut speaker =
+            OneOfMany { worker, pool: &self.pool, jobs: &mut self.jobs, lives: &mut self.lives };
+        let mut messages = JobMessages {
+            shared: &self.shared,
+            wants: self.wants,
+            listeners: &mut self.listeners,
+            budget: &mut self.budget,
+        };
+        let Some(letter) = messages.receive(id, &mut speaker, letter, mail) else { return };
+        match letter.letter {
+            FromWorker::Began { job } => {
+                let began = self.pool.receive(worker, WorkerReport::Began { job });
+                mail.breach = began.err().map(|violation| violation.to_string());
             }
-            if let Some((_, held)) = self.job_of(id) {
-                held.name = Some(name);
-            }
-            return;
-        }
-        let wants = self.wants;
-        let shared = Arc::clone(&self.shared);
-        let has_answered = self.heard.iter().any(|heard| match heard {
-            Heard::Done { life, .. } | Heard::Batch { life, .. } => *life == id,
-            Heard::Ended { .. } | Heard::Lost { .. } => false,
-        });
-        let current = if has_answered { None } else { self.job_of(id) };
-        match letter {
-            FromWorker::Began { job } => match current {
-                Some((attempt, held)) if held.index + 1 == job => {
-                    if let Some(life) = self.lives.get_mut(&id) {
-                        life.stage = Stage::Busy { attempt, began: true };
-                    }
-                }
-                Some(_) | None => mail.breach = Some(format!("it began job {job}, which it was not given")),
-            },
-            FromWorker::Done { job, how, .. } => match current {
-                Some((_, held)) if held.index + 1 == job && held.batch.is_none() => {
-                    let mut judgement = Judgement::Go;
-                    if how == How::Value {
-                        judgement = judged(&held.request, &bytes[body..]);
-                        if judgement != Judgement::Go {
-                            shared.lock().first.decided.get_or_insert(JobId(job));
-                        }
-                    }
-                    held.value = how.has_body().then_some((bytes, body));
-                    if held.request.is_alone() {
-                        // Its worker's end is its own.
-                        (mail.report, mail.hang_up) = (Some(how.verdict()), true);
-                        return;
-                    }
-                    mail.reads_output = true;
-                    self.heard.push_back(Heard::Done { life: id, verdict: how.verdict(), judgement });
-                }
-                Some(_) | None => {
-                    let is_of_earlier = current.is_some_and(|(_, held)| job <= held.index);
-                    if let (true, Some(life)) = (is_of_earlier, self.lives.get_mut(&id)) {
-                        life.betrayed = true;
-                    }
-                    mail.breach = Some(format!("it answered for job {job}, which it was not given"));
-                }
-            },
-            FromWorker::BatchDone { job, values, then, nanos, .. } => {
-                let known =
-                    current.map(|_| ()).ok_or(format!("it answered for a batch from job {job} on twice"));
-                match known.and_then(|()| self.values_of(id, (job, values, then.is_some()))) {
-                    Ok((values, mark, is_whole)) => {
-                        mail.reads_output = then.is_some();
-                        let spent = Duration::from_nanos(nanos);
-                        let news = Box::new(BatchNews { values, mark, is_whole, then, bytes, body, spent });
-                        self.heard.push_back(Heard::Batch { life: id, news });
-                    }
-                    Err(breach) => mail.breach = Some(breach),
-                }
-            }
-            // A thread that an earlier job left behind may still speak of that one: nobody listens.
-            FromWorker::Progress { job, done, total } => {
-                if let Some(job) = current.and_then(|(_, held)| held.job_at(job)) {
-                    shared.show(|| Sight::Progressed(job.index, done, total));
-                    if wants.progress {
-                        shared.tell(Told::Progress(job, done, total));
-                    }
-                }
-            }
-            FromWorker::Message { job } => {
-                if let Some(job) = current.and_then(|(_, held)| held.job_at(job))
-                    && wants.messages
-                {
-                    shared.tell(Told::Message(job, bytes, body));
-                }
-            }
-            // Of the life, and so of the job that it has.
-            FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
-            FromWorker::Listens { job } => {
-                if let Some((attempt, held)) = current
-                    && attempt.job.0 == job
-                {
-                    let post = held.request.post.clone();
-                    mail.messages = self.listeners.add(attempt.job, id, post.as_ref());
-                }
-            }
-            FromWorker::Took { job } => {
-                if current.is_some_and(|(attempt, _)| attempt.job.0 == job)
-                    && !self.listeners.took(JobId(job))
-                {
-                    mail.breach = Some("it took a message that it was not sent".into());
-                }
-            }
-            FromWorker::Heartbeat { .. } | FromWorker::Named { .. } => {}
-            FromWorker::Nests => self.budget.share(),
-            FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
-                mail.breach = Some("it introduced itself twice".into());
-            }
+            FromWorker::BatchDone { .. } => self.on_batch_done(worker, letter, mail),
+            _ => self.on_done(worker, letter, mail),
         }
     }
 
@@ -428,28 +360,29 @@ impl Handler for WarmDesk {
 
     fn read(&mut self, job: &Kind, _attempt: u32, _stream: u8, _bytes: &[u8]) {
         if let Kind::Command(life) = *job {
-            self.on_sign_of_life(life);
+            self.on_sign_of_life(worker_of(life));
         }
     }
 
     fn reads_live(&mut self, id: JobId) {
-        if let Some(region) = self.lives.get(&id).and_then(|life| life.region.as_ref()) {
+        if let Some(region) = self.lives.get(&worker_of(id)).and_then(|life| life.region.as_ref()) {
             region.reads_output();
         }
     }
 
     fn output(&mut self, id: JobId, _job: &mut Kind, stream: u8, buffer: &mut Vec<u8>, length: usize) {
-        if let Some(life) = self.lives.get_mut(&id) {
+        let worker = worker_of(id);
+        if let Some(life) = self.lives.get_mut(&worker) {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
         }
-        if let Some(index) = self.job_of(id).map(|(_, held)| held.index) {
-            self.shared.show(|| Sight::Wrote(index, &buffer[..length]));
+        if let Some((_, jobs)) = self.pool.job_at(worker) {
+            self.shared.show(|| Sight::Wrote(jobs.start, &buffer[..length]));
         }
-        self.on_sign_of_life(id);
+        self.on_sign_of_life(worker);
     }
 
     fn backlog(&mut self, id: JobId, _job: &mut Kind, stream: u8, backlog: Spool) {
-        if let (Some(life), Some(bytes)) = (self.lives.get_mut(&id), backlog.in_memory()) {
+        if let (Some(life), Some(bytes)) = (self.lives.get_mut(&worker_of(id)), backlog.in_memory()) {
             life.wrote(stream, bytes, &self.spool_dir);
         }
     }
@@ -458,40 +391,31 @@ impl Handler for WarmDesk {
         self.shared.has_room_for_words()
     }
 
-    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Kind>) {
+    fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, Kind>) {
         match news {
-            EngineEvent::Started { at: place, pid, job } => {
-                let id = place.attempt.job;
-                if let Some(life) = self.lives.get_mut(&id) {
-                    life.pid = pid;
-                }
-                if let Kind::Command(life) = *job {
-                    self.on_command_started(life, pid);
-                }
-                self.tell_start(id);
+            EngineEvent::Started { at: place, pid, .. } => {
+                self.on_process(worker_of(place.attempt.job), pid, view.now)
             }
             // What it wrote comes with the delivery, which is next.
             EngineEvent::Ended(ending) if *ending.job != Kind::Worker => {}
             EngineEvent::Ended(ending) => {
-                let outcome = Box::new(ending.outcome.clone());
-                if let (Some(life), Some(last)) = (self.lives.get_mut(&ending.id), &outcome.last)
-                    && life.pid == 0
-                {
-                    life.pid = last.pid;
-                    self.tell_start(ending.id);
+                let worker = worker_of(ending.id);
+                let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
+                if self.lives.get(&worker).is_some_and(|life| life.pid == 0) && pid != 0 {
+                    self.on_process(worker, pid, view.now);
                 }
                 // What was read at its very end, too late to be passed on as it came.
-                if let Some(life) = self.lives.get_mut(&ending.id) {
+                if let Some(life) = self.lives.get_mut(&worker) {
                     for (stream, rest) in [(1, &ending.output.stdout), (2, &ending.output.stderr)] {
                         life.wrote(stream, rest.in_memory().unwrap_or_default(), &self.spool_dir);
                     }
                 }
-                self.heard.push_back(Heard::Ended { life: ending.id, outcome });
+                self.ends.push(End::Ended(worker, Box::new(ending.outcome.clone())));
                 // The engine may be about to sleep.
                 self.shared.waker.wake();
             }
             EngineEvent::Notice(Notice::Retry { attempt, .. }, _) => {
-                self.heard.push_back(Heard::Lost { life: attempt.job });
+                self.ends.push(End::Lost(worker_of(attempt.job)));
                 self.shared.waker.wake();
             }
             EngineEvent::Notice(..)
@@ -504,10 +428,11 @@ impl Handler for WarmDesk {
 
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Kind>) -> Taken {
         if let Kind::Command(life) = delivery.job {
-            if let Some(life) = self.lives.get_mut(&life) {
+            let worker = worker_of(life);
+            if let Some(life) = self.lives.get_mut(&worker) {
                 life.command = Some(delivery.output);
             }
-            self.heard.push_back(Heard::Ended { life, outcome: delivery.outcome });
+            self.ends.push(End::Ended(worker, delivery.outcome));
             self.shared.waker.wake();
         }
         Taken::Now
@@ -527,7 +452,25 @@ impl Handler for WarmDesk {
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
-        self.make_room(view, orders);
+        self.pool.make_room(view.dispatcher.width(), view.now, &mut self.actions);
         self.turn(view.now, orders)
     }
+}
+
+fn pool_policy(options: &Options, wants: Wants, run: RunPolicy) -> PoolPolicy {
+    PoolPolicy {
+        run,
+        grace: options.grace,
+        max_jobs: options.terms.max_jobs,
+        max_rss_growth: options.terms.max_rss_growth,
+        idle: options.terms.idle,
+        batches: wants.blocks,
+        ordered: options.order == Order::Submission,
+        first_batch: 1,
+    }
+}
+
+/// The engine and the pool count starts alike.
+fn worker_of(life: JobId) -> WorkerKey {
+    WorkerKey(life.0)
 }

@@ -1,53 +1,37 @@
-//! One worker's life, as its host sees it: passive, told what happened, decides nothing.
+//! One worker as its driver has it: its channel's and its memory's side of things. What it is at is the pool's to know.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use psmith_core::{AttemptId, Time};
+use psmith_core::worker_pool::BatchProgress;
 use psmith_sys::shared::Shared;
 
-use psmith_engine::channel::shared_region::{REGION_WORDS, Region};
+use crate::job::job::JobRef;
+use psmith_engine::channel::shared_region::{Mark, REGION_WORDS, Region, Values};
 use psmith_engine::handler::{Output, TAIL_BYTES_MAX};
 use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
 
 /// A worker between its start and its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Life {
-    pub(crate) stage: Stage,
     pub(crate) pid: u32,
     pub(crate) name: Option<String>,
-    /// Jobs that it has been given.
-    pub(crate) jobs: u64,
-    /// Its resident memory after its first job, where growth is watched.
-    pub(crate) rss_first: Option<u64>,
-    /// It is being ended: no further job for it.
-    pub(crate) doomed: bool,
-    /// An earlier job of it has broken the protocol: the one that it has now goes with it, and is not to blame.
-    pub(crate) betrayed: bool,
-    /// When it was given the job, or batch, that it had last.
-    pub(crate) given: Time,
+    /// The slot of the job that it was given last.
+    pub(crate) slot: u32,
     /// The memory that it shares with us. Without it, it gets one job at a time.
     pub(crate) region: Option<Region>,
     /// By which it finds that memory, until it is started.
     pub(crate) region_file: Option<Arc<OwnedFd>>,
+    /// How far the results of its batch were read, and those that were read and not passed on.
+    mark: Mark,
+    values: Values,
+    /// The frame that told the end of its batch, and where in it the value of the job begins that ended it.
+    pub(crate) value: Option<(Vec<u8>, usize)>,
     /// It is no worker, but the process of a command, and this is all that it wrote.
     pub(crate) command: Option<Output>,
     written: [Spool; 2],
     tail: Vec<u8>,
-}
-
-/// What a worker is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// It has not introduced itself.
-    Starting,
-    /// It waits for a job, since then.
-    Idle(Time),
-    /// It was given a job. `began`: it has said that it calls the function.
-    Busy { attempt: AttemptId, began: bool },
-    /// It was told that there are no more jobs; by then it must be gone.
-    Leaving(Time),
 }
 
 impl Life {
@@ -55,38 +39,52 @@ impl Life {
         // Where the machine has none to give the worker does without.
         let shared = Shared::create("psmith-region", REGION_WORDS).ok();
         let (region, file) = shared.map(|(shared, file)| (Region::new(shared), Arc::new(file))).unzip();
-        Life { region, region_file: file, ..Life::at(Stage::Starting) }
+        Life { region, region_file: file, ..Life::default() }
     }
 
     /// The process of a command, on its way.
-    pub(crate) fn of_command(attempt: AttemptId) -> Life {
-        Life { command: Some(Output::default()), ..Life::at(Stage::Busy { attempt, began: true }) }
+    pub(crate) fn of_command() -> Life {
+        Life { command: Some(Output::default()), ..Life::default() }
     }
 
-    fn at(stage: Stage) -> Life {
-        Life {
-            stage,
-            pid: 0,
-            name: None,
-            jobs: 0,
-            rss_first: None,
-            doomed: false,
-            betrayed: false,
-            given: Time::ZERO,
-            region: None,
-            region_file: None,
-            command: None,
-            written: [Spool::default(), Spool::default()],
-            tail: Vec::new(),
+    /// One of several short jobs that it has.
+    pub(crate) fn job(&self, index: u64) -> JobRef {
+        JobRef { index, label: None, slot: self.slot, pid: self.pid, name: self.name.clone() }
+    }
+
+    /// It is about to be given so many jobs.
+    pub(crate) fn prepare(&mut self, jobs: u32) {
+        (self.mark, self.values) = (Mark::default(), Values::default());
+        if let Some(region) = &self.region {
+            region.prepare(jobs);
         }
     }
 
-    /// The attempt that it was given, if there is one.
-    pub(crate) fn attempt(&self) -> Option<AttemptId> {
-        match self.stage {
-            Stage::Busy { attempt, .. } => Some(attempt),
-            Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => None,
+    /// Reads the results of its batch that are whole and were not read before, of the first `most`. Gives how many jobs
+    /// have results now.
+    pub(crate) fn read_results(&mut self, most: u32) -> u32 {
+        let Some(region) = &self.region else { return 0 };
+        let (values, mark) = region.results(self.mark, most);
+        self.mark = mark;
+        if self.values.ends.is_empty() {
+            self.values = values;
+        } else {
+            let before = self.values.bytes.len() as u32;
+            self.values.bytes.extend(values.bytes);
+            self.values.ends.extend(values.ends.iter().map(|end| before + end));
         }
+        mark.results
+    }
+
+    /// The results that were read and not taken.
+    pub(crate) fn take_values(&mut self) -> Values {
+        std::mem::take(&mut self.values)
+    }
+
+    /// How far it is, now that it is no more.
+    pub(crate) fn progress(&mut self, most: Option<u32>) -> BatchProgress {
+        let begun = self.region.as_ref().map_or(0, Region::begun);
+        BatchProgress { begun, results: most.map_or(0, |most| self.read_results(most)) }
     }
 
     /// It wrote this to standard output (1) or error (2).
