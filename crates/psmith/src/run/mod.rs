@@ -5,6 +5,7 @@
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`reused`]: the same for jobs that share workers
+//! - [`job_messages`]: what a worker says of its job, for both
 //! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
 //! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`suspension`]: all runs stand still together
@@ -15,6 +16,7 @@ pub(crate) mod face;
 pub(crate) mod input_block;
 pub(crate) mod input_buffer;
 pub(crate) mod input_writer;
+pub(crate) mod job_messages;
 pub(crate) mod options;
 pub(crate) mod queue;
 pub(crate) mod reused;

@@ -241,7 +241,7 @@ impl Handler for Desk {
         mail: &mut HandlerReply,
     ) {
         let id = at.attempt.job;
-        if let Some(told) = letter.letter.job().filter(|told| *told != id.0) {
+        if let Some(told) = letter.message.job().filter(|told| *told != id.0) {
             mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
             return;
         }
@@ -253,7 +253,7 @@ impl Handler for Desk {
         };
         let mut speaker = OneOfOne { id, job };
         let Some(letter) = messages.receive(id, &mut speaker, letter, mail) else { return };
-        match letter.letter {
+        match letter.message {
             FromWorker::BatchDone { .. } => mail.breach = Some("it was given no batch".into()),
             FromWorker::Done { how, .. } => self.on_done(id, job, how, (letter.bytes, letter.body), mail),
             // Its life is the attempt.

@@ -144,7 +144,7 @@ impl WarmDesk {
         letter: WorkerMessage,
         mail: &mut HandlerReply,
     ) {
-        let WorkerMessage { letter: FromWorker::BatchDone { job, values, then, nanos, .. }, bytes, body } =
+        let WorkerMessage { message: FromWorker::BatchDone { job, values, then, nanos, .. }, bytes, body } =
             letter
         else {
             return;

@@ -176,7 +176,9 @@ impl WarmDesk {
 
     /// A worker says that its job is over.
     fn on_done(&mut self, worker: WorkerKey, letter: WorkerMessage, mail: &mut HandlerReply) {
-        let WorkerMessage { letter: FromWorker::Done { job, how, .. }, bytes, body } = letter else { return };
+        let WorkerMessage { message: FromWorker::Done { job, how, .. }, bytes, body } = letter else {
+            return;
+        };
         let mut judgement = Judgement::Go;
         if self.pool.is_at(worker, job)
             && let Some((_, held)) = self.job_of(worker)
@@ -340,7 +342,7 @@ impl Handler for WarmDesk {
             budget: &mut self.budget,
         };
         let Some(letter) = messages.receive(id, &mut speaker, letter, mail) else { return };
-        match letter.letter {
+        match letter.message {
             FromWorker::Began { job } => {
                 let began = self.pool.receive(worker, WorkerReport::Began { job });
                 mail.breach = began.err().map(|violation| violation.to_string());
