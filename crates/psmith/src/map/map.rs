@@ -18,7 +18,7 @@ use crate::run::input_block::Results;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
 use crate::run::input_writer::Adder;
 use crate::run::options::{Isolation, OnError, Options};
-use crate::run::run::{News, Run, Wants};
+use crate::run::run::{Run, RunEvent, Wants};
 use crate::run::settings::settings;
 use crate::run::shared::First;
 use crate::run::submitter::Submitter;
@@ -379,22 +379,22 @@ where
 
     /// Takes in one piece of news; an end becomes an outcome. An error is a hook's.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
-    fn hear(&mut self, news: News) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
+    fn hear(&mut self, news: RunEvent) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
         let hooks = &mut self.hooks;
         match news {
-            News::Started(job) => {
+            RunEvent::Started(job) => {
                 if let Some(hook) = &mut hooks.start {
                     hook(&job).map_err(|text| (job, format!("start hook: {text}")))?;
                 }
                 Ok(None)
             }
-            News::Progress(job, done, total) => {
+            RunEvent::Progress(job, done, total) => {
                 if let Some(hook) = &mut hooks.progress {
                     hook(&job, done, total);
                 }
                 Ok(None)
             }
-            News::Message(job, bytes, body) => {
+            RunEvent::Message(job, bytes, body) => {
                 // After a failing message there is no more to be heard of its job.
                 if let Some(hook) = &mut hooks.message
                     && !hooks.spoilt.contains_key(&job.index)
@@ -405,13 +405,13 @@ where
                 }
                 Ok(None)
             }
-            News::Results(results) => {
+            RunEvent::Results(results) => {
                 if let Stage::Running(running) = &mut self.stage {
                     running.results = Some(results);
                 }
                 Ok(None)
             }
-            News::Done(finished) => {
+            RunEvent::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
                 let mut result = settle_owned(*finished, self.options.output, C::decode_owned);

@@ -13,7 +13,7 @@ use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
 use crate::run::decode::settle;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
-use crate::run::run::{Finished, News, Run, Wants};
+use crate::run::run::{Finished, Run, RunEvent, Wants};
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
@@ -157,19 +157,19 @@ where
     }
 
     /// Takes in one piece of news, and gives what is to be handed out for it.
-    fn hear(&mut self, news: News) -> Option<Result<R, Failure>> {
+    fn hear(&mut self, news: RunEvent) -> Option<Result<R, Failure>> {
         match news {
-            News::Done(finished) => self.end(*finished),
-            News::Message(job, bytes, body) => self.hear_message(&job, &bytes[body..]),
-            News::Started(job) => {
+            RunEvent::Done(finished) => self.end(*finished),
+            RunEvent::Message(job, bytes, body) => self.hear_message(&job, &bytes[body..]),
+            RunEvent::Started(job) => {
                 let Err(text) = self.hooks.start.as_mut()?(&job) else { return None };
                 Some(Err(self.stop_for_hook(&job, format!("start hook: {text}"))))
             }
-            News::Progress(job, done, total) => {
+            RunEvent::Progress(job, done, total) => {
                 self.hooks.progress.as_mut()?(&job, done, total);
                 None
             }
-            News::Results(_) => None,
+            RunEvent::Results(_) => None,
         }
     }
 

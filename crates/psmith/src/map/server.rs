@@ -13,7 +13,7 @@ use crate::job::job::{Job, JobRef};
 use crate::run::decode::settle;
 use crate::run::face;
 use crate::run::options::Options;
-use crate::run::run::{News, Run, Wants};
+use crate::run::run::{Run, RunEvent, Wants};
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
@@ -376,12 +376,12 @@ where
         let mut report = RunSummary::default();
         while let Some(news) = run.next().map_err(ServerError::Engine)? {
             let finished = match news {
-                News::Done(finished) => finished,
-                News::Started(job) => {
+                RunEvent::Done(finished) => finished,
+                RunEvent::Started(job) => {
                     log(LogLevel::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
                     continue;
                 }
-                News::Progress(..) | News::Message(..) | News::Results(_) => continue,
+                RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => continue,
             };
             {
                 let mut door = stop.lock();

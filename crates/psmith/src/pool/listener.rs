@@ -15,7 +15,7 @@ use crate::pool::handle::Place;
 use crate::pool::pool::Counter;
 use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
 use crate::run::options::{Logger, Output};
-use crate::run::run::{Finished, News, Run};
+use crate::run::run::{Finished, Run, RunEvent};
 
 /// What is done with what is heard, one after the other, whoever hears it.
 pub(crate) struct Ear {
@@ -62,10 +62,10 @@ pub(crate) fn listen(counter: &Counter, mut run: Run) {
 }
 
 impl Counter {
-    fn hear(&self, ear: &mut Ear, news: News) {
+    fn hear(&self, ear: &mut Ear, news: RunEvent) {
         match news {
-            News::Done(finished) => self.deliver(ear, *finished),
-            News::Started(job) => {
+            RunEvent::Done(finished) => self.deliver(ear, *finished),
+            RunEvent::Started(job) => {
                 let state = self.lock();
                 let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
                 drop(state);
@@ -73,7 +73,7 @@ impl Counter {
                     place.has_process(job.pid());
                 }
             }
-            News::Progress(..) | News::Message(..) | News::Results(_) => {}
+            RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => {}
         }
     }
 
@@ -150,8 +150,8 @@ impl Counter {
         let Ok(mut ear) = self.ear.try_lock() else { return false };
         if ear.logger.is_none() {
             let output = ear.output;
-            let cannot_block = |news: &News| match news {
-                News::Done(finished) => !has_to_pass_on(finished, output),
+            let cannot_block = |news: &RunEvent| match news {
+                RunEvent::Done(finished) => !has_to_pass_on(finished, output),
                 _ => true,
             };
             while let Some(news) = self.submitter.take_news_if(cannot_block) {

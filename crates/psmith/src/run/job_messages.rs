@@ -9,7 +9,7 @@ use psmith_core::outcome::Cause;
 use crate::job::job::JobRef;
 use crate::job::mailbox::{Listeners, Post};
 use crate::observe::observer::Sight;
-use crate::run::run::{News as Told, Wants};
+use crate::run::run::{RunEvent, Wants};
 use crate::run::shared::Shared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::FromWorker;
@@ -54,7 +54,7 @@ impl JobMessages<'_> {
                 if let Some(job) = speaker.job(job) {
                     self.shared.show(|| Sight::Progressed(job.index, done, total));
                     if self.wants.progress {
-                        self.shared.tell(Told::Progress(job, done, total));
+                        self.shared.tell(RunEvent::Progress(job, done, total));
                     }
                 }
             }
@@ -62,7 +62,7 @@ impl JobMessages<'_> {
                 if self.wants.messages
                     && let Some(job) = speaker.job(job)
                 {
-                    self.shared.tell(Told::Message(job, bytes, body));
+                    self.shared.tell(RunEvent::Message(job, bytes, body));
                 }
             }
             FromWorker::Named { name } => speaker.is_named(name),

@@ -38,7 +38,7 @@ pub(crate) const NEWS_MAX: usize = 1024;
 
 /// What the engine's side tells the caller's.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum RunEvent {
     /// The process of a job's first attempt exists.
     Started(JobRef),
     /// A job says how far it is.
@@ -51,18 +51,20 @@ pub(crate) enum News {
     Results(Box<Results>),
 }
 
-impl News {
+impl RunEvent {
     /// What a job says while it runs: of that there may be any number.
     pub(super) fn is_said(&self) -> bool {
-        matches!(self, News::Progress(..) | News::Message(..))
+        matches!(self, RunEvent::Progress(..) | RunEvent::Message(..))
     }
 
     /// The jobs whose outcomes these are: index of the first, and how many.
     pub(crate) fn jobs(&self) -> (u64, u64) {
         match self {
-            News::Started(job) | News::Progress(job, ..) | News::Message(job, ..) => (job.index, 0),
-            News::Done(finished) => (finished.job.index, 1),
-            News::Results(results) => (results.job.index, results.ends.len() as u64),
+            RunEvent::Started(job) | RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
+                (job.index, 0)
+            }
+            RunEvent::Done(finished) => (finished.job.index, 1),
+            RunEvent::Results(results) => (results.job.index, results.ends.len() as u64),
         }
     }
 }
@@ -102,7 +104,7 @@ pub(crate) struct Wants {
 }
 
 /// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
-pub(crate) struct Tap(pub(crate) Box<dyn Fn(&News) -> bool + Send + Sync>);
+pub(crate) struct Tap(pub(crate) Box<dyn Fn(&RunEvent) -> bool + Send + Sync>);
 
 impl fmt::Debug for Tap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,7 +186,7 @@ impl Run {
     }
 
     /// The next news, if there are any now.
-    pub(crate) fn try_next(&mut self) -> Option<News> {
+    pub(crate) fn try_next(&mut self) -> Option<RunEvent> {
         self.shared.take_news_if(|_| true)
     }
 
@@ -192,7 +194,7 @@ impl Run {
     ///
     /// # Errors
     /// psmith itself failed, or this process is a copy of the one that began the run.
-    pub(crate) fn next(&mut self) -> Result<Option<News>, Arc<EngineError>> {
+    pub(crate) fn next(&mut self) -> Result<Option<RunEvent>, Arc<EngineError>> {
         loop {
             if let Some(news) = self.try_next() {
                 return Ok(Some(news));

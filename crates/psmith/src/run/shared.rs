@@ -14,7 +14,7 @@ use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
 use crate::run::driver::Lead;
 use crate::run::input_buffer::Inputs;
 use crate::run::queue::Incoming;
-use crate::run::run::{Finished, NEWS_MAX, News, Tap};
+use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
 use crate::run::suspension::{Standstill, Still};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub(crate) still: Still,
     /// Jobs that listen and were sent something.
     pub(crate) mail: Vec<JobId>,
-    pub(crate) news: VecDeque<News>,
+    pub(crate) news: VecDeque<RunEvent>,
     /// So many of them are a job's words while it runs.
     said: usize,
     /// A caller drives the engine and hears the news himself.
@@ -80,7 +80,7 @@ impl State {
             let Some(next) = self.incoming.next() else { return self.news.len() > before };
             for (index, request) in (index..).zip(next.requests()) {
                 let finished = Finished::unstarted(index, request, self.first);
-                self.news.push_back(News::Done(Box::new(finished)));
+                self.news.push_back(RunEvent::Done(Box::new(finished)));
             }
         }
     }
@@ -171,7 +171,7 @@ impl Shared {
         let finished = Box::new(Finished::unstarted(index, request, first));
         let Finished { job, outcome, output, .. } = &*finished;
         self.show(|| Sight::Ended(JobEnded { job, outcome, refused: None, output }));
-        self.tell(News::Done(finished));
+        self.tell(RunEvent::Done(finished));
     }
 
     /// The circuit is broken: nobody needs more jobs.
@@ -186,13 +186,13 @@ impl Shared {
     }
 
     /// Tells the caller.
-    pub(crate) fn tell(&self, news: News) {
+    pub(crate) fn tell(&self, news: RunEvent) {
         // Each hears all of them.
         let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
         if takers > 0 {
             return;
         }
-        if matches!(news, News::Done(_)) {
+        if matches!(news, RunEvent::Done(_)) {
             self.lead.on_end();
         }
         let mut state = self.lock();
@@ -232,13 +232,13 @@ impl Shared {
     }
 
     /// The next news, if there are any now, and they are to be taken.
-    pub(crate) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+    pub(crate) fn take_news_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         let mut state = self.lock();
         if !state.news.front().is_some_and(takes) {
             return None;
         }
         let news = state.news.pop_front();
-        let is_said = news.as_ref().is_some_and(News::is_said);
+        let is_said = news.as_ref().is_some_and(RunEvent::is_said);
         let was_full = is_said && state.said == NEWS_MAX;
         state.said -= usize::from(is_said);
         drop(state);

@@ -18,7 +18,7 @@ use crate::job::mailbox::{Listeners, Post};
 use crate::observe::observer::{Ended, Sight};
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::Next;
-use crate::run::run::{Finished, News as Told, Wants};
+use crate::run::run::{Finished, RunEvent, Wants};
 use crate::run::shared::Shared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
@@ -283,7 +283,7 @@ impl Handler for Desk {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
                 self.shared.show(|| Sight::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {
-                    self.shared.tell(Told::Started(began));
+                    self.shared.tell(RunEvent::Started(began));
                 }
             }
             EngineEvent::Ended(ending) => {
@@ -315,7 +315,7 @@ impl Handler for Desk {
         let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
         let Held { request, value, .. } = delivery.job;
         let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
-        self.shared.tell(Told::Done(Box::new(finished)));
+        self.shared.tell(RunEvent::Done(Box::new(finished)));
         Taken::Now
     }
 

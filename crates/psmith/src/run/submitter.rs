@@ -9,7 +9,7 @@ use crate::job::job::Request;
 use crate::job::overrides::Holder;
 use crate::run::driver::Leading;
 use crate::run::options::Options;
-use crate::run::run::News;
+use crate::run::run::RunEvent;
 use crate::run::shared::Shared;
 use crate::run::single_use::refused;
 use psmith_engine::handler::EngineCommand;
@@ -76,7 +76,7 @@ impl Submitter {
     }
 
     /// The next news, if there are any now, and they are to be taken.
-    pub(crate) fn take_news_if(&self, takes: impl Fn(&News) -> bool) -> Option<News> {
+    pub(crate) fn take_news_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         self.shared.take_news_if(takes)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use psmith_core::board::{Row, RowStatus};
 
 use crate::job::failure::cause_line;
-use crate::run::run::{Finished, News, Tap};
+use crate::run::run::{Finished, RunEvent, Tap};
 use crate::streams::context::{PassedOver, RowChange, Said, WorkerId, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
@@ -186,9 +186,9 @@ struct Rows {
 
 impl Rows {
     /// Takes in what concerns rows; true: that is all that it concerned.
-    fn hear(&self, news: &News) -> bool {
+    fn hear(&self, news: &RunEvent) -> bool {
         match news {
-            News::Message(job, bytes, body) => {
+            RunEvent::Message(job, bytes, body) => {
                 let Ok(Said::<PassedOver>::Row(change)) = Described::decode(&bytes[*body..]) else {
                     return false;
                 };
@@ -197,13 +197,13 @@ impl Rows {
                 }
                 true
             }
-            News::Done(finished) => {
+            RunEvent::Done(finished) => {
                 if let Some(row) = self.row(finished.job.index) {
                     self.end(row, finished);
                 }
                 false
             }
-            News::Started(_) | News::Progress(..) | News::Results(_) => false,
+            RunEvent::Started(_) | RunEvent::Progress(..) | RunEvent::Results(_) => false,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::job::job::{Callee, Request};
 use crate::run::decode::settle;
 use crate::run::face;
 use crate::run::options::Options;
-use crate::run::run::{News, Run, Tap, Wants};
+use crate::run::run::{Run, RunEvent, Tap, Wants};
 use crate::run::settings::settings;
 use crate::streams::context::{Brief, ByBrief, Said, WorkerCx, WorkerId};
 use psmith_engine::EngineError;
@@ -225,7 +225,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 Err(error) => self.give_up(&error),
                 // Dropped here, it has ended: nothing is waited for.
                 Ok(None) => self.stage = Stage::Over,
-                Ok(Some(News::Message(job, bytes, body))) => {
+                Ok(Some(RunEvent::Message(job, bytes, body))) => {
                     let id = id_of(job.index);
                     match said::<T>(&bytes[body..]) {
                         Ok(Said::Value(value)) => return Some((id, Ok(value))),
@@ -238,7 +238,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                         }
                     }
                 }
-                Ok(Some(News::Done(finished))) => {
+                Ok(Some(RunEvent::Done(finished))) => {
                     let id = id_of(finished.job.index);
                     self.left.remove(&id);
                     let decode = <ByBrief as Codec<()>>::decode;
@@ -246,7 +246,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                         return Some((id, Err(failure)));
                     }
                 }
-                Ok(Some(News::Started(_) | News::Progress(..) | News::Results(_))) => {}
+                Ok(Some(RunEvent::Started(_) | RunEvent::Progress(..) | RunEvent::Results(_))) => {}
             }
         }
     }

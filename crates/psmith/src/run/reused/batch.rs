@@ -12,7 +12,7 @@ use crate::job::job::Request;
 use crate::run::input_block::{Block, Results};
 use crate::run::queue::Next;
 use crate::run::reused::{Held, WarmDesk};
-use crate::run::run::News as Told;
+use crate::run::run::RunEvent;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
@@ -181,11 +181,11 @@ impl WarmDesk {
         debug_assert_eq!(values.ends.len() as u64, jobs.end - jobs.start, "each has its result");
         let job = life.job(jobs.start);
         let results = Results { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
-        self.tell(Told::Results(Box::new(results)));
+        self.tell(RunEvent::Results(Box::new(results)));
     }
 
     /// Tells outcomes, or keeps them until it is their turn if there is an order.
-    pub(crate) fn tell(&mut self, news: Told) {
+    pub(crate) fn tell(&mut self, news: RunEvent) {
         if self.is_ordered {
             self.shelf.insert(news.jobs().0, news);
         } else {

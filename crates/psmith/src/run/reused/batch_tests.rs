@@ -104,8 +104,10 @@ impl Play {
         let news = std::mem::take(&mut self.shared.lock().news);
         news.iter()
             .map(|news| match news {
-                Told::Results(results) => (results.job.index, results.ends.len()),
-                Told::Done(finished) => (finished.job.index, usize::from(finished.outcome.verdict.is_ok())),
+                RunEvent::Results(results) => (results.job.index, results.ends.len()),
+                RunEvent::Done(finished) => {
+                    (finished.job.index, usize::from(finished.outcome.verdict.is_ok()))
+                }
                 _ => panic!("{news:?}"),
             })
             .collect()

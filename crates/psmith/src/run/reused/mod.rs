@@ -42,7 +42,7 @@ use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
 use crate::run::reused::inputs_in_hand::InputsInHand;
 use crate::run::reused::worker::Life;
-use crate::run::run::{News as Told, Wants};
+use crate::run::run::{RunEvent, Wants};
 use crate::run::shared::Shared;
 use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
@@ -82,7 +82,7 @@ pub(crate) struct WarmDesk {
     /// The outcome that several short jobs have together, until it is delivered.
     outcomes: BTreeMap<JobId, Box<Outcome>>,
     /// Where short jobs are in order: what is to be told of them when it is their turn, by the index of the first.
-    shelf: BTreeMap<u64, Told>,
+    shelf: BTreeMap<u64, RunEvent>,
     is_ordered: bool,
     /// By the number that the engine gives them, too.
     lives: BTreeMap<WorkerKey, Life>,

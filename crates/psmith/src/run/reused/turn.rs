@@ -12,7 +12,7 @@ use crate::job::job::JobRef;
 use crate::observe::observer::{Ended, Sight};
 use crate::run::queue::Next;
 use crate::run::reused::{End, Held, WarmDesk, worker_of};
-use crate::run::run::{Finished, News as Told};
+use crate::run::run::{Finished, RunEvent};
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
@@ -253,7 +253,7 @@ impl WarmDesk {
             self.shared.show(|| Sight::Began(&job, attempt.number));
         }
         if is_first {
-            self.shared.tell(Told::Started(job));
+            self.shared.tell(RunEvent::Started(job));
         }
     }
 
@@ -289,7 +289,7 @@ impl WarmDesk {
         if let Some(last) = &mut outcome.last {
             last.pid = pid;
         }
-        self.tell(Told::Done(Box::new(Finished { job, request, outcome: *outcome, value, output })));
+        self.tell(RunEvent::Done(Box::new(Finished { job, request, outcome: *outcome, value, output })));
     }
 
     /// Short jobs of which none was begun.
@@ -300,7 +300,7 @@ impl WarmDesk {
             let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
             let (outcome, output) = ((*outcome).clone(), Output::default());
             let finished = Finished { job, request: block.first(), outcome, value: None, output };
-            self.tell(Told::Done(Box::new(finished)));
+            self.tell(RunEvent::Done(Box::new(finished)));
         }
     }
 }
