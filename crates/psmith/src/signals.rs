@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use psmith_sys::{handler, signals};
 
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
 
 pub use suspend::{SuspendGuard, suspend_guard};
@@ -53,7 +53,7 @@ impl Rung {
 
 /// All runs of this program, and what the guards have told them.
 struct Program {
-    runs: Vec<Weak<Shared>>,
+    runs: Vec<Weak<RunShared>>,
     /// By the guard's number.
     told: Vec<(u32, Rung)>,
     guards: u32,
@@ -66,12 +66,12 @@ fn program() -> MutexGuard<'static, Program> {
 }
 
 /// Those that live.
-fn runs_of(program: &Program) -> Vec<Arc<Shared>> {
+fn runs_of(program: &Program) -> Vec<Arc<RunShared>> {
     program.runs.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// A run begins. One that begins under a guard that has been asked to stop is stopped at once.
-pub(crate) fn on_begin(run: &Arc<Shared>) {
+pub(crate) fn on_begin(run: &Arc<RunShared>) {
     let mut program = program();
     program.runs.retain(|run| run.strong_count() > 0);
     program.runs.push(Arc::downgrade(run));
@@ -84,7 +84,7 @@ pub(crate) fn on_begin(run: &Arc<Shared>) {
 
 /// The runs of this program, as far as they are not over.
 #[cfg(feature = "stacks")]
-pub(crate) fn runs() -> Vec<Arc<Shared>> {
+pub(crate) fn runs() -> Vec<Arc<RunShared>> {
     program().runs.iter().filter_map(Weak::upgrade).collect()
 }
 

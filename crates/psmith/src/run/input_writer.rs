@@ -7,14 +7,14 @@ use psmith_sys::barrier;
 
 use crate::job::job::{Callee, Request};
 use crate::run::input_buffer::Writer;
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 
 /// Hands in short jobs by their encoded inputs. They wait together, and are not waited for: whoever has nothing to do
 /// takes what there is.
 #[derive(Debug)]
 pub(crate) struct Adder {
-    shared: Arc<Shared>,
+    shared: Arc<RunShared>,
     writer: Writer,
     /// The engine has the writer's inputs: they are not behind others.
     is_open: bool,

@@ -10,7 +10,7 @@ use crate::job::job::JobRef;
 use crate::job::mailbox::{Listeners, Post};
 use crate::observe::observer::Sight;
 use crate::run::run::{RunEvent, Wants};
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::FromWorker;
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
@@ -29,7 +29,7 @@ pub(crate) trait Speaker {
 
 /// Where such messages go.
 pub(crate) struct JobMessages<'d> {
-    pub(crate) shared: &'d Shared,
+    pub(crate) shared: &'d RunShared,
     pub(crate) wants: Wants,
     pub(crate) listeners: &'d mut Listeners,
     pub(crate) budget: &'d mut Budget,

@@ -30,7 +30,7 @@ use psmith_engine::limits::LimitsInForce;
 use psmith_engine::scratch::Scratch;
 use psmith_engine::{Engine, EngineError, Setup, Surroundings};
 
-pub(crate) use crate::run::shared::{First, Shared};
+pub(crate) use crate::run::shared::{First, RunShared};
 pub(crate) use crate::run::submitter::Submitter;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
@@ -115,7 +115,7 @@ impl fmt::Debug for Tap {
 /// A run, from the caller's side. One thread takes its news; any may submit through a [`Submitter`].
 #[derive(Debug)]
 pub(crate) struct Run {
-    shared: Arc<Shared>,
+    shared: Arc<RunShared>,
     engine: Option<JoinHandle<()>>,
     /// The process that began it: a forked copy of it has neither the engine nor its children.
     process: u32,
@@ -144,7 +144,7 @@ impl Run {
         options.check()?;
         check_image()?;
         let onlookers = options.onlookers(workers, wants.total);
-        let shared = Shared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
+        let shared = RunShared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
         let shared = Arc::new(shared);
         let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {
@@ -275,14 +275,14 @@ impl Drop for Run {
 
 /// The engine's thread.
 fn work(
-    shared: &Arc<Shared>,
+    shared: &Arc<RunShared>,
     setup: Setup,
     wants: Wants,
     options: &Options,
     (set_up, budget): (Vec<Function>, Budget),
 ) {
     /// Whatever happens on this thread, the caller does not wait for ever.
-    struct Ends<'s>(&'s Shared, Option<Result<(), EngineError>>);
+    struct Ends<'s>(&'s RunShared, Option<Result<(), EngineError>>);
     impl Drop for Ends<'_> {
         fn drop(&mut self) {
             let ended = self.1.take();

@@ -22,8 +22,8 @@ use psmith_engine::handler::EngineCommand;
 
 /// What both sides share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) state: Mutex<State>,
+pub(crate) struct RunShared {
+    pub(crate) state: Mutex<RunSharedState>,
     pub(crate) told: Condition,
     pub(crate) taps: Vec<Tap>,
     pub(crate) onlookers: Vec<Box<dyn Onlooker>>,
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct RunSharedState {
     pub(crate) incoming: Incoming,
     /// The engine got the last job that it asked for, and will ask again by itself.
     pub(crate) fed: bool,
@@ -71,7 +71,7 @@ pub(crate) struct First {
     pub(crate) broken: Option<u32>,
 }
 
-impl State {
+impl RunSharedState {
     /// The outcomes of jobs that nobody will begin; gives whether there were any.
     pub(crate) fn end_incoming(&mut self) -> bool {
         let before = self.news.len();
@@ -86,9 +86,9 @@ impl State {
     }
 }
 
-impl Shared {
-    pub(crate) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<Shared> {
-        Ok(Shared {
+impl RunShared {
+    pub(crate) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<RunShared> {
+        Ok(RunShared {
             state: Mutex::default(),
             told: Condition::default(),
             taps,
@@ -101,7 +101,7 @@ impl Shared {
         })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RunSharedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -158,7 +158,7 @@ impl Shared {
     }
 
     /// The next job that is handed in. Once the engine has ended there is nobody to begin it, and it has its outcome.
-    pub(crate) fn count_in(&self) -> Result<MutexGuard<'_, State>, u64> {
+    pub(crate) fn count_in(&self) -> Result<MutexGuard<'_, RunSharedState>, u64> {
         let mut state = self.lock();
         match state.over {
             Some(Ok(())) => Err(state.incoming.skip()),

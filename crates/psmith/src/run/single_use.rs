@@ -19,7 +19,7 @@ use crate::observe::observer::{Ended, Sight};
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::Next;
 use crate::run::run::{Finished, RunEvent, Wants};
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
@@ -34,7 +34,7 @@ use psmith_engine::spool::Spool;
 
 /// Takes jobs from the caller's side and gives back what became of them.
 pub(crate) struct Desk {
-    shared: Arc<Shared>,
+    shared: Arc<RunShared>,
     wants: Wants,
     worker: WorkerStart,
     /// So many jobs the engine has taken.
@@ -56,7 +56,7 @@ pub(crate) struct Held {
 
 impl Desk {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<RunShared>,
         wants: Wants,
         frame_bytes_max: u64,
         set_up: Vec<Function>,

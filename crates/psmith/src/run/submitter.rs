@@ -10,7 +10,7 @@ use crate::job::overrides::Holder;
 use crate::run::driver::Leading;
 use crate::run::options::Options;
 use crate::run::run::RunEvent;
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::single_use::refused;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::scratch::Scratch;
@@ -18,7 +18,7 @@ use psmith_engine::scratch::Scratch;
 /// Hands jobs to a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<RunShared>,
     pub(crate) policy: Arc<JobPolicy>,
     limits: Arc<Holder>,
     frame_bytes_max: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Submitter {
 }
 
 impl Submitter {
-    pub(crate) fn new(shared: Arc<Shared>, options: &Options, scratch: Option<Arc<Scratch>>) -> Submitter {
+    pub(crate) fn new(shared: Arc<RunShared>, options: &Options, scratch: Option<Arc<Scratch>>) -> Submitter {
         let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
         let limits = Arc::new(Holder::new(options.limits));
         Submitter { shared, policy, limits, frame_bytes_max, scratch }
@@ -132,7 +132,7 @@ impl Submitter {
 
 /// A caller's lead in a run: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
 pub(crate) struct RunLead<'r> {
-    shared: &'r Shared,
+    shared: &'r RunShared,
     leading: Option<Leading<'r>>,
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
 
 /// How often it is looked whether a run has ended instead of standing still: nobody tells.
@@ -50,7 +50,7 @@ impl Standstill {
     }
 
     /// Has these runs stand still, and waits until they do; at most so long.
-    pub(crate) fn begin(runs: &[Arc<Shared>], limit: Duration) -> Arc<Standstill> {
+    pub(crate) fn begin(runs: &[Arc<RunShared>], limit: Duration) -> Arc<Standstill> {
         let standstill = Arc::new(Standstill::default());
         for run in runs {
             let mut state = run.lock();
@@ -85,7 +85,7 @@ impl Standstill {
     }
 }
 
-impl Shared {
+impl RunShared {
     /// The engine's thread: its jobs and its clock stand still. Returns when they are to go on.
     pub(crate) fn stand_still(&self) {
         let mut state = self.lock();

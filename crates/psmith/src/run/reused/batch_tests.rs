@@ -14,7 +14,7 @@ use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
 use crate::run::reused::pool_policy;
 use crate::run::run::Wants;
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::Region;
@@ -25,7 +25,7 @@ use psmith_engine::handler::{
 
 struct Play {
     desk: WarmDesk,
-    shared: Arc<Shared>,
+    shared: Arc<RunShared>,
     adder: Adder,
     engine: Dispatcher,
     now: Time,
@@ -34,7 +34,7 @@ struct Play {
 impl Play {
     /// A desk with so many slots, whose batches hold so many jobs.
     fn new(workers: u32, jobs: u64) -> Play {
-        let shared = Arc::new(Shared::new(Vec::new(), Vec::new()).unwrap());
+        let shared = Arc::new(RunShared::new(Vec::new(), Vec::new()).unwrap());
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };

@@ -43,7 +43,7 @@ use crate::run::reused::commands::Kind;
 use crate::run::reused::inputs_in_hand::InputsInHand;
 use crate::run::reused::worker::Life;
 use crate::run::run::{RunEvent, Wants};
-use crate::run::shared::Shared;
+use crate::run::shared::RunShared;
 use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{Errand, FromWorker, How};
@@ -66,7 +66,7 @@ pub(crate) struct Terms {
 
 /// Takes jobs from the caller's side, gives them to live workers, and gives back what became of them.
 pub(crate) struct WarmDesk {
-    shared: Arc<Shared>,
+    shared: Arc<RunShared>,
     wants: Wants,
     worker: WorkerStart,
     terms: Terms,
@@ -123,7 +123,7 @@ enum End {
 
 impl WarmDesk {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<RunShared>,
         wants: Wants,
         options: &Options,
         policy: RunPolicy,
