@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::pool::handle::{JobHandle, Place};
-use crate::pool::pool::{Counter, State};
+use crate::pool::pool::{PoolShared, PoolState};
 
 /// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl<R> JobHandle<R> {
     }
 }
 
-impl Counter {
+impl PoolShared {
     fn explain(&self, place: &Place) -> PendingReason {
         if place.is_filled() {
             return PendingReason::Ended;
@@ -110,7 +110,7 @@ impl Counter {
     }
 }
 
-impl State {
+impl PoolState {
     fn running(&self) -> usize {
         self.places.values().filter(|place| place.pid().is_some()).count()
     }

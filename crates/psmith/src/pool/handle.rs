@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::mailbox::Post;
-use crate::pool::pool::Counter;
+use crate::pool::pool::PoolShared;
 use crate::run::decode;
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
@@ -139,7 +139,7 @@ impl Wake for Bell {
 #[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
 pub struct JobHandle<R> {
     pub(crate) place: Arc<Place>,
-    pub(crate) counter: Arc<Counter>,
+    pub(crate) counter: Arc<PoolShared>,
     pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
     pub(crate) cancel_on_drop: bool,
 }

@@ -12,7 +12,7 @@ use crate::job::failure::Failure;
 use crate::job::job::JobRef;
 use crate::map::server::LogLevel;
 use crate::pool::handle::Place;
-use crate::pool::pool::Counter;
+use crate::pool::pool::PoolShared;
 use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
 use crate::run::options::{Logger, Output};
 use crate::run::run::{Finished, Run, RunEvent};
@@ -24,7 +24,7 @@ pub(crate) struct Ear {
 }
 
 /// The listener's thread.
-pub(crate) fn listen(counter: &Counter, mut run: Run) {
+pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
     let trouble = loop {
         match run.wait() {
             Ok(true) => {
@@ -61,7 +61,7 @@ pub(crate) fn listen(counter: &Counter, mut run: Run) {
     counter.tell();
 }
 
-impl Counter {
+impl PoolShared {
     fn hear(&self, ear: &mut Ear, news: RunEvent) {
         match news {
             RunEvent::Done(finished) => self.deliver(ear, *finished),

@@ -49,15 +49,15 @@ use crate::pool::refusal::{Refusal, SubmitError};
 /// ```
 #[derive(Debug)]
 pub struct Pool {
-    pub(super) counter: Arc<Counter>,
+    pub(super) counter: Arc<PoolShared>,
     pub(super) listener: Option<JoinHandle<()>>,
     pub(super) window: u32,
     pub(super) grace: Duration,
 }
 
 /// Where jobs are handed in: what a pool, its handles and its listener share.
-pub(crate) struct Counter {
-    pub(super) state: Mutex<State>,
+pub(crate) struct PoolShared {
+    pub(super) state: Mutex<PoolState>,
     pub(super) changed: Condition,
     pub(super) waiting: Waiting,
     pub(crate) submitter: Submitter,
@@ -68,7 +68,7 @@ pub(crate) struct Counter {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct PoolState {
     /// Jobs without an outcome.
     pub(super) places: BTreeMap<u64, Arc<Place>>,
     /// Jobs that the strategy lets not start, in their order.
@@ -93,7 +93,7 @@ pub(super) struct State {
     pub(super) left: Vec<JobRef>,
 }
 
-impl fmt::Debug for Counter {
+impl fmt::Debug for PoolShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Counter({:?})", self.lock())
     }
@@ -107,7 +107,7 @@ impl Pool {
         let workers = options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         let wants = Wants { starts: true, ..Wants::default() };
         let (run, submitter) = Run::begin(options, workers, wants)?;
-        let counter = Arc::new(Counter {
+        let counter = Arc::new(PoolShared {
             state: Mutex::default(),
             changed: Condition::default(),
             waiting: Waiting::default(),
@@ -354,7 +354,7 @@ impl Drop for Pool {
     }
 }
 
-impl State {
+impl PoolState {
     pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
         self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| *engine)
     }
@@ -375,12 +375,12 @@ impl State {
     }
 }
 
-impl Counter {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn close(&self) -> MutexGuard<'_, State> {
+    pub(super) fn close(&self) -> MutexGuard<'_, PoolState> {
         let mut state = self.lock();
         state.closed = true;
         drop(state);
@@ -396,10 +396,10 @@ impl Counter {
 
     pub(super) fn wait_for<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, PoolState>,
         until: Option<Instant>,
-        holds: impl Fn(&State) -> bool,
-    ) -> (MutexGuard<'s, State>, bool) {
+        holds: impl Fn(&PoolState) -> bool,
+    ) -> (MutexGuard<'s, PoolState>, bool) {
         while !holds(&state) {
             state = match self.changed.wait_until(state, until) {
                 Ok(state) => state,
@@ -410,7 +410,7 @@ impl Counter {
     }
 
     /// Hands on what the strategy lets start, and gives whether there was something: then somebody is to be woken.
-    pub(super) fn let_start(&self, state: &mut State) -> bool {
+    pub(super) fn let_start(&self, state: &mut PoolState) -> bool {
         let mut any = false;
         while let Some((index, _)) = state.held_back.front() {
             let index = *index;
