@@ -18,7 +18,7 @@ use crate::run::options::{Logger, Output};
 use crate::run::run::{Finished, Run, RunEvent};
 
 /// What is done with what is heard, one after the other, whoever hears it.
-pub(crate) struct Ear {
+pub(crate) struct EventSink {
     pub(crate) output: Output,
     pub(crate) logger: Option<Logger>,
 }
@@ -28,9 +28,9 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
     let trouble = loop {
         match run.wait() {
             Ok(true) => {
-                let mut ear = counter.ear.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut sink = counter.sink.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(news) = run.try_next() {
-                    counter.hear(&mut ear, news);
+                    counter.hear(&mut sink, news);
                 }
             }
             Ok(false) => break None,
@@ -62,9 +62,9 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
 }
 
 impl PoolShared {
-    fn hear(&self, ear: &mut Ear, news: RunEvent) {
+    fn hear(&self, sink: &mut EventSink, news: RunEvent) {
         match news {
-            RunEvent::Done(finished) => self.deliver(ear, *finished),
+            RunEvent::Done(finished) => self.deliver(sink, *finished),
             RunEvent::Started(job) => {
                 let state = self.lock();
                 let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
@@ -77,10 +77,10 @@ impl PoolShared {
         }
     }
 
-    fn deliver(&self, ear: &mut Ear, mut finished: Finished) {
+    fn deliver(&self, sink: &mut EventSink, mut finished: Finished) {
         let Some(place) = self.on_finished(finished.job.index) else { return };
         finished.job.index = place.index;
-        if let Some(written) = to_pass_on(&mut finished, ear.output) {
+        if let Some(written) = to_pass_on(&mut finished, sink.output) {
             pass_on_unlocked(written);
         }
         let job = finished.job.clone();
@@ -88,7 +88,7 @@ impl PoolShared {
             place.has_process(job.pid);
         }
         let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
-        if let Some(logger) = &ear.logger {
+        if let Some(logger) = &sink.logger {
             match &came {
                 Ok(_) => logger.log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
                 Err(failure) => logger.log(LogLevel::Error, format_args!("{failure}")),
@@ -147,18 +147,18 @@ impl PoolShared {
 
     /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.
     fn hear_now(&self) -> bool {
-        let Ok(mut ear) = self.ear.try_lock() else { return false };
-        if ear.logger.is_none() {
-            let output = ear.output;
+        let Ok(mut sink) = self.sink.try_lock() else { return false };
+        if sink.logger.is_none() {
+            let output = sink.output;
             let cannot_block = |news: &RunEvent| match news {
                 RunEvent::Done(finished) => !has_to_pass_on(finished, output),
                 _ => true,
             };
             while let Some(news) = self.submitter.take_news_if(cannot_block) {
-                self.hear(&mut ear, news);
+                self.hear(&mut sink, news);
             }
         }
-        drop(ear);
+        drop(sink);
         !self.submitter.has_news()
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::{Cause, JobId};
 
-use crate::pool::listener::{Ear, listen};
+use crate::pool::listener::{EventSink, listen};
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
@@ -62,7 +62,7 @@ pub(crate) struct PoolShared {
     pub(super) waiting: Waiting,
     pub(crate) submitter: Submitter,
     pub(super) strategy: Option<Box<dyn SpawnStrategy>>,
-    pub(super) ear: Mutex<Ear>,
+    pub(super) sink: Mutex<EventSink>,
     /// The process that made the pool.
     pub(crate) process: u32,
 }
@@ -113,7 +113,7 @@ impl Pool {
             waiting: Waiting::default(),
             submitter,
             strategy,
-            ear: Mutex::new(Ear { output: options.output, logger: options.logger.clone() }),
+            sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),
             process: std::process::id(),
         });
         let side = Arc::clone(&counter);
