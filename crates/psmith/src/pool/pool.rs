@@ -17,7 +17,7 @@ use crate::job::mailbox::Post;
 use crate::map::server::RunSummary;
 use crate::pool::handle::{Bell, JobHandle, Place};
 use crate::pool::strategy::SpawnStrategy;
-use crate::pool::submission::Waiting;
+use crate::pool::submission::RoomWaiters;
 use crate::run::options::Options;
 use crate::run::run::{Run, Wants};
 use crate::run::submitter::Submitter;
@@ -59,7 +59,7 @@ pub struct Pool {
 pub(crate) struct PoolShared {
     pub(super) state: Mutex<PoolState>,
     pub(super) changed: Condition,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: RoomWaiters,
     pub(crate) submitter: Submitter,
     pub(super) strategy: Option<Box<dyn SpawnStrategy>>,
     pub(super) sink: Mutex<EventSink>,
@@ -110,7 +110,7 @@ impl Pool {
         let counter = Arc::new(PoolShared {
             state: Mutex::default(),
             changed: Condition::default(),
-            waiting: Waiting::default(),
+            waiting: RoomWaiters::default(),
             submitter,
             strategy,
             sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),

@@ -85,9 +85,9 @@ impl<R> fmt::Debug for Submission<'_, R> {
 
 /// Futures that wait for room in a pool. Each is woken by any news, looks for itself, and comes back.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<Vec<Waker>>);
+pub(crate) struct RoomWaiters(Mutex<Vec<Waker>>);
 
-impl Waiting {
+impl RoomWaiters {
     pub(crate) fn add(&self, waker: &Waker) {
         let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !wakers.iter().any(|known| known.will_wake(waker)) {
