@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::pool::handle::{JobHandle, Place};
+use crate::pool::handle::{CompletionSlot, JobHandle};
 use crate::pool::pool::{PoolShared, PoolState};
 
 /// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
@@ -89,7 +89,7 @@ impl<R> JobHandle<R> {
 }
 
 impl PoolShared {
-    fn explain(&self, place: &Place) -> PendingReason {
+    fn explain(&self, place: &CompletionSlot) -> PendingReason {
         if place.is_filled() {
             return PendingReason::Ended;
         }

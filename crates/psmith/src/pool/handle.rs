@@ -20,36 +20,36 @@ use psmith_engine::function::codec::CodecError;
 use psmith_engine::worker::context::{SendError, encoded};
 
 /// What a job came to: the encoded value, or why there is none.
-pub(crate) type Came = Result<Arc<Vec<u8>>, Failure>;
+pub(crate) type JobResult = Result<Arc<Vec<u8>>, Failure>;
 
 /// Where the outcome of one job arrives.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct CompletionSlot {
     pub(crate) index: u64,
     pub(crate) label: Option<String>,
     pub(crate) post: Arc<Post>,
-    state: Mutex<State>,
+    state: Mutex<CompletionState>,
     arrived: Condition,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    came: Option<Came>,
+struct CompletionState {
+    came: Option<JobResult>,
     pid: u32,
     wakers: Vec<Waker>,
 }
 
-impl Place {
-    pub(crate) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> Place {
-        Place { index, label, post, state: Mutex::default(), arrived: Condition::default() }
+impl CompletionSlot {
+    pub(crate) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> CompletionSlot {
+        CompletionSlot { index, label, post, state: Mutex::default(), arrived: Condition::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CompletionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The job has its outcome. The first one counts.
-    pub(crate) fn fill(&self, came: Came) {
+    pub(crate) fn fill(&self, came: JobResult) {
         let mut state = self.lock();
         state.came.get_or_insert(came);
         let wakers = std::mem::take(&mut state.wakers);
@@ -138,7 +138,7 @@ impl Wake for Bell {
 /// ```
 #[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
 pub struct JobHandle<R> {
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Arc<CompletionSlot>,
     pub(crate) counter: Arc<PoolShared>,
     pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
     pub(crate) cancel_on_drop: bool,
@@ -438,7 +438,7 @@ impl<R> JobHandle<R> {
         self.wait()
     }
 
-    fn decoded(&self, came: Came) -> Result<R, Failure> {
+    fn decoded(&self, came: JobResult) -> Result<R, Failure> {
         let bytes = came?;
         decode::decoded(|| (self.decode)(&bytes)).map_err(|cause| {
             let mut failure = Failure::new(cause, self.place.index);

@@ -11,7 +11,7 @@ use psmith_core::Cause;
 use crate::job::failure::Failure;
 use crate::job::job::JobRef;
 use crate::map::server::LogLevel;
-use crate::pool::handle::Place;
+use crate::pool::handle::CompletionSlot;
 use crate::pool::pool::PoolShared;
 use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
 use crate::run::options::{Logger, Output};
@@ -128,7 +128,7 @@ impl PoolShared {
 
     /// Drives the engine until the only job has its outcome, or until then, if nobody else does. Whether it has one is to
     /// be looked at afterwards in any case.
-    pub(crate) fn drive_for(&self, place: &Place, until: Option<Instant>) {
+    pub(crate) fn drive_for(&self, place: &CompletionSlot, until: Option<Instant>) {
         if place.is_filled() || !self.has_only_one() {
             return;
         }

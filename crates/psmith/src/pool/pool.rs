@@ -15,7 +15,7 @@ use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::mailbox::Post;
 use crate::map::server::RunSummary;
-use crate::pool::handle::{Bell, JobHandle, Place};
+use crate::pool::handle::{Bell, CompletionSlot, JobHandle};
 use crate::pool::strategy::SpawnStrategy;
 use crate::pool::submission::RoomWaiters;
 use crate::run::options::Options;
@@ -70,7 +70,7 @@ pub(crate) struct PoolShared {
 #[derive(Debug, Default)]
 pub(super) struct PoolState {
     /// Jobs without an outcome.
-    pub(super) places: BTreeMap<u64, Arc<Place>>,
+    pub(super) places: BTreeMap<u64, Arc<CompletionSlot>>,
     /// Jobs that the strategy lets not start, in their order.
     pub(super) held_back: VecDeque<(u64, Request)>,
     /// The strategy refused when it was asked last.
@@ -206,7 +206,7 @@ impl Pool {
             post.end();
         }
         job.request.post = Some(Arc::clone(&post));
-        let place = Arc::new(Place::new(state.next_index, job.request.label.clone(), post));
+        let place = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), post));
         state.next_index += 1;
         state.places.insert(place.index, Arc::clone(&place));
         state.held_back.push_back((place.index, job.request));
@@ -448,7 +448,7 @@ impl PoolShared {
     }
 
     /// A job of the engine's is over: its place and what it counts here.
-    pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<Place>> {
+    pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<CompletionSlot>> {
         let mut state = self.lock();
         let index = state.started.remove(&engine)?;
         if let Some(strategy) = &self.strategy {

@@ -63,7 +63,7 @@ struct Shared {
     ended: Condition,
     restarts: AtomicU64,
     /// The processes, by their number; `None`: between two lives.
-    members: Mutex<Vec<Option<Arc<crate::pool::handle::Place>>>>,
+    members: Mutex<Vec<Option<Arc<crate::pool::handle::CompletionSlot>>>>,
 }
 
 /// How the supervisor's thread is to end, and ended.
@@ -369,7 +369,7 @@ impl fmt::Debug for Supervisor {
 }
 
 impl Shared {
-    fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::Place>>>> {
+    fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::CompletionSlot>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
