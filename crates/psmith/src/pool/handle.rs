@@ -89,34 +89,34 @@ impl CompletionSlot {
 
 /// Something that sleeps until it is woken, however many wake it.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
+pub(crate) struct Notifier {
+    notified: Mutex<bool>,
     changed: Condition,
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+impl Notifier {
+    pub(crate) fn notify(&self) {
+        *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.tell();
     }
 
     /// Waits until it was rung since the last wait, or until then; tells whether it was rung.
     pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
-        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*rung {
-            rung = match self.changed.wait_until(rung, until) {
-                Ok(rung) => rung,
+        let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*notified {
+            notified = match self.changed.wait_until(notified, until) {
+                Ok(notified) => notified,
                 Err(_) => return false,
             };
         }
-        *rung = false;
+        *notified = false;
         true
     }
 }
 
-impl Wake for Bell {
+impl Wake for Notifier {
     fn wake(self: Arc<Self>) {
-        self.ring();
+        self.notify();
     }
 }
 

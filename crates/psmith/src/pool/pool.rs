@@ -15,7 +15,7 @@ use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
 use crate::job::mailbox::Post;
 use crate::map::server::RunSummary;
-use crate::pool::handle::{Bell, CompletionSlot, JobHandle};
+use crate::pool::handle::{CompletionSlot, JobHandle, Notifier};
 use crate::pool::strategy::SpawnStrategy;
 use crate::pool::submission::RoomWaiters;
 use crate::run::options::Options;
@@ -236,7 +236,7 @@ impl Pool {
     /// assert_eq!(first, 1);
     /// ```
     pub fn race<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Result<R, Failure> {
-        let bell = Arc::new(Bell::default());
+        let notifier = Arc::new(Notifier::default());
         let mut runners: Vec<JobHandle<R>> = Vec::new();
         let mut last = Failure::new(Cause::Error("a race of no jobs has no winner".into()), 0);
         let mut winner = None;
@@ -260,7 +260,7 @@ impl Pool {
         for job in jobs {
             match self.submit(job) {
                 Ok(handle) => {
-                    handle.place.tell(Waker::from(Arc::clone(&bell)));
+                    handle.place.tell(Waker::from(Arc::clone(&notifier)));
                     runners.push(handle);
                 }
                 Err(refused) => {
@@ -280,7 +280,7 @@ impl Pool {
             }
         }
         while first.is_none() && !runners.is_empty() {
-            bell.wait(None);
+            notifier.wait(None);
             first = finish(&mut runners, &mut last);
         }
         runners.iter().for_each(JobHandle::kill);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
-use crate::pool::handle::{Bell, JobHandle};
+use crate::pool::handle::{JobHandle, Notifier};
 use crate::pool::pool::Pool;
 use crate::pool::refusal::{SubmitError, Unfinished};
 use crate::pool::strategy::Unlimited;
@@ -48,7 +48,7 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 /// ```
 pub struct ProcessManager<'h, R> {
     pool: Pool,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     processes: BTreeMap<ProcessId, Process<'h, R>>,
 }
 
@@ -76,7 +76,7 @@ pub enum ProcessState {
 
 /// Ends a [`ProcessManager::step`] early, from any thread.
 #[derive(Clone, Debug)]
-pub struct Wakeup(Arc<Bell>);
+pub struct Wakeup(Arc<Notifier>);
 
 impl Wakeup {
     /// Ends the step that sleeps, or the next one if none does.
@@ -88,7 +88,7 @@ impl Wakeup {
     /// assert_eq!(manager.step(std::time::Duration::MAX), 0, "it has not slept");
     /// ```
     pub fn wake(&self) {
-        self.0.ring();
+        self.0.notify();
     }
 }
 
@@ -108,7 +108,7 @@ impl ManagerBuilder {
     /// No threads or descriptors.
     pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
         let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
-        Ok(ProcessManager { pool, bell: Arc::default(), processes: BTreeMap::new() })
+        Ok(ProcessManager { pool, notifier: Arc::default(), processes: BTreeMap::new() })
     }
 }
 
@@ -164,7 +164,7 @@ impl<'h, R> ProcessManager<'h, R> {
         on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
     ) -> Result<ProcessId, SubmitError<R>> {
         let handle = self.pool.submit(job)?;
-        handle.place.tell(Waker::from(Arc::clone(&self.bell)));
+        handle.place.tell(Waker::from(Arc::clone(&self.notifier)));
         let id = ProcessId(handle.id());
         self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
         Ok(id)
@@ -190,7 +190,7 @@ impl<'h, R> ProcessManager<'h, R> {
         let until = Instant::now().checked_add(timeout);
         loop {
             let called = self.dispatch();
-            if called > 0 || !self.bell.wait(until) {
+            if called > 0 || !self.notifier.wait(until) {
                 return called;
             }
             if !self.processes.values().any(|process| process.handle.is_ready()) {
@@ -212,7 +212,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// ```
     #[must_use]
     pub fn wakeup(&self) -> Wakeup {
-        Wakeup(Arc::clone(&self.bell))
+        Wakeup(Arc::clone(&self.notifier))
     }
 
     /// How many processes there are, those that have ended and whose handler has not been called among them.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::job::failure::Failure;
 use crate::job::job::Job;
 use crate::map::server::LogLevel;
-use crate::pool::handle::{Bell, JobHandle};
+use crate::pool::handle::{JobHandle, Notifier};
 use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;
 use crate::run::face;
@@ -55,7 +55,7 @@ pub struct Supervisor {
 /// What the supervisor and its thread share.
 #[derive(Default)]
 struct Shared {
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     /// Nobody is started again.
     drains: AtomicBool,
     stops: AtomicBool,
@@ -203,7 +203,7 @@ impl Supervisor {
         let pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
         let shared = Arc::new(Shared::default());
         shared.lock_members().resize_with(self.n as usize, || None);
-        let began = Arc::new(Bell::default());
+        let began = Arc::new(Notifier::default());
         let keeper = Keeper {
             pool,
             make: Arc::clone(&self.make),
@@ -279,7 +279,7 @@ impl Supervisor {
             return Unfinished::default();
         }
         how(shared);
-        shared.bell.ring();
+        shared.notifier.notify();
         shared.wait(None);
         shared.lock_end().unfinished.clone()
     }
@@ -401,7 +401,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn go_on(self, n: u32, began: &Bell) {
+    fn go_on(self, n: u32, began: &Notifier) {
         let now = Instant::now();
         let mut members: Vec<Member> = (1..=n)
             .map(|number| Member { number, handle: None, since: now, short: 0, due: Some(now) })
@@ -421,11 +421,11 @@ impl Keeper {
             };
             if !has_begun && members.iter().all(stands) {
                 has_begun = true;
-                began.ring();
+                began.notify();
             }
-            self.shared.bell.wait(members.iter().filter_map(|member| member.due).min());
+            self.shared.notifier.wait(members.iter().filter_map(|member| member.due).min());
         }
-        began.ring();
+        began.notify();
         // After a drain there is nothing that a stop could end.
         let grace = self.shared.lock_end().grace;
         let unfinished = self.pool.stop_within(grace);
@@ -455,7 +455,7 @@ impl Keeper {
             }
             member.since = now;
             self.shared.lock_members()[member.number as usize - 1] = Some(Arc::clone(&handle.place));
-            handle.place.tell(Waker::from(Arc::clone(&self.shared.bell)));
+            handle.place.tell(Waker::from(Arc::clone(&self.shared.notifier)));
             member.handle = Some(handle);
         }
     }
