@@ -11,7 +11,7 @@ use psmith_core::outcome::Cause;
 
 use crate::job::failure::Input;
 use crate::job::flow::Judge;
-use crate::job::mailbox::Post;
+use crate::job::mailbox::JobMailbox;
 use crate::job::overrides::Own;
 use crate::job::retry::Retry;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
@@ -91,7 +91,7 @@ pub(crate) struct Request {
     pub(crate) killed: bool,
     pub(crate) label: Option<String>,
     /// Where messages to it wait, if somebody can send any.
-    pub(crate) post: Option<Arc<Post>>,
+    pub(crate) mailbox: Option<Arc<JobMailbox>>,
     /// It is a command, and calls no function.
     pub(crate) command: Option<Box<Command>>,
     /// What was asked for it alone.
@@ -121,7 +121,7 @@ impl Request {
             cancelled: false,
             killed: false,
             label: None,
-            post: None,
+            mailbox: None,
             command: None,
             own: None,
             frame_bytes_max: FRAME_BYTES_MAX,

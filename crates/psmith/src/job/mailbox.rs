@@ -24,13 +24,13 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The messages of one job.
 #[derive(Debug, Default)]
-pub(crate) struct Post {
-    state: Mutex<State>,
+pub(crate) struct JobMailbox {
+    state: Mutex<JobMailboxState>,
     changed: Condition,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct JobMailboxState {
     /// What no attempt has taken, oldest first.
     waiting: VecDeque<Arc<Vec<u8>>>,
     bytes: usize,
@@ -47,8 +47,8 @@ struct State {
     over: bool,
 }
 
-impl Post {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl JobMailbox {
+    fn lock(&self) -> MutexGuard<'_, JobMailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +129,7 @@ impl Post {
     }
 }
 
-impl State {
+impl JobMailboxState {
     fn has_room(&self, bytes: usize) -> bool {
         let fits = self.bytes.saturating_add(bytes) <= MESSAGE_BYTES_MAX;
         self.waiting.is_empty() || (fits && self.waiting.len() < MESSAGES_MAX)
@@ -156,7 +156,7 @@ impl State {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     /// By job: whom the engine is to send letters to, and where they come from.
-    posts: BTreeMap<JobId, (JobId, Arc<Post>)>,
+    mailboxes: BTreeMap<JobId, (JobId, Arc<JobMailbox>)>,
 }
 
 impl Listeners {
@@ -165,28 +165,28 @@ impl Listeners {
         &mut self,
         job: JobId,
         worker: JobId,
-        post: Option<&Arc<Post>>,
+        mailbox: Option<&Arc<JobMailbox>>,
     ) -> Vec<(ToWorker, Body)> {
-        match post {
+        match mailbox {
             // It has no handle, so there is nobody who could send.
             None => vec![(ToWorker::UpToDate { job: job.0, last: true }, Body::None)],
-            Some(post) => {
-                self.posts.insert(job, (worker, Arc::clone(post)));
-                post.begin(job.0)
+            Some(mailbox) => {
+                self.mailboxes.insert(job, (worker, Arc::clone(mailbox)));
+                mailbox.begin(job.0)
             }
         }
     }
 
     /// `job` has taken a message; false if it was sent none.
     pub(crate) fn took(&self, job: JobId) -> bool {
-        self.posts.get(&job).is_some_and(|(_, post)| post.took())
+        self.mailboxes.get(&job).is_some_and(|(_, mailbox)| mailbox.took())
     }
 
     /// For these jobs there is something new.
     pub(crate) fn send(&self, jobs: &[JobId], orders: &mut Vec<EngineCommand>) {
         for job in jobs {
-            let Some((worker, post)) = self.posts.get(job) else { continue };
-            let letters = post.unsent(job.0);
+            let Some((worker, mailbox)) = self.mailboxes.get(job) else { continue };
+            let letters = mailbox.unsent(job.0);
             if !letters.is_empty() {
                 orders.push(EngineCommand::Send(*worker, MessagesToWorker(letters)));
             }
@@ -195,7 +195,7 @@ impl Listeners {
 
     /// `job` will ask no more.
     pub(crate) fn remove(&mut self, job: JobId) {
-        self.posts.remove(&job);
+        self.mailboxes.remove(&job);
     }
 }
 

@@ -19,37 +19,37 @@ fn now() -> Option<Instant> {
 
 #[test]
 fn what_an_attempt_took_is_gone_and_the_next_gets_the_rest() {
-    let post = Post::default();
-    post.is_known_as(JobId(7));
+    let mailbox = JobMailbox::default();
+    mailbox.is_known_as(JobId(7));
     for text in ["a", "b"] {
         // Nobody listens, so nobody needs to be told.
-        assert_eq!(post.push(text.into(), None).unwrap(), None);
+        assert_eq!(mailbox.push(text.into(), None).unwrap(), None);
     }
-    assert_eq!(texts(&post.begin(7)), ["a", "b", "up to date"]);
-    assert_eq!(post.push("c".into(), None).unwrap(), Some(JobId(7)));
-    assert_eq!(texts(&post.unsent(7)), ["c"]);
-    assert!(post.took());
-    assert_eq!(post.end(), Some(JobId(7)));
-    assert_eq!(texts(&post.unsent(7)), ["end"]);
-    assert!(post.unsent(7).is_empty());
-    assert_eq!(texts(&post.begin(7)), ["b", "c", "end"]);
-    assert!(post.took() && post.took());
-    assert!(!post.took(), "it was sent two");
-    assert!(matches!(post.push("d".into(), None), Err(SendError::Over)));
+    assert_eq!(texts(&mailbox.begin(7)), ["a", "b", "up to date"]);
+    assert_eq!(mailbox.push("c".into(), None).unwrap(), Some(JobId(7)));
+    assert_eq!(texts(&mailbox.unsent(7)), ["c"]);
+    assert!(mailbox.took());
+    assert_eq!(mailbox.end(), Some(JobId(7)));
+    assert_eq!(texts(&mailbox.unsent(7)), ["end"]);
+    assert!(mailbox.unsent(7).is_empty());
+    assert_eq!(texts(&mailbox.begin(7)), ["b", "c", "end"]);
+    assert!(mailbox.took() && mailbox.took());
+    assert!(!mailbox.took(), "it was sent two");
+    assert!(matches!(mailbox.push("d".into(), None), Err(SendError::Over)));
 }
 
 #[test]
 fn messages_that_wait_are_bounded_by_number_and_by_bytes_but_one_may_be_long() {
-    let by_number = Post::default();
+    let by_number = JobMailbox::default();
     for _ in 0..MESSAGES_MAX {
         by_number.push(vec![1], now()).unwrap();
     }
     assert!(matches!(by_number.push(vec![1], now()), Err(SendError::Full)));
-    let by_bytes = Post::default();
+    let by_bytes = JobMailbox::default();
     by_bytes.push(vec![0; MESSAGE_BYTES_MAX - 1], now()).unwrap();
     by_bytes.push(vec![0; 1], now()).unwrap();
     assert!(matches!(by_bytes.push(vec![0; 1], now()), Err(SendError::Full)));
-    let long = Post::default();
+    let long = JobMailbox::default();
     long.push(vec![0; 5 * MESSAGE_BYTES_MAX], now()).unwrap();
     assert!(matches!(long.push(vec![0; 1], now()), Err(SendError::Full)));
     // Room comes by what is taken, not by what is sent.
@@ -65,17 +65,17 @@ fn a_job_without_a_sender_is_told_at_once_and_a_stranger_is_sent_nothing() {
     let mut listeners = Listeners::default();
     assert_eq!(texts(&listeners.add(JobId(1), JobId(1), None)), ["end"]);
     assert!(!listeners.took(JobId(1)));
-    let post = Arc::new(Post::default());
-    post.is_known_as(JobId(2));
-    assert_eq!(texts(&listeners.add(JobId(2), JobId(9), Some(&post))), ["up to date"]);
-    post.push("a".into(), None).unwrap();
+    let mailbox = Arc::new(JobMailbox::default());
+    mailbox.is_known_as(JobId(2));
+    assert_eq!(texts(&listeners.add(JobId(2), JobId(9), Some(&mailbox))), ["up to date"]);
+    mailbox.push("a".into(), None).unwrap();
     let mut orders = Vec::new();
     listeners.send(&[JobId(1), JobId(2), JobId(3), JobId(2)], &mut orders);
     match &orders[..] {
         [EngineCommand::Send(JobId(9), MessagesToWorker(letters))] => assert_eq!(texts(letters), ["a"]),
         other => panic!("{other:?}"),
     }
-    post.over();
+    mailbox.over();
     listeners.remove(JobId(2));
     assert!(!listeners.took(JobId(2)));
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
-use crate::job::mailbox::Post;
+use crate::job::mailbox::JobMailbox;
 use crate::pool::pool::PoolShared;
 use crate::run::decode;
 use psmith_engine::EngineError;
@@ -27,7 +27,7 @@ pub(crate) type JobResult = Result<Arc<Vec<u8>>, Failure>;
 pub(crate) struct CompletionSlot {
     pub(crate) index: u64,
     pub(crate) label: Option<String>,
-    pub(crate) post: Arc<Post>,
+    pub(crate) mailbox: Arc<JobMailbox>,
     state: Mutex<CompletionState>,
     arrived: Condition,
 }
@@ -40,8 +40,8 @@ struct CompletionState {
 }
 
 impl CompletionSlot {
-    pub(crate) fn new(index: u64, label: Option<String>, post: Arc<Post>) -> CompletionSlot {
-        CompletionSlot { index, label, post, state: Mutex::default(), arrived: Condition::default() }
+    pub(crate) fn new(index: u64, label: Option<String>, mailbox: Arc<JobMailbox>) -> CompletionSlot {
+        CompletionSlot { index, label, mailbox, state: Mutex::default(), arrived: Condition::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, CompletionState> {
@@ -54,7 +54,7 @@ impl CompletionSlot {
         state.came.get_or_insert(came);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        self.post.over();
+        self.mailbox.over();
         self.arrived.tell();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -374,7 +374,7 @@ impl<R> JobHandle<R> {
             return Err(SendError::Gone(std::io::Error::other(EngineError::Forked)));
         }
         let message = encoded(message, self.counter.submitter.frame_bytes_max())?;
-        if let Some(job) = self.place.post.push(message, until)? {
+        if let Some(job) = self.place.mailbox.push(message, until)? {
             self.counter.submitter.has_mail(job);
         }
         Ok(())
@@ -396,7 +396,7 @@ impl<R> JobHandle<R> {
     /// ```
     pub fn end_messages(&self) {
         if self.forked().is_none()
-            && let Some(job) = self.place.post.end()
+            && let Some(job) = self.place.mailbox.end()
         {
             self.counter.submitter.has_mail(job);
         }

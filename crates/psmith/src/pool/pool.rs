@@ -13,7 +13,7 @@ use crate::pool::listener::{EventSink, listen};
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef, Request};
-use crate::job::mailbox::Post;
+use crate::job::mailbox::JobMailbox;
 use crate::map::server::RunSummary;
 use crate::pool::handle::{CompletionSlot, JobHandle, Notifier};
 use crate::pool::strategy::SpawnStrategy;
@@ -200,13 +200,13 @@ impl Pool {
         if let Some(reason) = refusal {
             return Err(SubmitError { job: Box::new(job), reason });
         }
-        let post = Arc::new(Post::default());
+        let mailbox = Arc::new(JobMailbox::default());
         if job.request.command.is_some() {
             // It asks for no messages.
-            post.end();
+            mailbox.end();
         }
-        job.request.post = Some(Arc::clone(&post));
-        let place = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), post));
+        job.request.mailbox = Some(Arc::clone(&mailbox));
+        let place = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), mailbox));
         state.next_index += 1;
         state.places.insert(place.index, Arc::clone(&place));
         state.held_back.push_back((place.index, job.request));
@@ -424,8 +424,8 @@ impl PoolShared {
             let Some((_, request)) = state.held_back.pop_front() else { break };
             state.started.insert(state.next_engine_index, index);
             state.next_engine_index += 1;
-            if let Some(post) = &request.post {
-                post.is_known_as(JobId(state.next_engine_index));
+            if let Some(mailbox) = &request.mailbox {
+                mailbox.is_known_as(JobId(state.next_engine_index));
             }
             self.submitter.submit_unsaid(request);
             any = true;

@@ -7,7 +7,7 @@ use psmith_core::JobId;
 use psmith_core::outcome::Cause;
 
 use crate::job::job::JobRef;
-use crate::job::mailbox::{Listeners, Post};
+use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::Sight;
 use crate::run::run::{RunEvent, Wants};
 use crate::run::shared::RunShared;
@@ -21,7 +21,7 @@ pub(crate) trait Speaker {
     fn job(&self, number: u64) -> Option<JobRef>;
 
     /// The job of this number, if the worker may ask for messages to it: what its driver calls it, and its mailbox.
-    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<Post>>)>;
+    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)>;
 
     /// The worker calls itself this from now on.
     fn is_named(&mut self, name: String);
@@ -69,8 +69,8 @@ impl JobMessages<'_> {
             // Of the worker, and so of the job that it has.
             FromWorker::Overflowed => mail.report = Some(Err(Cause::StackOverflow)),
             FromWorker::Listens { job } => {
-                if let Some((job, post)) = speaker.listener(job) {
-                    mail.messages = self.listeners.add(job, worker, post);
+                if let Some((job, mailbox)) = speaker.listener(job) {
+                    mail.messages = self.listeners.add(job, worker, mailbox);
                 }
             }
             FromWorker::Took { job } => {

@@ -14,7 +14,7 @@ use psmith_core::{JobId, Notice, SlotId};
 
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
-use crate::job::mailbox::{Listeners, Post};
+use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{Ended, Sight};
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::Next;
@@ -155,8 +155,8 @@ impl Speaker for OneOfOne<'_> {
         (number == self.id.0).then(|| self.job.job(self.id))
     }
 
-    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<Post>>)> {
-        (number == self.id.0).then_some((self.id, self.job.request.post.as_ref()))
+    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
+        (number == self.id.0).then_some((self.id, self.job.request.mailbox.as_ref()))
     }
 
     fn is_named(&mut self, name: String) {

@@ -35,7 +35,7 @@ use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Time};
 
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
-use crate::job::mailbox::{Listeners, Post};
+use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::Sight;
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::options::Options;
@@ -266,10 +266,10 @@ impl Speaker for OneOfMany<'_> {
         }
     }
 
-    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<Post>>)> {
+    fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
         let (attempt, _) = self.pool.unanswered(self.worker)?;
         let held = self.jobs.get(&attempt.job).filter(|_| attempt.job.0 == number)?;
-        Some((attempt.job, held.request.post.as_ref()))
+        Some((attempt.job, held.request.mailbox.as_ref()))
     }
 
     fn is_named(&mut self, name: String) {
