@@ -21,12 +21,12 @@ use crate::condition::Condition;
 /// Where letters and messages lie until they are asked for.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
     changed: Condition,
 }
 
 #[derive(Debug)]
-struct State {
+struct MailboxState {
     /// `None`: somebody is reading.
     inbox: Option<Inbox>,
     letters: VecDeque<(ToWorker, Frame)>,
@@ -89,7 +89,7 @@ pub(super) enum Patience {
 
 impl Mailbox {
     pub(super) fn new() -> Mailbox {
-        let state = State {
+        let state = MailboxState {
             inbox: Some(Inbox::new(FRAME_BYTES_MAX)),
             letters: VecDeque::new(),
             listener: None,
@@ -101,7 +101,7 @@ impl Mailbox {
         Mailbox { state: Mutex::new(state), changed: Condition::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,7 +215,7 @@ impl Mailbox {
     }
 
     /// Puts what was read where it belongs, and lets somebody else read.
-    fn sort(&self, inbox: Inbox, got: Got) -> MutexGuard<'_, State> {
+    fn sort(&self, inbox: Inbox, got: Got) -> MutexGuard<'_, MailboxState> {
         let mut state = self.lock();
         state.inbox = Some(inbox);
         match got {
