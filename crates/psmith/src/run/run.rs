@@ -221,9 +221,9 @@ impl Run {
             if let Some(over) = &state.over {
                 return over.clone().map(|()| !state.news.is_empty());
             }
-            let until = state.still.put_off(self.deadline);
+            let until = state.suspended_time.put_off(self.deadline);
             let waited = self.shared.told.wait_until(state, until);
-            if waited.is_err_and(|state| state.still.is_due(self.deadline)) {
+            if waited.is_err_and(|state| state.suspended_time.is_due(self.deadline)) {
                 self.deadline = None;
                 self.shared.end(EngineCommand::Stop);
             }

@@ -15,7 +15,7 @@ use crate::run::driver::Lead;
 use crate::run::input_buffer::Inputs;
 use crate::run::queue::Incoming;
 use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
-use crate::run::suspension::{Standstill, Still};
+use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
 use psmith_engine::handler::EngineCommand;
@@ -46,8 +46,8 @@ pub(crate) struct RunSharedState {
     pub(crate) closed: bool,
     pub(crate) orders: Vec<EngineCommand>,
     /// What to stand still for, when that is ordered.
-    pub(crate) standstill: Option<Arc<Standstill>>,
-    pub(crate) still: Still,
+    pub(crate) suspension: Option<Arc<Suspension>>,
+    pub(crate) suspended_time: SuspendedTime,
     /// Jobs that listen and were sent something.
     pub(crate) mail: Vec<JobId>,
     pub(crate) news: VecDeque<RunEvent>,

@@ -329,7 +329,7 @@ impl Handler for Desk {
     }
 
     fn suspended(&mut self) {
-        self.shared.stand_still();
+        self.shared.wait_out_suspension();
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {

@@ -12,27 +12,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A time in which all runs stand still.
 #[derive(Debug, Default)]
-pub(crate) struct Standstill {
-    state: Mutex<State>,
+pub(crate) struct Suspension {
+    state: Mutex<SuspensionState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    standing: usize,
+struct SuspensionState {
+    suspended_runs: usize,
     over: bool,
 }
 
 /// How long a run has stood still.
 #[derive(Debug, Default)]
-pub(crate) struct Still {
+pub(crate) struct SuspendedTime {
     /// It does, since then.
     since: Option<Instant>,
     /// It did for so long before.
     before: Duration,
 }
 
-impl Still {
+impl SuspendedTime {
     /// When a deadline comes that was set without standstills; not while there is one, whose end is told.
     pub(crate) fn put_off(&self, deadline: Option<Instant>) -> Option<Instant> {
         deadline.filter(|_| self.since.is_none()).map(|deadline| deadline + self.before)
@@ -44,29 +44,31 @@ impl Still {
     }
 }
 
-impl Standstill {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Suspension {
+    fn lock(&self) -> MutexGuard<'_, SuspensionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has these runs stand still, and waits until they do; at most so long.
-    pub(crate) fn begin(runs: &[Arc<RunShared>], limit: Duration) -> Arc<Standstill> {
-        let standstill = Arc::new(Standstill::default());
+    pub(crate) fn begin(runs: &[Arc<RunShared>], limit: Duration) -> Arc<Suspension> {
+        let suspension = Arc::new(Suspension::default());
         for run in runs {
             let mut state = run.lock();
-            state.standstill = Some(Arc::clone(&standstill));
+            state.suspension = Some(Arc::clone(&suspension));
             state.orders.push(EngineCommand::Suspend);
             drop(state);
             run.waker.wake();
         }
         let deadline = Instant::now() + limit;
-        let mut state = standstill.lock();
-        while Instant::now() < deadline && state.standing < runs.iter().filter(|run| !run.is_over()).count() {
+        let mut state = suspension.lock();
+        while Instant::now() < deadline
+            && state.suspended_runs < runs.iter().filter(|run| !run.is_over()).count()
+        {
             state =
-                standstill.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+                suspension.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
-        standstill
+        suspension
     }
 
     /// All go on.
@@ -75,9 +77,9 @@ impl Standstill {
         self.changed.notify_all();
     }
 
-    fn stand(&self) {
+    fn wait_for_end(&self) {
         let mut state = self.lock();
-        state.standing += 1;
+        state.suspended_runs += 1;
         self.changed.notify_all();
         while !state.over {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -87,16 +89,16 @@ impl Standstill {
 
 impl RunShared {
     /// The engine's thread: its jobs and its clock stand still. Returns when they are to go on.
-    pub(crate) fn stand_still(&self) {
+    pub(crate) fn wait_out_suspension(&self) {
         let mut state = self.lock();
-        let Some(standstill) = state.standstill.take() else { return };
+        let Some(suspension) = state.suspension.take() else { return };
         let began = Instant::now();
-        state.still.since = Some(began);
+        state.suspended_time.since = Some(began);
         drop(state);
-        standstill.stand();
+        suspension.wait_for_end();
         let mut state = self.lock();
-        state.still.since = None;
-        state.still.before += began.elapsed();
+        state.suspended_time.since = None;
+        state.suspended_time.before += began.elapsed();
         drop(state);
         // Whoever waits until a point in time has to wait longer.
         self.told.tell();

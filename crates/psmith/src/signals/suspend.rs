@@ -9,7 +9,7 @@ use std::time::Duration;
 use psmith_sys::signals::SignalSet;
 use psmith_sys::{handler, signals};
 
-use crate::run::suspension::Standstill;
+use crate::run::suspension::Suspension;
 use crate::signals::{program, runs_of};
 
 /// The stop from the keyboard, Ctrl-Z.
@@ -80,14 +80,14 @@ fn watch(over: &AtomicBool, taken: handler::Taken, before: u32) {
         }
         // Not under the lock: a run that begins now takes it.
         let runs = runs_of(&program());
-        let standstill = Standstill::begin(&runs, STAND_MAX);
+        let suspension = Suspension::begin(&runs, STAND_MAX);
         // The default handling is what stops a program; this thread stops with it, here.
         drop(taken.take());
         signals::raise_default(TSTP);
         signals::block(SignalSet::of(&[TSTP]));
         taken = handler::take(TSTP).ok().flatten();
         before = handler::arrived(TSTP);
-        standstill.end();
+        suspension.end();
     }
 }
 
