@@ -49,12 +49,12 @@ pub struct Supervisor {
     longest: Duration,
     options: Options,
     /// Since the last start.
-    running: Option<Arc<Shared>>,
+    running: Option<Arc<SupervisorState>>,
 }
 
 /// What the supervisor and its thread share.
 #[derive(Default)]
-struct Shared {
+struct SupervisorState {
     notifier: Arc<Notifier>,
     /// Nobody is started again.
     drains: AtomicBool,
@@ -75,7 +75,7 @@ struct End {
 }
 
 /// Says that the supervisor's thread has ended, however it did.
-struct Over(Arc<Shared>);
+struct Over(Arc<SupervisorState>);
 
 impl Drop for Over {
     fn drop(&mut self) {
@@ -201,10 +201,10 @@ impl Supervisor {
         // What it tells of its workers is more than what a pool tells of jobs.
         let options = Options { logger: None, ..self.options.clone() };
         let pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SupervisorState::default());
         shared.lock_members().resize_with(self.n as usize, || None);
         let began = Arc::new(Notifier::default());
-        let keeper = Keeper {
+        let keeper = SupervisorThread {
             pool,
             make: Arc::clone(&self.make),
             first: self.first,
@@ -273,7 +273,7 @@ impl Supervisor {
         })
     }
 
-    fn end(&self, how: impl FnOnce(&Shared)) -> Unfinished {
+    fn end(&self, how: impl FnOnce(&SupervisorState)) -> Unfinished {
         let Some(shared) = &self.running else { return Unfinished::default() };
         if shared.lock_end().is_over {
             return Unfinished::default();
@@ -368,7 +368,7 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-impl Shared {
+impl SupervisorState {
     fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::CompletionSlot>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -391,16 +391,16 @@ impl Shared {
 }
 
 /// The supervisor's thread.
-struct Keeper {
+struct SupervisorThread {
     pool: Pool,
     make: Arc<dyn Fn(u32) -> Job<()> + Send + Sync>,
     first: Duration,
     longest: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<SupervisorState>,
     logger: Option<Logger>,
 }
 
-impl Keeper {
+impl SupervisorThread {
     fn go_on(self, n: u32, began: &Notifier) {
         let now = Instant::now();
         let mut members: Vec<Member> = (1..=n)
