@@ -31,7 +31,7 @@ pub enum LogLevel {
 }
 
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
-type Logger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
+type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 
 /// Runs the jobs of a producer, each in a process of its own, and hands the outcomes to a consumer.
 ///
@@ -65,7 +65,7 @@ pub struct Server<'h, P, R> {
     producer: P,
     options: Options,
     consumer: Option<Consumer<'h, R>>,
-    logger: Option<Logger<'h>>,
+    logger: Option<ServerLogger<'h>>,
     leaving: Leaving,
     name: String,
     gives: PhantomData<fn() -> R>,
