@@ -100,7 +100,7 @@ pub struct Map<'h, I, F, R, C = Described> {
     pub(crate) judge: Option<Judge>,
     pub(crate) hooks: Hooks<'h, R>,
     codec: PhantomData<fn() -> C>,
-    stage: Stage,
+    stage: MapStage,
     taken: u64,
     handed_out: u64,
     /// No more items are taken.
@@ -117,7 +117,7 @@ impl<'h, I, F, R> Map<'h, I, F, R> {
             judge: None,
             hooks: Hooks::none(),
             codec: PhantomData,
-            stage: Stage::Before,
+            stage: MapStage::Before,
             taken: 0,
             handed_out: 0,
             stopped: false,
@@ -208,14 +208,14 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     }
 }
 
-enum Stage {
+enum MapStage {
     Before,
     Inline,
-    Running(Box<Running>),
+    Running(Box<MapRun>),
     Over,
 }
 
-struct Running {
+struct MapRun {
     run: Run,
     submitter: Submitter,
     callee: Arc<Callee>,
@@ -258,12 +258,12 @@ where
         options.check()?;
         let workers = options.workers_in_force().map_err(EngineError::Setting)?;
         if workers == 0 {
-            self.stage = Stage::Inline;
+            self.stage = MapStage::Inline;
             return Ok(());
         }
         // Without a first item nothing is started at all.
         let Some(first) = self.items.next() else {
-            self.stage = Stage::Over;
+            self.stage = MapStage::Over;
             return Ok(());
         };
         let hooks = &self.hooks;
@@ -284,10 +284,10 @@ where
         let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
         let adder = wants.blocks.then(|| Adder::new(&submitter, &callee));
         let mut running =
-            Running { run, submitter, callee, window, window_max, adder, results: None, input: Vec::new() };
+            MapRun { run, submitter, callee, window, window_max, adder, results: None, input: Vec::new() };
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
-        self.stage = Stage::Running(Box::new(running));
+        self.stage = MapStage::Running(Box::new(running));
         Ok(())
     }
 
@@ -302,7 +302,7 @@ where
     }
 
     fn next_outcome(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if let Stage::Before = self.stage
+        if let MapStage::Before = self.stage
             && let Err(error) = self.begin()
         {
             return Some((0, Err(self.abort(Arc::new(error)))));
@@ -311,21 +311,21 @@ where
             return Some(next);
         }
         match self.stage {
-            Stage::Inline => self.next_inline(),
-            Stage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
-            Stage::Before | Stage::Over => None,
+            MapStage::Inline => self.next_inline(),
+            MapStage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
+            MapStage::Before | MapStage::Over => None,
         }
     }
 
     /// The next of the values that came together, if nobody but the caller wants to know of it.
     fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if !matches!(&self.stage, Stage::Running(running) if running.results.is_some())
+        if !matches!(&self.stage, MapStage::Running(running) if running.results.is_some())
             || self.hooks.done.is_some()
         {
             return None;
         }
         self.take_item();
-        let Stage::Running(running) = &mut self.stage else { return None };
+        let MapStage::Running(running) = &mut self.stage else { return None };
         let results = running.results.as_mut()?;
         let Some((index, place)) = results.next() else {
             running.results = None;
@@ -347,12 +347,12 @@ where
                     Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
                 }
             }
-            let Stage::Running(running) = &mut self.stage else { return None };
+            let MapStage::Running(running) = &mut self.stage else { return None };
             let news = match running.run.try_next() {
                 Some(news) => Some(news),
                 None if self.may_take() => continue,
                 None => {
-                    let Stage::Running(running) = &mut self.stage else { return None };
+                    let MapStage::Running(running) = &mut self.stage else { return None };
                     running.adder.iter_mut().for_each(Adder::before_wait);
                     match running.run.next() {
                         Ok(news) => news,
@@ -365,7 +365,7 @@ where
             };
             let Some(news) = news else {
                 // Dropped here, it has ended: nothing is waited for.
-                self.stage = Stage::Over;
+                self.stage = MapStage::Over;
                 return None;
             };
             match self.hear(news) {
@@ -406,7 +406,7 @@ where
                 Ok(None)
             }
             RunEvent::Results(results) => {
-                if let Stage::Running(running) = &mut self.stage {
+                if let MapStage::Running(running) = &mut self.stage {
                     running.results = Some(results);
                 }
                 Ok(None)
@@ -433,7 +433,7 @@ where
     /// The next of the values that came together; `None` if there is none.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
-        let Stage::Running(running) = &mut self.stage else { return None };
+        let MapStage::Running(running) = &mut self.stage else { return None };
         let results = running.results.as_mut()?;
         let Some((index, place)) = results.next() else {
             running.results = None;
@@ -486,17 +486,17 @@ where
     /// Which jobs decided something first.
     pub(crate) fn first(&self) -> First {
         match &self.stage {
-            Stage::Running(running) => running.run.first(),
-            Stage::Before | Stage::Inline | Stage::Over => First::default(),
+            MapStage::Running(running) => running.run.first(),
+            MapStage::Before | MapStage::Inline | MapStage::Over => First::default(),
         }
     }
 
     fn may_take(&self) -> bool {
         match &self.stage {
-            Stage::Running(running) => {
+            MapStage::Running(running) => {
                 !self.ended && !self.stopped && self.taken - self.handed_out < running.window
             }
-            Stage::Before | Stage::Inline | Stage::Over => false,
+            MapStage::Before | MapStage::Inline | MapStage::Over => false,
         }
     }
 
@@ -505,9 +505,9 @@ where
             return;
         }
         // A run that is over early wants no more.
-        let ended = matches!(&self.stage, Stage::Running(running) if running.run.is_ended());
+        let ended = matches!(&self.stage, MapStage::Running(running) if running.run.is_ended());
         let item = if ended || self.is_over_early() { None } else { self.items.next() };
-        let Stage::Running(running) = &mut self.stage else { return };
+        let MapStage::Running(running) = &mut self.stage else { return };
         match item {
             Some(item) => {
                 running.submit::<I::Item, C>(&item);
@@ -528,14 +528,14 @@ where
 
     fn stop(&mut self) {
         self.stopped = true;
-        if let Stage::Running(running) = &self.stage {
+        if let MapStage::Running(running) = &self.stage {
             running.run.order(EngineCommand::Drain);
         }
     }
 
     /// psmith itself failed: one failure, and the end.
     fn abort(&mut self, error: Arc<EngineError>) -> Failure {
-        self.stage = Stage::Over;
+        self.stage = MapStage::Over;
         Failure::ours(error, self.handed_out)
     }
 
@@ -566,21 +566,21 @@ where
     /// Takes no more items; what runs may finish.
     pub(crate) fn enough(&mut self) {
         self.stopped = true;
-        if let Stage::Running(running) = &self.stage {
+        if let MapStage::Running(running) = &self.stage {
             running.submitter.close();
         }
     }
 
     /// Ends what runs and waits until nothing is left.
     pub(crate) fn kill(&mut self) {
-        if let Stage::Running(running) = &self.stage {
+        if let MapStage::Running(running) = &self.stage {
             running.run.order(EngineCommand::Kill);
         }
-        self.stage = Stage::Over;
+        self.stage = MapStage::Over;
     }
 }
 
-impl Running {
+impl MapRun {
     fn submit<A, C: Codec<A>>(&mut self, item: &A) {
         if let Some(adder) = &mut self.adder {
             self.input.clear();

@@ -45,7 +45,7 @@ where
     I: IntoIterator<Item = Job<R>>,
 {
     let options = Options::of(face::RUN_JOBS);
-    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), stage: Stage::Before }
+    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), stage: RunJobsStage::Before }
 }
 
 /// What the jobs come to, and before the first is asked for the settings of their run; see [`run_jobs`].
@@ -54,18 +54,18 @@ pub struct RunJobs<'h, I, R> {
     jobs: I,
     options: Options,
     hooks: Hooks<'h, R>,
-    stage: Stage<R>,
+    stage: RunJobsStage<R>,
 }
 
 type Decode<R> = fn(&[u8]) -> Result<R, CodecError>;
 
-enum Stage<R> {
+enum RunJobsStage<R> {
     Before,
-    Running(Box<Running<R>>),
+    Running(Box<RunJobsRun<R>>),
     Over,
 }
 
-struct Running<R> {
+struct RunJobsRun<R> {
     run: Run,
     submitter: Submitter,
     /// How the values of jobs that are on their way are read, by index.
@@ -105,14 +105,14 @@ where
     type Item = Result<R, Failure>;
 
     fn next(&mut self) -> Option<Result<R, Failure>> {
-        if let Stage::Before = self.stage {
+        if let RunJobsStage::Before = self.stage {
             match self.begin() {
                 Ok(stage) => self.stage = stage,
                 Err(error) => return Some(Err(self.abort(Arc::new(error)))),
             }
         }
         loop {
-            let Stage::Running(running) = &mut self.stage else { return None };
+            let RunJobsStage::Running(running) = &mut self.stage else { return None };
             // One job before each outcome that is handed out keeps the window full.
             running.take_from(&mut self.jobs, self.options.after_error());
             let news = match running.run.try_next() {
@@ -126,7 +126,7 @@ where
                         return Some(outcome);
                     }
                 }
-                Ok(None) => self.stage = Stage::Over,
+                Ok(None) => self.stage = RunJobsStage::Over,
                 Err(error) => return Some(Err(self.abort(error))),
             }
         }
@@ -137,10 +137,10 @@ impl<I, R> RunJobs<'_, I, R>
 where
     I: Iterator<Item = Job<R>>,
 {
-    fn begin(&mut self) -> Result<Stage<R>, EngineError> {
+    fn begin(&mut self) -> Result<RunJobsStage<R>, EngineError> {
         let workers = self.options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         // Without a first job nothing is started at all.
-        let Some(first) = self.jobs.next() else { return Ok(Stage::Over) };
+        let Some(first) = self.jobs.next() else { return Ok(RunJobsStage::Over) };
         let wants = Wants {
             starts: self.hooks.start.is_some(),
             progress: self.hooks.progress.is_some(),
@@ -151,9 +151,9 @@ where
         let window = self.options.window_in_force(workers) as usize;
         let decoders = HashMap::new();
         let mut running =
-            Running { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
+            RunJobsRun { run, submitter, decoders, window, taken: 0, ended: false, stopped: false };
         running.submit(first);
-        Ok(Stage::Running(Box::new(running)))
+        Ok(RunJobsStage::Running(Box::new(running)))
     }
 
     /// Takes in one piece of news, and gives what is to be handed out for it.
@@ -175,7 +175,7 @@ where
 
     fn end(&mut self, finished: Finished) -> Option<Result<R, Failure>> {
         let on_error = self.options.after_error();
-        let Stage::Running(running) = &mut self.stage else { return None };
+        let RunJobsStage::Running(running) = &mut self.stage else { return None };
         let job = finished.job.clone();
         let decode = running.decoders.remove(&job.index)?;
         let mut outcome = settle(finished, self.options.output, decode);
@@ -196,7 +196,7 @@ where
     /// A message of another type stops the run: a failure takes the place of its job's outcome, in the order of jobs, or
     /// at once where outcomes are given as they come.
     fn hear_message(&mut self, job: &JobRef, bytes: &[u8]) -> Option<Result<R, Failure>> {
-        let Stage::Running(running) = &mut self.stage else { return None };
+        let RunJobsStage::Running(running) = &mut self.stage else { return None };
         // After a failing message there is no more to be heard of its job.
         if !running.decoders.contains_key(&job.index) || self.hooks.spoilt.contains_key(&job.index) {
             return None;
@@ -219,7 +219,7 @@ where
 
     /// A hook said that it is enough.
     fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
-        if let Stage::Running(running) = &mut self.stage {
+        if let RunJobsStage::Running(running) = &mut self.stage {
             running.stop();
         }
         of_hook(job, text)
@@ -228,15 +228,15 @@ where
     /// psmith itself failed: one failure, and the end.
     fn abort(&mut self, error: Arc<EngineError>) -> Failure {
         let index = match &self.stage {
-            Stage::Running(running) => running.decoders.keys().min().copied().unwrap_or(running.taken),
-            Stage::Before | Stage::Over => 0,
+            RunJobsStage::Running(running) => running.decoders.keys().min().copied().unwrap_or(running.taken),
+            RunJobsStage::Before | RunJobsStage::Over => 0,
         };
-        self.stage = Stage::Over;
+        self.stage = RunJobsStage::Over;
         Failure::ours(error, index)
     }
 }
 
-impl<R> Running<R> {
+impl<R> RunJobsRun<R> {
     fn may_take(&self) -> bool {
         !self.ended && self.decoders.len() < self.window
     }

@@ -66,7 +66,7 @@ pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
         crew: f.crew(n),
         input,
         refused,
-        stage: Stage::Before,
+        stage: WorkersStage::Before,
         left: (1..=n).map(WorkerId).collect(),
         ready: VecDeque::new(),
         gives: PhantomData,
@@ -129,7 +129,7 @@ pub struct Workers<T> {
     input: Vec<u8>,
     /// Why the input cannot travel.
     refused: Option<CodecError>,
-    stage: Stage,
+    stage: WorkersStage,
     /// Those that have not ended.
     left: BTreeSet<WorkerId>,
     /// Failures that wait to be handed out.
@@ -138,7 +138,7 @@ pub struct Workers<T> {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum WorkersStage {
     Before,
     Running(Run),
     Over,
@@ -194,7 +194,7 @@ impl<T> Workers<T> {
         for id in std::mem::take(&mut self.left) {
             self.ready.push_back((id, Failure::ours(Arc::clone(error), u64::from(id.0) - 1)));
         }
-        self.stage = Stage::Over;
+        self.stage = WorkersStage::Over;
     }
 }
 
@@ -207,15 +207,15 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 return Some((id, Err(failure)));
             }
             let run = match &mut self.stage {
-                Stage::Over => return None,
-                Stage::Running(run) => run,
-                Stage::Before if self.n == 0 => {
-                    self.stage = Stage::Over;
+                WorkersStage::Over => return None,
+                WorkersStage::Running(run) => run,
+                WorkersStage::Before if self.n == 0 => {
+                    self.stage = WorkersStage::Over;
                     continue;
                 }
-                Stage::Before => {
+                WorkersStage::Before => {
                     match self.begin() {
-                        Ok(run) => self.stage = Stage::Running(run),
+                        Ok(run) => self.stage = WorkersStage::Running(run),
                         Err(error) => self.give_up(&Arc::new(error)),
                     }
                     continue;
@@ -224,7 +224,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
             match run.next() {
                 Err(error) => self.give_up(&error),
                 // Dropped here, it has ended: nothing is waited for.
-                Ok(None) => self.stage = Stage::Over,
+                Ok(None) => self.stage = WorkersStage::Over,
                 Ok(Some(RunEvent::Message(job, bytes, body))) => {
                     let id = id_of(job.index);
                     match said::<T>(&bytes[body..]) {
