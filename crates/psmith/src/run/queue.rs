@@ -11,14 +11,14 @@ use crate::run::input_buffer::Inputs;
 
 /// What waits to be taken, in the order in which it was handed in.
 #[derive(Debug, Default)]
-pub(crate) struct Incoming {
-    waiting: VecDeque<Waiting>,
+pub(crate) struct JobQueue {
+    waiting: VecDeque<QueuedJobs>,
     /// So many jobs were taken.
     taken: u64,
 }
 
 #[derive(Debug)]
-enum Waiting {
+enum QueuedJobs {
     One(Request, Arc<JobPolicy>),
     /// Those from this one on. The last that wait may be added to.
     Many(Arc<Inputs>, usize),
@@ -26,20 +26,20 @@ enum Waiting {
 
 /// The jobs whose turn it is.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum NextJobs {
     /// With its index.
     One(u64, Request, Arc<JobPolicy>),
     Many(Block),
 }
 
-impl Incoming {
+impl JobQueue {
     pub(crate) fn push(&mut self, request: Request, policy: Arc<JobPolicy>) {
-        self.waiting.push_back(Waiting::One(request, policy));
+        self.waiting.push_back(QueuedJobs::One(request, policy));
     }
 
     /// All that is added to these, until something is pushed behind them.
     pub(crate) fn push_all(&mut self, inputs: Arc<Inputs>) {
-        self.waiting.push_back(Waiting::Many(inputs, 0));
+        self.waiting.push_back(QueuedJobs::Many(inputs, 0));
     }
 
     /// The index of the first that waits.
@@ -49,7 +49,7 @@ impl Incoming {
 
     /// How many wait by now.
     pub(crate) fn jobs(&self) -> u64 {
-        self.waiting.iter().map(Waiting::jobs).sum()
+        self.waiting.iter().map(QueuedJobs::jobs).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,27 +57,27 @@ impl Incoming {
     }
 
     /// Takes what comes next.
-    pub(crate) fn next(&mut self) -> Option<Next> {
+    pub(crate) fn next(&mut self) -> Option<NextJobs> {
         loop {
             let is_last = self.waiting.len() == 1;
             match self.waiting.front_mut()? {
-                Waiting::One(..) => {}
-                Waiting::Many(inputs, from) => {
+                QueuedJobs::One(..) => {}
+                QueuedJobs::Many(inputs, from) => {
                     let jobs = *from..inputs.jobs();
                     if !jobs.is_empty() {
                         *from = jobs.end;
                         let block = Block::new(Arc::clone(inputs), jobs, self.taken);
                         self.taken += block.len() as u64;
-                        return Some(Next::Many(block));
+                        return Some(NextJobs::Many(block));
                     }
                     if is_last {
                         return None;
                     }
                 }
             }
-            if let Some(Waiting::One(request, policy)) = self.waiting.pop_front() {
+            if let Some(QueuedJobs::One(request, policy)) = self.waiting.pop_front() {
                 self.taken += 1;
-                return Some(Next::One(self.taken - 1, request, policy));
+                return Some(NextJobs::One(self.taken - 1, request, policy));
             }
         }
     }
@@ -92,27 +92,27 @@ impl Incoming {
     pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut Request> {
         let at = usize::try_from(index.checked_sub(self.taken)?).ok()?;
         match self.waiting.get_mut(at)? {
-            Waiting::One(request, _) => Some(request),
-            Waiting::Many(..) => None,
+            QueuedJobs::One(request, _) => Some(request),
+            QueuedJobs::Many(..) => None,
         }
     }
 }
 
-impl Waiting {
+impl QueuedJobs {
     fn jobs(&self) -> u64 {
         match self {
-            Waiting::One(..) => 1,
-            Waiting::Many(inputs, from) => (inputs.jobs() - from) as u64,
+            QueuedJobs::One(..) => 1,
+            QueuedJobs::Many(inputs, from) => (inputs.jobs() - from) as u64,
         }
     }
 }
 
-impl Next {
+impl NextJobs {
     /// Each for itself, in order.
     pub(crate) fn requests(self) -> Vec<Request> {
         match self {
-            Next::One(_, request, _) => vec![request],
-            Next::Many(mut block) => std::iter::repeat_with(|| block.split_to(1))
+            NextJobs::One(_, request, _) => vec![request],
+            NextJobs::Many(mut block) => std::iter::repeat_with(|| block.split_to(1))
                 .take_while(|one| one.len() > 0)
                 .map(|one| one.first())
                 .collect(),
@@ -126,48 +126,48 @@ mod tests {
     use crate::run::input_buffer::tests::writer_of;
 
     /// Index and inputs of what comes next.
-    fn next(incoming: &mut Incoming) -> Option<(u64, Vec<Vec<u8>>)> {
-        let index = incoming.index();
-        let requests = incoming.next()?.requests();
+    fn next(queue: &mut JobQueue) -> Option<(u64, Vec<Vec<u8>>)> {
+        let index = queue.index();
+        let requests = queue.next()?.requests();
         Some((index, requests.into_iter().map(|request| request.input.to_vec()).collect()))
     }
 
     #[test]
     fn what_is_added_while_others_take_is_taken_in_order() {
-        let mut incoming = Incoming::default();
-        assert!(incoming.is_empty() && next(&mut incoming).is_none());
+        let mut queue = JobQueue::default();
+        assert!(queue.is_empty() && next(&mut queue).is_none());
         let mut writer = writer_of(&[b"a"]);
-        incoming.push_all(Arc::clone(writer.inputs()));
-        assert_eq!(next(&mut incoming), Some((0, vec![b"a".to_vec()])));
-        assert!(incoming.is_empty() && next(&mut incoming).is_none());
+        queue.push_all(Arc::clone(writer.inputs()));
+        assert_eq!(next(&mut queue), Some((0, vec![b"a".to_vec()])));
+        assert!(queue.is_empty() && next(&mut queue).is_none());
         // They stay, and are looked at again.
         assert!(writer.add(b"b", false) && writer.add(b"c", false));
-        assert_eq!((incoming.jobs(), incoming.is_empty()), (2, false));
+        assert_eq!((queue.jobs(), queue.is_empty()), (2, false));
         let block = writer.inputs().jobs();
-        assert_eq!(next(&mut incoming), Some((1, vec![b"b".to_vec(), b"c".to_vec()])));
+        assert_eq!(next(&mut queue), Some((1, vec![b"b".to_vec(), b"c".to_vec()])));
         assert!(writer.add(b"d", false));
         let one = Request::of_encoded(writer.inputs().callee(), b"alone".to_vec());
-        incoming.push(one, Arc::default());
+        queue.push(one, Arc::default());
         let last = writer_of(&[b"e"]);
-        incoming.push_all(Arc::clone(last.inputs()));
-        assert_eq!((block, incoming.jobs()), (3, 3));
-        assert_eq!(next(&mut incoming), Some((3, vec![b"d".to_vec()])));
-        assert_eq!(next(&mut incoming), Some((4, vec![b"alone".to_vec()])));
-        assert_eq!(next(&mut incoming), Some((5, vec![b"e".to_vec()])));
-        assert_eq!((next(&mut incoming), incoming.index()), (None, 6));
-        assert_eq!((incoming.skip(), incoming.index()), (6, 7));
+        queue.push_all(Arc::clone(last.inputs()));
+        assert_eq!((block, queue.jobs()), (3, 3));
+        assert_eq!(next(&mut queue), Some((3, vec![b"d".to_vec()])));
+        assert_eq!(next(&mut queue), Some((4, vec![b"alone".to_vec()])));
+        assert_eq!(next(&mut queue), Some((5, vec![b"e".to_vec()])));
+        assert_eq!((next(&mut queue), queue.index()), (None, 6));
+        assert_eq!((queue.skip(), queue.index()), (6, 7));
     }
 
     #[test]
     fn a_job_that_waits_is_found_by_its_index() {
-        let mut incoming = Incoming::default();
+        let mut queue = JobQueue::default();
         let writer = writer_of(&[]);
         for input in [b"a", b"b", b"c"] {
             let one = Request::of_encoded(writer.inputs().callee(), input.to_vec());
-            incoming.push(one, Arc::default());
+            queue.push(one, Arc::default());
         }
-        assert!(incoming.next().is_some());
-        assert!(incoming.get_mut(0).is_none() && incoming.get_mut(3).is_none());
-        assert_eq!(incoming.get_mut(2).map(|request| request.input.to_vec()), Some(b"c".to_vec()));
+        assert!(queue.next().is_some());
+        assert!(queue.get_mut(0).is_none() && queue.get_mut(3).is_none());
+        assert_eq!(queue.get_mut(2).map(|request| request.input.to_vec()), Some(b"c".to_vec()));
     }
 }

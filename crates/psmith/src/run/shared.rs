@@ -13,7 +13,7 @@ use crate::job::job::Request;
 use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
 use crate::run::driver::Lead;
 use crate::run::input_buffer::Inputs;
-use crate::run::queue::Incoming;
+use crate::run::queue::JobQueue;
 use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
 use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
@@ -39,7 +39,7 @@ pub(crate) struct RunShared {
 
 #[derive(Debug, Default)]
 pub(crate) struct RunSharedState {
-    pub(crate) incoming: Incoming,
+    pub(crate) queue: JobQueue,
     /// The engine got the last job that it asked for, and will ask again by itself.
     pub(crate) fed: bool,
     /// No more jobs will come.
@@ -76,8 +76,8 @@ impl RunSharedState {
     pub(crate) fn end_incoming(&mut self) -> bool {
         let before = self.news.len();
         loop {
-            let index = self.incoming.index();
-            let Some(next) = self.incoming.next() else { return self.news.len() > before };
+            let index = self.queue.index();
+            let Some(next) = self.queue.next() else { return self.news.len() > before };
             for (index, request) in (index..).zip(next.requests()) {
                 let finished = Finished::unstarted(index, request, self.first);
                 self.news.push_back(RunEvent::Done(Box::new(finished)));
@@ -107,7 +107,7 @@ impl RunShared {
 
     /// Has the engine take what is added to these.
     pub(crate) fn take_from(&self, inputs: &Arc<Inputs>) {
-        self.lock().incoming.push_all(Arc::clone(inputs));
+        self.lock().queue.push_all(Arc::clone(inputs));
     }
 
     /// Nobody begins what was handed in after the engine's end: that is told here.
@@ -161,7 +161,7 @@ impl RunShared {
     pub(crate) fn count_in(&self) -> Result<MutexGuard<'_, RunSharedState>, u64> {
         let mut state = self.lock();
         match state.over {
-            Some(Ok(())) => Err(state.incoming.skip()),
+            Some(Ok(())) => Err(state.queue.skip()),
             Some(Err(_)) | None => Ok(state),
         }
     }

@@ -17,7 +17,7 @@ use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{Ended, Sight};
 use crate::run::job_messages::{JobMessages, Speaker};
-use crate::run::queue::Next;
+use crate::run::queue::NextJobs;
 use crate::run::run::{Finished, RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
@@ -119,9 +119,9 @@ impl Desk {
         if !self.budget.is_shared() {
             return None;
         }
-        let incoming = self.shared.lock().incoming.jobs();
+        let queue = self.shared.lock().queue.jobs();
         // A job that waits for its back-off is begun without a further look at the budget.
-        let wanted = counts.running + counts.ready + counts.delayed.min(1) + incoming;
+        let wanted = counts.running + counts.ready + counts.delayed.min(1) + queue;
         let kept = self.budget.keep(wanted);
         if let Some(slots) = kept.width {
             orders.push(EngineCommand::Width(slots));
@@ -169,13 +169,13 @@ impl Handler for Desk {
 
     fn pull(&mut self) -> Pull<Held> {
         let mut state = self.shared.lock();
-        if !state.incoming.is_empty() && self.budget.is_exhausted() {
+        if !state.queue.is_empty() && self.budget.is_exhausted() {
             // The next tick asks for more.
             state.fed = false;
             return Pull::Later;
         }
-        match state.incoming.next() {
-            Some(Next::One(index, request, policy)) => {
+        match state.queue.next() {
+            Some(NextJobs::One(index, request, policy)) => {
                 self.pulled += 1;
                 // A budget that is shared is asked for as much as waits.
                 state.fed = !self.budget.is_shared();
@@ -189,7 +189,7 @@ impl Handler for Desk {
             }
             None if state.closed => Pull::Ended,
             // Nobody hands in blocks where each job has a worker of its own.
-            Some(Next::Many(_)) | None => {
+            Some(NextJobs::Many(_)) | None => {
                 state.fed = false;
                 Pull::Later
             }

@@ -60,7 +60,7 @@ impl Submitter {
         };
         let policy =
             request.own.as_ref().map_or_else(|| Arc::clone(&self.policy), |own| own.policy(&self.policy));
-        state.incoming.push(request, policy);
+        state.queue.push(request, policy);
     }
 
     /// Takes the lead, if nobody has it.
@@ -115,7 +115,7 @@ impl Submitter {
     pub(crate) fn cancel(&self, index: u64, kill: bool) {
         let mut state = self.shared.lock();
         // Who ends single jobs hands them in one by one.
-        if let Some(request) = state.incoming.get_mut(index) {
+        if let Some(request) = state.queue.get_mut(index) {
             // The engine does not know it yet: it hears of it together with the job.
             request.cancelled = true;
             request.killed |= kill;

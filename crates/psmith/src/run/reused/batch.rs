@@ -10,7 +10,7 @@ use psmith_core::{AttemptId, JobId, JobPolicy, SlotId, Time};
 
 use crate::job::job::Request;
 use crate::run::input_block::{Block, Results};
-use crate::run::queue::Next;
+use crate::run::queue::NextJobs;
 use crate::run::reused::{Held, WarmDesk};
 use crate::run::run::RunEvent;
 use psmith_engine::channel::frame::Body;
@@ -32,7 +32,7 @@ impl WarmDesk {
             return true;
         }
         match self.next_incoming() {
-            Some(Next::Many(block)) => {
+            Some(NextJobs::Many(block)) => {
                 let (fit, waiting) = self.measure(&block);
                 let jobs = block.index..block.index + block.len() as u64;
                 let policy = Arc::clone(block.policy());
@@ -40,7 +40,7 @@ impl WarmDesk {
                 self.happens(PoolEvent::Jobs { jobs, fit, waiting, policy }, now);
                 true
             }
-            Some(Next::One(index, request, policy)) => {
+            Some(NextJobs::One(index, request, policy)) => {
                 self.accept_one((index, request), policy, now);
                 true
             }
@@ -53,22 +53,22 @@ impl WarmDesk {
         let bytes_each = block.body_len() as u64 / block.len() as u64 + 1;
         let wanted = self.pool.inputs_wanted().min(WANTED_BYTES_MAX / bytes_each);
         self.shared.wanted.store(wanted, Ordering::Relaxed);
-        (block.fitting(BATCH_BYTES_MAX) as u64, self.shared.lock().incoming.jobs())
+        (block.fitting(BATCH_BYTES_MAX) as u64, self.shared.lock().queue.jobs())
     }
 
     /// The jobs whose turn it is.
-    fn next_incoming(&self) -> Option<Next> {
-        let next = self.shared.lock().incoming.next();
+    fn next_incoming(&self) -> Option<NextJobs> {
+        let next = self.shared.lock().queue.next();
         next.or_else(|| {
             self.shared.on_hunger();
-            self.shared.lock().incoming.next().inspect(|_| self.shared.on_food())
+            self.shared.lock().queue.next().inspect(|_| self.shared.on_food())
         })
     }
 
     /// Nothing was taken in: is that the end?
     fn ends_here(&mut self, now: Time) -> bool {
         let state = self.shared.lock();
-        let is_closed = state.closed && state.incoming.is_empty();
+        let is_closed = state.closed && state.queue.is_empty();
         drop(state);
         is_closed && self.close_source(now)
     }
@@ -93,8 +93,8 @@ impl WarmDesk {
         }
         while let Some(next) = self.next_incoming() {
             match next {
-                Next::One(index, request, policy) => self.accept_one((index, request), policy, now),
-                Next::Many(block) => {
+                NextJobs::One(index, request, policy) => self.accept_one((index, request), policy, now),
+                NextJobs::Many(block) => {
                     let jobs = block.index..block.index + block.len() as u64;
                     let policy = Arc::clone(block.policy());
                     self.inputs.add(block);

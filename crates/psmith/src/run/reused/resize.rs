@@ -18,7 +18,7 @@ impl WarmDesk {
     /// Whether there is a job, and no worker to be had for it. (The end of all jobs needs none.)
     pub(crate) fn is_out_of_budget(&self) -> bool {
         self.budget.is_exhausted()
-            && !(self.pool.next_returned().is_none() && self.shared.lock().incoming.is_empty())
+            && !(self.pool.next_returned().is_none() && self.shared.lock().queue.is_empty())
     }
 
     /// Has as many slots as the budget gives; true if that has changed. Workers stay where slots go: they are idle then.
@@ -31,10 +31,10 @@ impl WarmDesk {
         if counts.running < u64::from(self.pool.workers_max()) {
             self.shared.on_hunger();
         }
-        let incoming = self.shared.lock().incoming.jobs();
+        let queue = self.shared.lock().queue.jobs();
         // A job that waits for its back-off is begun without a further look at the budget.
         let wanted =
-            counts.running + counts.ready + counts.delayed.min(1) + self.pool.returned_jobs() + incoming;
+            counts.running + counts.ready + counts.delayed.min(1) + self.pool.returned_jobs() + queue;
         let kept = self.budget.keep(wanted);
         self.asks_again = kept.again;
         kept.width.map(|slots| self.happens(PoolEvent::Slots(slots), now)).is_some()

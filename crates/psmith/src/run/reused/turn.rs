@@ -10,7 +10,7 @@ use psmith_sys::proc_memory;
 
 use crate::job::job::JobRef;
 use crate::observe::observer::{Ended, Sight};
-use crate::run::queue::Next;
+use crate::run::queue::NextJobs;
 use crate::run::reused::{End, Held, WarmDesk, worker_of};
 use crate::run::run::{Finished, RunEvent};
 use psmith_engine::EngineError;
@@ -124,7 +124,7 @@ impl WarmDesk {
             return self.take_in(now);
         }
         let mut state = self.shared.lock();
-        let Some(Next::One(index, request, policy)) = state.incoming.next() else {
+        let Some(NextJobs::One(index, request, policy)) = state.queue.next() else {
             let is_closed = state.closed;
             drop(state);
             return is_closed && self.close_source(now);
