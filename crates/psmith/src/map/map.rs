@@ -16,7 +16,7 @@ use crate::run::decode::{decoded, settle_owned};
 use crate::run::face;
 use crate::run::input_block::Results;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
-use crate::run::input_writer::Adder;
+use crate::run::input_writer::InputWriter;
 use crate::run::options::{Isolation, OnError, Options};
 use crate::run::run::{Run, RunEvent, Wants};
 use crate::run::settings::settings;
@@ -223,7 +223,7 @@ struct MapRun {
     /// It grows as far as this, where jobs are short.
     window_max: u64,
     /// Hands in short inputs together, where that may be.
-    adder: Option<Adder>,
+    input_writer: Option<InputWriter>,
     /// Values that have come together and are not handed out.
     results: Option<Box<Results>>,
     /// Where inputs are encoded.
@@ -282,9 +282,17 @@ where
         let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
         let window = u64::from(options.window_in_force(workers));
         let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
-        let adder = wants.blocks.then(|| Adder::new(&submitter, &callee));
-        let mut running =
-            MapRun { run, submitter, callee, window, window_max, adder, results: None, input: Vec::new() };
+        let input_writer = wants.blocks.then(|| InputWriter::new(&submitter, &callee));
+        let mut running = MapRun {
+            run,
+            submitter,
+            callee,
+            window,
+            window_max,
+            input_writer,
+            results: None,
+            input: Vec::new(),
+        };
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
         self.stage = MapStage::Running(Box::new(running));
@@ -353,7 +361,7 @@ where
                 None if self.may_take() => continue,
                 None => {
                     let MapStage::Running(running) = &mut self.stage else { return None };
-                    running.adder.iter_mut().for_each(Adder::before_wait);
+                    running.input_writer.iter_mut().for_each(InputWriter::before_wait);
                     match running.run.next() {
                         Ok(news) => news,
                         Err(error) => {
@@ -582,17 +590,17 @@ where
 
 impl MapRun {
     fn submit<A, C: Codec<A>>(&mut self, item: &A) {
-        if let Some(adder) = &mut self.adder {
+        if let Some(input_writer) = &mut self.input_writer {
             self.input.clear();
             let bytes_max = self.run.frame_bytes_max();
             let encoded = Request::encode::<A, C>(&self.callee, item, bytes_max, &mut self.input);
             if encoded.is_ok() && self.input.len() <= INPUT_BYTES_MAX {
-                let wanted = adder.add(&self.input);
+                let wanted = input_writer.add(&self.input);
                 self.window = self.window.max(wanted.min(self.window_max));
                 return;
             }
             let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
-            return adder.submit(&self.submitter, Request { refused: encoded.err(), ..request });
+            return input_writer.submit(&self.submitter, Request { refused: encoded.err(), ..request });
         }
         self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
     }

@@ -10,19 +10,19 @@ use psmith_core::outcome::Cause;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, JobRef, Request};
-use crate::run::input_buffer::Inputs;
+use crate::run::input_buffer::InputBuffer;
 use psmith_engine::function::packed::input_at;
 
 /// Some inputs, and the index of the first.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
-    inputs: Arc<Inputs>,
+    inputs: Arc<InputBuffer>,
     jobs: Range<usize>,
     pub(crate) index: u64,
 }
 
 impl Block {
-    pub(crate) fn new(inputs: Arc<Inputs>, jobs: Range<usize>, index: u64) -> Block {
+    pub(crate) fn new(inputs: Arc<InputBuffer>, jobs: Range<usize>, index: u64) -> Block {
         Block { inputs, jobs, index }
     }
 

@@ -21,7 +21,7 @@ const JOBS_FIRST: usize = 64;
 
 /// Inputs of one function, in the form that a batch has.
 #[derive(Debug)]
-pub(crate) struct Inputs {
+pub(crate) struct InputBuffer {
     callee: Arc<Callee>,
     policy: Arc<JobPolicy>,
     words: Box<[AtomicU64]>,
@@ -31,9 +31,9 @@ pub(crate) struct Inputs {
     jobs: AtomicU32,
 }
 
-impl Inputs {
-    fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>, jobs: usize, words: usize) -> Inputs {
-        Inputs {
+impl InputBuffer {
+    fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>, jobs: usize, words: usize) -> InputBuffer {
+        InputBuffer {
             callee: Arc::clone(callee),
             policy: Arc::clone(policy),
             words: std::iter::repeat_with(AtomicU64::default).take(words).collect(),
@@ -82,37 +82,37 @@ impl Inputs {
 
 /// The one who adds.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    inputs: Arc<Inputs>,
+pub(crate) struct BufferWriter {
+    inputs: Arc<InputBuffer>,
     words: usize,
     jobs: usize,
 }
 
-impl Writer {
+impl BufferWriter {
     /// Writes the first inputs of a function.
-    pub(crate) fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>) -> Writer {
-        Writer::with_room(Inputs::new(callee, policy, JOBS_FIRST, JOBS_FIRST))
+    pub(crate) fn new(callee: &Arc<Callee>, policy: &Arc<JobPolicy>) -> BufferWriter {
+        BufferWriter::with_room(InputBuffer::new(callee, policy, JOBS_FIRST, JOBS_FIRST))
     }
 
-    fn with_room(inputs: Inputs) -> Writer {
-        Writer { inputs: Arc::new(inputs), words: 0, jobs: 0 }
+    fn with_room(inputs: InputBuffer) -> BufferWriter {
+        BufferWriter { inputs: Arc::new(inputs), words: 0, jobs: 0 }
     }
 
     /// To go on with where these have no room for an input of so many bytes.
-    pub(crate) fn next(&self, bytes: usize) -> Writer {
-        let Inputs { callee, policy, ends, .. } = &*self.inputs;
+    pub(crate) fn next(&self, bytes: usize) -> BufferWriter {
+        let InputBuffer { callee, policy, ends, .. } = &*self.inputs;
         let jobs = (4 * ends.len()).min(JOBS_MAX);
-        Writer::with_room(Inputs::new(callee, policy, jobs, jobs.max(words_of(bytes))))
+        BufferWriter::with_room(InputBuffer::new(callee, policy, jobs, jobs.max(words_of(bytes))))
     }
 
-    pub(crate) fn inputs(&self) -> &Arc<Inputs> {
+    pub(crate) fn inputs(&self) -> &Arc<InputBuffer> {
         &self.inputs
     }
 
     /// Adds one; false if there is no room. With `orders`, what the caller reads next is read after everybody can see
     /// it.
     pub(crate) fn add(&mut self, input: &[u8], orders: bool) -> bool {
-        let Inputs { words: all, ends, jobs, .. } = &*self.inputs;
+        let InputBuffer { words: all, ends, jobs, .. } = &*self.inputs;
         let to = self.words + words_of(input.len());
         let (Some(room), Some(end)) = (all.get(self.words..to), ends.get(self.jobs)) else { return false };
         for (place, word) in room.iter().zip(words(input)) {
@@ -136,9 +136,9 @@ pub(crate) mod tests {
     use psmith_engine::function::described::Described;
 
     /// One that has these, of a function that nobody calls.
-    pub(crate) fn writer_of(inputs: &[&[u8]]) -> Writer {
+    pub(crate) fn writer_of(inputs: &[&[u8]]) -> BufferWriter {
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
-        let mut writer = Writer::new(&callee, &Arc::default());
+        let mut writer = BufferWriter::new(&callee, &Arc::default());
         inputs.iter().for_each(|input| assert!(writer.add(input, false)));
         writer
     }

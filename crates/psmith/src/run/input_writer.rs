@@ -6,16 +6,16 @@ use std::sync::atomic::Ordering;
 use psmith_sys::barrier;
 
 use crate::job::job::{Callee, Request};
-use crate::run::input_buffer::Writer;
+use crate::run::input_buffer::BufferWriter;
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 
 /// Hands in short jobs by their encoded inputs. They wait together, and are not waited for: whoever has nothing to do
 /// takes what there is.
 #[derive(Debug)]
-pub(crate) struct Adder {
+pub(crate) struct InputWriter {
     shared: Arc<RunShared>,
-    writer: Writer,
+    writer: BufferWriter,
     /// The engine has the writer's inputs: they are not behind others.
     is_open: bool,
     /// The engine, before it believes that there is nothing to do, has a barrier pass here: then no job needs one.
@@ -24,11 +24,11 @@ pub(crate) struct Adder {
     asked: bool,
 }
 
-impl Adder {
-    pub(crate) fn new(submitter: &Submitter, callee: &Arc<Callee>) -> Adder {
-        Adder {
+impl InputWriter {
+    pub(crate) fn new(submitter: &Submitter, callee: &Arc<Callee>) -> InputWriter {
+        InputWriter {
             shared: Arc::clone(&submitter.shared),
-            writer: Writer::new(callee, &submitter.policy),
+            writer: BufferWriter::new(callee, &submitter.policy),
             is_open: false,
             unordered: barrier::is_registered(),
             asked: false,

@@ -7,7 +7,7 @@ use psmith_core::JobPolicy;
 
 use crate::job::job::Request;
 use crate::run::input_block::Block;
-use crate::run::input_buffer::Inputs;
+use crate::run::input_buffer::InputBuffer;
 
 /// What waits to be taken, in the order in which it was handed in.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct JobQueue {
 enum QueuedJobs {
     One(Request, Arc<JobPolicy>),
     /// Those from this one on. The last that wait may be added to.
-    Many(Arc<Inputs>, usize),
+    Many(Arc<InputBuffer>, usize),
 }
 
 /// The jobs whose turn it is.
@@ -38,7 +38,7 @@ impl JobQueue {
     }
 
     /// All that is added to these, until something is pushed behind them.
-    pub(crate) fn push_all(&mut self, inputs: Arc<Inputs>) {
+    pub(crate) fn push_all(&mut self, inputs: Arc<InputBuffer>) {
         self.waiting.push_back(QueuedJobs::Many(inputs, 0));
     }
 

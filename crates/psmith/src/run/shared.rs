@@ -12,7 +12,7 @@ use psmith_sys::eventfd::Waker;
 use crate::job::job::Request;
 use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
 use crate::run::driver::Lead;
-use crate::run::input_buffer::Inputs;
+use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
 use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
 use crate::run::suspension::{SuspendedTime, Suspension};
@@ -106,7 +106,7 @@ impl RunShared {
     }
 
     /// Has the engine take what is added to these.
-    pub(crate) fn take_from(&self, inputs: &Arc<Inputs>) {
+    pub(crate) fn take_from(&self, inputs: &Arc<InputBuffer>) {
         self.lock().queue.push_all(Arc::clone(inputs));
     }
 

@@ -9,7 +9,7 @@ use psmith_sys::shared::Shared as Memory;
 
 use super::*;
 use crate::job::job::Callee;
-use crate::run::input_writer::Adder;
+use crate::run::input_writer::InputWriter;
 use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
 use crate::run::reused::pool_policy;
@@ -26,7 +26,7 @@ use psmith_engine::handler::{
 struct Play {
     desk: WarmDesk,
     shared: Arc<RunShared>,
-    adder: Adder,
+    input_writer: InputWriter,
     engine: Dispatcher,
     now: Time,
 }
@@ -45,13 +45,13 @@ impl Play {
             WorkerPool::new(PoolPolicy { first_batch, ..pool_policy(&options, wants, policy.clone()) });
         let submitter = Submitter::new(Arc::clone(&shared), &options, None);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
-        let adder = Adder::new(&submitter, &callee);
-        Play { desk, shared, adder, engine: Dispatcher::new(policy), now: Time::ZERO }
+        let input_writer = InputWriter::new(&submitter, &callee);
+        Play { desk, shared, input_writer, engine: Dispatcher::new(policy), now: Time::ZERO }
     }
 
     fn add(&mut self, inputs: u8) {
         for input in 0..inputs {
-            let _ = self.adder.add(&[input]);
+            let _ = self.input_writer.add(&[input]);
         }
     }
 
