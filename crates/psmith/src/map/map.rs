@@ -14,7 +14,7 @@ use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
 use crate::map::inline;
 use crate::run::decode::{decoded, settle_owned};
 use crate::run::face;
-use crate::run::input_block::Results;
+use crate::run::input_block::ResultBlock;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
 use crate::run::input_writer::InputWriter;
 use crate::run::options::{Isolation, OnError, Options};
@@ -225,7 +225,7 @@ struct MapRun {
     /// Hands in short inputs together, where that may be.
     input_writer: Option<InputWriter>,
     /// Values that have come together and are not handed out.
-    results: Option<Box<Results>>,
+    results: Option<Box<ResultBlock>>,
     /// Where inputs are encoded.
     input: Vec<u8>,
 }

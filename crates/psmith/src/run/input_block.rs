@@ -15,15 +15,15 @@ use psmith_engine::function::packed::input_at;
 
 /// Some inputs, and the index of the first.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub(crate) struct InputBlock {
     inputs: Arc<InputBuffer>,
     jobs: Range<usize>,
     pub(crate) index: u64,
 }
 
-impl Block {
-    pub(crate) fn new(inputs: Arc<InputBuffer>, jobs: Range<usize>, index: u64) -> Block {
-        Block { inputs, jobs, index }
+impl InputBlock {
+    pub(crate) fn new(inputs: Arc<InputBuffer>, jobs: Range<usize>, index: u64) -> InputBlock {
+        InputBlock { inputs, jobs, index }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -39,16 +39,16 @@ impl Block {
     }
 
     /// Keeps the first `jobs` of them (all, if there are fewer) and gives the others.
-    pub(crate) fn split_off(&mut self, jobs: usize) -> Block {
+    pub(crate) fn split_off(&mut self, jobs: usize) -> InputBlock {
         let at = self.jobs.end.min(self.jobs.start.saturating_add(jobs));
         let index = self.index + (at - self.jobs.start) as u64;
-        let others = Block { inputs: Arc::clone(&self.inputs), jobs: at..self.jobs.end, index };
+        let others = InputBlock { inputs: Arc::clone(&self.inputs), jobs: at..self.jobs.end, index };
         self.jobs.end = at;
         others
     }
 
     /// Takes the first `jobs` of them away.
-    pub(crate) fn split_to(&mut self, jobs: usize) -> Block {
+    pub(crate) fn split_to(&mut self, jobs: usize) -> InputBlock {
         let others = self.split_off(jobs);
         std::mem::replace(self, others)
     }
@@ -85,8 +85,8 @@ impl Block {
 
 /// The values of jobs that succeeded, with indices in a row.
 #[derive(Debug)]
-pub(crate) struct Results {
-    pub(crate) block: Block,
+pub(crate) struct ResultBlock {
+    pub(crate) block: InputBlock,
     /// Of the first of them.
     pub(crate) job: JobRef,
     pub(crate) bytes: Vec<u8>,
@@ -95,7 +95,7 @@ pub(crate) struct Results {
     pub(crate) taken: usize,
 }
 
-impl Results {
+impl ResultBlock {
     /// Takes the next one: where its value lies.
     pub(crate) fn next(&mut self) -> Option<(u64, Range<usize>)> {
         let end = *self.ends.get(self.taken)? as usize;
@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::run::input_buffer::tests::writer_of;
 
-    fn block() -> Block {
+    fn block() -> InputBlock {
         let writer = writer_of(&[b"a", b"", b"ccc"]);
-        Block::new(Arc::clone(writer.inputs()), 0..3, 10)
+        InputBlock::new(Arc::clone(writer.inputs()), 0..3, 10)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use psmith_core::JobPolicy;
 
 use crate::job::job::Request;
-use crate::run::input_block::Block;
+use crate::run::input_block::InputBlock;
 use crate::run::input_buffer::InputBuffer;
 
 /// What waits to be taken, in the order in which it was handed in.
@@ -29,7 +29,7 @@ enum QueuedJobs {
 pub(crate) enum NextJobs {
     /// With its index.
     One(u64, Request, Arc<JobPolicy>),
-    Many(Block),
+    Many(InputBlock),
 }
 
 impl JobQueue {
@@ -66,7 +66,7 @@ impl JobQueue {
                     let jobs = *from..inputs.jobs();
                     if !jobs.is_empty() {
                         *from = jobs.end;
-                        let block = Block::new(Arc::clone(inputs), jobs, self.taken);
+                        let block = InputBlock::new(Arc::clone(inputs), jobs, self.taken);
                         self.taken += block.len() as u64;
                         return Some(NextJobs::Many(block));
                     }

@@ -18,7 +18,7 @@ use psmith_core::policy::Halt;
 use psmith_sys::signals;
 
 use crate::job::job::{JobRef, Request};
-use crate::run::input_block::Results;
+use crate::run::input_block::ResultBlock;
 use crate::run::options::{Isolation, Options};
 use crate::run::reused::WarmDesk;
 use crate::run::single_use::Desk;
@@ -48,7 +48,7 @@ pub(crate) enum RunEvent {
     /// A job is over.
     Done(Box<Finished>),
     /// Jobs in a row have succeeded. Only where blocks are wanted.
-    Results(Box<Results>),
+    Results(Box<ResultBlock>),
 }
 
 impl RunEvent {

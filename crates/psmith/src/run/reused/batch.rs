@@ -9,7 +9,7 @@ use psmith_core::worker_pool::{Placement, PoolEvent, Received, WorkerKey, Worker
 use psmith_core::{AttemptId, JobId, JobPolicy, SlotId, Time};
 
 use crate::job::job::Request;
-use crate::run::input_block::{Block, Results};
+use crate::run::input_block::{InputBlock, ResultBlock};
 use crate::run::queue::NextJobs;
 use crate::run::reused::{Held, WarmDesk};
 use crate::run::run::RunEvent;
@@ -49,7 +49,7 @@ impl WarmDesk {
     }
 
     /// How many of these one message carries, and how many more wait outside. Says how many should.
-    fn measure(&self, block: &Block) -> (u64, u64) {
+    fn measure(&self, block: &InputBlock) -> (u64, u64) {
         let bytes_each = block.body_len() as u64 / block.len() as u64 + 1;
         let wanted = self.pool.inputs_wanted().min(WANTED_BYTES_MAX / bytes_each);
         self.shared.wanted.store(wanted, Ordering::Relaxed);
@@ -180,7 +180,7 @@ impl WarmDesk {
         let values = life.take_values();
         debug_assert_eq!(values.ends.len() as u64, jobs.end - jobs.start, "each has its result");
         let job = life.job(jobs.start);
-        let results = Results { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
+        let results = ResultBlock { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
         self.tell(RunEvent::Results(Box::new(results)));
     }
 

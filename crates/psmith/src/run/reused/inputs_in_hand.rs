@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::run::input_block::Block;
+use crate::run::input_block::InputBlock;
 
 /// Blocks of inputs, by the index of the first. None is empty, and no two have a job in common.
 #[derive(Debug, Default)]
 pub(crate) struct InputsInHand {
-    blocks: BTreeMap<u64, Block>,
+    blocks: BTreeMap<u64, InputBlock>,
 }
 
 impl InputsInHand {
-    pub(crate) fn add(&mut self, block: Block) {
+    pub(crate) fn add(&mut self, block: InputBlock) {
         if block.len() > 0 {
             self.blocks.insert(block.index, block);
         }
     }
 
     /// These, which came in one block, and stay.
-    pub(crate) fn get(&self, jobs: &Range<u64>) -> Option<Block> {
+    pub(crate) fn get(&self, jobs: &Range<u64>) -> Option<InputBlock> {
         let (first, block) = self.blocks.range(..=jobs.start).next_back()?;
         let mut part = block.clone();
         part.split_to(usize::try_from(jobs.start - first).ok()?);
@@ -28,7 +28,7 @@ impl InputsInHand {
     }
 
     /// Takes these, which came in one block, away: they have their outcomes.
-    pub(crate) fn take(&mut self, jobs: &Range<u64>) -> Option<Block> {
+    pub(crate) fn take(&mut self, jobs: &Range<u64>) -> Option<InputBlock> {
         let part = self.get(jobs)?;
         let first = *self.blocks.range(..=jobs.start).next_back()?.0;
         let mut before = self.blocks.remove(&first)?;
@@ -51,9 +51,10 @@ mod tests {
     fn each_input_is_taken_once_in_any_order_and_the_others_stay() {
         let (a, b) = (writer_of(&[b"0", b"1", b"2", b"3"]), writer_of(&[b"4", b"5"]));
         let mut hand = InputsInHand::default();
-        hand.add(Block::new(Arc::clone(a.inputs()), 0..4, 10));
-        hand.add(Block::new(Arc::clone(b.inputs()), 0..2, 14));
-        let first = |block: Option<Block>| block.map(|block| (block.index, block.first().input.to_vec()));
+        hand.add(InputBlock::new(Arc::clone(a.inputs()), 0..4, 10));
+        hand.add(InputBlock::new(Arc::clone(b.inputs()), 0..2, 14));
+        let first =
+            |block: Option<InputBlock>| block.map(|block| (block.index, block.first().input.to_vec()));
         assert_eq!(first(hand.get(&(11..13))), Some((11, b"1".to_vec())));
         assert_eq!(first(hand.take(&(11..12))), Some((11, b"1".to_vec())));
         assert_eq!(first(hand.take(&(15..16))), Some((15, b"5".to_vec())));
