@@ -47,7 +47,7 @@ pub(crate) struct Budget {
 
 /// What [`Budget::keep`] came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct BudgetUpdate {
     /// So many slots from now on, where that is new.
     pub(crate) width: Option<u32>,
     /// When to ask again, though nothing happens.
@@ -143,8 +143,10 @@ impl Budget {
     }
 
     /// Takes or gives back tokens, so that so many jobs can run, those that do already among them.
-    pub(crate) fn keep(&mut self, wanted: u64) -> Kept {
-        let Some(tokens) = self.tokens.as_ref().filter(|_| self.shares) else { return Kept::default() };
+    pub(crate) fn keep(&mut self, wanted: u64) -> BudgetUpdate {
+        let Some(tokens) = self.tokens.as_ref().filter(|_| self.shares) else {
+            return BudgetUpdate::default();
+        };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.most);
         // The lent slot is the first to be used, and the last to be given back: it takes no token from anybody.
         if self.is_nested && !self.has_lent && wanted > 0 {
@@ -167,7 +169,7 @@ impl Budget {
         }
         let have = self.have();
         let is_new = std::mem::replace(&mut self.width, have) != have;
-        Kept { width: is_new.then_some(have.max(1)), again: (have < wanted).then_some(ASK_EVERY) }
+        BudgetUpdate { width: is_new.then_some(have.max(1)), again: (have < wanted).then_some(ASK_EVERY) }
     }
 }
 
