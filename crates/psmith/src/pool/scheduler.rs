@@ -43,15 +43,15 @@ pub struct Scheduler {
 }
 
 /// A strategy that survives its pool.
-struct Kept(Arc<dyn SpawnStrategy>);
+struct SharedStrategy(Arc<dyn SpawnStrategy>);
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for SharedStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl SpawnStrategy for Kept {
+impl SpawnStrategy for SharedStrategy {
     fn should_spawn(&self, running: usize) -> bool {
         self.0.should_spawn(running)
     }
@@ -299,7 +299,7 @@ impl Scheduler {
             return Ok(Arc::clone(pool));
         }
         // A forked copy of the program has the other process's pool, of which nothing is here.
-        let strategy: Box<dyn SpawnStrategy> = Box::new(Kept(Arc::clone(&self.strategy)));
+        let strategy: Box<dyn SpawnStrategy> = Box::new(SharedStrategy(Arc::clone(&self.strategy)));
         let pool = Arc::new(Pool::begin(&self.options, Some(strategy))?);
         *current = Some(Arc::clone(&pool));
         Ok(pool)
