@@ -10,7 +10,7 @@ use psmith_engine::handler::Output;
 /// One thing to be seen. Jobs are known by their index.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
-pub(crate) enum Sight<'a> {
+pub(crate) enum ObserverEvent<'a> {
     /// The process of this attempt, counted from 1, exists.
     Began(&'a JobRef, u32),
     /// The job wrote this.
@@ -20,13 +20,13 @@ pub(crate) enum Sight<'a> {
     /// The attempt is over, and there will be another.
     Retried(u64),
     /// The job has its outcome; it may be handed out later.
-    Ended(Ended<'a>),
+    Ended(FinishedJob<'a>),
 }
 
 /// A job's end.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
-pub(crate) struct Ended<'a> {
+pub(crate) struct FinishedJob<'a> {
     pub(crate) job: &'a JobRef,
     pub(crate) outcome: &'a Outcome,
     /// The true cause of what was never begun.
@@ -36,7 +36,7 @@ pub(crate) struct Ended<'a> {
 }
 
 /// Somebody who looks on. Never blocks.
-pub(crate) trait Onlooker: fmt::Debug + Send + Sync {
+pub(crate) trait Observer: fmt::Debug + Send + Sync {
     /// Sees one thing.
-    fn see(&self, sight: Sight<'_>);
+    fn on_event(&self, event: ObserverEvent<'_>);
 }

@@ -12,7 +12,7 @@ use psmith_core::{JobId, SlotId, Time};
 use psmith_sys::proc_memory;
 
 use crate::job::job::JobRef;
-use crate::observe::observer::{Onlooker, Sight};
+use crate::observe::observer::{Observer, ObserverEvent};
 use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
 use psmith_board::standing::{COUNT_EVERY, Standing};
 use psmith_board::table;
@@ -86,17 +86,17 @@ struct Watch {
 }
 
 /// Looks on at a run with so many jobs, if that is known, for this board.
-pub(crate) fn look_on(jobs: Arc<Jobs>, total: Option<u64>) -> Box<dyn Onlooker> {
+pub(crate) fn look_on(jobs: Arc<Jobs>, total: Option<u64>) -> Box<dyn Observer> {
     Box::new(Watch { jobs, run: Mutex::new(None), total })
 }
 
-impl Onlooker for Watch {
-    fn see(&self, sight: Sight<'_>) {
+impl Observer for Watch {
+    fn on_event(&self, event: ObserverEvent<'_>) {
         let now = self.jobs.now();
         let mut number = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         let run = *number.get_or_insert_with(|| self.jobs.lock().begin(self.total));
         drop(number);
-        self.jobs.change(|state| state.see(run, &sight, now));
+        self.jobs.change(|state| state.on_event(run, &event, now));
     }
 }
 
@@ -279,29 +279,29 @@ impl State {
         self.board.touch();
     }
 
-    fn see(&mut self, run: u64, sight: &Sight<'_>, now: Time) {
-        match sight {
-            Sight::Began(job, attempt) => self.on_began(run, job, *attempt, now),
-            Sight::Wrote(index, bytes) => {
+    fn on_event(&mut self, run: u64, event: &ObserverEvent<'_>, now: Time) {
+        match event {
+            ObserverEvent::Began(job, attempt) => self.on_began(run, job, *attempt, now),
+            ObserverEvent::Wrote(index, bytes) => {
                 if let Some(job) = self.jobs.get(&(run, *index)) {
                     self.board.on_output(job.id, bytes);
                 }
             }
-            Sight::Progressed(index, done, target) => {
+            ObserverEvent::Progressed(index, done, target) => {
                 let progress = Progress::at(*done, *target);
                 let job = self.job((run, *index));
                 job.progress = Some(progress);
                 let job = job.id;
                 self.board.on(Update::Progressed { job, progress }, now);
             }
-            Sight::Retried(index) => {
+            ObserverEvent::Retried(index) => {
                 let job = self.job((run, *index));
                 (job.is_running, job.progress) = (false, None);
                 let job = job.id;
                 self.cpu_before.remove(&job);
                 self.board.on(Update::Retried { job }, now);
             }
-            Sight::Ended(ended) => {
+            ObserverEvent::Ended(ended) => {
                 let job = self.job((run, ended.job.index)).id;
                 self.jobs.remove(&(run, ended.job.index));
                 self.cpu_before.remove(&job);

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use psmith_core::outcome::{Cause, Outcome};
 
 use super::*;
-use crate::observe::observer::Ended;
+use crate::observe::observer::FinishedJob;
 use psmith_board::{Cursor, Painter};
 use psmith_engine::handler::Output;
 
@@ -55,16 +55,18 @@ fn played(until: u64) -> State {
     for (second, seen) in RECORD.iter().take_while(|(second, _)| *second <= until) {
         let now = at(*second);
         match seen {
-            Began(index, attempt, slot) => state.see(run, &Sight::Began(&job(*index, *slot), *attempt), now),
-            Wrote(index, text) => state.see(run, &Sight::Wrote(*index, text.as_bytes()), now),
+            Began(index, attempt, slot) => {
+                state.on_event(run, &ObserverEvent::Began(&job(*index, *slot), *attempt), now);
+            }
+            Wrote(index, text) => state.on_event(run, &ObserverEvent::Wrote(*index, text.as_bytes()), now),
             Progressed(index, done, target) => {
-                state.see(run, &Sight::Progressed(*index, *done, *target), now);
+                state.on_event(run, &ObserverEvent::Progressed(*index, *done, *target), now);
             }
             Used(index, memory_bytes, cpu_ms) => {
                 let of = state.jobs[&(run, *index)].id;
                 state.on_used(of, *memory_bytes, Duration::from_millis(*cpu_ms), now);
             }
-            Retried(index) => state.see(run, &Sight::Retried(*index), now),
+            Retried(index) => state.on_event(run, &ObserverEvent::Retried(*index), now),
             Seen::Ended(index, verdict) => {
                 let outcome = Outcome {
                     verdict: verdict.clone(),
@@ -75,9 +77,14 @@ fn played(until: u64) -> State {
                     earlier: Vec::new(),
                 };
                 let (job, output) = (job(*index, 0), Output::default());
-                state.see(
+                state.on_event(
                     run,
-                    &Sight::Ended(Ended { job: &job, outcome: &outcome, refused: None, output: &output }),
+                    &ObserverEvent::Ended(FinishedJob {
+                        job: &job,
+                        outcome: &outcome,
+                        refused: None,
+                        output: &output,
+                    }),
                     now,
                 );
             }
@@ -169,9 +176,9 @@ fn the_time_of_a_process_that_served_others_is_not_the_jobs() {
     let mut state = State::new();
     let run = state.begin(None);
     let mut of = job(0, 0);
-    state.see(run, &Sight::Began(&of, 1), at(0));
+    state.on_event(run, &ObserverEvent::Began(&of, 1), at(0));
     of.index = 1;
-    state.see(run, &Sight::Began(&of, 1), at(10));
+    state.on_event(run, &ObserverEvent::Began(&of, 1), at(10));
     for (second, seconds_of_cpu) in [(11, 10), (12, 11)] {
         state.on_used(JobId(2), 1, Duration::from_secs(seconds_of_cpu), at(second));
     }
@@ -184,8 +191,8 @@ fn the_time_of_a_process_that_served_others_is_not_the_jobs() {
 fn a_run_that_is_over_leaves_no_rows() {
     let mut state = State::new();
     let (first, second) = (state.begin(Some(1)), state.begin(None));
-    state.see(first, &Sight::Began(&job(0, 0), 1), at(0));
-    state.see(second, &Sight::Began(&job(0, 0), 1), at(0));
+    state.on_event(first, &ObserverEvent::Began(&job(0, 0), 1), at(0));
+    state.on_event(second, &ObserverEvent::Began(&job(0, 0), 1), at(0));
     state.end(first, at(1));
     let now = state.snapshot(at(1));
     assert_eq!((now.jobs.len(), now.jobs[0].job, now.cancelled, now.total), (1, 2, 1, None));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
+use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::observe::terminal::title;
 use psmith_report::history::{Attempt, AttemptEnd};
 use psmith_report::web::Feed;
@@ -40,16 +40,16 @@ struct Job {
 
 /// Looks on at a run with so many slots, for this board. Called before the run counts the descriptors that its jobs may
 /// have.
-pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Onlooker> {
+pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Observer> {
     feed.set_aside();
     Box::new(Watch { feed, slots, total, state: Mutex::default() })
 }
 
-impl Onlooker for Watch {
-    fn see(&self, sight: Sight<'_>) {
+impl Observer for Watch {
+    fn on_event(&self, event: ObserverEvent<'_>) {
         self.begin();
-        match sight {
-            Sight::Began(job, attempt) => {
+        match event {
+            ObserverEvent::Began(job, attempt) => {
                 let began = self.feed.elapsed();
                 let slot = job.slot + 1;
                 let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
@@ -59,19 +59,19 @@ impl Onlooker for Watch {
                     self.feed.tell(News::Progress { job: number, done, target });
                 }
             }
-            Sight::Wrote(index, bytes) => {
+            ObserverEvent::Wrote(index, bytes) => {
                 if let Some(bytes) = self.feed.take_output(bytes) {
                     let job = self.job(index, |_| {}).number;
                     self.feed.tell(News::Output { job, bytes });
                 }
             }
-            Sight::Retried(index) => {
+            ObserverEvent::Retried(index) => {
                 let job = self.job(index, |_| {});
                 self.job(index, |job| (job.lives, job.progress) = (None, None));
                 self.over(job, AttemptEnd::Retried);
             }
-            Sight::Ended(ended) => self.end(&ended),
-            Sight::Progressed(index, done, target) => {
+            ObserverEvent::Ended(ended) => self.end(&ended),
+            ObserverEvent::Progressed(index, done, target) => {
                 let job = self.job(index, |job| job.progress = Some((done, target))).number;
                 self.feed.tell(News::Progress { job, done, target });
             }
@@ -123,7 +123,7 @@ impl Watch {
         }
     }
 
-    fn end(&self, ended: &JobEnded<'_>) {
+    fn end(&self, ended: &FinishedJob<'_>) {
         let job = self.job(ended.job.index, |_| {});
         self.lock().jobs.remove(&ended.job.index);
         let mut outcome = ended.outcome.clone();

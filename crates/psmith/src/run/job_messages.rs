@@ -8,7 +8,7 @@ use psmith_core::outcome::Cause;
 
 use crate::job::job::JobRef;
 use crate::job::mailbox::{JobMailbox, Listeners};
-use crate::observe::observer::Sight;
+use crate::observe::observer::ObserverEvent;
 use crate::run::run::{RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
@@ -52,7 +52,7 @@ impl JobMessages<'_> {
             // A thread that an earlier job left behind may still speak of that one: nobody listens.
             FromWorker::Progress { job, done, total } => {
                 if let Some(job) = speaker.job(job) {
-                    self.shared.show(|| Sight::Progressed(job.index, done, total));
+                    self.shared.show(|| ObserverEvent::Progressed(job.index, done, total));
                     if self.wants.progress {
                         self.shared.tell(RunEvent::Progress(job, done, total));
                     }

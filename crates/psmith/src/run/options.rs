@@ -12,7 +12,7 @@ use psmith_core::policy::{
 
 use crate::job::retry::Retry;
 use crate::map::server::LogLevel;
-use crate::observe::observer::Onlooker;
+use crate::observe::observer::Observer;
 use crate::run::face;
 use crate::run::face::Face;
 use crate::run::reused::Terms;
@@ -306,18 +306,18 @@ impl Options {
     /// the descriptors that its jobs may have.
     #[cfg_attr(not(feature = "board"), expect(clippy::unused_self, reason = "there is nobody"))]
     #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "only the web board asks for it all"))]
-    pub(crate) fn onlookers(&self, workers: u32, total: Option<u64>) -> Vec<Box<dyn Onlooker>> {
+    pub(crate) fn observers(&self, workers: u32, total: Option<u64>) -> Vec<Box<dyn Observer>> {
         #[cfg_attr(not(feature = "board"), expect(unused_mut, reason = "there is nobody"))]
-        let mut onlookers: Vec<Box<dyn Onlooker>> = Vec::new();
+        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         #[cfg(feature = "board")]
-        onlookers.extend(
+        observers.extend(
             self.board.as_ref().map(|jobs| crate::observe::terminal::look_on(Arc::clone(jobs), total)),
         );
         #[cfg(feature = "web")]
-        onlookers.extend(
+        observers.extend(
             self.web.as_ref().map(|feed| crate::observe::web::look_on(Arc::clone(feed), workers, total)),
         );
-        onlookers
+        observers
     }
 
     /// How many workers: as asked for, by the environment, or one for each processor that this process may use.

@@ -143,8 +143,8 @@ impl Run {
     ) -> Result<(Run, Submitter), EngineError> {
         options.check()?;
         check_image()?;
-        let onlookers = options.onlookers(workers, wants.total);
-        let shared = RunShared::new(Vec::from_iter(tap), onlookers).map_err(EngineError::Kernel)?;
+        let observers = options.observers(workers, wants.total);
+        let shared = RunShared::new(Vec::from_iter(tap), observers).map_err(EngineError::Kernel)?;
         let shared = Arc::new(shared);
         let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {

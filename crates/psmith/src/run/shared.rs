@@ -10,7 +10,7 @@ use psmith_sys::barrier;
 use psmith_sys::eventfd::Waker;
 
 use crate::job::job::Request;
-use crate::observe::observer::{Ended as JobEnded, Onlooker, Sight};
+use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::run::driver::Lead;
 use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
@@ -26,7 +26,7 @@ pub(crate) struct RunShared {
     pub(crate) state: Mutex<RunSharedState>,
     pub(crate) told: Condition,
     pub(crate) taps: Vec<Tap>,
-    pub(crate) onlookers: Vec<Box<dyn Onlooker>>,
+    pub(crate) observers: Vec<Box<dyn Observer>>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     pub(crate) ended: AtomicBool,
     /// The engine has workers without jobs, and wants to hear of the next.
@@ -87,12 +87,12 @@ impl RunSharedState {
 }
 
 impl RunShared {
-    pub(crate) fn new(taps: Vec<Tap>, onlookers: Vec<Box<dyn Onlooker>>) -> io::Result<RunShared> {
+    pub(crate) fn new(taps: Vec<Tap>, observers: Vec<Box<dyn Observer>>) -> io::Result<RunShared> {
         Ok(RunShared {
             state: Mutex::default(),
             told: Condition::default(),
             taps,
-            onlookers,
+            observers,
             ended: AtomicBool::new(false),
             hungry: AtomicBool::new(false),
             wanted: AtomicU64::new(0),
@@ -170,7 +170,7 @@ impl RunShared {
         let first = self.lock().first;
         let finished = Box::new(Finished::unstarted(index, request, first));
         let Finished { job, outcome, output, .. } = &*finished;
-        self.show(|| Sight::Ended(JobEnded { job, outcome, refused: None, output }));
+        self.show(|| ObserverEvent::Ended(FinishedJob { job, outcome, refused: None, output }));
         self.tell(RunEvent::Done(finished));
     }
 
@@ -181,8 +181,8 @@ impl RunShared {
     }
 
     /// Shows something to those who look on.
-    pub(crate) fn show<'a>(&self, sight: impl Fn() -> Sight<'a>) {
-        self.onlookers.iter().for_each(|onlooker| onlooker.see(sight()));
+    pub(crate) fn show<'a>(&self, event: impl Fn() -> ObserverEvent<'a>) {
+        self.observers.iter().for_each(|observer| observer.on_event(event()));
     }
 
     /// Tells the caller.

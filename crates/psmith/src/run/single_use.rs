@@ -15,7 +15,7 @@ use psmith_core::{JobId, Notice, SlotId};
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
-use crate::observe::observer::{Ended, Sight};
+use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::NextJobs;
 use crate::run::run::{Finished, RunEvent, Wants};
@@ -274,14 +274,14 @@ impl Handler for Desk {
     }
 
     fn read(&mut self, job: &Held, _attempt: u32, _stream: u8, bytes: &[u8]) {
-        self.shared.show(|| Sight::Wrote(job.index, bytes));
+        self.shared.show(|| ObserverEvent::Wrote(job.index, bytes));
     }
 
     fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Held>) {
         match news {
             EngineEvent::Started { at: place, job, pid } => {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
-                self.shared.show(|| Sight::Began(&began, place.attempt.number));
+                self.shared.show(|| ObserverEvent::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {
                     self.shared.tell(RunEvent::Started(began));
                 }
@@ -295,10 +295,11 @@ impl Handler for Desk {
                 let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job(ending.id) };
                 let (outcome, output) = (ending.outcome, ending.output);
                 let refused = ending.job.request.refused.as_ref();
-                self.shared.show(|| Sight::Ended(Ended { job: &job, outcome, refused, output }));
+                self.shared
+                    .show(|| ObserverEvent::Ended(FinishedJob { job: &job, outcome, refused, output }));
             }
             EngineEvent::Notice(Notice::Retry { .. }, Some(job)) => {
-                self.shared.show(|| Sight::Retried(job.index));
+                self.shared.show(|| ObserverEvent::Retried(job.index));
             }
             EngineEvent::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
             EngineEvent::Notice(..)

@@ -36,7 +36,7 @@ use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Time};
 use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
-use crate::observe::observer::Sight;
+use crate::observe::observer::ObserverEvent;
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::options::Options;
 use crate::run::reused::commands::Kind;
@@ -378,7 +378,7 @@ impl Handler for WarmDesk {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
         }
         if let Some((_, jobs)) = self.pool.job_at(worker) {
-            self.shared.show(|| Sight::Wrote(jobs.start, &buffer[..length]));
+            self.shared.show(|| ObserverEvent::Wrote(jobs.start, &buffer[..length]));
         }
         self.on_sign_of_life(worker);
     }

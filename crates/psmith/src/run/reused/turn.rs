@@ -9,7 +9,7 @@ use psmith_core::{AttemptId, JobId, SlotId, Time};
 use psmith_sys::proc_memory;
 
 use crate::job::job::JobRef;
-use crate::observe::observer::{Ended, Sight};
+use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::queue::NextJobs;
 use crate::run::reused::{End, Held, WarmDesk, worker_of};
 use crate::run::run::{Finished, RunEvent};
@@ -194,7 +194,7 @@ impl WarmDesk {
             }
             PoolAction::Retry(job) => {
                 if let Some(held) = self.jobs.get(&job) {
-                    self.shared.show(|| Sight::Retried(held.index));
+                    self.shared.show(|| ObserverEvent::Retried(held.index));
                 }
             }
             PoolAction::End { job, jobs, outcome } => self.on_outcome(job, &jobs, outcome),
@@ -250,7 +250,7 @@ impl WarmDesk {
         }
         let job = held.job();
         if is_new {
-            self.shared.show(|| Sight::Began(&job, attempt.number));
+            self.shared.show(|| ObserverEvent::Began(&job, attempt.number));
         }
         if is_first {
             self.shared.tell(RunEvent::Started(job));
@@ -276,8 +276,8 @@ impl WarmDesk {
         };
         // Where somebody looks on there are no batches.
         let (its, refused) = (held.job(), held.request.refused.as_ref());
-        let ended = || Ended { job: &its, outcome: &outcome, refused, output: &held.output };
-        self.shared.show(|| Sight::Ended(ended()));
+        let ended = || FinishedJob { job: &its, outcome: &outcome, refused, output: &held.output };
+        self.shared.show(|| ObserverEvent::Ended(ended()));
         held.outcome = Some(outcome);
     }
 
