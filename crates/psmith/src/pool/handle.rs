@@ -192,7 +192,7 @@ impl<R> JobHandle<R> {
         if let Some(forked) = self.forked() {
             return Err(forked);
         }
-        self.counter.drive_for(&self.place, None);
+        self.counter.drive_until_done(&self.place, None);
         let mut state = self.place.lock();
         loop {
             if let Some(came) = &state.came {
@@ -224,7 +224,7 @@ impl<R> JobHandle<R> {
             return Some(Err(forked));
         }
         if !limit.is_zero() {
-            self.counter.drive_for(&self.place, Some(until));
+            self.counter.drive_until_done(&self.place, Some(until));
         }
         let mut state = self.place.lock();
         loop {

@@ -115,34 +115,34 @@ impl PoolShared {
     }
 
     /// Has the only job begun by this very thread; false if somebody is to be woken for it.
-    pub(crate) fn begin_alone(&self) -> bool {
+    pub(crate) fn begin_on_this_thread(&self) -> bool {
         if !self.has_only_one() {
             return false;
         }
-        let Some(mut lead) = self.submitter.try_lead() else { return false };
-        lead.has_more();
-        let goes_on = lead.advance() && self.hear_now();
-        lead.leave(!goes_on);
+        let Some(mut driver) = self.submitter.try_drive() else { return false };
+        driver.has_more();
+        let goes_on = driver.advance() && self.hear_now();
+        driver.leave(!goes_on);
         true
     }
 
     /// Drives the engine until the only job has its outcome, or until then, if nobody else does. Whether it has one is to
     /// be looked at afterwards in any case.
-    pub(crate) fn drive_for(&self, place: &CompletionSlot, until: Option<Instant>) {
+    pub(crate) fn drive_until_done(&self, place: &CompletionSlot, until: Option<Instant>) {
         if place.is_filled() || !self.has_only_one() {
             return;
         }
-        let Some(mut lead) = self.submitter.try_lead() else { return self.submitter.would_have_led() };
+        let Some(mut driver) = self.submitter.try_drive() else { return self.submitter.request_drive() };
         let mut goes_on = true;
         while !place.is_filled() {
-            goes_on = lead.advance() && self.hear_now();
+            goes_on = driver.advance() && self.hear_now();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if !goes_on || place.is_filled() || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            lead.wait(left);
+            driver.wait(left);
         }
-        lead.leave(!goes_on || !self.lock().places.is_empty());
+        driver.leave(!goes_on || !self.lock().places.is_empty());
     }
 
     /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.

@@ -212,7 +212,7 @@ impl Pool {
         state.held_back.push_back((place.index, job.request));
         let started = self.counter.let_start(&mut state);
         drop(state);
-        if started && !(self.is_ours() && self.counter.begin_alone()) {
+        if started && !(self.is_ours() && self.counter.begin_on_this_thread()) {
             self.counter.submitter.wake();
         }
         let counter = Arc::clone(&self.counter);

@@ -4,7 +4,7 @@
 //! the engine's thread, which wakes the listener, which wakes the one that waits. So the one that waits may take the lead
 //! instead, and only the worker is woken. It never takes it *from* anybody: the engine's own thread steps aside when it
 //! has told the end of a job that somebody waited for in vain to drive, and comes back by itself when nobody has led for
-//! `QUIET`. So whatever callers do or leave undone, the engine stands still no longer than that.
+//! `HANDBACK_AFTER`. So whatever callers do or leave undone, the engine stands still no longer than that.
 //!
 //! Knows nothing of jobs. The lock of the engine is held by whoever drives, also while there is nothing to do.
 
@@ -19,10 +19,10 @@ use psmith_engine::handler::Handler;
 use psmith_engine::{Engine, EngineError};
 
 /// The engine is left alone for so long before its own thread comes back.
-const QUIET: Duration = Duration::from_micros(500);
+const HANDBACK_AFTER: Duration = Duration::from_micros(500);
 
 /// Whoever has led for so long says when he leaves: then the engine's thread need not look.
-const LONG: Duration = Duration::from_millis(1);
+const LONG_TURN: Duration = Duration::from_millis(1);
 
 /// What can be driven.
 pub(crate) trait Drive: Send {
@@ -62,7 +62,7 @@ where
 
 /// One engine, and whose turn it is.
 #[derive(Default)]
-pub(crate) struct Lead {
+pub(crate) struct EngineDriver {
     /// There from the beginning of the run to its end.
     engine: Mutex<Option<Driven>>,
     turns: Mutex<Turns>,
@@ -84,7 +84,7 @@ struct Driven {
 #[derive(Debug, Default)]
 struct Turns {
     /// So often callers have led.
-    leads: u64,
+    turns_taken: u64,
     /// One does, since then.
     since: Option<Instant>,
     /// The engine's thread is to come back at once.
@@ -92,19 +92,19 @@ struct Turns {
 }
 
 /// The lead, as a caller has it.
-pub(crate) struct Leading<'l> {
-    lead: &'l Lead,
+pub(crate) struct DriverTurn<'l> {
+    driver: &'l EngineDriver,
     engine: MutexGuard<'l, Option<Driven>>,
     since: Instant,
 }
 
-impl fmt::Debug for Lead {
+impl fmt::Debug for EngineDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lead").finish_non_exhaustive()
+        f.debug_struct("EngineDriver").finish_non_exhaustive()
     }
 }
 
-impl Lead {
+impl EngineDriver {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,21 +136,21 @@ impl Lead {
                 return over.map_or(Ok(()), |over| over.engine.close());
             }
             drop(guard);
-            self.wait_until_quiet();
+            self.wait_while_callers_drive();
         }
     }
 
     /// Waits until no caller has led for a while, or the engine is not to wait for that.
-    fn wait_until_quiet(&self) {
+    fn wait_while_callers_drive(&self) {
         let mut turns = self.turns();
         loop {
-            let before = turns.leads;
-            turns = if turns.since.is_some_and(|since| since.elapsed() >= LONG) {
+            let before = turns.turns_taken;
+            turns = if turns.since.is_some_and(|since| since.elapsed() >= LONG_TURN) {
                 self.changed.wait(turns).unwrap_or_else(PoisonError::into_inner)
             } else {
-                self.changed.wait_timeout(turns, QUIET).unwrap_or_else(PoisonError::into_inner).0
+                self.changed.wait_timeout(turns, HANDBACK_AFTER).unwrap_or_else(PoisonError::into_inner).0
             };
-            if std::mem::take(&mut turns.back) || (turns.since.is_none() && turns.leads == before) {
+            if std::mem::take(&mut turns.back) || (turns.since.is_none() && turns.turns_taken == before) {
                 return;
             }
         }
@@ -165,7 +165,7 @@ impl Lead {
     }
 
     /// Somebody waits who would have driven.
-    pub(crate) fn would_have(&self) {
+    pub(crate) fn request_drive(&self) {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
@@ -181,7 +181,7 @@ impl Lead {
     }
 
     /// Takes the lead, if nobody has it.
-    pub(crate) fn try_lead(&self) -> Option<Leading<'_>> {
+    pub(crate) fn try_drive(&self) -> Option<DriverTurn<'_>> {
         if !self.is_free() {
             return None;
         }
@@ -197,14 +197,14 @@ impl Lead {
         self.free.store(false, Ordering::SeqCst);
         let since = Instant::now();
         let mut turns = self.turns();
-        turns.leads += 1;
+        turns.turns_taken += 1;
         turns.since = Some(since);
         drop(turns);
-        Some(Leading { lead: self, engine, since })
+        Some(DriverTurn { driver: self, engine, since })
     }
 }
 
-impl Leading<'_> {
+impl DriverTurn<'_> {
     /// Does all that can be done now; false if the engine's thread is to see to the rest: the run is over.
     pub(crate) fn advance(&mut self) -> bool {
         let Some(driven) = self.engine.as_mut() else { return false };
@@ -239,16 +239,16 @@ impl Leading<'_> {
 
     /// Gives the lead up: to whoever comes next, or at once to the engine's thread.
     pub(crate) fn leave(self, at_once: bool) {
-        let mut turns = self.lead.turns();
+        let mut turns = self.driver.turns();
         turns.since = None;
         let goes_on = self.engine.as_ref().is_some_and(|driven| driven.is_done);
-        let calls = at_once || !goes_on || self.since.elapsed() >= LONG;
+        let calls = at_once || !goes_on || self.since.elapsed() >= LONG_TURN;
         turns.back |= calls;
         drop(turns);
-        self.lead.free.store(true, Ordering::SeqCst);
+        self.driver.free.store(true, Ordering::SeqCst);
         drop(self.engine);
         if calls {
-            self.lead.changed.notify_one();
+            self.driver.changed.notify_one();
         }
     }
 }

@@ -40,7 +40,7 @@ impl Drive for Played {
 }
 
 struct Scene {
-    lead: Arc<Lead>,
+    driver: Arc<EngineDriver>,
     log: Receiver<(&'static str, bool)>,
     bell: Sender<()>,
     turns: Arc<AtomicU32>,
@@ -50,13 +50,13 @@ struct Scene {
 fn scene() -> Scene {
     let (log, heard) = channel();
     let (bell, rung) = channel();
-    let (lead, turns) = (Arc::new(Lead::default()), Arc::new(AtomicU32::new(1000)));
-    let (side, count) = (Arc::clone(&lead), Arc::clone(&turns));
+    let (driver, turns) = (Arc::new(EngineDriver::default()), Arc::new(AtomicU32::new(1000)));
+    let (side, count) = (Arc::clone(&driver), Arc::clone(&turns));
     let thread = thread::spawn(move || {
         let own = thread::current().id();
         side.work(Played { log, bell: rung, own, turns: count })
     });
-    Scene { lead, log: heard, bell, turns, thread }
+    Scene { driver, log: heard, bell, turns, thread }
 }
 
 impl Scene {
@@ -65,15 +65,15 @@ impl Scene {
     }
 
     /// The engine's thread serves a caller who waited in vain, and steps aside; the lead is taken at once.
-    fn step_aside(&self) -> Leading<'_> {
+    fn step_aside(&self) -> DriverTurn<'_> {
         loop {
-            self.lead.would_have();
-            self.lead.on_end();
+            self.driver.request_drive();
+            self.driver.on_end();
             self.bell.send(()).unwrap();
             let begin = Instant::now();
             while begin.elapsed() < Duration::from_millis(50) {
-                if let Some(leading) = self.lead.try_lead() {
-                    return leading;
+                if let Some(turn) = self.driver.try_drive() {
+                    return turn;
                 }
             }
         }
@@ -92,26 +92,26 @@ impl Scene {
 fn nobody_takes_the_lead_from_the_engines_thread() {
     let scene = scene();
     assert_eq!((scene.next(), scene.next()), (("advance", true), ("wait", true)));
-    assert!(scene.lead.try_lead().is_none() && !scene.lead.is_free());
+    assert!(scene.driver.try_drive().is_none() && !scene.driver.is_free());
     scene.end();
 }
 
 #[test]
 fn a_caller_drives_and_the_engines_thread_comes_back_by_itself() {
     let scene = scene();
-    let mut leading = scene.step_aside();
+    let mut turn = scene.step_aside();
     scene.log.try_iter().for_each(drop);
-    assert!(leading.advance(), "what is done already is not done again");
+    assert!(turn.advance(), "what is done already is not done again");
     assert!(scene.log.try_recv().is_err());
-    leading.has_more();
-    assert!(leading.advance());
-    leading.wait(Some(Duration::ZERO));
-    assert!(leading.advance());
+    turn.has_more();
+    assert!(turn.advance());
+    turn.wait(Some(Duration::ZERO));
+    assert!(turn.advance());
     assert_eq!(
         scene.log.try_iter().map(|(what, _)| what).collect::<Vec<_>>(),
         ["advance", "wait", "advance"]
     );
-    leading.leave(false);
+    turn.leave(false);
     assert_eq!((scene.next(), scene.next()), (("advance", true), ("wait", true)));
     scene.end();
 }
@@ -119,13 +119,13 @@ fn a_caller_drives_and_the_engines_thread_comes_back_by_itself() {
 #[test]
 fn a_caller_who_has_led_for_long_is_waited_for_without_looking() {
     let scene = scene();
-    let mut leading = scene.step_aside();
+    let mut turn = scene.step_aside();
     // sleep: that the engine's thread stays away for so long is what is to be seen.
-    thread::sleep(QUIET * 20);
-    leading.has_more();
+    thread::sleep(HANDBACK_AFTER * 20);
+    turn.has_more();
     scene.log.try_iter().for_each(drop);
-    assert!(leading.advance());
-    leading.leave(false);
+    assert!(turn.advance());
+    turn.leave(false);
     assert_eq!(scene.next(), ("advance", false));
     assert_eq!(scene.next(), ("advance", true));
     scene.end();
@@ -134,12 +134,12 @@ fn a_caller_who_has_led_for_long_is_waited_for_without_looking() {
 #[test]
 fn a_run_that_is_over_is_ended_by_the_engines_thread() {
     let scene = scene();
-    let mut leading = scene.step_aside();
+    let mut turn = scene.step_aside();
     scene.turns.store(1, Ordering::SeqCst);
-    leading.has_more();
-    assert!(!leading.advance());
+    turn.has_more();
+    assert!(!turn.advance());
     scene.turns.store(1, Ordering::SeqCst);
-    leading.leave(false);
+    turn.leave(false);
     assert!(scene.thread.join().unwrap().is_ok());
     assert_eq!(scene.log.try_iter().last(), Some(("close", true)));
 }
@@ -147,11 +147,11 @@ fn a_run_that_is_over_is_ended_by_the_engines_thread() {
 #[test]
 fn a_panic_on_a_callers_thread_ends_the_run_and_not_the_caller() {
     let scene = scene();
-    let mut leading = scene.step_aside();
+    let mut turn = scene.step_aside();
     scene.turns.store(99, Ordering::SeqCst);
-    leading.has_more();
-    assert!(!leading.advance());
-    leading.leave(true);
+    turn.has_more();
+    assert!(!turn.advance());
+    turn.leave(true);
     let ended = scene.thread.join().unwrap();
     assert!(ended.unwrap_err().to_string().contains("panicked"));
 }

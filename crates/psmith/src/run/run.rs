@@ -215,7 +215,7 @@ impl Run {
         }
         loop {
             let state = self.shared.lock();
-            if !state.news.is_empty() && !state.is_led {
+            if !state.news.is_empty() && !state.is_caller_driven {
                 return Ok(true);
             }
             if let Some(over) = &state.over {
@@ -306,13 +306,13 @@ fn work(
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
             let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
-            Engine::new(desk, as_needed(setup)).and_then(|engine| shared.lead.work(engine))
+            Engine::new(desk, as_needed(setup)).and_then(|engine| shared.driver.work(engine))
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { of_blocks(policy) } else { policy };
             let desk = WarmDesk::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
-            Engine::new(desk, of_lives(setup)).and_then(|engine| shared.lead.work(engine))
+            Engine::new(desk, of_lives(setup)).and_then(|engine| shared.driver.work(engine))
         }
     });
 }

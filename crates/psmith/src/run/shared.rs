@@ -11,7 +11,7 @@ use psmith_sys::eventfd::Waker;
 
 use crate::job::job::Request;
 use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
-use crate::run::driver::Lead;
+use crate::run::driver::EngineDriver;
 use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
 use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
@@ -34,7 +34,7 @@ pub(crate) struct RunShared {
     /// So many short jobs should be on their way, for workers to have enough to do; 0: no matter.
     pub(crate) wanted: AtomicU64,
     pub(crate) waker: Waker,
-    pub(crate) lead: Lead,
+    pub(crate) driver: EngineDriver,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) struct RunSharedState {
     /// So many of them are a job's words while it runs.
     said: usize,
     /// A caller drives the engine and hears the news himself.
-    pub(crate) is_led: bool,
+    pub(crate) is_caller_driven: bool,
     pub(crate) first: First,
     /// The engine has ended, and how.
     pub(crate) over: Option<Result<(), Arc<EngineError>>>,
@@ -97,7 +97,7 @@ impl RunShared {
             hungry: AtomicBool::new(false),
             wanted: AtomicU64::new(0),
             waker: Waker::new()?,
-            lead: Lead::default(),
+            driver: EngineDriver::default(),
         })
     }
 
@@ -193,14 +193,14 @@ impl RunShared {
             return;
         }
         if matches!(news, RunEvent::Done(_)) {
-            self.lead.on_end();
+            self.driver.on_end();
         }
         let mut state = self.lock();
         state.said += usize::from(news.is_said());
         state.news.push_back(news);
-        let is_led = state.is_led;
+        let is_caller_driven = state.is_caller_driven;
         drop(state);
-        if !is_led {
+        if !is_caller_driven {
             self.told.tell();
         }
     }
@@ -208,7 +208,7 @@ impl RunShared {
     /// Wakes whoever drives.
     pub(crate) fn wake(&self) {
         self.waker.wake();
-        self.see_to_driver();
+        self.call_back_driver();
     }
 
     /// The same for a job: an engine that is fed looks for the next by itself.
@@ -216,12 +216,12 @@ impl RunShared {
         if !self.lock().fed {
             self.waker.wake();
         }
-        self.see_to_driver();
+        self.call_back_driver();
     }
 
-    pub(crate) fn see_to_driver(&self) {
-        if self.lead.is_free() {
-            self.lead.call_back();
+    pub(crate) fn call_back_driver(&self) {
+        if self.driver.is_free() {
+            self.driver.call_back();
         }
     }
 

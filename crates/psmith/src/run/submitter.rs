@@ -7,7 +7,7 @@ use psmith_core::{Cause, JobId, JobPolicy};
 
 use crate::job::job::Request;
 use crate::job::overrides::Holder;
-use crate::run::driver::Leading;
+use crate::run::driver::DriverTurn;
 use crate::run::options::Options;
 use crate::run::run::RunEvent;
 use crate::run::shared::RunShared;
@@ -64,15 +64,15 @@ impl Submitter {
     }
 
     /// Takes the lead, if nobody has it.
-    pub(crate) fn try_lead(&self) -> Option<RunLead<'_>> {
-        let leading = self.shared.lead.try_lead()?;
-        self.shared.lock().is_led = true;
-        Some(RunLead { shared: &self.shared, leading: Some(leading) })
+    pub(crate) fn try_drive(&self) -> Option<RunDriver<'_>> {
+        let turn = self.shared.driver.try_drive()?;
+        self.shared.lock().is_caller_driven = true;
+        Some(RunDriver { shared: &self.shared, turn: Some(turn) })
     }
 
     /// Somebody waits for the only job who would have taken the lead.
-    pub(crate) fn would_have_led(&self) {
-        self.shared.lead.would_have();
+    pub(crate) fn request_drive(&self) {
+        self.shared.driver.request_drive();
     }
 
     /// The next news, if there are any now, and they are to be taken.
@@ -131,28 +131,28 @@ impl Submitter {
 }
 
 /// A caller's lead in a run: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
-pub(crate) struct RunLead<'r> {
+pub(crate) struct RunDriver<'r> {
     shared: &'r RunShared,
-    leading: Option<Leading<'r>>,
+    turn: Option<DriverTurn<'r>>,
 }
 
-impl RunLead<'_> {
+impl RunDriver<'_> {
     /// Does all that can be done now; false when the lead is to be given up.
     pub(crate) fn advance(&mut self) -> bool {
-        self.leading.as_mut().is_some_and(Leading::advance)
+        self.turn.as_mut().is_some_and(DriverTurn::advance)
     }
 
     /// There is something new to be done.
     pub(crate) fn has_more(&mut self) {
-        if let Some(leading) = &mut self.leading {
-            leading.has_more();
+        if let Some(turn) = &mut self.turn {
+            turn.has_more();
         }
     }
 
     /// Waits until something happens, or for so long.
     pub(crate) fn wait(&mut self, limit: Option<Duration>) {
-        if let Some(leading) = &mut self.leading {
-            leading.wait(limit);
+        if let Some(turn) = &mut self.turn {
+            turn.wait(limit);
         }
     }
 
@@ -162,19 +162,19 @@ impl RunLead<'_> {
     }
 
     fn give_up(&mut self, at_once: bool) {
-        let Some(leading) = self.leading.take() else { return };
+        let Some(turn) = self.turn.take() else { return };
         let mut state = self.shared.lock();
-        state.is_led = false;
+        state.is_caller_driven = false;
         let is_left = !state.news.is_empty();
         drop(state);
-        leading.leave(at_once);
+        turn.leave(at_once);
         if is_left {
             self.shared.told.tell();
         }
     }
 }
 
-impl Drop for RunLead<'_> {
+impl Drop for RunDriver<'_> {
     fn drop(&mut self) {
         self.give_up(true);
     }
