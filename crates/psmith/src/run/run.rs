@@ -20,8 +20,8 @@ use psmith_sys::signals;
 use crate::job::job::{JobRef, Request};
 use crate::run::input_block::ResultBlock;
 use crate::run::options::{Isolation, Options};
-use crate::run::reused::WarmDesk;
-use crate::run::single_use::Desk;
+use crate::run::reused::ReusedDriver;
+use crate::run::single_use::SingleUseDriver;
 use crate::run::worker_budget;
 use crate::run::worker_budget::Budget;
 use psmith_engine::function::registry::Function;
@@ -305,14 +305,15 @@ fn work(
     let shared = Arc::clone(shared);
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
-            let desk = Desk::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
-            Engine::new(desk, as_needed(setup)).and_then(|engine| shared.driver.work(engine))
+            let driver =
+                SingleUseDriver::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
+            Engine::new(driver, as_needed(setup)).and_then(|engine| shared.driver.work(engine))
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
             let policy = if wants.blocks { of_blocks(policy) } else { policy };
-            let desk = WarmDesk::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
-            Engine::new(desk, of_lives(setup)).and_then(|engine| shared.driver.work(engine))
+            let driver = ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
+            Engine::new(driver, of_lives(setup)).and_then(|engine| shared.driver.work(engine))
         }
     });
 }

@@ -33,7 +33,7 @@ use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
 
 /// Takes jobs from the caller's side and gives back what became of them.
-pub(crate) struct Desk {
+pub(crate) struct SingleUseDriver {
     shared: Arc<RunShared>,
     wants: Wants,
     worker: WorkerStart,
@@ -44,7 +44,7 @@ pub(crate) struct Desk {
 }
 
 /// A job while the engine has it.
-pub(crate) struct Held {
+pub(crate) struct SingleUseJob {
     index: u64,
     request: Request,
     /// The frame that brought the result, and where in it the value begins.
@@ -54,16 +54,16 @@ pub(crate) struct Held {
     name: Option<String>,
 }
 
-impl Desk {
+impl SingleUseDriver {
     pub(crate) fn new(
         shared: Arc<RunShared>,
         wants: Wants,
         frame_bytes_max: u64,
         set_up: Vec<Function>,
         budget: Budget,
-    ) -> Desk {
+    ) -> SingleUseDriver {
         let worker = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
-        Desk { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
+        SingleUseDriver { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
     }
 
     fn on_decided(&self, job: JobId) {
@@ -74,7 +74,7 @@ impl Desk {
     fn on_done(
         &self,
         id: JobId,
-        job: &mut Held,
+        job: &mut SingleUseJob,
         how: How,
         (bytes, body): (Vec<u8>, usize),
         mail: &mut HandlerReply,
@@ -132,7 +132,7 @@ impl Desk {
     }
 }
 
-impl Held {
+impl SingleUseJob {
     fn job(&self, id: JobId) -> JobRef {
         JobRef {
             index: id.0 - 1,
@@ -147,7 +147,7 @@ impl Held {
 /// A worker that has this one job, as it speaks of it.
 struct OneOfOne<'j> {
     id: JobId,
-    job: &'j mut Held,
+    job: &'j mut SingleUseJob,
 }
 
 impl Speaker for OneOfOne<'_> {
@@ -164,10 +164,10 @@ impl Speaker for OneOfOne<'_> {
     }
 }
 
-impl Handler for Desk {
-    type Job = Held;
+impl Handler for SingleUseDriver {
+    type Job = SingleUseJob;
 
-    fn pull(&mut self) -> Pull<Held> {
+    fn pull(&mut self) -> Pull<SingleUseJob> {
         let mut state = self.shared.lock();
         if !state.queue.is_empty() && self.budget.is_exhausted() {
             // The next tick asks for more.
@@ -185,7 +185,10 @@ impl Handler for Desk {
                         state.orders.push(EngineCommand::KillNow(JobId(self.pulled)));
                     }
                 }
-                Pull::Job(Held { index, request, value: None, pid: 0, slot: SlotId(0), name: None }, policy)
+                Pull::Job(
+                    SingleUseJob { index, request, value: None, pid: 0, slot: SlotId(0), name: None },
+                    policy,
+                )
             }
             None if state.closed => Pull::Ended,
             // Nobody hands in blocks where each job has a worker of its own.
@@ -196,7 +199,7 @@ impl Handler for Desk {
         }
     }
 
-    fn launch(&mut self, job: &mut Held, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
+    fn launch(&mut self, job: &mut SingleUseJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
         job.value = None;
         job.name = None;
         job.pid = 0;
@@ -214,11 +217,17 @@ impl Handler for Desk {
         Ok(Launch::Command(crate::job::command_job::attempted(command, scratch)?))
     }
 
-    fn limits(&self, job: &Held) -> Option<Arc<LimitsInForce>> {
+    fn limits(&self, job: &SingleUseJob) -> Option<Arc<LimitsInForce>> {
         job.request.limits().cloned()
     }
 
-    fn greeted(&mut self, _view: &View<'_>, job: &mut Held, at: AttemptSlot, mail: &mut HandlerReply) {
+    fn greeted(
+        &mut self,
+        _view: &View<'_>,
+        job: &mut SingleUseJob,
+        at: AttemptSlot,
+        mail: &mut HandlerReply,
+    ) {
         let Ok(function) = job.request.callee.function.clone() else { return };
         let errand = Errand {
             job: at.attempt.job.0,
@@ -235,7 +244,7 @@ impl Handler for Desk {
     fn on_message(
         &mut self,
         _view: &View<'_>,
-        job: &mut Held,
+        job: &mut SingleUseJob,
         at: AttemptSlot,
         letter: WorkerMessage,
         mail: &mut HandlerReply,
@@ -261,23 +270,31 @@ impl Handler for Desk {
         }
     }
 
-    fn live(&mut self, _job: &Held, _next_in_line: bool) -> Live {
+    fn live(&mut self, _job: &SingleUseJob, _next_in_line: bool) -> Live {
         Live::Nothing
     }
 
-    fn output(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _buffer: &mut Vec<u8>, _length: usize) {}
+    fn output(
+        &mut self,
+        _id: JobId,
+        _job: &mut SingleUseJob,
+        _stream: u8,
+        _buffer: &mut Vec<u8>,
+        _length: usize,
+    ) {
+    }
 
-    fn backlog(&mut self, _id: JobId, _job: &mut Held, _stream: u8, _backlog: Spool) {}
+    fn backlog(&mut self, _id: JobId, _job: &mut SingleUseJob, _stream: u8, _backlog: Spool) {}
 
     fn takes_output(&self) -> bool {
         self.shared.has_room_for_words()
     }
 
-    fn read(&mut self, job: &Held, _attempt: u32, _stream: u8, bytes: &[u8]) {
+    fn read(&mut self, job: &SingleUseJob, _attempt: u32, _stream: u8, bytes: &[u8]) {
         self.shared.show(|| ObserverEvent::Wrote(job.index, bytes));
     }
 
-    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, Held>) {
+    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, SingleUseJob>) {
         match news {
             EngineEvent::Started { at: place, job, pid } => {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
@@ -310,11 +327,11 @@ impl Handler for Desk {
         }
     }
 
-    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Held>) -> Taken {
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<SingleUseJob>) -> Taken {
         self.listeners.remove(delivery.id);
         let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
         let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
-        let Held { request, value, .. } = delivery.job;
+        let SingleUseJob { request, value, .. } = delivery.job;
         let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
         self.shared.tell(RunEvent::Done(Box::new(finished)));
         Taken::Now

@@ -11,7 +11,7 @@ use psmith_core::{AttemptId, JobId, JobPolicy, SlotId, Time};
 use crate::job::job::Request;
 use crate::run::input_block::{InputBlock, ResultBlock};
 use crate::run::queue::NextJobs;
-use crate::run::reused::{Held, WarmDesk};
+use crate::run::reused::{ReusedDriver, ReusedJob};
 use crate::run::run::RunEvent;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
@@ -23,7 +23,7 @@ const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// The inputs that should be on their way, at most.
 const WANTED_BYTES_MAX: u64 = 1 << 20;
 
-impl WarmDesk {
+impl ReusedDriver {
     /// Takes in what makes one more batch, or one more job; false if there is none.
     pub(crate) fn take_in(&mut self, now: Time) -> bool {
         if let Some(block) = self.pool.next_returned().and_then(|jobs| self.inputs.get(&jobs)) {
@@ -82,7 +82,7 @@ impl WarmDesk {
         } else {
             Placement::Shared
         };
-        self.jobs.insert(self.pool.next_job(), Held::new(request, index));
+        self.jobs.insert(self.pool.next_job(), ReusedJob::new(request, index));
         self.happens(PoolEvent::Job { index, policy, placement, cancelled }, now);
     }
 
@@ -107,7 +107,7 @@ impl WarmDesk {
     /// What was one of several jobs is now a job of its own.
     pub(crate) fn on_single(&mut self, job: JobId, index: u64, worker: Option<WorkerKey>) {
         let Some(block) = self.inputs.take(&(index..index + 1)) else { return };
-        let mut held = Held::new(block.first(), index);
+        let mut held = ReusedJob::new(block.first(), index);
         if let Some(life) = worker.and_then(|worker| self.lives.get_mut(&worker)) {
             held.pid = life.pid;
             held.slot = SlotId(life.slot);

@@ -24,7 +24,7 @@ use psmith_engine::handler::{
 };
 
 struct Play {
-    desk: WarmDesk,
+    driver: ReusedDriver,
     shared: Arc<RunShared>,
     input_writer: InputWriter,
     engine: Dispatcher,
@@ -38,15 +38,15 @@ impl Play {
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };
-        let mut desk =
-            WarmDesk::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
+        let mut driver =
+            ReusedDriver::new(Arc::clone(&shared), wants, &options, policy.clone(), Default::default());
         let first_batch = jobs;
-        desk.pool =
+        driver.pool =
             WorkerPool::new(PoolPolicy { first_batch, ..pool_policy(&options, wants, policy.clone()) });
         let submitter = Submitter::new(Arc::clone(&shared), &options, None);
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
         let input_writer = InputWriter::new(&submitter, &callee);
-        Play { desk, shared, input_writer, engine: Dispatcher::new(policy), now: Time::ZERO }
+        Play { driver, shared, input_writer, engine: Dispatcher::new(policy), now: Time::ZERO }
     }
 
     fn add(&mut self, inputs: u8) {
@@ -59,7 +59,7 @@ impl Play {
     fn turn(&mut self, later: u64) -> Vec<(u64, u32)> {
         self.now = self.now + Duration::from_millis(later);
         let mut orders = Vec::new();
-        self.desk.tick(&View { dispatcher: &self.engine, now: self.now }, &mut orders);
+        self.driver.tick(&View { dispatcher: &self.engine, now: self.now }, &mut orders);
         let letters = orders.into_iter().flat_map(|order| match order {
             EngineCommand::Send(_, letters) => letters.0,
             _ => Vec::new(),
@@ -75,18 +75,18 @@ impl Play {
 
     /// The worker that the desk asks for comes to be, as far as its channel tells.
     fn bear(&mut self, number: u64) -> (AttemptSlot, Region) {
-        assert!(matches!(self.desk.pull(), Pull::Job(..)));
+        assert!(matches!(self.driver.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
         let place = AttemptSlot { attempt, slot: SlotId(0) };
-        let file = self.desk.lives[&WorkerKey(number)].region_file.clone().unwrap();
+        let file = self.driver.lives[&WorkerKey(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
+        self.driver.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
         (place, Region::new(Memory::open(file).unwrap()))
     }
 
     fn has_process(&mut self, place: AttemptSlot, pid: u32) {
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.desk.on_event(&view, EngineEvent::Started { at: place, job: &Kind::Worker, pid });
+        self.driver.on_event(&view, EngineEvent::Started { at: place, job: &Kind::Worker, pid });
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.
@@ -95,7 +95,7 @@ impl Play {
         let mut mail = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };
         let letter = WorkerMessage { message: letter, bytes: Vec::new(), body: 0 };
-        self.desk.on_message(&view, &mut Kind::Worker, place, letter, &mut mail);
+        self.driver.on_message(&view, &mut Kind::Worker, place, letter, &mut mail);
         mail.breach
     }
 

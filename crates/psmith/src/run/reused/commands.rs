@@ -10,7 +10,7 @@ use psmith_core::worker_pool::WorkerKey;
 use psmith_core::{AttemptId, JobId};
 
 use crate::job::command_job::attempted;
-use crate::run::reused::{Life, WarmDesk};
+use crate::run::reused::{Life, ReusedDriver};
 use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Command(JobId),
 }
 
-impl WarmDesk {
+impl ReusedDriver {
     pub(crate) fn pull_command(
         &mut self,
         worker: WorkerKey,

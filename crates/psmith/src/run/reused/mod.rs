@@ -65,7 +65,7 @@ pub(crate) struct Terms {
 }
 
 /// Takes jobs from the caller's side, gives them to live workers, and gives back what became of them.
-pub(crate) struct WarmDesk {
+pub(crate) struct ReusedDriver {
     shared: Arc<RunShared>,
     wants: Wants,
     worker: WorkerStart,
@@ -76,7 +76,7 @@ pub(crate) struct WarmDesk {
     /// What the pool asks for, until the next turn.
     actions: Vec<PoolAction>,
     /// Single jobs.
-    jobs: BTreeMap<JobId, Held>,
+    jobs: BTreeMap<JobId, ReusedJob>,
     /// Of short jobs, whose outcomes are still to come.
     inputs: InputsInHand,
     /// The outcome that several short jobs have together, until it is delivered.
@@ -97,7 +97,7 @@ pub(crate) struct WarmDesk {
 }
 
 /// A single job while this desk has it.
-struct Held {
+struct ReusedJob {
     /// Its place in the order of submission.
     index: u64,
     request: Request,
@@ -121,17 +121,17 @@ enum End {
     Lost(WorkerKey),
 }
 
-impl WarmDesk {
+impl ReusedDriver {
     pub(crate) fn new(
         shared: Arc<RunShared>,
         wants: Wants,
         options: &Options,
         policy: RunPolicy,
         (set_up, budget): (Vec<Function>, Budget),
-    ) -> WarmDesk {
+    ) -> ReusedDriver {
         let worker = WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
         let policy = pool_policy(options, wants, policy);
-        WarmDesk {
+        ReusedDriver {
             shared,
             wants,
             worker,
@@ -169,7 +169,7 @@ impl WarmDesk {
     }
 
     /// The single job that this worker has.
-    fn job_of(&mut self, worker: WorkerKey) -> Option<(AttemptId, &mut Held)> {
+    fn job_of(&mut self, worker: WorkerKey) -> Option<(AttemptId, &mut ReusedJob)> {
         let (attempt, _) = self.pool.job_at(worker)?;
         Some((attempt, self.jobs.get_mut(&attempt.job)?))
     }
@@ -207,9 +207,9 @@ impl WarmDesk {
     }
 }
 
-impl Held {
-    fn new(request: Request, index: u64) -> Held {
-        Held {
+impl ReusedJob {
+    fn new(request: Request, index: u64) -> ReusedJob {
+        ReusedJob {
             index,
             request,
             value: None,
@@ -251,7 +251,7 @@ impl Held {
 struct OneOfMany<'d> {
     worker: WorkerKey,
     pool: &'d WorkerPool,
-    jobs: &'d mut BTreeMap<JobId, Held>,
+    jobs: &'d mut BTreeMap<JobId, ReusedJob>,
     lives: &'d mut BTreeMap<WorkerKey, Life>,
 }
 
@@ -284,7 +284,7 @@ impl Speaker for OneOfMany<'_> {
     }
 }
 
-impl Handler for WarmDesk {
+impl Handler for ReusedDriver {
     type Job = Kind;
 
     fn pull(&mut self) -> Pull<Kind> {

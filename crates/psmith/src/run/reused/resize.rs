@@ -3,9 +3,9 @@
 use psmith_core::Time;
 use psmith_core::worker_pool::PoolEvent;
 
-use crate::run::reused::WarmDesk;
+use crate::run::reused::ReusedDriver;
 
-impl WarmDesk {
+impl ReusedDriver {
     /// So many workers from now on: slots for jobs here, slots for lives in the engine.
     pub(crate) fn resize(&mut self, workers: u32, now: Time) {
         self.happens(PoolEvent::Workers(workers), now);

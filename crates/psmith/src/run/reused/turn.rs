@@ -11,14 +11,14 @@ use psmith_sys::proc_memory;
 use crate::job::job::JobRef;
 use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::queue::NextJobs;
-use crate::run::reused::{End, Held, WarmDesk, worker_of};
+use crate::run::reused::{End, ReusedDriver, ReusedJob, worker_of};
 use crate::run::run::{Finished, RunEvent};
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
 use psmith_engine::handler::{EngineCommand, Handler, MessagesToWorker, Output};
 
-impl WarmDesk {
+impl ReusedDriver {
     /// Does all that can be done now; gives how long nothing else is due.
     pub(crate) fn turn(&mut self, now: Time, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         self.take_orders(now, orders);
@@ -285,7 +285,7 @@ impl WarmDesk {
         let Some(held) = self.jobs.remove(&id) else { return self.deliver_unbegun(id, jobs) };
         self.listeners.remove(id);
         let job = held.job();
-        let Held { request, value, output, outcome: Some(mut outcome), pid, .. } = held else { return };
+        let ReusedJob { request, value, output, outcome: Some(mut outcome), pid, .. } = held else { return };
         if let Some(last) = &mut outcome.last {
             last.pid = pid;
         }
