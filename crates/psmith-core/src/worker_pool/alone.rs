@@ -10,7 +10,7 @@
 use alloc::vec::Vec;
 
 use super::ends::End;
-use super::{PoolAction, Stage, ToStart, Worker, WorkerKey, WorkerPool};
+use super::{PoolAction, ToStart, Worker, WorkerKey, WorkerPool, WorkerStage};
 use crate::outcome::Cause;
 use crate::{AttemptId, Event, JobId, Time};
 
@@ -18,7 +18,7 @@ impl WorkerPool {
     /// What is to be started next, if anything is now.
     pub fn pull(&mut self) -> Option<ToStart> {
         if let Some((attempt, memory_bytes)) = self.alone.as_mut().and_then(|alone| alone.pop_front()) {
-            let mut process = Worker::new(Stage::Busy { attempt, began: true });
+            let mut process = Worker::new(WorkerStage::Busy { attempt, began: true });
             process.alone = true;
             let worker = self.add_worker(process);
             if let Some(job) = self.jobs.get_mut(&attempt.job) {
@@ -27,7 +27,7 @@ impl WorkerPool {
             return Some(ToStart::Alone { worker, attempt, memory_bytes });
         }
         self.wanted = self.wanted.checked_sub(1)?;
-        Some(ToStart::Worker(self.add_worker(Worker::new(Stage::Starting))))
+        Some(ToStart::Worker(self.add_worker(Worker::new(WorkerStage::Starting))))
     }
 
     fn add_worker(&mut self, worker: Worker) -> WorkerKey {

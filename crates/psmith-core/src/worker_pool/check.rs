@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 
-use super::{Stage, WorkerPool};
+use super::{WorkerPool, WorkerStage};
 use crate::AttemptId;
 
 impl WorkerPool {
@@ -23,7 +23,7 @@ impl WorkerPool {
             assert_eq!(job.worker, None, "attempt {attempt} waits, so no worker has it");
         }
         for (id, worker) in &self.workers {
-            assert_eq!(idle.contains(id), matches!(worker.stage, Stage::Idle(_)), "idle: {id:?}");
+            assert_eq!(idle.contains(id), matches!(worker.stage, WorkerStage::Idle(_)), "idle: {id:?}");
             if let Some(attempt) = worker.attempt() {
                 assert!(places.insert(attempt), "attempt {attempt} is in one place");
                 let job = self.jobs.get(&attempt.job).expect("an attempt that is worked at has a job");

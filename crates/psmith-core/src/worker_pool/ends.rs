@@ -1,7 +1,7 @@
 //! The ends of workers, and what they make of the one job that each had.
 
 use super::event::BatchProgress;
-use super::{PoolAction, Stage, Worker, WorkerKey, WorkerPool};
+use super::{PoolAction, Worker, WorkerKey, WorkerPool, WorkerStage};
 use crate::outcome::{Cause, Evidence, Exit, Usage};
 use crate::{AttemptId, Event, Time};
 
@@ -20,13 +20,15 @@ impl WorkerPool {
         self.deal_with_answer(id, now);
         let Some(worker) = self.take_worker(id) else { return };
         match worker.stage {
-            Stage::Busy { .. } if worker.alone => self.on_alone_ended(id, &worker, end),
-            Stage::Busy { attempt, began } => self.on_busy_ended(id, &worker, (attempt, began), end, now),
+            WorkerStage::Busy { .. } if worker.alone => self.on_alone_ended(id, &worker, end),
+            WorkerStage::Busy { attempt, began } => {
+                self.on_busy_ended(id, &worker, (attempt, began), end, now)
+            }
             // A worker that was not wanted any more is none that failed.
-            Stage::Starting if !worker.terminating => {
+            WorkerStage::Starting if !worker.terminating => {
                 self.on_start_failed(end.verdict.clone().err().unwrap_or(Cause::Exit(0)), now);
             }
-            Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => {}
+            WorkerStage::Starting | WorkerStage::Idle(_) | WorkerStage::Leaving(_) => {}
         }
         self.out.push(PoolAction::Gone(id));
     }
@@ -64,7 +66,7 @@ impl WorkerPool {
     pub(super) fn on_lost(&mut self, id: WorkerKey, found: BatchProgress, now: Time) {
         self.deal_with_answer(id, now);
         if let Some(worker) = self.take_worker(id) {
-            if let Stage::Busy { attempt, began } = worker.stage {
+            if let WorkerStage::Busy { attempt, began } = worker.stage {
                 let began = self.salvage(id, &worker, attempt, found, now) || began;
                 if !began && self.may_wait_again(id, attempt, &worker, now) {
                     self.wait_again(attempt, &worker, now);

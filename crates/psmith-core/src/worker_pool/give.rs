@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use super::event::Placement;
 use super::job::{length, split_off};
-use super::{PoolAction, Stage, WorkerPool};
+use super::{PoolAction, WorkerPool, WorkerStage};
 use crate::action::Notice;
 use crate::outcome::{Exit, SpawnFailure, SpawnStep, Usage};
 use crate::policy::SIGTERM;
@@ -139,7 +139,7 @@ impl WorkerPool {
         };
         let (jobs, policy) = (job.jobs.clone(), alloc::sync::Arc::clone(&job.policy));
         job.worker = Some(id);
-        worker.stage = Stage::Busy { attempt, began: false };
+        worker.stage = WorkerStage::Busy { attempt, began: false };
         worker.jobs += length(&jobs);
         worker.given = now;
         if job.batch.is_some() && length(&jobs) == 1 {

@@ -1,6 +1,6 @@
 //! Workers that go although nothing is wrong with them, and those that do not go when they are told to.
 
-use super::{PoolAction, Stage, WorkerPool};
+use super::{PoolAction, WorkerPool, WorkerStage};
 use crate::Time;
 
 impl WorkerPool {
@@ -14,7 +14,7 @@ impl WorkerPool {
     pub(super) fn dismiss(&mut self, count: usize, now: Time) {
         for id in self.idle.drain(..count.min(self.idle.len())) {
             if let Some(worker) = self.workers.get_mut(&id) {
-                worker.stage = Stage::Leaving(now + self.policy.grace);
+                worker.stage = WorkerStage::Leaving(now + self.policy.grace);
                 self.out.push(PoolAction::Leave(id));
             }
         }
@@ -28,28 +28,28 @@ impl WorkerPool {
         let gone_by = now + self.policy.grace;
         for (&id, worker) in &mut self.workers {
             match worker.stage {
-                Stage::Idle(since) => {
+                WorkerStage::Idle(since) => {
                     let until = self.policy.idle.map(|limit| since + limit);
                     if self.finished || until.is_some_and(|until| until <= now) {
                         self.idle.retain(|idle| *idle != id);
-                        worker.stage = Stage::Leaving(gone_by);
+                        worker.stage = WorkerStage::Leaving(gone_by);
                         self.out.push(PoolAction::Leave(id));
                         due(gone_by);
                     } else if let Some(until) = until {
                         due(until);
                     }
                 }
-                Stage::Leaving(until) if worker.terminating => due(until.max(gone_by)),
-                Stage::Leaving(until) if until <= now => {
+                WorkerStage::Leaving(until) if worker.terminating => due(until.max(gone_by)),
+                WorkerStage::Leaving(until) if until <= now => {
                     worker.terminating = true;
                     self.out.push(PoolAction::Kill(id));
                 }
-                Stage::Leaving(until) => due(until),
-                Stage::Starting if self.finished && !worker.terminating => {
+                WorkerStage::Leaving(until) => due(until),
+                WorkerStage::Starting if self.finished && !worker.terminating => {
                     worker.terminating = true;
                     self.out.push(PoolAction::Cancel(id));
                 }
-                Stage::Starting | Stage::Busy { .. } => {}
+                WorkerStage::Starting | WorkerStage::Busy { .. } => {}
             }
         }
         next

@@ -86,7 +86,7 @@ use self::job::PoolJob;
 use self::reorder::Reorder;
 use self::sizer::BatchSizer;
 use self::start_backoff::StartBackoff;
-use self::worker::{Stage, Worker};
+use self::worker::{Worker, WorkerStage};
 use crate::dispatcher::Counts;
 use crate::policy::JobPolicy;
 use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Time};

@@ -3,7 +3,7 @@
 use super::event::{Received, RunEnd, Violation, WorkerReport};
 use super::job::length;
 use super::worker::Reply;
-use super::{PoolAction, Stage, WorkerKey, WorkerPool};
+use super::{PoolAction, WorkerKey, WorkerPool, WorkerStage};
 use crate::outcome::{Cause, Exit, Usage};
 use crate::{Event, Time};
 
@@ -11,8 +11,8 @@ impl WorkerPool {
     /// A worker has introduced itself; false: it is not wanted any more. `batches`: it can do several jobs in a row.
     pub fn greet(&mut self, id: WorkerKey, batches: bool, now: Time) -> bool {
         match self.workers.get_mut(&id) {
-            Some(worker) if worker.stage == Stage::Starting && !worker.terminating => {
-                worker.stage = Stage::Idle(now);
+            Some(worker) if worker.stage == WorkerStage::Starting && !worker.terminating => {
+                worker.stage = WorkerStage::Idle(now);
                 worker.batches = batches;
                 self.idle.push(id);
                 self.backoff.on_success();
@@ -44,7 +44,7 @@ impl WorkerPool {
         let attempt = worker.attempt().filter(|_| worker.answer.is_none());
         match attempt.and_then(|attempt| Some((attempt, self.jobs.get(&attempt.job)?))) {
             Some((attempt, job)) if job.number() == number => {
-                worker.stage = Stage::Busy { attempt, began: true };
+                worker.stage = WorkerStage::Busy { attempt, began: true };
                 Ok(Received::Kept)
             }
             Some(_) | None => Err(Violation::NotItsToBegin(number)),
@@ -143,10 +143,10 @@ impl WorkerPool {
         }
         let panicked = matches!(verdict, Err(Cause::Panic { .. }));
         if worker.terminating || panicked || worker.is_spent(&self.policy) {
-            worker.stage = Stage::Leaving(now + self.policy.grace);
+            worker.stage = WorkerStage::Leaving(now + self.policy.grace);
             self.out.push(PoolAction::Leave(id));
         } else {
-            worker.stage = Stage::Idle(now);
+            worker.stage = WorkerStage::Idle(now);
             self.idle.push(id);
         }
         if let Some(job) = self.jobs.get_mut(&attempt.job) {

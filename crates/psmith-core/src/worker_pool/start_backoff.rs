@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use super::worker::Stage;
+use super::worker::WorkerStage;
 use super::{PoolAction, WorkerPool};
 use crate::Time;
 use crate::outcome::Cause;
@@ -53,8 +53,10 @@ impl WorkerPool {
     /// A worker that was wanted never came.
     pub(super) fn on_start_failed(&mut self, cause: Cause, now: Time) {
         self.backoff.on_failure(now);
-        let is_alone =
-            self.workers.values().all(|worker| matches!(worker.stage, Stage::Starting | Stage::Leaving(_)));
+        let is_alone = self
+            .workers
+            .values()
+            .all(|worker| matches!(worker.stage, WorkerStage::Starting | WorkerStage::Leaving(_)));
         if is_alone && self.backoff.failures >= START_FAILURES_MAX {
             self.out.push(PoolAction::GiveUp { failures: self.backoff.failures, cause });
         }
@@ -62,7 +64,8 @@ impl WorkerPool {
 
     /// Wants as many workers as attempts wait for one, and no more; gives when it is to be asked again.
     pub(super) fn want_workers(&mut self, now: Time) -> Option<Time> {
-        let is_coming = |worker: &&super::Worker| worker.stage == Stage::Starting && !worker.terminating;
+        let is_coming =
+            |worker: &&super::Worker| worker.stage == WorkerStage::Starting && !worker.terminating;
         let coming = self.workers.values().filter(is_coming).count();
         let wanted = self.waiting.len().min(self.backoff.most_at_once(now)).saturating_sub(coming);
         let wanted = wanted.min(self.room_for_workers());

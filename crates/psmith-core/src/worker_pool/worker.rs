@@ -10,7 +10,7 @@ use crate::{AttemptId, Time};
 /// A worker between its start and its end.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) stage: Stage,
+    pub(super) stage: WorkerStage,
     /// 0: news of its process have not come.
     pub(super) pid: u32,
     /// Jobs that it has been given.
@@ -34,7 +34,7 @@ pub(super) struct Worker {
 
 /// What a worker is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum WorkerStage {
     /// It has not introduced itself.
     Starting,
     /// It waits for a job, since then.
@@ -63,7 +63,7 @@ pub(super) enum Reply {
 }
 
 impl Worker {
-    pub(super) fn new(stage: Stage) -> Worker {
+    pub(super) fn new(stage: WorkerStage) -> Worker {
         Worker {
             stage,
             pid: 0,
@@ -82,13 +82,13 @@ impl Worker {
     /// The attempt that it was given, if there is one.
     pub(super) fn attempt(&self) -> Option<AttemptId> {
         match self.stage {
-            Stage::Busy { attempt, .. } => Some(attempt),
-            Stage::Starting | Stage::Idle(_) | Stage::Leaving(_) => None,
+            WorkerStage::Busy { attempt, .. } => Some(attempt),
+            WorkerStage::Starting | WorkerStage::Idle(_) | WorkerStage::Leaving(_) => None,
         }
     }
 
     pub(super) fn is_leaving(&self) -> bool {
-        matches!(self.stage, Stage::Leaving(_))
+        matches!(self.stage, WorkerStage::Leaving(_))
     }
 
     /// Whether it has done enough, and another is to take its place.

@@ -15,7 +15,7 @@ use crate::map::server::LogLevel;
 use crate::observe::observer::Observer;
 use crate::run::face;
 use crate::run::face::Face;
-use crate::run::reused::Terms;
+use crate::run::reused::RecyclePolicy;
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::containment::Level;
@@ -179,7 +179,7 @@ pub struct Options {
     pub(crate) limits: Option<ResourceLimits>,
     /// Those of them that causes may have to name, once it is known how they are held.
     pub(crate) named: Limits,
-    pub(crate) terms: Terms,
+    pub(crate) terms: RecyclePolicy,
     /// What makes and ends the state of a worker.
     pub(crate) state: Option<Function>,
     /// What asks a job to stop.
@@ -233,7 +233,7 @@ impl Options {
             contain: None,
             limits: None,
             named: Limits::default(),
-            terms: Terms::default(),
+            terms: RecyclePolicy::default(),
             state: None,
             stop_signal: SIGTERM,
             logger: None,

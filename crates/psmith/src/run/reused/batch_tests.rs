@@ -11,7 +11,7 @@ use super::*;
 use crate::job::job::Callee;
 use crate::run::input_writer::InputWriter;
 use crate::run::options::Options;
-use crate::run::reused::commands::Kind;
+use crate::run::reused::commands::EngineJob;
 use crate::run::reused::pool_policy;
 use crate::run::run::Wants;
 use crate::run::shared::RunShared;
@@ -80,13 +80,13 @@ impl Play {
         let place = AttemptSlot { attempt, slot: SlotId(0) };
         let file = self.driver.lives[&WorkerKey(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.driver.greeted(&view, &mut Kind::Worker, place, &mut HandlerReply::default());
+        self.driver.greeted(&view, &mut EngineJob::Worker, place, &mut HandlerReply::default());
         (place, Region::new(Memory::open(file).unwrap()))
     }
 
     fn has_process(&mut self, place: AttemptSlot, pid: u32) {
         let view = View { dispatcher: &self.engine, now: self.now };
-        self.driver.on_event(&view, EngineEvent::Started { at: place, job: &Kind::Worker, pid });
+        self.driver.on_event(&view, EngineEvent::Started { at: place, job: &EngineJob::Worker, pid });
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.
@@ -95,7 +95,7 @@ impl Play {
         let mut mail = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };
         let letter = WorkerMessage { message: letter, bytes: Vec::new(), body: 0 };
-        self.driver.on_message(&view, &mut Kind::Worker, place, letter, &mut mail);
+        self.driver.on_message(&view, &mut EngineJob::Worker, place, letter, &mut mail);
         mail.breach
     }
 

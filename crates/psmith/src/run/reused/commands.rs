@@ -20,7 +20,7 @@ use psmith_engine::limits::LimitsInForce;
 
 /// What a job of the engine is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EngineJob {
     /// A worker's life.
     Worker,
     /// The life of a process for one attempt alone, by its number.
@@ -33,7 +33,7 @@ impl ReusedDriver {
         worker: WorkerKey,
         attempt: AttemptId,
         memory_bytes: Option<u64>,
-    ) -> Pull<Kind> {
+    ) -> Pull<EngineJob> {
         self.lives.insert(worker, Life::of_command());
         let mut policy = Arc::clone(&self.life_policy);
         if let Some(own) = self.jobs.get(&attempt.job).and_then(|held| held.request.limits()) {
@@ -42,12 +42,12 @@ impl ReusedDriver {
         if policy.limits.memory_bytes != memory_bytes {
             Arc::make_mut(&mut policy).limits.memory_bytes = memory_bytes;
         }
-        Pull::Job(Kind::Command(JobId(worker.0)), policy)
+        Pull::Job(EngineJob::Command(JobId(worker.0)), policy)
     }
 
     /// Limits that the job of this life has for itself.
-    pub(crate) fn limits_of(&self, kind: Kind) -> Option<Arc<LimitsInForce>> {
-        let Kind::Command(life) = kind else { return None };
+    pub(crate) fn limits_of(&self, kind: EngineJob) -> Option<Arc<LimitsInForce>> {
+        let EngineJob::Command(life) = kind else { return None };
         let (attempt, _) = self.pool.job_at(WorkerKey(life.0))?;
         self.jobs.get(&attempt.job)?.request.limits().cloned()
     }

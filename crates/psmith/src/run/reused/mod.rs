@@ -39,7 +39,7 @@ use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::ObserverEvent;
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::options::Options;
-use crate::run::reused::commands::Kind;
+use crate::run::reused::commands::EngineJob;
 use crate::run::reused::inputs_in_hand::InputsInHand;
 use crate::run::reused::worker::Life;
 use crate::run::run::{RunEvent, Wants};
@@ -58,7 +58,7 @@ use psmith_engine::spool::Spool;
 
 /// When a worker is replaced although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Terms {
+pub(crate) struct RecyclePolicy {
     pub(crate) max_jobs: Option<u64>,
     pub(crate) max_rss_growth: Option<u64>,
     pub(crate) idle: Option<Duration>,
@@ -69,7 +69,7 @@ pub(crate) struct ReusedDriver {
     shared: Arc<RunShared>,
     wants: Wants,
     worker: WorkerStart,
-    terms: Terms,
+    terms: RecyclePolicy,
     life_policy: Arc<JobPolicy>,
     spool_dir: PathBuf,
     pool: WorkerPool,
@@ -285,13 +285,13 @@ impl Speaker for OneOfMany<'_> {
 }
 
 impl Handler for ReusedDriver {
-    type Job = Kind;
+    type Job = EngineJob;
 
-    fn pull(&mut self) -> Pull<Kind> {
+    fn pull(&mut self) -> Pull<EngineJob> {
         match self.pool.pull() {
             Some(ToStart::Worker(worker)) => {
                 self.lives.insert(worker, Life::new());
-                Pull::Job(Kind::Worker, Arc::clone(&self.life_policy))
+                Pull::Job(EngineJob::Worker, Arc::clone(&self.life_policy))
             }
             Some(ToStart::Alone { worker, attempt, memory_bytes }) => {
                 self.pull_command(worker, attempt, memory_bytes)
@@ -301,20 +301,20 @@ impl Handler for ReusedDriver {
         }
     }
 
-    fn launch(&mut self, job: &mut Kind, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
-        if let Kind::Command(life) = *job {
+    fn launch(&mut self, job: &mut EngineJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
+        if let EngineJob::Command(life) = *job {
             return self.launch_command(life);
         }
         let region = self.lives.get_mut(&worker_of(at.attempt.job)).and_then(|life| life.region_file.take());
         Ok(Launch::Worker(WorkerStart { region, ..self.worker.clone() }))
     }
 
-    fn limits(&self, job: &Kind) -> Option<Arc<LimitsInForce>> {
+    fn limits(&self, job: &EngineJob) -> Option<Arc<LimitsInForce>> {
         self.limits_of(*job)
     }
 
-    fn greeted(&mut self, view: &View<'_>, job: &mut Kind, at: AttemptSlot, mail: &mut HandlerReply) {
-        if let Kind::Command(life) = *job {
+    fn greeted(&mut self, view: &View<'_>, job: &mut EngineJob, at: AttemptSlot, mail: &mut HandlerReply) {
+        if let EngineJob::Command(life) = *job {
             return self.greet_alone(life, mail);
         }
         let worker = worker_of(at.attempt.job);
@@ -325,7 +325,7 @@ impl Handler for ReusedDriver {
     fn on_message(
         &mut self,
         _view: &View<'_>,
-        _job: &mut Kind,
+        _job: &mut EngineJob,
         at: AttemptSlot,
         letter: WorkerMessage,
         mail: &mut HandlerReply,
@@ -352,16 +352,16 @@ impl Handler for ReusedDriver {
         }
     }
 
-    fn live(&mut self, job: &Kind, _next_in_line: bool) -> Live {
+    fn live(&mut self, job: &EngineJob, _next_in_line: bool) -> Live {
         match job {
             // What it writes belongs to the job that it has at the time.
-            Kind::Worker => Live::Both,
-            Kind::Command(_) => Live::Nothing,
+            EngineJob::Worker => Live::Both,
+            EngineJob::Command(_) => Live::Nothing,
         }
     }
 
-    fn read(&mut self, job: &Kind, _attempt: u32, _stream: u8, _bytes: &[u8]) {
-        if let Kind::Command(life) = *job {
+    fn read(&mut self, job: &EngineJob, _attempt: u32, _stream: u8, _bytes: &[u8]) {
+        if let EngineJob::Command(life) = *job {
             self.on_sign_of_life(worker_of(life));
         }
     }
@@ -372,7 +372,7 @@ impl Handler for ReusedDriver {
         }
     }
 
-    fn output(&mut self, id: JobId, _job: &mut Kind, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+    fn output(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
         let worker = worker_of(id);
         if let Some(life) = self.lives.get_mut(&worker) {
             life.wrote(stream, &buffer[..length], &self.spool_dir);
@@ -383,7 +383,7 @@ impl Handler for ReusedDriver {
         self.on_sign_of_life(worker);
     }
 
-    fn backlog(&mut self, id: JobId, _job: &mut Kind, stream: u8, backlog: Spool) {
+    fn backlog(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, backlog: Spool) {
         if let (Some(life), Some(bytes)) = (self.lives.get_mut(&worker_of(id)), backlog.in_memory()) {
             life.wrote(stream, bytes, &self.spool_dir);
         }
@@ -393,13 +393,13 @@ impl Handler for ReusedDriver {
         self.shared.has_room_for_words()
     }
 
-    fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, Kind>) {
+    fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, EngineJob>) {
         match news {
             EngineEvent::Started { at: place, pid, .. } => {
                 self.on_process(worker_of(place.attempt.job), pid, view.now)
             }
             // What it wrote comes with the delivery, which is next.
-            EngineEvent::Ended(ending) if *ending.job != Kind::Worker => {}
+            EngineEvent::Ended(ending) if *ending.job != EngineJob::Worker => {}
             EngineEvent::Ended(ending) => {
                 let worker = worker_of(ending.id);
                 let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
@@ -428,8 +428,8 @@ impl Handler for ReusedDriver {
         }
     }
 
-    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<Kind>) -> Taken {
-        if let Kind::Command(life) = delivery.job {
+    fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<EngineJob>) -> Taken {
+        if let EngineJob::Command(life) = delivery.job {
             let worker = worker_of(life);
             if let Some(life) = self.lives.get_mut(&worker) {
                 life.command = Some(delivery.output);
