@@ -12,7 +12,7 @@ use psmith_core::outcome::Cause;
 use crate::job::failure::Input;
 use crate::job::flow::Judge;
 use crate::job::mailbox::JobMailbox;
-use crate::job::overrides::Own;
+use crate::job::overrides::JobOverrides;
 use crate::job::retry::Retry;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::command::Command;
@@ -95,7 +95,7 @@ pub(crate) struct Request {
     /// It is a command, and calls no function.
     pub(crate) command: Option<Box<Command>>,
     /// What was asked for it alone.
-    pub(crate) own: Option<Box<Own>>,
+    pub(crate) overrides: Option<Box<JobOverrides>>,
     /// So long may what a command writes be.
     pub(crate) frame_bytes_max: u64,
     /// Its directories, where it may have some.
@@ -123,7 +123,7 @@ impl Request {
             label: None,
             mailbox: None,
             command: None,
-            own: None,
+            overrides: None,
             frame_bytes_max: FRAME_BYTES_MAX,
             scratch: None,
         }
@@ -158,7 +158,7 @@ impl Request {
 
     /// Limits that it has for itself.
     pub(crate) fn limits(&self) -> Option<&Arc<LimitsInForce>> {
-        self.own.as_ref()?.held.as_ref()
+        self.overrides.as_ref()?.held.as_ref()
     }
 
     /// Whether it has a process of its own even where workers stay.
@@ -301,7 +301,7 @@ impl<R> Job<R> {
     /// ```
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Job<R> {
-        self.request.own.get_or_insert_default().timeout = Some(limit);
+        self.request.overrides.get_or_insert_default().timeout = Some(limit);
         self
     }
 
@@ -318,7 +318,7 @@ impl<R> Job<R> {
     /// ```
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Job<R> {
-        self.request.own.get_or_insert_default().idle_timeout = Some(limit);
+        self.request.overrides.get_or_insert_default().idle_timeout = Some(limit);
         self
     }
 
@@ -333,7 +333,7 @@ impl<R> Job<R> {
     /// ```
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Job<R> {
-        self.request.own.get_or_insert_default().retry = Some(retry);
+        self.request.overrides.get_or_insert_default().retry = Some(retry);
         self
     }
 
@@ -357,7 +357,7 @@ impl<R> Job<R> {
     /// ```
     #[must_use]
     pub fn limits(mut self, limits: ResourceLimits) -> Job<R> {
-        self.request.own.get_or_insert_default().limits = Some(limits);
+        self.request.overrides.get_or_insert_default().limits = Some(limits);
         self
     }
 }

@@ -11,7 +11,7 @@ use psmith_engine::limits::{LimitRefused, LimitsInForce, ResourceLimits};
 
 /// What differs from the run's settings; the rest is theirs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Own {
+pub(crate) struct JobOverrides {
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) retry: Option<Retry>,
@@ -22,19 +22,19 @@ pub(crate) struct Own {
 
 /// A run's limits, and the last that a job of it had for itself: to find out how they are held takes a process.
 #[derive(Debug, Default)]
-pub(crate) struct Holder {
+pub(crate) struct LimitsCache {
     run: ResourceLimits,
     last: Mutex<Option<(ResourceLimits, Arc<LimitsInForce>)>>,
 }
 
-impl Holder {
-    pub(crate) fn new(run: Option<ResourceLimits>) -> Holder {
-        Holder { run: run.unwrap_or_default(), last: Mutex::default() }
+impl LimitsCache {
+    pub(crate) fn new(run: Option<ResourceLimits>) -> LimitsCache {
+        LimitsCache { run: run.unwrap_or_default(), last: Mutex::default() }
     }
 
     /// Finds out how the limits of a job's own are held.
-    pub(crate) fn hold(&self, own: &mut Own) -> Result<(), LimitRefused> {
-        let Some(limits) = own.limits else { return Ok(()) };
+    pub(crate) fn hold(&self, overrides: &mut JobOverrides) -> Result<(), LimitRefused> {
+        let Some(limits) = overrides.limits else { return Ok(()) };
         let wanted = limits.or(self.run);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let held = match &*last {
@@ -42,12 +42,12 @@ impl Holder {
             Some(_) | None => Arc::new(wanted.in_force()?),
         };
         *last = Some((wanted, Arc::clone(&held)));
-        own.held = Some(held);
+        overrides.held = Some(held);
         Ok(())
     }
 }
 
-impl Own {
+impl JobOverrides {
     /// The policy of a job in a run of which this is the policy.
     pub(crate) fn policy(&self, run: &JobPolicy) -> Arc<JobPolicy> {
         let mut policy = JobPolicy::clone(run);

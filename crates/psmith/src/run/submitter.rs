@@ -6,7 +6,7 @@ use std::time::Duration;
 use psmith_core::{Cause, JobId, JobPolicy};
 
 use crate::job::job::Request;
-use crate::job::overrides::Holder;
+use crate::job::overrides::LimitsCache;
 use crate::run::driver::DriverTurn;
 use crate::run::options::Options;
 use crate::run::run::RunEvent;
@@ -20,7 +20,7 @@ use psmith_engine::scratch::Scratch;
 pub(crate) struct Submitter {
     pub(crate) shared: Arc<RunShared>,
     pub(crate) policy: Arc<JobPolicy>,
-    limits: Arc<Holder>,
+    limits: Arc<LimitsCache>,
     frame_bytes_max: u64,
     scratch: Option<Arc<Scratch>>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Submitter {
 impl Submitter {
     pub(crate) fn new(shared: Arc<RunShared>, options: &Options, scratch: Option<Arc<Scratch>>) -> Submitter {
         let (policy, frame_bytes_max) = (options.job_policy(), options.frame_bytes_max);
-        let limits = Arc::new(Holder::new(options.limits));
+        let limits = Arc::new(LimitsCache::new(options.limits));
         Submitter { shared, policy, limits, frame_bytes_max, scratch }
     }
 
@@ -48,8 +48,8 @@ impl Submitter {
         if request.refused.is_none() {
             request.refused = crate::job::job::too_long(request.input.len(), self.frame_bytes_max);
         }
-        if let Some(own) = &mut request.own
-            && let Err(refusal) = self.limits.hold(own)
+        if let Some(overrides) = &mut request.overrides
+            && let Err(refusal) = self.limits.hold(overrides)
         {
             request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
@@ -58,8 +58,10 @@ impl Submitter {
             Ok(state) => state,
             Err(index) => return self.shared.tell_unstarted(index, request),
         };
-        let policy =
-            request.own.as_ref().map_or_else(|| Arc::clone(&self.policy), |own| own.policy(&self.policy));
+        let policy = request
+            .overrides
+            .as_ref()
+            .map_or_else(|| Arc::clone(&self.policy), |overrides| overrides.policy(&self.policy));
         state.queue.push(request, policy);
     }
 
