@@ -56,18 +56,18 @@ pub struct FailureDetails {
     pub label: Option<String>,
     /// psmith itself failed, and with it this job.
     pub trouble: Option<Arc<EngineError>>,
-    pub(crate) input: Option<Input>,
-    pub(crate) itself: Option<OwnError>,
+    pub(crate) input: Option<KeptInput>,
+    pub(crate) itself: Option<KeptError>,
 }
 
 /// The error of a job, kept as it travelled.
 #[derive(Clone)]
-pub(crate) struct OwnError {
+pub(crate) struct KeptError {
     pub(crate) bytes: Vec<u8>,
     pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
 }
 
-impl fmt::Debug for OwnError {
+impl fmt::Debug for KeptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.bytes.len())
     }
@@ -75,14 +75,14 @@ impl fmt::Debug for OwnError {
 
 /// The input of a job, kept as it travelled.
 #[derive(Clone)]
-pub(crate) struct Input {
+pub(crate) struct KeptInput {
     pub(crate) bytes: Arc<Vec<u8>>,
     pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
     /// The bytes describe themselves.
     pub(crate) described: bool,
 }
 
-impl fmt::Debug for Input {
+impl fmt::Debug for KeptInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.shown() {
             Some(text) => f.write_str(&text),
@@ -91,7 +91,7 @@ impl fmt::Debug for Input {
     }
 }
 
-impl Input {
+impl KeptInput {
     fn shown(&self) -> Option<String> {
         self.described.then(|| show(&self.bytes, INPUT_CHARS_MAX))
     }
@@ -215,7 +215,7 @@ impl fmt::Display for Failure {
             return write!(f, "psmith: {}", one_line(&trouble.to_string()));
         }
         write!(f, "item {}", self.index)?;
-        let shown = self.label.clone().or_else(|| self.input.as_ref().and_then(Input::shown));
+        let shown = self.label.clone().or_else(|| self.input.as_ref().and_then(KeptInput::shown));
         if let Some(shown) = shown {
             write!(f, " ({})", one_line(&shown))?;
         }

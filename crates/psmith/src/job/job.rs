@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use psmith_core::outcome::Cause;
 
-use crate::job::failure::Input;
+use crate::job::failure::KeptInput;
 use crate::job::flow::Judge;
 use crate::job::mailbox::JobMailbox;
 use crate::job::overrides::JobOverrides;
@@ -167,9 +167,9 @@ impl Request {
     }
 
     /// The input, for a failure.
-    pub(crate) fn kept_input(&self) -> Option<Input> {
+    pub(crate) fn kept_input(&self) -> Option<KeptInput> {
         let decode = self.callee.decode_input;
-        let input = || Input { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
+        let input = || KeptInput { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
         (self.refused.is_none() && self.command.is_none()).then(input)
     }
 }

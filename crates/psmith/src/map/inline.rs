@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use psmith_core::outcome::Cause;
 
-use crate::job::failure::{Failure, OwnError};
+use crate::job::failure::{Failure, KeptError};
 use crate::job::job::JobRef;
 use psmith_engine::EngineError;
 use psmith_engine::function::call::told;
@@ -58,7 +58,7 @@ where
         },
     };
     let mut failure = Failure::new(cause, index);
-    failure.itself = itself.map(|(bytes, carried)| OwnError { bytes, decode: carried.decode });
+    failure.itself = itself.map(|(bytes, carried)| KeptError { bytes, decode: carried.decode });
     failure.attempts = 1;
     failure.pid = std::process::id();
     Err(failure)

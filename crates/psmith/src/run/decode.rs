@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_core::Cause;
 
-use crate::job::failure::{Failure, OwnError};
+use crate::job::failure::{Failure, KeptError};
 use crate::run::options::Output;
 use crate::run::run::Finished;
 use psmith_engine::function::codec::CodecError;
@@ -58,7 +58,7 @@ pub(crate) fn settle_owned<R>(
         failure.input = request.kept_input();
         failure.itself = itself.map(|((mut bytes, body), carried)| {
             bytes.drain(..body);
-            OwnError { bytes, decode: carried.decode }
+            KeptError { bytes, decode: carried.decode }
         });
         failure
     })
