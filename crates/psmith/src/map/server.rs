@@ -66,7 +66,7 @@ pub struct Server<'h, P, R> {
     options: Options,
     consumer: Option<Consumer<'h, R>>,
     logger: Option<ServerLogger<'h>>,
-    leaving: Leaving,
+    leaving: StopOnDrop,
     name: String,
     gives: PhantomData<fn() -> R>,
 }
@@ -183,12 +183,12 @@ impl ServerHandle {
 /// What producer, server and handles share.
 #[derive(Default)]
 struct Stop {
-    state: Mutex<Door>,
+    state: Mutex<SubmissionGate>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Door {
+struct SubmissionGate {
     /// No more jobs are taken.
     is_closed: bool,
     /// The run is over, or will never be.
@@ -204,7 +204,7 @@ impl fmt::Debug for Stop {
 }
 
 impl Stop {
-    fn lock(&self) -> MutexGuard<'_, Door> {
+    fn lock(&self) -> MutexGuard<'_, SubmissionGate> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -242,7 +242,7 @@ where
             options: Options::of(face::SERVER),
             consumer: None,
             logger: None,
-            leaving: Leaving(Arc::default()),
+            leaving: StopOnDrop(Arc::default()),
             name: format!("psmith server {}", std::process::id()),
             gives: PhantomData,
         }
@@ -417,9 +417,9 @@ where
 
 /// Lets the producer's thread and all who wait go however the server is left, also by a panic of the consumer: nobody
 /// takes jobs any more.
-struct Leaving(Arc<Stop>);
+struct StopOnDrop(Arc<Stop>);
 
-impl Drop for Leaving {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         let mut door = self.0.lock();
         door.is_closed = true;
