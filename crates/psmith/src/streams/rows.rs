@@ -109,10 +109,10 @@ impl<'b, F> WithStatus<'b, F> {
         self
     }
 
-    fn rows(&self, n: u32) -> Rows {
+    fn rows(&self, n: u32) -> WorkerRows {
         let row = |id| Row::new().prefix((self.prefix)(WorkerId(id))).summary(self.initial.as_str());
         let rows = (1..=n).map(|id| self.board.add_row(row(id))).collect();
-        Rows { rows, complete: self.complete.clone() }
+        WorkerRows { rows, complete: self.complete.clone() }
     }
 }
 
@@ -141,7 +141,7 @@ where
 {
     fn tasks(self, mut cxs: Vec<TaskCx<T>>) -> Vec<TaskEnd> {
         let n = u32::try_from(cxs.len()).unwrap_or(u32::MAX);
-        let Rows { rows, complete } = self.rows(n);
+        let WorkerRows { rows, complete } = self.rows(n);
         for (cx, row) in cxs.iter_mut().zip(&rows) {
             cx.row = Some(row.clone());
         }
@@ -179,12 +179,12 @@ impl Drop for RowEnd {
 }
 
 /// The workers' rows, in the order of their numbers.
-struct Rows {
+struct WorkerRows {
     rows: Vec<RowHandle>,
     complete: String,
 }
 
-impl Rows {
+impl WorkerRows {
     /// Takes in what concerns rows; true: that is all that it concerned.
     fn hear(&self, news: &RunEvent) -> bool {
         match news {
