@@ -3,12 +3,12 @@
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::shared::Shared;
+use crate::shared::BoardShared;
 
 /// The boards of this program that draw rows in place.
-static SCREENS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+static SCREENS: Mutex<Vec<Weak<BoardShared>>> = Mutex::new(Vec::new());
 
-pub(super) fn register(screen: &Arc<Shared>) {
+pub(super) fn register(screen: &Arc<BoardShared>) {
     let mut screens = SCREENS.lock().unwrap_or_else(PoisonError::into_inner);
     screens.retain(|screen| screen.strong_count() > 0);
     screens.push(Arc::downgrade(screen));
@@ -17,7 +17,7 @@ pub(super) fn register(screen: &Arc<Shared>) {
 /// Writes to this stream, while no rows are drawn if it is a terminal. Which terminal is not asked: rows that step aside
 /// for nothing are back at once.
 pub fn beside_rows<S: IsTerminal>(stream: &mut S, write: impl FnOnce(&mut S)) {
-    let screens: Vec<Arc<Shared>> = {
+    let screens: Vec<Arc<BoardShared>> = {
         let screens = SCREENS.lock().unwrap_or_else(PoisonError::into_inner);
         screens.iter().filter_map(Weak::upgrade).collect()
     };
@@ -29,10 +29,10 @@ pub fn beside_rows<S: IsTerminal>(stream: &mut S, write: impl FnOnce(&mut S)) {
 }
 
 /// While it lives no rows are drawn on this board.
-struct Aside<'s>(&'s Shared);
+struct Aside<'s>(&'s BoardShared);
 
 impl Aside<'_> {
-    fn begin(screen: &Shared) -> Aside<'_> {
+    fn begin(screen: &BoardShared) -> Aside<'_> {
         screen.step_aside();
         Aside(screen)
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::screen::Line;
-use super::shared::Shared;
+use super::shared::BoardShared;
 
 /// A source of lines below the rows. Asked on the board's thread; never blocks.
 pub trait LinesBelow: Send + Sync {
@@ -30,10 +30,10 @@ pub trait LinesBelow: Send + Sync {
 
 /// A board from the side of a source of lines: the board may end before the source.
 #[derive(Clone, Default)]
-pub struct WeakBoard(Weak<Shared>);
+pub struct WeakBoard(Weak<BoardShared>);
 
 impl WeakBoard {
-    pub(super) fn of(shared: &Arc<Shared>) -> WeakBoard {
+    pub(super) fn of(shared: &Arc<BoardShared>) -> WeakBoard {
         WeakBoard(Arc::downgrade(shared))
     }
 

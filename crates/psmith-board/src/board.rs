@@ -12,7 +12,7 @@ use crate::aside;
 use crate::below::{LinesBelow, WeakBoard};
 use crate::handle::RowHandle;
 use crate::output::Output;
-use crate::shared::{Clock, Formatter, Mode, Shared};
+use crate::shared::{BoardClock, BoardShared, Formatter, Mode};
 use crate::thread;
 
 /// A status board. Shared by reference, or in an `Arc`, among any number of threads; dropped, it is shut down.
@@ -20,7 +20,7 @@ use crate::thread;
 /// No method blocks on the stream but [`Board::shutdown`]. A board whose stream is gone (a closed pipe, a terminal
 /// that was closed) goes on without it.
 pub struct Board {
-    shared: Arc<Shared>,
+    shared: Arc<BoardShared>,
 }
 
 impl Board {
@@ -229,7 +229,7 @@ pub enum Colors {
 pub struct Builder {
     timing: Timing,
     colors: Colors,
-    clock: Option<Clock>,
+    clock: Option<BoardClock>,
     formatter: Option<Formatter>,
 }
 
@@ -364,7 +364,7 @@ impl Builder {
                 Colors::Always => true,
                 Colors::Never => false,
             };
-            let shared = Arc::new(Shared::new(mode, output.moves(), self.timing, Arc::clone(&clock)));
+            let shared = Arc::new(BoardShared::new(mode, output.moves(), self.timing, Arc::clone(&clock)));
             if thread::start(Arc::clone(&shared), output, self.formatter, colors).is_ok() {
                 if mode == Mode::Console {
                     aside::register(&shared);
@@ -372,7 +372,7 @@ impl Builder {
                 return Board { shared };
             }
         }
-        Board { shared: Arc::new(Shared::new(Mode::Off, Arc::default(), self.timing, clock)) }
+        Board { shared: Arc::new(BoardShared::new(Mode::Off, Arc::default(), self.timing, clock)) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use psmith_core::Time;
 use psmith_core::board::{Progress, RowId, RowStatus, Rows};
 
-use crate::shared::{Mode, Shared};
+use crate::shared::{BoardShared, Mode};
 
 /// A row of a [`Board`](crate::Board). Clones are the same row; when the last one is dropped, the row is completed.
 ///
@@ -17,13 +17,13 @@ pub struct RowHandle {
 }
 
 struct OneRow {
-    shared: Arc<Shared>,
+    shared: Arc<BoardShared>,
     /// `None`: its board was off, or shut down.
     id: Option<RowId>,
 }
 
 impl RowHandle {
-    pub(crate) fn new(shared: Arc<Shared>, id: Option<RowId>) -> RowHandle {
+    pub(crate) fn new(shared: Arc<BoardShared>, id: Option<RowId>) -> RowHandle {
         RowHandle { row: Arc::new(OneRow { shared, id }) }
     }
 

@@ -26,7 +26,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(2);
 pub(crate) type Formatter = Arc<dyn Fn(Progress) -> String + Send + Sync>;
 
 /// Time since the board began.
-pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub(crate) type BoardClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What a board draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ pub(crate) enum Mode {
 }
 
 /// The board behind its handles.
-pub(crate) struct Shared {
+pub(crate) struct BoardShared {
     mode: Mode,
-    clock: Clock,
-    state: Mutex<State>,
+    clock: BoardClock,
+    state: Mutex<BoardState>,
     /// Something changed: the thread has a look.
     changed: Condvar,
     /// The thread has ended, or taken its rows away.
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
 }
 
 /// What the lock guards.
-struct State {
+struct BoardState {
     rows: Rows,
     formatters: HashMap<RowId, Formatter>,
     /// Lines to be shown below the rows.
@@ -85,9 +85,9 @@ pub(crate) struct Turn {
     pub(crate) is_last: bool,
 }
 
-impl Shared {
-    pub(crate) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: Clock) -> Shared {
-        let state = State {
+impl BoardShared {
+    pub(crate) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: BoardClock) -> BoardShared {
+        let state = BoardState {
             rows: Rows::new(timing),
             formatters: HashMap::new(),
             below: Vec::new(),
@@ -100,7 +100,7 @@ impl Shared {
             has_ended: false,
         };
         let (changed, ended) = (Condvar::new(), Condvar::new());
-        Shared { mode, clock, state: Mutex::new(state), changed, ended, moves }
+        BoardShared { mode, clock, state: Mutex::new(state), changed, ended, moves }
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -192,7 +192,7 @@ impl Shared {
 
     /// Makes a change and wakes the thread if it has to know. The second of what `change` gives back is a row whose
     /// text changed.
-    fn update<T>(&self, change: impl FnOnce(&mut State, Time) -> (T, Option<RowId>)) -> Option<T> {
+    fn update<T>(&self, change: impl FnOnce(&mut BoardState, Time) -> (T, Option<RowId>)) -> Option<T> {
         if self.mode == Mode::Off {
             return None;
         }
@@ -232,7 +232,7 @@ impl Shared {
         self.wait_for_thread(state, |state| state.has_ended);
     }
 
-    /// No rows are drawn from now on, until [`Shared::step_back`]; or the terminal takes nothing anyhow.
+    /// No rows are drawn from now on, until [`BoardShared::step_back`]; or the terminal takes nothing anyhow.
     pub(crate) fn step_aside(&self) {
         let mut state = self.lock();
         state.asides += 1;
@@ -248,7 +248,7 @@ impl Shared {
     }
 
     /// Wakes the thread and waits until it has done this, or until nothing moves any more.
-    fn wait_for_thread(&self, mut state: MutexGuard<'_, State>, is_done: impl Fn(&State) -> bool) {
+    fn wait_for_thread(&self, mut state: MutexGuard<'_, BoardState>, is_done: impl Fn(&BoardState) -> bool) {
         self.changed.notify_one();
         let moves = || self.moves.load(Ordering::Relaxed);
         let (mut seen, mut since) = (moves(), Instant::now());
@@ -324,13 +324,13 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
         // A change is whole or not made: nothing of the user's runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BoardState {
     /// Where nothing is drawn: the line of a row whose text changed, and of rows that show the time at their end.
     fn tell(&mut self, told: Option<RowId>, now: Time) {
         let line = |row: &RowView<'_>| shown_line(&format!("{}{}", row.prefix, row.summary));

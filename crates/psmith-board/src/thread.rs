@@ -12,11 +12,11 @@ use psmith_core::board::{Progress, RowView};
 use crate::output::Output;
 use crate::painter::{Cursor, Painter};
 use crate::screen::{Line, frame_lines, row_line};
-use crate::shared::{Formatter, Mode, Shared, Turn};
+use crate::shared::{BoardShared, Formatter, Mode, Turn};
 
 /// Starts the thread. It ends when the board is shut down or its stream is gone.
 pub(super) fn start(
-    shared: Arc<Shared>,
+    shared: Arc<BoardShared>,
     output: Output,
     formatter: Option<Formatter>,
     colors: bool,
@@ -37,7 +37,7 @@ pub(super) fn start(
 }
 
 /// Tells that the thread has ended, however it does.
-struct Ended<'a>(&'a Shared);
+struct Ended<'a>(&'a BoardShared);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
@@ -52,7 +52,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn work(&self, shared: &Shared, output: &Output, mut painter: Painter) {
+    fn work(&self, shared: &BoardShared, output: &Output, mut painter: Painter) {
         loop {
             let Some(turn) = shared.next_turn(output) else {
                 let bytes = painter.clear().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Drawing {
         }
     }
 
-    fn frame(&self, shared: &Shared, painter: &mut Painter, turn: &Turn) -> String {
+    fn frame(&self, shared: &BoardShared, painter: &mut Painter, turn: &Turn) -> String {
         let bad = RefCell::new(Vec::new());
         let text = |row: &RowView<'_>, progress: Progress| {
             let own = turn.formatters.get(&row.id);
