@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use psmith_sys::{handler, signals};
 
 use crate::observe::snapshot::Snapshot;
-use crate::observe::terminal::Jobs;
+use crate::observe::terminal::BoardJobs;
 use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 
 /// The jobs of runs, live: a row for each of the longest running ones (slot, job, attempt, time, memory, CPU, how far it
@@ -32,7 +32,7 @@ use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 ///
 /// Dropped, it leaves the line with the counts on its screen; what its runs do then is not shown any more.
 pub struct JobBoard {
-    jobs: Arc<Jobs>,
+    jobs: Arc<BoardJobs>,
     printer: Option<Printer>,
 }
 
@@ -61,14 +61,14 @@ impl JobBoard {
     /// ```
     #[must_use]
     pub fn new() -> JobBoard {
-        JobBoard { jobs: Arc::new(Jobs::new(WeakBoard::default())), printer: None }
+        JobBoard { jobs: Arc::new(BoardJobs::new(WeakBoard::default())), printer: None }
     }
 
     /// On this board, below its rows. Where that draws rows in place, at most [`rows`](JobBoard::rows) jobs have one, as
     /// far as the screen has room; where it writes lines, the counts are told every 30 seconds and at the end.
     #[must_use]
     pub fn on(board: &Board) -> JobBoard {
-        let jobs = Arc::new(Jobs::new(board.weak()));
+        let jobs = Arc::new(BoardJobs::new(board.weak()));
         board.attach(Arc::clone(&jobs) as Arc<dyn LinesBelow>);
         JobBoard { jobs, printer: None }
     }
@@ -110,7 +110,7 @@ impl JobBoard {
         Ok(self)
     }
 
-    pub(crate) fn jobs(&self) -> Arc<Jobs> {
+    pub(crate) fn jobs(&self) -> Arc<BoardJobs> {
         Arc::clone(&self.jobs)
     }
 }
@@ -142,7 +142,7 @@ struct Printer {
 
 impl Printer {
     /// `None`: the signal is ignored.
-    fn start(jobs: Arc<Jobs>, signal: i32, format: Format) -> io::Result<Option<Printer>> {
+    fn start(jobs: Arc<BoardJobs>, signal: i32, format: Format) -> io::Result<Option<Printer>> {
         let mut before = handler::arrived(signal);
         let Some(taken) = handler::take(signal)? else { return Ok(None) };
         let over = Arc::new(AtomicBool::new(false));
@@ -178,7 +178,7 @@ impl Drop for Printer {
     }
 }
 
-fn print(jobs: &Jobs, format: Format) {
+fn print(jobs: &BoardJobs, format: Format) {
     let text = match format {
         Format::Text => jobs.text(Size::of(io::stderr()).columns),
         Format::Json => jobs.snapshot().to_json() + "\n",

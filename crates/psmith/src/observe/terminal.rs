@@ -36,21 +36,21 @@ const SAMPLED_JOBS_MAX: usize = 1000;
 const TEXT_COLUMNS_MAX: usize = 240;
 
 /// The jobs of all runs that name one board.
-pub(crate) struct Jobs {
+pub(crate) struct BoardJobs {
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<BoardJobsState>,
     /// Where they are shown.
     screen: WeakBoard,
 }
 
 /// Which run, and which of its jobs.
-type Place = (u64, u64);
+type JobKey = (u64, u64);
 
-struct State {
+struct BoardJobsState {
     board: RunBoard,
     rows_max: usize,
     /// Those that are not over.
-    jobs: HashMap<Place, Job>,
+    jobs: HashMap<JobKey, BoardJob>,
     /// By run and slot: the last process there.
     processes: HashMap<(u64, u32), u32>,
     /// Of running jobs whose process has served others: its CPU time before them. `None`: to be seen at the first look.
@@ -68,7 +68,7 @@ struct State {
     is_told: bool,
 }
 
-struct Job {
+struct BoardJob {
     id: JobId,
     label: String,
     attempt: u32,
@@ -78,19 +78,19 @@ struct Job {
 }
 
 /// A run, as the board sees it.
-struct Watch {
-    jobs: Arc<Jobs>,
+struct BoardObserver {
+    jobs: Arc<BoardJobs>,
     /// Its number, once it has begun.
     run: Mutex<Option<u64>>,
     total: Option<u64>,
 }
 
 /// Looks on at a run with so many jobs, if that is known, for this board.
-pub(crate) fn look_on(jobs: Arc<Jobs>, total: Option<u64>) -> Box<dyn Observer> {
-    Box::new(Watch { jobs, run: Mutex::new(None), total })
+pub(crate) fn look_on(jobs: Arc<BoardJobs>, total: Option<u64>) -> Box<dyn Observer> {
+    Box::new(BoardObserver { jobs, run: Mutex::new(None), total })
 }
 
-impl Observer for Watch {
+impl Observer for BoardObserver {
     fn on_event(&self, event: ObserverEvent<'_>) {
         let now = self.jobs.now();
         let mut number = self.run.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +100,7 @@ impl Observer for Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for BoardObserver {
     fn drop(&mut self) {
         let run = *self.run.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = run {
@@ -110,9 +110,9 @@ impl Drop for Watch {
     }
 }
 
-impl Jobs {
-    pub(crate) fn new(screen: WeakBoard) -> Jobs {
-        Jobs { began: Instant::now(), state: Mutex::new(State::new()), screen }
+impl BoardJobs {
+    pub(crate) fn new(screen: WeakBoard) -> BoardJobs {
+        BoardJobs { began: Instant::now(), state: Mutex::new(BoardJobsState::new()), screen }
     }
 
     pub(crate) fn set_rows(&self, rows: usize) {
@@ -128,12 +128,12 @@ impl Jobs {
         Time(self.began.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BoardJobsState> {
         // A fold is whole or not made: nothing of the user's runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut BoardJobsState)) {
         let mut state = self.lock();
         change(&mut state);
         let wakes = !std::mem::replace(&mut state.is_told, true);
@@ -188,7 +188,7 @@ impl Jobs {
     }
 }
 
-impl LinesBelow for Jobs {
+impl LinesBelow for BoardJobs {
     fn due(&self, on_screen: bool) -> Option<Duration> {
         let (state, now) = (self.lock(), self.now());
         let due = if on_screen {
@@ -239,9 +239,9 @@ impl LinesBelow for Jobs {
     }
 }
 
-impl State {
-    fn new() -> State {
-        State {
+impl BoardJobsState {
+    fn new() -> BoardJobsState {
+        BoardJobsState {
             board: RunBoard::new(Timing::default()),
             rows_max: ROWS,
             jobs: HashMap::new(),
@@ -336,10 +336,10 @@ impl State {
         self.board.on(Update::Used { job, memory_bytes, cpu }, now);
     }
 
-    fn job(&mut self, place: Place) -> &mut Job {
+    fn job(&mut self, place: JobKey) -> &mut BoardJob {
         self.jobs.entry(place).or_insert_with(|| {
             self.last_job += 1;
-            Job {
+            BoardJob {
                 id: JobId(self.last_job),
                 label: String::new(),
                 attempt: 0,
@@ -393,7 +393,7 @@ impl State {
 
     fn snapshot(&self, now: Time) -> Snapshot {
         let totals = self.board.totals();
-        let mut waiting: Vec<&Job> =
+        let mut waiting: Vec<&BoardJob> =
             self.jobs.values().filter(|job| job.attempt > 0 && !job.is_running).collect();
         waiting.sort_unstable_by_key(|job| job.id);
         let running = rows(&self.board, usize::MAX);
@@ -449,15 +449,15 @@ pub(crate) fn title(job: &JobRef) -> String {
         .map_or_else(|| format!("item {}", job.index()), |label| visible(label.as_bytes(), TEXT_COLUMNS_MAX))
 }
 
-impl std::fmt::Debug for Jobs {
+impl std::fmt::Debug for BoardJobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Jobs")
     }
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for BoardObserver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("total", &self.total).finish_non_exhaustive()
+        f.debug_struct("BoardObserver").field("total", &self.total).finish_non_exhaustive()
     }
 }
 

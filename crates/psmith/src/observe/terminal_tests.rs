@@ -49,8 +49,8 @@ fn job(index: u64, slot: u32) -> JobRef {
 }
 
 /// What was seen up to this second.
-fn played(until: u64) -> State {
-    let mut state = State::new();
+fn played(until: u64) -> BoardJobsState {
+    let mut state = BoardJobsState::new();
     let run = state.begin(Some(5));
     for (second, seen) in RECORD.iter().take_while(|(second, _)| *second <= until) {
         let now = at(*second);
@@ -173,7 +173,7 @@ fn recorded_events_give_the_same_snapshot() {
 
 #[test]
 fn the_time_of_a_process_that_served_others_is_not_the_jobs() {
-    let mut state = State::new();
+    let mut state = BoardJobsState::new();
     let run = state.begin(None);
     let mut of = job(0, 0);
     state.on_event(run, &ObserverEvent::Began(&of, 1), at(0));
@@ -189,7 +189,7 @@ fn the_time_of_a_process_that_served_others_is_not_the_jobs() {
 // A run that is given up leaves no rows behind, and none of another run's goes.
 #[test]
 fn a_run_that_is_over_leaves_no_rows() {
-    let mut state = State::new();
+    let mut state = BoardJobsState::new();
     let (first, second) = (state.begin(Some(1)), state.begin(None));
     state.on_event(first, &ObserverEvent::Began(&job(0, 0), 1), at(0));
     state.on_event(second, &ObserverEvent::Began(&job(0, 0), 1), at(0));

@@ -187,7 +187,7 @@ pub struct Options {
     pub(crate) logger: Option<Logger>,
     /// The board of jobs that looks on.
     #[cfg(feature = "board")]
-    pub(crate) board: Option<Arc<crate::observe::terminal::Jobs>>,
+    pub(crate) board: Option<Arc<crate::observe::terminal::BoardJobs>>,
     /// The web board that looks on.
     #[cfg(feature = "web")]
     pub(crate) web: Option<Arc<psmith_report::web::Feed>>,
