@@ -25,7 +25,7 @@ pub(super) fn start(
     let old = psmith_sys::signals::block_all();
     let drawing = Drawing { formatter, is_formatter_bad: Cell::new(false) };
     let work = move || {
-        let ended = Ended(&shared);
+        let ended = EndOnDrop(&shared);
         drawing.work(&shared, &output, Painter::new(colors));
         // The stream is let go before anybody learns that the board has ended.
         drop(output);
@@ -37,9 +37,9 @@ pub(super) fn start(
 }
 
 /// Tells that the thread has ended, however it does.
-struct Ended<'a>(&'a BoardShared);
+struct EndOnDrop<'a>(&'a BoardShared);
 
-impl Drop for Ended<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.on_ended();
     }
