@@ -54,5 +54,5 @@ pub use psmith_core::board::{
 };
 pub use redirect::redirect;
 pub use report::{ReportProgress, report_progress};
-pub use screen::{Line, Look, Size, more_text};
+pub use screen::{Line, LineStyle, Size, more_text};
 pub use text::{columns_of, visible};

@@ -14,7 +14,7 @@ use crossterm::terminal::{
 };
 use psmith_core::board::RowStatus;
 
-use crate::screen::{Line, Look, Size};
+use crate::screen::{Line, LineStyle, Size};
 
 /// Moves down, and scrolls at the bottom, in the same column. (A newline would be turned into carriage return and
 /// newline by the terminal's driver.)
@@ -173,7 +173,7 @@ impl Painter {
         let _ = write!(out, "{style}{}{style:#}", line.text);
     }
 
-    fn style(&self, look: Look) -> anstyle::Style {
+    fn style(&self, look: LineStyle) -> anstyle::Style {
         let color = match look.status {
             RowStatus::Normal => None,
             RowStatus::Success => Some(anstyle::AnsiColor::Green),

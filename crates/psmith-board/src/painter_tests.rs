@@ -5,10 +5,10 @@ use std::num::NonZeroU16;
 use psmith_core::board::RowStatus;
 use vt100::Parser;
 
-use crate::{Cursor, Line, Look, Painter, Size};
+use crate::{Cursor, Line, LineStyle, Painter, Size};
 
 fn lines(texts: &[&str]) -> Vec<Line> {
-    texts.iter().map(|text| Line { text: (*text).to_owned(), look: Look::default() }).collect()
+    texts.iter().map(|text| Line { text: (*text).to_owned(), look: LineStyle::default() }).collect()
 }
 
 struct Screen {
@@ -111,11 +111,11 @@ fn foreign_output_is_kept() {
 
 #[test]
 fn looks_are_colours_where_there_are_any_and_bold_everywhere() {
-    let look = Look { bold: true, dim: false, italic: true, status: RowStatus::Error };
+    let look = LineStyle { bold: true, dim: false, italic: true, status: RowStatus::Error };
     let line = Line { text: "x".to_owned(), look };
     assert_eq!(Painter::new(true).line(&line), "\x1b[1m\x1b[3m\x1b[31mx\x1b[0m\r\n");
     assert_eq!(Painter::new(false).line(&line), "\x1b[1m\x1b[3mx\x1b[0m\r\n");
-    let plain = Line { text: "x".to_owned(), look: Look::default() };
+    let plain = Line { text: "x".to_owned(), look: LineStyle::default() };
     assert_eq!(Painter::new(true).line(&plain), "x\r\n");
 }
 

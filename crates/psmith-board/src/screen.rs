@@ -6,7 +6,7 @@ use crate::text::visible;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct LineStyle {
     /// It changed lately.
     pub bold: bool,
     /// It is there for orientation only.
@@ -23,7 +23,7 @@ pub struct Line {
     /// The text.
     pub text: String,
     /// How it looks.
-    pub look: Look,
+    pub look: LineStyle,
 }
 
 impl Line {
@@ -35,7 +35,7 @@ impl Line {
     /// assert!(line.text.starts_with("a l") && line.text.len() < "a long text".len());
     /// ```
     #[must_use]
-    pub fn new(text: &str, columns: usize, look: Look) -> Line {
+    pub fn new(text: &str, columns: usize, look: LineStyle) -> Line {
         Line { text: visible(text.as_bytes(), columns), look }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Lin
     Line::new(
         &text,
         columns,
-        Look { bold: row.highlighted, dim: false, italic: row.completed, status: row.status },
+        LineStyle { bold: row.highlighted, dim: false, italic: row.completed, status: row.status },
     )
 }
 
@@ -98,7 +98,8 @@ pub(crate) fn frame_lines(
     let text = |row: &RowView<'_>| row.progress.map(|of| progress(row, of)).unwrap_or_default();
     let mut lines: Vec<Line> = frame.rows.iter().map(|row| row_line(row, &text(row), columns)).collect();
     if frame.more > 0 {
-        let more = Line::new(&more_text(frame.more), columns, Look { dim: true, ..Look::default() });
+        let more =
+            Line::new(&more_text(frame.more), columns, LineStyle { dim: true, ..LineStyle::default() });
         lines.insert(frame.more_at, more);
     }
     lines

@@ -6,7 +6,7 @@
 use psmith_core::Time;
 use psmith_core::board::{JobRow, Progress, RowStatus};
 
-use crate::screen::{Line, Look, Size, more_text};
+use crate::screen::{Line, LineStyle, Size, more_text};
 use crate::standing::whole;
 use crate::text::{columns_of, visible};
 
@@ -60,23 +60,24 @@ pub fn lines(
     let table = Table::of(rows, tries, now, columns);
     let mut lines = Vec::with_capacity(rows.len() + 3);
     if layout.heading && !rows.is_empty() {
-        let look = Look { dim: true, ..Look::default() };
+        let look = LineStyle { dim: true, ..LineStyle::default() };
         lines.push(Line { text: visible(table.heading().as_bytes(), columns), look });
     }
     for (row, cells) in rows.iter().zip(&table.cells) {
         let head = table.head(cells);
         let text = says(row, columns.saturating_sub(columns_of(&head)));
-        let look = Look { status: row.status, ..Look::default() };
+        let look = LineStyle { status: row.status, ..LineStyle::default() };
         lines.push(Line { text: visible(format!("{head}{text}").as_bytes(), columns), look });
     }
     if running > rows.len() && layout.rows > 0 {
         let text = format!(" {}", more_text(running - rows.len()));
         lines.push(Line {
             text: visible(text.as_bytes(), columns),
-            look: Look { dim: true, ..Look::default() },
+            look: LineStyle { dim: true, ..LineStyle::default() },
         });
     }
-    lines.push(Line { text: format!(" {}", standing(columns.saturating_sub(1))), look: Look::default() });
+    lines
+        .push(Line { text: format!(" {}", standing(columns.saturating_sub(1))), look: LineStyle::default() });
     lines
 }
 
