@@ -24,7 +24,7 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
+pub struct StatusLine {
     /// Jobs done.
     pub done: u64,
     /// All jobs there will be, if that is known.
@@ -43,7 +43,7 @@ pub struct Standing {
     pub over: bool,
 }
 
-impl Standing {
+impl StatusLine {
     /// The line, cut at `columns`. `per_second` is the run's rate ([`Rate`](psmith_core::board::Rate)).
     #[must_use]
     pub fn line(&self, per_second: f64, columns: usize) -> String {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_line_has_the_form_of_the_manual() {
-        let mut standing = Standing {
+        let mut standing = StatusLine {
             done: 412,
             total: Some(2000),
             ok: 405,
@@ -111,9 +111,12 @@ mod tests {
         standing.held = None;
         assert_eq!(standing.line(32.0, 100), "412 done  ok 405  failed 3  flaky 4  running 4  32/s");
         assert_eq!(standing.line(32.0, 20), "412 done  ok 405 ...");
-        let over = Standing { total: Some(2), done: 1, ok: 1, over: true, ..Standing::default() };
+        let over = StatusLine { total: Some(2), done: 1, ok: 1, over: true, ..StatusLine::default() };
         assert_eq!(over.line(2.0, 100), "1/2  ok 1  2.0/s");
-        assert_eq!(Standing { total: Some(2), ..Standing::default() }.line(0.0, 100), "0/2  ok 0  running 0");
+        assert_eq!(
+            StatusLine { total: Some(2), ..StatusLine::default() }.line(0.0, 100),
+            "0/2  ok 0  running 0"
+        );
     }
 
     #[test]

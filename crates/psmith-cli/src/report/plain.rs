@@ -10,7 +10,7 @@ use super::cause::{cause_text, signal_text};
 use super::display::visible;
 use super::duration::{asked_for, whole};
 use super::failure_line::COMMAND_COLUMNS_MAX;
-use super::standing::{COUNT_EVERY, Standing};
+use super::standing::{COUNT_EVERY, StatusLine};
 
 /// Tells the counts every now and then.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl CountLines {
     }
 
     /// The line, newline and all, if it is due.
-    pub fn line(&mut self, now: Time, standing: &Standing, rate: &mut Rate) -> Option<String> {
+    pub fn line(&mut self, now: Time, standing: &StatusLine, rate: &mut Rate) -> Option<String> {
         if now < self.next_line() {
             return None;
         }
@@ -103,7 +103,7 @@ mod tests {
     fn counts_are_told_each_thirty_seconds() {
         let mut lines = CountLines::default();
         let mut rate = Rate::default();
-        let standing = Standing { done: 3, ok: 3, running: 1, ..Standing::default() };
+        let standing = StatusLine { done: 3, ok: 3, running: 1, ..StatusLine::default() };
         let at = |seconds| Time(Duration::from_secs(seconds));
         assert_eq!(lines.line(at(29), &standing, &mut rate), None);
         assert_eq!(lines.line(at(31), &standing, &mut rate).unwrap(), "psmith: 3 done  ok 3  running 1\n");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::display::visible;
 use super::duration::whole;
-use super::standing::Standing;
+use super::standing::StatusLine;
 
 /// A job that has a process.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct RunningJob<'a> {
 
 /// The list, the longest running first, several lines, each with its newline and no wider than `columns`.
 #[must_use]
-pub fn list(running: &mut [RunningJob<'_>], standing: &Standing, columns: usize) -> String {
+pub fn list(running: &mut [RunningJob<'_>], standing: &StatusLine, columns: usize) -> String {
     running.sort_by_key(|job| (std::cmp::Reverse(job.elapsed), job.job));
     let number = |job: &RunningJob<'_>| format!("#{}", job.job);
     let tries = |job: &RunningJob<'_>| match job.tries {
@@ -60,7 +60,7 @@ mod tests {
         };
         let mut running =
             [job(121, 1, 9, b"convert b.tif".as_slice()), job(17, 2, 72, b"convert \x1b a.tif")];
-        let standing = Standing { done: 12, total: Some(20), ok: 12, running: 2, ..Standing::default() };
+        let standing = StatusLine { done: 12, total: Some(20), ok: 12, running: 2, ..StatusLine::default() };
         assert_eq!(
             list(&mut running, &standing, 80),
             "\

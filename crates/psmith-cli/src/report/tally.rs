@@ -18,7 +18,7 @@ use super::cause::cause_text;
 use super::display::{last_lines, visible};
 use super::duration::measured;
 use super::failure_line::COMMAND_COLUMNS_MAX;
-use super::standing::Standing;
+use super::standing::StatusLine;
 
 /// Jobs of a kind that are named in the summary.
 pub const NAMED_MAX: usize = 10;
@@ -185,10 +185,10 @@ impl Tally {
 
     /// Where the run stands by these counts; the rest as given.
     #[must_use]
-    pub fn standing(&self, total: Option<u64>, running: u64, held: Option<HoldReason>) -> Standing {
+    pub fn standing(&self, total: Option<u64>, running: u64, held: Option<HoldReason>) -> StatusLine {
         let flaky = self.flaky_ok();
         let (done, ok, failed) = (self.done(), self.ok() - flaky, self.failed());
-        Standing { done, total, ok, failed, flaky, running, held, over: false }
+        StatusLine { done, total, ok, failed, flaky, running, held, over: false }
     }
 
     /// All jobs.

@@ -14,7 +14,7 @@ use super::stop::record_error;
 use super::{RunResult, epoch_now};
 use crate::exit_code::ExitStatus;
 use crate::record::event_log::{RunEndEvent, RunEvent};
-use crate::report::standing::Standing;
+use crate::report::standing::StatusLine;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 
 /// Does after the last job what is left to do, and gives the run's status.
@@ -85,7 +85,7 @@ impl RunHandler {
         let reporting = &mut self.reporting;
         if reporting.progress == ProgressForm::Board {
             let standing = reporting.tally.standing(self.inputs.jobs(), 0, None);
-            let standing = Standing { over: true, ..standing };
+            let standing = StatusLine { over: true, ..standing };
             let rate = reporting.rate.per_second(Time(wall));
             self.writer.leave_board(standing.line(rate, reporting.columns));
         }

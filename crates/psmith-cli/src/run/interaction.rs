@@ -9,7 +9,7 @@ use super::reporting::ProgressForm;
 use super::run_handler::RunHandler;
 use super::setup::{columns, slots_most};
 use super::signal_requests::SignalRequest;
-use crate::report::standing::Standing;
+use crate::report::standing::StatusLine;
 use crate::report::summary::failures_so_far;
 
 /// The list of keys, for who asks.
@@ -70,7 +70,7 @@ impl RunHandler {
         self.writer.message(format!("psmith: {slots} slot{}\n", if slots == 1 { "" } else { "s" }));
     }
 
-    fn standing(&self, view: &View<'_>) -> Standing {
+    fn standing(&self, view: &View<'_>) -> StatusLine {
         self.reporting.standing(self.inputs.to_run(), view)
     }
 

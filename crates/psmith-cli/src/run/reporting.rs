@@ -21,7 +21,7 @@ use crate::record::{JobRecord, Status};
 use crate::report::failure_line::FailureLines;
 use crate::report::plain::CountLines;
 use crate::report::running::{RunningJob, list};
-use crate::report::standing::Standing;
+use crate::report::standing::StatusLine;
 use crate::report::tally::{Tally, TallyRules};
 
 /// How the run tells of its progress.
@@ -134,12 +134,12 @@ impl Reporting {
     }
 
     /// Where the run stands, with so many jobs to run, where that is known.
-    pub(super) fn standing(&self, to_run: Option<u64>, view: &View<'_>) -> Standing {
+    pub(super) fn standing(&self, to_run: Option<u64>, view: &View<'_>) -> StatusLine {
         self.tally.standing(to_run, view.dispatcher.counts().running, self.held)
     }
 
     /// Tells the counts in a line, if it is time to. Returns when it will be time again.
-    pub(super) fn tick_lines(&mut self, now: Time, standing: &Standing, writer: &WriterHandle) -> Duration {
+    pub(super) fn tick_lines(&mut self, now: Time, standing: &StatusLine, writer: &WriterHandle) -> Duration {
         if let Some(line) = self.counts.line(now, standing, &mut self.rate) {
             writer.message(line);
         }
@@ -150,7 +150,7 @@ impl Reporting {
     pub(super) fn tick_board(
         &mut self,
         now: Time,
-        standing: &Standing,
+        standing: &StatusLine,
         writer: &WriterHandle,
         keys: Option<&mut Keys>,
     ) -> Option<Duration> {
@@ -159,7 +159,7 @@ impl Reporting {
     }
 
     /// The list of what runs, board or not.
-    pub(super) fn running_list(&self, view: &View<'_>, standing: &Standing) -> String {
+    pub(super) fn running_list(&self, view: &View<'_>, standing: &StatusLine) -> String {
         // The engine keeps the jobs; what a list needs of them was noted at their starts.
         let mut rows: Vec<RunningJob<'_>> = view
             .dispatcher
@@ -179,7 +179,7 @@ impl Reporting {
     }
 
     /// The running jobs with their last lines, if there is a board that keeps those.
-    pub(super) fn running_text(&self, now: Time, standing: &Standing) -> Option<String> {
+    pub(super) fn running_text(&self, now: Time, standing: &StatusLine) -> Option<String> {
         let standing = standing.line(0.0, self.columns);
         Some(self.board.as_ref()?.running_text(now, self.columns, &standing))
     }

@@ -14,7 +14,7 @@ use psmith_sys::proc_memory;
 use crate::job::job::JobRef;
 use crate::observe::observer::{Observer, ObserverEvent};
 use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
-use psmith_board::standing::{COUNT_EVERY, Standing};
+use psmith_board::standing::{COUNT_EVERY, StatusLine};
 use psmith_board::table;
 use psmith_board::table::Layout;
 use psmith_board::visible;
@@ -373,9 +373,9 @@ impl BoardJobsState {
         (self.last_run > 0).then(|| format!("jobs: {}", standing.line(rate, TEXT_COLUMNS_MAX)))
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> StatusLine {
         let totals = self.board.totals();
-        Standing {
+        StatusLine {
             done: totals.done(),
             total: self.known_total(),
             ok: totals.ok,
