@@ -25,14 +25,14 @@ const MARKS_MAX: u32 = 8;
 
 /// An attempt that is not over.
 #[derive(Clone, Copy, Debug)]
-pub struct Running {
+pub struct RunningAttempt {
     pub job: u64,
     pub slot: u32,
     pub began: Duration,
 }
 
 /// When which slot was busy, from the beginning to `until`.
-pub fn timeline(bars: &Bars, running: &[Running], until: Duration) -> String {
+pub fn timeline(bars: &Bars, running: &[RunningAttempt], until: Duration) -> String {
     let lanes = bars.lanes();
     let busy = running.iter().map(|running| running.slot as usize).max().unwrap_or(0).min(LANES_MAX);
     let count = lanes.len().max(busy).max(1);
@@ -88,7 +88,7 @@ fn put_bar(svg: &mut String, bar: &Bar, top: f64, until: Duration) {
     svg.push_str("</title></rect>");
 }
 
-fn put_running(svg: &mut String, running: &Running, until: Duration) {
+fn put_running(svg: &mut String, running: &RunningAttempt, until: Duration) {
     let (job, slot) = (running.job, running.slot);
     let x = LEFT + share(running.began, until) * (WIDTH - LEFT);
     let top = f64::from(slot.saturating_sub(1)) * LANE + 2.0;
@@ -101,7 +101,7 @@ fn put_running(svg: &mut String, running: &Running, until: Duration) {
 }
 
 /// How many jobs ended in each stretch, and how many slots were busy.
-pub fn throughput(columns: &Columns, running: &[Running], slots: u32, until: Duration) -> String {
+pub fn throughput(columns: &Columns, running: &[RunningAttempt], slots: u32, until: Duration) -> String {
     let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
     let all = columns.columns();
     let highest = all.iter().map(|column| column.ok + column.failed).max().unwrap_or(0).max(1);
@@ -142,7 +142,7 @@ pub fn throughput(columns: &Columns, running: &[Running], slots: u32, until: Dur
 }
 
 /// The share of the slots that was busy, as a line with a point in each stretch.
-fn put_busy(svg: &mut String, columns: &Columns, running: &[Running], slots: u32, until: Duration) {
+fn put_busy(svg: &mut String, columns: &Columns, running: &[RunningAttempt], slots: u32, until: Duration) {
     // Where nothing has ended for long, the columns are narrow still: then a stretch is several of them.
     let all = columns.columns();
     let width = columns.width();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use psmith_core::event::HoldReason;
 use psmith_core::outcome::Outcome;
 
-use crate::history::Attempt;
+use crate::history::EndedAttempt;
 use crate::{JobRecord, Status};
 
 /// Something that happened in the run.
@@ -23,7 +23,7 @@ pub enum News {
     /// It runs longer than it should.
     Slow { job: u64 },
     /// An attempt is over.
-    Attempt(Attempt),
+    Attempt(EndedAttempt),
     /// A job has its outcome.
     Ended(Box<Ended>),
     /// Starts are held, or no longer.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use psmith_core::outcome::Cause;
 
-use super::charts::{self, Running};
+use super::charts::{self, RunningAttempt};
 use super::html::Text;
 use super::report_page::{ReportFacts, page};
 use crate::history::bars::BARS_MAX;
-use crate::history::{Attempt, AttemptEnd, History};
+use crate::history::{AttemptEnd, EndedAttempt, History};
 use crate::record::event_log::RunEndEvent;
 use crate::record::{JobRecord, sample};
 use crate::report::display::visible;
@@ -57,7 +57,7 @@ fn a_page_of_a_hundred_thousand_jobs_stays_small() {
         let (slot, began) = ((job % 64) as u32 + 1, Duration::from_millis(job / 64 * 10));
         let wall = Duration::from_millis(job % 9 + 1);
         let end = AttemptEnd::Failed;
-        history.on_attempt(&Attempt { job, slot, began, starting: Duration::ZERO, wall, end });
+        history.on_attempt(&EndedAttempt { job, slot, began, starting: Duration::ZERO, wall, end });
         let record =
             JobRecord { stderr_tail: tail.as_bytes(), ..sample::record(job, &outcome, tail.as_bytes()) };
         history.on_end(&record, began + wall);
@@ -70,7 +70,7 @@ fn a_page_of_a_hundred_thousand_jobs_stays_small() {
 #[test]
 fn what_runs_for_long_is_busy_in_the_chart_and_the_chart_stays_small() {
     let history = History::new(1, BARS_MAX);
-    let running = [Running { job: 1, slot: 1, began: Duration::ZERO }];
+    let running = [RunningAttempt { job: 1, slot: 1, began: Duration::ZERO }];
     let day = Duration::from_secs(86_400);
     let svg = charts::throughput(&history.columns, &running, 1, day);
     let points = svg.split("points=\"").nth(1).unwrap().split('"').next().unwrap();

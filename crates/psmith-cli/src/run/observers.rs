@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::history::bars::BARS_MAX;
-use crate::history::{Attempt, AttemptEnd, History};
+use crate::history::{AttemptEnd, EndedAttempt, History};
 use crate::page::report_page::{self, ReportFacts};
 use crate::quote;
 use crate::record::event_log::RunEndEvent;
@@ -337,7 +337,7 @@ impl Observers {
         let starting = attempt.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
         let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(attempt.ordered));
         let began = self.claim_slot(attempt, wall);
-        let ended = Attempt { job, slot: attempt.slot, began, starting, wall, end };
+        let ended = EndedAttempt { job, slot: attempt.slot, began, starting, wall, end };
         if let Some((_, history)) = &mut self.report {
             history.on_attempt(&ended);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::{Attempt, AttemptEnd};
+use crate::history::{AttemptEnd, EndedAttempt};
 
 /// So many bars a report draws.
 pub const BARS_MAX: usize = 6000;
@@ -27,7 +27,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    pub(super) fn of(attempt: &Attempt) -> Bar {
+    pub(super) fn of(attempt: &EndedAttempt) -> Bar {
         let failed = matches!(attempt.end, AttemptEnd::Failed | AttemptEnd::Retried);
         Bar {
             slot: attempt.slot,

@@ -33,7 +33,7 @@ const CAUSES_MAX: usize = 64;
 
 /// An attempt that is over.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt {
+pub struct EndedAttempt {
     /// The job's number.
     pub job: u64,
     /// Its slot, from 1.
@@ -121,7 +121,7 @@ impl History {
     }
 
     /// An attempt is over, the last of its job or not.
-    pub fn on_attempt(&mut self, attempt: &Attempt) {
+    pub fn on_attempt(&mut self, attempt: &EndedAttempt) {
         let starting = attempt.starting.min(attempt.wall);
         self.attempts += 1;
         self.starting += starting;

@@ -13,8 +13,8 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-fn attempt(job: u64, slot: u32, began: u64, wall: u64, end: AttemptEnd) -> Attempt {
-    Attempt { job, slot, began: ms(began), starting: ms(1), wall: ms(wall), end }
+fn attempt(job: u64, slot: u32, began: u64, wall: u64, end: AttemptEnd) -> EndedAttempt {
+    EndedAttempt { job, slot, began: ms(began), starting: ms(1), wall: ms(wall), end }
 }
 
 /// A hundred thousand jobs of 10 ms in 80 slots, every thousandth of which fails.

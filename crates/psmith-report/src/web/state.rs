@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Status;
 use crate::charts;
-use crate::charts::Running;
+use crate::charts::RunningAttempt;
 use crate::display::{last_lines, visible};
 use crate::history::History;
 use crate::is_flaky;
@@ -233,8 +233,8 @@ impl State {
     /// A chart as SVG.
     pub(super) fn chart(&self, name: &str) -> Option<String> {
         let now = self.now();
-        let running: Vec<Running> = (self.live.iter())
-            .map(|(job, live)| Running { job: *job, slot: live.slot, began: live.began })
+        let running: Vec<RunningAttempt> = (self.live.iter())
+            .map(|(job, live)| RunningAttempt { job: *job, slot: live.slot, began: live.began })
             .collect();
         let slots = self.history.slots();
         match name {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::observe::terminal::title;
-use psmith_report::history::{Attempt, AttemptEnd};
+use psmith_report::history::{AttemptEnd, EndedAttempt};
 use psmith_report::web::Feed;
 use psmith_report::web::news::{Ended, Facts, News};
 use psmith_report::{JobRecord, Status};
@@ -119,7 +119,7 @@ impl Watch {
         if let Some((slot, began)) = job.lives {
             let wall = self.feed.elapsed().saturating_sub(began);
             let starting = Duration::ZERO;
-            self.feed.tell(News::Attempt(Attempt { job: job.number, slot, began, starting, wall, end }));
+            self.feed.tell(News::Attempt(EndedAttempt { job: job.number, slot, began, starting, wall, end }));
         }
     }
 
