@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 
-pub(crate) use psmith_report::web_events::{Ended, Facts, News};
+pub(crate) use psmith_report::web_events::{JobEnded, RunFacts, WebEvent};
 
 /// A web board that cannot exist.
 pub(crate) struct Web(Infallible);
@@ -18,7 +18,7 @@ impl Web {
         match self.0 {}
     }
 
-    pub(crate) fn tell(&self, _: News) {
+    pub(crate) fn tell(&self, _: WebEvent) {
         match self.0 {}
     }
 

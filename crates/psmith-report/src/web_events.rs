@@ -11,9 +11,9 @@ use crate::{JobRecord, Status};
 
 /// Something that happened in the run.
 #[derive(Debug)]
-pub enum News {
+pub enum WebEvent {
     /// The run begins.
-    Run(Box<Facts>),
+    Run(Box<RunFacts>),
     /// An attempt has a process.
     Started { job: u64, attempt: u32, slot: u32, pid: u32, began: Duration, text: String },
     /// A job wrote this.
@@ -25,7 +25,7 @@ pub enum News {
     /// An attempt is over.
     Attempt(EndedAttempt),
     /// A job has its outcome.
-    Ended(Box<Ended>),
+    Ended(Box<JobEnded>),
     /// Starts are held, or no longer.
     Held(Option<HoldReason>, Duration),
     /// So many slots from now on.
@@ -36,7 +36,7 @@ pub enum News {
 
 /// What is known at the start. Texts are fit to be shown.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RunFacts {
     pub run: String,
     pub command: String,
     pub cwd: String,
@@ -50,7 +50,7 @@ pub struct Facts {
 
 /// A job's end, as a [`JobRecord`] without its borrows.
 #[derive(Debug)]
-pub struct Ended {
+pub struct JobEnded {
     job: u64,
     pub at: Duration,
     outcome: Outcome,
@@ -63,9 +63,9 @@ pub struct Ended {
     stderr_tail: Vec<u8>,
 }
 
-impl Ended {
-    pub fn of(record: &JobRecord<'_>, at: Duration) -> Ended {
-        Ended {
+impl JobEnded {
+    pub fn of(record: &JobRecord<'_>, at: Duration) -> JobEnded {
+        JobEnded {
             job: record.job,
             at,
             outcome: record.outcome.clone(),

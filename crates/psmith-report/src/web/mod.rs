@@ -39,7 +39,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use door::{Door, token};
 use news::Output;
-pub use news::{Ended, Facts, News};
+pub use news::{JobEnded, RunFacts, WebEvent};
 use reserve::Reserve;
 use totals::Totals;
 
@@ -57,7 +57,7 @@ pub struct Feed {
     began: Instant,
     /// Unbounded: folding news is far quicker than starting the processes that they tell of. What jobs write is
     /// bounded by [`Output`]. `None`: the board has ended.
-    news: Mutex<Option<UnboundedSender<News>>>,
+    news: Mutex<Option<UnboundedSender<WebEvent>>>,
     output: Output,
     /// Held until it is settled how many descriptors jobs may have.
     reserve: Mutex<Option<Reserve>>,
@@ -113,16 +113,16 @@ impl Web {
         drop(self);
     }
 
-    /// Something happened. Never waits. Of the news the first is [`News::Run`], told when the run has taken stock of the
+    /// Something happened. Never waits. Of the news the first is [`WebEvent::Run`], told when the run has taken stock of the
     /// descriptors that jobs may have: those that were open by then are not among them.
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, news: WebEvent) {
         self.feed.tell(news);
     }
 
     /// A job wrote something; dropped while more of this waits than a browser could show.
     pub fn tell_output(&self, job: u64, bytes: &[u8]) {
         if let Some(bytes) = self.feed.take_output(bytes) {
-            self.tell(News::Output { job, bytes });
+            self.tell(WebEvent::Output { job, bytes });
         }
     }
 
@@ -182,8 +182,8 @@ impl Feed {
     }
 
     /// Tells what happened; see [`Web::tell`].
-    pub fn tell(&self, news: News) {
-        if matches!(news, News::Run(_)) {
+    pub fn tell(&self, news: WebEvent) {
+        if matches!(news, WebEvent::Run(_)) {
             // The run has its slots by now. From here on the descriptors are the browsers'.
             drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner).take());
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use crate::web_events::{Ended, Facts, News};
+pub use crate::web_events::{JobEnded, RunFacts, WebEvent};
 
 /// Output that waits to be folded, over all jobs; beyond it the board misses some.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use crate::web::door::{Door, Refusal};
 use crate::web::jobs::{Query, ROWS_MAX};
 use crate::web::metrics;
-use crate::web::news::{News, Output};
+use crate::web::news::{Output, WebEvent};
 use crate::web::state::State;
 
 /// A request's head: as large as this, and there within this time.
@@ -73,7 +73,7 @@ pub(super) fn serve(
     listener: TcpListener,
     door: Door,
     connections_max: usize,
-    mut inbox: UnboundedReceiver<News>,
+    mut inbox: UnboundedReceiver<WebEvent>,
     output: &Output,
 ) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
@@ -95,7 +95,7 @@ pub(super) fn serve(
         while inbox.recv_many(&mut batch, 1024).await > 0 {
             let mut state = board.state.borrow_mut();
             for news in batch.drain(..) {
-                if let News::Output { bytes, .. } = &news {
+                if let WebEvent::Output { bytes, .. } = &news {
                     output.let_go(bytes.len());
                 }
                 state.on(news);

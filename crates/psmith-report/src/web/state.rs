@@ -15,7 +15,7 @@ use crate::display::{last_lines, visible};
 use crate::history::History;
 use crate::is_flaky;
 use crate::web::jobs::{EndedJob, Jobs, Query};
-use crate::web::news::{Facts, News, TAIL_BYTES_MAX};
+use crate::web::news::{RunFacts, TAIL_BYTES_MAX, WebEvent};
 use crate::when::utc;
 
 /// So many running jobs are shown, the longest running first.
@@ -40,7 +40,7 @@ pub(super) struct LiveJob {
 /// All that the board knows.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) facts: Facts,
+    pub(super) facts: RunFacts,
     pub(super) history: History,
     pub(super) jobs: Jobs,
     pub(super) live: BTreeMap<u64, LiveJob>,
@@ -58,7 +58,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new() -> State {
         State {
-            facts: Facts::default(),
+            facts: RunFacts::default(),
             history: History::new(0, BARS_MAX),
             jobs: Jobs::default(),
             live: BTreeMap::new(),
@@ -74,15 +74,15 @@ impl State {
     }
 
     /// Something happened.
-    pub(super) fn on(&mut self, news: News) {
+    pub(super) fn on(&mut self, news: WebEvent) {
         self.version += 1;
         match news {
-            News::Run(facts) => {
+            WebEvent::Run(facts) => {
                 self.history.on_width(facts.slots, Duration::ZERO);
                 self.total = facts.total;
                 self.facts = *facts;
             }
-            News::Started { job, attempt, slot, pid, began, text } => {
+            WebEvent::Started { job, attempt, slot, pid, began, text } => {
                 let live = LiveJob {
                     attempt,
                     slot,
@@ -95,30 +95,30 @@ impl State {
                 };
                 self.live.insert(job, live);
             }
-            News::Output { job, bytes } => {
+            WebEvent::Output { job, bytes } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     let excess = (live.tail.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
                     live.tail.drain(..excess.min(live.tail.len()));
                     live.tail.extend_from_slice(&bytes);
                 }
             }
-            News::Progress { job, done, target } => {
+            WebEvent::Progress { job, done, target } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     live.progress = Some((done, target));
                 }
             }
-            News::Slow { job } => {
+            WebEvent::Slow { job } => {
                 if let Some(live) = self.live.get_mut(&job) {
                     live.slow = true;
                 }
             }
-            News::Attempt(attempt) => {
+            WebEvent::Attempt(attempt) => {
                 self.history.on_attempt(&attempt);
                 if attempt.end == crate::history::AttemptEnd::Retried {
                     self.live.remove(&attempt.job);
                 }
             }
-            News::Ended(ended) => {
+            WebEvent::Ended(ended) => {
                 let record = ended.record();
                 self.flaky += u64::from(is_flaky(record.outcome));
                 self.history.on_end(&record, ended.at);
@@ -131,12 +131,12 @@ impl State {
                     self.jobs.push(EndedJob::of(&record), tail);
                 }
             }
-            News::Held(reason, at) => {
+            WebEvent::Held(reason, at) => {
                 self.history.on_held(reason, at);
                 self.held = reason;
             }
-            News::Width(slots, at) => self.history.on_width(slots, at),
-            News::Total(total) => self.total = Some(total),
+            WebEvent::Width(slots, at) => self.history.on_width(slots, at),
+            WebEvent::Total(total) => self.total = Some(total),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::sample;
 use crate::web::door::{Door, token};
 use crate::web::jobs::{EndedJob, JOBS_MAX, Jobs, Query};
 use crate::web::metrics;
-use crate::web::news::{Ended, Facts, News, Output};
+use crate::web::news::{JobEnded, Output, RunFacts, WebEvent};
 use crate::web::server::decoded;
 use crate::web::state::State;
 
@@ -169,12 +169,12 @@ fn output_beyond_the_bound_is_dropped() {
 #[test]
 fn metrics_are_those_of_the_run() {
     let mut state = State::new();
-    state.on(News::Run(Box::new(Facts { slots: 3, total: Some(9), ..Facts::default() })));
+    state.on(WebEvent::Run(Box::new(RunFacts { slots: 3, total: Some(9), ..RunFacts::default() })));
     let at = Duration::from_secs(1);
     for (job, outcome) in
         (1..).zip([sample::succeeded(), sample::failed(Cause::Exit(7)), sample::failed(Cause::Cancelled)])
     {
-        state.on(News::Ended(Box::new(Ended::of(&sample::record(job, &outcome, b"x"), at))));
+        state.on(WebEvent::Ended(Box::new(JobEnded::of(&sample::record(job, &outcome, b"x"), at))));
     }
     let text = metrics::text(&state);
     for line in [

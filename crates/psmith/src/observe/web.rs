@@ -8,7 +8,7 @@ use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::observe::terminal::title;
 use psmith_report::history::{AttemptEnd, EndedAttempt};
 use psmith_report::web::Feed;
-use psmith_report::web::news::{Ended, Facts, News};
+use psmith_report::web::news::{JobEnded, RunFacts, WebEvent};
 use psmith_report::{JobRecord, Status};
 
 /// A run, as the board knows it.
@@ -54,15 +54,15 @@ impl Observer for Watch {
                 let slot = job.slot + 1;
                 let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
                 let (pid, text) = (job.pid, title(job));
-                self.feed.tell(News::Started { job: number, attempt, slot, pid, began, text });
+                self.feed.tell(WebEvent::Started { job: number, attempt, slot, pid, began, text });
                 if let Some((done, target)) = progress {
-                    self.feed.tell(News::Progress { job: number, done, target });
+                    self.feed.tell(WebEvent::Progress { job: number, done, target });
                 }
             }
             ObserverEvent::Wrote(index, bytes) => {
                 if let Some(bytes) = self.feed.take_output(bytes) {
                     let job = self.job(index, |_| {}).number;
-                    self.feed.tell(News::Output { job, bytes });
+                    self.feed.tell(WebEvent::Output { job, bytes });
                 }
             }
             ObserverEvent::Retried(index) => {
@@ -73,7 +73,7 @@ impl Observer for Watch {
             ObserverEvent::Ended(ended) => self.end(&ended),
             ObserverEvent::Progressed(index, done, target) => {
                 let job = self.job(index, |job| job.progress = Some((done, target))).number;
-                self.feed.tell(News::Progress { job, done, target });
+                self.feed.tell(WebEvent::Progress { job, done, target });
             }
         }
     }
@@ -90,14 +90,14 @@ impl Watch {
         let words: Vec<String> =
             std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
-        self.feed.tell(News::Run(Box::new(Facts {
+        self.feed.tell(WebEvent::Run(Box::new(RunFacts {
             run: std::process::id().to_string(),
             command: psmith_board::visible(words.join(" ").as_bytes(), 240),
             cwd: psmith_report::display::visible_path(&cwd),
             slots: self.slots,
             total: self.feed.add_total(self.total),
             began_epoch: epoch_now() - self.feed.elapsed().as_secs_f64(),
-            ..Facts::default()
+            ..RunFacts::default()
         })));
     }
 
@@ -119,7 +119,14 @@ impl Watch {
         if let Some((slot, began)) = job.lives {
             let wall = self.feed.elapsed().saturating_sub(began);
             let starting = Duration::ZERO;
-            self.feed.tell(News::Attempt(EndedAttempt { job: job.number, slot, began, starting, wall, end }));
+            self.feed.tell(WebEvent::Attempt(EndedAttempt {
+                job: job.number,
+                slot,
+                began,
+                starting,
+                wall,
+                end,
+            }));
         }
     }
 
@@ -154,7 +161,7 @@ impl Watch {
             stderr_bytes: ended.output.stderr_bytes,
             stderr_tail: &ended.output.stderr_tail,
         };
-        self.feed.tell(News::Ended(Box::new(Ended::of(&record, self.feed.elapsed()))));
+        self.feed.tell(WebEvent::Ended(Box::new(JobEnded::of(&record, self.feed.elapsed()))));
     }
 }
 
