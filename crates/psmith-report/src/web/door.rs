@@ -15,11 +15,11 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const TOKEN_BYTES: usize = 16;
 
 /// Why a request is not answered.
-pub(super) type Refusal = (StatusCode, &'static str);
+pub(super) type HttpRefusal = (StatusCode, &'static str);
 
 /// What is asked of every request.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct AccessCheck {
     address: SocketAddr,
     token: String,
 }
@@ -31,13 +31,13 @@ pub(super) fn token() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-impl Door {
-    pub(super) fn new(address: SocketAddr, token: String) -> Door {
-        Door { address, token }
+impl AccessCheck {
+    pub(super) fn new(address: SocketAddr, token: String) -> AccessCheck {
+        AccessCheck { address, token }
     }
 
     /// Whether this request may be answered.
-    pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), HttpRefusal> {
         // A name that an attacker made to lead here (DNS rebinding) stands in `Host` and in `Origin`.
         let host = text(headers, &HOST).unwrap_or_default();
         if !self.is_own_host(host) {

@@ -90,13 +90,13 @@ pub(super) struct Query {
 
 /// The ended jobs.
 #[derive(Debug, Default)]
-pub(super) struct Jobs {
+pub(super) struct EndedJobs {
     ended: VecDeque<EndedJob>,
     forgotten: u64,
     tails: [Tails; 2],
 }
 
-impl Jobs {
+impl EndedJobs {
     pub(super) fn push(&mut self, job: EndedJob, tail: Vec<u8>) {
         let failed = usize::from(job.status == Status::Failed);
         self.tails[failed].push(job.job, tail);

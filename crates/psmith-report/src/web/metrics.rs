@@ -1,10 +1,10 @@
 //! The counts of a run in Prometheus' text format, version 0.0.4.
 
 use crate::html::put;
-use crate::web::state::State;
+use crate::web::state::WebState;
 
 /// All metrics. Names are stable; more may come.
-pub(super) fn text(state: &State) -> String {
+pub(super) fn text(state: &WebState) -> String {
     let history = &state.history;
     let mut out = String::new();
     family(&mut out, "psmith_jobs_total", "counter", "Jobs that have ended, by status.");

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use door::{Door, token};
+use door::{AccessCheck, token};
 use news::Output;
 pub use news::{JobEnded, RunFacts, WebEvent};
 use reserve::Reserve;
@@ -82,7 +82,7 @@ impl Web {
         let url = format!("http://{address}/#token={token}");
         let (sender, inbox) = unbounded_channel();
         let output = Output::default();
-        let (door, counted) = (Door::new(address, token), output.clone());
+        let (door, counted) = (AccessCheck::new(address, token), output.clone());
         let reserve = Reserve::take();
         let connections_max = reserve.connections();
         // Signals are the program's own threads' to hear.

@@ -22,11 +22,11 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-use crate::web::door::{Door, Refusal};
+use crate::web::door::{AccessCheck, HttpRefusal};
 use crate::web::jobs::{Query, ROWS_MAX};
 use crate::web::metrics;
 use crate::web::news::{Output, WebEvent};
-use crate::web::state::State;
+use crate::web::state::WebState;
 
 /// A request's head: as large as this, and there within this time.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -54,9 +54,9 @@ const HEADERS: [(&str, &str); 6] = [
 ];
 
 /// What all requests share.
-struct Board {
-    door: Door,
-    state: RefCell<State>,
+struct WebShared {
+    door: AccessCheck,
+    state: RefCell<WebState>,
     changes: watch::Sender<u64>,
     /// The last frame, for whoever asks for the same one.
     frame: RefCell<(u64, Bytes)>,
@@ -71,15 +71,15 @@ struct Board {
 /// Serves until the news end, and a moment longer.
 pub(super) fn serve(
     listener: TcpListener,
-    door: Door,
+    door: AccessCheck,
     connections_max: usize,
     mut inbox: UnboundedReceiver<WebEvent>,
     output: &Output,
 ) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    let board = Rc::new(Board {
+    let board = Rc::new(WebShared {
         door,
-        state: RefCell::new(State::new()),
+        state: RefCell::new(WebState::new()),
         changes: watch::Sender::new(0),
         frame: RefCell::default(),
         connections: Cell::new(0),
@@ -120,7 +120,7 @@ pub(super) fn serve(
     });
 }
 
-async fn accept(listener: tokio::net::TcpListener, board: Rc<Board>) {
+async fn accept(listener: tokio::net::TcpListener, board: Rc<WebShared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // No descriptor is free: the jobs need them more.
@@ -149,10 +149,10 @@ async fn accept(listener: tokio::net::TcpListener, board: Rc<Board>) {
 }
 
 /// A connection, counted while it lasts.
-struct Counted(Rc<Board>);
+struct Counted(Rc<WebShared>);
 
 impl Counted {
-    fn new(board: &Rc<Board>) -> Counted {
+    fn new(board: &Rc<WebShared>) -> Counted {
         board.connections.set(board.connections.get() + 1);
         Counted(Rc::clone(board))
     }
@@ -164,7 +164,7 @@ impl Drop for Counted {
     }
 }
 
-fn answer(board: &Rc<Board>, request: &Request<Incoming>) -> Response<Answer> {
+fn answer(board: &Rc<WebShared>, request: &Request<Incoming>) -> Response<ResponseBody> {
     board.requests.set(board.requests.get() + 1);
     let path = request.uri().path();
     if let Err(refusal) = board.door.check(request.method(), path, request.headers()) {
@@ -184,7 +184,7 @@ fn answer(board: &Rc<Board>, request: &Request<Incoming>) -> Response<Answer> {
     }
 }
 
-fn rest(board: &Rc<Board>, path: &str) -> Response<Answer> {
+fn rest(board: &Rc<WebShared>, path: &str) -> Response<ResponseBody> {
     let state = board.state.borrow();
     if let Some(name) = path.strip_prefix("/api/chart/")
         && let Some(svg) = state.chart(name)
@@ -199,15 +199,15 @@ fn rest(board: &Rc<Board>, path: &str) -> Response<Answer> {
     refused((StatusCode::NOT_FOUND, "not here\n"))
 }
 
-fn live(board: &Rc<Board>) -> Response<Answer> {
+fn live(board: &Rc<WebShared>) -> Response<ResponseBody> {
     let (sender, receiver) = channel(1);
     tokio::task::spawn_local(stream(Rc::clone(board), sender));
     board.streams.set(board.streams.get() + 1);
-    response("text/event-stream", Answer::Live(receiver, Rc::clone(&board.streams)))
+    response("text/event-stream", ResponseBody::Live(receiver, Rc::clone(&board.streams)))
 }
 
 /// Sends a frame after each change, but not too often: as fast as the slower of the two, run and browser.
-async fn stream(board: Rc<Board>, sender: Sender<Bytes>) {
+async fn stream(board: Rc<WebShared>, sender: Sender<Bytes>) {
     let mut changes = board.changes.subscribe();
     loop {
         changes.mark_unchanged();
@@ -223,7 +223,7 @@ async fn stream(board: Rc<Board>, sender: Sender<Bytes>) {
     }
 }
 
-impl Board {
+impl WebShared {
     fn frame(&self) -> Bytes {
         let mut state = self.state.borrow_mut();
         let tick = state.now().as_millis() / FRAME_EVERY.as_millis();
@@ -274,11 +274,11 @@ pub(super) fn decoded(value: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn json(value: &serde_json::Value) -> Response<Answer> {
+fn json(value: &serde_json::Value) -> Response<ResponseBody> {
     full("application/json", value.to_string())
 }
 
-fn refused((status, why): Refusal) -> Response<Answer> {
+fn refused((status, why): HttpRefusal) -> Response<ResponseBody> {
     let mut response = full("text/plain; charset=utf-8", why);
     *response.status_mut() = status;
     if status == StatusCode::UNAUTHORIZED {
@@ -287,11 +287,11 @@ fn refused((status, why): Refusal) -> Response<Answer> {
     response
 }
 
-fn full(kind: &'static str, content: impl Into<Bytes>) -> Response<Answer> {
-    response(kind, Answer::Full(Some(content.into())))
+fn full(kind: &'static str, content: impl Into<Bytes>) -> Response<ResponseBody> {
+    response(kind, ResponseBody::Full(Some(content.into())))
 }
 
-fn response(kind: &'static str, answer: Answer) -> Response<Answer> {
+fn response(kind: &'static str, answer: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(answer);
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -303,14 +303,14 @@ fn response(kind: &'static str, answer: Answer) -> Response<Answer> {
 }
 
 /// The body of an answer.
-enum Answer {
+enum ResponseBody {
     /// All at once.
     Full(Option<Bytes>),
     /// Frames as they come, and who counts the streams.
     Live(Receiver<Bytes>, Rc<Cell<usize>>),
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -319,8 +319,8 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Answer::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Answer::Live(frames, _) => {
+            ResponseBody::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ResponseBody::Live(frames, _) => {
                 frames.poll_recv(context).map(|frame| frame.map(|frame| Ok(Frame::data(frame))))
             }
         }
@@ -328,17 +328,17 @@ impl Body for Answer {
 
     fn size_hint(&self) -> hyper::body::SizeHint {
         match self {
-            Answer::Full(bytes) => {
+            ResponseBody::Full(bytes) => {
                 hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Answer::Live(..) => hyper::body::SizeHint::default(),
+            ResponseBody::Live(..) => hyper::body::SizeHint::default(),
         }
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let Answer::Live(_, streams) = self {
+        if let ResponseBody::Live(_, streams) = self {
             streams.set(streams.get() - 1);
         }
     }

@@ -14,7 +14,7 @@ use crate::charts::RunningAttempt;
 use crate::display::{last_lines, visible};
 use crate::history::History;
 use crate::is_flaky;
-use crate::web::jobs::{EndedJob, Jobs, Query};
+use crate::web::jobs::{EndedJob, EndedJobs, Query};
 use crate::web::news::{RunFacts, TAIL_BYTES_MAX, WebEvent};
 use crate::when::utc;
 
@@ -39,10 +39,10 @@ pub(super) struct LiveJob {
 
 /// All that the board knows.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct WebState {
     pub(super) facts: RunFacts,
     pub(super) history: History,
-    pub(super) jobs: Jobs,
+    pub(super) jobs: EndedJobs,
     pub(super) live: BTreeMap<u64, LiveJob>,
     pub(super) total: Option<u64>,
     pub(super) flaky: u64,
@@ -55,12 +55,12 @@ pub(super) struct State {
     ended_at: Option<Duration>,
 }
 
-impl State {
-    pub(super) fn new() -> State {
-        State {
+impl WebState {
+    pub(super) fn new() -> WebState {
+        WebState {
             facts: RunFacts::default(),
             history: History::new(0, BARS_MAX),
-            jobs: Jobs::default(),
+            jobs: EndedJobs::default(),
             live: BTreeMap::new(),
             total: None,
             flaky: 0,

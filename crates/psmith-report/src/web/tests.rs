@@ -7,12 +7,12 @@ use hyper::{Method, StatusCode};
 use psmith_core::outcome::Cause;
 
 use crate::sample;
-use crate::web::door::{Door, token};
-use crate::web::jobs::{EndedJob, JOBS_MAX, Jobs, Query};
+use crate::web::door::{AccessCheck, token};
+use crate::web::jobs::{EndedJob, EndedJobs, JOBS_MAX, Query};
 use crate::web::metrics;
 use crate::web::news::{JobEnded, Output, RunFacts, WebEvent};
 use crate::web::server::decoded;
-use crate::web::state::State;
+use crate::web::state::WebState;
 
 const HOST: (&str, &str) = ("host", "127.0.0.1:8080");
 const TOKEN: (&str, &str) = ("authorization", "Bearer 0123456789abcdef0123456789abcdef");
@@ -22,7 +22,7 @@ fn ask(address: &str, path: &str, pairs: &[(&'static str, &str)]) -> u16 {
 }
 
 fn ask_by(method: &Method, address: &str, path: &str, pairs: &[(&'static str, &str)]) -> u16 {
-    let door = Door::new(address.parse().unwrap(), TOKEN.1.trim_start_matches("Bearer ").to_owned());
+    let door = AccessCheck::new(address.parse().unwrap(), TOKEN.1.trim_start_matches("Bearer ").to_owned());
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.insert(*name, value.parse().unwrap());
@@ -113,7 +113,7 @@ fn ended(job: u64, command: &str, cause: Option<Cause>) -> EndedJob {
     EndedJob::of(&sample::record(job, &outcome, command.as_bytes()))
 }
 
-fn found(jobs: &Jobs, text: &str, status: Option<&str>) -> (usize, Vec<u64>) {
+fn found(jobs: &EndedJobs, text: &str, status: Option<&str>) -> (usize, Vec<u64>) {
     let query = Query { status: status.map(str::to_owned), text: text.to_owned(), from: 0, count: 10 };
     let (total, rows) = jobs.list(&query);
     (total, rows.iter().map(|row| row.job).collect())
@@ -121,7 +121,7 @@ fn found(jobs: &Jobs, text: &str, status: Option<&str>) -> (usize, Vec<u64>) {
 
 #[test]
 fn lists_are_searched_by_command_cause_number_and_status() {
-    let mut jobs = Jobs::default();
+    let mut jobs = EndedJobs::default();
     jobs.push(ended(1, "convert a.tif", None), b"one".to_vec());
     jobs.push(ended(12, "convert B.TIF (1)", Some(Cause::Exit(7))), b"two".to_vec());
     jobs.push(ended(3, "sum 12", None), Vec::new());
@@ -138,7 +138,7 @@ fn lists_are_searched_by_command_cause_number_and_status() {
 
 #[test]
 fn lists_come_in_windows_and_old_jobs_are_forgotten_aloud() {
-    let mut jobs = Jobs::default();
+    let mut jobs = EndedJobs::default();
     for job in 0..JOBS_MAX as u64 + 5 {
         jobs.push(ended(job, "x", None), vec![b'x'; 1000]);
     }
@@ -168,7 +168,7 @@ fn output_beyond_the_bound_is_dropped() {
 
 #[test]
 fn metrics_are_those_of_the_run() {
-    let mut state = State::new();
+    let mut state = WebState::new();
     state.on(WebEvent::Run(Box::new(RunFacts { slots: 3, total: Some(9), ..RunFacts::default() })));
     let at = Duration::from_secs(1);
     for (job, outcome) in
