@@ -41,7 +41,7 @@ use door::{AccessCheck, token};
 use news::Output;
 pub use news::{JobEnded, RunFacts, WebEvent};
 use reserve::Reserve;
-use totals::Totals;
+use totals::ExpectedJobs;
 
 /// A board that is being served, for the runs of this program that name it (`web` among their settings).
 ///
@@ -63,7 +63,7 @@ pub struct Feed {
     reserve: Mutex<Option<Reserve>>,
     /// The number of the last job that a run of this program told of.
     jobs: AtomicU64,
-    totals: Mutex<Totals>,
+    totals: Mutex<ExpectedJobs>,
 }
 
 impl Web {

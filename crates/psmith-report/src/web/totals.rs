@@ -2,13 +2,13 @@
 
 /// How many jobs there will be, over all runs that share the board.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct ExpectedJobs {
     sum: u64,
     /// Of some run it is not known.
     is_open: bool,
 }
 
-impl Totals {
+impl ExpectedJobs {
     /// One run more: how many jobs there will be now, if that is known.
     pub(crate) fn add(&mut self, total: Option<u64>) -> Option<u64> {
         self.sum += total.unwrap_or(0);

@@ -13,23 +13,23 @@ use psmith_report::{JobRecord, Status};
 
 /// A run, as the board knows it.
 #[derive(Debug)]
-struct Watch {
+struct WebObserver {
     feed: Arc<Feed>,
     slots: u32,
     total: Option<u64>,
-    state: Mutex<State>,
+    state: Mutex<WebRunState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WebRunState {
     has_begun: bool,
     /// The jobs that are not over, by index.
-    jobs: HashMap<u64, Job>,
+    jobs: HashMap<u64, WebJob>,
 }
 
 /// A job that is not over.
 #[derive(Clone, Copy, Debug)]
-struct Job {
+struct WebJob {
     /// The board's number: two runs of a program count from 1, each for itself.
     number: u64,
     /// The slot of its attempt, and when that began.
@@ -42,17 +42,18 @@ struct Job {
 /// have.
 pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Observer> {
     feed.set_aside();
-    Box::new(Watch { feed, slots, total, state: Mutex::default() })
+    Box::new(WebObserver { feed, slots, total, state: Mutex::default() })
 }
 
-impl Observer for Watch {
+impl Observer for WebObserver {
     fn on_event(&self, event: ObserverEvent<'_>) {
         self.begin();
         match event {
             ObserverEvent::Began(job, attempt) => {
                 let began = self.feed.elapsed();
                 let slot = job.slot + 1;
-                let Job { number, progress, .. } = self.job(job.index, |job| job.lives = Some((slot, began)));
+                let WebJob { number, progress, .. } =
+                    self.job(job.index, |job| job.lives = Some((slot, began)));
                 let (pid, text) = (job.pid, title(job));
                 self.feed.tell(WebEvent::Started { job: number, attempt, slot, pid, began, text });
                 if let Some((done, target)) = progress {
@@ -79,7 +80,7 @@ impl Observer for Watch {
     }
 }
 
-impl Watch {
+impl WebObserver {
     /// With the first sight the run is there, and has its slots.
     fn begin(&self) {
         let mut state = self.lock();
@@ -101,21 +102,21 @@ impl Watch {
         })));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, WebRunState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The job with this index, changed.
-    fn job(&self, index: u64, change: impl FnOnce(&mut Job)) -> Job {
+    fn job(&self, index: u64, change: impl FnOnce(&mut WebJob)) -> WebJob {
         let mut state = self.lock();
-        let next = || Job { number: self.feed.next_job(), lives: None, progress: None };
+        let next = || WebJob { number: self.feed.next_job(), lives: None, progress: None };
         let job = state.jobs.entry(index).or_insert_with(next);
         change(job);
         *job
     }
 
     /// An attempt is over.
-    fn over(&self, job: Job, end: AttemptEnd) {
+    fn over(&self, job: WebJob, end: AttemptEnd) {
         if let Some((slot, began)) = job.lives {
             let wall = self.feed.elapsed().saturating_sub(began);
             let starting = Duration::ZERO;
