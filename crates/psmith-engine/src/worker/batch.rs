@@ -17,14 +17,14 @@ use crate::channel::shared_region::Region;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 use crate::worker::context;
-use crate::worker::context::Channel;
+use crate::worker::context::HostChannel;
 use crate::worker::process_state;
 use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
 
 /// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`. Gives
 /// whether one of them took long enough to have changed something in the process.
 pub(super) fn work(
-    channel: &Arc<Channel>,
+    channel: &Arc<HostChannel>,
     region: &Region,
     first: &Errand,
     (bytes, body): (Vec<u8>, usize),

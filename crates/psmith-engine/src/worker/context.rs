@@ -26,17 +26,17 @@ use crate::worker::serve::own_number;
 
 /// The worker's channel. Any thread of the job may use it.
 #[derive(Debug)]
-pub struct Channel {
+pub struct HostChannel {
     socket: OwnedFd,
     sending: Mutex<()>,
     bytes_max: AtomicU64,
     mailbox: Mailbox,
 }
 
-impl Channel {
-    pub(super) fn new(socket: OwnedFd) -> Channel {
+impl HostChannel {
+    pub(super) fn new(socket: OwnedFd) -> HostChannel {
         let bytes_max = AtomicU64::new(FRAME_BYTES_MAX);
-        Channel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
+        HostChannel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
     }
 
     /// From now on an overflow of this thread's stack is told to the host.
@@ -71,7 +71,7 @@ impl Channel {
     }
 }
 
-impl AsFd for Channel {
+impl AsFd for HostChannel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -79,7 +79,7 @@ impl AsFd for Channel {
 
 /// What the running job is.
 #[derive(Clone, Debug)]
-struct Place {
+struct JobContext {
     job: u64,
     index: u64,
     attempt: u32,
@@ -87,11 +87,11 @@ struct Place {
     /// Where it may make a directory for itself.
     scratch: Option<PathBuf>,
     /// `None`: inline, in the host itself.
-    channel: Option<Arc<Channel>>,
+    channel: Option<Arc<HostChannel>>,
 }
 
 /// The job of this worker, for all its threads; of a batch, the first.
-static CURRENT: Mutex<Option<Arc<Place>>> = Mutex::new(None);
+static CURRENT: Mutex<Option<Arc<JobContext>>> = Mutex::new(None);
 
 /// So many jobs of the batch came after that one. Only the thread that works the batch writes it: a short job is over
 /// sooner than a lock is taken and given back.
@@ -110,11 +110,11 @@ static WATCHES: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The job that runs inline on this thread.
-    static INLINE: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+    static INLINE: RefCell<Option<Arc<JobContext>>> = const { RefCell::new(None) };
 }
 
-pub(super) fn begin(channel: &Arc<Channel>, errand: &Errand) {
-    let place = Place {
+pub(super) fn begin(channel: &Arc<HostChannel>, errand: &Errand) {
+    let place = JobContext {
         job: errand.job,
         index: errand.index,
         attempt: errand.attempt,
@@ -168,14 +168,14 @@ pub fn inline<T>(
     call: impl FnOnce() -> T,
 ) -> T {
     /// Takes the place away also when `call` panics.
-    struct Away(Option<Arc<Place>>);
-    impl Drop for Away {
+    struct ClearOnDrop(Option<Arc<JobContext>>);
+    impl Drop for ClearOnDrop {
         fn drop(&mut self) {
             INLINE.set(self.0.take());
         }
     }
-    let place = Place { job, index, attempt, slot: 0, scratch, channel: None };
-    let _away = Away(INLINE.replace(Some(Arc::new(place))));
+    let place = JobContext { job, index, attempt, slot: 0, scratch, channel: None };
+    let _away = ClearOnDrop(INLINE.replace(Some(Arc::new(place))));
     call()
 }
 
@@ -229,7 +229,7 @@ pub fn cx() -> Option<Cx> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cx {
-    place: Arc<Place>,
+    place: Arc<JobContext>,
     /// Which job of the batch: so many after the one in this place.
     later: u64,
 }

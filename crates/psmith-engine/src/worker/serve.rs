@@ -18,7 +18,7 @@ use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 use crate::worker::batch::Quiet;
 use crate::worker::context;
-use crate::worker::context::Channel;
+use crate::worker::context::HostChannel;
 use crate::worker::panics;
 use crate::worker::process_state;
 use crate::worker::set_up;
@@ -101,7 +101,7 @@ fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -
 }
 
 fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -> io::Result<()> {
-    let channel = Arc::new(Channel::new(channel));
+    let channel = Arc::new(HostChannel::new(channel));
     // The process's end closes it.
     std::mem::forget(Arc::clone(&channel));
     if let Err(failed) = set_up {
@@ -168,7 +168,7 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) ->
 }
 
 /// What was sent before this process was born: one byte, and with it the region, where there is one.
-fn region(channel: &Channel) -> io::Result<Option<Region>> {
+fn region(channel: &HostChannel) -> io::Result<Option<Region>> {
     let mut files = Vec::new();
     if socket::recv(channel, &mut [0], &mut files)? == 0 {
         // The host is gone already.
@@ -179,7 +179,7 @@ fn region(channel: &Channel) -> io::Result<Option<Region>> {
 
 /// Does one job and answers. Gives whether it took long enough to have changed something in the process.
 fn work(
-    channel: &Arc<Channel>,
+    channel: &Arc<HostChannel>,
     region: Option<&Region>,
     errand: Errand,
     bytes: Vec<u8>,
@@ -242,7 +242,7 @@ pub(super) fn own_number() -> u32 {
 }
 
 /// Says how a call ended.
-fn answer(channel: &Channel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
+fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
     let (how, value) = on_no_room(how_it_ended(ended, call.answer), channel.bytes_max());
     channel.answer(job, how, &value)
 }
