@@ -6,7 +6,7 @@ use psmith_core::Cause;
 use psmith_testkit::leak::Guard;
 
 use psmith_engine::channel::frame::beginning;
-use psmith_engine::channel::messages::{FromWorker, How, written};
+use psmith_engine::channel::messages::{CallEnd, FromWorker, written};
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 
@@ -23,7 +23,7 @@ where
     let job = psmith::cx().expect("inside a job").job_id();
     let mut bytes = Vec::new();
     Described::encode(value, &mut bytes).unwrap();
-    let letter = written(&FromWorker::Done { job, pid, how: How::Value });
+    let letter = written(&FromWorker::Done { job, pid, how: CallEnd::Value });
     [beginning(&letter, &bytes), bytes].concat()
 }
 

@@ -67,10 +67,10 @@ pub enum ToWorker {
         secret: Option<crate::function::authenticated::Secret>,
     },
     /// A job. Body: its input, encoded.
-    Job(Errand),
+    Job(JobRequest),
     /// So many jobs, one after the other, of which the first is told of. Body: the input of each after its length (4
     /// bytes, little end first). How far it may go, and what came of it, is in the region.
-    Batch(Errand, u32),
+    Batch(JobRequest, u32),
     /// There are no more jobs: it leaves, in good order.
     Leave,
     /// A message to this job, which has said that it listens. Body: encoded by the default codec.
@@ -81,7 +81,7 @@ pub enum ToWorker {
 
 /// Which job, and what its function can ask about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Errand {
+pub struct JobRequest {
     pub job: u64,
     /// Place in the order of submission, from 0.
     pub index: u64,
@@ -105,11 +105,11 @@ pub enum FromWorker {
     Began { job: u64 },
     /// The job is over. Body: the value, if there is one. `pid` is asked for anew: a copy of the worker that the job
     /// forked has its channel, but must not answer for it.
-    Done { job: u64, pid: u32, how: How },
+    Done { job: u64, pid: u32, how: CallEnd },
     /// The batch that begins with this job is over: so many values are in the region, and then one job was not of that
     /// kind, if there is more to tell. Body: its value, if it has one. What comes after it was not begun. `nanos`: how
     /// long all of it took.
-    BatchDone { job: u64, pid: u32, values: u32, then: Option<How>, nanos: u64 },
+    BatchDone { job: u64, pid: u32, values: u32, then: Option<CallEnd>, nanos: u64 },
     /// How far it is; `total` 0: unknown.
     Progress { job: u64, done: u64, total: u64 },
     /// A message of the job's. Body: encoded by the default codec.
@@ -151,7 +151,7 @@ impl FromWorker {
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum How {
+pub enum CallEnd {
     Value,
     /// In words. `itself`: the body is the error.
     Error {
@@ -171,21 +171,21 @@ pub enum How {
     Unencodable(String),
 }
 
-impl How {
+impl CallEnd {
     /// Whether the letter's body is a value, or an error.
     pub fn has_body(&self) -> bool {
-        matches!(self, How::Value | How::Error { itself: true, .. })
+        matches!(self, CallEnd::Value | CallEnd::Error { itself: true, .. })
     }
 
     /// The verdict over the attempt.
     pub fn verdict(self) -> Result<(), Cause> {
         Err(match self {
-            How::Value => return Ok(()),
-            How::Error { text, .. } => Cause::Error(text),
-            How::Panic { message, location, backtrace } => Cause::Panic { message, location, backtrace },
-            How::Forged(text) => Cause::Protocol(format!("its input: {text}")),
-            How::Undecodable(text) => Cause::Undecodable(format!("its input: {text}")),
-            How::Unencodable(text) => Cause::Undecodable(format!("its result: {text}")),
+            CallEnd::Value => return Ok(()),
+            CallEnd::Error { text, .. } => Cause::Error(text),
+            CallEnd::Panic { message, location, backtrace } => Cause::Panic { message, location, backtrace },
+            CallEnd::Forged(text) => Cause::Protocol(format!("its input: {text}")),
+            CallEnd::Undecodable(text) => Cause::Undecodable(format!("its input: {text}")),
+            CallEnd::Unencodable(text) => Cause::Undecodable(format!("its result: {text}")),
         })
     }
 }

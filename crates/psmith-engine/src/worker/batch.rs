@@ -12,7 +12,7 @@ use std::time::Instant;
 use psmith_sys::clock::ticks;
 use psmith_sys::{barrier, pipe};
 
-use crate::channel::messages::{Errand, FromWorker, How};
+use crate::channel::messages::{CallEnd, FromWorker, JobRequest};
 use crate::channel::shared_region::Region;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
@@ -26,7 +26,7 @@ use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
 pub(super) fn work(
     channel: &Arc<HostChannel>,
     region: &Region,
-    first: &Errand,
+    first: &JobRequest,
     (bytes, body): (Vec<u8>, usize),
     set_up: &[Function],
 ) -> io::Result<bool> {
@@ -46,7 +46,7 @@ pub(super) fn work(
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
             Err(reason) => {
-                then = Some((How::Undecodable(reason.clone()), Vec::new()));
+                then = Some((CallEnd::Undecodable(reason.clone()), Vec::new()));
                 break;
             }
         };

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::frame::{FRAME_BYTES_MAX, Frame, beginning, send_blocking};
-use crate::channel::messages::{Errand, FromWorker, How, ToWorker, written};
+use crate::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker, written};
 use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::scratch;
@@ -66,7 +66,7 @@ impl HostChannel {
         overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
     }
 
-    pub(super) fn answer(&self, job: u64, how: How, value: &[u8]) -> io::Result<()> {
+    pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {
         self.say(&FromWorker::Done { job, pid: own_number(), how }, value)
     }
 }
@@ -113,13 +113,13 @@ thread_local! {
     static INLINE: RefCell<Option<Arc<JobContext>>> = const { RefCell::new(None) };
 }
 
-pub(super) fn begin(channel: &Arc<HostChannel>, errand: &Errand) {
+pub(super) fn begin(channel: &Arc<HostChannel>, request: &JobRequest) {
     let place = JobContext {
-        job: errand.job,
-        index: errand.index,
-        attempt: errand.attempt,
-        slot: errand.slot,
-        scratch: errand.scratch.clone().map(|path| OsString::from_vec(path).into()),
+        job: request.job,
+        index: request.index,
+        attempt: request.attempt,
+        slot: request.slot,
+        scratch: request.scratch.clone().map(|path| OsString::from_vec(path).into()),
         channel: Some(Arc::clone(channel)),
     };
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);

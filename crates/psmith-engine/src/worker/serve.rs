@@ -10,7 +10,7 @@ use std::sync::Arc;
 use psmith_sys::shared::Shared;
 use psmith_sys::{overflow, signals, socket, subreaper};
 
-use crate::channel::messages::{Credentials, Errand, FromWorker, How, ToWorker};
+use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
 use crate::channel::shared_region::Region;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
@@ -135,10 +135,10 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) ->
             ToWorker::Job(_) | ToWorker::Batch(..) if !agreed => {
                 return Err(io::Error::other("a job came before the hello"));
             }
-            ToWorker::Job(errand) => {
+            ToWorker::Job(request) => {
                 let set_up = std::mem::take(&mut to_set_up);
-                let last = errand.last;
-                let was_long = work(&channel, region.as_ref(), errand, frame.bytes, frame.body, set_up)?;
+                let last = request.last;
+                let was_long = work(&channel, region.as_ref(), request, frame.bytes, frame.body, set_up)?;
                 if last {
                     return Ok(());
                 }
@@ -181,36 +181,36 @@ fn region(channel: &HostChannel) -> io::Result<Option<Region>> {
 fn work(
     channel: &Arc<HostChannel>,
     region: Option<&Region>,
-    errand: Errand,
+    request: JobRequest,
     bytes: Vec<u8>,
     body: usize,
     set_up: Vec<Function>,
 ) -> io::Result<bool> {
-    let job = errand.job;
+    let job = request.job;
     let found: Result<Vec<_>, _> = set_up.iter().map(Function::find).collect();
-    let entries = found.and_then(|set_up| Ok((set_up, errand.function.find()?)));
+    let entries = found.and_then(|set_up| Ok((set_up, request.function.find()?)));
     let (set_up, entry) = match entries {
         Ok(entries) => entries,
-        Err(reason) => return channel.answer(job, How::Undecodable(reason), &[]).map(|()| false),
+        Err(reason) => return channel.answer(job, CallEnd::Undecodable(reason), &[]).map(|()| false),
     };
     if let Some(region) = region {
         // The host looks there when it wants to know.
         let _ = region.begin_next(false);
-    } else if !errand.last {
+    } else if !request.last {
         // With only one job its start says as much, and the host is woken once less.
         channel.say(&FromWorker::Began { job }, &[])?;
     }
-    context::begin(channel, &errand);
+    context::begin(channel, &request);
     let own = own_number();
     let mut call = Call::new(bytes, body);
     // Nobody looks after the only job of a process.
-    let mut quiet = (!errand.last).then(Quiet::measured);
+    let mut quiet = (!request.last).then(Quiet::measured);
     quiet.iter_mut().for_each(Quiet::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
             set_up(&mut ());
         }
-        if !errand.last {
+        if !request.last {
             process_state::remember();
         }
         entry(&mut call);
@@ -248,33 +248,33 @@ fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call:
 }
 
 /// How a call ended, with its value.
-pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (How, Vec<u8>) {
+pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (CallEnd, Vec<u8>) {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
-        return (How::Panic { message, location, backtrace }, Vec::new());
+        return (CallEnd::Panic { message, location, backtrace }, Vec::new());
     }
     match answer {
-        Answer::Value(value) => (How::Value, value),
-        Answer::Error(text, Some(error)) => (How::Error { text, itself: true }, error),
-        Answer::Error(text, None) => (How::Error { text, itself: false }, Vec::new()),
-        Answer::Undecodable(error) if error.is_forged() => (How::Forged(error.to_string()), Vec::new()),
-        Answer::Undecodable(error) => (How::Undecodable(error.to_string()), Vec::new()),
-        Answer::Unencodable(reason) => (How::Unencodable(reason), Vec::new()),
-        Answer::Pending => (How::Undecodable("it was not called".into()), Vec::new()),
+        Answer::Value(value) => (CallEnd::Value, value),
+        Answer::Error(text, Some(error)) => (CallEnd::Error { text, itself: true }, error),
+        Answer::Error(text, None) => (CallEnd::Error { text, itself: false }, Vec::new()),
+        Answer::Undecodable(error) if error.is_forged() => (CallEnd::Forged(error.to_string()), Vec::new()),
+        Answer::Undecodable(error) => (CallEnd::Undecodable(error.to_string()), Vec::new()),
+        Answer::Unencodable(reason) => (CallEnd::Unencodable(reason), Vec::new()),
+        Answer::Pending => (CallEnd::Undecodable("it was not called".into()), Vec::new()),
     }
 }
 
 /// The same where the value is too long for a frame.
-pub(super) fn on_no_room((how, value): (How, Vec<u8>), most: u64) -> (How, Vec<u8>) {
+pub(super) fn on_no_room((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEnd, Vec<u8>) {
     // The head of the frame takes some bytes, too.
     if value.len() as u64 <= most.saturating_sub(64) {
         return (how, value);
     }
-    if let How::Error { text, .. } = how {
-        return (How::Error { text, itself: false }, Vec::new());
+    if let CallEnd::Error { text, .. } = how {
+        return (CallEnd::Error { text, itself: false }, Vec::new());
     }
     let reason = format!("{} bytes are more than the limit of {most} (max_message_bytes)", value.len());
-    (How::Unencodable(reason), Vec::new())
+    (CallEnd::Unencodable(reason), Vec::new())
 }
 
 /// Whether the parent is still the one that bore this process.

@@ -22,7 +22,7 @@ use crate::run::run::{Finished, RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
-use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
+use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
@@ -75,11 +75,11 @@ impl SingleUseDriver {
         &self,
         id: JobId,
         job: &mut SingleUseJob,
-        how: How,
+        how: CallEnd,
         (bytes, body): (Vec<u8>, usize),
         mail: &mut HandlerReply,
     ) {
-        if how == How::Value {
+        if how == CallEnd::Value {
             match judged(&job.request, &bytes[body..]) {
                 Judgement::Go => {}
                 Judgement::Enough => {
@@ -229,7 +229,7 @@ impl Handler for SingleUseDriver {
         mail: &mut HandlerReply,
     ) {
         let Ok(function) = job.request.callee.function.clone() else { return };
-        let errand = Errand {
+        let job_request = JobRequest {
             job: at.attempt.job.0,
             index: at.attempt.job.0 - 1,
             attempt: at.attempt.number,
@@ -238,7 +238,7 @@ impl Handler for SingleUseDriver {
             last: true,
             scratch: job.request.scratch(at.attempt.number),
         };
-        mail.messages.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&job.request.input))));
+        mail.messages.push((ToWorker::Job(job_request), Body::Shared(Arc::clone(&job.request.input))));
     }
 
     fn on_message(

@@ -14,7 +14,7 @@ use crate::run::queue::NextJobs;
 use crate::run::reused::{ReusedDriver, ReusedJob};
 use crate::run::run::RunEvent;
 use psmith_engine::channel::frame::Body;
-use psmith_engine::channel::messages::{Errand, FromWorker, How, ToWorker};
+use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
 
 /// The inputs of a batch: they go by the socket, which should take them at once.
@@ -125,7 +125,7 @@ impl ReusedDriver {
         jobs: &Range<u64>,
     ) -> Option<(ToWorker, Body)> {
         let block = self.inputs.get(jobs)?;
-        let errand = Errand {
+        let job_request = JobRequest {
             job: jobs.start + 1,
             index: jobs.start,
             attempt: attempt.number,
@@ -134,7 +134,7 @@ impl ReusedDriver {
             last: false,
             scratch: None,
         };
-        Some((ToWorker::Batch(errand, block.len() as u32), Body::Owned(block.body())))
+        Some((ToWorker::Batch(job_request, block.len() as u32), Body::Owned(block.body())))
     }
 
     /// A worker says that its batch is over.
@@ -152,9 +152,9 @@ impl ReusedDriver {
         let most = self.pool.results_max(worker);
         let Some(life) = self.lives.get_mut(&worker) else { return };
         let whole = most.map_or(0, |most| life.read_results(values.min(most)));
-        let has_body = then.as_ref().is_some_and(How::has_body);
+        let has_body = then.as_ref().is_some_and(CallEnd::has_body);
         let ended_by = then.is_some();
-        let (then, spent) = (then.map(How::verdict), std::time::Duration::from_nanos(nanos));
+        let (then, spent) = (then.map(CallEnd::verdict), std::time::Duration::from_nanos(nanos));
         match self.pool.receive(worker, WorkerReport::BatchDone { job, values, whole, then, spent }) {
             Ok(Received::Kept | Received::Final) => {
                 life.value = has_body.then_some((bytes, body));

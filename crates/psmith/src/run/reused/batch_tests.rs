@@ -90,7 +90,7 @@ impl Play {
     }
 
     /// The worker's last letter of a batch; gives what is wrong with it.
-    fn answer(&mut self, place: AttemptSlot, job: u64, values: u32, then: Option<How>) -> Option<String> {
+    fn answer(&mut self, place: AttemptSlot, job: u64, values: u32, then: Option<CallEnd>) -> Option<String> {
         let letter = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1 };
         let mut mail = HandlerReply::default();
         let view = View { dispatcher: &self.engine, now: self.now };
@@ -171,7 +171,7 @@ fn what_is_not_begun_in_time_is_given_to_another_and_outcomes_keep_their_order()
 #[test]
 fn a_letter_that_claims_what_is_not_there_breaks_the_protocol() {
     for (job, values, then) in
-        [(1, 5, None), (1, 4, Some(How::Value)), (2, 2, None), (1, 3, None), (0, 2, None)]
+        [(1, 5, None), (1, 4, Some(CallEnd::Value)), (2, 2, None), (1, 3, None), (0, 2, None)]
     {
         let mut play = Play::new(1, 4);
         play.add(4);

@@ -46,7 +46,7 @@ use crate::run::run::{RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
-use psmith_engine::channel::messages::{Errand, FromWorker, How};
+use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
@@ -183,7 +183,7 @@ impl ReusedDriver {
         if self.pool.is_at(worker, job)
             && let Some((_, held)) = self.job_of(worker)
         {
-            if how == How::Value {
+            if how == CallEnd::Value {
                 judgement = judged(&held.request, &bytes[body..]);
             }
             held.value = how.has_body().then_some((bytes, body));
@@ -234,8 +234,8 @@ impl ReusedJob {
     }
 
     /// What its worker is told; `None` if its function cannot be called.
-    fn errand(&mut self, attempt: AttemptId, last: bool) -> Option<Errand> {
-        Some(Errand {
+    fn job_request(&mut self, attempt: AttemptId, last: bool) -> Option<JobRequest> {
+        Some(JobRequest {
             job: self.index + 1,
             index: self.index,
             attempt: attempt.number,
