@@ -21,7 +21,7 @@ use crate::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker, writte
 use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::scratch;
-use crate::worker::mailbox::{Mailbox, Patience, RecvError};
+use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
 use crate::worker::serve::own_number;
 
 /// The worker's channel. Any thread of the job may use it.
@@ -490,7 +490,7 @@ impl Cx {
     /// another type, or a host that is gone.
     pub fn recv<M: Serialize + DeserializeOwned>(&self) -> Result<M, RecvError> {
         // Without a limit there is always a message or an error.
-        self.take(Patience::For(None))?.ok_or(RecvError::Closed)
+        self.take(WaitLimit::For(None))?.ok_or(RecvError::Closed)
     }
 
     /// The same, but waits at most so long; `Ok(None)` if no message has come by then.
@@ -511,7 +511,7 @@ impl Cx {
         &self,
         limit: Duration,
     ) -> Result<Option<M>, RecvError> {
-        self.take(Patience::For(Instant::now().checked_add(limit)))
+        self.take(WaitLimit::For(Instant::now().checked_add(limit)))
     }
 
     /// The next message, if it is there. (Only the first question of a job waits: for the host's answer whether there is
@@ -529,16 +529,16 @@ impl Cx {
     /// # Errors
     /// As [`Cx::recv`].
     pub fn try_recv<M: Serialize + DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
-        self.take(Patience::None)
+        self.take(WaitLimit::None)
     }
 
-    fn take<M: Serialize + DeserializeOwned>(&self, patience: Patience) -> Result<Option<M>, RecvError> {
+    fn take<M: Serialize + DeserializeOwned>(&self, patience: WaitLimit) -> Result<Option<M>, RecvError> {
         let Some(Frame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
         let message = <Described as Codec<M>>::decode(&bytes[body..]);
         message.map(Some).map_err(|error| RecvError::Undecodable(error.to_string()))
     }
 
-    fn next_message(&self, patience: Patience) -> Result<Option<Frame>, RecvError> {
+    fn next_message(&self, patience: WaitLimit) -> Result<Option<Frame>, RecvError> {
         let job = self.job_id();
         let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
         {

@@ -81,7 +81,7 @@ impl std::error::Error for RecvError {
 
 /// How long a job waits for a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
+pub(super) enum WaitLimit {
     For(Option<Instant>),
     /// What is there is there.
     None,
@@ -161,7 +161,7 @@ impl Mailbox {
         job: u64,
         socket: BorrowedFd<'_>,
         alarm: Option<BorrowedFd<'_>>,
-        patience: Patience,
+        patience: WaitLimit,
     ) -> Result<Option<Frame>, RecvError> {
         let mut state = self.lock();
         loop {
@@ -180,10 +180,10 @@ impl Mailbox {
             }
             let left = match patience {
                 // What was sent before the job first asked counts as there.
-                Patience::None if !state.up_to_date => None,
-                Patience::None => Some(Duration::ZERO),
-                Patience::For(None) => None,
-                Patience::For(Some(until)) => Some(until.saturating_duration_since(Instant::now())),
+                WaitLimit::None if !state.up_to_date => None,
+                WaitLimit::None => Some(Duration::ZERO),
+                WaitLimit::For(None) => None,
+                WaitLimit::For(Some(until)) => Some(until.saturating_duration_since(Instant::now())),
             };
             if alarm.is_some_and(|alarm| is_readable(alarm)) {
                 return Err(RecvError::Cancelled);

@@ -20,7 +20,7 @@ fn message(
     job: u64,
     mailbox: &Mailbox,
     socket: &OwnedFd,
-    patience: Patience,
+    patience: WaitLimit,
 ) -> Result<Option<Vec<u8>>, RecvError> {
     let frame = mailbox.next_message(job, socket.as_fd(), None, patience)?;
     Ok(frame.map(|frame| frame.bytes[frame.body..].to_vec()))
@@ -37,21 +37,21 @@ fn letters_and_messages_are_sorted_whoever_reads() {
     say(&host, &ToWorker::Leave, b"");
     say(&host, &ToWorker::Message { job: 5 }, b"two");
     say(&host, &ToWorker::UpToDate { job: 5, last: false }, b"");
-    assert_eq!(message(5, &mailbox, &worker, Patience::None).unwrap().unwrap(), b"one");
-    assert_eq!(message(5, &mailbox, &worker, Patience::For(None)).unwrap().unwrap(), b"two");
-    assert!(message(5, &mailbox, &worker, Patience::None).unwrap().is_none());
+    assert_eq!(message(5, &mailbox, &worker, WaitLimit::None).unwrap().unwrap(), b"one");
+    assert_eq!(message(5, &mailbox, &worker, WaitLimit::For(None)).unwrap().unwrap(), b"two");
+    assert!(message(5, &mailbox, &worker, WaitLimit::None).unwrap().is_none());
     let soon = Instant::now() + Duration::from_millis(5);
-    assert!(message(5, &mailbox, &worker, Patience::For(Some(soon))).unwrap().is_none());
+    assert!(message(5, &mailbox, &worker, WaitLimit::For(Some(soon))).unwrap().is_none());
     say(&host, &ToWorker::UpToDate { job: 5, last: true }, b"");
-    assert!(matches!(message(5, &mailbox, &worker, Patience::None), Err(RecvError::Closed)));
+    assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Closed)));
     mailbox.end();
-    assert!(matches!(message(5, &mailbox, &worker, Patience::None), Err(RecvError::Over)));
+    assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Over)));
     let letter = mailbox.next_letter(worker.as_fd()).unwrap();
     assert!(matches!(letter, Some((ToWorker::Leave, _))));
     drop(host);
     assert!(mailbox.next_letter(worker.as_fd()).unwrap().is_none());
     mailbox.listen(6);
-    assert!(matches!(message(6, &mailbox, &worker, Patience::For(None)), Err(RecvError::Gone(_))));
+    assert!(matches!(message(6, &mailbox, &worker, WaitLimit::For(None)), Err(RecvError::Gone(_))));
 }
 
 /// A thread that a job left behind is in the midst of reading when the loop wants its next letter: that thread hands it
@@ -67,9 +67,9 @@ fn who_waits_reads_for_the_others_too() {
     let left_behind = {
         let (mailbox, worker) = (Arc::clone(&mailbox), Arc::clone(&worker));
         std::thread::spawn(move || {
-            let first = message(1, &mailbox, &worker, Patience::For(None)).unwrap();
+            let first = message(1, &mailbox, &worker, WaitLimit::For(None)).unwrap();
             reads.send(first).unwrap();
-            message(1, &mailbox, &worker, Patience::For(None))
+            message(1, &mailbox, &worker, WaitLimit::For(None))
         })
     };
     assert_eq!(told.recv().unwrap().unwrap(), b"first");
@@ -85,6 +85,6 @@ fn an_alarm_ends_the_wait() {
     mailbox.listen(1);
     let (alarm, rings) = std::os::unix::net::UnixStream::pair().unwrap();
     drop(rings);
-    let ended = mailbox.next_message(1, worker.as_fd(), Some(alarm.as_fd()), Patience::For(None));
+    let ended = mailbox.next_message(1, worker.as_fd(), Some(alarm.as_fd()), WaitLimit::For(None));
     assert!(matches!(ended, Err(RecvError::Cancelled)));
 }
