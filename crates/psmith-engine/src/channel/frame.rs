@@ -31,14 +31,14 @@ const PARTS_AT_ONCE: usize = 8;
 
 /// A frame that has arrived.
 #[derive(Debug)]
-pub struct Frame {
+pub struct ChannelFrame {
     /// Head, then body.
     pub bytes: Vec<u8>,
     /// Where the body begins.
     pub body: usize,
 }
 
-impl Frame {
+impl ChannelFrame {
     /// The bytes of the head.
     pub fn head(&self) -> &[u8] {
         &self.bytes[..self.body]
@@ -47,7 +47,7 @@ impl Frame {
 
 /// Why what came is no frame. After it nothing more is read from that stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broken {
+pub enum FrameError {
     /// It does not begin as frames do.
     Magic,
     /// This length cannot be.
@@ -63,24 +63,24 @@ pub enum Broken {
     Checksum,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::Magic => write!(f, "what came over its channel is no frame"),
-            Broken::Length(bytes) => write!(f, "a frame of {bytes} bytes has no room for its own head"),
-            Broken::TooLong { bytes, bytes_max } => {
+            FrameError::Magic => write!(f, "what came over its channel is no frame"),
+            FrameError::Length(bytes) => write!(f, "a frame of {bytes} bytes has no room for its own head"),
+            FrameError::TooLong { bytes, bytes_max } => {
                 write!(f, "a frame of {bytes} bytes is longer than the limit of {bytes_max}")
             }
-            Broken::Checksum => write!(f, "a frame does not fit its checksum"),
+            FrameError::Checksum => write!(f, "a frame does not fit its checksum"),
         }
     }
 }
 
 /// What one attempt to read gave.
 #[derive(Debug)]
-pub enum Got {
+pub enum ReadResult {
     /// A whole frame.
-    Frame(Frame),
+    Frame(ChannelFrame),
     /// Nothing complete just now.
     Dry,
     /// The other side has closed. `torn`: within a frame.
@@ -89,7 +89,7 @@ pub enum Got {
         torn: bool,
     },
     /// What came is no frame.
-    Broken(Broken),
+    Broken(FrameError),
 }
 
 /// The receiving end of a stream.
@@ -116,14 +116,14 @@ impl Inbox {
         self.bytes_max = bytes_max;
     }
 
-    /// The next frame. Blocks where `from` does; otherwise [`Got::Dry`] says that nothing more is there.
-    pub fn receive(&mut self, from: impl AsFd) -> Got {
+    /// The next frame. Blocks where `from` does; otherwise [`ReadResult::Dry`] says that nothing more is there.
+    pub fn receive(&mut self, from: impl AsFd) -> ReadResult {
         self.receive_by(|room| rustix::io::read(&from, room))
     }
 
     /// The same without blocking, for a socket, and without a look at one that has just been read to its end, until
     /// [`Inbox::look_again`].
-    pub fn receive_known(&mut self, from: impl AsFd) -> Got {
+    pub fn receive_known(&mut self, from: impl AsFd) -> ReadResult {
         let is_dry = self.is_dry;
         self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { recv_now(&from, room) })
     }
@@ -134,19 +134,19 @@ impl Inbox {
     }
 
     /// The next frame of a socket, if it is there: never blocks.
-    pub fn receive_now(&mut self, from: impl AsFd) -> Got {
+    pub fn receive_now(&mut self, from: impl AsFd) -> ReadResult {
         self.receive_by(|room| recv_now(&from, room))
     }
 
-    fn receive_by(&mut self, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Got {
+    fn receive_by(&mut self, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> ReadResult {
         loop {
             let wanted = match self.next_length() {
                 Ok(Some(wanted)) if self.end - self.start >= wanted => return self.take(wanted),
                 Ok(wanted) => wanted.unwrap_or(HEADER),
-                Err(broken) => return Got::Broken(broken),
+                Err(broken) => return ReadResult::Broken(broken),
             };
             if self.closed {
-                return Got::Closed { torn: self.end > self.start };
+                return ReadResult::Closed { torn: self.end > self.start };
             }
             self.make_room(wanted);
             let room = self.buffer.len() - self.end;
@@ -157,7 +157,7 @@ impl Inbox {
                     self.is_dry = length < room;
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Got::Dry,
+                Err(Errno::AGAIN) => return ReadResult::Dry,
                 // A descriptor that cannot be read any more has nothing more to say.
                 Err(_) => self.closed = true,
             }
@@ -173,29 +173,31 @@ impl Inbox {
     }
 
     /// How long the next frame is with its header, if that is known.
-    fn next_length(&self) -> Result<Option<usize>, Broken> {
+    fn next_length(&self) -> Result<Option<usize>, FrameError> {
         let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Ok(None) };
         let (magic, head, length) = fields(header);
         if magic != MAGIC {
-            return Err(Broken::Magic);
+            return Err(FrameError::Magic);
         }
         if length > self.bytes_max {
-            return Err(Broken::TooLong { bytes: length, bytes_max: self.bytes_max });
+            return Err(FrameError::TooLong { bytes: length, bytes_max: self.bytes_max });
         }
         if u64::from(head) > length || head > HEAD_BYTES_MAX {
-            return Err(Broken::Length(length));
+            return Err(FrameError::Length(length));
         }
         let bytes = usize::try_from(length).ok().and_then(|length| length.checked_add(HEADER));
-        bytes.map(Some).ok_or(Broken::Length(length))
+        bytes.map(Some).ok_or(FrameError::Length(length))
     }
 
-    fn take(&mut self, wanted: usize) -> Got {
+    fn take(&mut self, wanted: usize) -> ReadResult {
         let frame = &self.buffer[self.start..self.start + wanted];
-        let Some(header) = frame.first_chunk::<HEADER>() else { return Got::Broken(Broken::Magic) };
+        let Some(header) = frame.first_chunk::<HEADER>() else {
+            return ReadResult::Broken(FrameError::Magic);
+        };
         let (_, head, _) = fields(header);
         let told = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
         if checksum(&header[..16], &[&frame[HEADER..]]) != told {
-            return Got::Broken(Broken::Checksum);
+            return ReadResult::Broken(FrameError::Checksum);
         }
         let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {
             // A large frame that came alone is handed on without another copy of the buffer beside it.
@@ -212,7 +214,7 @@ impl Inbox {
             }
             bytes
         };
-        Got::Frame(Frame { bytes, body: head as usize })
+        ReadResult::Frame(ChannelFrame { bytes, body: head as usize })
     }
 
     /// Room for the rest of a frame of `wanted` bytes, but not for more than has a chance to come soon.

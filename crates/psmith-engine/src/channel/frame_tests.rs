@@ -16,9 +16,9 @@ fn bytes_of(head: &[u8], body: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn frame(got: Got) -> (Vec<u8>, Vec<u8>) {
+fn frame(got: ReadResult) -> (Vec<u8>, Vec<u8>) {
     match got {
-        Got::Frame(frame) => (frame.head().to_vec(), frame.bytes[frame.body..].to_vec()),
+        ReadResult::Frame(frame) => (frame.head().to_vec(), frame.bytes[frame.body..].to_vec()),
         other => panic!("no frame: {other:?}"),
     }
 }
@@ -33,7 +33,7 @@ fn a_frame_cut_at_any_byte_is_torn_and_never_a_frame() {
         drop(worker);
         let mut inbox = Inbox::new(1000);
         match inbox.receive(&host) {
-            Got::Closed { torn } => assert_eq!(torn, length > 0, "cut at {length}"),
+            ReadResult::Closed { torn } => assert_eq!(torn, length > 0, "cut at {length}"),
             other => panic!("cut at {length}: {other:?}"),
         }
     }
@@ -74,7 +74,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
         worker.write_all(&bent).unwrap();
         drop(worker);
         let got = Inbox::new(1000).receive(&host);
-        assert!(!matches!(got, Got::Frame(_)), "bit {bit}: {got:?}");
+        assert!(!matches!(got, ReadResult::Frame(_)), "bit {bit}: {got:?}");
     }
 }
 
@@ -83,11 +83,11 @@ fn a_frame_beyond_the_limit_is_refused_before_its_bytes_come() {
     let (host, mut worker) = pair();
     worker.write_all(&bytes_of(b"", &[0; 100])[..HEADER]).unwrap();
     match Inbox::new(99).receive(&host) {
-        Got::Broken(broken) => assert_eq!(broken, Broken::TooLong { bytes: 100, bytes_max: 99 }),
+        ReadResult::Broken(broken) => assert_eq!(broken, FrameError::TooLong { bytes: 100, bytes_max: 99 }),
         other => panic!("{other:?}"),
     }
     worker.write_all(&[0xff; 64]).unwrap();
-    assert!(matches!(Inbox::new(99).receive(&host), Got::Broken(Broken::Magic)));
+    assert!(matches!(Inbox::new(99).receive(&host), ReadResult::Broken(FrameError::Magic)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use psmith_core::outcome::Cause;
 use psmith_sys::epoll::{Epoll, Interest};
 use psmith_sys::socket;
 
-use crate::channel::frame::{Body, Got, Inbox, Outbox};
+use crate::channel::frame::{Body, Inbox, Outbox, ReadResult};
 use crate::channel::messages::{Credentials, ToWorker, written};
 use crate::command::WorkerStart;
 use crate::engine::attempts::Tenancy;
@@ -261,12 +261,12 @@ impl WorkerChannel {
     }
 
     /// The next frame, if one is there.
-    pub(super) fn receive(&mut self) -> Got {
+    pub(super) fn receive(&mut self) -> ReadResult {
         if self.closed {
-            return Got::Dry;
+            return ReadResult::Dry;
         }
         let got = self.inbox.receive_known(&self.socket);
-        if let Got::Closed { torn } = got {
+        if let ReadResult::Closed { torn } = got {
             self.closed = true;
             self.torn = torn;
         }

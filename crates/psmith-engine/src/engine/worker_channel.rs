@@ -12,7 +12,7 @@ use psmith_core::policy::SIGKILL;
 use psmith_core::{Event, JobId};
 use psmith_sys::pidfd;
 
-use crate::channel::frame::{Body, FRAME_BYTES_MAX, Got};
+use crate::channel::frame::{Body, FRAME_BYTES_MAX, ReadResult};
 use crate::channel::messages::{FromWorker, ToWorker};
 use crate::command::WorkerStart;
 use crate::engine::Engine;
@@ -93,8 +93,8 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let Some(channel) = &mut running.channel else { return false };
         match channel.receive() {
-            Got::Dry => false,
-            Got::Closed { .. } => {
+            ReadResult::Dry => false,
+            ReadResult::Closed { .. } => {
                 if channel.is_ending() {
                     return false;
                 }
@@ -105,11 +105,11 @@ impl<H: Handler> Engine<H> {
                 }
                 false
             }
-            Got::Broken(broken) => {
+            ReadResult::Broken(broken) => {
                 self.condemn(slot, broken.to_string());
                 false
             }
-            Got::Frame(frame) => {
+            ReadResult::Frame(frame) => {
                 self.channels.note_length(frame.bytes.len());
                 self.on_sign_of_life(slot);
                 match postcard::from_bytes::<FromWorker>(frame.head()) {

@@ -16,7 +16,7 @@ use psmith_sys::signals::{self, SignalFd, SignalSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channel::frame::{FRAME_BYTES_MAX, Frame, beginning, send_blocking};
+use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, beginning, send_blocking};
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker, written};
 use crate::function::codec::Codec;
 use crate::function::described::Described;
@@ -52,7 +52,7 @@ impl HostChannel {
     }
 
     /// The next letter for the worker's loop; `None` when the host has closed the channel.
-    pub(super) fn next_letter(&self) -> io::Result<Option<(ToWorker, Frame)>> {
+    pub(super) fn next_letter(&self) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
         self.mailbox.next_letter(self.as_fd())
     }
 
@@ -533,12 +533,12 @@ impl Cx {
     }
 
     fn take<M: Serialize + DeserializeOwned>(&self, patience: WaitLimit) -> Result<Option<M>, RecvError> {
-        let Some(Frame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
+        let Some(ChannelFrame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
         let message = <Described as Codec<M>>::decode(&bytes[body..]);
         message.map(Some).map_err(|error| RecvError::Undecodable(error.to_string()))
     }
 
-    fn next_message(&self, patience: WaitLimit) -> Result<Option<Frame>, RecvError> {
+    fn next_message(&self, patience: WaitLimit) -> Result<Option<ChannelFrame>, RecvError> {
         let job = self.job_id();
         let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
         {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::channel::frame::{FRAME_BYTES_MAX, Frame, Got, Inbox};
+use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, Inbox, ReadResult};
 use crate::channel::messages::ToWorker;
 use crate::condition::Condition;
 
@@ -29,10 +29,10 @@ pub(super) struct Mailbox {
 struct MailboxState {
     /// `None`: somebody is reading.
     inbox: Option<Inbox>,
-    letters: VecDeque<(ToWorker, Frame)>,
+    letters: VecDeque<(ToWorker, ChannelFrame)>,
     /// The job whose messages are kept; those of others are late, and dropped.
     listener: Option<u64>,
-    messages: VecDeque<Frame>,
+    messages: VecDeque<ChannelFrame>,
     /// All that was sent before the listener asked for the first time has come.
     up_to_date: bool,
     /// Nobody can send it anything any more.
@@ -113,7 +113,7 @@ impl Mailbox {
     }
 
     /// The next letter for the loop; `None` when the host has closed the channel.
-    pub(super) fn next_letter(&self, socket: BorrowedFd<'_>) -> io::Result<Option<(ToWorker, Frame)>> {
+    pub(super) fn next_letter(&self, socket: BorrowedFd<'_>) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
         let mut state = self.lock();
         loop {
             if let Some(letter) = state.letters.pop_front() {
@@ -162,7 +162,7 @@ impl Mailbox {
         socket: BorrowedFd<'_>,
         alarm: Option<BorrowedFd<'_>>,
         patience: WaitLimit,
-    ) -> Result<Option<Frame>, RecvError> {
+    ) -> Result<Option<ChannelFrame>, RecvError> {
         let mut state = self.lock();
         loop {
             if state.listener != Some(job) {
@@ -193,7 +193,7 @@ impl Mailbox {
                 Some(mut inbox) => {
                     drop(state);
                     let mut got = inbox.receive_now(socket);
-                    let is_dry = matches!(got, Got::Dry);
+                    let is_dry = matches!(got, ReadResult::Dry);
                     if is_dry && !is_late {
                         // Only now: a frame that came together with another is in the inbox, and wakes nobody.
                         wait(socket, alarm, left);
@@ -215,14 +215,14 @@ impl Mailbox {
     }
 
     /// Puts what was read where it belongs, and lets somebody else read.
-    fn sort(&self, inbox: Inbox, got: Got) -> MutexGuard<'_, MailboxState> {
+    fn sort(&self, inbox: Inbox, got: ReadResult) -> MutexGuard<'_, MailboxState> {
         let mut state = self.lock();
         state.inbox = Some(inbox);
         match got {
-            Got::Dry => {}
-            Got::Closed { .. } => state.over = Some(Ok(())),
-            Got::Broken(broken) => state.over = Some(Err(broken.to_string())),
-            Got::Frame(frame) => match postcard::from_bytes::<ToWorker>(frame.head()) {
+            ReadResult::Dry => {}
+            ReadResult::Closed { .. } => state.over = Some(Ok(())),
+            ReadResult::Broken(broken) => state.over = Some(Err(broken.to_string())),
+            ReadResult::Frame(frame) => match postcard::from_bytes::<ToWorker>(frame.head()) {
                 Err(error) => state.over = Some(Err(error.to_string())),
                 Ok(ToWorker::Message { job }) => {
                     if state.listener == Some(job) {
