@@ -32,11 +32,11 @@ const RESULTS: usize = 24;
 
 /// A worker's region, from either side.
 #[derive(Debug)]
-pub struct Region(Shared);
+pub struct SharedRegion(Shared);
 
 /// How far results have been taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct ResultCursor {
     /// Results before it.
     pub results: u32,
     words: u32,
@@ -44,7 +44,7 @@ pub struct Mark {
 
 /// Results, back to back, with where each ends.
 #[derive(Debug, Default)]
-pub struct Values {
+pub struct ResultValues {
     /// The bytes of all, one after the other.
     pub bytes: Vec<u8>,
     /// Where each ends.
@@ -59,10 +59,10 @@ fn word(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-impl Region {
+impl SharedRegion {
     /// A region in this memory.
-    pub fn new(shared: Shared) -> Region {
-        Region(shared)
+    pub fn new(shared: Shared) -> SharedRegion {
+        SharedRegion(shared)
     }
 
     fn at(&self, place: usize) -> Option<&AtomicU64> {
@@ -122,12 +122,12 @@ impl Region {
 
     /// The results since `mark`, of at most `most` jobs of the batch, and the mark after them. Ends at the first that
     /// does not hold what was written.
-    pub fn results(&self, mark: Mark, most: u32) -> (Values, Mark) {
+    pub fn results(&self, mark: ResultCursor, most: u32) -> (ResultValues, ResultCursor) {
         let (count, filled) = halves(self.get(DONE));
         let (count, mut now) = (count.min(most), mark);
         let room = self.0.words().len().saturating_sub(RESULTS);
         let filled = (filled as usize).min(room);
-        let mut values = Values::default();
+        let mut values = ResultValues::default();
         values.ends.reserve(count.saturating_sub(mark.results) as usize);
         while now.results < count {
             let at = now.words as usize;
@@ -140,7 +140,7 @@ impl Region {
                 break;
             }
             let before = values.bytes.len();
-            let mut found = Sum::of(length);
+            let mut found = Checksum::of(length);
             for place in RESULTS + at + 1..RESULTS + at + 1 + words {
                 let word = self.at(place).map_or(0, |word| word.load(Ordering::Relaxed));
                 found.add(word);
@@ -194,7 +194,7 @@ impl Region {
         if words > room.len() {
             return false;
         }
-        let mut sum = Sum::of(length);
+        let mut sum = Checksum::of(length);
         let (whole, rest) = value.as_chunks::<8>();
         let last = (!rest.is_empty()).then(|| packed::word(rest));
         let all = whole.iter().map(|bytes| u64::from_le_bytes(*bytes)).chain(last);
@@ -234,11 +234,11 @@ fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
 }
 
 /// A quick sum against accidents: a wild write of a job that is about to crash.
-struct Sum(u64);
+struct Checksum(u64);
 
-impl Sum {
-    fn of(length: u32) -> Sum {
-        Sum(0x9e37_79b9_7f4a_7c15 ^ u64::from(length))
+impl Checksum {
+    fn of(length: u32) -> Checksum {
+        Checksum(0x9e37_79b9_7f4a_7c15 ^ u64::from(length))
     }
 
     fn add(&mut self, word: u64) {

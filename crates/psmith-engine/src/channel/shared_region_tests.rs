@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn region() -> (Region, Region) {
+fn region() -> (SharedRegion, SharedRegion) {
     let (host, file) = Shared::create("test", REGION_WORDS).unwrap();
-    (Region::new(host), Region::new(Shared::open(file).unwrap()))
+    (SharedRegion::new(host), SharedRegion::new(Shared::open(file).unwrap()))
 }
 
-fn split(values: &Values) -> Vec<&[u8]> {
+fn split(values: &ResultValues) -> Vec<&[u8]> {
     let mut from = 0;
     values
         .ends
@@ -26,7 +26,7 @@ fn results_come_through_whole_in_order_and_once() {
         assert!(worker.put(value));
     }
     assert_eq!(worker.begin_next(false), None);
-    let (first, mark) = host.results(Mark::default(), 1);
+    let (first, mark) = host.results(ResultCursor::default(), 1);
     assert_eq!(split(&first), [b""]);
     let (rest, mark) = host.results(mark, 4);
     assert_eq!(split(&rest), sent[1..]);
@@ -101,7 +101,7 @@ fn a_result_that_was_written_over_ends_what_is_believed() {
         put();
         let word = host.at(place).unwrap();
         word.store(word.load(Ordering::Relaxed) ^ bits, Ordering::Relaxed);
-        assert_eq!(host.results(Mark::default(), 3).0.ends.len(), believed, "{place} {bits:x}");
+        assert_eq!(host.results(ResultCursor::default(), 3).0.ends.len(), believed, "{place} {bits:x}");
     }
 }
 
@@ -115,5 +115,5 @@ fn a_result_without_room_is_refused_and_leaves_the_others() {
     assert!(worker.put(&vec![1; room - 8]));
     worker.begin_next(false);
     assert!(!worker.put(b""));
-    assert_eq!(host.results(Mark::default(), 3).0.ends, [room as u32 - 8]);
+    assert_eq!(host.results(ResultCursor::default(), 3).0.ends, [room as u32 - 8]);
 }

@@ -13,7 +13,7 @@ use psmith_sys::clock::ticks;
 use psmith_sys::{barrier, pipe};
 
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest};
-use crate::channel::shared_region::Region;
+use crate::channel::shared_region::SharedRegion;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
 use crate::worker::context;
@@ -25,7 +25,7 @@ use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
 /// whether one of them took long enough to have changed something in the process.
 pub(super) fn work(
     channel: &Arc<HostChannel>,
-    region: &Region,
+    region: &SharedRegion,
     first: &JobRequest,
     (bytes, body): (Vec<u8>, usize),
     set_up: &[Function],
@@ -155,7 +155,7 @@ impl Quiet {
     }
 
     /// Whether there is something that the host has to know of this job alone.
-    fn is_broken(&mut self, own: u32, region: &Region) -> bool {
+    fn is_broken(&mut self, own: u32, region: &SharedRegion) -> bool {
         let now = ticks();
         let spent = now.wrapping_sub(self.from);
         self.from = now;

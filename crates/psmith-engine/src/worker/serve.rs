@@ -11,7 +11,7 @@ use psmith_sys::shared::Shared;
 use psmith_sys::{overflow, signals, socket, subreaper};
 
 use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
-use crate::channel::shared_region::Region;
+use crate::channel::shared_region::SharedRegion;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
 use crate::function::call::{Answer, Call};
@@ -168,19 +168,19 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) ->
 }
 
 /// What was sent before this process was born: one byte, and with it the region, where there is one.
-fn region(channel: &HostChannel) -> io::Result<Option<Region>> {
+fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
     let mut files = Vec::new();
     if socket::recv(channel, &mut [0], &mut files)? == 0 {
         // The host is gone already.
         return Ok(None);
     }
-    files.pop().map(|file| Ok(Region::new(Shared::open(file)?))).transpose()
+    files.pop().map(|file| Ok(SharedRegion::new(Shared::open(file)?))).transpose()
 }
 
 /// Does one job and answers. Gives whether it took long enough to have changed something in the process.
 fn work(
     channel: &Arc<HostChannel>,
-    region: Option<&Region>,
+    region: Option<&SharedRegion>,
     request: JobRequest,
     bytes: Vec<u8>,
     body: usize,

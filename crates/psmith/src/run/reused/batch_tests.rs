@@ -17,7 +17,7 @@ use crate::run::run::Wants;
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
-use psmith_engine::channel::shared_region::Region;
+use psmith_engine::channel::shared_region::SharedRegion;
 use psmith_engine::function::described::Described;
 use psmith_engine::handler::{
     AttemptSlot, EngineCommand, EngineEvent, Handler, HandlerReply, Pull, View, WorkerMessage,
@@ -74,14 +74,14 @@ impl Play {
     }
 
     /// The worker that the desk asks for comes to be, as far as its channel tells.
-    fn bear(&mut self, number: u64) -> (AttemptSlot, Region) {
+    fn bear(&mut self, number: u64) -> (AttemptSlot, SharedRegion) {
         assert!(matches!(self.driver.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
         let place = AttemptSlot { attempt, slot: SlotId(0) };
         let file = self.driver.lives[&WorkerKey(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.driver.greeted(&view, &mut EngineJob::Worker, place, &mut HandlerReply::default());
-        (place, Region::new(Memory::open(file).unwrap()))
+        (place, SharedRegion::new(Memory::open(file).unwrap()))
     }
 
     fn has_process(&mut self, place: AttemptSlot, pid: u32) {
@@ -114,7 +114,7 @@ impl Play {
     }
 }
 
-fn work(region: &Region, jobs: usize) {
+fn work(region: &SharedRegion, jobs: usize) {
     for _ in 0..jobs {
         assert!(region.begin_next(false).is_some());
         assert!(region.put(b"value"));

@@ -8,7 +8,7 @@ use psmith_core::worker_pool::BatchProgress;
 use psmith_sys::shared::Shared;
 
 use crate::job::job::JobRef;
-use psmith_engine::channel::shared_region::{Mark, REGION_WORDS, Region, Values};
+use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
 use psmith_engine::handler::{Output, TAIL_BYTES_MAX};
 use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
 
@@ -20,12 +20,12 @@ pub(crate) struct Life {
     /// The slot of the job that it was given last.
     pub(crate) slot: u32,
     /// The memory that it shares with us. Without it, it gets one job at a time.
-    pub(crate) region: Option<Region>,
+    pub(crate) region: Option<SharedRegion>,
     /// By which it finds that memory, until it is started.
     pub(crate) region_file: Option<Arc<OwnedFd>>,
     /// How far the results of its batch were read, and those that were read and not passed on.
-    mark: Mark,
-    values: Values,
+    mark: ResultCursor,
+    values: ResultValues,
     /// The frame that told the end of its batch, and where in it the value of the job begins that ended it.
     pub(crate) value: Option<(Vec<u8>, usize)>,
     /// It is no worker, but the process of a command, and this is all that it wrote.
@@ -38,7 +38,7 @@ impl Life {
     pub(crate) fn new() -> Life {
         // Where the machine has none to give the worker does without.
         let shared = Shared::create("psmith-region", REGION_WORDS).ok();
-        let (region, file) = shared.map(|(shared, file)| (Region::new(shared), Arc::new(file))).unzip();
+        let (region, file) = shared.map(|(shared, file)| (SharedRegion::new(shared), Arc::new(file))).unzip();
         Life { region, region_file: file, ..Life::default() }
     }
 
@@ -54,7 +54,7 @@ impl Life {
 
     /// It is about to be given so many jobs.
     pub(crate) fn prepare(&mut self, jobs: u32) {
-        (self.mark, self.values) = (Mark::default(), Values::default());
+        (self.mark, self.values) = (ResultCursor::default(), ResultValues::default());
         if let Some(region) = &self.region {
             region.prepare(jobs);
         }
@@ -77,13 +77,13 @@ impl Life {
     }
 
     /// The results that were read and not taken.
-    pub(crate) fn take_values(&mut self) -> Values {
+    pub(crate) fn take_values(&mut self) -> ResultValues {
         std::mem::take(&mut self.values)
     }
 
     /// How far it is, now that it is no more.
     pub(crate) fn progress(&mut self, most: Option<u32>) -> BatchProgress {
-        let begun = self.region.as_ref().map_or(0, Region::begun);
+        let begun = self.region.as_ref().map_or(0, SharedRegion::begun);
         BatchProgress { begun, results: most.map_or(0, |most| self.read_results(most)) }
     }
 
