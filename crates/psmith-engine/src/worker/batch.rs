@@ -37,7 +37,7 @@ pub(super) fn work(
     let mut call = Call::several(bytes, body);
     let mut values = 0;
     let mut then = None;
-    let mut quiet = Quiet::measured();
+    let mut quiet = SyscallThreshold::measured();
     static REACHED: OnceLock<bool> = OnceLock::new();
     let reached = *REACHED.get_or_init(barrier::register_with_others);
     context::begin(channel, first);
@@ -95,8 +95,8 @@ pub(super) fn work(
 /// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So that is
 /// asked only after those that took as long as the shortest write, which forking takes as well; and what else a job may
 /// have changed in the process is looked for only if one took as long as the shortest call of all.
-pub(super) struct Quiet {
-    least: Least,
+pub(super) struct SyscallThreshold {
+    least: ShortestTime,
     /// When the time of the next job begins, at the latest.
     from: u64,
     /// The clock is read before each job, too: what lies between two jobs is too long by itself.
@@ -107,13 +107,13 @@ pub(super) struct Quiet {
 
 /// Shorter times are too short for this.
 #[derive(Clone, Copy)]
-struct Least {
+struct ShortestTime {
     call: u64,
     write: u64,
 }
 
-impl Least {
-    fn measured() -> Least {
+impl ShortestTime {
+    fn measured() -> ShortestTime {
         // A processor may run at several speeds, so half of it.
         let least = |call: &dyn Fn()| {
             let ask = || {
@@ -132,15 +132,20 @@ impl Least {
                 let _ = rustix::io::write(&writer, b"x");
             })
         });
-        Least { call, write: write.max(call) }
+        ShortestTime { call, write: write.max(call) }
     }
 }
 
-impl Quiet {
+impl SyscallThreshold {
     /// As measured once in this process.
-    pub(super) fn measured() -> Quiet {
-        static LEAST: OnceLock<Least> = OnceLock::new();
-        Quiet { least: *LEAST.get_or_init(Least::measured), from: 0, exact: false, was_long: false }
+    pub(super) fn measured() -> SyscallThreshold {
+        static LEAST: OnceLock<ShortestTime> = OnceLock::new();
+        SyscallThreshold {
+            least: *LEAST.get_or_init(ShortestTime::measured),
+            from: 0,
+            exact: false,
+            was_long: false,
+        }
     }
 
     pub(super) fn begin(&mut self) {

@@ -16,7 +16,7 @@ use crate::channel::shared_region::SharedRegion;
 use crate::function::authenticated::Secret;
 use crate::function::call::{Answer, Call};
 use crate::function::registry::Function;
-use crate::worker::batch::Quiet;
+use crate::worker::batch::SyscallThreshold;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
 use crate::worker::panics;
@@ -204,8 +204,8 @@ fn work(
     let own = own_number();
     let mut call = Call::new(bytes, body);
     // Nobody looks after the only job of a process.
-    let mut quiet = (!request.last).then(Quiet::measured);
-    quiet.iter_mut().for_each(Quiet::begin);
+    let mut quiet = (!request.last).then(SyscallThreshold::measured);
+    quiet.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
             set_up(&mut ());
