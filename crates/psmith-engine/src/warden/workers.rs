@@ -79,7 +79,7 @@ impl Server {
             Ok(ForkResult::Child(alone)) => {
                 // From here on this is the worker, which never returns into the warden's code.
                 let profile = &self.profile;
-                let plan = set_up::Plan {
+                let plan = set_up::SetUpPlan {
                     parent,
                     terminal: profile.terminal.as_ref().map(AsFd::as_fd),
                     groups: &join.groups,

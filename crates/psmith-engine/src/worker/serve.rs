@@ -22,7 +22,7 @@ use crate::worker::context::HostChannel;
 use crate::worker::panics;
 use crate::worker::process_state;
 use crate::worker::set_up;
-use crate::worker::set_up::Failed;
+use crate::worker::set_up::SetUpFailure;
 
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
@@ -42,7 +42,7 @@ pub(crate) fn prepare() {
 
 /// The life of a worker from the moment at which it is a copy of the warden. `told`: its job lies in the channel already,
 /// and it has no region.
-pub(crate) fn born(plan: set_up::Plan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
+pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
     let own = catch_unwind(AssertUnwindSafe(|| {
         // A copy that is this code's own; the original is closed with all else.
         let own = rustix::io::fcntl_dupfd_cloexec(channel, 3)?;
@@ -83,7 +83,7 @@ fn executed_channel(nonce: &str) -> io::Result<(OwnedFd, u64)> {
 }
 
 /// Serves until the host has no more jobs or is gone.
-fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -> ! {
+fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailure>) -> ! {
     // As std does before `main`, which never runs here.
     let _ = signals::ignore(rustix::process::Signal::PIPE.as_raw());
     let _ = rustix::thread::set_name(c"psmith-worker");
@@ -100,7 +100,7 @@ fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -
     psmith_sys::exit::now(code)
 }
 
-fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), Failed>) -> io::Result<()> {
+fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailure>) -> io::Result<()> {
     let channel = Arc::new(HostChannel::new(channel));
     // The process's end closes it.
     std::mem::forget(Arc::clone(&channel));

@@ -15,7 +15,7 @@ use psmith_sys::spawn::Step;
 use psmith_sys::{exit, subreaper};
 
 /// What a worker gets.
-pub(crate) struct Plan<'a> {
+pub(crate) struct SetUpPlan<'a> {
     /// The warden (or keeper) that forked it.
     pub(crate) parent: u32,
     pub(crate) terminal: Option<BorrowedFd<'a>>,
@@ -33,14 +33,14 @@ pub(crate) struct Plan<'a> {
 
 /// Which step failed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed {
+pub(crate) struct SetUpFailure {
     pub(crate) step: Step,
     pub(crate) errno: i32,
 }
 
 /// Makes the calling process, just forked, a process of its own that keeps only `channel`.
-pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Failed> {
-    let at = |step| move |error: io::Error| Failed { step, errno: error.raw_os_error().unwrap_or(0) };
+pub(crate) fn set_up(plan: SetUpPlan<'_>, channel: BorrowedFd<'_>) -> Result<(), SetUpFailure> {
+    let at = |step| move |error: io::Error| SetUpFailure { step, errno: error.raw_os_error().unwrap_or(0) };
     match plan.terminal {
         None => drop(rustix::process::setsid().map_err(io::Error::from).map_err(at(Step::Session))?),
         Some(terminal) => {
@@ -52,7 +52,7 @@ pub(crate) fn set_up(plan: Plan<'_>, channel: BorrowedFd<'_>) -> Result<(), Fail
     }
     subreaper::set_parent_death_signal(SIGKILL).map_err(at(Step::ParentDeath))?;
     if crate::worker::serve::is_orphan(plan.parent) {
-        return Err(Failed { step: Step::ParentDeath, errno: rustix::io::Errno::SRCH.raw_os_error() });
+        return Err(SetUpFailure { step: Step::ParentDeath, errno: rustix::io::Errno::SRCH.raw_os_error() });
     }
     for group in plan.groups {
         let joined = rustix::io::retry_on_intr(|| rustix::io::write(group, b"0"));
