@@ -23,24 +23,24 @@ type FileId = Option<(u64, u64)>;
 
 /// A process as it was before its first job.
 #[derive(Debug)]
-struct Before {
+struct InitialState {
     dir: FileId,
     dir_path: Option<PathBuf>,
     mask: SignalSet,
     umask: Mode,
-    rest: Rest,
+    rest: LeakedState,
 }
 
 /// What cannot be put back, or not safely: another thread may be using it.
 #[derive(Debug, PartialEq, Eq)]
-struct Rest {
+struct LeakedState {
     environment: u64,
     nice: Option<i32>,
     limits: Vec<Option<Rlimit>>,
     streams: [FileId; 3],
 }
 
-static BEFORE: OnceLock<Before> = OnceLock::new();
+static BEFORE: OnceLock<InitialState> = OnceLock::new();
 
 /// Remembers how the process is now. The first call counts.
 pub(super) fn remember() {
@@ -48,12 +48,12 @@ pub(super) fn remember() {
         // There is no call that only looks. This one lets other threads create nothing that others can read meanwhile.
         let umask = process::umask(Mode::from_raw_mode(0o077));
         process::umask(umask);
-        Before {
+        InitialState {
             dir: directory(),
             dir_path: std::env::current_dir().ok(),
             mask: signals::blocked(),
             umask,
-            rest: Rest::now(),
+            rest: LeakedState::now(),
         }
     });
 }
@@ -71,18 +71,18 @@ pub(super) fn are_removed() -> bool {
             return false;
         }
     }
-    Rest::now() == before.rest
+    LeakedState::now() == before.rest
 }
 
 fn directory() -> FileId {
     stat(".").ok().map(|it| (it.st_dev, it.st_ino))
 }
 
-impl Rest {
-    fn now() -> Rest {
+impl LeakedState {
+    fn now() -> LeakedState {
         let stdio = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams = [stdio.0.as_fd(), stdio.1.as_fd(), stdio.2.as_fd()];
-        Rest {
+        LeakedState {
             environment: environment(),
             nice: process::getpriority_process(None).ok(),
             limits: Resource::ALL.iter().map(|resource| rlimit::get(*resource).ok()).collect(),
