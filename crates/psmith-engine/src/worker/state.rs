@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_sys::image::{Entry, Trampoline, entry_of};
 
-type Exit = Box<dyn FnOnce(Box<dyn Any>)>;
+type ExitFunction = Box<dyn FnOnce(Box<dyn Any>)>;
 
 thread_local! {
-    static STATE: RefCell<Option<(Box<dyn Any>, Exit)>> = const { RefCell::new(None) };
+    static STATE: RefCell<Option<(Box<dyn Any>, ExitFunction)>> = const { RefCell::new(None) };
 }
 
 /// How the pair of init and exit is called.
@@ -26,7 +26,7 @@ where
 {
     fn call((init, exit): (I, E), _context: &mut dyn Any) {
         let state: Box<dyn Any> = Box::new(init());
-        let exit: Exit = Box::new(move |state| {
+        let exit: ExitFunction = Box::new(move |state| {
             if let Ok(state) = state.downcast::<S>() {
                 exit(*state);
             }
