@@ -23,12 +23,12 @@ pub struct Call {
     /// What a value is written to: the buffer of an earlier one.
     pub spare: Vec<u8>,
     /// Where the answer goes.
-    pub answer: Answer,
+    pub answer: CallResult,
 }
 
 /// What came of a call.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CallResult {
     /// Nothing: it has not returned.
     Pending,
     /// A value, encoded behind what was in the buffer before.
@@ -45,7 +45,15 @@ impl Call {
     /// A call with the input that lies in `bytes` from `from` on.
     pub fn new(bytes: Vec<u8>, from: usize) -> Call {
         let to = bytes.len();
-        Call { input: bytes, from, to, next: to, shared: false, spare: Vec::new(), answer: Answer::Pending }
+        Call {
+            input: bytes,
+            from,
+            to,
+            next: to,
+            shared: false,
+            spare: Vec::new(),
+            answer: CallResult::Pending,
+        }
     }
 
     /// Calls whose inputs lie in `bytes` from `from` on ([`crate::function::packed`]): [`Call::advance`] comes before each.
@@ -57,7 +65,7 @@ impl Call {
     pub fn advance(&mut self) -> bool {
         let Some((place, next)) = input_at(&self.input, self.next) else { return false };
         (self.from, self.to, self.next) = (place.start, place.end, next);
-        self.answer = Answer::Pending;
+        self.answer = CallResult::Pending;
         true
     }
 }
@@ -82,19 +90,19 @@ where
         };
         let input = match input {
             Ok(input) => input,
-            Err(error) => return call.answer = Answer::Undecodable(error),
+            Err(error) => return call.answer = CallResult::Undecodable(error),
         };
         call.answer = match function(input).into_result() {
             Err(error) => {
                 let (text, itself) = told::<O, C>(&error);
-                Answer::Error(text, itself)
+                CallResult::Error(text, itself)
             }
             Ok(value) => {
                 let mut bytes = std::mem::take(&mut call.spare);
                 bytes.clear();
                 match <C as Codec<O::Value>>::encode(&value, &mut bytes) {
-                    Ok(()) => Answer::Value(bytes),
-                    Err(error) => Answer::Unencodable(error.to_string()),
+                    Ok(()) => CallResult::Value(bytes),
+                    Err(error) => CallResult::Unencodable(error.to_string()),
                 }
             }
         };

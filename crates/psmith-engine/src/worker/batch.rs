@@ -14,7 +14,7 @@ use psmith_sys::{barrier, pipe};
 
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest};
 use crate::channel::shared_region::SharedRegion;
-use crate::function::call::{Answer, Call};
+use crate::function::call::{Call, CallResult};
 use crate::function::registry::Function;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
@@ -70,14 +70,14 @@ pub(super) fn work(
         let _ = io::stdout().flush();
         context::stop_watching();
         let alone = ended.is_err() || context::has_spoken() || quiet.is_broken(own, region);
-        if let (false, Answer::Value(value)) = (alone, &mut call.answer)
+        if let (false, CallResult::Value(value)) = (alone, &mut call.answer)
             && region.put(value)
         {
             values += 1;
             call.spare = std::mem::take(value);
             continue;
         }
-        let answer = std::mem::replace(&mut call.answer, Answer::Pending);
+        let answer = std::mem::replace(&mut call.answer, CallResult::Pending);
         then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
         break;
     }

@@ -14,7 +14,7 @@ use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToW
 use crate::channel::shared_region::SharedRegion;
 #[cfg(feature = "authenticated")]
 use crate::function::authenticated::Secret;
-use crate::function::call::{Answer, Call};
+use crate::function::call::{Call, CallResult};
 use crate::function::registry::Function;
 use crate::worker::batch::SyscallThreshold;
 use crate::worker::context;
@@ -248,19 +248,21 @@ fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call:
 }
 
 /// How a call ended, with its value.
-pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: Answer) -> (CallEnd, Vec<u8>) {
+pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: CallResult) -> (CallEnd, Vec<u8>) {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
         return (CallEnd::Panic { message, location, backtrace }, Vec::new());
     }
     match answer {
-        Answer::Value(value) => (CallEnd::Value, value),
-        Answer::Error(text, Some(error)) => (CallEnd::Error { text, itself: true }, error),
-        Answer::Error(text, None) => (CallEnd::Error { text, itself: false }, Vec::new()),
-        Answer::Undecodable(error) if error.is_forged() => (CallEnd::Forged(error.to_string()), Vec::new()),
-        Answer::Undecodable(error) => (CallEnd::Undecodable(error.to_string()), Vec::new()),
-        Answer::Unencodable(reason) => (CallEnd::Unencodable(reason), Vec::new()),
-        Answer::Pending => (CallEnd::Undecodable("it was not called".into()), Vec::new()),
+        CallResult::Value(value) => (CallEnd::Value, value),
+        CallResult::Error(text, Some(error)) => (CallEnd::Error { text, itself: true }, error),
+        CallResult::Error(text, None) => (CallEnd::Error { text, itself: false }, Vec::new()),
+        CallResult::Undecodable(error) if error.is_forged() => {
+            (CallEnd::Forged(error.to_string()), Vec::new())
+        }
+        CallResult::Undecodable(error) => (CallEnd::Undecodable(error.to_string()), Vec::new()),
+        CallResult::Unencodable(reason) => (CallEnd::Unencodable(reason), Vec::new()),
+        CallResult::Pending => (CallEnd::Undecodable("it was not called".into()), Vec::new()),
     }
 }
 
