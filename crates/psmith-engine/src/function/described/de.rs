@@ -8,14 +8,14 @@ use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 use crate::function::packed::word;
 
 /// Reads one value from the front of what is left.
-pub(super) struct Reader<'b> {
+pub(super) struct ValueReader<'b> {
     rest: &'b [u8],
     depth: u32,
 }
 
-impl<'b> Reader<'b> {
-    pub(super) fn new(bytes: &'b [u8]) -> Reader<'b> {
-        Reader { rest: bytes, depth: 0 }
+impl<'b> ValueReader<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> ValueReader<'b> {
+        ValueReader { rest: bytes, depth: 0 }
     }
 
     /// Nothing may be left over.
@@ -98,10 +98,10 @@ impl<'b> Reader<'b> {
     fn many<T>(
         &mut self,
         length: Option<usize>,
-        visit: impl FnOnce(&mut Items<'_, 'b>) -> Result<T, CodecError>,
+        visit: impl FnOnce(&mut ItemReader<'_, 'b>) -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         self.deeper(|reader| {
-            let mut items = Items { reader, left: length, over: false };
+            let mut items = ItemReader { reader, left: length, over: false };
             let value = visit(&mut items)?;
             if !items.at_end()? {
                 return Err(CodecError::new("the value has more items than were asked for".into()));
@@ -126,7 +126,7 @@ fn cut_short() -> CodecError {
     CodecError::new("the value is cut short".into())
 }
 
-impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
+impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
     type Error = CodecError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CodecError> {
@@ -172,7 +172,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
             mark::UNIT_VARIANT => visitor.visit_borrowed_str(self.variant_name()?),
             mark::VARIANT => {
                 let name = self.variant_name()?;
-                self.deeper(|reader| visitor.visit_map(Single { reader, name: Some(name) }))
+                self.deeper(|reader| visitor.visit_map(SingleEntry { reader, name: Some(name) }))
             }
             small @ mark::SMALL..mark::SHORT => visitor.visit_u64((small - mark::SMALL).into()),
             short @ mark::SHORT.. if short < mark::SHORT + mark::FITS => {
@@ -210,7 +210,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
             }
             mark::VARIANT => {
                 let name = self.variant_name()?;
-                self.deeper(|reader| visitor.visit_enum(Variant { reader, name }))
+                self.deeper(|reader| visitor.visit_enum(VariantReader { reader, name }))
             }
             other => Err(CodecError::new(format!("an enum was expected, and mark {other} was found"))),
         }
@@ -223,14 +223,14 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 }
 
 /// The items of a sequence or a map.
-struct Items<'r, 'b> {
-    reader: &'r mut Reader<'b>,
+struct ItemReader<'r, 'b> {
+    reader: &'r mut ValueReader<'b>,
     /// How many are to come, if that is known.
     left: Option<usize>,
     over: bool,
 }
 
-impl<'b> Items<'_, 'b> {
+impl<'b> ItemReader<'_, 'b> {
     fn at_end(&mut self) -> Result<bool, CodecError> {
         Ok(match self.left {
             Some(left) => left == 0,
@@ -259,7 +259,7 @@ impl<'b> Items<'_, 'b> {
     }
 }
 
-impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
+impl<'de> de::SeqAccess<'de> for &mut ItemReader<'_, 'de> {
     type Error = CodecError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
@@ -274,7 +274,7 @@ impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for &mut Items<'_, 'de> {
+impl<'de> de::MapAccess<'de> for &mut ItemReader<'_, 'de> {
     type Error = CodecError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, CodecError> {
@@ -291,12 +291,12 @@ impl<'de> de::MapAccess<'de> for &mut Items<'_, 'de> {
 }
 
 /// A variant with content, shown as a map of one entry.
-struct Single<'r, 'b> {
-    reader: &'r mut Reader<'b>,
+struct SingleEntry<'r, 'b> {
+    reader: &'r mut ValueReader<'b>,
     name: Option<&'b str>,
 }
 
-impl<'de> de::MapAccess<'de> for Single<'_, 'de> {
+impl<'de> de::MapAccess<'de> for SingleEntry<'_, 'de> {
     type Error = CodecError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, CodecError> {
@@ -310,12 +310,12 @@ impl<'de> de::MapAccess<'de> for Single<'_, 'de> {
 }
 
 /// A variant with content, for who asks for an enum.
-struct Variant<'r, 'b> {
-    reader: &'r mut Reader<'b>,
+struct VariantReader<'r, 'b> {
+    reader: &'r mut ValueReader<'b>,
     name: &'b str,
 }
 
-impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
+impl<'de> de::EnumAccess<'de> for VariantReader<'_, 'de> {
     type Error = CodecError;
     type Variant = Self;
 
@@ -325,7 +325,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
     }
 }
 
-impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
+impl<'de> de::VariantAccess<'de> for VariantReader<'_, 'de> {
     type Error = CodecError;
 
     fn unit_variant(self) -> Result<(), CodecError> {

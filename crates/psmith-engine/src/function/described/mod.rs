@@ -42,11 +42,11 @@ pub enum Described {}
 
 impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
     fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
-        value.serialize(ser::Writer::new(into))
+        value.serialize(ser::ValueWriter::new(into))
     }
 
     fn decode(bytes: &[u8]) -> Result<T, CodecError> {
-        let mut reader = de::Reader::new(bytes);
+        let mut reader = de::ValueReader::new(bytes);
         let value = T::deserialize(&mut reader)?;
         reader.end()?;
         Ok(value)

@@ -6,14 +6,14 @@ use crate::function::codec::CodecError;
 use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
 /// Writes one value.
-pub(super) struct Writer<'a> {
+pub(super) struct ValueWriter<'a> {
     out: &'a mut Vec<u8>,
     depth: u32,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Writer<'a> {
-        Writer { out, depth: 0 }
+impl<'a> ValueWriter<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> ValueWriter<'a> {
+        ValueWriter { out, depth: 0 }
     }
 
     #[inline]
@@ -42,7 +42,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn many(self, known: u8, open: u8, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+    fn many(self, known: u8, open: u8, length: Option<usize>) -> Result<ItemWriter<'a>, CodecError> {
         match length {
             Some(length) => {
                 self.out.push(known);
@@ -50,8 +50,8 @@ impl<'a> Writer<'a> {
             }
             None => self.out.push(open),
         }
-        let Writer { out, depth } = self.deeper()?;
-        Ok(Items { out, depth, open: length.is_none() })
+        let ValueWriter { out, depth } = self.deeper()?;
+        Ok(ItemWriter { out, depth, open: length.is_none() })
     }
 
     /// A mark, then these bytes with their length before them.
@@ -61,11 +61,11 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(bytes);
     }
 
-    fn deeper(self) -> Result<Writer<'a>, CodecError> {
+    fn deeper(self) -> Result<ValueWriter<'a>, CodecError> {
         if self.depth >= DEPTH_MAX {
             return Err(CodecError::new(format!("the value is nested deeper than {DEPTH_MAX} levels")));
         }
-        Ok(Writer { out: self.out, depth: self.depth + 1 })
+        Ok(ValueWriter { out: self.out, depth: self.depth + 1 })
     }
 }
 
@@ -85,16 +85,16 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.truncate(whole);
 }
 
-impl<'a> ser::Serializer for Writer<'a> {
+impl<'a> ser::Serializer for ValueWriter<'a> {
     type Ok = ();
     type Error = CodecError;
-    type SerializeSeq = Items<'a>;
-    type SerializeTuple = Items<'a>;
-    type SerializeTupleStruct = Items<'a>;
-    type SerializeTupleVariant = Items<'a>;
-    type SerializeMap = Items<'a>;
-    type SerializeStruct = Items<'a>;
-    type SerializeStructVariant = Items<'a>;
+    type SerializeSeq = ItemWriter<'a>;
+    type SerializeTuple = ItemWriter<'a>;
+    type SerializeTupleStruct = ItemWriter<'a>;
+    type SerializeTupleVariant = ItemWriter<'a>;
+    type SerializeMap = ItemWriter<'a>;
+    type SerializeStruct = ItemWriter<'a>;
+    type SerializeStructVariant = ItemWriter<'a>;
 
     fn serialize_bool(self, value: bool) -> Result<(), CodecError> {
         self.out.push(if value { mark::TRUE } else { mark::FALSE });
@@ -240,15 +240,19 @@ impl<'a> ser::Serializer for Writer<'a> {
         value.serialize(self.deeper()?)
     }
 
-    fn serialize_seq(self, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+    fn serialize_seq(self, length: Option<usize>) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::SEQ, mark::OPEN_SEQ, length)
     }
 
-    fn serialize_tuple(self, length: usize) -> Result<Items<'a>, CodecError> {
+    fn serialize_tuple(self, length: usize) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, length: usize) -> Result<Items<'a>, CodecError> {
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        length: usize,
+    ) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
     }
 
@@ -258,17 +262,17 @@ impl<'a> ser::Serializer for Writer<'a> {
         _index: u32,
         variant: &'static str,
         length: usize,
-    ) -> Result<Items<'a>, CodecError> {
+    ) -> Result<ItemWriter<'a>, CodecError> {
         self.counted(mark::VARIANT, variant.as_bytes());
         self.many(mark::SEQ, mark::OPEN_SEQ, Some(length))
     }
 
-    fn serialize_map(self, length: Option<usize>) -> Result<Items<'a>, CodecError> {
+    fn serialize_map(self, length: Option<usize>) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::MAP, mark::OPEN_MAP, length)
     }
 
     // The number of fields that serde names counts those that are skipped, too, so structs are open.
-    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Items<'a>, CodecError> {
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::MAP, mark::OPEN_MAP, None)
     }
 
@@ -278,26 +282,26 @@ impl<'a> ser::Serializer for Writer<'a> {
         _index: u32,
         variant: &'static str,
         _length: usize,
-    ) -> Result<Items<'a>, CodecError> {
+    ) -> Result<ItemWriter<'a>, CodecError> {
         self.counted(mark::VARIANT, variant.as_bytes());
         self.many(mark::MAP, mark::OPEN_MAP, None)
     }
 }
 
 /// Writes the items of a value that has several.
-pub(super) struct Items<'a> {
+pub(super) struct ItemWriter<'a> {
     out: &'a mut Vec<u8>,
     depth: u32,
     open: bool,
 }
 
-impl Items<'_> {
+impl ItemWriter<'_> {
     fn item<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), CodecError> {
-        value.serialize(Writer { out: self.out, depth: self.depth })
+        value.serialize(ValueWriter { out: self.out, depth: self.depth })
     }
 
     fn field<T: ?Sized + Serialize>(&mut self, key: &str, value: &T) -> Result<(), CodecError> {
-        Writer { out: self.out, depth: self.depth }.text(key);
+        ValueWriter { out: self.out, depth: self.depth }.text(key);
         self.item(value)
     }
 
@@ -311,7 +315,7 @@ impl Items<'_> {
 /// Serde's seven traits for what has several items: each method writes an item, or a field's name and an item.
 macro_rules! items {
     ($($name:ident { $($method:ident $(($key:ident: $of:ty))? => $write:ident),+ })*) => {$(
-        impl ser::$name for Items<'_> {
+        impl ser::$name for ItemWriter<'_> {
             type Ok = ();
             type Error = CodecError;
 

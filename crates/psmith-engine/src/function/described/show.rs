@@ -1,13 +1,13 @@
 //! A value's bytes as a short text for people: the input in the line that tells of a failure.
 
 use crate::function::codec::CodecError;
-use crate::function::described::de::Reader;
+use crate::function::described::de::ValueReader;
 use crate::function::described::mark;
 
 /// The value as text, cut after `chars_max` characters. What cannot be read is shown as far as it can.
 pub fn show(bytes: &[u8], chars_max: usize) -> String {
     let mut text = String::new();
-    let mut reader = Reader::new(bytes);
+    let mut reader = ValueReader::new(bytes);
     // An error only ends the text early.
     let _ = value(&mut reader, &mut text, chars_max, 0);
     if text.chars().count() > chars_max {
@@ -17,7 +17,7 @@ pub fn show(bytes: &[u8], chars_max: usize) -> String {
     text
 }
 
-fn value(reader: &mut Reader<'_>, out: &mut String, most: usize, depth: u32) -> Result<(), CodecError> {
+fn value(reader: &mut ValueReader<'_>, out: &mut String, most: usize, depth: u32) -> Result<(), CodecError> {
     use std::fmt::Write;
     if out.len() > most * 4 || depth > crate::function::described::DEPTH_MAX {
         return Err(CodecError::new(String::new()));
@@ -86,7 +86,7 @@ fn value(reader: &mut Reader<'_>, out: &mut String, most: usize, depth: u32) -> 
 }
 
 fn items(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     out: &mut String,
     most: usize,
     depth: u32,
