@@ -33,40 +33,41 @@ pub const TERM: i32 = psmith_core::policy::SIGTERM;
 
 /// The rungs of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rung {
+enum StopStep {
     Drain,
     Stop,
     Kill,
     Leave,
 }
 
-impl Rung {
+impl StopStep {
     /// What a run is told; the last rung asks nobody.
     fn order(self) -> EngineCommand {
         match self {
-            Rung::Drain => EngineCommand::Drain,
-            Rung::Stop => EngineCommand::Stop,
-            Rung::Kill | Rung::Leave => EngineCommand::Kill,
+            StopStep::Drain => EngineCommand::Drain,
+            StopStep::Stop => EngineCommand::Stop,
+            StopStep::Kill | StopStep::Leave => EngineCommand::Kill,
         }
     }
 }
 
 /// All runs of this program, and what the guards have told them.
-struct Program {
+struct ProgramRuns {
     runs: Vec<Weak<RunShared>>,
     /// By the guard's number.
-    told: Vec<(u32, Rung)>,
+    told: Vec<(u32, StopStep)>,
     guards: u32,
 }
 
-static PROGRAM: Mutex<Program> = Mutex::new(Program { runs: Vec::new(), told: Vec::new(), guards: 0 });
+static PROGRAM: Mutex<ProgramRuns> =
+    Mutex::new(ProgramRuns { runs: Vec::new(), told: Vec::new(), guards: 0 });
 
-fn program() -> MutexGuard<'static, Program> {
+fn program() -> MutexGuard<'static, ProgramRuns> {
     PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Those that live.
-fn runs_of(program: &Program) -> Vec<Arc<RunShared>> {
+fn runs_of(program: &ProgramRuns) -> Vec<Arc<RunShared>> {
     program.runs.iter().filter_map(Weak::upgrade).collect()
 }
 
@@ -75,10 +76,10 @@ pub(crate) fn on_begin(run: &Arc<RunShared>) {
     let mut program = program();
     program.runs.retain(|run| run.strong_count() > 0);
     program.runs.push(Arc::downgrade(run));
-    let rung = program.told.iter().map(|(_, rung)| *rung).max();
+    let step = program.told.iter().map(|(_, step)| *step).max();
     drop(program);
-    if let Some(rung) = rung {
-        run.end(rung.order());
+    if let Some(step) = step {
+        run.end(step.order());
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn runs() -> Vec<Arc<RunShared>> {
 #[derive(Debug)]
 #[must_use = "dropped, it guards nothing"]
 pub struct Guard {
-    shared: Arc<State>,
+    shared: Arc<SignalState>,
     thread: Option<JoinHandle<()>>,
     taken: Vec<handler::Taken>,
     /// A forked copy of the program has neither the thread nor the right to end it.
@@ -100,7 +101,7 @@ pub struct Guard {
 }
 
 #[derive(Debug)]
-struct State {
+struct SignalState {
     number: u32,
     /// The signals, and how often each had come before.
     signals: Vec<(i32, u32)>,
@@ -150,7 +151,7 @@ pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
         program.guards += 1;
         program.guards
     };
-    let shared = Arc::new(State {
+    let shared = Arc::new(SignalState {
         number,
         signals: watched,
         at_once: AtomicBool::new(false),
@@ -209,7 +210,7 @@ impl Guard {
     }
 }
 
-impl State {
+impl SignalState {
     /// The guard's thread.
     fn watch(&self) {
         // They are the program's own threads' to hear.
@@ -235,33 +236,33 @@ impl State {
     }
 
     fn on_signal(&self, asked: u32, signal: i32) {
-        let rung = self.rung(asked);
+        let step = self.step(asked);
         self.asked.store(asked, Ordering::SeqCst);
-        if rung == Rung::Leave {
+        if step == StopStep::Leave {
             // The warden kills what is left when its host is gone.
             signals::raise_default(signal);
             psmith_sys::exit::now(128 + signal);
         }
         let mut program = program();
         program.told.retain(|(guard, _)| *guard != self.number);
-        program.told.push((self.number, rung));
+        program.told.push((self.number, step));
         let runs = runs_of(&program);
         drop(program);
-        runs.iter().for_each(|run| run.end(rung.order()));
+        runs.iter().for_each(|run| run.end(step.order()));
     }
 
-    fn rung(&self, asked: u32) -> Rung {
+    fn step(&self, asked: u32) -> StopStep {
         let first = if self.at_once.load(Ordering::SeqCst) {
-            Rung::Kill
+            StopStep::Kill
         } else if self.drains_first.load(Ordering::SeqCst) {
-            Rung::Drain
+            StopStep::Drain
         } else {
-            Rung::Stop
+            StopStep::Stop
         };
         match (asked, first) {
             (0 | 1, first) => first,
-            (2, Rung::Drain | Rung::Stop) => Rung::Kill,
-            (_, _) => Rung::Leave,
+            (2, StopStep::Drain | StopStep::Stop) => StopStep::Kill,
+            (_, _) => StopStep::Leave,
         }
     }
 }
