@@ -114,14 +114,14 @@ impl<'a> FacilityRow<'a> {
 
 #[cfg(test)]
 mod tests {
-    use psmith_engine::facilities::State;
+    use psmith_engine::facilities::FacilityState;
 
     use super::*;
 
     fn sample() -> Vec<Facility> {
         let works = Facility {
             name: "containment",
-            state: State::Works,
+            state: FacilityState::Works,
             found: "runs are held by cgroup".into(),
             gives: "what a run has",
             remedy: None,
@@ -129,7 +129,7 @@ mod tests {
         };
         let missing = Facility {
             name: "--cpus",
-            state: State::Missing("no controller".into()),
+            state: FacilityState::Missing("no controller".into()),
             found: String::new(),
             gives: "a share is bounded",
             remedy: Some("systemd-run ..".into()),
@@ -137,7 +137,7 @@ mod tests {
         };
         let degraded = Facility {
             name: "close_range",
-            state: State::Degraded("one by one".into()),
+            state: FacilityState::Degraded("one by one".into()),
             needed: false,
             ..missing.clone()
         };

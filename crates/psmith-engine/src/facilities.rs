@@ -24,7 +24,7 @@ pub struct Facility {
     /// Its short name; an option of the command where it serves one.
     pub name: &'static str,
     /// Whether it is there.
-    pub state: State,
+    pub state: FacilityState,
     /// What exactly was found, in a few words; often nothing.
     pub found: String,
     /// What it is good for, in half a sentence.
@@ -38,7 +38,7 @@ pub struct Facility {
 
 /// Whether a facility is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum FacilityState {
     /// It was tried, and did what it should.
     Works,
     /// There is less of it than there could be, or a weaker one in its place.
@@ -47,7 +47,7 @@ pub enum State {
     Missing(String),
 }
 
-impl State {
+impl FacilityState {
     /// The one word for it.
     ///
     /// ```
@@ -57,9 +57,9 @@ impl State {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            State::Works => "works",
-            State::Degraded(_) => "degraded",
-            State::Missing(_) => "missing",
+            FacilityState::Works => "works",
+            FacilityState::Degraded(_) => "degraded",
+            FacilityState::Missing(_) => "missing",
         }
     }
 
@@ -73,15 +73,22 @@ impl State {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
-            State::Works => None,
-            State::Degraded(reason) | State::Missing(reason) => Some(reason),
+            FacilityState::Works => None,
+            FacilityState::Degraded(reason) | FacilityState::Missing(reason) => Some(reason),
         }
     }
 }
 
 impl Facility {
     fn new(name: &'static str, gives: &'static str) -> Facility {
-        Facility { name, state: State::Works, found: String::new(), gives, remedy: None, needed: true }
+        Facility {
+            name,
+            state: FacilityState::Works,
+            found: String::new(),
+            gives,
+            remedy: None,
+            needed: true,
+        }
     }
 
     /// There is a way round it that loses nothing.
@@ -96,13 +103,13 @@ impl Facility {
     }
 
     fn missing(mut self, reason: impl fmt::Display, remedy: impl Into<String>) -> Facility {
-        self.state = State::Missing(plain(&reason));
+        self.state = FacilityState::Missing(plain(&reason));
         self.remedy = Some(remedy.into());
         self
     }
 
     fn degraded(mut self, reason: impl fmt::Display, remedy: impl Into<String>) -> Facility {
-        self.state = State::Degraded(plain(&reason));
+        self.state = FacilityState::Degraded(plain(&reason));
         self.remedy = Some(remedy.into());
         self
     }
@@ -116,7 +123,7 @@ impl Facility {
     /// ```
     #[must_use]
     pub fn is_wanting(&self) -> bool {
-        self.needed && self.state != State::Works
+        self.needed && self.state != FacilityState::Works
     }
 }
 
@@ -331,18 +338,18 @@ mod tests {
     fn all_are_tried_and_what_is_wanting_has_a_reason_and_a_remedy() {
         let all = facilities();
         for facility in &all {
-            let explained = facility.state == State::Works
+            let explained = facility.state == FacilityState::Works
                 || (facility.state.reason().is_some_and(|reason| !reason.is_empty())
                     && facility.remedy.is_some());
             assert!(explained, "{facility:?}");
             assert!(all.iter().filter(|other| other.name == facility.name).count() == 1, "{facility:?}");
         }
         let state = |name: &str| &all.iter().find(|facility| facility.name == name).unwrap().state;
-        assert_eq!(*state("group"), State::Works);
-        assert_eq!(*state("warden"), State::Works, "the tests start commands through it");
+        assert_eq!(*state("group"), FacilityState::Works);
+        assert_eq!(*state("warden"), FacilityState::Works, "the tests start commands through it");
         let best = choose(None).unwrap();
-        assert_eq!(*state("containment") == State::Works, best == Level::Cgroup);
-        assert_eq!(*state("cgroup") == State::Works, best == Level::Cgroup);
+        assert_eq!(*state("containment") == FacilityState::Works, best == Level::Cgroup);
+        assert_eq!(*state("cgroup") == FacilityState::Works, best == Level::Cgroup);
     }
 
     #[test]
