@@ -1,7 +1,7 @@
 //! The tables of the dispatcher compared with one another. Costs time with every attempt; only tests call it.
 
 use super::Dispatcher;
-use super::job::State;
+use super::job::JobState;
 use super::timers::Timer;
 use crate::JobId;
 
@@ -12,17 +12,17 @@ impl Dispatcher {
         let (mut ready, mut delayed, mut live, mut timers) = (0, 0, 0, 0);
         for (id, job) in self.jobs.iter().map(|(id, job)| (JobId(id), job)) {
             match &job.state {
-                State::Ready(place) => {
+                JobState::Ready(place) => {
                     ready += 1;
                     assert_eq!(self.queue.at(*place), Some(id), "a ready job is at its place");
                 }
-                State::Delayed(until) => {
+                JobState::Delayed(until) => {
                     delayed += 1;
                     timers += 1;
                     let until = until.expect("a delayed job knows until when");
                     assert!(self.timers.has(until, Timer::Delay(id)), "its timer runs");
                 }
-                State::Live(attempt) => {
+                JobState::Live(attempt) => {
                     live += 1;
                     assert_eq!(attempt.id.job, id, "an attempt is with its job");
                     assert_eq!(attempt.id.number, job.number, "the last start is the live one");

@@ -12,9 +12,9 @@ use crate::policy::{JobPolicy, LOST_MAX};
 
 /// A job between its acceptance and its outcome.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct JobEntry {
     pub(super) policy: Arc<JobPolicy>,
-    pub(super) state: State,
+    pub(super) state: JobState,
     /// The number of the last start.
     pub(super) number: u32,
     /// How many attempts are over, refused starts left out.
@@ -39,7 +39,7 @@ pub(super) struct Job {
 
 /// Where a job is.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum JobState {
     /// In the queue.
     Ready(Place),
     /// Until then it waits for its back-off.
@@ -56,12 +56,12 @@ struct Last {
     charged: bool,
 }
 
-impl Job {
-    pub(super) fn new(policy: Arc<JobPolicy>, place: Place) -> Job {
-        Job {
+impl JobEntry {
+    pub(super) fn new(policy: Arc<JobPolicy>, place: Place) -> JobEntry {
+        JobEntry {
             memory_bytes: policy.limits.memory_bytes,
             policy,
-            state: State::Ready(place),
+            state: JobState::Ready(place),
             number: 0,
             attempts: 0,
             tries: 0,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::{Attempt, ExitNews, Progress};
-use super::job::{Job, State};
+use super::job::{JobEntry, JobState};
 use super::retry::Next;
 use super::stop::Phase;
 use super::timers::Timer;
@@ -60,7 +60,7 @@ impl Dispatcher {
         if job.refused_in_row >= REFUSED_MAX {
             self.end_job(id.job, job, Err(Cause::SpawnFailed(failure)), now, actions);
         } else {
-            job.state = State::Ready(self.queue.push_front(id.job, attempt.turn));
+            job.state = JobState::Ready(self.queue.push_front(id.job, attempt.turn));
             self.jobs.insert(id.job.0, job);
             if self.phase != Phase::Open || self.jobs.get(id.job.0).is_some_and(|job| job.cancelled) {
                 self.end_unstarted(id.job, now, actions);
@@ -178,7 +178,7 @@ impl Dispatcher {
     pub(super) fn on_slow(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.slow = None;
         for (turn, id) in self.live.from(self.slow_turn + 1) {
-            let Some(State::Live(attempt)) = self.jobs.get_mut(id.0).map(|job| &mut job.state) else {
+            let Some(JobState::Live(attempt)) = self.jobs.get_mut(id.0).map(|job| &mut job.state) else {
                 continue;
             };
             match attempt.slow {
@@ -289,7 +289,7 @@ impl Dispatcher {
     fn retry(
         &mut self,
         attempt: AttemptId,
-        mut job: Box<Job>,
+        mut job: Box<JobEntry>,
         cause: Cause,
         delay: Duration,
         charged: bool,
@@ -300,12 +300,12 @@ impl Dispatcher {
         actions.push(Action::Notice(Notice::Retry { attempt, cause, delay, charged }));
         let id = attempt.job;
         job.state = if delay.is_zero() {
-            State::Ready(self.queue.push_returned(id))
+            JobState::Ready(self.queue.push_returned(id))
         } else {
             let mut until = None;
             self.timers.set(&mut until, now + delay, Timer::Delay(id));
             self.delayed += 1;
-            State::Delayed(until)
+            JobState::Delayed(until)
         };
         self.jobs.insert(id.0, job);
     }
@@ -314,7 +314,7 @@ impl Dispatcher {
     pub(super) fn end_job(
         &mut self,
         id: JobId,
-        job: Box<Job>,
+        job: Box<JobEntry>,
         verdict: Result<(), Cause>,
         now: Time,
         actions: &mut Vec<Action>,
@@ -340,10 +340,10 @@ impl Dispatcher {
     }
 
     /// Takes a live attempt and its job out of the tables; its slot stays taken.
-    fn take_attempt(&mut self, id: JobId) -> Option<(Box<Job>, Box<Attempt>)> {
+    fn take_attempt(&mut self, id: JobId) -> Option<(Box<JobEntry>, Box<Attempt>)> {
         let mut job = self.jobs.remove(id.0)?;
-        match core::mem::replace(&mut job.state, State::Delayed(None)) {
-            State::Live(mut attempt) => {
+        match core::mem::replace(&mut job.state, JobState::Delayed(None)) {
+            JobState::Live(mut attempt) => {
                 attempt.clear_timers(&mut self.timers);
                 self.live.remove(attempt.turn);
                 if self.live.is_empty() {
@@ -354,7 +354,7 @@ impl Dispatcher {
                 }
                 Some((job, attempt))
             }
-            other @ (State::Ready(_) | State::Delayed(_)) => {
+            other @ (JobState::Ready(_) | JobState::Delayed(_)) => {
                 debug_assert!(false, "only a live attempt can be over");
                 job.state = other;
                 self.jobs.insert(id.0, job);
@@ -380,7 +380,7 @@ impl Dispatcher {
         }
         for id in self.live.values() {
             let Some(job) = self.jobs.get_mut(id.0) else { continue };
-            if let (State::Live(attempt), Some(limit)) =
+            if let (JobState::Live(attempt), Some(limit)) =
                 (&mut job.state, limit_of(job.policy.timeout, self.median.as_ref()))
             {
                 attempt.limit_to(limit, &job.policy, &mut self.timers);

@@ -51,7 +51,7 @@ use self::attempt::{Attempt, Desk, ExitNews};
 use self::breaker::Breaker;
 use self::delivery::Delivery;
 use self::hold::Holds;
-use self::job::{Job, State};
+use self::job::{JobEntry, JobState};
 use self::median::Median;
 use self::pages::Pages;
 use self::queue::Queue;
@@ -77,7 +77,7 @@ pub struct Dispatcher {
     broken: Option<u32>,
     warden_ready: bool,
     /// All accepted jobs without an outcome.
-    jobs: Pages<Box<Job>>,
+    jobs: Pages<Box<JobEntry>>,
     queue: Queue,
     delayed: usize,
     /// Live attempts in the order of their starts.
@@ -255,7 +255,7 @@ impl Dispatcher {
             self.median = Some(Median::new());
         }
         let place = self.queue.push_new(id);
-        self.jobs.insert(id.0, Box::new(Job::new(policy, place)));
+        self.jobs.insert(id.0, Box::new(JobEntry::new(policy, place)));
         if self.phase != Phase::Open {
             self.end_unstarted(id, now, actions);
         }
@@ -275,11 +275,11 @@ impl Dispatcher {
             return;
         };
         debug_assert!(
-            matches!(job.state, State::Delayed(_)),
+            matches!(job.state, JobState::Delayed(_)),
             "its back-off is over, so it was waiting for it"
         );
         self.delayed -= 1;
-        job.state = State::Ready(self.queue.push_returned(id));
+        job.state = JobState::Ready(self.queue.push_returned(id));
     }
 
     /// What follows from any event: halt, starts, notices, the end.
@@ -328,8 +328,8 @@ impl Dispatcher {
     fn ready_head(&self) -> Option<JobId> {
         let head = self.delivery.head()?;
         match self.jobs.get(head.0)?.state {
-            State::Ready(_) => Some(head),
-            State::Delayed(_) | State::Live(_) => None,
+            JobState::Ready(_) => Some(head),
+            JobState::Delayed(_) | JobState::Live(_) => None,
         }
     }
 
@@ -338,7 +338,7 @@ impl Dispatcher {
             debug_assert!(false, "a job in the queue has no outcome");
             return;
         };
-        let State::Ready(place) = job.state else {
+        let JobState::Ready(place) = job.state else {
             debug_assert!(false, "a job in the queue is ready");
             return;
         };
@@ -362,7 +362,7 @@ impl Dispatcher {
             }
         }
         let memory_bytes = job.memory_bytes;
-        job.state = State::Live(Box::new(attempt));
+        job.state = JobState::Live(Box::new(attempt));
         if job.is_suspect() {
             self.alone = Some(id);
         }
@@ -384,8 +384,8 @@ impl Dispatcher {
     /// Live attempts, longest running first.
     fn live_attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.live.values().filter_map(|id| match &self.jobs.get(id.0)?.state {
-            State::Live(attempt) => Some(&**attempt),
-            State::Ready(_) | State::Delayed(_) => None,
+            JobState::Live(attempt) => Some(&**attempt),
+            JobState::Ready(_) | JobState::Delayed(_) => None,
         })
     }
 
@@ -397,7 +397,7 @@ impl Dispatcher {
         actions: &'a mut Vec<Action>,
     ) -> Option<(&'a mut Attempt, &'a JobPolicy, Desk<'a>)> {
         let job = self.jobs.get_mut(id.job.0)?;
-        let State::Live(attempt) = &mut job.state else { return None };
+        let JobState::Live(attempt) = &mut job.state else { return None };
         if attempt.id != id {
             return None;
         }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::attempt::Desk;
-use super::job::State;
+use super::job::JobState;
 use super::verdict::Cut;
 use super::{Dispatcher, halt};
 use crate::action::Notice;
@@ -41,8 +41,8 @@ impl Dispatcher {
             .jobs
             .iter()
             .filter(|(_, job)| match job.state {
-                State::Ready(_) | State::Delayed(_) => true,
-                State::Live(_) => false,
+                JobState::Ready(_) | JobState::Delayed(_) => true,
+                JobState::Live(_) => false,
             })
             .map(|(id, _)| JobId(id))
             .collect();
@@ -55,12 +55,12 @@ impl Dispatcher {
     pub(super) fn end_unstarted(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
         let Some(mut job) = self.jobs.remove(id.0) else { return };
         match &mut job.state {
-            State::Ready(place) => self.queue.remove(*place),
-            State::Delayed(until) => {
+            JobState::Ready(place) => self.queue.remove(*place),
+            JobState::Delayed(until) => {
                 self.timers.clear(until, super::Timer::Delay(id));
                 self.delayed -= 1;
             }
-            State::Live(_) => debug_assert!(false, "a live attempt is ended, not forgotten"),
+            JobState::Live(_) => debug_assert!(false, "a live attempt is ended, not forgotten"),
         }
         let reason = self.broken.map_or(Cause::Cancelled, Cause::CircuitBroken);
         let verdict = if job.cancelled { Err(Cause::Cancelled) } else { job.verdict_unstarted(reason) };
@@ -74,8 +74,8 @@ impl Dispatcher {
         };
         job.cancelled = true;
         match &mut job.state {
-            State::Ready(_) | State::Delayed(_) => self.end_unstarted(id, now, actions),
-            State::Live(attempt) => {
+            JobState::Ready(_) | JobState::Delayed(_) => self.end_unstarted(id, now, actions),
+            JobState::Live(attempt) => {
                 attempt.end(
                     Cut::Cancelled,
                     false,
@@ -97,8 +97,8 @@ impl Dispatcher {
         drop(at_work);
         let youngest = self.live.from(oldest + 1).rev().map(|(_, id)| *id).find(|id| {
             self.jobs.get(id.0).is_some_and(|job| match &job.state {
-                State::Live(attempt) => attempt.is_at_work(),
-                State::Ready(_) | State::Delayed(_) => false,
+                JobState::Live(attempt) => attempt.is_at_work(),
+                JobState::Ready(_) | JobState::Delayed(_) => false,
             })
         });
         if let Some(id) = youngest {
@@ -142,10 +142,12 @@ impl Dispatcher {
     fn end_attempt(&mut self, id: JobId, why: Cut, kill: bool, now: Time, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(id.0) else { return };
         match &mut job.state {
-            State::Live(attempt) => {
+            JobState::Live(attempt) => {
                 attempt.end(why, kill, &job.policy, &mut Desk { now, timers: &mut self.timers, actions });
             }
-            State::Ready(_) | State::Delayed(_) => debug_assert!(false, "only a live attempt can be ended"),
+            JobState::Ready(_) | JobState::Delayed(_) => {
+                debug_assert!(false, "only a live attempt can be ended");
+            }
         }
     }
 }
