@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::attempt::Attempt;
-use super::queue::Place;
+use super::queue::QueuePosition;
 use crate::Time;
 use crate::outcome::{ATTEMPT_HISTORY_MAX, AttemptReport, AttemptSummary, Cause, Limits, Outcome};
 use crate::policy::{JobPolicy, LOST_MAX};
@@ -41,7 +41,7 @@ pub(super) struct JobEntry {
 #[derive(Debug)]
 pub(super) enum JobState {
     /// In the queue.
-    Ready(Place),
+    Ready(QueuePosition),
     /// Until then it waits for its back-off.
     Delayed(Option<Time>),
     /// It has a slot.
@@ -57,7 +57,7 @@ struct Last {
 }
 
 impl JobEntry {
-    pub(super) fn new(policy: Arc<JobPolicy>, place: Place) -> JobEntry {
+    pub(super) fn new(policy: Arc<JobPolicy>, place: QueuePosition) -> JobEntry {
         JobEntry {
             memory_bytes: policy.limits.memory_bytes,
             policy,

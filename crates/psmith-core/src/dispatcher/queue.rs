@@ -9,7 +9,7 @@ use crate::JobId;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Those that had their turn before: few.
-    again: BTreeMap<Place, JobId>,
+    again: BTreeMap<QueuePosition, JobId>,
     /// Those that were never started, by turn: many, and nearly always taken from the front.
     new: VecDeque<(u64, JobId)>,
     last: u64,
@@ -17,7 +17,7 @@ pub(super) struct Queue {
 
 /// A place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct QueuePosition {
     rank: Rank,
     turn: u64,
 }
@@ -34,28 +34,28 @@ enum Rank {
 
 impl Queue {
     /// A job that was never started joins the end.
-    pub(super) fn push_new(&mut self, job: JobId) -> Place {
+    pub(super) fn push_new(&mut self, job: JobId) -> QueuePosition {
         self.last += 1;
         self.new.push_back((self.last, job));
-        Place { rank: Rank::New, turn: self.last }
+        QueuePosition { rank: Rank::New, turn: self.last }
     }
 
     /// A job comes back: behind others that came back, before all that are new.
-    pub(super) fn push_returned(&mut self, job: JobId) -> Place {
+    pub(super) fn push_returned(&mut self, job: JobId) -> QueuePosition {
         self.last += 1;
-        self.put(Place { rank: Rank::Returned, turn: self.last }, job)
+        self.put(QueuePosition { rank: Rank::Returned, turn: self.last }, job)
     }
 
     /// A job that had its turn in vain is next again; of several, who had it first (`start`) goes first.
-    pub(super) fn push_front(&mut self, job: JobId, start: u64) -> Place {
-        self.put(Place { rank: Rank::Refused, turn: start }, job)
+    pub(super) fn push_front(&mut self, job: JobId, start: u64) -> QueuePosition {
+        self.put(QueuePosition { rank: Rank::Refused, turn: start }, job)
     }
 
     pub(super) fn first(&self) -> Option<JobId> {
         self.again.values().next().copied().or_else(|| self.new.front().map(|&(_, job)| job))
     }
 
-    pub(super) fn remove(&mut self, place: Place) {
+    pub(super) fn remove(&mut self, place: QueuePosition) {
         let was = match place.rank {
             Rank::New => match self.new.front() {
                 Some(&(turn, _)) if turn == place.turn => self.new.pop_front().is_some(),
@@ -70,7 +70,7 @@ impl Queue {
         self.again.len() + self.new.len()
     }
 
-    pub(super) fn at(&self, place: Place) -> Option<JobId> {
+    pub(super) fn at(&self, place: QueuePosition) -> Option<JobId> {
         match place.rank {
             Rank::New => self.new.get(self.find_new(place.turn)?).map(|&(_, job)| job),
             Rank::Refused | Rank::Returned => self.again.get(&place).copied(),
@@ -81,7 +81,7 @@ impl Queue {
         self.new.binary_search_by_key(&turn, |&(turn, _)| turn).ok()
     }
 
-    fn put(&mut self, place: Place, job: JobId) -> Place {
+    fn put(&mut self, place: QueuePosition, job: JobId) -> QueuePosition {
         let was = self.again.insert(place, job);
         debug_assert!(was.is_none(), "no two jobs share a place");
         place
