@@ -37,8 +37,8 @@ pub(super) struct Attempt {
     /// When its start was asked for: its clock.
     pub(super) began: Time,
     pid: u32,
-    stage: Stage,
-    ending: Option<Ending>,
+    stage: ProcessStage,
+    ending: Option<Termination>,
     /// Its timeout, as the deadline was computed from it.
     limit: Duration,
     pub(super) deadline: Option<Time>,
@@ -55,7 +55,7 @@ pub(super) struct Attempt {
 
 /// What the kernel did.
 #[derive(Debug)]
-enum Stage {
+enum ProcessStage {
     /// The start was asked for.
     Starting,
     /// The process exists.
@@ -75,13 +75,13 @@ struct Tail {
     evidence: Evidence,
     /// What psmith had done to it by then.
     cut: Option<Cut>,
-    tree: Tree,
-    output: Output,
+    tree: TreeState,
+    output: OutputState,
     leaked: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tree {
+enum TreeState {
     /// Descendants live.
     Alive,
     /// They are being killed.
@@ -92,7 +92,7 @@ enum Tree {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Output {
+enum OutputState {
     /// Somebody holds it open.
     Open,
     /// We asked to read no more.
@@ -102,7 +102,7 @@ enum Output {
 
 /// What psmith does about it.
 #[derive(Clone, Copy, Debug)]
-struct Ending {
+struct Termination {
     why: Cut,
     ladder: Ladder,
 }
@@ -120,7 +120,7 @@ enum Ladder {
 /// How an attempt goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Progress {
+pub(super) enum AttemptStep {
     /// It lives.
     Alive,
     /// Nothing of it is left.
@@ -138,7 +138,7 @@ pub(super) struct Desk<'a> {
 
 /// How a process ended, as it was reported.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ExitNews {
+pub(super) struct ExitReport {
     pub(super) exit: Exit,
     pub(super) usage: Usage,
     pub(super) evidence: Evidence,
@@ -154,7 +154,7 @@ impl Attempt {
             turn,
             began,
             pid: 0,
-            stage: Stage::Starting,
+            stage: ProcessStage::Starting,
             ending: None,
             limit: Duration::ZERO,
             deadline: None,
@@ -169,9 +169,9 @@ impl Attempt {
     /// Lets the attempt run for `limit` from its start on, unless it is already coming to its end.
     pub(super) fn limit_to(&mut self, limit: Duration, policy: &JobPolicy, timers: &mut Timers) {
         let counts = match &self.stage {
-            Stage::Starting | Stage::Running => true,
-            Stage::Exited(_) => policy.leak == Leak::Wait,
-            Stage::NeverRan(_) => false,
+            ProcessStage::Starting | ProcessStage::Running => true,
+            ProcessStage::Exited(_) => policy.leak == Leak::Wait,
+            ProcessStage::NeverRan(_) => false,
         };
         if counts && self.ending.is_none() && self.deadline.is_none() {
             self.limit = limit;
@@ -202,15 +202,15 @@ impl Attempt {
 
     pub(super) fn on_started(&mut self, pid: u32, policy: &JobPolicy, desk: &mut Desk<'_>) {
         match self.stage {
-            Stage::Starting => {}
-            Stage::Running | Stage::Exited(_) | Stage::NeverRan(_) => {
+            ProcessStage::Starting => {}
+            ProcessStage::Running | ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
                 debug_assert!(false, "an attempt gets a process once, before anything else happens to it");
                 return;
             }
         }
         self.pid = pid;
         self.beat = desk.now;
-        self.stage = Stage::Running;
+        self.stage = ProcessStage::Running;
         match self.ending.map(|ending| ending.ladder) {
             None => {}
             Some(Ladder::Before { kill: true }) => self.kill(desk),
@@ -221,15 +221,15 @@ impl Attempt {
         }
     }
 
-    pub(super) fn on_start_failed(&mut self, failure: SpawnFailure) -> Progress {
+    pub(super) fn on_start_failed(&mut self, failure: SpawnFailure) -> AttemptStep {
         match self.stage {
-            Stage::Starting | Stage::Running => {
-                self.stage = Stage::NeverRan(failure);
-                Progress::Over
+            ProcessStage::Starting | ProcessStage::Running => {
+                self.stage = ProcessStage::NeverRan(failure);
+                AttemptStep::Over
             }
-            Stage::Exited(_) | Stage::NeverRan(_) => {
+            ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
                 debug_assert!(false, "a start fails before the program runs, and once");
-                Progress::Alive
+                AttemptStep::Alive
             }
         }
     }
@@ -245,24 +245,29 @@ impl Attempt {
         }
     }
 
-    pub(super) fn on_exited(&mut self, news: ExitNews, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+    pub(super) fn on_exited(
+        &mut self,
+        news: ExitReport,
+        policy: &JobPolicy,
+        desk: &mut Desk<'_>,
+    ) -> AttemptStep {
         match self.stage {
             // A process that ended at once was reported as ended only: what was to be done to it begins late.
-            Stage::Starting => self.on_started(0, policy, desk),
-            Stage::Running => {}
-            Stage::Exited(_) | Stage::NeverRan(_) => {
+            ProcessStage::Starting => self.on_started(0, policy, desk),
+            ProcessStage::Running => {}
+            ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
                 debug_assert!(false, "each attempt is reaped once");
-                return Progress::Alive;
+                return AttemptStep::Alive;
             }
         }
         let ladder = self.ending.map(|ending| ending.ladder);
         let tree = match (news.alive, ladder) {
-            (0, _) => Tree::Empty,
-            (_, Some(Ladder::Killed)) => Tree::Killing,
-            (_, None | Some(Ladder::Before { .. } | Ladder::Climbing { .. })) => Tree::Alive,
+            (0, _) => TreeState::Empty,
+            (_, Some(Ladder::Killed)) => TreeState::Killing,
+            (_, None | Some(Ladder::Before { .. } | Ladder::Climbing { .. })) => TreeState::Alive,
         };
-        let output = if news.output_open { Output::Open } else { Output::Closed };
-        self.stage = Stage::Exited(Tail {
+        let output = if news.output_open { OutputState::Open } else { OutputState::Closed };
+        self.stage = ProcessStage::Exited(Tail {
             at: desk.now,
             exit: news.exit,
             usage: news.usage,
@@ -278,83 +283,92 @@ impl Attempt {
             self.slow = None;
         }
         match (tree, output, ladder) {
-            (Tree::Empty, Output::Closed, _) => return Progress::Over,
+            (TreeState::Empty, OutputState::Closed, _) => return AttemptStep::Over,
             // The ladder, or the wait for its last step, goes on.
-            (Tree::Killing, _, _) | (Tree::Alive, _, Some(Ladder::Climbing { .. })) => {}
-            (Tree::Alive | Tree::Empty | Tree::Releasing, _, _) => self.grace(desk),
+            (TreeState::Killing, _, _) | (TreeState::Alive, _, Some(Ladder::Climbing { .. })) => {}
+            (TreeState::Alive | TreeState::Empty | TreeState::Releasing, _, _) => self.grace(desk),
         }
-        Progress::Alive
+        AttemptStep::Alive
     }
 
-    pub(super) fn on_tree_empty(&mut self, killed: u32, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+    pub(super) fn on_tree_empty(
+        &mut self,
+        killed: u32,
+        policy: &JobPolicy,
+        desk: &mut Desk<'_>,
+    ) -> AttemptStep {
         let waits = self.waits_for_leaks(policy);
-        let Stage::Exited(tail) = &mut self.stage else {
+        let ProcessStage::Exited(tail) = &mut self.stage else {
             // The group was seen empty before its leader's exit came through. That event will say who lives.
-            return Progress::Alive;
+            return AttemptStep::Alive;
         };
         let before = tail.tree;
-        if before == Tree::Empty {
+        if before == TreeState::Empty {
             // The answer to a kill that crossed the exit.
-            return Progress::Alive;
+            return AttemptStep::Alive;
         }
-        tail.tree = Tree::Empty;
+        tail.tree = TreeState::Empty;
         if self.ending.is_none() {
             tail.leaked = tail.leaked.saturating_add(killed);
         }
         match (tail.output, before) {
-            (Output::Closed, _) => return Progress::Over,
-            (Output::Stopping, _) => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
-            (Output::Open, _) if waits => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
+            (OutputState::Closed, _) => return AttemptStep::Over,
+            (OutputState::Stopping, _) => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
+            (OutputState::Open, _) if waits => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
             // Its own grace runs already.
-            (Output::Open, Tree::Alive) if self.ending.is_none() => {}
+            (OutputState::Open, TreeState::Alive) if self.ending.is_none() => {}
             // What the dead wrote is on its way.
-            (Output::Open, _) => self.grace(desk),
+            (OutputState::Open, _) => self.grace(desk),
         }
-        Progress::Alive
+        AttemptStep::Alive
     }
 
-    pub(super) fn on_output_closed(&mut self) -> Progress {
-        let Stage::Exited(tail) = &mut self.stage else {
+    pub(super) fn on_output_closed(&mut self) -> AttemptStep {
+        let ProcessStage::Exited(tail) = &mut self.stage else {
             // Who closes its output may live on. The exit will say how things stand.
-            return Progress::Alive;
+            return AttemptStep::Alive;
         };
-        tail.output = Output::Closed;
-        if tail.tree == Tree::Empty { Progress::Over } else { Progress::Alive }
+        tail.output = OutputState::Closed;
+        if tail.tree == TreeState::Empty { AttemptStep::Over } else { AttemptStep::Alive }
     }
 
     /// The next step of the end has fallen due.
-    pub(super) fn on_step(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) -> Progress {
+    pub(super) fn on_step(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) -> AttemptStep {
         self.step = None;
         let ladder = self.ending.map(|ending| ending.ladder);
         match (&mut self.stage, ladder) {
-            (Stage::Running, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
-            (Stage::Running, Some(Ladder::Killed)) => return Progress::Unkillable,
-            (Stage::Exited(tail), _) => match (tail.tree, ladder) {
-                (Tree::Killing, _) => return Progress::Unkillable,
-                (Tree::Alive, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
-                (Tree::Alive, None | Some(Ladder::Before { .. } | Ladder::Killed)) => match policy.leak {
-                    Leak::Kill | Leak::Fail => self.kill(desk),
-                    Leak::Wait => {}
-                    Leak::Allow => {
-                        tail.tree = Tree::Releasing;
-                        desk.actions.push(Action::ReleaseTree { attempt: self.id });
-                        // Whom we let go may keep the output open for ever.
-                        if tail.output == Output::Open {
-                            tail.output = Output::Stopping;
-                            desk.actions.push(Action::StopReading { attempt: self.id });
+            (ProcessStage::Running, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+            (ProcessStage::Running, Some(Ladder::Killed)) => return AttemptStep::Unkillable,
+            (ProcessStage::Exited(tail), _) => match (tail.tree, ladder) {
+                (TreeState::Killing, _) => return AttemptStep::Unkillable,
+                (TreeState::Alive, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+                (TreeState::Alive, None | Some(Ladder::Before { .. } | Ladder::Killed)) => {
+                    match policy.leak {
+                        Leak::Kill | Leak::Fail => self.kill(desk),
+                        Leak::Wait => {}
+                        Leak::Allow => {
+                            tail.tree = TreeState::Releasing;
+                            desk.actions.push(Action::ReleaseTree { attempt: self.id });
+                            // Whom we let go may keep the output open for ever.
+                            if tail.output == OutputState::Open {
+                                tail.output = OutputState::Stopping;
+                                desk.actions.push(Action::StopReading { attempt: self.id });
+                            }
                         }
                     }
-                },
-                (Tree::Empty, _) if self.waits_for_leaks(policy) => {}
-                (Tree::Empty, _) => self.stop_reading(desk),
-                (Tree::Releasing, _) => debug_assert!(false, "no timer runs while descendants are let go"),
+                }
+                (TreeState::Empty, _) if self.waits_for_leaks(policy) => {}
+                (TreeState::Empty, _) => self.stop_reading(desk),
+                (TreeState::Releasing, _) => {
+                    debug_assert!(false, "no timer runs while descendants are let go");
+                }
             },
-            (Stage::Starting | Stage::NeverRan(_), _)
-            | (Stage::Running, None | Some(Ladder::Before { .. })) => {
+            (ProcessStage::Starting | ProcessStage::NeverRan(_), _)
+            | (ProcessStage::Running, None | Some(Ladder::Before { .. })) => {
                 debug_assert!(false, "no step is due before an end is wanted and there is a process");
             }
         }
-        Progress::Alive
+        AttemptStep::Alive
     }
 
     /// Ends the attempt by its ladder, or, if `kill`, at once.
@@ -365,7 +379,7 @@ impl Attempt {
                 // A job that was to run again is now to end; what else was decided stands.
                 if ending.why == Cut::Preempted {
                     ending.why = why;
-                    if let Stage::Exited(tail) = &mut self.stage {
+                    if let ProcessStage::Exited(tail) = &mut self.stage {
                         tail.cut = Some(why);
                     }
                 }
@@ -373,15 +387,15 @@ impl Attempt {
             }
         };
         match &mut self.stage {
-            Stage::Starting => {
-                let kill =
-                    kill || matches!(self.ending, Some(Ending { ladder: Ladder::Before { kill: true }, .. }));
+            ProcessStage::Starting => {
+                let kill = kill
+                    || matches!(self.ending, Some(Termination { ladder: Ladder::Before { kill: true }, .. }));
                 let why = self.ending.map_or(why, |ending| ending.why);
-                self.ending = Some(Ending { why, ladder: Ladder::Before { kill } });
+                self.ending = Some(Termination { why, ladder: Ladder::Before { kill } });
             }
-            Stage::Running => {
+            ProcessStage::Running => {
                 if !climbs {
-                    self.ending = Some(Ending { why, ladder: Ladder::Climbing { next: 0 } });
+                    self.ending = Some(Termination { why, ladder: Ladder::Climbing { next: 0 } });
                 }
                 if kill {
                     self.kill(desk);
@@ -389,14 +403,14 @@ impl Attempt {
                     self.climb(0, policy, desk);
                 }
             }
-            Stage::Exited(tail) => {
+            ProcessStage::Exited(tail) => {
                 if !climbs {
                     match tail.tree {
                         // Its grace is shorter than any ladder.
-                        Tree::Alive | Tree::Empty if !kill && policy.leak != Leak::Wait => return,
+                        TreeState::Alive | TreeState::Empty if !kill && policy.leak != Leak::Wait => return,
                         // Its grace is over: all is under way.
-                        Tree::Killing | Tree::Releasing => return,
-                        Tree::Alive | Tree::Empty => {}
+                        TreeState::Killing | TreeState::Releasing => return,
+                        TreeState::Alive | TreeState::Empty => {}
                     }
                 }
                 if matches!(why, Cut::Timeout(_) | Cut::Idle(_)) && !climbs {
@@ -404,18 +418,20 @@ impl Attempt {
                 }
                 let (tree, output) = (tail.tree, tail.output);
                 if !climbs {
-                    self.ending = Some(Ending { why, ladder: Ladder::Climbing { next: 0 } });
+                    self.ending = Some(Termination { why, ladder: Ladder::Climbing { next: 0 } });
                 }
                 match tree {
-                    Tree::Alive if kill => self.kill(desk),
-                    Tree::Alive if !climbs => self.climb(0, policy, desk),
-                    Tree::Alive | Tree::Killing | Tree::Releasing => {}
+                    TreeState::Alive if kill => self.kill(desk),
+                    TreeState::Alive if !climbs => self.climb(0, policy, desk),
+                    TreeState::Alive | TreeState::Killing | TreeState::Releasing => {}
                     // What it wrote last may be on its way.
-                    Tree::Empty if output == Output::Open && self.step.is_none() => self.grace(desk),
-                    Tree::Empty => {}
+                    TreeState::Empty if output == OutputState::Open && self.step.is_none() => {
+                        self.grace(desk);
+                    }
+                    TreeState::Empty => {}
                 }
             }
-            Stage::NeverRan(_) => debug_assert!(false, "what never ran is over"),
+            ProcessStage::NeverRan(_) => debug_assert!(false, "what never ran is over"),
         }
         desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
         desk.timers.clear(&mut self.idle, Timer::Idle(self.id));
@@ -424,8 +440,8 @@ impl Attempt {
     /// Whether it could still give way to others.
     pub(super) fn is_at_work(&self) -> bool {
         let has_exited = match self.stage {
-            Stage::Starting | Stage::Running => false,
-            Stage::Exited(_) | Stage::NeverRan(_) => true,
+            ProcessStage::Starting | ProcessStage::Running => false,
+            ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => true,
         };
         !has_exited && self.ending.is_none()
     }
@@ -433,8 +449,8 @@ impl Attempt {
     /// Whether its process has ended.
     pub(super) fn has_exited(&self) -> bool {
         match self.stage {
-            Stage::Starting | Stage::Running => false,
-            Stage::Exited(_) | Stage::NeverRan(_) => true,
+            ProcessStage::Starting | ProcessStage::Running => false,
+            ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => true,
         }
     }
 
@@ -453,16 +469,16 @@ impl Attempt {
     pub(super) fn facts(&self) -> Facts {
         let said = self.said.clone();
         match &self.stage {
-            Stage::Starting | Stage::Running => {
+            ProcessStage::Starting | ProcessStage::Running => {
                 Facts { cut: self.ending.map(|ending| ending.why), end: Seen::Nothing, leaked: 0, said }
             }
-            Stage::NeverRan(failure) => Facts {
+            ProcessStage::NeverRan(failure) => Facts {
                 cut: self.ending.map(|ending| ending.why),
                 end: Seen::StartFailed(failure.clone()),
                 leaked: 0,
                 said,
             },
-            Stage::Exited(tail) => Facts {
+            ProcessStage::Exited(tail) => Facts {
                 cut: tail.cut,
                 end: Seen::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
                 leaked: tail.leaked,
@@ -474,8 +490,10 @@ impl Attempt {
     /// What is known of it, for the outcome.
     pub(super) fn report(&self, policy: &JobPolicy, now: Time) -> AttemptReport {
         let (exit, usage, leaked, until) = match &self.stage {
-            Stage::Starting | Stage::Running | Stage::NeverRan(_) => (None, Usage::default(), 0, now),
-            Stage::Exited(tail) => {
+            ProcessStage::Starting | ProcessStage::Running | ProcessStage::NeverRan(_) => {
+                (None, Usage::default(), 0, now)
+            }
+            ProcessStage::Exited(tail) => {
                 let until = if policy.leak == Leak::Wait { now } else { tail.at };
                 (Some(tail.exit), tail.usage, tail.leaked, until)
             }
@@ -508,8 +526,8 @@ impl Attempt {
             }
             ending.ladder = Ladder::Killed;
         }
-        if let Stage::Exited(tail) = &mut self.stage {
-            tail.tree = Tree::Killing;
+        if let ProcessStage::Exited(tail) = &mut self.stage {
+            tail.tree = TreeState::Killing;
         }
         desk.actions.push(Action::KillTree { attempt: self.id });
         desk.timers.set(&mut self.step, desk.now + UNKILLABLE_AFTER, Timer::Step(self.id));
@@ -521,13 +539,13 @@ impl Attempt {
 
     /// Nobody of its tree lives and its output is open: somebody outside holds it.
     fn stop_reading(&mut self, desk: &mut Desk<'_>) {
-        let Stage::Exited(tail) = &mut self.stage else {
+        let ProcessStage::Exited(tail) = &mut self.stage else {
             debug_assert!(false, "output is given up after the exit");
             return;
         };
         desk.timers.clear(&mut self.step, Timer::Step(self.id));
         tail.leaked = tail.leaked.max(1);
-        tail.output = Output::Stopping;
+        tail.output = OutputState::Stopping;
         desk.actions.push(Action::StopReading { attempt: self.id });
     }
 }

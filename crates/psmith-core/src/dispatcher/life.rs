@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::attempt::{Attempt, ExitNews, Progress};
+use super::attempt::{Attempt, AttemptStep, ExitReport};
 use super::job::{JobEntry, JobState};
 use super::retry::Next;
 use super::stop::Phase;
@@ -84,7 +84,13 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn on_exited(&mut self, id: AttemptId, news: ExitNews, now: Time, actions: &mut Vec<Action>) {
+    pub(super) fn on_exited(
+        &mut self,
+        id: AttemptId,
+        news: ExitReport,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         match self.at_work(id, now, actions) {
             Some((attempt, policy, mut desk)) => {
                 let progress = attempt.on_exited(news, policy, &mut desk);
@@ -197,11 +203,11 @@ impl Dispatcher {
         }
     }
 
-    fn go_on(&mut self, id: JobId, progress: Progress, now: Time, actions: &mut Vec<Action>) {
+    fn go_on(&mut self, id: JobId, progress: AttemptStep, now: Time, actions: &mut Vec<Action>) {
         match progress {
-            Progress::Alive => {}
-            Progress::Over => self.conclude(id, false, now, actions),
-            Progress::Unkillable => self.conclude(id, true, now, actions),
+            AttemptStep::Alive => {}
+            AttemptStep::Over => self.conclude(id, false, now, actions),
+            AttemptStep::Unkillable => self.conclude(id, true, now, actions),
         }
     }
 

@@ -47,7 +47,7 @@ use alloc::vec::Vec;
 
 pub use counts::Counts;
 
-use self::attempt::{Attempt, Desk, ExitNews};
+use self::attempt::{Attempt, Desk, ExitReport};
 use self::breaker::Breaker;
 use self::delivery::Delivery;
 use self::hold::Holds;
@@ -160,7 +160,7 @@ impl Dispatcher {
             // Nothing follows from it, so nothing needs to be settled.
             Event::Beat(attempt) => return self.on_beat(attempt, now, actions),
             Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
-                let news = ExitNews { exit, usage, evidence, alive, output_open };
+                let news = ExitReport { exit, usage, evidence, alive, output_open };
                 self.on_exited(attempt, news, now, actions);
             }
             Event::TreeEmpty { attempt, killed } => self.on_tree_empty(attempt, killed, now, actions),
