@@ -130,7 +130,7 @@ pub(super) enum AttemptStep {
 }
 
 /// What an attempt needs to act: the time, the timers, and where actions are put.
-pub(super) struct Desk<'a> {
+pub(super) struct AttemptContext<'a> {
     pub(super) now: Time,
     pub(super) timers: &'a mut Timers,
     pub(super) actions: &'a mut Vec<Action>,
@@ -190,17 +190,17 @@ impl Attempt {
     }
 
     /// It is time to look for a sign of life.
-    pub(super) fn on_idle(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) {
+    pub(super) fn on_idle(&mut self, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
         self.idle = None;
         let Some(limit) = policy.idle else { return };
-        if self.beat + limit > desk.now {
-            self.watch_idleness(limit, desk.timers);
+        if self.beat + limit > context.now {
+            self.watch_idleness(limit, context.timers);
         } else {
-            self.end(Cut::Idle(limit), false, policy, desk);
+            self.end(Cut::Idle(limit), false, policy, context);
         }
     }
 
-    pub(super) fn on_started(&mut self, pid: u32, policy: &JobPolicy, desk: &mut Desk<'_>) {
+    pub(super) fn on_started(&mut self, pid: u32, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
         match self.stage {
             ProcessStage::Starting => {}
             ProcessStage::Running | ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
@@ -209,12 +209,12 @@ impl Attempt {
             }
         }
         self.pid = pid;
-        self.beat = desk.now;
+        self.beat = context.now;
         self.stage = ProcessStage::Running;
         match self.ending.map(|ending| ending.ladder) {
             None => {}
-            Some(Ladder::Before { kill: true }) => self.kill(desk),
-            Some(Ladder::Before { kill: false }) => self.climb(0, policy, desk),
+            Some(Ladder::Before { kill: true }) => self.kill(context),
+            Some(Ladder::Before { kill: false }) => self.climb(0, policy, context),
             Some(Ladder::Climbing { .. } | Ladder::Killed) => {
                 debug_assert!(false, "the ladder begins when there is a process");
             }
@@ -249,11 +249,11 @@ impl Attempt {
         &mut self,
         news: ExitReport,
         policy: &JobPolicy,
-        desk: &mut Desk<'_>,
+        context: &mut AttemptContext<'_>,
     ) -> AttemptStep {
         match self.stage {
             // A process that ended at once was reported as ended only: what was to be done to it begins late.
-            ProcessStage::Starting => self.on_started(0, policy, desk),
+            ProcessStage::Starting => self.on_started(0, policy, context),
             ProcessStage::Running => {}
             ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
                 debug_assert!(false, "each attempt is reaped once");
@@ -268,7 +268,7 @@ impl Attempt {
         };
         let output = if news.output_open { OutputState::Open } else { OutputState::Closed };
         self.stage = ProcessStage::Exited(Tail {
-            at: desk.now,
+            at: context.now,
             exit: news.exit,
             usage: news.usage,
             evidence: news.evidence,
@@ -278,15 +278,15 @@ impl Attempt {
             leaked: 0,
         });
         if !self.waits_for_leaks(policy) {
-            desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
-            desk.timers.clear(&mut self.idle, Timer::Idle(self.id));
+            context.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+            context.timers.clear(&mut self.idle, Timer::Idle(self.id));
             self.slow = None;
         }
         match (tree, output, ladder) {
             (TreeState::Empty, OutputState::Closed, _) => return AttemptStep::Over,
             // The ladder, or the wait for its last step, goes on.
             (TreeState::Killing, _, _) | (TreeState::Alive, _, Some(Ladder::Climbing { .. })) => {}
-            (TreeState::Alive | TreeState::Empty | TreeState::Releasing, _, _) => self.grace(desk),
+            (TreeState::Alive | TreeState::Empty | TreeState::Releasing, _, _) => self.grace(context),
         }
         AttemptStep::Alive
     }
@@ -295,7 +295,7 @@ impl Attempt {
         &mut self,
         killed: u32,
         policy: &JobPolicy,
-        desk: &mut Desk<'_>,
+        context: &mut AttemptContext<'_>,
     ) -> AttemptStep {
         let waits = self.waits_for_leaks(policy);
         let ProcessStage::Exited(tail) = &mut self.stage else {
@@ -313,12 +313,12 @@ impl Attempt {
         }
         match (tail.output, before) {
             (OutputState::Closed, _) => return AttemptStep::Over,
-            (OutputState::Stopping, _) => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
-            (OutputState::Open, _) if waits => desk.timers.clear(&mut self.step, Timer::Step(self.id)),
+            (OutputState::Stopping, _) => context.timers.clear(&mut self.step, Timer::Step(self.id)),
+            (OutputState::Open, _) if waits => context.timers.clear(&mut self.step, Timer::Step(self.id)),
             // Its own grace runs already.
             (OutputState::Open, TreeState::Alive) if self.ending.is_none() => {}
             // What the dead wrote is on its way.
-            (OutputState::Open, _) => self.grace(desk),
+            (OutputState::Open, _) => self.grace(context),
         }
         AttemptStep::Alive
     }
@@ -333,32 +333,32 @@ impl Attempt {
     }
 
     /// The next step of the end has fallen due.
-    pub(super) fn on_step(&mut self, policy: &JobPolicy, desk: &mut Desk<'_>) -> AttemptStep {
+    pub(super) fn on_step(&mut self, policy: &JobPolicy, context: &mut AttemptContext<'_>) -> AttemptStep {
         self.step = None;
         let ladder = self.ending.map(|ending| ending.ladder);
         match (&mut self.stage, ladder) {
-            (ProcessStage::Running, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+            (ProcessStage::Running, Some(Ladder::Climbing { next })) => self.climb(next, policy, context),
             (ProcessStage::Running, Some(Ladder::Killed)) => return AttemptStep::Unkillable,
             (ProcessStage::Exited(tail), _) => match (tail.tree, ladder) {
                 (TreeState::Killing, _) => return AttemptStep::Unkillable,
-                (TreeState::Alive, Some(Ladder::Climbing { next })) => self.climb(next, policy, desk),
+                (TreeState::Alive, Some(Ladder::Climbing { next })) => self.climb(next, policy, context),
                 (TreeState::Alive, None | Some(Ladder::Before { .. } | Ladder::Killed)) => {
                     match policy.leak {
-                        Leak::Kill | Leak::Fail => self.kill(desk),
+                        Leak::Kill | Leak::Fail => self.kill(context),
                         Leak::Wait => {}
                         Leak::Allow => {
                             tail.tree = TreeState::Releasing;
-                            desk.actions.push(Action::ReleaseTree { attempt: self.id });
+                            context.actions.push(Action::ReleaseTree { attempt: self.id });
                             // Whom we let go may keep the output open for ever.
                             if tail.output == OutputState::Open {
                                 tail.output = OutputState::Stopping;
-                                desk.actions.push(Action::StopReading { attempt: self.id });
+                                context.actions.push(Action::StopReading { attempt: self.id });
                             }
                         }
                     }
                 }
                 (TreeState::Empty, _) if self.waits_for_leaks(policy) => {}
-                (TreeState::Empty, _) => self.stop_reading(desk),
+                (TreeState::Empty, _) => self.stop_reading(context),
                 (TreeState::Releasing, _) => {
                     debug_assert!(false, "no timer runs while descendants are let go");
                 }
@@ -372,7 +372,7 @@ impl Attempt {
     }
 
     /// Ends the attempt by its ladder, or, if `kill`, at once.
-    pub(super) fn end(&mut self, why: Cut, kill: bool, policy: &JobPolicy, desk: &mut Desk<'_>) {
+    pub(super) fn end(&mut self, why: Cut, kill: bool, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
         let climbs = match &mut self.ending {
             None => false,
             Some(ending) => {
@@ -398,9 +398,9 @@ impl Attempt {
                     self.ending = Some(Termination { why, ladder: Ladder::Climbing { next: 0 } });
                 }
                 if kill {
-                    self.kill(desk);
+                    self.kill(context);
                 } else if !climbs {
-                    self.climb(0, policy, desk);
+                    self.climb(0, policy, context);
                 }
             }
             ProcessStage::Exited(tail) => {
@@ -421,20 +421,20 @@ impl Attempt {
                     self.ending = Some(Termination { why, ladder: Ladder::Climbing { next: 0 } });
                 }
                 match tree {
-                    TreeState::Alive if kill => self.kill(desk),
-                    TreeState::Alive if !climbs => self.climb(0, policy, desk),
+                    TreeState::Alive if kill => self.kill(context),
+                    TreeState::Alive if !climbs => self.climb(0, policy, context),
                     TreeState::Alive | TreeState::Killing | TreeState::Releasing => {}
                     // What it wrote last may be on its way.
                     TreeState::Empty if output == OutputState::Open && self.step.is_none() => {
-                        self.grace(desk);
+                        self.grace(context);
                     }
                     TreeState::Empty => {}
                 }
             }
             ProcessStage::NeverRan(_) => debug_assert!(false, "what never ran is over"),
         }
-        desk.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
-        desk.timers.clear(&mut self.idle, Timer::Idle(self.id));
+        context.timers.clear(&mut self.deadline, Timer::Deadline(self.id));
+        context.timers.clear(&mut self.idle, Timer::Idle(self.id));
     }
 
     /// Whether it could still give way to others.
@@ -506,20 +506,20 @@ impl Attempt {
         policy.leak == Leak::Wait && self.ending.is_none()
     }
 
-    fn climb(&mut self, step: usize, policy: &JobPolicy, desk: &mut Desk<'_>) {
+    fn climb(&mut self, step: usize, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
         match policy.term_seq.steps().get(step) {
             Some(now) if now.signal != SIGKILL => {
-                desk.actions.push(Action::Signal { attempt: self.id, signal: now.signal });
-                desk.timers.set(&mut self.step, desk.now + now.wait, Timer::Step(self.id));
+                context.actions.push(Action::Signal { attempt: self.id, signal: now.signal });
+                context.timers.set(&mut self.step, context.now + now.wait, Timer::Step(self.id));
                 if let Some(ending) = &mut self.ending {
                     ending.ladder = Ladder::Climbing { next: step + 1 };
                 }
             }
-            Some(_) | None => self.kill(desk),
+            Some(_) | None => self.kill(context),
         }
     }
 
-    fn kill(&mut self, desk: &mut Desk<'_>) {
+    fn kill(&mut self, context: &mut AttemptContext<'_>) {
         if let Some(ending) = &mut self.ending {
             if matches!(ending.ladder, Ladder::Killed) {
                 return;
@@ -529,23 +529,23 @@ impl Attempt {
         if let ProcessStage::Exited(tail) = &mut self.stage {
             tail.tree = TreeState::Killing;
         }
-        desk.actions.push(Action::KillTree { attempt: self.id });
-        desk.timers.set(&mut self.step, desk.now + UNKILLABLE_AFTER, Timer::Step(self.id));
+        context.actions.push(Action::KillTree { attempt: self.id });
+        context.timers.set(&mut self.step, context.now + UNKILLABLE_AFTER, Timer::Step(self.id));
     }
 
-    fn grace(&mut self, desk: &mut Desk<'_>) {
-        desk.timers.set(&mut self.step, desk.now + LEAK_GRACE, Timer::Step(self.id));
+    fn grace(&mut self, context: &mut AttemptContext<'_>) {
+        context.timers.set(&mut self.step, context.now + LEAK_GRACE, Timer::Step(self.id));
     }
 
     /// Nobody of its tree lives and its output is open: somebody outside holds it.
-    fn stop_reading(&mut self, desk: &mut Desk<'_>) {
+    fn stop_reading(&mut self, context: &mut AttemptContext<'_>) {
         let ProcessStage::Exited(tail) = &mut self.stage else {
             debug_assert!(false, "output is given up after the exit");
             return;
         };
-        desk.timers.clear(&mut self.step, Timer::Step(self.id));
+        context.timers.clear(&mut self.step, Timer::Step(self.id));
         tail.leaked = tail.leaked.max(1);
         tail.output = OutputState::Stopping;
-        desk.actions.push(Action::StopReading { attempt: self.id });
+        context.actions.push(Action::StopReading { attempt: self.id });
     }
 }

@@ -47,7 +47,7 @@ use alloc::vec::Vec;
 
 pub use counts::Counts;
 
-use self::attempt::{Attempt, Desk, ExitReport};
+use self::attempt::{Attempt, AttemptContext, ExitReport};
 use self::breaker::Breaker;
 use self::delivery::Delivery;
 use self::hold::Holds;
@@ -395,13 +395,13 @@ impl Dispatcher {
         id: AttemptId,
         now: Time,
         actions: &'a mut Vec<Action>,
-    ) -> Option<(&'a mut Attempt, &'a JobPolicy, Desk<'a>)> {
+    ) -> Option<(&'a mut Attempt, &'a JobPolicy, AttemptContext<'a>)> {
         let job = self.jobs.get_mut(id.job.0)?;
         let JobState::Live(attempt) = &mut job.state else { return None };
         if attempt.id != id {
             return None;
         }
-        Some((attempt, &job.policy, Desk { now, timers: &mut self.timers, actions }))
+        Some((attempt, &job.policy, AttemptContext { now, timers: &mut self.timers, actions }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::attempt::Desk;
+use super::attempt::AttemptContext;
 use super::job::JobState;
 use super::verdict::Cut;
 use super::{Dispatcher, halt};
@@ -80,7 +80,7 @@ impl Dispatcher {
                     Cut::Cancelled,
                     false,
                     &job.policy,
-                    &mut Desk { now, timers: &mut self.timers, actions },
+                    &mut AttemptContext { now, timers: &mut self.timers, actions },
                 );
             }
         }
@@ -143,7 +143,12 @@ impl Dispatcher {
         let Some(job) = self.jobs.get_mut(id.0) else { return };
         match &mut job.state {
             JobState::Live(attempt) => {
-                attempt.end(why, kill, &job.policy, &mut Desk { now, timers: &mut self.timers, actions });
+                attempt.end(
+                    why,
+                    kill,
+                    &job.policy,
+                    &mut AttemptContext { now, timers: &mut self.timers, actions },
+                );
             }
             JobState::Ready(_) | JobState::Delayed(_) => {
                 debug_assert!(false, "only a live attempt can be ended");
