@@ -1,6 +1,6 @@
 //! The dispatcher driven by hand, each step checked to "and nothing else happened".
 
-mod desk;
 mod ends;
+mod harness;
 mod retries;
 mod runs;

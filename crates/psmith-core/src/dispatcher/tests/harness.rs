@@ -58,8 +58,8 @@ pub(super) fn retry(job: u64, number: u32, cause: Cause, delay: Duration, charge
     [Action::Discard { attempt }, Action::Notice(Notice::Retry { attempt, cause, delay, charged })]
 }
 
-/// A dispatcher on a desk.
-pub(super) struct Desk {
+/// A dispatcher, what it asked for, and the time.
+pub(super) struct Harness {
     pub(super) dispatcher: Dispatcher,
     pub(super) now: Time,
     pub(super) policy: Arc<JobPolicy>,
@@ -67,9 +67,9 @@ pub(super) struct Desk {
     actions: Vec<Action>,
 }
 
-impl Desk {
-    pub(super) fn new(run: RunPolicy, job: JobPolicy) -> Desk {
-        Desk {
+impl Harness {
+    pub(super) fn new(run: RunPolicy, job: JobPolicy) -> Harness {
+        Harness {
             dispatcher: Dispatcher::new(run),
             now: Time::ZERO,
             policy: Arc::new(job),
@@ -79,14 +79,14 @@ impl Desk {
     }
 
     /// Feeds an event.
-    pub(super) fn feed(&mut self, event: Event) -> &mut Desk {
+    pub(super) fn feed(&mut self, event: Event) -> &mut Harness {
         self.dispatcher.handle(event, self.now, &mut self.actions);
         self.dispatcher.check();
         self
     }
 
     /// Lets time pass, stopping wherever something falls due.
-    pub(super) fn pass(&mut self, time: Duration) -> &mut Desk {
+    pub(super) fn pass(&mut self, time: Duration) -> &mut Harness {
         let until = self.now + time;
         while let Some(due) = self.dispatcher.next_deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
@@ -98,9 +98,9 @@ impl Desk {
     }
 
     /// Names all that was asked for since the last call. The outcomes of `End` are put aside and compared as
-    /// `End` without their details, by [`Desk::ended`].
+    /// `End` without their details, by [`Harness::ended`].
     #[track_caller]
-    pub(super) fn asks(&mut self, expected: impl IntoIterator<Item = Action>) -> &mut Desk {
+    pub(super) fn asks(&mut self, expected: impl IntoIterator<Item = Action>) -> &mut Harness {
         let got: Vec<Action> = self.take();
         let expected: Vec<Action> = expected.into_iter().collect();
         assert_eq!(got, expected, "exactly this is asked for, and nothing else");
@@ -109,12 +109,12 @@ impl Desk {
 
     /// Nothing was asked for.
     #[track_caller]
-    pub(super) fn asks_nothing(&mut self) -> &mut Desk {
+    pub(super) fn asks_nothing(&mut self) -> &mut Harness {
         self.asks([])
     }
 
     /// Forgets what was asked for.
-    pub(super) fn skip(&mut self) -> &mut Desk {
+    pub(super) fn skip(&mut self) -> &mut Harness {
         self.take();
         self
     }
@@ -139,7 +139,7 @@ impl Desk {
         outcome
     }
 
-    pub(super) fn accept(&mut self, count: u64) -> &mut Desk {
+    pub(super) fn accept(&mut self, count: u64) -> &mut Harness {
         for _ in 0..count {
             let job = self.dispatcher.next_job();
             self.feed(Event::Accepted { job, policy: Arc::clone(&self.policy) });
@@ -147,7 +147,7 @@ impl Desk {
         self
     }
 
-    pub(super) fn started(&mut self, job: u64, number: u32) -> &mut Desk {
+    pub(super) fn started(&mut self, job: u64, number: u32) -> &mut Harness {
         self.feed(Event::Started { attempt: id(job, number), pid: 100 + job as u32 })
     }
 
@@ -158,7 +158,7 @@ impl Desk {
         exit: Exit,
         alive: u32,
         output_open: bool,
-    ) -> &mut Desk {
+    ) -> &mut Harness {
         self.feed(Event::Exited {
             attempt: id(job, number),
             exit,
@@ -170,15 +170,15 @@ impl Desk {
     }
 
     /// Exits with `code`, leaving nothing behind.
-    pub(super) fn exits(&mut self, job: u64, number: u32, code: i32) -> &mut Desk {
+    pub(super) fn exits(&mut self, job: u64, number: u32, code: i32) -> &mut Harness {
         self.exited(job, number, Exit::Code(code), 0, false)
     }
 
-    pub(super) fn tree_empty(&mut self, job: u64, number: u32, killed: u32) -> &mut Desk {
+    pub(super) fn tree_empty(&mut self, job: u64, number: u32, killed: u32) -> &mut Harness {
         self.feed(Event::TreeEmpty { attempt: id(job, number), killed })
     }
 
-    pub(super) fn output_closed(&mut self, job: u64, number: u32) -> &mut Desk {
+    pub(super) fn output_closed(&mut self, job: u64, number: u32) -> &mut Harness {
         self.feed(Event::OutputClosed { attempt: id(job, number) })
     }
 }
