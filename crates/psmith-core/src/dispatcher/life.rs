@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptStep, ExitReport};
 use super::job::{JobEntry, JobState};
-use super::retry::Next;
+use super::retry::RetryDecision;
 use super::stop::Phase;
 use super::timers::Timer;
 use super::verdict::{Cut, Seen, verdict};
@@ -274,8 +274,8 @@ impl Dispatcher {
                 let charged = cause != Cause::Cancelled;
                 job.record(report, Some(cause.clone()), charged);
                 let next = retry::next(&job.policy, &cause, job.tries, job.crashes);
-                job.quarantined = may_return && next == Next::Quarantine;
-                if may_return && next == Next::Again {
+                job.quarantined = may_return && next == RetryDecision::Quarantine;
+                if may_return && next == RetryDecision::Again {
                     if let Cause::OutOfMemory { .. } = cause {
                         job.grow_memory();
                     }

@@ -8,7 +8,7 @@ use crate::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 
 /// What becomes of a job whose attempt has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum RetryDecision {
     /// It is tried again.
     Again,
     /// It has crashed as often as it may: it is not tried again, though it had tries left.
@@ -18,13 +18,13 @@ pub(super) enum Next {
 }
 
 /// What becomes of a job that has used `tries` tries, `crashes` of them ended by a crash and the last one by `cause`.
-pub(super) fn next(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> Next {
+pub(super) fn next(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> RetryDecision {
     if !has_tries(policy, cause, tries) {
-        Next::Over
+        RetryDecision::Over
     } else if cause.is_crash() && policy.crash_tries != 0 && crashes >= policy.crash_tries {
-        Next::Quarantine
+        RetryDecision::Quarantine
     } else {
-        Next::Again
+        RetryDecision::Again
     }
 }
 
