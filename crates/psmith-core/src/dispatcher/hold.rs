@@ -21,19 +21,19 @@ pub(super) struct Holds {
     /// The driver itself says that the machine has nothing to give.
     resources: bool,
     /// What refused starts taught.
-    pub(super) refusal: Refusal,
+    pub(super) refusal: StartRefusals,
 }
 
 /// After a refused start nothing is started for a while, then one attempt alone as a probe; only when that
 /// has a process do starts go on as before. So a machine at its end is asked once per pause, not once per slot.
 #[derive(Debug, Default)]
-pub(super) struct Refusal {
-    state: Asking,
+pub(super) struct StartRefusals {
+    state: ProbeState,
     timer: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Asking {
+enum ProbeState {
     /// As much as one likes.
     #[default]
     Freely,
@@ -63,7 +63,7 @@ impl Holds {
             Some(HoldReason::Paused)
         } else if self.events {
             Some(HoldReason::Events)
-        } else if self.resources || self.refusal.state != Asking::Freely {
+        } else if self.resources || self.refusal.state != ProbeState::Freely {
             Some(HoldReason::Resources)
         } else if self.memory {
             Some(HoldReason::Memory)
@@ -80,19 +80,19 @@ impl Holds {
     pub(super) fn allows_start(&self, live: usize) -> bool {
         let held_softly = self.load || self.memory || self.resources;
         let may_ask = match self.refusal.state {
-            Asking::Freely | Asking::MayProbe { .. } => true,
-            Asking::Waiting { .. } | Asking::Probing { .. } => false,
+            ProbeState::Freely | ProbeState::MayProbe { .. } => true,
+            ProbeState::Waiting { .. } | ProbeState::Probing { .. } => false,
         };
         !self.paused && !self.events && may_ask && (!held_softly || live == 0)
     }
 }
 
-impl Refusal {
+impl StartRefusals {
     pub(super) fn on_start(&mut self, attempt: AttemptId) {
         self.state = match self.state {
-            Asking::MayProbe { wait } => Asking::Probing { wait, probe: attempt },
-            Asking::Freely => Asking::Freely,
-            Asking::Waiting { .. } | Asking::Probing { .. } => {
+            ProbeState::MayProbe { wait } => ProbeState::Probing { wait, probe: attempt },
+            ProbeState::Freely => ProbeState::Freely,
+            ProbeState::Waiting { .. } | ProbeState::Probing { .. } => {
                 debug_assert!(false, "nothing is started while refused starts are waited out");
                 self.state
             }
@@ -101,10 +101,10 @@ impl Refusal {
 
     /// A start was granted, or failed for reasons of its own, or will never be answered.
     pub(super) fn on_answered(&mut self, attempt: AttemptId) {
-        if let Asking::Probing { probe, .. } = self.state
+        if let ProbeState::Probing { probe, .. } = self.state
             && probe == attempt
         {
-            self.state = Asking::Freely;
+            self.state = ProbeState::Freely;
         }
     }
 
@@ -116,21 +116,21 @@ impl Refusal {
         random: &mut Random,
     ) {
         let wait = match self.state {
-            Asking::Freely => REFUSED_WAIT_FIRST,
-            Asking::Probing { wait, probe } if probe == attempt => {
+            ProbeState::Freely => REFUSED_WAIT_FIRST,
+            ProbeState::Probing { wait, probe } if probe == attempt => {
                 wait.saturating_mul(2).min(REFUSED_WAIT_MAX)
             }
             // Asked for before the first refusal came back: nothing new is learned.
-            Asking::Waiting { .. } | Asking::MayProbe { .. } | Asking::Probing { .. } => return,
+            ProbeState::Waiting { .. } | ProbeState::MayProbe { .. } | ProbeState::Probing { .. } => return,
         };
-        self.state = Asking::Waiting { wait };
+        self.state = ProbeState::Waiting { wait };
         timers.set(&mut self.timer, now + random.jitter(wait), Timer::Resources);
     }
 
     /// Something came free: worth another try.
     pub(super) fn on_room(&mut self, timers: &mut Timers) {
-        if let Asking::Waiting { wait } = self.state {
-            self.state = Asking::MayProbe { wait };
+        if let ProbeState::Waiting { wait } = self.state {
+            self.state = ProbeState::MayProbe { wait };
             timers.clear(&mut self.timer, Timer::Resources);
         }
     }
@@ -138,8 +138,8 @@ impl Refusal {
     pub(super) fn on_timer(&mut self) {
         self.timer = None;
         match self.state {
-            Asking::Waiting { wait } => self.state = Asking::MayProbe { wait },
-            Asking::Freely | Asking::MayProbe { .. } | Asking::Probing { .. } => {
+            ProbeState::Waiting { wait } => self.state = ProbeState::MayProbe { wait },
+            ProbeState::Freely | ProbeState::MayProbe { .. } | ProbeState::Probing { .. } => {
                 debug_assert!(false, "the timer runs only while refused starts are waited out");
             }
         }
@@ -152,6 +152,6 @@ impl Refusal {
     /// Forgets the pause: nothing will be started any more.
     pub(super) fn end(&mut self, timers: &mut Timers) {
         timers.clear(&mut self.timer, Timer::Resources);
-        self.state = Asking::Freely;
+        self.state = ProbeState::Freely;
     }
 }
