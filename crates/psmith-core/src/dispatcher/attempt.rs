@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::timers::{Timer, Timers};
-use super::verdict::{Cut, Facts, Seen};
+use super::verdict::{AttemptFacts, CutReason, ObservedEnd};
 use crate::outcome::{AttemptReport, Cause, Evidence, Exit, SpawnFailure, Usage};
 use crate::policy::{JobPolicy, LEAK_GRACE, Leak, SIGKILL, UNKILLABLE_AFTER};
 use crate::{Action, AttemptId, SlotId, Time};
@@ -74,7 +74,7 @@ struct Tail {
     usage: Usage,
     evidence: Evidence,
     /// What psmith had done to it by then.
-    cut: Option<Cut>,
+    cut: Option<CutReason>,
     tree: TreeState,
     output: OutputState,
     leaked: u32,
@@ -103,7 +103,7 @@ enum OutputState {
 /// What psmith does about it.
 #[derive(Clone, Copy, Debug)]
 struct Termination {
-    why: Cut,
+    why: CutReason,
     ladder: Ladder,
 }
 
@@ -196,7 +196,7 @@ impl Attempt {
         if self.beat + limit > context.now {
             self.watch_idleness(limit, context.timers);
         } else {
-            self.end(Cut::Idle(limit), false, policy, context);
+            self.end(CutReason::Idle(limit), false, policy, context);
         }
     }
 
@@ -237,8 +237,8 @@ impl Attempt {
     /// What a worker says of its function stands, unless psmith had begun to end the attempt by then.
     pub(super) fn on_reported(&mut self, verdict: Result<(), Cause>) {
         let counts = match self.ending.map(|ending| ending.why) {
-            None | Some(Cut::Preempted) => true,
-            Some(Cut::Timeout(_) | Cut::Idle(_) | Cut::Cancelled) => false,
+            None | Some(CutReason::Preempted) => true,
+            Some(CutReason::Timeout(_) | CutReason::Idle(_) | CutReason::Cancelled) => false,
         };
         if counts && self.said.is_none() {
             self.said = Some(verdict);
@@ -372,12 +372,18 @@ impl Attempt {
     }
 
     /// Ends the attempt by its ladder, or, if `kill`, at once.
-    pub(super) fn end(&mut self, why: Cut, kill: bool, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
+    pub(super) fn end(
+        &mut self,
+        why: CutReason,
+        kill: bool,
+        policy: &JobPolicy,
+        context: &mut AttemptContext<'_>,
+    ) {
         let climbs = match &mut self.ending {
             None => false,
             Some(ending) => {
                 // A job that was to run again is now to end; what else was decided stands.
-                if ending.why == Cut::Preempted {
+                if ending.why == CutReason::Preempted {
                     ending.why = why;
                     if let ProcessStage::Exited(tail) = &mut self.stage {
                         tail.cut = Some(why);
@@ -413,7 +419,7 @@ impl Attempt {
                         TreeState::Alive | TreeState::Empty => {}
                     }
                 }
-                if matches!(why, Cut::Timeout(_) | Cut::Idle(_)) && !climbs {
+                if matches!(why, CutReason::Timeout(_) | CutReason::Idle(_)) && !climbs {
                     tail.cut = Some(why);
                 }
                 let (tree, output) = (tail.tree, tail.output);
@@ -466,21 +472,24 @@ impl Attempt {
     }
 
     /// What is true of it, for the verdict.
-    pub(super) fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> AttemptFacts {
         let said = self.said.clone();
         match &self.stage {
-            ProcessStage::Starting | ProcessStage::Running => {
-                Facts { cut: self.ending.map(|ending| ending.why), end: Seen::Nothing, leaked: 0, said }
-            }
-            ProcessStage::NeverRan(failure) => Facts {
+            ProcessStage::Starting | ProcessStage::Running => AttemptFacts {
                 cut: self.ending.map(|ending| ending.why),
-                end: Seen::StartFailed(failure.clone()),
+                end: ObservedEnd::Nothing,
                 leaked: 0,
                 said,
             },
-            ProcessStage::Exited(tail) => Facts {
+            ProcessStage::NeverRan(failure) => AttemptFacts {
+                cut: self.ending.map(|ending| ending.why),
+                end: ObservedEnd::StartFailed(failure.clone()),
+                leaked: 0,
+                said,
+            },
+            ProcessStage::Exited(tail) => AttemptFacts {
                 cut: tail.cut,
-                end: Seen::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
+                end: ObservedEnd::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
                 leaked: tail.leaked,
                 said,
             },

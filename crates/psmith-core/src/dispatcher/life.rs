@@ -9,7 +9,7 @@ use super::job::{JobEntry, JobState};
 use super::retry::RetryDecision;
 use super::stop::Phase;
 use super::timers::Timer;
-use super::verdict::{Cut, Seen, verdict};
+use super::verdict::{CutReason, ObservedEnd, verdict};
 use super::{Dispatcher, Stuck, limit_of, median, retry};
 use crate::action::Notice;
 use crate::outcome::{Cause, SpawnFailure};
@@ -153,7 +153,7 @@ impl Dispatcher {
             return;
         };
         attempt.deadline = None;
-        attempt.end(Cut::Timeout(attempt.limit()), false, policy, &mut desk);
+        attempt.end(CutReason::Timeout(attempt.limit()), false, policy, &mut desk);
     }
 
     pub(super) fn on_beat(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
@@ -224,10 +224,10 @@ impl Dispatcher {
         }
         let facts = attempt.facts();
         let report = attempt.report(&job.policy, now);
-        let is_lost = matches!((&facts.end, facts.cut, &facts.said), (Seen::Nothing, None, None));
+        let is_lost = matches!((&facts.end, facts.cut, &facts.said), (ObservedEnd::Nothing, None, None));
         let may_return = !stuck && !job.cancelled && self.phase == Phase::Open;
 
-        if facts.cut == Some(Cut::Preempted) && facts.said.is_none() {
+        if facts.cut == Some(CutReason::Preempted) && facts.said.is_none() {
             job.lost_in_row = 0;
             job.record(report, Some(Cause::Cancelled), false);
             if may_return {

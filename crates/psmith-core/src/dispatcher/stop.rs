@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::attempt::AttemptContext;
 use super::job::JobState;
-use super::verdict::Cut;
+use super::verdict::CutReason;
 use super::{Dispatcher, halt};
 use crate::action::Notice;
 use crate::policy::HaltMode;
@@ -77,7 +77,7 @@ impl Dispatcher {
             JobState::Ready(_) | JobState::Delayed(_) => self.end_unstarted(id, now, actions),
             JobState::Live(attempt) => {
                 attempt.end(
-                    Cut::Cancelled,
+                    CutReason::Cancelled,
                     false,
                     &job.policy,
                     &mut AttemptContext { now, timers: &mut self.timers, actions },
@@ -102,7 +102,7 @@ impl Dispatcher {
             })
         });
         if let Some(id) = youngest {
-            self.end_attempt(id, Cut::Preempted, true, now, actions);
+            self.end_attempt(id, CutReason::Preempted, true, now, actions);
         }
     }
 
@@ -135,11 +135,11 @@ impl Dispatcher {
     fn end_running(&mut self, kill: bool, now: Time, actions: &mut Vec<Action>) {
         let running: Vec<JobId> = self.live.values().copied().collect();
         for id in running {
-            self.end_attempt(id, Cut::Cancelled, kill, now, actions);
+            self.end_attempt(id, CutReason::Cancelled, kill, now, actions);
         }
     }
 
-    fn end_attempt(&mut self, id: JobId, why: Cut, kill: bool, now: Time, actions: &mut Vec<Action>) {
+    fn end_attempt(&mut self, id: JobId, why: CutReason, kill: bool, now: Time, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(id.0) else { return };
         match &mut job.state {
             JobState::Live(attempt) => {

@@ -24,10 +24,10 @@ use crate::policy::{CPU_TIME_HARD_AFTER, Leak, SIGKILL, SIGXCPU, SIGXFSZ};
 
 /// What is true of an attempt.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct AttemptFacts {
     /// What psmith did to it before it ended.
-    pub(super) cut: Option<Cut>,
-    pub(super) end: Seen,
+    pub(super) cut: Option<CutReason>,
+    pub(super) end: ObservedEnd,
     pub(super) leaked: u32,
     /// What its worker said of its function, before psmith did anything to it.
     pub(super) said: Option<Result<(), Cause>>,
@@ -35,7 +35,7 @@ pub(super) struct Facts {
 
 /// Why psmith ends an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum CutReason {
     /// It ran longer than this.
     Timeout(Duration),
     /// It gave no sign of life for this long.
@@ -48,7 +48,7 @@ pub(super) enum Cut {
 
 /// What was seen of an attempt's end.
 #[derive(Clone, Debug)]
-pub(super) enum Seen {
+pub(super) enum ObservedEnd {
     /// Its process ended.
     Exited { exit: Exit, usage: Usage, evidence: Evidence },
     /// Its program was never executed.
@@ -58,27 +58,27 @@ pub(super) enum Seen {
 }
 
 /// The verdict over an attempt of which `facts` are true.
-pub(super) fn verdict(facts: &Facts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
+pub(super) fn verdict(facts: &AttemptFacts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
     match &facts.said {
         Some(Ok(())) => return unless_leaked(facts, leak),
         Some(Err(cause)) => return Err(cause.clone()),
         None => {}
     }
     match facts.cut {
-        Some(Cut::Timeout(limit)) => return Err(Cause::Timeout(limit)),
-        Some(Cut::Idle(limit)) => return Err(Cause::Idle(limit)),
-        Some(Cut::Cancelled | Cut::Preempted) => return Err(Cause::Cancelled),
+        Some(CutReason::Timeout(limit)) => return Err(Cause::Timeout(limit)),
+        Some(CutReason::Idle(limit)) => return Err(Cause::Idle(limit)),
+        Some(CutReason::Cancelled | CutReason::Preempted) => return Err(Cause::Cancelled),
         None => {}
     }
     match &facts.end {
-        Seen::StartFailed(failure) => Err(Cause::SpawnFailed(failure.clone())),
-        Seen::Nothing => Err(Cause::Lost),
-        Seen::Exited { exit: Exit::Code(0), .. } => unless_leaked(facts, leak),
-        Seen::Exited { exit, usage, evidence } => Err(failure_of(*exit, usage, evidence, limits)),
+        ObservedEnd::StartFailed(failure) => Err(Cause::SpawnFailed(failure.clone())),
+        ObservedEnd::Nothing => Err(Cause::Lost),
+        ObservedEnd::Exited { exit: Exit::Code(0), .. } => unless_leaked(facts, leak),
+        ObservedEnd::Exited { exit, usage, evidence } => Err(failure_of(*exit, usage, evidence, limits)),
     }
 }
 
-fn unless_leaked(facts: &Facts, leak: Leak) -> Result<(), Cause> {
+fn unless_leaked(facts: &AttemptFacts, leak: Leak) -> Result<(), Cause> {
     match (leak, facts.leaked) {
         (Leak::Fail, leaked @ 1..) => Err(Cause::Leaked(leaked)),
         (Leak::Fail, 0) | (Leak::Kill | Leak::Wait | Leak::Allow, _) => Ok(()),

@@ -8,12 +8,12 @@ use crate::outcome::SpawnStep;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Facts in which everything is true that can be true at once of an attempt that ended with `exit`.
-fn everything(exit: Exit) -> Facts {
+fn everything(exit: Exit) -> AttemptFacts {
     let usage = Usage { user: Duration::from_secs(4), system: Duration::from_secs(3), ..Usage::default() };
     let evidence = Evidence { oom_kills: 2, pids_refused: 3 };
-    Facts {
-        cut: Some(Cut::Timeout(LIMIT)),
-        end: Seen::Exited { exit, usage, evidence },
+    AttemptFacts {
+        cut: Some(CutReason::Timeout(LIMIT)),
+        end: ObservedEnd::Exited { exit, usage, evidence },
         leaked: 4,
         said: None,
     }
@@ -34,15 +34,15 @@ fn limits() -> Limits {
 }
 
 /// The verdict where everything is limited and a leak is a failure.
-fn judge(facts: &Facts) -> Result<(), Cause> {
+fn judge(facts: &AttemptFacts) -> Result<(), Cause> {
     verdict(facts, Leak::Fail, &limits())
 }
 
-fn without_oom(exit: Exit) -> Facts {
+fn without_oom(exit: Exit) -> AttemptFacts {
     let usage = Usage { user: Duration::from_secs(4), system: Duration::from_secs(3), ..Usage::default() };
-    Facts {
+    AttemptFacts {
         cut: None,
-        end: Seen::Exited { exit, usage, evidence: Evidence { oom_kills: 0, pids_refused: 3 } },
+        end: ObservedEnd::Exited { exit, usage, evidence: Evidence { oom_kills: 0, pids_refused: 3 } },
         leaked: 4,
         said: None,
     }
@@ -58,7 +58,7 @@ fn what_a_worker_reported_stands_whatever_becomes_of_its_process() {
         assert_eq!(judge(&facts), Err(Cause::Leaked(4)));
         facts.leaked = 0;
         assert_eq!(judge(&facts), Ok(()));
-        facts.end = Seen::Nothing;
+        facts.end = ObservedEnd::Nothing;
         assert_eq!(judge(&facts), Ok(()), "what has finished is not lost with its worker");
     }
 }
@@ -68,9 +68,9 @@ fn what_psmith_did_comes_first() {
     for exit in [Exit::Code(0), Exit::Code(1), signal(9), signal(SIGXCPU)] {
         let mut facts = everything(exit);
         assert_eq!(judge(&facts), Err(Cause::Timeout(LIMIT)));
-        facts.cut = Some(Cut::Cancelled);
+        facts.cut = Some(CutReason::Cancelled);
         assert_eq!(judge(&facts), Err(Cause::Cancelled));
-        facts.cut = Some(Cut::Preempted);
+        facts.cut = Some(CutReason::Preempted);
         assert_eq!(judge(&facts), Err(Cause::Cancelled));
     }
 }
@@ -78,33 +78,35 @@ fn what_psmith_did_comes_first() {
 #[test]
 fn a_start_that_was_cut_short_is_no_spawn_failure() {
     let failure = SpawnFailure { step: SpawnStep::Exec, errno: 2, detail: String::new(), permanent: false };
-    let mut facts = Facts { cut: None, end: Seen::StartFailed(failure.clone()), leaked: 0, said: None };
+    let mut facts =
+        AttemptFacts { cut: None, end: ObservedEnd::StartFailed(failure.clone()), leaked: 0, said: None };
     assert_eq!(judge(&facts), Err(Cause::SpawnFailed(failure)));
-    facts.cut = Some(Cut::Cancelled);
+    facts.cut = Some(CutReason::Cancelled);
     assert_eq!(judge(&facts), Err(Cause::Cancelled));
 }
 
 #[test]
 fn an_end_that_nobody_saw_is_lost() {
-    let mut facts = Facts { cut: None, end: Seen::Nothing, leaked: 0, said: None };
+    let mut facts = AttemptFacts { cut: None, end: ObservedEnd::Nothing, leaked: 0, said: None };
     assert_eq!(judge(&facts), Err(Cause::Lost));
-    facts.cut = Some(Cut::Timeout(LIMIT));
+    facts.cut = Some(CutReason::Timeout(LIMIT));
     assert_eq!(judge(&facts), Err(Cause::Timeout(LIMIT)));
 }
 
 #[test]
 fn memory_comes_before_other_limits_and_signals() {
     for exit in [Exit::Code(1), signal(9), signal(6), signal(SIGXCPU), signal(SIGXFSZ)] {
-        let facts = Facts { cut: None, ..everything(exit) };
+        let facts = AttemptFacts { cut: None, ..everything(exit) };
         assert_eq!(judge(&facts), Err(Cause::OutOfMemory { limit_bytes: Some(1 << 20), kills: 2 }));
     }
-    let unlimited = verdict(&Facts { cut: None, ..everything(signal(9)) }, Leak::Kill, &Limits::default());
+    let unlimited =
+        verdict(&AttemptFacts { cut: None, ..everything(signal(9)) }, Leak::Kill, &Limits::default());
     assert_eq!(unlimited, Err(Cause::OutOfMemory { limit_bytes: None, kills: 2 }));
 }
 
 #[test]
 fn a_success_stands_although_a_child_ran_out_of_memory() {
-    let facts = Facts { cut: None, ..everything(Exit::Code(0)) };
+    let facts = AttemptFacts { cut: None, ..everything(Exit::Code(0)) };
     assert_eq!(verdict(&facts, Leak::Kill, &limits()), Ok(()));
 }
 
@@ -122,8 +124,8 @@ fn a_kill_before_the_hard_limit_is_a_signal() {
     let short = Usage { user: Duration::from_millis(5_999), ..Usage::default() };
     let group = Usage { user: Duration::from_secs(60), whole_group: true, ..Usage::default() };
     for usage in [short, group] {
-        let end = Seen::Exited { exit: signal(SIGKILL), usage, evidence: Evidence::default() };
-        assert_eq!(judge(&Facts { cut: None, end, leaked: 0, said: None }), killed);
+        let end = ObservedEnd::Exited { exit: signal(SIGKILL), usage, evidence: Evidence::default() };
+        assert_eq!(judge(&AttemptFacts { cut: None, end, leaked: 0, said: None }), killed);
     }
 }
 
@@ -149,12 +151,13 @@ fn refused_forks_explain_an_exit_code_but_no_signal() {
 
 #[test]
 fn a_leak_comes_last() {
-    let exit = Seen::Exited { exit: Exit::Code(3), usage: Usage::default(), evidence: Evidence::default() };
-    assert_eq!(judge(&Facts { cut: None, end: exit, leaked: 4, said: None }), Err(Cause::Exit(3)));
+    let exit =
+        ObservedEnd::Exited { exit: Exit::Code(3), usage: Usage::default(), evidence: Evidence::default() };
+    assert_eq!(judge(&AttemptFacts { cut: None, end: exit, leaked: 4, said: None }), Err(Cause::Exit(3)));
     assert_eq!(judge(&without_oom(Exit::Code(0))), Err(Cause::Leaked(4)));
     for leak in [Leak::Kill, Leak::Wait, Leak::Allow] {
         assert_eq!(verdict(&without_oom(Exit::Code(0)), leak, &limits()), Ok(()));
     }
-    let clean = Facts { leaked: 0, ..without_oom(Exit::Code(0)) };
+    let clean = AttemptFacts { leaked: 0, ..without_oom(Exit::Code(0)) };
     assert_eq!(judge(&clean), Ok(()), "refused forks and a CPU time near its limit are no failure");
 }
