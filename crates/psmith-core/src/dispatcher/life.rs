@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::attempt::{Attempt, AttemptStep, ExitReport};
 use super::job::{JobEntry, JobState};
 use super::retry::RetryDecision;
-use super::stop::Phase;
+use super::stop::RunPhase;
 use super::timers::Timer;
 use super::verdict::{CutReason, ObservedEnd, verdict};
 use super::{Dispatcher, Stuck, limit_of, median, retry};
@@ -62,11 +62,11 @@ impl Dispatcher {
         } else {
             job.state = JobState::Ready(self.queue.push_front(id.job, attempt.turn));
             self.jobs.insert(id.job.0, job);
-            if self.phase != Phase::Open || self.jobs.get(id.job.0).is_some_and(|job| job.cancelled) {
+            if self.phase != RunPhase::Open || self.jobs.get(id.job.0).is_some_and(|job| job.cancelled) {
                 self.end_unstarted(id.job, now, actions);
             }
         }
-        if self.phase != Phase::Open {
+        if self.phase != RunPhase::Open {
             self.holds.refusal.end(&mut self.timers);
         }
     }
@@ -225,7 +225,7 @@ impl Dispatcher {
         let facts = attempt.facts();
         let report = attempt.report(&job.policy, now);
         let is_lost = matches!((&facts.end, facts.cut, &facts.said), (ObservedEnd::Nothing, None, None));
-        let may_return = !stuck && !job.cancelled && self.phase == Phase::Open;
+        let may_return = !stuck && !job.cancelled && self.phase == RunPhase::Open;
 
         if facts.cut == Some(CutReason::Preempted) && facts.said.is_none() {
             job.lost_in_row = 0;

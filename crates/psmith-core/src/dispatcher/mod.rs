@@ -57,7 +57,7 @@ use self::pages::Pages;
 use self::queue::Queue;
 use self::random::Random;
 use self::slots::Slots;
-use self::stop::Phase;
+use self::stop::RunPhase;
 use self::timers::{Timer, Timers};
 use crate::action::Notice;
 use crate::event::HoldReason;
@@ -68,7 +68,7 @@ use crate::{Action, AttemptId, Event, JobId, RunPolicy, SlotId, Time};
 #[derive(Debug)]
 pub struct Dispatcher {
     policy: RunPolicy,
-    phase: Phase,
+    phase: RunPhase,
     source_ended: bool,
     finished: bool,
     halted: bool,
@@ -117,7 +117,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(policy: RunPolicy) -> Dispatcher {
         Dispatcher {
-            phase: Phase::Open,
+            phase: RunPhase::Open,
             source_ended: false,
             finished: false,
             halted: false,
@@ -168,9 +168,9 @@ impl Dispatcher {
             Event::Vanished { attempt } => self.on_vanished(attempt, now, actions),
             Event::WardenLost => self.on_warden_lost(now, actions),
             Event::WardenReady => self.warden_ready = true,
-            Event::Drain => self.stop_to(Phase::Draining, now, actions),
-            Event::Stop => self.stop_to(Phase::Stopping, now, actions),
-            Event::Kill => self.stop_to(Phase::Killing, now, actions),
+            Event::Drain => self.stop_to(RunPhase::Draining, now, actions),
+            Event::Stop => self.stop_to(RunPhase::Stopping, now, actions),
+            Event::Kill => self.stop_to(RunPhase::Killing, now, actions),
             Event::Width(slots) => {
                 if self.slots.set_width(slots) {
                     actions.push(Action::Notice(Notice::Width { slots: self.slots.width() }));
@@ -209,7 +209,7 @@ impl Dispatcher {
     /// Whether the producer may be asked for another job.
     #[must_use]
     pub fn wants_job(&self) -> bool {
-        self.phase == Phase::Open
+        self.phase == RunPhase::Open
             && !self.source_ended
             && self.queue.len() < self.policy.queue_max.max(1)
             && (self.delayed as u64) < u64::from(self.policy.window.max(1))
@@ -256,7 +256,7 @@ impl Dispatcher {
         }
         let place = self.queue.push_new(id);
         self.jobs.insert(id.0, Box::new(JobEntry::new(policy, place)));
-        if self.phase != Phase::Open {
+        if self.phase != RunPhase::Open {
             self.end_unstarted(id, now, actions);
         }
     }
@@ -264,7 +264,7 @@ impl Dispatcher {
     fn on_source_ended(&mut self) {
         self.source_ended = true;
         // A drained run does not ask its source to the end, so what was accepted is not the total.
-        if self.phase == Phase::Open {
+        if self.phase == RunPhase::Open {
             self.sums.total = Some(self.sums.accepted);
         }
     }
@@ -315,7 +315,7 @@ impl Dispatcher {
 
     /// The job whose turn it is, if one may start now.
     fn next_to_start(&self) -> Option<JobId> {
-        let is_open = self.phase == Phase::Open && self.warden_ready && self.alone.is_none();
+        let is_open = self.phase == RunPhase::Open && self.warden_ready && self.alone.is_none();
         if !is_open || !self.slots.has_free() || !self.holds.allows_start(self.live.len()) {
             return None;
         }
@@ -372,7 +372,7 @@ impl Dispatcher {
     }
 
     fn tell_held(&mut self, actions: &mut Vec<Action>) {
-        let can_start = self.phase == Phase::Open && !self.finished;
+        let can_start = self.phase == RunPhase::Open && !self.finished;
         let has_more = !self.source_ended || self.queue.len() + self.delayed > 0;
         let reason = self.holds.reason(has_more && self.delivery.is_full()).filter(|_| can_start);
         if reason != self.held {

@@ -12,7 +12,7 @@ use crate::{Action, Cause, JobId, Time};
 
 /// How far a run has come towards its end; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum RunPhase {
     /// Jobs are started.
     Open,
     /// No more; the running finish.
@@ -25,15 +25,15 @@ pub(super) enum Phase {
 
 impl Dispatcher {
     /// Goes on to `phase`, if it is not that far yet.
-    pub(super) fn stop_to(&mut self, phase: Phase, now: Time, actions: &mut Vec<Action>) {
+    pub(super) fn stop_to(&mut self, phase: RunPhase, now: Time, actions: &mut Vec<Action>) {
         if phase <= self.phase {
             return;
         }
         self.phase = phase;
         match phase {
-            Phase::Open | Phase::Draining => {}
-            Phase::Stopping => self.end_running(false, now, actions),
-            Phase::Killing => self.end_running(true, now, actions),
+            RunPhase::Open | RunPhase::Draining => {}
+            RunPhase::Stopping => self.end_running(false, now, actions),
+            RunPhase::Killing => self.end_running(true, now, actions),
         }
         self.holds.refusal.end(&mut self.timers);
         self.timers.clear(&mut self.gap, super::Timer::Gap);
@@ -88,7 +88,7 @@ impl Dispatcher {
 
     /// Kills the youngest attempt that does something; never the only one that does.
     pub(super) fn on_preempt(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.phase != Phase::Open {
+        if self.phase != RunPhase::Open {
             // Nothing new will start, so memory comes back by itself; and the job could not run again.
             return;
         }
@@ -108,14 +108,14 @@ impl Dispatcher {
 
     /// Halts the run, once, if its policy says so.
     pub(super) fn halt_if_met(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.halted || self.phase >= Phase::Stopping {
+        if self.halted || self.phase >= RunPhase::Stopping {
             return;
         }
         let Some(mode) = halt::met(&self.policy.halt, &self.sums) else { return };
         self.halted = true;
         let (now_too, phase) = match mode {
-            HaltMode::Soon => (false, Phase::Draining),
-            HaltMode::Now => (true, Phase::Stopping),
+            HaltMode::Soon => (false, RunPhase::Draining),
+            HaltMode::Now => (true, RunPhase::Stopping),
         };
         actions.push(Action::Notice(Notice::Halted { now: now_too }));
         self.stop_to(phase, now, actions);
@@ -123,13 +123,13 @@ impl Dispatcher {
 
     /// Breaks the circuit, once, if there is nothing but crashes.
     pub(super) fn break_if_met(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.phase != Phase::Open {
+        if self.phase != RunPhase::Open {
             return;
         }
         let Some(jobs) = self.breaker.met() else { return };
         self.broken = Some(jobs);
         actions.push(Action::Notice(Notice::Broken { jobs }));
-        self.stop_to(Phase::Draining, now, actions);
+        self.stop_to(RunPhase::Draining, now, actions);
     }
 
     fn end_running(&mut self, kill: bool, now: Time, actions: &mut Vec<Action>) {
