@@ -8,7 +8,7 @@ use crate::policy::Order;
 
 /// The window between the end of a job and the delivery of its outcome.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct DeliveryWindow {
     order: Order,
     window: u64,
     /// Handed to the consumer, not yet taken.
@@ -21,9 +21,9 @@ pub(super) struct Delivery {
     announced: JobId,
 }
 
-impl Delivery {
-    pub(super) fn new(order: Order, window: u32) -> Delivery {
-        Delivery {
+impl DeliveryWindow {
+    pub(super) fn new(order: Order, window: u32) -> DeliveryWindow {
+        DeliveryWindow {
             order,
             window: u64::from(window.max(1)),
             handed: BTreeSet::new(),

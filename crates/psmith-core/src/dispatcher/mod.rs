@@ -49,11 +49,11 @@ pub use counts::Counts;
 
 use self::attempt::{Attempt, AttemptContext, ExitReport};
 use self::breaker::Breaker;
-use self::delivery::Delivery;
+use self::delivery::DeliveryWindow;
 use self::hold::Holds;
 use self::job::{JobEntry, JobState};
 use self::median::Median;
-use self::pages::Pages;
+use self::pages::PagedTable;
 use self::queue::Queue;
 use self::random::Random;
 use self::slots::Slots;
@@ -77,11 +77,11 @@ pub struct Dispatcher {
     broken: Option<u32>,
     warden_ready: bool,
     /// All accepted jobs without an outcome.
-    jobs: Pages<Box<JobEntry>>,
+    jobs: PagedTable<Box<JobEntry>>,
     queue: Queue,
     delayed: usize,
     /// Live attempts in the order of their starts.
-    live: Pages<JobId>,
+    live: PagedTable<JobId>,
     last_turn: u64,
     /// The live attempt that must stay alone.
     alone: Option<JobId>,
@@ -98,7 +98,7 @@ pub struct Dispatcher {
     slow: Option<Time>,
     /// The last attempt, in the order of starts, whose time to be named has come.
     slow_turn: u64,
-    delivery: Delivery,
+    delivery: DeliveryWindow,
     median: Option<Median>,
     random: Random,
     /// The sums; what can be read off the tables is filled in on request.
@@ -124,10 +124,10 @@ impl Dispatcher {
             breaker: Breaker::new(policy.breaker),
             broken: None,
             warden_ready: true,
-            jobs: Pages::default(),
+            jobs: PagedTable::default(),
             queue: Queue::default(),
             delayed: 0,
-            live: Pages::default(),
+            live: PagedTable::default(),
             last_turn: 0,
             alone: None,
             stuck: BTreeMap::new(),
@@ -139,7 +139,7 @@ impl Dispatcher {
             gap: None,
             slow: None,
             slow_turn: 0,
-            delivery: Delivery::new(policy.order, policy.window),
+            delivery: DeliveryWindow::new(policy.order, policy.window),
             median: None,
             random: Random::new(policy.seed),
             sums: Counts::default(),

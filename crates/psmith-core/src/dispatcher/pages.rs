@@ -12,22 +12,22 @@ const PAGE_KEYS: u64 = 64;
 
 /// A table by number, in the order of the numbers.
 #[derive(Debug)]
-pub(super) struct Pages<T> {
-    pages: BTreeMap<u64, Page<T>>,
+pub(super) struct PagedTable<T> {
+    pages: BTreeMap<u64, TablePage<T>>,
     /// An empty page, for the next one that is needed: with few entries one comes and goes all the time.
-    spare: Option<Page<T>>,
+    spare: Option<TablePage<T>>,
     len: usize,
 }
 
 #[derive(Debug)]
-struct Page<T> {
+struct TablePage<T> {
     entries: Box<[Option<T>; PAGE_KEYS as usize]>,
     len: u32,
 }
 
-impl<T> Default for Pages<T> {
-    fn default() -> Pages<T> {
-        Pages { pages: BTreeMap::new(), spare: None, len: 0 }
+impl<T> Default for PagedTable<T> {
+    fn default() -> PagedTable<T> {
+        PagedTable { pages: BTreeMap::new(), spare: None, len: 0 }
     }
 }
 
@@ -36,7 +36,7 @@ fn place(key: u64) -> (u64, usize) {
     (key / PAGE_KEYS, (key % PAGE_KEYS) as usize)
 }
 
-impl<T> Pages<T> {
+impl<T> PagedTable<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -60,9 +60,10 @@ impl<T> Pages<T> {
         let (page, at) = place(key);
         let spare = &mut self.spare;
         let page = self.pages.entry(page).or_insert_with(|| {
-            spare
-                .take()
-                .unwrap_or_else(|| Page { entries: Box::new([const { None }; PAGE_KEYS as usize]), len: 0 })
+            spare.take().unwrap_or_else(|| TablePage {
+                entries: Box::new([const { None }; PAGE_KEYS as usize]),
+                len: 0,
+            })
         });
         let before = page.entries[at].replace(entry);
         if before.is_none() {
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn it_holds_what_a_tree_would() {
         let mut random = Random::new(7);
-        let (mut pages, mut tree) = (Pages::default(), BTreeMap::new());
+        let (mut pages, mut tree) = (PagedTable::default(), BTreeMap::new());
         for step in 0..20_000_u64 {
             let key = random.next() % 1_000;
             if random.next() & 1 == 0 {
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_is_given_back() {
-        let mut pages = Pages::default();
+        let mut pages = PagedTable::default();
         for key in 0..100_000 {
             pages.insert(key, ());
             pages.remove(key);
