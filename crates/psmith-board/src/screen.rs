@@ -1,6 +1,6 @@
 //! What a board shows, as lines; and rows turned into lines. Knows no escape code.
 
-use psmith_core::board::{Frame, Progress, RowStatus, RowView};
+use psmith_core::board::{BoardFrame, Progress, RowStatus, RowView};
 
 use crate::text::visible;
 
@@ -91,7 +91,7 @@ pub(crate) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Lin
 
 /// The rows that fit, as lines, with one for those that do not.
 pub(crate) fn frame_lines(
-    frame: &Frame<'_>,
+    frame: &BoardFrame<'_>,
     columns: usize,
     progress: impl Fn(&RowView<'_>, Progress) -> String,
 ) -> Vec<Line> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use psmith_core::Time;
-use psmith_core::board::{Frame, Progress, Row, RowId, RowView, Rows, Timing};
+use psmith_core::board::{BoardFrame, Progress, Row, RowId, RowView, Rows, Timing};
 
 use crate::below::LinesBelow;
 use crate::output::Output;
@@ -76,7 +76,7 @@ pub(crate) struct Turn {
     /// Rows that leave the board and stay on the screen, below those lines.
     pub(crate) left: Vec<RowView<'static>>,
     /// The rows on the board.
-    pub(crate) frame: Frame<'static>,
+    pub(crate) frame: BoardFrame<'static>,
     /// Formatters of rows that have one of their own.
     pub(crate) formatters: HashMap<RowId, Formatter>,
     /// Lines to be shown below them.
@@ -371,7 +371,7 @@ impl BoardState {
             };
             lines.extend(told);
         }
-        let (mut left, mut frame) = (Vec::new(), Frame { rows: Vec::new(), more: 0, more_at: 0 });
+        let (mut left, mut frame) = (Vec::new(), BoardFrame { rows: Vec::new(), more: 0, more_at: 0 });
         if mode == Mode::Console {
             let wanted = self.below.iter().map(|below| below.lines_wanted()).sum::<usize>();
             // Rows and what is below them share a screen that is too small for both.

@@ -1,6 +1,6 @@
 //! One job that has ended, as every record and every page tells of it.
 
-use psmith_core::board::Ending;
+use psmith_core::board::RowEnding;
 use psmith_core::outcome::Outcome;
 
 /// All that any record says of one job that has ended.
@@ -69,5 +69,5 @@ impl Status {
 /// Whether a job succeeded, but not at its first try. Tries that were forgiven do not make it flaky.
 #[must_use]
 pub fn is_flaky(outcome: &Outcome) -> bool {
-    Ending::of(outcome) == Ending::Flaky
+    RowEnding::of(outcome) == RowEnding::Flaky
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use psmith_board::Size;
-use psmith_core::board::{Ending, JobRow, RunBoard, Timing, Update};
+use psmith_core::board::{JobRow, RowEnding, RunBoard, Timing, Update};
 use psmith_core::{JobId, Time};
 use psmith_sys::{proc_memory, terminal};
 
@@ -118,11 +118,11 @@ impl BoardDisplay {
 }
 
 /// How a job counts on a board.
-pub(super) fn ending(status: Status, outcome: &psmith_core::Outcome) -> Ending {
+pub(super) fn ending(status: Status, outcome: &psmith_core::Outcome) -> RowEnding {
     match status {
-        Status::Ok if is_flaky(outcome) => Ending::Flaky,
-        Status::Ok => Ending::Ok,
-        Status::Failed => Ending::Failed,
-        Status::Cancelled | Status::Skipped => Ending::Cancelled,
+        Status::Ok if is_flaky(outcome) => RowEnding::Flaky,
+        Status::Ok => RowEnding::Ok,
+        Status::Failed => RowEnding::Failed,
+        Status::Cancelled | Status::Skipped => RowEnding::Cancelled,
     }
 }

@@ -22,5 +22,5 @@ mod run_tests;
 pub use elapsed::{format_elapsed, is_report_due};
 pub use rate::Rate;
 pub use row::{BAR_CELLS, Progress, Row, RowStatus, TEXT_BYTES_MAX, bar};
-pub use rows::{DONE_MAX, Frame, RowId, RowView, Rows, Timing};
-pub use run::{Ending, JobRow, RunBoard, TAIL_BYTES_MAX, Totals, Update};
+pub use rows::{BoardFrame, DONE_MAX, RowId, RowView, Rows, Timing};
+pub use run::{JobRow, RowEnding, RunBoard, TAIL_BYTES_MAX, Totals, Update};

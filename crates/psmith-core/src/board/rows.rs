@@ -58,7 +58,7 @@ pub struct RowView<'a> {
 
 /// The rows that fit, from top to bottom.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Frame<'a> {
+pub struct BoardFrame<'a> {
     /// The rows.
     pub rows: Vec<RowView<'a>>,
     /// So many more are there, and not shown.
@@ -77,12 +77,12 @@ impl RowView<'_> {
     }
 }
 
-impl Frame<'_> {
+impl BoardFrame<'_> {
     /// The frame with texts of its own.
     #[must_use]
-    pub fn into_owned(self) -> Frame<'static> {
+    pub fn into_owned(self) -> BoardFrame<'static> {
         let rows = self.rows.into_iter().map(RowView::into_owned).collect();
-        Frame { rows, more: self.more, more_at: self.more_at }
+        BoardFrame { rows, more: self.more, more_at: self.more_at }
     }
 }
 
@@ -90,9 +90,9 @@ impl Frame<'_> {
 #[derive(Debug)]
 pub struct Rows {
     timing: Timing,
-    open: BTreeMap<RowId, State>,
+    open: BTreeMap<RowId, RowEntry>,
     /// The oldest completion first.
-    done: VecDeque<(RowId, State)>,
+    done: VecDeque<(RowId, RowEntry)>,
     ids: u64,
     /// Counts changes: pinned rows are ordered by their last one.
     changes: u64,
@@ -101,7 +101,7 @@ pub struct Rows {
 }
 
 #[derive(Clone, Debug)]
-struct State {
+struct RowEntry {
     row: Row,
     progress: Option<Progress>,
     /// For a row that shows the time since.
@@ -237,12 +237,12 @@ impl Rows {
     /// What to show on `rows_max` lines, the one that tells of more included: completed rows first, then the
     /// others, the oldest first, and the pinned ones at the bottom.
     #[must_use]
-    pub fn frame(&self, rows_max: usize, now: Time) -> Frame<'_> {
+    pub fn frame(&self, rows_max: usize, now: Time) -> BoardFrame<'_> {
         let done = self.done.iter().map(|(id, state)| (*id, state));
         let open = |pinned| self.open.iter().filter(move |(_, state)| state.row.pinned == pinned);
-        let mut above: Vec<(RowId, &State)> =
+        let mut above: Vec<(RowId, &RowEntry)> =
             done.chain(open(false).map(|(id, state)| (*id, state))).collect();
-        let mut pinned: Vec<(RowId, &State)> = open(true).map(|(id, state)| (*id, state)).collect();
+        let mut pinned: Vec<(RowId, &RowEntry)> = open(true).map(|(id, state)| (*id, state)).collect();
         pinned.sort_by_key(|(_, state)| state.change);
         let all = above.len() + pinned.len();
         if all > rows_max {
@@ -255,7 +255,7 @@ impl Rows {
         let more = all - above.len() - pinned.len();
         let more_at = above.len();
         let rows = above.into_iter().chain(pinned).map(|(id, state)| self.view(id, state, now)).collect();
-        Frame { rows, more, more_at }
+        BoardFrame { rows, more, more_at }
     }
 
     /// When the board wants to be painted: `None` while nothing will change by itself and nothing has.
@@ -304,7 +304,8 @@ impl Rows {
         self.ids += 1;
         self.changes += 1;
         let id = RowId(self.ids);
-        let state = State { row, progress: None, since, changed_at: now, change: self.changes, until: None };
+        let state =
+            RowEntry { row, progress: None, since, changed_at: now, change: self.changes, until: None };
         self.open.insert(id, state);
         self.is_dirty = true;
         id
@@ -322,7 +323,7 @@ impl Rows {
         })
     }
 
-    fn change(&mut self, id: RowId, now: Time, change: impl FnOnce(&mut State) -> bool) -> bool {
+    fn change(&mut self, id: RowId, now: Time, change: impl FnOnce(&mut RowEntry) -> bool) -> bool {
         let Some(state) = self.open.get_mut(&id) else { return false };
         if !change(state) {
             return false;
@@ -334,7 +335,7 @@ impl Rows {
         true
     }
 
-    fn view<'a>(&self, id: RowId, state: &'a State, now: Time) -> RowView<'a> {
+    fn view<'a>(&self, id: RowId, state: &'a RowEntry, now: Time) -> RowView<'a> {
         let elapsed = state.since.map(|since| state.until.unwrap_or(now).since(since));
         let lately = now < state.changed_at + self.timing.dim_after;
         RowView {

@@ -19,7 +19,7 @@ fn named(rows: &mut Rows, name: &str) -> RowId {
     rows.add(Row::new().summary(name), at(0))
 }
 
-fn texts(frame: &Frame<'_>) -> Vec<String> {
+fn texts(frame: &BoardFrame<'_>) -> Vec<String> {
     frame.rows.iter().map(|row| alloc::format!("{}{}", row.prefix, row.summary)).collect()
 }
 

@@ -80,7 +80,7 @@ pub enum Update<'a> {
         /// Its job.
         job: JobId,
         /// How it counts.
-        ending: Ending,
+        ending: RowEnding,
     },
     /// Starts are held for this reason, or no longer.
     Held(Option<HoldReason>),
@@ -90,7 +90,7 @@ pub enum Update<'a> {
 
 /// How an ended job counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum RowEnding {
     /// It succeeded at its first try.
     Ok,
     /// It succeeded later.
@@ -101,21 +101,21 @@ pub enum Ending {
     Cancelled,
 }
 
-impl Ending {
+impl RowEnding {
     /// How this outcome counts. Attempts that were forgiven make no success flaky.
     #[must_use]
-    pub fn of(outcome: &Outcome) -> Ending {
+    pub fn of(outcome: &Outcome) -> RowEnding {
         match &outcome.verdict {
-            Ok(()) if outcome.tries > 1 => Ending::Flaky,
-            Ok(()) => Ending::Ok,
-            Err(cause) => Ending::of_cause(cause),
+            Ok(()) if outcome.tries > 1 => RowEnding::Flaky,
+            Ok(()) => RowEnding::Ok,
+            Err(cause) => RowEnding::of_cause(cause),
         }
     }
 
     /// How a job counts that came to this end.
     #[must_use]
-    pub fn of_cause(cause: &Cause) -> Ending {
-        if *cause == Cause::Cancelled { Ending::Cancelled } else { Ending::Failed }
+    pub fn of_cause(cause: &Cause) -> RowEnding {
+        if *cause == Cause::Cancelled { RowEnding::Cancelled } else { RowEnding::Failed }
     }
 }
 
@@ -277,10 +277,10 @@ impl RunBoard {
                 self.rate.on_end(now);
                 let totals = &mut self.totals;
                 *match ending {
-                    Ending::Ok => &mut totals.ok,
-                    Ending::Flaky => &mut totals.flaky,
-                    Ending::Failed => &mut totals.failed,
-                    Ending::Cancelled => &mut totals.cancelled,
+                    RowEnding::Ok => &mut totals.ok,
+                    RowEnding::Flaky => &mut totals.flaky,
+                    RowEnding::Failed => &mut totals.failed,
+                    RowEnding::Cancelled => &mut totals.cancelled,
                 } += 1;
             }
             Update::Held(reason) => self.totals.held = reason,

@@ -35,7 +35,7 @@ fn a_job_is_on_the_board_from_its_start_to_its_end() {
     assert_eq!((row.memory_bytes, row.progress), (Some(4096), Some(Progress::at(1, 2))));
     board.on(Update::Retried { job: JobId(1) }, at(40));
     assert_eq!(board.running_count(), 1);
-    board.on(Update::Ended { job: JobId(2), ending: Ending::Ok }, at(50));
+    board.on(Update::Ended { job: JobId(2), ending: RowEnding::Ok }, at(50));
     assert_eq!(board.running_count(), 0);
     // Late news of a job that is gone.
     board.on(Update::Slow { job: JobId(2) }, at(60));
@@ -46,7 +46,9 @@ fn a_job_is_on_the_board_from_its_start_to_its_end() {
 fn totals_count_each_ending() {
     let mut board = board();
     board.on(Update::Total(10), at(0));
-    for (job, ending) in [(1, Ending::Ok), (2, Ending::Flaky), (3, Ending::Failed), (4, Ending::Cancelled)] {
+    for (job, ending) in
+        [(1, RowEnding::Ok), (2, RowEnding::Flaky), (3, RowEnding::Failed), (4, RowEnding::Cancelled)]
+    {
         board.on(Update::Ended { job: JobId(job), ending }, at(1_000));
     }
     board.on(Update::Held(Some(HoldReason::Load)), at(1_000));
@@ -118,7 +120,7 @@ fn what_cannot_be_killed_stays_until_its_slot_is_used_again() {
     board.on(Update::Slow { job: JobId(1) }, at(1));
     assert_eq!(board.get(JobId(1)).unwrap().status, RowStatus::Warning);
     board.on(Update::Unkillable { job: JobId(1) }, at(2));
-    board.on(Update::Ended { job: JobId(1), ending: Ending::Failed }, at(3));
+    board.on(Update::Ended { job: JobId(1), ending: RowEnding::Failed }, at(3));
     assert_eq!(board.get(JobId(1)).unwrap().status, RowStatus::Error);
     board.on(started(2, 3, "next"), at(4));
     assert!(board.get(JobId(1)).is_none() && board.get(JobId(2)).is_some());
@@ -137,7 +139,7 @@ fn a_board_is_painted_at_changes_and_each_second_while_something_runs() {
     board.touch();
     assert_eq!(board.next_repaint(at(104)), Some(at(203)));
     board.painted(at(203));
-    board.on(Update::Ended { job: JobId(1), ending: Ending::Ok }, at(500));
+    board.on(Update::Ended { job: JobId(1), ending: RowEnding::Ok }, at(500));
     board.painted(at(500));
     assert_eq!(board.next_repaint(at(500)), None);
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use psmith_core::board::{Ending, JobRow, Progress, RunBoard, Timing, Update};
+use psmith_core::board::{JobRow, Progress, RowEnding, RunBoard, Timing, Update};
 use psmith_core::{JobId, SlotId, Time};
 use psmith_sys::proc_memory;
 
@@ -274,7 +274,7 @@ impl BoardJobsState {
         let left: Vec<JobId> = self.jobs.extract_if(|(of, _), _| *of == run).map(|(_, job)| job.id).collect();
         for job in left {
             self.cpu_before.remove(&job);
-            self.board.on(Update::Ended { job, ending: Ending::Cancelled }, now);
+            self.board.on(Update::Ended { job, ending: RowEnding::Cancelled }, now);
         }
         self.board.touch();
     }
@@ -305,7 +305,7 @@ impl BoardJobsState {
                 let job = self.job((run, ended.job.index)).id;
                 self.jobs.remove(&(run, ended.job.index));
                 self.cpu_before.remove(&job);
-                let ending = ended.refused.map_or_else(|| Ending::of(ended.outcome), Ending::of_cause);
+                let ending = ended.refused.map_or_else(|| RowEnding::of(ended.outcome), RowEnding::of_cause);
                 self.board.on(Update::Ended { job, ending }, now);
             }
         }
