@@ -19,6 +19,7 @@
 //!   attempt that cannot be killed does not hold it up.
 
 mod attempt;
+mod attempts;
 mod breaker;
 mod check;
 mod counts;
@@ -26,7 +27,6 @@ mod delivery;
 mod halt;
 mod hold;
 mod job;
-mod life;
 mod median;
 mod pages;
 mod queue;
