@@ -28,7 +28,7 @@ pub fn last_lines(tail: &[u8], lines_max: usize, columns: usize) -> Vec<String> 
     lines
 }
 
-pub use psmith_sys::words::os_text;
+pub use psmith_sys::c_strings::os_text;
 
 /// What the operating system says of an error number.
 #[must_use]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use psmith_sys::{handler, signals};
+use psmith_sys::{signal_handler, signals};
 
 use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
@@ -95,7 +95,7 @@ pub(crate) fn runs() -> Vec<Arc<RunShared>> {
 pub struct Guard {
     shared: Arc<SignalState>,
     thread: Option<JoinHandle<()>>,
-    taken: Vec<handler::Taken>,
+    taken: Vec<signal_handler::Taken>,
     /// A forked copy of the program has neither the thread nor the right to end it.
     process: u32,
 }
@@ -140,8 +140,8 @@ pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
     let mut taken = Vec::new();
     let mut watched = Vec::new();
     for signal in signals {
-        let before = handler::arrived(signal);
-        if let Some(one) = handler::take(signal)? {
+        let before = signal_handler::arrived(signal);
+        if let Some(one) = signal_handler::take(signal)? {
             watched.push((signal, before));
             taken.push(one);
         }
@@ -216,21 +216,21 @@ impl SignalState {
         // They are the program's own threads' to hear.
         signals::block_all();
         loop {
-            let seen = handler::news();
+            let seen = signal_handler::news();
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
             let counts = self
                 .signals
                 .iter()
-                .map(|(signal, before)| (signal, handler::arrived(*signal).wrapping_sub(*before)));
+                .map(|(signal, before)| (signal, signal_handler::arrived(*signal).wrapping_sub(*before)));
             let asked: u32 = counts.clone().map(|(_, count)| count).sum();
             let last = counts.filter(|(_, count)| *count > 0).map(|(signal, _)| *signal).next_back();
             let told = self.asked.load(Ordering::SeqCst);
             match last {
                 // Each rung has its turn, also where several signals came at once.
                 Some(signal) if asked > told => self.on_signal(told + 1, signal),
-                Some(_) | None => handler::wait(seen),
+                Some(_) | None => signal_handler::wait(seen),
             }
         }
     }
@@ -276,7 +276,7 @@ impl Drop for Guard {
         }
         self.taken.clear();
         self.shared.over.store(true, Ordering::SeqCst);
-        handler::nudge();
+        signal_handler::nudge();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -33,7 +33,7 @@ pub struct Credentials {
 
 impl Credentials {
     pub fn new(nonce: u64) -> Credentials {
-        Credentials { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::image::build_id(), nonce }
+        Credentials { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::executable::build_id(), nonce }
     }
 
     /// Whether the other side's are ours; if not, how they differ.

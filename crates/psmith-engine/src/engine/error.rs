@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use psmith_core::outcome::{Cause, LimitKind};
+use psmith_sys::c_strings::os_text;
 use psmith_sys::signals;
-use psmith_sys::words::os_text;
 
 use crate::containment::Unavailable;
 

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::image::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{Entry, Trampoline, entry_of};
 
 use crate::function::codec::{Codec, CodecError, Described};
 use crate::function::packed::input_at;

@@ -7,7 +7,7 @@
 use std::any::TypeId;
 
 pub use linkme;
-use psmith_sys::image::{self, Distance, Entry, Foreign};
+use psmith_sys::executable::{self, Distance, Entry, Foreign};
 use serde::{Deserialize, Serialize};
 
 /// A function in the table. Made by `#[psmith::job]`.
@@ -37,7 +37,7 @@ pub enum Function {
 impl Function {
     /// The function whose entry this is, and which has this identity.
     pub fn of(entry: Entry, identity: TypeId) -> Result<Function, Foreign> {
-        match image::distance_of(entry) {
+        match executable::distance_of(entry) {
             Ok(distance) => {
                 let (bytes, check) = distance.to_raw();
                 Ok(Function::Placed(bytes, check))
@@ -59,7 +59,7 @@ impl Function {
     pub fn find(&self) -> Result<Entry, String> {
         match self {
             Function::Placed(bytes, check) => {
-                image::entry_at(Distance::from_raw(*bytes, *check)).map_err(|error| error.to_string())
+                executable::entry_at(Distance::from_raw(*bytes, *check)).map_err(|error| error.to_string())
             }
             Function::Named(name) => {
                 let mut found = JOBS.iter().filter(|job| job.name == name);

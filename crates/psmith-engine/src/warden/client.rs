@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use psmith_sys::{image, pidfd, socket};
+use psmith_sys::{executable, pidfd, socket};
 use serde::Serialize;
 
 use crate::descendants;
@@ -120,7 +120,7 @@ impl Warden {
     /// Checks the warden's answer to the introduction.
     pub(crate) fn is_ours(&self, hello: &ToHost<'_>) -> bool {
         matches!(hello, ToHost::Hello { magic: MAGIC, protocol: PROTOCOL, nonce, pid, build, .. }
-            if *nonce == self.nonce && *pid == self.process.id() && *build == image::build_id())
+            if *nonce == self.nonce && *pid == self.process.id() && *build == executable::build_id())
     }
 
     /// Asks whether it still answers. At most one question is open at a time.
@@ -228,7 +228,7 @@ mod tests {
     fn a_warden_must_agree_in_each_part() {
         crate::init();
         let warden = Warden::launch().unwrap();
-        let (nonce, pid, build) = (warden.nonce, warden.process.id(), image::build_id());
+        let (nonce, pid, build) = (warden.nonce, warden.process.id(), executable::build_id());
         let hello = |magic, protocol, nonce, pid, build| {
             warden.is_ours(&ToHost::Hello { magic, protocol, nonce, pid, build, swept: 0, forks: true })
         };

@@ -32,7 +32,7 @@ use psmith_core::outcome::SpawnStep;
 use psmith_core::policy::SIGKILL;
 use psmith_sys::forbid::{self, Facility};
 use psmith_sys::spawn::Step;
-use psmith_sys::{cgroup, image, pidfd, proc_tree, signals, socket, subreaper, wait};
+use psmith_sys::{cgroup, executable, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::{descendants, scratch};
@@ -106,7 +106,7 @@ fn serve_host(nonce: &str) -> io::Result<()> {
         nonce,
         pid: std::process::id(),
         swept,
-        build: image::build_id(),
+        build: executable::build_id(),
         forks: server.forks(),
     };
     // A host that was killed before it received this has made its groups by now: they are removed all the same.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use psmith_sys::overflow;
 use psmith_sys::signals::{self, SignalFd, SignalSet};
+use psmith_sys::stack_overflow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -42,7 +42,7 @@ impl HostChannel {
     /// From now on an overflow of this thread's stack is told to the host.
     pub(super) fn watch_stack(&self) -> io::Result<()> {
         let words = beginning(&written(&FromWorker::Overflowed), &[]);
-        overflow::watch(self.socket.as_fd(), words)
+        stack_overflow::watch(self.socket.as_fd(), words)
     }
 
     /// The longest frame from now on, both ways.
@@ -63,7 +63,7 @@ impl HostChannel {
     pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
         SPOKE.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
+        stack_overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
     }
 
     pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {

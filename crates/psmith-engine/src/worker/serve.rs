@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_sys::shared::Shared;
-use psmith_sys::{overflow, signals, socket, subreaper};
+use psmith_sys::{signals, socket, stack_overflow, subreaper};
 
 use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
 use crate::channel::shared_region::SharedRegion;
@@ -30,12 +30,12 @@ pub(crate) const MARKER: &str = "PSMITH_WORKER";
 /// Does once, in the process that workers are copies of, what each of them would do for itself: a newborn has to have every
 /// page copied that it writes, and every one mapped whose code it runs.
 pub(crate) fn prepare() {
-    let _ = psmith_sys::image::build_id();
+    let _ = psmith_sys::executable::build_id();
     // What the processor can do: in a virtual machine that is a question to its host.
     crate::channel::frame::prepare();
     panics::prepare();
     // Without it an overflow is told as its signal.
-    let _ = overflow::prepare();
+    let _ = stack_overflow::prepare();
     // Its buffer.
     let _ = io::stdout();
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::image::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{Entry, Trampoline, entry_of};
 
 type ExitFunction = Box<dyn FnOnce(Box<dyn Any>)>;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use psmith_sys::{handler, signals};
+use psmith_sys::{signal_handler, signals};
 
 use crate::observe::snapshot::Snapshot;
 use crate::observe::terminal::BoardJobs;
@@ -137,27 +137,27 @@ impl fmt::Debug for JobBoard {
 /// Prints when a signal comes.
 struct Printer {
     over: Arc<AtomicBool>,
-    _taken: handler::Taken,
+    _taken: signal_handler::Taken,
 }
 
 impl Printer {
     /// `None`: the signal is ignored.
     fn start(jobs: Arc<BoardJobs>, signal: i32, format: Format) -> io::Result<Option<Printer>> {
-        let mut before = handler::arrived(signal);
-        let Some(taken) = handler::take(signal)? else { return Ok(None) };
+        let mut before = signal_handler::arrived(signal);
+        let Some(taken) = signal_handler::take(signal)? else { return Ok(None) };
         let over = Arc::new(AtomicBool::new(false));
         let side = Arc::clone(&over);
         let work = move || {
             // Signals are the program's own threads' to hear.
             signals::block_all();
             loop {
-                let seen = handler::news();
+                let seen = signal_handler::news();
                 if side.load(Ordering::SeqCst) {
                     return;
                 }
-                let arrived = handler::arrived(signal);
+                let arrived = signal_handler::arrived(signal);
                 if arrived == before {
-                    handler::wait(seen);
+                    signal_handler::wait(seen);
                 } else {
                     // Several that came at once are one question.
                     before = arrived;
@@ -174,7 +174,7 @@ impl Drop for Printer {
     fn drop(&mut self) {
         // The thread is not waited for: it may stand in a write that nobody takes.
         self.over.store(true, Ordering::SeqCst);
-        handler::nudge();
+        signal_handler::nudge();
     }
 }
 

@@ -348,7 +348,7 @@ fn of_blocks(policy: RunPolicy) -> RunPolicy {
 fn check_image() -> Result<(), EngineError> {
     static IS_OURS: OnceLock<bool> = OnceLock::new();
     // Without /proc the warden's own start will tell.
-    match IS_OURS.get_or_init(|| psmith_sys::image::is_in_executable().unwrap_or(true)) {
+    match IS_OURS.get_or_init(|| psmith_sys::executable::is_in_executable().unwrap_or(true)) {
         true => Ok(()),
         false => Err(EngineError::Setting(
             "psmith lies in a shared library of this program, which therefore cannot be executed again as a warden: \

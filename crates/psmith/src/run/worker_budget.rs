@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use psmith_sys::tokens::Tokens;
+use psmith_sys::byte_locks::Tokens;
 
 use psmith_engine::EngineError;
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use psmith_sys::signals::SignalSet;
-use psmith_sys::{handler, signals};
+use psmith_sys::{signal_handler, signals};
 
 use crate::run::suspension::Suspension;
 use crate::signals::{program, runs_of};
@@ -54,28 +54,28 @@ pub fn suspend_guard() -> io::Result<SuspendGuard> {
     }
     // Gives its place up again, however this ends.
     let mut guard = SuspendGuard { over: Arc::default(), thread: None, process: std::process::id() };
-    let Some(taken) = handler::take(TSTP)? else { return Ok(guard) };
-    if !handler::was_default(TSTP) {
+    let Some(taken) = signal_handler::take(TSTP)? else { return Ok(guard) };
+    if !signal_handler::was_default(TSTP) {
         let text = "this program handles SIGTSTP itself, so it alone can stop its jobs before it stops";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    let (over, before) = (Arc::clone(&guard.over), handler::arrived(TSTP));
+    let (over, before) = (Arc::clone(&guard.over), signal_handler::arrived(TSTP));
     let thread = std::thread::Builder::new().name("psmith-suspend".into());
     guard.thread = Some(thread.spawn(move || watch(&over, taken, before))?);
     Ok(guard)
 }
 
-fn watch(over: &AtomicBool, taken: handler::Taken, before: u32) {
+fn watch(over: &AtomicBool, taken: signal_handler::Taken, before: u32) {
     // They are the program's own threads' to hear.
     signals::block_all();
     let (mut taken, mut before) = (Some(taken), before);
     loop {
-        let seen = handler::news();
+        let seen = signal_handler::news();
         if over.load(Ordering::SeqCst) {
             return;
         }
-        if handler::arrived(TSTP) == before {
-            handler::wait(seen);
+        if signal_handler::arrived(TSTP) == before {
+            signal_handler::wait(seen);
             continue;
         }
         // Not under the lock: a run that begins now takes it.
@@ -85,8 +85,8 @@ fn watch(over: &AtomicBool, taken: handler::Taken, before: u32) {
         drop(taken.take());
         signals::raise_default(TSTP);
         signals::block(SignalSet::of(&[TSTP]));
-        taken = handler::take(TSTP).ok().flatten();
-        before = handler::arrived(TSTP);
+        taken = signal_handler::take(TSTP).ok().flatten();
+        before = signal_handler::arrived(TSTP);
         suspension.end();
     }
 }
@@ -99,7 +99,7 @@ impl Drop for SuspendGuard {
             return;
         }
         self.over.store(true, Ordering::SeqCst);
-        handler::nudge();
+        signal_handler::nudge();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
