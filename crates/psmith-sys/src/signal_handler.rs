@@ -26,15 +26,15 @@ static FORMER: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 static FORMER_FLAGS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 
 /// By signal: how many have taken it, and what is to be put back after them.
-static TAKEN: Mutex<[Option<(u32, Action)>; SLOTS]> = Mutex::new([None; SLOTS]);
+static TAKEN: Mutex<[Option<(u32, SigAction)>; SLOTS]> = Mutex::new([None; SLOTS]);
 
 #[derive(Clone, Copy)]
-struct Action(libc::sigaction);
+struct SigAction(libc::sigaction);
 
 /// A signal that was taken; dropping it lets it go.
 #[derive(Debug)]
 #[must_use = "dropped, it lets the signal go"]
-pub struct Taken {
+pub struct HandledSignal {
     signal: i32,
 }
 
@@ -42,13 +42,13 @@ pub struct Taken {
 ///
 /// # Errors
 /// `EINVAL` for KILL, STOP and numbers that do not exist.
-pub fn take(signal: i32) -> io::Result<Option<Taken>> {
+pub fn take(signal: i32) -> io::Result<Option<HandledSignal>> {
     let at = usize::try_from(signal).ok().filter(|at| (1..SLOTS).contains(at));
     let at = at.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((holders, _)) = &mut taken[at] {
         *holders += 1;
-        return Ok(Some(Taken { signal }));
+        return Ok(Some(HandledSignal { signal }));
     }
     let former = current(signal)?;
     if former.sa_sigaction == libc::SIG_IGN {
@@ -60,11 +60,11 @@ pub fn take(signal: i32) -> io::Result<Option<Taken>> {
     own.sa_sigaction = count as *const () as usize;
     own.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | (former.sa_flags & libc::SA_ONSTACK);
     change(signal, &own)?;
-    taken[at] = Some((1, Action(former)));
-    Ok(Some(Taken { signal }))
+    taken[at] = Some((1, SigAction(former)));
+    Ok(Some(HandledSignal { signal }))
 }
 
-impl Drop for Taken {
+impl Drop for HandledSignal {
     fn drop(&mut self) {
         let at = self.signal as usize;
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

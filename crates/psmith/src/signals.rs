@@ -95,7 +95,7 @@ pub(crate) fn runs() -> Vec<Arc<RunShared>> {
 pub struct Guard {
     shared: Arc<SignalState>,
     thread: Option<JoinHandle<()>>,
-    taken: Vec<signal_handler::Taken>,
+    taken: Vec<signal_handler::HandledSignal>,
     /// A forked copy of the program has neither the thread nor the right to end it.
     process: u32,
 }

@@ -137,7 +137,7 @@ impl fmt::Debug for JobBoard {
 /// Prints when a signal comes.
 struct Printer {
     over: Arc<AtomicBool>,
-    _taken: signal_handler::Taken,
+    _taken: signal_handler::HandledSignal,
 }
 
 impl Printer {

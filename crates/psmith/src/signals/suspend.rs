@@ -65,7 +65,7 @@ pub fn suspend_guard() -> io::Result<SuspendGuard> {
     Ok(guard)
 }
 
-fn watch(over: &AtomicBool, taken: signal_handler::Taken, before: u32) {
+fn watch(over: &AtomicBool, taken: signal_handler::HandledSignal, before: u32) {
     // They are the program's own threads' to hear.
     signals::block_all();
     let (mut taken, mut before) = (Some(taken), before);
