@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 /// A function as another process of this image can call it: everything it takes and gives lies in the context.
-pub type Entry = fn(&mut dyn Any);
+pub type EntryFunction = fn(&mut dyn Any);
 
 /// How a function of type `F` is called with a context.
 pub trait Trampoline<F>: 'static {
@@ -22,7 +22,7 @@ pub trait Trampoline<F>: 'static {
 
 /// The entry that calls `function` by way of `T`. `function` must be a value without size: a function's own name,
 /// or a closure that captures nothing; any other is refused when the program is compiled.
-pub fn entry_of<F: Copy + 'static, T: Trampoline<F>>(function: F) -> Entry {
+pub fn entry_of<F: Copy + 'static, T: Trampoline<F>>(function: F) -> EntryFunction {
     const {
         assert!(
             size_of::<F>() == 0,
@@ -44,12 +44,12 @@ fn bounce<F: Copy + 'static, T: Trampoline<F>>(context: &mut dyn Any) {
 
 /// An entry as a number, with a check that it was made by this very image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Distance {
+pub struct FunctionOffset {
     bytes: i64,
     check: u64,
 }
 
-impl Distance {
+impl FunctionOffset {
     /// The two numbers, for the wire.
     #[must_use]
     pub fn to_raw(self) -> (i64, u64) {
@@ -58,14 +58,14 @@ impl Distance {
 
     /// From the wire. Nothing is believed until [`entry_at`].
     #[must_use]
-    pub fn from_raw(bytes: i64, check: u64) -> Distance {
-        Distance { bytes, check }
+    pub fn from_raw(bytes: i64, check: u64) -> FunctionOffset {
+        FunctionOffset { bytes, check }
     }
 }
 
 /// Why a function cannot travel as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub enum ForeignFunction {
     /// It lies in another loaded object than the anchor.
     OtherObject,
     /// The number was not made by this image.
@@ -74,43 +74,47 @@ pub enum Foreign {
     Unknown,
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for ForeignFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Foreign::OtherObject => "the function lies in another loaded library: register it by name",
-            Foreign::NotOurs => "the number names no function of this program",
-            Foreign::Unknown => "/proc/self/maps cannot be read, so no function can be named by its place",
+            ForeignFunction::OtherObject => {
+                "the function lies in another loaded library: register it by name"
+            }
+            ForeignFunction::NotOurs => "the number names no function of this program",
+            ForeignFunction::Unknown => {
+                "/proc/self/maps cannot be read, so no function can be named by its place"
+            }
         })
     }
 }
 
-impl std::error::Error for Foreign {}
+impl std::error::Error for ForeignFunction {}
 
 /// The distance of `entry` from the anchor.
 ///
 /// # Errors
 /// If it lies in another loaded object, or that cannot be told.
-pub fn distance_of(entry: Entry) -> Result<Distance, Foreign> {
+pub fn distance_of(entry: EntryFunction) -> Result<FunctionOffset, ForeignFunction> {
     let address = entry as usize;
     if !text()?.contains(&address) {
-        return Err(Foreign::OtherObject);
+        return Err(ForeignFunction::OtherObject);
     }
-    let bytes = (address as i64).wrapping_sub(anchor as Entry as usize as i64);
-    Ok(Distance { bytes, check: check_of(bytes) })
+    let bytes = (address as i64).wrapping_sub(anchor as EntryFunction as usize as i64);
+    Ok(FunctionOffset { bytes, check: check_of(bytes) })
 }
 
 /// The entry at that distance.
 ///
 /// # Errors
 /// If the number was not made by [`distance_of`] in a process of this image.
-pub fn entry_at(distance: Distance) -> Result<Entry, Foreign> {
-    let address = (anchor as Entry as usize as i64).wrapping_add(distance.bytes) as usize;
+pub fn entry_at(distance: FunctionOffset) -> Result<EntryFunction, ForeignFunction> {
+    let address = (anchor as EntryFunction as usize as i64).wrapping_add(distance.bytes) as usize;
     if distance.check != check_of(distance.bytes) || !text()?.contains(&address) {
-        return Err(Foreign::NotOurs);
+        return Err(ForeignFunction::NotOurs);
     }
     // SAFETY: transmute(3) of an address to the function type that was there when `distance_of` computed it: the check
     // ties the number to this image, in which code keeps its distances, and the address lies in its code.
-    Ok(unsafe { std::mem::transmute::<usize, Entry>(address) })
+    Ok(unsafe { std::mem::transmute::<usize, EntryFunction>(address) })
 }
 
 /// A number that two processes share only if they run the same build of the same program: its file, as the kernel
@@ -120,7 +124,7 @@ pub fn build_id() -> u64 {
     static ID: OnceLock<u64> = OnceLock::new();
     *ID.get_or_init(|| {
         let start = text().map_or(0, |range| range.start);
-        let mut hash = mixed(0x7073_6d69_7468, (anchor as Entry as usize).wrapping_sub(start) as u64);
+        let mut hash = mixed(0x7073_6d69_7468, (anchor as EntryFunction as usize).wrapping_sub(start) as u64);
         if let Ok(file) = rustix::fs::stat("/proc/self/exe") {
             // Not its time: a file that runs cannot be written, but touched.
             let parts = [file.st_dev, file.st_ino, file.st_size as u64];
@@ -138,7 +142,7 @@ pub fn build_id() -> u64 {
 pub fn is_in_executable() -> std::io::Result<bool> {
     let program = std::fs::read_link("/proc/self/exe")?;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let wanted = anchor as Entry as usize;
+    let wanted = anchor as EntryFunction as usize;
     let line = maps.lines().find(|line| executable(line).is_some_and(|range| range.contains(&wanted)));
     // The sixth field, after any number of spaces; it may hold spaces itself.
     let path = line.and_then(|line| line.splitn(6, ' ').nth(5)).map(str::trim_start);
@@ -160,12 +164,15 @@ fn mixed(state: u64, word: u64) -> u64 {
 }
 
 /// Where the code of the object with the anchor lies. Asked once; a forked child inherits the answer.
-fn text() -> Result<Range<usize>, Foreign> {
-    static TEXT: OnceLock<Result<Range<usize>, Foreign>> = OnceLock::new();
+fn text() -> Result<Range<usize>, ForeignFunction> {
+    static TEXT: OnceLock<Result<Range<usize>, ForeignFunction>> = OnceLock::new();
     TEXT.get_or_init(|| {
-        let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| Foreign::Unknown)?;
-        let wanted = anchor as Entry as usize;
-        maps.lines().filter_map(executable).find(|range| range.contains(&wanted)).ok_or(Foreign::Unknown)
+        let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| ForeignFunction::Unknown)?;
+        let wanted = anchor as EntryFunction as usize;
+        maps.lines()
+            .filter_map(executable)
+            .find(|range| range.contains(&wanted))
+            .ok_or(ForeignFunction::Unknown)
     })
     .clone()
 }
@@ -208,7 +215,7 @@ mod tests {
         for (entry, expected) in entries {
             let (bytes, check) = distance_of(entry).unwrap().to_raw();
             let mut number = 10_u32;
-            entry_at(Distance::from_raw(bytes, check)).unwrap()(&mut number);
+            entry_at(FunctionOffset::from_raw(bytes, check)).unwrap()(&mut number);
             assert_eq!(number, expected);
         }
     }
@@ -222,7 +229,10 @@ mod tests {
     fn a_number_that_was_not_made_here_is_refused() {
         let (bytes, check) = distance_of(entry_of::<_, Twice>(add_one)).unwrap().to_raw();
         for (bytes, check) in [(bytes + 1, check), (bytes, check ^ 1), (i64::MAX, check), (0, 0)] {
-            assert_eq!(entry_at(Distance::from_raw(bytes, check)).unwrap_err(), Foreign::NotOurs);
+            assert_eq!(
+                entry_at(FunctionOffset::from_raw(bytes, check)).unwrap_err(),
+                ForeignFunction::NotOurs
+            );
         }
     }
 }

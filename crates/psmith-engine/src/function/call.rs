@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{EntryFunction, Trampoline, entry_of};
 
 use crate::function::codec::{Codec, CodecError, Described};
 use crate::function::packed::input_at;
@@ -121,7 +121,7 @@ pub fn told<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<
 }
 
 /// The entry of a function, and what tells it from all others.
-pub fn entry<F, A, O, C>(function: F) -> Entry
+pub fn entry<F, A, O, C>(function: F) -> EntryFunction
 where
     F: Fn(A) -> O + Copy + 'static,
     A: 'static,
@@ -143,7 +143,7 @@ where
 }
 
 /// The same for the default codec: what `#[psmith::job]` registers.
-pub fn described_entry<F, A, O>(function: F) -> Entry
+pub fn described_entry<F, A, O>(function: F) -> EntryFunction
 where
     F: Fn(A) -> O + Copy + 'static,
     A: 'static,
@@ -173,6 +173,6 @@ impl<F: Fn() + 'static> Trampoline<F> for SetUp {
 }
 
 /// The entry of a function that sets a worker up.
-pub fn set_up_entry<F: Fn() + Copy + 'static>(function: F) -> Entry {
+pub fn set_up_entry<F: Fn() + Copy + 'static>(function: F) -> EntryFunction {
     entry_of::<F, SetUp>(function)
 }

@@ -7,7 +7,7 @@
 use std::any::TypeId;
 
 pub use linkme;
-use psmith_sys::executable::{self, Distance, Entry, Foreign};
+use psmith_sys::executable::{self, EntryFunction, ForeignFunction, FunctionOffset};
 use serde::{Deserialize, Serialize};
 
 /// A function in the table. Made by `#[psmith::job]`.
@@ -18,7 +18,7 @@ pub struct Registered {
     /// Which function, in this process.
     pub identity: fn() -> TypeId,
     /// How it is called.
-    pub entry: fn() -> Entry,
+    pub entry: fn() -> EntryFunction,
 }
 
 /// The table. Filled by the linker; its order means nothing.
@@ -28,7 +28,7 @@ pub static JOBS: [Registered];
 /// A function as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Function {
-    /// Its place in the image, with the check of [`Distance`].
+    /// Its place in the image, with the check of [`FunctionOffset`].
     Placed(i64, u64),
     /// Its name in the table.
     Named(String),
@@ -36,7 +36,7 @@ pub enum Function {
 
 impl Function {
     /// The function whose entry this is, and which has this identity.
-    pub fn of(entry: Entry, identity: TypeId) -> Result<Function, Foreign> {
+    pub fn of(entry: EntryFunction, identity: TypeId) -> Result<Function, ForeignFunction> {
         match executable::distance_of(entry) {
             Ok(distance) => {
                 let (bytes, check) = distance.to_raw();
@@ -56,11 +56,10 @@ impl Function {
     }
 
     /// How it is called in this process.
-    pub fn find(&self) -> Result<Entry, String> {
+    pub fn find(&self) -> Result<EntryFunction, String> {
         match self {
-            Function::Placed(bytes, check) => {
-                executable::entry_at(Distance::from_raw(*bytes, *check)).map_err(|error| error.to_string())
-            }
+            Function::Placed(bytes, check) => executable::entry_at(FunctionOffset::from_raw(*bytes, *check))
+                .map_err(|error| error.to_string()),
             Function::Named(name) => {
                 let mut found = JOBS.iter().filter(|job| job.name == name);
                 match (found.next(), found.next()) {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{Entry, Trampoline, entry_of};
+use psmith_sys::executable::{EntryFunction, Trampoline, entry_of};
 
 type ExitFunction = Box<dyn FnOnce(Box<dyn Any>)>;
 
@@ -36,7 +36,7 @@ where
 }
 
 /// The entry that makes the state.
-pub fn making<S, I, E>(init: I, exit: E) -> Entry
+pub fn making<S, I, E>(init: I, exit: E) -> EntryFunction
 where
     S: 'static,
     I: Fn() -> S + Copy + 'static,
