@@ -10,27 +10,27 @@ use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, fstat, stat};
 
 /// So many tokens, as one holder sees them.
 #[derive(Debug)]
-pub struct Tokens {
+pub struct ByteLocks {
     file: OwnedFd,
     count: u32,
 }
 
-impl Tokens {
+impl ByteLocks {
     /// So many new ones, of which none is taken.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
-    pub fn create(count: u32) -> io::Result<Tokens> {
+    pub fn create(count: u32) -> io::Result<ByteLocks> {
         let file = rustix::fs::memfd_create("psmith-tokens", MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&file, u64::from(count))?;
-        Ok(Tokens { file, count })
+        Ok(ByteLocks { file, count })
     }
 
-    /// Those that another process made, as a holder of their own: by its number and what [`Tokens::address`] said there.
+    /// Those that another process made, as a holder of their own: by its number and what [`ByteLocks::address`] said there.
     ///
     /// # Errors
     /// That process is gone, or another user's; or the file is not the one that was meant (`ESTALE`).
-    pub fn open(process: u32, (descriptor, inode): (i32, u64)) -> io::Result<Tokens> {
+    pub fn open(process: u32, (descriptor, inode): (i32, u64)) -> io::Result<ByteLocks> {
         let path = format!("/proc/{process}/fd/{descriptor}");
         let is_meant = |file: &rustix::fs::Stat| {
             file.st_ino == inode && FileType::from_raw_mode(file.st_mode) == FileType::RegularFile
@@ -42,7 +42,7 @@ impl Tokens {
         let file = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
         let found = fstat(&file)?;
         match u32::try_from(found.st_size) {
-            Ok(count) if is_meant(&found) && count > 0 => Ok(Tokens { file, count }),
+            Ok(count) if is_meant(&found) && count > 0 => Ok(ByteLocks { file, count }),
             _ => Err(io::Error::from_raw_os_error(libc::ESTALE)),
         }
     }
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_token_has_one_holder_and_comes_back_with_its_last_descriptor() {
-        let ours = Tokens::create(3).unwrap();
+        let ours = ByteLocks::create(3).unwrap();
         let address = ours.address().unwrap();
-        let [one, other] = [(); 2].map(|()| Tokens::open(std::process::id(), address).unwrap());
+        let [one, other] = [(); 2].map(|()| ByteLocks::open(std::process::id(), address).unwrap());
         assert_eq!(one.count(), 3);
         assert!(one.take(1).unwrap() && !other.take(1).unwrap() && !ours.take_all().unwrap());
         assert!(other.take(2).unwrap() && !ours.take(2).unwrap() && ours.take(0).unwrap());
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn another_file_is_not_taken_for_them() {
-        let ours = Tokens::create(1).unwrap();
+        let ours = ByteLocks::create(1).unwrap();
         let (descriptor, inode) = ours.address().unwrap();
         let own = std::process::id();
         for address in [(descriptor, inode + 1), (0, inode), (i32::MAX, inode)] {
-            assert!(Tokens::open(own, address).is_err(), "{address:?}");
+            assert!(ByteLocks::open(own, address).is_err(), "{address:?}");
         }
-        assert!(Tokens::open(u32::MAX, (descriptor, inode)).is_err());
+        assert!(ByteLocks::open(u32::MAX, (descriptor, inode)).is_err());
     }
 }

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use psmith_sys::byte_locks::Tokens;
+use psmith_sys::byte_locks::ByteLocks;
 
 use psmith_engine::EngineError;
 
@@ -32,7 +32,7 @@ static IS_LENT: AtomicBool = AtomicBool::new(false);
 /// A run's part in the budget.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
-    tokens: Option<Tokens>,
+    tokens: Option<ByteLocks>,
     /// It is the run of a job, whose slot it may use.
     is_nested: bool,
     /// Who else has use for tokens is taken into account.
@@ -57,7 +57,7 @@ pub(crate) struct BudgetUpdate {
 /// What this process inherited.
 struct Inherited {
     depth: u32,
-    tokens: Option<Tokens>,
+    tokens: Option<ByteLocks>,
 }
 
 fn inherited() -> Inherited {
@@ -68,7 +68,7 @@ fn inherited() -> Inherited {
     let tokens = (|| {
         let (process, descriptor, inode) = (next()?, next()?, next()?);
         // Whoever made them may be gone, or out of sight: then this run is on its own.
-        Tokens::open(u32::try_from(process).ok()?, (i32::try_from(descriptor).ok()?, inode)).ok()
+        ByteLocks::open(u32::try_from(process).ok()?, (i32::try_from(descriptor).ok()?, inode)).ok()
     })();
     Inherited { depth, tokens }
 }
@@ -103,7 +103,7 @@ impl Budget {
     }
 
     fn own(workers: u32) -> std::io::Result<(Budget, (i32, u64))> {
-        let tokens = Tokens::create(workers.max(1))?;
+        let tokens = ByteLocks::create(workers.max(1))?;
         tokens.take_all()?;
         let address = tokens.address()?;
         let mut budget = Budget::of(tokens, workers);
@@ -112,7 +112,7 @@ impl Budget {
         Ok((budget, address))
     }
 
-    fn of(tokens: Tokens, most: u32) -> Budget {
+    fn of(tokens: ByteLocks, most: u32) -> Budget {
         let mut budget = Budget::default();
         (budget.tokens, budget.most) = (Some(tokens), most);
         budget
