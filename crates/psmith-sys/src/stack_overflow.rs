@@ -20,14 +20,14 @@ const STACK_BYTES: usize = 64 * 1024;
 const NEAR_BYTES: usize = 64 * 1024;
 
 /// What is said, and where.
-struct Words {
+struct OverflowMessage {
     descriptor: i32,
     words: Vec<u8>,
     /// A forked copy of the process must not speak for it.
     process: u32,
 }
 
-static WORDS: OnceLock<Words> = OnceLock::new();
+static WORDS: OnceLock<OverflowMessage> = OnceLock::new();
 
 /// So many are in the midst of saying something themselves.
 static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
@@ -41,7 +41,7 @@ static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
 pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
     // Not by the C library, whose code for it would have to be mapped into each newborn.
     let process = rustix::process::getpid().as_raw_pid().unsigned_abs();
-    let _ = WORDS.set(Words { descriptor: socket.as_raw_fd(), words, process });
+    let _ = WORDS.set(OverflowMessage { descriptor: socket.as_raw_fd(), words, process });
     prepare()
 }
 
@@ -94,7 +94,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let pointer = stack_pointer(unsafe { &*context.cast::<libc::ucontext_t>() });
     if is_fault
         && address.abs_diff(pointer) <= NEAR_BYTES
-        && let Some(Words { descriptor, words, process }) = WORDS.get()
+        && let Some(OverflowMessage { descriptor, words, process }) = WORDS.get()
         && SPEAKERS.load(Ordering::SeqCst) == 0
         && std::process::id() == *process
     {
