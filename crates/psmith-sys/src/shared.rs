@@ -13,26 +13,26 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 /// A mapping of memory that another process maps, too.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedMapping {
     at: NonNull<AtomicU64>,
     words: usize,
 }
 
 // SAFETY: the memory belongs to the mapping, which lives as long as this value, and is only reached by atomics.
-unsafe impl Send for Shared {}
+unsafe impl Send for SharedMapping {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for SharedMapping {}
 
-impl Shared {
+impl SharedMapping {
     /// So many words, all zero, and the descriptor by which another process opens them.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
-    pub fn create(name: &str, words: usize) -> io::Result<(Shared, OwnedFd)> {
+    pub fn create(name: &str, words: usize) -> io::Result<(SharedMapping, OwnedFd)> {
         let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&file, (words * size_of::<AtomicU64>()) as u64)?;
         rustix::fs::fcntl_add_seals(&file, required_seals())?;
-        Ok((Shared::map(&file, words)?, file))
+        Ok((SharedMapping::map(&file, words)?, file))
     }
 
     /// What another process made. The descriptor is not needed afterwards.
@@ -40,7 +40,7 @@ impl Shared {
     /// # Errors
     /// `EPERM` if it could be resized under us (or is no such file), `EINVAL` if it is empty or not made of words,
     /// `ENOMEM`.
-    pub fn open(file: impl AsFd) -> io::Result<Shared> {
+    pub fn open(file: impl AsFd) -> io::Result<SharedMapping> {
         let seals = rustix::fs::fcntl_get_seals(&file).unwrap_or(SealFlags::empty());
         if !seals.contains(required_seals()) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
@@ -49,17 +49,17 @@ impl Shared {
         if bytes == 0 || !bytes.is_multiple_of(size_of::<AtomicU64>()) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        Shared::map(file, bytes / size_of::<AtomicU64>())
+        SharedMapping::map(file, bytes / size_of::<AtomicU64>())
     }
 
-    fn map(file: impl AsFd, words: usize) -> io::Result<Shared> {
+    fn map(file: impl AsFd, words: usize) -> io::Result<SharedMapping> {
         let (bytes, access) = (words * size_of::<AtomicU64>(), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: mmap(2) without MAP_FIXED chooses a free place, so no memory of ours is replaced.
         let at = unsafe {
             rustix::mm::mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, file.as_fd(), 0)?
         };
         let Some(place) = NonNull::new(at.cast()) else { return Err(io::ErrorKind::OutOfMemory.into()) };
-        let shared = Shared { at: place, words };
+        let shared = SharedMapping { at: place, words };
         // SAFETY: madvise(2) with MADV_DONTFORK leaves this process's memory as it is; a fork's copy has none there.
         unsafe { rustix::mm::madvise(at, bytes, Advice::LinuxDontFork)? };
         Ok(shared)
@@ -74,7 +74,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedMapping {
     fn drop(&mut self) {
         // SAFETY: munmap(2) of exactly what was mapped; no reference into it outlives this value.
         let _ = unsafe { rustix::mm::munmap(self.at.as_ptr().cast(), self.words * size_of::<AtomicU64>()) };
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn what_one_side_writes_the_other_reads_and_neither_can_resize() {
-        let (ours, file) = Shared::create("test", 1000).unwrap();
-        let theirs = Shared::open(&file).unwrap();
+        let (ours, file) = SharedMapping::create("test", 1000).unwrap();
+        let theirs = SharedMapping::open(&file).unwrap();
         assert_eq!((ours.words().len(), theirs.words().len()), (1000, 1000));
         assert!(theirs.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
         ours.words()[999].store(7, Ordering::Release);
@@ -109,8 +109,8 @@ mod tests {
     fn a_file_that_could_be_resized_is_refused() {
         let open = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&open, 4096).unwrap();
-        assert_eq!(Shared::open(&open).unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert_eq!(SharedMapping::open(&open).unwrap_err().raw_os_error(), Some(libc::EPERM));
         let pipe = crate::pipe::pipe().unwrap();
-        assert_eq!(Shared::open(pipe.0).unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert_eq!(SharedMapping::open(pipe.0).unwrap_err().raw_os_error(), Some(libc::EPERM));
     }
 }

@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use psmith_sys::barrier;
-use psmith_sys::shared::Shared;
+use psmith_sys::shared::SharedMapping;
 
 use crate::function::packed;
 
@@ -32,7 +32,7 @@ const RESULTS: usize = 24;
 
 /// A worker's region, from either side.
 #[derive(Debug)]
-pub struct SharedRegion(Shared);
+pub struct SharedRegion(SharedMapping);
 
 /// How far results have been taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ fn word(low: u32, high: u32) -> u64 {
 
 impl SharedRegion {
     /// A region in this memory.
-    pub fn new(shared: Shared) -> SharedRegion {
+    pub fn new(shared: SharedMapping) -> SharedRegion {
         SharedRegion(shared)
     }
 

@@ -3,8 +3,8 @@
 use super::*;
 
 fn region() -> (SharedRegion, SharedRegion) {
-    let (host, file) = Shared::create("test", REGION_WORDS).unwrap();
-    (SharedRegion::new(host), SharedRegion::new(Shared::open(file).unwrap()))
+    let (host, file) = SharedMapping::create("test", REGION_WORDS).unwrap();
+    (SharedRegion::new(host), SharedRegion::new(SharedMapping::open(file).unwrap()))
 }
 
 fn split(values: &ResultValues) -> Vec<&[u8]> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use psmith_sys::shared::Shared;
+use psmith_sys::shared::SharedMapping;
 use psmith_sys::{signals, socket, stack_overflow, subreaper};
 
 use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
@@ -174,7 +174,7 @@ fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
         // The host is gone already.
         return Ok(None);
     }
-    files.pop().map(|file| Ok(SharedRegion::new(Shared::open(file)?))).transpose()
+    files.pop().map(|file| Ok(SharedRegion::new(SharedMapping::open(file)?))).transpose()
 }
 
 /// Does one job and answers. Gives whether it took long enough to have changed something in the process.

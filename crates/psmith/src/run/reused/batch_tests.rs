@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use psmith_core::worker_pool::{PoolPolicy, WorkerKey, WorkerPool};
 use psmith_core::{Dispatcher, SlotId};
-use psmith_sys::shared::Shared as Memory;
+use psmith_sys::shared::SharedMapping;
 
 use super::*;
 use crate::job::job::Callee;
@@ -81,7 +81,7 @@ impl Play {
         let file = self.driver.lives[&WorkerKey(number)].region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.driver.greeted(&view, &mut EngineJob::Worker, place, &mut HandlerReply::default());
-        (place, SharedRegion::new(Memory::open(file).unwrap()))
+        (place, SharedRegion::new(SharedMapping::open(file).unwrap()))
     }
 
     fn has_process(&mut self, place: AttemptSlot, pid: u32) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use psmith_core::worker_pool::BatchProgress;
-use psmith_sys::shared::Shared;
+use psmith_sys::shared::SharedMapping;
 
 use crate::job::job::JobRef;
 use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
@@ -37,7 +37,7 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn new() -> Life {
         // Where the machine has none to give the worker does without.
-        let shared = Shared::create("psmith-region", REGION_WORDS).ok();
+        let shared = SharedMapping::create("psmith-region", REGION_WORDS).ok();
         let (region, file) = shared.map(|(shared, file)| (SharedRegion::new(shared), Arc::new(file))).unzip();
         Life { region, region_file: file, ..Life::default() }
     }
