@@ -10,19 +10,19 @@
 //! process, and nothing decides what a job may use.
 
 mod discover;
+mod error;
 mod group;
 mod legacy;
 mod limits;
 mod probe;
-mod refusal;
 mod stale;
 
 pub use discover::{Hierarchy, legacy, unified};
+pub use error::CgroupError;
 pub use group::{Group, RunGroup};
-pub use limits::{Controller, Evidence, LimitGroup, LimitSites, Limits};
+pub use limits::{CgroupEvidence, CgroupLimits, Controller, LimitGroup, LimitSites};
 pub use probe::{probe_kill, probe_limit};
-pub use refusal::Refusal;
-pub use stale::{Swept, is_stale, run_name, run_name_of, sweep_stale};
+pub use stale::{SweepReport, is_stale, run_name, run_name_of, sweep_stale};
 
 /// Kills what lives in the run group of this directory; a directory of the first version has nothing to kill with.
 ///

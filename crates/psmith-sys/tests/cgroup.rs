@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use psmith_sys::cgroup::{
-    self, Controller, Group, LimitGroup, LimitSites, Limits, Refusal, RunGroup, probe_kill, probe_limit,
-    run_name,
+    self, CgroupError, CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup, probe_kill,
+    probe_limit, run_name,
 };
 use psmith_sys::epoll::{Epoll, Events, Interest};
 use psmith_sys::pidfd;
@@ -103,7 +103,7 @@ fn probes_answer_by_doing() {
 
 #[test]
 fn memory_beyond_the_limit_is_killed_with_evidence() {
-    let limits = Limits { memory_bytes_max: Some(32 << 20), ..Limits::default() };
+    let limits = CgroupLimits { memory_bytes_max: Some(32 << 20), ..CgroupLimits::default() };
     limited(&limits, |group| {
         // `tail` keeps a line without an end in memory.
         let mut hungry = command("exec tail -n 1 /dev/zero");
@@ -118,7 +118,7 @@ fn memory_beyond_the_limit_is_killed_with_evidence() {
 
 #[test]
 fn processes_beyond_the_limit_are_refused_with_evidence() {
-    let limits = Limits { pids_max: Some(3), ..Limits::default() };
+    let limits = CgroupLimits { pids_max: Some(3), ..CgroupLimits::default() };
     limited(&limits, |group| {
         let mut many = command("exec 2>/dev/null; for i in 1 2 3 4 5 6; do sleep 60 & done; exit 0");
         join(&mut many, group);
@@ -130,7 +130,7 @@ fn processes_beyond_the_limit_are_refused_with_evidence() {
 
 #[test]
 fn processor_time_is_limited() {
-    let limits = Limits { cpus_thousandths_max: Some(500), ..Limits::default() };
+    let limits = CgroupLimits { cpus_thousandths_max: Some(500), ..CgroupLimits::default() };
     limited(&limits, |group| {
         let mut busy = command("i=0; while test $i -lt 20000; do i=$((i+1)); done");
         join(&mut busy, group);
@@ -169,13 +169,13 @@ fn run_group() -> Option<RunGroup> {
     }
 }
 
-fn refused(what: &str, refusal: &Refusal) {
+fn refused(what: &str, refusal: &CgroupError) {
     assert!(refusal.errno != 0 && refusal.path.to_str().is_some_and(|path| !path.is_empty()));
     eprintln!("SKIPPED {what}: {refusal}");
 }
 
 /// Runs `promise` in a group with these limits, where they can be had.
-fn limited(limits: &Limits, promise: impl FnOnce(&LimitGroup)) {
+fn limited(limits: &CgroupLimits, promise: impl FnOnce(&LimitGroup)) {
     let wanted: Vec<Controller> = limits.controllers().collect();
     let name = run_name();
     let run = RunGroup::create_with(&name, &wanted).ok();

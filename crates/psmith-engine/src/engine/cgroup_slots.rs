@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::{Evidence, Usage};
-use psmith_sys::cgroup::{Controller, Group, LimitGroup, LimitSites, Limits, RunGroup};
+use psmith_sys::cgroup::{CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup};
 
 use crate::containment::{Level, TreeLimits};
 use crate::warden::messages::{Holding, ToWarden};
@@ -27,7 +27,7 @@ pub(crate) struct CgroupSlots {
     name: String,
     run: Option<RunGroup>,
     sites: Option<LimitSites>,
-    limits: Limits,
+    limits: CgroupLimits,
     slots: Vec<Option<KeptGroup>>,
     aside: Vec<Group>,
     aside_limits: Vec<LimitGroup>,
@@ -130,7 +130,7 @@ impl CgroupSlots {
         self.next += 1;
         let mut limits = own.map_or(self.limits, kernel_limits);
         if let Some(sites) = &self.sites
-            && limits != Limits::default()
+            && limits != CgroupLimits::default()
         {
             limits.memory_bytes_max = limits.memory_bytes_max.and(memory_bytes.or(limits.memory_bytes_max));
             lease.limit = Some(sites.create(&format!("job-{}", self.next), &limits)?);
@@ -329,8 +329,8 @@ fn check(sites: &LimitSites, wanted: &[Controller]) -> io::Result<()> {
     })
 }
 
-fn kernel_limits(limits: &TreeLimits) -> Limits {
-    Limits {
+fn kernel_limits(limits: &TreeLimits) -> CgroupLimits {
+    CgroupLimits {
         memory_bytes_max: limits.memory_bytes,
         pids_max: limits.processes,
         cpus_thousandths_max: limits.cpus.map(thousandths),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use psmith_sys::cgroup::Refusal;
+use psmith_sys::cgroup::CgroupError;
 use psmith_sys::forbid;
 
 /// The kernel's numbers that tell one refusal from another.
@@ -13,7 +13,7 @@ const EXDEV: i32 = 18;
 const EROFS: i32 = 30;
 
 /// The cure of a refused control group.
-pub(super) fn of_groups(refusal: &Refusal) -> String {
+pub(super) fn of_groups(refusal: &CgroupError) -> String {
     if is_forbidden() {
         return unset();
     }

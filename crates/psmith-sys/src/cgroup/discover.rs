@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Refusal;
+use super::CgroupError;
 use crate::forbid::{Facility, is_forbidden};
 
 /// A mounted hierarchy and this process's group in it.
@@ -26,7 +26,7 @@ impl Hierarchy {
 ///
 /// # Errors
 /// Where it is not mounted, or this process's group is outside of what is mounted.
-pub fn unified() -> Result<Hierarchy, Refusal> {
+pub fn unified() -> Result<Hierarchy, CgroupError> {
     find(|mount| mount.is_unified, "cgroup2", own_unified)
 }
 
@@ -34,7 +34,7 @@ pub fn unified() -> Result<Hierarchy, Refusal> {
 ///
 /// # Errors
 /// As [`unified`].
-pub fn legacy(controller: &str) -> Result<Hierarchy, Refusal> {
+pub fn legacy(controller: &str) -> Result<Hierarchy, CgroupError> {
     let has =
         |mount: &Mount| !mount.is_unified && mount.options.split(',').any(|option| option == controller);
     find(has, controller, |text| own_legacy(text, controller))
@@ -47,18 +47,19 @@ fn find(
     is_wanted: impl Fn(&Mount) -> bool,
     what: &str,
     own: impl Fn(&str) -> Option<&str>,
-) -> Result<Hierarchy, Refusal> {
+) -> Result<Hierarchy, CgroupError> {
     if is_forbidden(Facility::Cgroup) {
-        return Err(Refusal::missing(
+        return Err(CgroupError::missing(
             "use of control groups is forbidden by",
             Path::new(crate::forbid::VARIABLE),
             libc::EPERM,
         ));
     }
-    let read =
-        |path: &str| fs::read_to_string(path).map_err(|error| Refusal::new("read", Path::new(path), &error));
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|error| CgroupError::new("read", Path::new(path), &error))
+    };
     let (mounts, groups) = (read(MOUNTS)?, read(GROUPS)?);
-    let looking_for = |errno| Refusal::missing(&format!("find {what} in"), Path::new(MOUNTS), errno);
+    let looking_for = |errno| CgroupError::missing(&format!("find {what} in"), Path::new(MOUNTS), errno);
     let own = own(&groups).ok_or_else(|| looking_for(libc::ENOENT))?;
     let mut is_mounted = false;
     for mount in mounts.lines().filter_map(parse_mount).filter(is_wanted) {

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 
 use super::limits::Controller;
-use super::{Refusal, discover};
+use super::{CgroupError, discover};
 use crate::forbid::{Facility, is_forbidden};
 use crate::pidfd;
 
@@ -32,8 +32,8 @@ impl Group {
     ///
     /// # Errors
     /// `EEXIST`, `EACCES`, `EROFS`, `ENOSPC` (limit of groups).
-    pub fn create(path: &Path) -> Result<Self, Refusal> {
-        fs::create_dir(path).map_err(|error| Refusal::new("create", path, &error))?;
+    pub fn create(path: &Path) -> Result<Self, CgroupError> {
+        fs::create_dir(path).map_err(|error| CgroupError::new("create", path, &error))?;
         Group::open(path).inspect_err(|_| {
             let _ = fs::remove_dir(path);
         })
@@ -43,17 +43,17 @@ impl Group {
     ///
     /// # Errors
     /// `ENOENT`, `EACCES`.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
+    pub fn open(path: &Path) -> Result<Self, CgroupError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty());
-        let dir = dir.map_err(|errno| Refusal::new("open", path, &errno.into()))?;
+        let dir = dir.map_err(|errno| CgroupError::new("open", path, &errno.into()))?;
         Group::of_dir(path.into(), dir)
     }
 
-    fn of_dir(path: PathBuf, dir: OwnedFd) -> Result<Self, Refusal> {
+    fn of_dir(path: PathBuf, dir: OwnedFd) -> Result<Self, CgroupError> {
         let open = |name: &str, flags| {
             rustix::fs::openat(&dir, name, flags | OFlags::CLOEXEC, Mode::empty())
-                .map_err(|errno| Refusal::new("open", &path.join(name), &errno.into()))
+                .map_err(|errno| CgroupError::new("open", &path.join(name), &errno.into()))
         };
         let procs = open("cgroup.procs", OFlags::WRONLY)?;
         let events = open("cgroup.events", OFlags::RDONLY)?;
@@ -238,7 +238,7 @@ impl RunGroup {
     ///
     /// # Errors
     /// The first refusal, which is that of the own group.
-    pub fn create(name: &str) -> Result<Self, Refusal> {
+    pub fn create(name: &str) -> Result<Self, CgroupError> {
         RunGroup::create_with(name, &[])
     }
 
@@ -247,7 +247,7 @@ impl RunGroup {
     ///
     /// # Errors
     /// As [`RunGroup::create`].
-    pub fn create_with(name: &str, wanted: &[Controller]) -> Result<Self, Refusal> {
+    pub fn create_with(name: &str, wanted: &[Controller]) -> Result<Self, CgroupError> {
         let hierarchy = discover::unified()?;
         let mut refused = None;
         let mut spare: Option<RunGroup> = None;
@@ -271,7 +271,7 @@ impl RunGroup {
                 Some(_) => drop(run.remove()),
             }
         }
-        let nowhere = || Refusal::missing("create a group in", &hierarchy.own, libc::EACCES);
+        let nowhere = || CgroupError::missing("create a group in", &hierarchy.own, libc::EACCES);
         spare.ok_or_else(|| refused.unwrap_or_else(nowhere))
     }
 
@@ -279,7 +279,7 @@ impl RunGroup {
     ///
     /// # Errors
     /// As [`Group::create`].
-    pub fn slot(&self, name: &str) -> Result<Group, Refusal> {
+    pub fn slot(&self, name: &str) -> Result<Group, CgroupError> {
         Group::create(&self.group.path.join(name))
     }
 
@@ -293,7 +293,7 @@ impl RunGroup {
     ///
     /// # Errors
     /// `ENOENT` if it is not available here.
-    pub fn hand_down(&self, controller: Controller) -> Result<(), Refusal> {
+    pub fn hand_down(&self, controller: Controller) -> Result<(), CgroupError> {
         let path = self.group.path.join("cgroup.subtree_control");
         let word = format!("+{}", controller.name());
         let handed = self.group.write("cgroup.subtree_control", word.as_bytes());
@@ -307,7 +307,7 @@ impl RunGroup {
         }
         self.group
             .write("cgroup.subtree_control", word.as_bytes())
-            .map_err(|error| Refusal::new(format!("write {word} to"), &path, &error))
+            .map_err(|error| CgroupError::new(format!("write {word} to"), &path, &error))
     }
 
     /// Removes it and the groups in it.

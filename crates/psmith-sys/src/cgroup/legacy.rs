@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::Refusal;
+use super::CgroupError;
 
 /// A directory in one hierarchy of the first version.
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub(super) struct LegacyGroup {
 }
 
 impl LegacyGroup {
-    pub(super) fn create(path: &Path) -> Result<Self, Refusal> {
-        fs::create_dir(path).map_err(|error| Refusal::new("create", path, &error))?;
+    pub(super) fn create(path: &Path) -> Result<Self, CgroupError> {
+        fs::create_dir(path).map_err(|error| CgroupError::new("create", path, &error))?;
         let procs = path.join("cgroup.procs");
         match rustix::fs::open(&procs, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(procs) => Ok(LegacyGroup { path: path.into(), procs }),
             Err(errno) => {
                 let _ = fs::remove_dir(path);
-                Err(Refusal::new("open", &procs, &errno.into()))
+                Err(CgroupError::new("open", &procs, &errno.into()))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::legacy::LegacyGroup;
-use super::{Group, Refusal, RunGroup, discover};
+use super::{CgroupError, Group, RunGroup, discover};
 use crate::forbid::{Facility, is_forbidden};
 
 /// What can be limited.
@@ -37,7 +37,7 @@ impl Controller {
 
 /// The limits of one tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct CgroupLimits {
     /// Memory, swap included where the kernel can count it. Beyond it the kernel kills.
     pub memory_bytes_max: Option<u64>,
     /// Processes and threads. Beyond it `fork` fails with `EAGAIN`.
@@ -46,7 +46,7 @@ pub struct Limits {
     pub cpus_thousandths_max: Option<u64>,
 }
 
-impl Limits {
+impl CgroupLimits {
     /// The controllers that these limits need.
     pub fn controllers(&self) -> impl Iterator<Item = Controller> + use<> {
         let needs = [self.memory_bytes_max, self.pids_max, self.cpus_thousandths_max];
@@ -56,7 +56,7 @@ impl Limits {
 
 /// What the kernel has recorded about a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Evidence {
+pub struct CgroupEvidence {
     /// How many processes were killed for want of memory under this limit.
     pub oom_kills: u64,
     /// How many times a new process was refused.
@@ -66,7 +66,7 @@ pub struct Evidence {
 /// Where each controller can be used in this run.
 #[derive(Debug)]
 pub struct LimitSites {
-    sites: [Result<Site, Refusal>; 3],
+    sites: [Result<Site, CgroupError>; 3],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl LimitSites {
     #[must_use]
     pub fn prepare(run: Option<&RunGroup>, name: &str, wanted: &[Controller]) -> Self {
         let not_asked = |controller: Controller| {
-            Refusal::missing("not asked for:", Path::new(controller.name()), libc::EINVAL)
+            CgroupError::missing("not asked for:", Path::new(controller.name()), libc::EINVAL)
         };
         let sites = Controller::ALL.map(|controller| {
             if wanted.contains(&controller) {
@@ -109,7 +109,7 @@ impl LimitSites {
     ///
     /// # Errors
     /// What was refused: in the second version if it has the controller, else in the first.
-    pub fn check(&self, controller: Controller) -> Result<(), &Refusal> {
+    pub fn check(&self, controller: Controller) -> Result<(), &CgroupError> {
         self.sites[controller as usize].as_ref().map(drop)
     }
 
@@ -117,7 +117,7 @@ impl LimitSites {
     ///
     /// # Errors
     /// The first refusal; then nothing is left behind.
-    pub fn create(&self, name: &str, limits: &Limits) -> Result<LimitGroup, Refusal> {
+    pub fn create(&self, name: &str, limits: &CgroupLimits) -> Result<LimitGroup, CgroupError> {
         let mut made = LimitGroup { unified: None, legacy: Vec::new() };
         for controller in limits.controllers() {
             if let Err(refusal) = self.add(&mut made, controller, name, limits) {
@@ -154,8 +154,8 @@ impl LimitSites {
         made: &mut LimitGroup,
         controller: Controller,
         name: &str,
-        limits: &Limits,
-    ) -> Result<(), Refusal> {
+        limits: &CgroupLimits,
+    ) -> Result<(), CgroupError> {
         match self.sites[controller as usize].clone()? {
             Site::Unified(run) => {
                 let path = run.join(name);
@@ -207,8 +207,8 @@ impl LimitGroup {
 
     /// What the kernel has recorded so far; zeros where it records nothing.
     #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        let mut evidence = Evidence::default();
+    pub fn evidence(&self) -> CgroupEvidence {
+        let mut evidence = CgroupEvidence::default();
         for path in self.paths() {
             // The plain file of the second version counts the groups below as well, which are the tree's own too;
             // but it also counts kills that an ancestor's limit caused, as the local one does.
@@ -242,9 +242,9 @@ impl LimitGroup {
     }
 }
 
-fn site(run: Option<&RunGroup>, name: &str, controller: Controller) -> Result<Site, Refusal> {
+fn site(run: Option<&RunGroup>, name: &str, controller: Controller) -> Result<Site, CgroupError> {
     let forbidden =
-        || Refusal::missing("limits are forbidden by", Path::new(crate::forbid::VARIABLE), libc::EPERM);
+        || CgroupError::missing("limits are forbidden by", Path::new(crate::forbid::VARIABLE), libc::EPERM);
     let unified = match run {
         _ if is_forbidden(Facility::V2Limits) => Err(forbidden()),
         Some(run) => run.hand_down(controller).map(|()| Site::Unified(run.group().path().into())),
@@ -264,7 +264,7 @@ fn site(run: Option<&RunGroup>, name: &str, controller: Controller) -> Result<Si
             // Another controller of the same hierarchy made it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
-                first.get_or_insert(Refusal::new("create", &path, &error));
+                first.get_or_insert(CgroupError::new("create", &path, &error));
                 continue;
             }
         }
@@ -282,7 +282,7 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// The smallest share that the kernel accepts.
 const CPU_QUOTA_US_MIN: u64 = 1000;
 
-fn set_unified(path: &Path, controller: Controller, limits: &Limits) -> Result<(), Refusal> {
+fn set_unified(path: &Path, controller: Controller, limits: &CgroupLimits) -> Result<(), CgroupError> {
     match controller {
         Controller::Memory => {
             let bytes = limits.memory_bytes_max.unwrap_or(u64::MAX);
@@ -298,7 +298,7 @@ fn set_unified(path: &Path, controller: Controller, limits: &Limits) -> Result<(
     }
 }
 
-fn set_legacy(path: &Path, controller: Controller, limits: &Limits) -> Result<(), Refusal> {
+fn set_legacy(path: &Path, controller: Controller, limits: &CgroupLimits) -> Result<(), CgroupError> {
     match controller {
         Controller::Memory => {
             let bytes = limits.memory_bytes_max.unwrap_or(u64::MAX).to_string();
@@ -315,13 +315,13 @@ fn set_legacy(path: &Path, controller: Controller, limits: &Limits) -> Result<()
     }
 }
 
-fn quota_us(limits: &Limits) -> u64 {
+fn quota_us(limits: &CgroupLimits) -> u64 {
     let thousandths = limits.cpus_thousandths_max.unwrap_or(1000);
     thousandths.saturating_mul(CPU_PERIOD_US / 1000).max(CPU_QUOTA_US_MIN)
 }
 
-fn write(path: &Path, value: &str) -> Result<(), Refusal> {
-    fs::write(path, value).map_err(|error| Refusal::new(format!("write {value} to"), path, &error))
+fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
+    fs::write(path, value).map_err(|error| CgroupError::new(format!("write {value} to"), path, &error))
 }
 
 fn read_number(path: &Path) -> Option<u64> {

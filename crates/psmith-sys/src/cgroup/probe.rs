@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{Controller, LimitSites, Limits, Refusal, RunGroup, run_name};
+use super::{CgroupError, CgroupLimits, Controller, LimitSites, RunGroup, run_name};
 use crate::forbid::{Facility, is_forbidden};
 use crate::stack::Stack;
 use crate::{pidfd, raw, signals, wait};
@@ -21,7 +21,7 @@ const ANSWER_LIMIT: Timespec = Timespec { tv_sec: ANSWER_TIMEOUT.as_secs() as i6
 ///
 /// # Errors
 /// What was refused.
-pub fn probe_kill() -> Result<(), Refusal> {
+pub fn probe_kill() -> Result<(), CgroupError> {
     let run = RunGroup::create(&run_name())?;
     let answer = kill_in(&run);
     clean_up(&run, answer)
@@ -31,13 +31,13 @@ pub fn probe_kill() -> Result<(), Refusal> {
 ///
 /// # Errors
 /// What was refused.
-pub fn probe_limit(controller: Controller) -> Result<(), Refusal> {
+pub fn probe_limit(controller: Controller) -> Result<(), CgroupError> {
     let name = run_name();
     let run = RunGroup::create_with(&name, &[controller]).ok();
     let sites = LimitSites::prepare(run.as_ref(), &name, &[controller]);
     let mut answer = limit_in(&sites, controller);
     if let Err(error) = sites.remove() {
-        answer = answer.and(Err(Refusal::new("remove", Path::new(&name), &error)));
+        answer = answer.and(Err(CgroupError::new("remove", Path::new(&name), &error)));
     }
     match run {
         Some(run) => clean_up(&run, answer),
@@ -45,75 +45,76 @@ pub fn probe_limit(controller: Controller) -> Result<(), Refusal> {
     }
 }
 
-fn kill_in(run: &RunGroup) -> Result<(), Refusal> {
+fn kill_in(run: &RunGroup) -> Result<(), CgroupError> {
     let group = run.slot("probe")?;
-    let refused = |doing: &str, error: &io::Error| Refusal::new(doing, group.path(), error);
+    let refused = |doing: &str, error: &io::Error| CgroupError::new(doing, group.path(), error);
     // To let a process join, the kernel waits for several milliseconds; to be born there costs nothing.
-    let child = Child::born_in(group.dir())
-        .or_else(|_| Child::joining(&[group.procs_file()]))
+    let child = ProbeChild::born_in(group.dir())
+        .or_else(|_| ProbeChild::joining(&[group.procs_file()]))
         .map_err(|error| refused("join", &error))?;
     let is_inside = group.populated().map_err(|error| refused("read", &error))?;
     group.kill().map_err(|error| refused("kill", &error))?;
     let has_ended = child.wait().map_err(|error| refused("wait for", &error))?;
     let is_empty = group.wait_empty(ANSWER_TIMEOUT).map_err(|error| refused("read", &error))?;
     if !(is_inside && has_ended && is_empty) {
-        return Err(Refusal::missing("kill (without effect)", group.path(), libc::ETIMEDOUT));
+        return Err(CgroupError::missing("kill (without effect)", group.path(), libc::ETIMEDOUT));
     }
     group.remove().map_err(|error| refused("remove", &error))
 }
 
-fn limit_in(sites: &LimitSites, controller: Controller) -> Result<(), Refusal> {
+fn limit_in(sites: &LimitSites, controller: Controller) -> Result<(), CgroupError> {
     let limits = match controller {
-        Controller::Memory => Limits { memory_bytes_max: Some(64 << 20), ..Limits::default() },
-        Controller::Pids => Limits { pids_max: Some(16), ..Limits::default() },
-        Controller::Cpu => Limits { cpus_thousandths_max: Some(1000), ..Limits::default() },
+        Controller::Memory => CgroupLimits { memory_bytes_max: Some(64 << 20), ..CgroupLimits::default() },
+        Controller::Pids => CgroupLimits { pids_max: Some(16), ..CgroupLimits::default() },
+        Controller::Cpu => CgroupLimits { cpus_thousandths_max: Some(1000), ..CgroupLimits::default() },
     };
     let group = sites.create("probe", &limits)?;
     let files: Vec<BorrowedFd<'_>> = group.join_files().collect();
     let at = Path::new(controller.name());
-    let joined = Child::joining(&files).map_err(|error| Refusal::new("join a group for", at, &error));
+    let joined =
+        ProbeChild::joining(&files).map_err(|error| CgroupError::new("join a group for", at, &error));
     // The child is killed and reaped by its drop, before its group is removed.
     drop(joined?);
-    group.remove().map_err(|error| Refusal::new("remove the group for", at, &error))
+    group.remove().map_err(|error| CgroupError::new("remove the group for", at, &error))
 }
 
-fn clean_up(run: &RunGroup, answer: Result<(), Refusal>) -> Result<(), Refusal> {
+fn clean_up(run: &RunGroup, answer: Result<(), CgroupError>) -> Result<(), CgroupError> {
     match (answer, run.remove()) {
-        (Ok(()), Err(error)) => Err(Refusal::new("remove", run.group().path(), &error)),
+        (Ok(()), Err(error)) => Err(CgroupError::new("remove", run.group().path(), &error)),
         (answer, _) => answer,
     }
 }
 
 /// A process on this one's memory that joins groups, says so, and sleeps. It makes bare system calls only: so it is sound
 /// in a process with threads, too; and a host pays nothing for all the memory that it has.
-struct Child {
+struct ProbeChild {
     handle: OwnedFd,
     /// What it stands on, and reads.
-    ground: Option<(Stack, Box<Task>)>,
+    ground: Option<(Stack, Box<ProbeTask>)>,
 }
 
 /// What the child is to do.
-struct Task {
+struct ProbeTask {
     files: Vec<i32>,
     answer: i32,
     parent: u32,
 }
 
-impl Child {
+impl ProbeChild {
     fn born_in(group: BorrowedFd<'_>) -> io::Result<Self> {
         if is_forbidden(Facility::CgroupBirth) {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
-        Child::make(Some(group), &[])
+        ProbeChild::make(Some(group), &[])
     }
 
     fn joining(files: &[BorrowedFd<'_>]) -> io::Result<Self> {
-        Child::make(None, files)
+        ProbeChild::make(None, files)
     }
 
     fn make(group: Option<BorrowedFd<'_>>, files: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let mut task = Box::new(Task {
+        let mut task = Box::new(ProbeTask {
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             answer: writer.as_raw_fd(),
             parent: std::process::id(),
@@ -129,7 +130,7 @@ impl Child {
         };
         signals::restore(mask);
         let (_, handle) = born?;
-        let child = Child { handle, ground: Some((stack, task)) };
+        let child = ProbeChild { handle, ground: Some((stack, task)) };
         let mut errno = [0; 4];
         // It may also be killed at birth, and never answer; the pipe does not tell, for both share its ends.
         let mut either = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&child.handle, PollFlags::IN)];
@@ -150,7 +151,7 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for ProbeChild {
     fn drop(&mut self) {
         // It may be dead already, and is reaped in either case.
         let _ = pidfd::signal(&self.handle, libc::SIGKILL);
@@ -165,8 +166,8 @@ impl Drop for Child {
 
 /// The child's life. Raw system calls only.
 extern "C" fn sleep_in(task: *mut c_void) -> c_int {
-    // SAFETY: the task that `Child::make` passed; both sides only read it.
-    let Task { files, answer, parent } = unsafe { &*task.cast::<Task>() };
+    // SAFETY: the task that `ProbeChild::make` passed; both sides only read it.
+    let ProbeTask { files, answer, parent } = unsafe { &*task.cast::<ProbeTask>() };
     let mut errno = 0_i32;
     // SAFETY: prctl(2) with numbers only.
     unsafe {

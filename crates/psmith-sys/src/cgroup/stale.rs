@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::group::{groups_in, procs_below, remove_below};
-use super::{Controller, Group, Hierarchy, Refusal, discover};
+use super::{CgroupError, Controller, Group, Hierarchy, discover};
 use crate::proc_tree;
 
 const PREFIX: &str = "psmith-";
@@ -16,13 +16,13 @@ const EMPTY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a sweep did.
 #[derive(Debug, Default)]
-pub struct Swept {
+pub struct SweepReport {
     /// How many groups were removed.
     pub removed_count: usize,
     /// How many processes were still in them, and were killed.
     pub killed_count: usize,
     /// What could not be removed.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<CgroupError>,
 }
 
 /// A name for the group of a run of this process: `psmith-PID-STARTTIME-NONCE`. It tells whether its owner still
@@ -48,8 +48,8 @@ pub fn run_name_of(pid: u32) -> String {
 
 /// Kills and removes the groups of runs whose owner is gone, next to where a run of this process would be.
 #[must_use]
-pub fn sweep_stale() -> Swept {
-    let mut swept = Swept::default();
+pub fn sweep_stale() -> SweepReport {
+    let mut swept = SweepReport::default();
     if let Ok(hierarchy) = discover::unified() {
         sweep(&hierarchy, &mut swept, remove_unified);
     }
@@ -61,7 +61,7 @@ pub fn sweep_stale() -> Swept {
     swept
 }
 
-fn sweep(hierarchy: &Hierarchy, swept: &mut Swept, remove: impl Fn(&Path) -> io::Result<usize>) {
+fn sweep(hierarchy: &Hierarchy, swept: &mut SweepReport, remove: impl Fn(&Path) -> io::Result<usize>) {
     let stale = hierarchy.candidates().flat_map(groups_in).filter(|path| is_stale(path));
     for path in stale {
         match remove(&path) {
@@ -69,7 +69,7 @@ fn sweep(hierarchy: &Hierarchy, swept: &mut Swept, remove: impl Fn(&Path) -> io:
                 swept.removed_count += 1;
                 swept.killed_count += killed;
             }
-            Err(error) => swept.refused.push(Refusal::new("remove", &path, &error)),
+            Err(error) => swept.refused.push(CgroupError::new("remove", &path, &error)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A refused operation: what was done, to which file, and the kernel's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CgroupError {
     /// The verb, as `create` or `write 5000 to`.
     pub doing: String,
     /// The file.
@@ -15,9 +15,9 @@ pub struct Refusal {
     pub errno: i32,
 }
 
-impl Refusal {
+impl CgroupError {
     pub(super) fn new(doing: impl Into<String>, path: &Path, error: &io::Error) -> Self {
-        Refusal {
+        CgroupError {
             doing: doing.into(),
             path: path.into(),
             errno: error.raw_os_error().unwrap_or(libc::EINVAL),
@@ -25,21 +25,21 @@ impl Refusal {
     }
 
     pub(super) fn missing(doing: &str, path: &Path, errno: i32) -> Self {
-        Refusal { doing: doing.into(), path: path.into(), errno }
+        CgroupError { doing: doing.into(), path: path.into(), errno }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CgroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = io::Error::from_raw_os_error(self.errno);
         write!(f, "{} {}: {error}", self.doing, self.path.display())
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for CgroupError {}
 
-impl From<Refusal> for io::Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<CgroupError> for io::Error {
+    fn from(refusal: CgroupError) -> Self {
         // The number stays readable (`raw_os_error`), because callers tell back-off from failure by it.
         io::Error::from_raw_os_error(refusal.errno)
     }
