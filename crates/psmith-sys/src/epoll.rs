@@ -30,7 +30,7 @@ impl Interest {
 
 /// One descriptor's news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
+pub struct ReadyEvent {
     /// The number given with [`Epoll::add`].
     pub token: u64,
     /// Readable, or at its end: a read will not block.
@@ -45,27 +45,27 @@ pub struct Event {
 
 /// Room for the events of one wait, kept between waits; by default none.
 #[derive(Default)]
-pub struct Events {
+pub struct ReadyEvents {
     buffer: Vec<libc::epoll_event>,
     filled: usize,
 }
 
-impl Events {
+impl ReadyEvents {
     /// Room for `capacity` events (at least one). What does not fit is reported by the next wait.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, 65_536);
-        Events { buffer: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], filled: 0 }
+        ReadyEvents { buffer: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], filled: 0 }
     }
 
     /// The events of the last wait.
-    pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = ReadyEvent> + '_ {
         self.buffer[..self.filled].iter().map(|event| {
             let has = |bits: i32| event.events & bits as u32 != 0;
             let priority = has(libc::EPOLLPRI);
             // A changed kernel file is reported as priority *and* error; only the first means anything there.
             let hung_up = has(libc::EPOLLHUP | libc::EPOLLRDHUP) || has(libc::EPOLLERR) && !priority;
-            Event {
+            ReadyEvent {
                 token: event.u64,
                 readable: has(libc::EPOLLIN) || hung_up,
                 writable: has(libc::EPOLLOUT) || hung_up,
@@ -132,7 +132,7 @@ impl Epoll {
     ///
     /// # Errors
     /// Only those of a wrong use; none is expected.
-    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, events: &mut ReadyEvents, timeout: Option<Duration>) -> io::Result<()> {
         events.filled = 0;
         // A deadline beyond the clock's range is the same as none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -226,7 +226,7 @@ mod tests {
     fn a_wait_reports_token_and_readiness_and_never_ends_early() {
         let epoll = Epoll::new().unwrap();
         let (reader, writer) = crate::pipe::pipe().unwrap();
-        let mut events = Events::with_capacity(4);
+        let mut events = ReadyEvents::with_capacity(4);
         epoll.add(&reader, 7, Interest::READ).unwrap();
 
         let (start, timeout) = (Instant::now(), Duration::from_micros(1500));
@@ -235,7 +235,7 @@ mod tests {
 
         rustix::io::write(&writer, b"x").unwrap();
         epoll.wait(&mut events, None).unwrap();
-        let news: Vec<Event> = events.iter().collect();
+        let news: Vec<ReadyEvent> = events.iter().collect();
         assert_eq!(news.len(), 1);
         assert!(news[0].token == 7 && news[0].readable && !news[0].hung_up);
 

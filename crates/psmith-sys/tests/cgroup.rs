@@ -11,7 +11,7 @@ use psmith_sys::cgroup::{
     self, CgroupError, CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup, probe_kill,
     probe_limit, run_name,
 };
-use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::pidfd;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -231,7 +231,7 @@ fn tree_in(group: &Group) -> Child {
 fn wait_until(group: &Group, is_so: impl Fn(&Group) -> bool) {
     let epoll = Epoll::new().unwrap();
     epoll.add(group.events(), 1, Interest::PRIORITY).unwrap();
-    let mut events = Events::with_capacity(1);
+    let mut events = ReadyEvents::with_capacity(1);
     while !is_so(group) {
         epoll.wait(&mut events, Some(LONG)).unwrap();
         // The kernel marks such a file as in error, too; that is no hang-up.

@@ -59,7 +59,7 @@ use std::time::{Duration, SystemTime};
 
 use psmith_core::outcome::Outcome;
 use psmith_core::{Event, JobId, RunPolicy, SlotId};
-use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
 use crate::containment::{Level, TreeLimits, Unavailable};
@@ -141,7 +141,7 @@ pub struct Engine<H: Handler> {
     jobs: HashMap<JobId, Entry<H::Job>>,
     attempts: Attempts,
     channels: WorkerChannels,
-    ready: Events,
+    ready: ReadyEvents,
     state: RunState,
     samples: StackSamples,
 }
@@ -207,7 +207,7 @@ impl<H: Handler> Engine<H> {
             jobs: HashMap::new(),
             attempts: Attempts::default(),
             channels: WorkerChannels::default(),
-            ready: Events::with_capacity(256),
+            ready: ReadyEvents::with_capacity(256),
             state: RunState::new(),
             samples: StackSamples::default(),
         })

@@ -65,7 +65,7 @@ impl Token {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(super) fn on_ready(&mut self, event: epoll::Event) {
+    pub(super) fn on_ready(&mut self, event: epoll::ReadyEvent) {
         match Token::unpack(event.token) {
             None => {}
             Some(Token::WardenSocket) => self.receive_from_warden(),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::policy::SIGKILL;
 use psmith_sys::environment::Environment;
-use psmith_sys::epoll::{Epoll, Events, Interest};
+use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::fork::{ForkResult, Forker};
 use psmith_sys::rlimit::Rlimit;
 use psmith_sys::signals::{SignalFd, SignalSet};
@@ -51,7 +51,7 @@ pub(super) struct Server {
     pub(super) link: Link,
     link_interest: Interest,
     epoll: Epoll,
-    ready: Events,
+    ready: ReadyEvents,
     sigchld: SignalFd,
     host: OwnedFd,
     pub(super) spawner: Spawner,
@@ -149,7 +149,7 @@ impl Server {
             link,
             link_interest: Interest::READ,
             epoll,
-            ready: Events::with_capacity(8),
+            ready: ReadyEvents::with_capacity(8),
             sigchld,
             host,
             spawner: Spawner::new()?,
