@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use psmith_sys::forbid::{self, Facility};
+use psmith_sys::forbid::{self, KernelFacility};
 use psmith_sys::{cgroup, probe};
 
 /// How the descendants of a job are held together and killed, from the strongest to the weakest.
@@ -68,11 +68,11 @@ impl Level {
     /// What was tried and how it failed, in one line.
     pub fn probe(self) -> Result<(), String> {
         match self {
-            Level::Cgroup if forbid::is_forbidden(Facility::Cgroup) => {
+            Level::Cgroup if forbid::is_forbidden(KernelFacility::Cgroup) => {
                 Err("forbidden by PSMITH_FORBID".into())
             }
             Level::Cgroup => cgroup::probe_kill().map_err(|error| error.to_string()),
-            Level::Keeper | Level::Sweep if forbid::is_forbidden(Facility::Subreaper) => {
+            Level::Keeper | Level::Sweep if forbid::is_forbidden(KernelFacility::Subreaper) => {
                 Err("forbidden by PSMITH_FORBID".into())
             }
             Level::Keeper | Level::Sweep => probe::adoption().map_err(|error| error.to_string()),

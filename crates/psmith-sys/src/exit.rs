@@ -13,7 +13,9 @@ use crate::raw;
 /// # Errors
 /// Without `close_range` (before Linux 5.9) and without `/proc`.
 pub fn close_inherited_descriptors() -> io::Result<()> {
-    if !crate::forbid::is_forbidden(crate::forbid::Facility::CloseRange) && close_range(3, u32::MAX).is_ok() {
+    if !crate::forbid::is_forbidden(crate::forbid::KernelFacility::CloseRange)
+        && close_range(3, u32::MAX).is_ok()
+    {
         return Ok(());
     }
     close_listed(|_| true)
@@ -28,7 +30,7 @@ pub fn close_inherited_descriptors() -> io::Result<()> {
 /// Without `close_range` (before Linux 5.9) and without `/proc`.
 pub fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
     let kept = kept.as_raw_fd();
-    if !crate::forbid::is_forbidden(crate::forbid::Facility::CloseRange) {
+    if !crate::forbid::is_forbidden(crate::forbid::KernelFacility::CloseRange) {
         let below = if kept > 3 { close_range(3, kept as u32 - 1) } else { Ok(()) };
         if below.and_then(|()| close_range((kept as u32 + 1).max(3), u32::MAX)).is_ok() {
             return Ok(());

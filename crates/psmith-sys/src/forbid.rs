@@ -1,6 +1,6 @@
 //! A test aid: makes this process behave as if the kernel lacked a facility, so that each fallback is run by tests.
 //!
-//! The environment variable `PSMITH_FORBID` holds a comma-separated list of the names in [`Facility`]. It is read
+//! The environment variable `PSMITH_FORBID` holds a comma-separated list of the names in [`KernelFacility`]. It is read
 //! once, at the first question. It can only take facilities away, never grant one, so it is harmless in production,
 //! where nobody sets it.
 
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 /// What can be forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Facility {
+pub enum KernelFacility {
     /// `cgroup`: no control group at all, neither for containment nor for limits.
     Cgroup,
     /// `cgroup-birth`: no process is born in a group (before Linux 5.7).
@@ -29,17 +29,17 @@ pub enum Facility {
     V2Limits,
 }
 
-impl Facility {
-    const ALL: [(Facility, &'static str); 9] = [
-        (Facility::Cgroup, "cgroup"),
-        (Facility::CgroupBirth, "cgroup-birth"),
-        (Facility::CgroupKill, "cgroup-kill"),
-        (Facility::CloseRange, "close-range"),
-        (Facility::Fork, "fork"),
-        (Facility::PidfdGroup, "pidfd-group"),
-        (Facility::Subreaper, "subreaper"),
-        (Facility::V1Limits, "v1-limits"),
-        (Facility::V2Limits, "v2-limits"),
+impl KernelFacility {
+    const ALL: [(KernelFacility, &'static str); 9] = [
+        (KernelFacility::Cgroup, "cgroup"),
+        (KernelFacility::CgroupBirth, "cgroup-birth"),
+        (KernelFacility::CgroupKill, "cgroup-kill"),
+        (KernelFacility::CloseRange, "close-range"),
+        (KernelFacility::Fork, "fork"),
+        (KernelFacility::PidfdGroup, "pidfd-group"),
+        (KernelFacility::Subreaper, "subreaper"),
+        (KernelFacility::V1Limits, "v1-limits"),
+        (KernelFacility::V2Limits, "v2-limits"),
     ];
 }
 
@@ -48,7 +48,7 @@ pub const VARIABLE: &str = "PSMITH_FORBID";
 
 /// Whether `facility` is to be treated as missing.
 #[must_use]
-pub fn is_forbidden(facility: Facility) -> bool {
+pub fn is_forbidden(facility: KernelFacility) -> bool {
     static FORBIDDEN: OnceLock<u16> = OnceLock::new();
     let forbidden = *FORBIDDEN.get_or_init(|| match std::env::var(VARIABLE) {
         Ok(list) => parse(&list),
@@ -58,7 +58,7 @@ pub fn is_forbidden(facility: Facility) -> bool {
 }
 
 fn parse(list: &str) -> u16 {
-    let named = |word: &str| Facility::ALL.iter().find(|(_, name)| *name == word.trim());
+    let named = |word: &str| KernelFacility::ALL.iter().find(|(_, name)| *name == word.trim());
     list.split(',').filter_map(named).fold(0, |bits, (facility, _)| bits | 1 << *facility as u16)
 }
 
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn names_are_read_from_a_comma_list_and_unknown_ones_are_passed_over() {
         let bits = parse("cgroup-kill, v2-limits,nonsense");
-        assert_eq!(bits, 1 << Facility::CgroupKill as u16 | 1 << Facility::V2Limits as u16);
+        assert_eq!(bits, 1 << KernelFacility::CgroupKill as u16 | 1 << KernelFacility::V2Limits as u16);
         assert_eq!(parse(""), 0);
     }
 }

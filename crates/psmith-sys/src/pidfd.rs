@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
 
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 use crate::raw;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` (Linux 6.9).
@@ -37,7 +37,7 @@ pub fn signal(fd: impl AsFd, signal: i32) -> io::Result<()> {
 /// # Errors
 /// `EINVAL` where the kernel cannot (see [`is_unsupported`]), `ESRCH`, `EPERM`.
 pub fn signal_group(fd: impl AsFd, signal: i32) -> io::Result<()> {
-    if is_forbidden(Facility::PidfdGroup) {
+    if is_forbidden(KernelFacility::PidfdGroup) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     send(fd, signal, SIGNAL_PROCESS_GROUP)

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 use crate::stack::Stack;
 use crate::{pidfd, proc_tree, raw, signals, wait};
 
@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// What was refused, as text; `EPERM` where a test forbids it.
 pub fn adoption() -> io::Result<()> {
-    if is_forbidden(Facility::Subreaper) {
+    if is_forbidden(KernelFacility::Subreaper) {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
@@ -75,7 +75,7 @@ struct Family {
 /// # Errors
 /// `ENOSYS` before Linux 5.9, `EINVAL` before 5.11, `EPERM` from a seccomp profile.
 pub fn close_range() -> io::Result<()> {
-    if is_forbidden(Facility::CloseRange) {
+    if is_forbidden(KernelFacility::CloseRange) {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));
     }
     // The highest number there is: no descriptor ever has it, so the call does nothing.

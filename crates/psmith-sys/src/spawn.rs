@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use block::{Block, Plan};
 
 pub use crate::environment::EnvBlock;
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 use crate::rlimit::Rlimit;
 use crate::signals::{self, SignalSet};
 
@@ -316,7 +316,7 @@ impl Spawner {
             parent_death: request.parent_death,
             parent: std::process::id(),
             // Asked here: the first question reads the environment, which the child must not.
-            has_close_range: !is_forbidden(Facility::CloseRange),
+            has_close_range: !is_forbidden(KernelFacility::CloseRange),
             reset: self.reset.union(signals::touched()),
         };
         block.fill(plan, request).map_err(|error| failed(Step::Exec, &error))?;

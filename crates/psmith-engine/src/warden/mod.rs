@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::outcome::SpawnStep;
 use psmith_core::policy::SIGKILL;
-use psmith_sys::forbid::{self, Facility};
+use psmith_sys::forbid::{self, KernelFacility};
 use psmith_sys::spawn::Step;
 use psmith_sys::{cgroup, executable, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
@@ -217,7 +217,7 @@ fn named(pid: u32, signal: i32) -> io::Result<(Pid, Signal)> {
 
 /// Whether the kernel (6.9 and later) signals a process group by pidfd, found by asking for nothing.
 pub(crate) fn pidfds_signal_groups() -> bool {
-    !forbid::is_forbidden(Facility::PidfdGroup)
+    !forbid::is_forbidden(KernelFacility::PidfdGroup)
         && pidfd::open(std::process::id()).is_ok_and(|own| match pidfd::signal_group(&own, 0) {
             Ok(()) => true,
             Err(error) => !pidfd::is_unsupported(&error),

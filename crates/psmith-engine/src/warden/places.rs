@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use psmith_sys::forbid::{Facility, is_forbidden};
+use psmith_sys::forbid::{KernelFacility, is_forbidden};
 use psmith_sys::spawn::{EnvBlock, Progress, Request, Session, Spawner, StartError, Step};
 use psmith_sys::{pidfd, wait};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -103,7 +103,7 @@ impl KnownSlots {
 /// Whether a child can be spawned inside this group and lives: there are kernels without the call, filters that
 /// forbid it, and kernels that kill at its start the child of a process whose own group was killed once.
 fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
-    if is_forbidden(Facility::CgroupBirth) {
+    if is_forbidden(KernelFacility::CgroupBirth) {
         return false;
     }
     let started = spawner.start(&Request {

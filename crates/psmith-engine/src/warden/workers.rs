@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use psmith_sys::forbid::{Facility, is_forbidden};
+use psmith_sys::forbid::{KernelFacility, is_forbidden};
 use psmith_sys::fork::{self, ForkResult};
 use psmith_sys::spawn::{StartError, Step};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ use crate::worker::{self, set_up};
 impl Server {
     /// Whether workers are copies of this process.
     pub(super) fn forks(&self) -> bool {
-        self.forker.is_some() && !is_forbidden(Facility::Fork)
+        self.forker.is_some() && !is_forbidden(KernelFacility::Fork)
     }
 
     /// Starts a worker whose channel comes after its streams.

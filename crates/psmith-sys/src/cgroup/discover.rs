@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::CgroupError;
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 
 /// A mounted hierarchy and this process's group in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn find(
     what: &str,
     own: impl Fn(&str) -> Option<&str>,
 ) -> Result<Hierarchy, CgroupError> {
-    if is_forbidden(Facility::Cgroup) {
+    if is_forbidden(KernelFacility::Cgroup) {
         return Err(CgroupError::missing(
             "use of control groups is forbidden by",
             Path::new(crate::forbid::VARIABLE),

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::limits::Controller;
 use super::{CgroupError, discover};
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 use crate::pidfd;
 
 /// How often the list of a group's processes is read again because it had new ones.
@@ -106,7 +106,7 @@ impl Group {
     /// # Errors
     /// `EACCES`, `EPERM`; `EOPNOTSUPP` for threaded groups.
     pub fn kill(&self) -> io::Result<()> {
-        if !is_forbidden(Facility::CgroupKill) {
+        if !is_forbidden(KernelFacility::CgroupKill) {
             match self.write("cgroup.kill", b"1") {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => return other,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::legacy::LegacyGroup;
 use super::{CgroupError, Group, RunGroup, discover};
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 
 /// What can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,12 +246,12 @@ fn site(run: Option<&RunGroup>, name: &str, controller: Controller) -> Result<Si
     let forbidden =
         || CgroupError::missing("limits are forbidden by", Path::new(crate::forbid::VARIABLE), libc::EPERM);
     let unified = match run {
-        _ if is_forbidden(Facility::V2Limits) => Err(forbidden()),
+        _ if is_forbidden(KernelFacility::V2Limits) => Err(forbidden()),
         Some(run) => run.hand_down(controller).map(|()| Site::Unified(run.group().path().into())),
         None => Err(discover::unified().err().unwrap_or_else(forbidden)),
     };
     let Err(refused) = unified else { return unified };
-    if is_forbidden(Facility::V1Limits) {
+    if is_forbidden(KernelFacility::V1Limits) {
         return Err(refused);
     }
     // Without such a hierarchy the controller belongs to the second version, whose refusal is the one to tell.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{CgroupError, CgroupLimits, Controller, LimitSites, RunGroup, run_name};
-use crate::forbid::{Facility, is_forbidden};
+use crate::forbid::{KernelFacility, is_forbidden};
 use crate::stack::Stack;
 use crate::{pidfd, raw, signals, wait};
 
@@ -102,7 +102,7 @@ struct ProbeTask {
 
 impl ProbeChild {
     fn born_in(group: BorrowedFd<'_>) -> io::Result<Self> {
-        if is_forbidden(Facility::CgroupBirth) {
+        if is_forbidden(KernelFacility::CgroupBirth) {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
         ProbeChild::make(Some(group), &[])
