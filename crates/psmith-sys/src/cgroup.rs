@@ -5,7 +5,7 @@
 //! while containment works in the second. So the two are probed apart, and by doing ([`probe_kill`],
 //! [`probe_limit`]): permissions, delegation and mounts differ too much to be inferred.
 //!
-//! A process joins by writing `0` to an open `cgroup.procs` (see [`crate::spawn::Request::groups`]); it is never
+//! A process joins by writing `0` to an open `cgroup.procs` (see [`crate::spawn::SpawnRequest::groups`]); it is never
 //! cloned into a group, because after a `cgroup.kill` the newborn would be killed. Nothing here moves a running
 //! process, and nothing decides what a job may use.
 

@@ -75,7 +75,7 @@ impl Forker {
     }
 
     /// The same with a child that is born in the group whose open directory this is (see
-    /// [`Request::group`](crate::spawn::Request::group)). As POSIX's `_Fork`, it calls no functions of `pthread_atfork`.
+    /// [`SpawnRequest::group`](crate::spawn::SpawnRequest::group)). As POSIX's `_Fork`, it calls no functions of `pthread_atfork`.
     ///
     /// # Errors
     /// As [`Forker::fork`], and those of [`Spawner::start`](crate::spawn::Spawner::start) with a group; `ENOSYS` where

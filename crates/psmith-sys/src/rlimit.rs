@@ -106,7 +106,7 @@ pub fn set(limit: Rlimit) -> io::Result<()> {
 }
 
 /// Raises the soft limit of open files to the hard one; answers the soft limit before and now. Children that should
-/// have the original get it with [`crate::spawn::Request::rlimits`]: programs that use `select` break beyond 1024.
+/// have the original get it with [`crate::spawn::SpawnRequest::rlimits`]: programs that use `select` break beyond 1024.
 ///
 /// # Errors
 /// None is expected.

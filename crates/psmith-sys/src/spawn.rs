@@ -20,7 +20,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use block::{Block, Plan};
+use block::{SpawnBlock, SpawnPlan};
 
 pub use crate::environment::EnvBlock;
 use crate::forbid::{KernelFacility, is_forbidden};
@@ -28,7 +28,7 @@ use crate::rlimit::Rlimit;
 use crate::signals::{self, SignalSet};
 
 /// What to start.
-pub struct Request<'a> {
+pub struct SpawnRequest<'a> {
     /// The program, with a slash; relative to `dir`. PATH is not looked at.
     pub program: &'a CStr,
     /// The words, the program's own name first, each ended by NUL, back to back. At least one.
@@ -99,22 +99,22 @@ pub struct Ticket {
 
 /// How far a start has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum SpawnProgress {
     /// Still before exec, at this step.
-    Pending(Step),
+    Pending(ChildStep),
     /// The program runs, or has run.
     Executed,
     /// A step failed; the child exits, or has exited, with 127.
     Failed(StartError),
     /// Something killed the child before exec, at this step.
-    Killed(Step),
+    Killed(ChildStep),
 }
 
 /// Which step of a start failed, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartError {
     /// The step.
-    pub step: Step,
+    pub step: ChildStep,
     /// The kernel's error number.
     pub errno: i32,
 }
@@ -130,7 +130,7 @@ impl std::error::Error for StartError {}
 /// The steps of a start, in the order in which they are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Step {
+pub enum ChildStep {
     /// The birth of the process, in the parent.
     Clone,
     /// Session and process group.
@@ -157,38 +157,38 @@ pub enum Step {
     Exec,
 }
 
-impl Step {
-    const ALL: [Step; 12] = [
-        Step::Clone,
-        Step::Session,
-        Step::Terminal,
-        Step::ParentDeath,
-        Step::JoinGroup,
-        Step::Limits,
-        Step::Nice,
-        Step::WorkingDirectory,
-        Step::Descriptors,
-        Step::Signals,
-        Step::Privileges,
-        Step::Exec,
+impl ChildStep {
+    const ALL: [ChildStep; 12] = [
+        ChildStep::Clone,
+        ChildStep::Session,
+        ChildStep::Terminal,
+        ChildStep::ParentDeath,
+        ChildStep::JoinGroup,
+        ChildStep::Limits,
+        ChildStep::Nice,
+        ChildStep::WorkingDirectory,
+        ChildStep::Descriptors,
+        ChildStep::Signals,
+        ChildStep::Privileges,
+        ChildStep::Exec,
     ];
 
     /// The step's name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Step::Clone => "clone",
-            Step::Session => "session",
-            Step::Terminal => "terminal",
-            Step::ParentDeath => "parent death signal",
-            Step::JoinGroup => "join group",
-            Step::Limits => "limits",
-            Step::Nice => "nice",
-            Step::WorkingDirectory => "working directory",
-            Step::Descriptors => "descriptors",
-            Step::Signals => "signals",
-            Step::Privileges => "privileges",
-            Step::Exec => "exec",
+            ChildStep::Clone => "clone",
+            ChildStep::Session => "session",
+            ChildStep::Terminal => "terminal",
+            ChildStep::ParentDeath => "parent death signal",
+            ChildStep::JoinGroup => "join group",
+            ChildStep::Limits => "limits",
+            ChildStep::Nice => "nice",
+            ChildStep::WorkingDirectory => "working directory",
+            ChildStep::Descriptors => "descriptors",
+            ChildStep::Signals => "signals",
+            ChildStep::Privileges => "privileges",
+            ChildStep::Exec => "exec",
         }
     }
 
@@ -200,15 +200,15 @@ impl Step {
 
     /// The step with this number.
     #[must_use]
-    pub fn from_code(code: u8) -> Option<Step> {
-        Step::ALL.get(usize::from(code)).copied()
+    pub fn from_code(code: u8) -> Option<ChildStep> {
+        ChildStep::ALL.get(usize::from(code)).copied()
     }
 }
 
 /// Starts processes; owns the blocks of the starts that are on their way and keeps some for the next ones.
 #[derive(Debug)]
 pub struct Spawner {
-    blocks: Vec<Option<Box<Block>>>,
+    blocks: Vec<Option<Box<SpawnBlock>>>,
     /// Blocks at rest.
     free: Vec<usize>,
     /// Released while the child was still on its memory.
@@ -251,12 +251,12 @@ impl Spawner {
     /// Starts a child. It returns as soon as the child is born; ask [`Spawner::progress`] what became of it.
     ///
     /// # Errors
-    /// Step [`Step::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`; with a group also `ENOSYS`,
-    /// `EPERM` (a filter of system calls), `EACCES`, `ENODEV` (the group is removed). Step [`Step::Exec`] with
+    /// Step [`ChildStep::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`; with a group also `ENOSYS`,
+    /// `EPERM` (a filter of system calls), `EACCES`, `ENODEV` (the group is removed). Step [`ChildStep::Exec`] with
     /// `EINVAL`: words that are not ended by NUL, or none. All other failures come from the child.
-    pub fn start(&mut self, request: &Request<'_>) -> Result<Started, StartError> {
+    pub fn start(&mut self, request: &SpawnRequest<'_>) -> Result<Started, StartError> {
         self.recover();
-        let index = self.take_block().map_err(|error| failed(Step::Clone, &error))?;
+        let index = self.take_block().map_err(|error| failed(ChildStep::Clone, &error))?;
         let answer = self.start_in(index, request);
         if answer.is_err() {
             self.put_back(index);
@@ -269,17 +269,19 @@ impl Spawner {
     /// A child that is killed *during* `execve` looks executed; where that matters (it ended by SIGKILL), ask
     /// [`Spawner::progress_at_end`].
     #[must_use]
-    pub fn progress(&self, ticket: &Ticket) -> Progress {
+    pub fn progress(&self, ticket: &Ticket) -> SpawnProgress {
         self.blocks[ticket.index].as_ref().expect("a ticket keeps its block").progress()
     }
 
     /// What became of a start whose process has ended and is **not reaped yet**: the kernel still knows whether it
     /// ever executed a program.
     #[must_use]
-    pub fn progress_at_end(&self, ticket: &Ticket) -> Progress {
+    pub fn progress_at_end(&self, ticket: &Ticket) -> SpawnProgress {
         match self.progress(ticket) {
-            Progress::Executed if crate::proc_tree::stat(ticket.pid).is_ok_and(|found| found.before_exec) => {
-                Progress::Killed(Step::Exec)
+            SpawnProgress::Executed
+                if crate::proc_tree::stat(ticket.pid).is_ok_and(|found| found.before_exec) =>
+            {
+                SpawnProgress::Killed(ChildStep::Exec)
             }
             other => other,
         }
@@ -297,10 +299,10 @@ impl Spawner {
         self.pending.len()
     }
 
-    fn start_in(&mut self, index: usize, request: &Request<'_>) -> Result<Started, StartError> {
+    fn start_in(&mut self, index: usize, request: &SpawnRequest<'_>) -> Result<Started, StartError> {
         let null = self.null.as_raw_fd();
         let block = self.blocks[index].as_mut().expect("taken");
-        let plan = Plan {
+        let plan = SpawnPlan {
             fds: request.fds.map(|fd| fd.map_or(null, |fd| fd.as_raw_fd())),
             dir_fd: match request.dir {
                 Some(Dir::Fd(fd)) => Some(fd.as_raw_fd()),
@@ -319,10 +321,10 @@ impl Spawner {
             has_close_range: !is_forbidden(KernelFacility::CloseRange),
             reset: self.reset.union(signals::touched()),
         };
-        block.fill(plan, request).map_err(|error| failed(Step::Exec, &error))?;
+        block.fill(plan, request).map_err(|error| failed(ChildStep::Exec, &error))?;
         let (pid, pidfd) = block
             .clone_child(request.group.map(|group| group.as_raw_fd()))
-            .map_err(|error| failed(Step::Clone, &error))?;
+            .map_err(|error| failed(ChildStep::Clone, &error))?;
         Ok(Started { pid, pidfd, ticket: Ticket { index, pid } })
     }
 
@@ -330,7 +332,7 @@ impl Spawner {
         if let Some(index) = self.free.pop() {
             return Ok(index);
         }
-        let block = Some(Box::new(Block::new()?));
+        let block = Some(Box::new(SpawnBlock::new()?));
         match self.blocks.iter().position(Option::is_none) {
             Some(index) => {
                 self.blocks[index] = block;
@@ -379,6 +381,6 @@ impl Drop for Spawner {
     }
 }
 
-fn failed(step: Step, error: &io::Error) -> StartError {
+fn failed(step: ChildStep, error: &io::Error) -> StartError {
     StartError { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) }
 }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use psmith_core::outcome::SpawnStep;
 use psmith_core::policy::SIGKILL;
 use psmith_sys::forbid::{self, KernelFacility};
-use psmith_sys::spawn::Step;
+use psmith_sys::spawn::ChildStep;
 use psmith_sys::{cgroup, executable, pidfd, proc_tree, signals, socket, subreaper, wait};
 use rustix::process::{Pid, Signal};
 
@@ -226,17 +226,17 @@ pub(crate) fn pidfds_signal_groups() -> bool {
 
 /// The step of a start, as the core calls it.
 pub(crate) fn step_of_number(number: u8) -> Option<SpawnStep> {
-    Some(match Step::from_code(number)? {
-        Step::Clone => SpawnStep::Clone,
-        Step::Session => SpawnStep::Session,
-        Step::Terminal => SpawnStep::Terminal,
-        Step::ParentDeath => SpawnStep::ParentDeath,
-        Step::JoinGroup => SpawnStep::JoinGroup,
-        Step::Limits => SpawnStep::Limits,
-        Step::Nice => SpawnStep::Nice,
-        Step::WorkingDirectory => SpawnStep::WorkingDirectory,
-        Step::Descriptors => SpawnStep::Descriptors,
-        Step::Signals | Step::Privileges => SpawnStep::Signals,
-        Step::Exec => SpawnStep::Exec,
+    Some(match ChildStep::from_code(number)? {
+        ChildStep::Clone => SpawnStep::Clone,
+        ChildStep::Session => SpawnStep::Session,
+        ChildStep::Terminal => SpawnStep::Terminal,
+        ChildStep::ParentDeath => SpawnStep::ParentDeath,
+        ChildStep::JoinGroup => SpawnStep::JoinGroup,
+        ChildStep::Limits => SpawnStep::Limits,
+        ChildStep::Nice => SpawnStep::Nice,
+        ChildStep::WorkingDirectory => SpawnStep::WorkingDirectory,
+        ChildStep::Descriptors => SpawnStep::Descriptors,
+        ChildStep::Signals | ChildStep::Privileges => SpawnStep::Signals,
+        ChildStep::Exec => SpawnStep::Exec,
     })
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use psmith_sys::forbid::{KernelFacility, is_forbidden};
-use psmith_sys::spawn::{EnvBlock, Progress, Request, Session, Spawner, StartError, Step};
+use psmith_sys::spawn::{ChildStep, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError};
 use psmith_sys::{pidfd, wait};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -80,7 +80,7 @@ impl KnownSlots {
 
     fn find(&self, slot: Option<u32>) -> Result<Option<&KnownSlot>, StartError> {
         let Some(slot) = slot else { return Ok(None) };
-        let unknown = StartError { step: Step::JoinGroup, errno: Errno::NOENT.raw_os_error() };
+        let unknown = StartError { step: ChildStep::JoinGroup, errno: Errno::NOENT.raw_os_error() };
         self.known.get(&slot).map(Some).ok_or(unknown)
     }
 
@@ -106,7 +106,7 @@ fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if is_forbidden(KernelFacility::CgroupBirth) {
         return false;
     }
-    let started = spawner.start(&Request {
+    let started = spawner.start(&SpawnRequest {
         program: NO_PROGRAM,
         argv: b"none\0",
         env: &EnvBlock::new(Vec::new()),
@@ -129,8 +129,7 @@ fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if !in_time {
         let _ = pidfd::signal(&started.pidfd, psmith_core::policy::SIGKILL);
     }
-    let lived =
-        matches!(spawner.progress(&started.ticket), Progress::Failed(error) if error.step == Step::Exec);
+    let lived = matches!(spawner.progress(&started.ticket), SpawnProgress::Failed(error) if error.step == ChildStep::Exec);
     let _ = wait::reap_pidfd(&started.pidfd);
     spawner.release(started.ticket);
     in_time && lived

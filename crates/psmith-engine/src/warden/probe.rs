@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use psmith_sys::socket;
-use psmith_sys::spawn::Step;
+use psmith_sys::spawn::ChildStep;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::warden::client::{Introduction, Warden, nonce};
@@ -65,7 +65,7 @@ pub(crate) fn keeper() -> Result<(), String> {
                 _ => None,
             })?;
             match failed {
-                Some((step, _)) if step == Step::Exec.code() => return Ok(()),
+                Some((step, _)) if step == ChildStep::Exec.code() => return Ok(()),
                 Some((_, errno)) => {
                     return Err(format!("fork it: {}", std::io::Error::from_raw_os_error(errno)));
                 }

@@ -20,7 +20,9 @@ use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::fork::{ForkResult, Forker};
 use psmith_sys::rlimit::Rlimit;
 use psmith_sys::signals::{SignalFd, SignalSet};
-use psmith_sys::spawn::{Dir, EnvBlock, Progress, Request, Session, Spawner, StartError, Step, Ticket};
+use psmith_sys::spawn::{
+    ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Ticket,
+};
 use psmith_sys::subreaper;
 use psmith_sys::wait::{self, Change, ExitStatusRaw, Reaped};
 use rustix::io::Errno;
@@ -341,10 +343,10 @@ impl Server {
     ) -> Result<(u32, OwnedFd, Ticket), StartError> {
         let streams = streams_of(start, fds);
         let words = |bytes: &[u8], step| CString::new(bytes).map_err(|_| StartError { step, errno: 22 });
-        let program = words(start.program, Step::Exec)?;
-        let dir = start.dir.map(|dir| words(dir, Step::WorkingDirectory)).transpose()?;
+        let program = words(start.program, ChildStep::Exec)?;
+        let dir = start.dir.map(|dir| words(dir, ChildStep::WorkingDirectory)).transpose()?;
         let plan = self.slots.plan(start.cgroup_slot)?;
-        let started = self.spawner.start(&Request {
+        let started = self.spawner.start(&SpawnRequest {
             program: &program,
             argv: start.argv,
             env: &self.profile.env,
@@ -384,7 +386,7 @@ impl Server {
             }
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
-                self.say(&failed(start.key, StartError { step: Step::Clone, errno }))?;
+                self.say(&failed(start.key, StartError { step: ChildStep::Clone, errno }))?;
                 Ok(None)
             }
         }
@@ -452,32 +454,34 @@ impl Server {
 
     /// Progress of its start; asked while it is not yet reaped, because only then the kernel still knows
     /// whether it ever executed a program.
-    fn progress_at_end(&self, child: &Child, status: ExitStatusRaw) -> Option<Progress> {
+    fn progress_at_end(&self, child: &Child, status: ExitStatusRaw) -> Option<SpawnProgress> {
         let ticket = child.ticket.as_ref()?;
         let killed = matches!(status, ExitStatusRaw::Signal { signal: SIGKILL, .. });
         Some(if killed { self.spawner.progress_at_end(ticket) } else { self.spawner.progress(ticket) })
     }
 
-    fn on_ended(&mut self, child: Child, progress: Option<Progress>, reaped: &Reaped) -> io::Result<()> {
+    fn on_ended(&mut self, child: Child, progress: Option<SpawnProgress>, reaped: &Reaped) -> io::Result<()> {
         if let Some(ticket) = child.ticket {
             self.spawner.release(ticket);
         }
         let Some(key) = child.key else { return Ok(()) };
         if child.timed_out {
-            return self
-                .say(&failed(key, StartError { step: Step::Exec, errno: Errno::TIMEDOUT.raw_os_error() }));
+            return self.say(&failed(
+                key,
+                StartError { step: ChildStep::Exec, errno: Errno::TIMEDOUT.raw_os_error() },
+            ));
         }
         match progress {
-            Some(Progress::Failed(error)) => return self.say(&failed(key, error)),
-            Some(Progress::Killed(step)) => {
+            Some(SpawnProgress::Failed(error)) => return self.say(&failed(key, error)),
+            Some(SpawnProgress::Killed(step)) => {
                 self.slots.distrust_spawn_inside();
                 return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
             }
-            Some(Progress::Executed | Progress::Pending(_)) | None => {}
+            Some(SpawnProgress::Executed | SpawnProgress::Pending(_)) | None => {}
         }
         if child.forked_into && is_failed_start(reaped) {
             self.slots.distrust_spawn_inside();
-            let error = StartError { step: Step::Clone, errno: Errno::INTR.raw_os_error() };
+            let error = StartError { step: ChildStep::Clone, errno: Errno::INTR.raw_os_error() };
             return self.say(&failed(key, error));
         }
         let (status, core_dumped) = match reaped.status {
@@ -507,18 +511,18 @@ impl Server {
                 continue;
             };
             match self.spawner.progress(ticket) {
-                Progress::Pending(_) if since.elapsed() < self.start_limit => return,
-                Progress::Pending(_) => {
+                SpawnProgress::Pending(_) if since.elapsed() < self.start_limit => return,
+                SpawnProgress::Pending(_) => {
                     child.timed_out = true;
                     let _ = crate::warden::kill(pid, SIGKILL);
                 }
-                Progress::Executed => {
+                SpawnProgress::Executed => {
                     if let Some(ticket) = child.ticket.take() {
                         self.spawner.release(ticket);
                     }
                 }
                 // Its end is on the way, and will tell.
-                Progress::Failed(_) | Progress::Killed(_) => {}
+                SpawnProgress::Failed(_) | SpawnProgress::Killed(_) => {}
             }
             self.unconfirmed.pop_front();
         }
@@ -558,7 +562,7 @@ fn start_limit() -> Duration {
 }
 
 pub(super) fn failed(key: Key, error: StartError) -> ToHost<'static> {
-    let refused = error.step == Step::Clone
+    let refused = error.step == ChildStep::Clone
         && [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE]
             .iter()
             .any(|errno| errno.raw_os_error() == error.errno);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use psmith_sys::forbid::{KernelFacility, is_forbidden};
 use psmith_sys::fork::{self, ForkResult};
-use psmith_sys::spawn::{StartError, Step};
+use psmith_sys::spawn::{ChildStep, StartError};
 use rustix::io::Errno;
 
 use crate::warden::messages::{Start, ToHost, WorkerSpawn};
@@ -36,7 +36,7 @@ impl Server {
         if !self.forks() {
             if spawn.has_job {
                 // A stranger to what the host agreed on with this process would find the job of its copy.
-                let error = StartError { step: Step::Clone, errno: Errno::DEADLK.raw_os_error() };
+                let error = StartError { step: ChildStep::Clone, errno: Errno::DEADLK.raw_os_error() };
                 return self.say(&failed(start.key, error));
             }
             static TOLD: AtomicBool = AtomicBool::new(false);
@@ -64,18 +64,20 @@ impl Server {
     ) -> Result<(u32, OwnedFd, bool), StartError> {
         let refused = |errno: Errno, step| StartError { step, errno: errno.raw_os_error() };
         let channel = fds.get(start.streams.count_ones() as usize);
-        let channel = channel.ok_or(refused(Errno::BADF, Step::Descriptors))?;
-        let forker = self.forker.as_ref().ok_or(refused(Errno::DEADLK, Step::Clone))?;
+        let channel = channel.ok_or(refused(Errno::BADF, ChildStep::Descriptors))?;
+        let forker = self.forker.as_ref().ok_or(refused(Errno::DEADLK, ChildStep::Clone))?;
         let mut join = self.slots.plan(start.cgroup_slot)?;
         if !forker.bears_in_groups() {
             join = self.slots.joins(start.cgroup_slot)?;
         }
         let parent = std::process::id();
         let filled = self.environment.fill(&self.profile.env, start.env);
-        filled.map_err(|_| refused(Errno::INVAL, Step::Exec))?;
+        filled.map_err(|_| refused(Errno::INVAL, ChildStep::Exec))?;
         match join.group.map_or_else(|| forker.fork(), |group| forker.fork_into(group)) {
             Ok(ForkResult::Parent(pid, pidfd)) => Ok((pid, pidfd, join.group.is_some())),
-            Err(error) => Err(StartError { step: Step::Clone, errno: error.raw_os_error().unwrap_or(0) }),
+            Err(error) => {
+                Err(StartError { step: ChildStep::Clone, errno: error.raw_os_error().unwrap_or(0) })
+            }
             Ok(ForkResult::Child(alone)) => {
                 // From here on this is the worker, which never returns into the warden's code.
                 let profile = &self.profile;
@@ -102,7 +104,7 @@ impl Server {
         let streams = start.streams.count_ones() as usize;
         let has_stdin = start.streams & 1 != 0;
         let Some(channel) = fds.get(streams) else {
-            let missing = StartError { step: Step::Descriptors, errno: Errno::BADF.raw_os_error() };
+            let missing = StartError { step: ChildStep::Descriptors, errno: Errno::BADF.raw_os_error() };
             return self.say(&failed(start.key, missing));
         };
         let mut given = vec![channel.try_clone()?];

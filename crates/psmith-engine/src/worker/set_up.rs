@@ -11,7 +11,7 @@ use psmith_sys::environment::{self, Environment};
 use psmith_sys::fork::OnlyThread;
 use psmith_sys::rlimit::{self, Resource, Rlimit};
 use psmith_sys::signals::{self, SignalSet};
-use psmith_sys::spawn::Step;
+use psmith_sys::spawn::ChildStep;
 use psmith_sys::{exit, subreaper};
 
 /// What a worker gets.
@@ -34,7 +34,7 @@ pub(crate) struct SetUpPlan<'a> {
 /// Which step failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SetUpFailure {
-    pub(crate) step: Step,
+    pub(crate) step: ChildStep,
     pub(crate) errno: i32,
 }
 
@@ -42,44 +42,49 @@ pub(crate) struct SetUpFailure {
 pub(crate) fn set_up(plan: SetUpPlan<'_>, channel: BorrowedFd<'_>) -> Result<(), SetUpFailure> {
     let at = |step| move |error: io::Error| SetUpFailure { step, errno: error.raw_os_error().unwrap_or(0) };
     match plan.terminal {
-        None => drop(rustix::process::setsid().map_err(io::Error::from).map_err(at(Step::Session))?),
+        None => drop(rustix::process::setsid().map_err(io::Error::from).map_err(at(ChildStep::Session))?),
         Some(terminal) => {
             let own = rustix::process::getpid();
-            rustix::process::setpgid(None, None).map_err(io::Error::from).map_err(at(Step::Session))?;
+            rustix::process::setpgid(None, None).map_err(io::Error::from).map_err(at(ChildStep::Session))?;
             // From the background this call would stop its caller; all signals are blocked here.
-            rustix::termios::tcsetpgrp(terminal, own).map_err(io::Error::from).map_err(at(Step::Terminal))?;
+            rustix::termios::tcsetpgrp(terminal, own)
+                .map_err(io::Error::from)
+                .map_err(at(ChildStep::Terminal))?;
         }
     }
-    subreaper::set_parent_death_signal(SIGKILL).map_err(at(Step::ParentDeath))?;
+    subreaper::set_parent_death_signal(SIGKILL).map_err(at(ChildStep::ParentDeath))?;
     if crate::worker::serve::is_orphan(plan.parent) {
-        return Err(SetUpFailure { step: Step::ParentDeath, errno: rustix::io::Errno::SRCH.raw_os_error() });
+        return Err(SetUpFailure {
+            step: ChildStep::ParentDeath,
+            errno: rustix::io::Errno::SRCH.raw_os_error(),
+        });
     }
     for group in plan.groups {
         let joined = rustix::io::retry_on_intr(|| rustix::io::write(group, b"0"));
-        joined.map_err(io::Error::from).map_err(at(Step::JoinGroup))?;
+        joined.map_err(io::Error::from).map_err(at(ChildStep::JoinGroup))?;
     }
     // The number of descriptors comes after the descriptors: a small one would forbid moving them.
     let is_files = |limit: &&Rlimit| limit.resource == Resource::OpenFiles;
     for limit in plan.rlimits.iter().filter(|limit| !is_files(limit)) {
-        rlimit::set(*limit).map_err(at(Step::Limits))?;
+        rlimit::set(*limit).map_err(at(ChildStep::Limits))?;
     }
     if plan.nice != 0 {
-        rustix::process::nice(plan.nice).map_err(io::Error::from).map_err(at(Step::Nice))?;
+        rustix::process::nice(plan.nice).map_err(io::Error::from).map_err(at(ChildStep::Nice))?;
     }
     if let Some(dir) = plan.dir {
-        rustix::process::chdir(dir).map_err(io::Error::from).map_err(at(Step::WorkingDirectory))?;
+        rustix::process::chdir(dir).map_err(io::Error::from).map_err(at(ChildStep::WorkingDirectory))?;
     }
     if let Some(umask) = plan.umask {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
     }
-    arrange(plan.streams).map_err(at(Step::Descriptors))?;
-    exit::close_all_but(channel).map_err(at(Step::Descriptors))?;
+    arrange(plan.streams).map_err(at(ChildStep::Descriptors))?;
+    exit::close_all_but(channel).map_err(at(ChildStep::Descriptors))?;
     for limit in plan.rlimits.iter().filter(is_files) {
-        rlimit::set(*limit).map_err(at(Step::Limits))?;
+        rlimit::set(*limit).map_err(at(ChildStep::Limits))?;
     }
     environment::replace(plan.env, &plan.alone);
     if plan.no_new_privs {
-        rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(at(Step::Privileges))?;
+        rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(at(ChildStep::Privileges))?;
     }
     // Last: from here on signals arrive. The warden has set all dispositions to their defaults.
     signals::restore(SignalSet::EMPTY);

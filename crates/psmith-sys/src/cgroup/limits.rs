@@ -184,7 +184,7 @@ pub struct LimitGroup {
 }
 
 impl LimitGroup {
-    /// The files to join by, for [`crate::spawn::Request::groups`]. If [`LimitGroup::group`] is some, it takes the
+    /// The files to join by, for [`crate::spawn::SpawnRequest::groups`]. If [`LimitGroup::group`] is some, it takes the
     /// place of the slot's group: a process is in one group of each hierarchy.
     pub fn join_files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let legacy = self.legacy.iter().map(|(_, group)| group.procs_file());

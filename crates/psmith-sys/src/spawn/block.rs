@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
-use super::{Dir, Progress, Request, StartError, Step, child};
+use super::{ChildStep, Dir, SpawnProgress, SpawnRequest, StartError, child};
 use crate::environment::{Environment, pointer_to, word_offsets};
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::SignalSet;
@@ -21,7 +21,7 @@ const SHELL: &std::ffi::CStr = c"/bin/sh";
 
 /// What a start asks for in plain numbers.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SpawnPlan {
     pub(super) fds: [RawFd; 3],
     pub(super) dir_fd: Option<RawFd>,
     pub(super) umask: Option<u32>,
@@ -36,7 +36,7 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct SpawnBlock {
     stack: Stack,
     /// The step that the child is at.
     step: AtomicU8,
@@ -52,12 +52,12 @@ pub(super) struct Block {
     pub(super) dir: *const c_char,
     pub(super) groups: Vec<RawFd>,
     pub(super) rlimits: Vec<(Resource, KernelRlimit)>,
-    pub(super) plan: Option<Plan>,
+    pub(super) plan: Option<SpawnPlan>,
 }
 
-impl Block {
+impl SpawnBlock {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Block {
+        Ok(SpawnBlock {
             stack: Stack::new()?,
             step: AtomicU8::new(0),
             errno: AtomicU32::new(0),
@@ -73,7 +73,7 @@ impl Block {
     }
 
     /// Copies the request in. The `&mut` proves that no child is on the block.
-    pub(super) fn fill(&mut self, plan: Plan, request: &Request<'_>) -> io::Result<()> {
+    pub(super) fn fill(&mut self, plan: SpawnPlan, request: &SpawnRequest<'_>) -> io::Result<()> {
         assert!(!self.is_in_use(), "a block is filled at rest only");
         let is_ended = |words: &[u8]| words.last().is_none_or(|last| *last == 0);
         if request.argv.is_empty() || !is_ended(request.argv) {
@@ -110,12 +110,12 @@ impl Block {
         self.rlimits
             .extend(request.rlimits.iter().map(|limit| (limit.resource, kernel(limit.soft, limit.hard))));
         self.plan = Some(plan);
-        self.step.store(Step::Session.code(), Ordering::Relaxed);
+        self.step.store(ChildStep::Session.code(), Ordering::Relaxed);
         self.errno.store(0, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Starts a child on this block. Afterwards the block is the child's until [`Block::is_in_use`] says no.
+    /// Starts a child on this block. Afterwards the block is the child's until [`SpawnBlock::is_in_use`] says no.
     pub(super) fn clone_child(&mut self, group: Option<RawFd>) -> io::Result<(u32, OwnedFd)> {
         let argument = ptr::from_mut(self).cast::<c_void>();
         // SAFETY: the spawner's terms: all signals are blocked. `run` makes raw system calls only and never returns; the
@@ -128,16 +128,16 @@ impl Block {
         self.stack.is_in_use()
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> SpawnProgress {
         // The order matters: what the child wrote before it left is visible once it is seen to have left.
         let in_use = self.is_in_use();
-        let step = Step::from_code(self.step.load(Ordering::Acquire)).unwrap_or(Step::Exec);
+        let step = ChildStep::from_code(self.step.load(Ordering::Acquire)).unwrap_or(ChildStep::Exec);
         let errno = self.errno.load(Ordering::Acquire);
         match (errno, in_use, step) {
-            (0, true, step) => Progress::Pending(step),
-            (0, false, Step::Exec) => Progress::Executed,
-            (0, false, step) => Progress::Killed(step),
-            (errno, _, step) => Progress::Failed(StartError { step, errno: errno as i32 }),
+            (0, true, step) => SpawnProgress::Pending(step),
+            (0, false, ChildStep::Exec) => SpawnProgress::Executed,
+            (0, false, step) => SpawnProgress::Killed(step),
+            (errno, _, step) => SpawnProgress::Failed(StartError { step, errno: errno as i32 }),
         }
     }
 
@@ -151,7 +151,7 @@ impl Block {
 
     /// The child: says at which step it is.
     #[inline]
-    pub(super) fn at(&self, step: Step) {
+    pub(super) fn at(&self, step: ChildStep) {
         self.step.store(step as u8, Ordering::Release);
     }
 
@@ -192,5 +192,5 @@ impl Block {
 
 extern "C" fn run(block: *mut c_void) -> c_int {
     // SAFETY: the block that `clone_child` passed; it is not touched by the parent but for its atomic words.
-    child::run(unsafe { &*block.cast::<Block>() })
+    child::run(unsafe { &*block.cast::<SpawnBlock>() })
 }

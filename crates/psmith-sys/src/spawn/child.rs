@@ -6,8 +6,8 @@
 use std::ffi::c_int;
 use std::os::fd::RawFd;
 
-use super::Step;
-use super::block::Block;
+use super::ChildStep;
+use super::block::SpawnBlock;
 use crate::raw;
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::KernelSigaction;
@@ -16,7 +16,7 @@ use crate::signals::KernelSigaction;
 const EXIT_FAILED: usize = 127;
 
 /// Takes all steps and executes the program; never returns but by exit.
-pub(super) fn run(block: &Block) -> c_int {
+pub(super) fn run(block: &SpawnBlock) -> c_int {
     if let Err(errno) = steps(block) {
         block.fail(errno);
     }
@@ -27,23 +27,23 @@ pub(super) fn run(block: &Block) -> c_int {
 }
 
 /// The errno of the step at which the block stands.
-type Failure = i32;
+type StepErrno = i32;
 
-fn steps(block: &Block) -> Result<(), Failure> {
+fn steps(block: &SpawnBlock) -> Result<(), StepErrno> {
     let Some(plan) = &block.plan else { return Err(libc::EINVAL) };
 
-    block.at(Step::Session);
+    block.at(ChildStep::Session);
     match plan.foreground {
         None => drop(plain(libc::SYS_setsid, [0; 3])?),
         Some(tty) => {
             plain(libc::SYS_setpgid, [0, 0, 0])?;
-            block.at(Step::Terminal);
+            block.at(ChildStep::Terminal);
             take_foreground(tty)?;
         }
     }
 
     if let Some(signal) = plan.parent_death {
-        block.at(Step::ParentDeath);
+        block.at(ChildStep::ParentDeath);
         plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, signal as usize, 0])?;
         // The parent may have ended before the signal was set; then somebody else is the parent now.
         if plain(libc::SYS_getppid, [0; 3])? != plan.parent as usize {
@@ -51,12 +51,12 @@ fn steps(block: &Block) -> Result<(), Failure> {
         }
     }
 
-    block.at(Step::JoinGroup);
+    block.at(ChildStep::JoinGroup);
     for group in &block.groups {
         write_zero(*group)?;
     }
 
-    block.at(Step::Limits);
+    block.at(ChildStep::Limits);
     // The number of descriptors comes after the descriptors: a small one would forbid moving them.
     for (resource, limit) in &block.rlimits {
         if *resource != Resource::OpenFiles {
@@ -65,11 +65,11 @@ fn steps(block: &Block) -> Result<(), Failure> {
     }
 
     if plan.nice != 0 {
-        block.at(Step::Nice);
+        block.at(ChildStep::Nice);
         add_nice(plan.nice)?;
     }
 
-    block.at(Step::WorkingDirectory);
+    block.at(ChildStep::WorkingDirectory);
     if let Some(dir) = plan.dir_fd {
         plain(libc::SYS_fchdir, [dir as usize, 0, 0])?;
     } else if !block.dir.is_null() {
@@ -79,32 +79,32 @@ fn steps(block: &Block) -> Result<(), Failure> {
         plain(libc::SYS_umask, [umask as usize, 0, 0])?;
     }
 
-    block.at(Step::Descriptors);
+    block.at(ChildStep::Descriptors);
     arrange(plan.fds)?;
     hide_the_rest(plan.has_close_range)?;
 
-    block.at(Step::Limits);
+    block.at(ChildStep::Limits);
     for (resource, limit) in &block.rlimits {
         if *resource == Resource::OpenFiles {
             set_limit(*resource, limit)?;
         }
     }
 
-    block.at(Step::Signals);
+    block.at(ChildStep::Signals);
     for signal in plan.reset.iter() {
         set_default(signal)?;
     }
 
     if plan.no_new_privs {
-        block.at(Step::Privileges);
+        block.at(ChildStep::Privileges);
         plain(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0])?;
     }
 
-    block.at(Step::Signals);
+    block.at(ChildStep::Signals);
     // Last: from here on signals arrive, and all of them have their default meaning.
     empty_mask()?;
 
-    block.at(Step::Exec);
+    block.at(ChildStep::Exec);
     let errno = execute(block.program, block.arguments(), block.environment());
     if errno != libc::ENOEXEC {
         return Err(errno);
@@ -114,16 +114,16 @@ fn steps(block: &Block) -> Result<(), Failure> {
 }
 
 /// A call without pointers.
-fn plain(number: libc::c_long, args: [usize; 3]) -> Result<usize, Failure> {
+fn plain(number: libc::c_long, args: [usize; 3]) -> Result<usize, StepErrno> {
     // SAFETY: the callers pass numbers only, for calls that take no pointer.
     result(unsafe { raw::call(number, [args[0], args[1], args[2], 0, 0, 0]) })
 }
 
-fn result(answer: isize) -> Result<usize, Failure> {
+fn result(answer: isize) -> Result<usize, StepErrno> {
     if answer < 0 { Err(-answer as i32) } else { Ok(answer as usize) }
 }
 
-fn take_foreground(tty: RawFd) -> Result<(), Failure> {
+fn take_foreground(tty: RawFd) -> Result<(), StepErrno> {
     let group = plain(libc::SYS_getpid, [0; 3])? as i32;
     let place = std::ptr::from_ref(&group) as usize;
     // From the background this call would stop its caller by SIGTTOU; that is blocked here, as all signals are.
@@ -132,7 +132,7 @@ fn take_foreground(tty: RawFd) -> Result<(), Failure> {
         .map(drop)
 }
 
-fn write_zero(file: RawFd) -> Result<(), Failure> {
+fn write_zero(file: RawFd) -> Result<(), StepErrno> {
     let zero = b"0";
     loop {
         // SAFETY: write(2) reads one byte.
@@ -145,26 +145,26 @@ fn write_zero(file: RawFd) -> Result<(), Failure> {
     }
 }
 
-fn set_limit(resource: Resource, limit: &KernelRlimit) -> Result<(), Failure> {
+fn set_limit(resource: Resource, limit: &KernelRlimit) -> Result<(), StepErrno> {
     let place = std::ptr::from_ref(limit) as usize;
     // SAFETY: prlimit64(2) on the caller reads one limit.
     result(unsafe { raw::call(libc::SYS_prlimit64, [0, resource as usize, place, 0, 0, 0]) }).map(drop)
 }
 
-fn add_nice(added: i32) -> Result<(), Failure> {
+fn add_nice(added: i32) -> Result<(), StepErrno> {
     // The raw call answers 20 - nice, so that it is never negative.
     let now = 20 - plain(libc::SYS_getpriority, [libc::PRIO_PROCESS as usize, 0, 0])? as i32;
     let wanted = now.saturating_add(added).clamp(-20, 19);
     plain(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, wanted as usize]).map(drop)
 }
 
-fn change_dir(block: &Block) -> Result<(), Failure> {
+fn change_dir(block: &SpawnBlock) -> Result<(), StepErrno> {
     // SAFETY: chdir(2) reads the NUL-ended path, which is in the block.
     result(unsafe { raw::call(libc::SYS_chdir, [block.dir as usize, 0, 0, 0, 0, 0]) }).map(drop)
 }
 
 /// Puts the three sources on 0, 1 and 2.
-fn arrange(sources: [RawFd; 3]) -> Result<(), Failure> {
+fn arrange(sources: [RawFd; 3]) -> Result<(), StepErrno> {
     let [zero, one, two] = sources;
     // A source that is itself 0, 1 or 2 would be overwritten by its neighbour's turn, so it is moved away first.
     let sources = [moved_away(zero, 0)?, moved_away(one, 1)?, moved_away(two, 2)?];
@@ -179,7 +179,7 @@ fn arrange(sources: [RawFd; 3]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn moved_away(source: RawFd, target: RawFd) -> Result<RawFd, Failure> {
+fn moved_away(source: RawFd, target: RawFd) -> Result<RawFd, StepErrno> {
     if source == target || source > 2 {
         return Ok(source);
     }
@@ -189,7 +189,7 @@ fn moved_away(source: RawFd, target: RawFd) -> Result<RawFd, Failure> {
 
 /// Makes everything from 3 on vanish at exec. Nothing is closed here where the kernel can help it: the program may
 /// be named through a descriptor (`/proc/self/fd/7`), and the last close of a file on a dead mount can hang.
-fn hide_the_rest(has_close_range: bool) -> Result<(), Failure> {
+fn hide_the_rest(has_close_range: bool) -> Result<(), StepErrno> {
     if has_close_range {
         let all = u32::MAX as usize;
         if plain(libc::SYS_close_range, [3, all, libc::CLOSE_RANGE_CLOEXEC as usize]).is_ok() {
@@ -201,14 +201,14 @@ fn hide_the_rest(has_close_range: bool) -> Result<(), Failure> {
 }
 
 /// Marks what `/proc/self/fd` lists.
-fn hide_listed() -> Result<(), Failure> {
+fn hide_listed() -> Result<(), StepErrno> {
     let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
     let path = c"/proc/self/fd".as_ptr() as usize;
     // SAFETY: openat(2) reads the NUL-ended path.
     let opened =
         result(unsafe { raw::call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0, 0, 0]) });
     let Ok(dir) = opened else { return hide_counted() };
-    let mut records = Records([0; 2048]);
+    let mut records = DirRecords([0; 2048]);
     loop {
         let place = records.0.as_mut_ptr() as usize;
         let room = records.0.len();
@@ -238,10 +238,10 @@ fn hide_listed() -> Result<(), Failure> {
 }
 
 #[repr(align(8))]
-struct Records([u8; 2048]);
+struct DirRecords([u8; 2048]);
 
 /// Without `/proc`: marks every number that may be open.
-fn hide_counted() -> Result<(), Failure> {
+fn hide_counted() -> Result<(), StepErrno> {
     const NUMBERS_MAX: usize = 65_536;
     let mut limit = KernelRlimit { soft: 0, hard: 0 };
     let place = std::ptr::from_mut(&mut limit) as usize;
@@ -257,7 +257,7 @@ fn hide_counted() -> Result<(), Failure> {
     Ok(())
 }
 
-fn hide(number: usize) -> Result<(), Failure> {
+fn hide(number: usize) -> Result<(), StepErrno> {
     plain(libc::SYS_fcntl, [number, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize]).map(drop)
 }
 
@@ -272,14 +272,14 @@ fn leading_number(name: &[u8]) -> Option<usize> {
     number
 }
 
-fn set_default(signal: i32) -> Result<(), Failure> {
+fn set_default(signal: i32) -> Result<(), StepErrno> {
     let action = KernelSigaction { handler: 0, flags: 0, restorer: 0, mask: 0 };
     let place = std::ptr::from_ref(&action) as usize;
     // SAFETY: rt_sigaction(2) reads one action with a mask of 8 bytes; the child has dispositions of its own.
     result(unsafe { raw::call(libc::SYS_rt_sigaction, [signal as usize, place, 0, 8, 0, 0]) }).map(drop)
 }
 
-fn empty_mask() -> Result<(), Failure> {
+fn empty_mask() -> Result<(), StepErrno> {
     let mask = 0_u64;
     let place = std::ptr::from_ref(&mask) as usize;
     // SAFETY: rt_sigprocmask(2) reads one mask of 8 bytes.
@@ -292,7 +292,7 @@ fn execute(
     program: *const std::ffi::c_char,
     arguments: *const std::sync::atomic::AtomicPtr<std::ffi::c_char>,
     environment: *const *const std::ffi::c_char,
-) -> Failure {
+) -> StepErrno {
     let places = [program as usize, arguments as usize, environment as usize, 0, 0, 0];
     // SAFETY: execve(2) reads a NUL-ended path and two null-ended arrays of NUL-ended words, all in the block; an
     // `AtomicPtr` has the representation of a pointer.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use psmith_sys::spawn::{EnvBlock, Progress, Spawner};
+use psmith_sys::spawn::{EnvBlock, SpawnProgress, Spawner};
 use psmith_sys::wait::ExitStatusRaw;
 use psmith_sys::{signals, wait};
 
@@ -93,7 +93,7 @@ pub(crate) fn parent_that_dies() {
     request.fds[0] = Some(reader.as_fd());
     request.parent_death = Some(libc::SIGKILL);
     let started = spawner.start(&request).unwrap();
-    while matches!(spawner.progress(&started.ticket), Progress::Pending(_)) {
+    while matches!(spawner.progress(&started.ticket), SpawnProgress::Pending(_)) {
         std::thread::yield_now();
     }
     println!("{}", started.pid);

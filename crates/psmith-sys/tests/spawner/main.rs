@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use psmith_sys::rlimit::{Resource, Rlimit};
-use psmith_sys::spawn::{EnvBlock, Progress, Spawner, Step};
+use psmith_sys::spawn::{ChildStep, EnvBlock, SpawnProgress, Spawner};
 use psmith_sys::wait::ExitStatusRaw;
 use psmith_sys::{pidfd, proc_tree, signals, wait};
 
@@ -85,7 +85,7 @@ fn output_and_exit_code_come_back() {
     assert_eq!((end.out.as_str(), end.err.as_str()), ("out\n", "err\n"));
     let end = Start::sh("kill -KILL $$").run();
     assert_eq!(end.status, ExitStatusRaw::Signal { signal: libc::SIGKILL, core: false });
-    assert_eq!(end.progress, Progress::Executed);
+    assert_eq!(end.progress, SpawnProgress::Executed);
     assert!(end.usage.max_rss_bytes > 0);
 }
 
@@ -96,54 +96,54 @@ fn each_failing_step_is_reported_with_its_errno() {
     let shell = c"/bin/sh";
 
     let missing = path(&dir.path().join("missing"));
-    expect(Start::program(&missing), Step::Exec, libc::ENOENT);
-    expect(Start::program(&path(&plain)), Step::Exec, libc::EACCES);
-    expect(Start::program(c"/bin/sh/x"), Step::Exec, libc::ENOTDIR);
+    expect(Start::program(&missing), ChildStep::Exec, libc::ENOENT);
+    expect(Start::program(&path(&plain)), ChildStep::Exec, libc::EACCES);
+    expect(Start::program(c"/bin/sh/x"), ChildStep::Exec, libc::ENOTDIR);
 
     let huge = vec![b'x'; 4 << 20];
     let mut start = Start::program(shell);
     start.argv.extend_from_slice(&huge);
     start.argv.push(0);
-    expect(start, Step::Exec, libc::E2BIG);
+    expect(start, ChildStep::Exec, libc::E2BIG);
 
     let mut start = Start::program(shell);
     start.dir = Some(missing.clone());
-    expect(start, Step::WorkingDirectory, libc::ENOENT);
+    expect(start, ChildStep::WorkingDirectory, libc::ENOENT);
     let mut start = Start::program(shell);
     start.dir = Some(path(&plain));
-    expect(start, Step::WorkingDirectory, libc::ENOTDIR);
+    expect(start, ChildStep::WorkingDirectory, libc::ENOTDIR);
 
     let mut start = Start::program(shell);
     start.rlimits = vec![Rlimit { resource: Resource::Core, soft: 2, hard: 1 }];
-    expect(start, Step::Limits, libc::EINVAL);
+    expect(start, ChildStep::Limits, libc::EINVAL);
     let mut start = Start::program(shell);
     start.rlimits = vec![Rlimit { resource: Resource::OpenFiles, soft: 2, hard: 1 }];
-    expect(start, Step::Limits, libc::EINVAL);
+    expect(start, ChildStep::Limits, libc::EINVAL);
 
     // A group that is gone: any descriptor that cannot be written to answers alike.
     let read_only = fs::File::open(&plain).unwrap();
     let mut start = Start::program(shell);
     start.groups = vec![read_only.as_fd()];
-    expect(start, Step::JoinGroup, libc::EBADF);
+    expect(start, ChildStep::JoinGroup, libc::EBADF);
 
     let mut start = Start::program(shell);
     start.parent_death = Some(1000);
-    expect(start, Step::ParentDeath, libc::EINVAL);
+    expect(start, ChildStep::ParentDeath, libc::EINVAL);
     let mut start = Start::program(shell);
     start.foreground = Some(read_only.as_fd());
-    expect(start, Step::Terminal, libc::ENOTTY);
+    expect(start, ChildStep::Terminal, libc::ENOTTY);
 
     let mut start = Start::program(shell);
     start.argv = b"no end".to_vec();
-    expect(start, Step::Exec, libc::EINVAL);
+    expect(start, ChildStep::Exec, libc::EINVAL);
     let mut start = Start::program(shell);
     start.argv.clear();
-    expect(start, Step::Exec, libc::EINVAL);
+    expect(start, ChildStep::Exec, libc::EINVAL);
 }
 
 fn a_program_that_exits_127_is_no_failed_start() {
     let end = Start::sh("exit 127").run();
-    assert_eq!((end.status, end.progress), (ExitStatusRaw::Code(127), Progress::Executed));
+    assert_eq!((end.status, end.progress), (ExitStatusRaw::Code(127), SpawnProgress::Executed));
 }
 
 fn a_script_without_interpreter_line_is_run_by_sh() {
@@ -242,10 +242,10 @@ fn a_hanging_start_holds_up_nobody() {
     let mut hanging = Start::sh("exit 5");
     hanging.groups = vec![writer.as_fd()];
     let hanging = hanging.start(&mut spawner).unwrap();
-    reaches(&spawner, &hanging, Step::JoinGroup);
+    reaches(&spawner, &hanging, ChildStep::JoinGroup);
     // The other one ends while this one waits.
     assert_eq!(Start::sh("echo done").run_with(&mut spawner).out, "done\n");
-    assert_eq!(spawner.progress(&hanging.ticket), Progress::Pending(Step::JoinGroup));
+    assert_eq!(spawner.progress(&hanging.ticket), SpawnProgress::Pending(ChildStep::JoinGroup));
     assert!(!pidfd::has_ended(&hanging.pidfd).unwrap());
     // Released while pending, its block is kept aside.
     spawner.release(hanging.ticket);
@@ -265,11 +265,11 @@ fn a_child_killed_before_exec_is_told_apart() {
     let mut start = Start::sh("exit 0");
     start.groups = vec![writer.as_fd()];
     let started = start.start(&mut spawner).unwrap();
-    reaches(&spawner, &started, Step::JoinGroup);
+    reaches(&spawner, &started, ChildStep::JoinGroup);
     pidfd::signal(&started.pidfd, libc::SIGKILL).unwrap();
     wait_for(&started.pidfd);
     assert!(proc_tree::stat(started.pid).unwrap().before_exec);
-    assert_eq!(spawner.progress_at_end(&started.ticket), Progress::Killed(Step::JoinGroup));
+    assert_eq!(spawner.progress_at_end(&started.ticket), SpawnProgress::Killed(ChildStep::JoinGroup));
     wait::reap(started.pid).unwrap();
     spawner.release(started.ticket);
     assert_eq!(spawner.pending_count(), 0);
@@ -302,7 +302,7 @@ fn errno_of_the_parent_is_left_alone() {
         start.null_output = true;
         let started = start.start(&mut spawner).unwrap();
         let error = fs::File::open("/proc/self/environ/x").unwrap_err();
-        while matches!(spawner.progress(&started.ticket), Progress::Pending(_)) {
+        while matches!(spawner.progress(&started.ticket), SpawnProgress::Pending(_)) {
             assert_eq!(std::io::Error::last_os_error().raw_os_error(), error.raw_os_error());
             std::thread::yield_now();
         }
@@ -326,7 +326,7 @@ fn thousands_of_starts_leave_nothing_behind() {
             for started in ended {
                 wait_for(&started.pidfd);
                 assert_eq!(wait::reap_pidfd(&started.pidfd).unwrap().status, ExitStatusRaw::Code(0));
-                assert_eq!(spawner.progress(&started.ticket), Progress::Executed);
+                assert_eq!(spawner.progress(&started.ticket), SpawnProgress::Executed);
                 spawner.release(started.ticket);
             }
         }

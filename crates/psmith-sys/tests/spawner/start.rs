@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use psmith_sys::rlimit::Rlimit;
-use psmith_sys::spawn::{Dir, EnvBlock, Progress, Request, Session, Spawner, StartError, Started, Step};
+use psmith_sys::spawn::{
+    ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Started,
+};
 use psmith_sys::wait::{ExitStatusRaw, Reaped};
 use psmith_sys::{pidfd, wait};
 
@@ -33,7 +35,7 @@ pub(crate) struct End {
     pub(crate) pid: u32,
     pub(crate) status: ExitStatusRaw,
     pub(crate) usage: Reaped,
-    pub(crate) progress: Progress,
+    pub(crate) progress: SpawnProgress,
     pub(crate) out: String,
     pub(crate) err: String,
 }
@@ -72,8 +74,8 @@ impl<'a> Start<'a> {
         Start { argv, ..Start::program(&path(&std::env::current_exe().unwrap())) }
     }
 
-    pub(crate) fn request<'r>(program: &'r CStr, argv: &'r [u8], env: &'r EnvBlock) -> Request<'r> {
-        Request {
+    pub(crate) fn request<'r>(program: &'r CStr, argv: &'r [u8], env: &'r EnvBlock) -> SpawnRequest<'r> {
+        SpawnRequest {
             program,
             argv,
             env,
@@ -97,7 +99,7 @@ impl<'a> Start<'a> {
         fds: [Option<BorrowedFd<'_>>; 3],
     ) -> Result<Started, StartError> {
         let by_path = self.dir.as_deref().map(Dir::Path);
-        spawner.start(&Request {
+        spawner.start(&SpawnRequest {
             program: &self.program,
             argv: &self.argv,
             env: &self.env,
@@ -144,12 +146,12 @@ impl<'a> Start<'a> {
     }
 }
 
-pub(crate) fn expect(start: Start<'_>, step: Step, errno: i32) {
+pub(crate) fn expect(start: Start<'_>, step: ChildStep, errno: i32) {
     let wanted = StartError { step, errno };
     let found = match start.try_run_with(&mut Spawner::new().unwrap()) {
         Err(error) => error,
         Ok(end) => match end.progress {
-            Progress::Failed(error) => {
+            SpawnProgress::Failed(error) => {
                 assert_eq!(end.status, ExitStatusRaw::Code(127));
                 error
             }
@@ -166,8 +168,8 @@ pub(crate) fn text_of(reader: OwnedFd) -> String {
 }
 
 /// Gives the processor away until the start is at this step.
-pub(crate) fn reaches(spawner: &Spawner, started: &Started, step: Step) {
-    while spawner.progress(&started.ticket) != Progress::Pending(step) {
+pub(crate) fn reaches(spawner: &Spawner, started: &Started, step: ChildStep) {
+    while spawner.progress(&started.ticket) != SpawnProgress::Pending(step) {
         assert!(!pidfd::has_ended(&started.pidfd).unwrap(), "ended before {}", step.name());
         std::thread::yield_now();
     }
