@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::forbid::{KernelFacility, is_forbidden};
-use crate::stack::Stack;
+use crate::stack::ChildStack;
 use crate::{pidfd, proc_tree, raw, signals, wait};
 
 /// A copy that does not answer for so long never will.
@@ -31,10 +31,10 @@ pub fn adoption() -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let below = [Stack::new()?, Stack::new()?];
+    let below = [ChildStack::new()?, ChildStack::new()?];
     let (answer, adopter, parent) = (writer.as_raw_fd(), AtomicIsize::new(0), AtomicIsize::new(0));
     let mut family = Box::new(Family { answer, adopter, parent, below });
-    let mut stack = Stack::new()?;
+    let mut stack = ChildStack::new()?;
     let argument = std::ptr::from_mut(&mut *family).cast();
     let mask = signals::block_all();
     // SAFETY: all signals are blocked; `adopt` makes raw system calls only and never returns; the family is kept until
@@ -53,7 +53,7 @@ pub fn adoption() -> io::Result<()> {
         let _ = is_ready(child.as_fd());
     }
     let _ = wait::reap_pidfd(&child);
-    if stack.is_in_use() || family.below.iter().any(Stack::is_in_use) {
+    if stack.is_in_use() || family.below.iter().any(ChildStack::is_in_use) {
         // Somebody still stands on this.
         std::mem::forget(family);
     }
@@ -67,7 +67,7 @@ struct Family {
     adopter: AtomicIsize,
     parent: AtomicIsize,
     /// Stacks of the last two.
-    below: [Stack; 2],
+    below: [ChildStack; 2],
 }
 
 /// Whether descriptors can be closed, and marked to be closed at exec, by range.

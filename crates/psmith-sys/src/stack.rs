@@ -1,7 +1,7 @@
 //! Processes on this process's memory, each with a stack of its own: nothing is copied, however much memory there is.
 //!
 //! Whoever bears one keeps all signals blocked meanwhile, so that no handler runs on memory that is not the child's own;
-//! and keeps what the child reads until it has left ([`Stack::is_in_use`]).
+//! and keeps what the child reads until it has left ([`ChildStack::is_in_use`]).
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -18,16 +18,16 @@ const GUARD_BYTES: usize = 64 << 10;
 
 /// A mapped stack with a guard below, for one child at a time.
 #[derive(Debug)]
-pub(crate) struct Stack {
+pub(crate) struct ChildStack {
     base: *mut c_void,
     /// 1 from before the birth until the kernel clears it, when the child leaves this memory by exec or exit.
     alive: Box<AtomicI32>,
 }
 
 /// What the child does; it makes raw system calls only, and never returns.
-pub(crate) type Life = extern "C" fn(*mut c_void) -> c_int;
+pub(crate) type ChildMain = extern "C" fn(*mut c_void) -> c_int;
 
-impl Stack {
+impl ChildStack {
     pub(crate) fn new() -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
@@ -37,7 +37,7 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let stack = Stack { base, alive: Box::default() };
+        let stack = ChildStack { base, alive: Box::default() };
         // SAFETY: mprotect(2) of the lower part of the mapping just made.
         if unsafe { libc::mprotect(base, GUARD_BYTES, libc::PROT_NONE) } != 0 {
             return Err(io::Error::last_os_error());
@@ -57,13 +57,13 @@ impl Stack {
     /// waits until no other one is between two steps of a fork or an exit, and that for longer than a start takes.
     ///
     /// # Safety
-    /// All signals are blocked in this thread; `life` keeps the terms of [`Life`]; what `argument` points to stays, and
+    /// All signals are blocked in this thread; `life` keeps the terms of [`ChildMain`]; what `argument` points to stays, and
     /// is shared with the child by atomic words only, until the stack is no longer in use.
     pub(crate) unsafe fn bear(
         &mut self,
         group: Option<RawFd>,
         flags: c_int,
-        life: Life,
+        life: ChildMain,
         argument: *mut c_void,
     ) -> io::Result<(u32, OwnedFd)> {
         self.alive.store(1, Ordering::Release);
@@ -94,8 +94,8 @@ impl Stack {
     /// Bears a child of a child, without a handle: makes one raw system call and nothing else.
     ///
     /// # Safety
-    /// As [`Stack::bear`]; and nobody is on this stack.
-    pub(crate) unsafe fn bear_below(&self, flags: c_int, life: Life, argument: *mut c_void) -> isize {
+    /// As [`ChildStack::bear`]; and nobody is on this stack.
+    pub(crate) unsafe fn bear_below(&self, flags: c_int, life: ChildMain, argument: *mut c_void) -> isize {
         self.alive.store(1, Ordering::Release);
         let flags = flags | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
         let words = raw::onto_stack(flags, self.top(), ptr::null_mut(), self.alive.as_ptr());
@@ -118,7 +118,7 @@ impl Stack {
     }
 }
 
-impl Drop for Stack {
+impl Drop for ChildStack {
     fn drop(&mut self) {
         if self.is_in_use() {
             // A child still stands on it: its memory, and the word that the kernel will clear, outlive this value.

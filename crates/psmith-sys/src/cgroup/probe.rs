@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{CgroupError, CgroupLimits, Controller, LimitSites, RunGroup, run_name};
 use crate::forbid::{KernelFacility, is_forbidden};
-use crate::stack::Stack;
+use crate::stack::ChildStack;
 use crate::{pidfd, raw, signals, wait};
 
 /// A child that does not answer for so long never will.
@@ -90,7 +90,7 @@ fn clean_up(run: &RunGroup, answer: Result<(), CgroupError>) -> Result<(), Cgrou
 struct ProbeChild {
     handle: OwnedFd,
     /// What it stands on, and reads.
-    ground: Option<(Stack, Box<ProbeTask>)>,
+    ground: Option<(ChildStack, Box<ProbeTask>)>,
 }
 
 /// What the child is to do.
@@ -119,7 +119,7 @@ impl ProbeChild {
             answer: writer.as_raw_fd(),
             parent: std::process::id(),
         });
-        let mut stack = Stack::new()?;
+        let mut stack = ChildStack::new()?;
         let argument = std::ptr::from_mut(&mut *task).cast();
         let mask = signals::block_all();
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.

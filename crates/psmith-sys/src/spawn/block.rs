@@ -12,7 +12,7 @@ use super::{ChildStep, Dir, SpawnProgress, SpawnRequest, StartError, child};
 use crate::environment::{Environment, pointer_to, word_offsets};
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::SignalSet;
-use crate::stack::Stack;
+use crate::stack::ChildStack;
 
 /// Words beyond this are given back after the start, so that one huge command line does not stay for ever.
 const WORDS_KEPT_BYTES_MAX: usize = 64 << 10;
@@ -37,7 +37,7 @@ pub(super) struct SpawnPlan {
 
 #[derive(Debug)]
 pub(super) struct SpawnBlock {
-    stack: Stack,
+    stack: ChildStack,
     /// The step that the child is at.
     step: AtomicU8,
     /// Set by the child if that step failed.
@@ -58,7 +58,7 @@ pub(super) struct SpawnBlock {
 impl SpawnBlock {
     pub(super) fn new() -> io::Result<Self> {
         Ok(SpawnBlock {
-            stack: Stack::new()?,
+            stack: ChildStack::new()?,
             step: AtomicU8::new(0),
             errno: AtomicU32::new(0),
             words: Vec::new(),
