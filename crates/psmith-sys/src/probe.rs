@@ -39,9 +39,9 @@ pub fn adoption() -> io::Result<()> {
     let mask = signals::block_all();
     // SAFETY: all signals are blocked; `adopt` makes raw system calls only and never returns; the family is kept until
     // nobody of it lives, and shared by atomic words only.
-    let born = unsafe { stack.bear(None, libc::CLONE_FILES, adopt, argument) };
+    let spawned = unsafe { stack.spawn(None, libc::CLONE_FILES, adopt, argument) };
     signals::restore(mask);
-    let (pid, child) = born?;
+    let (pid, child) = spawned?;
     let found = listed_and_adopting(pid, reader.as_fd());
     if found.is_err() {
         // Somebody may still write to this number, so it is given up rather than given to another file.
@@ -92,7 +92,7 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
     }
     let mut errno = [0; 4];
     if !is_ready(answer)? || rustix::io::retry_on_intr(|| rustix::io::read(answer, &mut errno))? != 4 {
-        return Err(io::Error::other("an orphan was born and not heard of again"));
+        return Err(io::Error::other("an orphan was spawned and not heard of again"));
     }
     match i32::from_ne_bytes(errno) {
         0 => Ok(()),
@@ -113,7 +113,7 @@ extern "C" fn adopt(family: *mut c_void) -> c_int {
     }
     all.adopter.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
     // SAFETY: signals are blocked here, too; nobody is on that stack, and the family is kept.
-    unsafe { all.below[0].bear_below(libc::CLONE_FILES, orphan, family) };
+    unsafe { all.below[0].spawn_below(libc::CLONE_FILES, orphan, family) };
     while wait_for(libc::P_ALL, 0) >= 0 {}
     leave();
 }
@@ -124,7 +124,7 @@ extern "C" fn orphan(family: *mut c_void) -> c_int {
     let all = unsafe { &*family.cast::<Family>() };
     all.parent.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
     // SAFETY: as in `adopt`.
-    unsafe { all.below[1].bear_below(libc::CLONE_FILES, be_orphaned, family) };
+    unsafe { all.below[1].spawn_below(libc::CLONE_FILES, be_orphaned, family) };
     leave();
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn onto_stack(
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
 /// must what `argument` points to. `run` never returns.
 #[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn bear(
+pub(crate) unsafe fn spawn(
     number: libc::c_long,
     args: [usize; 5],
     run: extern "C" fn(*mut c_void) -> c_int,
@@ -146,7 +146,7 @@ pub(crate) unsafe fn bear(
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
 /// must what `argument` points to. `run` never returns.
 #[cfg(target_arch = "aarch64")]
-pub(crate) unsafe fn bear(
+pub(crate) unsafe fn spawn(
     number: libc::c_long,
     args: [usize; 5],
     run: extern "C" fn(*mut c_void) -> c_int,

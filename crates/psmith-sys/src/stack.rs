@@ -59,11 +59,11 @@ impl ChildStack {
     /// # Safety
     /// All signals are blocked in this thread; `life` keeps the terms of [`ChildMain`]; what `argument` points to stays, and
     /// is shared with the child by atomic words only, until the stack is no longer in use.
-    pub(crate) unsafe fn bear(
+    pub(crate) unsafe fn spawn(
         &mut self,
         group: Option<RawFd>,
         flags: c_int,
-        life: ChildMain,
+        main: ChildMain,
         argument: *mut c_void,
     ) -> io::Result<(u32, OwnedFd)> {
         self.alive.store(1, Ordering::Release);
@@ -80,11 +80,11 @@ impl ChildStack {
             let words = [ptr::from_ref(&args) as usize, size_of_val(&args), 0, 0, 0];
             // SAFETY: clone3(2): the stack is mapped, its own, and stays until `alive` is cleared, as does that word; the
             // handle's place is written before the call returns. The caller vouches for the child.
-            unsafe { raw::bear(libc::SYS_clone3, words, life, argument) }
+            unsafe { raw::spawn(libc::SYS_clone3, words, main, argument) }
         } else {
             let words = raw::onto_stack(flags, self.top(), &raw mut handle, alive);
             // SAFETY: clone(2), as above.
-            unsafe { raw::bear(libc::SYS_clone, words, life, argument) }
+            unsafe { raw::spawn(libc::SYS_clone, words, main, argument) }
         };
         let pid = raw::check(answer).inspect_err(|_| self.alive.store(0, Ordering::Release))?;
         // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
@@ -95,12 +95,12 @@ impl ChildStack {
     ///
     /// # Safety
     /// As [`ChildStack::bear`]; and nobody is on this stack.
-    pub(crate) unsafe fn bear_below(&self, flags: c_int, life: ChildMain, argument: *mut c_void) -> isize {
+    pub(crate) unsafe fn spawn_below(&self, flags: c_int, main: ChildMain, argument: *mut c_void) -> isize {
         self.alive.store(1, Ordering::Release);
         let flags = flags | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
         let words = raw::onto_stack(flags, self.top(), ptr::null_mut(), self.alive.as_ptr());
         // SAFETY: as in `bear`.
-        let answer = unsafe { raw::bear(libc::SYS_clone, words, life, argument) };
+        let answer = unsafe { raw::spawn(libc::SYS_clone, words, main, argument) };
         if answer < 0 {
             self.alive.store(0, Ordering::Release);
         }

@@ -125,11 +125,11 @@ impl ProbeChild {
         // One table of descriptors for both: a file that is closed here meanwhile must not stay open, and locked.
         // SAFETY: all signals are blocked; `sleep_in` makes raw system calls only and never returns; the task is kept
         // until the child has ended, and only read.
-        let born = unsafe {
-            stack.bear(group.map(|group| group.as_raw_fd()), libc::CLONE_FILES, sleep_in, argument)
+        let spawned = unsafe {
+            stack.spawn(group.map(|group| group.as_raw_fd()), libc::CLONE_FILES, sleep_in, argument)
         };
         signals::restore(mask);
-        let (_, handle) = born?;
+        let (_, handle) = spawned?;
         let child = ProbeChild { handle, ground: Some((stack, task)) };
         let mut errno = [0; 4];
         // It may also be killed at birth, and never answer; the pipe does not tell, for both share its ends.

@@ -120,7 +120,7 @@ impl SpawnBlock {
         let argument = ptr::from_mut(self).cast::<c_void>();
         // SAFETY: the spawner's terms: all signals are blocked. `run` makes raw system calls only and never returns; the
         // block stays, and its atomic words alone are touched, until the child is off it.
-        unsafe { self.stack.bear(group, 0, run, argument) }
+        unsafe { self.stack.spawn(group, 0, run, argument) }
     }
 
     /// Whether a child is still on this memory.
