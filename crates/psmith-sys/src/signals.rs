@@ -209,7 +209,7 @@ pub fn raise_default(signal: i32) {
 
 /// A signal that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Info {
+pub struct SignalInfo {
     /// Its number.
     pub signo: i32,
     /// Who sent it; 0 from the kernel.
@@ -243,7 +243,7 @@ impl SignalFd {
     ///
     /// # Errors
     /// None is expected.
-    pub fn read(&self) -> io::Result<Option<Info>> {
+    pub fn read(&self) -> io::Result<Option<SignalInfo>> {
         // The kernel writes whole records of 128 bytes: signo, errno, code, pid and uid are its first five words.
         let mut record = [0_u8; 128];
         match rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut record)) {
@@ -252,7 +252,7 @@ impl SignalFd {
                     let at = index * 4;
                     u32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
                 };
-                Ok(Some(Info { signo: word(0) as i32, pid: word(3), uid: word(4) }))
+                Ok(Some(SignalInfo { signo: word(0) as i32, pid: word(3), uid: word(4) }))
             }
             Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),

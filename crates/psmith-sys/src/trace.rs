@@ -1,6 +1,6 @@
 //! A look at a child that is seized for a moment: its registers, and the bytes of its stack.
 //!
-//! Changes nothing in it. [`seize`] asks it to stand still; that it does is told as [`crate::wait::Change::Seized`], sooner or
+//! Changes nothing in it. [`seize`] asks it to stand still; that it does is told as [`crate::wait::ChildChange::Seized`], sooner or
 //! later (not while it is frozen or within a call that nothing interrupts), and then it stands until [`let_go`]. To the
 //! child it is what a stop and a continuation are: calls go on, but for the few that such a stop interrupts
 //! (signal(7)). Only the thread that seized it may look and let go.
@@ -37,7 +37,7 @@ pub fn seize(pid: u32) -> io::Result<()> {
     raw::check(interrupted).map(|_| ())
 }
 
-/// Lets a child go on that was told as [`crate::wait::Change::Seized`], with the signal that it was about to get.
+/// Lets a child go on that was told as [`crate::wait::ChildChange::Seized`], with the signal that it was about to get.
 ///
 /// # Errors
 /// `ESRCH` if it is gone: it was killed.

@@ -51,7 +51,7 @@ pub struct Reaped {
 
 /// What became of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum ChildChange {
     /// It ended, and still waits to be reaped.
     Ended(Peeked),
     /// A signal stopped it.
@@ -80,7 +80,7 @@ pub enum Change {
 ///
 /// # Errors
 /// None is expected.
-pub fn next_change() -> io::Result<Option<Change>> {
+pub fn next_change() -> io::Result<Option<ChildChange>> {
     let stops = libc::WSTOPPED | libc::WCONTINUED;
     loop {
         let seen = match wait_id(libc::P_ALL, 0, libc::WEXITED | stops | libc::WNOWAIT) {
@@ -90,7 +90,7 @@ pub fn next_change() -> io::Result<Option<Change>> {
             Err(error) => return Err(error),
         };
         if !seen.is_stop_or_continuation() {
-            return Ok(Some(Change::Ended(Peeked { pid: seen.pid, status: seen.status() })));
+            return Ok(Some(ChildChange::Ended(Peeked { pid: seen.pid, status: seen.status() })));
         }
         // Taken, or it would be seen for ever. What it is now may be another change than the one just seen, or none,
         // if it was killed meanwhile: then its end is what is seen next.
@@ -101,15 +101,15 @@ pub fn next_change() -> io::Result<Option<Change>> {
         };
         match taken {
             Some(Waited { pid, code: libc::CLD_CONTINUED, .. }) => {
-                return Ok(Some(Change::Continued { pid }));
+                return Ok(Some(ChildChange::Continued { pid }));
             }
             Some(Waited { pid, code: libc::CLD_TRAPPED, value, .. }) => {
                 // ptrace(2): a stop that was asked for, or one of the whole process, has PTRACE_EVENT_STOP above the
                 // signal; all else here is a signal on its way.
                 let signal = if value >> 8 == 0 { value } else { 0 };
-                return Ok(Some(Change::Seized { pid, signal }));
+                return Ok(Some(ChildChange::Seized { pid, signal }));
             }
-            Some(Waited { pid, value, .. }) => return Ok(Some(Change::Stopped { pid, signal: value })),
+            Some(Waited { pid, value, .. }) => return Ok(Some(ChildChange::Stopped { pid, signal: value })),
             None => {}
         }
     }

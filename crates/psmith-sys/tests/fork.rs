@@ -5,7 +5,7 @@
 
 use psmith_sys::cgroup::{RunGroup, run_name};
 use psmith_sys::fork::{ForkResult, Forker, fork_single, threads_count};
-use psmith_sys::wait::{Change, ExitStatusRaw, Peeked, next_change, peek_any, reap};
+use psmith_sys::wait::{ChildChange, ExitStatusRaw, Peeked, next_change, peek_any, reap};
 use psmith_sys::{pidfd, trace};
 
 fn main() {
@@ -127,18 +127,18 @@ fn a_stop_is_told_once_and_an_end_until_it_is_reaped() {
         ForkResult::Parent(pid, handle) => {
             assert_eq!(next_change().unwrap(), None, "it runs");
             pidfd::signal(&handle, libc::SIGSTOP).unwrap();
-            assert_eq!(awaited_change(), Change::Stopped { pid, signal: libc::SIGSTOP });
+            assert_eq!(awaited_change(), ChildChange::Stopped { pid, signal: libc::SIGSTOP });
             assert_eq!(next_change().unwrap(), None, "told already");
             pidfd::signal(&handle, libc::SIGCONT).unwrap();
-            assert_eq!(awaited_change(), Change::Continued { pid });
+            assert_eq!(awaited_change(), ChildChange::Continued { pid });
             assert_eq!(next_change().unwrap(), None, "told already");
             pidfd::signal(&handle, libc::SIGSTOP).unwrap();
-            assert_eq!(awaited_change(), Change::Stopped { pid, signal: libc::SIGSTOP });
+            assert_eq!(awaited_change(), ChildChange::Stopped { pid, signal: libc::SIGSTOP });
             // A stopped child needs no SIGCONT to be killed.
             pidfd::signal(&handle, libc::SIGKILL).unwrap();
             let status = ExitStatusRaw::Signal { signal: libc::SIGKILL, core: false };
-            assert_eq!(awaited_change(), Change::Ended(Peeked { pid, status }));
-            assert_eq!(next_change().unwrap(), Some(Change::Ended(Peeked { pid, status })));
+            assert_eq!(awaited_change(), ChildChange::Ended(Peeked { pid, status }));
+            assert_eq!(next_change().unwrap(), Some(ChildChange::Ended(Peeked { pid, status })));
             assert_eq!(reap(pid).unwrap().status, status);
             assert_eq!(next_change().unwrap(), None);
         }
@@ -159,7 +159,7 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
                     Some(libc::EPERM),
                     "seized already"
                 );
-                assert_eq!(awaited_change(), Change::Seized { pid, signal: 0 });
+                assert_eq!(awaited_change(), ChildChange::Seized { pid, signal: 0 });
                 let registers = trace::registers(pid).unwrap();
                 assert!(
                     registers.instruction != 0 && registers.stack.abs_diff(own) < 1 << 23,
@@ -173,9 +173,9 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
             assert!(trace::registers(pid).is_err(), "it runs");
             // One that is stopped stays so.
             pidfd::signal(&handle, libc::SIGSTOP).unwrap();
-            assert_eq!(awaited_change(), Change::Stopped { pid, signal: libc::SIGSTOP });
+            assert_eq!(awaited_change(), ChildChange::Stopped { pid, signal: libc::SIGSTOP });
             trace::seize(pid).unwrap();
-            assert_eq!(awaited_change(), Change::Seized { pid, signal: 0 });
+            assert_eq!(awaited_change(), ChildChange::Seized { pid, signal: 0 });
             trace::let_go(pid, 0).unwrap();
             assert_eq!(state(pid), 'T');
             pidfd::signal(&handle, libc::SIGCONT).unwrap();
@@ -185,7 +185,7 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
             let signal = seized_with();
             trace::let_go(pid, signal).unwrap();
             let status = ExitStatusRaw::Signal { signal: libc::SIGTERM, core: false };
-            assert_eq!(last_change(), Change::Ended(Peeked { pid, status }));
+            assert_eq!(last_change(), ChildChange::Ended(Peeked { pid, status }));
             assert_eq!(trace::seize(pid).unwrap_err().raw_os_error(), Some(libc::EPERM), "it is a zombie");
             assert_eq!(reap(pid).unwrap().status, status);
             assert_eq!(trace::seize(pid).unwrap_err().raw_os_error(), Some(libc::ESRCH));
@@ -195,15 +195,15 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
 
 fn seized_with() -> i32 {
     loop {
-        if let Change::Seized { signal, .. } = awaited_change() {
+        if let ChildChange::Seized { signal, .. } = awaited_change() {
             return signal;
         }
     }
 }
 
-fn last_change() -> Change {
+fn last_change() -> ChildChange {
     loop {
-        if let change @ Change::Ended(_) = awaited_change() {
+        if let change @ ChildChange::Ended(_) = awaited_change() {
             return change;
         }
     }
@@ -222,7 +222,7 @@ fn state(pid: u32) -> char {
 }
 
 /// A signal works a moment after it was sent.
-fn awaited_change() -> Change {
+fn awaited_change() -> ChildChange {
     loop {
         if let Some(change) = next_change().unwrap() {
             return change;

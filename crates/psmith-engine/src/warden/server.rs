@@ -24,7 +24,7 @@ use psmith_sys::spawn::{
     ChildStep, Dir, EnvBlock, Session, SpawnProgress, SpawnRequest, Spawner, StartError, Ticket,
 };
 use psmith_sys::subreaper;
-use psmith_sys::wait::{self, Change, ExitStatusRaw, Reaped};
+use psmith_sys::wait::{self, ChildChange, ExitStatusRaw, Reaped};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -413,18 +413,18 @@ impl Server {
     pub(super) fn reap(&mut self) -> io::Result<()> {
         while let Some(change) = wait::next_change()? {
             let peeked = match change {
-                Change::Ended(peeked) => peeked,
-                Change::Stopped { pid, signal } => {
+                ChildChange::Ended(peeked) => peeked,
+                ChildChange::Stopped { pid, signal } => {
                     if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
                         self.say(&ToHost::Stopped { key, signal })?;
                     }
                     continue;
                 }
-                Change::Seized { pid, signal } => {
+                ChildChange::Seized { pid, signal } => {
                     self.on_seized(pid, signal)?;
                     continue;
                 }
-                Change::Continued { pid } => {
+                ChildChange::Continued { pid } => {
                     if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
                         self.say(&ToHost::Continued { key })?;
                     }
