@@ -33,7 +33,7 @@ pub fn adoption() -> io::Result<()> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let below = [ChildStack::new()?, ChildStack::new()?];
     let (answer, adopter, parent) = (writer.as_raw_fd(), AtomicIsize::new(0), AtomicIsize::new(0));
-    let mut family = Box::new(Family { answer, adopter, parent, below });
+    let mut family = Box::new(ProbeShared { answer, adopter, parent, below });
     let mut stack = ChildStack::new()?;
     let argument = std::ptr::from_mut(&mut *family).cast();
     let mask = signals::block_all();
@@ -61,7 +61,7 @@ pub fn adoption() -> io::Result<()> {
 }
 
 /// What the three processes share.
-struct Family {
+struct ProbeShared {
     answer: i32,
     /// The numbers of the first two.
     adopter: AtomicIsize,
@@ -105,7 +105,7 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
 /// system calls only, because it stands on the memory of a process that may have threads.
 extern "C" fn adopt(family: *mut c_void) -> c_int {
     // SAFETY: the family that `adoption` passed.
-    let all = unsafe { &*family.cast::<Family>() };
+    let all = unsafe { &*family.cast::<ProbeShared>() };
     plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0]);
     let became = plain(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0]);
     if became < 0 {
@@ -121,7 +121,7 @@ extern "C" fn adopt(family: *mut c_void) -> c_int {
 /// The life of the second: its child is born, then it ends.
 extern "C" fn orphan(family: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
-    let all = unsafe { &*family.cast::<Family>() };
+    let all = unsafe { &*family.cast::<ProbeShared>() };
     all.parent.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
     // SAFETY: as in `adopt`.
     unsafe { all.below[1].spawn_below(libc::CLONE_FILES, be_orphaned, family) };
@@ -131,7 +131,7 @@ extern "C" fn orphan(family: *mut c_void) -> c_int {
 /// The life of the third: it waits until its parent has ended, and looks whose child it is then.
 extern "C" fn be_orphaned(family: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
-    let all = unsafe { &*family.cast::<Family>() };
+    let all = unsafe { &*family.cast::<ProbeShared>() };
     while plain(libc::SYS_getppid, [0; 4]) == all.parent.load(Ordering::Relaxed) {
         nap();
     }
