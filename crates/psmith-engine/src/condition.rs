@@ -40,7 +40,7 @@ impl Condition {
     }
 
     /// Something has changed, for all who wait.
-    pub fn tell(&self) {
+    pub fn notify_all(&self) {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.changed.notify_all();
         }
@@ -65,7 +65,7 @@ mod tests {
                 }
                 *at += 1;
                 drop(at);
-                condition.tell();
+                condition.notify_all();
             }
         };
         thread::scope(|scope| {

@@ -151,7 +151,7 @@ impl Mailbox {
         state.listener = None;
         state.messages.clear();
         drop(state);
-        self.changed.tell();
+        self.changed.notify_all();
     }
 
     /// The next message to `job`, which listens; `None` if there was none in time. `alarm` is a descriptor that is
@@ -243,7 +243,7 @@ impl Mailbox {
                 ) => state.letters.push_back((letter, frame)),
             },
         }
-        self.changed.tell();
+        self.changed.notify_all();
         state
     }
 }

@@ -80,7 +80,7 @@ impl JobMailbox {
         state.ended = true;
         let number = state.number.filter(|_| state.listens && !state.over);
         drop(state);
-        self.changed.tell();
+        self.changed.notify_all();
         number
     }
 
@@ -92,7 +92,7 @@ impl JobMailbox {
         state.waiting = VecDeque::new();
         state.bytes = 0;
         drop(state);
-        self.changed.tell();
+        self.changed.notify_all();
     }
 
     /// An attempt asks for messages: what no other has taken is its.
@@ -124,7 +124,7 @@ impl JobMailbox {
         let length = state.waiting.pop_front().map_or(0, |message| message.len());
         state.bytes -= length;
         drop(state);
-        self.changed.tell();
+        self.changed.notify_all();
         true
     }
 }

@@ -44,7 +44,7 @@ impl Pool {
         let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
         state.joining -= 1;
         drop(state);
-        self.counter.tell();
+        self.counter.notify_waiters();
         done
     }
 

@@ -55,7 +55,7 @@ impl CompletionSlot {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.mailbox.over();
-        self.arrived.tell();
+        self.arrived.notify_all();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -97,7 +97,7 @@ pub(crate) struct Notifier {
 impl Notifier {
     pub(crate) fn notify(&self) {
         *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.tell();
+        self.changed.notify_all();
     }
 
     /// Waits until it was rung since the last wait, or until then; tells whether it was rung.

@@ -58,7 +58,7 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
     }
     state.over = true;
     drop(state);
-    counter.tell();
+    counter.notify_waiters();
 }
 
 impl PoolShared {
@@ -106,7 +106,7 @@ impl PoolShared {
         // Before anybody is told that all are done: then this one is ready, too.
         place.fill(came);
         drop(state);
-        self.tell();
+        self.notify_waiters();
     }
 
     /// Whether there is no job but one, so that who waits for it may drive.

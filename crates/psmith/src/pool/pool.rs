@@ -384,13 +384,13 @@ impl PoolShared {
         let mut state = self.lock();
         state.closed = true;
         drop(state);
-        self.tell();
+        self.notify_waiters();
         self.lock()
     }
 
     /// Something has changed. Not to be called under its lock.
-    pub(super) fn tell(&self) {
-        self.changed.tell();
+    pub(super) fn notify_waiters(&self) {
+        self.changed.notify_all();
         self.waiting.wake();
     }
 
@@ -441,7 +441,7 @@ impl PoolShared {
                 state.cancel_unstarted(index, &request);
             }
             drop(state);
-            self.tell();
+            self.notify_waiters();
         } else if let Some(engine) = state.engine_index(index) {
             self.submitter.cancel(engine, kill);
         }

@@ -80,7 +80,7 @@ struct Over(Arc<SupervisorState>);
 impl Drop for Over {
     fn drop(&mut self) {
         self.0.lock_end().is_over = true;
-        self.0.ended.tell();
+        self.0.ended.notify_all();
     }
 }
 

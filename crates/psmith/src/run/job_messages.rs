@@ -54,7 +54,7 @@ impl JobMessages<'_> {
                 if let Some(job) = speaker.job(job) {
                     self.shared.show(|| ObserverEvent::Progressed(job.index, done, total));
                     if self.wants.progress {
-                        self.shared.tell(RunEvent::Progress(job, done, total));
+                        self.shared.send_event(RunEvent::Progress(job, done, total));
                     }
                 }
             }
@@ -62,7 +62,7 @@ impl JobMessages<'_> {
                 if self.wants.messages
                     && let Some(job) = speaker.job(job)
                 {
-                    self.shared.tell(RunEvent::Message(job, bytes, body));
+                    self.shared.send_event(RunEvent::Message(job, bytes, body));
                 }
             }
             FromWorker::Named { name } => speaker.is_named(name),

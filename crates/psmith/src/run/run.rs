@@ -222,7 +222,7 @@ impl Run {
                 return over.clone().map(|()| !state.news.is_empty());
             }
             let until = state.suspended_time.put_off(self.deadline);
-            let waited = self.shared.told.wait_until(state, until);
+            let waited = self.shared.events_changed.wait_until(state, until);
             if waited.is_err_and(|state| state.suspended_time.is_due(self.deadline)) {
                 self.deadline = None;
                 self.shared.end(EngineCommand::Stop);
@@ -296,7 +296,7 @@ fn work(
             }
             state.over = Some(ended.map_err(Arc::new));
             drop(state);
-            self.0.told.tell();
+            self.0.events_changed.notify_all();
         }
     }
     let mut ends = Ends(shared, None);

@@ -24,7 +24,7 @@ use psmith_engine::handler::EngineCommand;
 #[derive(Debug)]
 pub(crate) struct RunShared {
     pub(crate) state: Mutex<RunSharedState>,
-    pub(crate) told: Condition,
+    pub(crate) events_changed: Condition,
     pub(crate) taps: Vec<Tap>,
     pub(crate) observers: Vec<Box<dyn Observer>>,
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
@@ -90,7 +90,7 @@ impl RunShared {
     pub(crate) fn new(taps: Vec<Tap>, observers: Vec<Box<dyn Observer>>) -> io::Result<RunShared> {
         Ok(RunShared {
             state: Mutex::default(),
-            told: Condition::default(),
+            events_changed: Condition::default(),
             taps,
             observers,
             ended: AtomicBool::new(false),
@@ -116,7 +116,7 @@ impl RunShared {
         let ended = matches!(state.over, Some(Ok(()))) && state.end_incoming();
         drop(state);
         if ended {
-            self.told.tell();
+            self.events_changed.notify_all();
         }
     }
 
@@ -166,12 +166,12 @@ impl RunShared {
         }
     }
 
-    pub(crate) fn tell_unstarted(&self, index: u64, request: Request) {
+    pub(crate) fn send_unstarted(&self, index: u64, request: Request) {
         let first = self.lock().first;
         let finished = Box::new(Finished::unstarted(index, request, first));
         let Finished { job, outcome, output, .. } = &*finished;
         self.show(|| ObserverEvent::Ended(FinishedJob { job, outcome, refused: None, output }));
-        self.tell(RunEvent::Done(finished));
+        self.send_event(RunEvent::Done(finished));
     }
 
     /// The circuit is broken: nobody needs more jobs.
@@ -186,7 +186,7 @@ impl RunShared {
     }
 
     /// Tells the caller.
-    pub(crate) fn tell(&self, news: RunEvent) {
+    pub(crate) fn send_event(&self, news: RunEvent) {
         // Each hears all of them.
         let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
         if takers > 0 {
@@ -201,7 +201,7 @@ impl RunShared {
         let is_caller_driven = state.is_caller_driven;
         drop(state);
         if !is_caller_driven {
-            self.told.tell();
+            self.events_changed.notify_all();
         }
     }
 

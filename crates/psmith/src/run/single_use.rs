@@ -300,7 +300,7 @@ impl Handler for SingleUseDriver {
                 let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
                 self.shared.show(|| ObserverEvent::Began(&began, place.attempt.number));
                 if self.wants.starts && place.attempt.number == 1 {
-                    self.shared.tell(RunEvent::Started(began));
+                    self.shared.send_event(RunEvent::Started(began));
                 }
             }
             EngineEvent::Ended(ending) => {
@@ -333,7 +333,7 @@ impl Handler for SingleUseDriver {
         let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
         let SingleUseJob { request, value, .. } = delivery.job;
         let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
-        self.shared.tell(RunEvent::Done(Box::new(finished)));
+        self.shared.send_event(RunEvent::Done(Box::new(finished)));
         Taken::Now
     }
 

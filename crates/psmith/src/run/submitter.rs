@@ -56,7 +56,7 @@ impl Submitter {
         request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
         let mut state = match self.shared.count_in() {
             Ok(state) => state,
-            Err(index) => return self.shared.tell_unstarted(index, request),
+            Err(index) => return self.shared.send_unstarted(index, request),
         };
         let policy = request
             .overrides
@@ -171,7 +171,7 @@ impl RunDriver<'_> {
         drop(state);
         turn.leave(at_once);
         if is_left {
-            self.shared.told.tell();
+            self.shared.events_changed.notify_all();
         }
     }
 }

@@ -101,7 +101,7 @@ impl RunShared {
         state.suspended_time.before += began.elapsed();
         drop(state);
         // Whoever waits until a point in time has to wait longer.
-        self.told.tell();
+        self.events_changed.notify_all();
     }
 
     fn is_over(&self) -> bool {

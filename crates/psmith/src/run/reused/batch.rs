@@ -181,22 +181,22 @@ impl ReusedDriver {
         debug_assert_eq!(values.ends.len() as u64, jobs.end - jobs.start, "each has its result");
         let job = life.job(jobs.start);
         let results = ResultBlock { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
-        self.tell(RunEvent::Results(Box::new(results)));
+        self.send_event(RunEvent::Results(Box::new(results)));
     }
 
     /// Tells outcomes, or keeps them until it is their turn if there is an order.
-    pub(crate) fn tell(&mut self, news: RunEvent) {
+    pub(crate) fn send_event(&mut self, news: RunEvent) {
         if self.is_ordered {
             self.shelf.insert(news.jobs().0, news);
         } else {
-            self.shared.tell(news);
+            self.shared.send_event(news);
         }
     }
 
     /// It is the turn of the outcomes of these jobs.
     pub(crate) fn hand_out(&mut self, jobs: &Range<u64>) {
         while let Some(first) = self.shelf.first_entry().filter(|first| *first.key() < jobs.end) {
-            self.shared.tell(first.remove());
+            self.shared.send_event(first.remove());
         }
     }
 }

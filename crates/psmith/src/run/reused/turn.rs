@@ -253,7 +253,7 @@ impl ReusedDriver {
             self.shared.show(|| ObserverEvent::Began(&job, attempt.number));
         }
         if is_first {
-            self.shared.tell(RunEvent::Started(job));
+            self.shared.send_event(RunEvent::Started(job));
         }
     }
 
@@ -289,7 +289,13 @@ impl ReusedDriver {
         if let Some(last) = &mut outcome.last {
             last.pid = pid;
         }
-        self.tell(RunEvent::Done(Box::new(Finished { job, request, outcome: *outcome, value, output })));
+        self.send_event(RunEvent::Done(Box::new(Finished {
+            job,
+            request,
+            outcome: *outcome,
+            value,
+            output,
+        })));
     }
 
     /// Short jobs of which none was begun.
@@ -300,7 +306,7 @@ impl ReusedDriver {
             let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
             let (outcome, output) = ((*outcome).clone(), Output::default());
             let finished = Finished { job, request: block.first(), outcome, value: None, output };
-            self.tell(RunEvent::Done(Box::new(finished)));
+            self.send_event(RunEvent::Done(Box::new(finished)));
         }
     }
 }
