@@ -305,7 +305,7 @@ where
         self.hooks.shown.begin(|| self.items.size_hint());
         let next = self.next_outcome();
         #[cfg(feature = "board")]
-        self.hooks.shown.hear(next.as_ref().map(|(_, result)| result.is_ok()));
+        self.hooks.shown.on_outcome(next.as_ref().map(|(_, result)| result.is_ok()));
         next
     }
 
@@ -356,14 +356,14 @@ where
                 }
             }
             let MapStage::Running(running) = &mut self.stage else { return None };
-            let news = match running.run.try_next() {
-                Some(news) => Some(news),
+            let event = match running.run.try_next() {
+                Some(event) => Some(event),
                 None if self.may_take() => continue,
                 None => {
                     let MapStage::Running(running) = &mut self.stage else { return None };
                     running.input_writer.iter_mut().for_each(InputWriter::before_wait);
                     match running.run.next() {
-                        Ok(news) => news,
+                        Ok(event) => event,
                         Err(error) => {
                             let failure = self.abort(error);
                             return Some((inline::job(failure.index), Err(failure)));
@@ -371,12 +371,12 @@ where
                     }
                 }
             };
-            let Some(news) = news else {
+            let Some(event) = event else {
                 // Dropped here, it has ended: nothing is waited for.
                 self.stage = MapStage::Over;
                 return None;
             };
-            match self.hear(news) {
+            match self.on_event(event) {
                 Ok(None) => {}
                 Ok(Some((_, Err(failure)))) if self.is_left_over(&failure) => {}
                 Ok(Some(done)) => return Some(done),
@@ -387,9 +387,12 @@ where
 
     /// Takes in one piece of news; an end becomes an outcome. An error is a hook's.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
-    fn hear(&mut self, news: RunEvent) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
+    fn on_event(
+        &mut self,
+        event: RunEvent,
+    ) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
         let hooks = &mut self.hooks;
-        match news {
+        match event {
             RunEvent::Started(job) => {
                 if let Some(hook) = &mut hooks.start {
                     hook(&job).map_err(|text| (job, format!("start hook: {text}")))?;

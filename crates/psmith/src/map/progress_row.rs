@@ -170,7 +170,7 @@ impl Shown {
     }
 
     /// An outcome is handed out, good or not; `None`: there are no more.
-    pub(crate) fn hear(&mut self, outcome: Option<bool>) {
+    pub(crate) fn on_outcome(&mut self, outcome: Option<bool>) {
         let Shown::Counting(counting) = self else { return };
         match outcome {
             Some(is_good) => counting.on_end(is_good),

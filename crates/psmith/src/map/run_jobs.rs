@@ -115,14 +115,14 @@ where
             let RunJobsStage::Running(running) = &mut self.stage else { return None };
             // One job before each outcome that is handed out keeps the window full.
             running.take_from(&mut self.jobs, self.options.after_error());
-            let news = match running.run.try_next() {
+            let event = match running.run.try_next() {
                 None if running.may_take() => continue,
                 None => running.run.next(),
-                news => Ok(news),
+                event => Ok(event),
             };
-            match news {
-                Ok(Some(news)) => {
-                    if let Some(outcome) = self.hear(news) {
+            match event {
+                Ok(Some(event)) => {
+                    if let Some(outcome) = self.on_event(event) {
                         return Some(outcome);
                     }
                 }
@@ -157,8 +157,8 @@ where
     }
 
     /// Takes in one piece of news, and gives what is to be handed out for it.
-    fn hear(&mut self, news: RunEvent) -> Option<Result<R, Failure>> {
-        match news {
+    fn on_event(&mut self, event: RunEvent) -> Option<Result<R, Failure>> {
+        match event {
             RunEvent::Done(finished) => self.end(*finished),
             RunEvent::Message(job, bytes, body) => self.hear_message(&job, &bytes[body..]),
             RunEvent::Started(job) => {

@@ -374,8 +374,8 @@ where
             }
         };
         let mut report = RunSummary::default();
-        while let Some(news) = run.next().map_err(ServerError::Engine)? {
-            let finished = match news {
+        while let Some(event) = run.next().map_err(ServerError::Engine)? {
+            let finished = match event {
                 RunEvent::Done(finished) => finished,
                 RunEvent::Started(job) => {
                     log(LogLevel::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));

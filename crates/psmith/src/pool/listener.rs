@@ -29,8 +29,8 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
         match run.wait() {
             Ok(true) => {
                 let mut sink = counter.sink.lock().unwrap_or_else(PoisonError::into_inner);
-                while let Some(news) = run.try_next() {
-                    counter.hear(&mut sink, news);
+                while let Some(event) = run.try_next() {
+                    counter.on_event(&mut sink, event);
                 }
             }
             Ok(false) => break None,
@@ -62,8 +62,8 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
 }
 
 impl PoolShared {
-    fn hear(&self, sink: &mut EventSink, news: RunEvent) {
-        match news {
+    fn on_event(&self, sink: &mut EventSink, event: RunEvent) {
+        match event {
             RunEvent::Done(finished) => self.deliver(sink, *finished),
             RunEvent::Started(job) => {
                 let state = self.lock();
@@ -121,7 +121,7 @@ impl PoolShared {
         }
         let Some(mut driver) = self.submitter.try_drive() else { return false };
         driver.has_more();
-        let goes_on = driver.advance() && self.hear_now();
+        let goes_on = driver.advance() && self.handle_events_now();
         driver.leave(!goes_on);
         true
     }
@@ -135,7 +135,7 @@ impl PoolShared {
         let Some(mut driver) = self.submitter.try_drive() else { return self.submitter.request_drive() };
         let mut goes_on = true;
         while !place.is_filled() {
-            goes_on = driver.advance() && self.hear_now();
+            goes_on = driver.advance() && self.handle_events_now();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if !goes_on || place.is_filled() || left.is_some_and(|left| left.is_zero()) {
                 break;
@@ -146,19 +146,19 @@ impl PoolShared {
     }
 
     /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.
-    fn hear_now(&self) -> bool {
+    fn handle_events_now(&self) -> bool {
         let Ok(mut sink) = self.sink.try_lock() else { return false };
         if sink.logger.is_none() {
             let output = sink.output;
-            let cannot_block = |news: &RunEvent| match news {
+            let cannot_block = |event: &RunEvent| match event {
                 RunEvent::Done(finished) => !has_to_pass_on(finished, output),
                 _ => true,
             };
-            while let Some(news) = self.submitter.take_news_if(cannot_block) {
-                self.hear(&mut sink, news);
+            while let Some(event) = self.submitter.take_event_if(cannot_block) {
+                self.on_event(&mut sink, event);
             }
         }
         drop(sink);
-        !self.submitter.has_news()
+        !self.submitter.has_events()
     }
 }

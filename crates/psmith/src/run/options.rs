@@ -254,7 +254,7 @@ impl Options {
     /// Refuses a setting that the face does not serve.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         let face = self.face;
-        let is_said = |setting: &str| match setting {
+        let is_from_running_job = |setting: &str| match setting {
             "workers" => self.workers.is_some(),
             "window" => self.window.is_some(),
             // The other one is what it does anyway.
@@ -266,7 +266,7 @@ impl Options {
             "logger" => self.logger.is_some(),
             _ => true,
         };
-        match face.unserved.iter().find(|setting| is_said(setting)) {
+        match face.unserved.iter().find(|setting| is_from_running_job(setting)) {
             Some(setting) => Err(EngineError::Setting(format!("{} does not serve `{setting}`", face.name))),
             None => Ok(()),
         }

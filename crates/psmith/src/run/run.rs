@@ -34,7 +34,7 @@ pub(crate) use crate::run::shared::{First, RunShared};
 pub(crate) use crate::run::submitter::Submitter;
 
 /// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
-pub(crate) const NEWS_MAX: usize = 1024;
+pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// What the engine's side tells the caller's.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) enum RunEvent {
 
 impl RunEvent {
     /// What a job says while it runs: of that there may be any number.
-    pub(super) fn is_said(&self) -> bool {
+    pub(super) fn is_from_running_job(&self) -> bool {
         matches!(self, RunEvent::Progress(..) | RunEvent::Message(..))
     }
 
@@ -187,7 +187,7 @@ impl Run {
 
     /// The next news, if there are any now.
     pub(crate) fn try_next(&mut self) -> Option<RunEvent> {
-        self.shared.take_news_if(|_| true)
+        self.shared.take_event_if(|_| true)
     }
 
     /// Waits for news; `Ok(None)` when the engine has ended and nothing more will come.
@@ -215,11 +215,11 @@ impl Run {
         }
         loop {
             let state = self.shared.lock();
-            if !state.news.is_empty() && !state.is_caller_driven {
+            if !state.events.is_empty() && !state.is_caller_driven {
                 return Ok(true);
             }
             if let Some(over) = &state.over {
-                return over.clone().map(|()| !state.news.is_empty());
+                return over.clone().map(|()| !state.events.is_empty());
             }
             let until = state.suspended_time.put_off(self.deadline);
             let waited = self.shared.events_changed.wait_until(state, until);

@@ -14,7 +14,7 @@ use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::run::driver::EngineDriver;
 use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
-use crate::run::run::{Finished, NEWS_MAX, RunEvent, Tap};
+use crate::run::run::{EVENTS_MAX, Finished, RunEvent, Tap};
 use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
@@ -50,9 +50,9 @@ pub(crate) struct RunSharedState {
     pub(crate) suspended_time: SuspendedTime,
     /// Jobs that listen and were sent something.
     pub(crate) mail: Vec<JobId>,
-    pub(crate) news: VecDeque<RunEvent>,
+    pub(crate) events: VecDeque<RunEvent>,
     /// So many of them are a job's words while it runs.
-    said: usize,
+    job_events: usize,
     /// A caller drives the engine and hears the news himself.
     pub(crate) is_caller_driven: bool,
     pub(crate) first: First,
@@ -74,13 +74,13 @@ pub(crate) struct First {
 impl RunSharedState {
     /// The outcomes of jobs that nobody will begin; gives whether there were any.
     pub(crate) fn end_incoming(&mut self) -> bool {
-        let before = self.news.len();
+        let before = self.events.len();
         loop {
             let index = self.queue.index();
-            let Some(next) = self.queue.next() else { return self.news.len() > before };
+            let Some(next) = self.queue.next() else { return self.events.len() > before };
             for (index, request) in (index..).zip(next.requests()) {
                 let finished = Finished::unstarted(index, request, self.first);
-                self.news.push_back(RunEvent::Done(Box::new(finished)));
+                self.events.push_back(RunEvent::Done(Box::new(finished)));
             }
         }
     }
@@ -186,18 +186,18 @@ impl RunShared {
     }
 
     /// Tells the caller.
-    pub(crate) fn send_event(&self, news: RunEvent) {
+    pub(crate) fn send_event(&self, event: RunEvent) {
         // Each hears all of them.
-        let takers = self.taps.iter().filter(|tap| tap.0(&news)).count();
+        let takers = self.taps.iter().filter(|tap| tap.0(&event)).count();
         if takers > 0 {
             return;
         }
-        if matches!(news, RunEvent::Done(_)) {
+        if matches!(event, RunEvent::Done(_)) {
             self.driver.on_end();
         }
         let mut state = self.lock();
-        state.said += usize::from(news.is_said());
-        state.news.push_back(news);
+        state.job_events += usize::from(event.is_from_running_job());
+        state.events.push_back(event);
         let is_caller_driven = state.is_caller_driven;
         drop(state);
         if !is_caller_driven {
@@ -227,25 +227,25 @@ impl RunShared {
 
     /// Whether jobs may go on talking. Outcomes do not count: a caller who takes none until later jobs are done, as far
     /// as the window allows, gets these.
-    pub(crate) fn has_room_for_words(&self) -> bool {
-        self.lock().said < NEWS_MAX
+    pub(crate) fn has_room_for_job_events(&self) -> bool {
+        self.lock().job_events < EVENTS_MAX
     }
 
     /// The next news, if there are any now, and they are to be taken.
-    pub(crate) fn take_news_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
+    pub(crate) fn take_event_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         let mut state = self.lock();
-        if !state.news.front().is_some_and(takes) {
+        if !state.events.front().is_some_and(takes) {
             return None;
         }
-        let news = state.news.pop_front();
-        let is_said = news.as_ref().is_some_and(RunEvent::is_said);
-        let was_full = is_said && state.said == NEWS_MAX;
-        state.said -= usize::from(is_said);
+        let event = state.events.pop_front();
+        let is_from_running_job = event.as_ref().is_some_and(RunEvent::is_from_running_job);
+        let was_full = is_from_running_job && state.job_events == EVENTS_MAX;
+        state.job_events -= usize::from(is_from_running_job);
         drop(state);
         if was_full {
             // Workers may wait for this.
             self.wake();
         }
-        news
+        event
     }
 }

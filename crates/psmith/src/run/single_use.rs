@@ -287,7 +287,7 @@ impl Handler for SingleUseDriver {
     fn backlog(&mut self, _id: JobId, _job: &mut SingleUseJob, _stream: u8, _backlog: Spool) {}
 
     fn takes_output(&self) -> bool {
-        self.shared.has_room_for_words()
+        self.shared.has_room_for_job_events()
     }
 
     fn read(&mut self, job: &SingleUseJob, _attempt: u32, _stream: u8, bytes: &[u8]) {

@@ -78,13 +78,13 @@ impl Submitter {
     }
 
     /// The next news, if there are any now, and they are to be taken.
-    pub(crate) fn take_news_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
-        self.shared.take_news_if(takes)
+    pub(crate) fn take_event_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
+        self.shared.take_event_if(takes)
     }
 
     /// Whether there are news that nobody has taken.
-    pub(crate) fn has_news(&self) -> bool {
-        !self.shared.lock().news.is_empty()
+    pub(crate) fn has_events(&self) -> bool {
+        !self.shared.lock().events.is_empty()
     }
 
     /// There will be no more.
@@ -167,7 +167,7 @@ impl RunDriver<'_> {
         let Some(turn) = self.turn.take() else { return };
         let mut state = self.shared.lock();
         state.is_caller_driven = false;
-        let is_left = !state.news.is_empty();
+        let is_left = !state.events.is_empty();
         drop(state);
         turn.leave(at_once);
         if is_left {

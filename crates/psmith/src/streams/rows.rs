@@ -127,7 +127,7 @@ impl<T, O, F: WorkerBody<T, O>> WorkerBody<T, O> for WithStatus<'_, F> {
         let rows = Arc::new(self.rows(n));
         let theirs = Arc::clone(&rows);
         let on_trouble = OnTrouble(Box::new(move |error| theirs.fail_all(&error.to_string())));
-        let tap = Tap(Box::new(move |news| rows.hear(news)));
+        let tap = Tap(Box::new(move |event| rows.on_event(event)));
         Crew { tap: Some(tap), on_trouble: Some(on_trouble), ..self.f.crew(n) }
     }
 }
@@ -186,8 +186,8 @@ struct WorkerRows {
 
 impl WorkerRows {
     /// Takes in what concerns rows; true: that is all that it concerned.
-    fn hear(&self, news: &RunEvent) -> bool {
-        match news {
+    fn on_event(&self, event: &RunEvent) -> bool {
+        match event {
             RunEvent::Message(job, bytes, body) => {
                 let Ok(Said::<PassedOver>::Row(change)) = Described::decode(&bytes[*body..]) else {
                     return false;

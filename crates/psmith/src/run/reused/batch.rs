@@ -185,11 +185,11 @@ impl ReusedDriver {
     }
 
     /// Tells outcomes, or keeps them until it is their turn if there is an order.
-    pub(crate) fn send_event(&mut self, news: RunEvent) {
+    pub(crate) fn send_event(&mut self, event: RunEvent) {
         if self.is_ordered {
-            self.shelf.insert(news.jobs().0, news);
+            self.shelf.insert(event.jobs().0, event);
         } else {
-            self.shared.send_event(news);
+            self.shared.send_event(event);
         }
     }
 

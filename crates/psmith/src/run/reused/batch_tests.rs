@@ -101,7 +101,7 @@ impl Play {
 
     /// The jobs that were told of, in that order, and how many were well.
     fn told(&self) -> Vec<(u64, usize)> {
-        let news = std::mem::take(&mut self.shared.lock().news);
+        let news = std::mem::take(&mut self.shared.lock().events);
         news.iter()
             .map(|news| match news {
                 RunEvent::Results(results) => (results.job.index, results.ends.len()),

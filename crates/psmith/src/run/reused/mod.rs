@@ -390,7 +390,7 @@ impl Handler for ReusedDriver {
     }
 
     fn takes_output(&self) -> bool {
-        self.shared.has_room_for_words()
+        self.shared.has_room_for_job_events()
     }
 
     fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, EngineJob>) {
