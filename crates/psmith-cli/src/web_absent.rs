@@ -18,11 +18,11 @@ impl Web {
         match self.0 {}
     }
 
-    pub(crate) fn tell(&self, _: WebEvent) {
+    pub(crate) fn send(&self, _: WebEvent) {
         match self.0 {}
     }
 
-    pub(crate) fn tell_output(&self, _: u64, _: &[u8]) {
+    pub(crate) fn send_output(&self, _: u64, _: &[u8]) {
         match self.0 {}
     }
 

@@ -128,7 +128,7 @@ impl Observers {
             trace.name_slot(0);
         }
         if let Some(web) = &self.web {
-            web.tell(WebEvent::Run(Box::new(RunFacts {
+            web.send(WebEvent::Run(Box::new(RunFacts {
                 run: self.run.clone(),
                 command: self.head.command.clone(),
                 cwd: self.head.cwd.clone(),
@@ -144,7 +144,7 @@ impl Observers {
     /// All input has been read: so many jobs there will be.
     pub(super) fn on_total(&self, total: u64) {
         if let Some(web) = &self.web {
-            web.tell(WebEvent::Total(total));
+            web.send(WebEvent::Total(total));
         }
     }
 
@@ -177,7 +177,7 @@ impl Observers {
             running.pid = pid;
             if let Some(web) = &self.web {
                 let (attempt, slot, began) = (running.number, running.slot, running.ordered);
-                web.tell(WebEvent::Started { job, attempt, slot, pid, began, text: running.text.clone() });
+                web.send(WebEvent::Started { job, attempt, slot, pid, began, text: running.text.clone() });
             }
             let running = self.running.len();
             self.count_running(running, now);
@@ -187,7 +187,7 @@ impl Observers {
     /// A job wrote something.
     pub(super) fn on_output(&self, job: u64, bytes: &[u8]) {
         if let Some(web) = &self.web {
-            web.tell_output(job, bytes);
+            web.send_output(job, bytes);
         }
     }
 
@@ -210,7 +210,7 @@ impl Observers {
             }
             Notice::Slow { after, .. } => {
                 if let (Some(web), Some(job)) = (&self.web, job) {
-                    web.tell(WebEvent::Slow { job });
+                    web.send(WebEvent::Slow { job });
                 }
                 self.mark("slow", job, now, &json!({ "job": job, "after_s": after.as_secs_f64() }));
             }
@@ -219,7 +219,7 @@ impl Observers {
                     history.on_held(*reason, now);
                 }
                 if let Some(web) = &self.web {
-                    web.tell(WebEvent::Held(*reason, now));
+                    web.send(WebEvent::Held(*reason, now));
                 }
                 let reason = reason.map(|reason| reason.word());
                 let name = if reason.is_some() { "held" } else { "released" };
@@ -230,7 +230,7 @@ impl Observers {
                     history.on_width(*slots, now);
                 }
                 if let Some(web) = &self.web {
-                    web.tell(WebEvent::Width(*slots, now));
+                    web.send(WebEvent::Width(*slots, now));
                 }
                 self.mark("width", None, now, &json!({ "slots": slots }));
             }
@@ -271,7 +271,7 @@ impl Observers {
             history.on_end(record, now);
         }
         if let Some(web) = &self.web {
-            web.tell(WebEvent::Ended(Box::new(JobEnded::of(record, now))));
+            web.send(WebEvent::Ended(Box::new(JobEnded::of(record, now))));
         }
     }
 
@@ -342,7 +342,7 @@ impl Observers {
             history.on_attempt(&ended);
         }
         if let Some(web) = &self.web {
-            web.tell(WebEvent::Attempt(ended));
+            web.send(WebEvent::Attempt(ended));
         }
         if let Some(trace) = &mut self.trace {
             trace.name_slot(attempt.slot);

@@ -57,7 +57,7 @@ pub struct Feed {
     began: Instant,
     /// Unbounded: folding news is far quicker than starting the processes that they tell of. What jobs write is
     /// bounded by [`Output`]. `None`: the board has ended.
-    news: Mutex<Option<UnboundedSender<WebEvent>>>,
+    event: Mutex<Option<UnboundedSender<WebEvent>>>,
     output: Output,
     /// Held until it is settled how many descriptors jobs may have.
     reserve: Mutex<Option<Reserve>>,
@@ -93,7 +93,7 @@ impl Web {
         psmith_sys::signals::restore(old);
         let feed = Feed {
             began: Instant::now(),
-            news: Mutex::new(Some(sender)),
+            event: Mutex::new(Some(sender)),
             output,
             reserve: Mutex::new(Some(reserve)),
             jobs: AtomicU64::new(0),
@@ -115,14 +115,14 @@ impl Web {
 
     /// Something happened. Never waits. Of the news the first is [`WebEvent::Run`], told when the run has taken stock of the
     /// descriptors that jobs may have: those that were open by then are not among them.
-    pub fn tell(&self, news: WebEvent) {
-        self.feed.tell(news);
+    pub fn send(&self, event: WebEvent) {
+        self.feed.send(event);
     }
 
     /// A job wrote something; dropped while more of this waits than a browser could show.
-    pub fn tell_output(&self, job: u64, bytes: &[u8]) {
+    pub fn send_output(&self, job: u64, bytes: &[u8]) {
         if let Some(bytes) = self.feed.take_output(bytes) {
-            self.tell(WebEvent::Output { job, bytes });
+            self.send(WebEvent::Output { job, bytes });
         }
     }
 
@@ -135,7 +135,7 @@ impl Web {
 
 impl Drop for Web {
     fn drop(&mut self) {
-        drop(self.feed.news.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.feed.event.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -182,14 +182,14 @@ impl Feed {
     }
 
     /// Tells what happened; see [`Web::tell`].
-    pub fn tell(&self, news: WebEvent) {
-        if matches!(news, WebEvent::Run(_)) {
+    pub fn send(&self, event: WebEvent) {
+        if matches!(event, WebEvent::Run(_)) {
             // The run has its slots by now. From here on the descriptors are the browsers'.
             drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
-        if let Some(sender) = &*self.news.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(sender) = &*self.event.lock().unwrap_or_else(PoisonError::into_inner) {
             // A server that died serves nobody; the run goes on without it.
-            let _ = sender.send(news);
+            let _ = sender.send(event);
         }
     }
 }

@@ -94,11 +94,11 @@ pub(super) fn serve(
         let mut batch = Vec::new();
         while inbox.recv_many(&mut batch, 1024).await > 0 {
             let mut state = board.state.borrow_mut();
-            for news in batch.drain(..) {
-                if let WebEvent::Output { bytes, .. } = &news {
+            for event in batch.drain(..) {
+                if let WebEvent::Output { bytes, .. } = &event {
                     output.let_go(bytes.len());
                 }
-                state.on(news);
+                state.on(event);
             }
             board.changes.send_replace(state.version);
         }

@@ -74,9 +74,9 @@ impl WebState {
     }
 
     /// Something happened.
-    pub(super) fn on(&mut self, news: WebEvent) {
+    pub(super) fn on(&mut self, event: WebEvent) {
         self.version += 1;
-        match news {
+        match event {
             WebEvent::Run(facts) => {
                 self.history.on_width(facts.slots, Duration::ZERO);
                 self.total = facts.total;

@@ -86,7 +86,7 @@ struct BoardObserver {
 }
 
 /// Looks on at a run with so many jobs, if that is known, for this board.
-pub(crate) fn look_on(jobs: Arc<BoardJobs>, total: Option<u64>) -> Box<dyn Observer> {
+pub(crate) fn observe_board(jobs: Arc<BoardJobs>, total: Option<u64>) -> Box<dyn Observer> {
     Box::new(BoardObserver { jobs, run: Mutex::new(None), total })
 }
 

@@ -40,7 +40,7 @@ struct WebJob {
 
 /// Looks on at a run with so many slots, for this board. Called before the run counts the descriptors that its jobs may
 /// have.
-pub(crate) fn look_on(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Observer> {
+pub(crate) fn observe_web(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Observer> {
     feed.set_aside();
     Box::new(WebObserver { feed, slots, total, state: Mutex::default() })
 }
@@ -55,15 +55,15 @@ impl Observer for WebObserver {
                 let WebJob { number, progress, .. } =
                     self.job(job.index, |job| job.lives = Some((slot, began)));
                 let (pid, text) = (job.pid, title(job));
-                self.feed.tell(WebEvent::Started { job: number, attempt, slot, pid, began, text });
+                self.feed.send(WebEvent::Started { job: number, attempt, slot, pid, began, text });
                 if let Some((done, target)) = progress {
-                    self.feed.tell(WebEvent::Progress { job: number, done, target });
+                    self.feed.send(WebEvent::Progress { job: number, done, target });
                 }
             }
             ObserverEvent::Wrote(index, bytes) => {
                 if let Some(bytes) = self.feed.take_output(bytes) {
                     let job = self.job(index, |_| {}).number;
-                    self.feed.tell(WebEvent::Output { job, bytes });
+                    self.feed.send(WebEvent::Output { job, bytes });
                 }
             }
             ObserverEvent::Retried(index) => {
@@ -74,7 +74,7 @@ impl Observer for WebObserver {
             ObserverEvent::Ended(ended) => self.end(&ended),
             ObserverEvent::Progressed(index, done, target) => {
                 let job = self.job(index, |job| job.progress = Some((done, target))).number;
-                self.feed.tell(WebEvent::Progress { job, done, target });
+                self.feed.send(WebEvent::Progress { job, done, target });
             }
         }
     }
@@ -91,7 +91,7 @@ impl WebObserver {
         let words: Vec<String> =
             std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
-        self.feed.tell(WebEvent::Run(Box::new(RunFacts {
+        self.feed.send(WebEvent::Run(Box::new(RunFacts {
             run: std::process::id().to_string(),
             command: psmith_board::visible(words.join(" ").as_bytes(), 240),
             cwd: psmith_report::display::visible_path(&cwd),
@@ -120,7 +120,7 @@ impl WebObserver {
         if let Some((slot, began)) = job.lives {
             let wall = self.feed.elapsed().saturating_sub(began);
             let starting = Duration::ZERO;
-            self.feed.tell(WebEvent::Attempt(EndedAttempt {
+            self.feed.send(WebEvent::Attempt(EndedAttempt {
                 job: job.number,
                 slot,
                 began,
@@ -162,7 +162,7 @@ impl WebObserver {
             stderr_bytes: ended.output.stderr_bytes,
             stderr_tail: &ended.output.stderr_tail,
         };
-        self.feed.tell(WebEvent::Ended(Box::new(JobEnded::of(&record, self.feed.elapsed()))));
+        self.feed.send(WebEvent::Ended(Box::new(JobEnded::of(&record, self.feed.elapsed()))));
     }
 }
 

@@ -311,11 +311,11 @@ impl Options {
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         #[cfg(feature = "board")]
         observers.extend(
-            self.board.as_ref().map(|jobs| crate::observe::terminal::look_on(Arc::clone(jobs), total)),
+            self.board.as_ref().map(|jobs| crate::observe::terminal::observe_board(Arc::clone(jobs), total)),
         );
         #[cfg(feature = "web")]
         observers.extend(
-            self.web.as_ref().map(|feed| crate::observe::web::look_on(Arc::clone(feed), workers, total)),
+            self.web.as_ref().map(|feed| crate::observe::web::observe_web(Arc::clone(feed), workers, total)),
         );
         observers
     }
