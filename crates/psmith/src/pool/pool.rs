@@ -427,7 +427,7 @@ impl PoolShared {
             if let Some(mailbox) = &request.mailbox {
                 mailbox.is_known_as(JobId(state.next_engine_index));
             }
-            self.submitter.submit_unsaid(request);
+            self.submitter.submit_without_wake(request);
             any = true;
         }
         any

@@ -46,8 +46,8 @@ impl InputWriter {
             self.shared.take_from(self.writer.inputs());
         }
         // In this order, as the engine's is the other: one of the two sees what the other has said.
-        if self.shared.hungry.load(Ordering::SeqCst) {
-            self.feed();
+        if self.shared.has_idle_workers.load(Ordering::SeqCst) {
+            self.wake_for_idle();
         }
         self.shared.wanted.load(Ordering::Relaxed)
     }
@@ -61,15 +61,15 @@ impl InputWriter {
         }
     }
 
-    fn feed(&self) {
-        if self.shared.hungry.swap(false, Ordering::SeqCst) {
+    fn wake_for_idle(&self) {
+        if self.shared.has_idle_workers.swap(false, Ordering::SeqCst) {
             self.shared.wake();
         }
     }
 
     /// To be called before outcomes are waited for.
     pub(crate) fn before_wait(&mut self) {
-        self.feed();
+        self.wake_for_idle();
         self.shared.end_if_over();
         if !std::mem::replace(&mut self.asked, true) {
             // Now, because it may take a moment.

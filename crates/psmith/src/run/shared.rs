@@ -30,7 +30,7 @@ pub(crate) struct RunShared {
     /// No more jobs are begun: somebody has ended the run. Asked for with each job.
     pub(crate) ended: AtomicBool,
     /// The engine has workers without jobs, and wants to hear of the next.
-    pub(crate) hungry: AtomicBool,
+    pub(crate) has_idle_workers: AtomicBool,
     /// So many short jobs should be on their way, for workers to have enough to do; 0: no matter.
     pub(crate) wanted: AtomicU64,
     pub(crate) waker: Waker,
@@ -41,7 +41,7 @@ pub(crate) struct RunShared {
 pub(crate) struct RunSharedState {
     pub(crate) queue: JobQueue,
     /// The engine got the last job that it asked for, and will ask again by itself.
-    pub(crate) fed: bool,
+    pub(crate) polls_again: bool,
     /// No more jobs will come.
     pub(crate) closed: bool,
     pub(crate) orders: Vec<EngineCommand>,
@@ -94,7 +94,7 @@ impl RunShared {
             taps,
             observers,
             ended: AtomicBool::new(false),
-            hungry: AtomicBool::new(false),
+            has_idle_workers: AtomicBool::new(false),
             wanted: AtomicU64::new(0),
             waker: Waker::new()?,
             driver: EngineDriver::default(),
@@ -122,17 +122,17 @@ impl RunShared {
 
     /// The engine has workers without jobs: whoever hands in the next one wakes it. What was handed in before is seen by
     /// the caller from now on.
-    pub(crate) fn on_hunger(&self) {
+    pub(crate) fn on_idle_workers(&self) {
         // One that was hungry before has waited, and who has handed in something since is about to wake it.
-        if !self.hungry.swap(true, Ordering::SeqCst) && barrier::is_registered() {
+        if !self.has_idle_workers.swap(true, Ordering::SeqCst) && barrier::is_registered() {
             // Without it a job could be handed in unseen by somebody who does not see the hunger yet.
             let _ = barrier::pass_all();
         }
     }
 
     /// There was something to do after all.
-    pub(crate) fn on_food(&self) {
-        self.hungry.store(false, Ordering::SeqCst);
+    pub(crate) fn on_work_available(&self) {
+        self.has_idle_workers.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn order(&self, order: EngineCommand) {
@@ -158,7 +158,7 @@ impl RunShared {
     }
 
     /// The next job that is handed in. Once the engine has ended there is nobody to begin it, and it has its outcome.
-    pub(crate) fn count_in(&self) -> Result<MutexGuard<'_, RunSharedState>, u64> {
+    pub(crate) fn accept(&self) -> Result<MutexGuard<'_, RunSharedState>, u64> {
         let mut state = self.lock();
         match state.over {
             Some(Ok(())) => Err(state.queue.skip()),
@@ -213,7 +213,7 @@ impl RunShared {
 
     /// The same for a job: an engine that is fed looks for the next by itself.
     pub(crate) fn wake_for_job(&self) {
-        if !self.lock().fed {
+        if !self.lock().polls_again {
             self.waker.wake();
         }
         self.call_back_driver();

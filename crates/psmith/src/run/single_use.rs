@@ -171,14 +171,14 @@ impl Handler for SingleUseDriver {
         let mut state = self.shared.lock();
         if !state.queue.is_empty() && self.budget.is_exhausted() {
             // The next tick asks for more.
-            state.fed = false;
+            state.polls_again = false;
             return Pull::Later;
         }
         match state.queue.next() {
             Some(NextJobs::One(index, request, policy)) => {
                 self.pulled += 1;
                 // A budget that is shared is asked for as much as waits.
-                state.fed = !self.budget.is_shared();
+                state.polls_again = !self.budget.is_shared();
                 if request.cancelled {
                     state.orders.push(EngineCommand::Cancel(JobId(self.pulled)));
                     if request.killed {
@@ -193,7 +193,7 @@ impl Handler for SingleUseDriver {
             None if state.closed => Pull::Ended,
             // Nobody hands in blocks where each job has a worker of its own.
             Some(NextJobs::Many(_)) | None => {
-                state.fed = false;
+                state.polls_again = false;
                 Pull::Later
             }
         }

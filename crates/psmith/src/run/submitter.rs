@@ -33,7 +33,7 @@ impl Submitter {
     }
 
     pub(crate) fn submit(&self, request: Request) {
-        self.submit_unsaid(request);
+        self.submit_without_wake(request);
         self.shared.wake_for_job();
     }
 
@@ -43,7 +43,7 @@ impl Submitter {
     }
 
     /// The same, but tells nobody: whoever calls it wakes, or takes the lead.
-    pub(crate) fn submit_unsaid(&self, mut request: Request) {
+    pub(crate) fn submit_without_wake(&self, mut request: Request) {
         request.frame_bytes_max = self.frame_bytes_max;
         if request.refused.is_none() {
             request.refused = crate::job::job::too_long(request.input.len(), self.frame_bytes_max);
@@ -54,7 +54,7 @@ impl Submitter {
             request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
         request.scratch = self.scratch.as_ref().map(|scratch| Box::new(scratch.of_a_job()));
-        let mut state = match self.shared.count_in() {
+        let mut state = match self.shared.accept() {
             Ok(state) => state,
             Err(index) => return self.shared.send_unstarted(index, request),
         };

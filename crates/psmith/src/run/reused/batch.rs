@@ -60,8 +60,8 @@ impl ReusedDriver {
     fn next_incoming(&self) -> Option<NextJobs> {
         let next = self.shared.lock().queue.next();
         next.or_else(|| {
-            self.shared.on_hunger();
-            self.shared.lock().queue.next().inspect(|_| self.shared.on_food())
+            self.shared.on_idle_workers();
+            self.shared.lock().queue.next().inspect(|_| self.shared.on_work_available())
         })
     }
 

@@ -29,7 +29,7 @@ impl ReusedDriver {
         let counts = self.pool.counts();
         // The next job is heard of although all slots are taken: there may be another token for it.
         if counts.running < u64::from(self.pool.workers_max()) {
-            self.shared.on_hunger();
+            self.shared.on_idle_workers();
         }
         let queue = self.shared.lock().queue.jobs();
         // A job that waits for its back-off is begun without a further look at the budget.
