@@ -375,7 +375,7 @@ impl<R> JobHandle<R> {
         }
         let message = encoded(message, self.counter.submitter.frame_bytes_max())?;
         if let Some(job) = self.place.mailbox.push(message, until)? {
-            self.counter.submitter.has_mail(job);
+            self.counter.submitter.has_messages(job);
         }
         Ok(())
     }
@@ -398,7 +398,7 @@ impl<R> JobHandle<R> {
         if self.forked().is_none()
             && let Some(job) = self.place.mailbox.end()
         {
-            self.counter.submitter.has_mail(job);
+            self.counter.submitter.has_messages(job);
         }
     }
 

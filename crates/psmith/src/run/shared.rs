@@ -49,7 +49,7 @@ pub(crate) struct RunSharedState {
     pub(crate) suspension: Option<Arc<Suspension>>,
     pub(crate) suspended_time: SuspendedTime,
     /// Jobs that listen and were sent something.
-    pub(crate) mail: Vec<JobId>,
+    pub(crate) with_messages: Vec<JobId>,
     pub(crate) events: VecDeque<RunEvent>,
     /// So many of them are a job's words while it runs.
     job_events: usize,

@@ -100,7 +100,7 @@ impl SingleUseDriver {
     fn take_orders(&mut self, orders: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
         let wishes = std::mem::take(&mut state.orders);
-        let mail = std::mem::take(&mut state.mail);
+        let mail = std::mem::take(&mut state.with_messages);
         drop(state);
         for wish in wishes {
             if let EngineCommand::Width(workers) = wish {

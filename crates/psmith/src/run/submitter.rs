@@ -103,10 +103,10 @@ impl Submitter {
     }
 
     /// There is something new for this job, which listens.
-    pub(crate) fn has_mail(&self, job: JobId) {
+    pub(crate) fn has_messages(&self, job: JobId) {
         let mut state = self.shared.lock();
-        state.mail.push(job);
-        let first = state.mail.len() == 1;
+        state.with_messages.push(job);
+        let first = state.with_messages.len() == 1;
         drop(state);
         if first {
             self.shared.wake();

@@ -62,7 +62,7 @@ impl ReusedDriver {
 
     fn take_orders(&mut self, now: Time, orders: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
-        let (wishes, mail) = (std::mem::take(&mut state.orders), std::mem::take(&mut state.mail));
+        let (wishes, mail) = (std::mem::take(&mut state.orders), std::mem::take(&mut state.with_messages));
         drop(state);
         self.listeners.send(&mail, orders);
         for wish in wishes {
