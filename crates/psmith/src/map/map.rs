@@ -12,7 +12,7 @@ use crate::job::flow::Judge;
 use crate::job::job::{Callee, JobRef, Request};
 use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
 use crate::map::inline;
-use crate::run::decode::{decoded, settle_owned};
+use crate::run::decode::{decode_outcome_owned, decoded};
 use crate::run::face;
 use crate::run::input_block::ResultBlock;
 use crate::run::input_buffer::INPUT_BYTES_MAX;
@@ -425,7 +425,7 @@ where
             RunEvent::Done(finished) => {
                 self.handed_out += 1;
                 let job = finished.job.clone();
-                let mut result = settle_owned(*finished, self.options.output, C::decode_owned);
+                let mut result = decode_outcome_owned(*finished, self.options.output, C::decode_owned);
                 if let Some(text) = self.hooks.spoilt.remove(&job.index) {
                     result = Err(of_hook(&job, text));
                 }

@@ -10,7 +10,7 @@ use psmith_core::policy::Order;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
-use crate::run::decode::settle;
+use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
 use crate::run::run::{Finished, Run, RunEvent, Wants};
@@ -178,7 +178,7 @@ where
         let RunJobsStage::Running(running) = &mut self.stage else { return None };
         let job = finished.job.clone();
         let decode = running.decoders.remove(&job.index)?;
-        let mut outcome = settle(finished, self.options.output, decode);
+        let mut outcome = decode_outcome(finished, self.options.output, decode);
         if let Some(reason) = self.hooks.spoilt.remove(&job.index) {
             outcome = Err(of_hook(&job, reason));
         }

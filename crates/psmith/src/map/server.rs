@@ -10,7 +10,7 @@ use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
-use crate::run::decode::settle;
+use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::Options;
 use crate::run::run::{Run, RunEvent, Wants};
@@ -392,8 +392,8 @@ where
             let decode = decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.index);
             let missing = |_: &[u8]| Err(CodecError::new("it was not submitted here".into()));
             let result = match decode {
-                Some(decode) => settle(*finished, options.output, decode),
-                None => settle(*finished, options.output, missing),
+                Some(decode) => decode_outcome(*finished, options.output, decode),
+                None => decode_outcome(*finished, options.output, missing),
             };
             report.jobs += 1;
             match &result {

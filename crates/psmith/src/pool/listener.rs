@@ -13,7 +13,7 @@ use crate::job::job::JobRef;
 use crate::map::server::LogLevel;
 use crate::pool::handle::CompletionSlot;
 use crate::pool::pool::PoolShared;
-use crate::run::decode::{has_to_pass_on, pass_on_unlocked, settle, to_pass_on};
+use crate::run::decode::{decode_outcome, has_to_pass_on, pass_on_unlocked, to_pass_on};
 use crate::run::options::{Logger, Output};
 use crate::run::run::{Finished, Run, RunEvent};
 
@@ -87,7 +87,7 @@ impl PoolShared {
         if job.pid != 0 {
             place.has_process(job.pid);
         }
-        let came = settle(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+        let came = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
         if let Some(logger) = &sink.logger {
             match &came {
                 Ok(_) => logger.log(LogLevel::Info, format_args!("job {} succeeded", job.id())),

@@ -14,16 +14,16 @@ use psmith_engine::spool::Spool;
 use psmith_engine::worker::panics;
 
 /// What a job came to, decoded; what it printed is passed on.
-pub(crate) fn settle<R>(
+pub(crate) fn decode_outcome<R>(
     finished: Finished,
     output: Output,
     decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
 ) -> Result<R, Failure> {
-    settle_owned(finished, output, |bytes, body| decode(&bytes[body..]))
+    decode_outcome_owned(finished, output, |bytes, body| decode(&bytes[body..]))
 }
 
 /// The same where decoding may have the bytes.
-pub(crate) fn settle_owned<R>(
+pub(crate) fn decode_outcome_owned<R>(
     mut finished: Finished,
     output: Output,
     decode: impl FnOnce(Vec<u8>, usize) -> Result<R, CodecError>,

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, Request};
-use crate::run::decode::settle;
+use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::Options;
 use crate::run::run::{Run, RunEvent, Tap, Wants};
@@ -242,7 +242,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                     let id = id_of(finished.job.index);
                     self.left.remove(&id);
                     let decode = <ByBrief as Codec<()>>::decode;
-                    if let Err(failure) = settle(*finished, self.options.output, decode) {
+                    if let Err(failure) = decode_outcome(*finished, self.options.output, decode) {
                         return Some((id, Err(failure)));
                     }
                 }
