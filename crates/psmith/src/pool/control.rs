@@ -48,14 +48,14 @@ impl Pool {
     /// ```
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.counter.lock().paused
+        self.shared.lock().paused
     }
 
     fn hold(&self, on: bool) {
-        let mut state = self.counter.lock();
+        let mut state = self.shared.lock();
         state.paused = on;
         // Under the lock: of two threads the one that spoke last is heard last.
-        self.counter.submitter.order(EngineCommand::Hold(HoldReason::Paused, on));
+        self.shared.submitter.order(EngineCommand::Hold(HoldReason::Paused, on));
     }
 
     /// So many workers from now on; 0 counts as 1. No job is ended for it: where there are fewer, those that run beyond
@@ -76,6 +76,6 @@ impl Pool {
     /// assert!(slots.iter().all(|slot| *slot < 3));
     /// ```
     pub fn set_workers(&self, workers: u32) {
-        self.counter.submitter.order(EngineCommand::Width(workers.max(1)));
+        self.shared.submitter.order(EngineCommand::Width(workers.max(1)));
     }
 }

@@ -39,12 +39,12 @@ impl Pool {
     }
 
     fn join_until(&self, until: Option<Instant>) -> bool {
-        let mut state = self.counter.lock();
+        let mut state = self.shared.lock();
         state.joining += 1;
-        let (mut state, done) = self.counter.wait_for(state, until, |state| state.places.is_empty());
+        let (mut state, done) = self.shared.wait_for(state, until, |state| state.completions.is_empty());
         state.joining -= 1;
         drop(state);
-        self.counter.notify_waiters();
+        self.shared.notify_waiters();
         done
     }
 
@@ -61,10 +61,10 @@ impl Pool {
     /// assert_eq!(pool.submit(Job::new(|n: u32| n, 4)).unwrap_err().reason, Refusal::Closed);
     /// ```
     pub fn drain(&self) -> Unfinished {
-        let state = self.counter.close();
-        let is_done = self.counter.wait_for(state, None, |state| state.places.is_empty() || state.over);
+        let state = self.shared.close();
+        let is_done = self.shared.wait_for(state, None, |state| state.completions.is_empty() || state.over);
         drop(is_done);
-        self.counter.submitter.close();
+        self.shared.submitter.close();
         self.unfinished()
     }
 
@@ -97,16 +97,16 @@ impl Pool {
     /// assert!(handle.is_ready());
     /// ```
     pub fn stop_within(&self, grace: Duration) -> Unfinished {
-        let mut state = self.counter.close();
+        let mut state = self.shared.close();
         // Nobody starts them any more.
         for (index, request) in std::mem::take(&mut state.held_back) {
             state.cancel_unstarted(index, &request);
         }
         if !grace.is_zero() {
-            self.counter.submitter.order(EngineCommand::Stop);
-            self.counter.submitter.close();
+            self.shared.submitter.order(EngineCommand::Stop);
+            self.shared.submitter.close();
             let kill_at = Instant::now().checked_add(grace);
-            let (still, is_over) = self.counter.wait_for(state, kill_at, |state| state.over);
+            let (still, is_over) = self.shared.wait_for(state, kill_at, |state| state.over);
             state = still;
             if is_over {
                 drop(state);
@@ -114,14 +114,14 @@ impl Pool {
             }
         }
         drop(state);
-        self.counter.submitter.order(EngineCommand::Kill);
-        self.counter.submitter.close();
+        self.shared.submitter.order(EngineCommand::Kill);
+        self.shared.submitter.close();
         self.unfinished()
     }
 
     /// What was not done, once the engine has ended.
     fn unfinished(&self) -> Unfinished {
-        let (state, _) = self.counter.wait_for(self.counter.lock(), None, |state| state.over);
+        let (state, _) = self.shared.wait_for(self.shared.lock(), None, |state| state.over);
         let mut jobs = state.left.clone();
         jobs.sort_by_key(JobRef::index);
         Unfinished { jobs }

@@ -84,22 +84,23 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn explain(&self) -> PendingReason {
-        self.counter.explain(&self.place)
+        self.shared.explain(&self.completion)
     }
 }
 
 impl PoolShared {
-    fn explain(&self, place: &CompletionSlot) -> PendingReason {
-        if place.is_filled() {
+    fn explain(&self, completion: &CompletionSlot) -> PendingReason {
+        if completion.is_filled() {
             return PendingReason::Ended;
         }
-        if let Some(pid) = place.pid() {
+        if let Some(pid) = completion.pid() {
             return PendingReason::Started { pid };
         }
         let state = self.lock();
         let running = state.running();
-        let kept = state.held_back.iter().position(|(index, _)| *index == place.index);
-        let ahead = state.places.range(..place.index).filter(|(_, before)| before.pid().is_none()).count();
+        let kept = state.held_back.iter().position(|(index, _)| *index == completion.index);
+        let ahead =
+            state.completions.range(..completion.index).filter(|(_, before)| before.pid().is_none()).count();
         match (kept, &self.strategy) {
             _ if state.paused => PendingReason::Paused { ahead },
             (Some(_), Some(strategy)) if state.refused => {
@@ -112,6 +113,6 @@ impl PoolShared {
 
 impl PoolState {
     fn running(&self) -> usize {
-        self.places.values().filter(|place| place.pid().is_some()).count()
+        self.completions.values().filter(|completion| completion.pid().is_some()).count()
     }
 }

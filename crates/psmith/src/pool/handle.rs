@@ -34,7 +34,7 @@ pub(crate) struct CompletionSlot {
 
 #[derive(Debug, Default)]
 struct CompletionState {
-    came: Option<JobResult>,
+    result: Option<JobResult>,
     pid: u32,
     wakers: Vec<Waker>,
 }
@@ -49,9 +49,9 @@ impl CompletionSlot {
     }
 
     /// The job has its outcome. The first one counts.
-    pub(crate) fn fill(&self, came: JobResult) {
+    pub(crate) fn fill(&self, result: JobResult) {
         let mut state = self.lock();
-        state.came.get_or_insert(came);
+        state.result.get_or_insert(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.mailbox.over();
@@ -72,13 +72,13 @@ impl CompletionSlot {
     }
 
     pub(crate) fn is_filled(&self) -> bool {
-        self.lock().came.is_some()
+        self.lock().result.is_some()
     }
 
     /// Wakes this whenever there is news of the job.
     pub(crate) fn tell(&self, waker: Waker) {
         let mut state = self.lock();
-        if state.came.is_some() {
+        if state.result.is_some() {
             drop(state);
             waker.wake();
         } else {
@@ -138,8 +138,8 @@ impl Wake for Notifier {
 /// ```
 #[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
 pub struct JobHandle<R> {
-    pub(crate) place: Arc<CompletionSlot>,
-    pub(crate) counter: Arc<PoolShared>,
+    pub(crate) completion: Arc<CompletionSlot>,
+    pub(crate) shared: Arc<PoolShared>,
     pub(crate) decode: fn(&[u8]) -> Result<R, CodecError>,
     pub(crate) cancel_on_drop: bool,
 }
@@ -157,7 +157,7 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.place.index + 1
+        self.completion.index + 1
     }
 
     /// The process that works on it, or worked on it last, as it was; `None` before there is one.
@@ -172,7 +172,7 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.place.pid()
+        self.completion.pid()
     }
 
     /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
@@ -192,15 +192,15 @@ impl<R> JobHandle<R> {
         if let Some(forked) = self.forked() {
             return Err(forked);
         }
-        self.counter.drive_until_done(&self.place, None);
-        let mut state = self.place.lock();
+        self.shared.drive_until_done(&self.completion, None);
+        let mut state = self.completion.lock();
         loop {
-            if let Some(came) = &state.came {
-                let came = came.clone();
+            if let Some(result) = &state.result {
+                let result = result.clone();
                 drop(state);
-                return self.decoded(came);
+                return self.decoded(result);
             }
-            state = self.place.arrived.wait(state);
+            state = self.completion.arrived.wait(state);
         }
     }
 
@@ -224,16 +224,16 @@ impl<R> JobHandle<R> {
             return Some(Err(forked));
         }
         if !limit.is_zero() {
-            self.counter.drive_until_done(&self.place, Some(until));
+            self.shared.drive_until_done(&self.completion, Some(until));
         }
-        let mut state = self.place.lock();
+        let mut state = self.completion.lock();
         loop {
-            if let Some(came) = &state.came {
-                let came = came.clone();
+            if let Some(result) = &state.result {
+                let result = result.clone();
                 drop(state);
-                return Some(self.decoded(came));
+                return Some(self.decoded(result));
             }
-            state = self.place.arrived.wait_until(state, Some(until)).ok()?;
+            state = self.completion.arrived.wait_until(state, Some(until)).ok()?;
         }
     }
 
@@ -269,7 +269,7 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.place.is_filled()
+        self.completion.is_filled()
     }
 
     /// Asks the job to stop: one that waits ends at once; one that runs gets the terminate signal
@@ -285,7 +285,7 @@ impl<R> JobHandle<R> {
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
     pub fn cancel(&self) {
-        self.counter.cancel(self.place.index, false);
+        self.shared.cancel(self.completion.index, false);
     }
 
     /// Kills the job with all that it started, now.
@@ -300,7 +300,7 @@ impl<R> JobHandle<R> {
     /// assert_eq!(handle.wait().unwrap_err().cause, psmith::Cause::Cancelled);
     /// ```
     pub fn kill(&self) {
-        self.counter.cancel(self.place.index, true);
+        self.shared.cancel(self.completion.index, true);
     }
 
     /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default codec.
@@ -373,9 +373,9 @@ impl<R> JobHandle<R> {
         if self.forked().is_some() {
             return Err(SendError::Gone(std::io::Error::other(EngineError::Forked)));
         }
-        let message = encoded(message, self.counter.submitter.frame_bytes_max())?;
-        if let Some(job) = self.place.mailbox.push(message, until)? {
-            self.counter.submitter.has_messages(job);
+        let message = encoded(message, self.shared.submitter.frame_bytes_max())?;
+        if let Some(job) = self.completion.mailbox.push(message, until)? {
+            self.shared.submitter.has_messages(job);
         }
         Ok(())
     }
@@ -396,9 +396,9 @@ impl<R> JobHandle<R> {
     /// ```
     pub fn end_messages(&self) {
         if self.forked().is_none()
-            && let Some(job) = self.place.mailbox.end()
+            && let Some(job) = self.completion.mailbox.end()
         {
-            self.counter.submitter.has_messages(job);
+            self.shared.submitter.has_messages(job);
         }
     }
 
@@ -438,20 +438,20 @@ impl<R> JobHandle<R> {
         self.wait()
     }
 
-    fn decoded(&self, came: JobResult) -> Result<R, Failure> {
-        let bytes = came?;
+    fn decoded(&self, result: JobResult) -> Result<R, Failure> {
+        let bytes = result?;
         decode::decoded(|| (self.decode)(&bytes)).map_err(|cause| {
-            let mut failure = Failure::new(cause, self.place.index);
+            let mut failure = Failure::new(cause, self.completion.index);
             failure.attempts = 1;
-            failure.label.clone_from(&self.place.label);
+            failure.label.clone_from(&self.completion.label);
             failure
         })
     }
 
     /// In a forked copy of this program nobody waits for outcomes.
     fn forked(&self) -> Option<Failure> {
-        let is_copy = self.counter.process != std::process::id();
-        is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.place.index))
+        let is_copy = self.shared.process != std::process::id();
+        is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.completion.index))
     }
 }
 
@@ -459,12 +459,12 @@ impl<R> Future for JobHandle<R> {
     type Output = Result<R, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, Failure>> {
-        let mut state = self.place.lock();
-        match &state.came {
-            Some(came) => {
-                let came = came.clone();
+        let mut state = self.completion.lock();
+        match &state.result {
+            Some(result) => {
+                let result = result.clone();
                 drop(state);
-                Poll::Ready(self.decoded(came))
+                Poll::Ready(self.decoded(result))
             }
             None => {
                 state.wakers.retain(|waker| !waker.will_wake(context.waker()));

@@ -24,13 +24,13 @@ pub(crate) struct EventSink {
 }
 
 /// The listener's thread.
-pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
+pub(crate) fn listen(shared: &PoolShared, mut run: Run) {
     let trouble = loop {
         match run.wait() {
             Ok(true) => {
-                let mut sink = counter.sink.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut sink = shared.sink.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(event) = run.try_next() {
-                    counter.on_event(&mut sink, event);
+                    shared.on_event(&mut sink, event);
                 }
             }
             Ok(false) => break None,
@@ -39,26 +39,26 @@ pub(crate) fn listen(counter: &PoolShared, mut run: Run) {
     };
     run.finish();
     let broken = run.first().broken;
-    let mut state = counter.lock();
+    let mut state = shared.lock();
     state.broken = broken;
     state.closed = true;
     state.held_back.clear();
-    for (index, place) in std::mem::take(&mut state.places) {
+    for (index, completion) in std::mem::take(&mut state.completions) {
         let mut failure = match &trouble {
             Some(error) => Failure::ours(Arc::clone(error), index),
             None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
         };
         state.report.jobs += 1;
         state.report.failed += 1;
-        failure.label.clone_from(&place.label);
+        failure.label.clone_from(&completion.label);
         if broken.is_none() {
-            state.left.push(JobRef { index, label: place.label.clone(), slot: 0, pid: 0, name: None });
+            state.left.push(JobRef { index, label: completion.label.clone(), slot: 0, pid: 0, name: None });
         }
-        place.fill(Err(failure));
+        completion.fill(Err(failure));
     }
     state.over = true;
     drop(state);
-    counter.notify_waiters();
+    shared.notify_waiters();
 }
 
 impl PoolShared {
@@ -67,10 +67,11 @@ impl PoolShared {
             RunEvent::Done(finished) => self.deliver(sink, *finished),
             RunEvent::Started(job) => {
                 let state = self.lock();
-                let place = state.started.get(&job.index).and_then(|index| state.places.get(index)).cloned();
+                let completion =
+                    state.started.get(&job.index).and_then(|index| state.completions.get(index)).cloned();
                 drop(state);
-                if let Some(place) = place {
-                    place.has_process(job.pid());
+                if let Some(completion) = completion {
+                    completion.has_process(job.pid());
                 }
             }
             RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => {}
@@ -78,40 +79,40 @@ impl PoolShared {
     }
 
     fn deliver(&self, sink: &mut EventSink, mut finished: Finished) {
-        let Some(place) = self.on_finished(finished.job.index) else { return };
-        finished.job.index = place.index;
+        let Some(completion) = self.on_finished(finished.job.index) else { return };
+        finished.job.index = completion.index;
         if let Some(written) = to_pass_on(&mut finished, sink.output) {
             pass_on_unlocked(written);
         }
         let job = finished.job.clone();
         if job.pid != 0 {
-            place.has_process(job.pid);
+            completion.has_process(job.pid);
         }
-        let came = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
+        let result = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
         if let Some(logger) = &sink.logger {
-            match &came {
+            match &result {
                 Ok(_) => logger.log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
                 Err(failure) => logger.log(LogLevel::Error, format_args!("{failure}")),
             }
         }
         let mut state = self.lock();
         state.report.jobs += 1;
-        if let Err(failure) = &came {
+        if let Err(failure) = &result {
             state.report.failed += 1;
             if state.closed && failure.cause == Cause::Cancelled {
                 state.left.push(job);
             }
         }
-        state.places.remove(&place.index);
+        state.completions.remove(&completion.index);
         // Before anybody is told that all are done: then this one is ready, too.
-        place.fill(came);
+        completion.fill(result);
         drop(state);
         self.notify_waiters();
     }
 
     /// Whether there is no job but one, so that who waits for it may drive.
     fn has_only_one(&self) -> bool {
-        self.lock().places.len() == 1
+        self.lock().completions.len() == 1
     }
 
     /// Has the only job begun by this very thread; false if somebody is to be woken for it.
@@ -128,21 +129,21 @@ impl PoolShared {
 
     /// Drives the engine until the only job has its outcome, or until then, if nobody else does. Whether it has one is to
     /// be looked at afterwards in any case.
-    pub(crate) fn drive_until_done(&self, place: &CompletionSlot, until: Option<Instant>) {
-        if place.is_filled() || !self.has_only_one() {
+    pub(crate) fn drive_until_done(&self, completion: &CompletionSlot, until: Option<Instant>) {
+        if completion.is_filled() || !self.has_only_one() {
             return;
         }
         let Some(mut driver) = self.submitter.try_drive() else { return self.submitter.request_drive() };
         let mut goes_on = true;
-        while !place.is_filled() {
+        while !completion.is_filled() {
             goes_on = driver.advance() && self.handle_events_now();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if !goes_on || place.is_filled() || left.is_some_and(|left| left.is_zero()) {
+            if !goes_on || completion.is_filled() || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
             driver.wait(left);
         }
-        driver.leave(!goes_on || !self.lock().places.is_empty());
+        driver.leave(!goes_on || !self.lock().completions.is_empty());
     }
 
     /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.

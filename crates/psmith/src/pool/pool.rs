@@ -49,7 +49,7 @@ use crate::pool::refusal::{Refusal, SubmitError};
 /// ```
 #[derive(Debug)]
 pub struct Pool {
-    pub(super) counter: Arc<PoolShared>,
+    pub(super) shared: Arc<PoolShared>,
     pub(super) listener: Option<JoinHandle<()>>,
     pub(super) window: u32,
     pub(super) grace: Duration,
@@ -70,7 +70,7 @@ pub(crate) struct PoolShared {
 #[derive(Debug, Default)]
 pub(super) struct PoolState {
     /// Jobs without an outcome.
-    pub(super) places: BTreeMap<u64, Arc<CompletionSlot>>,
+    pub(super) completions: BTreeMap<u64, Arc<CompletionSlot>>,
     /// Jobs that the strategy lets not start, in their order.
     pub(super) held_back: VecDeque<(u64, Request)>,
     /// The strategy refused when it was asked last.
@@ -107,7 +107,7 @@ impl Pool {
         let workers = options.workers_in_force().map_err(EngineError::Setting)?.max(1);
         let wants = Wants { starts: true, ..Wants::default() };
         let (run, submitter) = Run::begin(options, workers, wants)?;
-        let counter = Arc::new(PoolShared {
+        let shared = Arc::new(PoolShared {
             state: Mutex::default(),
             changed: Condition::default(),
             waiting: RoomWaiters::default(),
@@ -116,12 +116,12 @@ impl Pool {
             sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),
             process: std::process::id(),
         });
-        let side = Arc::clone(&counter);
+        let side = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("psmith-pool".into());
         let listener = thread.spawn(move || listen(&side, run));
         let listener = Some(listener.map_err(EngineError::Kernel)?);
-        let window = if counter.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
-        Ok(Pool { counter, listener, window, grace: options.grace })
+        let window = if shared.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
+        Ok(Pool { shared, listener, window, grace: options.grace })
     }
 
     /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
@@ -180,16 +180,16 @@ impl Pool {
     }
 
     fn take<R>(&self, mut job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
-        let mut state = self.counter.lock();
+        let mut state = self.shared.lock();
         let refusal = loop {
             if state.closed || state.over {
                 break Some(state.broken.map_or(Refusal::Closed, Refusal::CircuitBroken));
             } else if state.joining > 0 {
                 break Some(Refusal::Joining);
-            } else if state.places.len() < self.window as usize {
+            } else if state.completions.len() < self.window as usize {
                 break None;
             }
-            state = match self.counter.changed.wait_until(state, until) {
+            state = match self.shared.changed.wait_until(state, until) {
                 Ok(state) => state,
                 Err(still) => {
                     state = still;
@@ -206,17 +206,17 @@ impl Pool {
             mailbox.end();
         }
         job.request.mailbox = Some(Arc::clone(&mailbox));
-        let place = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), mailbox));
+        let completion = Arc::new(CompletionSlot::new(state.next_index, job.request.label.clone(), mailbox));
         state.next_index += 1;
-        state.places.insert(place.index, Arc::clone(&place));
-        state.held_back.push_back((place.index, job.request));
-        let started = self.counter.let_start(&mut state);
+        state.completions.insert(completion.index, Arc::clone(&completion));
+        state.held_back.push_back((completion.index, job.request));
+        let started = self.shared.let_start(&mut state);
         drop(state);
-        if started && !(self.is_ours() && self.counter.begin_on_this_thread()) {
-            self.counter.submitter.wake();
+        if started && !(self.is_ours() && self.shared.begin_on_this_thread()) {
+            self.shared.submitter.wake();
         }
-        let counter = Arc::clone(&self.counter);
-        Ok(JobHandle { place, counter, decode: job.decode, cancel_on_drop: false })
+        let shared = Arc::clone(&self.shared);
+        Ok(JobHandle { completion, shared, decode: job.decode, cancel_on_drop: false })
     }
 
     /// Hands all of these in and gives the first value that any of them comes to; the others are killed, and the pool
@@ -245,9 +245,9 @@ impl Pool {
             while winner.is_none() && at < runners.len() {
                 match runners[at].try_wait() {
                     None => at += 1,
-                    Some(came) => {
+                    Some(result) => {
                         drop(runners.swap_remove(at));
-                        match came {
+                        match result {
                             Ok(value) => winner = Some(value),
                             Err(failure) => *last = failure,
                         }
@@ -260,7 +260,7 @@ impl Pool {
         for job in jobs {
             match self.submit(job) {
                 Ok(handle) => {
-                    handle.place.tell(Waker::from(Arc::clone(&notifier)));
+                    handle.completion.tell(Waker::from(Arc::clone(&notifier)));
                     runners.push(handle);
                 }
                 Err(refused) => {
@@ -300,17 +300,17 @@ impl Pool {
     /// ```
     #[must_use]
     pub fn report(&self) -> RunSummary {
-        self.counter.lock().report
+        self.shared.lock().report
     }
 
     /// Wakes this when there may be room for a job.
     pub(crate) fn waits_for_room(&self, waker: &Waker) {
-        self.counter.waiting.add(waker);
+        self.shared.waiting.add(waker);
     }
 
     /// Whether this is the process that made it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.counter.process == std::process::id()
+        self.shared.process == std::process::id()
     }
 
     /// How many jobs have no outcome yet.
@@ -328,20 +328,20 @@ impl Pool {
     /// ```
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.counter.lock().places.len()
+        self.shared.lock().completions.len()
     }
 
     pub(crate) fn signal(&self, index: u64, signal: i32) {
-        let state = self.counter.lock();
+        let state = self.shared.lock();
         if let Some(engine) = state.engine_index(index) {
-            self.counter.submitter.order(EngineCommand::Signal(JobId(engine + 1), signal));
+            self.shared.submitter.order(EngineCommand::Signal(JobId(engine + 1), signal));
         }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.counter.process != std::process::id() {
+        if self.shared.process != std::process::id() {
             // Another process's threads: nothing of them is here.
             std::mem::forget(self.listener.take());
             return;
@@ -366,11 +366,11 @@ impl PoolState {
             let label = request.label.clone();
             self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
         }
-        if let Some(place) = self.places.remove(&index) {
+        if let Some(completion) = self.completions.remove(&index) {
             let mut failure = Failure::new(Cause::Cancelled, index);
             failure.label.clone_from(&request.label);
             failure.input = request.kept_input();
-            place.fill(Err(failure));
+            completion.fill(Err(failure));
         }
     }
 }
@@ -457,6 +457,6 @@ impl PoolShared {
         if self.let_start(&mut state) {
             self.submitter.wake();
         }
-        state.places.get(&index).cloned()
+        state.completions.get(&index).cloned()
     }
 }

@@ -164,7 +164,7 @@ impl<'h, R> ProcessManager<'h, R> {
         on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
     ) -> Result<ProcessId, SubmitError<R>> {
         let handle = self.pool.submit(job)?;
-        handle.place.tell(Waker::from(Arc::clone(&self.notifier)));
+        handle.completion.tell(Waker::from(Arc::clone(&self.notifier)));
         let id = ProcessId(handle.id());
         self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
         Ok(id)
@@ -267,7 +267,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// ```
     pub fn signal_all(&self, signal: i32) {
         for process in self.processes.values().filter(|process| !process.handle.is_ready()) {
-            self.pool.signal(process.handle.place.index, signal);
+            self.pool.signal(process.handle.completion.index, signal);
         }
     }
 

@@ -335,7 +335,12 @@ impl Supervisor {
     pub fn pids(&self) -> Vec<u32> {
         let Some(shared) = &self.running else { return Vec::new() };
         let members = shared.lock_members();
-        members.iter().flatten().filter(|place| !place.is_filled()).filter_map(|place| place.pid()).collect()
+        members
+            .iter()
+            .flatten()
+            .filter(|completion| !completion.is_filled())
+            .filter_map(|completion| completion.pid())
+            .collect()
     }
 
     /// How often a worker was started again since the start.
@@ -454,8 +459,8 @@ impl SupervisorThread {
                 self.shared.restarts.fetch_add(1, Ordering::SeqCst);
             }
             member.since = now;
-            self.shared.lock_members()[member.number as usize - 1] = Some(Arc::clone(&handle.place));
-            handle.place.tell(Waker::from(Arc::clone(&self.shared.notifier)));
+            self.shared.lock_members()[member.number as usize - 1] = Some(Arc::clone(&handle.completion));
+            handle.completion.tell(Waker::from(Arc::clone(&self.shared.notifier)));
             member.handle = Some(handle);
         }
     }
