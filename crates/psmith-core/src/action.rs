@@ -102,7 +102,7 @@ pub enum Notice {
         ready: u64,
     },
     /// The number of slots changed.
-    Width {
+    Slots {
         /// To this.
         slots: u32,
     },

@@ -109,7 +109,7 @@ pub enum Event {
     /// Start no more, kill the running now.
     Kill,
     /// So many slots from now on; running attempts are left alone.
-    Width(u32),
+    Slots(u32),
     /// A reason to hold new starts begins or ends.
     Hold {
         /// Why.

@@ -29,7 +29,7 @@ pub enum WebEvent {
     /// Starts are held, or no longer.
     Held(Option<HoldReason>, Duration),
     /// So many slots from now on.
-    Width(u32, Duration),
+    Slots(u32, Duration),
     /// So many jobs there will be.
     Total(u64),
 }

@@ -99,7 +99,7 @@ fn word(action: &Action) -> &'static str {
         Action::Finish => "finish",
         Action::Notice(Notice::Retry { .. }) => "retry",
         Action::Notice(Notice::Slow { .. }) => "slow",
-        Action::Notice(Notice::Width { .. }) => "width",
+        Action::Notice(Notice::Slots { .. }) => "width",
         Action::Notice(Notice::Halted { .. }) => "halted",
         Action::Notice(Notice::Broken { .. }) => "broken",
         Action::Notice(Notice::Unkillable { .. }) => "unkillable",

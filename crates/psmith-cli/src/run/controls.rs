@@ -106,7 +106,7 @@ impl SlotControl {
         if self.now != slots {
             self.now = slots;
             self.by_key = true;
-            orders.push(EngineCommand::Width(slots));
+            orders.push(EngineCommand::Slots(slots));
         }
     }
 
@@ -120,7 +120,7 @@ impl SlotControl {
             Ok(slots) if slots != self.now => {
                 self.now = slots;
                 self.by_key = false;
-                orders.push(EngineCommand::Width(slots));
+                orders.push(EngineCommand::Slots(slots));
             }
             // A file that is being written just now, or is gone: the number stays as it is.
             Ok(_) | Err(_) => {}

@@ -238,7 +238,7 @@ impl RunHandler {
                 self.show(Update::Held(*reason), view.now);
                 self.note(&RunEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
             }
-            Notice::Width { slots } => {
+            Notice::Slots { slots } => {
                 let by = match self.config.pace.slots {
                     _ if self.width_by_key => "key",
                     Slots::File(_) => "file",

@@ -120,7 +120,7 @@ impl Observers {
         self.head.cwd = visible_path(&std::env::current_dir().unwrap_or_default());
         self.head.contain = level.word();
         if let Some((_, history)) = &mut self.report {
-            history.on_width(slots, now);
+            history.on_slots(slots, now);
         }
         if let Some(trace) = &mut self.trace {
             let args = json!({ "name": format!("psmith {}", self.run), "command": self.head.command });
@@ -225,12 +225,12 @@ impl Observers {
                 let name = if reason.is_some() { "held" } else { "released" };
                 self.mark(name, None, now, &json!({ "reason": reason, "ready": ready }));
             }
-            Notice::Width { slots } => {
+            Notice::Slots { slots } => {
                 if let Some((_, history)) = &mut self.report {
-                    history.on_width(*slots, now);
+                    history.on_slots(*slots, now);
                 }
                 if let Some(web) = &self.web {
-                    web.send(WebEvent::Width(*slots, now));
+                    web.send(WebEvent::Slots(*slots, now));
                 }
                 self.mark("width", None, now, &json!({ "slots": slots }));
             }

@@ -107,7 +107,7 @@ impl RunHandler {
                 self.records
                     .note(&RunEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
             }
-            Notice::Width { slots } => {
+            Notice::Slots { slots } => {
                 self.records.note(&RunEvent::Width { slots: *slots, by: self.controls.slots.set_by() });
             }
             // Nobody asks for it here.

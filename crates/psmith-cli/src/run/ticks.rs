@@ -55,7 +55,7 @@ impl RunHandler {
                     Ok(slots) if slots != self.width => {
                         self.width = slots;
                         self.width_by_key = false;
-                        orders.push(EngineCommand::Width(slots));
+                        orders.push(EngineCommand::Slots(slots));
                     }
                     // A file that is being written just now, or is gone: the width stays as it is.
                     Ok(_) | Err(_) => {}

@@ -171,9 +171,9 @@ impl Dispatcher {
             Event::Drain => self.stop_to(RunPhase::Draining, now, actions),
             Event::Stop => self.stop_to(RunPhase::Stopping, now, actions),
             Event::Kill => self.stop_to(RunPhase::Killing, now, actions),
-            Event::Width(slots) => {
-                if self.slots.set_width(slots) {
-                    actions.push(Action::Notice(Notice::Width { slots: self.slots.width() }));
+            Event::Slots(slots) => {
+                if self.slots.set_limit(slots) {
+                    actions.push(Action::Notice(Notice::Slots { slots: self.slots.limit() }));
                 }
             }
             Event::Hold { reason, on } => self.holds.set(reason, on),
@@ -224,8 +224,8 @@ impl Dispatcher {
 
     /// How many attempts may live at once.
     #[must_use]
-    pub fn width(&self) -> u32 {
-        self.slots.width()
+    pub fn slots(&self) -> u32 {
+        self.slots.limit()
     }
 
     /// Attempts that live, longest running first, with their start.

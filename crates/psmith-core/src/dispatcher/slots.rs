@@ -9,7 +9,7 @@ use crate::SlotId;
 #[derive(Debug)]
 pub(super) struct Slots {
     /// How many may be taken at once.
-    width: u32,
+    limit: u32,
     /// How many are taken, which a lowered width may fall short of.
     taken: u32,
     /// Numbers below `ever` that came free.
@@ -19,12 +19,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new(width: u32) -> Slots {
-        Slots { width: width.max(1), taken: 0, free: BinaryHeap::new(), ever: 0 }
+    pub(super) fn new(limit: u32) -> Slots {
+        Slots { limit: limit.max(1), taken: 0, free: BinaryHeap::new(), ever: 0 }
     }
 
     pub(super) fn has_free(&self) -> bool {
-        self.taken < self.width
+        self.taken < self.limit
     }
 
     pub(super) fn take(&mut self) -> SlotId {
@@ -47,13 +47,13 @@ impl Slots {
     }
 
     /// Changes the width, which is at least 1; tells whether that was a change.
-    pub(super) fn set_width(&mut self, width: u32) -> bool {
-        let before = core::mem::replace(&mut self.width, width.max(1));
-        before != self.width
+    pub(super) fn set_limit(&mut self, limit: u32) -> bool {
+        let before = core::mem::replace(&mut self.limit, limit.max(1));
+        before != self.limit
     }
 
-    pub(super) fn width(&self) -> u32 {
-        self.width
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
     }
 
     pub(super) fn taken(&self) -> u32 {

@@ -75,7 +75,7 @@ impl WorkerPool {
                 self.end_source();
             }
             Notice::Retry { attempt, .. } => self.out.push(PoolAction::Retry(attempt.job)),
-            Notice::Slow { .. } | Notice::Held { .. } | Notice::Width { .. } | Notice::Unkillable { .. } => {}
+            Notice::Slow { .. } | Notice::Held { .. } | Notice::Slots { .. } | Notice::Unkillable { .. } => {}
         }
     }
 

@@ -235,7 +235,7 @@ impl WorkerPool {
             }
             PoolEvent::Slots(slots) => {
                 self.slots = slots;
-                self.events.push_back(Event::Width(slots));
+                self.events.push_back(Event::Slots(slots));
             }
             PoolEvent::Hold { reason, on } => self.events.push_back(Event::Hold { reason, on }),
         }

@@ -71,7 +71,7 @@ impl Dispatch {
 
     /// Queues a change of the count of slots, as far as there is room for them.
     pub(super) fn set_width(&mut self, slots: u32) {
-        self.events.push_back(Event::Width(slots.min(self.room)));
+        self.events.push_back(Event::Slots(slots.min(self.room)));
     }
 
     pub(super) fn handle_timers(&mut self) {

@@ -299,7 +299,7 @@ pub enum EngineCommand {
     /// Return at once; the warden kills what is left.
     Leave,
     /// Have so many slots from now on.
-    Width(u32),
+    Slots(u32),
     /// A reason to hold starts begins or ends.
     Hold(HoldReason, bool),
     /// The youngest attempt must give way.

@@ -355,7 +355,7 @@ impl<H: Handler> Engine<H> {
                 EngineCommand::Drain => Event::Drain,
                 EngineCommand::Stop => Event::Stop,
                 EngineCommand::Kill => Event::Kill,
-                EngineCommand::Width(slots) => {
+                EngineCommand::Slots(slots) => {
                     self.dispatch.set_width(slots);
                     continue;
                 }

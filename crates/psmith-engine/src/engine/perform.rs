@@ -457,7 +457,7 @@ impl<H: Handler> Engine<H> {
             Notice::Retry { attempt, .. } | Notice::Slow { attempt, .. } | Notice::Unkillable { attempt } => {
                 self.jobs.get(&attempt.job).map(|entry| &entry.job)
             }
-            Notice::Held { .. } | Notice::Width { .. } | Notice::Halted { .. } | Notice::Broken { .. } => {
+            Notice::Held { .. } | Notice::Slots { .. } | Notice::Halted { .. } | Notice::Broken { .. } => {
                 None
             }
         };

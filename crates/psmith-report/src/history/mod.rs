@@ -166,7 +166,7 @@ impl History {
     }
 
     /// The number of slots changed.
-    pub fn on_width(&mut self, slots: u32, at: Duration) {
+    pub fn on_slots(&mut self, slots: u32, at: Duration) {
         self.offered = self.offered(at);
         self.width = (slots, at);
     }

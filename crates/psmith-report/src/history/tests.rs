@@ -93,9 +93,9 @@ fn few_attempts_have_a_bar_each() {
 }
 
 #[test]
-fn what_slots_offer_follows_the_width() {
+fn what_slots_offer_follows_their_limit() {
     let mut history = History::new(4, BARS_MAX);
-    history.on_width(2, ms(1_000));
+    history.on_slots(2, ms(1_000));
     assert_eq!(history.offered(ms(2_500)), ms(4_000 + 3_000));
     assert_eq!(history.slots(), 2);
 }

@@ -78,7 +78,7 @@ impl WebState {
         self.version += 1;
         match event {
             WebEvent::Run(facts) => {
-                self.history.on_width(facts.slots, Duration::ZERO);
+                self.history.on_slots(facts.slots, Duration::ZERO);
                 self.total = facts.total;
                 self.facts = *facts;
             }
@@ -135,7 +135,7 @@ impl WebState {
                 self.history.on_held(reason, at);
                 self.held = reason;
             }
-            WebEvent::Width(slots, at) => self.history.on_width(slots, at),
+            WebEvent::Slots(slots, at) => self.history.on_slots(slots, at),
             WebEvent::Total(total) => self.total = Some(total),
         }
     }

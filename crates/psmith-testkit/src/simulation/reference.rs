@@ -19,7 +19,7 @@ pub(super) struct Reference {
     jobs: BTreeMap<JobId, Ledger>,
     living: BTreeMap<JobId, Live>,
     slots: BTreeMap<SlotId, AttemptId>,
-    width: u32,
+    slot_limit: u32,
     holds: BTreeSet<HoldReason>,
     told: Option<HoldReason>,
     warden_ready: bool,
@@ -48,7 +48,7 @@ macro_rules! must {
 impl Reference {
     pub(super) fn new(run: &RunPolicy) -> Reference {
         Reference {
-            width: run.slots,
+            slot_limit: run.slots,
             run: run.clone(),
             jobs: BTreeMap::new(),
             living: BTreeMap::new(),
@@ -130,7 +130,7 @@ impl Reference {
             Event::WardenReady => self.warden_ready = true,
             Event::Drain => self.stopping = true,
             Event::Stop | Event::Kill => (self.stopping, self.ending) = (true, true),
-            Event::Width(width) => self.width = (*width).max(1),
+            Event::Slots(slots) => self.slot_limit = (*slots).max(1),
             Event::Hold { reason, on: true } => drop(self.holds.insert(*reason)),
             Event::Hold { reason, on: false } => drop(self.holds.remove(reason)),
             Event::Preempt => {
@@ -249,7 +249,7 @@ impl Reference {
         );
         self.free_slots(lives);
         let gap_over = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
-        let free = (self.slots.len() as u32) < self.width;
+        let free = (self.slots.len() as u32) < self.slot_limit;
         let suspects = self.jobs.values().any(|ledger| !ledger.ended && ledger.is_suspect());
         let idle = free && self.warden_ready && gap_over && !suspects && self.told.is_none();
         must!(!idle || ready == 0, "{ready} jobs are ready, a slot is free, and nothing is started");
@@ -272,7 +272,7 @@ impl Reference {
     ) -> Result<(), String> {
         must!(!self.stopping && self.warden_ready, "starts are over, or there is no warden");
         self.free_slots(lives);
-        must!((self.slots.len() as u32) < self.width, "never more attempts than slots");
+        must!((self.slots.len() as u32) < self.slot_limit, "never more attempts than slots");
         must!(!self.slots.contains_key(&slot), "a slot has one attempt");
         must!(
             (0..slot.0).all(|lower| self.slots.contains_key(&SlotId(lower))),
@@ -359,7 +359,7 @@ impl Reference {
                 must!(*reason != self.told, "news is new");
                 self.told = *reason;
             }
-            Notice::Width { slots } => must!(*slots == self.width, "the width is as asked"),
+            Notice::Slots { slots } => must!(*slots == self.slot_limit, "the number of slots is as asked"),
             Notice::Halted { now } => {
                 let mode = if *now { HaltMode::Now } else { HaltMode::Soon };
                 must!(!self.halted && self.halt_met() == Some(mode), "a halt has a policy that is met");

@@ -194,7 +194,7 @@ impl World {
         }
         let on = self.dice.chance(50);
         let event = match self.dice.below(30) {
-            0..=5 => Event::Width(self.dice.below(7) as u32),
+            0..=5 => Event::Slots(self.dice.below(7) as u32),
             6..=7 => Event::Hold { reason: HoldReason::Paused, on },
             8 => Event::Hold { reason: HoldReason::Events, on },
             9..=11 => Event::Hold { reason: HoldReason::Load, on },

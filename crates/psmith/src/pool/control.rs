@@ -76,6 +76,6 @@ impl Pool {
     /// assert!(slots.iter().all(|slot| *slot < 3));
     /// ```
     pub fn set_workers(&self, workers: u32) {
-        self.shared.submitter.order(EngineCommand::Width(workers.max(1)));
+        self.shared.submitter.order(EngineCommand::Slots(workers.max(1)));
     }
 }

@@ -103,7 +103,7 @@ impl SingleUseDriver {
         let mail = std::mem::take(&mut state.with_messages);
         drop(state);
         for wish in wishes {
-            if let EngineCommand::Width(workers) = wish {
+            if let EngineCommand::Slots(workers) = wish {
                 self.budget.resize(workers);
                 if self.budget.is_shared() {
                     continue;
@@ -123,8 +123,8 @@ impl SingleUseDriver {
         // A job that waits for its back-off is begun without a further look at the budget.
         let wanted = counts.running + counts.ready + counts.delayed.min(1) + queue;
         let kept = self.budget.keep(wanted);
-        if let Some(slots) = kept.width {
-            orders.push(EngineCommand::Width(slots));
+        if let Some(slots) = kept.slots {
+            orders.push(EngineCommand::Slots(slots));
             // The engine asks for jobs when it is woken.
             self.shared.waker.wake();
         }

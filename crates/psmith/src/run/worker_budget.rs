@@ -42,14 +42,14 @@ pub(crate) struct Budget {
     /// At most so many workers, however many tokens there are.
     most: u32,
     /// What the dispatcher was told.
-    width: u32,
+    slots: u32,
 }
 
 /// What [`Budget::keep`] came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BudgetUpdate {
     /// So many slots from now on, where that is new.
-    pub(crate) width: Option<u32>,
+    pub(crate) slots: Option<u32>,
     /// When to ask again, though nothing happens.
     pub(crate) again: Option<Duration>,
 }
@@ -108,7 +108,7 @@ impl Budget {
         let address = tokens.address()?;
         let mut budget = Budget::of(tokens, workers);
         budget.held = (0..workers.max(1)).collect();
-        budget.width = workers;
+        budget.slots = workers;
         Ok((budget, address))
     }
 
@@ -168,8 +168,8 @@ impl Budget {
             IS_LENT.store(false, Ordering::Release);
         }
         let have = self.have();
-        let is_new = std::mem::replace(&mut self.width, have) != have;
-        BudgetUpdate { width: is_new.then_some(have.max(1)), again: (have < wanted).then_some(ASK_EVERY) }
+        let is_new = std::mem::replace(&mut self.slots, have) != have;
+        BudgetUpdate { slots: is_new.then_some(have.max(1)), again: (have < wanted).then_some(ASK_EVERY) }
     }
 }
 

@@ -77,14 +77,14 @@ fn failing_jobs_do_not_pile_up_behind_a_long_back_off() {
 
 // proves: N-12
 #[test]
-fn a_lower_width_kills_nothing() {
+fn fewer_slots_kill_nothing() {
     let mut harness = plain(3);
     harness.accept(5).skip();
-    harness.feed(Event::Width(1)).asks([Action::Notice(Notice::Width { slots: 1 })]);
+    harness.feed(Event::Slots(1)).asks([Action::Notice(Notice::Slots { slots: 1 })]);
     harness.exits(1, 1, 0).exits(3, 1, 0).asks([deliver(1), deliver(3)]);
     harness.exits(2, 1, 0).asks([deliver(2), start(4, 1, 0)]);
-    harness.feed(Event::Width(0)).asks_nothing();
-    harness.feed(Event::Width(2)).asks([Action::Notice(Notice::Width { slots: 2 }), start(5, 1, 1)]);
+    harness.feed(Event::Slots(0)).asks_nothing();
+    harness.feed(Event::Slots(2)).asks([Action::Notice(Notice::Slots { slots: 2 }), start(5, 1, 1)]);
 }
 
 #[test]

@@ -454,7 +454,7 @@ impl Handler for ReusedDriver {
     }
 
     fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
-        self.pool.make_room(view.dispatcher.width(), view.now, &mut self.actions);
+        self.pool.make_room(view.dispatcher.slots(), view.now, &mut self.actions);
         self.turn(view.now, orders)
     }
 }

@@ -37,6 +37,6 @@ impl ReusedDriver {
             counts.running + counts.ready + counts.delayed.min(1) + self.pool.returned_jobs() + queue;
         let kept = self.budget.keep(wanted);
         self.asks_again = kept.again;
-        kept.width.map(|slots| self.happens(PoolEvent::Slots(slots), now)).is_some()
+        kept.slots.map(|slots| self.happens(PoolEvent::Slots(slots), now)).is_some()
     }
 }

@@ -78,7 +78,7 @@ impl ReusedDriver {
                     }
                 }
                 EngineCommand::Hold(reason, on) => self.happens(PoolEvent::Hold { reason, on }, now),
-                EngineCommand::Width(workers) => self.resize(workers, now),
+                EngineCommand::Slots(workers) => self.resize(workers, now),
                 other => orders.push(other),
             }
         }
@@ -199,7 +199,7 @@ impl ReusedDriver {
             }
             PoolAction::End { job, jobs, outcome } => self.on_outcome(job, &jobs, outcome),
             PoolAction::Deliver { job, jobs } => self.deliver_job(job, &jobs),
-            PoolAction::Room(room) => orders.push(EngineCommand::Width(room)),
+            PoolAction::Room(room) => orders.push(EngineCommand::Slots(room)),
             PoolAction::Broken { jobs } => self.shared.on_broken(jobs),
             PoolAction::GiveUp { failures, cause } => {
                 orders.push(EngineCommand::GiveUp(Box::new(EngineError::Workers { failures, cause })));
