@@ -50,7 +50,7 @@ pub(super) struct Attempt {
     pub(super) slow: Option<Time>,
     pub(super) step: Option<Time>,
     /// What its worker said of its function.
-    said: Option<Result<(), Cause>>,
+    reported: Option<Result<(), Cause>>,
 }
 
 /// What the kernel did.
@@ -162,7 +162,7 @@ impl Attempt {
             idle: None,
             slow: None,
             step: None,
-            said: None,
+            reported: None,
         }
     }
 
@@ -240,8 +240,8 @@ impl Attempt {
             None | Some(CutReason::Preempted) => true,
             Some(CutReason::Timeout(_) | CutReason::Idle(_) | CutReason::Cancelled) => false,
         };
-        if counts && self.said.is_none() {
-            self.said = Some(verdict);
+        if counts && self.reported.is_none() {
+            self.reported = Some(verdict);
         }
     }
 
@@ -473,25 +473,25 @@ impl Attempt {
 
     /// What is true of it, for the verdict.
     pub(super) fn facts(&self) -> AttemptFacts {
-        let said = self.said.clone();
+        let reported = self.reported.clone();
         match &self.stage {
             ProcessStage::Starting | ProcessStage::Running => AttemptFacts {
                 cut: self.ending.map(|ending| ending.why),
                 end: ObservedEnd::Nothing,
                 leaked: 0,
-                said,
+                reported,
             },
             ProcessStage::NeverRan(failure) => AttemptFacts {
                 cut: self.ending.map(|ending| ending.why),
                 end: ObservedEnd::StartFailed(failure.clone()),
                 leaked: 0,
-                said,
+                reported,
             },
             ProcessStage::Exited(tail) => AttemptFacts {
                 cut: tail.cut,
                 end: ObservedEnd::Exited { exit: tail.exit, usage: tail.usage, evidence: tail.evidence },
                 leaked: tail.leaked,
-                said,
+                reported,
             },
         }
     }

@@ -224,10 +224,10 @@ impl Dispatcher {
         }
         let facts = attempt.facts();
         let report = attempt.report(&job.policy, now);
-        let is_lost = matches!((&facts.end, facts.cut, &facts.said), (ObservedEnd::Nothing, None, None));
+        let is_lost = matches!((&facts.end, facts.cut, &facts.reported), (ObservedEnd::Nothing, None, None));
         let may_return = !stuck && !job.cancelled && self.phase == RunPhase::Open;
 
-        if facts.cut == Some(CutReason::Preempted) && facts.said.is_none() {
+        if facts.cut == Some(CutReason::Preempted) && facts.reported.is_none() {
             job.lost_in_row = 0;
             job.record(report, Some(Cause::Cancelled), false);
             if may_return {

@@ -30,7 +30,7 @@ pub(super) struct AttemptFacts {
     pub(super) end: ObservedEnd,
     pub(super) leaked: u32,
     /// What its worker said of its function, before psmith did anything to it.
-    pub(super) said: Option<Result<(), Cause>>,
+    pub(super) reported: Option<Result<(), Cause>>,
 }
 
 /// Why psmith ends an attempt.
@@ -59,7 +59,7 @@ pub(super) enum ObservedEnd {
 
 /// The verdict over an attempt of which `facts` are true.
 pub(super) fn verdict(facts: &AttemptFacts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
-    match &facts.said {
+    match &facts.reported {
         Some(Ok(())) => return unless_leaked(facts, leak),
         Some(Err(cause)) => return Err(cause.clone()),
         None => {}

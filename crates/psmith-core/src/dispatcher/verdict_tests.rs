@@ -15,7 +15,7 @@ fn everything(exit: Exit) -> AttemptFacts {
         cut: Some(CutReason::Timeout(LIMIT)),
         end: ObservedEnd::Exited { exit, usage, evidence },
         leaked: 4,
-        said: None,
+        reported: None,
     }
 }
 
@@ -44,7 +44,7 @@ fn without_oom(exit: Exit) -> AttemptFacts {
         cut: None,
         end: ObservedEnd::Exited { exit, usage, evidence: Evidence { oom_kills: 0, pids_refused: 3 } },
         leaked: 4,
-        said: None,
+        reported: None,
     }
 }
 
@@ -52,9 +52,9 @@ fn without_oom(exit: Exit) -> AttemptFacts {
 fn what_a_worker_reported_stands_whatever_becomes_of_its_process() {
     for exit in [Exit::Code(0), Exit::Code(1), signal(9), signal(SIGXCPU)] {
         let mut facts = everything(exit);
-        facts.said = Some(Err(Cause::Error("no".into())));
+        facts.reported = Some(Err(Cause::Error("no".into())));
         assert_eq!(judge(&facts), Err(Cause::Error("no".into())));
-        facts.said = Some(Ok(()));
+        facts.reported = Some(Ok(()));
         assert_eq!(judge(&facts), Err(Cause::Leaked(4)));
         facts.leaked = 0;
         assert_eq!(judge(&facts), Ok(()));
@@ -79,7 +79,7 @@ fn what_psmith_did_comes_first() {
 fn a_start_that_was_cut_short_is_no_spawn_failure() {
     let failure = SpawnFailure { step: SpawnStep::Exec, errno: 2, detail: String::new(), permanent: false };
     let mut facts =
-        AttemptFacts { cut: None, end: ObservedEnd::StartFailed(failure.clone()), leaked: 0, said: None };
+        AttemptFacts { cut: None, end: ObservedEnd::StartFailed(failure.clone()), leaked: 0, reported: None };
     assert_eq!(judge(&facts), Err(Cause::SpawnFailed(failure)));
     facts.cut = Some(CutReason::Cancelled);
     assert_eq!(judge(&facts), Err(Cause::Cancelled));
@@ -87,7 +87,7 @@ fn a_start_that_was_cut_short_is_no_spawn_failure() {
 
 #[test]
 fn an_end_that_nobody_saw_is_lost() {
-    let mut facts = AttemptFacts { cut: None, end: ObservedEnd::Nothing, leaked: 0, said: None };
+    let mut facts = AttemptFacts { cut: None, end: ObservedEnd::Nothing, leaked: 0, reported: None };
     assert_eq!(judge(&facts), Err(Cause::Lost));
     facts.cut = Some(CutReason::Timeout(LIMIT));
     assert_eq!(judge(&facts), Err(Cause::Timeout(LIMIT)));
@@ -125,7 +125,7 @@ fn a_kill_before_the_hard_limit_is_a_signal() {
     let group = Usage { user: Duration::from_secs(60), whole_group: true, ..Usage::default() };
     for usage in [short, group] {
         let end = ObservedEnd::Exited { exit: signal(SIGKILL), usage, evidence: Evidence::default() };
-        assert_eq!(judge(&AttemptFacts { cut: None, end, leaked: 0, said: None }), killed);
+        assert_eq!(judge(&AttemptFacts { cut: None, end, leaked: 0, reported: None }), killed);
     }
 }
 
@@ -153,7 +153,7 @@ fn refused_forks_explain_an_exit_code_but_no_signal() {
 fn a_leak_comes_last() {
     let exit =
         ObservedEnd::Exited { exit: Exit::Code(3), usage: Usage::default(), evidence: Evidence::default() };
-    assert_eq!(judge(&AttemptFacts { cut: None, end: exit, leaked: 4, said: None }), Err(Cause::Exit(3)));
+    assert_eq!(judge(&AttemptFacts { cut: None, end: exit, leaked: 4, reported: None }), Err(Cause::Exit(3)));
     assert_eq!(judge(&without_oom(Exit::Code(0))), Err(Cause::Leaked(4)));
     for leak in [Leak::Kill, Leak::Wait, Leak::Allow] {
         assert_eq!(verdict(&without_oom(Exit::Code(0)), leak, &limits()), Ok(()));

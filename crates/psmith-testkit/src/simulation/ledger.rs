@@ -45,7 +45,7 @@ pub(super) struct Live {
     pub(super) stopped_reading: bool,
     pub(super) released: bool,
     /// What its worker said first, and whether that counts for certain: psmith had done nothing to it.
-    pub(super) said: Option<(Result<(), Cause>, bool)>,
+    pub(super) reported: Option<(Result<(), Cause>, bool)>,
 }
 
 impl Ledger {
@@ -104,12 +104,12 @@ impl Live {
 
     /// Whether its worker may have said this, to be believed.
     pub(super) fn may_have_said(&self, verdict: &Result<(), Cause>) -> bool {
-        self.said.as_ref().is_some_and(|(said, _)| said == verdict)
+        self.reported.as_ref().is_some_and(|(reported, _)| reported == verdict)
     }
 
     /// What its worker said for certain: it stands, whatever became of the process.
     pub(super) fn word(&self) -> Option<&Result<(), Cause>> {
-        self.said.as_ref().filter(|(_, counts)| *counts).map(|(said, _)| said)
+        self.reported.as_ref().filter(|(_, counts)| *counts).map(|(reported, _)| reported)
     }
 
     pub(super) fn succeeded(&self, ledger: &Ledger) -> bool {
@@ -134,7 +134,7 @@ impl Live {
         let is_leak = matches!(cause, Cause::Leaked(_));
         match self.word() {
             Some(Ok(())) if !is_leak => return false,
-            Some(Err(said)) => return charged && said == cause,
+            Some(Err(reported)) => return charged && reported == cause,
             Some(Ok(())) | None => {}
         }
         if charged && self.may_have_said(&Err(cause.clone())) {

@@ -121,7 +121,7 @@ impl Reference {
                 if let Some((_, live)) = self.live(*attempt) {
                     // Before the start an end may have been asked for of which nobody was told yet.
                     let counts = live.started && !live.signalled && !live.killed;
-                    live.said.get_or_insert_with(|| (verdict.clone(), counts));
+                    live.reported.get_or_insert_with(|| (verdict.clone(), counts));
                 }
             }
             // Nobody is asked for signs of life.
