@@ -100,13 +100,13 @@ pub fn was_default(signal: i32) -> bool {
 
 /// A number that changes with each signal that comes and each [`nudge`].
 #[must_use]
-pub fn news() -> u32 {
+pub fn arrivals() -> u32 {
     NEWS.load(Ordering::SeqCst)
 }
 
-/// Sleeps until [`news`] is not `seen` any more.
+/// Sleeps until [`arrivals`] is not `seen` any more.
 pub fn wait(seen: u32) {
-    while news() == seen {
+    while arrivals() == seen {
         // Interrupted, or changed by now: the loop looks.
         let _ = futex::wait(&NEWS, futex::Flags::PRIVATE, seen, None);
     }
@@ -186,7 +186,7 @@ mod tests {
         own.sa_sigaction = former as *const () as usize;
         own.sa_flags = 0;
         change(signal, &own).unwrap();
-        let seen = (news(), arrived(signal));
+        let seen = (arrivals(), arrived(signal));
         let first = take(signal).unwrap().unwrap();
         let second = take(signal).unwrap().unwrap();
         raise(signal);

@@ -216,7 +216,7 @@ impl SignalState {
         // They are the program's own threads' to hear.
         signals::block_all();
         loop {
-            let seen = signal_handler::news();
+            let seen = signal_handler::arrivals();
             if self.over.load(Ordering::SeqCst) {
                 return;
             }

@@ -151,7 +151,7 @@ impl Printer {
             // Signals are the program's own threads' to hear.
             signals::block_all();
             loop {
-                let seen = signal_handler::news();
+                let seen = signal_handler::arrivals();
                 if side.load(Ordering::SeqCst) {
                     return;
                 }

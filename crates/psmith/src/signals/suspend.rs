@@ -70,7 +70,7 @@ fn watch(over: &AtomicBool, taken: signal_handler::HandledSignal, before: u32) {
     signals::block_all();
     let (mut taken, mut before) = (Some(taken), before);
     loop {
-        let seen = signal_handler::news();
+        let seen = signal_handler::arrivals();
         if over.load(Ordering::SeqCst) {
             return;
         }
