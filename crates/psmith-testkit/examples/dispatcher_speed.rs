@@ -43,7 +43,7 @@ fn run(slots: u32, order: Order, jobs: u64) {
     let mut actions: Vec<Action> = Vec::new();
     let mut running: Vec<AttemptId> = Vec::new();
     let mut clock = 0_u64;
-    let mut dice = 1_u64;
+    let mut generator = 1_u64;
     let mut offered = 0;
     let mut finished = false;
     while !finished {
@@ -73,10 +73,10 @@ fn run(slots: u32, order: Order, jobs: u64) {
             }
         }
         if !running.is_empty() {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            let attempt = running.swap_remove((dice % running.len() as u64) as usize);
+            generator ^= generator << 13;
+            generator ^= generator >> 7;
+            generator ^= generator << 17;
+            let attempt = running.swap_remove((generator % running.len() as u64) as usize);
             let event = Event::Exited {
                 attempt,
                 exit: Exit::Code(0),

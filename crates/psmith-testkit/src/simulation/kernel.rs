@@ -7,7 +7,7 @@ use std::time::Duration;
 use psmith_core::outcome::{Evidence, Exit, SpawnFailure, SpawnStep, Usage};
 use psmith_core::{AttemptId, Cause, Event};
 
-use super::dice::Dice;
+use super::generator::Generator;
 use super::scenario::Scenario;
 
 const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
@@ -72,63 +72,64 @@ impl Kernel {
         attempt: AttemptId,
         drawn: &Scenario,
         faults: bool,
-        dice: &mut Dice,
+        generator: &mut Generator,
     ) -> Deeds {
         let percent = |percent: u64| if faults { percent } else { 0 };
         // In a kind world a job takes no time, so that it meets any deadline.
         let (latency, life) =
-            if faults { (dice.time(3), dice.time(drawn.longest)) } else { Default::default() };
-        if dice.chance(percent(drawn.refused)) {
+            if faults { (generator.time(3), generator.time(drawn.longest)) } else { Default::default() };
+        if generator.chance(percent(drawn.refused)) {
             return vec![(latency, Deed::Report(Event::StartRefused { attempt, failure: failure(false) }))];
         }
         let pid = (attempt.job.0 * 100 + u64::from(attempt.number)) as u32;
         let mut deeds = Vec::new();
-        let fails = dice.chance(percent(drawn.start_fails));
-        if !fails || dice.chance(50) {
+        let fails = generator.chance(percent(drawn.start_fails));
+        if !fails || generator.chance(50) {
             deeds.push((latency, Deed::Report(Event::Started { attempt, pid })));
         }
         if fails {
-            let failure = failure(dice.chance(30));
-            deeds.push((latency + dice.time(2), Deed::Report(Event::StartFailed { attempt, failure })));
+            let failure = failure(generator.chance(30));
+            deeds.push((latency + generator.time(2), Deed::Report(Event::StartFailed { attempt, failure })));
         }
-        let leaks = dice.chance(percent(drawn.leaks));
-        let tree = if leaks { dice.below(3) as u32 } else { 0 };
+        let leaks = generator.chance(percent(drawn.leaks));
+        let tree = if leaks { generator.below(3) as u32 } else { 0 };
         let process = Process {
-            exit: match dice.chance(percent(drawn.job_fails)) {
+            exit: match generator.chance(percent(drawn.job_fails)) {
                 false => Exit::Code(0),
-                true if dice.chance(30) => Exit::Signal { signal: 11, core_dumped: true },
-                true => Exit::Code(dice.one_of(&[1, 2, 75])),
+                true if generator.chance(30) => Exit::Signal { signal: 11, core_dumped: true },
+                true => Exit::Code(generator.one_of(&[1, 2, 75])),
             },
-            oom_kills: u64::from(dice.chance(percent(drawn.job_fails / 2))),
+            oom_kills: u64::from(generator.chance(percent(drawn.job_fails / 2))),
             has_exited: false,
             tree,
-            tree_lives: Duration::from_millis(dice.one_of(&[5, 90, 100, 101, 3000])),
-            output: match dice.below(3) {
+            tree_lives: Duration::from_millis(generator.one_of(&[5, 90, 100, 101, 3000])),
+            output: match generator.below(3) {
                 0 if leaks && tree > 0 => Holder::Tree,
-                1 if leaks => Holder::Outsider(Duration::from_millis(dice.one_of(&[5, 100, 5000]))),
+                1 if leaks => Holder::Outsider(Duration::from_millis(generator.one_of(&[5, 100, 5000]))),
                 _ => Holder::Nobody,
             },
-            ignores_signals: dice.chance(percent(drawn.stubborn)),
-            dies_after: match dice.chance(percent(drawn.unkillable)) {
-                true => Duration::from_millis(dice.one_of(&[9_999, 10_001, 25_000])),
-                false => dice.time(4),
+            ignores_signals: generator.chance(percent(drawn.stubborn)),
+            dies_after: match generator.chance(percent(drawn.unkillable)) {
+                true => Duration::from_millis(generator.one_of(&[9_999, 10_001, 25_000])),
+                false => generator.time(4),
             },
             hangs: false,
         };
         if !fails {
             deeds.push((latency + life, Deed::Exit(attempt, None)));
-            if dice.chance(drawn.workers) {
+            if generator.chance(drawn.workers) {
                 // Perhaps before the news of its start, perhaps at the very end, now and then a second time.
-                for _ in 0..=u64::from(dice.chance(percent(10))) {
-                    let verdict = word(dice.chance(percent(drawn.job_fails)), dice);
-                    let after = if faults { dice.time((latency + life).as_millis() as u64) } else { latency };
+                for _ in 0..=u64::from(generator.chance(percent(10))) {
+                    let verdict = word(generator.chance(percent(drawn.job_fails)), generator);
+                    let after =
+                        if faults { generator.time((latency + life).as_millis() as u64) } else { latency };
                     deeds.push((after, Deed::Report(Event::Reported { attempt, verdict })));
                 }
             }
-            if dice.chance(percent(drawn.vanishing)) {
+            if generator.chance(percent(drawn.vanishing)) {
                 // Before the start was reported, in mid-life, or long after a kill that did not work.
-                let within = dice.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
-                deeds.push((dice.time(within), Deed::Vanish(attempt)));
+                let within = generator.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
+                deeds.push((generator.time(within), Deed::Vanish(attempt)));
             }
             self.processes.insert(attempt, process);
         }
@@ -217,34 +218,37 @@ impl Kernel {
         was_open.then_some(Event::OutputClosed { attempt })
     }
 
-    pub(super) fn signal(&mut self, attempt: AttemptId, signal: i32, dice: &mut Dice) -> Deeds {
+    pub(super) fn signal(&mut self, attempt: AttemptId, signal: i32, generator: &mut Generator) -> Deeds {
         match self.processes.get(&attempt) {
             Some(process) if process.ignores_signals => Vec::new(),
-            Some(process) if process.has_exited => vec![(dice.time(80), Deed::TreeEnds(attempt, false))],
+            Some(process) if process.has_exited => vec![(generator.time(80), Deed::TreeEnds(attempt, false))],
             Some(_) => {
-                let exit =
-                    dice.one_of(&[Exit::Signal { signal, core_dumped: false }, Exit::Code(0), Exit::Code(9)]);
-                vec![(dice.time(80), Deed::Exit(attempt, Some(exit)))]
+                let exit = generator.one_of(&[
+                    Exit::Signal { signal, core_dumped: false },
+                    Exit::Code(0),
+                    Exit::Code(9),
+                ]);
+                vec![(generator.time(80), Deed::Exit(attempt, Some(exit)))]
             }
             None => Vec::new(),
         }
     }
 
-    pub(super) fn kill(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
+    pub(super) fn kill(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
         let Some(process) = self.processes.get_mut(&attempt) else { return Vec::new() };
         process.hangs = true;
         vec![
             (process.dies_after, Deed::Exit(attempt, Some(KILLED))),
-            (process.dies_after + dice.time(2), Deed::TreeEnds(attempt, true)),
+            (process.dies_after + generator.time(2), Deed::TreeEnds(attempt, true)),
         ]
     }
 
-    pub(super) fn release(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
-        vec![(dice.time(2), Deed::TreeEnds(attempt, true))]
+    pub(super) fn release(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
+        vec![(generator.time(2), Deed::TreeEnds(attempt, true))]
     }
 
-    pub(super) fn stop_reading(&mut self, attempt: AttemptId, dice: &mut Dice) -> Deeds {
-        vec![(dice.time(2), Deed::OutputEnds(attempt))]
+    pub(super) fn stop_reading(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
+        vec![(generator.time(2), Deed::OutputEnds(attempt))]
     }
 
     /// Every process dies with its warden, and nobody reports it.
@@ -259,10 +263,10 @@ impl Kernel {
 }
 
 /// What a worker says of its function.
-fn word(fails: bool, dice: &mut Dice) -> Result<(), Cause> {
+fn word(fails: bool, generator: &mut Generator) -> Result<(), Cause> {
     match fails {
         false => Ok(()),
-        true if dice.chance(30) => Err(Cause::Protocol("no frame".into())),
+        true if generator.chance(30) => Err(Cause::Protocol("no frame".into())),
         true => Err(Cause::Error("its own".into())),
     }
 }

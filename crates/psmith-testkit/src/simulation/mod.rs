@@ -15,15 +15,15 @@
 //! - `kernel` is what its processes do;
 //! - `reference` is the judge: a small model of what may be asked for when, and of how each job must end,
 //!   written from the contract without a look at the dispatcher's insides;
-//! - `ledger` is what the judge writes down of a job and of an attempt;
+//! - `records` are what the judge writes down of a job and of an attempt;
 //! - `pool` is the same for the worker pool, with simulated workers;
 //! - `exhaust` leaves nothing to chance: every order of events of a small run, up to a depth.
 
-mod dice;
 mod exhaust;
+mod generator;
 mod kernel;
-mod ledger;
 mod pool;
+mod records;
 mod reference;
 mod scenario;
 mod world;

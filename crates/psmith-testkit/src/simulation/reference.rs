@@ -10,14 +10,14 @@ use psmith_core::outcome::Outcome;
 use psmith_core::policy::{Halt, HaltCount, HaltMode, HaltOn, LOST_MAX, Leak, Order, REFUSED_MAX};
 use psmith_core::{Action, AttemptId, Cause, Event, JobId, Notice, RunPolicy, SlotId, Time};
 
-use super::ledger::{Ledger, Live};
+use super::records::{ReferenceAttempt, ReferenceJob};
 
 /// What is true so far.
 #[derive(Debug)]
 pub(super) struct Reference {
     run: RunPolicy,
-    jobs: BTreeMap<JobId, Ledger>,
-    living: BTreeMap<JobId, Live>,
+    jobs: BTreeMap<JobId, ReferenceJob>,
+    living: BTreeMap<JobId, ReferenceAttempt>,
     slots: BTreeMap<SlotId, AttemptId>,
     slot_limit: u32,
     holds: BTreeSet<HoldReason>,
@@ -77,7 +77,7 @@ impl Reference {
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Accepted { job, policy } => {
-                self.jobs.insert(*job, Ledger::new(Arc::clone(policy)));
+                self.jobs.insert(*job, ReferenceJob::new(Arc::clone(policy)));
             }
             Event::SourceEnded => {
                 self.source_ended = true;
@@ -87,9 +87,9 @@ impl Reference {
             }
             Event::TotalKnown(total) => self.total = Some(*total),
             Event::Started { attempt, .. } => {
-                if let Some((ledger, live)) = self.live(*attempt) {
+                if let Some((record, live)) = self.live(*attempt) {
                     live.started = true;
-                    ledger.refused_in_row = 0;
+                    record.refused_in_row = 0;
                 }
             }
             Event::StartFailed { attempt, failure } => {
@@ -99,8 +99,8 @@ impl Reference {
             }
             Event::StartRefused { attempt, .. } => {
                 let alone = self.living.len() == 1;
-                if let Some((ledger, _)) = self.live(*attempt) {
-                    ledger.refused_in_row = if alone { ledger.refused_in_row + 1 } else { 0 };
+                if let Some((record, _)) = self.live(*attempt) {
+                    record.refused_in_row = if alone { record.refused_in_row + 1 } else { 0 };
                     self.living.remove(&attempt.job);
                     self.slots.retain(|_, holder| holder != attempt);
                 }
@@ -139,8 +139,8 @@ impl Reference {
                 }
             }
             Event::Cancel(job) => {
-                if let Some(ledger) = self.jobs.get_mut(job) {
-                    ledger.cancelled = true;
+                if let Some(record) = self.jobs.get_mut(job) {
+                    record.cancelled = true;
                 }
             }
             Event::Delivered(job) => {
@@ -162,14 +162,14 @@ impl Reference {
         must!(!self.finished, "nothing comes after the end");
         match action {
             Action::Start { attempt, slot, memory_bytes } => {
-                let limit = self.jobs.get(&attempt.job).and_then(|ledger| ledger.memory_bytes);
+                let limit = self.jobs.get(&attempt.job).and_then(|record| record.memory_bytes);
                 must!(*memory_bytes == limit, "a limit of {memory_bytes:?}, not {limit:?}");
                 self.judge_start(*attempt, *slot, now, lives)
             }
             Action::Signal { attempt, signal } => {
-                let (ledger, live) = self.live(*attempt).ok_or("a signal for an attempt that is over")?;
+                let (record, live) = self.live(*attempt).ok_or("a signal for an attempt that is over")?;
                 must!(live.started && !live.killed, "signals come between the start and the kill");
-                let named = ledger.policy.term_seq.steps().iter().any(|step| step.signal == *signal);
+                let named = record.policy.term_seq.steps().iter().any(|step| step.signal == *signal);
                 must!(named && *signal != 9, "only signals of the ladder are sent");
                 live.signalled = true;
                 Ok(())
@@ -181,8 +181,8 @@ impl Reference {
                 Ok(())
             }
             Action::ReleaseTree { attempt } => {
-                let (ledger, live) = self.live(*attempt).ok_or("a release for an attempt that is over")?;
-                must!(live.exit.is_some() && ledger.policy.leak == Leak::Allow, "who may go on is let go");
+                let (record, live) = self.live(*attempt).ok_or("a release for an attempt that is over")?;
+                must!(live.exit.is_some() && record.policy.leak == Leak::Allow, "who may go on is let go");
                 must!(!std::mem::replace(&mut live.released, true), "once");
                 Ok(())
             }
@@ -198,24 +198,24 @@ impl Reference {
             }
             Action::Head { job } => {
                 must!(self.run.order == Order::Submission, "only an order has a head");
-                let before = self.jobs.range(..job).all(|(_, ledger)| ledger.delivered);
-                must!(before && self.jobs.get(job).is_some_and(|ledger| !ledger.ended), "the head is next");
+                let before = self.jobs.range(..job).all(|(_, record)| record.delivered);
+                must!(before && self.jobs.get(job).is_some_and(|record| !record.ended), "the head is next");
                 Ok(())
             }
             Action::End { job, outcome } => self.judge_end(*job, outcome, now),
             Action::Deliver { job } => {
-                let before = self.jobs.range(..job).all(|(_, ledger)| ledger.handed);
+                let before = self.jobs.range(..job).all(|(_, record)| record.handed);
                 must!(before || self.run.order == Order::Completion, "outcomes come in submission order");
-                let ledger = self.jobs.get_mut(job).ok_or("a delivery of an unknown job")?;
-                must!(ledger.ended && !ledger.handed, "an outcome is delivered once, when it is there");
-                ledger.handed = true;
+                let record = self.jobs.get_mut(job).ok_or("a delivery of an unknown job")?;
+                must!(record.ended && !record.handed, "an outcome is delivered once, when it is there");
+                record.handed = true;
                 self.handed.insert(*job);
                 Ok(())
             }
             Action::Notice(notice) => self.judge_notice(notice, now),
             Action::Finish => {
                 must!(self.source_ended, "the end comes after the last job");
-                must!(self.jobs.values().all(|ledger| ledger.delivered), "the end comes after all outcomes");
+                must!(self.jobs.values().all(|record| record.delivered), "the end comes after all outcomes");
                 self.finished = true;
                 Ok(())
             }
@@ -250,7 +250,7 @@ impl Reference {
         self.free_slots(lives);
         let gap_over = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
         let free = (self.slots.len() as u32) < self.slot_limit;
-        let suspects = self.jobs.values().any(|ledger| !ledger.ended && ledger.is_suspect());
+        let suspects = self.jobs.values().any(|record| !record.ended && record.is_suspect());
         let idle = free && self.warden_ready && gap_over && !suspects && self.told.is_none();
         must!(!idle || ready == 0, "{ready} jobs are ready, a slot is free, and nothing is started");
         Ok(())
@@ -280,27 +280,30 @@ impl Reference {
         );
         must!(!self.holds.contains(&HoldReason::Paused), "a pause holds all");
         must!(!self.holds.contains(&HoldReason::Events), "a reader of events that takes no more holds all");
-        let others: Vec<&Ledger> = self.living.keys().map(|job| &self.jobs[job]).collect();
+        let others: Vec<&ReferenceJob> = self.living.keys().map(|job| &self.jobs[job]).collect();
         must!(self.holds.is_empty() || others.is_empty(), "load and memory hold all but one");
         must!(!others.iter().any(|other| other.is_suspect()), "a suspect runs alone");
         let is_alone = others.is_empty();
         let gap = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
         must!(gap, "starts keep their distance");
         let full = self.ended_undelivered >= u64::from(self.run.window);
-        let lowest = self.jobs.iter().find(|(_, ledger)| !ledger.ended).map(|(job, _)| *job);
+        let lowest = self.jobs.iter().find(|(_, record)| !record.ended).map(|(job, _)| *job);
         let is_head =
             self.run.order == Order::Submission && self.handed.is_empty() && lowest == Some(attempt.job);
         must!(!full || is_head, "a full window holds all but the head");
         let new =
-            self.jobs.iter().find(|(_, ledger)| !ledger.ended && ledger.starts == 0).map(|(job, _)| *job);
-        let ledger = self.jobs.get_mut(&attempt.job).ok_or("a start of an unknown job")?;
+            self.jobs.iter().find(|(_, record)| !record.ended && record.starts == 0).map(|(job, _)| *job);
+        let record = self.jobs.get_mut(&attempt.job).ok_or("a start of an unknown job")?;
         let is_over = !self.living.contains_key(&attempt.job);
-        must!(!ledger.ended && is_over && now >= ledger.not_before, "a job is started when ready");
-        must!(ledger.starts > 0 || new == Some(attempt.job), "new jobs are started in their order");
-        must!(!ledger.is_suspect() || is_alone, "a suspect is started alone");
-        ledger.starts += 1;
-        must!(attempt.number == ledger.starts, "starts are numbered");
-        self.living.insert(attempt.job, Live { id: Some(attempt), began: now, ..Live::default() });
+        must!(!record.ended && is_over && now >= record.not_before, "a job is started when ready");
+        must!(record.starts > 0 || new == Some(attempt.job), "new jobs are started in their order");
+        must!(!record.is_suspect() || is_alone, "a suspect is started alone");
+        record.starts += 1;
+        must!(attempt.number == record.starts, "starts are numbered");
+        self.living.insert(
+            attempt.job,
+            ReferenceAttempt { id: Some(attempt), began: now, ..ReferenceAttempt::default() },
+        );
         self.slots.insert(slot, attempt);
         self.last_start = Some(now);
         Ok(())
@@ -310,24 +313,24 @@ impl Reference {
         match notice {
             Notice::Retry { attempt, cause, delay, charged } => {
                 let (ending, stopping) = (self.ending, self.stopping);
-                let (ledger, live) = self.live(*attempt).ok_or("a retry of an attempt that is over")?;
-                must!(!stopping && !ledger.cancelled && !live.stuck, "nobody comes back after a stop");
-                must!(live.allows(cause, ledger, *charged, ending, now), "{cause:?} is no end of {live:?}");
-                let (tries, first) = (ledger.policy.tries, ledger.policy.backoff.first);
+                let (record, live) = self.live(*attempt).ok_or("a retry of an attempt that is over")?;
+                must!(!stopping && !record.cancelled && !live.stuck, "nobody comes back after a stop");
+                must!(live.allows(cause, record, *charged, ending, now), "{cause:?} is no end of {live:?}");
+                let (tries, first) = (record.policy.tries, record.policy.backoff.first);
                 if *charged {
-                    ledger.charged += 1;
-                    ledger.crashes += u32::from(cause.is_crash());
-                    must!(ledger.wants_retry(cause), "{cause:?} is not to be tried again");
-                    must!(!ledger.is_quarantined(cause), "it has crashed as often as it may");
-                    if let (Cause::OutOfMemory { .. }, Some(limit)) = (cause, &mut ledger.memory_bytes) {
-                        *limit = *limit * u64::from(ledger.policy.grow_memory_percent.max(100)) / 100;
+                    record.charged += 1;
+                    record.crashes += u32::from(cause.is_crash());
+                    must!(record.wants_retry(cause), "{cause:?} is not to be tried again");
+                    must!(!record.is_quarantined(cause), "it has crashed as often as it may");
+                    if let (Cause::OutOfMemory { .. }, Some(limit)) = (cause, &mut record.memory_bytes) {
+                        *limit = *limit * u64::from(record.policy.grow_memory_percent.max(100)) / 100;
                     }
-                    must!(tries == 0 || ledger.charged < tries, "tries are total tries");
-                    let (least, most) = match ledger.policy.backoff.max {
+                    must!(tries == 0 || record.charged < tries, "tries are total tries");
+                    let (least, most) = match record.policy.backoff.max {
                         None => (first, first),
                         Some(max) => {
                             let nominal =
-                                (0..ledger.charged - 1).fold(first, |pause, _| (pause * 2).min(max)).min(max);
+                                (0..record.charged - 1).fold(first, |pause, _| (pause * 2).min(max)).min(max);
                             (nominal * 3 / 4, nominal * 5 / 4)
                         }
                     };
@@ -338,11 +341,11 @@ impl Reference {
                 } else {
                     must!(delay.is_zero(), "what is forgiven does not wait");
                 }
-                ledger.lost_in_row = if *cause == Cause::Lost { ledger.lost_in_row + 1 } else { 0 };
-                must!(ledger.lost_in_row < LOST_MAX, "who is lost too often is lost");
-                ledger.attempts += 1;
-                ledger.last = Some((cause.clone(), *charged));
-                ledger.not_before = now + *delay;
+                record.lost_in_row = if *cause == Cause::Lost { record.lost_in_row + 1 } else { 0 };
+                must!(record.lost_in_row < LOST_MAX, "who is lost too often is lost");
+                record.attempts += 1;
+                record.last = Some((cause.clone(), *charged));
+                record.not_before = now + *delay;
                 self.living.remove(&attempt.job);
                 self.slots.retain(|_, holder| holder != attempt);
                 if *charged {
@@ -380,42 +383,42 @@ impl Reference {
 
     fn judge_end(&mut self, job: JobId, outcome: &Outcome, now: Time) -> Result<(), String> {
         let (ending, stopping) = (self.ending, self.stopping);
-        let ledger = self.jobs.get_mut(&job).ok_or("an outcome of an unknown job")?;
-        must!(!std::mem::replace(&mut ledger.ended, true), "one outcome");
+        let record = self.jobs.get_mut(&job).ok_or("an outcome of an unknown job")?;
+        must!(!std::mem::replace(&mut record.ended, true), "one outcome");
         let verdict = &outcome.verdict;
         match self.living.remove(&job) {
-            None if ledger.refused_in_row >= REFUSED_MAX => {
+            None if record.refused_in_row >= REFUSED_MAX => {
                 must!(matches!(verdict, Err(Cause::SpawnFailed(_))), "it was refused too often");
             }
             None => {
-                must!(ledger.cancelled || stopping, "a job that waits will be started");
-                let stands = ledger.last.clone().filter(|(_, charged)| *charged && !ledger.cancelled);
-                let reason = self.broken.filter(|_| !ledger.cancelled);
+                must!(record.cancelled || stopping, "a job that waits will be started");
+                let stands = record.last.clone().filter(|(_, charged)| *charged && !record.cancelled);
+                let reason = self.broken.filter(|_| !record.cancelled);
                 let reason = reason.map_or(Cause::Cancelled, Cause::CircuitBroken);
                 let expected = stands.map_or(reason, |(cause, _)| cause);
                 must!(!outcome.quarantined, "nobody is put aside while he waits");
                 must!(*verdict == Err(expected), "{verdict:?} for a job that is not started again");
             }
             Some(live) => {
-                ledger.attempts += 1;
+                record.attempts += 1;
                 let charged = !matches!(verdict, Err(Cause::Cancelled | Cause::Lost));
-                ledger.charged += u32::from(charged);
+                record.charged += u32::from(charged);
                 let crashed = verdict.as_ref().is_err_and(Cause::is_crash);
-                ledger.crashes += u32::from(charged && crashed);
+                record.crashes += u32::from(charged && crashed);
                 match verdict {
-                    Ok(()) => must!(live.succeeded(ledger) && !outcome.quarantined, "a success of {live:?}"),
+                    Ok(()) => must!(live.succeeded(record) && !outcome.quarantined, "a success of {live:?}"),
                     Err(cause) => {
-                        let given_up = *cause == Cause::Cancelled && (stopping || ledger.cancelled);
-                        let allowed = live.allows(cause, ledger, charged, ending, now);
+                        let given_up = *cause == Cause::Cancelled && (stopping || record.cancelled);
+                        let allowed = live.allows(cause, record, charged, ending, now);
                         must!(allowed || (given_up && live.is_unseen()), "{cause:?} is no end of {live:?}");
-                        let tries = ledger.policy.tries;
+                        let tries = record.policy.tries;
                         let more =
-                            charged && ledger.wants_retry(cause) && (tries == 0 || ledger.charged < tries);
-                        let more = more && !stopping && !ledger.cancelled && !live.stuck;
+                            charged && record.wants_retry(cause) && (tries == 0 || record.charged < tries);
+                        let more = more && !stopping && !record.cancelled && !live.stuck;
                         must!(more == outcome.quarantined, "it had another try");
-                        must!(!more || ledger.is_quarantined(cause), "it may crash once more");
+                        must!(!more || record.is_quarantined(cause), "it may crash once more");
                         let lost = *cause == Cause::Lost && !live.stuck;
-                        must!(!lost || ledger.lost_in_row + 1 >= LOST_MAX, "it is not lost yet");
+                        must!(!lost || record.lost_in_row + 1 >= LOST_MAX, "it is not lost yet");
                         if lost {
                             self.jobs.values_mut().for_each(|other| other.lost_in_row = 0);
                         }
@@ -429,9 +432,9 @@ impl Reference {
                 }
             }
         }
-        let ledger = &self.jobs[&job];
-        must!(outcome.attempts == ledger.attempts, "{} attempts, not {}", ledger.attempts, outcome.attempts);
-        must!(outcome.tries == ledger.charged, "{} tries, not {}", ledger.charged, outcome.tries);
+        let record = &self.jobs[&job];
+        must!(outcome.attempts == record.attempts, "{} attempts, not {}", record.attempts, outcome.attempts);
+        must!(outcome.tries == record.charged, "{} tries, not {}", record.charged, outcome.tries);
         let history = outcome.earlier.len() + usize::from(outcome.last.is_some());
         must!(history == outcome.attempts.min(33) as usize, "a history of {history}");
         self.ended_undelivered += 1;
@@ -476,7 +479,7 @@ impl Reference {
         (reached > 0 && reached as f64 >= needed - 1e-9).then_some(mode)
     }
 
-    fn live(&mut self, attempt: AttemptId) -> Option<(&mut Ledger, &mut Live)> {
+    fn live(&mut self, attempt: AttemptId) -> Option<(&mut ReferenceJob, &mut ReferenceAttempt)> {
         let live = self.living.get_mut(&attempt.job).filter(|live| live.id == Some(attempt))?;
         Some((self.jobs.get_mut(&attempt.job)?, live))
     }

@@ -10,7 +10,7 @@ use psmith_core::policy::{
     TermStep, Timeout,
 };
 
-use super::dice::Dice;
+use super::generator::Generator;
 
 /// One drawn run.
 #[derive(Debug)]
@@ -38,75 +38,78 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn draw(dice: &mut Dice) -> Scenario {
+    pub(super) fn draw(generator: &mut Generator) -> Scenario {
         let run = RunPolicy {
-            slots: 1 + dice.below(5) as u32,
-            window: 1 + dice.below(6) as u32,
-            order: dice.one_of(&[Order::Completion, Order::Submission]),
-            queue_max: 1 + dice.below(5) as usize,
-            halt: if dice.chance(70) { Halt::Never } else { draw_halt(dice) },
-            breaker: dice.one_of(&[0, 0, 1, 2, 4]),
-            start_gap: if dice.chance(70) { Duration::ZERO } else { dice.time(40) },
-            slow: dice.chance(50).then(|| Duration::from_millis(30)),
-            seed: dice.next(),
+            slots: 1 + generator.below(5) as u32,
+            window: 1 + generator.below(6) as u32,
+            order: generator.one_of(&[Order::Completion, Order::Submission]),
+            queue_max: 1 + generator.below(5) as usize,
+            halt: if generator.chance(70) { Halt::Never } else { draw_halt(generator) },
+            breaker: generator.one_of(&[0, 0, 1, 2, 4]),
+            start_gap: if generator.chance(70) { Duration::ZERO } else { generator.time(40) },
+            slow: generator.chance(50).then(|| Duration::from_millis(30)),
+            seed: generator.next(),
         };
-        let policies = (0..1 + dice.below(3)).map(|_| Arc::new(draw_policy(dice))).collect();
+        let policies = (0..1 + generator.below(3)).map(|_| Arc::new(draw_policy(generator))).collect();
         Scenario {
             run,
             policies,
-            jobs: dice.below(30),
-            total_known: dice.chance(30),
-            refused: dice.one_of(&[0, 0, 5, 40, 90]),
-            start_fails: dice.one_of(&[0, 0, 10]),
-            job_fails: dice.one_of(&[0, 20, 60]),
-            leaks: dice.one_of(&[0, 20, 60]),
-            stubborn: dice.one_of(&[0, 30]),
-            unkillable: dice.one_of(&[0, 0, 0, 20]),
-            vanishing: dice.one_of(&[0, 0, 0, 10, 60]),
-            workers: dice.one_of(&[0, 0, 50, 100]),
-            warden_losses: dice.one_of(&[0, 0, 0, 1, 4]),
-            user_deeds: dice.one_of(&[0, 0, 3, 12]),
-            consumer: dice.one_of(&[0, 1, 200]),
-            longest: dice.one_of(&[1, 50, 400]),
+            jobs: generator.below(30),
+            total_known: generator.chance(30),
+            refused: generator.one_of(&[0, 0, 5, 40, 90]),
+            start_fails: generator.one_of(&[0, 0, 10]),
+            job_fails: generator.one_of(&[0, 20, 60]),
+            leaks: generator.one_of(&[0, 20, 60]),
+            stubborn: generator.one_of(&[0, 30]),
+            unkillable: generator.one_of(&[0, 0, 0, 20]),
+            vanishing: generator.one_of(&[0, 0, 0, 10, 60]),
+            workers: generator.one_of(&[0, 0, 50, 100]),
+            warden_losses: generator.one_of(&[0, 0, 0, 1, 4]),
+            user_deeds: generator.one_of(&[0, 0, 3, 12]),
+            consumer: generator.one_of(&[0, 1, 200]),
+            longest: generator.one_of(&[1, 50, 400]),
         }
     }
 }
 
-fn draw_halt(dice: &mut Dice) -> Halt {
-    let count = if dice.chance(50) {
-        HaltCount::Number(1 + dice.below(6))
+fn draw_halt(generator: &mut Generator) -> Halt {
+    let count = if generator.chance(50) {
+        HaltCount::Number(1 + generator.below(6))
     } else {
-        HaltCount::Percent(dice.one_of(&[5.0, 30.0, 100.0]))
+        HaltCount::Percent(generator.one_of(&[5.0, 30.0, 100.0]))
     };
     Halt::When {
-        what: dice.one_of(&[HaltOn::Fail, HaltOn::Success, HaltOn::Done]),
+        what: generator.one_of(&[HaltOn::Fail, HaltOn::Success, HaltOn::Done]),
         count,
-        mode: dice.one_of(&[HaltMode::Soon, HaltMode::Now]),
+        mode: generator.one_of(&[HaltMode::Soon, HaltMode::Now]),
     }
 }
 
-fn draw_policy(dice: &mut Dice) -> JobPolicy {
-    let steps: Vec<TermStep> = (0..dice.below(3))
-        .map(|_| TermStep { signal: dice.one_of(&[15, 1, 2]), wait: Duration::from_millis(dice.below(60)) })
+fn draw_policy(generator: &mut Generator) -> JobPolicy {
+    let steps: Vec<TermStep> = (0..generator.below(3))
+        .map(|_| TermStep {
+            signal: generator.one_of(&[15, 1, 2]),
+            wait: Duration::from_millis(generator.below(60)),
+        })
         .collect();
     JobPolicy {
-        timeout: match dice.below(4) {
+        timeout: match generator.below(4) {
             0 | 1 => Timeout::Never,
-            2 => Timeout::After(Duration::from_millis(1 + dice.below(300))),
-            _ => Timeout::PercentOfMedian(dice.one_of(&[50.0, 150.0, 1000.0])),
+            2 => Timeout::After(Duration::from_millis(1 + generator.below(300))),
+            _ => Timeout::PercentOfMedian(generator.one_of(&[50.0, 150.0, 1000.0])),
         },
-        tries: dice.one_of(&[1, 1, 2, 3, 0]),
-        crash_tries: dice.one_of(&[0, 0, 1, 2]),
-        grow_memory_percent: dice.one_of(&[0, 100, 150, 200]),
+        tries: generator.one_of(&[1, 1, 2, 3, 0]),
+        crash_tries: generator.one_of(&[0, 0, 1, 2]),
+        grow_memory_percent: generator.one_of(&[0, 100, 150, 200]),
         backoff: Backoff {
-            first: Duration::from_millis(dice.one_of(&[0, 0, 20, 300])),
-            max: dice.chance(50).then(|| Duration::from_millis(dice.one_of(&[20, 1000]))),
+            first: Duration::from_millis(generator.one_of(&[0, 0, 20, 300])),
+            max: generator.chance(50).then(|| Duration::from_millis(generator.one_of(&[20, 1000]))),
         },
-        retry_on: if dice.chance(70) {
+        retry_on: if generator.chance(70) {
             RetryOn::Any
         } else {
             RetryOn::Only(vec![
-                RetryCause::Kind(dice.one_of(&[
+                RetryCause::Kind(generator.one_of(&[
                     CauseKind::Signal,
                     CauseKind::Timeout,
                     CauseKind::SpawnFailed,
@@ -115,8 +118,8 @@ fn draw_policy(dice: &mut Dice) -> JobPolicy {
             ])
         },
         term_seq: TermSeq::new(steps),
-        leak: dice.one_of(&[Leak::Kill, Leak::Fail, Leak::Wait, Leak::Allow]),
-        limits: Limits { memory_bytes: dice.chance(50).then_some(1000), ..Limits::default() },
+        leak: generator.one_of(&[Leak::Kill, Leak::Fail, Leak::Wait, Leak::Allow]),
+        limits: Limits { memory_bytes: generator.chance(50).then_some(1000), ..Limits::default() },
         ..JobPolicy::default()
     }
 }

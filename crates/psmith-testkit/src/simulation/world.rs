@@ -8,7 +8,7 @@ use std::time::Duration;
 use psmith_core::event::HoldReason;
 use psmith_core::{Action, Dispatcher, Event, JobId, Time};
 
-use super::dice::Dice;
+use super::generator::Generator;
 use super::kernel::{Deed, Deeds, Kernel};
 use super::reference::Reference;
 use super::scenario::Scenario;
@@ -21,7 +21,7 @@ const STEPS_MAX: u64 = 100_000;
 #[derive(Debug)]
 pub(super) struct World {
     seed: u64,
-    dice: Dice,
+    generator: Generator,
     drawn: Scenario,
     dispatcher: Dispatcher,
     reference: Reference,
@@ -50,14 +50,14 @@ enum Next {
 
 impl World {
     pub(super) fn new(seed: u64) -> World {
-        let mut dice = Dice::new(seed);
-        let drawn = Scenario::draw(&mut dice);
+        let mut generator = Generator::new(seed);
+        let drawn = Scenario::draw(&mut generator);
         World {
             seed,
             dispatcher: Dispatcher::new(drawn.run.clone()),
             reference: Reference::new(&drawn.run),
             drawn,
-            dice,
+            generator,
             kernel: Kernel::default(),
             now: Time::ZERO,
             agenda: BTreeMap::new(),
@@ -85,11 +85,11 @@ impl World {
         self.plan(Duration::ZERO, Next::Producer);
         self.plan(FAULTS_END, Next::FaultsEnd);
         for _ in 0..self.drawn.user_deeds {
-            let when = self.dice.time(self.drawn.longest * 8);
+            let when = self.generator.time(self.drawn.longest * 8);
             self.plan(when, Next::User);
         }
         for _ in 0..self.drawn.warden_losses {
-            let when = self.dice.time(self.drawn.longest * 4);
+            let when = self.generator.time(self.drawn.longest * 4);
             self.plan(when, Next::WardenDies);
         }
         while !self.reference.finished {
@@ -143,11 +143,11 @@ impl World {
                 }
                 self.warden_lives = false;
                 self.kernel.lose_all();
-                let away = self.dice.time(50);
+                let away = self.generator.time(50);
                 self.plan(away, Next::WardenReady);
                 self.feed(Event::WardenLost)?;
                 // Reports that were on their way may still come in, late; answers to new starts may not.
-                let late = self.dice.chance(50);
+                let late = self.generator.chance(50);
                 self.agenda.retain(|_, next| late || !matches!(next, Next::Deed(_)));
                 Ok(())
             }
@@ -167,13 +167,13 @@ impl World {
 
     fn produce(&mut self) -> Result<(), String> {
         // One job may be on its way when a drain begins.
-        let slips_through = self.stopping && !self.source_ended && self.dice.chance(30);
+        let slips_through = self.stopping && !self.source_ended && self.generator.chance(30);
         while self.offered < self.drawn.jobs && (self.dispatcher.wants_job() || slips_through) {
             self.offered += 1;
-            let policy = self.dice.one_of(&self.drawn.policies);
+            let policy = self.generator.one_of(&self.drawn.policies);
             let job = self.dispatcher.next_job();
             self.feed(Event::Accepted { job, policy: Arc::clone(&policy) })?;
-            if slips_through || self.dice.chance(20) {
+            if slips_through || self.generator.chance(20) {
                 break;
             }
         }
@@ -182,7 +182,7 @@ impl World {
             self.feed(Event::SourceEnded)?;
         }
         if !self.source_ended {
-            let soon = Duration::from_millis(1) + self.dice.time(20);
+            let soon = Duration::from_millis(1) + self.generator.time(20);
             self.plan(soon, Next::Producer);
         }
         Ok(())
@@ -192,15 +192,15 @@ impl World {
         if self.now.0 >= FAULTS_END {
             return Ok(());
         }
-        let on = self.dice.chance(50);
-        let event = match self.dice.below(30) {
-            0..=5 => Event::Slots(self.dice.below(7) as u32),
+        let on = self.generator.chance(50);
+        let event = match self.generator.below(30) {
+            0..=5 => Event::Slots(self.generator.below(7) as u32),
             6..=7 => Event::Hold { reason: HoldReason::Paused, on },
             8 => Event::Hold { reason: HoldReason::Events, on },
             9..=11 => Event::Hold { reason: HoldReason::Load, on },
             12..=14 => Event::Hold { reason: HoldReason::Memory, on },
             15..=20 => Event::Preempt,
-            21..=26 => Event::Cancel(JobId(self.dice.below(self.offered + 2))),
+            21..=26 => Event::Cancel(JobId(self.generator.below(self.offered + 2))),
             27 => Event::Drain,
             28 => Event::Stop,
             _ => Event::Kill,
@@ -233,13 +233,15 @@ impl World {
     fn act(&mut self, action: &Action) {
         let faults = self.now.0 < FAULTS_END;
         let deeds = match action {
-            Action::Start { attempt, .. } => self.kernel.start(*attempt, &self.drawn, faults, &mut self.dice),
-            Action::Signal { attempt, signal } => self.kernel.signal(*attempt, *signal, &mut self.dice),
-            Action::KillTree { attempt } => self.kernel.kill(*attempt, &mut self.dice),
-            Action::ReleaseTree { attempt } => self.kernel.release(*attempt, &mut self.dice),
-            Action::StopReading { attempt } => self.kernel.stop_reading(*attempt, &mut self.dice),
+            Action::Start { attempt, .. } => {
+                self.kernel.start(*attempt, &self.drawn, faults, &mut self.generator)
+            }
+            Action::Signal { attempt, signal } => self.kernel.signal(*attempt, *signal, &mut self.generator),
+            Action::KillTree { attempt } => self.kernel.kill(*attempt, &mut self.generator),
+            Action::ReleaseTree { attempt } => self.kernel.release(*attempt, &mut self.generator),
+            Action::StopReading { attempt } => self.kernel.stop_reading(*attempt, &mut self.generator),
             Action::Deliver { job } => {
-                let after = self.dice.time(self.drawn.consumer);
+                let after = self.generator.time(self.drawn.consumer);
                 self.plan(after, Next::Delivered(*job));
                 Vec::new()
             }

@@ -7,7 +7,7 @@ use psmith_core::SlotId;
 use psmith_core::outcome::{Cause, Exit};
 use psmith_core::worker_pool::BatchProgress;
 
-use super::super::dice::Dice;
+use super::super::generator::Generator;
 use super::scenario::Scenario;
 
 /// A worker, or the process of a command.
@@ -103,21 +103,21 @@ impl Actor {
     }
 }
 
-pub(super) fn fate(drawn: &Scenario, faults: bool, dice: &mut Dice) -> Fate {
+pub(super) fn fate(drawn: &Scenario, faults: bool, generator: &mut Generator) -> Fate {
     let percent = |percent: u64| if faults { percent } else { 0 };
-    if dice.chance(percent(drawn.dies)) {
+    if generator.chance(percent(drawn.dies)) {
         Fate::Dies
-    } else if dice.chance(percent(drawn.hangs)) {
+    } else if generator.chance(percent(drawn.hangs)) {
         Fate::Hangs
-    } else if dice.chance(percent(drawn.lies)) {
+    } else if generator.chance(percent(drawn.lies)) {
         Fate::Lies
     } else {
         Fate::GoesOn
     }
 }
 
-pub(super) fn exit(dice: &mut Dice) -> Exit {
-    match dice.below(4) {
+pub(super) fn exit(generator: &mut Generator) -> Exit {
+    match generator.below(4) {
         0 => Exit::Code(0),
         1 => Exit::Code(3),
         2 => Exit::Signal { signal: 9, core_dumped: false },
@@ -126,11 +126,11 @@ pub(super) fn exit(dice: &mut Dice) -> Exit {
 }
 
 /// How a job ends that comes to its end.
-pub(super) fn verdict(drawn: &Scenario, dice: &mut Dice) -> Result<(), Cause> {
-    if !dice.chance(drawn.fails) {
+pub(super) fn verdict(drawn: &Scenario, generator: &mut Generator) -> Result<(), Cause> {
+    if !generator.chance(drawn.fails) {
         return Ok(());
     }
-    Err(match dice.chance(30) {
+    Err(match generator.chance(30) {
         false => Cause::Error("it failed".into()),
         true => {
             Cause::Panic { message: "it panicked".into(), location: String::new(), backtrace: String::new() }
@@ -139,9 +139,9 @@ pub(super) fn verdict(drawn: &Scenario, dice: &mut Dice) -> Result<(), Cause> {
 }
 
 /// How long a piece of work takes: one job, or one of a batch.
-pub(super) fn work_time(drawn: &Scenario, is_batch: bool, dice: &mut Dice) -> Duration {
-    if is_batch && !dice.chance(10) {
-        return Duration::from_micros(dice.below(50));
+pub(super) fn work_time(drawn: &Scenario, is_batch: bool, generator: &mut Generator) -> Duration {
+    if is_batch && !generator.chance(10) {
+        return Duration::from_micros(generator.below(50));
     }
-    dice.time(drawn.longest)
+    generator.time(drawn.longest)
 }

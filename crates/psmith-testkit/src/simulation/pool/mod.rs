@@ -12,11 +12,11 @@
 //! - `scenario` draws the policies and how unkind the world is;
 //! - `actor` is what one worker does;
 //! - `world` is all that surrounds the pool, and the loop; `moves` what happens in it;
-//! - `ledger` is the judge: what must be true of each job, written from the contract.
+//! - `reference` is the judge: what must be true of each job, written from the contract.
 
 mod actor;
-mod ledger;
 mod moves;
+mod reference;
 mod scenario;
 mod world;
 

@@ -42,7 +42,7 @@ impl World {
         let failure =
             SpawnFailure { step: SpawnStep::Clone, errno: 11, detail: String::new(), permanent: false };
         let verdict =
-            if self.dice.chance(50) { Err(Cause::SpawnFailed(failure)) } else { Err(Cause::Exit(127)) };
+            if self.generator.chance(50) { Err(Cause::SpawnFailed(failure)) } else { Err(Cause::Exit(127)) };
         let exit = matches!(verdict, Err(Cause::Exit(_))).then_some(Exit::Code(127));
         let (usage, found) = (Usage::default(), BatchProgress::default());
         self.feed(PoolEvent::Ended { worker, verdict, exit, usage, found })
@@ -52,7 +52,7 @@ impl World {
     pub(super) fn begins_alone(&mut self, worker: WorkerKey, attempt: AttemptId) -> Result<(), String> {
         self.saw("alone");
         let mut actor = Actor::new(true, false);
-        let index = self.ledger.index_of(attempt.job).ok_or("an attempt at no job")?;
+        let index = self.reference.index_of(attempt.job).ok_or("an attempt at no job")?;
         actor.work = Some(Work {
             slot: SlotId(0),
             jobs: index..index + 1,
@@ -62,8 +62,8 @@ impl World {
             hangs: false,
         });
         self.actors.insert(worker, actor);
-        let (latency, life) = (self.dice.time(2), self.dice.time(self.drawn.longest));
-        if !self.dice.chance(20) {
+        let (latency, life) = (self.generator.time(2), self.generator.time(self.drawn.longest));
+        if !self.generator.chance(20) {
             self.plan(latency, Next::Process(worker));
         }
         self.plan(latency + life, Next::Ends(worker));
@@ -88,7 +88,7 @@ impl World {
         if self.drawn.pool.max_jobs.is_some_and(|most| actor.jobs_given + count > most) {
             return Err(format!("{worker:?} is given {count} jobs after {}", actor.jobs_given));
         }
-        self.ledger.on_give(worker, slot, &jobs)?;
+        self.reference.on_give(worker, slot, &jobs)?;
         self.saw(if count > 1 { "batch" } else { "job" });
         let work = Work {
             slot,
@@ -106,7 +106,7 @@ impl World {
                 return Ok(());
             }
         }
-        let soon = self.dice.time(2);
+        let soon = self.generator.time(2);
         self.plan(soon, Next::Step(worker));
         Ok(())
     }
@@ -120,8 +120,8 @@ impl World {
         let is_batch = actor.is_batch();
         let count = if is_batch { (work.jobs.end - work.jobs.start) / 4 } else { 1 };
         // In a batch each job has its chance, but not each batch the end.
-        let fate = match self.dice.below(count.max(1)) {
-            0 => actor::fate(&self.drawn, faults, &mut self.dice),
+        let fate = match self.generator.below(count.max(1)) {
+            0 => actor::fate(&self.drawn, faults, &mut self.generator),
             _ => Fate::GoesOn,
         };
         match fate {
@@ -158,12 +158,12 @@ impl World {
         }
         let index = work.jobs.start + u64::from(work.found.results);
         work.found.begun += 1;
-        self.ledger.on_begin(index)?;
+        self.reference.on_begin(index)?;
         if !has_memory {
             self.must_accept(worker, WorkerReport::Began { job: index + 1 })?;
         }
-        let while_at_it = actor::work_time(&self.drawn, is_batch, &mut self.dice);
-        if self.dice.chance(10) {
+        let while_at_it = actor::work_time(&self.drawn, is_batch, &mut self.generator);
+        if self.generator.chance(10) {
             self.pool.on_beat(worker);
         }
         self.plan(while_at_it, Next::Step(worker));
@@ -171,7 +171,7 @@ impl World {
     }
 
     fn finishes_one(&mut self, worker: WorkerKey) -> Result<(), String> {
-        let verdict = actor::verdict(&self.drawn, &mut self.dice);
+        let verdict = actor::verdict(&self.drawn, &mut self.generator);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         let is_batch = actor.is_batch();
         let Some(work) = actor.work.as_mut() else { return Ok(()) };
@@ -184,7 +184,7 @@ impl World {
         }
         work.found.results += 1;
         let is_last = work.found.results >= work.limit;
-        self.ledger.on_finish(index, true);
+        self.reference.on_finish(index, true);
         if is_last {
             return self.answers_batch(worker, None);
         }
@@ -195,20 +195,20 @@ impl World {
     /// A single job is over.
     fn answers(&mut self, worker: WorkerKey, index: u64, verdict: Result<(), Cause>) -> Result<(), String> {
         // What a value decides is decided by a run's functions, which all are of one kind.
-        let decides = !self.drawn.pool.batches && verdict.is_ok() && self.dice.chance(1);
-        let ends = decides.then(|| if self.dice.chance(50) { RunEnd::Drain } else { RunEnd::Kill });
+        let decides = !self.drawn.pool.batches && verdict.is_ok() && self.generator.chance(1);
+        let ends = decides.then(|| if self.generator.chance(50) { RunEnd::Drain } else { RunEnd::Kill });
         let is_ok = verdict.is_ok();
         let report = WorkerReport::Done { job: index + 1, verdict, ends };
         self.must_accept(worker, report.clone())?;
         // What is said by one that is being ended does not count.
         if self.actors.get(&worker).is_some_and(|actor| !actor.cut) {
-            self.ledger.on_finish(index, is_ok);
+            self.reference.on_finish(index, is_ok);
         }
         if ends == Some(RunEnd::Kill) {
-            self.ledger.on_ending();
+            self.reference.on_ending();
         }
         if self.drawn.pool.max_rss_growth.is_some() {
-            let grown = self.dice.below(80);
+            let grown = self.generator.below(80);
             let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
             actor.resident += grown;
             let bytes = actor.resident;
@@ -227,7 +227,7 @@ impl World {
             return Ok(());
         };
         let (job, values) = (work.jobs.start + 1, work.found.results);
-        let spent = Duration::from_micros(u64::from(values) * self.dice.below(100));
+        let spent = Duration::from_micros(u64::from(values) * self.generator.below(100));
         let verdict = then.as_ref().map(|(_, verdict)| verdict.clone());
         let report = WorkerReport::BatchDone { job, values, whole: values, then: verdict, spent };
         self.must_accept(worker, report.clone())?;
@@ -238,14 +238,14 @@ impl World {
             actor.jobs_given -= u64::from(work.limit - values) - u64::from(then.is_some());
         }
         if let Some((index, verdict)) = then {
-            self.ledger.on_finish(index, verdict.is_ok());
+            self.reference.on_finish(index, verdict.is_ok());
             self.saw("a batch ended early");
         }
         self.has_answered(worker, report)
     }
 
     fn has_answered(&mut self, worker: WorkerKey, report: WorkerReport) -> Result<(), String> {
-        let fate = actor::fate(&self.drawn, self.faults(), &mut self.dice);
+        let fate = actor::fate(&self.drawn, self.faults(), &mut self.generator);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         let left = actor.work.as_mut().map(|work| {
             work.answered = true;
@@ -266,14 +266,14 @@ impl World {
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         if let Some((slot, jobs)) = left {
             actor.earlier.push(jobs.start + 1);
-            self.ledger.on_left(Some(slot), jobs);
+            self.reference.on_left(Some(slot), jobs);
         }
         Ok(())
     }
 
     /// Says what it may not say.
     fn lies(&mut self, worker: WorkerKey) -> Result<(), String> {
-        let which = self.dice.below(6);
+        let which = self.generator.below(6);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         let is_batch = actor.is_batch();
         let Some(work) = &actor.work else { return Ok(()) };
@@ -327,12 +327,12 @@ impl World {
         let (stay, results) = (work.limit, work.found.results);
         let others = work.jobs.start + u64::from(stay)..work.jobs.end;
         actor.jobs_given -= others.end - others.start;
-        self.ledger.on_left(None, others);
+        self.reference.on_left(None, others);
         Ok((stay, results))
     }
 
     pub(super) fn is_told_to_leave(&mut self, worker: WorkerKey) -> Result<(), String> {
-        let stays = self.faults() && self.dice.chance(self.drawn.stays);
+        let stays = self.faults() && self.generator.chance(self.drawn.stays);
         // It may be told so by an answer that is dealt with at its end.
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         if actor.told_to_leave || !actor.greeted {
@@ -355,16 +355,16 @@ impl World {
         let is_open = !actor.alone && !actor.told_to_leave && !actor.is_batch();
         let reported = actor.work.as_ref().filter(|work| is_open && work.answered);
         if let Some(jobs) = reported.map(|work| work.jobs.clone()) {
-            self.ledger.on_cut(jobs);
+            self.reference.on_cut(jobs);
         }
         self.saw(if kill { "killed" } else { "cancelled worker" });
         let Some(actor) = self.actors.get_mut(&worker) else { return };
         if actor.dying {
             return;
         }
-        if !kill && self.faults() && self.dice.chance(30) {
+        if !kill && self.faults() && self.generator.chance(30) {
             // It takes its time.
-            let later = self.dice.time(40);
+            let later = self.generator.time(40);
             self.plan(later, Next::Ends(worker));
             return;
         }
@@ -372,7 +372,7 @@ impl World {
     }
 
     fn may_die_idle(&mut self, worker: WorkerKey) {
-        if self.faults() && self.dice.chance(self.drawn.dies / 2) {
+        if self.faults() && self.generator.chance(self.drawn.dies / 2) {
             self.saw("died idle");
             self.dies(worker);
         }
@@ -382,7 +382,7 @@ impl World {
     pub(super) fn dies(&mut self, worker: WorkerKey) {
         if let Some(actor) = self.actors.get_mut(&worker) {
             actor.dying = true;
-            let soon = self.dice.time(2);
+            let soon = self.generator.time(2);
             self.plan(soon, Next::Ends(worker));
         }
     }
@@ -392,13 +392,13 @@ impl World {
         let exit = if actor.condemned.is_some() {
             Exit::Signal { signal: 9, core_dumped: false }
         } else {
-            actor::exit(&mut self.dice)
+            actor::exit(&mut self.generator)
         };
-        let unseen = !actor.cut && actor.condemned.is_none() && self.dice.chance(5);
+        let unseen = !actor.cut && actor.condemned.is_none() && self.generator.chance(5);
         let verdict = if unseen { Err(Cause::Lost) } else { actor.verdict(exit) };
         let (cut, blameless, found) = (actor.cut, actor.lied_of_earlier, actor.found());
         if let Some(index) = actor.within().filter(|_| !actor.alone) {
-            self.ledger.on_death_within(index, !unseen && !cut && !blameless);
+            self.reference.on_death_within(index, !unseen && !cut && !blameless);
         }
         if !actor.greeted && !actor.alone && !cut {
             self.on_start_failure();
@@ -414,7 +414,7 @@ impl World {
         let Some(actor) = self.actors.remove(&worker) else { return };
         if let Some(work) = actor.work.as_ref().filter(|work| !work.answered && !actor.alone) {
             let jobs = work.jobs.start..work.jobs.start + u64::from(work.limit);
-            self.ledger.on_left(Some(work.slot), jobs);
+            self.reference.on_left(Some(work.slot), jobs);
         }
     }
 
@@ -427,12 +427,12 @@ impl World {
             let Some(actor) = self.actors.get(&worker) else { continue };
             let found = actor.found();
             if let Some(index) = actor.within().filter(|_| !actor.alone) {
-                self.ledger.on_death_within(index, false);
+                self.reference.on_death_within(index, false);
             }
             self.is_no_more(worker);
             self.feed(PoolEvent::Lost { worker, found })?;
             // What the engine says of it later.
-            if self.dice.chance(30) {
+            if self.generator.chance(30) {
                 let (verdict, exit) = (Err(Cause::Cancelled), None);
                 self.feed(PoolEvent::Ended { worker, verdict, exit, usage: Usage::default(), found })?;
             }

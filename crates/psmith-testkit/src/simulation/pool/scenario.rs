@@ -7,7 +7,7 @@ use psmith_core::RunPolicy;
 use psmith_core::policy::{Backoff, Halt, HaltCount, HaltMode, HaltOn, JobPolicy, Order, TermSeq, Timeout};
 use psmith_core::worker_pool::PoolPolicy;
 
-use super::super::dice::Dice;
+use super::super::generator::Generator;
 
 /// One drawn run.
 #[derive(Debug)]
@@ -31,66 +31,67 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn draw(dice: &mut Dice) -> Scenario {
-        let batches = dice.chance(60);
-        let order = dice.one_of(&[Order::Completion, Order::Submission]);
+    pub(super) fn draw(generator: &mut Generator) -> Scenario {
+        let batches = generator.chance(60);
+        let order = generator.one_of(&[Order::Completion, Order::Submission]);
         let run = RunPolicy {
-            slots: 1 + dice.below(4) as u32,
-            window: if batches { u32::MAX } else { 1 + dice.below(8) as u32 },
+            slots: 1 + generator.below(4) as u32,
+            window: if batches { u32::MAX } else { 1 + generator.below(8) as u32 },
             order: if batches { Order::Completion } else { order },
-            queue_max: 1 + dice.below(8) as usize,
-            halt: if batches || dice.chance(80) { Halt::Never } else { draw_halt(dice) },
-            breaker: dice.one_of(&[0, 0, 0, 3]),
+            queue_max: 1 + generator.below(8) as usize,
+            halt: if batches || generator.chance(80) { Halt::Never } else { draw_halt(generator) },
+            breaker: generator.one_of(&[0, 0, 0, 3]),
             start_gap: Duration::ZERO,
             slow: None,
-            seed: dice.next(),
+            seed: generator.next(),
         };
         let pool = PoolPolicy {
             run,
-            grace: Duration::from_millis(dice.one_of(&[5, 50])),
-            max_jobs: dice.one_of(&[None, None, Some(1), Some(5)]),
-            max_rss_growth: (!batches && dice.chance(20)).then_some(100),
-            idle: dice.one_of(&[None, None, Some(Duration::from_millis(3))]),
+            grace: Duration::from_millis(generator.one_of(&[5, 50])),
+            max_jobs: generator.one_of(&[None, None, Some(1), Some(5)]),
+            max_rss_growth: (!batches && generator.chance(20)).then_some(100),
+            idle: generator.one_of(&[None, None, Some(Duration::from_millis(3))]),
             batches,
             ordered: order == Order::Submission,
-            first_batch: dice.one_of(&[1, 1, 10]),
+            first_batch: generator.one_of(&[1, 1, 10]),
         };
-        let policies = (0..1 + dice.below(2)).map(|_| Arc::new(draw_policy(dice, batches))).collect();
+        let policies =
+            (0..1 + generator.below(2)).map(|_| Arc::new(draw_policy(generator, batches))).collect();
         Scenario {
             pool,
             policies,
-            jobs: if batches { dice.below(300) } else { dice.below(30) },
-            start_fails: dice.one_of(&[0, 0, 0, 30, 100]),
-            dies: dice.one_of(&[0, 0, 5, 30]),
-            hangs: dice.one_of(&[0, 0, 1, 5]),
-            lies: dice.one_of(&[0, 0, 0, 10, 30]),
-            fails: dice.one_of(&[0, 5, 30]),
-            alone: if batches { dice.one_of(&[0, 2]) } else { dice.one_of(&[0, 0, 30]) },
-            without_memory: dice.one_of(&[0, 0, 20, 100]),
-            stays: dice.one_of(&[0, 0, 30]),
-            warden_losses: dice.one_of(&[0, 0, 0, 1, 3]),
-            user_deeds: dice.one_of(&[0, 0, 2, 8]),
-            longest: dice.one_of(&[1, 3, 40]),
+            jobs: if batches { generator.below(300) } else { generator.below(30) },
+            start_fails: generator.one_of(&[0, 0, 0, 30, 100]),
+            dies: generator.one_of(&[0, 0, 5, 30]),
+            hangs: generator.one_of(&[0, 0, 1, 5]),
+            lies: generator.one_of(&[0, 0, 0, 10, 30]),
+            fails: generator.one_of(&[0, 5, 30]),
+            alone: if batches { generator.one_of(&[0, 2]) } else { generator.one_of(&[0, 0, 30]) },
+            without_memory: generator.one_of(&[0, 0, 20, 100]),
+            stays: generator.one_of(&[0, 0, 30]),
+            warden_losses: generator.one_of(&[0, 0, 0, 1, 3]),
+            user_deeds: generator.one_of(&[0, 0, 2, 8]),
+            longest: generator.one_of(&[1, 3, 40]),
         }
     }
 }
 
-fn draw_halt(dice: &mut Dice) -> Halt {
+fn draw_halt(generator: &mut Generator) -> Halt {
     Halt::When {
-        what: dice.one_of(&[HaltOn::Fail, HaltOn::Success, HaltOn::Done]),
-        count: HaltCount::Number(1 + dice.below(6)),
-        mode: dice.one_of(&[HaltMode::Soon, HaltMode::Now]),
+        what: generator.one_of(&[HaltOn::Fail, HaltOn::Success, HaltOn::Done]),
+        count: HaltCount::Number(1 + generator.below(6)),
+        mode: generator.one_of(&[HaltMode::Soon, HaltMode::Now]),
     }
 }
 
-fn draw_policy(dice: &mut Dice, batches: bool) -> JobPolicy {
-    let limit = Duration::from_millis(1 + dice.below(60));
+fn draw_policy(generator: &mut Generator, batches: bool) -> JobPolicy {
+    let limit = Duration::from_millis(1 + generator.below(60));
     JobPolicy {
-        timeout: if batches || dice.chance(60) { Timeout::Never } else { Timeout::After(limit) },
-        idle: (!batches && dice.chance(20)).then_some(limit),
-        tries: dice.one_of(&[1, 1, 2, 3]),
-        backoff: Backoff { first: Duration::from_millis(dice.one_of(&[0, 0, 20])), max: None },
-        term_seq: TermSeq::with_grace(Duration::from_millis(dice.below(30))),
+        timeout: if batches || generator.chance(60) { Timeout::Never } else { Timeout::After(limit) },
+        idle: (!batches && generator.chance(20)).then_some(limit),
+        tries: generator.one_of(&[1, 1, 2, 3]),
+        backoff: Backoff { first: Duration::from_millis(generator.one_of(&[0, 0, 20])), max: None },
+        term_seq: TermSeq::with_grace(Duration::from_millis(generator.below(30))),
         ..JobPolicy::default()
     }
 }

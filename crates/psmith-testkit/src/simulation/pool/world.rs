@@ -11,10 +11,10 @@ use psmith_core::worker_pool::{Placement, PoolAction, PoolEvent, ToStart, Worker
 use psmith_core::{JobId, Time};
 
 use super::super::FAULTS_END;
-use super::super::dice::Dice;
+use super::super::generator::Generator;
 use super::PoolReport;
 use super::actor::Actor;
-use super::ledger::Ledger;
+use super::reference::PoolReference;
 use super::scenario::Scenario;
 
 /// No run of the sizes that are drawn needs more.
@@ -30,10 +30,10 @@ const FAILURES_LEAST: u32 = 5;
 #[derive(Debug)]
 pub(super) struct World {
     seed: u64,
-    pub(super) dice: Dice,
+    pub(super) generator: Generator,
     pub(super) drawn: Scenario,
     pub(super) pool: WorkerPool,
-    pub(super) ledger: Ledger,
+    pub(super) reference: PoolReference,
     pub(super) actors: BTreeMap<WorkerKey, Actor>,
     pub(super) now: Time,
     agenda: BTreeMap<(Time, u64), Next>,
@@ -73,15 +73,15 @@ pub(super) enum Next {
 
 impl World {
     pub(super) fn new(seed: u64) -> World {
-        let mut dice = Dice::new(seed);
-        let drawn = Scenario::draw(&mut dice);
+        let mut generator = Generator::new(seed);
+        let drawn = Scenario::draw(&mut generator);
         World {
             seed,
             pool: WorkerPool::new(drawn.pool.clone()),
-            ledger: Ledger::new(&drawn.pool),
+            reference: PoolReference::new(&drawn.pool),
             room: drawn.pool.run.slots,
             drawn,
-            dice,
+            generator,
             actors: BTreeMap::new(),
             now: Time::ZERO,
             agenda: BTreeMap::new(),
@@ -112,14 +112,14 @@ impl World {
         self.plan(Duration::ZERO, Next::Source);
         self.plan(FAULTS_END, Next::FaultsEnd);
         for _ in 0..self.drawn.user_deeds {
-            let when = self.dice.time(60);
+            let when = self.generator.time(60);
             self.plan(when, Next::User);
         }
         for _ in 0..self.drawn.warden_losses {
-            let when = self.dice.time(60);
+            let when = self.generator.time(60);
             self.plan(when, Next::WardenDies);
         }
-        while !self.gave_up && (!self.ledger.finished || !self.actors.is_empty()) {
+        while !self.gave_up && (!self.reference.finished || !self.actors.is_empty()) {
             self.report.steps += 1;
             if self.report.steps > STEPS_MAX {
                 return Err("the run does not come to its end".into());
@@ -141,7 +141,7 @@ impl World {
                         self.now = self.now.max(at);
                         self.happen(next)?;
                         let more = self.agenda.first_key_value().is_some_and(|((at, _), _)| *at <= self.now);
-                        if !more || self.dice.chance(30) {
+                        if !more || self.generator.chance(30) {
                             break;
                         }
                     }
@@ -156,15 +156,15 @@ impl World {
         if counts.running + counts.ready + counts.delayed + counts.undelivered > 0 {
             return Err(format!("something is left at the end: {counts:?}"));
         }
-        self.ledger.settle_accounts()
+        self.reference.settle_accounts()
     }
 
     fn happen(&mut self, next: Next) -> Result<(), String> {
         match next {
             Next::Source => {
-                self.offered = (self.offered + 1 + self.dice.below(40)).min(self.drawn.jobs);
+                self.offered = (self.offered + 1 + self.generator.below(40)).min(self.drawn.jobs);
                 if self.offered < self.drawn.jobs {
-                    let soon = self.dice.time(4);
+                    let soon = self.generator.time(4);
                     self.plan(soon, Next::Source);
                 }
                 Ok(())
@@ -213,7 +213,7 @@ impl World {
             return false;
         }
         let waiting = self.offered - self.taken;
-        let fit = 1 + self.dice.below(100);
+        let fit = 1 + self.generator.below(100);
         let event = if self.pool.next_returned().is_some() {
             PoolEvent::Returned { fit, waiting }
         } else if waiting == 0 {
@@ -221,7 +221,7 @@ impl World {
                 return false;
             }
             PoolEvent::SourceEnded
-        } else if self.drawn.pool.batches && !self.dice.chance(5 + self.drawn.alone) {
+        } else if self.drawn.pool.batches && !self.generator.chance(5 + self.drawn.alone) {
             let jobs = self.taken..self.offered;
             self.taken = jobs.end;
             let policy = self.some_policy(jobs.clone(), Placement::Shared);
@@ -236,23 +236,23 @@ impl World {
     fn next_job(&mut self) -> PoolEvent {
         let index = self.taken;
         self.taken += 1;
-        let placement = match self.dice.chance(self.drawn.alone) {
-            true if self.dice.chance(20) => Placement::Refused,
+        let placement = match self.generator.chance(self.drawn.alone) {
+            true if self.generator.chance(20) => Placement::Refused,
             true => Placement::Alone,
             false => Placement::Shared,
         };
         let policy = self.some_policy(index..index + 1, placement);
-        self.ledger.on_single(self.pool.next_job(), index);
-        let cancelled = self.drawn.user_deeds > 0 && self.dice.chance(2);
+        self.reference.on_single(self.pool.next_job(), index);
+        let cancelled = self.drawn.user_deeds > 0 && self.generator.chance(2);
         if cancelled {
-            self.ledger.on_cancel(self.pool.next_job());
+            self.reference.on_cancel(self.pool.next_job());
         }
         PoolEvent::Job { index, policy, placement, cancelled }
     }
 
     fn some_policy(&mut self, jobs: Range<u64>, placement: Placement) -> Arc<psmith_core::JobPolicy> {
-        let policy = self.dice.one_of(&self.drawn.policies);
-        self.ledger.on_accepted(jobs, &policy, placement);
+        let policy = self.generator.one_of(&self.drawn.policies);
+        self.reference.on_accepted(jobs, &policy, placement);
         policy
     }
 
@@ -266,11 +266,11 @@ impl World {
                     if self.paused_until.is_some_and(|until| self.now < until) {
                         return Err(format!("{worker:?} is started right after a start that failed"));
                     }
-                    let has_memory = !self.dice.chance(self.drawn.without_memory);
+                    let has_memory = !self.generator.chance(self.drawn.without_memory);
                     self.actors.insert(worker, Actor::new(false, has_memory));
-                    let (first, then) = (self.dice.time(2), self.dice.time(2));
-                    if faults && self.dice.chance(self.drawn.start_fails) {
-                        if self.dice.chance(50) {
+                    let (first, then) = (self.generator.time(2), self.generator.time(2));
+                    if faults && self.generator.chance(self.drawn.start_fails) {
+                        if self.generator.chance(50) {
                             self.plan(first, Next::Process(worker));
                         }
                         self.plan(first + then, Next::FailsToStart(worker));
@@ -290,23 +290,23 @@ impl World {
         if !self.faults() {
             return Ok(());
         }
-        let some_job = JobId(1 + self.dice.below(self.pool.next_job().0));
-        let event = match self.dice.below(22) {
+        let some_job = JobId(1 + self.generator.below(self.pool.next_job().0));
+        let event = match self.generator.below(22) {
             0..=5 => PoolEvent::Cancel(some_job),
             6..=8 => PoolEvent::KillNow(some_job),
-            9..=11 => PoolEvent::Workers(1 + self.dice.below(6) as u32),
-            12..=14 => PoolEvent::Slots(1 + self.dice.below(6) as u32),
-            15..=18 => PoolEvent::Hold { reason: HoldReason::Paused, on: self.dice.chance(40) },
+            9..=11 => PoolEvent::Workers(1 + self.generator.below(6) as u32),
+            12..=14 => PoolEvent::Slots(1 + self.generator.below(6) as u32),
+            15..=18 => PoolEvent::Hold { reason: HoldReason::Paused, on: self.generator.chance(40) },
             19 => PoolEvent::Drain,
             20 => PoolEvent::Stop,
             _ => PoolEvent::Kill,
         };
         match event {
             PoolEvent::Cancel(_) | PoolEvent::KillNow(_) if self.drawn.pool.batches => return Ok(()),
-            PoolEvent::Cancel(job) | PoolEvent::KillNow(job) => self.ledger.on_cancel(job),
+            PoolEvent::Cancel(job) | PoolEvent::KillNow(job) => self.reference.on_cancel(job),
             PoolEvent::Drain | PoolEvent::Stop | PoolEvent::Kill => {
                 if !matches!(event, PoolEvent::Drain) {
-                    self.ledger.on_ending();
+                    self.reference.on_ending();
                 }
                 self.hand_in_the_rest()?;
             }
@@ -368,21 +368,21 @@ impl World {
                 }
             }
             PoolAction::Single { job, index, .. } => {
-                self.ledger.on_single(job, index);
+                self.reference.on_single(job, index);
                 self.saw("single");
             }
             PoolAction::Results { jobs, .. } => {
                 self.saw("results");
-                self.ledger.on_results(&jobs)?;
+                self.reference.on_results(&jobs)?;
             }
             PoolAction::End { jobs, outcome, .. } => {
                 self.saw(outcome.verdict.as_ref().map_or_else(|cause| cause.kind().word(), |()| "ok"));
-                self.ledger.on_end(&jobs, &outcome)?;
+                self.reference.on_end(&jobs, &outcome)?;
             }
-            PoolAction::Deliver { jobs, .. } => self.ledger.on_deliver(&jobs)?,
+            PoolAction::Deliver { jobs, .. } => self.reference.on_deliver(&jobs)?,
             PoolAction::HandOut(jobs) => {
                 self.saw("in order");
-                self.ledger.on_hand_out(&jobs)?;
+                self.reference.on_hand_out(&jobs)?;
             }
             PoolAction::Room(room) => self.room = room,
             PoolAction::GiveUp { failures, .. } => {
@@ -397,7 +397,7 @@ impl World {
             }
             PoolAction::Retry(_) => self.saw("retry"),
             PoolAction::Broken { .. } => self.saw("circuit broken"),
-            PoolAction::Finish => self.ledger.finished = true,
+            PoolAction::Finish => self.reference.finished = true,
             PoolAction::Pull
             | PoolAction::Attempt { .. }
             | PoolAction::Output { .. }

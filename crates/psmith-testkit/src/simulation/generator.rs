@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// A seeded generator. Not the dispatcher's own: the two must not know each other's throws.
+/// A seeded generator. Not the dispatcher's own: the two must not share a sequence.
 #[derive(Debug)]
-pub(super) struct Dice {
+pub(super) struct Generator {
     state: u64,
 }
 
-impl Dice {
-    pub(super) fn new(seed: u64) -> Dice {
-        Dice { state: seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ 0x5851_f42d_4c95_7f2d }
+impl Generator {
+    pub(super) fn new(seed: u64) -> Generator {
+        Generator { state: seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ 0x5851_f42d_4c95_7f2d }
     }
 
     pub(super) fn next(&mut self) -> u64 {
@@ -26,7 +26,7 @@ impl Dice {
         if bound == 0 { 0 } else { self.next() % bound }
     }
 
-    /// True in `percent` of a hundred throws.
+    /// True in `percent` of a hundred draws.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

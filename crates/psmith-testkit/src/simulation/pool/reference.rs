@@ -13,7 +13,7 @@ use psmith_core::{JobId, SlotId};
 
 /// One job of the user's.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct JudgedJob {
     policy: Arc<JobPolicy>,
     placement: Placement,
     /// Its function was called so often, and that was reported.
@@ -31,7 +31,7 @@ pub(super) struct Job {
     delivered: bool,
 }
 
-impl Job {
+impl JudgedJob {
     /// Whether its time may be up.
     fn is_limited(&self) -> bool {
         self.policy.timeout != Timeout::Never || self.policy.idle.is_some()
@@ -40,8 +40,8 @@ impl Job {
 
 /// What is true so far.
 #[derive(Debug)]
-pub(super) struct Ledger {
-    jobs: BTreeMap<u64, Job>,
+pub(super) struct PoolReference {
+    jobs: BTreeMap<u64, JudgedJob>,
     /// The indices of single jobs by the dispatcher's number.
     numbers: BTreeMap<JobId, u64>,
     slots: BTreeMap<SlotId, WorkerKey>,
@@ -58,10 +58,10 @@ macro_rules! must {
     ($holds:expr, $($told:tt)*) => { if !$holds { return Err(format!($($told)*)); } };
 }
 
-impl Ledger {
-    pub(super) fn new(policy: &PoolPolicy) -> Ledger {
+impl PoolReference {
+    pub(super) fn new(policy: &PoolPolicy) -> PoolReference {
         let halts = matches!(policy.run.halt, Halt::When { mode: HaltMode::Now, .. });
-        Ledger {
+        PoolReference {
             jobs: BTreeMap::new(),
             numbers: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -76,7 +76,7 @@ impl Ledger {
 
     pub(super) fn on_accepted(&mut self, jobs: Range<u64>, policy: &Arc<JobPolicy>, placement: Placement) {
         for index in jobs {
-            let job = Job {
+            let job = JudgedJob {
                 policy: Arc::clone(policy),
                 placement,
                 begun: 0,

@@ -8,7 +8,7 @@ use psmith_core::{AttemptId, Cause, Time};
 
 /// One job.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct ReferenceJob {
     pub(super) policy: Arc<JobPolicy>,
     pub(super) starts: u32,
     pub(super) attempts: u32,
@@ -27,7 +27,7 @@ pub(super) struct Ledger {
 
 /// An attempt that is not over.
 #[derive(Debug, Default)]
-pub(super) struct Live {
+pub(super) struct ReferenceAttempt {
     pub(super) id: Option<AttemptId>,
     pub(super) began: Time,
     pub(super) started: bool,
@@ -48,9 +48,9 @@ pub(super) struct Live {
     pub(super) reported: Option<(Result<(), Cause>, bool)>,
 }
 
-impl Ledger {
-    pub(super) fn new(policy: Arc<JobPolicy>) -> Ledger {
-        Ledger {
+impl ReferenceJob {
+    pub(super) fn new(policy: Arc<JobPolicy>) -> ReferenceJob {
+        ReferenceJob {
             memory_bytes: policy.limits.memory_bytes,
             policy,
             starts: 0,
@@ -92,7 +92,7 @@ impl Ledger {
     }
 }
 
-impl Live {
+impl ReferenceAttempt {
     /// Nobody saw how it ended.
     pub(super) fn is_unseen(&self) -> bool {
         self.exit.is_none() && self.start_failed.is_none()
@@ -112,8 +112,8 @@ impl Live {
         self.reported.as_ref().filter(|(_, counts)| *counts).map(|(reported, _)| reported)
     }
 
-    pub(super) fn succeeded(&self, ledger: &Ledger) -> bool {
-        let clean = ledger.policy.leak != Leak::Fail || self.leaks() == 0 || self.killed || ledger.cancelled;
+    pub(super) fn succeeded(&self, record: &ReferenceJob) -> bool {
+        let clean = record.policy.leak != Leak::Fail || self.leaks() == 0 || self.killed || record.cancelled;
         let well = !self.cut && self.exit == Some(Exit::Code(0));
         match self.word() {
             Some(word) => word.is_ok() && (clean || self.signalled),
@@ -125,12 +125,12 @@ impl Live {
     pub(super) fn allows(
         &self,
         cause: &Cause,
-        ledger: &Ledger,
+        record: &ReferenceJob,
         charged: bool,
         ending: bool,
         now: Time,
     ) -> bool {
-        let policy = &ledger.policy;
+        let policy = &record.policy;
         let is_leak = matches!(cause, Cause::Leaked(_));
         match self.word() {
             Some(Ok(())) if !is_leak => return false,
@@ -152,12 +152,12 @@ impl Live {
                 let in_time = by_us || policy.leak == Leak::Wait;
                 charged && limited && in_time && now - self.began >= *limit
             }
-            Cause::Cancelled => !charged && by_us && (self.preempted || ending || ledger.cancelled),
+            Cause::Cancelled => !charged && by_us && (self.preempted || ending || record.cancelled),
             Cause::Lost => !charged && ((self.is_unseen() && !self.killed) || (self.stuck && self.preempted)),
             Cause::SpawnFailed(failure) => charged && self.start_failed.as_ref() == Some(failure),
             Cause::OutOfMemory { limit_bytes, kills } => {
                 let failed = by_itself && self.exit.is_some_and(|exit| exit != Exit::Code(0));
-                failed && *kills > 0 && *kills == self.oom_kills && *limit_bytes == ledger.memory_bytes
+                failed && *kills > 0 && *kills == self.oom_kills && *limit_bytes == record.memory_bytes
             }
             Cause::Exit(_) | Cause::Signal { .. } if self.oom_kills > 0 => false,
             Cause::Exit(code) => by_itself && *code != 0 && self.exit == Some(Exit::Code(*code)),
@@ -167,7 +167,7 @@ impl Live {
             }
             Cause::Leaked(leaked) => {
                 // Whom we killed on request within their grace were no leak; who holds the output still is.
-                let ended = ending || ledger.cancelled || self.signalled || self.killed;
+                let ended = ending || record.cancelled || self.signalled || self.killed;
                 let holders = ended && *leaked == u32::from(self.stopped_reading);
                 let declared =
                     policy.leak == Leak::Fail && *leaked > 0 && (holders || *leaked == self.leaks());
