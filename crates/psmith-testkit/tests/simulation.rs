@@ -8,13 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use psmith_core::event::HoldReason;
 use psmith_core::policy::Order;
 use psmith_core::{Action, Notice};
-use psmith_testkit::simulation::{Report, exhaust, run};
+use psmith_testkit::simulation::{SimulationReport, exhaust, run};
 
 /// How many seeds a test runs.
 const RUNS: u64 = 10_000;
 
 /// Runs `seed`; a failure says how to see it again.
-fn run_one(seed: u64) -> Report {
+fn run_one(seed: u64) -> SimulationReport {
     let broken = match catch_unwind(AssertUnwindSafe(|| run(seed))) {
         Ok(Ok(report)) => return report,
         Ok(Err(broken)) => broken,

@@ -25,7 +25,7 @@ pub fn exhaust(order: Order, depth: usize) -> Result<u64, String> {
 
 /// All paths that begin with `path`. Each is walked from the start: a run is its events and nothing else.
 fn walk(order: Order, depth: usize, path: &mut Vec<usize>, runs: &mut u64) -> Result<(), String> {
-    let mut small = Small::new(order);
+    let mut small = SmallRun::new(order);
     let mut walked = || -> Result<usize, String> {
         small.begin()?;
         for choice in path.iter() {
@@ -50,20 +50,20 @@ fn walk(order: Order, depth: usize, path: &mut Vec<usize>, runs: &mut u64) -> Re
 }
 
 /// A small run.
-struct Small {
+struct SmallRun {
     dispatcher: Dispatcher,
     reference: Reference,
     now: Time,
-    attempts: BTreeMap<AttemptId, Stage>,
+    attempts: BTreeMap<AttemptId, AttemptStage>,
     handed: Vec<JobId>,
-    warden: Warden,
+    warden: WardenState,
     stopped: bool,
-    taken: Vec<Step>,
+    taken: Vec<ExploredStep>,
 }
 
 /// How far an attempt has come; over: it is not in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum AttemptStage {
     Starting,
     Running,
     /// Its worker has said that the function succeeded.
@@ -73,7 +73,7 @@ enum Stage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Warden {
+enum WardenState {
     NeverLost,
     Lost,
     Back,
@@ -81,13 +81,13 @@ enum Warden {
 
 /// Something that can happen next.
 #[derive(Clone, Debug)]
-enum Step {
+enum ExploredStep {
     Event(Event),
     Timer,
 }
 
-impl Small {
-    fn new(order: Order) -> Small {
+impl SmallRun {
+    fn new(order: Order) -> SmallRun {
         let run = RunPolicy {
             slots: 2,
             window: 1,
@@ -99,13 +99,13 @@ impl Small {
             slow: None,
             seed: 0,
         };
-        Small {
+        SmallRun {
             dispatcher: Dispatcher::new(run.clone()),
             reference: Reference::new(&run),
             now: Time::ZERO,
             attempts: BTreeMap::new(),
             handed: Vec::new(),
-            warden: Warden::NeverLost,
+            warden: WardenState::NeverLost,
             stopped: false,
             taken: Vec::new(),
         }
@@ -115,57 +115,61 @@ impl Small {
         let backoff = Backoff { first: Duration::from_millis(10), max: None };
         let policy = Arc::new(JobPolicy { tries: 2, backoff, leak: Leak::Fail, ..JobPolicy::default() });
         for job in (1..=3).map(JobId) {
-            self.take(Step::Event(Event::Accepted { job, policy: Arc::clone(&policy) }))?;
+            self.take(ExploredStep::Event(Event::Accepted { job, policy: Arc::clone(&policy) }))?;
         }
-        self.take(Step::Event(Event::SourceEnded))
+        self.take(ExploredStep::Event(Event::SourceEnded))
     }
 
     /// What can happen now, the kindest first.
-    fn choices(&self) -> Vec<Step> {
+    fn choices(&self) -> Vec<ExploredStep> {
         let mut kind = Vec::new();
         let mut unkind = Vec::new();
         for (&attempt, stage) in &self.attempts {
             match stage {
-                Stage::Starting => {
+                AttemptStage::Starting => {
                     kind.push(Event::Started { attempt, pid: 1 });
                     unkind.push(Event::StartRefused { attempt, failure: refusal() });
                 }
-                Stage::Running => {
+                AttemptStage::Running => {
                     kind.push(exited(attempt, 0, 0));
                     unkind.push(exited(attempt, 1, 0));
                     unkind.push(exited(attempt, 0, 1));
                     unkind.push(Event::Reported { attempt, verdict: Ok(()) });
                 }
                 // However its process ends, it has succeeded.
-                Stage::Reported => {
+                AttemptStage::Reported => {
                     kind.push(exited(attempt, 0, 0));
                     unkind.push(exited(attempt, 1, 0));
                 }
-                Stage::Leaking => kind.push(Event::TreeEmpty { attempt, killed: 1 }),
+                AttemptStage::Leaking => kind.push(Event::TreeEmpty { attempt, killed: 1 }),
             }
         }
         kind.extend(self.handed.first().map(|job| Event::Delivered(*job)));
         match self.warden {
-            Warden::NeverLost => unkind.push(Event::WardenLost),
-            Warden::Lost => kind.push(Event::WardenReady),
-            Warden::Back => {}
+            WardenState::NeverLost => unkind.push(Event::WardenLost),
+            WardenState::Lost => kind.push(Event::WardenReady),
+            WardenState::Back => {}
         }
         if !self.stopped {
             unkind.push(Event::Stop);
         }
-        let timer = self.dispatcher.next_deadline().map(|_| Step::Timer);
-        kind.into_iter().map(Step::Event).chain(timer).chain(unkind.into_iter().map(Step::Event)).collect()
+        let timer = self.dispatcher.next_deadline().map(|_| ExploredStep::Timer);
+        kind.into_iter()
+            .map(ExploredStep::Event)
+            .chain(timer)
+            .chain(unkind.into_iter().map(ExploredStep::Event))
+            .collect()
     }
 
-    fn take(&mut self, step: Step) -> Result<(), String> {
+    fn take(&mut self, step: ExploredStep) -> Result<(), String> {
         self.taken.push(step.clone());
         let mut actions = Vec::new();
         match step {
-            Step::Timer => {
+            ExploredStep::Timer => {
                 self.now = self.now.max(self.dispatcher.next_deadline().ok_or("no timer runs")?);
                 self.dispatcher.handle_timers(self.now, &mut actions);
             }
-            Step::Event(event) => {
+            ExploredStep::Event(event) => {
                 self.happens(&event);
                 self.reference.hear(&event);
                 self.dispatcher.handle(event, self.now, &mut actions);
@@ -178,7 +182,7 @@ impl Small {
                 .judge(action, self.now, &lives)
                 .map_err(|broken| format!("{broken}; {action:?}"))?;
             match action {
-                Action::Start { attempt, .. } => drop(attempts.insert(*attempt, Stage::Starting)),
+                Action::Start { attempt, .. } => drop(attempts.insert(*attempt, AttemptStage::Starting)),
                 Action::Deliver { job } => self.handed.push(*job),
                 Action::Signal { .. }
                 | Action::KillTree { .. }
@@ -199,17 +203,23 @@ impl Small {
 
     fn happens(&mut self, event: &Event) {
         match event {
-            Event::Started { attempt, .. } => drop(self.attempts.insert(*attempt, Stage::Running)),
-            Event::Exited { attempt, alive: 1.., .. } => drop(self.attempts.insert(*attempt, Stage::Leaking)),
-            Event::Reported { attempt, .. } => drop(self.attempts.insert(*attempt, Stage::Reported)),
+            Event::Started { attempt, .. } => {
+                let _ = self.attempts.insert(*attempt, AttemptStage::Running);
+            }
+            Event::Exited { attempt, alive: 1.., .. } => {
+                let _ = self.attempts.insert(*attempt, AttemptStage::Leaking);
+            }
+            Event::Reported { attempt, .. } => {
+                let _ = self.attempts.insert(*attempt, AttemptStage::Reported);
+            }
             Event::StartRefused { attempt, .. }
             | Event::Exited { attempt, .. }
             | Event::TreeEmpty { attempt, .. } => drop(self.attempts.remove(attempt)),
             Event::WardenLost => {
                 self.attempts.clear();
-                self.warden = Warden::Lost;
+                self.warden = WardenState::Lost;
             }
-            Event::WardenReady => self.warden = Warden::Back,
+            Event::WardenReady => self.warden = WardenState::Back,
             Event::Stop => self.stopped = true,
             Event::Delivered(job) => self.handed.retain(|handed| handed != job),
             _ => {}

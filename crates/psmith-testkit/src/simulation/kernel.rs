@@ -15,14 +15,14 @@ const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
 /// All processes that live, or leave something behind.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
-    processes: BTreeMap<AttemptId, Process>,
+    processes: BTreeMap<AttemptId, SimulatedProcess>,
     /// Attempts whose keeper died: it reports nothing any more.
     silenced: BTreeSet<AttemptId>,
 }
 
 /// One attempt, as the kernel has it.
 #[derive(Debug)]
-struct Process {
+struct SimulatedProcess {
     exit: Exit,
     /// So many were killed for want of memory.
     oom_kills: u64,
@@ -31,7 +31,7 @@ struct Process {
     tree: u32,
     /// How long they live by themselves.
     tree_lives: Duration,
-    output: Holder,
+    output: StreamHolder,
     ignores_signals: bool,
     /// How long a kill takes.
     dies_after: Duration,
@@ -40,7 +40,7 @@ struct Process {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+enum StreamHolder {
     /// Nobody holds the output after the exit.
     Nobody,
     Tree,
@@ -50,7 +50,7 @@ enum Holder {
 
 /// What happens in the kernel after a while.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
+pub(super) enum KernelEvent {
     /// The process ends, by itself or by a signal.
     Exit(AttemptId, Option<Exit>),
     /// The descendants end; so many of them were killed, or let go.
@@ -64,7 +64,7 @@ pub(super) enum Deed {
 }
 
 /// Deeds, each after its while.
-pub(super) type Deeds = Vec<(Duration, Deed)>;
+pub(super) type KernelEvents = Vec<(Duration, KernelEvent)>;
 
 impl Kernel {
     pub(super) fn start(
@@ -73,27 +73,33 @@ impl Kernel {
         drawn: &Scenario,
         faults: bool,
         generator: &mut Generator,
-    ) -> Deeds {
+    ) -> KernelEvents {
         let percent = |percent: u64| if faults { percent } else { 0 };
         // In a kind world a job takes no time, so that it meets any deadline.
         let (latency, life) =
             if faults { (generator.time(3), generator.time(drawn.longest)) } else { Default::default() };
         if generator.chance(percent(drawn.refused)) {
-            return vec![(latency, Deed::Report(Event::StartRefused { attempt, failure: failure(false) }))];
+            return vec![(
+                latency,
+                KernelEvent::Report(Event::StartRefused { attempt, failure: failure(false) }),
+            )];
         }
         let pid = (attempt.job.0 * 100 + u64::from(attempt.number)) as u32;
         let mut deeds = Vec::new();
         let fails = generator.chance(percent(drawn.start_fails));
         if !fails || generator.chance(50) {
-            deeds.push((latency, Deed::Report(Event::Started { attempt, pid })));
+            deeds.push((latency, KernelEvent::Report(Event::Started { attempt, pid })));
         }
         if fails {
             let failure = failure(generator.chance(30));
-            deeds.push((latency + generator.time(2), Deed::Report(Event::StartFailed { attempt, failure })));
+            deeds.push((
+                latency + generator.time(2),
+                KernelEvent::Report(Event::StartFailed { attempt, failure }),
+            ));
         }
         let leaks = generator.chance(percent(drawn.leaks));
         let tree = if leaks { generator.below(3) as u32 } else { 0 };
-        let process = Process {
+        let process = SimulatedProcess {
             exit: match generator.chance(percent(drawn.job_fails)) {
                 false => Exit::Code(0),
                 true if generator.chance(30) => Exit::Signal { signal: 11, core_dumped: true },
@@ -104,9 +110,11 @@ impl Kernel {
             tree,
             tree_lives: Duration::from_millis(generator.one_of(&[5, 90, 100, 101, 3000])),
             output: match generator.below(3) {
-                0 if leaks && tree > 0 => Holder::Tree,
-                1 if leaks => Holder::Outsider(Duration::from_millis(generator.one_of(&[5, 100, 5000]))),
-                _ => Holder::Nobody,
+                0 if leaks && tree > 0 => StreamHolder::Tree,
+                1 if leaks => {
+                    StreamHolder::Outsider(Duration::from_millis(generator.one_of(&[5, 100, 5000])))
+                }
+                _ => StreamHolder::Nobody,
             },
             ignores_signals: generator.chance(percent(drawn.stubborn)),
             dies_after: match generator.chance(percent(drawn.unkillable)) {
@@ -116,20 +124,20 @@ impl Kernel {
             hangs: false,
         };
         if !fails {
-            deeds.push((latency + life, Deed::Exit(attempt, None)));
+            deeds.push((latency + life, KernelEvent::Exit(attempt, None)));
             if generator.chance(drawn.workers) {
                 // Perhaps before the news of its start, perhaps at the very end, now and then a second time.
                 for _ in 0..=u64::from(generator.chance(percent(10))) {
                     let verdict = word(generator.chance(percent(drawn.job_fails)), generator);
                     let after =
                         if faults { generator.time((latency + life).as_millis() as u64) } else { latency };
-                    deeds.push((after, Deed::Report(Event::Reported { attempt, verdict })));
+                    deeds.push((after, KernelEvent::Report(Event::Reported { attempt, verdict })));
                 }
             }
             if generator.chance(percent(drawn.vanishing)) {
                 // Before the start was reported, in mid-life, or long after a kill that did not work.
                 let within = generator.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
-                deeds.push((generator.time(within), Deed::Vanish(attempt)));
+                deeds.push((generator.time(within), KernelEvent::Vanish(attempt)));
             }
             self.processes.insert(attempt, process);
         }
@@ -137,7 +145,7 @@ impl Kernel {
     }
 
     /// The process ends now; what is reported, and what follows.
-    pub(super) fn exit(&mut self, attempt: AttemptId, by: Option<Exit>) -> (Option<Event>, Deeds) {
+    pub(super) fn exit(&mut self, attempt: AttemptId, by: Option<Exit>) -> (Option<Event>, KernelEvents) {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| !process.has_exited) else {
             return (None, Vec::new());
         };
@@ -147,10 +155,10 @@ impl Kernel {
         process.has_exited = true;
         let mut deeds = Vec::new();
         if process.tree > 0 {
-            deeds.push((process.tree_lives, Deed::TreeEnds(attempt, false)));
+            deeds.push((process.tree_lives, KernelEvent::TreeEnds(attempt, false)));
         }
-        if let Holder::Outsider(time) = process.output {
-            deeds.push((time, Deed::OutputEnds(attempt)));
+        if let StreamHolder::Outsider(time) = process.output {
+            deeds.push((time, KernelEvent::OutputEnds(attempt)));
         }
         let event = Event::Exited {
             attempt,
@@ -158,13 +166,13 @@ impl Kernel {
             usage: Usage::default(),
             evidence: Evidence { oom_kills: process.oom_kills, ..Evidence::default() },
             alive: process.tree,
-            output_open: process.output != Holder::Nobody,
+            output_open: process.output != StreamHolder::Nobody,
         };
         (Some(event), deeds)
     }
 
     /// The descendants end, or are let go, now.
-    pub(super) fn tree_ends(&mut self, attempt: AttemptId, by_us: bool) -> (Option<Event>, Deeds) {
+    pub(super) fn tree_ends(&mut self, attempt: AttemptId, by_us: bool) -> (Option<Event>, KernelEvents) {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| process.has_exited) else {
             return (None, Vec::new());
         };
@@ -173,8 +181,8 @@ impl Kernel {
         }
         let were = std::mem::take(&mut process.tree);
         let deeds = match process.output {
-            Holder::Tree => vec![(Duration::from_millis(1), Deed::OutputEnds(attempt))],
-            Holder::Nobody | Holder::Outsider(_) => Vec::new(),
+            StreamHolder::Tree => vec![(Duration::from_millis(1), KernelEvent::OutputEnds(attempt))],
+            StreamHolder::Nobody | StreamHolder::Outsider(_) => Vec::new(),
         };
         // An answer to a kill comes also if nobody was left.
         let event =
@@ -184,7 +192,7 @@ impl Kernel {
 
     /// The keeper dies. What it held dies by its parent-death signal or is swept by the warden: before the exit
     /// nobody saw how the attempt ended, after it the rest of the tree is gone.
-    pub(super) fn vanish(&mut self, attempt: AttemptId) -> (Option<Event>, Deeds) {
+    pub(super) fn vanish(&mut self, attempt: AttemptId) -> (Option<Event>, KernelEvents) {
         match self.processes.get_mut(&attempt) {
             Some(process) if process.has_exited => {
                 process.hangs = false;
@@ -214,41 +222,48 @@ impl Kernel {
 
     pub(super) fn output_ends(&mut self, attempt: AttemptId) -> Option<Event> {
         let process = self.processes.get_mut(&attempt)?;
-        let was_open = std::mem::replace(&mut process.output, Holder::Nobody) != Holder::Nobody;
+        let was_open = std::mem::replace(&mut process.output, StreamHolder::Nobody) != StreamHolder::Nobody;
         was_open.then_some(Event::OutputClosed { attempt })
     }
 
-    pub(super) fn signal(&mut self, attempt: AttemptId, signal: i32, generator: &mut Generator) -> Deeds {
+    pub(super) fn signal(
+        &mut self,
+        attempt: AttemptId,
+        signal: i32,
+        generator: &mut Generator,
+    ) -> KernelEvents {
         match self.processes.get(&attempt) {
             Some(process) if process.ignores_signals => Vec::new(),
-            Some(process) if process.has_exited => vec![(generator.time(80), Deed::TreeEnds(attempt, false))],
+            Some(process) if process.has_exited => {
+                vec![(generator.time(80), KernelEvent::TreeEnds(attempt, false))]
+            }
             Some(_) => {
                 let exit = generator.one_of(&[
                     Exit::Signal { signal, core_dumped: false },
                     Exit::Code(0),
                     Exit::Code(9),
                 ]);
-                vec![(generator.time(80), Deed::Exit(attempt, Some(exit)))]
+                vec![(generator.time(80), KernelEvent::Exit(attempt, Some(exit)))]
             }
             None => Vec::new(),
         }
     }
 
-    pub(super) fn kill(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
+    pub(super) fn kill(&mut self, attempt: AttemptId, generator: &mut Generator) -> KernelEvents {
         let Some(process) = self.processes.get_mut(&attempt) else { return Vec::new() };
         process.hangs = true;
         vec![
-            (process.dies_after, Deed::Exit(attempt, Some(KILLED))),
-            (process.dies_after + generator.time(2), Deed::TreeEnds(attempt, true)),
+            (process.dies_after, KernelEvent::Exit(attempt, Some(KILLED))),
+            (process.dies_after + generator.time(2), KernelEvent::TreeEnds(attempt, true)),
         ]
     }
 
-    pub(super) fn release(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
-        vec![(generator.time(2), Deed::TreeEnds(attempt, true))]
+    pub(super) fn release(&mut self, attempt: AttemptId, generator: &mut Generator) -> KernelEvents {
+        vec![(generator.time(2), KernelEvent::TreeEnds(attempt, true))]
     }
 
-    pub(super) fn stop_reading(&mut self, attempt: AttemptId, generator: &mut Generator) -> Deeds {
-        vec![(generator.time(2), Deed::OutputEnds(attempt))]
+    pub(super) fn stop_reading(&mut self, attempt: AttemptId, generator: &mut Generator) -> KernelEvents {
+        vec![(generator.time(2), KernelEvent::OutputEnds(attempt))]
     }
 
     /// Every process dies with its warden, and nobody reports it.

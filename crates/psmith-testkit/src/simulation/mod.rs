@@ -40,7 +40,7 @@ pub const FAULTS_END: Duration = Duration::from_secs(10);
 
 /// What a run that kept all promises did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct SimulationReport {
     /// Everything the dispatcher asked for, in order.
     pub actions: Vec<Action>,
     /// How many events and timers it took.
@@ -53,6 +53,6 @@ pub struct Report {
 ///
 /// # Errors
 /// The first promise that was broken, in words.
-pub fn run(seed: u64) -> Result<Report, String> {
+pub fn run(seed: u64) -> Result<SimulationReport, String> {
     world::World::new(seed).run()
 }

@@ -9,10 +9,10 @@ use psmith_core::event::HoldReason;
 use psmith_core::{Action, Dispatcher, Event, JobId, Time};
 
 use super::generator::Generator;
-use super::kernel::{Deed, Deeds, Kernel};
+use super::kernel::{Kernel, KernelEvent, KernelEvents};
 use super::reference::Reference;
 use super::scenario::Scenario;
-use super::{FAULTS_END, Report};
+use super::{FAULTS_END, SimulationReport};
 
 /// No run of the sizes that are drawn needs more.
 const STEPS_MAX: u64 = 100_000;
@@ -27,9 +27,9 @@ pub(super) struct World {
     reference: Reference,
     kernel: Kernel,
     now: Time,
-    agenda: BTreeMap<(Time, u64), Next>,
+    agenda: BTreeMap<(Time, u64), NextEvent>,
     scheduled: u64,
-    report: Report,
+    report: SimulationReport,
     offered: u64,
     warden_lives: bool,
     source_ended: bool,
@@ -38,8 +38,8 @@ pub(super) struct World {
 
 /// What happens next around the dispatcher.
 #[derive(Clone, Debug)]
-enum Next {
-    Deed(Deed),
+enum NextEvent {
+    Deed(KernelEvent),
     Producer,
     User,
     WardenDies,
@@ -62,7 +62,7 @@ impl World {
             now: Time::ZERO,
             agenda: BTreeMap::new(),
             scheduled: 0,
-            report: Report { actions: Vec::new(), steps: 0, ends: Vec::new() },
+            report: SimulationReport { actions: Vec::new(), steps: 0, ends: Vec::new() },
             offered: 0,
             warden_lives: true,
             source_ended: false,
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Report, String> {
+    pub(super) fn run(mut self) -> Result<SimulationReport, String> {
         let outcome = self.go();
         match outcome {
             Ok(()) => Ok(self.report),
@@ -82,15 +82,15 @@ impl World {
         if self.drawn.total_known {
             self.feed(Event::TotalKnown(self.drawn.jobs))?;
         }
-        self.plan(Duration::ZERO, Next::Producer);
-        self.plan(FAULTS_END, Next::FaultsEnd);
+        self.plan(Duration::ZERO, NextEvent::Producer);
+        self.plan(FAULTS_END, NextEvent::FaultsEnd);
         for _ in 0..self.drawn.user_deeds {
             let when = self.generator.time(self.drawn.longest * 8);
-            self.plan(when, Next::User);
+            self.plan(when, NextEvent::User);
         }
         for _ in 0..self.drawn.warden_losses {
             let when = self.generator.time(self.drawn.longest * 4);
-            self.plan(when, Next::WardenDies);
+            self.plan(when, NextEvent::WardenDies);
         }
         while !self.reference.finished {
             self.report.steps += 1;
@@ -122,46 +122,46 @@ impl World {
         self.settle_accounts()
     }
 
-    fn happen(&mut self, next: Next) -> Result<(), String> {
+    fn happen(&mut self, next: NextEvent) -> Result<(), String> {
         match next {
-            Next::Deed(deed) => {
+            NextEvent::Deed(deed) => {
                 let (event, deeds) = match deed {
-                    Deed::Exit(attempt, by) => self.kernel.exit(attempt, by),
-                    Deed::TreeEnds(attempt, by_us) => self.kernel.tree_ends(attempt, by_us),
-                    Deed::OutputEnds(attempt) => (self.kernel.output_ends(attempt), Vec::new()),
-                    Deed::Vanish(attempt) => self.kernel.vanish(attempt),
-                    Deed::Report(event) => (self.kernel.report(event), Vec::new()),
+                    KernelEvent::Exit(attempt, by) => self.kernel.exit(attempt, by),
+                    KernelEvent::TreeEnds(attempt, by_us) => self.kernel.tree_ends(attempt, by_us),
+                    KernelEvent::OutputEnds(attempt) => (self.kernel.output_ends(attempt), Vec::new()),
+                    KernelEvent::Vanish(attempt) => self.kernel.vanish(attempt),
+                    KernelEvent::Report(event) => (self.kernel.report(event), Vec::new()),
                 };
                 self.plan_all(deeds);
                 event.map_or(Ok(()), |event| self.feed(event))
             }
-            Next::Producer => self.produce(),
-            Next::User => self.user_does_something(),
-            Next::WardenDies => {
+            NextEvent::Producer => self.produce(),
+            NextEvent::User => self.user_does_something(),
+            NextEvent::WardenDies => {
                 if !self.warden_lives || self.now.0 >= FAULTS_END {
                     return Ok(());
                 }
                 self.warden_lives = false;
                 self.kernel.lose_all();
                 let away = self.generator.time(50);
-                self.plan(away, Next::WardenReady);
+                self.plan(away, NextEvent::WardenReady);
                 self.feed(Event::WardenLost)?;
                 // Reports that were on their way may still come in, late; answers to new starts may not.
                 let late = self.generator.chance(50);
-                self.agenda.retain(|_, next| late || !matches!(next, Next::Deed(_)));
+                self.agenda.retain(|_, next| late || !matches!(next, NextEvent::Deed(_)));
                 Ok(())
             }
-            Next::WardenReady => {
+            NextEvent::WardenReady => {
                 self.warden_lives = true;
                 self.feed(Event::WardenReady)
             }
-            Next::FaultsEnd => {
+            NextEvent::FaultsEnd => {
                 for reason in [HoldReason::Paused, HoldReason::Events, HoldReason::Load, HoldReason::Memory] {
                     self.feed(Event::Hold { reason, on: false })?;
                 }
                 Ok(())
             }
-            Next::Delivered(job) => self.feed(Event::Delivered(job)),
+            NextEvent::Delivered(job) => self.feed(Event::Delivered(job)),
         }
     }
 
@@ -183,7 +183,7 @@ impl World {
         }
         if !self.source_ended {
             let soon = Duration::from_millis(1) + self.generator.time(20);
-            self.plan(soon, Next::Producer);
+            self.plan(soon, NextEvent::Producer);
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl World {
             Action::StopReading { attempt } => self.kernel.stop_reading(*attempt, &mut self.generator),
             Action::Deliver { job } => {
                 let after = self.generator.time(self.drawn.consumer);
-                self.plan(after, Next::Delivered(*job));
+                self.plan(after, NextEvent::Delivered(*job));
                 Vec::new()
             }
             Action::End { outcome, .. } => {
@@ -277,13 +277,13 @@ impl World {
         }
     }
 
-    fn plan_all(&mut self, deeds: Deeds) {
+    fn plan_all(&mut self, deeds: KernelEvents) {
         for (after, deed) in deeds {
-            self.plan(after, Next::Deed(deed));
+            self.plan(after, NextEvent::Deed(deed));
         }
     }
 
-    fn plan(&mut self, after: Duration, next: Next) {
+    fn plan(&mut self, after: Duration, next: NextEvent) {
         self.scheduled += 1;
         self.agenda.insert((self.now + after, self.scheduled), next);
     }

@@ -8,7 +8,7 @@ use psmith_core::outcome::{Cause, Exit};
 use psmith_core::worker_pool::BatchProgress;
 
 use super::super::generator::Generator;
-use super::scenario::Scenario;
+use super::scenario::PoolScenario;
 
 /// A worker, or the process of a command.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Actor {
     }
 }
 
-pub(super) fn fate(drawn: &Scenario, faults: bool, generator: &mut Generator) -> Fate {
+pub(super) fn fate(drawn: &PoolScenario, faults: bool, generator: &mut Generator) -> Fate {
     let percent = |percent: u64| if faults { percent } else { 0 };
     if generator.chance(percent(drawn.dies)) {
         Fate::Dies
@@ -126,7 +126,7 @@ pub(super) fn exit(generator: &mut Generator) -> Exit {
 }
 
 /// How a job ends that comes to its end.
-pub(super) fn verdict(drawn: &Scenario, generator: &mut Generator) -> Result<(), Cause> {
+pub(super) fn verdict(drawn: &PoolScenario, generator: &mut Generator) -> Result<(), Cause> {
     if !generator.chance(drawn.fails) {
         return Ok(());
     }
@@ -139,7 +139,7 @@ pub(super) fn verdict(drawn: &Scenario, generator: &mut Generator) -> Result<(),
 }
 
 /// How long a piece of work takes: one job, or one of a batch.
-pub(super) fn work_time(drawn: &Scenario, is_batch: bool, generator: &mut Generator) -> Duration {
+pub(super) fn work_time(drawn: &PoolScenario, is_batch: bool, generator: &mut Generator) -> Duration {
     if is_batch && !generator.chance(10) {
         return Duration::from_micros(generator.below(50));
     }

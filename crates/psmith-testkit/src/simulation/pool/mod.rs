@@ -40,5 +40,5 @@ pub struct PoolReport {
 /// # Errors
 /// The first promise that was broken, in words.
 pub fn run_pool(seed: u64) -> Result<PoolReport, String> {
-    world::World::new(seed).run()
+    world::PoolWorld::new(seed).run()
 }

@@ -11,9 +11,9 @@ use psmith_core::worker_pool::{
 use psmith_core::{AttemptId, SlotId};
 
 use super::actor::{self, Actor, Fate, Work};
-use super::world::{Next, World};
+use super::world::{NextPoolEvent, PoolWorld};
 
-impl World {
+impl PoolWorld {
     pub(super) fn greets(&mut self, worker: WorkerKey) -> Result<(), String> {
         let Some(actor) = self.actors.get_mut(&worker).filter(|actor| !actor.dying) else { return Ok(()) };
         actor.greeted = true;
@@ -64,9 +64,9 @@ impl World {
         self.actors.insert(worker, actor);
         let (latency, life) = (self.generator.time(2), self.generator.time(self.drawn.longest));
         if !self.generator.chance(20) {
-            self.plan(latency, Next::Process(worker));
+            self.plan(latency, NextPoolEvent::Process(worker));
         }
-        self.plan(latency + life, Next::Ends(worker));
+        self.plan(latency + life, NextPoolEvent::Ends(worker));
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl World {
             }
         }
         let soon = self.generator.time(2);
-        self.plan(soon, Next::Step(worker));
+        self.plan(soon, NextPoolEvent::Step(worker));
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl World {
         if self.generator.chance(10) {
             self.pool.on_beat(worker);
         }
-        self.plan(while_at_it, Next::Step(worker));
+        self.plan(while_at_it, NextPoolEvent::Step(worker));
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl World {
         if is_last {
             return self.answers_batch(worker, None);
         }
-        self.plan(Duration::from_micros(1), Next::Step(worker));
+        self.plan(Duration::from_micros(1), NextPoolEvent::Step(worker));
         Ok(())
     }
 
@@ -365,7 +365,7 @@ impl World {
         if !kill && self.faults() && self.generator.chance(30) {
             // It takes its time.
             let later = self.generator.time(40);
-            self.plan(later, Next::Ends(worker));
+            self.plan(later, NextPoolEvent::Ends(worker));
             return;
         }
         self.dies(worker);
@@ -383,7 +383,7 @@ impl World {
         if let Some(actor) = self.actors.get_mut(&worker) {
             actor.dying = true;
             let soon = self.generator.time(2);
-            self.plan(soon, Next::Ends(worker));
+            self.plan(soon, NextPoolEvent::Ends(worker));
         }
     }
 

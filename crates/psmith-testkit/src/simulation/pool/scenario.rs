@@ -11,7 +11,7 @@ use super::super::generator::Generator;
 
 /// One drawn run.
 #[derive(Debug)]
-pub(super) struct Scenario {
+pub(super) struct PoolScenario {
     pub(super) pool: PoolPolicy,
     pub(super) policies: Vec<Arc<JobPolicy>>,
     pub(super) jobs: u64,
@@ -30,8 +30,8 @@ pub(super) struct Scenario {
     pub(super) longest: u64,
 }
 
-impl Scenario {
-    pub(super) fn draw(generator: &mut Generator) -> Scenario {
+impl PoolScenario {
+    pub(super) fn draw(generator: &mut Generator) -> PoolScenario {
         let batches = generator.chance(60);
         let order = generator.one_of(&[Order::Completion, Order::Submission]);
         let run = RunPolicy {
@@ -57,7 +57,7 @@ impl Scenario {
         };
         let policies =
             (0..1 + generator.below(2)).map(|_| Arc::new(draw_policy(generator, batches))).collect();
-        Scenario {
+        PoolScenario {
             pool,
             policies,
             jobs: if batches { generator.below(300) } else { generator.below(30) },

@@ -15,7 +15,7 @@ use super::super::generator::Generator;
 use super::PoolReport;
 use super::actor::Actor;
 use super::reference::PoolReference;
-use super::scenario::Scenario;
+use super::scenario::PoolScenario;
 
 /// No run of the sizes that are drawn needs more.
 const STEPS_MAX: u64 = 200_000;
@@ -28,15 +28,15 @@ const FAILURES_LEAST: u32 = 5;
 
 /// One run and all around it.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct PoolWorld {
     seed: u64,
     pub(super) generator: Generator,
-    pub(super) drawn: Scenario,
+    pub(super) drawn: PoolScenario,
     pub(super) pool: WorkerPool,
     pub(super) reference: PoolReference,
     pub(super) actors: BTreeMap<WorkerKey, Actor>,
     pub(super) now: Time,
-    agenda: BTreeMap<(Time, u64), Next>,
+    agenda: BTreeMap<(Time, u64), NextPoolEvent>,
     scheduled: u64,
     /// When the pool wants its turn.
     due: Option<Time>,
@@ -56,7 +56,7 @@ pub(super) struct World {
 
 /// What happens next.
 #[derive(Clone, Debug)]
-pub(super) enum Next {
+pub(super) enum NextPoolEvent {
     Source,
     User,
     WardenDies,
@@ -71,11 +71,11 @@ pub(super) enum Next {
     Ends(WorkerKey),
 }
 
-impl World {
-    pub(super) fn new(seed: u64) -> World {
+impl PoolWorld {
+    pub(super) fn new(seed: u64) -> PoolWorld {
         let mut generator = Generator::new(seed);
-        let drawn = Scenario::draw(&mut generator);
-        World {
+        let drawn = PoolScenario::draw(&mut generator);
+        PoolWorld {
             seed,
             pool: WorkerPool::new(drawn.pool.clone()),
             reference: PoolReference::new(&drawn.pool),
@@ -109,15 +109,15 @@ impl World {
     }
 
     fn go(&mut self) -> Result<(), String> {
-        self.plan(Duration::ZERO, Next::Source);
-        self.plan(FAULTS_END, Next::FaultsEnd);
+        self.plan(Duration::ZERO, NextPoolEvent::Source);
+        self.plan(FAULTS_END, NextPoolEvent::FaultsEnd);
         for _ in 0..self.drawn.user_deeds {
             let when = self.generator.time(60);
-            self.plan(when, Next::User);
+            self.plan(when, NextPoolEvent::User);
         }
         for _ in 0..self.drawn.warden_losses {
             let when = self.generator.time(60);
-            self.plan(when, Next::WardenDies);
+            self.plan(when, NextPoolEvent::WardenDies);
         }
         while !self.gave_up && (!self.reference.finished || !self.actors.is_empty()) {
             self.report.steps += 1;
@@ -159,19 +159,19 @@ impl World {
         self.reference.settle_accounts()
     }
 
-    fn happen(&mut self, next: Next) -> Result<(), String> {
+    fn happen(&mut self, next: NextPoolEvent) -> Result<(), String> {
         match next {
-            Next::Source => {
+            NextPoolEvent::Source => {
                 self.offered = (self.offered + 1 + self.generator.below(40)).min(self.drawn.jobs);
                 if self.offered < self.drawn.jobs {
                     let soon = self.generator.time(4);
-                    self.plan(soon, Next::Source);
+                    self.plan(soon, NextPoolEvent::Source);
                 }
                 Ok(())
             }
-            Next::User => self.user_does_something(),
-            Next::WardenDies => self.warden_dies(),
-            Next::FaultsEnd => {
+            NextPoolEvent::User => self.user_does_something(),
+            NextPoolEvent::WardenDies => self.warden_dies(),
+            NextPoolEvent::FaultsEnd => {
                 self.feed(PoolEvent::Hold { reason: HoldReason::Paused, on: false })?;
                 // Somebody sees to those that hang.
                 for worker in Vec::from_iter(self.actors.keys().copied()) {
@@ -181,11 +181,11 @@ impl World {
                 }
                 Ok(())
             }
-            Next::Greets(worker) => self.greets(worker),
-            Next::Process(worker) => self.has_process(worker),
-            Next::FailsToStart(worker) => self.fails_to_start(worker),
-            Next::Step(worker) => self.step(worker),
-            Next::Ends(worker) => self.ends(worker),
+            NextPoolEvent::Greets(worker) => self.greets(worker),
+            NextPoolEvent::Process(worker) => self.has_process(worker),
+            NextPoolEvent::FailsToStart(worker) => self.fails_to_start(worker),
+            NextPoolEvent::Step(worker) => self.step(worker),
+            NextPoolEvent::Ends(worker) => self.ends(worker),
         }
     }
 
@@ -271,13 +271,13 @@ impl World {
                     let (first, then) = (self.generator.time(2), self.generator.time(2));
                     if faults && self.generator.chance(self.drawn.start_fails) {
                         if self.generator.chance(50) {
-                            self.plan(first, Next::Process(worker));
+                            self.plan(first, NextPoolEvent::Process(worker));
                         }
-                        self.plan(first + then, Next::FailsToStart(worker));
+                        self.plan(first + then, NextPoolEvent::FailsToStart(worker));
                     } else {
                         // Either may be told of first.
-                        self.plan(first, Next::Process(worker));
-                        self.plan(then, Next::Greets(worker));
+                        self.plan(first, NextPoolEvent::Process(worker));
+                        self.plan(then, NextPoolEvent::Greets(worker));
                     }
                 }
                 ToStart::Alone { worker, attempt, .. } => self.begins_alone(worker, attempt)?,
@@ -427,7 +427,7 @@ impl World {
         self.now.0 < FAULTS_END
     }
 
-    pub(super) fn plan(&mut self, after: Duration, next: Next) {
+    pub(super) fn plan(&mut self, after: Duration, next: NextPoolEvent) {
         self.scheduled += 1;
         self.agenda.insert((self.now + after, self.scheduled), next);
     }
@@ -435,11 +435,14 @@ impl World {
     /// What a worker had planned does not happen.
     pub(super) fn forget_plans(&mut self, workers: &BTreeSet<WorkerKey>) {
         self.agenda.retain(|_, next| match next {
-            Next::Greets(worker) | Next::FailsToStart(worker) | Next::Step(worker) => {
-                !workers.contains(worker)
-            }
-            Next::Process(worker) | Next::Ends(worker) => !workers.contains(worker),
-            Next::Source | Next::User | Next::WardenDies | Next::FaultsEnd => true,
+            NextPoolEvent::Greets(worker)
+            | NextPoolEvent::FailsToStart(worker)
+            | NextPoolEvent::Step(worker) => !workers.contains(worker),
+            NextPoolEvent::Process(worker) | NextPoolEvent::Ends(worker) => !workers.contains(worker),
+            NextPoolEvent::Source
+            | NextPoolEvent::User
+            | NextPoolEvent::WardenDies
+            | NextPoolEvent::FaultsEnd => true,
         });
     }
 }
