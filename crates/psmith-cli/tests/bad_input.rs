@@ -3,11 +3,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use psmith_testkit::cmd::Ended;
+use psmith_testkit::cmd::EndedCommand;
 use psmith_testkit::{Scene, scene};
 
 /// Asserts one error line, at most two hints, nothing started, exit 125 unless told.
-fn refused(scene: &Scene, args: &[&str], exit: i32, error: &str, hint: &str) -> Ended {
+fn refused(scene: &Scene, args: &[&str], exit: i32, error: &str, hint: &str) -> EndedCommand {
     let ended = scene.psmith(args).run();
     ended.assert_code(exit).assert_out("");
     let err = ended.err();

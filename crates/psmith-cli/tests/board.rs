@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Instant;
 
-use psmith_testkit::pty::{OnTerminal, Told};
+use psmith_testkit::pty::{OnTerminal, ShellReport};
 use psmith_testkit::{OUTER_LIMIT, Scene, scene, wicked};
 use vt100::{Parser, Screen};
 
@@ -57,7 +57,7 @@ impl OnScreen {
 
     /// The end of the command, and that the terminal is as it was.
     #[track_caller]
-    fn end(&mut self, expected: &Told) {
+    fn end(&mut self, expected: &ShellReport) {
         assert_eq!(self.terminal.next_told(), *expected);
         self.wait_for("psmith: ");
         assert!(self.terminal.is_cooked(), "echo and lines are back");
@@ -114,7 +114,7 @@ fn eight_workers_on_a_terminal_that_is_resized() {
     let again = screen.wait_until("wide again", |screen| screen.contents().matches(": word ").count() == 8);
     assert_eq!(again.len(), 10, "the board is there once: {again:#?}");
     scene.write("go", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
     screen.wait_for("10 ok");
     // Everything that the jobs wrote, once, in order; of the board its last line.
     let lines = screen.transcript();
@@ -136,7 +136,7 @@ fn escape_codes_of_a_job_are_shown_and_not_obeyed() {
     let lines = screen.wait_for("\\x1b");
     assert_eq!(lines.len(), 3, "{lines:#?}");
     scene.write("go", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
 }
 
 // proves: F-46
@@ -146,7 +146,7 @@ fn ctrl_c_leaves_the_last_line_of_the_board() {
     let mut screen = OnScreen::start(&scene, &["-j2", "-s", WAITS, ":::", "a", "b", "c"]);
     screen.wait_for("running 2");
     screen.terminal.type_keys(b"\x03");
-    screen.end(&Told::Signaled(2));
+    screen.end(&ShellReport::Signaled(2));
     screen.wait_for("1 left");
     let lines = screen.transcript();
     assert!(lines.iter().any(|line| line.starts_with("0/3  ok 0")), "{lines:#?}");
@@ -161,7 +161,7 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
     for _ in 0..3 {
         screen.wait_for("running 2");
         screen.terminal.type_keys(b"\x1a");
-        assert!(matches!(screen.terminal.next_told(), Told::Stopped(_)));
+        assert!(matches!(screen.terminal.next_told(), ShellReport::Stopped(_)));
         assert!(screen.terminal.is_cooked());
         screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
         screen.terminal.foreground();
@@ -169,7 +169,7 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
         assert_eq!(lines.len(), 4, "{lines:#?}");
     }
     scene.write("go", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
 }
 
 /// A job of which the end can be had one by one.
@@ -183,7 +183,7 @@ fn bg_takes_board_and_keys_away_and_fg_brings_both_back() {
     let mut screen = OnScreen::start(&scene, &words);
     screen.wait_for("running 3");
     screen.terminal.type_keys(b"\x1a");
-    assert!(matches!(screen.terminal.next_told(), Told::Stopped(_)));
+    assert!(matches!(screen.terminal.next_told(), ShellReport::Stopped(_)));
     screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
     screen.terminal.background();
     // It goes on, and what jobs write is written: but the terminal is the shell's, and so are its keys.
@@ -200,7 +200,7 @@ fn bg_takes_board_and_keys_away_and_fg_brings_both_back() {
     screen.terminal.type_keys(b"p");
     screen.wait_for("psmith: paused");
     scene.write("goc", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
 }
 
 // proves: F-48
@@ -220,7 +220,7 @@ fn a_run_begun_in_the_background_gets_board_and_keys_with_fg() {
     screen.terminal.type_keys(b"d");
     screen.wait_for("psmith: draining");
     scene.write("gob", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
 }
 
 // A line that is not ended goes on where it was, with the board below it.
@@ -234,7 +234,7 @@ fn a_line_that_is_not_ended_stays_above_the_board() {
     assert!(lines[2].ends_with(": part"), "{lines:#?}");
     assert_eq!(screen.parser.screen().cursor_position(), (0, 4));
     scene.write("go", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
     assert_eq!(screen.transcript()[0], "partial a");
 }
 
@@ -247,7 +247,7 @@ fn rows_are_as_many_as_asked_for() {
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert_eq!(lines[3], " ... and 4 more");
     scene.write("go", "");
-    screen.end(&Told::Exited(0));
+    screen.end(&ShellReport::Exited(0));
 }
 
 #[test]
@@ -276,8 +276,8 @@ fn keys_do_as_the_manual_says() {
     screen.wait_for("psmith: draining");
     assert!(!screen.parser.screen().contents().contains("xyz"), "keys are not echoed");
     scene.write("go", "");
-    screen.end(&Told::Exited(1));
-    let events = psmith_testkit::records::Events::parse(&scene.text("e"));
+    screen.end(&ShellReport::Exited(1));
+    let events = psmith_testkit::records::RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     assert_eq!(events.run_end()["left"], 2, "what was not begun when it was drained");
     let widths: Vec<_> =
@@ -304,6 +304,6 @@ fn colours_are_words_too_and_can_be_left_out() {
         assert_eq!(cell.contents(), "1", "{contents}");
         assert_eq!(cell.fgcolor() == vt100::Color::Idx(3), is_yellow, "{variables:?} {flags:?}");
         scene.write("go", "");
-        screen.end(&Told::Exited(0));
+        screen.end(&ShellReport::Exited(0));
     }
 }

@@ -2,13 +2,13 @@
 //! accepted is finished and told, and the error is psmith's own.
 
 use psmith_testkit::need::{Need, mount_tmpfs};
-use psmith_testkit::records::{Events, joblog};
+use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Scene, need, scene};
 
 /// Asserts one error of psmith's own, and that what was started has its end.
-fn assert_told(scene: &Scene, ended: &psmith_testkit::cmd::Ended, rows: usize) {
+fn assert_told(scene: &Scene, ended: &psmith_testkit::cmd::EndedCommand, rows: usize) {
     ended.assert_code(125).assert_err_has("psmith: error: ");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     assert_eq!(joblog(&scene.text("j")).len(), rows, "{}", ended.err());
 }
@@ -60,7 +60,7 @@ fn an_input_that_breaks_off_lets_the_accepted_jobs_finish() {
     ended.assert_err_lacks("jobs stopped");
     ended.assert_out("1\n2\n3\n");
     assert_eq!(joblog(&scene.text("j")).len(), 3);
-    Events::parse(&scene.text("e")).assert_whole();
+    RecordedEvents::parse(&scene.text("e")).assert_whole();
 }
 
 // proves: F-32: a record that is malformed in the midst of the input
@@ -71,7 +71,7 @@ fn a_malformed_record_lets_the_accepted_jobs_finish() {
         .psmith(["-j1", "-k", "--csv", "--joblog", "j", "--events", "e", "echo", "{2}{1}"])
         .stdin("a,b\nc,d\n\"never closed,e\nf,g\n")
         .run();
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     assert!(ended.out().starts_with("ba\ndc\n"), "{}", ended.out());
     assert!(ended.code() == 125 || ended.code() == 0, "{}", ended.err());

@@ -1,15 +1,15 @@
 //! Every cause that a command can have, each provoked by a small wicked program: the exit code, the line on
 //! stderr, the event, and the joblog row.
 
-use psmith_testkit::cmd::{Cmd, Ended};
+use psmith_testkit::cmd::{Cmd, EndedCommand};
 use psmith_testkit::need::Need;
-use psmith_testkit::records::{Events, JoblogRow, joblog};
+use psmith_testkit::records::{JoblogRow, RecordedEvents, joblog};
 use psmith_testkit::{Scene, need, proc, scene, wicked};
 
 /// Runs a failing job, with all records.
 struct Provoked {
-    ended: Ended,
-    events: Events,
+    ended: EndedCommand,
+    events: RecordedEvents,
     rows: Vec<JoblogRow>,
 }
 
@@ -24,7 +24,7 @@ fn prepared<'s>(scene: &'s Scene, options: &[&str]) -> Cmd<'s> {
 
 fn provoke_by(scene: &Scene, command: Cmd<'_>) -> Provoked {
     let ended = command.args([":::", "x"]).run();
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     Provoked { ended, events, rows: joblog(&scene.text("j")) }
 }
@@ -266,7 +266,7 @@ fn cancelled_by_halt_now() {
     let _go = scene.ready("go");
     let ended = running.wait();
     ended.assert_code(1);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     let end = events.end_of(1);
     assert_eq!((&end["status"], &end["cause"]), (&"cancelled".into(), &"cancelled".into()), "{end}");
     assert_eq!(events.run_end()["left"], 1, "the third job was never started");
@@ -307,7 +307,7 @@ fn a_job_that_kills_its_neighbours_fails_only_them() {
     let _go = scene.ready("go");
     let ended = running.wait();
     ended.assert_code(2);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!(events.end_of(1)["status"], "ok");
     for job in [2, 3] {
         let end = events.end_of(job);
@@ -358,7 +358,7 @@ fn spawn_with_a_nul_byte() {
         .assert_err_has("job 3")
         .assert_err_has("input holds a NUL byte");
     ended.assert_err_has("-0 reads NUL-separated input");
-    let end = Events::parse(&scene.text("e")).end_of(3).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(3).clone();
     assert_eq!(
         (&end["cause"], &end["attempts"]),
         (&"spawn".into(), &1.into()),
@@ -373,7 +373,7 @@ fn spawn_with_an_argument_that_is_too_long() {
     let stdin = "x".repeat(140 * 1024) + "\nb\n";
     let ended = scene.psmith(["-k", "--events", "e", "--retries", "5", "echo"]).stdin(stdin).run();
     ended.assert_code(1).assert_out("b\n").assert_err_has("argument 1 is 140 KiB, the kernel takes 128 KiB");
-    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(1).clone();
     assert_eq!((&end["cause"], &end["attempts"]), (&"spawn".into(), &1.into()), "{end}");
 }
 
@@ -397,7 +397,7 @@ fn a_leak_is_killed_and_named_and_the_job_keeps_its_outcome() {
         .assert_out("held\n")
         .assert_err_has("1 leaked")
         .assert_err_has("#1 (1 process killed)");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     let end = events.end_of(1);
     assert_eq!((&end["status"], &end["leaked"]), (&"ok".into(), &1.into()), "{end}");
 }
@@ -461,7 +461,7 @@ fn hostile_output_is_passed_on_raw_and_recorded_as_bytes() {
     ended.assert_code(0);
     assert_eq!(ended.stdout, ended.stderr);
     assert!(ended.stdout.starts_with(b"\x1b]0;owned\x07") && ended.stdout.ends_with(b"\xff\xfe\n"));
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     let outputs = events.named("job_output");
     assert!(outputs.iter().any(|event| event["data"]["b64"].is_string()), "{outputs:?}");
 }

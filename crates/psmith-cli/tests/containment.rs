@@ -2,7 +2,7 @@
 //! neither job nor run, but where a level is documented to miss them, and then that is told.
 
 use psmith_testkit::need::Need;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Scene, need, scene, wicked};
 
 /// The levels by what must be forbidden to get them.
@@ -11,7 +11,7 @@ const SWEEP: &str = "cgroup";
 const GROUP: &str = "cgroup,subreaper";
 
 /// Jobs leave daemons behind chains of every depth; the run's level and its survivors are looked at.
-fn daemons(scene: &Scene, forbid: &str, options: &[&str], daemon: &str) -> Events {
+fn daemons(scene: &Scene, forbid: &str, options: &[&str], daemon: &str) -> RecordedEvents {
     let pids = scene.path("pids");
     scene.guard(|guard| guard.track(&pids));
     let script = format!("\"$W\" fork-twice {{1}} pids {daemon}");
@@ -24,12 +24,12 @@ fn daemons(scene: &Scene, forbid: &str, options: &[&str], daemon: &str) -> Event
         .run();
     ended.assert_code(0);
     assert_eq!(scene.text("pids").lines().count(), 20, "every daemon stood: {}", ended.err());
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     events
 }
 
-fn level(events: &Events) -> String {
+fn level(events: &RecordedEvents) -> String {
     events.named("run_start")[0]["contain"].as_str().expect("a level").to_owned()
 }
 

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use psmith_testkit::cmd::Running;
+use psmith_testkit::cmd::RunningCommand;
 use psmith_testkit::need::Need;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{OUTER_LIMIT, Scene, Signal, leak, need, numbers, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
@@ -80,12 +80,12 @@ fn a_group_s_limit_of_processes_slows_the_run_down_and_fails_no_job() {
         let ended = scene.shell(&script).stdin(numbers(60)).run();
         assert_eq!(ended.code(), 0, "limit {limit}: {}", ended.err());
         ended.assert_out(numbers(60));
-        Events::parse(&scene.text("e")).assert_whole();
+        RecordedEvents::parse(&scene.text("e")).assert_whole();
     }
 }
 
 /// Sends signals to host and warden, as fast as it can, until psmith ends.
-fn storm(running: &Running, to_host: &[Signal], to_warden: &[Signal]) -> u64 {
+fn storm(running: &RunningCommand, to_host: &[Signal], to_warden: &[Signal]) -> u64 {
     let mut count = 0;
     let mut warden = None;
     while !running.has_ended() {
@@ -135,13 +135,13 @@ fn a_storm_of_signals_interrupts_nothing() {
         let own: Vec<&str> = out.lines().filter(|line| line.len() < 10).collect();
         assert_eq!(own.join("\n") + "\n", numbers(200));
         assert_eq!(ended.stdout.len(), numbers(200).len() + 20 * 200_000);
-        Events::parse(&scene.text("e")).assert_whole();
+        RecordedEvents::parse(&scene.text("e")).assert_whole();
     }
 }
 
 /// A mount whose open never answers: the kernel's end of FUSE, with nobody at the other one.
 struct DeadMount {
-    holder: Running,
+    holder: RunningCommand,
     dir: PathBuf,
 }
 
@@ -183,7 +183,7 @@ fn a_start_that_hangs_fails_alone() {
             .run();
         dead.unmount();
         ended.assert_code(1).assert_out("in\nin\nin\n");
-        let events = Events::parse(&scene.text("e"));
+        let events = RecordedEvents::parse(&scene.text("e"));
         events.assert_whole();
         assert_eq!(events.end_of(1)["cause"], cause, "{options:?}: {}", ended.err());
         let order: Vec<u64> =
@@ -213,7 +213,7 @@ fn a_program_that_cannot_be_read_fails_alone() {
     let ended = running.wait();
     assert!(ended_by_itself, "psmith itself hung on the dead mount");
     ended.assert_code(1);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!(events.end_of(1)["cause"], "spawn");
     for job in 2..=4 {
         assert_eq!(events.end_of(job)["status"], "ok");
@@ -269,7 +269,7 @@ fn a_clock_that_jumps_by_years_moves_no_deadline() {
     let records = ["--joblog", "j", "--events", "e", "-s", script, ":::", "a", "hang", "flaky", "b"];
     let ended = with_clock(&[&options[..], &records].concat());
     ended.assert_code(1).assert_out("a\nflaky\nb\n").assert_err_has("failed: timeout after 2s");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     for end in events.named("job_end") {
         let wall = end["wall"].as_f64().expect("a time");
@@ -305,7 +305,7 @@ fn an_ignored_sigchld_loses_no_end() {
     ended.assert_code(2);
     let ignored = "SigIgn:\t0000000000000000\n";
     ended.assert_out(format!("{ignored}0\n{ignored}3\n{ignored}0\n{ignored}7\n"));
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!((&events.end_of(2)["code"], &events.end_of(4)["code"]), (&3.into(), &7.into()));
 }
 

@@ -1,7 +1,7 @@
 //! The level `keeper`: a small subreaper a job. What befalls one keeper befalls its own job and nobody else.
 
 use psmith_testkit::cmd::Cmd;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Scene, Signal, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
@@ -30,7 +30,7 @@ fn the_end_of_a_job_harms_no_neighbour() {
     let running = at_keeper(&scene, &["-j2"], &script).args(["long", "a", "b", "c", "last"]).start();
     ready.wait();
     running.wait().assert_code(0).assert_out("long\na\nb\nc\nlast\n");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!(events.named("run_start")[0]["contain"], "keeper");
 }
 
@@ -55,7 +55,7 @@ fn a_killed_keeper_loses_its_own_attempt_alone() {
     assert!(ready.lines(1)[0].starts_with("a "));
     scene.write("go", "");
     running.wait().assert_code(0).assert_out("a\nb\n");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     let retries = events.named("job_retry");
     assert_eq!(retries.len(), 1, "{retries:?}");

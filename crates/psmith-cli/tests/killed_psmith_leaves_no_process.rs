@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use psmith_testkit::cmd::Running;
+use psmith_testkit::cmd::RunningCommand;
 use psmith_testkit::need::Need;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
@@ -96,7 +96,7 @@ fn at_group_all_but_sessions_of_their_own() {
 }
 
 /// The warden: the one child of psmith.
-fn warden_of(running: &Running) -> i32 {
+fn warden_of(running: &RunningCommand) -> i32 {
     let children = proc::children(running.pid());
     assert_eq!(
         children.len(),
@@ -111,7 +111,7 @@ fn kill(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).expect("a pid"), signal).expect("a live process takes a signal");
 }
 
-fn start_four(scene: &Scene, ready: &str, job: &str) -> Running {
+fn start_four(scene: &Scene, ready: &str, job: &str) -> RunningCommand {
     let script = format!("echo $PSMITH_JOB:$PSMITH_ATTEMPT > {ready}; {job} # {{}}");
     scene
         .psmith(["-j4", "-k", "--joblog", "j", "--events", "e", "-s", &script, ":::", "a", "b", "c", "d"])
@@ -135,7 +135,7 @@ fn a_killed_warden_is_replaced_and_blamed_on_no_job() {
     let mut again = ready.lines(4);
     again.sort();
     assert_eq!(again, ["1:2", "2:2", "3:2", "4:2"], "each job's second attempt, told as such");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     let retries = events.named("job_retry");
     assert_eq!(retries.len(), 4);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use psmith_testkit::need::Need;
-use psmith_testkit::records::{Events, joblog};
+use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Signal, need, numbers, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
@@ -31,7 +31,7 @@ fn moment(seed: u64, round: u64) -> Duration {
 }
 
 /// Runs a job that is lost in the midst of a line, and written to its end by the next attempt.
-fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::Ended {
+fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::EndedCommand {
     let scene = scene!();
     let mut ready = scene.ready("ready");
     // The next attempt does not wait, and writes something else.
@@ -47,7 +47,7 @@ fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::Ended {
     ready.wait();
     running.wait_for_out("one\n");
     // Half a line may wait for its end; that it was read is told by the events.
-    let told = Events::wait_for(&scene.path("e"), "job_output", 1);
+    let told = RecordedEvents::wait_for(&scene.path("e"), "job_output", 1);
     assert_eq!(told.named("job_output")[0]["data"], "one\ntwo");
     assert!(send(proc::warden_of(running.pid()).expect("a warden"), Signal::KILL));
     let ended = running.wait();
@@ -86,7 +86,7 @@ fn a_terminate_passes_a_socket_full_of_starts() {
     running.write_stdin("first\n");
     ready.wait();
     // The job runs before its warden tells so, and what is not known to run is not ended.
-    let _ = Events::wait_for(&scene.path("e"), "job_start", 1);
+    let _ = RecordedEvents::wait_for(&scene.path("e"), "job_start", 1);
     let warden = proc::warden_of(running.pid()).expect("a warden");
     assert!(send(warden, Signal::STOP));
     // Ten times what the socket takes, and what psmith has not read by then does not fit into the pipe.
@@ -127,7 +127,7 @@ fn killed_at_any_moment_it_costs_no_job_and_no_try() {
         let ended = running.wait();
         assert_eq!(ended.code(), 0, "round {round}, killed: {killed}: {}", ended.err());
         ended.assert_out(numbers(40));
-        let events = Events::parse(&scene.text("e"));
+        let events = RecordedEvents::parse(&scene.text("e"));
         events.assert_whole();
         for retry in events.named("job_retry") {
             assert_eq!((&retry["cause"], &retry["charged"]), (&"lost".into(), &false.into()), "{retry}");
@@ -158,7 +158,7 @@ fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
     let ended = running.wait();
     ended.assert_code(0).assert_out(numbers(200));
     let mut starts: BTreeMap<u64, u32> = BTreeMap::new();
-    for start in Events::parse(&scene.text("e")).named("job_start") {
+    for start in RecordedEvents::parse(&scene.text("e")).named("job_start") {
         *starts.entry(start["job"].as_u64().expect("a job")).or_default() += 1;
     }
     assert!(starts.values().all(|count| *count == 2), "{starts:?}");
@@ -184,7 +184,7 @@ fn a_warden_that_stays_silent_is_replaced() {
     scene.write("go", "");
     let ended = running.wait();
     ended.assert_code(0).assert_out("a\nb\nc\n");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     for retry in events.named("job_retry") {
         assert_eq!((&retry["cause"], &retry["charged"]), (&"lost".into(), &false.into()), "{retry}");

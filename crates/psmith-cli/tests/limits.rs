@@ -1,7 +1,7 @@
 //! Limits of a job: in force inside it, refused where they cannot be enforced, and their use told.
 
 use psmith_testkit::need::Need;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{need, scene, wicked};
 
 // proves: P-10
@@ -42,7 +42,7 @@ fn descriptors_beyond_the_limit_are_the_job_s_own_exit() {
         .assert_code(1)
         .assert_err_has("failed: exit 24")
         .assert_err_has("\n  limits in force: --nofile 20\n");
-    assert_eq!(Events::parse(&scene.text("e")).end_of(1)["cause"], "exit");
+    assert_eq!(RecordedEvents::parse(&scene.text("e")).end_of(1)["cause"], "exit");
 }
 
 // proves: F-18, P-2: the kernel killed a starting job for want of memory, and with it all that shares its memory map: the
@@ -78,7 +78,7 @@ fn memory_below_the_limit_is_free() {
         .args(["eat-memory", ":::", "50000000"])
         .run();
     ended.assert_code(0).assert_quiet().assert_out("ate 48\n");
-    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(1).clone();
     assert!(end["maxrss"].as_u64().is_some_and(|peak| peak >= 48 << 20), "{end}");
 }
 
@@ -95,7 +95,7 @@ fn memory_is_limited_for_the_whole_tree() {
     // Which of them the kernel takes is its choice: where the shell lives on, it ends by the timeout, and the
     // evidence is of an attempt that psmith ended.
     ended.assert_code(1);
-    let cause = Events::parse(&scene.text("e")).end_of(1)["cause"].clone();
+    let cause = RecordedEvents::parse(&scene.text("e")).end_of(1)["cause"].clone();
     assert!(cause == "oom" || cause == "timeout", "{cause}");
 }
 
@@ -110,7 +110,7 @@ fn one_job_s_memory_does_not_harm_another() {
         .args(["eat-memory", ":::", "300000000", "1000000", "300000000", "1000000"])
         .run();
     ended.assert_code(2).assert_out("ate 1\nate 1\n");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     for (job, cause) in
         [(1, "oom".into()), (2, serde_json::Value::Null), (3, "oom".into()), (4, serde_json::Value::Null)]
     {
@@ -144,7 +144,7 @@ fn cpu_time_and_memory_are_told_for_every_job() {
         .psmith(["--events", "e", "-s", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done # {}", ":::", "a"])
         .run()
         .assert_code(0);
-    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(1).clone();
     assert!(end["user"].as_f64().is_some_and(|time| time > 0.0), "{end}");
     assert!(end["maxrss"].as_u64().is_some_and(|peak| peak > 100_000), "{end}");
 }

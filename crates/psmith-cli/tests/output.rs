@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use psmith_testkit::leak::SETTLE;
 use psmith_testkit::need::{Mounted, Need, mount_tmpfs};
-use psmith_testkit::records::{Events, joblog};
+use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ fn the_window_holds_starts_and_loses_nothing() {
         .start();
     // The first job holds all others back; at most the window and the slots have been started.
     let deadline = std::time::Instant::now() + SETTLE;
-    while Events::parse(&whole_lines(&scene.path("e"))).named("held").is_empty() {
+    while RecordedEvents::parse(&whole_lines(&scene.path("e"))).named("held").is_empty() {
         assert!(std::time::Instant::now() < deadline, "never held");
         // sleep: the events are a file, whose growth nothing tells
         std::thread::sleep(Duration::from_millis(5));
@@ -64,7 +64,7 @@ fn the_window_holds_starts_and_loses_nothing() {
     assert!(scene.text("started").lines().count() <= 7, "{}", scene.text("started"));
     scene.write("go", "");
     running.wait().assert_code(0).assert_out(inputs);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!(events.named("held")[0]["reason"], "window");
 }
 
@@ -242,7 +242,7 @@ fn events_tell_the_whole_run() {
         .psmith(["-j2", "--events", "e", "--events-output", "-s", "echo {}; exit {}", ":::", "0", "3"])
         .run();
     ended.assert_code(1);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     let start = events.named("run_start")[0];
     assert_eq!(
@@ -272,7 +272,7 @@ fn events_to_a_descriptor() {
     let scene = scene!();
     let ended = scene.shell("exec \"$PSMITH\" --events 5 echo ::: a 5>e").run();
     ended.assert_code(0).assert_out("a\n").assert_quiet();
-    Events::parse(&scene.text("e")).assert_whole();
+    RecordedEvents::parse(&scene.text("e")).assert_whole();
 }
 
 // proves: F-16, P-7

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use psmith_testkit::pty::{OnTerminal, Told};
-use psmith_testkit::records::{Events, JoblogRow, joblog};
+use psmith_testkit::pty::{OnTerminal, ShellReport};
+use psmith_testkit::records::{JoblogRow, RecordedEvents, joblog};
 use psmith_testkit::{Scene, scene};
 
 const SCRIPT: &str =
@@ -19,7 +19,7 @@ struct Record {
 }
 
 fn record(scene: &Scene) -> Record {
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     let row = |row: &JoblogRow| {
         format!("{} {} {} {} {}", row.seq, row.receive, row.exitval, row.signal, row.command)
@@ -74,7 +74,7 @@ fn shown_or_not_a_run_is_the_same() {
         for term in ["xterm", "dumb", ""] {
             let scene = scene!();
             let mut terminal = OnTerminal::start(&scene, &arguments(progress), &[("TERM", term)]);
-            assert_eq!(terminal.next_told(), Told::Exited(2), "--progress {progress} on {term:?}");
+            assert_eq!(terminal.next_told(), ShellReport::Exited(2), "--progress {progress} on {term:?}");
             assert_eq!(record(&scene), expected, "--progress {progress} on {term:?}");
         }
     }
@@ -98,7 +98,7 @@ fn a_display_whose_terminal_is_gone_ends_no_job() {
         scene.write("go", "");
         terminal.wait_gone();
         assert_eq!(scene.text("done").lines().count(), 2, "--progress {progress}");
-        let events = Events::parse(&scene.text("e"));
+        let events = RecordedEvents::parse(&scene.text("e"));
         events.assert_whole();
         assert_eq!(events.run_end()["ok"], 2, "--progress {progress}");
         assert_eq!(joblog(&scene.text("j")).len(), 2);

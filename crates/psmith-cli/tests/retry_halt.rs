@@ -1,10 +1,10 @@
 //! Tries, their pauses, and the policies that stop a run early.
 
-use psmith_testkit::cmd::Ended;
-use psmith_testkit::records::{Events, joblog};
+use psmith_testkit::cmd::EndedCommand;
+use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Scene, scene};
 
-fn run(scene: &Scene, options: &[&str], script: &str, inputs: &[&str]) -> Ended {
+fn run(scene: &Scene, options: &[&str], script: &str, inputs: &[&str]) -> EndedCommand {
     scene
         .psmith(["-k", "--joblog", "j", "--events", "e"])
         .args(options)
@@ -22,7 +22,7 @@ fn tries_are_total_tries() {
         assert_eq!(scene.text("ran").lines().count(), runs, "--retries {tries}");
         let rows = joblog(&scene.text("j"));
         assert_eq!((rows.len(), rows[0].exitval), (1, 9), "the joblog has the last try only");
-        let events = Events::parse(&scene.text("e"));
+        let events = RecordedEvents::parse(&scene.text("e"));
         assert_eq!(events.end_of(1)["attempts"], runs);
         assert_eq!(events.named("job_retry").len(), runs - 1);
         assert_eq!(events.named("job_start").len(), runs);
@@ -35,7 +35,7 @@ fn zero_tries_for_ever() {
     let script = "echo x >> ran; [ $(wc -l < ran) -ge 7 ] && echo {}";
     let ended = run(&scene, &["--retries", "0", "--summary", "text"], script, &["a"]);
     ended.assert_code(0).assert_out("a\n").assert_err_has("flaky");
-    assert_eq!(Events::parse(&scene.text("e")).run_end()["flaky"], 1);
+    assert_eq!(RecordedEvents::parse(&scene.text("e")).run_end()["flaky"], 1);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn only_the_named_causes_are_tried_again() {
             &["a"],
         )
         .assert_code(1);
-        let events = Events::parse(&scene.text("e"));
+        let events = RecordedEvents::parse(&scene.text("e"));
         assert_eq!(events.end_of(1)["attempts"], attempts, "--retry-on {on} with {script}");
     }
 }
@@ -96,7 +96,7 @@ fn the_slot_is_free_during_the_pause() {
 fn pauses_double_up_to_their_maximum() {
     let scene = scene!();
     run(&scene, &["--retries", "5", "--retry-delay", "10ms..30ms"], "exit 1 # {}", &["a"]).assert_code(1);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     let delays: Vec<f64> =
         events.named("job_retry").iter().map(|retry| retry["delay"].as_f64().expect("a delay")).collect();
     assert_eq!(delays.len(), 4);
@@ -135,7 +135,7 @@ fn halt_soon_lets_the_running_finish() {
     let _go = scene.ready("go");
     let ended = running.wait();
     ended.assert_code(1).assert_out("slow\n");
-    assert_eq!(Events::parse(&scene.text("e")).run_end()["left"], 2);
+    assert_eq!(RecordedEvents::parse(&scene.text("e")).run_end()["left"], 2);
 }
 
 #[test]
@@ -207,6 +207,6 @@ fn a_slow_job_is_named_and_not_killed() {
     let scene = scene!();
     let ended = run(&scene, &["--slow", "200ms"], "sleep 0.6; echo {}", &["a"]);
     ended.assert_code(0).assert_out("a\n");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     assert_eq!(events.named("job_slow").len(), 1);
 }

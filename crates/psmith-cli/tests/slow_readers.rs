@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Signal, scene};
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -47,7 +47,7 @@ fn a_reader_of_events_that_stands_still_holds_up_no_deadline() {
     let text = events.go_on();
     let ended = running.wait();
     ended.assert_code(3);
-    let told = Events::parse(&text);
+    let told = RecordedEvents::parse(&text);
     told.assert_whole();
     assert!(told.named("held").iter().any(|event| event["reason"] == "events"));
     assert!(told.named("held").last().expect("it was held")["reason"].is_null());
@@ -86,7 +86,7 @@ fn messages_that_nobody_reads_do_not_pile_up() {
         .stdin(inputs)
         .stderr_file(scene.path("messages"))
         .start();
-    let _ = Events::wait_for(&scene.path("e"), "run_end", 1);
+    let _ = RecordedEvents::wait_for(&scene.path("e"), "run_end", 1);
     let text = messages.go_on();
     running.wait().assert_code(0);
     assert!(text.len() < 2_000_000, "{} bytes waited", text.len());

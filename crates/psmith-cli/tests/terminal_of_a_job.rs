@@ -1,15 +1,15 @@
 //! Under `--tty` a job has the terminal, and whatever stops the job stops the run with it, as in a shell.
 
 use psmith_testkit::Signal;
-use psmith_testkit::pty::{OnTerminal, Told};
-use psmith_testkit::records::Events;
+use psmith_testkit::pty::{OnTerminal, ShellReport};
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::scene;
 
 const LEVELS: [&[(&str, &str)]; 3] =
     [&[], &[("PSMITH_FORBID", "cgroup")], &[("PSMITH_FORBID", "cgroup,subreaper")]];
 
-fn stopped_by(signal: Signal) -> Told {
-    Told::Stopped(signal.as_raw())
+fn stopped_by(signal: Signal) -> ShellReport {
+    ShellReport::Stopped(signal.as_raw())
 }
 
 /// A job that says that it stands, then reads a line from the terminal.
@@ -31,10 +31,10 @@ fn ctrl_z_in_a_job_stops_the_run_and_fg_goes_on() {
             assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
             terminal.foreground();
             // A Ctrl-Z typed before the run goes on is lost with the SIGCONT: the kernel drops it.
-            let _ = Events::wait_for(&scene.path("e"), "job_continued", round);
+            let _ = RecordedEvents::wait_for(&scene.path("e"), "job_continued", round);
         }
         terminal.type_keys(b"hello\n");
-        assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
         terminal.wait_for_screen("a got hello");
         assert!(terminal.is_cooked());
     }
@@ -52,7 +52,7 @@ fn ctrl_z_in_a_job_under_a_keeper() {
     assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
     terminal.foreground();
     terminal.type_keys(b"hello\n");
-    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
 }
 
 // proves: F-30: a job in the background that wants the terminal does not hang there unseen
@@ -70,7 +70,7 @@ fn a_job_that_reads_in_the_background_stops_the_run() {
         assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
         terminal.foreground();
         terminal.type_keys(b"hello\n");
-        assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
     }
 }
 
@@ -83,7 +83,7 @@ fn a_run_started_in_the_background_takes_no_terminal() {
     assert_eq!(terminal.next_told(), stopped_by(Signal::TTOU));
     assert!(!scene.path("began").exists());
     terminal.foreground();
-    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
     terminal.wait_for_screen("a runs");
 }
 
@@ -107,5 +107,5 @@ fn the_next_job_waits_for_the_terminal_that_the_run_has_lost() {
     std::fs::write(go_b.path(), "\n").expect("the job reads it");
     terminal.foreground();
     assert_eq!(ready.lines(1), ["b"]);
-    assert_eq!(terminal.next_told(), Told::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
 }

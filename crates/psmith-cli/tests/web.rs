@@ -5,13 +5,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use psmith_testkit::browser::{self, Browser};
-use psmith_testkit::cmd::Running;
+use psmith_testkit::cmd::RunningCommand;
 use psmith_testkit::need::Need;
 use psmith_testkit::{OUTER_LIMIT, Scene, need, scene};
 
 /// A board that is being served.
 struct Board {
-    running: Running,
+    running: RunningCommand,
     url: String,
     address: String,
     token: String,
@@ -24,7 +24,7 @@ fn start(scene: &Scene, words: &[&str]) -> Board {
 }
 
 /// The board of this run.
-fn board_of(running: Running) -> Board {
+fn board_of(running: RunningCommand) -> Board {
     running.wait_for_err("/#token=");
     let err = running.err_so_far();
     let url =

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use psmith_testkit::need::Need;
-use psmith_testkit::records::Events;
+use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{need, proc, scene, wicked};
 
 /// P-7's bound on what output may add to host or warden.
@@ -160,7 +160,7 @@ fn daemons(forbid: &str, level: &str) {
         .run();
     ended.assert_code(0);
     assert_eq!(scene.text("pids").lines().count(), 200, "every daemon stood");
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     assert_eq!(events.named("run_start")[0]["contain"], level);
     scene.assert_no_survivors();
@@ -192,7 +192,7 @@ fn a_bomb_of_two_thousand_leaves_nothing() {
     let ended =
         scene.psmith(["--events", "e"]).arg(wicked()).args(["fork-many", ":::", "2000"]).limit(LIMIT).run();
     ended.assert_code(0).assert_out("2000\n");
-    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(1).clone();
     assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "{end}");
     scene.assert_no_survivors();
 }
@@ -210,7 +210,7 @@ fn a_bomb_of_two_thousand_is_limited_to_its_own_tree() {
         .limit(LIMIT)
         .run();
     ended.assert_code(2);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     for (job, cause) in
         [(1, "limit".into()), (2, serde_json::Value::Null), (3, "limit".into()), (4, serde_json::Value::Null)]
     {
@@ -239,7 +239,7 @@ fn a_job_that_forks_and_returns_twice_ends_once() {
     let mut lines = ended.sorted_lines();
     lines.sort();
     assert_eq!(lines, ["child a", "child b", "parent a", "parent b"]);
-    let events = Events::parse(&scene.text("e"));
+    let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     for job in [1, 2] {
         assert_eq!(events.end_of(job)["code"], 3);
@@ -253,7 +253,7 @@ fn an_allocation_that_fails_is_the_job_s_own_end() {
     let script = "ulimit -v 65536; exec \"$W\" eat-memory 200000000 # {}";
     let ended = scene.psmith(["-k", "--events", "e", "-s", script, ":::", "a"]).env("W", wicked()).run();
     ended.assert_code(1);
-    let end = Events::parse(&scene.text("e")).end_of(1).clone();
+    let end = RecordedEvents::parse(&scene.text("e")).end_of(1).clone();
     // Rust's own answer to an allocation that fails is an abort, with a word on stderr.
     assert_eq!((&end["cause"], &end["signal"]), (&"signal".into(), &6.into()), "{end}");
     assert!(end["stderr_tail"].as_str().is_some_and(|tail| tail.contains("memory allocation")), "{end}");

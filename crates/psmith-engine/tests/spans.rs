@@ -15,7 +15,7 @@ use psmith_engine::handler::{
 };
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -120,7 +120,7 @@ impl Handler for Scripts {
 #[test]
 fn every_job_has_a_span_and_every_attempt_one_within_it() {
     psmith_engine::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let policy = JobPolicy { tries: 2, ..JobPolicy::default() };
     let setup = Setup {
         policy: RunPolicy {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-pub use crate::ended::Ended;
+pub use crate::ended::EndedCommand;
 use crate::leak::NONCE;
 use crate::proc;
 use crate::scene::{OUTER_LIMIT, Scene};
@@ -64,14 +64,14 @@ pub struct Cmd<'s> {
     args: Vec<OsString>,
     contain: Option<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
-    stdin: Input,
-    stdout: Output,
-    stderr: Output,
+    stdin: StdinSource,
+    stdout: OutputTarget,
+    stderr: OutputTarget,
     limit: Duration,
 }
 
 #[derive(Clone)]
-enum Input {
+enum StdinSource {
     Null,
     Bytes(Vec<u8>),
     Held,
@@ -79,7 +79,7 @@ enum Input {
 }
 
 #[derive(Clone)]
-enum Output {
+enum OutputTarget {
     Captured,
     File(PathBuf),
 }
@@ -92,9 +92,9 @@ impl<'s> Cmd<'s> {
             args: Vec::new(),
             contain: None,
             env: Vec::new(),
-            stdin: Input::Null,
-            stdout: Output::Captured,
-            stderr: Output::Captured,
+            stdin: StdinSource::Null,
+            stdout: OutputTarget::Captured,
+            stderr: OutputTarget::Captured,
             limit: OUTER_LIMIT,
         }
     }
@@ -148,35 +148,35 @@ impl<'s> Cmd<'s> {
     /// These bytes on stdin, through a pipe.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = Input::Bytes(bytes.into());
+        self.stdin = StdinSource::Bytes(bytes.into());
         self
     }
 
-    /// A pipe on stdin that stays open until [`Running::close_stdin`].
+    /// A pipe on stdin that stays open until [`RunningCommand::close_stdin`].
     #[must_use]
     pub fn stdin_held(mut self) -> Self {
-        self.stdin = Input::Held;
+        self.stdin = StdinSource::Held;
         self
     }
 
     /// This file on stdin.
     #[must_use]
     pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.stdin = Input::File(path.into());
+        self.stdin = StdinSource::File(path.into());
         self
     }
 
     /// Stdout goes to this file, which must exist.
     #[must_use]
     pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.stdout = Output::File(path.into());
+        self.stdout = OutputTarget::File(path.into());
         self
     }
 
     /// Stderr goes to this file, which must exist.
     #[must_use]
     pub fn stderr_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.stderr = Output::File(path.into());
+        self.stderr = OutputTarget::File(path.into());
         self
     }
 
@@ -193,7 +193,7 @@ impl<'s> Cmd<'s> {
     /// If it cannot be started, or does not end within the outer limit.
     #[must_use]
     #[track_caller]
-    pub fn run(&self) -> Ended {
+    pub fn run(&self) -> EndedCommand {
         self.start().wait()
     }
 
@@ -203,12 +203,12 @@ impl<'s> Cmd<'s> {
     /// If it cannot be started.
     #[must_use]
     #[track_caller]
-    pub fn start(&self) -> Running {
+    pub fn start(&self) -> RunningCommand {
         let mut command = self.command();
         command.stdin(match &self.stdin {
-            Input::Null => Stdio::null(),
-            Input::Bytes(_) | Input::Held => Stdio::piped(),
-            Input::File(path) => File::open(path).expect("the input file opens").into(),
+            StdinSource::Null => Stdio::null(),
+            StdinSource::Bytes(_) | StdinSource::Held => Stdio::piped(),
+            StdinSource::File(path) => File::open(path).expect("the input file opens").into(),
         });
         command.stdout(self.stdout.stdio()).stderr(self.stderr.stdio());
         let started = Instant::now();
@@ -222,18 +222,18 @@ impl<'s> Cmd<'s> {
         });
         let stdin = child.stdin.take();
         let (held, fed) = match &self.stdin {
-            Input::Held => (stdin, None),
-            Input::Bytes(bytes) => (None, stdin.map(|pipe| (pipe, bytes.clone()))),
-            Input::Null | Input::File(_) => (None, None),
+            StdinSource::Held => (stdin, None),
+            StdinSource::Bytes(bytes) => (None, stdin.map(|pipe| (pipe, bytes.clone()))),
+            StdinSource::Null | StdinSource::File(_) => (None, None),
         };
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(PumpShared::default());
         let pump =
             Pump { child, fed, shared: Arc::clone(&shared), deadline: started + self.limit, started, mark };
         let thread = std::thread::Builder::new()
             .name(format!("pump {pid}"))
             .spawn(move || pump.run())
             .expect("a thread starts");
-        Running { pid, stdin: held, shared, thread }
+        RunningCommand { pid, stdin: held, shared, thread }
     }
 
     /// The command with directory and environment set, streams not yet.
@@ -275,11 +275,11 @@ impl<'s> Cmd<'s> {
     }
 }
 
-impl Output {
+impl OutputTarget {
     fn stdio(&self) -> Stdio {
         match self {
-            Output::Captured => Stdio::piped(),
-            Output::File(path) => {
+            OutputTarget::Captured => Stdio::piped(),
+            OutputTarget::File(path) => {
                 File::options().write(true).open(path).expect("the output file opens for writing").into()
             }
         }
@@ -287,34 +287,34 @@ impl Output {
 }
 
 /// A started program.
-pub struct Running {
+pub struct RunningCommand {
     pid: i32,
     stdin: Option<ChildStdin>,
-    shared: Arc<Shared>,
-    thread: JoinHandle<Ended>,
+    shared: Arc<PumpShared>,
+    thread: JoinHandle<EndedCommand>,
 }
 
 #[derive(Default)]
-struct Shared {
-    streams: Mutex<Streams>,
+struct PumpShared {
+    streams: Mutex<OutputStreams>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Streams {
+struct OutputStreams {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     ended: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Streams> {
+impl PumpShared {
+    fn lock(&self) -> MutexGuard<'_, OutputStreams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Running {
-    /// Its pid; not yet reaped before [`Running::wait`] has returned, so it is safe to signal.
+impl RunningCommand {
+    /// Its pid; not yet reaped before [`RunningCommand::wait`] has returned, so it is safe to signal.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
@@ -375,12 +375,12 @@ impl Running {
     /// If it ends, or the outer limit passes, without that.
     #[track_caller]
     pub fn wait_for_lines(&self, count: usize) {
-        let lines = |streams: &Streams| streams.stdout.iter().filter(|byte| **byte == b'\n').count();
+        let lines = |streams: &OutputStreams| streams.stdout.iter().filter(|byte| **byte == b'\n').count();
         self.wait_for(|streams| lines(streams) >= count, &format!("{count} lines"));
     }
 
     #[track_caller]
-    fn wait_for(&self, is_there: impl Fn(&Streams) -> bool, what: &str) {
+    fn wait_for(&self, is_there: impl Fn(&OutputStreams) -> bool, what: &str) {
         let deadline = Instant::now() + OUTER_LIMIT;
         let mut streams = self.shared.lock();
         while !is_there(&streams) {
@@ -414,7 +414,7 @@ impl Running {
     /// If it does not end within the outer limit.
     #[must_use]
     #[track_caller]
-    pub fn wait(mut self) -> Ended {
+    pub fn wait(mut self) -> EndedCommand {
         self.close_stdin();
         match self.thread.join() {
             Ok(ended) => ended,
@@ -431,14 +431,14 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 struct Pump {
     child: Child,
     fed: Option<(ChildStdin, Vec<u8>)>,
-    shared: Arc<Shared>,
+    shared: Arc<PumpShared>,
     deadline: Instant,
     started: Instant,
     mark: String,
 }
 
 impl Pump {
-    fn run(mut self) -> Ended {
+    fn run(mut self) -> EndedCommand {
         let pid = i32::try_from(self.child.id()).expect("a pid fits");
         let feeder = self.fed.take().map(|(mut pipe, bytes)| {
             // A thread of its own: the child may fill its output before it has read its input. It may also
@@ -471,7 +471,7 @@ impl Pump {
         let mut streams = self.shared.lock();
         streams.ended = true;
         self.shared.changed.notify_all();
-        Ended {
+        EndedCommand {
             status,
             stdout: std::mem::take(&mut streams.stdout),
             stderr: std::mem::take(&mut streams.stderr),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A program that has ended.
 #[derive(Clone, Debug)]
-pub struct Ended {
+pub struct EndedCommand {
     /// How, as the parent sees it.
     pub status: ExitStatus,
     /// What it wrote.
@@ -19,7 +19,7 @@ pub struct Ended {
     pub wall: Duration,
 }
 
-impl Ended {
+impl EndedCommand {
     /// The exit code as a shell tells it: 128+n for a death by signal n.
     ///
     /// # Panics
@@ -72,7 +72,7 @@ impl Ended {
     /// # Panics
     /// If it differs.
     #[track_caller]
-    pub fn assert_code(&self, code: i32) -> &Ended {
+    pub fn assert_code(&self, code: i32) -> &EndedCommand {
         assert_eq!(self.code(), code, "exit code; {}", self.streams());
         self
     }
@@ -82,7 +82,7 @@ impl Ended {
     /// # Panics
     /// If it differs.
     #[track_caller]
-    pub fn assert_out(&self, stdout: impl AsRef<[u8]>) -> &Ended {
+    pub fn assert_out(&self, stdout: impl AsRef<[u8]>) -> &EndedCommand {
         assert_eq!(self.out(), String::from_utf8_lossy(stdout.as_ref()), "stdout; {}", self.streams());
         assert_eq!(self.stdout, stdout.as_ref(), "stdout, byte for byte; {}", self.streams());
         self
@@ -93,7 +93,7 @@ impl Ended {
     /// # Panics
     /// If it is not.
     #[track_caller]
-    pub fn assert_quiet(&self) -> &Ended {
+    pub fn assert_quiet(&self) -> &EndedCommand {
         assert!(self.stderr.is_empty(), "stderr is not empty; {}", self.streams());
         self
     }
@@ -103,7 +103,7 @@ impl Ended {
     /// # Panics
     /// If it does not.
     #[track_caller]
-    pub fn assert_err_has(&self, text: &str) -> &Ended {
+    pub fn assert_err_has(&self, text: &str) -> &EndedCommand {
         assert!(self.err().contains(text), "no {text:?} on stderr; {}", self.streams());
         self
     }
@@ -113,7 +113,7 @@ impl Ended {
     /// # Panics
     /// If it does.
     #[track_caller]
-    pub fn assert_err_lacks(&self, text: &str) -> &Ended {
+    pub fn assert_err_lacks(&self, text: &str) -> &EndedCommand {
         assert!(!self.err().contains(text), "{text:?} on stderr; {}", self.streams());
         self
     }

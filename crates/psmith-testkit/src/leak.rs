@@ -35,7 +35,7 @@ enum Hold {
 }
 
 /// The fixture: what was there at the start, compared at the end.
-pub struct Guard {
+pub struct LeakGuard {
     nonce: String,
     groups: BTreeSet<PathBuf>,
     own: Option<OwnProcess>,
@@ -54,26 +54,26 @@ struct OwnProcess {
     thread_name: String,
 }
 
-impl Guard {
+impl LeakGuard {
     /// For tests that run commands: processes with this guard's nonce, control groups, files.
     #[must_use]
-    pub fn new() -> Guard {
-        Guard::with(Hold::Shared(ALONE.read().unwrap_or_else(PoisonError::into_inner)), false)
+    pub fn new() -> LeakGuard {
+        LeakGuard::with(Hold::Shared(ALONE.read().unwrap_or_else(PoisonError::into_inner)), false)
     }
 
     /// For tests that use the library in this very process: also its descriptors, threads and children. No
     /// other guarded test runs in this process meanwhile.
     #[must_use]
-    pub fn alone() -> Guard {
-        Guard::with(Hold::Alone(ALONE.write().unwrap_or_else(PoisonError::into_inner)), true)
+    pub fn alone() -> LeakGuard {
+        LeakGuard::with(Hold::Alone(ALONE.write().unwrap_or_else(PoisonError::into_inner)), true)
     }
 
-    fn with(hold: Hold, alone: bool) -> Guard {
+    fn with(hold: Hold, alone: bool) -> LeakGuard {
         let mut random = [0_u8; 12];
         fs::File::open("/dev/urandom")
             .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut random))
             .expect("/dev/urandom gives bytes");
-        Guard {
+        LeakGuard {
             nonce: random.iter().map(|byte| format!("{byte:02x}")).collect(),
             groups: psmith_groups(),
             own: alone.then(OwnProcess::now),
@@ -203,13 +203,13 @@ impl Guard {
     }
 }
 
-impl Default for Guard {
-    fn default() -> Guard {
-        Guard::new()
+impl Default for LeakGuard {
+    fn default() -> LeakGuard {
+        LeakGuard::new()
     }
 }
 
-impl Drop for Guard {
+impl Drop for LeakGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The test has failed already; its processes must not disturb the next one.

@@ -1,7 +1,7 @@
 //! What psmith's tests share: a fresh scene for each test with a leak check at its end, the runner of the
 //! command under test, wicked helper programs, and the ledger of what a machine could not show.
 //!
-//! An operating-system test starts with a [`Scene`] (or a bare [`leak::Guard`] where no command is run), asks
+//! An operating-system test starts with a [`Scene`] (or a bare [`leak::LeakGuard`] where no command is run), asks
 //! for what it needs with [`need!`], and waits for readiness, never for time. Nothing here is part of psmith;
 //! nothing here decides what is right: that is the test's business.
 

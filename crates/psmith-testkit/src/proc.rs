@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// What `/proc/PID/stat` says of a process, as far as tests ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
+pub struct ProcStat {
     /// `R`, `S`, `D`, `T`, `Z`, ...
     pub state: char,
     /// Parent.
@@ -32,13 +32,13 @@ pub fn pids() -> Vec<i32> {
 
 /// The state of a process, or `None` if there is no such process.
 #[must_use]
-pub fn stat(pid: i32) -> Option<Stat> {
+pub fn stat(pid: i32) -> Option<ProcStat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
     // The name in parentheses may hold anything, parentheses included.
     let rest = &text[text.rfind(')')? + 1..];
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    Some(Stat {
+    Some(ProcStat {
         state: fields.first()?.chars().next()?,
         ppid: fields.get(1)?.parse().ok()?,
         pgrp: fields.get(2)?.parse().ok()?,

@@ -21,7 +21,7 @@ use crate::wicked::wicked;
 
 /// What the shell's part tells of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ShellReport {
     /// It was started, with this pid.
     Started(i32),
     /// It stopped, by this signal.
@@ -37,7 +37,7 @@ pub struct OnTerminal {
     master: File,
     shell: Child,
     control: ChildStdin,
-    told: Receiver<Told>,
+    told: Receiver<ShellReport>,
     screen: Arc<(Mutex<Vec<u8>>, Condvar)>,
     pid: i32,
 }
@@ -97,10 +97,10 @@ impl OnTerminal {
                 let (word, number) = line.split_once(' ').expect("a word and a number");
                 let number = number.parse().expect("a number");
                 let news = match word {
-                    "started" => Told::Started(number),
-                    "stopped" => Told::Stopped(number),
-                    "exited" => Told::Exited(number),
-                    "signaled" => Told::Signaled(number),
+                    "started" => ShellReport::Started(number),
+                    "stopped" => ShellReport::Stopped(number),
+                    "exited" => ShellReport::Exited(number),
+                    "signaled" => ShellReport::Signaled(number),
                     other => panic!("the shell's part said {other:?}"),
                 };
                 if tell.send(news).is_err() {
@@ -125,7 +125,7 @@ impl OnTerminal {
         });
         let mut terminal = OnTerminal { master, shell, control, told, screen, pid: 0 };
         match terminal.next_told() {
-            Told::Started(pid) => terminal.pid = pid,
+            ShellReport::Started(pid) => terminal.pid = pid,
             other => panic!("the command did not start: {other:?}"),
         }
         scene.guard(|guard| guard.host(terminal.pid));
@@ -175,7 +175,7 @@ impl OnTerminal {
     /// If none comes within the outer limit.
     #[must_use]
     #[track_caller]
-    pub fn next_told(&mut self) -> Told {
+    pub fn next_told(&mut self) -> ShellReport {
         match self.told.recv_timeout(OUTER_LIMIT) {
             Ok(told) => told,
             Err(RecvTimeoutError::Timeout) => panic!(

@@ -9,16 +9,16 @@ use crate::scene::OUTER_LIMIT;
 
 /// The events of a run, one JSON object a line.
 #[derive(Clone, Debug)]
-pub struct Events(Vec<Value>);
+pub struct RecordedEvents(Vec<Value>);
 
-impl Events {
+impl RecordedEvents {
     /// Parses a file's text and checks the four common fields of each line.
     ///
     /// # Panics
     /// If a line is no event.
     #[must_use]
     #[track_caller]
-    pub fn parse(text: &str) -> Events {
+    pub fn parse(text: &str) -> RecordedEvents {
         assert!(text.is_empty() || text.ends_with('\n'), "the last event is torn: {text:?}");
         let events: Vec<Value> = text
             .lines()
@@ -32,7 +32,7 @@ impl Events {
             assert!(event["run"].is_string(), "run of {event}");
             assert!(event["event"].is_string(), "name of {event}");
         }
-        Events(events)
+        RecordedEvents(events)
     }
 
     /// Waits until a run that still goes on has told this event so often; what it tells, a thread of its own writes.
@@ -41,13 +41,13 @@ impl Events {
     /// If it does not within the outer limit.
     #[must_use]
     #[track_caller]
-    pub fn wait_for(path: &Path, name: &str, count: usize) -> Events {
+    pub fn wait_for(path: &Path, name: &str, count: usize) -> RecordedEvents {
         let deadline = Instant::now() + OUTER_LIMIT;
         loop {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             // The last line may be on its way.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            let events = Events::parse(&text[..whole]);
+            let events = RecordedEvents::parse(&text[..whole]);
             if events.named(name).len() >= count {
                 return events;
             }

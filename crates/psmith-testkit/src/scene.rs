@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::cmd::Cmd;
-use crate::leak::{Guard, SETTLE};
+use crate::leak::{LeakGuard, SETTLE};
 use crate::proc;
 
 /// The outer limit of every wait in a test. Reaching it is a failure, never a result.
@@ -22,7 +22,7 @@ pub const OUTER_LIMIT: Duration = Duration::from_secs(60);
 pub struct Scene {
     psmith: PathBuf,
     // Before the directory: the guard looks into it when dropped.
-    guard: Mutex<Guard>,
+    guard: Mutex<LeakGuard>,
     dir: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Scene {
     #[must_use]
     pub fn new(psmith: impl Into<PathBuf>) -> Scene {
         let dir = tempfile::Builder::new().prefix("psmith-scene-").tempdir().expect("a temporary directory");
-        let mut guard = Guard::new();
+        let mut guard = LeakGuard::new();
         for name in ["cwd", "tmp"] {
             fs::create_dir(dir.path().join(name)).expect("a directory in a fresh directory");
         }
@@ -138,7 +138,7 @@ impl Scene {
     }
 
     /// The leak guard, to track pid files or to ask for survivors.
-    pub fn guard<T>(&self, with: impl FnOnce(&mut Guard) -> T) -> T {
+    pub fn guard<T>(&self, with: impl FnOnce(&mut LeakGuard) -> T) -> T {
         with(&mut self.guard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

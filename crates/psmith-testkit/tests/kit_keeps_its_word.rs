@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use psmith_testkit::leak::Guard;
-use psmith_testkit::pty::{OnTerminal, Told};
+use psmith_testkit::leak::LeakGuard;
+use psmith_testkit::pty::{OnTerminal, ShellReport};
 use psmith_testkit::{Scene, Signal, proc, wicked};
 
 fn scene() -> Scene {
@@ -13,7 +13,7 @@ fn scene() -> Scene {
 }
 
 /// The leaks of these tests are there from the start: nothing has to settle.
-fn check_now(guard: &mut Guard) {
+fn check_now(guard: &mut LeakGuard) {
     guard.settle_within(Duration::ZERO);
     guard.check();
 }
@@ -75,7 +75,7 @@ fn a_temporary_file_left_behind_is_found() {
 
 #[test]
 fn a_descriptor_a_thread_and_a_child_left_behind_are_found() {
-    let mut guard = Guard::alone();
+    let mut guard = LeakGuard::alone();
     guard.settle_within(Duration::ZERO);
     let file = std::fs::File::open("/proc/self/status").unwrap();
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
@@ -176,12 +176,12 @@ fn a_terminal_stops_continues_and_interrupts_a_command() {
     terminal.wait_for_screen("standing");
     assert!(terminal.is_cooked());
     terminal.type_keys(b"\x1a");
-    assert_eq!(terminal.next_told(), Told::Stopped(20));
+    assert_eq!(terminal.next_told(), ShellReport::Stopped(20));
     terminal.foreground();
     terminal.type_keys(b"hello\n");
     terminal.wait_for_screen("hello\r\nhello");
     terminal.type_keys(b"\x03");
-    assert_eq!(terminal.next_told(), Told::Signaled(2));
+    assert_eq!(terminal.next_told(), ShellReport::Signaled(2));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 
 const PROGRAM: &str = r#"
 use psmith::Isolation::{PerJob, Reuse};
@@ -64,7 +64,7 @@ fn build() -> PathBuf {
 #[test]
 fn in_a_program_built_to_abort_a_panic_is_a_signal_with_its_text_in_the_tail() {
     let program = build();
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let output =
         Command::new(program).env(NONCE, guard.nonce()).env_remove("RUST_BACKTRACE").output().unwrap();
     let (said, complained) =

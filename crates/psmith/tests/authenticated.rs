@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use psmith::codec::{Authenticated, Codec, CodecError, Described, Raw};
 use psmith::{Cause, Failure, Isolation, Job, Pool};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize};
 
 /// What a hostile end makes of the bytes that it sends.
@@ -70,7 +70,7 @@ fn by<D: Damage + 'static>(isolation: Isolation) -> Failure {
 #[test]
 fn what_was_changed_cut_or_made_up_breaks_the_protocol_and_hangs_nobody() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         for (failure, of) in [
             (by::<FlippedResult>(isolation), "its result: "),
@@ -119,7 +119,7 @@ impl Codec<u32> for Trusting {
 #[test]
 fn nothing_is_decoded_before_its_code_was_right_and_bad_bytes_with_the_right_one_are_undecodable() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let failure = psmith::map([1], |n: u32| n).codec::<Authenticated<Mute>>().next().unwrap().unwrap_err();
     assert_eq!(failure.cause, Cause::Undecodable("its input: no number".into()));
 
@@ -143,7 +143,7 @@ struct Complex {
 #[test]
 fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let small: Result<Vec<u8>, _> = psmith::map(0..20, |n: u8| n + 1).codec::<Authenticated>().collect();
     assert_eq!(small.unwrap(), (1..21).collect::<Vec<u8>>());
 
@@ -180,7 +180,7 @@ fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
 #[test]
 fn jobs_of_a_pool_travel_by_it_too() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).build().unwrap();
     // Its worker may live before the first value is encoded.
     assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
@@ -195,7 +195,7 @@ fn jobs_of_a_pool_travel_by_it_too() {
 #[test]
 fn a_worker_that_dies_without_a_word_has_died_and_forged_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let die = |how: u32| -> u32 {
         match how {
             0 => std::process::exit(0),
@@ -221,7 +221,7 @@ fn secret() -> Vec<u8> {
 #[test]
 fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_jobs_tells_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let look = |_: ()| {
         let own = secret();
         let warden = rustix::process::getppid().unwrap().as_raw_nonzero();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use psmith::{Cause, Failure, Job, Output, Pool, Retry};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// Appends the number to a file, in one write, as often as it is called.
@@ -40,7 +40,7 @@ const JOBS: u64 = 20_000;
 #[test]
 fn each_job_of_many_short_ones_runs_once_and_fails_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let file = tempfile::NamedTempFile::new().unwrap();
     let wicked = |(n, path): (u64, PathBuf)| {
         mark(&path, n);
@@ -90,7 +90,7 @@ fn each_job_of_many_short_ones_runs_once_and_fails_alone() {
 #[test]
 fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let file = tempfile::NamedTempFile::new().unwrap();
     let flaky = |(n, path): (u64, PathBuf)| {
         mark(&path, n);
@@ -118,7 +118,7 @@ fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
 #[test]
 fn what_a_job_prints_in_a_batch_is_its_own() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let speak = |n: u64| match n % 2_000 {
         1_500 => {
             eprintln!("words of {n}");
@@ -148,7 +148,7 @@ fn what_a_job_prints_in_a_batch_is_its_own() {
 #[test]
 fn no_more_is_taken_than_the_window_allows() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for (asked, most) in [(Some(1), 1), (Some(10), 10), (Some(3_000), 3_000), (None, 32 * 1024)] {
         let taken = Cell::new(0_u64);
         let items = (0..).inspect(|_| taken.set(taken.get() + 1));
@@ -169,7 +169,7 @@ fn no_more_is_taken_than_the_window_allows() {
 #[test]
 fn a_single_job_is_done_while_its_source_keeps_the_next_one_back() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("done");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -194,7 +194,7 @@ fn a_single_job_is_done_while_its_source_keeps_the_next_one_back() {
 #[test]
 fn a_long_job_in_a_batch_holds_up_none_of_its_neighbours() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let stand = |(n, path): (u64, PathBuf)| {
         if n == 10_000 {
@@ -216,7 +216,7 @@ fn a_long_job_in_a_batch_holds_up_none_of_its_neighbours() {
 #[test]
 fn a_run_that_is_cut_short_has_an_outcome_for_each_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u64, PathBuf)| {
         if n == 10_000 {
@@ -248,7 +248,7 @@ fn a_run_that_is_cut_short_has_an_outcome_for_each_job() {
 #[test]
 fn a_job_whose_worker_ends_before_it_begins_is_begun_by_another() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).build().unwrap();
     let place = |_: ()| (std::process::id(), psmith::cx().unwrap().attempt());
     let (first, _) = pool.submit(Job::new(place, ())).unwrap().wait().unwrap();

@@ -15,7 +15,7 @@ use psmith::{
 use psmith_testkit::OUTER_LIMIT;
 use psmith_testkit::emulator::Terminal;
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 /// Tells a copy of this test program to play the program that is sent a signal.
 const PART: &str = "BOARD_JOBS_PART";
@@ -50,7 +50,7 @@ fn held((number, path): (u32, PathBuf)) -> Result<u32, String> {
 #[test]
 fn rows_stand_on_a_terminal_while_jobs_run() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let (mut terminal, slave) = Terminal::new(80, 24);
         let board = screen(slave);
@@ -89,7 +89,7 @@ fn rows_stand_on_a_terminal_while_jobs_run() {
 #[test]
 fn a_snapshot_tells_all_of_it_and_is_the_same_after_json() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let jobs = JobBoard::new();
         let gate = Gate::closed();
@@ -134,7 +134,7 @@ fn a_snapshot_tells_all_of_it_and_is_the_same_after_json() {
 #[test]
 fn a_job_between_two_attempts_waits() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let jobs = JobBoard::new();
     let pool = Pool::builder()
         .workers(1)
@@ -155,7 +155,7 @@ fn a_job_between_two_attempts_waits() {
 #[test]
 fn several_runs_share_a_board() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let jobs = JobBoard::new();
     assert_eq!(psmith::each(0..3, |_: u32| ()).board(&jobs).run().unwrap(), 3);
     let mut list = (0..4).map(|n| Job::new(|n: u32| n, n));
@@ -200,7 +200,7 @@ fn outcomes(jobs: Option<&JobBoard>, isolation: Isolation) -> Vec<Result<u32, St
 #[test]
 fn a_board_that_is_stopped_or_slow_changes_no_outcome() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let expected = outcomes(None, isolation);
         assert_eq!(expected.iter().filter(|result| result.is_err()).count(), 29);
@@ -233,7 +233,7 @@ fn a_board_that_is_stopped_or_slow_changes_no_outcome() {
 #[test]
 fn lines_are_plain_where_there_is_no_terminal() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let board = Board::minimal(&writer);
     drop(writer);
@@ -282,7 +282,7 @@ fn a_signal_prints_what_runs() {
     if let Ok(part) = std::env::var(PART) {
         return play(if part == "json" { Format::Json } else { Format::Text });
     }
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for part in ["text", "json"] {
         let mut program = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_signal_prints_what_runs", "--nocapture", "--test-threads", "1"])
@@ -341,7 +341,7 @@ fn what_jobs_wrote_stands_above_the_rows() {
         // return: this is the program that the test looks at
         return;
     }
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (mut terminal, slave) = Terminal::new(80, 24);
     let mut gate = Gate::closed();
     let mut program = Command::new(std::env::current_exe().unwrap())

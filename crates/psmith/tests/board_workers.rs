@@ -10,7 +10,7 @@ use std::time::Duration;
 use psmith::board::{Board, Row, RowStatus, report_progress, wrap_with_status};
 use psmith::{Cause, WorkerCx, WorkerId, run_workers};
 use psmith_testkit::emulator::Terminal;
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use queue::take;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -32,7 +32,7 @@ fn drain(cx: WorkerCx<u64>) -> Result<(), Box<dyn std::error::Error>> {
 #[test]
 fn rows_tell_of_each_sleep_and_end_with_done() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let (mut reader, writer) = pipe().unwrap();
     let board = Board::auto(&writer);
@@ -73,7 +73,7 @@ fn screen_board(slave: std::os::fd::OwnedFd) -> Board {
 #[test]
 fn the_row_of_a_killed_worker_is_red_with_the_cause() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("kill"), "").unwrap();
     let (mut terminal, slave) = Terminal::new(60, 12);
@@ -110,7 +110,7 @@ fn the_row_of_a_killed_worker_is_red_with_the_cause() {
 #[test]
 fn rows_change_while_nobody_takes_values_and_a_dropped_stream_is_told() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (mut terminal, slave) = Terminal::new(70, 10);
     let board = screen_board(slave);
     let work = |cx: WorkerCx<u32>| -> () {
@@ -144,7 +144,7 @@ fn rows_change_while_nobody_takes_values_and_a_dropped_stream_is_told() {
 #[test]
 fn a_row_without_a_board_is_no_value() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<u32>| {
         cx.row().set_summary("nobody sees this");
         cx.send(3)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, Isolation, Job, Pool, Scheduler};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
@@ -41,7 +41,7 @@ fn alone_in_its_slot((n, path): (u32, PathBuf)) -> Result<u32, String> {
 #[test]
 fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = RefCell::new(Gate::closed());
         let path = gate.borrow().path();
@@ -73,7 +73,7 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
 #[test]
 fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         for workers in [4, 2] {
             let gate = RefCell::new(Gate::closed());
@@ -105,7 +105,7 @@ fn workers_alive() -> usize {
 #[test]
 fn there_are_never_more_workers_than_items() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = RefCell::new(Gate::closed());
         let path = gate.borrow().path();
@@ -129,7 +129,7 @@ fn there_are_never_more_workers_than_items() {
 #[test]
 fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let before = descriptors();
         let gate = RefCell::new(Gate::closed());
@@ -161,7 +161,7 @@ fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
 #[test]
 fn answers_of_64_kilobytes_come_whole_from_pools_and_schedulers_and_jobs_exhaust_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let answer = |n: u8| vec![n; 64 << 10];
     let check =
         |n: u8, bytes: Vec<u8>| assert!(bytes.len() == 64 << 10 && bytes.iter().all(|byte| *byte == n));

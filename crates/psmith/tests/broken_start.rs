@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use psmith::{Cause, EngineError, Isolation, Job, Pool};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 
 /// Which starts fail, and the directory in which all of them leave a file.
 const BREAKS: &str = "PSMITH_TEST_BREAKS";
@@ -34,7 +34,7 @@ fn starts() -> usize {
 
 /// Runs only this test once more, with workers that are executed.
 fn copy(test: &str, breaks: &str) {
-    let guard = Guard::alone();
+    let guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let mut copy = Command::new(std::env::current_exe().unwrap());
     copy.args(["--exact", test, "--nocapture"]).env(BREAKS, breaks).env(STARTS, dir.path());

@@ -5,7 +5,7 @@ use psmith::{
     Cause, Failure, Isolation, Job, JobHandle, Output, Pool, ProcessManager, Refusal, ResourceLimits, Retry,
     Scheduler, Throttled,
 };
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
 
@@ -25,7 +25,7 @@ fn odd_crashes(n: u32) -> Result<u32, String> {
 fn a_retry_has_more_memory_where_that_was_asked_for() {
     psmith::init();
     need!("N-4", Need::MemoryGroup);
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let eat = |mib: usize| -> Vec<u8> { std::hint::black_box(vec![1_u8; mib << 20])[..3].to_vec() };
     let wicked = psmith_testkit::wicked();
     let read = |stdout: &[u8]| Ok(stdout[..3].to_vec());
@@ -57,7 +57,7 @@ fn a_retry_has_more_memory_where_that_was_asked_for() {
 #[test]
 fn a_job_that_has_crashed_as_often_as_it_may_is_put_aside_and_its_failure_says_so() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let retry = Retry::tries(4).crash_tries(2);
         let map = psmith::map([1, 2], odd_crashes).retry(retry).isolation(isolation);
@@ -73,7 +73,7 @@ fn a_job_that_has_crashed_as_often_as_it_may_is_put_aside_and_its_failure_says_s
 #[test]
 fn a_run_in_which_everything_crashes_ends_and_says_why() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         // Endless, and over all the same.
         let map = psmith::map(0.., crash).workers(2).breaker(4).isolation(isolation).output(Output::Discard);
@@ -109,7 +109,7 @@ fn a_run_in_which_everything_crashes_ends_and_says_why() {
 #[test]
 fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let scheduler = Scheduler::with_strategy(Throttled(1)).breaker(2);
     let handles: Vec<JobHandle<u32>> =
         (0..6).filter_map(|n| scheduler.schedule(Job::new(crash, n)).ok()).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use psmith::{Cause, Failure, Isolation, Output};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const SOURCE: &str = "local t = {} for n = 1, 20 do t[n] = n * n end return table.concat(t, ' ')";
 
@@ -17,7 +17,7 @@ fn interpret(bytecode: Vec<u8>) -> Result<String, String> {
 #[test]
 fn bytecode_that_crashes_the_lua_interpreter_harms_no_neighbour() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let whole = mlua::Lua::new().load(SOURCE).into_function().unwrap().dump(true);
     let expected = interpret(whole.clone()).unwrap();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {

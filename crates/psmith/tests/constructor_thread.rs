@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use psmith::Isolation;
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 
 /// What some libraries do when they are loaded. A constructor of the program's own comes before psmith's entry.
 fn start_a_thread() {
@@ -27,7 +27,7 @@ fn where_a_constructor_starts_a_thread_workers_are_executed_and_that_is_told_onc
     const AGAIN: &str = "PSMITH_TEST_AGAIN";
     psmith::init();
     if std::env::var_os(AGAIN).is_none() {
-        let guard = Guard::alone();
+        let guard = LeakGuard::alone();
         let mut copy = Command::new(std::env::current_exe().unwrap());
         let output = copy.arg("--nocapture").env(AGAIN, "1").env(NONCE, guard.nonce()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

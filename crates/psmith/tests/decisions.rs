@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use psmith::{Cause, Flow, Isolation, OnError};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
@@ -14,7 +14,7 @@ const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 #[test]
 fn the_hook_of_each_sees_every_outcome_once() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut seen = Vec::new();
         let fail = |n: u32| if n % 5 == 4 { Err("fifth") } else { Ok(()) };
@@ -60,7 +60,7 @@ fn act((deed, path): (Deed, PathBuf)) -> Result<Flow<(), ()>, String> {
 #[test]
 fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = RefCell::new(Gate::closed());
         let path = gate.borrow().path();
@@ -87,7 +87,7 @@ fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
 #[test]
 fn a_break_without_a_value_is_one_too() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for (isolation, workers) in [(BOTH[0], 2), (BOTH[1], 2), (BOTH[1], 0)] {
         let path = PathBuf::from("/nobody/stands/here");
         let deeds = std::iter::repeat((Deed::Break, path));
@@ -100,7 +100,7 @@ fn a_break_without_a_value_is_one_too() {
 #[test]
 fn a_break_stands_whether_a_failure_comes_before_or_after_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for first in [Deed::Break, Deed::Fail] {
         let gate = RefCell::new(Gate::closed());
         let path = gate.borrow().path();
@@ -124,7 +124,7 @@ fn a_break_stands_whether_a_failure_comes_before_or_after_it() {
 #[test]
 fn of_several_failures_the_first_is_the_one_reported() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = RefCell::new(Gate::closed());
         let path = gate.borrow().path();

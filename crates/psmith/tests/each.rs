@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use psmith::{Cause, Flow};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 // proves: O-3, U-12
 #[test]
 fn each_returns_when_all_effects_are_there() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<PathBuf> = ["a", "b"].map(|name| dir.path().join(name)).to_vec();
     let write = |file: PathBuf| std::fs::write(file, b"x");
@@ -25,7 +25,7 @@ fn each_returns_when_all_effects_are_there() {
 #[test]
 fn runs_of_two_threads_do_not_disturb_each_other() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let square = |n: u64| n * n;
     let run = move |from: u64| {
         let got: Vec<u64> = psmith::map(from..from + 20, square).workers(2).map(Result::unwrap).collect();
@@ -41,7 +41,7 @@ fn runs_of_two_threads_do_not_disturb_each_other() {
 #[test]
 fn any_and_all_have_the_truth_tables_of_their_names() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let itself = |answer: bool| answer;
     for answers in [vec![], vec![true], vec![false], vec![true, false], vec![false, false], vec![true, true]]
     {
@@ -58,7 +58,7 @@ fn any_and_all_have_the_truth_tables_of_their_names() {
 #[test]
 fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_error() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n > 0 {
@@ -78,7 +78,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
 #[test]
 fn a_break_lets_the_running_finish_and_starts_no_more() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
     let mut started = 0;
     let work = |(n, path): (u32, PathBuf)| {
@@ -102,7 +102,7 @@ fn a_break_lets_the_running_finish_and_starts_no_more() {
 #[test]
 fn a_kill_ends_the_running_at_once_whatever_it_gives() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let work = |(n, path): (u32, PathBuf)| {
         if n == 2 {
@@ -123,7 +123,7 @@ fn a_kill_ends_the_running_at_once_whatever_it_gives() {
 #[test]
 fn a_failure_of_a_run_that_may_end_early_is_the_first_one() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |n: u32| if n == 0 { Err("first") } else { Ok(Flow::<u32, ()>::Next(n)) };
     let failure = psmith::map_until(0..100, work).workers(1).run().unwrap_err();
     assert_eq!((failure.index, &failure.cause), (0, &Cause::Error("first".into())));

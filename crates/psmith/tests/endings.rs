@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Isolation, Job, JobHandle, Output, Pool, Refusal, Scheduler, Server, Throttled};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 use rustix::process::{Pid, Signal, kill_process};
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
@@ -27,7 +27,7 @@ fn stand(path: PathBuf) {
 #[test]
 fn a_caller_that_panics_in_the_midst_of_a_map_leaves_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = Gate::closed();
         let paths = std::iter::repeat_with(|| gate.path());
@@ -67,7 +67,7 @@ fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
         return;
     }
     for signal in [Signal::INT, Signal::TERM] {
-        let mut guard = Guard::new();
+        let mut guard = LeakGuard::new();
         let gate = Gate::closed();
         let mut host = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_host_that_alone_is_interrupted_takes_its_jobs_along", "--nocapture"])
@@ -92,7 +92,7 @@ fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
 #[test]
 fn a_consumer_that_panics_ends_its_server_with_that_panic_and_leaves_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         for at in [0, 3] {
             let mut consumed = 0;
@@ -118,7 +118,7 @@ fn a_consumer_that_panics_ends_its_server_with_that_panic_and_leaves_nothing() {
 #[test]
 fn threads_that_make_a_pool_and_hand_in_may_end_before_the_jobs_do() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut gate = Gate::closed();
         let wait = |path: PathBuf| gate::pass(&path);
@@ -155,7 +155,7 @@ fn assert_cancelled(handles: &[JobHandle<()>]) {
 #[test]
 fn a_pool_dropped_busy_or_idle_or_while_panicking_resolves_every_handle() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = Gate::closed();
         let (pool, handles) = busy(isolation, &gate);
@@ -180,7 +180,7 @@ fn a_pool_dropped_busy_or_idle_or_while_panicking_resolves_every_handle() {
 #[test]
 fn handles_that_nobody_waits_for_or_drops_hold_up_no_end_of_their_pool() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let (pool, handles) = busy(Isolation::Reuse, &gate);
     let handles = std::mem::ManuallyDrop::new(handles);
@@ -215,7 +215,7 @@ fn nested(depth: u32) -> Result<u32, String> {
 #[test]
 fn a_pool_in_a_job_of_a_pool_in_a_job_works_and_leaves_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let got: Vec<u32> =
             psmith::map([3, 3], nested).workers(2).isolation(isolation).map(Result::unwrap).collect();
@@ -231,7 +231,7 @@ fn stand_nested(path: PathBuf) {
 #[test]
 fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let gate = Gate::closed();
         let pool = Pool::builder().workers(1).isolation(isolation).output(Output::Discard).build().unwrap();
@@ -255,7 +255,7 @@ fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
 #[test]
 fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for round in 0..size(60, 10_000) {
         let pool = Pool::builder().workers(2).window(4).isolation(BOTH[round / 4 % 2]).build().unwrap();
         let (taken, ended) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -300,7 +300,7 @@ fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() 
 #[test]
 fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let crash = |n: u32| {
         if n.is_multiple_of(2) {
             std::process::abort();
@@ -333,7 +333,7 @@ fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
 #[test]
 fn a_scheduler_ended_again_and_again_resolves_what_others_schedule_meanwhile() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let scheduler = Scheduler::with_strategy(Throttled(2));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

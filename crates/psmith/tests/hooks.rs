@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use psmith::{Cause, Job, OnError};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 // proves: O-17, U-9
 #[test]
 fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for workers in [0, 3] {
         let log = RefCell::new(Vec::new());
         let doubled: Vec<u32> = psmith::map(0..10, |n: u32| n * 2)
@@ -33,7 +33,7 @@ fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
 #[test]
 fn jobs_of_different_functions_call_the_same_hooks() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let log = RefCell::new(Vec::new());
     let far = |n: u32| psmith::cx().unwrap().progress(u64::from(n), 9);
     let jobs = [Job::new(far, 7), Job::<()>::new(|_: ()| Err::<(), _>("no"), ())];
@@ -65,7 +65,7 @@ fn jobs_of_different_functions_call_the_same_hooks() {
 #[test]
 fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for workers in [0, 2] {
         let got: Vec<_> = psmith::map(0..1000, |n: u32| n)
             .workers(workers)
@@ -91,7 +91,7 @@ fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
 #[test]
 fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let caught = std::panic::catch_unwind(|| {
         psmith::map(0..10, |n: u32| n).workers(2).on_start(|_| -> () { panic!("hook") }).count()
     });
@@ -102,7 +102,7 @@ fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
 #[test]
 fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
     let work = |(n, path): (u32, PathBuf)| {
         if n == 0 {
@@ -132,7 +132,7 @@ fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
 #[test]
 fn in_order_means_the_order_of_the_items_whoever_ends_first() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
     // The first item stands until the last has begun, so all others end before it.
     let work = |(n, path): (i32, PathBuf)| {
@@ -161,7 +161,7 @@ fn in_order_means_the_order_of_the_items_whoever_ends_first() {
 #[test]
 fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = |_: u32| {
         let cx = psmith::cx().expect("inside a job");
         (cx.slot(), cx.worker_id(), cx.index(), cx.job_id(), cx.attempt(), std::process::id())
@@ -183,7 +183,7 @@ fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
 #[test]
 fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fail = |n: u32| match n {
         0 => Err("error"),
         1 => panic!("boom"),
@@ -199,7 +199,7 @@ fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
 #[test]
 fn progress_and_messages_come_before_the_outcome_and_in_order() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |n: u64| {
         let cx = psmith::cx().unwrap();
         cx.set_process_name("digger");
@@ -230,7 +230,7 @@ fn progress_and_messages_come_before_the_outcome_and_in_order() {
 #[test]
 fn the_answer_of_a_talkative_job_is_heard_behind_all_that_it_said() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let talk = |count: u32| (0..count).for_each(|n| psmith::cx().unwrap().send(&n).unwrap());
     for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
         for _ in 0..5 {

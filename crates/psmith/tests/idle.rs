@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use psmith::{Cause, Isolation, Retry};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const LIMIT: Duration = Duration::from_millis(400);
 
@@ -32,7 +32,7 @@ fn live(way: u32) -> u32 {
 #[test]
 fn what_a_job_says_and_writes_keeps_it_alive_and_silence_ends_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let ended: Vec<_> = psmith::map(0..6, live)
             .workers(6)
@@ -53,7 +53,7 @@ fn what_a_job_says_and_writes_keeps_it_alive_and_silence_ends_it() {
 #[test]
 fn an_idle_job_is_tried_again_as_one_that_timed_out() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let second = |()| {
         while psmith::cx().unwrap().attempt() == 1 {
             std::thread::park();
@@ -70,7 +70,7 @@ fn an_idle_job_is_tried_again_as_one_that_timed_out() {
 #[test]
 fn a_job_is_not_idle_because_nobody_listens() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     // Far more than what waits for the program to take it, so that the job stands in `send`.
     let talk = |()| (0..5000_u32).for_each(|n| psmith::cx().unwrap().send(&n).unwrap());
     for isolation in [Isolation::PerJob, Isolation::Reuse] {

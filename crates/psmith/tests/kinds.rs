@@ -7,7 +7,7 @@ use psmith::{
     Cause, Failure, Isolation, Job, JobHandle, Output, Pool, PoolBuilder, ProcessManager, ResourceLimits,
     Retry, Scheduler, SendError, Server,
 };
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
 
@@ -210,7 +210,7 @@ fn by_race(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<Came> {
 #[test]
 fn whatever_befalls_a_function_or_a_command_the_report_is_the_same_in_every_face() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     type Face = (&'static str, fn(Vec<Job<Bytes>>) -> Vec<Came>);
     let faces: [Face; 10] = [
         ("run_jobs", |jobs| by_run_jobs(Isolation::PerJob, jobs)),
@@ -257,7 +257,7 @@ fn whatever_befalls_a_function_or_a_command_the_report_is_the_same_in_every_face
 fn a_limit_of_memory_holds_for_functions_and_commands_in_one_pool() {
     psmith::init();
     need!("N-13, N-3", Need::MemoryGroup);
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let eat = |mib: usize| -> Bytes { std::hint::black_box(vec![1; mib << 20])[..1].to_vec() };
     let wicked = psmith_testkit::wicked();
     let eater = |mib: u64| Job::command(&wicked).args(["eat-memory", &(mib << 20).to_string()]).job();
@@ -282,7 +282,7 @@ fn a_limit_of_memory_holds_for_functions_and_commands_in_one_pool() {
 #[test]
 fn handles_of_both_kinds_cancel_kill_and_tell_pids() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let pool = pool(isolation);
         for end in [JobHandle::cancel, JobHandle::kill] {
@@ -313,7 +313,7 @@ fn handles_of_both_kinds_cancel_kill_and_tell_pids() {
 #[test]
 fn a_worker_stays_with_its_state_while_a_command_runs_beside_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).init(|| 0_u32).build().unwrap();
     let count = |_: ()| psmith::with_state(|count: &mut u32| std::mem::replace(count, *count + 1)).unwrap();
     let number = |stdout: &[u8]| Ok(stdout.len() as u32);
@@ -329,7 +329,7 @@ fn a_worker_stays_with_its_state_while_a_command_runs_beside_it() {
 #[test]
 fn never_more_jobs_run_than_there_are_workers_of_whichever_kind() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     // Each notes how many stand in the directory while it does.
     let path = dir.path().to_str().unwrap().to_owned();
@@ -353,7 +353,7 @@ fn never_more_jobs_run_than_there_are_workers_of_whichever_kind() {
 #[test]
 fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let job = |n: u32| match n % 3 {
         0 => Job::new(|n: u32| n.to_string().into_bytes(), n),
         1 => Job::command("printf").arg(n.to_string()).job(),
@@ -385,7 +385,7 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
 #[test]
 fn what_a_command_writes_is_bounded_by_the_longest_frame_of_its_run() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let writes = |bytes: u32| shell(&format!("head -c {bytes} /dev/zero"));
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let jobs = [writes(5000), writes(5001)];

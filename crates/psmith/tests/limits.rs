@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use psmith::LimitKind;
 use psmith::{Cause, Isolation, Job, ResourceLimits};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
 
@@ -24,7 +24,7 @@ fn touch(bytes: u64) -> u64 {
 fn a_function_that_takes_too_much_memory_is_named_and_its_neighbours_are_not() {
     psmith::init();
     need!("F-18, N-3", Need::MemoryGroup);
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let limits = ResourceLimits::new().memory(128 * MIB);
         let sizes = [MIB, 512 * MIB, 2 * MIB];
@@ -43,7 +43,7 @@ fn a_function_that_takes_too_much_memory_is_named_and_its_neighbours_are_not() {
 #[test]
 fn a_function_that_writes_too_large_a_file_is_named() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let write = |(path, length): (PathBuf, usize)| -> Result<(), String> {
         let mut file = File::create(path).map_err(|error| error.to_string())?;
@@ -61,7 +61,7 @@ fn a_function_that_writes_too_large_a_file_is_named() {
 fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
     psmith::init();
     need!("F-13, N-3", Need::PidsGroup);
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let open = |many: usize| -> Result<usize, String> {
         let files: Result<Vec<File>, _> = (0..many).map(|_| File::open("/dev/null")).collect();
         files.map(|files| files.len()).map_err(|error| error.to_string())
@@ -121,7 +121,7 @@ fn a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_las
         // return: this copy only plays the program
         return;
     }
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut program = std::process::Command::new(std::env::current_exe().unwrap());
     let name = "a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_last_words";
     // With it the last words are those of the backtrace.
@@ -150,7 +150,7 @@ fn came_to<R: Send + 'static>(
 #[test]
 fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let files = |files| ResourceLimits::new().open_files(files);
     let asked = |stdout: &[u8]| Ok(String::from_utf8_lossy(stdout).trim().parse().unwrap());
     let command = || Job::command("sh").args(["-c", "ulimit -n"]).read_by(asked);
@@ -179,7 +179,7 @@ fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
 fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
     psmith::init();
     need!("F-18, N-3", Need::MemoryGroup);
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let memory = |mib| ResourceLimits::new().memory(mib * MIB);
     let small = || Job::new(touch, 200 * MIB).limits(memory(64));
     let large = || Job::new(touch, 200 * MIB).limits(memory(400));
@@ -204,7 +204,7 @@ fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
 #[test]
 fn a_function_with_limits_of_its_own_is_tried_again_cut_short_written_to_and_heard() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let limits = ResourceLimits::new().open_files(60);
     let answer = |()| {
         println!("out");
@@ -233,7 +233,7 @@ fn a_function_with_limits_of_its_own_is_tried_again_cut_short_written_to_and_hea
 #[test]
 fn limits_of_a_jobs_own_that_cannot_be_held_are_its_failure_and_no_other_jobs() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let refused = Job::new(touch, MIB).limits(ResourceLimits::new().memory(MIB));
         let pool = psmith::Pool::builder().workers(1).isolation(isolation);

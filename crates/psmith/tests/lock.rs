@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use psmith::{Isolation, Lock};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 fn is_free(dir: PathBuf) -> Result<bool, std::io::Error> {
     Lock::new(dir, "name")?.try_acquire().map(|guard| guard.is_some())
@@ -18,7 +18,7 @@ fn ask(dir: &std::path::Path) -> bool {
 #[test]
 fn another_process_is_refused_while_it_is_held_and_admitted_after() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let lock = Lock::new(dir.path(), "name").unwrap();
     assert!(lock.path().exists() && ask(dir.path()));
@@ -38,7 +38,7 @@ fn another_process_is_refused_while_it_is_held_and_admitted_after() {
 #[test]
 fn a_holder_that_dies_frees_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let die = |dir: PathBuf| -> () {
         let _held = Lock::new(dir, "name").unwrap().acquire().unwrap();
@@ -52,7 +52,7 @@ fn a_holder_that_dies_frees_it() {
 #[test]
 fn a_hundred_processes_on_one_lock_never_meet() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let mark = |dir: PathBuf| {
         let lock = Lock::new(&dir, "name")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Job, ProcessManager, ProcessState};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -18,7 +18,7 @@ fn stand(path: PathBuf) {
 #[test]
 fn handlers_are_called_by_step_before_the_count_drops() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let ended = RefCell::new(Vec::new());
     let mut manager = ProcessManager::new().unwrap();
     assert_eq!(manager.process_count(), 0);
@@ -42,7 +42,7 @@ fn handlers_are_called_by_step_before_the_count_drops() {
 #[test]
 fn a_signal_reaches_those_that_run() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let causes = RefCell::new(Vec::new());
     let mut manager = ProcessManager::new().unwrap();
@@ -68,7 +68,7 @@ fn a_signal_reaches_those_that_run() {
 #[test]
 fn a_join_waits_no_longer_than_its_limit_and_a_stop_calls_every_handler() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let outcomes = RefCell::new(Vec::new());
     let mut manager = ProcessManager::new().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, OnError};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 fn pid(_: u32) -> u32 {
     std::process::id()
@@ -17,7 +17,7 @@ fn pid(_: u32) -> u32 {
 #[test]
 fn items_are_doubled_in_order_each_in_a_process_of_its_own() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let doubled: Result<Vec<u32>, Failure> = psmith::map([1, 2, 3, 4], |n: u32| n * 2).workers(4).collect();
     assert_eq!(doubled.unwrap(), [2, 4, 6, 8]);
     let pids: BTreeSet<u32> =
@@ -30,7 +30,7 @@ fn items_are_doubled_in_order_each_in_a_process_of_its_own() {
 #[test]
 fn bytes_come_back_byte_for_byte_and_a_crash_is_never_an_empty_answer() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let strings = [b"".to_vec(), b"\0".to_vec(), b"\xff\xfe".to_vec(), b"die".to_vec(), vec![7; 300_000]];
     let echo = |bytes: Vec<u8>| {
         if bytes == b"die" {
@@ -57,7 +57,7 @@ fn bytes_come_back_byte_for_byte_and_a_crash_is_never_an_empty_answer() {
 #[test]
 fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |n: u32| {
         if n == 17 {
             loop {
@@ -81,7 +81,7 @@ fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
 #[test]
 fn errors_and_panics_reach_the_caller_with_text_and_place() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fail = |n: u32| match n {
         0 => Err("no such thing"),
         1 => panic!("boom {n}"),
@@ -104,7 +104,7 @@ fn errors_and_panics_reach_the_caller_with_text_and_place() {
 #[test]
 fn a_job_that_exits_or_is_killed_is_a_failure_with_its_code_or_signal() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let end = |how: i32| -> u32 {
         match how {
             0..=99 => std::process::exit(how),
@@ -128,7 +128,7 @@ fn a_job_that_exits_or_is_killed_is_a_failure_with_its_code_or_signal() {
 #[test]
 fn after_a_failure_exactly_the_running_items_ran() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut started = 0;
     let gate = RefCell::new(Gate::closed());
     // The others stand until the first has failed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, Isolation, Job, Pool, RecvError, Retry, SendError};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
@@ -33,7 +33,7 @@ fn deaf(path: PathBuf) {
 #[test]
 fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let pool = pool(1, isolation);
         let first = pool.submit(Job::new(collect, ())).unwrap();
@@ -58,7 +58,7 @@ fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
 #[test]
 fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut gate = Gate::closed();
         let pool = pool(1, isolation);
@@ -89,7 +89,7 @@ fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
 #[test]
 fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_all() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let length = |()| -> Result<usize, RecvError> {
         let cx = cx();
         Ok(cx.recv::<Vec<u8>>()?.len() + cx.recv::<Vec<u8>>()?.len())
@@ -114,7 +114,7 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
 #[test]
 fn what_one_attempt_has_taken_the_next_does_not_get_however_the_first_ended() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn second_time(crash: bool) -> Result<String, String> {
         let cx = cx();
         let message = cx.recv::<String>().map_err(|error| error.to_string())?;
@@ -140,7 +140,7 @@ fn what_one_attempt_has_taken_the_next_does_not_get_however_the_first_ended() {
 #[test]
 fn a_message_that_a_job_left_is_not_the_next_jobs() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let one = |()| cx().recv::<u32>().unwrap();
     let pool = pool(1, Isolation::Reuse);
     let first = pool.submit(Job::new(one, ())).unwrap();
@@ -157,7 +157,7 @@ fn a_message_that_a_job_left_is_not_the_next_jobs() {
 #[test]
 fn a_message_of_another_type_is_an_error_and_the_next_is_as_it_is() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let numbers = |()| -> (bool, u32) {
         let cx = cx();
         let wrong = matches!(cx.recv::<u32>(), Err(RecvError::Undecodable(_)));
@@ -175,7 +175,7 @@ fn a_message_of_another_type_is_an_error_and_the_next_is_as_it_is() {
 #[test]
 fn a_job_can_look_and_can_wait_for_so_long() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn look(_: ()) -> [Option<u32>; 4] {
         let (cx, short) = (cx(), Duration::from_millis(1));
         [
@@ -203,7 +203,7 @@ fn a_job_can_look_and_can_wait_for_so_long() {
 #[test]
 fn a_job_that_nobody_can_send_to_is_told_so() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let closed = |()| matches!(cx().recv::<u32>(), Err(RecvError::Closed));
     for isolation in BOTH {
         assert!(psmith::map([()], closed).isolation(isolation).last().unwrap().unwrap());
@@ -217,7 +217,7 @@ fn a_job_that_nobody_can_send_to_is_told_so() {
 #[test]
 fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn patient(door: PathBuf) -> Result<(), String> {
         let cx = cx();
         assert!(!cx.cancelled());
@@ -248,7 +248,7 @@ fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
 #[test]
 fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn shared(count: u64) -> u64 {
         let cx = cx();
         let sum = std::sync::atomic::AtomicU64::new(0);
@@ -290,7 +290,7 @@ fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
 #[test]
 fn a_message_of_another_type_stops_a_run_of_jobs_and_says_whose_it_was() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let say = |n: u32| {
         let told = if n == 1 { cx().send(&"one".to_owned()) } else { cx().send(&n) };
         told.unwrap();
@@ -315,7 +315,7 @@ fn a_message_of_another_type_stops_a_run_of_jobs_and_says_whose_it_was() {
 #[test]
 fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     // The first ends once the second has sent what nobody can take.
     let work = |(n, pipe): (u32, PathBuf)| {

@@ -2,7 +2,7 @@
 //! it lowers.
 
 use psmith::{Job, Pool};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Descriptors for the engine itself and for about so many attempts.
@@ -12,7 +12,7 @@ const FILES: u64 = 8 + 4 * 8;
 #[test]
 fn a_command_finds_room_though_idle_workers_have_taken_all() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let files = Some(std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 + FILES);
     setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files }).unwrap();
     // More workers than there is room for.

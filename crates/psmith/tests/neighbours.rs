@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, Isolation, Job, Output, Pool, Retry};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -122,7 +122,7 @@ fn expected(stage: Stage, how: How, cause: &Cause) -> bool {
 #[test]
 fn whatever_happens_at_whatever_stage_is_the_failure_of_its_own_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let in_a_worker = [Stage::DecodesInput, Stage::Works, Stage::EncodesResult, Stage::DropsResult];
     let everywhere = [How::Fails, How::Panics, How::Aborts, How::Exits, How::IsKilled];
     let in_the_host = [Stage::EncodesInput, Stage::DecodesResult];
@@ -161,7 +161,7 @@ impl std::error::Error for Untold {}
 #[test]
 fn an_error_that_cannot_be_told_is_the_panic_of_its_own_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let fail = |n: u32| if n == 1 { Err(Untold) } else { Ok(n) };
         let got: Vec<_> = psmith::map(0..3, fail).workers(1).isolation(isolation).collect();
@@ -175,7 +175,7 @@ fn an_error_that_cannot_be_told_is_the_panic_of_its_own_job() {
 #[test]
 fn a_panic_within_the_panic_hook_is_an_abort_with_the_text_in_the_tail() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let fail = |n: u32| {
             if n == 1 {
@@ -205,7 +205,7 @@ fn stand((n, path): (u32, PathBuf)) -> u32 {
 #[test]
 fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut gate = Gate::closed();
         let pool = Pool::builder().workers(3).isolation(isolation).build().unwrap();
@@ -232,7 +232,7 @@ fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
 #[test]
 fn a_job_that_kills_its_neighbours_ends_them_and_nobody_else() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let killer = |(n, path): (u32, PathBuf)| {
         if n < 3 {
             std::fs::write(path.with_extension(n.to_string()), b"began").unwrap();
@@ -263,7 +263,7 @@ fn a_job_that_kills_its_neighbours_ends_them_and_nobody_else() {
 #[test]
 fn a_worker_that_dies_idle_takes_no_job_along() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).build().unwrap();
     let place = |n: u32| (n, std::process::id(), psmith::cx().unwrap().attempt());
     for n in 0..40 {
@@ -281,7 +281,7 @@ fn a_worker_that_dies_idle_takes_no_job_along() {
 #[test]
 fn a_worker_killed_while_it_is_given_a_large_input_holds_up_nobody() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let length = |bytes: Vec<u8>| bytes.len() as u64;
     for isolation in BOTH {
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
@@ -314,7 +314,7 @@ fn a_worker_killed_while_it_is_given_a_large_input_holds_up_nobody() {
 #[test]
 fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let work = |(n, dir): (u32, PathBuf)| {
         let mark = dir.join(format!("{n}.{}", psmith::cx().unwrap().attempt()));
@@ -350,7 +350,7 @@ fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
 #[test]
 fn workers_of_one_two_and_three_jobs_do_them_all_though_handles_are_dropped() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for max_jobs in 1..=3 {
         let pool = Pool::builder().workers(4).max_jobs(max_jobs).build().unwrap();
         let mut kept = Vec::new();
@@ -383,7 +383,7 @@ thread_local! {
 #[test]
 fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let set = |n: u32| AT_THE_END.with(|_| n);
         let got: Vec<u32> =
@@ -396,7 +396,7 @@ fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() 
 #[test]
 fn what_a_job_sent_before_it_crashed_arrives_first_and_in_order() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let send = |n: u32| {
             let cx = psmith::cx().unwrap();
@@ -425,7 +425,7 @@ fn what_a_job_sent_before_it_crashed_arrives_first_and_in_order() {
 #[test]
 fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_what_it_said_is_kept() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let deaf = |()| -> u32 {
             eprintln!("so far");
@@ -455,7 +455,7 @@ fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_what_it_said_is_kept(
 #[test]
 fn threads_that_outlive_their_job_in_a_worker_that_stays_harm_no_later_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let leave = |(n, path): (u32, PathBuf)| {
         let (begun, begins) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -484,7 +484,7 @@ fn threads_that_outlive_their_job_in_a_worker_that_stays_harm_no_later_job() {
 #[test]
 fn a_fork_that_returns_from_its_job_in_a_worker_that_stays_takes_no_later_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fork = |n: u32| {
         if n == 1 {
             // Both return; only one of them may answer, and read on.

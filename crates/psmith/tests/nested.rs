@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use psmith::{EngineError, Failure, Isolation, Job, Pool};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::time::{ClockId, clock_gettime};
 
 const BOTH: [Isolation; 2] = [Isolation::Reuse, Isolation::PerJob];
@@ -70,7 +70,7 @@ fn meet_below((all, dir, fresh): (usize, PathBuf, bool)) -> Result<usize, String
 #[test]
 fn a_pool_in_a_pool_in_a_pool_stays_within_the_budget_of_the_outermost() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for fresh in [false, true] {
         let all = psmith::map([fresh; 3], outer).workers(3).isolation(isolation(fresh));
         let ran: Vec<_> = all.flat_map(Result::unwrap).collect();
@@ -83,7 +83,7 @@ fn a_pool_in_a_pool_in_a_pool_stays_within_the_budget_of_the_outermost() {
 #[test]
 fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for fresh in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let item = (3, dir.path().to_owned(), fresh);
@@ -96,7 +96,7 @@ fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
 #[test]
 fn what_a_job_had_of_the_budget_comes_back_when_it_is_killed() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let pool = Pool::builder().workers(2).build().unwrap();
     // Its two jobs stand for ever: three were to meet, and the budget is two.
@@ -115,7 +115,7 @@ fn what_a_job_had_of_the_budget_comes_back_when_it_is_killed() {
 #[test]
 fn two_runs_of_one_job_share_its_slot() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let two = |_: u32| -> Vec<(i64, i64)> {
         let runs = [false, true].map(|fresh| std::thread::spawn(move || middle(fresh)));
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
@@ -128,7 +128,7 @@ fn two_runs_of_one_job_share_its_slot() {
 #[test]
 fn who_says_how_many_workers_a_run_has_gets_them_in_a_job_too() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let four = |dir: PathBuf| {
         let met = psmith::map(meeting(4, &dir), meet).workers(4).timeout(LIMIT);
@@ -147,7 +147,7 @@ fn deeper(level: u32) -> Result<u32, String> {
 #[test]
 fn runs_are_nested_only_so_deep_and_that_is_told() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let failure = psmith::map([0], deeper).workers(1).next().unwrap().unwrap_err();
     let text = failure.to_string();
     let told = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Isolation, Job, Pool, Refusal, with_state};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that goes out and cannot be read: 1 is an error, all else a panic.
@@ -44,7 +44,7 @@ fn pool(workers: u32) -> Pool {
 #[test]
 fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = pool(1);
     let exit = pool.submit(Job::new(|code: i32| -> u32 { std::process::exit(code) }, 3)).unwrap();
     let value = pool.submit(Job::new(|n: u32| n, 42)).unwrap();
@@ -62,7 +62,7 @@ fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
 #[test]
 fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(1);
     let first = pool.submit(Job::new(stand, (1, gate.path()))).unwrap();
@@ -87,7 +87,7 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
 #[test]
 fn stop_resolves_every_handle_and_gives_back_what_was_left() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let pool = pool(2);
     let handles: Vec<_> = (0..8).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
@@ -104,7 +104,7 @@ fn stop_resolves_every_handle_and_gives_back_what_was_left() {
 #[test]
 fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(1);
     let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
@@ -128,7 +128,7 @@ fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
 #[test]
 fn a_stop_ends_a_drain_and_both_tell_those_that_ran_and_those_that_waited() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let pool = pool(1);
     let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
@@ -150,7 +150,7 @@ fn a_stop_ends_a_drain_and_both_tell_those_that_ran_and_those_that_waited() {
 #[test]
 fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(3);
     let handles = [0, 1, 2].map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap());
@@ -173,7 +173,7 @@ fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
 #[test]
 fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
         let mut gate = Gate::closed();
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
@@ -192,7 +192,7 @@ fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
 #[test]
 fn a_dropped_handle_leaves_its_job_running_unless_it_was_to_cancel_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let write = |path: PathBuf| std::fs::write(path, b"x");
     let pool = pool(1);
@@ -227,7 +227,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn a_handle_is_a_future_of_the_outcome() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = pool(1);
     let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
     assert_eq!(block_on(handle).unwrap(), 2);
@@ -237,7 +237,7 @@ fn a_handle_is_a_future_of_the_outcome() {
 #[test]
 fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let one = Pool::builder().workers(1).init(|| vec![1_u32]).build().unwrap();
     let other = Pool::builder().workers(1).init(|| String::from("x")).build().unwrap();
@@ -259,7 +259,7 @@ fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
 #[test]
 fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let pool = Pool::builder()
         .workers(1)
@@ -281,7 +281,7 @@ fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
 #[test]
 fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = pool(2);
     let many: Vec<_> = (0..100).map(|n| pool.submit(Job::new(|n: u32| n, n)).unwrap()).collect();
     let large = |bytes: Vec<u8>| vec![bytes[0]; 16 << 20];
@@ -299,7 +299,7 @@ fn a_hundred_jobs_and_ten_large_answers_come_whole() {
 #[test]
 fn an_init_that_panics_fails_the_jobs_and_hangs_nobody() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).init(|| -> u32 { panic!("no state") }).build().unwrap();
     for _ in 0..2 {
         let failure = pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap_err();
@@ -321,7 +321,7 @@ impl Wake for Woken {
 #[test]
 fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let pool = Pool::builder().workers(1).window(1).build().unwrap();
     let woken = Arc::new(Woken::default());
@@ -383,7 +383,7 @@ fn forever() -> Job<()> {
 #[test]
 fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
         let pool = Pool::builder().workers(2).isolation(isolation).build().unwrap();
         // A job that nobody waits for ends all the same.
@@ -421,7 +421,7 @@ fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it
 #[test]
 fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_waits() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (heard, log) = std::sync::mpsc::channel();
     let logged = Pool::builder()
         .workers(1)
@@ -450,7 +450,7 @@ fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_wa
 #[test]
 fn a_job_that_is_killed_as_it_is_handed_in_does_not_live_for_the_grace() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
         // A grace that no test outlives: who waits for it is found.
         let grace = Duration::from_secs(3600);
@@ -471,7 +471,7 @@ fn a_job_that_is_killed_as_it_is_handed_in_does_not_live_for_the_grace() {
 #[test]
 fn a_result_that_a_handle_cannot_read_is_a_failure_with_the_label_of_its_job() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = pool(1);
     let seal = |n: u32| Ok::<_, String>(Sealed(n));
     for (n, text) in [(1, "cannot be read"), (2, "its decoding panicked: there is no 2")] {

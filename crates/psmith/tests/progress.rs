@@ -8,7 +8,7 @@ use std::time::Duration;
 use psmith::board::{Board, Row, RowHandle, ShowProgress};
 use psmith::{Flow, Isolation};
 use psmith_testkit::emulator::Terminal;
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 /// The lines that a board without a terminal writes while a run shows its progress on the row.
 fn lines_of(run: impl FnOnce(&RowHandle)) -> Vec<String> {
@@ -38,7 +38,7 @@ fn is_line(line: &str, begin: &str) -> bool {
 #[test]
 fn a_known_number_is_told_in_percent_and_an_unknown_one_is_counted_without() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let known = lines_of(|row| assert_eq!(psmith::map(0..5, even).progress(row).count(), 5));
     assert!(is_line(known.last().unwrap(), "jobs: 5/5 (100%), 2 failed, "), "{known:?}");
     let said = lines_of(|row| {
@@ -60,7 +60,7 @@ fn a_known_number_is_told_in_percent_and_an_unknown_one_is_counted_without() {
 #[test]
 fn it_goes_with_a_hook_and_with_the_kin_of_map_and_changes_no_outcome() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut heard = Vec::new();
     let lines = lines_of(|row| {
         let run = psmith::map(0..200, |n: u32| n).on_done(|job, _| heard.push(job.index())).progress(row);
@@ -91,7 +91,7 @@ fn it_goes_with_a_hook_and_with_the_kin_of_map_and_changes_no_outcome() {
 #[test]
 fn on_a_terminal_it_is_a_bar() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (mut terminal, slave) = Terminal::new(100, 10);
     let board = Board::builder().update(Duration::from_millis(1)).console(slave);
     let row = board.add_row(Row::new());
@@ -124,7 +124,7 @@ fn with_true_or_a_title_it_is_on_standard_error() {
         // return: this copy only plays the program
         return;
     }
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for (part, begin) in [("true", "3/3 (100%), "), ("title", "three jobs: 3/3 (100%), ")] {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", "with_true_or_a_title_it_is_on_standard_error", "--nocapture"]);

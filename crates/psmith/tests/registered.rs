@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use psmith::{Cause, Job, Server};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 #[psmith::job]
 fn triple(number: u32) -> u32 {
@@ -21,7 +21,7 @@ mod inner {
 #[test]
 fn a_registered_function_is_called_by_its_name_and_stays_a_function() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     assert_eq!(triple(1), 3);
     assert_eq!(psmith::map([2], triple).next().unwrap().unwrap(), 6);
     let jobs = [

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, OnError, Retry};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Signal, getpid, kill_process};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +25,7 @@ fn pids(places: &[(u32, u64)]) -> BTreeSet<u32> {
 #[test]
 fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_sees_none_of_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let places: Vec<_> = psmith::map(0..50, place).workers(1).map(Result::unwrap).collect();
     assert_eq!(pids(&places).len(), 1);
     assert!(places.iter().map(|(_, call)| *call).eq(1..=50));
@@ -36,7 +36,7 @@ fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_sees_none_of_it() {
 #[test]
 fn whatever_ends_a_worker_is_told_of_the_job_that_it_had_and_of_no_other() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let wicked = |n: u32| match n {
         10 => kill_process(getpid(), Signal::KILL).map(|()| n).map_err(|error| error.to_string()),
         20 => std::process::exit(0),
@@ -69,7 +69,7 @@ fn whatever_ends_a_worker_is_told_of_the_job_that_it_had_and_of_no_other() {
 #[test]
 fn a_worker_is_replaced_after_a_panic_but_not_after_an_error() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fail = |n: u32| match n {
         2 => Err("an error".to_owned()),
         4 => panic!("a panic"),
@@ -85,7 +85,7 @@ fn a_worker_is_replaced_after_a_panic_but_not_after_an_error() {
 #[test]
 fn a_timeout_ends_its_job_and_the_worker_and_no_neighbour() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n == 3 {
@@ -108,7 +108,7 @@ fn a_timeout_ends_its_job_and_the_worker_and_no_neighbour() {
 #[test]
 fn workers_are_replaced_after_so_many_jobs() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let places: Vec<_> = psmith::map(0..30, place).workers(2).max_jobs(3).map(Result::unwrap).collect();
     assert!(places.iter().all(|(_, call)| *call <= 3), "{places:?}");
     assert!(pids(&places).len() >= 10, "{places:?}");
@@ -118,7 +118,7 @@ fn workers_are_replaced_after_so_many_jobs() {
 #[test]
 fn a_worker_that_grows_is_replaced() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let grow = |n: u32| {
         if n == 5 {
             std::mem::forget(vec![1_u8; 64 << 20]);
@@ -138,7 +138,7 @@ fn a_worker_that_grows_is_replaced() {
 #[test]
 fn a_job_that_has_finished_is_not_run_again_because_its_worker_dies() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     // Each job leaves a mark; every third dies after its predecessor's answer, and is tried again.
     let mark = |(n, dir): (u32, PathBuf)| {
@@ -160,7 +160,7 @@ fn a_job_that_has_finished_is_not_run_again_because_its_worker_dies() {
 #[test]
 fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let speak = |n: u32| {
         eprintln!("words of {n}");
         if n % 2 == 1 { Err("odd") } else { Ok(n) }
@@ -176,7 +176,7 @@ fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
 #[test]
 fn uneven_items_keep_all_workers_busy_and_slots_stay_below_their_number() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n == 0 {
@@ -205,7 +205,7 @@ fn uneven_items_keep_all_workers_busy_and_slots_stay_below_their_number() {
 #[test]
 fn with_stop_the_first_failure_starts_no_more() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let fail = |(n, dir): (u32, PathBuf)| {
         std::fs::write(dir.join(n.to_string()), b"").unwrap();
@@ -221,7 +221,7 @@ fn with_stop_the_first_failure_starts_no_more() {
 #[test]
 fn a_job_that_never_asks_is_ended_at_once_after_one_that_did() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n == 0 {
@@ -245,7 +245,7 @@ fn a_job_that_never_asks_is_ended_at_once_after_one_that_did() {
 #[test]
 fn dropping_the_iterator_ends_all_workers_with_all_that_they_started() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n > 3 {
@@ -265,7 +265,7 @@ fn dropping_the_iterator_ends_all_workers_with_all_that_they_started() {
 #[test]
 fn many_short_jobs_and_many_short_runs_come_to_their_end() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let sum: u64 = psmith::map(0..10_000_u64, |n: u64| n).workers(2).map(Result::unwrap).sum();
     assert_eq!(sum, 10_000 * 9_999 / 2);
     for n in 0..20 {

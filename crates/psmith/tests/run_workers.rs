@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure, OnError, WorkerCx, WorkerId, run_workers};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use queue::take;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -34,7 +34,7 @@ fn by_worker<T>(
 #[test]
 fn each_workers_values_come_in_its_order_and_the_stream_ends_after_the_last() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let count = |cx: WorkerCx<(u32, u32)>| (0..2000).try_for_each(|n| cx.send((std::process::id(), n)));
     let mut workers = run_workers(3, count);
     let all = by_worker(&mut workers);
@@ -53,7 +53,7 @@ fn each_workers_values_come_in_its_order_and_the_stream_ends_after_the_last() {
 #[test]
 fn no_workers_send_nothing_and_silent_ones_just_end() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn silent(_cx: WorkerCx<String>) {}
     assert_eq!(run_workers(0, silent).count(), 0);
     assert_eq!(run_workers(4, silent).count(), 0);
@@ -63,7 +63,7 @@ fn no_workers_send_nothing_and_silent_ones_just_end() {
 #[test]
 fn a_worker_that_dies_tells_why_as_its_last_item() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<u32>| -> Result<(), String> {
         cx.send(1).unwrap();
         match cx.id().0 {
@@ -92,7 +92,7 @@ fn a_worker_that_dies_tells_why_as_its_last_item() {
 #[test]
 fn a_failure_ends_the_others_where_that_was_asked_for() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<u32>| -> Result<(), String> {
         cx.send(cx.id().0).map_err(|error| error.to_string())?;
         if cx.id() == WorkerId(2) {
@@ -111,7 +111,7 @@ fn a_failure_ends_the_others_where_that_was_asked_for() {
 #[test]
 fn a_hung_worker_ends_by_its_timeout() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let hang = |cx: WorkerCx<u32>| -> Result<(), String> {
         cx.send(1).map_err(|error| error.to_string())?;
         loop {
@@ -128,7 +128,7 @@ fn a_hung_worker_ends_by_its_timeout() {
 #[test]
 fn dropping_the_stream_ends_all_workers() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let endless = |cx: WorkerCx<Vec<u8>>| while cx.send(vec![7; 100_000]).is_ok() {};
     let mut workers = run_workers(3, endless).grace(Duration::from_millis(200));
     assert_eq!(workers.next().unwrap().1.unwrap().len(), 100_000);
@@ -141,7 +141,7 @@ fn dropping_the_stream_ends_all_workers() {
 #[test]
 fn a_message_of_another_kind_is_an_error_and_not_the_end() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<u32>| {
         psmith::cx().unwrap().send(&"by another way".to_owned()).unwrap();
         cx.send(5)
@@ -172,7 +172,7 @@ impl<'de> serde::Deserialize<'de> for Unwritable {
 #[test]
 fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_told() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<String>| -> Result<(), String> {
         cx.send("began".into()).unwrap();
         cx.input::<u64>().map(drop).map_err(|error| format!("no number: {error}"))
@@ -193,7 +193,7 @@ fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_
 #[test]
 fn three_workers_drain_a_queue_that_they_share() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let mut gate = Gate::closed();
     let drain = |cx: WorkerCx<u64>| -> Result<(), String> {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use psmith::{Cause, Failure};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 
 // proves: O-9
 #[test]
 fn values_come_back_as_a_serial_map_would_give_them() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let turn = |mut list: Vec<Option<Vec<u64>>>| {
         list.reverse();
         list
@@ -37,7 +37,7 @@ fn values_come_back_as_a_serial_map_would_give_them() {
 #[test]
 fn two_hundred_workers_leave_no_process_and_no_descriptor() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let got: Vec<u32> = psmith::map(0..201, |n: u32| n).workers(200).map(Result::unwrap).collect();
     assert!(got.into_iter().eq(0..201));
 }
@@ -46,7 +46,7 @@ fn two_hundred_workers_leave_no_process_and_no_descriptor() {
 #[test]
 fn a_channel_is_a_source_that_ends_with_its_senders() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (send, receive) = mpsc::channel();
     let sender = std::thread::spawn(move || (0..30).for_each(|n: u32| send.send(n).unwrap()));
     let got: Vec<u32> = psmith::map(receive, |n: u32| n + 1).workers(2).map(Result::unwrap).collect();
@@ -58,7 +58,7 @@ fn a_channel_is_a_source_that_ends_with_its_senders() {
 #[test]
 fn short_runs_one_after_the_other_all_come_to_their_end() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for round in 0..60 {
         let got: Vec<u32> = psmith::map(0..round % 4, |n: u32| n).workers(2).map(Result::unwrap).collect();
         assert!(got.into_iter().eq(0..round % 4));
@@ -69,7 +69,7 @@ fn short_runs_one_after_the_other_all_come_to_their_end() {
 #[test]
 fn the_time_of_the_whole_run_bounds_it_and_what_waits_is_cancelled() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let items = (0..4).map(|_| gate.path());
     let got: Vec<Cause> = psmith::map(items, |path: PathBuf| gate::pass(&path))
@@ -84,7 +84,7 @@ fn the_time_of_the_whole_run_bounds_it_and_what_waits_is_cancelled() {
 #[test]
 fn jobs_survive_the_death_of_the_warden() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
     let work = |(n, path): (u32, PathBuf)| {
         gate::pass(&path);
@@ -122,7 +122,7 @@ fn dispositions() -> Vec<String> {
 #[test]
 fn a_host_with_many_threads_keeps_its_signals_and_is_no_subreaper() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let before = dispositions();
     let barrier = std::sync::Barrier::new(33);
     std::thread::scope(|scope| {
@@ -156,7 +156,7 @@ fn a_host_with_many_threads_keeps_its_signals_and_is_no_subreaper() {
 const HOST: &str = "PSMITH_TEST_HOST";
 
 /// Starts a copy of this program that runs only the test `name`, as the host of this one.
-fn host(name: &str, argument: &str, guard: &Guard) -> Command {
+fn host(name: &str, argument: &str, guard: &LeakGuard) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env(HOST, argument).env(NONCE, guard.nonce());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -186,7 +186,7 @@ fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
         // return: this copy only plays the host
         return;
     }
-    let mut guard = Guard::new();
+    let mut guard = LeakGuard::new();
     let gate = Gate::closed();
     let name = "a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along";
     let mut host = host(name, gate.path().to_str().unwrap(), &guard).spawn().unwrap();
@@ -215,7 +215,7 @@ fn what_jobs_print_comes_out_whole_and_in_the_order_of_the_items() {
         // return: this copy only plays the host
         return;
     }
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let name = "what_jobs_print_comes_out_whole_and_in_the_order_of_the_items";
     let output = host(name, "1", &guard).output().unwrap();
     for (stream, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
@@ -237,7 +237,7 @@ fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_
         // return: this copy only plays the host
         return;
     }
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let name = "a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_runs";
     let output = host(name, "1", &guard).env("PSMITH_WORKERS", "many").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -273,7 +273,7 @@ fn every_level_of_containment_holds_workers() {
     for (forbidden, level) in
         [("", "group"), ("cgroup", "keeper"), ("cgroup", "sweep"), ("cgroup,subreaper", "group")]
     {
-        let mut guard = Guard::new();
+        let mut guard = LeakGuard::new();
         let name = "every_level_of_containment_holds_workers";
         let output = host(name, level, &guard).env("PSMITH_FORBID", forbidden).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);

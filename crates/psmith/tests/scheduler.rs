@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use psmith::{Cause, Job, PendingReason, PerCore, Scheduler, SpawnStrategy, Throttled, Unlimited};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize};
 
 fn stand((n, path): (u32, PathBuf)) -> u32 {
@@ -18,7 +18,7 @@ fn stand((n, path): (u32, PathBuf)) -> u32 {
 #[test]
 fn a_job_has_done_its_work_when_a_drain_returns_in_a_process_of_its_own() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let scheduler = Scheduler::new();
     let write = |path: PathBuf| std::fs::write(path, b"x").map(|()| std::process::id());
@@ -47,7 +47,7 @@ impl SpawnStrategy for Counting {
 #[test]
 fn never_more_run_than_the_strategy_lets_start() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (mut gate, counting) = (Gate::closed(), Counting::default());
     let scheduler = Scheduler::with_strategy(counting.clone());
     let handles: Vec<_> =
@@ -80,7 +80,7 @@ impl SpawnStrategy for Stubborn {
 #[test]
 fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let strategy = Stubborn::default();
     let scheduler = Scheduler::with_strategy(strategy.clone());
     let jobs = [1, 2].map(|n| scheduler.schedule(Job::new(|n: u32| n, n)).unwrap());
@@ -100,7 +100,7 @@ fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
 #[test]
 fn stop_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let scheduler = Scheduler::with_strategy(Throttled(2));
     let handles: Vec<_> =
@@ -130,7 +130,7 @@ impl Counter {
 #[test]
 fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let scheduler = Scheduler::new();
     let counter = scheduler.proxy(Counter(1));
     assert_eq!(counter.call(Counter::add, (2, 3)).unwrap().wait().unwrap(), 6);
@@ -146,7 +146,7 @@ fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
 #[test]
 fn the_programs_own_scheduler_begins_anew_after_a_drain() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for n in 0..2 {
         assert_eq!(psmith::global().schedule(Job::new(|n: u32| n, n)).unwrap().wait().unwrap(), n);
         psmith::global().drain();

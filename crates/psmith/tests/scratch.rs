@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use psmith::{Cause, Failure, Flow, Isolation, Job, Pool, Retry, Server};
-use psmith_testkit::leak::{Guard, NONCE, SETTLE};
+use psmith_testkit::leak::{LeakGuard, NONCE, SETTLE};
 use psmith_testkit::need;
 use psmith_testkit::need::{Need, mount_tmpfs};
 
@@ -39,7 +39,7 @@ fn is_empty(dir: &Path) -> bool {
 #[test]
 fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     for isolation in ISOLATIONS {
         let look = |_: u32| {
@@ -70,7 +70,7 @@ fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome()
 #[test]
 fn it_is_gone_however_the_job_ends() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     let end = |how: u32| -> Result<(), String> {
         fill();
@@ -111,7 +111,7 @@ fn it_is_gone_however_the_job_ends() {
 #[test]
 fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     let again = |_: u32| {
         let dir = fill();
@@ -143,7 +143,7 @@ fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none()
 #[test]
 fn commands_are_told_theirs_and_pools_and_inline_jobs_have_some() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     let script = "stat -c %a \"$PSMITH_SCRATCH\"; touch \"$PSMITH_SCRATCH/file\"; pwd -P; cd \"$PSMITH_SCRATCH\" && pwd -P";
     let mut jobs = vec![
@@ -183,7 +183,7 @@ fn commands_are_told_theirs_and_pools_and_inline_jobs_have_some() {
 #[test]
 fn who_was_promised_none_is_told_so_and_a_place_that_is_not_there_ends_the_run_with_a_clear_line() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let ask = |_: ()| psmith::cx().unwrap().scratch_dir().map(drop);
     let failure = psmith::map([()], ask).last().unwrap().unwrap_err();
     assert!(failure.to_string().contains(".scratch_dir()"), "{failure}");
@@ -196,7 +196,7 @@ fn who_was_promised_none_is_told_so_and_a_place_that_is_not_there_ends_the_run_w
 #[test]
 fn a_full_disk_is_the_jobs_error_and_the_next_job_has_it_empty() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     need!("F-21", Need::Tmpfs);
     let place = tempfile::tempdir().unwrap();
     let _mounted = mount_tmpfs(place.path(), "1m").unwrap();
@@ -239,7 +239,7 @@ fn a_killed_host_leaves_none() {
         // return: this copy only plays the host
         return;
     }
-    let mut guard = Guard::new();
+    let mut guard = LeakGuard::new();
     let places = tempfile::tempdir().unwrap();
     for name in ["one", "reuse"] {
         // Between two jobs, in the midst of one, and with nothing but jobs that hang.
@@ -266,7 +266,7 @@ fn a_killed_host_leaves_none() {
 #[test]
 fn what_a_killed_host_and_its_killed_warden_left_the_next_run_in_that_place_removes() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     // As if of a process whose number somebody else has by now.
     let name = psmith_sys::cgroup::run_name();

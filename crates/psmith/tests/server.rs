@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Job, LogLevel, Server, ServerError};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 #[derive(serde::Serialize, serde::Deserialize, psmith::Value)]
 struct Seen {
@@ -40,7 +40,7 @@ fn stand(path: PathBuf) {
 #[test]
 fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut next = 0..20;
     let producer = move || {
         next.next()
@@ -69,7 +69,7 @@ fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
 #[test]
 fn a_blocked_producer_holds_up_no_delivery() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (give, jobs) = mpsc::channel();
     give.send(Job::new(alpha, 1)).unwrap();
     // The second job is given only when the first has been consumed.
@@ -92,7 +92,7 @@ fn a_blocked_producer_holds_up_no_delivery() {
 #[test]
 fn a_server_that_is_drained_returns_though_its_producer_blocks() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (give, jobs) = mpsc::channel();
     for number in 0..3 {
         give.send(Job::new(alpha, number)).unwrap();
@@ -119,7 +119,7 @@ fn a_server_that_is_drained_returns_though_its_producer_blocks() {
 #[test]
 fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for drains in [true, false] {
         let mut gate = Gate::closed();
         let path = gate.path();
@@ -151,7 +151,7 @@ fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends
 #[test]
 fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn fail(_: u32) -> Result<(), String> {
         Err("no luck".into())
     }
@@ -173,7 +173,7 @@ fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
 #[test]
 fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut asked = 0;
     let producer = move || {
         asked += 1;
@@ -190,7 +190,7 @@ fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
 #[test]
 fn a_crash_is_the_failure_of_its_own_job_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn crash(number: u32) -> u32 {
         if number == 5 {
             std::process::abort();
@@ -215,7 +215,7 @@ fn a_crash_is_the_failure_of_its_own_job_alone() {
 #[test]
 fn commands_and_functions_of_one_server_have_the_same_outcomes() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn text(stdout: &[u8]) -> Result<String, psmith::codec::CodecError> {
         String::from_utf8(stdout.to_vec()).map_err(|error| psmith::codec::CodecError::new(error.to_string()))
     }

@@ -8,7 +8,7 @@ use psmith::{
     Cause, EngineError, Failure, Isolation, Job, Options, Output, Pool, ProcessManager, Refusal, Scheduler,
     Server, Supervisor, SupervisorError, WorkerCx, run_workers,
 };
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const LIMIT: Duration = Duration::from_millis(200);
 
@@ -29,7 +29,7 @@ fn strict() -> Options {
 #[test]
 fn one_value_of_settings_holds_in_every_face() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let job = || Job::<()>::new(hang, ());
     let failures = RefCell::new(Vec::new());
     let keep = |end: Result<(), Failure>| failures.borrow_mut().push(end.unwrap_err().into_cause());
@@ -68,7 +68,7 @@ fn one_value_of_settings_holds_in_every_face() {
 #[test]
 fn a_setting_that_a_face_does_not_serve_is_an_error_when_it_begins() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let named = |text: String, face: &str, setting: &str| {
         assert!(text.contains(&format!("{face} does not serve `{setting}`")), "{text}");
     };

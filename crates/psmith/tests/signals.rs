@@ -10,7 +10,7 @@ use std::time::Duration;
 use psmith::signals::{self, INT, TERM};
 use psmith::{Cause, Isolation, Job, Pool, Retry, Server};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
@@ -44,7 +44,7 @@ fn wait_until_running<R>(handle: &psmith::JobHandle<R>) {
 #[test]
 fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retry() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let signals = signals::guard([INT, TERM]).unwrap();
         let gate = Gate::closed();
@@ -76,7 +76,7 @@ fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retr
 #[test]
 fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     for (n, at_once) in [false, true].into_iter().enumerate() {
         let mut signals = signals::guard([INT]).unwrap();
@@ -105,7 +105,7 @@ fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
 #[test]
 fn a_softer_first_signal_lets_what_runs_finish() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let _signals = signals::guard([INT]).unwrap().drain_first();
         let mut gate = Gate::closed();
@@ -124,7 +124,7 @@ fn a_softer_first_signal_lets_what_runs_finish() {
 #[test]
 fn a_guarded_server_ends_clean_though_its_producer_blocks() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let signals = signals::guard([INT, TERM]).unwrap();
     let gate = Gate::closed();
     let (ends, blocks) = std::sync::mpsc::channel::<()>();
@@ -162,7 +162,11 @@ fn a_guarded_server_ends_clean_though_its_producer_blocks() {
 const HOST: &str = "PSMITH_TEST_HOST";
 
 /// A copy of this program that runs only the test `name`, and the lines that it says.
-fn host(name: &str, way: &str, guard: &Guard) -> (std::process::Child, impl Iterator<Item = String> + use<>) {
+fn host(
+    name: &str,
+    way: &str,
+    guard: &LeakGuard,
+) -> (std::process::Child, impl Iterator<Item = String> + use<>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env(HOST, way).env(NONCE, guard.nonce());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -193,7 +197,7 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
             std::thread::park();
         }
     }
-    let mut guard = Guard::new();
+    let mut guard = LeakGuard::new();
     let name = "the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind";
     let (mut host, mut lines) = host(name, "1", &guard);
     assert!(lines.any(|line| line.contains("runs")));
@@ -233,7 +237,7 @@ fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
     }
     let name = "what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did";
     for way in ["other", "over"] {
-        let guard = Guard::new();
+        let guard = LeakGuard::new();
         let (mut host, mut lines) = host(name, way, &guard);
         assert!(lines.any(|line| line.contains("guarded")));
         send(&host, Signal::INT);
@@ -253,7 +257,7 @@ fn what_is_ignored_stays_ignored() {
         // return: this copy only plays the host
         return;
     }
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let name = "what_is_ignored_stays_ignored";
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());

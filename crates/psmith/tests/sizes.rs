@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use psmith::codec::Raw;
 use psmith::{Isolation, Job, Server};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 use psmith_testkit::proc;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
@@ -33,7 +33,7 @@ fn in_a_copy(name: &str) -> bool {
     if std::env::var_os(COPY).is_some() {
         return true;
     }
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let mut copy = Command::new(std::env::current_exe().unwrap());
     let output = copy.args(["--exact", name]).env(COPY, "1").env(NONCE, guard.nonce()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -46,7 +46,7 @@ fn in_a_copy(name: &str) -> bool {
 #[test]
 fn ten_thousand_items_of_every_shape_equal_a_serial_map() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     type Item = (u64, Option<Vec<Option<u64>>>, BTreeMap<String, Vec<(i8, bool)>>, Option<()>);
     let item = |n: u64| -> Item {
         let list = (!n.is_multiple_of(3))
@@ -79,7 +79,7 @@ fn ten_thousand_items_of_every_shape_equal_a_serial_map() {
 #[test]
 fn short_runs_in_each_isolation_all_come_to_their_end_and_leave_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         for round in 0..size(300, 10_000) {
             let items = round % 4;

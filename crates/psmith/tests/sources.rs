@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::mpsc;
 
 use psmith::{Failure, Isolation};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
@@ -16,7 +16,7 @@ fn with_index(n: u64) -> (u64, u64) {
 #[test]
 fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for (isolation, workers) in [(BOTH[0], 3), (BOTH[1], 3), (BOTH[1], 0)] {
         let asked = Cell::new(0);
         let items = std::iter::from_fn(|| {
@@ -38,7 +38,7 @@ fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
 #[test]
 fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_ever_came() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (send, receive) = mpsc::channel::<u64>();
     drop(send);
     assert_eq!(psmith::map(receive, with_index).workers(2).count(), 0);
@@ -48,7 +48,7 @@ fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_ever_came() {
 #[test]
 fn indices_go_with_their_items_also_where_results_come_as_they_like() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut heard = Vec::new();
         let got: Vec<(usize, (u64, u64))> = psmith::map(100..120, with_index)
@@ -69,7 +69,7 @@ fn indices_go_with_their_items_also_where_results_come_as_they_like() {
 #[test]
 fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let lists = |n: u32| vec![vec![n; 2]; n as usize];
     let flat: Vec<Vec<u32>> = psmith::map(0..3, lists).workers(2).flat_map(Result::unwrap).collect();
     assert_eq!(flat, [vec![1, 1], vec![2, 2], vec![2, 2]]);
@@ -82,7 +82,7 @@ fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
 #[test]
 fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_first_question() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let taken = Cell::new(0);
     let items = (0..1000_u32).inspect(|_| taken.set(taken.get() + 1));
     let fail = |n: u32| if n == 3 { Err("three") } else { Ok(n) };

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use psmith::{Isolation, Job, Level, Output, Server, Stack, StackError, stack_of};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::{OUTER_LIMIT, proc};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,7 +59,7 @@ fn wait_for(pid: u32, function: &str) -> Stack {
 #[test]
 fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let mut gate = Gate::closed();
         let items = [(true, gate.path()), (false, gate.path())];
@@ -106,7 +106,7 @@ fn waits_for_another((path, threads): (PathBuf, usize)) -> u32 {
 #[test]
 fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let mut gate = Gate::closed();
         let (started, pids) = mpsc::channel();
@@ -153,7 +153,7 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
 #[test]
 fn a_look_at_threads_that_come_and_go_harms_nobody() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let churn = |path: PathBuf| -> u32 {
         let gate = File::open(path).unwrap();
         let mut threads = 0;
@@ -186,7 +186,7 @@ fn a_look_at_threads_that_come_and_go_harms_nobody() {
 #[test]
 fn the_stack_of_a_command_names_what_the_library_has() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for level in Level::ALL.into_iter().filter(|level| level.probe().is_ok()) {
         // No other process has this argument.
         let seconds = format!("1000.{}{}", std::process::id(), level as u8);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Isolation, Job, PendingReason, Pool};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::time::{ClockId, clock_gettime};
 
 const BOTH: [Isolation; 2] = [Isolation::Reuse, Isolation::PerJob];
@@ -37,7 +37,7 @@ fn wait_for_processes<R>(handles: &[psmith::JobHandle<R>]) {
 #[test]
 fn from_eight_workers_to_two_and_back_under_load() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let pool = Pool::builder().workers(8).window(100).isolation(isolation).build().unwrap();
         let mut first = Gate::closed();
@@ -73,7 +73,7 @@ fn from_eight_workers_to_two_and_back_under_load() {
 #[test]
 fn a_paused_pool_starts_nothing_until_it_goes_on() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
         let mut gate = Gate::closed();
@@ -99,7 +99,7 @@ fn a_paused_pool_starts_nothing_until_it_goes_on() {
 #[test]
 fn a_pool_can_be_stopped_while_it_is_resized_and_paused() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for (isolation, workers) in BOTH.into_iter().zip([6, 1]) {
         let pool = Pool::builder().workers(3).isolation(isolation).build().unwrap();
         let gate = Gate::closed();

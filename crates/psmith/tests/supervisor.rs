@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use psmith::{Supervisor, SupervisorError};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn serve(_: u32) {
@@ -27,7 +27,7 @@ fn pids(supervisor: &Supervisor) -> BTreeSet<u32> {
 #[test]
 fn those_that_are_killed_are_replaced_and_the_others_stay() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut supervisor = Supervisor::new(4, serve);
     supervisor.start().unwrap();
     let before = pids(&supervisor);
@@ -50,7 +50,7 @@ fn those_that_are_killed_are_replaced_and_the_others_stay() {
 #[test]
 fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut supervisor = Supervisor::new(1, serve);
     assert_eq!(supervisor.stop().jobs, []);
     for _ in 0..2 {
@@ -66,7 +66,7 @@ fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again()
 #[test]
 fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let (told, hears) = mpsc::channel();
     let die = |_: u32| -> () { std::process::exit(7) };
     let mut supervisor = Supervisor::new(1, die)
@@ -85,7 +85,7 @@ fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
 #[test]
 fn a_drain_starts_none_again_and_a_join_waits_for_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut supervisor = Supervisor::new(2, serve);
     supervisor.start().unwrap();
     assert!(!supervisor.join_timeout(Duration::from_millis(10)));

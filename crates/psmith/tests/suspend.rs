@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use psmith::signals::suspend_guard;
 use psmith::{Isolation, Job, Pool};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable that makes a test of this file play the program.
@@ -60,7 +60,7 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
         // return: the rest is the terminal's part
         return;
     }
-    let guard = Guard::alone();
+    let guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let go = dir.path().join("go");
     let mut program = Command::new(std::env::current_exe().unwrap());
@@ -91,7 +91,7 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
 // proves: N-12
 #[test]
 fn a_program_has_one_suspend_guard_and_another_after_it() {
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let first = suspend_guard().unwrap();
     assert_eq!(suspend_guard().unwrap_err().kind(), ErrorKind::AlreadyExists);
     drop(first);

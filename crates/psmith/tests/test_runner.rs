@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 /// What it printed, and whether it succeeded.
 fn run(tests: &[&str], workers: Option<&str>) -> (String, String, bool) {
@@ -23,7 +23,7 @@ fn run(tests: &[&str], workers: Option<&str>) -> (String, String, bool) {
 // proves: O-5
 #[test]
 fn a_test_runner_tells_all_in_order_shows_failures_whole_and_succeeds_if_all_passed() {
-    let _guard = Guard::new();
+    let _guard = LeakGuard::new();
     let long = "seq 20000; echo why >&2; exit 3";
     let (stdout, stderr, ok) = run(&["sleep 0.2; echo hidden", long, "echo hidden >&2", "kill -9 $$"], None);
     assert!(!ok);
@@ -45,7 +45,7 @@ fn a_test_runner_tells_all_in_order_shows_failures_whole_and_succeeds_if_all_pas
 // proves: O-5: the number of workers
 #[test]
 fn a_test_runner_runs_two_at_once_at_least_and_as_many_as_the_environment_says() {
-    let _guard = Guard::new();
+    let _guard = LeakGuard::new();
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());

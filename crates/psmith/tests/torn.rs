@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use psmith_core::Cause;
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 use psmith_engine::channel::frame::beginning;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, written};
@@ -55,7 +55,7 @@ fn write_and_leave((length, killed): (usize, bool)) -> u32 {
 #[test]
 fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its_worker() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let lengths = 1..60;
     let items = lengths.clone().flat_map(|length| [(length, true), (length, false)]);
     let mut whole = 0;
@@ -105,7 +105,7 @@ fn large_answer(length: usize) -> Vec<u8> {
 #[test]
 fn cut_within_a_large_answer_or_right_after_it_no_later_job_is_touched() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let whole = large_answer(0);
     let cuts =
         [1, 7, 19, 20, 21, 40, 4096, 16 << 10, 64 << 10, 128 << 10, 500_000, (1 << 20) - 1, usize::MAX];
@@ -135,7 +135,7 @@ fn small_answer(length: usize) -> u32 {
 #[test]
 fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut whole = 0;
     for cut in 1..60 {
         let got: Vec<_> = psmith::map([0, cut, 0], small_answer).workers(1).timeout(HOUR).collect();
@@ -155,7 +155,7 @@ fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
 #[test]
 fn the_first_answer_stands_and_a_second_one_ends_its_worker_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     // Its own answer, 7, is the second.
     let twice = |n: u32| {
         if n == 1 {
@@ -177,7 +177,7 @@ fn the_first_answer_stands_and_a_second_one_ends_its_worker_alone() {
 #[test]
 fn an_answer_of_another_process_is_none() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let forged = |n: u32| {
         if n == 1 {
             rustix::io::write(channel(), &answer_by(std::process::id() + 1, &42_u32)).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use psmith::{Isolation, Job, Pool};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Changes one thing, or nothing.
@@ -55,7 +55,7 @@ fn what_a_job_changes_in_its_process_is_seen_by_no_other() {
     const AGAIN: &str = "PSMITH_TEST_TRACE";
     psmith::init();
     if std::env::var_os(AGAIN).is_none() {
-        let guard = Guard::alone();
+        let guard = LeakGuard::alone();
         let mut copy = std::process::Command::new(std::env::current_exe().unwrap());
         copy.args(["--exact", "what_a_job_changes_in_its_process_is_seen_by_no_other", "--nocapture"]);
         let output = copy.env(AGAIN, "1").env(psmith_testkit::leak::NONCE, guard.nonce()).output().unwrap();
@@ -87,7 +87,7 @@ fn what_a_job_changes_in_its_process_is_seen_by_no_other() {
 #[test]
 fn the_next_batch_sees_nothing_of_the_one_before() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let home = std::env::current_dir().unwrap();
     // Who prints is the last of its batch, so the next is the first of another.
     let leave = |n: u32| {
@@ -113,7 +113,7 @@ fn the_next_batch_sees_nothing_of_the_one_before() {
 #[test]
 fn what_the_init_function_changed_stays() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).init(|| change("directory")).build().unwrap();
     let ask = |_: u32| (std::env::current_dir().unwrap(), std::process::id());
     let [first, second] = [0, 1].map(|n| pool.submit(Job::new(ask, n)).unwrap().wait().unwrap());

@@ -5,7 +5,7 @@ use std::fmt;
 
 use psmith::codec::{Codec, CodecError, Described, Raw, WithErrors};
 use psmith::{Cause, Failure, Flow, Isolation, Job, OnError, Retry, Server};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// An error that stands on another one, and tells it in its own words or not.
@@ -87,7 +87,7 @@ fn words(failure: &Failure) -> &str {
 #[test]
 fn an_error_comes_back_itself_and_its_words_name_what_it_stands_on_once() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let run = || psmith::map(0..3, fail).error_type::<Trouble>();
     let runs = [run().workers(1), run().isolation(Isolation::PerJob), run().workers(0)];
     for run in runs {
@@ -109,7 +109,7 @@ fn an_error_comes_back_itself_and_its_words_name_what_it_stands_on_once() {
 #[test]
 fn an_error_that_cannot_travel_arrives_in_words() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let run = psmith::map(3..7, |how: u32| if how == 6 { Ok(how) } else { fail(how) });
         let got: Vec<_> = run.error_type::<Trouble>().isolation(isolation).max_message_bytes(4096).collect();
@@ -126,7 +126,7 @@ fn an_error_that_cannot_travel_arrives_in_words() {
 #[test]
 fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let plain = psmith::map([1], fail).next().unwrap().unwrap_err();
     assert_eq!(words(&plain), "line 7 is bad");
     assert_eq!(plain.error::<Trouble>(), None);
@@ -142,7 +142,7 @@ fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain(
 #[test]
 fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let each = psmith::each([1], |how: u32| fail(how).map(drop)).error_type::<Trouble>().run();
     assert!(each.unwrap_err().error::<Trouble>().is_some());
     let all = psmith::all([1], |how: u32| fail(how).map(|_| true)).error_type::<Trouble>().run();

@@ -7,7 +7,7 @@ use psmith::web::Web;
 use psmith::{Isolation, Job, Server, WorkerCx, run_workers};
 use psmith_testkit::OUTER_LIMIT;
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 
 fn open() -> Web {
     Web::open("127.0.0.1:0".parse().unwrap()).unwrap()
@@ -46,7 +46,7 @@ fn wait_for(web: &Web, path: &str, what: &str) -> String {
 #[test]
 fn a_map_is_seen_while_it_runs_and_after_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let web = open();
         let mut gate = Gate::closed();
@@ -83,7 +83,7 @@ fn a_map_is_seen_while_it_runs_and_after_it() {
 #[test]
 fn live_output_progress_total_and_earlier_attempts_are_seen() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let web = open();
         let gate = Gate::closed();
@@ -130,7 +130,7 @@ fn live_output_progress_total_and_earlier_attempts_are_seen() {
 #[test]
 fn several_runs_share_a_board() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let web = open();
     assert_eq!(psmith::each(0..3, |_: u32| ()).web(&web).run().unwrap(), 3);
     let mut jobs = (0..4).map(|n| Job::new(|n: u32| n, n).label(format!("job {n}")));

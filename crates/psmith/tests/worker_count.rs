@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::{Guard, NONCE};
+use psmith_testkit::leak::{LeakGuard, NONCE};
 use psmith_testkit::need;
 use psmith_testkit::need::{Need, OneCpu};
 
@@ -37,7 +37,7 @@ fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
 }
 
 /// The same in a copy of this program, started by this.
-fn counted_by(mut copy: Command, expected: u32, guard: &Guard) -> u32 {
+fn counted_by(mut copy: Command, expected: u32, guard: &LeakGuard) -> u32 {
     let test = "by_default_there_is_a_worker_for_each_processor_of_the_quota_or_what_the_environment_says";
     copy.args(["--exact", test, "--nocapture"]).env(NONCE, guard.nonce()).env(COUNTS, expected.to_string());
     let output = copy.output().unwrap();
@@ -62,7 +62,7 @@ fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_what_the_envi
         // return: the copy has counted, the rest is the other's
         return;
     }
-    let guard = Guard::alone();
+    let guard = LeakGuard::alone();
     let program = std::env::current_exe().unwrap();
     let detected = std::thread::available_parallelism().unwrap().get() as u32;
     assert_eq!(counted_by(copy(&program), detected, &guard), detected);
@@ -77,7 +77,7 @@ fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_what_the_envi
 #[test]
 fn a_group_with_a_quota_of_one_processor_has_one_worker() {
     psmith::init();
-    let guard = Guard::alone();
+    let guard = LeakGuard::alone();
     need!("O-6", Need::CpuGroup);
     let group = OneCpu::make().unwrap();
     let mut copy = group.command(&std::env::current_exe().unwrap());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use psmith::{Cause, Exit, Failure, Retry};
 use psmith_testkit::gate::{self, Gate};
-use psmith_testkit::leak::Guard;
+use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Says of the process it runs in what a child of psmith must be (P-10).
@@ -55,7 +55,7 @@ struct Description {
 #[test]
 fn nothing_of_the_host_reaches_a_worker() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let ours = psmith::map([()], describe).next().unwrap().unwrap();
     assert_eq!(ours.descriptors.len(), 4, "0, 1, 2 and the channel: {ours:?}");
     let targets: Vec<&str> = ours.descriptors.iter().map(|(_, target)| target.as_str()).collect();
@@ -84,7 +84,7 @@ fn nothing_of_the_host_reaches_a_worker() {
 fn nothing_of_one_job_is_seen_by_the_next_or_by_the_caller() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let change = |_: u32| {
         std::env::set_current_dir("/").unwrap();
         COUNT.fetch_add(1, Ordering::Relaxed) + 1
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Wicked {
 #[test]
 fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let inputs = [Wicked::Good, Wicked::Encode, Wicked::Decode, Wicked::CrashDecode, Wicked::Good];
     let got: Vec<Option<Cause>> = psmith::map(inputs, |wicked: Wicked| wicked == Wicked::Good)
         .workers(2)
@@ -150,7 +150,7 @@ fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
 #[test]
 fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let make = |n: u32| match n {
         0 | 4 => Ok::<_, String>(Wicked::Good),
         1 => Ok(Wicked::Encode),
@@ -170,7 +170,7 @@ fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
 #[test]
 fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let large = vec![0xa5_u8; 64 << 20];
     let turn = |mut bytes: Vec<u8>| {
         bytes.push(1);
@@ -197,7 +197,7 @@ fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() 
 #[test]
 fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let die = |_: ()| {
         eprintln!("last words");
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
@@ -215,7 +215,7 @@ fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
 #[test]
 fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fail = |_: ()| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
     let failure = psmith::map([()], fail).next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Error(text) if text.contains("unexpected end")), "{failure}");
@@ -225,7 +225,7 @@ fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
 #[test]
 fn a_jobs_children_do_not_get_its_channel() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let listing = |_: ()| {
         let output = Command::new("/bin/ls").args(["-l", "/proc/self/fd"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -238,7 +238,7 @@ fn a_jobs_children_do_not_get_its_channel() {
 #[test]
 fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
         1 => std::process::exit(7),
         2 => Err("second".to_owned()),
@@ -258,7 +258,7 @@ fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
 #[test]
 fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
     let wait = |mark: PathBuf| {
         let cx = psmith::cx().unwrap();
@@ -283,7 +283,7 @@ fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
 #[test]
 fn dropping_the_iterator_ends_what_runs_with_all_that_it_started() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n > 0 {
@@ -303,7 +303,7 @@ fn dropping_the_iterator_ends_what_runs_with_all_that_it_started() {
 #[test]
 fn an_endless_source_is_asked_for_no_more_than_the_window() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let pulled = std::cell::Cell::new(0_u64);
     let items = std::iter::repeat_with(|| pulled.replace(pulled.get() + 1));
     let mut delivered = 0;
@@ -318,7 +318,7 @@ fn an_endless_source_is_asked_for_no_more_than_the_window() {
 #[test]
 fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let mut before = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
     let mut one = psmith::map(0..20, |n: u32| n).workers(2);
     let mut other = psmith::map(0..20, |n: u32| n + 100).workers(2);
@@ -334,7 +334,7 @@ fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
 #[test]
 fn a_thread_that_a_job_leaves_behind_holds_up_nothing() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let leave = |n: u32| {
         std::thread::spawn(|| {
             loop {
@@ -355,7 +355,7 @@ fn executed_workers_keep_all_of_these_promises() {
         return;
     }
     // Shared, so that no test which looks at the whole process runs beside this one's child.
-    let guard = Guard::new();
+    let guard = LeakGuard::new();
     let output = Command::new(std::env::current_exe().unwrap())
         .env(psmith_testkit::leak::NONCE, guard.nonce())
         .env(AGAIN, "1")
@@ -383,7 +383,7 @@ fn channel() -> std::fs::File {
 #[test]
 fn garbage_on_the_channel_ends_its_worker_and_no_other() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let meddle = |n: u32| {
         let garbage: &[u8] = match n {
             1 => &[0xff; 64],
@@ -408,7 +408,7 @@ fn garbage_on_the_channel_ends_its_worker_and_no_other() {
 #[test]
 fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let close = |_: ()| -> u32 {
         psmith_sys::exit::close_inherited_descriptors().unwrap();
         loop {
@@ -423,7 +423,7 @@ fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
 #[test]
 fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let fork = |_: ()| match psmith_sys::fork::fork_single().unwrap() {
         psmith_sys::fork::ForkResult::Child(_) => "copy".to_owned(),
         psmith_sys::fork::ForkResult::Parent(_, copy) => {
@@ -443,7 +443,7 @@ fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
 #[test]
 fn a_worker_killed_while_it_writes_its_result_is_a_signal_or_a_success_and_never_anything_else() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let die = |turns: u32| {
         std::thread::spawn(move || {
             (0..turns).for_each(|_| std::thread::yield_now());
@@ -490,7 +490,7 @@ impl Drop for Panics {
 #[test]
 fn a_value_that_panics_on_its_way_is_the_failure_of_its_own_item_on_either_side() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let got: Vec<Option<Cause>> = psmith::map((0..5).map(Panics), |input: Panics| input.0)
         .workers(2)
         .map(|got| got.map_err(Failure::into_cause).err())
@@ -519,7 +519,7 @@ fn a_panic_within_a_panic_is_an_abort_with_both_texts_in_the_tail() {
         }
     }
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     let panic = |_: ()| -> u32 {
         let _again = Again;
         panic!("the first");
@@ -539,7 +539,7 @@ fn deep(n: u64) -> u64 {
 #[test]
 fn an_overflow_of_the_stack_is_named_and_a_wild_pointer_is_not_taken_for_one() {
     psmith::init();
-    let _guard = Guard::alone();
+    let _guard = LeakGuard::alone();
     fn fault(way: u32) -> u64 {
         match way {
             0 => deep(0),
