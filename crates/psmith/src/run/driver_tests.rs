@@ -39,7 +39,7 @@ impl Drive for Played {
     }
 }
 
-struct Scene {
+struct DriverFixture {
     driver: Arc<EngineDriver>,
     log: Receiver<(&'static str, bool)>,
     bell: Sender<()>,
@@ -47,7 +47,7 @@ struct Scene {
     thread: thread::JoinHandle<Result<(), EngineError>>,
 }
 
-fn scene() -> Scene {
+fn scene() -> DriverFixture {
     let (log, heard) = channel();
     let (bell, rung) = channel();
     let (driver, turns) = (Arc::new(EngineDriver::default()), Arc::new(AtomicU32::new(1000)));
@@ -56,10 +56,10 @@ fn scene() -> Scene {
         let own = thread::current().id();
         side.work(Played { log, bell: rung, own, turns: count })
     });
-    Scene { driver, log: heard, bell, turns, thread }
+    DriverFixture { driver, log: heard, bell, turns, thread }
 }
 
-impl Scene {
+impl DriverFixture {
     fn next(&self) -> (&'static str, bool) {
         self.log.recv_timeout(Duration::from_secs(30)).expect("somebody drives")
     }
