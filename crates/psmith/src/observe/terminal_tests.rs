@@ -10,7 +10,7 @@ use psmith_board::{Cursor, Painter};
 use psmith_engine::handler::Output;
 
 /// One thing of a record: when, in seconds, and what.
-enum Seen {
+enum BoardStep {
     Began(u64, u32, u32),
     Wrote(u64, &'static str),
     Progressed(u64, u64, u64),
@@ -19,21 +19,21 @@ enum Seen {
     Ended(u64, Result<(), Cause>),
 }
 
-use Seen::{Began, Progressed, Retried, Used, Wrote};
+use BoardStep::{Began, Progressed, Retried, Used, Wrote};
 
 /// A run of five jobs, as it was seen.
-const RECORD: [(u64, Seen); 14] = [
+const RECORD: [(u64, BoardStep); 14] = [
     (0, Began(0, 1, 0)),
     (0, Began(1, 1, 1)),
     (1, Wrote(0, "page 1 of 20\n")),
     (2, Used(1, 410 << 20, 1_700)),
     (3, Progressed(1, 3, 8)),
     (4, Wrote(1, "half\r\x1b[31mred\n")),
-    (5, Seen::Ended(0, Ok(()))),
+    (5, BoardStep::Ended(0, Ok(()))),
     (5, Began(2, 1, 0)),
     (9, Retried(2)),
     (9, Began(3, 1, 0)),
-    (10, Seen::Ended(3, Err(Cause::Exit(7)))),
+    (10, BoardStep::Ended(3, Err(Cause::Exit(7)))),
     (11, Began(2, 2, 0)),
     (12, Used(2, 980 << 10, 10)),
     (60, Wrote(2, "again")),
@@ -67,7 +67,7 @@ fn played(until: u64) -> BoardJobsState {
                 state.on_used(of, *memory_bytes, Duration::from_millis(*cpu_ms), now);
             }
             Retried(index) => state.on_event(run, &ObserverEvent::Retried(*index), now),
-            Seen::Ended(index, verdict) => {
+            BoardStep::Ended(index, verdict) => {
                 let outcome = Outcome {
                     verdict: verdict.clone(),
                     attempts: 1,
