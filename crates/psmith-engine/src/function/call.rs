@@ -94,7 +94,7 @@ where
         };
         call.answer = match function(input).into_result() {
             Err(error) => {
-                let (text, itself) = told::<O, C>(&error);
+                let (text, itself) = encode_error::<O, C>(&error);
                 CallResult::Error(text, itself)
             }
             Ok(value) => {
@@ -110,7 +110,7 @@ where
 }
 
 /// An error as it travels: in words, and itself where the codec carries errors and can carry this one.
-pub fn told<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<Vec<u8>>) {
+pub fn encode_error<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<Vec<u8>>) {
     let carried = <C as Codec<O::Value>>::carried_error();
     let text = carried.and_then(|carried| (carried.text)(error)).unwrap_or_else(|| error_text(error));
     // One whose encoding panics cannot travel either.

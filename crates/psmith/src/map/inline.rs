@@ -10,7 +10,7 @@ use psmith_core::outcome::Cause;
 use crate::job::failure::{Failure, KeptError};
 use crate::job::job::JobRef;
 use psmith_engine::EngineError;
-use psmith_engine::function::call::told;
+use psmith_engine::function::call::encode_error;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::returns::Return;
 use psmith_engine::scratch::Scratch;
@@ -46,7 +46,7 @@ where
     let cause = match called {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => {
-            let (text, bytes) = told::<O, C>(&error);
+            let (text, bytes) = encode_error::<O, C>(&error);
             itself = bytes.zip(C::carried_error());
             Cause::Error(text)
         }
