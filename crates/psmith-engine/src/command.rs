@@ -19,7 +19,7 @@ pub struct Command {
     env: Vec<u8>,
     dir: Option<Vec<u8>>,
     stdin: Option<Arc<Vec<u8>>>,
-    told: Numbers,
+    numbers: Numbers,
 }
 
 /// What a job is told of itself where its user counts otherwise than the engine.
@@ -61,7 +61,7 @@ impl Command {
             env: Vec::new(),
             dir: None,
             stdin: None,
-            told: Numbers::default(),
+            numbers: Numbers::default(),
         })
     }
 
@@ -109,7 +109,7 @@ impl Command {
     /// command.number(7);
     /// ```
     pub fn number(&mut self, number: u64) -> &mut Command {
-        self.told.job = Some(number);
+        self.numbers.job = Some(number);
         self
     }
 
@@ -127,15 +127,15 @@ impl Command {
     }
 
     /// Sets what a job of it is told about itself.
-    pub fn told_as(&mut self, told: Numbers) -> &mut Command {
-        self.told = told;
+    pub fn set_numbers(&mut self, numbers: Numbers) -> &mut Command {
+        self.numbers = numbers;
         self
     }
 
     /// What a job of it is told about itself.
     #[must_use]
-    pub fn told(&self) -> Numbers {
-        self.told
+    pub fn numbers(&self) -> Numbers {
+        self.numbers
     }
 
     /// What it reads from its standard input, if that was given.

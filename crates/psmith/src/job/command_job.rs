@@ -226,12 +226,12 @@ impl CommandJob {
 
 impl Request {
     /// The command of an attempt that is told this of itself, if the job is a command.
-    pub(crate) fn command_of(&self, told: Numbers) -> Option<Command> {
+    pub(crate) fn command_of(&self, numbers: Numbers) -> Option<Command> {
         let mut command = self.command.as_deref()?.clone();
         if !self.input.is_empty() {
             command.stdin(Arc::clone(&self.input));
         }
-        command.told_as(told);
+        command.set_numbers(numbers);
         Some(command)
     }
 }
