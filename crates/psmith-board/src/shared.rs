@@ -204,7 +204,7 @@ impl BoardShared {
         let was_dirty = state.rows.is_dirty();
         let (value, told) = change(&mut state, now);
         if self.mode == Mode::Minimal {
-            state.tell(told, now);
+            state.write_line(told, now);
         }
         // Already due, the thread wakes by itself.
         let wakes = self.mode == Mode::Minimal || !was_dirty;
@@ -225,7 +225,7 @@ impl BoardShared {
         if !state.is_closing {
             state.rows.complete_all(now);
             if self.mode == Mode::Minimal {
-                state.tell(None, now);
+                state.write_line(None, now);
             }
             state.is_closing = true;
         }
@@ -332,7 +332,7 @@ impl BoardShared {
 
 impl BoardState {
     /// Where nothing is drawn: the line of a row whose text changed, and of rows that show the time at their end.
-    fn tell(&mut self, told: Option<RowId>, now: Time) {
+    fn write_line(&mut self, told: Option<RowId>, now: Time) {
         let line = |row: &RowView<'_>| shown_line(&format!("{}{}", row.prefix, row.summary));
         if let Some(told) = told.and_then(|id| self.rows.get(id, now)).map(|row| line(&row)) {
             self.wait(told);

@@ -422,7 +422,7 @@ impl Cx {
     /// assert_eq!(last, 3);
     /// ```
     pub fn progress(&self, done: u64, total: u64) {
-        self.tell(&FromWorker::Progress { job: self.job_id(), done, total });
+        self.report(&FromWorker::Progress { job: self.job_id(), done, total });
     }
 
     /// Tells the host that the job is alive, where `idle_timeout` asks for a sign of life. So
@@ -436,7 +436,7 @@ impl Cx {
     /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
     /// ```
     pub fn heartbeat(&self) {
-        self.tell(&FromWorker::Heartbeat { job: self.job_id() });
+        self.report(&FromWorker::Heartbeat { job: self.job_id() });
     }
 
     /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
@@ -564,7 +564,7 @@ impl Cx {
         Ok(message)
     }
 
-    fn tell(&self, letter: &FromWorker) {
+    fn report(&self, letter: &FromWorker) {
         if let Some(channel) = &self.place.channel {
             let _ = channel.say(letter, &[]);
         }

@@ -239,11 +239,11 @@ impl Counting {
         self.rate.on_end(Time(now));
         if now >= self.due {
             self.due = now + self.every;
-            self.tell(now);
+            self.update_row(now);
         }
     }
 
-    fn tell(&mut self, now: Duration) {
+    fn update_row(&mut self, now: Duration) {
         let rate = self.rate.per_second(Time(now));
         let mut words = Vec::new();
         match self.total {
@@ -266,6 +266,6 @@ impl Counting {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        self.tell(self.began.elapsed());
+        self.update_row(self.began.elapsed());
     }
 }

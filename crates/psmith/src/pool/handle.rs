@@ -76,7 +76,7 @@ impl CompletionSlot {
     }
 
     /// Wakes this whenever there is news of the job.
-    pub(crate) fn tell(&self, waker: Waker) {
+    pub(crate) fn wake_when_done(&self, waker: Waker) {
         let mut state = self.lock();
         if state.result.is_some() {
             drop(state);

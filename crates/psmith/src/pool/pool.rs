@@ -260,7 +260,7 @@ impl Pool {
         for job in jobs {
             match self.submit(job) {
                 Ok(handle) => {
-                    handle.completion.tell(Waker::from(Arc::clone(&notifier)));
+                    handle.completion.wake_when_done(Waker::from(Arc::clone(&notifier)));
                     runners.push(handle);
                 }
                 Err(refused) => {

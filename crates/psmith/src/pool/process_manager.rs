@@ -164,7 +164,7 @@ impl<'h, R> ProcessManager<'h, R> {
         on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
     ) -> Result<ProcessId, SubmitError<R>> {
         let handle = self.pool.submit(job)?;
-        handle.completion.tell(Waker::from(Arc::clone(&self.notifier)));
+        handle.completion.wake_when_done(Waker::from(Arc::clone(&self.notifier)));
         let id = ProcessId(handle.id());
         self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
         Ok(id)

@@ -460,7 +460,7 @@ impl SupervisorThread {
             }
             member.since = now;
             self.shared.lock_members()[member.number as usize - 1] = Some(Arc::clone(&handle.completion));
-            handle.completion.tell(Waker::from(Arc::clone(&self.shared.notifier)));
+            handle.completion.wake_when_done(Waker::from(Arc::clone(&self.shared.notifier)));
             member.handle = Some(handle);
         }
     }

@@ -148,7 +148,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn set_summary(&self, summary: impl Into<String>) {
-        self.tell(|| RowChange::Summary(summary.into()));
+        self.send_change(|| RowChange::Summary(summary.into()));
     }
 
     /// Replaces the text before the summary; an empty one removes it.
@@ -163,7 +163,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn set_prefix(&self, prefix: impl Into<String>) {
-        self.tell(|| RowChange::Prefix(prefix.into()));
+        self.send_change(|| RowChange::Prefix(prefix.into()));
     }
 
     /// Colours the row. Its texts stay.
@@ -176,7 +176,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn set_status(&self, status: RowStatus) {
-        self.tell(|| RowChange::Status(status_code(status)));
+        self.send_change(|| RowChange::Status(status_code(status)));
     }
 
     /// Begins to count to `target`, from 0: the row gets a bar.
@@ -192,7 +192,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn start(&self, target: u64) {
-        self.tell(|| RowChange::Start(target));
+        self.send_change(|| RowChange::Start(target));
     }
 
     /// Counts `steps` more, at most to the target.
@@ -208,7 +208,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn tick(&self, steps: u64) {
-        self.tell(|| RowChange::Tick(steps));
+        self.send_change(|| RowChange::Tick(steps));
     }
 
     /// The count is at its target.
@@ -224,7 +224,7 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn finish(&self) {
-        self.tell(|| RowChange::Finish);
+        self.send_change(|| RowChange::Finish);
     }
 
     /// Removes the bar.
@@ -240,10 +240,10 @@ impl WorkerRow {
     /// assert_eq!(run_workers(1, work).count(), 0);
     /// ```
     pub fn clear(&self) {
-        self.tell(|| RowChange::Clear);
+        self.send_change(|| RowChange::Clear);
     }
 
-    fn tell(&self, change: impl FnOnce() -> RowChange) {
+    fn send_change(&self, change: impl FnOnce() -> RowChange) {
         if let Some(cx) = &self.cx {
             // A row is for people who may be looking: a worker does not fail for want of them.
             let _ = cx.send(&Said::<()>::Row(change()));
