@@ -55,12 +55,12 @@ impl StopStep {
 struct ProgramRuns {
     runs: Vec<Weak<RunShared>>,
     /// By the guard's number.
-    told: Vec<(u32, StopStep)>,
+    requested: Vec<(u32, StopStep)>,
     guards: u32,
 }
 
 static PROGRAM: Mutex<ProgramRuns> =
-    Mutex::new(ProgramRuns { runs: Vec::new(), told: Vec::new(), guards: 0 });
+    Mutex::new(ProgramRuns { runs: Vec::new(), requested: Vec::new(), guards: 0 });
 
 fn program() -> MutexGuard<'static, ProgramRuns> {
     PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,7 +76,7 @@ pub(crate) fn on_begin(run: &Arc<RunShared>) {
     let mut program = program();
     program.runs.retain(|run| run.strong_count() > 0);
     program.runs.push(Arc::downgrade(run));
-    let step = program.told.iter().map(|(_, step)| *step).max();
+    let step = program.requested.iter().map(|(_, step)| *step).max();
     drop(program);
     if let Some(step) = step {
         run.end(step.order());
@@ -226,10 +226,10 @@ impl SignalState {
                 .map(|(signal, before)| (signal, signal_handler::arrived(*signal).wrapping_sub(*before)));
             let asked: u32 = counts.clone().map(|(_, count)| count).sum();
             let last = counts.filter(|(_, count)| *count > 0).map(|(signal, _)| *signal).next_back();
-            let told = self.asked.load(Ordering::SeqCst);
+            let handled = self.asked.load(Ordering::SeqCst);
             match last {
                 // Each rung has its turn, also where several signals came at once.
-                Some(signal) if asked > told => self.on_signal(told + 1, signal),
+                Some(signal) if asked > handled => self.on_signal(handled + 1, signal),
                 Some(_) | None => signal_handler::wait(seen),
             }
         }
@@ -244,8 +244,8 @@ impl SignalState {
             psmith_sys::exit::now(128 + signal);
         }
         let mut program = program();
-        program.told.retain(|(guard, _)| *guard != self.number);
-        program.told.push((self.number, step));
+        program.requested.retain(|(guard, _)| *guard != self.number);
+        program.requested.push((self.number, step));
         let runs = runs_of(&program);
         drop(program);
         runs.iter().for_each(|run| run.end(step.order()));
@@ -280,6 +280,6 @@ impl Drop for Guard {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        program().told.retain(|(guard, _)| *guard != self.shared.number);
+        program().requested.retain(|(guard, _)| *guard != self.shared.number);
     }
 }
