@@ -191,9 +191,9 @@ impl CallEnd {
 }
 
 /// A letter as the head of a frame.
-pub fn written<L: Serialize>(letter: &L) -> Vec<u8> {
+pub fn written<L: Serialize>(message: &L) -> Vec<u8> {
     // Writing to memory does not fail, and no letter holds what postcard cannot carry.
-    postcard::to_allocvec(letter).unwrap_or_default()
+    postcard::to_allocvec(message).unwrap_or_default()
 }
 
 #[cfg(test)]

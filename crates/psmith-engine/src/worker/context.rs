@@ -52,18 +52,18 @@ impl HostChannel {
     }
 
     /// The next letter for the worker's loop; `None` when the host has closed the channel.
-    pub(super) fn next_letter(&self) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
-        self.mailbox.next_letter(self.as_fd())
+    pub(super) fn next_control_message(&self) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
+        self.mailbox.next_control_message(self.as_fd())
     }
 
     pub(super) fn bytes_max(&self) -> u64 {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    pub(super) fn say(&self, letter: &FromWorker, body: &[u8]) -> io::Result<()> {
+    pub(super) fn say(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
         SPOKE.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        stack_overflow::speaks(|| send_blocking(&self.socket, &written(letter), body))
+        stack_overflow::speaks(|| send_blocking(&self.socket, &written(message), body))
     }
 
     pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {
@@ -564,9 +564,9 @@ impl Cx {
         Ok(message)
     }
 
-    fn report(&self, letter: &FromWorker) {
+    fn report(&self, message: &FromWorker) {
         if let Some(channel) = &self.place.channel {
-            let _ = channel.say(letter, &[]);
+            let _ = channel.say(message, &[]);
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Mailbox {
 struct MailboxState {
     /// `None`: somebody is reading.
     inbox: Option<Inbox>,
-    letters: VecDeque<(ToWorker, ChannelFrame)>,
+    control_messages: VecDeque<(ToWorker, ChannelFrame)>,
     /// The job whose messages are kept; those of others are late, and dropped.
     listener: Option<u64>,
     messages: VecDeque<ChannelFrame>,
@@ -91,7 +91,7 @@ impl Mailbox {
     pub(super) fn new() -> Mailbox {
         let state = MailboxState {
             inbox: Some(Inbox::new(FRAME_BYTES_MAX)),
-            letters: VecDeque::new(),
+            control_messages: VecDeque::new(),
             listener: None,
             messages: VecDeque::new(),
             up_to_date: false,
@@ -113,11 +113,14 @@ impl Mailbox {
     }
 
     /// The next letter for the loop; `None` when the host has closed the channel.
-    pub(super) fn next_letter(&self, socket: BorrowedFd<'_>) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
+    pub(super) fn next_control_message(
+        &self,
+        socket: BorrowedFd<'_>,
+    ) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
         let mut state = self.lock();
         loop {
-            if let Some(letter) = state.letters.pop_front() {
-                return Ok(Some(letter));
+            if let Some(message) = state.control_messages.pop_front() {
+                return Ok(Some(message));
             }
             if let Some(over) = &state.over {
                 return over.clone().map(|()| None).map_err(io::Error::other);
@@ -236,11 +239,11 @@ impl Mailbox {
                     }
                 }
                 Ok(
-                    letter @ (ToWorker::Hello { .. }
+                    message @ (ToWorker::Hello { .. }
                     | ToWorker::Job(_)
                     | ToWorker::Batch(..)
                     | ToWorker::Leave),
-                ) => state.letters.push_back((letter, frame)),
+                ) => state.control_messages.push_back((message, frame)),
             },
         }
         self.changed.notify_all();

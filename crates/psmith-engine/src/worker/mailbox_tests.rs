@@ -12,8 +12,8 @@ fn channel() -> (OwnedFd, OwnedFd, Mailbox) {
     (host, worker, Mailbox::new())
 }
 
-fn say(host: &OwnedFd, letter: &ToWorker, body: &[u8]) {
-    send_blocking(host, &written(letter), body).unwrap();
+fn say(host: &OwnedFd, control: &ToWorker, body: &[u8]) {
+    send_blocking(host, &written(control), body).unwrap();
 }
 
 fn message(
@@ -27,7 +27,7 @@ fn message(
 }
 
 #[test]
-fn letters_and_messages_are_sorted_whoever_reads() {
+fn control_and_job_messages_are_sorted_whoever_reads() {
     let (host, worker, mailbox) = channel();
     assert!(mailbox.listen(5));
     assert!(!mailbox.listen(5), "it is told once");
@@ -46,10 +46,10 @@ fn letters_and_messages_are_sorted_whoever_reads() {
     assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Closed)));
     mailbox.end();
     assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Over)));
-    let letter = mailbox.next_letter(worker.as_fd()).unwrap();
-    assert!(matches!(letter, Some((ToWorker::Leave, _))));
+    let control = mailbox.next_control_message(worker.as_fd()).unwrap();
+    assert!(matches!(control, Some((ToWorker::Leave, _))));
     drop(host);
-    assert!(mailbox.next_letter(worker.as_fd()).unwrap().is_none());
+    assert!(mailbox.next_control_message(worker.as_fd()).unwrap().is_none());
     mailbox.listen(6);
     assert!(matches!(message(6, &mailbox, &worker, WaitLimit::For(None)), Err(RecvError::Gone(_))));
 }
@@ -75,7 +75,7 @@ fn who_waits_reads_for_the_others_too() {
     assert_eq!(told.recv().unwrap().unwrap(), b"first");
     mailbox.end();
     say(&host, &ToWorker::Leave, b"");
-    assert!(matches!(mailbox.next_letter(worker.as_fd()).unwrap(), Some((ToWorker::Leave, _))));
+    assert!(matches!(mailbox.next_control_message(worker.as_fd()).unwrap(), Some((ToWorker::Leave, _))));
     assert!(matches!(left_behind.join().unwrap(), Err(RecvError::Over)));
 }
 

@@ -116,8 +116,8 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailur
     let mut to_set_up = Vec::new();
     let mut agreed = false;
     loop {
-        let Some((letter, frame)) = channel.next_letter()? else { return Ok(()) };
-        match letter {
+        let Some((message, frame)) = channel.next_control_message()? else { return Ok(()) };
+        match message {
             ToWorker::Hello {
                 credentials,
                 frame_bytes_max,

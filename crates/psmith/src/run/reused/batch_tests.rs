@@ -169,7 +169,7 @@ fn what_is_not_begun_in_time_is_given_to_another_and_outcomes_keep_their_order()
 }
 
 #[test]
-fn a_letter_that_claims_what_is_not_there_breaks_the_protocol() {
+fn a_message_that_claims_what_is_not_there_breaks_the_protocol() {
     for (job, values, then) in
         [(1, 5, None), (1, 4, Some(CallEnd::Value)), (2, 2, None), (1, 3, None), (0, 2, None)]
     {
