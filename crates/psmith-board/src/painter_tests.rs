@@ -110,7 +110,7 @@ fn foreign_output_is_kept() {
 }
 
 #[test]
-fn looks_are_colours_where_there_are_any_and_bold_everywhere() {
+fn styles_are_colours_where_there_are_any_and_bold_everywhere() {
     let look = LineStyle { bold: true, dim: false, italic: true, status: RowStatus::Error };
     let line = Line { text: "x".to_owned(), look };
     assert_eq!(Painter::new(true).line(&line), "\x1b[1m\x1b[3m\x1b[31mx\x1b[0m\r\n");

@@ -54,7 +54,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn whoever_waits_is_told_however_the_two_meet() {
+    fn whoever_waits_is_notified_however_the_two_meet() {
         let (turn, condition) = (Mutex::new(0_u32), Condition::default());
         // Two that wait for each other, so that each change is waited for or comes first, as it happens.
         let play = |own: u32| {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_come_is_told_apart_from_news() {
+    fn a_deadline_is_told_apart_from_a_notification() {
         let (state, condition) = (Mutex::new(()), Condition::default());
         assert!(condition.wait_until(state.lock().unwrap(), Some(Instant::now())).is_err());
     }

@@ -13,12 +13,12 @@ fn main() {
     a_child_is_peeked_at_before_it_is_reaped();
     a_stop_is_told_once_and_an_end_until_it_is_reaped();
     a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was();
-    a_copy_that_is_born_in_a_group_is_whole();
+    a_copy_that_is_spawned_in_a_group_is_whole();
 }
 
 /// What the C library's `fork` sees to is seen to here as well: its children know their own number, and have threads and
 /// locks as ever.
-fn a_copy_that_is_born_in_a_group_is_whole() {
+fn a_copy_that_is_spawned_in_a_group_is_whole() {
     let run = match RunGroup::create(&run_name()) {
         Ok(run) => run,
         Err(refusal) => return eprintln!("SKIPPED a copy that is born in a group: {refusal}"),

@@ -136,7 +136,7 @@ fn each_violent_hazard_dies_as_it_says() {
 }
 
 #[test]
-fn each_hungry_hazard_eats_and_each_flood_floods() {
+fn each_memory_hazard_allocates_and_each_flood_floods() {
     let scene = scene();
     scene.psmith(["eat-memory", "3000000"]).run().assert_code(0).assert_out("ate 3\n");
     scene.psmith(["open-files", "5"]).run().assert_code(0).assert_out("5\n");

@@ -58,7 +58,7 @@ fn a_known_number_is_told_in_percent_and_an_unknown_one_is_counted_without() {
 
 // proves: O-23
 #[test]
-fn it_goes_with_a_hook_and_with_the_kin_of_map_and_changes_no_outcome() {
+fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let mut heard = Vec::new();

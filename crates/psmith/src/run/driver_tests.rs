@@ -89,7 +89,7 @@ impl DriverFixture {
 }
 
 #[test]
-fn nobody_takes_the_lead_from_the_engines_thread() {
+fn nobody_takes_the_engine_from_its_own_thread() {
     let scene = scene();
     assert_eq!((scene.next(), scene.next()), (("advance", true), ("wait", true)));
     assert!(scene.driver.try_drive().is_none() && !scene.driver.is_free());
@@ -117,7 +117,7 @@ fn a_caller_drives_and_the_engines_thread_comes_back_by_itself() {
 }
 
 #[test]
-fn a_caller_who_has_led_for_long_is_waited_for_without_looking() {
+fn a_caller_who_has_driven_for_long_is_waited_for_without_polling() {
     let scene = scene();
     let mut turn = scene.step_aside();
     // sleep: that the engine's thread stays away for so long is what is to be seen.
