@@ -11,7 +11,7 @@ use psmith_core::board::{Progress, Row, Timing};
 use crate::aside;
 use crate::below::{LinesBelow, WeakBoard};
 use crate::handle::RowHandle;
-use crate::output::Output;
+use crate::output::BoardStream;
 use crate::shared::{BoardClock, BoardShared, Formatter, Mode};
 use crate::thread;
 
@@ -311,8 +311,8 @@ impl Builder {
     pub fn auto(self, stream: impl AsFd) -> Board {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let output = Output::new(stream);
-        let terminal = output.as_ref().is_ok_and(Output::is_terminal);
+        let output = BoardStream::new(stream);
+        let terminal = output.as_ref().is_ok_and(BoardStream::is_terminal);
         self.build(if terminal && !dumb && !set("CI") { Mode::Console } else { Mode::Minimal }, output)
     }
 
@@ -326,7 +326,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn console(self, stream: impl AsFd) -> Board {
-        self.build(Mode::Console, Output::new(stream))
+        self.build(Mode::Console, BoardStream::new(stream))
     }
 
     /// See [`Board::minimal`].
@@ -339,7 +339,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn minimal(self, stream: impl AsFd) -> Board {
-        self.build(Mode::Minimal, Output::new(stream))
+        self.build(Mode::Minimal, BoardStream::new(stream))
     }
 
     /// See [`Board::off`].
@@ -355,7 +355,7 @@ impl Builder {
 
     /// Without a descriptor or a thread to be had there is no board, and the program goes on: a board that is
     /// missing changes no outcome.
-    fn build(self, mode: Mode, output: io::Result<Output>) -> Board {
+    fn build(self, mode: Mode, output: io::Result<BoardStream>) -> Board {
         let began = Instant::now();
         let clock = self.clock.unwrap_or_else(|| Arc::new(move || began.elapsed()));
         if let (Ok(output), true) = (output, mode != Mode::Off) {

@@ -12,15 +12,15 @@ use crate::screen::Size;
 
 /// The board's stream.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct BoardStream {
     stream: File,
     /// Writes that have come back: who waits for the end sees by it whether anything moves.
     moves: Arc<AtomicU64>,
 }
 
-impl Output {
-    pub(super) fn new(stream: impl AsFd) -> io::Result<Output> {
-        Ok(Output { stream: stream.as_fd().try_clone_to_owned()?.into(), moves: Arc::default() })
+impl BoardStream {
+    pub(super) fn new(stream: impl AsFd) -> io::Result<BoardStream> {
+        Ok(BoardStream { stream: stream.as_fd().try_clone_to_owned()?.into(), moves: Arc::default() })
     }
 
     pub(super) fn is_terminal(&self) -> bool {

@@ -12,7 +12,7 @@ use psmith_core::Time;
 use psmith_core::board::{BoardFrame, Progress, Row, RowId, RowView, Rows, Timing};
 
 use crate::below::LinesBelow;
-use crate::output::Output;
+use crate::output::BoardStream;
 use crate::screen::Size;
 use crate::text::shown_line;
 
@@ -268,7 +268,7 @@ impl BoardShared {
     // For the thread.
 
     /// Waits until there is something to write, and takes it; `None`: the rows are to be taken away.
-    pub(super) fn next_turn(&self, output: &Output) -> Option<Turn> {
+    pub(super) fn next_turn(&self, output: &BoardStream) -> Option<Turn> {
         let mut state = self.lock();
         loop {
             if state.asides > 0 {

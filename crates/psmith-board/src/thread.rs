@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use psmith_core::board::{Progress, RowView};
 
-use crate::output::Output;
+use crate::output::BoardStream;
 use crate::painter::{Cursor, Painter};
 use crate::screen::{Line, frame_lines, row_line};
 use crate::shared::{BoardShared, Formatter, Mode, Turn};
@@ -17,7 +17,7 @@ use crate::shared::{BoardShared, Formatter, Mode, Turn};
 /// Starts the thread. It ends when the board is shut down or its stream is gone.
 pub(super) fn start(
     shared: Arc<BoardShared>,
-    output: Output,
+    output: BoardStream,
     formatter: Option<Formatter>,
     colors: bool,
 ) -> io::Result<()> {
@@ -52,7 +52,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn work(&self, shared: &BoardShared, output: &Output, mut painter: Painter) {
+    fn work(&self, shared: &BoardShared, output: &BoardStream, mut painter: Painter) {
         loop {
             let Some(turn) = shared.next_turn(output) else {
                 let bytes = painter.clear().unwrap_or_default();
