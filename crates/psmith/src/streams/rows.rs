@@ -17,7 +17,7 @@ use psmith_board::{Board, RowHandle};
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 
-type Prefix<'b> = Box<dyn Fn(WorkerId) -> String + 'b>;
+type PrefixFunction<'b> = Box<dyn Fn(WorkerId) -> String + 'b>;
 
 /// Gives each worker of [`run_workers`](crate::run_workers) a row on `board`.
 ///
@@ -55,7 +55,7 @@ pub fn wrap_with_status<F>(board: &Board, f: F) -> WithStatus<'_, F> {
 pub struct WithStatus<'b, F> {
     board: &'b Board,
     f: F,
-    prefix: Prefix<'b>,
+    prefix: PrefixFunction<'b>,
     initial: String,
     complete: String,
 }
