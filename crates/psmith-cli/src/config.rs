@@ -22,7 +22,7 @@ pub use crate::record::resume::ResumeMode;
 pub use crate::report::summary::SummaryMode;
 pub use crate::report::tally::Flaky;
 pub use crate::values::SlotsSpec;
-pub use psmith_engine::Level;
+pub use psmith_engine::Containment;
 pub(crate) use resolve::DEFAULT_SHELL;
 
 /// A whole run, as asked for.
@@ -45,7 +45,7 @@ pub struct Config {
     /// Limits of each job.
     pub limits: ResourceLimits,
     /// `--contain`: this level or better.
-    pub contain: Option<Level>,
+    pub contain: Option<Containment>,
     /// Environment and directory of the jobs.
     pub surroundings: SurroundingsSpec,
     /// Timeouts, tries, back-off, leaks. Its `limits` are empty: which hold depends on the containment.

@@ -7,7 +7,7 @@ use psmith_sys::{cgroup, probe};
 
 /// How the descendants of a job are held together and killed, from the strongest to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+pub enum Containment {
     /// Nothing but the job's process group: a descendant that makes a session of its own escapes.
     Group,
     /// The warden adopts what jobs orphan, and kills it: by its session or its environment at the end of the
@@ -19,9 +19,10 @@ pub enum Level {
     Cgroup,
 }
 
-impl Level {
+impl Containment {
     /// All levels, the best first.
-    pub const ALL: [Level; 4] = [Level::Cgroup, Level::Keeper, Level::Sweep, Level::Group];
+    pub const ALL: [Containment; 4] =
+        [Containment::Cgroup, Containment::Keeper, Containment::Sweep, Containment::Group];
 
     /// The word for it in options and events.
     ///
@@ -31,10 +32,10 @@ impl Level {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Level::Cgroup => "cgroup",
-            Level::Keeper => "keeper",
-            Level::Sweep => "sweep",
-            Level::Group => "group",
+            Containment::Cgroup => "cgroup",
+            Containment::Keeper => "keeper",
+            Containment::Sweep => "sweep",
+            Containment::Group => "group",
         }
     }
 
@@ -46,8 +47,8 @@ impl Level {
     /// assert_eq!(Level::of_word("jail"), None);
     /// ```
     #[must_use]
-    pub fn of_word(word: &str) -> Option<Level> {
-        Level::ALL.into_iter().find(|level| level.word() == word)
+    pub fn of_word(word: &str) -> Option<Containment> {
+        Containment::ALL.into_iter().find(|level| level.word() == word)
     }
 
     /// Whether this machine can hold jobs this way, found by doing, and if not, why.
@@ -68,20 +69,20 @@ impl Level {
     /// What was tried and how it failed, in one line.
     pub fn probe(self) -> Result<(), String> {
         match self {
-            Level::Cgroup if forbid::is_forbidden(KernelFacility::Cgroup) => {
+            Containment::Cgroup if forbid::is_forbidden(KernelFacility::Cgroup) => {
                 Err("forbidden by PSMITH_FORBID".into())
             }
-            Level::Cgroup => cgroup::probe_kill().map_err(|error| error.to_string()),
-            Level::Keeper | Level::Sweep if forbid::is_forbidden(KernelFacility::Subreaper) => {
+            Containment::Cgroup => cgroup::probe_kill().map_err(|error| error.to_string()),
+            Containment::Keeper | Containment::Sweep if forbid::is_forbidden(KernelFacility::Subreaper) => {
                 Err("forbidden by PSMITH_FORBID".into())
             }
-            Level::Keeper | Level::Sweep => probe::adoption().map_err(|error| error.to_string()),
-            Level::Group => Ok(()),
+            Containment::Keeper | Containment::Sweep => probe::adoption().map_err(|error| error.to_string()),
+            Containment::Group => Ok(()),
         }
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for Containment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
@@ -91,9 +92,9 @@ impl fmt::Display for Level {
 #[derive(Debug)]
 pub struct Unavailable {
     /// What was demanded.
-    pub demanded: Level,
+    pub demanded: Containment,
     /// Why it, and all that is better, cannot be had.
-    pub reasons: Vec<(Level, String)>,
+    pub reasons: Vec<(Containment, String)>,
 }
 
 impl fmt::Display for Unavailable {

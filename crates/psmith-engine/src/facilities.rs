@@ -14,7 +14,7 @@ use std::path::Path;
 use psmith_sys::cgroup::{self, Controller, LimitSites, RunGroup};
 use psmith_sys::{memfd, probe};
 
-use crate::containment::Level;
+use crate::containment::Containment;
 use crate::engine::{choose, spool};
 use crate::warden;
 
@@ -151,10 +151,10 @@ pub fn facilities() -> Vec<Facility> {
 fn containment() -> Facility {
     let facility = Facility::new("containment", "what a run has unless it demands a level");
     match choose(None) {
-        Ok(level @ Level::Cgroup) => facility.found(format!("runs are held by {level}")),
+        Ok(level @ Containment::Cgroup) => facility.found(format!("runs are held by {level}")),
         Ok(level) => {
             let reason = format!("runs are held by {level} only");
-            let remedy = if Level::Keeper.probe().is_ok() {
+            let remedy = if Containment::Keeper.probe().is_ok() {
                 "see cgroup; or demand a process of its own for each job: --contain keeper"
             } else {
                 "see cgroup"
@@ -181,7 +181,7 @@ fn cgroup_level() -> Facility {
 fn keeper_level() -> Facility {
     let facility =
         Facility::new("keeper", "the same without control groups, at the price of a process for each job");
-    match Level::Keeper.probe().and_then(|()| warden::probe::keeper()) {
+    match Containment::Keeper.probe().and_then(|()| warden::probe::keeper()) {
         Ok(()) => facility.found("a keeper was born, and adopts orphans"),
         Err(reason) => facility.missing(reason, remedy::of_adoption()),
     }
@@ -190,7 +190,7 @@ fn keeper_level() -> Facility {
 fn sweep_level() -> Facility {
     let facility =
         Facility::new("sweep", "orphans are found by session or environment; the rest at the run's end");
-    match Level::Sweep.probe() {
+    match Containment::Sweep.probe() {
         Ok(()) => facility.found("an orphan was adopted"),
         Err(reason) => facility.missing(reason, remedy::of_adoption()),
     }
@@ -348,8 +348,8 @@ mod tests {
         assert_eq!(*state("group"), FacilityState::Works);
         assert_eq!(*state("warden"), FacilityState::Works, "the tests start commands through it");
         let best = choose(None).unwrap();
-        assert_eq!(*state("containment") == FacilityState::Works, best == Level::Cgroup);
-        assert_eq!(*state("cgroup") == FacilityState::Works, best == Level::Cgroup);
+        assert_eq!(*state("containment") == FacilityState::Works, best == Containment::Cgroup);
+        assert_eq!(*state("cgroup") == FacilityState::Works, best == Containment::Cgroup);
     }
 
     #[test]

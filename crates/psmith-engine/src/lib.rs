@@ -26,7 +26,7 @@ mod warden;
 pub mod worker;
 
 pub use command::Command;
-pub use containment::{Level, TreeLimits};
+pub use containment::{Containment, TreeLimits};
 pub use engine::{Engine, EngineError, Setup, Surroundings, error, handler, spool, stack_samples};
 pub use entry::{Init, init};
 pub use function::{codec, registry};

@@ -133,7 +133,7 @@ pub use psmith_core::outcome::{
     AttemptSummary, Cause, CauseKind, Exit, LimitKind, SpawnFailure, SpawnStep, Usage,
 };
 pub use psmith_engine::command::Command;
-pub use psmith_engine::containment::{Level, Unavailable};
+pub use psmith_engine::containment::{Containment, Unavailable};
 pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
 pub use psmith_engine::function::returns::Return;

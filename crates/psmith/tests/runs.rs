@@ -249,7 +249,7 @@ fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_
 fn every_level_of_containment_holds_workers() {
     psmith::init();
     if let Ok(level) = std::env::var(HOST) {
-        let level = psmith::Level::of_word(&level).unwrap();
+        let level = psmith::Containment::of_word(&level).unwrap();
         let work = |n: u32| {
             drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
             match n {

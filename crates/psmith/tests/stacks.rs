@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use psmith::{Isolation, Job, Level, Output, Server, Stack, StackError, stack_of};
+use psmith::{Containment, Isolation, Job, Output, Server, Stack, StackError, stack_of};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::{OUTER_LIMIT, proc};
@@ -187,7 +187,7 @@ fn a_look_at_threads_that_come_and_go_harms_nobody() {
 fn the_stack_of_a_command_names_what_the_library_has() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    for level in Level::ALL.into_iter().filter(|level| level.probe().is_ok()) {
+    for level in Containment::ALL.into_iter().filter(|level| level.probe().is_ok()) {
         // No other process has this argument.
         let seconds = format!("1000.{}{}", std::process::id(), level as u8);
         let mut jobs = vec![Job::command("sleep").arg(&seconds).job()].into_iter();

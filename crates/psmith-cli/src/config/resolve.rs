@@ -10,7 +10,7 @@ use psmith_core::policy::{Backoff, Halt, JobPolicy, Leak, Order, RetryOn, TermSe
 use psmith_engine::ResourceLimits;
 
 use super::{
-    Color, CommandSpec, Config, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Level, Load, OutputMode,
+    Color, CommandSpec, Config, Containment, DryRun, EventsTo, ExitScheme, Flaky, Joblog, Load, OutputMode,
     OutputSpec, PaceSpec, ProgressMode, RecordsSpec, ReportSpec, ResultsPlace, ResumeMode, Show, SlotsSpec,
     StdinMode, SummaryMode, SurroundingsSpec, Tag,
 };
@@ -43,7 +43,7 @@ impl Config {
             pace: pace(&raw, tty)?,
             limits: limits(&raw)?,
             contain: option(&raw, "contain", |flag, value| {
-                values::choice(flag, value, &Level::ALL.map(|level| (level.word(), level)))
+                values::choice(flag, value, &Containment::ALL.map(|level| (level.word(), level)))
             })?,
             surroundings: surroundings(&raw)?,
             policy: policy(&raw)?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::policy::Timeout;
 use psmith_core::{Cause, Notice};
-use psmith_engine::Level;
+use psmith_engine::Containment;
 use psmith_engine::handler::AttemptSlot;
 use serde_json::json;
 
@@ -108,7 +108,7 @@ impl Observers {
     pub(super) fn on_run<'a>(
         &mut self,
         slots: u32,
-        level: Level,
+        level: Containment,
         template: impl Iterator<Item = &'a [u8]>,
         total: Option<u64>,
     ) {

@@ -3,7 +3,7 @@
 use psmith_core::board::Update;
 use psmith_core::policy::Halt;
 use psmith_core::{JobId, Notice};
-use psmith_engine::Level;
+use psmith_engine::Containment;
 use psmith_engine::handler::{AttemptSlot, Ending, EngineCommand, View};
 
 use super::producer::InputEnd;
@@ -20,7 +20,7 @@ use crate::report::tally::counts_as;
 
 impl RunHandler {
     /// The engine is ready, and the run begins.
-    pub(super) fn begin(&mut self, slots: u32, level: Level) {
+    pub(super) fn begin(&mut self, slots: u32, level: Containment) {
         self.records.on_run(&self.config, slots, level, &self.plan);
         if let Some(url) = self.records.observers.web_url() {
             self.writer.message(format!("psmith: web board at {url}\n"));

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use psmith_core::event::HoldReason;
 use psmith_core::outcome::{SpawnFailure, SpawnStep};
-use psmith_engine::Level;
+use psmith_engine::Containment;
 use psmith_engine::handler::{AttemptSlot, EngineCommand};
 
 use super::event_writer::EventWriter;
@@ -103,7 +103,7 @@ impl Records {
     }
 
     /// Notes the beginning of the run.
-    pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Level, plan: &RunPlan) {
+    pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Containment, plan: &RunPlan) {
         let template: Vec<Vec<u8>> = plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
         self.note(&RunEvent::RunStart {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use psmith_core::outcome::{Evidence, Usage};
 use psmith_sys::cgroup::{CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup};
 
-use crate::containment::{Level, TreeLimits};
+use crate::containment::{Containment, TreeLimits};
 use crate::warden::messages::{Holding, ToWarden};
 
 /// Time that the end of a run waits for its groups to become empty.
@@ -23,7 +23,7 @@ const REMOVAL_MAX: Duration = Duration::from_secs(5);
 /// Owns the groups of all slots.
 #[derive(Debug)]
 pub(crate) struct CgroupSlots {
-    level: Level,
+    level: Containment,
     name: String,
     run: Option<RunGroup>,
     sites: Option<LimitSites>,
@@ -57,13 +57,14 @@ pub(crate) struct SlotLease {
 impl CgroupSlots {
     /// Makes the groups of a run, under a name that tells whose they are: to hold descendants together if that is this
     /// level's way, and to hold these limits.
-    pub(crate) fn new(level: Level, limits: &TreeLimits) -> io::Result<CgroupSlots> {
+    pub(crate) fn new(level: Containment, limits: &TreeLimits) -> io::Result<CgroupSlots> {
         // What runs left whose host and warden were killed together goes first.
         let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
         let limits = kernel_limits(limits);
         let wanted: Vec<Controller> = limits.controllers().collect();
-        let run = if level == Level::Cgroup { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
+        let run =
+            if level == Containment::Cgroup { Some(RunGroup::create_with(&name, &wanted)?) } else { None };
         let sites = (!wanted.is_empty()).then(|| LimitSites::prepare(run.as_ref(), &name, &wanted));
         if let Some(sites) = &sites {
             check(sites, &wanted)?;
@@ -83,16 +84,16 @@ impl CgroupSlots {
     }
 
     /// The level of containment that holds.
-    pub(crate) fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Containment {
         self.level
     }
 
     /// The same from the warden's point of view.
     pub(crate) fn holding(&self) -> Holding {
         match self.level {
-            Level::Cgroup => Holding::Groups,
-            Level::Keeper | Level::Sweep => Holding::Sweep,
-            Level::Group => Holding::Group,
+            Containment::Cgroup => Holding::Groups,
+            Containment::Keeper | Containment::Sweep => Holding::Sweep,
+            Containment::Group => Holding::Group,
         }
     }
 

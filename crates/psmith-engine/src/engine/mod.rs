@@ -62,7 +62,7 @@ use psmith_core::{Event, JobId, RunPolicy, SlotId};
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
-use crate::containment::{Level, TreeLimits, Unavailable};
+use crate::containment::{Containment, TreeLimits, Unavailable};
 use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::messages::NONCE_VARIABLE;
 use attempts::Attempts;
@@ -97,7 +97,7 @@ pub struct Setup {
     /// The policy of the dispatcher.
     pub policy: RunPolicy,
     /// The level of containment that is demanded; `None`: the best that costs no further process a job.
-    pub contain: Option<Level>,
+    pub contain: Option<Containment>,
     /// Ends of the standard streams of jobs.
     pub streams: Streams,
     /// Surroundings that all jobs have in common.
@@ -215,7 +215,7 @@ impl<H: Handler> Engine<H> {
 
     /// The level of containment that holds.
     #[must_use]
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> Containment {
         self.cgroup_slots.level()
     }
 
@@ -442,13 +442,13 @@ impl<H: Handler> Engine<H> {
 }
 
 /// The demanded level or better; without a demand the best, keepers left out.
-pub(crate) fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
+pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavailable> {
     let mut reasons = Vec::new();
-    for level in Level::ALL {
+    for level in Containment::ALL {
         if demand.is_some_and(|demanded| level < demanded) {
             break;
         }
-        if level == Level::Keeper && demand != Some(Level::Keeper) {
+        if level == Containment::Keeper && demand != Some(Containment::Keeper) {
             continue;
         }
         match level.probe() {
@@ -456,7 +456,7 @@ pub(crate) fn choose(demand: Option<Level>) -> Result<Level, Unavailable> {
             Err(reason) => reasons.push((level, reason)),
         }
     }
-    Err(Unavailable { demanded: demand.unwrap_or(Level::Group), reasons })
+    Err(Unavailable { demanded: demand.unwrap_or(Containment::Group), reasons })
 }
 
 /// A poll set with the handler's wake-ups in it.

@@ -9,7 +9,7 @@ use psmith_core::{AttemptId, Event, JobId};
 use psmith_sys::epoll;
 use psmith_sys::pidfd;
 
-use crate::containment::Level;
+use crate::containment::Containment;
 use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
@@ -360,9 +360,9 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.exited = true;
         let alive = match level {
-            Level::Cgroup => running.lease.alive(),
-            Level::Keeper | Level::Sweep => ended.alive,
-            Level::Group => u32::from(running.group_lives()),
+            Containment::Cgroup => running.lease.alive(),
+            Containment::Keeper | Containment::Sweep => ended.alive,
+            Containment::Group => u32::from(running.group_lives()),
         };
         running.tree_empty = alive == 0;
         running.outlived_by = ended.alive;
@@ -382,10 +382,10 @@ impl<H: Handler> Engine<H> {
             output_open: running.output_open(),
         };
         self.dispatch.push(event);
-        if alive > 0 && level == Level::Cgroup {
+        if alive > 0 && level == Containment::Cgroup {
             self.watch_group(slot);
         }
-        if alive > 0 && level == Level::Group {
+        if alive > 0 && level == Containment::Group {
             self.attempts.note_orphaned_group((slot, generation));
         }
     }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::command::{Launch, Numbers};
-use crate::containment::Level;
+use crate::containment::Containment;
 use crate::descendants;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
@@ -121,7 +121,7 @@ impl<H: Handler> Engine<H> {
                 Some(spawn)
             }
         };
-        let keeper = self.cgroup_slots.level() == Level::Keeper;
+        let keeper = self.cgroup_slots.level() == Containment::Keeper;
         if keeper {
             given.push(self.open_keeper(running)?);
         }
@@ -201,7 +201,7 @@ impl<H: Handler> Engine<H> {
                 Err(_) if may_be_new => drop(pidfd::signal(process, signal)),
                 _ => {}
             }
-            if level != Level::Group && !running.exited {
+            if level != Containment::Group && !running.exited {
                 // The group has it already; a clean-up must not be asked for twice.
                 descendants::signal_descendants(running.pid, Some(running.pid), signal);
             }
@@ -249,14 +249,14 @@ impl<H: Handler> Engine<H> {
             running.killed = running.killed.max(running.outlived_by);
         }
         match level {
-            Level::Cgroup => {
+            Containment::Cgroup => {
                 running.killed = running.killed.max(if exited { running.lease.alive() } else { 0 });
                 running.lease.kill();
                 if exited {
                     self.watch_group(slot);
                 }
             }
-            Level::Keeper => {
+            Containment::Keeper => {
                 let _ = pidfd::signal_group(process, SIGKILL);
                 if let Some(keeper) = &mut running.keeper {
                     let _ = keeper.send(&ToWarden::Sweep { key }, &[]);
@@ -264,11 +264,11 @@ impl<H: Handler> Engine<H> {
                     self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
                 }
             }
-            Level::Sweep => {
+            Containment::Sweep => {
                 let _ = pidfd::signal_group(process, SIGKILL);
                 self.warden.send(&self.epoll, &ToWarden::Sweep { key }, &[]);
             }
-            Level::Group => {
+            Containment::Group => {
                 let members = if exited { descendants::members_of_group(running.pid) } else { 0 };
                 running.killed = running.killed.max(members);
                 let unsupported =
@@ -288,19 +288,19 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         match level {
-            Level::Cgroup => {
+            Containment::Cgroup => {
                 let released = self.cgroup_slots.release(&mut running.lease);
                 self.on_swept(key, released);
             }
-            Level::Keeper => match &mut running.keeper {
+            Containment::Keeper => match &mut running.keeper {
                 Some(keeper) => {
                     running.released = true;
                     let _ = keeper.send(&ToWarden::Release { key }, &[]);
                 }
                 None => self.on_swept(key, 0),
             },
-            Level::Sweep => self.warden.send(&self.epoll, &ToWarden::Release { key }, &[]),
-            Level::Group => {
+            Containment::Sweep => self.warden.send(&self.epoll, &ToWarden::Release { key }, &[]),
+            Containment::Group => {
                 let members = descendants::members_of_group(running.pid);
                 self.on_swept(key, members);
             }

@@ -9,7 +9,7 @@ use psmith_sys::{pidfd, proc_tree};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
-use crate::containment::Level;
+use crate::containment::Containment;
 use crate::descendants;
 use crate::engine::Engine;
 use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
@@ -33,7 +33,7 @@ impl<H: Handler> Engine<H> {
     /// Takes in the reports of processes that exist already, for what is not known cannot be stopped. The warden holds
     /// such reports back for a moment, and a start may be on its way.
     fn await_starts(&mut self) {
-        if self.cgroup_slots.level() == Level::Cgroup {
+        if self.cgroup_slots.level() == Containment::Cgroup {
             // A child that joins a frozen group is frozen.
             return;
         }
@@ -65,7 +65,8 @@ impl<H: Handler> Engine<H> {
     }
 
     fn stop_all(&mut self, stop: bool) {
-        let frozen = self.cgroup_slots.level() == Level::Cgroup && self.cgroup_slots.freeze(stop, FREEZE_MAX);
+        let frozen =
+            self.cgroup_slots.level() == Containment::Cgroup && self.cgroup_slots.freeze(stop, FREEZE_MAX);
         // A job that the terminal stopped waits for a SIGCONT, thawed or not.
         if frozen && (stop || !self.warden.lends_terminal()) {
             return;

@@ -18,7 +18,7 @@ use crate::run::face::Face;
 use crate::run::reused::RecyclePolicy;
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
-use psmith_engine::containment::Level;
+use psmith_engine::containment::Containment;
 use psmith_engine::function::registry::Function;
 use psmith_engine::limits::ResourceLimits;
 
@@ -175,7 +175,7 @@ pub struct Options {
     pub(crate) frame_bytes_max: u64,
     /// In which directory jobs have directories.
     pub(crate) scratch: Option<PathBuf>,
-    pub(crate) contain: Option<Level>,
+    pub(crate) contain: Option<Containment>,
     pub(crate) limits: Option<ResourceLimits>,
     /// Those of them that causes may have to name, once it is known how they are held.
     pub(crate) named: Limits,

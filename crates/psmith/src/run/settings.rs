@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::job::retry::Retry;
 use crate::map::server::LogLevel;
 use crate::run::options::{Isolation, Logger, OnError, Options, Output};
-use psmith_engine::containment::Level;
+use psmith_engine::containment::Containment;
 use psmith_engine::limits::ResourceLimits;
 
 impl Options {
@@ -353,7 +353,7 @@ impl Options {
     /// let mut got = psmith::map([21], double).contain(psmith::Level::Group);
     /// assert_eq!(got.next().unwrap().unwrap(), 42);
     /// ```
-    pub fn contain(mut self, level: Level) -> Self {
+    pub fn contain(mut self, level: Containment) -> Self {
         self.contain = Some(level);
         self
     }
@@ -413,7 +413,7 @@ macro_rules! settings {
             scratch_dir();
             scratch_dir_in(dir: impl Into<std::path::PathBuf>);
             limits(limits: $crate::ResourceLimits);
-            contain(level: $crate::Level);
+            contain(level: $crate::Containment);
             #[cfg(feature = "board")]
             board(board: &$crate::board::JobBoard);
             #[cfg(feature = "web")]
