@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::history::AttemptEnd;
 use crate::history::bars::{Bar, Bars, LANES_MAX};
-use crate::history::columns::{COLUMNS_MAX, Columns};
-use crate::history::spread::Spread;
+use crate::history::columns::{COLUMNS_MAX, Intervals};
+use crate::history::spread::DurationCounts;
 use crate::html::{Text, put};
 
 /// Units of the drawing from left to right; the page scales them.
@@ -101,7 +101,7 @@ fn put_running(svg: &mut String, running: &RunningAttempt, until: Duration) {
 }
 
 /// How many jobs ended in each stretch, and how many slots were busy.
-pub fn throughput(columns: &Columns, running: &[RunningAttempt], slots: u32, until: Duration) -> String {
+pub fn throughput(columns: &Intervals, running: &[RunningAttempt], slots: u32, until: Duration) -> String {
     let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
     let all = columns.columns();
     let highest = all.iter().map(|column| column.ok + column.failed).max().unwrap_or(0).max(1);
@@ -142,7 +142,7 @@ pub fn throughput(columns: &Columns, running: &[RunningAttempt], slots: u32, unt
 }
 
 /// The share of the slots that was busy, as a line with a point in each stretch.
-fn put_busy(svg: &mut String, columns: &Columns, running: &[RunningAttempt], slots: u32, until: Duration) {
+fn put_busy(svg: &mut String, columns: &Intervals, running: &[RunningAttempt], slots: u32, until: Duration) {
     // Where nothing has ended for long, the columns are narrow still: then a stretch is several of them.
     let all = columns.columns();
     let width = columns.width();
@@ -171,7 +171,7 @@ fn put_busy(svg: &mut String, columns: &Columns, running: &[RunningAttempt], slo
 }
 
 /// How many jobs took how long.
-pub fn durations(spread: &Spread) -> String {
+pub fn durations(spread: &DurationCounts) -> String {
     let mut svg = open("Durations of the jobs", CHART + AXIS, "durations");
     let buckets = spread.buckets();
     let highest = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);

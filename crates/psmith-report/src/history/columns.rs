@@ -9,7 +9,7 @@ const WIDTH_FIRST: Duration = Duration::from_millis(50);
 
 /// One stretch of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Column {
+pub struct Interval {
     /// Jobs that succeeded in it.
     pub ok: u64,
     /// Jobs that failed in it.
@@ -20,18 +20,18 @@ pub struct Column {
 
 /// The stretches of a run, all of the same width.
 #[derive(Debug)]
-pub struct Columns {
-    columns: Vec<Column>,
+pub struct Intervals {
+    columns: Vec<Interval>,
     width: Duration,
 }
 
-impl Default for Columns {
-    fn default() -> Columns {
-        Columns { columns: Vec::new(), width: WIDTH_FIRST }
+impl Default for Intervals {
+    fn default() -> Intervals {
+        Intervals { columns: Vec::new(), width: WIDTH_FIRST }
     }
 }
 
-impl Columns {
+impl Intervals {
     /// A job ended.
     pub(super) fn on_end(&mut self, at: Duration, ok: bool) {
         let column = self.at(at);
@@ -54,7 +54,7 @@ impl Columns {
     }
 
     /// The columns so far.
-    pub fn columns(&self) -> &[Column] {
+    pub fn columns(&self) -> &[Interval] {
         &self.columns
     }
 
@@ -69,12 +69,12 @@ impl Columns {
             let index = usize::try_from(at.as_nanos() / self.width.as_nanos()).unwrap_or(usize::MAX);
             if index < COLUMNS_MAX {
                 if self.columns.len() <= index {
-                    self.columns.resize(index + 1, Column::default());
+                    self.columns.resize(index + 1, Interval::default());
                 }
                 return index;
             }
             let pairs = self.columns.chunks(2).map(|pair| {
-                pair.iter().fold(Column::default(), |sum, column| Column {
+                pair.iter().fold(Interval::default(), |sum, column| Interval {
                     ok: sum.ok + column.ok,
                     failed: sum.failed + column.failed,
                     busy: sum.busy + column.busy,

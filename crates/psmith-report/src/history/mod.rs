@@ -20,9 +20,9 @@ use psmith_core::outcome::Cause;
 
 use crate::{JobRecord, Status};
 use bars::{Bar, Bars};
-use columns::Columns;
+use columns::Intervals;
 use named::{Named, Worst};
-use spread::Spread;
+use spread::DurationCounts;
 
 /// So many failed jobs are kept with their last lines.
 pub const FAILED_MAX: usize = 200;
@@ -65,9 +65,9 @@ pub enum AttemptEnd {
 #[derive(Debug)]
 pub struct History {
     pub bars: Bars,
-    pub columns: Columns,
+    pub columns: Intervals,
     /// Durations of the jobs that ended by themselves, as the joblog has them.
-    pub durations: Spread,
+    pub durations: DurationCounts,
     pub failed: Vec<Named>,
     pub failed_count: u64,
     pub slowest: Worst<Duration>,
@@ -97,8 +97,8 @@ impl History {
     pub fn new(slots: u32, bars_max: usize) -> History {
         History {
             bars: Bars::new(bars_max),
-            columns: Columns::default(),
-            durations: Spread::default(),
+            columns: Intervals::default(),
+            durations: DurationCounts::default(),
             failed: Vec::new(),
             failed_count: 0,
             slowest: Worst::new(WORST_MAX),

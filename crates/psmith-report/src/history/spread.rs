@@ -10,7 +10,7 @@ const BUCKETS: usize = DECADES * BOUNDS_OF_DECADE.len() + 2;
 
 /// Counts of durations.
 #[derive(Clone, Debug)]
-pub struct Spread {
+pub struct DurationCounts {
     counts: [u64; BUCKETS],
     count: u64,
     sum: Duration,
@@ -18,9 +18,9 @@ pub struct Spread {
     longest: Duration,
 }
 
-impl Default for Spread {
-    fn default() -> Spread {
-        Spread {
+impl Default for DurationCounts {
+    fn default() -> DurationCounts {
+        DurationCounts {
             counts: [0; BUCKETS],
             count: 0,
             sum: Duration::ZERO,
@@ -39,7 +39,7 @@ pub struct Bucket {
     pub count: u64,
 }
 
-impl Spread {
+impl DurationCounts {
     pub(super) fn add(&mut self, duration: Duration) {
         let bucket = (0..BUCKETS - 1).find(|&index| duration < upper(index)).unwrap_or(BUCKETS - 1);
         self.counts[bucket] += 1;

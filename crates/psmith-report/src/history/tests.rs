@@ -138,7 +138,7 @@ fn the_slowest_are_the_slowest_whatever_came_first() {
 
 #[test]
 fn durations_lie_in_the_bucket_that_names_them() {
-    let mut spread = Spread::default();
+    let mut spread = DurationCounts::default();
     let times = [0, 1, 15, 16, 999, 1_000, 59_000, 4_000_000, 90_000_000_000];
     for time in times {
         spread.add(ms(time));
@@ -153,6 +153,6 @@ fn durations_lie_in_the_bucket_that_names_them() {
     assert_eq!(spread.longest(), ms(90_000_000_000));
     let median = spread.quantile(0.5).unwrap();
     assert!(median.from <= ms(999) && ms(999) < median.to.unwrap(), "{median:?}");
-    assert_eq!(Spread::default().quantile(0.5), None);
-    assert_eq!(Spread::default().buckets(), []);
+    assert_eq!(DurationCounts::default().quantile(0.5), None);
+    assert_eq!(DurationCounts::default().buckets(), []);
 }
