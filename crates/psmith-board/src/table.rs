@@ -57,7 +57,7 @@ pub fn lines(
     standing: impl FnOnce(usize) -> String,
 ) -> Vec<Line> {
     let columns = size.columns;
-    let table = Table::of(rows, tries, now, columns);
+    let table = TableColumns::of(rows, tries, now, columns);
     let mut lines = Vec::with_capacity(rows.len() + 3);
     if layout.heading && !rows.is_empty() {
         let look = LineStyle { dim: true, ..LineStyle::default() };
@@ -85,7 +85,7 @@ pub fn lines(
 /// `standing` the first.
 #[must_use]
 pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, standing: &str) -> String {
-    let table = Table::of(rows, tries, now, columns);
+    let table = TableColumns::of(rows, tries, now, columns);
     let mut out = format!("{standing}\n");
     if !rows.is_empty() {
         out.push_str(&format!("{}\n", visible(table.heading().as_bytes(), columns)));
@@ -103,7 +103,7 @@ pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, sta
 }
 
 /// The columns before the text, as wide as their widest cell.
-struct Table {
+struct TableColumns {
     cells: Vec<[String; 6]>,
     widths: [usize; 6],
     /// Which columns there are.
@@ -113,8 +113,8 @@ struct Table {
 const HEADINGS: [&str; 6] = ["  slot", "job", "try", "time", "rss", "cpu"];
 const WIDTHS: [usize; 6] = [6, 4, 3, 5, 5, 4];
 
-impl Table {
-    fn of(rows: &[&JobRow], tries: u32, now: Time, columns: usize) -> Table {
+impl TableColumns {
+    fn of(rows: &[&JobRow], tries: u32, now: Time, columns: usize) -> TableColumns {
         let cells: Vec<[String; 6]> = rows.iter().map(|row| cells(row, tries, now)).collect();
         let mut widths = WIDTHS;
         for row in &cells {
@@ -123,7 +123,7 @@ impl Table {
             }
         }
         let (some, full) = (columns >= COLUMNS_SOME, columns >= COLUMNS_FULL);
-        Table { cells, widths, has: [some, true, full, true, full, columns >= COLUMNS_WIDE] }
+        TableColumns { cells, widths, has: [some, true, full, true, full, columns >= COLUMNS_WIDE] }
     }
 
     fn heading(&self) -> String {

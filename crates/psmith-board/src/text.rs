@@ -25,8 +25,8 @@ pub fn visible(bytes: &[u8], columns: usize) -> String {
     // Where the text has to end if it turns out to be too long.
     let mut room_for_cut = 0;
     for chunk in bytes.utf8_chunks() {
-        let characters = chunk.valid().chars().map(Piece::Character);
-        for piece in characters.chain(chunk.invalid().iter().copied().map(Piece::Byte)) {
+        let characters = chunk.valid().chars().map(TextPiece::Character);
+        for piece in characters.chain(chunk.invalid().iter().copied().map(TextPiece::Byte)) {
             let start = text.len();
             let width = piece.show(&mut text);
             marks = if width == 0 { marks + 1 } else { 0 };
@@ -63,30 +63,30 @@ pub fn columns_of(text: &str) -> usize {
     text.chars().map(width_of).sum()
 }
 
-enum Piece {
+enum TextPiece {
     Character(char),
     Byte(u8),
 }
 
-impl Piece {
+impl TextPiece {
     /// Appends what is shown and gives its columns.
     fn show(&self, text: &mut String) -> usize {
         let start = text.len();
         match *self {
-            Piece::Character('\t') => text.push(' '),
-            Piece::Character('\r') => text.push_str("\\r"),
-            Piece::Character('\n') => text.push_str("\\n"),
-            Piece::Character(character @ '\u{80}'..='\u{9f}') => {
+            TextPiece::Character('\t') => text.push(' '),
+            TextPiece::Character('\r') => text.push_str("\\r"),
+            TextPiece::Character('\n') => text.push_str("\\n"),
+            TextPiece::Character(character @ '\u{80}'..='\u{9f}') => {
                 text.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
             }
-            Piece::Character(character) if character.is_control() => {
+            TextPiece::Character(character) if character.is_control() => {
                 text.push_str(&format!("\\x{:02x}", u32::from(character)));
             }
-            Piece::Character(character) if is_invisible(character) => {
+            TextPiece::Character(character) if is_invisible(character) => {
                 text.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
             }
-            Piece::Character(character) => text.push(character),
-            Piece::Byte(byte) => text.push_str(&format!("\\x{byte:02x}")),
+            TextPiece::Character(character) => text.push(character),
+            TextPiece::Byte(byte) => text.push_str(&format!("\\x{byte:02x}")),
         }
         columns_of(&text[start..])
     }

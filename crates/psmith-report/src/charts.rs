@@ -9,7 +9,7 @@ use crate::history::AttemptEnd;
 use crate::history::bars::{Bar, Bars, LANES_MAX};
 use crate::history::columns::{COLUMNS_MAX, Intervals};
 use crate::history::spread::DurationCounts;
-use crate::html::{Text, put};
+use crate::html::{EscapedText, put};
 
 /// Units of the drawing from left to right; the page scales them.
 const WIDTH: f64 = 1000.0;
@@ -203,7 +203,7 @@ fn open(title: &str, height: f64, name: &str) -> String {
          role=\"img\" aria-label=\"{title}\"><title>{title}</title><defs><pattern id=\"hatch-{name}\" width=\"4\" \
          height=\"4\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect class=\"hatch-back\" \
          width=\"4\" height=\"4\"/><rect class=\"hatch-line\" width=\"1.5\" height=\"4\"/></pattern></defs>",
-        title = Text(title),
+        title = EscapedText(title),
     )
 }
 

@@ -3,9 +3,9 @@
 use std::fmt::{self, Display, Write as _};
 
 /// A text whose special characters stand as entities; fit for content and for quoted attributes alike.
-pub struct Text<T>(pub T);
+pub struct EscapedText<T>(pub T);
 
-impl<T: Display> Display for Text<T> {
+impl<T: Display> Display for EscapedText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaping(f), "{}", self.0)
     }

@@ -33,7 +33,7 @@ use rustix::io::Errno;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Lock {
-    held: Arc<Held>,
+    held: Arc<HeldLock>,
     path: PathBuf,
 }
 
@@ -41,13 +41,13 @@ pub struct Lock {
 #[derive(Debug)]
 #[must_use = "dropped at once it holds nothing"]
 pub struct LockGuard {
-    held: Arc<Held>,
+    held: Arc<HeldLock>,
     stays: PhantomData<*const ()>,
 }
 
 /// One file's lock in this process.
 #[derive(Debug)]
-struct Held {
+struct HeldLock {
     file: File,
     owner: Mutex<Option<Owner>>,
     freed: Condvar,
@@ -64,7 +64,7 @@ struct Owner {
 /// The locks of this process, by device and inode.
 static LOCKS: LazyLock<Mutex<Locks>> = LazyLock::new(Mutex::default);
 
-type Locks = HashMap<(u64, u64), Weak<Held>>;
+type Locks = HashMap<(u64, u64), Weak<HeldLock>>;
 
 impl Lock {
     /// The lock of this name in `dir`, which must exist; its file is made if need be.
@@ -98,7 +98,7 @@ impl Lock {
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         let made = file.metadata()?;
-        let held = Arc::new(Held { file, owner: Mutex::new(None), freed: Condvar::new() });
+        let held = Arc::new(HeldLock { file, owner: Mutex::new(None), freed: Condvar::new() });
         locks.insert((made.dev(), made.ino()), Arc::downgrade(&held));
         Ok(Lock { held, path })
     }
@@ -204,7 +204,7 @@ impl Lock {
     }
 }
 
-impl Held {
+impl HeldLock {
     fn lock(&self) -> MutexGuard<'_, Option<Owner>> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::charts::{self, seconds};
-use super::html::{Text, put};
+use super::html::{EscapedText, put};
 use super::when::utc;
 use crate::history::History;
 use crate::history::bars::LANES_MAX;
@@ -37,11 +37,16 @@ pub(crate) fn page(facts: &ReportFacts<'_>, history: &History, until: Duration) 
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>psmith run {}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
-        Text(facts.run),
-        Text(verdict(&facts.end))
+        EscapedText(facts.run),
+        EscapedText(verdict(&facts.end))
     );
-    put!(page, "<header><h1>psmith run {}: {}</h1>\n", Text(facts.run), Text(verdict(&facts.end)));
-    put!(page, "<p><code>{}</code></p>\n", Text(&facts.command));
+    put!(
+        page,
+        "<header><h1>psmith run {}: {}</h1>\n",
+        EscapedText(facts.run),
+        EscapedText(verdict(&facts.end))
+    );
+    put!(page, "<p><code>{}</code></p>\n", EscapedText(&facts.command));
     put_counts(&mut page, facts, history);
     page.push_str("</header>\n<main>\n");
     put_timeline(&mut page, history, until);
@@ -182,13 +187,13 @@ fn put_failed(page: &mut String, history: &History) {
              <td class=\"num\">{}</td><td><code>{}</code>",
             job.job,
             job.job,
-            Text(&job.cause),
+            EscapedText(&job.cause),
             job.wall.as_secs_f64(),
             size(job.rss_bytes),
-            Text(&job.command)
+            EscapedText(&job.command)
         );
         if !job.lines.is_empty() {
-            put!(page, "<pre>{}</pre>", Text(job.lines.join("\n")));
+            put!(page, "<pre>{}</pre>", EscapedText(job.lines.join("\n")));
         }
         page.push_str("</td></tr>\n");
     }
@@ -214,7 +219,7 @@ fn put_causes(page: &mut String, history: &History) {
     let mut causes: Vec<(&String, &u64)> = history.causes.iter().collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     for (cause, count) in causes {
-        put!(page, "<tr><td>{}</td><td class=\"num\">{count}</td></tr>\n", Text(cause));
+        put!(page, "<tr><td>{}</td><td class=\"num\">{count}</td></tr>\n", EscapedText(cause));
     }
     page.push_str("</tbody></table></section>\n");
 }
@@ -241,7 +246,7 @@ fn put_jobs<'a>(page: &mut String, id: &str, title: &str, jobs: impl Iterator<It
             job.wall.as_secs_f64(),
             size(job.rss_bytes),
             job.attempts,
-            Text(&job.command)
+            EscapedText(&job.command)
         );
     }
     page.push_str("</tbody></table></div></section>\n");
@@ -325,7 +330,7 @@ fn put_run(page: &mut String, facts: &ReportFacts<'_>, history: &History) {
         "<section aria-labelledby=\"run\"><h2 id=\"run\">The run</h2>\n<table class=\"narrow\"><tbody>\n",
     );
     for (name, value) in rows {
-        put!(page, "<tr><th scope=\"row\">{name}</th><td class=\"mono\">{}</td></tr>\n", Text(value));
+        put!(page, "<tr><th scope=\"row\">{name}</th><td class=\"mono\">{}</td></tr>\n", EscapedText(value));
     }
     page.push_str("</tbody></table></section>\n");
 }

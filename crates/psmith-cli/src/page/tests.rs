@@ -5,7 +5,7 @@ use std::time::Duration;
 use psmith_core::outcome::Cause;
 
 use super::charts::{self, RunningAttempt};
-use super::html::Text;
+use super::html::EscapedText;
 use super::report_page::{ReportFacts, page};
 use crate::history::bars::BARS_MAX;
 use crate::history::{AttemptEnd, EndedAttempt, History};
@@ -29,8 +29,8 @@ fn facts<'a>(command: &str, end: RunEndEvent<'a>) -> ReportFacts<'a> {
 
 #[test]
 fn text_is_escaped_for_content_and_attributes() {
-    assert_eq!(Text("<a b=\"c\" d='e'>&").to_string(), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
-    assert_eq!(Text("日本 plain").to_string(), "日本 plain");
+    assert_eq!(EscapedText("<a b=\"c\" d='e'>&").to_string(), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+    assert_eq!(EscapedText("日本 plain").to_string(), "日本 plain");
 }
 
 // proves: SEC-web-output

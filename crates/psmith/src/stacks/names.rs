@@ -9,11 +9,11 @@ use crate::stacks::Frame;
 
 /// What has been read so far.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct SymbolNames {
     loaders: HashMap<PathBuf, Option<Loader>>,
 }
 
-impl Names {
+impl SymbolNames {
     /// Appends the functions that `at` lies in, the innermost first: several where some were put into others.
     pub(super) fn frames(&mut self, file: &Path, (path, at): (&Path, u64), frames: &mut Vec<Frame>) {
         let loader = self.loaders.entry(file.to_owned()).or_insert_with(|| Loader::new(file).ok());

@@ -13,7 +13,7 @@ use framehop::{
 use object::{Object, ObjectSection, ObjectSegment};
 
 use crate::stacks::Frame;
-use crate::stacks::names::Names;
+use crate::stacks::names::SymbolNames;
 use psmith_engine::stack_samples::StackSample;
 
 /// So many callers are named: a recursion without end would fill pages.
@@ -44,7 +44,7 @@ pub(super) struct Walker {
     unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     /// By where it begins: where it ends, and what it is.
     loaded: BTreeMap<u64, (u64, Loaded)>,
-    names: Names,
+    names: SymbolNames,
 }
 
 impl Walker {
