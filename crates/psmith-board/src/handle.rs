@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use psmith_core::Time;
-use psmith_core::board::{Progress, RowId, RowStatus, Rows};
+use psmith_core::board::{Progress, RowId, RowStatus, RowTable};
 
 use crate::shared::{BoardShared, Mode};
 
@@ -175,7 +175,7 @@ impl RowHandle {
         self.row.shared.mode() == Mode::Minimal
     }
 
-    fn change(&self, change: impl FnOnce(&mut Rows, RowId, Time) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut RowTable, RowId, Time) -> bool) {
         if let Some(id) = self.row.id {
             self.row.shared.change(|rows, now| {
                 change(rows, id, now);

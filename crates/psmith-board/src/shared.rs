@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use psmith_core::Time;
-use psmith_core::board::{BoardFrame, Progress, Row, RowId, RowView, Rows, Timing};
+use psmith_core::board::{BoardFrame, Progress, Row, RowId, RowTable, RowView, Timing};
 
 use crate::below::LinesBelow;
 use crate::output::BoardStream;
@@ -54,7 +54,7 @@ pub(crate) struct BoardShared {
 
 /// What the lock guards.
 struct BoardState {
-    rows: Rows,
+    rows: RowTable,
     formatters: HashMap<RowId, Formatter>,
     /// Lines to be shown below the rows.
     below: Vec<Arc<dyn LinesBelow>>,
@@ -88,7 +88,7 @@ pub(crate) struct Turn {
 impl BoardShared {
     pub(crate) fn new(mode: Mode, moves: Arc<AtomicU64>, timing: Timing, clock: BoardClock) -> BoardShared {
         let state = BoardState {
-            rows: Rows::new(timing),
+            rows: RowTable::new(timing),
             formatters: HashMap::new(),
             below: Vec::new(),
             waiting: VecDeque::new(),
@@ -120,12 +120,12 @@ impl BoardShared {
     }
 
     /// Changes what lines do not tell of: status and progress.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Rows, Time)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut RowTable, Time)) {
         self.update(|state, now| (change(&mut state.rows, now), None));
     }
 
     /// Changes the text of a row; true means that it did change.
-    pub(crate) fn change_text(&self, id: RowId, change: impl FnOnce(&mut Rows, Time) -> bool) {
+    pub(crate) fn change_text(&self, id: RowId, change: impl FnOnce(&mut RowTable, Time) -> bool) {
         self.update(|state, now| ((), change(&mut state.rows, now).then_some(id)));
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) 
         {
             continue;
         }
-        let same = proc_tree::Identity::Starttime(stat.starttime);
+        let same = proc_tree::ProcessIdentity::Starttime(stat.starttime);
         if proc_tree::kill_checked(pid, same, signal).is_ok() {
             reached.push(pid);
         }

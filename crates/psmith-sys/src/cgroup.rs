@@ -1,6 +1,6 @@
 //! Control groups: holding a tree of processes together, killing it, limiting it.
 //!
-//! Containment ([`RunGroup`], [`Group`]) uses the second version only; it has no need of any controller. Limits
+//! Containment ([`RunGroup`], [`Cgroup`]) uses the second version only; it has no need of any controller. Limits
 //! ([`LimitSites`], [`LimitGroup`]) use whichever version owns the controller: on hybrid hosts that is the first,
 //! while containment works in the second. So the two are probed apart, and by doing ([`probe_kill`],
 //! [`probe_limit`]): permissions, delegation and mounts differ too much to be inferred.
@@ -19,7 +19,7 @@ mod stale;
 
 pub use discover::{Hierarchy, legacy, unified};
 pub use error::CgroupError;
-pub use group::{Group, RunGroup};
+pub use group::{Cgroup, RunGroup};
 pub use limits::{CgroupEvidence, CgroupLimits, Controller, LimitGroup, LimitSites};
 pub use probe::{probe_kill, probe_limit};
 pub use stale::{SweepReport, is_stale, run_name, run_name_of, sweep_stale};
@@ -29,7 +29,7 @@ pub use stale::{SweepReport, is_stale, run_name, run_name_of, sweep_stale};
 /// # Errors
 /// If it is gone, or is not a group of the second version.
 pub fn kill_dir(path: &std::path::Path) -> std::io::Result<()> {
-    Group::open(path)?.kill()
+    Cgroup::open(path)?.kill()
 }
 
 /// Removes the group of this directory, of either version, with the groups in it.

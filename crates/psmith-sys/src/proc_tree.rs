@@ -38,7 +38,7 @@ impl Stat {
 
 /// How a process is told from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
+pub enum ProcessIdentity {
     /// It started at this time.
     Starttime(u64),
     /// It is a child of this process.
@@ -143,12 +143,12 @@ pub fn all() -> impl Iterator<Item = u32> {
 ///
 /// # Errors
 /// `ESRCH` if it is gone or another one, `EPERM`.
-pub fn kill_checked(pid: u32, expected: Identity, signal: i32) -> io::Result<()> {
+pub fn kill_checked(pid: u32, expected: ProcessIdentity, signal: i32) -> io::Result<()> {
     let handle = pidfd::open(pid)?;
     let found = stat(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     let is_meant = match expected {
-        Identity::Starttime(starttime) => found.starttime == starttime,
-        Identity::Parent(parent) => found.ppid == parent,
+        ProcessIdentity::Starttime(starttime) => found.starttime == starttime,
+        ProcessIdentity::Parent(parent) => found.ppid == parent,
     };
     if !is_meant {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -233,10 +233,10 @@ mod tests {
         assert!(cmdline(shell.id()).unwrap().contains("exec 3<&0; cat <&3 & echo; wait"));
         assert!(processes_with_env(marker.as_bytes()).contains(&shell.id()));
 
-        let other = Identity::Starttime(found.starttime + 1);
+        let other = ProcessIdentity::Starttime(found.starttime + 1);
         let refused = kill_checked(shell.id(), other, libc::SIGKILL).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ESRCH));
-        kill_checked(inner[0], Identity::Parent(shell.id()), libc::SIGKILL).unwrap();
+        kill_checked(inner[0], ProcessIdentity::Parent(shell.id()), libc::SIGKILL).unwrap();
         shell.wait().unwrap();
         assert!(is_gone(&stat(shell.id()).unwrap_err()));
     }

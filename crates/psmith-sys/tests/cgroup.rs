@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use psmith_sys::cgroup::{
-    self, CgroupError, CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup, probe_kill,
+    self, Cgroup, CgroupError, CgroupLimits, Controller, LimitGroup, LimitSites, RunGroup, probe_kill,
     probe_limit, run_name,
 };
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
@@ -56,7 +56,7 @@ fn signals_and_freezing_reach_all_of_a_group() {
 fn a_group_can_be_opened_again_by_its_path() {
     let Some(run) = run_group() else { return };
     let group = run.slot("slot-1").unwrap();
-    let copy = Group::open(group.path()).unwrap();
+    let copy = Cgroup::open(group.path()).unwrap();
     assert_eq!(copy.path(), group.path());
     let mut tree = tree_in(&group);
     copy.kill().unwrap();
@@ -219,7 +219,7 @@ fn kill_all(group: &LimitGroup) {
 }
 
 /// A shell, a child of it, and one in a session of its own, all in the group and asleep.
-fn tree_in(group: &Group) -> Child {
+fn tree_in(group: &Cgroup) -> Child {
     let mut child = command("sleep 60 & setsid sleep 60 & echo ready; wait");
     rustix::io::write(group.procs_file(), child.id().to_string().as_bytes()).unwrap();
     child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
@@ -228,7 +228,7 @@ fn tree_in(group: &Group) -> Child {
     child
 }
 
-fn wait_until(group: &Group, is_so: impl Fn(&Group) -> bool) {
+fn wait_until(group: &Cgroup, is_so: impl Fn(&Cgroup) -> bool) {
     let epoll = Epoll::new().unwrap();
     epoll.add(group.events(), 1, Interest::PRIORITY).unwrap();
     let mut events = ReadyEvents::with_capacity(1);

@@ -2,10 +2,10 @@
 //!
 //! Two models, apart because they are fed differently:
 //!
-//! - [`Rows`]: rows that a program adds and changes itself: texts, status, progress, pinned or not
+//! - [`RowTable`]: rows that a program adds and changes itself: texts, status, progress, pinned or not
 //! - [`RunBoard`]: the running jobs and the totals of a run, folded from [`Update`]s
 //!
-//! Both say when they want to be painted next ([`Rows::next_repaint`], [`RunBoard::next_repaint`]): at most once
+//! Both say when they want to be painted next ([`RowTable::next_repaint`], [`RunBoard::next_repaint`]): at most once
 //! per [`Timing::update`], and not at all while nothing changes. A board can be absent without changing an
 //! outcome: nothing here answers anybody but the one who paints.
 
@@ -22,5 +22,5 @@ mod run_tests;
 pub use elapsed::{format_elapsed, is_report_due};
 pub use rate::Rate;
 pub use row::{BAR_CELLS, Progress, Row, RowStatus, TEXT_BYTES_MAX, bar};
-pub use rows::{BoardFrame, DONE_MAX, RowId, RowView, Rows, Timing};
+pub use rows::{BoardFrame, DONE_MAX, RowId, RowTable, RowView, Timing};
 pub use run::{JobRow, RowEnding, RunBoard, TAIL_BYTES_MAX, Totals, Update};

@@ -88,7 +88,7 @@ impl BoardFrame<'_> {
 
 /// All rows of a board.
 #[derive(Debug)]
-pub struct Rows {
+pub struct RowTable {
     timing: Timing,
     open: BTreeMap<RowId, RowEntry>,
     /// The oldest completion first.
@@ -111,11 +111,11 @@ struct RowEntry {
     until: Option<Time>,
 }
 
-impl Rows {
+impl RowTable {
     /// No rows yet.
     #[must_use]
-    pub fn new(timing: Timing) -> Rows {
-        Rows {
+    pub fn new(timing: Timing) -> RowTable {
+        RowTable {
             timing,
             open: BTreeMap::new(),
             done: VecDeque::new(),
@@ -226,7 +226,7 @@ impl Rows {
         left
     }
 
-    /// The completed rows, all of them, at the end of the board. As [`Rows::take_left`].
+    /// The completed rows, all of them, at the end of the board. As [`RowTable::take_left`].
     pub fn take_all_left(&mut self, now: Time) -> Vec<RowView<'static>> {
         let done: Vec<_> = self.done.drain(..).collect();
         done.iter()

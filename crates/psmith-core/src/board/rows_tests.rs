@@ -11,11 +11,11 @@ fn at(milliseconds: u64) -> Time {
     Time(Duration::from_millis(milliseconds))
 }
 
-fn rows() -> Rows {
-    Rows::new(Timing::default())
+fn rows() -> RowTable {
+    RowTable::new(Timing::default())
 }
 
-fn named(rows: &mut Rows, name: &str) -> RowId {
+fn named(rows: &mut RowTable, name: &str) -> RowId {
     rows.add(Row::new().summary(name), at(0))
 }
 
@@ -23,7 +23,7 @@ fn texts(frame: &BoardFrame<'_>) -> Vec<String> {
     frame.rows.iter().map(|row| alloc::format!("{}{}", row.prefix, row.summary)).collect()
 }
 
-fn bold(rows: &Rows, id: RowId, now: Time) -> bool {
+fn bold(rows: &RowTable, id: RowId, now: Time) -> bool {
     rows.get(id, now).unwrap().highlighted
 }
 

@@ -56,7 +56,7 @@ use self::median::Median;
 use self::pages::PagedTable;
 use self::queue::Queue;
 use self::random::Random;
-use self::slots::Slots;
+use self::slots::SlotTable;
 use self::stop::RunPhase;
 use self::timers::{Timer, Timers};
 use crate::action::Notice;
@@ -87,7 +87,7 @@ pub struct Dispatcher {
     alone: Option<JobId>,
     /// Attempts whose job has an outcome but that cannot be killed: they keep their slots.
     stuck: BTreeMap<AttemptId, Stuck>,
-    slots: Slots,
+    slots: SlotTable,
     timers: Timers,
     holds: Holds,
     held: Option<HoldReason>,
@@ -131,7 +131,7 @@ impl Dispatcher {
             last_turn: 0,
             alone: None,
             stuck: BTreeMap::new(),
-            slots: Slots::new(policy.slots),
+            slots: SlotTable::new(policy.slots),
             timers: Timers::default(),
             holds: Holds::default(),
             held: None,

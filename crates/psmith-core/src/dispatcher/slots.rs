@@ -7,7 +7,7 @@ use crate::SlotId;
 
 /// The slots of a run. A slot is a number from 0; the lowest free one is given first.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct SlotTable {
     /// How many may be taken at once.
     limit: u32,
     /// How many are taken, which a lowered width may fall short of.
@@ -18,9 +18,9 @@ pub(super) struct Slots {
     ever: u32,
 }
 
-impl Slots {
-    pub(super) fn new(limit: u32) -> Slots {
-        Slots { limit: limit.max(1), taken: 0, free: BinaryHeap::new(), ever: 0 }
+impl SlotTable {
+    pub(super) fn new(limit: u32) -> SlotTable {
+        SlotTable { limit: limit.max(1), taken: 0, free: BinaryHeap::new(), ever: 0 }
     }
 
     pub(super) fn has_free(&self) -> bool {

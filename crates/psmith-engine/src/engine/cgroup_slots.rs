@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use psmith_core::outcome::{Evidence, Usage};
-use psmith_sys::cgroup::{CgroupLimits, Controller, Group, LimitGroup, LimitSites, RunGroup};
+use psmith_sys::cgroup::{Cgroup, CgroupLimits, Controller, LimitGroup, LimitSites, RunGroup};
 
 use crate::containment::{Containment, TreeLimits};
 use crate::warden::messages::{Holding, ToWarden};
@@ -29,9 +29,9 @@ pub(crate) struct CgroupSlots {
     sites: Option<LimitSites>,
     limits: CgroupLimits,
     slots: Vec<Option<KeptGroup>>,
-    aside: Vec<Group>,
+    aside: Vec<Cgroup>,
     aside_limits: Vec<LimitGroup>,
-    released: Option<Group>,
+    released: Option<Cgroup>,
     next: u32,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct CgroupSlots {
 #[derive(Debug)]
 struct KeptGroup {
     number: Option<u32>,
-    group: Group,
+    group: Cgroup,
 }
 
 /// The groups that an attempt has of its slot.
@@ -49,7 +49,7 @@ pub(crate) struct SlotLease {
     /// By which the warden knows the slot's group alone, where the number means this group and more.
     slots_own: Option<u32>,
     announced: bool,
-    group: Option<Group>,
+    group: Option<Cgroup>,
     limit: Option<LimitGroup>,
     killed: bool,
 }
@@ -281,12 +281,12 @@ impl SlotLease {
         // A limit's group of the second version takes the place of the slot's; it is the first of its files, too.
         let unified = self.group();
         let mut files: Vec<BorrowedFd<'_>> = unified.iter().map(|group| group.dir()).collect();
-        files.extend(self.group.iter().map(Group::procs_file));
+        files.extend(self.group.iter().map(Cgroup::procs_file));
         files.extend(self.limit.iter().flat_map(LimitGroup::join_files));
         Some((ToWarden::AddCgroupSlot { number, unified: unified.is_some() }, files))
     }
 
-    pub(crate) fn group(&self) -> Option<&Group> {
+    pub(crate) fn group(&self) -> Option<&Cgroup> {
         self.limit.as_ref().and_then(LimitGroup::group).or(self.group.as_ref())
     }
 

@@ -20,21 +20,21 @@ const ROUNDS_MAX: usize = 1000;
 
 /// One group, held open by its directory: the files that a job's end needs are opened once.
 #[derive(Debug)]
-pub struct Group {
+pub struct Cgroup {
     path: PathBuf,
     dir: OwnedFd,
     procs: OwnedFd,
     events: OwnedFd,
 }
 
-impl Group {
+impl Cgroup {
     /// Makes a group with this path.
     ///
     /// # Errors
     /// `EEXIST`, `EACCES`, `EROFS`, `ENOSPC` (limit of groups).
     pub fn create(path: &Path) -> Result<Self, CgroupError> {
         fs::create_dir(path).map_err(|error| CgroupError::new("create", path, &error))?;
-        Group::open(path).inspect_err(|_| {
+        Cgroup::open(path).inspect_err(|_| {
             let _ = fs::remove_dir(path);
         })
     }
@@ -47,7 +47,7 @@ impl Group {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty());
         let dir = dir.map_err(|errno| CgroupError::new("open", path, &errno.into()))?;
-        Group::of_dir(path.into(), dir)
+        Cgroup::of_dir(path.into(), dir)
     }
 
     fn of_dir(path: PathBuf, dir: OwnedFd) -> Result<Self, CgroupError> {
@@ -57,7 +57,7 @@ impl Group {
         };
         let procs = open("cgroup.procs", OFlags::WRONLY)?;
         let events = open("cgroup.events", OFlags::RDONLY)?;
-        Ok(Group { path, dir, procs, events })
+        Ok(Cgroup { path, dir, procs, events })
     }
 
     /// Where it is.
@@ -79,7 +79,7 @@ impl Group {
     }
 
     /// The file whose change epoll reports as priority: populated or not, frozen or not. It is reported until this
-    /// value reads it ([`Group::populated`], [`Group::is_frozen`], [`Group::wait_empty`]), so look, then wait.
+    /// value reads it ([`Cgroup::populated`], [`Cgroup::is_frozen`], [`Cgroup::wait_empty`]), so look, then wait.
     #[must_use]
     pub fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
@@ -229,7 +229,7 @@ impl Group {
 /// The group of a run. It holds no process itself, only groups, because a group that hands controllers down may not.
 #[derive(Debug)]
 pub struct RunGroup {
-    group: Group,
+    group: Cgroup,
 }
 
 impl RunGroup {
@@ -252,7 +252,7 @@ impl RunGroup {
         let mut refused = None;
         let mut spare: Option<RunGroup> = None;
         for place in hierarchy.candidates() {
-            let run = match Group::create(&place.join(name)) {
+            let run = match Cgroup::create(&place.join(name)) {
                 Ok(group) => RunGroup { group },
                 Err(refusal) => {
                     refused.get_or_insert(refusal);
@@ -278,14 +278,14 @@ impl RunGroup {
     /// Makes a group in it.
     ///
     /// # Errors
-    /// As [`Group::create`].
-    pub fn slot(&self, name: &str) -> Result<Group, CgroupError> {
-        Group::create(&self.group.path.join(name))
+    /// As [`Cgroup::create`].
+    pub fn slot(&self, name: &str) -> Result<Cgroup, CgroupError> {
+        Cgroup::create(&self.group.path.join(name))
     }
 
     /// The group itself: kills, freezes and watches all that is below it.
     #[must_use]
-    pub fn group(&self) -> &Group {
+    pub fn group(&self) -> &Cgroup {
         &self.group
     }
 

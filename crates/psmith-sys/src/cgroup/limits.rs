@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::legacy::LegacyGroup;
-use super::{CgroupError, Group, RunGroup, discover};
+use super::{Cgroup, CgroupError, RunGroup, discover};
 use crate::forbid::{KernelFacility, is_forbidden};
 
 /// What can be limited.
@@ -160,7 +160,7 @@ impl LimitSites {
             Site::Unified(run) => {
                 let path = run.join(name);
                 if made.unified.is_none() {
-                    made.unified = Some(Group::create(&path)?);
+                    made.unified = Some(Cgroup::create(&path)?);
                 }
                 set_unified(&path, controller, limits)
             }
@@ -179,7 +179,7 @@ impl LimitSites {
 /// The limited group, or groups, of one tree.
 #[derive(Debug)]
 pub struct LimitGroup {
-    unified: Option<Group>,
+    unified: Option<Cgroup>,
     legacy: Vec<(Controller, LegacyGroup)>,
 }
 
@@ -188,12 +188,12 @@ impl LimitGroup {
     /// place of the slot's group: a process is in one group of each hierarchy.
     pub fn join_files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let legacy = self.legacy.iter().map(|(_, group)| group.procs_file());
-        self.unified.iter().map(Group::procs_file).chain(legacy)
+        self.unified.iter().map(Cgroup::procs_file).chain(legacy)
     }
 
     /// The group of the second version, if one is used: it contains and kills as well.
     #[must_use]
-    pub fn group(&self) -> Option<&Group> {
+    pub fn group(&self) -> Option<&Cgroup> {
         self.unified.as_ref()
     }
 
@@ -232,13 +232,13 @@ impl LimitGroup {
     /// # Errors
     /// `EBUSY` while a process lives in one; then the rest is removed by another call.
     pub fn remove(&self) -> io::Result<()> {
-        let unified = self.unified.as_ref().map_or(Ok(()), Group::remove);
+        let unified = self.unified.as_ref().map_or(Ok(()), Cgroup::remove);
         self.legacy.iter().map(|(_, group)| group.remove()).fold(unified, Result::and)
     }
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
         let legacy = self.legacy.iter().map(|(_, group)| group.path.as_path());
-        self.unified.iter().map(Group::path).chain(legacy)
+        self.unified.iter().map(Cgroup::path).chain(legacy)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::group::{groups_in, procs_below, remove_below};
-use super::{CgroupError, Controller, Group, Hierarchy, discover};
+use super::{Cgroup, CgroupError, Controller, Hierarchy, discover};
 use crate::proc_tree;
 
 const PREFIX: &str = "psmith-";
@@ -97,7 +97,7 @@ fn is_hidden(pid: u32) -> bool {
 }
 
 fn remove_unified(path: &Path) -> io::Result<usize> {
-    let group = Group::open(path)?;
+    let group = Cgroup::open(path)?;
     let killed = group.procs()?.len();
     group.kill()?;
     group.wait_empty(EMPTY_TIMEOUT)?;
