@@ -31,9 +31,9 @@ fn a_job_has_done_its_work_when_a_drain_returns_in_a_process_of_its_own() {
 
 /// Throttles, and remembers the most that ran.
 #[derive(Debug, Clone, Default)]
-struct Counting(Arc<AtomicUsize>);
+struct CountingStrategy(Arc<AtomicUsize>);
 
-impl SpawnStrategy for Counting {
+impl SpawnStrategy for CountingStrategy {
     fn should_spawn(&self, running: usize) -> bool {
         Throttled(4).should_spawn(running)
     }
@@ -48,7 +48,7 @@ impl SpawnStrategy for Counting {
 fn never_more_run_than_the_strategy_lets_start() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let (mut gate, counting) = (Gate::closed(), Counting::default());
+    let (mut gate, counting) = (Gate::closed(), CountingStrategy::default());
     let scheduler = Scheduler::with_strategy(counting.clone());
     let handles: Vec<_> =
         (0..8).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();

@@ -21,7 +21,7 @@ fn keeps<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
-struct Plain {
+struct PlainStruct {
     name: String,
     size: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -31,7 +31,7 @@ struct Plain {
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct Outer {
     #[serde(flatten)]
-    plain: Plain,
+    plain: PlainStruct,
     #[serde(flatten)]
     rest: BTreeMap<String, Untagged>,
     tail: (),
@@ -43,16 +43,16 @@ enum Untagged {
     Number(i64),
     Real(f64),
     Address(IpAddr),
-    Pair(bool, Option<Kind>),
-    Fields { kind: Kind },
+    Pair(bool, Option<TaggedKind>),
+    Fields { kind: TaggedKind },
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 #[serde(tag = "type")]
 enum Internal {
     Empty,
-    Held(Plain),
-    Fields { at: IpAddr, wait: Duration, kind: Kind },
+    Held(PlainStruct),
+    Fields { at: IpAddr, wait: Duration, kind: TaggedKind },
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -64,9 +64,9 @@ enum Adjacent {
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
-enum Kind {
+enum TaggedKind {
     Unit,
-    One(Box<Option<Kind>>),
+    One(Box<Option<TaggedKind>>),
     Two(i32, String),
     Fields { a: u8, b: Option<()> },
 }
@@ -77,8 +77,8 @@ struct Meters(f32);
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct Nothing;
 
-fn plain() -> Plain {
-    Plain { name: "x".repeat(70), size: Some(1 << 40), tags: vec!['ü', '\0'] }
+fn plain() -> PlainStruct {
+    PlainStruct { name: "x".repeat(70), size: Some(1 << 40), tags: vec!['ü', '\0'] }
 }
 
 // proves: U-15
@@ -105,25 +105,25 @@ fn nothing_and_something_that_is_nothing_stay_apart() {
 #[test]
 fn enums_of_every_tagging() {
     keeps(vec![
-        Kind::Unit,
-        Kind::One(Box::new(None)),
-        Kind::One(Box::new(Some(Kind::Unit))),
-        Kind::Two(-7, "a".into()),
-        Kind::Fields { a: 1, b: Some(()) },
+        TaggedKind::Unit,
+        TaggedKind::One(Box::new(None)),
+        TaggedKind::One(Box::new(Some(TaggedKind::Unit))),
+        TaggedKind::Two(-7, "a".into()),
+        TaggedKind::Fields { a: 1, b: Some(()) },
     ]);
     let at = "::1".parse().unwrap();
     keeps(vec![
         Internal::Empty,
         Internal::Held(plain()),
-        Internal::Fields { at, wait: Duration::from_micros(3), kind: Kind::Fields { a: 1, b: None } },
+        Internal::Fields { at, wait: Duration::from_micros(3), kind: TaggedKind::Fields { a: 1, b: None } },
     ]);
     keeps(vec![Adjacent::Empty, Adjacent::One(1), Adjacent::Two(1, -1)]);
     keeps(vec![
         Untagged::Number(-5),
         Untagged::Real(0.5),
         Untagged::Address(at),
-        Untagged::Pair(true, Some(Kind::Two(1, "b".into()))),
-        Untagged::Fields { kind: Kind::One(Box::new(Some(Kind::Unit))) },
+        Untagged::Pair(true, Some(TaggedKind::Two(1, "b".into()))),
+        Untagged::Fields { kind: TaggedKind::One(Box::new(Some(TaggedKind::Unit))) },
     ]);
 }
 
@@ -131,23 +131,23 @@ fn enums_of_every_tagging() {
 fn flattened_fields_and_maps() {
     let rest = BTreeMap::from([("n".to_owned(), Untagged::Number(3)), ("r".to_owned(), Untagged::Real(1.5))]);
     keeps(Outer { plain: plain(), rest, tail: () });
-    keeps(BTreeMap::from([((1_u8, 'a'), None), ((2, 'b'), Some(Kind::Unit))]));
+    keeps(BTreeMap::from([((1_u8, 'a'), None), ((2, 'b'), Some(TaggedKind::Unit))]));
 }
 
 #[test]
 fn a_struct_that_skips_fields_is_no_shorter_map_than_it_says() {
-    keeps(Plain { name: String::new(), size: None, tags: Vec::new() });
+    keeps(PlainStruct { name: String::new(), size: None, tags: Vec::new() });
 }
 
 #[test]
 fn what_is_nested_too_deep_is_refused_by_both_sides() {
-    let mut kind = Kind::Unit;
+    let mut kind = TaggedKind::Unit;
     for _ in 0..DEPTH_MAX {
-        kind = Kind::One(Box::new(Some(kind)));
+        kind = TaggedKind::One(Box::new(Some(kind)));
     }
     assert!(Described::encode(&kind, &mut Vec::new()).unwrap_err().to_string().contains("deeper"));
     let deep = vec![mark::SOME; 100_000];
-    let read: Result<Option<Kind>, _> = Described::decode(&deep);
+    let read: Result<Option<TaggedKind>, _> = Described::decode(&deep);
     assert!(read.is_err());
 }
 
@@ -170,7 +170,8 @@ fn lengths_are_compared_with_what_is_there() {
 #[test]
 fn a_value_is_shown_in_a_few_words() {
     let mut bytes = Vec::new();
-    Described::encode(&(Kind::Two(-7, "a\n".into()), Some(1.5), [Kind::Unit]), &mut bytes).unwrap();
+    Described::encode(&(TaggedKind::Two(-7, "a\n".into()), Some(1.5), [TaggedKind::Unit]), &mut bytes)
+        .unwrap();
     assert_eq!(show(&bytes, 60), r#"[Two([-7, "a\n"]), Some(1.5), [Unit]]"#);
     assert_eq!(show(&bytes, 9), "[Two([-7,…");
     assert_eq!(show(&[255], 9), "");
