@@ -1,6 +1,6 @@
 //! Everything that host and worker say to each other, in one file.
 //!
-//! A letter is the head of a frame; values travel in the frame's body. The worker speaks first, unless it is a copy of a
+//! A message is the head of a frame; values travel in the frame's body. The worker speaks first, unless it is a copy of a
 //! warden that the host has agreed with: then the host's hello and the job lie there already. No job is read before the
 //! worker has seen the host's magic, protocol, build and nonce, and no answer is heard before the host has seen its own.
 
@@ -17,7 +17,7 @@ use crate::function::registry::Function;
 /// In both hellos.
 pub const MAGIC: u32 = 0x7073_7766;
 
-/// Raised with every change of a letter.
+/// Raised with every change of a message.
 pub const PROTOCOL: u16 = 5;
 
 /// Who speaks, and for which run.
@@ -97,7 +97,7 @@ pub struct JobRequest {
 /// Worker to host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The first letter. `pid`: as it sees itself.
+    /// The first message. `pid`: as it sees itself.
     Hello { credentials: Credentials, pid: u32 },
     /// Instead of a hello: it could not become a process of its own, at this step of a start.
     SetUpFailed { step: u8, errno: i32 },
@@ -172,7 +172,7 @@ pub enum CallEnd {
 }
 
 impl CallEnd {
-    /// Whether the letter's body is a value, or an error.
+    /// Whether the message's body is a value, or an error.
     pub fn has_body(&self) -> bool {
         matches!(self, CallEnd::Value | CallEnd::Error { itself: true, .. })
     }
@@ -190,9 +190,9 @@ impl CallEnd {
     }
 }
 
-/// A letter as the head of a frame.
+/// A message as the head of a frame.
 pub fn written<L: Serialize>(message: &L) -> Vec<u8> {
-    // Writing to memory does not fail, and no letter holds what postcard cannot carry.
+    // Writing to memory does not fail, and no message holds what postcard cannot carry.
     postcard::to_allocvec(message).unwrap_or_default()
 }
 

@@ -51,7 +51,7 @@ impl HostChannel {
         self.mailbox.allow(bytes_max);
     }
 
-    /// The next letter for the worker's loop; `None` when the host has closed the channel.
+    /// The next control message for the worker's loop; `None` when the host has closed the channel.
     pub(super) fn next_control_message(&self) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
         self.mailbox.next_control_message(self.as_fd())
     }
@@ -156,7 +156,7 @@ pub fn tell_nests() {
     }
 }
 
-/// Whether a letter was sent since this was asked last.
+/// Whether a message was sent since this was asked last.
 pub(super) fn has_spoken() -> bool {
     SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)
 }

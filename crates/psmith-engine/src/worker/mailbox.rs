@@ -1,4 +1,4 @@
-//! What comes over a worker's channel, sorted: letters for the worker's loop, messages for the job that listens.
+//! What comes over a worker's channel, sorted: control messages for the worker's loop, messages for the job that listens.
 //!
 //! There is no thread for it: whoever waits, the loop or a job that asks for a message, reads for both, one at a time;
 //! the others wait until something was sorted. So a job that never asks costs nothing, and its messages stay with the
@@ -18,7 +18,7 @@ use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, Inbox, ReadResult};
 use crate::channel::messages::ToWorker;
 use crate::condition::Condition;
 
-/// Where letters and messages lie until they are asked for.
+/// Where control messages and messages lie until they are asked for.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     state: Mutex<MailboxState>,
@@ -112,7 +112,7 @@ impl Mailbox {
         }
     }
 
-    /// The next letter for the loop; `None` when the host has closed the channel.
+    /// The next control message for the loop; `None` when the host has closed the channel.
     pub(super) fn next_control_message(
         &self,
         socket: BorrowedFd<'_>,

@@ -4,7 +4,7 @@
 //! - `serve`: the worker's loop: job in, result out, until there are no more
 //! - `batch`: many short jobs in a row
 //! - [`context`]: what a job function can ask and say while it runs
-//! - [`mailbox`]: what comes over the channel, sorted: letters for the loop, messages for the job
+//! - [`mailbox`]: what comes over the channel, sorted: control messages for the loop, messages for the job
 //! - [`state`]: what a worker keeps between jobs
 //! - `process_state`: what a job left where the kernel keeps it
 //! - [`panics`]: where a panic was, for the outcome

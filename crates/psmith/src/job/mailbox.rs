@@ -2,7 +2,7 @@
 //!
 //! The job asks first ([`FromWorker::Listens`](psmith_engine::channel::messages::FromWorker)), so nothing is sent to one that does
 //! not, and it says what it has taken. What it has not taken counts against a limit, at which senders wait or are told:
-//! a job that does not read costs so much and no more. Sends nothing itself: it gives letters to the engine's side.
+//! a job that does not read costs so much and no more. Sends nothing itself: it gives messages to the engine's side.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,7 +155,7 @@ impl JobMailboxState {
 /// The jobs that have asked for messages, on the engine's thread.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    /// By job: whom the engine is to send letters to, and where they come from.
+    /// By job: whom the engine is to send messages to, and where they come from.
     mailboxes: BTreeMap<JobId, (JobId, Arc<JobMailbox>)>,
 }
 

@@ -1,6 +1,6 @@
 //! The engine's handler for function jobs of which each has a worker of its own: the worker's life is the attempt.
 //!
-//! Runs on the engine's thread and never blocks. Decides nothing but what a letter of a worker means for its job.
+//! Runs on the engine's thread and never blocks. Decides nothing but what a message of a worker means for its job.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};

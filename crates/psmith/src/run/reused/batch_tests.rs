@@ -89,7 +89,7 @@ impl Play {
         self.driver.on_event(&view, EngineEvent::Started { at: place, job: &EngineJob::Worker, pid });
     }
 
-    /// The worker's last letter of a batch; gives what is wrong with it.
+    /// The worker's last message of a batch; gives what is wrong with it.
     fn answer(&mut self, place: AttemptSlot, job: u64, values: u32, then: Option<CallEnd>) -> Option<String> {
         let letter = FromWorker::BatchDone { job, pid: 0, values, then, nanos: 1 };
         let mut mail = HandlerReply::default();
