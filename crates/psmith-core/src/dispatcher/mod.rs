@@ -389,7 +389,7 @@ impl Dispatcher {
         })
     }
 
-    /// The live attempt of this name, with its job's policy and a desk to work at; `None` if it is over.
+    /// The live attempt of this name, with its job's policy and a context to act with; `None` if it is over.
     fn at_work<'a>(
         &'a mut self,
         id: AttemptId,

@@ -1,9 +1,9 @@
 //! Who drives an engine: its own thread, or whoever waits for the only job there is.
 //!
 //! A thread that hands in one job and waits for it would wake the engine's thread, which wakes the worker, which wakes
-//! the engine's thread, which wakes the listener, which wakes the one that waits. So the one that waits may take the lead
+//! the engine's thread, which wakes the listener, which wakes the one that waits. So the one that waits may take the turn
 //! instead, and only the worker is woken. It never takes it *from* anybody: the engine's own thread steps aside when it
-//! has told the end of a job that somebody waited for in vain to drive, and comes back by itself when nobody has led for
+//! has told the end of a job that somebody waited for in vain to drive, and comes back by itself when nobody has driven for
 //! `HANDBACK_AFTER`. So whatever callers do or leave undone, the engine stands still no longer than that.
 //!
 //! Knows nothing of jobs. The lock of the engine is held by whoever drives, also while there is nothing to do.
@@ -21,7 +21,7 @@ use psmith_engine::{Engine, EngineError};
 /// The engine is left alone for so long before its own thread comes back.
 const HANDBACK_AFTER: Duration = Duration::from_micros(500);
 
-/// Whoever has led for so long says when he leaves: then the engine's thread need not look.
+/// Whoever has driven for so long says when he leaves: then the engine's thread need not look.
 const LONG_TURN: Duration = Duration::from_millis(1);
 
 /// What can be driven.
@@ -67,7 +67,7 @@ pub(crate) struct EngineDriver {
     engine: Mutex<Option<Driven>>,
     turns: Mutex<Turns>,
     changed: Condvar,
-    /// Nobody drives: the engine's thread has stepped aside, and no caller has the lead.
+    /// Nobody drives: the engine's thread has stepped aside, and no caller drives.
     free: AtomicBool,
     /// Somebody waits for the only job, and would rather drive.
     wanted: AtomicBool,
@@ -83,7 +83,7 @@ struct Driven {
 
 #[derive(Debug, Default)]
 struct Turns {
-    /// So often callers have led.
+    /// So often callers have driven.
     turns_taken: u64,
     /// One does, since then.
     since: Option<Instant>,
@@ -91,7 +91,7 @@ struct Turns {
     back: bool,
 }
 
-/// The lead, as a caller has it.
+/// A caller's turn at the engine.
 pub(crate) struct DriverTurn<'l> {
     driver: &'l EngineDriver,
     engine: MutexGuard<'l, Option<Driven>>,
@@ -140,7 +140,7 @@ impl EngineDriver {
         }
     }
 
-    /// Waits until no caller has led for a while, or the engine is not to wait for that.
+    /// Waits until no caller has driven for a while, or the engine is not to wait for that.
     fn wait_while_callers_drive(&self) {
         let mut turns = self.turns();
         loop {
@@ -180,7 +180,7 @@ impl EngineDriver {
         self.changed.notify_one();
     }
 
-    /// Takes the lead, if nobody has it.
+    /// Takes the turn, if nobody has it.
     pub(crate) fn try_drive(&self) -> Option<DriverTurn<'_>> {
         if !self.is_free() {
             return None;
@@ -237,7 +237,7 @@ impl DriverTurn<'_> {
         }
     }
 
-    /// Gives the lead up: to whoever comes next, or at once to the engine's thread.
+    /// Gives the turn up: to whoever comes next, or at once to the engine's thread.
     pub(crate) fn leave(self, at_once: bool) {
         let mut turns = self.driver.turns();
         turns.since = None;

@@ -64,7 +64,7 @@ impl DriverFixture {
         self.log.recv_timeout(Duration::from_secs(30)).expect("somebody drives")
     }
 
-    /// The engine's thread serves a caller who waited in vain, and steps aside; the lead is taken at once.
+    /// The engine's thread serves a caller who waited in vain, and steps aside; the turn is taken at once.
     fn step_aside(&self) -> DriverTurn<'_> {
         loop {
             self.driver.request_drive();

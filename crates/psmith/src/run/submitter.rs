@@ -42,7 +42,7 @@ impl Submitter {
         self.shared.wake();
     }
 
-    /// The same, but tells nobody: whoever calls it wakes, or takes the lead.
+    /// The same, but tells nobody: whoever calls it wakes, or takes the turn.
     pub(crate) fn submit_without_wake(&self, mut request: Request) {
         request.frame_bytes_max = self.frame_bytes_max;
         if request.refused.is_none() {
@@ -65,14 +65,14 @@ impl Submitter {
         state.queue.push(request, policy);
     }
 
-    /// Takes the lead, if nobody has it.
+    /// Takes the turn, if nobody has it.
     pub(crate) fn try_drive(&self) -> Option<RunDriver<'_>> {
         let turn = self.shared.driver.try_drive()?;
         self.shared.lock().is_caller_driven = true;
         Some(RunDriver { shared: &self.shared, turn: Some(turn) })
     }
 
-    /// Somebody waits for the only job who would have taken the lead.
+    /// Somebody waits for the only job who would have driven.
     pub(crate) fn request_drive(&self) {
         self.shared.driver.request_drive();
     }
@@ -132,14 +132,14 @@ impl Submitter {
     }
 }
 
-/// A caller's lead in a run: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
+/// A caller's turn at a run's engine: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
 pub(crate) struct RunDriver<'r> {
     shared: &'r RunShared,
     turn: Option<DriverTurn<'r>>,
 }
 
 impl RunDriver<'_> {
-    /// Does all that can be done now; false when the lead is to be given up.
+    /// Does all that can be done now; false when the turn is to be given up.
     pub(crate) fn advance(&mut self) -> bool {
         self.turn.as_mut().is_some_and(DriverTurn::advance)
     }
@@ -158,7 +158,7 @@ impl RunDriver<'_> {
         }
     }
 
-    /// Gives the lead up: at once, or to whoever comes next.
+    /// Gives the turn up: at once, or to whoever comes next.
     pub(crate) fn leave(mut self, at_once: bool) {
         self.give_up(at_once);
     }

@@ -1,4 +1,4 @@
-//! A desk with workers that are played: what is said, and when, is the test's choice.
+//! A driver with workers that are played: what is said, and when, is the test's choice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ struct Play {
 }
 
 impl Play {
-    /// A desk with so many slots, whose batches hold so many jobs.
+    /// A driver with so many slots, whose batches hold so many jobs.
     fn new(workers: u32, jobs: u64) -> Play {
         let shared = Arc::new(RunShared::new(Vec::new(), Vec::new()).unwrap());
         let options = Options::new();
@@ -73,7 +73,7 @@ impl Play {
             .collect()
     }
 
-    /// The worker that the desk asks for comes to be, as far as its channel tells.
+    /// The worker that the driver asks for comes to be, as far as its channel tells.
     fn bear(&mut self, number: u64) -> (AttemptSlot, SharedRegion) {
         assert!(matches!(self.driver.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };

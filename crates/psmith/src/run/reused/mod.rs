@@ -7,7 +7,7 @@
 //! engine's thread and never blocks.
 //!
 //! - `worker`: a worker's channel and memory
-//! - `turn`: one turn of the desk
+//! - `turn`: one turn of the driver
 //! - `resize`: more or fewer workers
 //! - `batch`: many short jobs as one; `inputs_in_hand`: their inputs
 //! - `commands`: jobs that are no functions
@@ -96,7 +96,7 @@ pub(crate) struct ReusedDriver {
     listeners: Listeners,
 }
 
-/// A single job while this desk has it.
+/// A single job while this driver has it.
 struct ReusedJob {
     /// Its place in the order of submission.
     index: u64,

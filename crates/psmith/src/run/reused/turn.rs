@@ -1,4 +1,4 @@
-//! One turn of the desk: what was heard is taken in, and what the pool asks for is done.
+//! One turn of the driver: what was heard is taken in, and what the pool asks for is done.
 
 use std::ops::Range;
 use std::time::Duration;
