@@ -123,9 +123,9 @@ impl RunShared {
     /// The engine has workers without jobs: whoever hands in the next one wakes it. What was handed in before is seen by
     /// the caller from now on.
     pub(crate) fn on_idle_workers(&self) {
-        // One that was hungry before has waited, and who has handed in something since is about to wake it.
+        // One that was idle before has waited, and who has handed in something since is about to wake it.
         if !self.has_idle_workers.swap(true, Ordering::SeqCst) && barrier::is_registered() {
-            // Without it a job could be handed in unseen by somebody who does not see the hunger yet.
+            // Without it a job could be handed in unseen by somebody who does not see the idle workers yet.
             let _ = barrier::pass_all();
         }
     }
@@ -211,7 +211,7 @@ impl RunShared {
         self.call_back_driver();
     }
 
-    /// The same for a job: an engine that is fed looks for the next by itself.
+    /// The same for a job: an engine that polls looks for the next by itself.
     pub(crate) fn wake_for_job(&self) {
         if !self.lock().polls_again {
             self.waker.wake();
