@@ -475,7 +475,7 @@ where
             && idle_timeout.is_none()
             && terms.max_rss_growth.is_none()
             && self.options.scratch.is_none()
-            // Who looks on sees each job.
+            // Observers see each job.
             && !self.options.is_watched()
     }
 

@@ -1,4 +1,4 @@
-//! What those who only look on are shown of a run, on the engine's thread, as it happens. They answer nobody.
+//! Events of a run for those who observe it, on the engine's thread, as it happens. Observers answer nobody.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use psmith_core::outcome::{Cause, Outcome};
 use crate::job::job::JobRef;
 use psmith_engine::handler::Output;
 
-/// One thing to be seen. Jobs are known by their index.
+/// One event of a run. Jobs are known by their index.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "there is no observer without it"))]
 pub(crate) enum ObserverEvent<'a> {
     /// The process of this attempt, counted from 1, exists.
     Began(&'a JobRef, u32),
@@ -25,7 +25,7 @@ pub(crate) enum ObserverEvent<'a> {
 
 /// A job's end.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "nobody looks on without it"))]
+#[cfg_attr(not(feature = "board"), expect(dead_code, reason = "there is no observer without it"))]
 pub(crate) struct FinishedJob<'a> {
     pub(crate) job: &'a JobRef,
     pub(crate) outcome: &'a Outcome,
@@ -35,8 +35,8 @@ pub(crate) struct FinishedJob<'a> {
     pub(crate) output: &'a Output,
 }
 
-/// Somebody who looks on. Never blocks.
+/// Observer of a run. Never blocks.
 pub(crate) trait Observer: fmt::Debug + Send + Sync {
-    /// Sees one thing.
+    /// Takes in one event.
     fn on_event(&self, event: ObserverEvent<'_>);
 }

@@ -185,10 +185,10 @@ pub struct Options {
     /// What asks a job to stop.
     pub(crate) stop_signal: i32,
     pub(crate) logger: Option<Logger>,
-    /// The board of jobs that looks on.
+    /// The board of jobs that observes.
     #[cfg(feature = "board")]
     pub(crate) board: Option<Arc<crate::observe::terminal::BoardJobs>>,
-    /// The web board that looks on.
+    /// The web board that observes.
     #[cfg(feature = "web")]
     pub(crate) web: Option<Arc<psmith_report::web::Feed>>,
     /// Whose settings these are.
@@ -285,7 +285,7 @@ impl Options {
         self.on_error.unwrap_or(self.face.on_error)
     }
 
-    /// Whether somebody looks on who wants to hear of each job.
+    /// Whether an observer wants to hear of each job.
     #[cfg(feature = "board")]
     pub(crate) fn is_watched(&self) -> bool {
         #[cfg(feature = "web")]
@@ -295,14 +295,14 @@ impl Options {
         self.board.is_some()
     }
 
-    /// Whether somebody looks on who wants to hear of each job: not without boards.
+    /// Whether an observer wants to hear of each job: not without boards.
     #[cfg(not(feature = "board"))]
     #[expect(clippy::unused_self, reason = "as with boards")]
     pub(crate) fn is_watched(&self) -> bool {
         false
     }
 
-    /// Those who look on at a run with so many workers and so many jobs, if that is known. Asked for before the run counts
+    /// The observers of a run with so many workers and so many jobs, if that is known. Asked for before the run counts
     /// the descriptors that its jobs may have.
     #[cfg_attr(not(feature = "board"), expect(clippy::unused_self, reason = "there is nobody"))]
     #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "only the web board asks for it all"))]

@@ -180,7 +180,7 @@ impl RunShared {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// Shows something to those who look on.
+    /// Shows something to the observers.
     pub(crate) fn show<'a>(&self, event: impl Fn() -> ObserverEvent<'a>) {
         self.observers.iter().for_each(|observer| observer.on_event(event()));
     }

@@ -274,7 +274,7 @@ impl ReusedDriver {
             self.outcomes.insert(job, outcome);
             return;
         };
-        // Where somebody looks on there are no batches.
+        // Where a run is observed there are no batches.
         let (its, refused) = (held.job(), held.request.refused.as_ref());
         let ended = || FinishedJob { job: &its, outcome: &outcome, refused, output: &held.output };
         self.shared.show(|| ObserverEvent::Ended(ended()));
