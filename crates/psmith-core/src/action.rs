@@ -73,7 +73,7 @@ pub enum Action {
     Finish,
 }
 
-/// News without consequence.
+/// A notice without consequence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// An attempt failed and will be tried again after `delay`.

@@ -55,7 +55,7 @@ pub struct Web {
 /// Where runs tell what happens.
 pub struct Feed {
     began: Instant,
-    /// Unbounded: folding news is far quicker than starting the processes that they tell of. What jobs write is
+    /// Unbounded: folding events is far quicker than starting the processes that they tell of. What jobs write is
     /// bounded by [`Output`]. `None`: the board has ended.
     event: Mutex<Option<UnboundedSender<WebEvent>>>,
     output: Output,
@@ -113,7 +113,7 @@ impl Web {
         drop(self);
     }
 
-    /// Something happened. Never waits. Of the news the first is [`WebEvent::Run`], told when the run has taken stock of the
+    /// Something happened. Never waits. Of the events the first is [`WebEvent::Run`], told when the run has taken stock of the
     /// descriptors that jobs may have: those that were open by then are not among them.
     pub fn send(&self, event: WebEvent) {
         self.feed.send(event);

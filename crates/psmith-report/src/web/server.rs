@@ -68,7 +68,7 @@ struct WebShared {
     requests: Cell<u64>,
 }
 
-/// Serves until the news end, and a moment longer.
+/// Serves until the events end, and a moment longer.
 pub(super) fn serve(
     listener: TcpListener,
     door: AccessCheck,

@@ -1,4 +1,4 @@
-//! What the web board knows: folded from news, asked by requests. Serves nobody itself.
+//! What the web board knows: folded from events, asked by requests. Serves nobody itself.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -385,7 +385,7 @@ where
         }
     }
 
-    /// Takes in one piece of news; an end becomes an outcome. An error is a hook's.
+    /// Takes in one event; an end becomes an outcome. An error is a hook's.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn on_event(
         &mut self,

@@ -1,4 +1,4 @@
-//! What a run of this program tells the board: seen on the engine's thread, folded into the board's own news.
+//! What a run of this program tells the board: seen on the engine's thread, folded into the board's own events.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

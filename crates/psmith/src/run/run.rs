@@ -1,6 +1,6 @@
 //! One run of the engine on a thread of its own, and how the caller's thread talks to it.
 //!
-//! Jobs go in, news come out; both through one lock that is held for a few moves only, never while a job, a hook or
+//! Jobs go in, events come out; both through one lock that is held for a few moves only, never while a job, a hook or
 //! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
 
 use std::ffi::OsString;
@@ -33,7 +33,7 @@ use psmith_engine::{Engine, EngineError, Setup, Surroundings};
 pub(crate) use crate::run::shared::{First, RunShared};
 pub(crate) use crate::run::submitter::Submitter;
 
-/// News of messages and progress that nobody has taken: beyond it workers wait on their channels.
+/// Events of messages and progress that nobody has taken: beyond it workers wait on their channels.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// What the engine's side tells the caller's.
@@ -103,7 +103,7 @@ pub(crate) struct Wants {
     pub(crate) total: Option<u64>,
 }
 
-/// Hears all news on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
+/// Receives all events on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
 pub(crate) struct Tap(pub(crate) Box<dyn Fn(&RunEvent) -> bool + Send + Sync>);
 
 impl fmt::Debug for Tap {
@@ -112,7 +112,7 @@ impl fmt::Debug for Tap {
     }
 }
 
-/// A run, from the caller's side. One thread takes its news; any may submit through a [`Submitter`].
+/// A run, from the caller's side. One thread takes its events; any may submit through a [`Submitter`].
 #[derive(Debug)]
 pub(crate) struct Run {
     shared: Arc<RunShared>,
@@ -134,7 +134,7 @@ impl Run {
         Run::begin_tapped(options, workers, wants, None)
     }
 
-    /// The same with somebody who hears the news at once.
+    /// The same with somebody who receives the events at once.
     pub(crate) fn begin_tapped(
         options: &Options,
         workers: u32,
@@ -185,12 +185,12 @@ impl Run {
         self.frame_bytes_max
     }
 
-    /// The next news, if there are any now.
+    /// The next event, if there is one now.
     pub(crate) fn try_next(&mut self) -> Option<RunEvent> {
         self.shared.take_event_if(|_| true)
     }
 
-    /// Waits for news; `Ok(None)` when the engine has ended and nothing more will come.
+    /// Waits for an event; `Ok(None)` when the engine has ended and nothing more will come.
     ///
     /// # Errors
     /// psmith itself failed, or this process is a copy of the one that began the run.
@@ -205,7 +205,7 @@ impl Run {
         }
     }
 
-    /// Waits until there are news to take; false when the engine has ended and nothing more will come.
+    /// Waits until there are events to take; false when the engine has ended and nothing more will come.
     ///
     /// # Errors
     /// As [`Run::next`].

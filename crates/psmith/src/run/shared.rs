@@ -53,7 +53,7 @@ pub(crate) struct RunSharedState {
     pub(crate) events: VecDeque<RunEvent>,
     /// So many of them are a job's words while it runs.
     job_events: usize,
-    /// A caller drives the engine and hears the news himself.
+    /// A caller drives the engine and receives the events himself.
     pub(crate) is_caller_driven: bool,
     pub(crate) first: First,
     /// The engine has ended, and how.
@@ -231,7 +231,7 @@ impl RunShared {
         self.lock().job_events < EVENTS_MAX
     }
 
-    /// The next news, if there are any now, and they are to be taken.
+    /// The next event, if there is one now, and it is to be taken.
     pub(crate) fn take_event_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         let mut state = self.lock();
         if !state.events.front().is_some_and(takes) {

@@ -77,12 +77,12 @@ impl Submitter {
         self.shared.driver.request_drive();
     }
 
-    /// The next news, if there are any now, and they are to be taken.
+    /// The next event, if there is one now, and it is to be taken.
     pub(crate) fn take_event_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         self.shared.take_event_if(takes)
     }
 
-    /// Whether there are news that nobody has taken.
+    /// Whether there are events that nobody has taken.
     pub(crate) fn has_events(&self) -> bool {
         !self.shared.lock().events.is_empty()
     }

@@ -1,6 +1,6 @@
 //! A row of a board for each worker: its own words while it runs, and how it ended.
 //!
-//! Rows change on the engine's thread, when the news arrive: they are right however slowly the values are taken.
+//! Rows change on the engine's thread, when the events arrive: they are right however slowly the values are taken.
 
 use std::fmt;
 use std::sync::Arc;
