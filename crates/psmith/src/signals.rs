@@ -1,4 +1,4 @@
-//! A guard for programs: on a signal such as Ctrl-C the jobs of the whole program come to their end, one rung harder
+//! A guard for programs: on a signal such as Ctrl-C the jobs of the whole program come to their end, one step harder
 //! with each further signal.
 //!
 //! Nothing is installed before a guard is asked for, and what was there before is there again after it. The handler
@@ -31,7 +31,7 @@ pub const HUP: i32 = 1;
 /// What `kill` and service managers send.
 pub const TERM: i32 = psmith_core::policy::SIGTERM;
 
-/// The rungs of the ladder.
+/// The steps of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum StopStep {
     Drain,
@@ -41,7 +41,7 @@ enum StopStep {
 }
 
 impl StopStep {
-    /// What a run is told; the last rung asks nobody.
+    /// What a run is told; the last step asks nobody.
     fn order(self) -> EngineCommand {
         match self {
             StopStep::Drain => EngineCommand::Drain,
@@ -228,7 +228,7 @@ impl SignalState {
             let last = counts.filter(|(_, count)| *count > 0).map(|(signal, _)| *signal).next_back();
             let handled = self.asked.load(Ordering::SeqCst);
             match last {
-                // Each rung has its turn, also where several signals came at once.
+                // Each step has its turn, also where several signals came at once.
                 Some(signal) if asked > handled => self.on_signal(handled + 1, signal),
                 Some(_) | None => signal_handler::wait(seen),
             }

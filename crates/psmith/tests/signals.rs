@@ -1,4 +1,4 @@
-//! Signals to a program that guards its jobs: each ends them one rung harder, and afterwards everything is as before.
+//! Signals to a program that guards its jobs: each ends them one step harder, and afterwards everything is as before.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

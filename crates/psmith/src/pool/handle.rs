@@ -100,7 +100,7 @@ impl Notifier {
         self.changed.notify_all();
     }
 
-    /// Waits until it was rung since the last wait, or until then; tells whether it was rung.
+    /// Waits until it was notified since the last wait, or until then; tells whether it was notified.
     pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
         let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
         while !*notified {
