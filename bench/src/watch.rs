@@ -119,7 +119,7 @@ impl Samples {
     }
 }
 
-/// The process and its direct children: jobs are born in the warden, so the host's only child is the warden.
+/// The process and its direct children: jobs are spawned in the warden, so the host's only child is the warden.
 pub(super) fn host_and_warden(host: u32) -> Vec<u32> {
     let mut family = vec![host];
     family.extend(children(host));

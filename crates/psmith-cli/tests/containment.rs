@@ -33,7 +33,7 @@ fn level(events: &RecordedEvents) -> String {
     events.named("run_start")[0]["contain"].as_str().expect("a level").to_owned()
 }
 
-// proves: P-4: born in its group, or joining it where the kernel lacks that
+// proves: P-4: spawned in its group, or joining it where the kernel lacks that
 #[test]
 fn every_job_finds_itself_in_the_group_of_its_slot() {
     need!("P-4", Need::CgroupKill);

@@ -178,7 +178,7 @@ fn a_warden_that_stays_silent_is_replaced() {
     ready.lines(2);
     let first = proc::warden_of(running.pid()).expect("it lives");
     assert!(send(first, Signal::STOP));
-    // The second attempts of both are born of another warden.
+    // The second attempts of both are spawned by another warden.
     ready.lines(2);
     assert_ne!(proc::warden_of(running.pid()), Some(first), "another warden");
     scene.write("go", "");

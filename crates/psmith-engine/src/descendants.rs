@@ -5,7 +5,7 @@ use psmith_sys::{pidfd, proc_tree};
 /// Sends `signal` to every descendant of `leader` that is not in the process group `spared`, and not to itself;
 /// returns those that it reached.
 ///
-/// What is born while this looks may be missed: the caller looks again once the dying has begun.
+/// What is spawned while this looks may be missed: the caller looks again once the dying has begun.
 pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) -> Vec<u32> {
     let found = proc_tree::descendants(leader).unwrap_or_default();
     let mut reached = Vec::new();

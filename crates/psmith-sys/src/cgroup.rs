@@ -6,7 +6,7 @@
 //! [`probe_limit`]): permissions, delegation and mounts differ too much to be inferred.
 //!
 //! A process joins by writing `0` to an open `cgroup.procs` (see [`crate::spawn::SpawnRequest::groups`]); it is never
-//! cloned into a group, because after a `cgroup.kill` the newborn would be killed. Nothing here moves a running
+//! cloned into a group, because after a `cgroup.kill` the new child would be killed. Nothing here moves a running
 //! process, and nothing decides what a job may use.
 
 mod discover;

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 pub enum KernelFacility {
     /// `cgroup`: no control group at all, neither for containment nor for limits.
     Cgroup,
-    /// `cgroup-birth`: no process is born in a group (before Linux 5.7).
+    /// `cgroup-birth`: no process is spawned in a group (before Linux 5.7).
     CgroupBirth,
     /// `cgroup-kill`: no `cgroup.kill` file (before Linux 5.14).
     CgroupKill,

@@ -54,7 +54,7 @@ impl Forker {
     /// Forks. Both sides go on from here with copies of everything; the child is the caller's to reap.
     ///
     /// # Errors
-    /// `EAGAIN`, `ENOMEM`; `EMFILE` or `ENFILE` without a descriptor for the handle (the child, if it was born, is killed
+    /// `EAGAIN`, `ENOMEM`; `EMFILE` or `ENFILE` without a descriptor for the handle (the child, if it was spawned, is killed
     /// and reaped).
     pub fn fork(&self) -> io::Result<ForkResult> {
         // SAFETY: fork(2); this is the only thread, so no lock is held by one that the child lacks.
@@ -74,7 +74,7 @@ impl Forker {
         }
     }
 
-    /// The same with a child that is born in the group whose open directory this is (see
+    /// The same with a child that is spawned in the group whose open directory this is (see
     /// [`SpawnRequest::group`](crate::spawn::SpawnRequest::group)). As POSIX's `_Fork`, it calls no functions of `pthread_atfork`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! processes, waits for them, holds them together and carries bytes. It keeps no thread, installs nothing unasked
 //! and prints nothing.
 //!
-//! Every descriptor that it makes is born close-on-exec. Calls are repeated after `EINTR` where the wait has no
+//! Every descriptor that it makes is opened close-on-exec. Calls are repeated after `EINTR` where the wait has no
 //! other meaning. Where an old kernel or a seccomp profile lacks a call, the fallback stands beside it, and
 //! [`forbid`] lets a test force it.
 //!

@@ -101,7 +101,7 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// The life of the first: it becomes a subreaper, has a child whose child is orphaned, and leaves when both are gone. Raw
+/// The main function of the first: it becomes a subreaper, has a child whose child is orphaned, and leaves when both are gone. Raw
 /// system calls only, because it stands on the memory of a process that may have threads.
 extern "C" fn adopt(family: *mut c_void) -> c_int {
     // SAFETY: the family that `adoption` passed.
@@ -118,7 +118,7 @@ extern "C" fn adopt(family: *mut c_void) -> c_int {
     leave();
 }
 
-/// The life of the second: its child is born, then it ends.
+/// The main function of the second: its child is spawned, then it ends.
 extern "C" fn orphan(family: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
     let all = unsafe { &*family.cast::<ProbeShared>() };
@@ -128,7 +128,7 @@ extern "C" fn orphan(family: *mut c_void) -> c_int {
     leave();
 }
 
-/// The life of the third: it waits until its parent has ended, and looks whose child it is then.
+/// The main function of the third: it waits until its parent has ended, and looks whose child it is then.
 extern "C" fn be_orphaned(family: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
     let all = unsafe { &*family.cast::<ProbeShared>() };

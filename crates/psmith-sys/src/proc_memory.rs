@@ -1,6 +1,6 @@
 //! Memory and processor time that a process and its descendants use at present, as `/proc` tells it.
 //!
-//! For display: pages that processes share are counted once for each, and what is born or ends meanwhile is counted
+//! For display: pages that processes share are counted once for each, and what is spawned or ends meanwhile is counted
 //! or not. A limit or an outcome never rests on it.
 
 use std::fs;

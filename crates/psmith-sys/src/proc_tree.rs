@@ -74,7 +74,7 @@ pub fn children(pid: u32) -> io::Result<Vec<u32>> {
     Ok(children)
 }
 
-/// The children of `pid`, their children and so on, without `pid` itself. Processes that are born meanwhile may be
+/// The children of `pid`, their children and so on, without `pid` itself. Processes that are spawned meanwhile may be
 /// missing.
 ///
 /// # Errors

@@ -67,7 +67,7 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
 /// From `linux/sched.h`; the constant of the libc crate is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// What clone3(2) is told of a child that is born in a group: a fork, unless the caller gives it a stack.
+/// What clone3(2) is told of a child that is spawned in a group: a fork, unless the caller gives it a stack.
 pub(crate) fn into_group(group: RawFd, flags: c_int, pidfd: *mut c_int) -> libc::clone_args {
     libc::clone_args {
         flags: flags as u64 | CLONE_INTO_CGROUP,

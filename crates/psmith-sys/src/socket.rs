@@ -67,7 +67,7 @@ pub fn send(fd: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::
     Ok(())
 }
 
-/// Receives one message into `buffer` and appends its descriptors, born close-on-exec. 0 = the other side is gone.
+/// Receives one message into `buffer` and appends its descriptors, opened close-on-exec. 0 = the other side is gone.
 ///
 /// # Errors
 /// `EAGAIN` if there is none, `ECONNRESET`; `EMSGSIZE` if the message was larger than `buffer`, and `EMFILE` if not

@@ -47,8 +47,8 @@ pub struct SpawnRequest<'a> {
     pub rlimits: &'a [Rlimit],
     /// Added to the nice value.
     pub nice: i32,
-    /// The open directory of a group of the second version; the child is born in it (Linux 5.7). Some kernels kill at
-    /// birth whoever is born in, or of a process in, a group that was ever killed: try it out first.
+    /// The open directory of a group of the second version; the child is spawned in it (Linux 5.7). Some kernels kill at
+    /// its start whoever is spawned in, or of a process in, a group that was ever killed: try it out first.
     pub group: Option<BorrowedFd<'a>>,
     /// Open `cgroup.procs` files; the child joins each by writing `0`, before it does anything that costs.
     pub groups: &'a [BorrowedFd<'a>],
@@ -131,7 +131,7 @@ impl std::error::Error for StartError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ChildStep {
-    /// The birth of the process, in the parent.
+    /// The spawn of the process, in the parent.
     Clone,
     /// Session and process group.
     Session,
@@ -248,7 +248,7 @@ impl Spawner {
         self.null.as_fd()
     }
 
-    /// Starts a child. It returns as soon as the child is born; ask [`Spawner::progress`] what became of it.
+    /// Starts a child. It returns as soon as the child is spawned; ask [`Spawner::progress`] what became of it.
     ///
     /// # Errors
     /// Step [`ChildStep::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`; with a group also `ENOSYS`,

@@ -1,6 +1,6 @@
 //! Processes on this process's memory, each with a stack of its own: nothing is copied, however much memory there is.
 //!
-//! Whoever bears one keeps all signals blocked meanwhile, so that no handler runs on memory that is not the child's own;
+//! Whoever spawns one keeps all signals blocked meanwhile, so that no handler runs on memory that is not the child's own;
 //! and keeps what the child reads until it has left ([`ChildStack::is_in_use`]).
 
 use std::ffi::{c_int, c_void};
@@ -20,7 +20,7 @@ const GUARD_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct ChildStack {
     base: *mut c_void,
-    /// 1 from before the birth until the kernel clears it, when the child leaves this memory by exec or exit.
+    /// 1 from before the spawn until the kernel clears it, when the child leaves this memory by exec or exit.
     alive: Box<AtomicI32>,
 }
 
@@ -50,14 +50,14 @@ impl ChildStack {
         self.alive.load(Ordering::Acquire) != 0
     }
 
-    /// Bears a child that leads `life` with `argument` on this stack, with further `flags` of clone(2). Gives its number
+    /// Spawns a child that runs `main` with `argument` on this stack, with further `flags` of clone(2). Gives its number
     /// and its handle.
     ///
-    /// With a group, it is born in it. That is not only one call less than joining: to let a process join, the kernel
+    /// With a group, it is spawned in it. That is not only one call less than joining: to let a process join, the kernel
     /// waits until no other one is between two steps of a fork or an exit, and that for longer than a start takes.
     ///
     /// # Safety
-    /// All signals are blocked in this thread; `life` keeps the terms of [`ChildMain`]; what `argument` points to stays, and
+    /// All signals are blocked in this thread; `main` keeps the terms of [`ChildMain`]; what `argument` points to stays, and
     /// is shared with the child by atomic words only, until the stack is no longer in use.
     pub(crate) unsafe fn spawn(
         &mut self,
@@ -94,12 +94,12 @@ impl ChildStack {
     /// Bears a child of a child, without a handle: makes one raw system call and nothing else.
     ///
     /// # Safety
-    /// As [`ChildStack::bear`]; and nobody is on this stack.
+    /// As [`ChildStack::spawn`]; and nobody is on this stack.
     pub(crate) unsafe fn spawn_below(&self, flags: c_int, main: ChildMain, argument: *mut c_void) -> isize {
         self.alive.store(1, Ordering::Release);
         let flags = flags | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
         let words = raw::onto_stack(flags, self.top(), ptr::null_mut(), self.alive.as_ptr());
-        // SAFETY: as in `bear`.
+        // SAFETY: as in `spawn`.
         let answer = unsafe { raw::spawn(libc::SYS_clone, words, main, argument) };
         if answer < 0 {
             self.alive.store(0, Ordering::Release);

@@ -39,7 +39,7 @@ static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
 /// # Errors
 /// Those of [`prepare`].
 pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
-    // Not by the C library, whose code for it would have to be mapped into each newborn.
+    // Not by the C library, whose code for it would have to be mapped into each new child.
     let process = rustix::process::getpid().as_raw_pid().unsigned_abs();
     let _ = WORDS.set(OverflowMessage { descriptor: socket.as_raw_fd(), words, process });
     prepare()

@@ -130,7 +130,7 @@ fn threads_that_make_a_pool_and_hand_in_may_end_before_the_jobs_do() {
             std::thread::yield_now();
         }
         gate.open();
-        // A process that died with the thread that bore it would be a signal.
+        // A process that died with the thread that spawned it would be a signal.
         handles.into_iter().for_each(|handle| handle.wait().unwrap());
     }
 }

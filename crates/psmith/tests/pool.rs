@@ -444,7 +444,7 @@ fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_wa
     one_by_one(&pool);
 }
 
-// A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a newborn that had
+// A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a new child that had
 // not joined its group yet reached nobody: such a job lived for the whole grace.
 // proves: U-18, U-27
 #[test]

@@ -55,7 +55,7 @@ impl Credentials {
 /// Host to worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The answer to the worker's hello, or in the channel before it is born.
+    /// The answer to the worker's hello, or in the channel before it is spawned.
     Hello {
         credentials: Credentials,
         /// The longest frame either side sends.

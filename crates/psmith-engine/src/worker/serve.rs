@@ -27,7 +27,7 @@ use crate::worker::set_up::SetUpFailure;
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
 
-/// Does once, in the process that workers are copies of, what each of them would do for itself: a newborn has to have every
+/// Does once, in the process that workers are copies of, what each of them would do for itself: a new child has to have every
 /// page copied that it writes, and every one mapped whose code it runs.
 pub(crate) fn prepare() {
     let _ = psmith_sys::executable::build_id();
@@ -40,7 +40,7 @@ pub(crate) fn prepare() {
     let _ = io::stdout();
 }
 
-/// The life of a worker from the moment at which it is a copy of the warden. `told`: its job lies in the channel already,
+/// The main function of a worker from the moment at which it is a copy of the warden. `told`: its job lies in the channel already,
 /// and it has no region.
 pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
     let own = catch_unwind(AssertUnwindSafe(|| {
@@ -55,7 +55,7 @@ pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: 
     }
 }
 
-/// The life of a worker that was executed rather than forked: its channel is standard input.
+/// The main function of a worker that was executed rather than forked: its channel is standard input.
 pub(crate) fn executed(nonce: &str) -> ! {
     let end = executed_channel(nonce);
     match end {
@@ -167,7 +167,7 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailur
     }
 }
 
-/// What was sent before this process was born: one byte, and with it the region, where there is one.
+/// What was sent before this process was spawned: one byte, and with it the region, where there is one.
 fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
     let mut files = Vec::new();
     if socket::recv(channel, &mut [0], &mut files)? == 0 {
@@ -279,7 +279,7 @@ pub(super) fn on_no_room((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEn
     (CallEnd::Unencodable(reason), Vec::new())
 }
 
-/// Whether the parent is still the one that bore this process.
+/// Whether the parent is still the one that spawned this process.
 pub(super) fn is_orphan(warden: u32) -> bool {
     subreaper::parent() != warden
 }

@@ -113,7 +113,7 @@ impl Cgroup {
             }
         }
         // Before 5.14. Frozen first, so that nothing forks while the list is read; where that cannot be had, the
-        // rounds catch up with what was born meanwhile. SIGKILL ends frozen processes, too.
+        // rounds catch up with what was spawned meanwhile. SIGKILL ends frozen processes, too.
         let was_frozen = self.freeze(true).is_ok();
         let killed = self.signal_all(libc::SIGKILL);
         if was_frozen {

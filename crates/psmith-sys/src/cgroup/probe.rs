@@ -48,7 +48,7 @@ pub fn probe_limit(controller: Controller) -> Result<(), CgroupError> {
 fn kill_in(run: &RunGroup) -> Result<(), CgroupError> {
     let group = run.slot("probe")?;
     let refused = |doing: &str, error: &io::Error| CgroupError::new(doing, group.path(), error);
-    // To let a process join, the kernel waits for several milliseconds; to be born there costs nothing.
+    // To let a process join, the kernel waits for several milliseconds; to be spawned there costs nothing.
     let child = ProbeChild::born_in(group.dir())
         .or_else(|_| ProbeChild::joining(&[group.procs_file()]))
         .map_err(|error| refused("join", &error))?;
@@ -132,7 +132,7 @@ impl ProbeChild {
         let (_, handle) = spawned?;
         let child = ProbeChild { handle, ground: Some((stack, task)) };
         let mut errno = [0; 4];
-        // It may also be killed at birth, and never answer; the pipe does not tell, for both share its ends.
+        // It may also be killed at its start, and never answer; the pipe does not tell, for both share its ends.
         let mut either = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&child.handle, PollFlags::IN)];
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut either, Some(&ANSWER_LIMIT)))?;
         if either[0].revents().is_empty() || rustix::io::read(&reader, &mut errno)? != 4 {

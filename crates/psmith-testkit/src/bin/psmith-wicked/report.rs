@@ -1,4 +1,4 @@
-//! Jobs that tell what they were born with.
+//! Jobs that tell what they were spawned with.
 
 use std::ffi::OsString;
 use std::io::Write;

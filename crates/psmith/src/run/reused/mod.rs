@@ -117,7 +117,7 @@ struct ReusedJob {
 enum End {
     /// It is no more.
     Ended(WorkerKey, Box<Outcome>),
-    /// The warden that bore it is no more, nor is it.
+    /// The warden that spawned it is no more, nor is it.
     Lost(WorkerKey),
 }
 
