@@ -182,7 +182,7 @@ fn keeper_level() -> Facility {
     let facility =
         Facility::new("keeper", "the same without control groups, at the price of a process for each job");
     match Containment::Keeper.probe().and_then(|()| warden::probe::keeper()) {
-        Ok(()) => facility.found("a keeper was born, and adopts orphans"),
+        Ok(()) => facility.found("a keeper was spawned, and adopts orphans"),
         Err(reason) => facility.missing(reason, remedy::of_adoption()),
     }
 }
@@ -236,7 +236,7 @@ fn version_with(controller: Controller) -> String {
 }
 
 fn warden() -> Facility {
-    let facility = Facility::new("warden", "the process that bears, reaps and outlives; no job without it");
+    let facility = Facility::new("warden", "the process that spawns, reaps and outlives; no job without it");
     match warden::probe::warden() {
         Ok(()) => facility.found("/proc/self/exe was executed again and answered"),
         Err(reason) => {

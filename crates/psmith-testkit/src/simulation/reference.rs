@@ -354,7 +354,7 @@ impl Reference {
             }
             Notice::Slow { attempt, after } => {
                 let slow = self.run.slow;
-                let (_, live) = self.live(*attempt).ok_or("slow news of an attempt that is over")?;
+                let (_, live) = self.live(*attempt).ok_or("slow notice of an attempt that is over")?;
                 must!(slow.is_some_and(|slow| *after >= slow), "slow is what takes long");
                 must!(!std::mem::replace(&mut live.slow, true), "once an attempt");
             }
