@@ -1,4 +1,4 @@
-//! The dispatcher's own dice: splitmix64 from the run's seed, for jitter alone. Never asks the system for chance.
+//! The dispatcher's own generator: splitmix64 from the run's seed, for jitter alone. Never asks the system for chance.
 
 use core::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The judge: a small model of the contract, fed with every event and every action, that says which promise an
-//! action breaks. It keeps one ledger a job and no queue, no timers and no state machine; so it cannot say what
+//! action breaks. It keeps one record a job and no queue, no timers and no state machine; so it cannot say what
 //! must be asked for next, but it can say of everything that is asked for whether it may be.
 
 use std::collections::{BTreeMap, BTreeSet};
