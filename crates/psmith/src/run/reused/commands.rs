@@ -55,8 +55,8 @@ impl ReusedDriver {
     /// The worker of one job gets it.
     pub(crate) fn greet_alone(&mut self, life: JobId, mail: &mut HandlerReply) {
         let Some((attempt, held)) = self.job_of(WorkerKey(life.0)) else { return };
-        let Some(errand) = held.errand(attempt, true) else { return };
-        mail.messages.push((ToWorker::Job(errand), Body::Shared(Arc::clone(&held.request.input))));
+        let Some(request) = held.job_request(attempt, true) else { return };
+        mail.messages.push((ToWorker::Job(request), Body::Shared(Arc::clone(&held.request.input))));
     }
 
     pub(crate) fn launch_command(&mut self, life: JobId) -> Result<Launch, SpawnFailure> {

@@ -224,8 +224,8 @@ impl ReusedDriver {
                 held.slot = slot;
                 held.pid = life.pid;
                 held.name.clone_from(&life.name);
-                let errand = held.errand(attempt, false);
-                errand.map(|errand| (ToWorker::Job(errand), Body::Shared(held.request.input.clone())))
+                let request = held.job_request(attempt, false);
+                request.map(|request| (ToWorker::Job(request), Body::Shared(held.request.input.clone())))
             }
             None => self.batch_letter(attempt, slot, jobs),
         };
