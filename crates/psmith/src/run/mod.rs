@@ -5,7 +5,7 @@
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`reused`]: the same for jobs that share workers
-//! - [`job_messages`]: what a worker says of its job, for both
+//! - [`job_messages`]: what a worker says of its job, for both; [`start_order`]: only after its start
 //! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
 //! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`suspension`]: all runs stand still together
@@ -24,6 +24,7 @@ pub(crate) mod run;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod single_use;
+pub(crate) mod start_order;
 pub(crate) mod submitter;
 pub(crate) mod suspension;
 pub(crate) mod worker_budget;

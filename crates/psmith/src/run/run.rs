@@ -144,7 +144,8 @@ impl Run {
         options.check()?;
         check_image()?;
         let observers = options.observers(workers, wants.total);
-        let shared = RunShared::new(Vec::from_iter(tap), observers).map_err(EngineError::Kernel)?;
+        let shared =
+            RunShared::new(Vec::from_iter(tap), observers, wants.starts).map_err(EngineError::Kernel)?;
         let shared = Arc::new(shared);
         let (budget, variable) = Budget::begin(workers, options.asked_workers().is_none())?;
         if budget.is_shared() {

@@ -15,6 +15,7 @@ use crate::run::driver::EngineDriver;
 use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
 use crate::run::run::{EVENTS_MAX, Finished, RunEvent, Tap};
+use crate::run::start_order::StartOrder;
 use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
@@ -51,6 +52,8 @@ pub(crate) struct RunSharedState {
     /// Jobs that listen and were sent something.
     pub(crate) with_messages: Vec<JobId>,
     pub(crate) events: VecDeque<RunEvent>,
+    /// Where the caller is told of starts: in which order.
+    starts: Option<StartOrder>,
     /// So many of them are a job's words while it runs.
     job_events: usize,
     /// A caller drives the engine and receives the events himself.
@@ -87,9 +90,15 @@ impl RunSharedState {
 }
 
 impl RunShared {
-    pub(crate) fn new(taps: Vec<Tap>, observers: Vec<Box<dyn Observer>>) -> io::Result<RunShared> {
+    /// `starts`: the caller is told of starts, too.
+    pub(crate) fn new(
+        taps: Vec<Tap>,
+        observers: Vec<Box<dyn Observer>>,
+        starts: bool,
+    ) -> io::Result<RunShared> {
+        let starts = starts.then(StartOrder::default);
         Ok(RunShared {
-            state: Mutex::default(),
+            state: Mutex::new(RunSharedState { starts, ..RunSharedState::default() }),
             events_changed: Condition::default(),
             taps,
             observers,
@@ -197,7 +206,13 @@ impl RunShared {
         }
         let mut state = self.lock();
         state.job_events += usize::from(event.is_from_running_job());
-        state.events.push_back(event);
+        match &mut state.starts {
+            Some(starts) => {
+                let events = starts.admit(event);
+                state.events.extend(events);
+            }
+            None => state.events.push_back(event),
+        }
         let is_caller_driven = state.is_caller_driven;
         drop(state);
         if !is_caller_driven {

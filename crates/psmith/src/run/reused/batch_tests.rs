@@ -34,7 +34,7 @@ struct Play {
 impl Play {
     /// A driver with so many slots, whose batches hold so many jobs.
     fn new(workers: u32, jobs: u64) -> Play {
-        let shared = Arc::new(RunShared::new(Vec::new(), Vec::new()).unwrap());
+        let shared = Arc::new(RunShared::new(Vec::new(), Vec::new(), false).unwrap());
         let options = Options::new();
         let policy = options.run_policy(workers);
         let wants = Wants { blocks: true, ..Wants::default() };

@@ -1,0 +1,78 @@
+//! Puts what a job says behind the report of its start. The one comes from the worker, the other from the warden, and
+//! either may be first.
+//!
+//! Holds no event longer than until the job's start or end is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::run::run::RunEvent;
+
+/// The jobs whose start was reported, and what the others have said so far.
+#[derive(Debug, Default)]
+pub(crate) struct StartOrder {
+    begun: BTreeSet<u64>,
+    early: BTreeMap<u64, Vec<RunEvent>>,
+}
+
+impl StartOrder {
+    /// Takes an event, and gives those whose turn it is.
+    pub(crate) fn admit(&mut self, event: RunEvent) -> Vec<RunEvent> {
+        match &event {
+            RunEvent::Started(job) => {
+                self.begun.insert(job.index);
+                let early = self.early.remove(&job.index);
+                std::iter::once(event).chain(early.into_iter().flatten()).collect()
+            }
+            RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
+                if self.begun.contains(&job.index) {
+                    return vec![event];
+                }
+                self.early.entry(job.index).or_default().push(event);
+                Vec::new()
+            }
+            RunEvent::Done(finished) => {
+                let job = &finished.job;
+                self.begun.remove(&job.index);
+                let Some(early) = self.early.remove(&job.index) else { return vec![event] };
+                // It did begin, or it could not have said anything.
+                let started = RunEvent::Started(job.clone());
+                std::iter::once(started).chain(early).chain([event]).collect()
+            }
+            RunEvent::Results(_) => vec![event],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::job::JobRef;
+
+    fn job(index: u64) -> JobRef {
+        JobRef { index, label: None, slot: 0, pid: 7, name: None }
+    }
+
+    /// What is told, a word each.
+    fn told(order: &mut StartOrder, event: RunEvent) -> Vec<String> {
+        let word = |event: RunEvent| match event {
+            RunEvent::Started(job) => format!("{} began", job.index),
+            RunEvent::Progress(job, done, _) => format!("{} at {done}", job.index),
+            RunEvent::Message(job, ..) => format!("{} says", job.index),
+            RunEvent::Done(_) | RunEvent::Results(_) => "done".to_owned(),
+        };
+        order.admit(event).into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_start_comes_before_what_its_job_says_whichever_arrives_first() {
+        let mut order = StartOrder::default();
+        assert!(told(&mut order, RunEvent::Progress(job(0), 1, 9)).is_empty());
+        assert!(told(&mut order, RunEvent::Message(job(0), Vec::new(), 0)).is_empty());
+        // Others do not wait for it.
+        assert_eq!(told(&mut order, RunEvent::Started(job(1))), ["1 began"]);
+        assert_eq!(told(&mut order, RunEvent::Progress(job(1), 2, 9)), ["1 at 2"]);
+        assert_eq!(told(&mut order, RunEvent::Started(job(0))), ["0 began", "0 at 1", "0 says"]);
+        assert_eq!(told(&mut order, RunEvent::Progress(job(0), 3, 9)), ["0 at 3"]);
+        assert!(order.early.is_empty());
+    }
+}
