@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
+use psmith_core::worker_pool::RunEnd;
 use psmith_engine::function::returns::Return;
 
 /// What a function of [`map_until`](crate::map_until) returns: go on, or enough.
@@ -49,3 +50,14 @@ pub(crate) enum Judgement {
 
 /// Judges an encoded value, on the engine's thread: before the slot of the job that brought it is free again.
 pub(crate) type Judge = fn(&[u8]) -> Judgement;
+
+impl Judgement {
+    /// What it is to a pool.
+    pub(crate) fn run_end(self) -> Option<RunEnd> {
+        match self {
+            Judgement::Go => None,
+            Judgement::Enough => Some(RunEnd::Drain),
+            Judgement::Kill => Some(RunEnd::Kill),
+        }
+    }
+}

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use psmith_core::outcome::Cause;
+use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
 
 use crate::job::failure::KeptInput;
-use crate::job::flow::Judge;
+use crate::job::flow::{Judge, Judgement};
 use crate::job::mailbox::JobMailbox;
 use crate::job::overrides::JobOverrides;
 use crate::job::retry::Retry;
@@ -470,4 +470,15 @@ impl JobRef {
     pub fn process_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.pid.to_string())
     }
+}
+
+/// What a job's value means for the others. A type whose decoding panics decides nothing; its own caller is told.
+pub(crate) fn judged(request: &Request, value: &[u8]) -> Judgement {
+    request.callee.judge.map_or(Judgement::Go, |judge| {
+        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
+    })
+}
+
+pub(crate) fn refused(detail: String) -> SpawnFailure {
+    SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
 }

@@ -144,7 +144,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     /// assert!(psmith::all(0..5, |n: u32| n < 9).progress(false).run().unwrap());
     /// ```
     #[cfg(feature = "board")]
-    pub fn progress(self, how: impl Into<crate::board::ShowProgress>) -> Self {
+    pub fn progress(self, how: impl Into<crate::map::progress_row::ShowProgress>) -> Self {
         Reduce { map: self.map.progress(how), decides: self.decides }
     }
 }

@@ -10,25 +10,18 @@ use psmith_core::policy::Order;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
+use crate::job::run_summary::{LogLevel, RunSummary};
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::Options;
-use crate::run::run::{Run, RunEvent, Wants};
+use crate::run::run::Run;
+use crate::run::run_event::{RunEvent, Wants};
 use crate::run::settings::settings;
 use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
-
-/// What a logger is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// A job began or ended well.
-    Info,
-    /// A job failed.
-    Error,
-}
 
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
 type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
@@ -69,16 +62,6 @@ pub struct Server<'h, P, R> {
     leaving: StopOnDrop,
     name: String,
     gives: PhantomData<fn() -> R>,
-}
-
-/// How a server's run went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RunSummary {
-    /// Jobs that ended, well or not.
-    pub jobs: u64,
-    /// Those that failed.
-    pub failed: u64,
 }
 
 /// Why a server could not go on.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::job::job::Job;
-use crate::map::server::RunSummary;
+use crate::job::run_summary::RunSummary;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::proxy::Proxy;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
-use crate::map::server::LogLevel;
+use crate::job::run_summary::LogLevel;
 use crate::pool::handle::{JobHandle, Notifier};
 use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;

@@ -8,7 +8,7 @@ use psmith_core::Cause;
 
 use crate::job::failure::{Failure, KeptError};
 use crate::run::options::Output;
-use crate::run::run::Finished;
+use crate::run::run_event::Finished;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::spool::Spool;
 use psmith_engine::worker::panics;

@@ -9,7 +9,7 @@ use psmith_core::outcome::Cause;
 use crate::job::job::JobRef;
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::ObserverEvent;
-use crate::run::run::{RunEvent, Wants};
+use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::FromWorker;

@@ -1,14 +1,14 @@
 //! One run of the engine: its options, its drivers, and what the caller's side and the engine's share.
 //!
 //! - [`options`]: the settings of a run; [`settings`]: the same on every face; [`face`]: what each face serves
-//! - [`run`]: a run from the caller's side; [`driver`]: which thread drives the engine
+//! - [`run`]: a run from the caller's side; [`run_event`]: what it is told; [`driver`]: which thread drives the engine
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`reused`]: the same for jobs that share workers
 //! - [`job_messages`]: what a worker says of its job, for both; [`start_order`]: only after its start
 //! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
 //! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
-//! - [`suspension`]: all runs stand still together
+//! - [`suspension`]: all runs of a program suspended together; [`live_runs`]: which runs there are
 
 pub(crate) mod decode;
 pub(crate) mod driver;
@@ -17,10 +17,12 @@ pub(crate) mod input_block;
 pub(crate) mod input_buffer;
 pub(crate) mod input_writer;
 pub(crate) mod job_messages;
+pub(crate) mod live_runs;
 pub(crate) mod options;
 pub(crate) mod queue;
 pub(crate) mod reused;
 pub(crate) mod run;
+pub(crate) mod run_event;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod single_use;

@@ -11,11 +11,10 @@ use psmith_core::policy::{
 };
 
 use crate::job::retry::Retry;
-use crate::map::server::LogLevel;
+use crate::job::run_summary::LogLevel;
 use crate::observe::observer::Observer;
 use crate::run::face;
 use crate::run::face::Face;
-use crate::run::reused::RecyclePolicy;
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::containment::Containment;
@@ -123,6 +122,14 @@ impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Logger")
     }
+}
+
+/// When a worker is replaced although nothing is wrong with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecyclePolicy {
+    pub(crate) max_jobs: Option<u64>,
+    pub(crate) max_rss_growth: Option<u64>,
+    pub(crate) idle: Option<Duration>,
 }
 
 /// What holds for all jobs of a run: the settings that every face takes by the same names, as one value.

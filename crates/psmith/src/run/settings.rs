@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::job::retry::Retry;
-use crate::map::server::LogLevel;
+use crate::job::run_summary::LogLevel;
 use crate::run::options::{Isolation, Logger, OnError, Options, Output};
 use psmith_engine::containment::Containment;
 use psmith_engine::limits::ResourceLimits;
@@ -333,7 +333,7 @@ impl Options {
     /// assert_eq!(jobs.snapshot().ok, 3);
     /// ```
     #[cfg(feature = "board")]
-    pub fn board(mut self, board: &crate::board::JobBoard) -> Self {
+    pub fn board(mut self, board: &crate::observe::job_board::JobBoard) -> Self {
         self.board = Some(board.jobs());
         self
     }
@@ -383,13 +383,13 @@ macro_rules! settings {
     ($($path:ident).+) => {
         $crate::run::settings::settings!(but_logger: $($path).+);
         $crate::run::settings::settings!(each: ($($path).+)
-            logger(logger: impl FnMut($crate::LogLevel, std::fmt::Arguments<'_>) + Send + 'static);
+            logger(logger: impl FnMut($crate::job::run_summary::LogLevel, std::fmt::Arguments<'_>) + Send + 'static);
         );
     };
     (but_logger: $($path:ident).+) => {
         /// Takes all of these settings, in place of those that were said before. What they do not say is this face's
         /// default; see [`Options`](crate::Options).
-        pub fn options(mut self, options: $crate::Options) -> Self {
+        pub fn options(mut self, options: $crate::run::options::Options) -> Self {
             self.$($path).+.replace(options);
             self
         }
@@ -397,7 +397,7 @@ macro_rules! settings {
         $crate::run::settings::settings!(each: ($($path).+)
             workers(workers: u32);
             window(jobs: u32);
-            isolation(isolation: $crate::Isolation);
+            isolation(isolation: $crate::run::options::Isolation);
             max_jobs(jobs: u64);
             max_rss_growth(bytes: u64);
             idle(limit: std::time::Duration);
@@ -405,19 +405,19 @@ macro_rules! settings {
             idle_timeout(limit: std::time::Duration);
             grace(grace: std::time::Duration);
             total_timeout(limit: std::time::Duration);
-            retry(retry: $crate::Retry);
-            on_error(then: $crate::OnError);
+            retry(retry: $crate::job::retry::Retry);
+            on_error(then: $crate::run::options::OnError);
             breaker(jobs: u32);
-            output(output: $crate::Output);
+            output(output: $crate::run::options::Output);
             max_message_bytes(bytes: u64);
             scratch_dir();
             scratch_dir_in(dir: impl Into<std::path::PathBuf>);
-            limits(limits: $crate::ResourceLimits);
-            contain(level: $crate::Containment);
+            limits(limits: psmith_engine::limits::ResourceLimits);
+            contain(level: psmith_engine::containment::Containment);
             #[cfg(feature = "board")]
-            board(board: &$crate::board::JobBoard);
+            board(board: &$crate::observe::job_board::JobBoard);
             #[cfg(feature = "web")]
-            web(web: &$crate::web::Web);
+            web(web: &psmith_report::web::Web);
         );
     };
     (each: $path:tt $($(#[$cfg:meta])* $name:ident($($arg:ident: $type:ty)?);)+) => {

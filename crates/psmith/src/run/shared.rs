@@ -14,7 +14,7 @@ use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::run::driver::EngineDriver;
 use crate::run::input_buffer::InputBuffer;
 use crate::run::queue::JobQueue;
-use crate::run::run::{EVENTS_MAX, Finished, RunEvent, Tap};
+use crate::run::run_event::{EVENTS_MAX, Finished, First, RunEvent, Tap};
 use crate::run::start_order::StartOrder;
 use crate::run::suspension::{SuspendedTime, Suspension};
 use psmith_engine::EngineError;
@@ -61,17 +61,6 @@ pub(crate) struct RunSharedState {
     pub(crate) first: First,
     /// The engine has ended, and how.
     pub(crate) over: Option<Result<(), Arc<EngineError>>>,
-}
-
-/// What happened first that may end a run early.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct First {
-    /// The job whose value was judged to be enough.
-    pub(crate) decided: Option<JobId>,
-    /// The job that failed.
-    pub(crate) failed: Option<JobId>,
-    /// So many jobs crashed in a row and broke the circuit.
-    pub(crate) broken: Option<u32>,
 }
 
 impl RunSharedState {

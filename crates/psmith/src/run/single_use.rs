@@ -3,22 +3,20 @@
 //! Runs on the engine's thread and never blocks. Decides nothing but what a message of a worker means for its job.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use psmith_core::dispatcher::Counts;
-use psmith_core::outcome::{Cause, SpawnFailure, SpawnStep};
-use psmith_core::worker_pool::RunEnd;
+use psmith_core::outcome::{Cause, SpawnFailure};
 use psmith_core::{JobId, Notice, SlotId};
 
 use crate::job::flow::Judgement;
-use crate::job::job::{JobRef, Request};
+use crate::job::job::{JobRef, Request, judged, refused};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::job_messages::{JobMessages, Speaker};
 use crate::run::queue::NextJobs;
-use crate::run::run::{Finished, RunEvent, Wants};
+use crate::run::run_event::{Finished, RunEvent, Wants};
 use crate::run::shared::RunShared;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::frame::Body;
@@ -354,26 +352,4 @@ impl Handler for SingleUseDriver {
         self.take_orders(orders);
         self.keep_budget(view.dispatcher.counts(), orders)
     }
-}
-
-/// What a job's value means for the others. A type whose decoding panics decides nothing; its own caller is told.
-pub(crate) fn judged(request: &Request, value: &[u8]) -> Judgement {
-    request.callee.judge.map_or(Judgement::Go, |judge| {
-        catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)
-    })
-}
-
-impl Judgement {
-    /// What it is to a pool.
-    pub(crate) fn run_end(self) -> Option<RunEnd> {
-        match self {
-            Judgement::Go => None,
-            Judgement::Enough => Some(RunEnd::Drain),
-            Judgement::Kill => Some(RunEnd::Kill),
-        }
-    }
-}
-
-pub(crate) fn refused(detail: String) -> SpawnFailure {
-    SpawnFailure { step: SpawnStep::Prepare, errno: 0, detail, permanent: true }
 }

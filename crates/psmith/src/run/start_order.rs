@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::run::run::RunEvent;
+use crate::run::run_event::RunEvent;
 
 /// The jobs whose start was reported, and what the others have said so far.
 #[derive(Debug, Default)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use psmith_core::{Cause, JobId, JobPolicy};
 
 use crate::job::job::Request;
+use crate::job::job::refused;
 use crate::job::overrides::LimitsCache;
 use crate::run::driver::DriverTurn;
 use crate::run::options::Options;
-use crate::run::run::RunEvent;
+use crate::run::run_event::RunEvent;
 use crate::run::shared::RunShared;
-use crate::run::single_use::refused;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::scratch::Scratch;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use psmith_sys::signals::SignalSet;
 use psmith_sys::{signal_handler, signals};
 
+use crate::run::live_runs::{program, runs_of};
 use crate::run::suspension::Suspension;
-use crate::signals::{program, runs_of};
 
 /// The stop from the keyboard, Ctrl-Z.
 const TSTP: i32 = 20;

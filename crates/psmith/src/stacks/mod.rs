@@ -136,7 +136,7 @@ impl std::error::Error for StackError {}
 /// See [`StackError`].
 pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
     let (sender, answer) = mpsc::channel();
-    for run in crate::signals::runs() {
+    for run in crate::run::live_runs::runs() {
         run.look(pid, StackRequester { sender: sender.clone(), has_begun: false });
     }
     drop(sender);

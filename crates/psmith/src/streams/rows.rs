@@ -8,7 +8,7 @@ use std::sync::Arc;
 use psmith_core::board::{Row, RowStatus};
 
 use crate::job::failure::cause_line;
-use crate::run::run::{Finished, RunEvent, Tap};
+use crate::run::run_event::{Finished, RunEvent, Tap};
 use crate::streams::context::{PassedOver, RowChange, Said, WorkerId, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};

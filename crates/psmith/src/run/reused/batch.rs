@@ -12,7 +12,7 @@ use crate::job::job::Request;
 use crate::run::input_block::{InputBlock, ResultBlock};
 use crate::run::queue::NextJobs;
 use crate::run::reused::{ReusedDriver, ReusedJob};
-use crate::run::run::RunEvent;
+use crate::run::run_event::RunEvent;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};

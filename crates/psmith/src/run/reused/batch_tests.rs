@@ -13,7 +13,7 @@ use crate::run::input_writer::InputWriter;
 use crate::run::options::Options;
 use crate::run::reused::commands::EngineJob;
 use crate::run::reused::pool_policy;
-use crate::run::run::Wants;
+use crate::run::run_event::Wants;
 use crate::run::shared::RunShared;
 use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};

@@ -10,8 +10,8 @@ use psmith_core::worker_pool::WorkerKey;
 use psmith_core::{AttemptId, JobId};
 
 use crate::job::command_job::attempted;
+use crate::job::job::refused;
 use crate::run::reused::{Life, ReusedDriver};
-use crate::run::single_use::refused;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
 use psmith_engine::command::{Launch, Numbers, WorkerStart};

@@ -34,17 +34,17 @@ use psmith_core::worker_pool::{
 use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Time};
 
 use crate::job::flow::Judgement;
+use crate::job::job::judged;
 use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::ObserverEvent;
 use crate::run::job_messages::{JobMessages, Speaker};
-use crate::run::options::Options;
+use crate::run::options::{Options, RecyclePolicy};
 use crate::run::reused::commands::EngineJob;
 use crate::run::reused::inputs_in_hand::InputsInHand;
 use crate::run::reused::worker::Life;
-use crate::run::run::{RunEvent, Wants};
+use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
-use crate::run::single_use::judged;
 use crate::run::worker_budget::Budget;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
@@ -55,14 +55,6 @@ use psmith_engine::handler::{
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
-
-/// When a worker is replaced although nothing is wrong with it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RecyclePolicy {
-    pub(crate) max_jobs: Option<u64>,
-    pub(crate) max_rss_growth: Option<u64>,
-    pub(crate) idle: Option<Duration>,
-}
 
 /// Takes jobs from the caller's side, gives them to live workers, and gives back what became of them.
 pub(crate) struct ReusedDriver {

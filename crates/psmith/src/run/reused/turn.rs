@@ -12,7 +12,7 @@ use crate::job::job::JobRef;
 use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::queue::NextJobs;
 use crate::run::reused::{End, ReusedDriver, ReusedJob, worker_of};
-use crate::run::run::{Finished, RunEvent};
+use crate::run::run_event::{Finished, RunEvent};
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;

@@ -1,93 +1,13 @@
-//! A guard for programs: on a signal such as Ctrl-C the jobs of the whole program come to their end, one step harder
-//! with each further signal.
-//!
-//! Nothing is installed before a guard is asked for, and what was there before is there again after it. The handler
-//! itself only counts; a thread of the guard's does what follows.
-
-mod suspend;
+//! The guard: a handler that counts, and a thread that ends the runs of the program, step by step.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use psmith_sys::{signal_handler, signals};
 
-use crate::run::shared::RunShared;
-use psmith_engine::handler::EngineCommand;
-
-pub use suspend::{SuspendGuard, suspend_guard};
-
-/// The interrupt from the keyboard, Ctrl-C.
-pub const INT: i32 = 2;
-/// Quit from the keyboard, Ctrl-\.
-pub const QUIT: i32 = 3;
-/// For a program's own use: a list of what runs, perhaps (`board::JobBoard::print_on`).
-pub const USR1: i32 = 10;
-/// As [`USR1`].
-pub const USR2: i32 = 12;
-/// The terminal is gone.
-pub const HUP: i32 = 1;
-/// What `kill` and service managers send.
-pub const TERM: i32 = psmith_core::policy::SIGTERM;
-
-/// The steps of the ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum StopStep {
-    Drain,
-    Stop,
-    Kill,
-    Leave,
-}
-
-impl StopStep {
-    /// What a run is told; the last step asks nobody.
-    fn order(self) -> EngineCommand {
-        match self {
-            StopStep::Drain => EngineCommand::Drain,
-            StopStep::Stop => EngineCommand::Stop,
-            StopStep::Kill | StopStep::Leave => EngineCommand::Kill,
-        }
-    }
-}
-
-/// All runs of this program, and what the guards have told them.
-struct ProgramRuns {
-    runs: Vec<Weak<RunShared>>,
-    /// By the guard's number.
-    requested: Vec<(u32, StopStep)>,
-    guards: u32,
-}
-
-static PROGRAM: Mutex<ProgramRuns> =
-    Mutex::new(ProgramRuns { runs: Vec::new(), requested: Vec::new(), guards: 0 });
-
-fn program() -> MutexGuard<'static, ProgramRuns> {
-    PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Those that live.
-fn runs_of(program: &ProgramRuns) -> Vec<Arc<RunShared>> {
-    program.runs.iter().filter_map(Weak::upgrade).collect()
-}
-
-/// A run begins. One that begins under a guard that has been asked to stop is stopped at once.
-pub(crate) fn on_begin(run: &Arc<RunShared>) {
-    let mut program = program();
-    program.runs.retain(|run| run.strong_count() > 0);
-    program.runs.push(Arc::downgrade(run));
-    let step = program.requested.iter().map(|(_, step)| *step).max();
-    drop(program);
-    if let Some(step) = step {
-        run.end(step.order());
-    }
-}
-
-/// The runs of this program, as far as they are not over.
-#[cfg(feature = "stacks")]
-pub(crate) fn runs() -> Vec<Arc<RunShared>> {
-    program().runs.iter().filter_map(Weak::upgrade).collect()
-}
+use crate::run::live_runs::{StopStep, program, runs_of};
 
 /// Ends the jobs of this program when one of its signals comes, for as long as it lives; made by [`guard`].
 #[derive(Debug)]
