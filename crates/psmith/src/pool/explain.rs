@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::pool::handle::{CompletionSlot, JobHandle};
-use crate::pool::pool::{PoolShared, PoolState};
+use crate::pool::completion::CompletionSlot;
+use crate::pool::handle::JobHandle;
+use crate::pool::shared::{PoolShared, PoolState};
 
 /// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,122 +3,20 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
-use crate::job::mailbox::JobMailbox;
-use crate::pool::pool::PoolShared;
+use crate::pool::completion::{CompletionSlot, JobResult};
+use crate::pool::shared::PoolShared;
 use crate::run::decode;
 use psmith_engine::EngineError;
-use psmith_engine::condition::Condition;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::worker::context::{SendError, encoded};
-
-/// What a job came to: the encoded value, or why there is none.
-pub(crate) type JobResult = Result<Arc<Vec<u8>>, Failure>;
-
-/// Where the outcome of one job arrives.
-#[derive(Debug)]
-pub(crate) struct CompletionSlot {
-    pub(crate) index: u64,
-    pub(crate) label: Option<String>,
-    pub(crate) mailbox: Arc<JobMailbox>,
-    state: Mutex<CompletionState>,
-    arrived: Condition,
-}
-
-#[derive(Debug, Default)]
-struct CompletionState {
-    result: Option<JobResult>,
-    pid: u32,
-    wakers: Vec<Waker>,
-}
-
-impl CompletionSlot {
-    pub(crate) fn new(index: u64, label: Option<String>, mailbox: Arc<JobMailbox>) -> CompletionSlot {
-        CompletionSlot { index, label, mailbox, state: Mutex::default(), arrived: Condition::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CompletionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The job has its outcome. The first one counts.
-    pub(crate) fn fill(&self, result: JobResult) {
-        let mut state = self.lock();
-        state.result.get_or_insert(result);
-        let wakers = std::mem::take(&mut state.wakers);
-        drop(state);
-        self.mailbox.over();
-        self.arrived.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    pub(crate) fn has_process(&self, pid: u32) {
-        let mut state = self.lock();
-        state.pid = pid;
-        let wakers = state.wakers.clone();
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    pub(crate) fn pid(&self) -> Option<u32> {
-        Some(self.lock().pid).filter(|pid| *pid != 0)
-    }
-
-    pub(crate) fn is_filled(&self) -> bool {
-        self.lock().result.is_some()
-    }
-
-    /// Wakes this whenever there is news of the job.
-    pub(crate) fn wake_when_done(&self, waker: Waker) {
-        let mut state = self.lock();
-        if state.result.is_some() {
-            drop(state);
-            waker.wake();
-        } else {
-            state.wakers.push(waker);
-        }
-    }
-}
-
-/// Something that sleeps until it is woken, however many wake it.
-#[derive(Debug, Default)]
-pub(crate) struct Notifier {
-    notified: Mutex<bool>,
-    changed: Condition,
-}
-
-impl Notifier {
-    pub(crate) fn notify(&self) {
-        *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits until it was notified since the last wait, or until then; tells whether it was notified.
-    pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
-        let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*notified {
-            notified = match self.changed.wait_until(notified, until) {
-                Ok(notified) => notified,
-                Err(_) => return false,
-            };
-        }
-        *notified = false;
-        true
-    }
-}
-
-impl Wake for Notifier {
-    fn wake(self: Arc<Self>) {
-        self.notify();
-    }
-}
 
 /// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and what becomes of it.
 ///

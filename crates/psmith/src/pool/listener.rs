@@ -11,18 +11,12 @@ use psmith_core::Cause;
 use crate::job::failure::Failure;
 use crate::job::job::JobRef;
 use crate::job::run_summary::LogLevel;
-use crate::pool::handle::CompletionSlot;
-use crate::pool::pool::PoolShared;
+use crate::pool::completion::CompletionSlot;
+use crate::pool::shared::{EventSink, PoolShared};
 use crate::run::decode::{decode_outcome, has_to_pass_on, pass_on_unlocked, to_pass_on};
-use crate::run::options::{Logger, Output};
+use crate::run::options::Output;
 use crate::run::run::Run;
 use crate::run::run_event::{Finished, RunEvent};
-
-/// What is done with what is heard, one after the other, whoever hears it.
-pub(crate) struct EventSink {
-    pub(crate) output: Output,
-    pub(crate) logger: Option<Logger>,
-}
 
 /// The listener's thread.
 pub(crate) fn listen(shared: &PoolShared, mut run: Run) {

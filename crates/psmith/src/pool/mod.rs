@@ -3,11 +3,13 @@
 //! - [`pool`], [`builder`]: a pool, and its settings; [`submission`]: handing in without blocking; [`control`]: pausing,
 //!   resuming, resizing; [`listener`]: the thread that hears of ends; [`refusal`]: why a job was not taken
 //! - [`ending`]: draining, stopping, joining
+//! - [`shared`]: what all of these share; [`completion`]: where one job's outcome arrives
 //! - [`handle`]: one job from outside; [`explain`]: why it still waits
 //! - [`scheduler`], [`strategy`]: a process for each job, as many as a strategy lets; [`proxy`]: methods as jobs
 //! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive
 
 pub(crate) mod builder;
+pub(crate) mod completion;
 pub(crate) mod control;
 pub(crate) mod ending;
 pub(crate) mod explain;
@@ -18,6 +20,7 @@ pub(crate) mod process_manager;
 pub(crate) mod proxy;
 pub(crate) mod refusal;
 pub(crate) mod scheduler;
+pub(crate) mod shared;
 pub(crate) mod strategy;
 pub(crate) mod submission;
 pub(crate) mod supervisor;

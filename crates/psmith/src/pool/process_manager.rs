@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
-use crate::pool::handle::{JobHandle, Notifier};
+use crate::pool::completion::Notifier;
+use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::{SubmitError, Unfinished};
 use crate::pool::strategy::Unlimited;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::job::job::Job;
 use crate::pool::handle::JobHandle;
@@ -80,24 +79,5 @@ impl<R> Future for Submission<'_, R> {
 impl<R> fmt::Debug for Submission<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submission").field("job", &self.job).finish()
-    }
-}
-
-/// Futures that wait for room in a pool. Each is woken by any news, looks for itself, and comes back.
-#[derive(Debug, Default)]
-pub(crate) struct RoomWaiters(Mutex<Vec<Waker>>);
-
-impl RoomWaiters {
-    pub(crate) fn add(&self, waker: &Waker) {
-        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-
-    /// Not under a lock that a future takes: an executor may poll at once.
-    pub(crate) fn wake(&self) {
-        let wakers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().for_each(Waker::wake);
     }
 }

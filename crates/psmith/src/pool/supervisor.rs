@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::job::failure::Failure;
 use crate::job::job::Job;
 use crate::job::run_summary::LogLevel;
-use crate::pool::handle::{JobHandle, Notifier};
+use crate::pool::completion::Notifier;
+use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;
 use crate::run::face;
@@ -63,7 +64,7 @@ struct SupervisorState {
     ended: Condition,
     restarts: AtomicU64,
     /// The processes, by their number; `None`: between two lives.
-    members: Mutex<Vec<Option<Arc<crate::pool::handle::CompletionSlot>>>>,
+    members: Mutex<Vec<Option<Arc<crate::pool::completion::CompletionSlot>>>>,
 }
 
 /// How the supervisor's thread is to end, and ended.
@@ -374,7 +375,7 @@ impl fmt::Debug for Supervisor {
 }
 
 impl SupervisorState {
-    fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::handle::CompletionSlot>>>> {
+    fn lock_members(&self) -> MutexGuard<'_, Vec<Option<Arc<crate::pool::completion::CompletionSlot>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,0 +1,196 @@
+//! What a pool, its handles and its listener share: the jobs without an outcome, and who waits for what.
+//!
+//! The lock is held for a few moves only, never while a job, a strategy's caller or the kernel is waited for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use psmith_core::{Cause, JobId};
+use psmith_engine::condition::Condition;
+
+use crate::job::failure::Failure;
+use crate::job::job::{JobRef, Request};
+use crate::job::run_summary::RunSummary;
+use crate::pool::completion::CompletionSlot;
+use crate::pool::strategy::SpawnStrategy;
+use crate::run::options::{Logger, Output};
+use crate::run::submitter::Submitter;
+
+/// Where jobs are handed in: what a pool, its handles and its listener share.
+pub(crate) struct PoolShared {
+    pub(super) state: Mutex<PoolState>,
+    pub(super) changed: Condition,
+    pub(super) waiting: RoomWaiters,
+    pub(crate) submitter: Submitter,
+    pub(super) strategy: Option<Box<dyn SpawnStrategy>>,
+    pub(super) sink: Mutex<EventSink>,
+    /// The process that made the pool.
+    pub(crate) process: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PoolState {
+    /// Jobs without an outcome.
+    pub(super) completions: BTreeMap<u64, Arc<CompletionSlot>>,
+    /// Jobs that the strategy lets not start, in their order.
+    pub(super) held_back: VecDeque<(u64, Request)>,
+    /// The strategy refused when it was asked last.
+    pub(super) refused: bool,
+    /// Nothing is started.
+    pub(super) paused: bool,
+    /// Jobs that the engine has, by the number it gives them.
+    pub(super) started: BTreeMap<u64, u64>,
+    pub(super) next_index: u64,
+    pub(super) next_engine_index: u64,
+    /// So many threads wait for the end of all jobs.
+    pub(super) joining: u32,
+    pub(super) closed: bool,
+    /// So many crashes in a row have ended it.
+    pub(super) broken: Option<u32>,
+    /// The engine is no more.
+    pub(super) over: bool,
+    pub(super) report: RunSummary,
+    /// Jobs that were not done when the pool was ended.
+    pub(super) left: Vec<JobRef>,
+}
+
+impl fmt::Debug for PoolShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Counter({:?})", self.lock())
+    }
+}
+
+impl PoolState {
+    pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
+        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| *engine)
+    }
+
+    pub(super) fn cancel_unstarted(&mut self, index: u64, request: &Request) {
+        self.report.jobs += 1;
+        self.report.failed += 1;
+        if self.closed {
+            let label = request.label.clone();
+            self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
+        }
+        if let Some(completion) = self.completions.remove(&index) {
+            let mut failure = Failure::new(Cause::Cancelled, index);
+            failure.label.clone_from(&request.label);
+            failure.input = request.kept_input();
+            completion.fill(Err(failure));
+        }
+    }
+}
+
+impl PoolShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn close(&self) -> MutexGuard<'_, PoolState> {
+        let mut state = self.lock();
+        state.closed = true;
+        drop(state);
+        self.notify_waiters();
+        self.lock()
+    }
+
+    /// Something has changed. Not to be called under its lock.
+    pub(super) fn notify_waiters(&self) {
+        self.changed.notify_all();
+        self.waiting.wake();
+    }
+
+    pub(super) fn wait_for<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, PoolState>,
+        until: Option<Instant>,
+        holds: impl Fn(&PoolState) -> bool,
+    ) -> (MutexGuard<'s, PoolState>, bool) {
+        while !holds(&state) {
+            state = match self.changed.wait_until(state, until) {
+                Ok(state) => state,
+                Err(state) => return (state, false),
+            };
+        }
+        (state, true)
+    }
+
+    /// Hands on what the strategy lets start, and gives whether there was something: then somebody is to be woken.
+    pub(super) fn let_start(&self, state: &mut PoolState) -> bool {
+        let mut any = false;
+        while let Some((index, _)) = state.held_back.front() {
+            let index = *index;
+            if let Some(strategy) = &self.strategy {
+                state.refused = !strategy.should_spawn(state.started.len());
+                if state.refused {
+                    break;
+                }
+                strategy.on_spawn(state.started.len() + 1);
+            }
+            let Some((_, request)) = state.held_back.pop_front() else { break };
+            state.started.insert(state.next_engine_index, index);
+            state.next_engine_index += 1;
+            if let Some(mailbox) = &request.mailbox {
+                mailbox.is_known_as(JobId(state.next_engine_index));
+            }
+            self.submitter.submit_without_wake(request);
+            any = true;
+        }
+        any
+    }
+
+    /// Ends one job.
+    pub(crate) fn cancel(&self, index: u64, kill: bool) {
+        let mut state = self.lock();
+        if let Some(at) = state.held_back.iter().position(|(held, _)| *held == index) {
+            if let Some((_, request)) = state.held_back.remove(at) {
+                state.cancel_unstarted(index, &request);
+            }
+            drop(state);
+            self.notify_waiters();
+        } else if let Some(engine) = state.engine_index(index) {
+            self.submitter.cancel(engine, kill);
+        }
+    }
+
+    /// A job of the engine's is over: its place and what it counts here.
+    pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<CompletionSlot>> {
+        let mut state = self.lock();
+        let index = state.started.remove(&engine)?;
+        if let Some(strategy) = &self.strategy {
+            strategy.on_exit(state.started.len());
+        }
+        if self.let_start(&mut state) {
+            self.submitter.wake();
+        }
+        state.completions.get(&index).cloned()
+    }
+}
+
+/// What is done with what is heard, one after the other, whoever hears it.
+pub(crate) struct EventSink {
+    pub(crate) output: Output,
+    pub(crate) logger: Option<Logger>,
+}
+
+/// Futures that wait for room in a pool. Each is woken by any news, looks for itself, and comes back.
+#[derive(Debug, Default)]
+pub(crate) struct RoomWaiters(Mutex<Vec<Waker>>);
+
+impl RoomWaiters {
+    pub(crate) fn add(&self, waker: &Waker) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    /// Not under a lock that a future takes: an executor may poll at once.
+    pub(crate) fn wake(&self) {
+        let wakers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
