@@ -22,7 +22,7 @@ impl WorkerPool {
         match worker.stage {
             WorkerStage::Busy { .. } if worker.alone => self.on_alone_ended(id, &worker, end),
             WorkerStage::Busy { attempt, began } => {
-                self.on_busy_ended(id, &worker, (attempt, began), end, now)
+                self.on_busy_ended(id, &worker, (attempt, began), end, now);
             }
             // A worker that was not wanted any more is none that failed.
             WorkerStage::Starting if !worker.terminating => {

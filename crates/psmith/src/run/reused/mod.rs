@@ -388,7 +388,7 @@ impl Handler for ReusedDriver {
     fn on_event(&mut self, view: &View<'_>, news: EngineEvent<'_, EngineJob>) {
         match news {
             EngineEvent::Started { at: place, pid, .. } => {
-                self.on_process(worker_of(place.attempt.job), pid, view.now)
+                self.on_process(worker_of(place.attempt.job), pid, view.now);
             }
             // What it wrote comes with the delivery, which is next.
             EngineEvent::Ended(ending) if *ending.job != EngineJob::Worker => {}
