@@ -1,7 +1,7 @@
-//! A command as the engine starts it: a program, its words, what it adds to the environment.
+//! A command as the engine starts it: a program, its words, and the variables it adds to the environment.
 //!
-//! Everything is bytes, kept in the form in which the kernel wants it; nothing here looks into a word. The
-//! program has been looked up before: this module never searches `PATH`.
+//! Everything is bytes, kept in the form in which the kernel wants it; nothing here interprets a word. The program's
+//! path is resolved already: this module never searches `PATH`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use psmith_core::outcome::{SpawnFailure, SpawnStep};
 /// included: `MAX_ARG_STRLEN`, 32 pages of 4 KiB.
 pub const WORD_BYTES_MAX: usize = 128 * 1024;
 
-/// A program and what it is called with.
+/// A program, its arguments and its surroundings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     program: Vec<u8>,
@@ -22,17 +22,17 @@ pub struct Command {
     numbers: Numbers,
 }
 
-/// What a job is told of itself where its user counts otherwise than the engine.
+/// The numbers that a job sees of itself where its user counts otherwise than the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    /// Its number.
+    /// The job's number.
     pub job: Option<u64>,
-    /// Its slot, from 0, and the number of the attempt.
+    /// The job's slot, from 0, and the number of the attempt.
     pub place: Option<(u32, u32)>,
 }
 
 impl Command {
-    /// A command that executes `program` (a path with a slash in it) with the words `argv`, the first of which
+    /// Returns a command that executes `program` (a path with a slash in it) with the words `argv`, the first of which
     /// is the name the program sees of itself.
     ///
     /// ```
@@ -101,7 +101,7 @@ impl Command {
         self
     }
 
-    /// What the job is told of its number (`PSMITH_JOB`), where the user counts otherwise than the engine.
+    /// Sets the number that the job sees of itself (`PSMITH_JOB`), where the user counts otherwise than the engine.
     ///
     /// ```
     /// let mut command = psmith::Command::new(b"/bin/env", &["env"]).unwrap();
@@ -113,8 +113,8 @@ impl Command {
         self
     }
 
-    /// What the job reads from its standard input: a file in memory, made anew for each attempt, that nobody can write to.
-    /// Without it the run's standard input is the job's.
+    /// Sets what the job reads from its standard input: a file in memory, made anew for each attempt, that no process
+    /// can write to. Without it the job inherits the run's standard input.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -126,50 +126,50 @@ impl Command {
         self
     }
 
-    /// Sets what a job of it is told about itself.
+    /// Sets the numbers that a job of this command sees of itself.
     pub fn set_numbers(&mut self, numbers: Numbers) -> &mut Command {
         self.numbers = numbers;
         self
     }
 
-    /// What a job of it is told about itself.
+    /// Returns the numbers that a job of this command sees of itself.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         self.numbers
     }
 
-    /// What it reads from its standard input, if that was given.
+    /// Returns the bytes of its standard input, if they were given.
     #[must_use]
     pub fn stdin_bytes(&self) -> Option<&[u8]> {
         self.stdin.as_ref().map(|bytes| bytes.as_slice())
     }
 
-    /// The program, as it was named.
+    /// Returns the program, as it was named.
     #[must_use]
     pub fn program(&self) -> &[u8] {
         &self.program
     }
 
-    /// Its arguments, each with a zero byte behind it.
+    /// Returns its arguments, each with a zero byte behind it.
     #[must_use]
     pub fn argv_block(&self) -> &[u8] {
         &self.argv
     }
 
-    /// Its environment, likewise.
+    /// Returns its environment, each entry with a zero byte behind it.
     #[must_use]
     pub fn env_block(&self) -> &[u8] {
         &self.env
     }
 
-    /// Its working directory, if one was named.
+    /// Returns its working directory, if one was named.
     #[must_use]
     pub fn dir_bytes(&self) -> Option<&[u8]> {
         self.dir.as_deref()
     }
 }
 
-/// What the engine is to start for an attempt.
+/// The program that the engine starts for an attempt.
 #[derive(Debug)]
 pub enum Launch {
     /// A program.
@@ -178,24 +178,24 @@ pub enum Launch {
     Worker(WorkerStart),
 }
 
-/// A worker, and how it differs from the run's surroundings.
+/// A worker, and how its surroundings differ from the run's.
 #[derive(Clone, Debug)]
 pub struct WorkerStart {
-    /// Environment besides the run's: `K=V` and NUL, back to back.
+    /// The environment besides the run's: `K=V` and NUL, back to back.
     pub env: Vec<u8>,
-    /// Its working directory, if not the host's.
+    /// The working directory, if not the host's.
     pub dir: Option<Vec<u8>>,
-    /// The longest frame on its channel.
+    /// The longest frame on the worker's channel.
     pub frame_bytes_max: u64,
-    /// What it calls before its first job.
+    /// The functions that the worker calls before its first job.
     pub set_up: Vec<crate::function::registry::Function>,
-    /// It has one job, which is known already.
+    /// True if it has one job, which is known already.
     pub single: bool,
     /// The memory that it shares with its host.
     pub region: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
 }
 
-/// Whether the kernel can take these words at all: none holds a NUL byte, none is too long.
+/// Checks that the kernel can take these words at all: none holds a NUL byte, none is too long.
 ///
 /// ```
 /// use psmith::{WORD_BYTES_MAX, check_words};

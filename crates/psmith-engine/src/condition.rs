@@ -1,13 +1,14 @@
-//! A condition variable that costs nothing where nobody waits. Knows nothing of what is waited for.
+//! A condition variable that costs nothing while no thread waits. Knows nothing of the condition itself.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// To be used with one mutex: what is waited for changes under it, and is told afterwards.
+/// A condition variable for one mutex: the condition changes under the mutex, and is notified afterwards.
 ///
-/// The standard one asks the kernel at every `notify`. Who waits is counted here before the mutex is let go, so whoever
-/// changes something under it sees the count, and a count of none means that nobody has to hear of it.
+/// The standard one calls the kernel at every `notify`. Waiters are counted here before the mutex is released, so a
+/// thread that changes the condition under the mutex sees the count, and a count of zero means that no thread needs a
+/// notification.
 #[derive(Debug, Default)]
 pub struct Condition {
     waiting: AtomicU32,
@@ -15,7 +16,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Waits until it is told, or until then; also returns without a reason. `Err`: then has come, or has been.
+    /// Waits for a notification, or until the deadline; may also wake spuriously. `Err`: the deadline has passed.
     pub fn wait_until<'m, T>(
         &self,
         guard: MutexGuard<'m, T>,
@@ -34,12 +35,12 @@ impl Condition {
         Ok(guard)
     }
 
-    /// Waits until it is told; also returns without a reason.
+    /// Waits for a notification; may also wake spuriously.
     pub fn wait<'m, T>(&self, guard: MutexGuard<'m, T>) -> MutexGuard<'m, T> {
         self.wait_until(guard, None).unwrap_or_else(|guard| guard)
     }
 
-    /// Something has changed, for all who wait.
+    /// Notifies all waiters that the condition has changed.
     pub fn notify_all(&self) {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.changed.notify_all();
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_notified_however_the_two_meet() {
         let (turn, condition) = (Mutex::new(0_u32), Condition::default());
-        // Two that wait for each other, so that each change is waited for or comes first, as it happens.
+        // Two threads that wait for each other, so that a change comes before or after its wait, as it happens.
         let play = |own: u32| {
             for round in 0..5_000 {
                 let mut at = turn.lock().unwrap();

@@ -1,19 +1,20 @@
-//! How the descendants of a job are held together, and which way this machine offers.
+//! The levels of containment: how the descendants of a job are held together, and which levels this machine offers.
 
 use std::fmt;
 
 use psmith_sys::forbid::{self, KernelFacility};
 use psmith_sys::{cgroup, probe};
 
-/// How the descendants of a job are held together and killed, from the strongest to the weakest.
+/// A level of containment: how the descendants of a job are held together and killed, from the strongest to the
+/// weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Containment {
-    /// Nothing but the job's process group: a descendant that makes a session of its own escapes.
+    /// The job's process group alone: a descendant that makes a session of its own escapes.
     Group,
-    /// The warden adopts what jobs orphan, and kills it: by its session or its environment at the end of the
-    /// job, at latest at the end of the run.
+    /// The warden adopts the orphans of jobs, and kills them: by their session or their environment at the end of the
+    /// job, or at the latest at the end of the run.
     Sweep,
-    /// A small subreaper process per job: every descendant dies with its job. One more process a job.
+    /// A small subreaper process per job: every descendant dies with its job. Costs one more process per job.
     Keeper,
     /// A control group per slot, which the kernel kills as a whole.
     Cgroup,
@@ -24,7 +25,7 @@ impl Containment {
     pub const ALL: [Containment; 4] =
         [Containment::Cgroup, Containment::Keeper, Containment::Sweep, Containment::Group];
 
-    /// The word for it in options and events.
+    /// Returns its name in options and events.
     ///
     /// ```
     /// assert_eq!(psmith::Level::Cgroup.word(), "cgroup");
@@ -39,7 +40,7 @@ impl Containment {
         }
     }
 
-    /// The level of that name.
+    /// Returns the level of that name.
     ///
     /// ```
     /// use psmith::Level;
@@ -51,10 +52,10 @@ impl Containment {
         Containment::ALL.into_iter().find(|level| level.word() == word)
     }
 
-    /// Whether this machine can hold jobs this way, found by doing, and if not, why.
+    /// Tests whether this machine can hold jobs this way, by doing it; the error says why not.
     ///
-    /// What is done is done in a short-lived process beside this one: the host itself never becomes a subreaper and
-    /// joins no group. A process group can always be had.
+    /// The test runs in a short-lived process beside this one: the host itself never becomes a subreaper and joins no
+    /// group. A process group can always be had.
     ///
     /// ```
     /// use psmith::Level;
@@ -88,12 +89,12 @@ impl fmt::Display for Containment {
     }
 }
 
-/// A level was demanded that this machine cannot hold.
+/// An error: a level was demanded that this machine cannot hold.
 #[derive(Debug)]
 pub struct Unavailable {
-    /// What was demanded.
+    /// The level that was demanded.
     pub demanded: Containment,
-    /// Why it, and all that is better, cannot be had.
+    /// The reasons why it, and each stronger level, cannot be had.
     pub reasons: Vec<(Containment, String)>,
 }
 
@@ -109,14 +110,14 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Which limits of a whole tree this machine can hold, found by doing; those not asked for are not tried.
+/// The limits of a whole tree that this machine can hold, found by doing; those not asked for are not tried.
 #[derive(Debug)]
 pub struct TreeSupport {
-    /// Memory.
+    /// Support for a memory limit.
     pub memory: Result<(), String>,
-    /// Number of processes.
+    /// Support for a limit on the number of processes.
     pub processes: Result<(), String>,
-    /// Share of CPUs.
+    /// Support for a limit on the share of CPUs.
     pub cpus: Result<(), String>,
 }
 
@@ -125,14 +126,14 @@ pub struct TreeSupport {
 pub struct TreeLimits {
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
-    /// Processes and threads.
+    /// The number of processes and threads.
     pub processes: Option<u64>,
     /// CPUs' worth of time, such as 1.5.
     pub cpus: Option<f64>,
 }
 
 impl TreeLimits {
-    /// Whether none is asked for.
+    /// Returns whether no limit is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == TreeLimits::default()

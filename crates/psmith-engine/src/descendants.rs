@@ -1,11 +1,11 @@
-//! Descendants of a process, found through `/proc` and signalled without ever hitting a stranger.
+//! Descendants of a process, found through `/proc` and signalled without ever hitting an unrelated process.
 
 use psmith_sys::{pidfd, proc_tree};
 
-/// Sends `signal` to every descendant of `leader` that is not in the process group `spared`, and not to itself;
-/// returns those that it reached.
+/// Sends `signal` to every descendant of `leader` that is not in the process group `spared`, but not to `leader`
+/// itself; returns those that it reached.
 ///
-/// What is spawned while this looks may be missed: the caller looks again once the dying has begun.
+/// Processes spawned during the scan may be missed: the caller scans again once the killing has begun.
 pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) -> Vec<u32> {
     let found = proc_tree::descendants(leader).unwrap_or_default();
     let mut reached = Vec::new();
@@ -25,20 +25,21 @@ pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) 
     reached
 }
 
-/// How many live processes a process group has.
+/// Returns the number of live processes in a process group.
 pub(crate) fn members_of_group(group: u32) -> u32 {
     let lives = |&pid: &u32| proc_tree::stat(pid).is_ok_and(|stat| stat.pgrp == group && !stat.is_zombie());
     u32::try_from(proc_tree::all().filter(lives).count()).unwrap_or(u32::MAX)
 }
 
-/// Kills every process whose environment holds `marker` (`K=V`), this one excepted; returns how many.
+/// Kills every process whose environment holds `marker` (`K=V`), except this one; returns how many.
 pub(crate) fn kill_marked(marker: &[u8]) -> u32 {
     let mut killed = 0;
     for pid in proc_tree::processes_with_env(marker) {
         if pid == std::process::id() {
             continue;
         }
-        // Opened first, looked at again, then signalled: a number that changed hands meanwhile harms nobody.
+        // The pidfd is opened first, the environment read again, then the signal sent: a process id that was reused
+        // meanwhile harms no other process.
         let Ok(process) = pidfd::open(pid) else { continue };
         let still = proc_tree::environ(pid)
             .is_ok_and(|words| words.split(|&byte| byte == 0).any(|word| word == marker));
@@ -49,7 +50,7 @@ pub(crate) fn kill_marked(marker: &[u8]) -> u32 {
     killed
 }
 
-/// Whether a debugger holds this process.
+/// Returns whether a debugger traces this process.
 pub(crate) fn is_traced(pid: u32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));

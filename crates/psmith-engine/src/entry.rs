@@ -1,7 +1,7 @@
-//! Where a program that uses psmith becomes a warden or a worker instead of itself.
+//! The entry point at which a program that uses psmith becomes a warden or a worker instead of itself.
 //!
-//! A link-time hook runs before `main` in every process of every program that this crate is linked into. In all
-//! but wardens and executed workers it does nothing but look for two environment variables.
+//! A link-time hook runs before `main` in every process of every program that this crate is linked into. In all but
+//! wardens and executed workers it only reads two environment variables.
 
 use std::any::TypeId;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::{warden, worker};
 
 psmith_sys::link_time_entry!(crate::entry::hook);
 
-/// What workers call before their first job.
+/// The function that workers call before their first job.
 static SET_UP: Mutex<Option<Result<Function, String>>> = Mutex::new(None);
 
 fn hook() {
@@ -42,12 +42,12 @@ pub fn init() -> Init {
     Init(())
 }
 
-/// What [`init`] gives, to say more. It can be dropped.
+/// The result of [`init`], for further settings. It can be dropped.
 #[derive(Debug)]
 pub struct Init(());
 
 impl Init {
-    /// Has every worker call `f` once, before its first job. Holds for runs that begin later; the last call counts.
+    /// Makes every worker call `f` once, before its first job. Applies to runs that begin later; the last call counts.
     ///
     /// A panic in `f` is the failure of the job that the worker was started for. Like a job's function, `f` captures
     /// nothing.
@@ -70,7 +70,7 @@ impl Init {
     }
 }
 
-/// What workers of a run that begins now call first.
+/// Returns the function that workers of a run that begins now call first.
 pub fn set_up() -> Option<Result<Function, String>> {
     SET_UP.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

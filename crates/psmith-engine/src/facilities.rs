@@ -1,9 +1,9 @@
-//! What this machine offers psmith, found out by doing it, each with what can be done where it is wanting.
+//! The facilities that this machine offers psmith, each found by trying it, with a remedy where it is missing.
 //!
-//! Nothing is inferred from a version or from the existence of a file: a group is made, joined, killed and removed;
-//! an orphan is made and adopted; the program image is executed again. What could disturb the host is done in
-//! short-lived processes. Changes nothing that lasts, with one exception that is a service: groups that killed
-//! runs left behind are removed.
+//! Nothing is inferred from a version or from the existence of a file: a group is made, joined, killed and removed; an
+//! orphan is made and adopted; the program image is executed again. Tests that could disturb the host run in
+//! short-lived processes. Changes nothing that lasts, with one exception that is a service: groups that killed runs
+//! left behind are removed.
 
 mod machine;
 mod remedy;
@@ -18,37 +18,37 @@ use crate::containment::Containment;
 use crate::engine::{choose, spool};
 use crate::warden;
 
-/// One thing that psmith can make use of.
+/// A facility that psmith can make use of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facility {
-    /// Its short name; an option of the command where it serves one.
+    /// The short name; an option of the command where the facility serves one.
     pub name: &'static str,
-    /// Whether it is there.
+    /// The state: whether it is there.
     pub state: FacilityState,
-    /// What exactly was found, in a few words; often nothing.
+    /// The details of what was found, in a few words; often empty.
     pub found: String,
-    /// What it is good for, in half a sentence.
+    /// The use that it is to psmith, in half a sentence.
     pub gives: &'static str,
-    /// What can be typed or done where it is wanting.
+    /// A command to type, or a step to take, where it is missing.
     pub remedy: Option<String>,
-    /// Whether its want makes jobs less well held, limited or kept. The others have a way round that only costs
-    /// time, or serve few.
+    /// True if jobs are less well held, limited or kept without it. The others have a substitute that only costs time,
+    /// or serve few users.
     pub needed: bool,
 }
 
-/// Whether a facility is there.
+/// The state of a facility.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FacilityState {
-    /// It was tried, and did what it should.
+    /// The facility was tried, and worked.
     Works,
-    /// There is less of it than there could be, or a weaker one in its place.
+    /// The facility is less than it could be, or a weaker one takes its place.
     Degraded(String),
-    /// There is none.
+    /// The facility is missing.
     Missing(String),
 }
 
 impl FacilityState {
-    /// The one word for it.
+    /// Returns the one word for it.
     ///
     /// ```
     /// use psmith::facilities::State;
@@ -63,7 +63,7 @@ impl FacilityState {
         }
     }
 
-    /// Why it is not all there.
+    /// Returns the reason why it is degraded or missing.
     ///
     /// ```
     /// use psmith::facilities::State;
@@ -91,7 +91,7 @@ impl Facility {
         }
     }
 
-    /// There is a way round it that loses nothing.
+    /// Marks the facility as one with a substitute that loses nothing.
     fn dispensable(mut self) -> Facility {
         self.needed = false;
         self
@@ -114,7 +114,7 @@ impl Facility {
         self
     }
 
-    /// Whether jobs are served less well because of it.
+    /// Returns whether jobs are served less well because of it.
     ///
     /// ```
     /// for facility in psmith::facilities::facilities().iter().filter(|facility| facility.is_wanting()) {
@@ -127,10 +127,10 @@ impl Facility {
     }
 }
 
-/// Everything that psmith can make use of, each tried just now, the most important first.
+/// Returns every facility that psmith can make use of, each tried just now, the most important first.
 ///
-/// Output that waits is looked for in the directory for temporary files ([`std::env::temp_dir`]). Takes a few dozen
-/// milliseconds; every process and group that it makes is gone when it returns.
+/// The room for waiting output is measured in the directory for temporary files ([`std::env::temp_dir`]). Takes a few
+/// dozen milliseconds; every process and group that it makes is gone when it returns.
 ///
 /// ```
 /// let all = psmith::facilities::facilities();
@@ -221,13 +221,13 @@ fn limit(controller: Controller) -> Facility {
     }
 }
 
-/// Which version of control groups has the controller, where it can be used at all.
+/// Returns the version of control groups that has the controller, where it can be used at all.
 fn version_with(controller: Controller) -> String {
     let name = cgroup::run_name();
     let run = RunGroup::create_with(&name, &[controller]).ok();
     let sites = LimitSites::prepare(run.as_ref(), &name, &[controller]);
     let version = if sites.legacy_dirs().next().is_some() { 1 } else { 2 };
-    // Nobody has joined them, so nothing keeps them from going.
+    // No process has joined them, so they can be removed.
     let _ = sites.remove();
     if let Some(run) = run {
         let _ = run.remove();
@@ -317,7 +317,7 @@ fn stale_groups() -> Facility {
     }
 }
 
-/// The text without Rust's "(os error N)".
+/// Returns the text without Rust's "(os error N)".
 fn plain(reason: &impl fmt::Display) -> String {
     let text = reason.to_string();
     let mut plain = String::with_capacity(text.len());

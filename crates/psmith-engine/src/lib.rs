@@ -1,15 +1,15 @@
-//! The engine of psmith: the one loop that runs jobs, functions or commands, and what it stands on.
+//! The engine of psmith: the one loop that runs jobs (functions or commands), and what it builds on.
 //!
-//! For the library `psmith` and the command, which are its faces; programs use these.
+//! Used by the library `psmith` and by the command, which are its public faces; programs use those.
 //!
 //! - [`engine`]: the loop, from a [`handler::Handler`] that yields jobs to one outcome for each
-//! - [`command`]: what is to be started; [`limits`], [`containment`]: how it is bounded and held together
+//! - [`command`]: a program to start; [`limits`], [`containment`]: how a job is limited and held together
 //! - `warden`: the helper process that starts, contains and reaps all others
-//! - [`worker`]: the processes in which job functions run; [`channel`]: how host and worker talk
+//! - [`worker`]: the processes in which job functions run; [`channel`]: the messages between host and worker
 //! - [`function`]: functions and values, as they travel
-//! - [`entry`]: where a program becomes a warden or a worker instead of itself
-//! - [`facilities`]: what this machine offers
-//! - [`scratch`]: a directory for each attempt; `descendants`: which processes stem from a job
+//! - [`entry`]: the entry point at which a program becomes a warden or a worker instead of itself
+//! - [`facilities`]: the facilities that this machine offers
+//! - [`scratch`]: a directory for each attempt; `descendants`: the processes that descend from a job
 
 pub mod channel;
 pub mod command;

@@ -1,7 +1,8 @@
-//! Limits of a job's resources: what is asked for, and by which means the machine holds it.
+//! Limits of a job's resources: those that are asked for, and the means by which the machine holds them.
 //!
-//! Memory, processes and processors are of a job's whole tree and need a control group; the rest is of each process, by
-//! `setrlimit(2)`. Where no group can hold memory, the address space of each process stands in for it.
+//! Memory, processes and processors are limited for a job's whole tree, and need a control group; the rest is limited
+//! for each process, by `setrlimit(2)`. Where no group can hold memory, the address space of each process is limited
+//! instead.
 
 use std::fmt;
 use std::io;
@@ -13,11 +14,11 @@ use psmith_sys::rlimit::{self, Resource, Rlimit};
 use crate::containment::TreeLimits;
 use crate::containment::tree_limits;
 
-/// What a job may use at most. Everything that is not set is unlimited, except cores, of which none are written.
+/// The most that a job may use. Everything that is not set is unlimited, except core files, of which none are written.
 ///
-/// A job that is ended by its limit ends with `Cause::OutOfMemory` or
-/// `Cause::Limit`; one that is refused what it asks for (a descriptor, a process) goes on and ends
-/// as it sees fit, and the limit is told beside its own end where the kernel has counted the refusal.
+/// A job that is ended by its limit ends with `Cause::OutOfMemory` or `Cause::Limit`; one that is refused what it asks
+/// for (a descriptor, a process) goes on and ends as it will, and the limit is reported beside its own end where the
+/// kernel has counted the refusal.
 ///
 /// ```
 /// use psmith::{Cause, ResourceLimits};
@@ -29,43 +30,43 @@ use crate::containment::tree_limits;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ResourceLimits {
-    /// See [`memory`](Self::memory).
+    /// The limit set by [`memory`](Self::memory).
     pub memory_bytes: Option<u64>,
-    /// See [`cpu_time`](Self::cpu_time).
+    /// The limit set by [`cpu_time`](Self::cpu_time).
     pub cpu_time: Option<Duration>,
-    /// See [`file_size`](Self::file_size).
+    /// The limit set by [`file_size`](Self::file_size).
     pub file_size_bytes: Option<u64>,
-    /// See [`open_files`](Self::open_files).
+    /// The limit set by [`open_files`](Self::open_files).
     pub open_files: Option<u64>,
-    /// See [`core_size`](Self::core_size).
+    /// The limit set by [`core_size`](Self::core_size).
     pub core_bytes: Option<u64>,
-    /// See [`processes`](Self::processes).
+    /// The limit set by [`processes`](Self::processes).
     pub processes: Option<u64>,
-    /// See [`cpus`](Self::cpus).
+    /// The limit set by [`cpus`](Self::cpus).
     pub cpus: Option<f64>,
 }
 
 /// Limits as this machine holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitsInForce {
-    /// Held for each process.
+    /// The limits held for each process.
     pub rlimits: Vec<Rlimit>,
-    /// Held for the tree of a job.
+    /// The limits held for the tree of a job.
     pub tree: TreeLimits,
-    /// What causes may have to name.
+    /// The limits that causes may have to name.
     pub named: Limits,
 }
 
 /// A limit that cannot be held.
 #[derive(Debug)]
 pub struct LimitRefused {
-    /// Which.
+    /// The limit.
     pub limit: LimitName,
-    /// Why not.
+    /// The reason why it cannot be held.
     pub why: WhyRefused,
 }
 
-/// The limits by name.
+/// A limit, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitName {
@@ -85,17 +86,17 @@ pub enum LimitName {
     Cpus,
 }
 
-/// Why a limit cannot be held.
+/// The reason why a limit cannot be held.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WhyRefused {
-    /// Less than this is too little to start a program in.
+    /// The limit is too low to start a program in: this is the least.
     Below(u64),
-    /// This process has a lower limit itself, and only root raises it.
+    /// The limit is above this process's own, which only root raises.
     Above(u64),
-    /// It needs a control group, and there is none; the text says why.
+    /// The limit needs a control group, and there is none; the text says why.
     NoGroup(String),
-    /// The kernel was asked what holds now, and failed.
+    /// The kernel was asked for the current limits, and failed.
     Kernel(io::Error),
 }
 
@@ -105,7 +106,7 @@ pub enum WhyRefused {
 const MEMORY_MIN: u64 = 4 << 20;
 
 impl ResourceLimits {
-    /// No limits.
+    /// Returns no limits.
     ///
     /// ```
     /// use psmith::ResourceLimits;
@@ -117,8 +118,8 @@ impl ResourceLimits {
         ResourceLimits::default()
     }
 
-    /// Memory of the job with all its processes, in bytes. Without control groups: address space of each process, which
-    /// counts what is mapped, used or not. Less than 4 MiB is refused.
+    /// Limits the memory of the job with all its processes, in bytes. Without control groups: the address space of each
+    /// process, which counts what is mapped, used or not. Less than 4 MiB is refused.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().memory(64 << 20);
@@ -129,7 +130,7 @@ impl ResourceLimits {
         ResourceLimits { memory_bytes: Some(bytes), ..self }
     }
 
-    /// CPU time of each process; in whole seconds, rounded up, at least one.
+    /// Limits the CPU time of each process; in whole seconds, rounded up, at least one.
     ///
     /// ```
     /// use std::time::Duration;
@@ -141,7 +142,7 @@ impl ResourceLimits {
         ResourceLimits { cpu_time: Some(time), ..self }
     }
 
-    /// Size of any one file that is written, in bytes.
+    /// Limits the size of any one file that is written, in bytes.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().file_size(1 << 20);
@@ -152,7 +153,7 @@ impl ResourceLimits {
         ResourceLimits { file_size_bytes: Some(bytes), ..self }
     }
 
-    /// One more than the highest descriptor that a process may open.
+    /// Limits the descriptors of each process: one more than the highest that it may open.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().open_files(64);
@@ -163,7 +164,7 @@ impl ResourceLimits {
         ResourceLimits { open_files: Some(files), ..self }
     }
 
-    /// Size of a core file in bytes; 0 unless this is called.
+    /// Limits the size of a core file in bytes; 0 unless this is called.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().core_size(1 << 20);
@@ -174,7 +175,7 @@ impl ResourceLimits {
         ResourceLimits { core_bytes: Some(bytes), ..self }
     }
 
-    /// Processes and threads of the job, itself included. Needs a control group.
+    /// Limits the processes and threads of the job, itself included. Needs a control group.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().processes(16);
@@ -185,7 +186,8 @@ impl ResourceLimits {
         ResourceLimits { processes: Some(processes), ..self }
     }
 
-    /// Processors' worth of time, such as 1.5: the job is slowed down, not ended. Needs a control group.
+    /// Limits the CPU time per second, in processors such as 1.5: the job is slowed down, not ended. Needs a control
+    /// group.
     ///
     /// ```
     /// let limits = psmith::ResourceLimits::new().cpus(1.5);
@@ -196,7 +198,7 @@ impl ResourceLimits {
         ResourceLimits { cpus: Some(cpus), ..self }
     }
 
-    /// These, and where they say nothing those.
+    /// Returns these limits, and for each that is not set that of `others`.
     pub fn or(self, others: ResourceLimits) -> Self {
         ResourceLimits {
             memory_bytes: self.memory_bytes.or(others.memory_bytes),
@@ -209,7 +211,7 @@ impl ResourceLimits {
         }
     }
 
-    /// Finds out by which means they can be held here.
+    /// Determines the means by which they can be held here.
     ///
     /// ```
     /// use psmith::{LimitName, ResourceLimits};

@@ -17,10 +17,10 @@ use psmith_engine::handler::{
 use psmith_engine::spool::Spool;
 use psmith_engine::{Command, Engine, Setup, Surroundings};
 
-/// Numbers the runs of this process: a run's name is what its strays are found by.
+/// Numbers the runs of this process: the name of a run is what its orphans are found by.
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
-/// One delivered job.
+/// A delivered job.
 #[derive(Debug)]
 struct Got {
     script: String,
@@ -29,7 +29,7 @@ struct Got {
     stderr: Vec<u8>,
 }
 
-/// Runs each script by `sh -c`, collects everything.
+/// A producer that runs each script by `sh -c` and collects everything.
 struct Scripts {
     left: std::vec::IntoIter<String>,
     policy: Arc<JobPolicy>,

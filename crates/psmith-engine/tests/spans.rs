@@ -20,7 +20,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A span that was seen.
+/// A recorded span.
 #[derive(Debug, Default)]
 struct Seen {
     name: &'static str,
@@ -29,7 +29,7 @@ struct Seen {
     closed: bool,
 }
 
-/// Writes down every span of psmith's.
+/// A subscriber that records every span of psmith's.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<Seen>>>);
 
@@ -74,7 +74,7 @@ impl Subscriber for Notes {
     fn exit(&self, _: &Id) {}
 }
 
-/// Runs each script by `sh -c`.
+/// A producer that runs each script by `sh -c`.
 struct Scripts(std::vec::IntoIter<&'static str>, Arc<JobPolicy>);
 
 impl Handler for Scripts {

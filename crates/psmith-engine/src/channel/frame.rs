@@ -1,7 +1,8 @@
-//! Whole frames over a stream of bytes: length first, a checksum over everything, nothing believed before.
+//! Whole frames over a stream of bytes: the length first, a checksum over everything, nothing trusted before it is
+//! checked.
 //!
-//! A frame has a *head* (a small message) and a *body* (a value's bytes, as long as it likes). Knows nothing of what
-//! either means. A frame is given out complete and checked, or not at all.
+//! A frame has a *head* (a small message) and a *body* (a value's bytes, of any length). This module never reads the
+//! meaning of either. It returns a frame complete and checked, or not at all.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -11,55 +12,55 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-/// The longest frame, head and body together, where nothing else was asked for.
+/// The longest frame, head and body together, where no other limit was set.
 pub const FRAME_BYTES_MAX: u64 = 1 << 30;
 
 /// The longest head.
 const HEAD_BYTES_MAX: u32 = 1 << 20;
 
-/// What a frame begins with.
+/// The first two bytes of a frame.
 const MAGIC: u16 = 0x7366;
 
-/// Magic (2), zero (2), length of the head (4), length of all after the header (8), checksum (4).
+/// Length of the header: magic (2), zero (2), length of the head (4), length of all after the header (8), checksum (4).
 const HEADER: usize = 20;
 
-/// One read takes at most so much; a frame of unknown good will grows by no more at a time.
+/// The most bytes that one read takes, and the most by which the buffer for a frame grows ahead of its bytes.
 const READ_BYTES: usize = 128 * 1024;
 
-/// Parts of frames that are sent by one call.
+/// The number of frame parts that one call sends.
 const PARTS_AT_ONCE: usize = 8;
 
-/// A frame that has arrived.
+/// A frame that was received.
 #[derive(Debug)]
 pub struct ChannelFrame {
-    /// Head, then body.
+    /// The head, then the body.
     pub bytes: Vec<u8>,
-    /// Where the body begins.
+    /// The offset of the body.
     pub body: usize,
 }
 
 impl ChannelFrame {
-    /// The bytes of the head.
+    /// Returns the bytes of the head.
     pub fn head(&self) -> &[u8] {
         &self.bytes[..self.body]
     }
 }
 
-/// Why what came is no frame. After it nothing more is read from that stream.
+/// The reason why received bytes are not a frame. Nothing more is read from that stream afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameError {
-    /// It does not begin as frames do.
+    /// The bytes do not begin with the magic of a frame.
     Magic,
-    /// This length cannot be.
+    /// The length is impossible.
     Length(u64),
-    /// It is longer than what may come.
+    /// The frame is longer than allowed.
     TooLong {
-        /// Its length.
+        /// The frame's length.
         bytes: u64,
-        /// The longest that may come.
+        /// The longest length allowed.
         bytes_max: u64,
     },
-    /// Its checksum is another one than that of its bytes.
+    /// The checksum is not that of the bytes.
     Checksum,
 }
 
@@ -76,19 +77,19 @@ impl fmt::Display for FrameError {
     }
 }
 
-/// What one attempt to read gave.
+/// The result of one attempt to read.
 #[derive(Debug)]
 pub enum ReadResult {
     /// A whole frame.
     Frame(ChannelFrame),
-    /// Nothing complete just now.
+    /// No complete frame is available now.
     Dry,
-    /// The other side has closed. `torn`: within a frame.
+    /// The other side has closed the stream. `torn`: within a frame.
     Closed {
-        /// Within a frame.
+        /// True if it was closed within a frame.
         torn: bool,
     },
-    /// What came is no frame.
+    /// The received bytes are not a frame.
     Broken(FrameError),
 }
 
@@ -96,17 +97,17 @@ pub enum ReadResult {
 #[derive(Debug)]
 pub struct Inbox {
     bytes_max: u64,
-    /// Bytes that have come and are not given out, from `start` on.
+    /// The bytes that were received and not yet returned, from `start` on.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     closed: bool,
-    /// The last read brought less than there was room for: just then there was no more.
+    /// True if the last read brought less than there was room for: the socket was empty then.
     is_dry: bool,
 }
 
 impl Inbox {
-    /// An inbox that takes frames up to this length.
+    /// Returns an inbox that takes frames up to this length.
     pub fn new(bytes_max: u64) -> Inbox {
         Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false, is_dry: false }
     }
@@ -116,24 +117,25 @@ impl Inbox {
         self.bytes_max = bytes_max;
     }
 
-    /// The next frame. Blocks where `from` does; otherwise [`ReadResult::Dry`] says that nothing more is there.
+    /// Receives the next frame. Blocks where `from` does; otherwise returns [`ReadResult::Dry`] when nothing more is
+    /// there.
     pub fn receive(&mut self, from: impl AsFd) -> ReadResult {
         self.receive_by(|room| rustix::io::read(&from, room))
     }
 
-    /// The same without blocking, for a socket, and without a look at one that has just been read to its end, until
-    /// [`Inbox::look_again`].
+    /// Receives the next frame without blocking, for a socket. A socket that was just read until it was empty is not
+    /// read again until [`Inbox::look_again`].
     pub fn receive_known(&mut self, from: impl AsFd) -> ReadResult {
         let is_dry = self.is_dry;
         self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { recv_now(&from, room) })
     }
 
-    /// There may be more to read.
+    /// Notes that there may be more to read.
     pub fn look_again(&mut self) {
         self.is_dry = false;
     }
 
-    /// The next frame of a socket, if it is there: never blocks.
+    /// Receives the next frame of a socket if it is there; never blocks.
     pub fn receive_now(&mut self, from: impl AsFd) -> ReadResult {
         self.receive_by(|room| recv_now(&from, room))
     }
@@ -158,13 +160,13 @@ impl Inbox {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return ReadResult::Dry,
-                // A descriptor that cannot be read any more has nothing more to say.
+                // A descriptor that cannot be read any more has no more frames.
                 Err(_) => self.closed = true,
             }
         }
     }
 
-    /// Whether the next frame has been read already, so that nothing will announce it.
+    /// Returns whether the next frame has been read already, so that no poll will announce it.
     pub fn holds_frame(&self) -> bool {
         match self.next_length() {
             Ok(wanted) => wanted.is_some_and(|wanted| self.end - self.start >= wanted),
@@ -172,7 +174,7 @@ impl Inbox {
         }
     }
 
-    /// How long the next frame is with its header, if that is known.
+    /// Returns the length of the next frame with its header, if that is known.
     fn next_length(&self) -> Result<Option<usize>, FrameError> {
         let Some(header) = self.buffer[self.start..self.end].first_chunk::<HEADER>() else { return Ok(None) };
         let (magic, head, length) = fields(header);
@@ -200,7 +202,7 @@ impl Inbox {
             return ReadResult::Broken(FrameError::Checksum);
         }
         let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {
-            // A large frame that came alone is handed on without another copy of the buffer beside it.
+            // A large frame that came alone is returned without copying the buffer.
             let mut whole = std::mem::take(&mut self.buffer);
             whole.truncate(self.end);
             whole.drain(..self.start + HEADER);
@@ -217,7 +219,7 @@ impl Inbox {
         ReadResult::Frame(ChannelFrame { bytes, body: head as usize })
     }
 
-    /// Room for the rest of a frame of `wanted` bytes, but not for more than has a chance to come soon.
+    /// Makes room for the rest of a frame of `wanted` bytes, but for no more than is likely to come soon.
     fn make_room(&mut self, wanted: usize) {
         if self.start > 0 && self.start + wanted > self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -225,12 +227,13 @@ impl Inbox {
             self.start = 0;
         }
         let missing = wanted.saturating_sub(self.end - self.start);
-        // Doubling, so that a large frame is not copied again and again, and only as far as bytes really come.
+        // The buffer doubles, so that a large frame is not copied again and again, and grows only as far as bytes
+        // really come.
         let step = missing.min(READ_BYTES.max(self.end)).max(4096);
         let needed = self.end + step;
         if self.buffer.len() < needed {
             let room = needed.max(READ_BYTES.min(wanted.next_power_of_two()));
-            // Exactly: a large value must not take twice its size.
+            // Exact: a large value must not take twice its size.
             self.buffer.reserve_exact(room - self.buffer.len());
             self.buffer.resize(room, 0);
         }
@@ -249,7 +252,7 @@ fn fields(header: &[u8; HEADER]) -> (u16, u32, u64) {
     (magic, head, u64::from_le_bytes(length))
 }
 
-/// Finds out how this processor computes checksums: before it forks, for all its copies.
+/// Detects how this processor computes checksums: called before a fork, so that all copies inherit the result.
 pub fn prepare() {
     let _ = checksum(&[], &[]);
 }
@@ -263,15 +266,15 @@ fn checksum(header: &[u8], parts: &[&[u8]]) -> u32 {
     hasher.finalize()
 }
 
-/// The body of a frame that is to be sent; shared ones are sent again when a job is tried again.
+/// The body of a frame to be sent; a shared one is sent again when a job is retried.
 #[derive(Debug, Clone, Default)]
 pub enum Body {
     #[default]
-    /// No bytes.
+    /// An empty body.
     None,
-    /// Bytes of its own.
+    /// Bytes that only this frame has.
     Owned(Vec<u8>),
-    /// Bytes that others have, too.
+    /// Bytes that are shared with others.
     Shared(Arc<Vec<u8>>),
 }
 
@@ -285,7 +288,7 @@ impl Body {
     }
 }
 
-/// Header and head of a frame with this body.
+/// Returns the header and head of a frame with this body.
 pub fn beginning(head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + head.len());
     bytes.extend_from_slice(&MAGIC.to_le_bytes());
@@ -299,7 +302,7 @@ pub fn beginning(head: &[u8], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Frames on their way out, for an end that must not block.
+/// Frames that wait to be sent, for an end that must not block.
 #[derive(Debug, Default)]
 pub struct Outbox {
     parts: std::collections::VecDeque<(Body, usize)>,
@@ -318,12 +321,12 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing waits to be sent.
+    /// Returns whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Sends as much as the socket takes, several parts at once: the other side wakes once.
+    /// Sends as much as the socket takes, several parts per call, so that the other side wakes once.
     pub fn flush(&mut self, to: impl AsFd) -> io::Result<()> {
         while !self.parts.is_empty() {
             let mut slices = [IoSlice::new(&[]); PARTS_AT_ONCE];
@@ -342,7 +345,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes out what is on its way.
+    /// Removes this many bytes, which were sent, from the queue.
     fn sent(&mut self, mut length: usize) {
         while let Some((body, sent)) = self.parts.front_mut() {
             let step = length.min(body.bytes().len() - *sent);
@@ -365,7 +368,7 @@ pub fn send_blocking(to: impl AsFd, head: &[u8], body: &[u8]) -> io::Result<()> 
     if small { Ok(()) } else { send_all(&to, body) }
 }
 
-/// Whether a frame goes in one piece, so that the other side wakes once.
+/// Returns whether a frame is sent in one piece, so that the other side wakes once.
 fn is_small(beginning: &[u8], body: &[u8]) -> bool {
     beginning.len() + body.len() <= 16 * 1024
 }

@@ -1,8 +1,9 @@
-//! Everything that host and worker say to each other, in one file.
+//! All messages between host and worker, in one file.
 //!
-//! A message is the head of a frame; values travel in the frame's body. The worker speaks first, unless it is a copy of a
-//! warden that the host has agreed with: then the host's hello and the job lie there already. No job is read before the
-//! worker has seen the host's magic, protocol, build and nonce, and no answer is heard before the host has seen its own.
+//! A message is the head of a frame; values travel in the frame's body. The worker sends first, unless it is a copy of
+//! a warden whose hello the host has checked: then the host's hello and the job are in the channel already. The worker
+//! reads no job before it has checked the host's magic, protocol, build and nonce, and the host reads no result before
+//! it has checked the worker's.
 
 #![expect(
     missing_docs,
@@ -14,20 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::registry::Function;
 
-/// In both hellos.
+/// The magic number in both hellos.
 pub const MAGIC: u32 = 0x7073_7766;
 
-/// Raised with every change of a message.
+/// The version of the protocol, raised with every change of a message.
 pub const PROTOCOL: u16 = 5;
 
-/// Who speaks, and for which run.
+/// The identity of a sender, and the run that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     pub magic: u32,
     pub protocol: u16,
-    /// Which build of which program: functions travel as places in its image.
+    /// The build of the program: functions travel as offsets in its image.
     pub build: u64,
-    /// Which start: drawn by the host, told to the worker by the warden.
+    /// The identity of this start: drawn by the host, passed to the worker by the warden.
     pub nonce: u64,
 }
 
@@ -36,7 +37,7 @@ impl Credentials {
         Credentials { magic: MAGIC, protocol: PROTOCOL, build: psmith_sys::executable::build_id(), nonce }
     }
 
-    /// Whether the other side's are ours; if not, how they differ.
+    /// Checks that the other side's credentials are these; the error says how they differ.
     pub fn check(self, theirs: Credentials) -> Result<(), String> {
         if theirs.magic != self.magic {
             Err("the other end is no psmith".into())
@@ -52,34 +53,34 @@ impl Credentials {
     }
 }
 
-/// Host to worker.
+/// A message from host to worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The answer to the worker's hello, or in the channel before it is spawned.
+    /// The answer to the worker's hello, or the first message in the channel before the worker is spawned.
     Hello {
         credentials: Credentials,
-        /// The longest frame either side sends.
+        /// The longest frame that either side sends.
         frame_bytes_max: u64,
-        /// What is called once before the first job.
+        /// The functions that are called once before the first job.
         set_up: Vec<Function>,
-        /// What makes the codes of values; `None` where there was none to be had.
+        /// The secret that authenticates values; `None` where there is none.
         #[cfg(feature = "authenticated")]
         secret: Option<crate::function::authenticated::Secret>,
     },
     /// A job. Body: its input, encoded.
     Job(JobRequest),
-    /// So many jobs, one after the other, of which the first is told of. Body: the input of each after its length (4
-    /// bytes, little end first). How far it may go, and what came of it, is in the region.
+    /// This many jobs, one after the other; the request is the first one's. Body: the input of each after its length (4
+    /// bytes, little-endian). The shared region says how many may be begun, and takes their results.
     Batch(JobRequest, u32),
-    /// There are no more jobs: it leaves, in good order.
+    /// No more jobs follow: the worker exits cleanly.
     Leave,
-    /// A message to this job, which has said that it listens. Body: encoded by the default codec.
+    /// A message to this job, which has asked for messages. Body: encoded by the default codec.
     Message { job: u64 },
-    /// All that was sent to this job so far is on its way before this. `last`: and nobody can send any more.
+    /// A mark after all messages sent to this job so far. `last`: and no more can be sent.
     UpToDate { job: u64, last: bool },
 }
 
-/// Which job, and what its function can ask about itself.
+/// The identity of a job, and what its function can ask about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRequest {
     pub job: u64,
@@ -88,48 +89,48 @@ pub struct JobRequest {
     pub attempt: u32,
     pub slot: u32,
     pub function: Function,
-    /// There will be no other: the worker leaves when it has answered.
+    /// True if no other job follows: the worker leaves when it has answered.
     pub last: bool,
-    /// Where it may make a directory for itself.
+    /// The path at which the job may make a scratch directory.
     pub scratch: Option<Vec<u8>>,
 }
 
-/// Worker to host.
+/// A message from worker to host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The first message. `pid`: as it sees itself.
+    /// The first message. `pid`: the worker's own process id as it sees it.
     Hello { credentials: Credentials, pid: u32 },
-    /// Instead of a hello: it could not become a process of its own, at this step of a start.
+    /// A failed start, sent instead of a hello: the worker could not become a process of its own, at this step.
     SetUpFailed { step: u8, errno: i32 },
-    /// The job's function is called now. Not said by a worker that was given its only job.
+    /// The start of the job's function. Not sent by a worker that was given its only job.
     Began { job: u64 },
-    /// The job is over. Body: the value, if there is one. `pid` is asked for anew: a copy of the worker that the job
+    /// The end of the job. Body: the value, if there is one. `pid` is read anew: a copy of the worker that the job
     /// forked has its channel, but must not answer for it.
     Done { job: u64, pid: u32, how: CallEnd },
-    /// The batch that begins with this job is over: so many values are in the region, and then one job was not of that
-    /// kind, if there is more to tell. Body: its value, if it has one. What comes after it was not begun. `nanos`: how
-    /// long all of it took.
+    /// The end of the batch that begins with this job: this many values are in the region; `then` is the end of one job
+    /// more that did not end with a plain value in the region, if there was one. Body: its value, if it has one. The
+    /// jobs after it were not begun. `nanos`: the time that the whole batch took.
     BatchDone { job: u64, pid: u32, values: u32, then: Option<CallEnd>, nanos: u64 },
-    /// How far it is; `total` 0: unknown.
+    /// The job's progress; `total` 0: unknown.
     Progress { job: u64, done: u64, total: u64 },
-    /// A message of the job's. Body: encoded by the default codec.
+    /// A message from the job. Body: encoded by the default codec.
     Message { job: u64 },
-    /// What the worker calls itself from now on.
+    /// The worker's new name.
     Named { name: String },
-    /// A job has begun a run of its own, which has use for workers that the host's run does not need.
+    /// The start of a nested run by a job, which can use workers that the host's run does not need.
     Nests,
-    /// It lives.
+    /// A heartbeat.
     Heartbeat { job: u64 },
-    /// Its stack has overflowed: the next that is heard of it is its end.
+    /// A stack overflow: the next event of this worker is its end.
     Overflowed,
-    /// It asks for messages: those that wait, and all that come.
+    /// A request for messages: those that wait, and all that follow.
     Listens { job: u64 },
-    /// It has taken the oldest message that it was sent.
+    /// The job has taken the oldest message that it was sent.
     Took { job: u64 },
 }
 
 impl FromWorker {
-    /// The one job that this is about; `None` where it is about none, or several.
+    /// Returns the one job that the message is about; `None` if it is about none, or about several.
     pub fn job(&self) -> Option<u64> {
         match self {
             FromWorker::Began { job }
@@ -149,11 +150,11 @@ impl FromWorker {
     }
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEnd {
     Value,
-    /// In words. `itself`: the body is the error.
+    /// An error, in words. `itself`: the body is the error.
     Error {
         text: String,
         itself: bool,
@@ -163,21 +164,21 @@ pub enum CallEnd {
         location: String,
         backtrace: String,
     },
-    /// The input could not be decoded, or the function not be found.
+    /// A failure: the input could not be decoded, or the function was not found.
     Undecodable(String),
-    /// The input is not from the host.
+    /// A failure: the input is not from the host.
     Forged(String),
-    /// The result could not be encoded, or is too long.
+    /// A failure: the result could not be encoded, or is too long.
     Unencodable(String),
 }
 
 impl CallEnd {
-    /// Whether the message's body is a value, or an error.
+    /// Returns whether the message's body is a value or an error.
     pub fn has_body(&self) -> bool {
         matches!(self, CallEnd::Value | CallEnd::Error { itself: true, .. })
     }
 
-    /// The verdict over the attempt.
+    /// Returns the verdict on the attempt.
     pub fn verdict(self) -> Result<(), Cause> {
         Err(match self {
             CallEnd::Value => return Ok(()),
@@ -190,7 +191,7 @@ impl CallEnd {
     }
 }
 
-/// A message as the head of a frame.
+/// Encodes a message as the head of a frame.
 pub fn written<L: Serialize>(message: &L) -> Vec<u8> {
     // Writing to memory does not fail, and no message holds what postcard cannot carry.
     postcard::to_allocvec(message).unwrap_or_default()

@@ -1,12 +1,12 @@
-//! What a worker and its host share beside the channel: how far the worker is in a batch, and the results it has, where
-//! they survive its death.
+//! The memory that a worker and its host share beside the channel: how many jobs of a batch were begun, and their
+//! results, which survive the worker's death.
 //!
 //! The host says how many jobs of the batch may be begun, and may lower that at any time; the worker begins one at a
-//! time, so that each job is either begun or the host's again, never both. To take back is rare, and to begin is not, so
-//! whoever takes back does what that takes: he says so, and has a barrier pass in the worker; from then on the worker
-//! begins in one step with the look at the limit, which is slower. (Without such barriers it always does.) A result
-//! is written before it is counted, with a checksum of its own: what died while writing left nothing that counts. The
-//! host copies before it checks, and believes nothing else.
+//! time, so that each job is either begun or the host's again, never both. Taking back is rare and beginning is not, so
+//! the cost is on the side that takes back: the host sets `CAREFUL`, and passes a memory barrier in the worker; from
+//! then on the worker reads the limit and begins in one atomic step, which is slower. (Where there are no such barriers
+//! it always does.) A result is written before it is counted, with a checksum of its own: a worker that dies while
+//! writing leaves nothing that counts. The host copies before it checks, and trusts nothing else.
 
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -18,36 +18,36 @@ use crate::function::packed;
 /// The size of a region; most of it is never touched where results are short.
 pub const REGION_WORDS: usize = 256 * 1024 / 8;
 
-/// Jobs that are the worker's for sure (low half), and how many may be begun.
+/// Index of the claim: the number of jobs that stay the worker's (low half), and the number that may be begun.
 const CLAIM: usize = 0;
-/// The worker begins in one step with the look at that.
+/// Index of the flag by which the worker reads the limit and begins in one atomic step.
 const CAREFUL: usize = 1;
-/// Results (low half) and how many words they fill. A line of the cache of its own, as the next.
+/// Index of the number of results (low half) and of the words they fill. On a cache line of its own, as the next.
 const DONE: usize = 8;
-/// Jobs that were begun; with [`CAREFUL`], one more may be about to.
+/// Index of the number of jobs that were begun; with [`CAREFUL`], one more may be about to begin.
 const BEGUN: usize = 9;
-/// The host has read what the worker wrote, or is about to.
+/// Index of the flag that the host has read what the worker wrote, or is about to.
 const READ: usize = 16;
 const RESULTS: usize = 24;
 
-/// A worker's region, from either side.
+/// A worker's region, as seen from either side.
 #[derive(Debug)]
 pub struct SharedRegion(SharedMapping);
 
-/// How far results have been taken.
+/// The position up to which results have been taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResultCursor {
-    /// Results before it.
+    /// The number of results before it.
     pub results: u32,
     words: u32,
 }
 
-/// Results, back to back, with where each ends.
+/// Results, back to back, and the end of each.
 #[derive(Debug, Default)]
 pub struct ResultValues {
     /// The bytes of all, one after the other.
     pub bytes: Vec<u8>,
-    /// Where each ends.
+    /// The end of each value in `bytes`.
     pub ends: Vec<u32>,
 }
 
@@ -60,7 +60,7 @@ fn word(low: u32, high: u32) -> u64 {
 }
 
 impl SharedRegion {
-    /// A region in this memory.
+    /// Wraps this memory as a region.
     pub fn new(shared: SharedMapping) -> SharedRegion {
         SharedRegion(shared)
     }
@@ -81,7 +81,7 @@ impl SharedRegion {
 
     // The host's side.
 
-    /// Makes ready for a batch of so many jobs, before the worker hears of it.
+    /// Prepares the region for a batch of this many jobs, before the worker is sent the batch.
     pub fn prepare(&self, jobs: u32) {
         self.set(DONE, 0);
         self.set(BEGUN, 0);
@@ -90,18 +90,19 @@ impl SharedRegion {
         self.set(CLAIM, word(0, jobs));
     }
 
-    /// How many jobs of the batch were begun.
+    /// Returns how many jobs of the batch were begun.
     pub fn begun(&self) -> u32 {
         halves(self.get(CLAIM)).0.max(halves(self.get(BEGUN)).0)
     }
 
-    /// Takes back what is not begun, but for the first `least` jobs; gives how many stay the worker's.
+    /// Takes back the jobs that are not begun, but for the first `least`; returns how many stay the worker's.
     pub fn take_back(&self, least: u32) -> u32 {
         let (Some(claim), Some(careful)) = (self.at(CLAIM), self.at(CAREFUL)) else { return 0 };
         careful.store(1, Ordering::SeqCst);
-        // It fails only where the worker was careful before.
+        // This fails only where the worker was careful from the start.
         let _ = barrier::pass_others();
-        // What it began without care is seen here, and perhaps one more that it asks for: it has that one.
+        // A begin without care is visible here, and perhaps one more that the worker is about to make: that one is the
+        // worker's.
         let begun = halves(self.get(BEGUN)).0;
         let mut old = claim.load(Ordering::Acquire);
         loop {
@@ -115,13 +116,14 @@ impl SharedRegion {
         }
     }
 
-    /// What the worker wrote to its streams is about to be read: said before, so that it cannot miss it.
+    /// Notes that the host is about to read what the worker wrote to its streams: set before the read, so that the
+    /// worker cannot miss it.
     pub fn reads_output(&self) {
         self.set(READ, 1);
     }
 
-    /// The results since `mark`, of at most `most` jobs of the batch, and the mark after them. Ends at the first that
-    /// does not hold what was written.
+    /// Returns the results since `mark`, of at most `most` jobs of the batch, and the mark after them. Stops at the
+    /// first that does not hold what was written.
     pub fn results(&self, mark: ResultCursor, most: u32) -> (ResultValues, ResultCursor) {
         let (count, filled) = halves(self.get(DONE));
         let (count, mut now) = (count.min(most), mark);
@@ -160,8 +162,8 @@ impl SharedRegion {
 
     // The worker's side.
 
-    /// Begins the next job: its place in the batch; `None` if there is none, or no longer. `reached`: the host's barriers
-    /// pass in this process.
+    /// Begins the next job and returns its place in the batch; `None` if there is none, or no longer. `reached`: the
+    /// host's barriers pass in this process.
     #[inline]
     pub fn begin_next(&self, reached: bool) -> Option<u32> {
         let (claim, begun) = (self.at(CLAIM)?, self.at(BEGUN)?);
@@ -171,7 +173,8 @@ impl SharedRegion {
         }
         if reached {
             begun.store(u64::from(next) + 1, Ordering::Release);
-            // In this order; the processor is seen to by the host.
+            // The store stays before the load: the compiler keeps that order here, and the host's barrier keeps it on the
+            // processor.
             compiler_fence(Ordering::SeqCst);
             if self.get(CAREFUL) == 0 {
                 return Some(next);
@@ -203,24 +206,24 @@ impl SharedRegion {
             place.store(word, Ordering::Relaxed);
         }
         head.store(word(length, sum.end()), Ordering::Relaxed);
-        // After all of it: who sees the count sees the result.
+        // Stored after all of it: a reader that sees the count sees the result.
         self.set(DONE, word(count + 1, filled + 1 + words as u32));
         true
     }
 
-    /// Whether the host has read something that was written since the batch began.
+    /// Returns whether the host has read something that was written since the batch began.
     pub fn output_was_read(&self) -> bool {
         self.get(READ) != 0
     }
 }
 
-/// Begins this job if it may be begun, in one step.
+/// Begins this job in one atomic step, if it may be begun.
 fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
     let mut old = claim.load(Ordering::Acquire);
     loop {
         let (sure, most) = halves(old);
         if sure > next {
-            // The host could not know whether it was begun, and left it.
+            // The host could not know whether it was begun, and left it to the worker.
             return true;
         }
         if next >= most {
@@ -233,7 +236,7 @@ fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
     }
 }
 
-/// A quick sum against accidents: a wild write of a job that is about to crash.
+/// A fast checksum against accidents: a wild write of a job that is about to crash.
 struct Checksum(u64);
 
 impl Checksum {

@@ -33,7 +33,7 @@ fn results_come_through_whole_in_order_and_once() {
     assert!(host.results(mark, 4).0.ends.is_empty());
 }
 
-/// Whether barriers reach this process: not, and where the kernel has them, they do.
+/// Returns both cases: barriers do not reach this process, and, where the kernel has them, they do.
 fn both() -> impl Iterator<Item = bool> {
     std::iter::once(false).chain(barrier::register_with_others().then_some(true))
 }

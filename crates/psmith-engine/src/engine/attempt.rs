@@ -1,5 +1,5 @@
-//! A running attempt as the host sees it: a pidfd, two pipes, a cgroup slot. It is passive: the loop tells it that a
-//! pipe is readable or that its process has ended, and it decides nothing.
+//! A running attempt as the host sees it: a pidfd, two pipes, a cgroup slot. It is passive: the loop notifies it that a
+//! pipe is readable or that its process has ended, and it makes no decisions.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,16 +16,16 @@ use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
 use crate::warden::messages::Key;
 
-/// An attempt that lives in a slot.
+/// An attempt that occupies a slot.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: AttemptId,
     pub(crate) slot: SlotId,
-    /// Tells late events of an earlier attempt in the same slot from those of this one.
+    /// The generation, which tells late events of an earlier attempt in the same slot from those of this one.
     pub(crate) generation: u32,
-    /// Its limit of memory, if it has one.
+    /// The limit of memory, if it has one.
     pub(crate) memory_bytes: Option<u64>,
-    /// Limits of its job's own.
+    /// The limits of its own job, in place of the run's.
     pub(crate) limits: Option<Arc<LimitsInForce>>,
     pub(crate) pid: u32,
     pub(crate) pidfd: Option<OwnedFd>,
@@ -34,25 +34,25 @@ pub(crate) struct Running {
     pub(crate) output: Output,
     pub(crate) lease: SlotLease,
     pub(crate) keeper: Option<Link>,
-    /// Of a function worker.
+    /// The channel of a function worker; `None` for a command.
     pub(crate) channel: Option<WorkerChannel>,
-    /// Signals asked for before the process was known.
+    /// Signals that were requested before the process was known.
     pub(crate) pending: Vec<i32>,
-    /// Its process stands still, and the handler was notified.
+    /// True while its process is stopped and the handler was notified of that.
     pub(crate) stopped: bool,
     pub(crate) exited: bool,
     pub(crate) tree_empty: bool,
-    /// Descendants counted just before they were killed.
+    /// The number of descendants, counted just before they were killed.
     pub(crate) killed: u32,
-    /// Its remains were let go: its keeper, if it has one, stays with them.
+    /// True once its remains were released: its keeper, if it has one, stays with them.
     pub(crate) released: bool,
-    /// Descendants that lived when it ended, where the warden or a keeper can tell.
+    /// The number of descendants that were alive when it ended, where the warden or a keeper can tell.
     pub(crate) outlived_by: u32,
-    /// The group's emptiness is awaited.
+    /// True while the poll set waits for its group to become empty.
     pub(crate) watched: bool,
-    /// Its job has its outcome, or it will be tried again; only an unkillable one stays longer.
+    /// True once its job has its outcome or will be retried; only an unkillable attempt stays longer.
     pub(crate) dismissed: bool,
-    /// Program and directory, for the words of a failed start.
+    /// The program, and below it the directory, for the message of a failed start.
     pub(crate) program: Vec<u8>,
     pub(crate) dir: Option<Vec<u8>>,
 }
@@ -61,9 +61,9 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) fd: OwnedFd,
-    /// Not in the poll set: its process is not known to run yet, or live output is not welcome just now.
+    /// True while it is out of the poll set: its process is not known to run yet, or live output is not taken now.
     pub(crate) paused: bool,
-    /// Bytes that came so far: from some on a larger pipe pays.
+    /// The number of bytes received so far: above a threshold a larger pipe pays off.
     pub(crate) seen: u64,
     pub(crate) widened: bool,
 }
@@ -77,16 +77,16 @@ impl Pipe {
 /// Result of one read from a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// Bytes came, so many.
+    /// This many bytes were read.
     Bytes(usize),
-    /// Nothing now, but somebody may still write.
+    /// The pipe is empty, but a writer may still have it open.
     Dry,
-    /// The last writer has closed it.
+    /// The last writer has closed the pipe.
     End,
 }
 
 impl Running {
-    /// An attempt that is about to be started.
+    /// Returns an attempt that is about to be started.
     pub(crate) fn new(id: AttemptId, slot: SlotId, generation: u32, live: Live) -> Running {
         Running {
             id,
@@ -124,17 +124,17 @@ impl Running {
         self.pipes.iter().any(Option::is_some)
     }
 
-    /// Whether its process is not known yet, and may be started any moment.
+    /// Returns whether its process is not known yet, and may be started any moment.
     pub(crate) fn is_starting(&self) -> bool {
         self.pidfd.is_none() && !self.exited && !self.dismissed
     }
 
-    /// Whether nothing of it is left that could still cause an event.
+    /// Returns whether nothing of it is left that could still cause an event.
     pub(crate) fn is_over(&self) -> bool {
         self.exited && self.tree_empty && !self.output_open()
     }
 
-    /// Whether stream 1 or 2 is passed on as it comes.
+    /// Returns whether stream 1 or 2 is passed on as it is written.
     pub(crate) fn is_live(&self, stream: u8) -> bool {
         match self.live {
             Live::Nothing => false,
@@ -180,12 +180,12 @@ impl Running {
         if stream == 1 { &mut self.output.stdout } else { &mut self.output.stderr }
     }
 
-    /// Members of its process group besides itself, once it has ended.
+    /// Returns whether its process group has live members besides itself, once it has ended.
     pub(crate) fn group_lives(&self) -> bool {
         if self.pidfd.as_ref().is_none_or(|pidfd| pidfd::signal_group(pidfd.as_fd(), 0).is_err()) {
             return false;
         }
-        // A signal reaches zombies, too, and where the first process of a container reaps nobody, they stay.
+        // A signal reaches zombies, too, and where the first process of a container does not reap, they stay.
         let mut members = proc_tree::all().filter_map(|pid| proc_tree::stat(pid).ok());
         let mut zombies = 0;
         let lives = members.any(|member| {

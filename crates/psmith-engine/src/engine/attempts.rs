@@ -1,6 +1,6 @@
-//! The attempts that live now, by slot, and which of them wait for a reaction.
+//! The running attempts, by slot, and those of them that wait for a reaction.
 //!
-//! Never starts, signals or ends one: it keeps them, and tells late reports about an earlier attempt in a slot from
+//! Never starts, signals or ends one: it stores them, and tells late reports about an earlier attempt in a slot from
 //! those about the present one.
 
 use crate::engine::attempt::Running;
@@ -19,12 +19,12 @@ pub(super) struct Attempts {
     begun: Vec<Tenancy>,
     /// Attempts whose process groups outlive them, at level `group`.
     orphaned_groups: Vec<Tenancy>,
-    /// Of attempts whose trees were released: they stay with what is left of those.
+    /// The links to keepers of attempts whose trees were released: they stay with what is left of those.
     released_keepers: Vec<Link>,
 }
 
 impl Attempts {
-    /// The generation of the next attempt, whatever its slot.
+    /// Returns the generation of the next attempt, for any slot.
     pub(super) fn next_generation(&mut self) -> u32 {
         self.generation = (self.generation + 1) & 0xff_ffff;
         self.generation
@@ -48,7 +48,7 @@ impl Attempts {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The channel of the worker in this slot.
+    /// Returns the channel of the worker in this slot.
     pub(super) fn channel_mut(&mut self, slot: u32) -> Option<&mut WorkerChannel> {
         self.get_mut(slot)?.channel.as_mut()
     }
@@ -58,7 +58,7 @@ impl Attempts {
         self.slots.get_mut(slot as usize)?.take()
     }
 
-    /// The attempt of this generation, if it still is in this slot.
+    /// Returns the attempt of this generation, if it still is in this slot.
     pub(super) fn current(&self, slot: u32, generation: u32) -> Option<&Running> {
         self.get(slot).filter(|running| running.generation == generation)
     }
@@ -67,7 +67,7 @@ impl Attempts {
         self.current(slot, generation).is_some()
     }
 
-    /// Slots that ever held an attempt.
+    /// Returns the slots that ever held an attempt.
     pub(super) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }
@@ -85,7 +85,7 @@ impl Attempts {
         self.begun.push(tenancy);
     }
 
-    /// The attempts that have begun since the last call.
+    /// Returns the attempts that have begun since the last call.
     pub(super) fn take_begun(&mut self) -> Vec<Tenancy> {
         std::mem::take(&mut self.begun)
     }
@@ -103,7 +103,7 @@ impl Attempts {
         std::mem::take(&mut self.orphaned_groups)
     }
 
-    /// Keeps the socket of a keeper that stays with what its attempt has left behind: closed, it would end that.
+    /// Keeps open the socket of a keeper that stays with what its attempt has left behind: closing it would end that.
     pub(super) fn retain_keeper(&mut self, keeper: Link) {
         self.released_keepers.push(keeper);
     }
@@ -112,7 +112,7 @@ impl Attempts {
         self.released_keepers.clear();
     }
 
-    /// Drops all attempts, and with them what this process holds of theirs.
+    /// Drops all attempts, and with them the descriptors that this process holds for them.
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.released_keepers.clear();

@@ -1,10 +1,10 @@
-//! Where attempts live: the control group of a slot, or nothing at all at the weaker levels.
+//! The control groups of slots, in which attempts run; none at the weaker levels.
 //!
 //! A slot keeps its group from attempt to attempt. A group that has been killed is never used again: it is put
 //! aside and removed once it is empty. Memory and process limits count from zero for each attempt, so an
 //! attempt that has them gets groups of its own.
 //!
-//! Never starts or signals a process by itself, and does not know when an attempt ends.
+//! Never starts or signals a process other than by its group, and does not know when an attempt ends.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -17,7 +17,7 @@ use psmith_sys::cgroup::{Cgroup, CgroupLimits, Controller, LimitGroup, LimitSite
 use crate::containment::{Containment, TreeLimits};
 use crate::warden::messages::{Holding, ToWarden};
 
-/// Time that the end of a run waits for its groups to become empty.
+/// The time that the end of a run waits for its groups to become empty.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
 /// Owns the groups of all slots.
@@ -35,18 +35,18 @@ pub(crate) struct CgroupSlots {
     next: u32,
 }
 
-/// The group that a slot keeps, under the number by which the warden knows it, if it does.
+/// The group that a slot keeps, with the number by which the warden knows it, if it does.
 #[derive(Debug)]
 struct KeptGroup {
     number: Option<u32>,
     group: Cgroup,
 }
 
-/// The groups that an attempt has of its slot.
+/// The groups of its slot that an attempt has.
 #[derive(Debug, Default)]
 pub(crate) struct SlotLease {
     number: Option<u32>,
-    /// By which the warden knows the slot's group alone, where the number means this group and more.
+    /// The number by which the warden knows the slot's group alone, where `number` means this group and more.
     slots_own: Option<u32>,
     announced: bool,
     group: Option<Cgroup>,
@@ -55,10 +55,10 @@ pub(crate) struct SlotLease {
 }
 
 impl CgroupSlots {
-    /// Makes the groups of a run, under a name that tells whose they are: to hold descendants together if that is this
-    /// level's way, and to hold these limits.
+    /// Makes the groups of a run, under a name that identifies their owner: to hold descendants together if this level
+    /// does that by groups, and to hold these limits.
     pub(crate) fn new(level: Containment, limits: &TreeLimits) -> io::Result<CgroupSlots> {
-        // What runs left whose host and warden were killed together goes first.
+        // The groups of runs whose host and warden were killed together are removed first.
         let _ = psmith_sys::cgroup::sweep_stale();
         let name = psmith_sys::cgroup::run_name();
         let limits = kernel_limits(limits);
@@ -83,12 +83,12 @@ impl CgroupSlots {
         })
     }
 
-    /// The level of containment that holds.
+    /// Returns the level of containment in force.
     pub(crate) fn level(&self) -> Containment {
         self.level
     }
 
-    /// The same from the warden's point of view.
+    /// Returns the level of containment from the warden's point of view.
     pub(crate) fn holding(&self) -> Holding {
         match self.level {
             Containment::Cgroup => Holding::Groups,
@@ -97,15 +97,15 @@ impl CgroupSlots {
         }
     }
 
-    /// Directories that the warden kills and removes if the host is gone.
+    /// Returns the directories that the warden kills and removes if the host is gone.
     pub(crate) fn group_dirs(&self) -> Vec<Vec<u8>> {
         let unified = self.run.iter().map(|run| run.group().path().to_path_buf());
         let legacy = self.sites.iter().flat_map(LimitSites::legacy_dirs);
         unified.chain(legacy).map(|path| path.into_os_string().into_vec()).collect()
     }
 
-    /// Looks for where limits of a job's own can be held; true if that made directories of which the warden does not
-    /// know.
+    /// Finds or makes the groups in which a job's own limits can be held; returns true if that made directories that
+    /// the warden does not know.
     pub(crate) fn prepare(&mut self, own: &TreeLimits) -> io::Result<bool> {
         let wanted: Vec<Controller> = kernel_limits(own).controllers().collect();
         if wanted.is_empty() {
@@ -119,8 +119,8 @@ impl CgroupSlots {
         Ok(self.group_dirs().len() > known)
     }
 
-    /// The lease of the next attempt in this slot, whose limit of memory is this where groups hold it. `own` are
-    /// limits of its job's own, in place of the run's.
+    /// Returns the lease of the next attempt in this slot; `memory_bytes` is its limit of memory, where groups hold it.
+    /// `own` are its job's own limits, in place of the run's.
     pub(crate) fn take(
         &mut self,
         slot: u32,
@@ -162,7 +162,7 @@ impl CgroupSlots {
         Ok(lease)
     }
 
-    /// Takes the lease back after its attempt; the numbers of those that the warden need not know any more.
+    /// Takes the lease back after its attempt; returns the numbers that the warden need not know any more.
     pub(crate) fn give_back(&mut self, slot: u32, lease: SlotLease) -> impl Iterator<Item = u32> + use<> {
         let (mut of_limit, mut of_slot) = (None, lease.number);
         if let Some(limit) = lease.limit {
@@ -180,13 +180,14 @@ impl CgroupSlots {
         of_limit.into_iter().chain(of_slot)
     }
 
-    /// Removes what was put aside and is empty by now.
+    /// Removes the groups that were put aside and are empty by now.
     fn tidy(&mut self) {
         self.aside.retain(|group| group.populated().unwrap_or(false) || group.remove().is_err());
         self.aside_limits.retain(|group| group.remove().is_err());
     }
 
-    /// Moves what lives in the attempt's group to where it may go on until the end of the run.
+    /// Moves the processes in the attempt's group to one where they may go on until the end of the run; returns how
+    /// many.
     pub(crate) fn release(&mut self, lease: &mut SlotLease) -> u32 {
         let (Some(run), Some(group)) = (&self.run, lease.group()) else { return 0 };
         if self.released.is_none() {
@@ -210,7 +211,7 @@ impl CgroupSlots {
         }
     }
 
-    /// After the warden is lost, its successor knows no slots, and the killed groups are not used again.
+    /// Forgets what a lost warden knew: its successor knows no slots, and the killed groups are not used again.
     pub(crate) fn forget_warden(&mut self) {
         let kept: Vec<KeptGroup> = self.slots.iter_mut().filter_map(Option::take).collect();
         self.aside.extend(kept.into_iter().map(|kept| kept.group));
@@ -218,13 +219,13 @@ impl CgroupSlots {
         self.tidy();
     }
 
-    /// Freezes or thaws all groups at once; false if that cannot be had.
+    /// Freezes or thaws all groups at once; returns false if that is not possible.
     pub(crate) fn freeze(&self, freeze: bool, patience: Duration) -> bool {
         let Some(run) = &self.run else { return false };
         if run.group().freeze(freeze).is_err() {
             return false;
         }
-        // The kernel freezes one process after the other; a job must not be seen to run after its host stopped.
+        // The kernel freezes one process after the other; no job may be seen running after its host stopped.
         let deadline = Instant::now() + patience;
         while freeze && !run.group().is_frozen().unwrap_or(true) && Instant::now() < deadline {
             let timeout = rustix::event::Timespec::try_from(Duration::from_millis(5)).ok();
@@ -237,7 +238,7 @@ impl CgroupSlots {
         true
     }
 
-    /// Kills what is left and removes all groups.
+    /// Kills what is left, and removes all groups.
     pub(crate) fn remove(&mut self) -> io::Result<()> {
         if let Some(run) = &self.run
             && run.group().populated()?
@@ -253,7 +254,7 @@ impl CgroupSlots {
         self.run.take().map_or(Ok(()), |run| run.remove()).and(limits)
     }
 
-    /// Leaves the groups to the warden, which removes them once it has killed what lives in them.
+    /// Leaves the groups to the warden, which removes them once it has killed the processes in them.
     pub(crate) fn abandon(&mut self) {
         self.run = None;
         self.sites = None;
@@ -261,7 +262,7 @@ impl CgroupSlots {
 }
 
 impl Drop for CgroupSlots {
-    /// A run that came to no proper end, or not even to a beginning, leaves no group behind either.
+    /// Removes the groups of a run that ended early or never began, too.
     fn drop(&mut self) {
         let _ = self.remove();
     }
@@ -272,13 +273,13 @@ impl SlotLease {
         self.number
     }
 
-    /// Tells the warden of the slot before the start, unless it knows it.
+    /// Returns the message that announces the slot to the warden before the start, unless the warden knows it.
     pub(crate) fn announcement(&mut self) -> Option<(ToWarden<'static>, Vec<BorrowedFd<'_>>)> {
         if std::mem::replace(&mut self.announced, true) {
             return None;
         }
         let number = self.number?;
-        // A limit's group of the second version takes the place of the slot's; it is the first of its files, too.
+        // A limit's group of the second version takes the place of the slot's; its file is the first, too.
         let unified = self.group();
         let mut files: Vec<BorrowedFd<'_>> = unified.iter().map(|group| group.dir()).collect();
         files.extend(self.group.iter().map(Cgroup::procs_file));
@@ -290,7 +291,7 @@ impl SlotLease {
         self.limit.as_ref().and_then(LimitGroup::group).or(self.group.as_ref())
     }
 
-    /// Live processes of the attempt, as far as groups tell.
+    /// Returns the number of live processes of the attempt, as far as groups tell.
     pub(crate) fn alive(&self) -> u32 {
         let Some(group) = self.group() else { return 0 };
         if !group.populated().unwrap_or(false) {
@@ -307,14 +308,14 @@ impl SlotLease {
         }
     }
 
-    /// Counts of the kernel of limits that were hit.
+    /// Returns the kernel's counts of limits that were hit.
     pub(crate) fn evidence(&self) -> Evidence {
         let Some(limit) = &self.limit else { return Evidence::default() };
         let found = limit.evidence();
         Evidence { oom_kills: found.oom_kills, pids_refused: found.pids_refused }
     }
 
-    /// Usage of the whole group where it is counted, else of the process.
+    /// Returns the usage of the whole group where it is counted, else that of the process.
     pub(crate) fn usage(&self, process: Usage) -> Usage {
         let Some(peak) = self.limit.as_ref().and_then(LimitGroup::peak_bytes) else {
             return process;
@@ -323,7 +324,7 @@ impl SlotLease {
     }
 }
 
-/// Whether each of these can be used.
+/// Checks that each of these controllers can be used.
 fn check(sites: &LimitSites, wanted: &[Controller]) -> io::Result<()> {
     wanted.iter().try_for_each(|controller| {
         sites.check(*controller).map_err(|refusal| io::Error::other(refusal.clone()))
@@ -338,7 +339,7 @@ fn kernel_limits(limits: &TreeLimits) -> CgroupLimits {
     }
 }
 
-/// A share of CPUs in the unit of the kernel's quota, never less than one thousandth.
+/// Converts a share of CPUs to the unit of the kernel's quota; never less than one thousandth.
 fn thousandths(cpus: f64) -> u64 {
     // Rounded and positive, so the cast only drops a zero fraction.
     (cpus * 1000.0).round().clamp(1.0, 1e9) as u64

@@ -1,6 +1,6 @@
 //! The channels to function workers: the host's end of each, and one made ahead for the next worker.
 //!
-//! Never knows what a worker's words mean for a job, and never touches its process.
+//! Never interprets what a worker's messages mean for a job, and never touches its process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,45 +17,46 @@ use crate::engine::attempts::Tenancy;
 use crate::engine::observe::Token;
 use crate::warden::client::nonce;
 
-/// Length of an answer for which a worker may have to wait until it is taken: its channel is watched from its start on.
+/// The length of a reply that fills the socket, so that the worker has to wait until it is read: from then on, channels
+/// are watched from the start.
 const LONG_ANSWER_BYTES: usize = 64 * 1024;
 
-/// Until it has introduced itself, a worker has nothing longer to say.
+/// The longest frame before the worker's hello is checked: until then it has nothing longer to send.
 const INTRODUCTION_BYTES_MAX: u64 = 64 * 1024;
 
-/// A worker whose channel has closed is given so long to end by itself.
+/// The time that a worker whose channel has closed is given to end by itself.
 pub(super) const CLOSED_GRACE: Duration = Duration::from_secs(1);
 
-/// Two ends, and the nonce of the worker that they are for.
+/// The host's end, the worker's end, and the nonce of the worker that they are for.
 type NewChannel = (OwnedFd, OwnedFd, u64);
 
-/// Owns what all channels of a run have in common.
+/// The state that all channels of a run share.
 #[derive(Default)]
 pub(super) struct WorkerChannels {
-    /// Made ahead for the next worker.
+    /// A channel made ahead for the next worker.
     spare: Option<NewChannel>,
     has_workers: bool,
-    /// A worker had more to say at once than its socket holds: the next may, too.
+    /// True once a worker had more to send at once than its socket holds: the next may, too.
     long_answers: bool,
-    /// Workers whose channel has closed while they lived, and since when.
+    /// The workers whose channel has closed before they ended, and when.
     closed_early: Vec<(Tenancy, Instant)>,
 }
 
 impl WorkerChannels {
-    /// Makes the channel of the next worker, if there are workers at all.
+    /// Makes the channel of the next worker ahead of need, if the run has workers at all.
     pub(super) fn stock(&mut self) {
         if self.has_workers && self.spare.is_none() {
             self.spare = new_channel().ok();
         }
     }
 
-    /// A channel: the host's end, the worker's, its nonce.
+    /// Returns a channel: the host's end, the worker's, its nonce.
     pub(super) fn take(&mut self) -> io::Result<NewChannel> {
         self.has_workers = true;
         self.spare.take().map_or_else(new_channel, Ok)
     }
 
-    /// Notes that a worker said so much at once.
+    /// Notes the length of a frame that a worker sent.
     pub(super) fn note_length(&mut self, bytes: usize) {
         self.long_answers |= bytes > LONG_ANSWER_BYTES;
     }
@@ -64,12 +65,12 @@ impl WorkerChannels {
         self.long_answers
     }
 
-    /// Notes that the channel of this worker has closed while it lived.
+    /// Notes that the channel of this worker has closed before it ended.
     pub(super) fn note_closed(&mut self, tenancy: Tenancy) {
         self.closed_early.push((tenancy, Instant::now()));
     }
 
-    /// Notes so again, for one that has still some of its grace.
+    /// Notes that again, for a worker that has still some of its grace.
     pub(super) fn keep_closed(&mut self, tenancy: Tenancy, since: Instant) {
         self.closed_early.push((tenancy, since));
     }
@@ -78,7 +79,7 @@ impl WorkerChannels {
         std::mem::take(&mut self.closed_early)
     }
 
-    /// Time until the grace of the next such worker is over.
+    /// Returns the time until the grace of the next such worker is over.
     pub(super) fn until_closed(&self) -> Option<Duration> {
         self.closed_early.iter().map(|(_, since)| CLOSED_GRACE.saturating_sub(since.elapsed())).min()
     }
@@ -98,24 +99,24 @@ pub(crate) struct WorkerChannel {
     outbox: Outbox,
     ours: Credentials,
     start: WorkerStart,
-    /// Our hello was sent to it, and its first job after that.
+    /// True once the host's hello was sent to it, with its first job after that.
     greeted: bool,
-    /// Its own hello came, too; before, it may say nothing else.
+    /// True once its own hello was checked; before that it may send nothing else.
     agreed: bool,
-    /// The process that introduced itself.
+    /// The process id that was given in the hello.
     speaker: u32,
-    /// The end of its job was reported to the handler, or the worker may say no more.
+    /// True once the end of its job was reported to the handler, or the worker may send no more.
     reported: bool,
-    /// Step and error number, if it could not become a process of its own.
+    /// The step and error number, if it could not become a process of its own.
     failed: Option<(u8, i32)>,
     interest: Interest,
-    /// In the poll set.
+    /// True while it is in the poll set.
     watched: bool,
-    /// Nothing is received from it just now.
+    /// True while nothing is received from it.
     paused: bool,
-    /// Its process has ended: its last messages are being received.
+    /// True once its process has ended: its last messages are being received.
     ending: bool,
-    /// Nothing comes any more.
+    /// True once nothing more is received.
     closed: bool,
     torn: bool,
 }
@@ -145,7 +146,7 @@ impl WorkerChannel {
 
     // Sending.
 
-    /// Says hello, and after it these messages.
+    /// Queues the hello, and after it these messages.
     pub(super) fn greet(&mut self, messages: Vec<(ToWorker, Body)>) {
         self.greeted = true;
         let hello = ToWorker::Hello {
@@ -170,7 +171,8 @@ impl WorkerChannel {
         }
     }
 
-    /// Sends what the worker takes before anything else: the region that it shares with the host, if there is one.
+    /// Sends the first byte, before anything else, with the region that the worker shares with the host, if there is
+    /// one.
     pub(super) fn send_region(&self, region: Option<impl AsFd>) -> io::Result<()> {
         let region: Vec<_> = region.iter().map(AsFd::as_fd).collect();
         socket::send(&self.socket, &[0], &region)
@@ -185,12 +187,12 @@ impl WorkerChannel {
         !self.outbox.is_empty()
     }
 
-    /// Sends what is queued, as far as the socket takes it; the poll tells when it takes the rest.
+    /// Sends what is queued, as far as the socket takes it; the poll reports when it takes the rest.
     pub(super) fn flush(&mut self, epoll: &Epoll) {
         if self.closed || self.paused || self.ending {
             return;
         }
-        // A worker that is gone is noticed by its end, not here.
+        // The end of the worker, not a failed send, tells that it is gone.
         let _ = self.outbox.flush(&self.socket);
         let wanted = self.wanted();
         if !self.watched && !self.outbox.is_empty() {
@@ -214,10 +216,10 @@ impl WorkerChannel {
         Ok(())
     }
 
-    /// Watches it, unless it is watched, paused or closed.
+    /// Adds the channel to the poll set, unless it is watched, paused or closed.
     pub(super) fn watch_if_heard(&mut self, epoll: &Epoll) {
         if !self.watched && !self.paused && !self.closed {
-            // Without it the worker's messages are received at its end.
+            // If that fails, the worker's messages are received at its end.
             let _ = self.watch(epoll);
         }
     }
@@ -228,7 +230,7 @@ impl WorkerChannel {
         }
     }
 
-    /// Receives no more until [`WorkerChannel::resume`]; false if that is so already.
+    /// Receives no more until [`WorkerChannel::resume`]; returns false if it was paused or closed already.
     pub(super) fn pause(&mut self, epoll: &Epoll) -> bool {
         if self.paused || self.closed {
             return false;
@@ -238,7 +240,7 @@ impl WorkerChannel {
         true
     }
 
-    /// Receives again; false if it was not paused.
+    /// Receives again; returns false if it was not paused, or is closed.
     pub(super) fn resume(&mut self, epoll: &Epoll) -> bool {
         if !self.paused || self.closed {
             return false;
@@ -250,17 +252,17 @@ impl WorkerChannel {
 
     // Receiving.
 
-    /// More may have come since the last look.
+    /// Notes that more may have arrived since the last read.
     pub(super) fn look_again(&mut self) {
         self.inbox.look_again();
     }
 
-    /// Whether a whole frame has been read from the socket already.
+    /// Returns whether a whole frame has been read from the socket already.
     pub(super) fn holds_frame(&self) -> bool {
         self.inbox.holds_frame()
     }
 
-    /// The next frame, if one is there.
+    /// Returns the next frame, if one is there.
     pub(super) fn receive(&mut self) -> ReadResult {
         if self.closed {
             return ReadResult::Dry;
@@ -273,11 +275,11 @@ impl WorkerChannel {
         got
     }
 
-    /// Takes the worker's introduction.
+    /// Checks the worker's hello.
     ///
     /// # Errors
     ///
-    /// Why it is not the worker that was started.
+    /// The reason why it is not the worker that was started.
     pub(super) fn agree(&mut self, credentials: Credentials, pid: u32) -> Result<(), String> {
         self.ours.check(credentials)?;
         self.agreed = true;
@@ -290,7 +292,7 @@ impl WorkerChannel {
         self.agreed
     }
 
-    /// Whether this process may answer here: the one that introduced itself.
+    /// Returns whether this process may reply here: only the one that sent the hello.
     pub(super) fn is_spoken_by(&self, pid: u32) -> bool {
         self.speaker == pid
     }
@@ -302,17 +304,17 @@ impl WorkerChannel {
         self.failed = Some((step, errno));
     }
 
-    /// The step and the error number of a start that failed.
+    /// Returns the step and the error number of a start that failed.
     pub(super) fn failed_start(&self) -> Option<(u8, i32)> {
         self.failed
     }
 
-    /// Notes that the end of its job is reported to the handler; false if it was before.
+    /// Notes that the end of its job is reported to the handler; returns false if it was before.
     pub(super) fn note_report(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Cause of its job's end, where it left of its own will and did not say.
+    /// Returns the cause of its job's end, where the worker exited by itself and did not report one.
     pub(super) fn cause_unsaid(&self) -> Option<Cause> {
         match (self.reported, self.torn) {
             (true, _) => None,
@@ -330,12 +332,12 @@ impl WorkerChannel {
         self.ending
     }
 
-    /// Receives nothing any more.
+    /// Stops receiving.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Closes the connection: the worker finds no more jobs.
+    /// Shuts the connection down: the worker finds no more jobs.
     pub(super) fn hang_up(&mut self, epoll: &Epoll) {
         self.closed = true;
         self.unwatch(epoll);

@@ -1,10 +1,10 @@
-//! The run's own clock: monotonic, and standing still while the whole run is stopped.
+//! The run's own clock: monotonic, and stopped while the whole run is suspended.
 
 use std::time::{Duration, Instant};
 
 use psmith_core::Time;
 
-/// Measures from its own making.
+/// A clock that measures the time since it was made.
 #[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
@@ -22,7 +22,7 @@ impl Clock {
         Time(until.saturating_duration_since(self.origin).saturating_sub(self.stopped))
     }
 
-    /// Stands still until [`Clock::go`]. Stopping a stopped clock changes nothing.
+    /// Stops the clock until [`Clock::go`]. Stopping a stopped clock changes nothing.
     pub(crate) fn stop(&mut self) {
         self.stopped_since.get_or_insert_with(Instant::now);
     }

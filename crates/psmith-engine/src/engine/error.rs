@@ -10,17 +10,17 @@ use psmith_sys::signals;
 
 use crate::containment::Unavailable;
 
-/// Why a run could not go on: our failure, never a job's.
+/// The reason why a run could not go on: psmith's failure, never a job's.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
     /// The containment demanded cannot be had.
     Containment(Unavailable),
-    /// The warden could not be started, or was lost again and again.
+    /// The warden could not be started, or was lost too often.
     Warden {
-        /// What failed.
+        /// The error that occurred.
         error: io::Error,
-        /// What it said last; often nothing.
+        /// The last text on its standard error; often empty.
         words: String,
     },
     /// Output could not be kept: the spool's disk is full or broken.
@@ -31,18 +31,18 @@ pub enum EngineError {
     Descriptors(u64),
     /// A setting makes no sense.
     Setting(String),
-    /// No worker comes to be, however often it is tried: jobs that wait for one are not begun.
+    /// A worker cannot be started, however often it is tried: jobs that wait for one are not begun.
     Workers {
-        /// So many starts failed in a row.
+        /// The number of starts that failed in a row.
         failures: u32,
-        /// What became of the last one.
+        /// The cause of the last failure.
         cause: Cause,
     },
-    /// Runs are nested deeper than so many levels: most likely a job begins the run that it belongs to.
+    /// The run is nested deeper than this many levels: most likely a job begins the run that it belongs to.
     TooDeep(u32),
     /// This process is a forked copy of the one that began the run: the run is not its own.
     Forked,
-    /// The kernel refused something the engine cannot do without.
+    /// The kernel refused a call that the engine cannot do without.
     Kernel(io::Error),
 }
 
@@ -98,7 +98,7 @@ impl std::error::Error for EngineError {
     }
 }
 
-/// A cause in words.
+/// Returns a cause in words.
 pub fn text_of(cause: &Cause) -> String {
     match cause {
         Cause::Error(text) => text.clone(),

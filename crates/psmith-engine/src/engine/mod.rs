@@ -1,33 +1,33 @@
 //! The engine: the one loop that joins the pure dispatcher with the kernel.
 //!
-//! Every source (the warden, the pipes of jobs, the groups, the handler's wake-ups, the clock) becomes one
-//! event for the dispatcher; every action that the dispatcher asks for is carried out here. The loop decides
-//! nothing about jobs, and it never blocks but in its one poll.
+//! Every source (the warden, the pipes of jobs, the groups, the handler's wake-ups, the clock) becomes an event for the
+//! dispatcher; every action that the dispatcher asks for is carried out here. The loop makes no decision about jobs,
+//! and it never blocks except in its one poll.
 //!
-//! What the loop knows is divided among owners, each a struct whose fields are its own; what needs two of them is a
-//! method of [`Engine`] over both.
+//! The loop's state is divided among owners, each a struct with private fields; what needs two of them is a method of
+//! [`Engine`] over both.
 //!
 //! Owners:
 //!
 //! - `dispatch`: the dispatcher, its clock, its queues
 //! - `run_state`: whether the producer has more, whether the run is over
-//! - `warden_link`: the warden, and what the next one would be told
-//! - `attempts`, `attempt`: what runs, by slot
-//! - `cgroup_slots`: the cgroup slots it lives in
-//! - `supply`: what the next start is given
-//! - `output`, [`spool`]: where output waits
-//! - `channels`: what is said to workers, and by them
-//! - `stack_samples`: who asked for stack samples
+//! - `warden_link`: the warden, and the messages with which its successor would begin
+//! - `attempts`, `attempt`: the running attempts, by slot
+//! - `cgroup_slots`: the control groups of slots
+//! - `supply`: the streams and variables of the next start
+//! - `output`, [`spool`]: the store for output that waits
+//! - `channels`: the channels to workers
+//! - `stack_samples`: the requests for stack samples
 //!
 //! Reactions:
 //!
-//! - `perform`: the dispatcher's actions, done
-//! - `observe`: what the kernel and the warden report, turned into events
-//! - `streams`: what jobs write, read
-//! - `worker_channel`: what workers say, passed on
-//! - `suspend`: jobs that stand still, together with the host or alone
+//! - `perform`: the dispatcher's actions, carried out
+//! - `observe`: reports of the kernel and the warden, turned into events
+//! - `streams`: the output of jobs, read
+//! - `worker_channel`: messages of workers, passed on
+//! - `suspend`: stopped jobs, together with the host or alone
 //!
-//! [`handler`] is what the engine needs from whoever uses it.
+//! [`handler`] is the interface to the user of the engine.
 
 mod attempt;
 mod attempts;
@@ -77,18 +77,18 @@ use stack_samples::StackSamples;
 use supply::StartSupply;
 use warden_link::WardenLink;
 
-/// The host's own descriptors beside those of attempts, where they are not counted but guessed: standard streams,
-/// the loop's own, files that the handler keeps open.
+/// The number of the host's own descriptors beside those of attempts, where they are not counted but estimated:
+/// standard streams, the loop's own, files that the handler keeps open.
 const BASE_DESCRIPTORS: u64 = 40;
 
-/// Descriptors that a start needs for a moment: what it hands to the warden, and a spool or two.
+/// The number of descriptors that a start needs for a moment: those sent to the warden, and a spool or two.
 const SPARE_DESCRIPTORS: u64 = 8;
 
 /// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files, and the
 /// files of two spools.
 const ATTEMPT_DESCRIPTORS: u64 = 8;
 
-/// Time between two looks at a process group that outlives its leader.
+/// The time between two checks of a process group that outlives its leader.
 const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Settings of an engine, apart from the jobs themselves.
@@ -117,15 +117,15 @@ pub struct Surroundings {
     pub umask: Option<u32>,
     /// Resource limits of each process, over those inherited.
     pub rlimits: Vec<Rlimit>,
-    /// Added to the niceness.
+    /// The number added to the niceness.
     pub nice: i32,
-    /// Whether set-uid programs gain nothing.
+    /// True if set-uid programs gain nothing.
     pub no_new_privs: bool,
     /// Limits of the whole tree of a job, which only a control group can hold.
     pub tree: TreeLimits,
-    /// A directory that the warden removes when this program is gone, after all that ran.
+    /// The directory that the warden removes when this program is gone, after all processes of the run.
     pub scratch: Option<PathBuf>,
-    /// The terminal that a job is given; then it stays in the host's session.
+    /// The terminal that a job is given; the job then stays in the host's session.
     pub terminal: Option<OwnedFd>,
 }
 
@@ -154,20 +154,20 @@ struct Entry<J> {
     outcome: Option<Box<Outcome>>,
     output: Output,
     next_in_line: bool,
-    /// Its signs of life are asked for.
+    /// True if its activity is to be reported, because it has an idle limit.
     beats: bool,
     spans: spans::JobSpans,
 }
 
 impl<H: Handler> Engine<H> {
-    /// An engine for this handler. The warden starts with it; no job does.
+    /// Returns an engine for this handler. Starts the warden, but no job.
     ///
     /// # Errors
     ///
     /// If the containment demanded cannot be had here, or the warden cannot be started.
     pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
-        // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and it starts up
-        // while the rest is made.
+        // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and the warden starts
+        // up while the rest is made.
         let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
         match Engine::prepare(handler, setup) {
             Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
@@ -182,7 +182,7 @@ impl<H: Handler> Engine<H> {
         let level = choose(setup.contain).map_err(EngineError::Containment)?;
         let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
         if nofile_soft != nofile_now {
-            // Jobs get the limit that the host was given, not the one that it gave itself.
+            // Jobs get the limit that the host was given, not the one that it raised for itself.
             let original = Rlimit { resource: Resource::OpenFiles, soft: nofile_soft, hard: nofile_now };
             setup.surroundings.rlimits.insert(0, original);
         }
@@ -213,24 +213,24 @@ impl<H: Handler> Engine<H> {
         })
     }
 
-    /// The level of containment that holds.
+    /// Returns the level of containment in force.
     #[must_use]
     pub fn level(&self) -> Containment {
         self.cgroup_slots.level()
     }
 
-    /// Count of slots: those asked for, or as many as the descriptors suffice for.
+    /// Returns the number of slots: those asked for, or as many as the descriptors suffice for.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.dispatch.slots()
     }
 
-    /// The handler, before the run begins.
+    /// Returns the handler, before the run begins.
     pub fn handler(&mut self) -> &mut H {
         &mut self.handler
     }
 
-    /// Runs until every accepted job has been delivered, or it was told to leave. Gives the handler back.
+    /// Runs until every accepted job has been delivered, or [`EngineCommand::Leave`] was given. Returns the handler.
     ///
     /// # Errors
     ///
@@ -243,12 +243,12 @@ impl<H: Handler> Engine<H> {
         self.close()
     }
 
-    /// Asks the producer again that said "later".
+    /// Asks the producer again after it returned [`Pull::Later`].
     pub fn has_more(&mut self) {
         self.state.wake_source();
     }
 
-    /// Does all that can be done now; false when the run is over.
+    /// Does all that can be done now; returns false when the run is over.
     pub fn advance(&mut self) -> bool {
         if !self.state.is_over() {
             self.ask_producer();
@@ -262,14 +262,14 @@ impl<H: Handler> Engine<H> {
         !self.state.is_over()
     }
 
-    /// Waits until something happens, or for so long, and takes in what it was.
+    /// Waits for an event, at most for `limit`, and handles it.
     pub fn wait(&mut self, limit: Option<Duration>) {
         self.stock_pipes();
         let timeout = [self.patience(), limit].into_iter().flatten().min();
         let mut ready = std::mem::take(&mut self.ready);
         if let Err(error) = self.epoll.wait(&mut ready, timeout) {
             self.state.fail(EngineError::Kernel(error));
-            // No event will ever come any more.
+            // No event can arrive any more.
             self.state.finish();
             return;
         }
@@ -284,7 +284,7 @@ impl<H: Handler> Engine<H> {
         self.dispatch.handle_timers();
     }
 
-    /// Time that the loop may sleep when nothing happens.
+    /// Returns the time that the loop may sleep when nothing happens.
     fn patience(&self) -> Option<Duration> {
         if self.state.asks_source() && self.dispatch.wants_job() {
             return Some(Duration::ZERO);
@@ -307,7 +307,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Makes the only job that is left the next in line, in completion order, too.
+    /// Makes the only job that is left the next in line, also where outcomes are delivered in completion order.
     fn notice_last_job(&mut self) {
         if !self.state.source_has_ended() || self.jobs.len() != 1 {
             return;
@@ -408,14 +408,15 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// No more jobs are wanted, so the producer is asked no more.
+    /// Stops asking the producer: no more jobs are wanted.
     fn end_source(&mut self) {
         if self.state.end_source() {
             self.dispatch.push(Event::SourceEnded);
         }
     }
 
-    /// The run cannot go on: end what runs, deliver what can be delivered, give the error back at the end.
+    /// Ends the run, which cannot go on: running jobs are stopped, outcomes are delivered as far as possible, and the
+    /// error is returned at the end.
     fn fail(&mut self, error: EngineError) {
         if self.state.fail(error) {
             self.dispatch.push(Event::Stop);
@@ -423,11 +424,11 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Leaves nothing behind: groups first, then the warden, which takes along what jobs left.
+    /// Cleans up: the groups first, then the warden, which ends what jobs left behind.
     pub fn close(mut self) -> (H, Result<(), EngineError>) {
         if self.state.is_leaving() {
             self.cgroup_slots.abandon();
-            // Dropping the socket is all it takes: the warden kills what is left, and removes the groups.
+            // To drop the socket is enough: the warden kills what is left, and removes the groups.
             self.warden.abandon();
             return (self.handler, self.state.into_result());
         }
@@ -441,7 +442,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// The demanded level or better; without a demand the best, keepers left out.
+/// Returns the demanded level or a better one; without a demand the best, keepers left out.
 pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavailable> {
     let mut reasons = Vec::new();
     for level in Containment::ALL {
@@ -459,7 +460,7 @@ pub(crate) fn choose(demand: Option<Containment>) -> Result<Containment, Unavail
     Err(Unavailable { demanded: demand.unwrap_or(Containment::Group), reasons })
 }
 
-/// A poll set with the handler's wake-ups in it.
+/// Makes a poll set with the handler's wake-ups in it.
 fn watch_wakes(handler: &impl Handler) -> io::Result<Epoll> {
     let epoll = Epoll::new()?;
     for (index, fd) in handler.wake_fds().into_iter().enumerate() {
@@ -468,7 +469,7 @@ fn watch_wakes(handler: &impl Handler) -> io::Result<Epoll> {
     Ok(epoll)
 }
 
-/// For how many slots the descriptors suffice that are not open yet; so many may be.
+/// Returns the number of slots for which the descriptors suffice that are not open yet, of `nofile` in all.
 fn room_of_slots(nofile: u64) -> Result<u32, EngineError> {
     let room = nofile.saturating_sub(descriptors_open() + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;
     if room == 0 {
@@ -477,13 +478,13 @@ fn room_of_slots(nofile: u64) -> Result<u32, EngineError> {
     Ok(u32::try_from(room).unwrap_or(u32::MAX))
 }
 
-/// Count of descriptors that this process has open.
+/// Returns the number of descriptors that this process has open.
 fn descriptors_open() -> u64 {
     // The listing's own descriptor is among them.
     std::fs::read_dir("/proc/self/fd").map_or(BASE_DESCRIPTORS, |open| open.count() as u64)
 }
 
-/// Count of slots for which so many descriptors suffice, about.
+/// Returns the number of slots for which this many descriptors suffice, about.
 #[must_use]
 pub fn slots_by_descriptors(nofile: u64) -> u32 {
     let slots = nofile.saturating_sub(BASE_DESCRIPTORS + SPARE_DESCRIPTORS) / ATTEMPT_DESCRIPTORS;

@@ -1,4 +1,4 @@
-//! Reports of the kernel and of the warden, received and turned into events.
+//! Reports of the kernel and of the warden, received and turned into events. Makes no decision about jobs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,7 +31,7 @@ pub(crate) enum Token {
 }
 
 impl Token {
-    /// Kind in the top byte, generation in the next three, slot in the low four.
+    /// Packs the token: the kind in the top byte, the generation in the next three, the slot in the low four.
     pub(crate) fn pack(self) -> u64 {
         let pack = |kind: u64, generation: u32, slot: u32| {
             (kind << 56) | (u64::from(generation & 0xff_ffff) << 32) | u64::from(slot)
@@ -70,7 +70,7 @@ impl<H: Handler> Engine<H> {
             None => {}
             Some(Token::WardenSocket) => self.receive_from_warden(),
             Some(Token::WardenEnd) => {
-                // What it said before its end comes first.
+                // Its last messages come first.
                 self.receive_from_warden();
                 // By now this may be its successor, and the event that of the one before.
                 if self.warden.has_ended() {
@@ -102,7 +102,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The slot in which this attempt lives.
+    /// Returns the slot of this attempt, if it is still there.
     pub(super) fn slot_of(&self, attempt: AttemptId) -> Option<u32> {
         let slot = self.jobs.get(&attempt.job)?.slot.0;
         self.attempts.get(slot).filter(|running| running.id == attempt).map(|_| slot)
@@ -149,7 +149,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A keeper has gone. After its work that is as it should be; before, it was killed.
+    /// Handles the end of a keeper: expected after its work; before, it was killed.
     fn lose_keeper(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         if let Some(keeper) = running.keeper.take() {
@@ -173,7 +173,7 @@ impl<H: Handler> Engine<H> {
         self.dispatch.push(Event::Vanished { attempt: id });
     }
 
-    /// Expects nothing more of what lives in this slot.
+    /// Closes all sources of the attempt in this slot: no more events are expected of it.
     pub(super) fn vanish(&mut self, slot: u32) {
         self.close_streams(slot);
         if let Some(running) = self.attempts.get_mut(slot) {
@@ -184,8 +184,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Takes in all messages of a packet. A job that began and ended within it has been read to its end by then;
-    /// only the streams and channels of those that go on are watched.
+    /// Handles all messages of a packet. A job that began and ended within it has been read to its end by then; only
+    /// the streams and channels of those that go on are watched.
     fn on_packet(&mut self, packet: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
         let mut fds = fds.into_iter();
         for message in decode_all(packet) {
@@ -226,7 +226,7 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Asks now and then whether the warden still answers, and gives up one that does not.
+    /// Pings the warden at intervals, and gives up one that does not answer.
     pub(super) fn look_after_warden(&mut self) {
         if self.dispatch.has_running()
             && let Err(error) = self.warden.check()
@@ -235,16 +235,17 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The warden is gone, and with it everything that it started. The attempts that had not ended are lost.
+    /// Handles the loss of the warden, and with it of everything that it started: the attempts that had not ended are
+    /// lost.
     fn lose_warden(&mut self, error: io::Error) {
         let Some(warden) = self.warden.disengage(&self.epoll) else { return };
-        // What it said before its end is acted upon first. A start that follows from that falls into the void and is
-        // lost with the others; sent to the next warden, it would run although it counts as lost.
+        // Its last messages are acted upon first. A start that follows from that is sent to no warden, and is lost with
+        // the others; sent to the next warden, it would run although it counts as lost.
         self.settle();
-        // Then everything dies, so that no attempt of a job runs beside the next one.
+        // Then everything is killed, so that no attempt of a job runs beside the next one.
         self.cgroup_slots.kill_all();
         for running in self.attempts.iter_mut() {
-            // Also so that no slot gets this place back: the next warden does not know it.
+            // This also keeps the slot from reusing this group: the next warden does not know it.
             running.lease.kill();
             if let Some(pidfd) = &running.pidfd {
                 let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
@@ -270,7 +271,7 @@ impl<H: Handler> Engine<H> {
             // No next warden will sweep what this one left.
             crate::descendants::kill_marked(self.warden.marker());
             self.fail(EngineError::Warden { error, words });
-            // Nobody is left who could start anything: what waits ends with the run.
+            // No warden is left that could start anything: what waits ends with the run.
             self.dispatch.push(Event::Kill);
             return;
         }
@@ -323,7 +324,7 @@ impl<H: Handler> Engine<H> {
         self.start_failed(slot, failure, refused);
     }
 
-    /// The attempt in this slot never came to run its program.
+    /// Handles a start that failed: the attempt in this slot never executed its program.
     pub(super) fn start_failed(&mut self, slot: u32, failure: SpawnFailure, refused: bool) {
         let Some(running) = self.attempts.get(slot) else { return };
         let attempt = running.id;
@@ -346,15 +347,15 @@ impl<H: Handler> Engine<H> {
         if self.close_channel(slot, exit) {
             return;
         }
-        // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it,
-        // and a slow consumer cannot make its job look as if somebody held its output open.
+        // What is left in the pipes is kept, also of a stream that was passed on live: the delivery brings it, and a
+        // slow consumer cannot make its job look as if a descendant held its output open.
         if let Some(running) = self.attempts.get_mut(slot) {
             running.live = crate::engine::handler::Live::Nothing;
         }
         for stream in [1, 2] {
             self.read_stream(slot, stream, READS_AT_END);
         }
-        // What is still open is held by somebody else; it is watched until its time is over.
+        // What is still open is held by another process; it is watched until its time is over.
         self.unpause(slot);
         let level = self.cgroup_slots.level();
         let Some(running) = self.attempts.get_mut(slot) else { return };
@@ -390,7 +391,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Looks now and then whether process groups without their leaders are empty: no event says so.
+    /// Checks at intervals whether process groups without their leaders are empty: no event says so.
     pub(super) fn look_at_orphaned_groups(&mut self) {
         for (slot, generation) in self.attempts.take_orphaned_groups() {
             let Some(running) = self.attempts.current(slot, generation) else { continue };

@@ -1,5 +1,5 @@
-//! What running jobs write, on its way from their pipes to the handler: the buffer it is read into, what all spools may
-//! keep in memory, whose streams nobody takes just now.
+//! The output of running jobs on its way from their pipes to the handler: the buffer it is read into, the memory that
+//! all spools may use, and the attempts whose streams are not read now.
 //!
 //! Never cuts output, and never decides whether it is passed on or kept.
 
@@ -15,19 +15,19 @@ use crate::engine::attempts::Tenancy;
 use crate::engine::handler::Output;
 use crate::engine::spool;
 
-/// Most bytes that one read from a pipe takes.
+/// The most bytes that one read from a pipe takes.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Owns the memory and the directory of all spools.
+/// The memory and the directory of all spools.
 pub(super) struct OutputStore {
-    /// Directory for output that is too large for memory.
+    /// The directory for output that is too large for memory.
     dir: PathBuf,
-    /// Bytes that all spools may still keep in memory.
+    /// The number of bytes that all spools may still keep in memory.
     budget: usize,
-    /// Output in memory that the consumer has not yet done with, by job.
+    /// The size of output in memory that the consumer has not yet finished with, by job.
     handed_over: HashMap<JobId, usize>,
     buffer: Vec<u8>,
-    /// Attempts whose streams or channels are not read just now.
+    /// The attempts whose streams or channels are not read now.
     paused: Vec<Tenancy>,
 }
 
@@ -42,22 +42,22 @@ impl OutputStore {
         }
     }
 
-    /// Reads once from a stream of this attempt; the bytes are then to be had by [`OutputStore::bytes`].
+    /// Reads once from a stream of this attempt; [`OutputStore::bytes`] returns the bytes afterwards.
     pub(super) fn read(&mut self, running: &mut Running, stream: u8) -> io::Result<Read> {
         running.read(stream, &mut self.buffer)
     }
 
-    /// The first so many bytes of the last read.
+    /// Returns the first `length` bytes of the last read.
     pub(super) fn bytes(&self, length: usize) -> &[u8] {
         &self.buffer[..length]
     }
 
-    /// The buffer of the last read, for a handler that may put another one of its size in its place.
+    /// Returns the buffer of the last read, for a handler that may put another one of its size in its place.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// Keeps the first so many bytes of the last read for the delivery.
+    /// Keeps the first `length` bytes of the last read for the delivery.
     pub(super) fn keep(
         &mut self,
         running: &mut Running,
@@ -69,17 +69,17 @@ impl OutputStore {
         kept.map_err(|error| self.failure(error))
     }
 
-    /// The failure of a run whose output cannot be kept.
+    /// Returns the failure of a run whose output cannot be kept.
     pub(super) fn failure(&self, error: io::Error) -> EngineError {
         EngineError::Spool(self.dir.clone(), error)
     }
 
-    /// Takes back memory of spools, so many bytes.
+    /// Returns this many bytes of spools to the budget.
     pub(super) fn give_back(&mut self, bytes: usize) {
         self.budget += bytes;
     }
 
-    /// The consumer has this job's output in memory until [`OutputStore::on_delivered`].
+    /// Notes that the consumer has this job's output in memory until [`OutputStore::on_delivered`].
     pub(super) fn hand_over(&mut self, job: JobId, bytes: usize) {
         if bytes > 0 {
             self.handed_over.insert(job, bytes);
@@ -105,7 +105,7 @@ impl OutputStore {
 }
 
 impl Output {
-    /// Memory that both spools give back when they are dropped.
+    /// Returns the memory that both spools give back when they are dropped.
     pub(super) fn memory_held(&self) -> usize {
         self.stdout.memory_held() + self.stderr.memory_held()
     }

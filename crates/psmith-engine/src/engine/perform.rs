@@ -1,4 +1,4 @@
-//! The dispatcher's actions, carried out.
+//! The dispatcher's actions, carried out. Makes no decision about jobs.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -92,7 +92,7 @@ impl<H: Handler> Engine<H> {
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
             errno: error.raw_os_error().unwrap_or(0),
-            // The kernel's are told by their number.
+            // The kernel's errors are told apart by their number.
             detail: if error.raw_os_error().is_none() { error.to_string() } else { String::new() },
             permanent: false,
         })
@@ -146,8 +146,7 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Makes the pipes and the channel of the next start while nothing waits for them: an end that is followed by a
-    /// start does not.
+    /// Makes the pipes and the channel of the next start ahead of need, while the loop is about to sleep.
     pub(super) fn stock_pipes(&mut self) {
         self.channels.stock();
         self.supply.stock();
@@ -168,7 +167,7 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Makes the socket of an attempt's keeper; gives the keeper's end.
+    /// Makes the socket of an attempt's keeper; returns the keeper's end.
     fn open_keeper(&self, running: &mut Running) -> io::Result<OwnedFd> {
         let (ours, theirs) = socket::pair()?;
         let token = Token::Keeper { slot: running.slot.0, generation: running.generation };
@@ -189,7 +188,7 @@ impl<H: Handler> Engine<H> {
         };
         let key = running.key();
         let mut ask = false;
-        // A new child may not have joined its group yet, and the ladder asks only once.
+        // A new child may not have joined its group yet, and the ladder sends each signal only once.
         let may_be_new = !running.exited;
         if let Some(group) = running.lease.group() {
             if group.signal_all(signal).is_ok_and(|reached| reached == 0) && may_be_new {
@@ -202,11 +201,11 @@ impl<H: Handler> Engine<H> {
                 _ => {}
             }
             if level != Containment::Group && !running.exited {
-                // The group has it already; a clean-up must not be asked for twice.
+                // The group has it already; a clean-up must not be requested twice.
                 descendants::signal_descendants(running.pid, Some(running.pid), signal);
             }
         }
-        // A stopped job hears a signal only once it goes on.
+        // A stopped process receives a signal only once it is continued.
         if signal != SIGKILL && signal != Signal::CONT.as_raw() {
             self.signal_tree(slot, Signal::CONT.as_raw());
         }
@@ -215,12 +214,12 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Asks the parent of a group's unreaped leader to signal it by number, where the kernel does not by pidfd.
+    /// Asks the parent of a group's unreaped leader to signal it by number, where the kernel cannot by pidfd.
     pub(super) fn ask_for_group_signal(&mut self, slot: u32, key: Key, signal: i32) {
         self.send_to_parent(slot, &ToWarden::SignalGroup { key, signal });
     }
 
-    /// Sends to the parent of the attempt in this slot: its keeper, or the warden.
+    /// Sends a message to the parent of the attempt in this slot: its keeper, or the warden.
     pub(super) fn send_to_parent(&mut self, slot: u32, message: &ToWarden<'_>) {
         match self.attempts.get_mut(slot).and_then(|running| running.keeper.as_mut()) {
             Some(keeper) => drop(keeper.send(message, &[])),
@@ -233,8 +232,8 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let key = running.key();
         let Some(process) = &running.pidfd else {
-            // The report of its start is still on the way, perhaps held by a warden that stands still: its group is at
-            // hand all the same. Who has not joined it yet is killed when the report is there.
+            // The report of its start is still on the way, perhaps held by a warden that is stopped, but its group can
+            // be killed already. A process that has not joined it yet is killed when the report arrives.
             running.pending.push(SIGKILL);
             running.lease.kill();
             return;
@@ -245,7 +244,7 @@ impl<H: Handler> Engine<H> {
             let _ = pidfd::signal(process, SIGKILL);
         }
         if exited {
-            // Whom the signal to the group reaches first, the sweep finds dead and does not count.
+            // The sweep does not count those that the signal to the group killed before it.
             running.killed = running.killed.max(running.outlived_by);
         }
         match level {
@@ -391,7 +390,7 @@ impl<H: Handler> Engine<H> {
         self.retire_if_over(slot);
     }
 
-    /// The attempt in this slot is of no more interest; what it wrote is dropped.
+    /// Forgets the attempt in this slot; its output is dropped.
     pub(super) fn dismiss(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         running.dismissed = true;
@@ -466,7 +465,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// Errors that say "not now" rather than "not ever".
+/// Returns whether the error says "not now" rather than "not ever".
 fn is_scarcity(errno: i32) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM]
         .iter()

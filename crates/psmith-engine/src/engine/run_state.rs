@@ -1,39 +1,39 @@
-//! How far the run is: whether the producer has more, whether it is over, what went wrong.
+//! The state of the run: whether the producer has more, whether it is over, what went wrong.
 //!
-//! Never acts on it, and tells nobody.
+//! Never acts on it, and notifies no one.
 
 use std::time::Duration;
 
 use crate::engine::EngineError;
 
-/// Owns what the loop asks before each turn.
+/// The state that the loop checks before each turn.
 pub(super) struct RunState {
     source: Source,
-    /// Time until the handler has something due.
+    /// The time until the handler's next deadline.
     tick: Option<Duration>,
     fatal: Option<EngineError>,
     finished: bool,
     leaving: bool,
 }
 
-/// Whether the producer has more.
+/// The state of the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Ask it.
+    /// The producer is to be asked.
     Ask,
-    /// Wait for a wake-up: it said "later".
+    /// A wake-up is awaited: the producer returned [`Pull::Later`](crate::engine::handler::Pull::Later).
     Waiting,
-    /// Ask it no more.
+    /// The producer is asked no more.
     Ended,
 }
 
 impl RunState {
-    /// A run that has not begun.
+    /// Returns the state of a run that has not begun.
     pub(super) fn new() -> RunState {
         RunState { source: Source::Ask, tick: None, fatal: None, finished: false, leaving: false }
     }
 
-    /// Whether the producer is to be asked.
+    /// Returns whether the producer is to be asked.
     pub(super) fn asks_source(&self) -> bool {
         self.source == Source::Ask
     }
@@ -42,7 +42,7 @@ impl RunState {
         self.source == Source::Ended
     }
 
-    /// Asks a producer again that said "later".
+    /// Asks a producer again that had no job before.
     pub(super) fn wake_source(&mut self) {
         if self.source == Source::Waiting {
             self.source = Source::Ask;
@@ -54,7 +54,7 @@ impl RunState {
         self.source = Source::Waiting;
     }
 
-    /// Asks the producer no more; false if it had ended before.
+    /// Asks the producer no more; returns false if it had ended before.
     pub(super) fn end_source(&mut self) -> bool {
         std::mem::replace(&mut self.source, Source::Ended) != Source::Ended
     }
@@ -67,7 +67,7 @@ impl RunState {
         self.tick = tick;
     }
 
-    /// Whether no turn is to follow.
+    /// Returns whether no turn is to follow.
     pub(super) fn is_over(&self) -> bool {
         self.finished || self.leaving
     }
@@ -86,7 +86,7 @@ impl RunState {
         self.leaving
     }
 
-    /// Notes why the run cannot go on; false if there was a reason before, which stays.
+    /// Notes why the run cannot go on; returns false if there was a reason before, which stays.
     pub(super) fn fail(&mut self, error: EngineError) -> bool {
         let is_first = self.fatal.is_none();
         self.fatal.get_or_insert(error);

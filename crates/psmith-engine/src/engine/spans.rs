@@ -1,7 +1,7 @@
 //! Spans of `tracing` for jobs and attempts: a job's from its acceptance to its outcome, an attempt's within it from
 //! its start to its end. Behind the feature `tracing`; without it nothing is kept and nothing is done.
 //!
-//! Nobody subscribes here: where the spans go is the program's choice.
+//! Subscribes to nothing: the program decides where the spans go.
 
 use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::{AttemptId, JobId, SlotId};
@@ -21,7 +21,7 @@ pub(super) struct JobSpans;
 
 #[cfg(feature = "tracing")]
 impl JobSpans {
-    /// A job was accepted. Its parent is the span in which the engine runs, if there is one.
+    /// Opens the span of an accepted job. Its parent is the span in which the engine runs, if there is one.
     pub(super) fn accepted(job: JobId) -> JobSpans {
         use tracing::field::Empty;
         let span = tracing::info_span!(
@@ -30,7 +30,7 @@ impl JobSpans {
         JobSpans { job: span, attempt: None }
     }
 
-    /// An attempt is about to start. One that was refused and is not over has no cause.
+    /// Opens the span of an attempt that is about to start. One that was refused and is not over has no cause.
     pub(super) fn ordered(&mut self, attempt: AttemptId, slot: SlotId) {
         use tracing::field::Empty;
         self.attempt = Some(tracing::info_span!(
@@ -39,21 +39,21 @@ impl JobSpans {
         ));
     }
 
-    /// Its process exists.
+    /// Records that the attempt's process exists.
     pub(super) fn started(&self, pid: u32) {
         if let Some(attempt) = &self.attempt {
             attempt.record("pid", pid);
         }
     }
 
-    /// The attempt failed, and another will follow.
+    /// Records that the attempt failed, and another will follow.
     pub(super) fn retried(&mut self, cause: &Cause) {
         if let Some(attempt) = self.attempt.take() {
             attempt.record("cause", cause.kind().word());
         }
     }
 
-    /// The job has its outcome.
+    /// Records the job's outcome, and closes its span.
     pub(super) fn ended(&mut self, outcome: &Outcome) {
         if let Err(cause) = &outcome.verdict {
             self.retried(cause);

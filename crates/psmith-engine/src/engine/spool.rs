@@ -1,6 +1,7 @@
-//! Where a job's output waits for its turn: in memory while it is small, in an unlinked file once it is not.
+//! The store in which a job's output waits for its turn: in memory while it is small, in an unlinked file once it is
+//! not.
 //!
-//! A spool keeps every byte or says why it cannot; it never cuts.
+//! A spool keeps every byte or reports why it cannot; it never cuts.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,13 +10,13 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-/// A job's stream is kept in memory up to this size.
+/// The size up to which a job's stream is kept in memory.
 pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
-/// Most bytes that all spools of a run together keep in memory.
+/// The most bytes that all spools of a run together keep in memory.
 pub const MEMORY_BYTES_ALL_MAX: usize = 8 * 1024 * 1024;
 
-/// Output of a stream that waits. Reading it ([`Spool::into_reader`]) gives the bytes in the order written.
+/// The waiting output of a stream. Reading it ([`Spool::into_reader`]) returns the bytes in the order written.
 #[derive(Debug, Default)]
 pub struct Spool {
     memory: Vec<u8>,
@@ -26,34 +27,33 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Count of bytes that it holds.
+    /// Returns the number of bytes that it holds.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// The bytes, if they all lie in memory.
+    /// Returns the bytes, if they are all in memory.
     #[must_use]
     pub fn in_memory(&self) -> Option<&[u8]> {
         self.file.is_none().then_some(&self.memory)
     }
 
-    /// The file that holds the bytes, positioned anywhere, if they do not lie in memory.
+    /// Returns the file that holds the bytes, positioned anywhere, if they are not in memory.
     #[must_use]
     pub fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
-    /// A reader of all its bytes, from the first. Readers of shared spools do not disturb one another.
+    /// Returns a reader of all its bytes, from the first. Readers of shared spools do not disturb one another.
     ///
-    /// If bytes could not be kept, reading fails where they are missing, so that nobody takes the part for the
-    /// whole.
+    /// If bytes could not be kept, reading fails where they are missing, so that a part is never taken for the whole.
     #[must_use]
     pub fn into_reader(self) -> SpoolReader {
         let kept = match self.file {
@@ -63,7 +63,7 @@ impl Spool {
         SpoolReader { kept, torn: self.torn }
     }
 
-    /// Adds bytes. `budget` is what all spools may still keep in memory; files are made in `dir`.
+    /// Adds bytes. `budget` is the memory that all spools may still use; files are made in `dir`.
     pub fn append(&mut self, bytes: &[u8], budget: &mut usize, dir: &Path) -> io::Result<()> {
         if let Some(errno) = self.torn {
             return Err(io::Error::from_raw_os_error(errno));
@@ -92,19 +92,19 @@ impl Spool {
         self.file.insert(file).write_all(bytes)
     }
 
-    /// Another spool of the same bytes.
+    /// Returns another spool of the same bytes.
     pub fn share(&self) -> io::Result<Spool> {
         let file = self.file.as_ref().map(File::try_clone).transpose()?;
         Ok(Spool { memory: self.memory.clone(), file, length: self.length, torn: self.torn })
     }
 
-    /// Memory that it gives back when it is dropped.
+    /// Returns the memory that it gives back when it is dropped.
     pub fn memory_held(&self) -> usize {
         self.memory.len()
     }
 }
 
-/// Reads a spool from its first byte.
+/// A reader of a spool, from its first byte.
 #[derive(Debug)]
 pub struct SpoolReader {
     kept: Kept,
@@ -114,7 +114,7 @@ pub struct SpoolReader {
 #[derive(Debug)]
 enum Kept {
     Memory(io::Cursor<Vec<u8>>),
-    /// The file's own position means nothing. One that ends before its length is an error, never a short answer.
+    /// A file, whose own position is not used. A file that ends before its length is an error, never a short read.
     File {
         file: File,
         at: u64,
@@ -161,13 +161,13 @@ impl Seek for SpoolReader {
     }
 }
 
-/// A file without a name: it is gone with its last descriptor, whatever becomes of this process.
+/// Makes a file without a name: it is removed with its last descriptor, whatever happens to this process.
 pub fn unlinked_file(dir: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
-        // Not every file system has O_TMPFILE: make one by name, and take the name away at once.
+        // Some file systems have no O_TMPFILE: make a named file, and unlink it at once.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => named_then_unlinked(dir),
         Err(error) => Err(error.into()),
     }

@@ -1,6 +1,6 @@
 //! Requests for stack samples of a process, until its warden has answered.
 //!
-//! Never samples a stack itself, and names no function: it passes on what the warden saw.
+//! Never samples a stack itself, and names no function: it passes on the warden's samples.
 
 use std::sync::mpsc::Sender;
 
@@ -16,28 +16,27 @@ use crate::warden::messages::{Key, SampledThread, ToWarden};
 pub struct StackSample {
     /// The thread's number.
     pub thread: u32,
-    /// What it calls itself.
+    /// The thread's name.
     pub name: Vec<u8>,
     /// Its registers.
     pub registers: Registers,
-    /// From the stack pointer on.
+    /// The bytes of its stack, from the stack pointer on.
     pub stack: Vec<u8>,
-    /// What was mapped where, as `/proc/PID/maps` has it; empty where it came with another
-    /// thread.
+    /// The mappings of the process, as in `/proc/PID/maps`; empty where they came with another thread.
     pub maps: Vec<u8>,
 }
 
-/// Asks for the samples, and receives them thread by thread. Dropped without one, it says that this run has no such
-/// process; dropped after one, that there are no more.
+/// A request for samples, which are sent thread by thread. Dropped before the first, it reports that this run has no
+/// such process; dropped after it, that there are no more.
 #[derive(Debug)]
 pub struct StackRequester {
-    /// Where the answers go.
+    /// The sender of the answers.
     pub sender: Sender<Result<StackSample, i32>>,
-    /// The first one has come.
+    /// True once the first one was sent.
     pub has_begun: bool,
 }
 
-/// Owns all that asked and have not had their answer.
+/// The requests that have not been answered.
 #[derive(Default)]
 pub(super) struct StackSamples {
     requests: Vec<(Key, StackRequester)>,
@@ -50,7 +49,7 @@ impl StackSamples {
         self.requests.push((key, requester));
     }
 
-    /// Passes a sample on to all that asked. One that asked between the samples of a round waits for the next round.
+    /// Passes a sample on to all requesters. A request made between the samples of a round waits for the next round.
     pub(super) fn on_sampled(
         &mut self,
         of: Key,
@@ -69,7 +68,7 @@ impl StackSamples {
                 let (thread, name) = (seen.thread, seen.name.to_vec());
                 StackSample { thread, name, registers, stack: seen.stack.to_vec(), maps: seen.maps.to_vec() }
             });
-            // Who asked may have stopped waiting.
+            // The requester may have stopped waiting.
             let _ = requester.sender.send(sample);
         }
         if !more {
@@ -77,14 +76,14 @@ impl StackSamples {
         }
     }
 
-    /// Forgets all: nobody is left who could answer.
+    /// Forgets all requests: no warden is left that could answer.
     pub(super) fn clear(&mut self) {
         self.requests.clear();
     }
 }
 
 impl<H: Handler> Engine<H> {
-    /// Asks for samples of the stacks of this process, if it is one of ours and lives.
+    /// Requests samples of the stacks of this process, if it is a live one of this run.
     pub(super) fn sample_stack(&mut self, pid: u32, requester: StackRequester) {
         let is_it = |running: &&crate::engine::attempt::Running| {
             running.pid == pid && running.pidfd.is_some() && !running.exited

@@ -1,6 +1,6 @@
-//! The streams of running attempts: read as they come, passed on or kept, and left alone while nobody takes them.
+//! The streams of running attempts: read as they are written, passed on or kept, and not read while nobody takes them.
 //!
-//! What a job wrote is never cut here, and never looked into.
+//! Never cuts what a job wrote, and never interprets it.
 
 use psmith_core::Event;
 use psmith_sys::epoll::Interest;
@@ -10,16 +10,17 @@ use crate::engine::attempt::Read;
 use crate::engine::handler::Handler;
 use crate::engine::observe::Token;
 
-/// Reads in a row from one stream, so that one loud job cannot hold up the others.
+/// The number of reads in a row from one stream, so that one job that writes much cannot hold up the others.
 pub(super) const READS_A_TURN: usize = 4;
 
-/// Reads in a row from the streams of a job that has ended; what still flows then comes from somebody else.
+/// The number of reads in a row from the streams of a job that has ended; what still arrives then is from another
+/// process.
 pub(super) const READS_AT_END: usize = 64;
 
-/// A read of less than a page has most likely emptied its pipe.
+/// The length below which a read has most likely emptied its pipe.
 const SHORT_READ: usize = 4096;
 
-/// A pipe that has carried so much is widened, to save wake-ups.
+/// The number of bytes after which a pipe is widened, to save wake-ups.
 const WIDEN_AFTER: u64 = 256 * 1024;
 
 impl<H: Handler> Engine<H> {
@@ -28,8 +29,8 @@ impl<H: Handler> Engine<H> {
             let (takes_output, reads_output) = (self.handler.takes_output(), self.handler.reads_output());
             let Some(running) = self.attempts.get_mut(slot) else { return };
             let live = running.is_live(stream);
-            // What a job has left behind is read without a pause: it is little, and nobody may look as if he held it
-            // open.
+            // What a job has left behind is read without a pause: it is little, and a pause must not look as if a
+            // descendant held the stream open.
             let at_end = reads == READS_AT_END || running.exited;
             if (live && !takes_output) || (!reads_output && !at_end) {
                 return self.pause_stream(slot, stream);
@@ -55,7 +56,7 @@ impl<H: Handler> Engine<H> {
                     self.widen(slot, stream);
                     self.on_sign_of_life(slot);
                     if reads < READS_AT_END && length < SHORT_READ {
-                        // It has most likely emptied the pipe; the poll will tell if not.
+                        // It has most likely emptied the pipe; if not, the poll reports it.
                         return;
                     }
                 }
@@ -80,7 +81,7 @@ impl<H: Handler> Engine<H> {
         let Some(pipe) = &mut running.pipes[usize::from(stream) - 1] else { return };
         if !pipe.paused {
             pipe.paused = true;
-            // Taken out altogether: a hang-up is reported whatever one asks for.
+            // Removed altogether: a hang-up is reported with any interest set.
             let _ = self.epoll.remove(&pipe.fd);
             self.output.note_paused((slot, generation));
         }
@@ -98,7 +99,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The attempt in this slot wrote or said something.
+    /// Notes activity of the attempt in this slot: it wrote or sent something.
     pub(super) fn on_sign_of_life(&mut self, slot: u32) {
         let Some(attempt) = self.attempts.get(slot).map(|running| running.id) else { return };
         if self.jobs.get(&attempt.job).is_some_and(|entry| entry.beats) {
@@ -106,7 +107,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Keeps attempts from counting as idle whose output is not read just now.
+    /// Keeps attempts from counting as idle while their output is not read.
     pub(super) fn spare_paused(&mut self) {
         for at in 0..self.output.paused().len() {
             let (slot, generation) = self.output.paused()[at];

@@ -1,5 +1,5 @@
-//! What each start is given of the run's: its standard streams, with pipes made ahead of need, and the variables by
-//! which its process is known.
+//! The streams and variables that the run gives to each start: standard streams, with pipes made ahead of need, and the
+//! variables by which its process is known.
 //!
 //! Never reads or writes a stream, and sends nothing.
 
@@ -13,15 +13,15 @@ use crate::engine::attempt::{Pipe, Running};
 use crate::engine::handler::Streams;
 use crate::warden::messages::KEY_VARIABLE;
 
-/// Pipes made ahead: those of one start.
+/// The number of pipes made ahead: those of one start.
 const PIPES_AHEAD: usize = 2;
 
-/// Owns what starts are made of.
+/// The parts of which starts are made.
 pub(super) struct StartSupply {
     /// The name of the run, for people.
     run: String,
     streams: Streams,
-    /// Readers and writers for the next start.
+    /// The pipes for the next start, reader and writer.
     pipes: Vec<(OwnedFd, OwnedFd)>,
 }
 
@@ -30,8 +30,8 @@ impl StartSupply {
         StartSupply { run, streams, pipes: Vec::new() }
     }
 
-    /// The variables of an attempt over those of all starts: what it is told of itself, the marker of the run's
-    /// processes, and `words`, those of its job.
+    /// Returns the variables that an attempt has beside those of all starts: the numbers that it sees of itself, the
+    /// marker of the run's processes, and `words`, those of its job.
     pub(super) fn environment(
         &self,
         running: &Running,
@@ -46,7 +46,7 @@ impl StartSupply {
         let (slot, tried) = told.place.unwrap_or((running.slot.0, attempt.number));
         let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
         let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
-        // By these two the warden finds what belongs to this run, and to this attempt.
+        // By these two the warden finds the processes of this run, and of this attempt.
         env.extend_from_slice(marker);
         let _ = write!(env, "\0{KEY_VARIABLE}={}.{}\0", attempt.job.0, attempt.number);
         env.extend_from_slice(words);
@@ -58,7 +58,7 @@ impl StartSupply {
         while self.streams.inherit.is_none() && self.pipes.len() < PIPES_AHEAD {
             match pipe::pipe() {
                 Ok(pipe) => self.pipes.push(pipe),
-                // A start that needs one now fails by itself.
+                // A start that needs one then reports the error itself.
                 Err(_) => return,
             }
         }
@@ -86,7 +86,7 @@ impl StartSupply {
         }
         for stream in [1_u8, 2] {
             let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
-            // Watched from the report of its start on: most jobs end before they need to be.
+            // Watched from the report of its start on: most jobs end before that is needed.
             running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));
             given.push(writer);
         }

@@ -1,6 +1,6 @@
-//! Jobs that stand still: all of them together with the host (Ctrl-Z), or one that somebody stopped.
+//! Stopped jobs: all of them together with the host (Ctrl-Z), or one that another process or the terminal stopped.
 //!
-//! Stops nothing of its own accord: the handler commands it, or the kernel reports it.
+//! Stops nothing by itself: the handler commands it, or the kernel reports it.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::warden::messages::Key;
 
-/// Time that stopping all jobs (Ctrl-Z) may take before the host stops all the same.
+/// The time that stopping all jobs (Ctrl-Z) may take before the host stops all the same.
 const FREEZE_MAX: Duration = Duration::from_millis(500);
 
 impl<H: Handler> Engine<H> {
@@ -30,8 +30,8 @@ impl<H: Handler> Engine<H> {
         self.warden.forgive_silence();
     }
 
-    /// Takes in the reports of processes that exist already, for what is not known cannot be stopped. The warden holds
-    /// such reports back for a moment, and a start may be on its way.
+    /// Receives the reports of processes that exist already, because an unknown process cannot be stopped. The warden
+    /// holds such reports back for a moment, and a start may be on its way.
     fn await_starts(&mut self) {
         if self.cgroup_slots.level() == Containment::Cgroup {
             // A child that joins a frozen group is frozen.
@@ -54,7 +54,7 @@ impl<H: Handler> Engine<H> {
                 fds.extend(warden.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
                 let keepers = unknown.iter().filter_map(|&slot| self.attempts.get(slot)?.keeper.as_ref());
                 fds.extend(keepers.map(|keeper| PollFd::from_borrowed_fd(keeper.as_fd(), PollFlags::IN)));
-                // A poll that is interrupted, or fails, is asked again until the time is over.
+                // A poll that is interrupted, or fails, is repeated until the time is over.
                 let _ = rustix::event::poll(&mut fds, rustix::event::Timespec::try_from(left).ok().as_ref());
             }
             self.receive_from_warden();
@@ -87,13 +87,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Notes that a job was stopped, by somebody else or by the terminal it has. A stop that is over by now (it
-    /// was ours, and everything goes on again) is passed over.
+    /// Notes that a job was stopped, by another process or by the terminal that it has. A stop that is over by now (it
+    /// was the engine's own, and everything goes on again) is ignored.
     pub(super) fn on_stopped(&mut self, key: Key, signal: i32) {
         let Some(slot) = self.find(key) else { return };
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let stands = proc_tree::stat(running.pid).is_ok_and(|stat| stat.state == b'T');
-        // Reported as stopped before, it went on meanwhile: the kernel reports the last change only.
+        // The process was continued meanwhile: the kernel reports the last change only.
         if running.exited || !stands {
             return;
         }

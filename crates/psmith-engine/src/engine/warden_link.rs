@@ -1,8 +1,8 @@
-//! The link to the run's warden: which one serves now, what each is told first, whether it still answers, how many were
-//! lost.
+//! The link to the run's warden: which one serves now, the messages each begins with, whether it still answers, how
+//! many were lost.
 //!
-//! Never decides what the loss of a warden means for the attempts in flight, and reads no message about them: that is
-//! the engine's affair.
+//! Never decides what the loss of a warden means for the attempts in flight, and reads no message about them: the
+//! engine does.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,26 +17,26 @@ use crate::warden::client::{Introduction, PING_EVERY, Warden};
 use crate::warden::link::{Packet, Received};
 use crate::warden::messages::{ToHost, ToWarden};
 
-/// Wardens that may be lost within [`LOSSES_COUNT_FOR`] before the run gives up.
+/// The number of wardens that may be lost within [`LOSSES_COUNT_FOR`] before the run gives up.
 const WARDEN_RESTARTS_MAX: usize = 5;
 
-/// Time for which a loss counts.
+/// The time for which a loss counts.
 const LOSSES_COUNT_FOR: Duration = Duration::from_secs(60);
 
-/// Owns the warden, and what its successor would need to take over.
+/// The warden, and the state that its successor would need to take over.
 pub(super) struct WardenLink {
-    /// `None` before the first one is engaged, and when none can be had any more.
+    /// The warden; `None` before the first one is engaged, and when none can be started any more.
     warden: Option<Warden>,
     introduction: Introduction,
     surroundings: Surroundings,
-    /// Workers are copies of it: they know what the host has agreed on with it.
+    /// True if workers are forked copies of it, which inherit the host's checked hello.
     forks: bool,
     losses: VecDeque<Instant>,
     last_ping: Instant,
 }
 
 impl WardenLink {
-    /// A link without a warden.
+    /// Returns a link without a warden.
     pub(super) fn new(introduction: Introduction, surroundings: Surroundings) -> WardenLink {
         WardenLink {
             warden: None,
@@ -89,7 +89,7 @@ impl WardenLink {
         Some(warden)
     }
 
-    /// Counts a loss; true if there were too many of late.
+    /// Counts a loss; returns true if there were too many recently.
     pub(super) fn count_loss(&mut self) -> bool {
         self.losses.push_back(Instant::now());
         while self.losses.front().is_some_and(|loss| loss.elapsed() > LOSSES_COUNT_FOR) {
@@ -98,7 +98,7 @@ impl WardenLink {
         self.losses.len() > WARDEN_RESTARTS_MAX
     }
 
-    /// Sends a message; a socket that breaks is noticed by the warden's end, not here.
+    /// Sends a message; a broken socket is noticed by the warden's end, not here.
     pub(super) fn send(&mut self, epoll: &Epoll, message: &ToWarden<'_>, fds: &[BorrowedFd<'_>]) {
         let Some(warden) = &mut self.warden else { return };
         let queued = warden.link().has_queued();
@@ -119,12 +119,12 @@ impl WardenLink {
         }
     }
 
-    /// Receives the next packet, if there is one; its bytes are then to be had by [`WardenLink::lend`].
+    /// Receives the next packet, if there is one; [`WardenLink::lend`] returns its bytes afterwards.
     pub(super) fn receive(&mut self) -> io::Result<Received> {
         self.warden.as_mut().map_or(Ok(Received::Nothing), Warden::receive)
     }
 
-    /// Lends the packet received last. It is to be given back before the next one, unless its sender is lost by then.
+    /// Lends the packet received last. It must be given back before the next one, unless its sender is lost by then.
     pub(super) fn lend(&mut self) -> Packet {
         self.warden.as_mut().map(|warden| warden.link().lend()).unwrap_or_default()
     }
@@ -135,7 +135,7 @@ impl WardenLink {
         }
     }
 
-    /// Takes the warden's answer to its introduction; true if it serves in the place of a lost one.
+    /// Checks the warden's answer to its introduction; returns true if it replaces a lost one.
     ///
     /// # Errors
     ///
@@ -154,21 +154,21 @@ impl WardenLink {
         }
     }
 
-    /// Time until the next ping.
+    /// Returns the time until the next ping.
     pub(super) fn until_ping(&self) -> Duration {
         PING_EVERY.saturating_sub(self.last_ping.elapsed())
     }
 
-    /// Asks now and then whether the warden still answers.
+    /// Pings the warden at intervals.
     ///
     /// # Errors
     ///
-    /// If it owes an answer for too long.
+    /// The warden has owed an answer for too long.
     pub(super) fn check(&mut self) -> io::Result<()> {
         if self.last_ping.elapsed() < PING_EVERY {
             return Ok(());
         }
-        // The host itself may have stood still: then nobody owed it anything meanwhile.
+        // The host itself may have been stopped: then no answer was due meanwhile.
         let late = self.last_ping.elapsed() > PING_EVERY * 3;
         self.last_ping = Instant::now();
         let Some(warden) = &mut self.warden else { return Ok(()) };
@@ -181,7 +181,7 @@ impl WardenLink {
         Ok(())
     }
 
-    /// The host itself stood still: what the warden owes, it owes from now on.
+    /// Restarts the time that the warden has to answer, after the host itself was stopped.
     pub(super) fn forgive_silence(&mut self) {
         if let Some(warden) = &mut self.warden {
             warden.forgive_silence();
@@ -189,12 +189,12 @@ impl WardenLink {
         self.last_ping = Instant::now();
     }
 
-    /// Whether the warden that serves now has ended.
+    /// Returns whether the warden that serves now has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.warden.as_ref().is_some_and(Warden::has_ended)
     }
 
-    /// Whether workers are copies of a warden that has agreed with this host.
+    /// Returns whether workers are copies of a warden that has checked this host's hello.
     pub(super) fn forks(&self) -> bool {
         self.forks
     }
@@ -203,17 +203,18 @@ impl WardenLink {
         self.warden.as_ref().map(Warden::socket)
     }
 
-    /// `PSMITH_NONCE=..`, by which processes of this run are known.
+    /// Returns `PSMITH_NONCE=..`, by which processes of this run are known.
     pub(super) fn marker(&self) -> &[u8] {
         &self.introduction.marker
     }
 
-    /// Whether jobs are given a terminal.
+    /// Returns whether jobs are given a terminal.
     pub(super) fn lends_terminal(&self) -> bool {
         self.surroundings.terminal.is_some()
     }
 
-    /// Says which directories of groups the warden kills and removes if the host is gone: this one, and its successors.
+    /// Sets the directories of groups that the warden, this one and its successors, kills and removes if the host is
+    /// gone.
     pub(super) fn set_group_dirs(&mut self, epoll: &Epoll, group_dirs: Vec<Vec<u8>>) {
         let dirs = group_dirs.iter().map(Vec::as_slice).collect();
         self.send(epoll, &ToWarden::Groups { dirs }, &[]);

@@ -1,8 +1,7 @@
 //! Function workers as the engine sees them: a channel beside the pipes of an attempt.
 //!
-//! Here the worker is greeted, frames are taken in and sent, and what is wrong on the wire becomes a cause. What the
-//! messages mean for jobs is the handler's affair. A worker's life is one attempt of the engine, however many jobs the
-//! handler gives it.
+//! Sends the hello, receives and sends frames, and turns protocol errors into causes. The handler interprets the
+//! messages. A worker is one attempt of the engine, however many jobs the handler gives it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,11 +23,12 @@ use crate::engine::streams::READS_A_TURN;
 use crate::warden::messages::WorkerSpawn;
 use crate::warden::step_of_number;
 
-/// Frames taken in a row from one worker's socket, so that one talkative job cannot hold up the others.
+/// The number of frames received in a row from one worker's socket, so that one job that sends much cannot hold up the
+/// others.
 const FRAMES_A_TURN: usize = 64;
 
 impl<H: Handler> Engine<H> {
-    /// Makes the channel of an attempt; gives the worker's end and what its start is told of it.
+    /// Makes the channel of an attempt; returns the worker's end and what its start says about it.
     pub(super) fn open_channel(
         &mut self,
         running: &mut Running,
@@ -40,7 +40,7 @@ impl<H: Handler> Engine<H> {
         let token = Token::Worker { slot: running.slot.0, generation: running.generation };
         let mut channel = WorkerChannel::new(ours, nonce, start, token);
         if has_job {
-            // Everything lies there when it starts.
+            // The hello and the job are in the channel when it starts.
             let mut reply = HandlerReply::default();
             let at = AttemptSlot { attempt: running.id, slot: running.slot };
             let view = self.dispatch.view();
@@ -67,7 +67,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The channel can be read or written.
+    /// Receives and sends on a channel that is readable or writable.
     pub(super) fn on_channel(&mut self, slot: u32) {
         if let Some(channel) = self.attempts.channel_mut(slot) {
             channel.look_again();
@@ -78,8 +78,8 @@ impl<H: Handler> Engine<H> {
             if !takes {
                 return self.pause_channel(slot);
             }
-            // What is left in the socket is received in the next turn. What has been read from it is handled now: it
-            // would wake nobody any more.
+            // What is left in the socket is received in the next turn. What has been read from it is handled now: no
+            // poll would announce it.
             let may_wait = frames >= FRAMES_A_TURN && !channel.holds_frame();
             if may_wait || !self.receive_frame(slot) {
                 break;
@@ -88,7 +88,7 @@ impl<H: Handler> Engine<H> {
         self.flush_channel(slot);
     }
 
-    /// Takes in one frame; false if there is none.
+    /// Receives one frame; returns false if there is none.
     fn receive_frame(&mut self, slot: u32) -> bool {
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let Some(channel) = &mut running.channel else { return false };
@@ -100,7 +100,7 @@ impl<H: Handler> Engine<H> {
                 }
                 channel.unwatch(&self.epoll);
                 if !running.exited {
-                    // Its end is most likely on the way.
+                    // The end of its process is most likely about to be reported.
                     self.channels.note_closed((slot, running.generation));
                 }
                 false
@@ -165,7 +165,7 @@ impl<H: Handler> Engine<H> {
         self.apply_reply(slot, reply);
     }
 
-    /// Does what the handler wants after a message.
+    /// Carries out the handler's reply to a message.
     fn apply_reply(&mut self, slot: u32, reply: HandlerReply) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
@@ -191,7 +191,7 @@ impl<H: Handler> Engine<H> {
         self.take_commands(reply.commands);
     }
 
-    /// Sends messages to the worker that serves this job of the engine, if it lives.
+    /// Sends messages to the worker that serves this job of the engine, if it is alive.
     pub(super) fn send_to_worker(&mut self, job: JobId, messages: Vec<(ToWorker, Body)>) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
@@ -199,7 +199,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Kills the process of this job's attempt and its tree, if it lives.
+    /// Kills the process of this job's attempt and its tree, if it is alive.
     pub(super) fn kill_now(&mut self, job: JobId) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
@@ -207,11 +207,11 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Sends a signal to the tree of this job's attempt, if it lives.
+    /// Sends a signal to the tree of this job's attempt, if it is alive.
     pub(super) fn signal_now(&mut self, job: JobId, signal: i32) {
         let Some(slot) = self.jobs.get(&job).map(|entry| entry.slot.0) else { return };
         if self.attempts.get(slot).is_some_and(|running| running.id.job == job) {
-            // A new child may not lead its group yet, and no ladder makes up for a signal that it never got.
+            // A new child may not lead its group yet, and no later step of a ladder makes up for a lost signal.
             if let Some(process) = self.attempts.get(slot).and_then(|running| running.pidfd.as_ref()) {
                 let _ = pidfd::signal(process, signal);
             }
@@ -219,7 +219,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The worker has broken the protocol: nothing of what it says counts any more.
+    /// Kills a worker that has broken the protocol: nothing that it sends counts any more.
     fn condemn(&mut self, slot: u32, breach: String) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
@@ -235,7 +235,7 @@ impl<H: Handler> Engine<H> {
         self.hang_up(slot);
     }
 
-    /// Closes the channel: the worker finds no more jobs, and leaves.
+    /// Closes the channel: the worker finds no more jobs, and exits.
     fn hang_up(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let Some(channel) = &mut running.channel else { return };
@@ -243,25 +243,25 @@ impl<H: Handler> Engine<H> {
             return channel.close();
         }
         channel.hang_up(&self.epoll);
-        // One that has said all it had to say, and stays all the same, is ended like one that closed its end.
+        // A worker that stays although it has nothing more to send is ended like one that closed its end.
         if !running.exited {
             self.channels.note_closed((slot, running.generation));
         }
     }
 
-    /// Closes the channel of a process that has ended: its last messages come first, and what it did not say is
-    /// reported. True if the attempt is not to be reported as ended: it never became a worker.
+    /// Closes the channel of a process that has ended: its last messages come first, and an end that it did not report
+    /// is reported. Returns true if the attempt is not to be reported as ended: it never became a worker.
     pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
         let mut heard = true;
         while heard {
-            // To the end of what it said, which tells whether that was whole.
+            // All frames are read, which also tells whether the last one was whole.
             if let Some(channel) = self.attempts.channel_mut(slot) {
                 channel.begin_end();
                 channel.look_again();
             }
             heard = self.receive_frame(slot);
         }
-        // Closing it takes it out of the poll set.
+        // Closing it removes it from the poll set.
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let attempt = running.id;
         let Some(channel) = running.channel.take() else { return false };
@@ -271,8 +271,8 @@ impl<H: Handler> Engine<H> {
             self.start_failed(slot, failure, false);
             return true;
         }
-        // A worker that leaves of its own will without an answer: the job has called `exit`. What killed it, or which
-        // code it left with, needs no word of ours.
+        // A worker that exits with code 0 and without a reply: the job has called `exit`. A signal or another exit code
+        // is a cause by itself.
         if exit == Exit::Code(0)
             && let Some(cause) = channel.cause_unsaid()
         {
@@ -281,7 +281,7 @@ impl<H: Handler> Engine<H> {
         false
     }
 
-    /// Ends workers that have closed their channel and live on.
+    /// Ends workers that have closed their channel and did not exit.
     pub(super) fn look_after_closed(&mut self) {
         for ((slot, generation), since) in self.channels.take_closed() {
             let lives = self
@@ -311,25 +311,25 @@ impl<H: Handler> Engine<H> {
 
     pub(super) fn resume_channel(&mut self, slot: u32) {
         if self.attempts.channel_mut(slot).is_some_and(|channel| channel.resume(&self.epoll)) {
-            // What was read before the pause lies in the inbox.
+            // Frames read before the pause are in the inbox.
             self.on_channel(slot);
         }
     }
 }
 
-/// A message of a worker.
+/// A message from a worker.
 #[derive(Debug)]
 pub struct WorkerMessage {
-    /// Its words.
+    /// The message.
     pub message: FromWorker,
-    /// The frame it came in.
+    /// The frame that carried it.
     pub bytes: Vec<u8>,
-    /// Offset in it at which the message's body begins.
+    /// The offset in `bytes` of the message's body.
     pub body: usize,
 }
 
 impl WorkerStart {
-    /// A worker with the usual limit of frames, and jobs that come later.
+    /// Returns a worker with the default frame limit, and jobs that come later.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "callers name what they want with it")]
     pub fn new() -> WorkerStart {

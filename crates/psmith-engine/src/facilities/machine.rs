@@ -1,4 +1,4 @@
-//! How much of everything this machine and this user have: descriptors, processes, processors, room, a terminal.
+//! The amounts that this machine and this user have: descriptors, processes, processors, disk space, a terminal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use rustix::fs::{Mode, OFlags};
 use crate::engine::slots_by_descriptors;
 use crate::facilities::Facility;
 
-/// A job is a process at least, and mostly a few: so many for each processor is what a full run is taken to need.
+/// The number of processes per processor that a full run is taken to need: a job is one at least, and mostly a few.
 const PROCESSES_PER_CPU: u64 = 16;
 
-/// The kernel that psmith is made for, and tested on, from this one on.
+/// The oldest kernel that psmith is made for and tested on.
 const KERNEL_MIN: (u32, u32) = (5, 10);
 
 /// The kernel's number of a file system in memory.
@@ -102,7 +102,7 @@ pub(super) fn terminal() -> Facility {
             Ok(()) => facility.found("it is ours to give"),
             Err(error) => facility.missing(error, "start it from a terminal"),
         },
-        // Asking for it from the background would stop this process.
+        // To take it from the background would stop this process.
         Ok(false) => facility.missing("another process group has the terminal", "fg"),
         Err(error) => facility.missing(error, "start it from a terminal"),
     }
@@ -129,7 +129,7 @@ pub(super) fn cores() -> Facility {
     }
 }
 
-/// How much may still be written there, and whether that is memory.
+/// Returns the space that is left there, as text, and whether it is memory.
 pub(super) fn room_in(dir: &Path) -> (String, bool) {
     let Ok(found) = rustix::fs::statfs(dir) else { return ("unknown".to_owned(), false) };
     let block = u64::try_from(found.f_bsize).unwrap_or(0);
@@ -137,7 +137,7 @@ pub(super) fn room_in(dir: &Path) -> (String, bool) {
     (size(block.saturating_mul(found.f_bavail)), in_memory)
 }
 
-/// Processors that are switched on, whoever may use them.
+/// Returns the number of processors that are online, no matter who may use them.
 fn online() -> usize {
     let lines = fs::read_to_string("/proc/stat").unwrap_or_default();
     let is_processor = |line: &&str| {
@@ -146,7 +146,7 @@ fn online() -> usize {
     lines.lines().filter(is_processor).count()
 }
 
-/// A bound on processes, and what is used of it.
+/// A limit on processes, and how many of them are in use.
 struct Bound {
     name: String,
     max: u64,
@@ -163,7 +163,7 @@ impl Bound {
         Some(Bound { name: name.to_owned(), max, used: used? })
     }
 
-    /// The user's own limit, which does not bind root.
+    /// Returns the user's own limit, which does not bind root.
     fn of_user() -> Option<Bound> {
         let limit = rlimit::get(Resource::Processes).ok()?;
         let uid = rustix::process::getuid();
@@ -178,7 +178,7 @@ impl Bound {
     }
 }
 
-/// The bounds of the own groups and of those above, of whichever version counts processes.
+/// Returns the limits of the own groups and of those above, of whichever version counts processes.
 fn group_bounds() -> Vec<Option<Bound>> {
     let hierarchies = [cgroup::unified(), cgroup::legacy("pids")];
     let dirs = hierarchies.iter().flatten().flat_map(cgroup::Hierarchy::candidates);
@@ -194,8 +194,8 @@ fn group_bounds() -> Vec<Option<Bound>> {
     .collect()
 }
 
-/// Processes and threads of the whole machine, as far as this PID namespace shows: the second half of the fourth
-/// word of the load average.
+/// Returns the number of processes and threads of the whole machine, as far as this PID namespace shows: the second
+/// half of the fourth field of the load average.
 fn pids_in_use() -> Option<u64> {
     let text = fs::read_to_string("/proc/loadavg").ok()?;
     text.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
@@ -210,7 +210,7 @@ fn parse_release(release: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// A size for people, in powers of 1024.
+/// Formats a size for people, in powers of 1024.
 fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut rest = bytes;

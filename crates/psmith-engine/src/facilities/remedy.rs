@@ -1,18 +1,18 @@
-//! What to type or to do where control groups or orphans are refused.
+//! Remedies where control groups or orphans are refused: commands to type, steps to take.
 
 use std::path::Path;
 
 use psmith_sys::cgroup::CgroupError;
 use psmith_sys::forbid;
 
-/// The kernel's numbers that tell one refusal from another.
+/// The kernel's error numbers that tell one refusal from another.
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EXDEV: i32 = 18;
 const EROFS: i32 = 30;
 
-/// The cure of a refused control group.
+/// Returns the remedy for a refused control group.
 pub(super) fn of_groups(refusal: &CgroupError) -> String {
     if is_forbidden() {
         return unset();
@@ -20,7 +20,7 @@ pub(super) fn of_groups(refusal: &CgroupError) -> String {
     cure(refusal.errno, is_container()).to_owned()
 }
 
-/// The cure where orphans are not adopted or not found.
+/// Returns the remedy where orphans are not adopted or not found.
 pub(super) fn of_adoption() -> String {
     if is_forbidden() {
         return unset();
@@ -51,7 +51,7 @@ fn unset() -> String {
     format!("unset {}", forbid::VARIABLE)
 }
 
-/// The marks that Docker and Podman leave.
+/// Returns whether Docker or Podman left its marks on this system.
 fn is_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
 }
