@@ -21,7 +21,7 @@ pub enum Containment {
 }
 
 impl Containment {
-    /// All levels, the best first.
+    /// The levels, the best first.
     pub const ALL: [Containment; 4] =
         [Containment::Cgroup, Containment::Keeper, Containment::Sweep, Containment::Group];
 

@@ -82,7 +82,7 @@ impl fmt::Display for FrameError {
 pub enum ReadResult {
     /// A whole frame.
     Frame(ChannelFrame),
-    /// No complete frame is available now.
+    /// An empty socket: no complete frame is available now.
     Dry,
     /// The other side has closed the stream. `torn`: within a frame.
     Closed {

@@ -1,4 +1,4 @@
-//! All messages between host and worker, in one file.
+//! The messages between host and worker, all in one file.
 //!
 //! A message is the head of a frame; values travel in the frame's body. The worker sends first, unless it is a copy of
 //! a warden whose hello the host has checked: then the host's hello and the job are in the channel already. The worker
@@ -69,10 +69,10 @@ pub enum ToWorker {
     },
     /// A job. Body: its input, encoded.
     Job(JobRequest),
-    /// This many jobs, one after the other; the request is the first one's. Body: the input of each after its length (4
-    /// bytes, little-endian). The shared region says how many may be begun, and takes their results.
+    /// A batch of this many jobs, one after the other; the request is the first one's. Body: the input of each after
+    /// its length (4 bytes, little-endian). The shared region says how many may be begun, and takes their results.
     Batch(JobRequest, u32),
-    /// No more jobs follow: the worker exits cleanly.
+    /// The end of the jobs: the worker exits cleanly.
     Leave,
     /// A message to this job, which has asked for messages. Body: encoded by the default codec.
     Message { job: u64 },

@@ -77,7 +77,7 @@ impl Pipe {
 /// Result of one read from a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// This many bytes were read.
+    /// The number of bytes that were read.
     Bytes(usize),
     /// The pipe is empty, but a writer may still have it open.
     Dry,

@@ -27,7 +27,7 @@ pub enum EngineError {
     Spool(PathBuf, io::Error),
     /// The consumer failed.
     Consumer(io::Error),
-    /// So few descriptors are allowed that not even one job can be run.
+    /// The limit on descriptors, which is too low to run even one job.
     Descriptors(u64),
     /// A setting makes no sense.
     Setting(String),
@@ -40,7 +40,7 @@ pub enum EngineError {
     },
     /// The run is nested deeper than this many levels: most likely a job begins the run that it belongs to.
     TooDeep(u32),
-    /// This process is a forked copy of the one that began the run: the run is not its own.
+    /// The run belongs to another process: this one is a forked copy of the one that began it.
     Forked,
     /// The kernel refused a call that the engine cannot do without.
     Kernel(io::Error),

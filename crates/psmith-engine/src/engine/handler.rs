@@ -121,9 +121,9 @@ pub trait Handler {
 pub enum Pull<J> {
     /// A job.
     Job(J, Arc<JobPolicy>),
-    /// No job is available now; a wake-up follows.
+    /// A pause: a wake-up follows when there may be a job.
     Later,
-    /// No more jobs follow.
+    /// The end: no more jobs follow.
     Ended,
 }
 
@@ -141,7 +141,7 @@ pub struct HandlerReply {
     pub hang_up: bool,
     /// The description of how the worker broke the protocol.
     pub breach: Option<String>,
-    /// Further commands.
+    /// Commands to the engine.
     pub commands: Vec<EngineCommand>,
 }
 
@@ -150,18 +150,18 @@ pub struct HandlerReply {
 pub struct AttemptSlot {
     /// The attempt.
     pub attempt: AttemptId,
-    /// Its slot.
+    /// The attempt's slot.
     pub slot: SlotId,
 }
 
 /// The output of a job that is passed on while it runs; the rest is kept until it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Live {
-    /// None.
+    /// Neither stream.
     Nothing,
     /// Standard output; standard error follows when the job has ended.
     Stdout,
-    /// Both.
+    /// Both streams.
     Both,
 }
 
@@ -181,9 +181,9 @@ pub enum EngineEvent<'a, J> {
     Started {
         /// The attempt and its slot.
         at: AttemptSlot,
-        /// Its job.
+        /// The attempt's job.
         job: &'a J,
-        /// Its process.
+        /// The id of its process.
         pid: u32,
     },
     /// The process of an attempt was stopped, by another process or by the terminal that it was given. Its deadline
@@ -191,7 +191,7 @@ pub enum EngineEvent<'a, J> {
     Stopped {
         /// The attempt and its slot.
         at: AttemptSlot,
-        /// Its job.
+        /// The attempt's job.
         job: &'a J,
         /// The signal that stopped it.
         signal: i32,
@@ -200,7 +200,7 @@ pub enum EngineEvent<'a, J> {
     Continued {
         /// The attempt and its slot.
         at: AttemptSlot,
-        /// Its job.
+        /// The attempt's job.
         job: &'a J,
     },
     /// A notice of the dispatcher.
@@ -214,9 +214,9 @@ pub enum EngineEvent<'a, J> {
     },
     /// An orphan that belongs to no known job was killed.
     OrphanKilled {
-        /// Its process id.
+        /// The orphan's process id.
         pid: u32,
-        /// Its command line, as text for people.
+        /// The orphan's command line, as text for people.
         command: &'a [u8],
     },
 }

@@ -18,7 +18,7 @@ pub struct StackSample {
     pub thread: u32,
     /// The thread's name.
     pub name: Vec<u8>,
-    /// Its registers.
+    /// The thread's registers.
     pub registers: Registers,
     /// The bytes of its stack, from the stack pointer on.
     pub stack: Vec<u8>,

@@ -1,7 +1,8 @@
-//! Values that carry a code which only this program and its workers can make, around any other codec.
+//! A codec that adds to values an authentication code which only this program and its workers can make, around any
+//! other codec.
 //!
-//! Before the value's bytes stand the 32 bytes of their HMAC-SHA256 by the program's [`Secret`]. The code is compared
-//! before anything else is done with them. Knows no channel: the secret comes with the host's hello.
+//! The value's bytes follow the 32 bytes of their HMAC-SHA256 by the program's [`Secret`]. The code is compared before
+//! the bytes are used for anything else. Knows no channel: the secret comes with the host's hello.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,19 +16,19 @@ use sha2::Sha256;
 use crate::function::codec::{CarriedError, Codec, CodecError};
 use crate::function::described::Described;
 
-/// Inputs and results of codec `C`, each with a code that is made with a secret of this program: HMAC-SHA256.
+/// A codec of inputs and results by codec `C`, each with a code that is made with a secret of this program:
+/// HMAC-SHA256.
 ///
-/// Whoever does not know the secret can neither make up a value nor change one. What does not carry the right code (one
-/// byte changed, cut off, made with another secret) is not decoded, and its job fails with
-/// `Cause::Protocol`. Bytes that carry it and stand for no value are
-/// `Cause::Undecodable`, as with every codec. A worker that dies without an answer is a worker
-/// that died, as ever.
+/// A process that does not know the secret can neither forge a value nor change one. Bytes without the right code (one
+/// byte changed, cut off, made with another secret) are not decoded, and their job fails with `Cause::Protocol`. Bytes
+/// that carry it but encode no value are `Cause::Undecodable`, as with every codec. A worker that dies without a reply
+/// is a crashed worker, as with every codec.
 ///
-/// The secret is drawn from the kernel once for each run of the program, and told to its workers through their channels,
-/// which are made in pairs and have no name: it is in no argument, no environment and no file, and programs that jobs
-/// execute do not have it. A copy that a job forks has it, and so has whoever may read the memory of this program. A value
-/// can be told from a made-up one, not from one that was sent before. Messages (`Cx::send`) go by the
-/// default codec, and inline nothing is encoded at all.
+/// The secret is drawn from the kernel once for each run of the program, and sent to its workers through their
+/// channels, which are made in pairs and have no name: it is in no argument, no environment and no file, and programs
+/// that jobs execute do not have it. A copy that a job forks has it, and so has any process that may read the memory of
+/// this program. A forged value is detected, a replayed one is not. Messages (`Cx::send`) use the default codec, and
+/// inline nothing is encoded at all.
 ///
 /// ```
 /// # psmith::init();
@@ -46,7 +47,7 @@ use crate::function::described::Described;
 /// ```
 pub struct Authenticated<C = Described>(Infallible, PhantomData<C>);
 
-/// How many bytes a code takes.
+/// The number of bytes of a code.
 const CODE_BYTES: usize = 32;
 
 impl<T, C: Codec<T>> Codec<T> for Authenticated<C> {
@@ -67,8 +68,8 @@ impl<T, C: Codec<T>> Codec<T> for Authenticated<C> {
         C::decode_owned(bytes, from + CODE_BYTES)
     }
 
-    /// Errors by the inner codec would carry no code: they are put around this one
-    /// ([`WithErrors<E, Authenticated>`](crate::function::codec::WithErrors)).
+    /// Returns none: errors by the inner codec would carry no code. They are put around this codec ([`WithErrors<E,
+    /// Authenticated>`](crate::function::codec::WithErrors)).
     fn carried_error() -> Option<CarriedError> {
         None
     }
@@ -80,15 +81,15 @@ impl<C> fmt::Debug for Authenticated<C> {
     }
 }
 
-/// What codes are made with. A worker has its host's.
+/// The secret with which codes are made. A worker has its host's.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret([u8; CODE_BYTES]);
 
-/// That of this process, once it is known.
+/// The secret of this process, once it is known.
 static SECRET: OnceLock<Secret> = OnceLock::new();
 
 impl Secret {
-    /// This program's: drawn when it is asked for first, unless this is a worker.
+    /// Returns this program's secret: drawn at the first call, unless this is a worker.
     pub fn of_this_program() -> Result<Secret, CodecError> {
         if let Some(secret) = SECRET.get() {
             return Ok(*secret);
@@ -106,9 +107,9 @@ impl Secret {
         Ok(*SECRET.get_or_init(|| Secret(drawn)))
     }
 
-    /// From now on this process, a worker, has this one: its host's.
+    /// Makes this the secret of this process, a worker: it is its host's.
     pub fn adopt(self) {
-        // A worker is greeted once, before its first job.
+        // A worker receives one hello, before its first job.
         let _ = SECRET.set(self);
     }
 
@@ -119,14 +120,14 @@ impl Secret {
         Ok(code)
     }
 
-    /// Writes the code of what comes after the first 32 bytes into those.
+    /// Writes the code of what follows the first 32 bytes into those.
     fn seal(self, bytes: &mut [u8]) -> Result<(), CodecError> {
         let (code, value) = bytes.split_at_mut(CODE_BYTES);
         code.copy_from_slice(&self.code_of(value)?.finalize().into_bytes());
         Ok(())
     }
 
-    /// What comes after the code, if it is the right one. The comparison takes as long wherever they differ.
+    /// Returns what follows the code, if that is the right one. The comparison takes constant time.
     fn opened(self, bytes: &[u8]) -> Result<&[u8], CodecError> {
         let Some((code, value)) = bytes.split_at_checked(CODE_BYTES) else {
             let length = bytes.len();
@@ -138,7 +139,7 @@ impl Secret {
     }
 }
 
-/// Never shown.
+/// Shows no byte of the secret.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")

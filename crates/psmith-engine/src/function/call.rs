@@ -1,4 +1,4 @@
-//! One call of a job function: decode the input, call, encode what it returned.
+//! A call of a job function: decode the input, call, encode the result.
 
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
@@ -10,39 +10,39 @@ use crate::function::codec::{Codec, CodecError, Described};
 use crate::function::packed::input_at;
 use crate::function::returns::{Return, error_text};
 
-/// What a call is made of, and what came of it.
+/// The input of a call, and its result.
 #[derive(Debug)]
 pub struct Call {
     input: Vec<u8>,
     from: usize,
     to: usize,
-    /// Where the next one's begins.
+    /// The offset of the next call's input.
     next: usize,
-    /// Further calls find their inputs in the same bytes.
+    /// True if further calls find their inputs in the same bytes.
     shared: bool,
-    /// What a value is written to: the buffer of an earlier one.
+    /// The buffer to which a value is written: that of an earlier one.
     pub spare: Vec<u8>,
-    /// Where the answer goes.
+    /// The result.
     pub answer: CallResult,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub enum CallResult {
-    /// Nothing: it has not returned.
+    /// Pending: the function has not returned.
     Pending,
     /// A value, encoded behind what was in the buffer before.
     Value(Vec<u8>),
-    /// The function returned an error: in words, and itself where it can travel.
+    /// The function returned an error: in words, and encoded where it can be carried.
     Error(String, Option<Vec<u8>>),
     /// The input could not be decoded, so the function never ran.
     Undecodable(CodecError),
-    /// What it returned could not be encoded.
+    /// The result could not be encoded.
     Unencodable(String),
 }
 
 impl Call {
-    /// A call with the input that lies in `bytes` from `from` on.
+    /// Returns a call whose input is in `bytes` from `from` on.
     pub fn new(bytes: Vec<u8>, from: usize) -> Call {
         let to = bytes.len();
         Call {
@@ -56,12 +56,13 @@ impl Call {
         }
     }
 
-    /// Calls whose inputs lie in `bytes` from `from` on ([`crate::function::packed`]): [`Call::advance`] comes before each.
+    /// Returns calls whose inputs are in `bytes` from `from` on ([`crate::function::packed`]): [`Call::advance`] comes
+    /// before each.
     pub fn several(bytes: Vec<u8>, from: usize) -> Call {
         Call { next: from, shared: true, ..Call::new(bytes, from) }
     }
 
-    /// The next of several calls. False if the bytes hold no input for it.
+    /// Moves on to the next of several calls; returns false if the bytes hold no input for it.
     pub fn advance(&mut self) -> bool {
         let Some((place, next)) = input_at(&self.input, self.next) else { return false };
         (self.from, self.to, self.next) = (place.start, place.end, next);
@@ -70,7 +71,7 @@ impl Call {
     }
 }
 
-/// How functions from `A` to `O` are called where values travel by codec `C`.
+/// The calling convention of functions from `A` to `O` whose values are encoded by codec `C`.
 pub struct ByCodec<A, O, C>(PhantomData<fn(A) -> (O, C)>);
 
 impl<F, A, O, C> Trampoline<F> for ByCodec<A, O, C>
@@ -85,7 +86,7 @@ where
         let input = if call.shared {
             <C as Codec<A>>::decode(&call.input[call.from..call.to])
         } else {
-            // A large input must not lie twice in memory while the function runs.
+            // A large input must not be in memory twice while the function runs.
             <C as Codec<A>>::decode_owned(std::mem::take(&mut call.input), call.from)
         };
         let input = match input {
@@ -109,18 +110,18 @@ where
     }
 }
 
-/// An error as it travels: in words, and itself where the codec carries errors and can carry this one.
+/// Encodes an error: in words, and itself where the codec carries errors and can carry this one.
 pub fn encode_error<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<Vec<u8>>) {
     let carried = <C as Codec<O::Value>>::carried_error();
     let text = carried.and_then(|carried| (carried.text)(error)).unwrap_or_else(|| error_text(error));
-    // One whose encoding panics cannot travel either.
+    // One whose encoding panics cannot be carried either.
     let itself = carried.and_then(|carried| {
         catch_unwind(AssertUnwindSafe(|| (carried.encode)(error))).ok().and_then(Result::ok)
     });
     (text, itself)
 }
 
-/// The entry of a function, and what tells it from all others.
+/// Returns the entry of a function, and its identity among all others.
 pub fn entry<F, A, O, C>(function: F) -> EntryFunction
 where
     F: Fn(A) -> O + Copy + 'static,
@@ -131,7 +132,7 @@ where
     entry_of::<F, ByCodec<A, O, C>>(function)
 }
 
-/// What tells a function with its codec from all others, within one process.
+/// Returns the identity of a function with its codec among all others, within one process.
 pub fn identity<F, A, O, C>(_function: F) -> TypeId
 where
     F: Fn(A) -> O + Copy + 'static,
@@ -142,7 +143,7 @@ where
     TypeId::of::<(F, ByCodec<A, O, C>)>()
 }
 
-/// The same for the default codec: what `#[psmith::job]` registers.
+/// Returns the entry for the default codec, which `#[psmith::job]` registers.
 pub fn described_entry<F, A, O>(function: F) -> EntryFunction
 where
     F: Fn(A) -> O + Copy + 'static,
@@ -153,7 +154,7 @@ where
     entry::<F, A, O, Described>(function)
 }
 
-/// What tells a function with its codec from all others, within one process.
+/// Returns the identity of a function with the default codec among all others, within one process.
 pub fn described_identity<F, A, O>(function: F) -> TypeId
 where
     F: Fn(A) -> O + Copy + 'static,
@@ -163,7 +164,7 @@ where
     identity::<F, A, O, Described>(function)
 }
 
-/// How the function that sets a worker up is called.
+/// The calling convention of a function that sets a worker up.
 struct SetUp;
 
 impl<F: Fn() + 'static> Trampoline<F> for SetUp {
@@ -172,7 +173,7 @@ impl<F: Fn() + 'static> Trampoline<F> for SetUp {
     }
 }
 
-/// The entry of a function that sets a worker up.
+/// Returns the entry of a function that sets a worker up.
 pub fn set_up_entry<F: Fn() + Copy + 'static>(function: F) -> EntryFunction {
     entry_of::<F, SetUp>(function)
 }

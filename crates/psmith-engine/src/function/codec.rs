@@ -1,4 +1,4 @@
-//! How values travel between host and worker.
+//! Codecs: how values are encoded between host and worker. Knows no channel.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -11,13 +11,13 @@ use serde::{de, ser};
 
 use crate::function::returns::chain;
 
-/// Turns values of type `T` into bytes and back.
+/// A codec, which encodes values of type `T` as bytes and decodes them.
 ///
-/// The host encodes inputs and decodes results, a worker the other way round. A codec has no state: it is named by
-/// its type (`Map::codec`), and both sides, being one program, mean the same by it.
+/// The host encodes inputs and decodes results, a worker the other way round. A codec has no state: it is named by its
+/// type (`Map::codec`), and both sides, being one program, use the same one.
 ///
-/// [`decode`](Codec::decode) must not trust the bytes: whatever they are, it answers with a value or an error, in
-/// memory that is bounded by their length.
+/// [`decode`](Codec::decode) must not trust the bytes: for any bytes it returns a value or an error, in memory that is
+/// bounded by their length.
 ///
 /// ```
 /// # // proves: U-16
@@ -43,48 +43,48 @@ pub trait Codec<T> {
     /// Appends the value to `into`.
     ///
     /// # Errors
-    /// A value that this codec cannot carry. What was appended by then is thrown away.
+    /// A value that this codec cannot carry. The bytes appended by then are thrown away.
     fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError>;
 
-    /// The value that these bytes, all of them, stand for.
+    /// Decodes a value from all of these bytes.
     ///
     /// # Errors
-    /// Bytes that stand for no value of this type.
+    /// Bytes that encode no value of this type.
     fn decode(bytes: &[u8]) -> Result<T, CodecError>;
 
-    /// The value that the bytes from `from` on stand for, where nobody needs them afterwards: a large value can be made
-    /// of them in their place. Without it they are looked at as everywhere.
+    /// Decodes a value from the bytes from `from` on, which are not needed afterwards: a large value can reuse their
+    /// memory. By default the bytes are decoded as by [`decode`](Codec::decode).
     ///
     /// # Errors
-    /// As [`decode`](Codec::decode).
+    /// Those of [`decode`](Codec::decode).
     fn decode_owned(bytes: Vec<u8>, from: usize) -> Result<T, CodecError> {
         Self::decode(bytes.get(from..).unwrap_or_default())
     }
 
-    /// The bytes describe themselves: they can be shown by whoever does not know their type.
+    /// Returns whether the bytes describe themselves, so that they can be shown without knowing their type.
     #[doc(hidden)]
     fn is_described() -> bool {
         false
     }
 
-    /// How an error of a function that gives `T` travels, beside its text: [`WithErrors`].
+    /// Returns how an error of a function that returns `T` is carried, beside its text: [`WithErrors`].
     #[doc(hidden)]
     fn carried_error() -> Option<CarriedError> {
         None
     }
 }
 
-/// How errors travel by a codec.
+/// The functions by which a codec carries errors.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct CarriedError {
-    /// The error in words, with those that it stands on; `None` if it is of another type.
+    /// Returns the error in words, with its sources; `None` if it is of another type.
     pub text: fn(&dyn Any) -> Option<String>,
     pub encode: fn(&dyn Any) -> Result<Vec<u8>, CodecError>,
     pub decode: fn(&[u8]) -> Option<Box<dyn Any>>,
 }
 
-/// Why a value cannot travel.
+/// The reason why a value cannot be carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodecError {
     reason: String,
@@ -92,7 +92,7 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    /// With this reason, fit to follow "cannot be decoded: ".
+    /// Returns an error with this reason, fit to follow "cannot be decoded: ".
     ///
     /// ```
     /// let error = psmith::codec::CodecError::new("it is too short".into());
@@ -103,7 +103,7 @@ impl CodecError {
         CodecError { reason, forged: false }
     }
 
-    /// The bytes are not from whom they should be, and nothing was made of them: the job ends with
+    /// Returns an error for bytes that are not from the expected sender, and were not decoded: the job ends with
     /// [`Cause::Protocol`] instead of `Undecodable`.
     ///
     /// ```
@@ -115,7 +115,7 @@ impl CodecError {
         CodecError { reason, forged: true }
     }
 
-    /// Whether the bytes were refused as not from whom they should be.
+    /// Returns whether the bytes were refused because they are not from the expected sender.
     ///
     /// ```
     /// use psmith::codec::CodecError;
@@ -126,7 +126,7 @@ impl CodecError {
         self.forged
     }
 
-    /// What it is to the job whose bytes they were; `of` says which.
+    /// Returns the cause of failure of the job whose bytes they were; `of` names the bytes.
     pub fn cause(&self, of: &str) -> Cause {
         let text = format!("{of}: {}", self.reason);
         if self.forged { Cause::Protocol(text) } else { Cause::Undecodable(text) }
@@ -153,7 +153,7 @@ impl de::Error for CodecError {
     }
 }
 
-/// Bytes as they are: nothing is encoded, nothing is looked at.
+/// A codec that passes bytes as they are: nothing is encoded or checked.
 ///
 /// ```
 /// # psmith::init();
@@ -181,12 +181,11 @@ impl Codec<Vec<u8>> for Raw {
     }
 }
 
-/// Codec `C`, by which the errors of job functions travel as well: `Failure::error` gives back the
-/// error itself, an `E`. What `Map::error_type` and its kin make of their codec; for a
-/// `Job` it is said by `Job::by_codec`.
+/// A codec that carries the errors of job functions as well, around codec `C`: `Failure::error` returns the error
+/// itself, an `E`. `Map::error_type` and its siblings wrap their codec in it; a `Job` uses it by `Job::by_codec`.
 ///
-/// The failure's cause is the error in words, followed by those that it stands on ([`Error::source`]), each said once. An
-/// error that cannot be encoded, or is too long for a frame, arrives as these words alone.
+/// The failure's cause is the error in words, followed by its sources ([`Error::source`]), each once. An error that
+/// cannot be encoded, or is too long for a frame, arrives as these words alone.
 ///
 /// ```
 /// # psmith::init();

@@ -1,9 +1,10 @@
-//! Functions as jobs: what a function may be, how its values travel, how another process finds and calls it.
+//! Functions as jobs: which functions can be jobs, how their values are encoded, how another process finds and calls
+//! them.
 //!
-//! - [`codec`], [`described`]: values to bytes and back; `authenticated` (feature): the same with a code
-//! - [`returns`]: what a job function may return
+//! - [`codec`], [`described`]: values to bytes and back; `authenticated` (feature): a codec with an authentication code
+//! - [`returns`]: the types that a job function may return
 //! - [`registry`]: functions by name
-//! - [`call`]: one call, on the side where it happens
+//! - [`call`]: a call, on the side that executes it
 //!
 //! Knows no process and no channel: bytes in, bytes out.
 

@@ -1,30 +1,30 @@
-//! Short inputs in a row, as a batch has them: each begins at a word of eight bytes, with its length in two of them.
+//! The inputs of a batch in a row: each begins at a word of eight bytes, two of which hold its length.
 //!
-//! So they can be written a word at a time, and most fill just one.
+//! They can be written a word at a time, and most fill just one.
 
 use std::ops::Range;
 
-/// So many bytes of an input lie in its first word, behind its length.
+/// The number of bytes of an input that its first word holds, behind its length.
 const HEAD_BYTES: usize = 6;
 
-/// The words that an input of so many bytes takes.
+/// Returns the number of words that an input of this length takes.
 pub fn words_of(length: usize) -> usize {
     1 + length.saturating_sub(HEAD_BYTES).div_ceil(8)
 }
 
-/// At most eight bytes as a word: by shifts, because a copy of unknown length costs more than all else here.
+/// Returns at most eight bytes as a word: by shifts, because a copy of unknown length costs more than all else here.
 pub fn word(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// The words of an input, which is shorter than 64 KiB.
+/// Returns the words of an input, which is shorter than 64 KiB.
 pub fn words(input: &[u8]) -> impl Iterator<Item = u64> {
     let (head, behind) = input.split_at(input.len().min(HEAD_BYTES));
     let head = word(head) << 16 | (input.len() & 0xffff) as u64;
     std::iter::once(head).chain(behind.chunks(8).map(word))
 }
 
-/// Where the input lies in these bytes that begins at `at`, and where the next one does. `None` if there is none.
+/// Returns the range of the input that begins at `at`, and the offset of the next one; `None` if there is none.
 pub fn input_at(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
     let length = bytes.get(at..)?.first_chunk::<2>()?;
     let length = usize::from(u16::from_le_bytes(*length));

@@ -1,8 +1,8 @@
 //! Functions by name.
 //!
-//! `#[psmith::job]` puts each function into a table that the linker puts together, so it is there in every process of
-//! the program, before anything runs. A job that outlives the program names its function so; within one program the
-//! name serves where a function cannot be told by its place (it lies in a shared library).
+//! `#[psmith::job]` puts each function into a table that the linker assembles, so it is there in every process of the
+//! program, before anything runs. A job that outlives the program names its function; within one program the name
+//! serves where a function has no offset in the image (it is in a shared library).
 
 use std::any::TypeId;
 
@@ -10,14 +10,14 @@ pub use linkme;
 use psmith_sys::executable::{self, EntryFunction, ForeignFunction, FunctionOffset};
 use serde::{Deserialize, Serialize};
 
-/// A function in the table. Made by `#[psmith::job]`.
+/// A function in the table, made by `#[psmith::job]`.
 #[derive(Debug)]
 pub struct Registered {
-    /// `crate::module::function`.
+    /// The function's path: `crate::module::function`.
     pub name: &'static str,
-    /// Which function, in this process.
+    /// Returns its identity in this process.
     pub identity: fn() -> TypeId,
-    /// How it is called.
+    /// Returns its entry.
     pub entry: fn() -> EntryFunction,
 }
 
@@ -25,17 +25,17 @@ pub struct Registered {
 #[linkme::distributed_slice]
 pub static JOBS: [Registered];
 
-/// A function as it travels.
+/// A reference to a function that means the same in every process of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Function {
-    /// Its place in the image, with the check of [`FunctionOffset`].
+    /// The function's offset in the image, with the check of [`FunctionOffset`].
     Placed(i64, u64),
-    /// Its name in the table.
+    /// The function's name in the table.
     Named(String),
 }
 
 impl Function {
-    /// The function whose entry this is, and which has this identity.
+    /// Returns the function with this entry and this identity.
     pub fn of(entry: EntryFunction, identity: TypeId) -> Result<Function, ForeignFunction> {
         match executable::distance_of(entry) {
             Ok(distance) => {
@@ -49,13 +49,13 @@ impl Function {
         }
     }
 
-    /// The function of this name in the table.
+    /// Returns the function of this name in the table.
     pub fn named(name: &str) -> Result<Function, String> {
         let function = Function::Named(name.to_owned());
         function.find().map(|_| function)
     }
 
-    /// How it is called in this process.
+    /// Returns its entry in this process.
     pub fn find(&self) -> Result<EntryFunction, String> {
         match self {
             Function::Placed(bytes, check) => executable::entry_at(FunctionOffset::from_raw(*bytes, *check))
@@ -72,7 +72,7 @@ impl Function {
     }
 }
 
-/// The names of all functions marked with `#[psmith::job]`, in no order.
+/// Returns the names of all functions marked with `#[psmith::job]`, in no order.
 ///
 /// ```
 /// #[psmith::job]

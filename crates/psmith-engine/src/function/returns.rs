@@ -1,4 +1,4 @@
-//! What a job function may return.
+//! The types that a job function may return.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -6,13 +6,14 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Display;
 
-/// What a job function may return: a `Result`, whose error becomes the job's failure, or a value that is no error.
+/// A type that a job function may return: a `Result`, whose error becomes the job's failure, or a value that is no
+/// error.
 ///
 /// Rust cannot tell "any value" and "a `Result`" apart in one function's signature, so plain values are listed: the
-/// types of the standard library are here, your own get `#[derive(psmith::Value)]`, and everything else can be
-/// returned as `Ok(value)`. An error needs only [`Display`]: its text travels (by `{:#}`, so that errors which show
-/// their chain of causes that way keep it; a `Box<dyn Error>` is shown with the errors that it stands on). The error itself
-/// travels where that is asked for: `Map::error_type`.
+/// types of the standard library are here, your own get `#[derive(psmith::Value)]`, and everything else can be returned
+/// as `Ok(value)`. An error needs only [`Display`]: its text is carried (by `{:#}`, so that errors which show their
+/// chain of causes that way keep it; a `Box<dyn Error>` is shown with its sources). The error itself is carried on
+/// request: `Map::error_type`.
 ///
 /// ```
 /// # psmith::init();
@@ -38,13 +39,13 @@ use std::fmt::Display;
     note = "write `#[derive(psmith::Value)]` on `{Self}`, or return `Result<{Self}, E>` with an error that can be displayed"
 )]
 pub trait Return {
-    /// What the caller gets where the function did not fail.
+    /// The value that the caller gets where the function did not fail.
     type Value;
 
-    /// What it fails with; [`Infallible`] where it is no `Result`.
+    /// The error with which it fails; [`Infallible`] where it is no `Result`.
     type Error: Display + 'static;
 
-    /// The value, or the error.
+    /// Returns the value, or the error.
     ///
     /// # Errors
     /// The function's own error.
@@ -60,7 +61,7 @@ impl<T, E: Display + 'static> Return for Result<T, E> {
     }
 }
 
-/// A job's error as its caller reads it.
+/// Returns a job's error as its caller reads it.
 pub fn error_text<E: Display + 'static>(error: &E) -> String {
     let any = error as &dyn Any;
     let boxed = any.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as &dyn Error);
@@ -70,7 +71,7 @@ pub fn error_text<E: Display + 'static>(error: &E) -> String {
     }
 }
 
-/// An error with those that it stands on. What its own text says already is not said again.
+/// Returns an error with its sources. A source that its text contains already is not repeated.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = format!("{error:#}");
     let mut next = error.source();

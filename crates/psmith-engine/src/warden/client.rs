@@ -1,6 +1,6 @@
-//! The host's side of the warden: starts it, talks to it, notices its end.
+//! The host's side of the warden: starts it, exchanges messages with it, notices its end.
 //!
-//! Nothing here decides what a lost warden means for the attempts in flight: that is the core's affair.
+//! Never decides what a lost warden means for the attempts in flight: the core does.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,16 +19,16 @@ use crate::warden::MARKER;
 use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 
-/// The program image of this very process, whatever has become of its file meanwhile.
+/// The program image of this very process, even if its file was replaced or removed.
 const IMAGE: &str = "/proc/self/exe";
 
-/// Time between two pings.
+/// The time between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
 
-/// A warden that owes an answer for so long is given up (unless a debugger holds it).
+/// The time after which a warden that owes an answer is given up (unless a debugger holds it).
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Most bytes that are kept of what a dying warden says.
+/// The most bytes that are kept of a dying warden's standard error.
 const LAST_WORDS_MAX: u64 = 8 * 1024;
 
 /// A running warden, as its host sees it.
@@ -43,20 +43,20 @@ pub(crate) struct Warden {
     unanswered_since: Option<Instant>,
 }
 
-/// A host's introduction to its warden.
+/// The introduction that a host sends to its warden.
 #[derive(Clone, Debug)]
 pub(crate) struct Introduction {
     pub(crate) marker: Vec<u8>,
     pub(crate) holding: Holding,
     pub(crate) group_dirs: Vec<Vec<u8>>,
     pub(crate) scratch: Option<PathBuf>,
-    /// A warden of this run has been lost before: what it left is to be killed first.
+    /// True if a warden of this run was lost before: what it left is to be killed first.
     pub(crate) again: bool,
 }
 
 impl Warden {
-    /// Starts a warden, which waits for its introduction. Whatever the host makes for the run from here on, the
-    /// warden removes if the host is gone.
+    /// Starts a warden, which waits for its introduction. The warden removes all that the host makes for the run from
+    /// here on, if the host is gone.
     pub(crate) fn launch() -> io::Result<Warden> {
         let (ours, theirs) = socket::pair()?;
         let nonce = nonce()?;
@@ -66,7 +66,7 @@ impl Warden {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Out of the terminal's foreground group: Ctrl-C goes to the host first.
+            // Outside the terminal's foreground group: Ctrl-C goes to the host first.
             .process_group(0)
             .spawn()?;
         let stderr = process.stderr.take().ok_or_else(|| io::Error::other("the warden has no stderr"))?;
@@ -75,7 +75,7 @@ impl Warden {
         Ok(Warden { link: Link::new(ours), pidfd, process, stderr, nonce, pings: 0, unanswered_since: None })
     }
 
-    /// Tells it whom it serves and how. Its answer comes later, as a message.
+    /// Sends the introduction: the host that it serves, and how. Its answer comes later, as a message.
     pub(crate) fn introduce(&mut self, introduction: &Introduction) -> io::Result<()> {
         let host = pidfd::open(std::process::id())?;
         let hello = ToWarden::Hello {
@@ -91,7 +91,7 @@ impl Warden {
         unless_gone(self.link.send(&hello, &[host.as_fd()]))
     }
 
-    /// Readable once the warden has ended.
+    /// Returns its pidfd, which is readable once the warden has ended.
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -108,7 +108,7 @@ impl Warden {
         &mut self.link
     }
 
-    /// Sends, or queues. That the warden is gone is no error of the sender's: its pidfd tells.
+    /// Sends the message, or queues it. A warden that is gone is no error here: its pidfd tells.
     pub(crate) fn send<M: Serialize>(&mut self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         unless_gone(self.link.send(message, fds))
     }
@@ -123,7 +123,7 @@ impl Warden {
             if *nonce == self.nonce && *pid == self.process.id() && *build == executable::build_id())
     }
 
-    /// Asks whether it still answers. At most one question is open at a time.
+    /// Sends a ping. At most one is unanswered at a time.
     pub(crate) fn ping(&mut self) -> io::Result<()> {
         if self.unanswered_since.is_none() {
             self.pings += 1;
@@ -138,25 +138,25 @@ impl Warden {
         self.unanswered_since = None;
     }
 
-    /// The host itself stood still: what the warden owes, it owes from now on.
+    /// Restarts the time that the warden has to answer, after the host itself was stopped.
     pub(crate) fn forgive_silence(&mut self) {
         if let Some(since) = &mut self.unanswered_since {
             *since = Instant::now();
         }
     }
 
-    /// Whether it owes an answer for too long and no debugger holds it.
+    /// Returns whether it owes an answer for too long and no debugger holds it.
     pub(crate) fn is_silent(&self) -> bool {
         self.unanswered_since.is_some_and(|since| since.elapsed() > SILENCE_MAX)
             && !descendants::is_traced(self.process.id())
     }
 
-    /// Leaves it to itself: its socket closes, so it kills everything and ends; nobody waits for it.
+    /// Leaves the warden to itself: its socket closes, so it kills everything and ends; nothing waits for it.
     pub(crate) fn abandon(self) {
         drop(self.link);
     }
 
-    /// Makes sure that it has ended, and gives its last words.
+    /// Makes sure that it has ended, and returns the last text on its standard error.
     pub(crate) fn reap(mut self) -> String {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -165,7 +165,7 @@ impl Warden {
         String::from_utf8_lossy(&words).trim().to_owned()
     }
 
-    /// Says goodbye and waits until it has left; it takes along whatever its jobs left behind.
+    /// Says goodbye and waits until it has exited, after it has ended whatever its jobs left behind.
     pub(crate) fn dismiss(mut self, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         let _ = self.link.send(&ToWarden::Bye, &[]);
@@ -196,19 +196,19 @@ fn wait_for(fd: BorrowedFd<'_>, flags: rustix::event::PollFlags, patience: Durat
     let _ = rustix::event::poll(&mut fds, timeout.as_ref());
 }
 
-/// A number that nobody can guess.
+/// Returns a number that cannot be guessed.
 pub(crate) fn nonce() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Says, once in a program's life, why its workers start slowly. Nobody else would find out: the threads are gone with
-/// the image that the program itself is.
+/// Warns, once per process, why its workers start slowly. It could not be found out otherwise: the threads are gone
+/// with the image that the program itself is.
 pub(crate) fn warn_of_threads(count: u32) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
-        // A closed standard error is no failure of the run's.
+        // A closed standard error is no failure of the run.
         let _ = writeln!(
             io::stderr(),
             "psmith: warning: before main this program has {count} threads already (a library's constructor starts \
@@ -221,8 +221,8 @@ pub(crate) fn warn_of_threads(count: u32) {
 mod tests {
     use super::*;
 
-    /// A job goes to a copy of the warden before that has said a word, so the warden must be the one that was
-    /// started, of this very build.
+    /// A copy of the warden gets a job before it has sent anything, so the warden must be the one that was started, of
+    /// this very build.
     // proves: P-11
     #[test]
     fn a_warden_must_agree_in_each_part() {

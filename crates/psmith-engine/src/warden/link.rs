@@ -1,8 +1,8 @@
-//! One end of the socket between host and warden (or keeper): whole messages in, whole messages out.
+//! An end of the socket between host and warden (or keeper): it sends and receives whole messages.
 //!
-//! Neither end ever blocks on the other: what the socket does not take is queued here, up to
-//! [`OUTBOX_MESSAGES_MAX`], and the owner asks [`Link::is_congested`] before it produces more. A link knows
-//! nothing of what the messages mean.
+//! Neither end ever blocks on the other: what the socket does not take is queued here, up to [`OUTBOX_MESSAGES_MAX`],
+//! and the owner checks [`Link::is_congested`] before it produces more. A link knows nothing of the meaning of
+//! messages.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,18 +14,18 @@ use serde::Serialize;
 
 use crate::warden::messages::{MESSAGE_BYTES_MAX, PACKET_BUFFER, PACKET_BYTES_MAX};
 
-/// Messages queued behind a socket that takes no more; at the bound nothing new is started.
+/// The most messages queued behind a socket that takes no more; at the bound nothing new is started.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1024;
 
-/// Time that the report of a start waits for others to travel with.
+/// The time that the report of a start waits for others to share its packet.
 const HOLD_MAX: Duration = Duration::from_millis(2);
 
-/// Most starts that travel in one packet; the kernel takes no more than 253 descriptors with it.
+/// The most starts in one packet; the kernel takes no more than 253 descriptors with it.
 const HELD_MAX: usize = 64;
 
-/// The first byte of a packet: the messages follow, one after the other.
+/// The first byte of a packet in which the messages follow, one after the other.
 const INLINE: u8 = 0;
-/// The first byte of a packet: the messages lie in a sealed memory file, the packet's last descriptor.
+/// The first byte of a packet whose messages are in a sealed memory file, the packet's last descriptor.
 const IN_MEMORY_FILE: u8 = 1;
 
 /// An end of the connection.
@@ -47,12 +47,12 @@ pub(crate) struct Packet {
     length: usize,
 }
 
-/// The result of a try to receive.
+/// The result of an attempt to receive.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// A message's bytes (see [`Link::lend`]) and descriptors.
     Message(Vec<OwnedFd>),
-    /// Nothing just now.
+    /// An empty socket: no packet is there now.
     Nothing,
     /// The other end is gone.
     Closed,
@@ -86,8 +86,8 @@ impl Link {
         done
     }
 
-    /// Keeps `message` until the next one is sent, but at most for [`HOLD_MAX`] (see [`Link::patience`]): most jobs
-    /// end so soon that the reports of their start and of their end travel together, and wake the other side once.
+    /// Keeps `message` until the next one is sent, but at most for [`HOLD_MAX`] (see [`Link::patience`]): most jobs end
+    /// so soon that the reports of their start and of their end share a packet, and wake the other side once.
     pub(crate) fn hold<M: Serialize>(&mut self, message: &M, fd: OwnedFd) -> io::Result<()> {
         if self.held_since.is_none() {
             self.held.clear();
@@ -114,7 +114,7 @@ impl Link {
         done
     }
 
-    /// Time that what is held may still wait.
+    /// Returns the time that what is held may still wait.
     pub(crate) fn patience(&self) -> Option<Duration> {
         self.held_since.map(|since| HOLD_MAX.saturating_sub(since.elapsed()))
     }
@@ -159,20 +159,20 @@ impl Link {
         Ok(())
     }
 
-    /// Whether messages wait for the socket.
+    /// Returns whether messages wait for the socket.
     pub(crate) fn has_queued(&self) -> bool {
         !self.outbox.is_empty()
     }
 
-    /// Whether so many messages wait that nothing more should be asked of the other end.
+    /// Returns whether so many messages wait that nothing more should be asked of the other end.
     pub(crate) fn is_congested(&self) -> bool {
         self.outbox.len() >= OUTBOX_MESSAGES_MAX
     }
 
-    /// Takes the next packet, if there is one; its bytes are then to be had by [`Link::lend`].
+    /// Receives the next packet, if there is one; [`Link::lend`] returns its bytes afterwards.
     pub(crate) fn receive(&mut self) -> io::Result<Received> {
         let mut fds = Vec::new();
-        // Its length is kept apart, so that the buffer need not be cleared for each packet.
+        // The length is kept apart, so that the buffer need not be cleared for each packet.
         self.inbox.bytes.resize(PACKET_BUFFER, 0);
         self.inbox.length = match socket::recv(self.socket.as_fd(), &mut self.inbox.bytes, &mut fds) {
             Ok(0) => return Ok(Received::Closed),
@@ -191,7 +191,7 @@ impl Link {
         Ok(Received::Message(fds))
     }
 
-    /// Lends the packet received last. Give it back before the next one.
+    /// Lends the packet received last, which must be given back before the next one.
     pub(crate) fn lend(&mut self) -> Packet {
         std::mem::take(&mut self.inbox)
     }
@@ -203,7 +203,7 @@ impl Link {
 }
 
 impl Packet {
-    /// The messages in it, one after the other.
+    /// Returns the messages in it, one after the other.
     pub(crate) fn messages(&self) -> &[u8] {
         self.bytes.get(1..self.length).unwrap_or_default()
     }
@@ -215,7 +215,7 @@ impl AsFd for Link {
     }
 }
 
-/// A full socket, or too many descriptors in flight: both pass once the other end reads.
+/// Returns whether the socket is full, or too many descriptors are in flight: both pass once the other end reads.
 fn must_wait(error: &io::Error) -> bool {
     const ETOOMANYREFS: i32 = 109;
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(ETOOMANYREFS)

@@ -1,4 +1,4 @@
-//! What a link does when its other end does not read: it never blocks, keeps the order, and says when it is full.
+//! A link whose other end does not read: it never blocks, keeps the order, and reports when it is full.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,11 +7,11 @@ use psmith_sys::socket;
 use super::*;
 use crate::warden::messages::{Key, ToHost, ToWarden};
 
-/// Both ends, with so little room in between that a few messages fill it.
+/// Returns both ends of a socket so small that a few messages fill it.
 fn narrow() -> (Link, Link) {
     let (ours, theirs) = socket::pair().expect("a pair of sockets");
     for end in [&ours, &theirs] {
-        // The kernel makes of this the least that it allows.
+        // The kernel rounds this up to the least that it allows.
         rustix::net::sockopt::set_socket_send_buffer_size(end, 1).expect("a smaller buffer");
     }
     (Link::new(ours), Link::new(theirs))

@@ -1,61 +1,61 @@
-//! Everything that host and warden say to each other, in one file.
+//! The messages between host and warden, all in one file.
 //!
-//! One packet of the socket pair between them holds one message; its descriptors ride along in the order that
-//! the message's comment gives. Both ends are the same program image, yet neither trusts the other's bytes: a
+//! A packet of the socket pair between them holds one message or several; their descriptors come with it, in the order
+//! that each message's comment gives. Both ends are the same program image, yet neither trusts the other's bytes: a
 //! packet that does not decode ends the connection.
 
 use serde::{Deserialize, Serialize};
 
-/// The variable that tells which attempt a process belongs to, as `JOB.ATTEMPT` in the engine's own counting.
+/// The variable that names the attempt that a process belongs to, as `JOB.ATTEMPT` in the engine's own counting.
 pub(crate) const KEY_VARIABLE: &str = "PSMITH_KEY";
 
-/// The variable that tells which run a process belongs to. Long and random, unlike the name of a run, because
-/// what carries it may be killed by it.
+/// The variable that names the run that a process belongs to. Long and random, unlike the name of a run, because
+/// processes that carry it may be killed.
 pub(crate) const NONCE_VARIABLE: &str = "PSMITH_NONCE";
 
-/// First bytes of both hellos.
+/// The first bytes of both hellos.
 pub(crate) const MAGIC: u32 = 0x7073_6d31;
 
-/// Raised with every change of a message.
+/// The version of the protocol, raised with every change of a message.
 pub(crate) const PROTOCOL: u16 = 5;
 
-/// A message longer than this travels in a sealed memory file instead of the packet.
+/// The length above which a message is sent in a sealed memory file instead of the packet.
 pub(crate) const PACKET_BYTES_MAX: usize = 48 * 1024;
 
-/// Room for any packet and the few bytes of its envelope.
+/// The size of a buffer for any packet and the few bytes of its envelope.
 pub(crate) const PACKET_BUFFER: usize = PACKET_BYTES_MAX + 1024;
 
-/// The most that a message in a memory file may hold: the kernel takes at most 6 MiB of words for one program.
+/// The most bytes of a message in a memory file: the kernel takes at most 6 MiB of words for one program.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Most threads of a process that are sampled.
+/// The most threads of a process that are sampled.
 pub const THREADS_MAX: usize = 64;
 
-/// Most bytes of a stack that are read: deeper callers are not named.
+/// The most bytes of a stack that are read: deeper callers are not named.
 pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
 
-/// Most bytes that are read of a process's mappings.
+/// The most bytes of a process's mappings that are read.
 pub(crate) const MAPS_BYTES_MAX: usize = 512 * 1024;
 
-/// The attempt that a message is about. The same key never names two attempts of one warden's life.
+/// The attempt that a message is about. The same key never names two attempts of one warden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) job: u64,
     pub(crate) number: u32,
 }
 
-/// The bond of a job's descendants, from the warden's point of view.
+/// The way in which a job's descendants are held together, from the warden's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Holding {
-    /// Control groups: the host looks after them, the warden only on the host's death.
+    /// Control groups: the host kills them, and the warden only once the host is gone.
     Groups,
-    /// The warden is a subreaper and sweeps.
+    /// A sweep: the warden is a subreaper, and kills orphans.
     Sweep,
-    /// Nothing but the process group.
+    /// The process group alone.
     Group,
 }
 
-/// Host to warden.
+/// A message from host to warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWarden<'a> {
     /// The first message. Descriptor: a pidfd of the host; with `Holding::Groups` also the run's directories.
@@ -63,7 +63,7 @@ pub(crate) enum ToWarden<'a> {
         magic: u32,
         protocol: u16,
         nonce: u64,
-        /// `PSMITH_NONCE=..`: what every job of this run has in its environment.
+        /// The marker `PSMITH_NONCE=..`, which every job of this run has in its environment.
         #[serde(borrow)]
         marker: &'a [u8],
         holding: Holding,
@@ -71,10 +71,10 @@ pub(crate) enum ToWarden<'a> {
         group_dirs: Vec<&'a [u8]>,
         /// The run's scratch directory, to be removed if the host dies.
         scratch: Option<&'a [u8]>,
-        /// A warden of this run was lost: what it left behind is to be killed first.
+        /// True if a warden of this run was lost: what it left behind is to be killed first.
         again: bool,
     },
-    /// Settings that all later starts share, until the next profile.
+    /// The settings that all later starts share, until the next profile.
     Profile {
         /// The whole environment, `K=V` and NUL, back to back.
         #[serde(borrow)]
@@ -83,7 +83,7 @@ pub(crate) enum ToWarden<'a> {
         rlimits: Vec<(u8, u64, u64)>,
         nice: i32,
         no_new_privs: bool,
-        /// The job shares the session of the host and is given its terminal. Descriptor: the terminal.
+        /// True if the job shares the session of the host and is given its terminal. Descriptor: the terminal.
         foreground: bool,
     },
     /// The directories of the run's groups, now that there are more than the hello named.
@@ -91,7 +91,7 @@ pub(crate) enum ToWarden<'a> {
     /// A cgroup slot for attempts. Descriptors: with `unified`, the directory of a group of the second version; then
     /// the `cgroup.procs` files to join, that group's first.
     AddCgroupSlot { number: u32, unified: bool },
-    /// That slot is no more.
+    /// Forget this slot, which is no longer used.
     ForgetCgroupSlot { number: u32 },
     /// Start a command.
     Start(Start<'a>),
@@ -103,50 +103,51 @@ pub(crate) enum ToWarden<'a> {
     Release { key: Key },
     /// Sample the stacks of an attempt's process. Answer: `StackSampled`.
     SampleStack { key: Key },
-    /// Answer: `Pong`.
+    /// A ping. Answer: `Pong`.
     Ping { count: u64 },
     /// The run is over: kill unowned orphans and leave.
     Bye,
 }
 
-/// A start.
+/// The parts of a start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start<'a> {
     pub(crate) key: Key,
     pub(crate) cgroup_slot: Option<u32>,
-    /// Start it in a small subreaper of its own, which speaks this protocol too. Last descriptor: its socket.
+    /// True if it is started by a keeper: a small subreaper of its own, which uses this protocol too. Last descriptor:
+    /// its socket.
     pub(crate) keeper: bool,
-    /// A function worker. Descriptor after the streams: its channel.
+    /// The worker's part of the start, for a function worker. Descriptor after the streams: its channel.
     pub(crate) worker: Option<WorkerSpawn>,
-    /// Streams that come as descriptors (0, 1, 2 by bits 0 to 2), in this order. The others are `/dev/null`.
+    /// The streams that come as descriptors (0, 1, 2 by bits 0 to 2), in this order. The others are `/dev/null`.
     pub(crate) streams: u8,
     #[serde(borrow)]
     pub(crate) program: &'a [u8],
     pub(crate) argv: &'a [u8],
     pub(crate) env: &'a [u8],
     pub(crate) dir: Option<&'a [u8]>,
-    /// Limits of its own, each in place of the profile's of the same resource.
+    /// The start's own limits, each in place of the profile's of the same resource.
     pub(crate) rlimits: Vec<(u8, u64, u64)>,
 }
 
 /// The part of a start that only function workers have.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerSpawn {
-    /// The secret by which the host knows it.
+    /// The secret by which the host identifies it.
     pub(crate) nonce: u64,
-    /// Its only job lies in its channel already, after the host's hello: only for one that is forked from a warden with
-    /// which the host has agreed.
+    /// True if its only job is in its channel already, after the host's hello: only for a worker that is forked from a
+    /// warden whose hello the host has checked.
     pub(crate) has_job: bool,
 }
 
-/// Warden (or keeper) to host.
+/// A message from warden (or keeper) to host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToHost<'a> {
     /// The answer to `Hello`.
     ///
-    /// `build`: which build of which program it is; `forks`: workers are copies of it.
+    /// `build`: the build of the program; `forks`: true if workers are forked copies of the warden.
     Hello { magic: u32, protocol: u16, nonce: u64, pid: u32, swept: u32, build: u64, forks: bool },
-    /// The warden has so many threads, which something started before `main`: so workers are executed, not forked.
+    /// The warden has this many threads, which something started before `main`, so workers are executed, not forked.
     /// Sent once.
     HasThreads { count: u32 },
     /// The process exists. Descriptor: its pidfd.
@@ -155,9 +156,9 @@ pub(crate) enum ToHost<'a> {
     Failed { key: Key, step: u8, errno: i32, refused: bool },
     /// The process ended and was reaped.
     Ended { key: Key, ended: Ended },
-    /// Nothing is left of an ended attempt; so many were killed or released.
+    /// The tree of an ended attempt is empty; this many of its processes were killed or released.
     Swept { key: Key, killed: u32 },
-    /// An orphan that no job could be found for was killed.
+    /// An orphan that belongs to no known job was killed.
     Orphan {
         pid: u32,
         #[serde(borrow)]
@@ -169,8 +170,8 @@ pub(crate) enum ToHost<'a> {
     Stopped { key: Key, signal: i32 },
     /// The process goes on after a stop.
     Continued { key: Key },
-    /// Where a thread of the process stands, or why that cannot be seen. `first`: it is the first one; `more`: another
-    /// one is asked to stand still, and comes next.
+    /// A sample of a thread of the process, or the error why it cannot be sampled. `first`: it is the first one;
+    /// `more`: another thread was seized, and its sample follows.
     StackSampled {
         key: Key,
         first: bool,
@@ -183,19 +184,18 @@ pub(crate) enum ToHost<'a> {
 /// A thread's registers and stack at one moment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SampledThread<'a> {
-    /// Its number, and what it calls itself.
+    /// The thread's number, and below it its name.
     pub(crate) thread: u32,
     pub(crate) name: &'a [u8],
-    /// Instruction, stack, frame, link.
+    /// The registers: instruction, stack, frame, link.
     pub(crate) registers: [u64; 4],
-    /// From the stack pointer on, at most [`STACK_BYTES_MAX`].
+    /// The bytes of the stack from the stack pointer on, at most [`STACK_BYTES_MAX`].
     pub(crate) stack: &'a [u8],
-    /// What is mapped where, as `/proc/PID/maps` has it, at most [`MAPS_BYTES_MAX`]. Empty where it came
-    /// with another thread.
+    /// The mappings, as in `/proc/PID/maps`, at most [`MAPS_BYTES_MAX`]. Empty where they came with another thread.
     pub(crate) maps: &'a [u8],
 }
 
-/// The messages of a packet, one after the other; an error, which is the last item, if it does not decode.
+/// Decodes the messages of a packet, one after the other; the last item is an error if it does not decode.
 pub(crate) fn decode_all(mut packet: &[u8]) -> impl Iterator<Item = postcard::Result<ToHost<'_>>> {
     std::iter::from_fn(move || {
         if packet.is_empty() {
@@ -210,13 +210,13 @@ pub(crate) fn decode_all(mut packet: &[u8]) -> impl Iterator<Item = postcard::Re
 /// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ended {
-    /// Exit code, or `-signal`.
+    /// The exit code, or `-signal`.
     pub(crate) status: i32,
     pub(crate) core_dumped: bool,
     pub(crate) user_us: u64,
     pub(crate) system_us: u64,
     pub(crate) max_rss_bytes: u64,
-    /// Descendants that live, where the warden can tell.
+    /// The number of live descendants, where the warden can tell.
     pub(crate) alive: u32,
 }
 

@@ -1,6 +1,6 @@
 //! The warden: the small process that starts, contains and reaps all others.
 //!
-//! - [`messages`]: everything that host and warden say to each other
+//! - [`messages`]: all messages between host and warden
 //! - [`link`]: one end of the socket between them
 //! - [`server`], [`orphans`]: the warden's own side
 //! - [`stack_samples`]: stack samples of a job's process
@@ -8,8 +8,8 @@
 //! - [`client`]: the host's side
 //! - [`probe`]: probes whether a warden can be had at all
 //!
-//! The warden is this same program image started again. The link-time hook ([`crate::entry`]) sees the marker
-//! in its environment and calls [`main`], so the program's own `main` never runs in it.
+//! The warden is this same program image started again. The link-time hook ([`crate::entry`]) finds the marker in its
+//! environment and calls [`main`], so the program's own `main` never runs in it. It never decides about jobs.
 
 pub(crate) mod client;
 pub(crate) mod link;
@@ -43,15 +43,15 @@ use server::{End, Server};
 /// The variable that makes this program image a warden; its value is the nonce of the run.
 pub(crate) const MARKER: &str = "PSMITH_WARDEN";
 
-/// Time that the end of everything may take before the warden leaves all the same.
+/// The time that the final cleanup may take before the warden exits all the same.
 const FINAL_CLEANUP_MAX: Duration = Duration::from_secs(5);
 
-/// The warden's life, from its first instruction after the program's own start-up to its exit.
+/// Runs the warden, from the end of the program's own start-up to its exit.
 pub(crate) fn main(nonce: &str) -> ! {
     let code = match serve_host(nonce) {
         Ok(()) => 0,
         Err(error) => {
-            // Standard error is a pipe to the host, which attaches the text to what it reports.
+            // Standard error is a pipe to the host, which attaches the text to its report.
             let _ = writeln!(io::stderr(), "psmith: error: {error}");
             125
         }
@@ -61,12 +61,12 @@ pub(crate) fn main(nonce: &str) -> ! {
 
 fn serve_host(nonce: &str) -> io::Result<()> {
     let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
-    // Standard input is the socket to the host; nobody but the parent may be at its other end.
+    // Standard input is the socket to the host; only the parent may be at its other end.
     let stdin = io::stdin();
     let peer = socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())?;
     if peer != subreaper::parent() {
-        // Either somebody else set the marker, or the host was killed before this process came to itself; what it
-        // had made for the run by then has no other guardian.
+        // Either the marker was set by another program, or the host was killed before this process reached this point;
+        // then nothing else removes what it had made for the run by then.
         sweep_after(peer);
         return Err(no_host());
     }
@@ -76,7 +76,7 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     let socket = take_stdin(stdin.as_fd())?;
     let mut link = Link::new(socket);
     let (hello, mut fds) = wait_for_hello(&mut link).inspect_err(|_| {
-        // A host that was killed before its first word may have made its group already.
+        // A host that was killed before its first message may have made its group already.
         sweep_after(peer);
     })?;
     let ToWarden::Hello {
@@ -113,15 +113,15 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
     final_cleanup(&mut server, end);
     if let (End::HostGone, Some(scratch)) = (end, scratch) {
-        // Last: nobody is left who could write there.
+        // Last: no process is left that could write there.
         scratch::remove(&scratch);
     }
     Ok(())
 }
 
-/// Removes the groups of a host that is gone without a word.
+/// Removes the groups of a host that is gone and has sent no introduction.
 fn sweep_after(host: u32) {
-    // Its socket closes some way before its end: while it still counts as alive, its groups are its own.
+    // Its socket closes some time before its end: while it still counts as alive, its groups are its own.
     if let Ok(host) = pidfd::open(host) {
         let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
         let mut fds = [rustix::event::PollFd::new(&host, rustix::event::PollFlags::IN)];
@@ -135,7 +135,7 @@ fn no_host() -> io::Error {
     io::Error::other(format!("{MARKER} is set, but no psmith waits for this process: unset it"))
 }
 
-/// Moves the socket away from descriptor 0, where no job may ever find it, and puts `/dev/null` there.
+/// Moves the socket away from descriptor 0, where no job may ever find it, and opens `/dev/null` there.
 fn take_stdin(stdin: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
@@ -170,11 +170,11 @@ fn final_cleanup(server: &mut Server, end: End) {
         let _ = kill(pid, SIGKILL);
     }
     if server.holding != Holding::Groups && !server.keeper {
-        // What left its session and its parents, but not its environment. Other keepers' jobs carry the marker
-        // too, so only the warden, at the end of the run, may go by it.
+        // Processes that left their session and their parents, but not their environment. Other keepers' jobs carry the
+        // marker too, so only the warden, at the end of the run, may kill by it.
         descendants::kill_marked(server.orphans.marker());
     }
-    // Every round reaps what has died; what that orphaned has become a child of this process meanwhile.
+    // Every round reaps what has died; processes orphaned by that have become children of this process meanwhile.
     loop {
         while let Ok(Some(peeked)) = wait::peek_any() {
             if wait::reap(peeked.pid).is_err() {
@@ -198,13 +198,13 @@ fn final_cleanup(server: &mut Server, end: End) {
     }
 }
 
-/// Signals an own, unreaped child by its number, which is its own until this process reaps it.
+/// Signals an own, unreaped child by its number, which is not reused until this process reaps it.
 fn kill(pid: u32, signal: i32) -> io::Result<()> {
     let (pid, signal) = named(pid, signal)?;
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
-/// The same for the process group that it leads.
+/// Signals the process group that such a child leads.
 fn kill_group(pid: u32, signal: i32) -> io::Result<()> {
     let (pid, signal) = named(pid, signal)?;
     Ok(rustix::process::kill_process_group(pid, signal)?)
@@ -215,7 +215,7 @@ fn named(pid: u32, signal: i32) -> io::Result<(Pid, Signal)> {
     pid.zip(Signal::from_named_raw(signal)).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Whether the kernel (6.9 and later) signals a process group by pidfd, found by asking for nothing.
+/// Returns whether the kernel (6.9 and later) signals a process group by pidfd, found by sending signal 0.
 pub(crate) fn pidfds_signal_groups() -> bool {
     !forbid::is_forbidden(KernelFacility::PidfdGroup)
         && pidfd::open(std::process::id()).is_ok_and(|own| match pidfd::signal_group(&own, 0) {
@@ -224,7 +224,7 @@ pub(crate) fn pidfds_signal_groups() -> bool {
         })
 }
 
-/// The step of a start, as the core calls it.
+/// Returns the step of a start, as the core names it.
 pub(crate) fn step_of_number(number: u8) -> Option<SpawnStep> {
     Some(match ChildStep::from_code(number)? {
         ChildStep::Clone => SpawnStep::Clone,

@@ -1,10 +1,9 @@
 //! Orphans: descendants of jobs that have become the warden's own children, because their parents ended.
 //!
-//! Whose an orphan is cannot always be said. First its session is asked (a job leads a session of its own), then
-//! its environment (every job carries its number there). One that left its session and cleared its environment
-//! is unowned: it is killed as soon as no running job can be its owner, at the latest when the run ends, and
-//! reported without a job. This module sees only what reached the warden; an orphan whose parent still lives is
-//! that parent's affair.
+//! The job of an orphan cannot always be told. First its session is checked (a job leads a session of its own), then
+//! its environment (every job carries its number there). One that left its session and cleared its environment is
+//! unowned: it is killed as soon as no running job can be its owner, at the latest when the run ends, and reported
+//! without a job. This module sees only orphans that the warden adopted; those whose parent is alive are that parent's.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,13 +14,13 @@ use crate::descendants;
 use crate::warden::messages::{Holding, KEY_VARIABLE, Key, ToHost};
 use crate::warden::server::Child;
 
-/// Remains of jobs whose own process has ended.
+/// The remains of jobs whose own process has ended.
 pub(super) struct Orphans {
     marker: Vec<u8>,
     trees: Vec<Tree>,
     kill_when_ended: HashSet<Key>,
     answers: Vec<(Key, u32)>,
-    /// A change is possible since the last round.
+    /// True if a change is possible since the last round.
     stale: bool,
     /// The attempt to which every orphan belongs, in a keeper.
     sole: Option<Key>,
@@ -38,7 +37,7 @@ struct Tree {
 
 /// A finding of a round.
 pub(super) enum OrphanEvent {
-    /// Nothing is left of this attempt.
+    /// The tree of this attempt is empty.
     Swept { key: Key, killed: u32 },
     /// An unowned orphan was killed.
     Killed { pid: u32, command: Vec<u8> },
@@ -65,7 +64,7 @@ impl Orphans {
         }
     }
 
-    /// Whatever is orphaned here belongs to this attempt.
+    /// Attributes every orphan here to this attempt.
     pub(super) fn belong_to(&mut self, key: Key) {
         self.sole = Some(key);
     }
@@ -74,17 +73,18 @@ impl Orphans {
         &self.marker
     }
 
-    /// Whether nothing is left of any ended attempt.
+    /// Returns whether nothing is left of any ended attempt.
     pub(super) fn is_idle(&self) -> bool {
         self.trees.is_empty() && self.answers.is_empty()
     }
 
-    /// A child was reaped, so the picture may have changed.
+    /// Notes that a child was reaped, so the next round may find a change.
     pub(super) fn on_reaped(&mut self) {
         self.stale = true;
     }
 
-    /// The leader of an attempt was reaped; says how many of its descendants live, where that can be seen here.
+    /// Notes that the leader of an attempt was reaped; returns how many of its descendants are alive, where that can be
+    /// seen here.
     pub(super) fn on_ended(
         &mut self,
         key: Key,
@@ -113,7 +113,7 @@ impl Orphans {
         alive
     }
 
-    /// Kills what will be left of an attempt that still runs.
+    /// Marks an attempt that still runs, so that its remains are killed when it has ended.
     pub(super) fn sweep_when_ended(&mut self, key: Key) {
         self.kill_when_ended.insert(key);
     }
@@ -128,7 +128,7 @@ impl Orphans {
         self.stale = true;
     }
 
-    /// Lets what is left of an ended attempt be, until the run ends.
+    /// Leaves the remains of an ended attempt alone, until the run ends.
     pub(super) fn release(&mut self, key: Key, children: &HashMap<u32, Child>) {
         let alive: u32 = self
             .find(children)
@@ -143,7 +143,7 @@ impl Orphans {
         self.stale = true;
     }
 
-    /// Looks once, kills what is to be killed, and says which attempts are empty now.
+    /// Scans the orphans once, kills those that are to be killed, and returns the attempts whose trees are empty now.
     pub(super) fn round(&mut self, children: &HashMap<u32, Child>, holding: Holding) -> Vec<OrphanEvent> {
         let mut events: Vec<OrphanEvent> =
             self.answers.drain(..).map(|(key, killed)| OrphanEvent::Swept { key, killed }).collect();
@@ -178,8 +178,8 @@ impl Orphans {
         events
     }
 
-    /// An unowned orphan may belong to any running job that is older than it, and to any ended one whose
-    /// remains are still being looked at.
+    /// Returns whether an unowned orphan may have an owner: the own process, not yet reaped, of a job that is older
+    /// than it.
     fn may_be_somebodys(&self, orphan: &FoundOrphan, children: &HashMap<u32, Child>) -> bool {
         children
             .keys()
@@ -242,10 +242,10 @@ impl FoundOrphan {
         u32::try_from(self.descendants.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// Kills it and all below it, and notes whom.
+    /// Kills it and all below it, and records their ids.
     fn kill(&self, killed: &mut HashSet<u32>) {
         killed.extend(descendants::signal_descendants(self.pid, None, SIGKILL));
-        // A direct child that only this process reaps: its number is its own until then.
+        // A direct child that only this process reaps: its number is not reused until then.
         if crate::warden::kill(self.pid, SIGKILL).is_ok() {
             killed.insert(self.pid);
         }

@@ -1,7 +1,7 @@
-//! The slots that the host has announced, and how a child comes into one: spawned inside its group where that works
+//! The slots that the host has announced, and the way of a child into one: spawned inside its group where that works
 //! here, else by joining it.
 //!
-//! Nothing here makes, empties or removes a group: they are the host's.
+//! Never makes, empties or removes a group: they are the host's.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,17 +13,17 @@ use psmith_sys::{pidfd, wait};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-/// A probe that takes longer has failed.
+/// The time after which a probe has failed.
 const PROBE_MAX: Duration = Duration::from_secs(1);
 
-/// No directory of this name can exist, so no program in it can either.
+/// A path at which no program can exist, because `/dev/null` is no directory.
 const NO_PROGRAM: &std::ffi::CStr = c"/dev/null/no-program";
 
 /// The slots that the host has announced.
 #[derive(Debug, Default)]
 pub(super) struct KnownSlots {
     known: HashMap<u32, KnownSlot>,
-    /// Whether children can be spawned inside groups here; unknown until the first group is.
+    /// True if children can be spawned inside groups here; unknown until the first group is.
     spawns_inside: Option<bool>,
 }
 
@@ -35,7 +35,7 @@ struct KnownSlot {
     files: Vec<OwnedFd>,
 }
 
-/// The way of a child into its slot.
+/// The way in which a child enters its slot.
 #[derive(Debug, Default)]
 pub(super) struct JoinPlan<'a> {
     /// The group to be spawned in.
@@ -45,8 +45,8 @@ pub(super) struct JoinPlan<'a> {
 }
 
 impl KnownSlots {
-    /// Takes note of a slot. With `unified`, the first descriptor is the directory of a group of the second version,
-    /// the next one the file by which that is joined.
+    /// Adds a slot. With `unified`, the first descriptor is the directory of a group of the second version, the next
+    /// one the file by which that is joined.
     pub(super) fn insert(&mut self, slot: u32, unified: bool, fds: Vec<OwnedFd>, spawner: &mut Spawner) {
         let mut files = fds;
         let dir = (unified && !files.is_empty()).then(|| files.remove(0));
@@ -62,8 +62,8 @@ impl KnownSlots {
         self.known.remove(&slot);
     }
 
-    /// Plans how a child comes into this slot. One that was never announced is refused: a job outside of its group
-    /// could outlive the run.
+    /// Plans how a child enters this slot. A slot that was never announced is refused: a job outside of its group could
+    /// outlive the run.
     pub(super) fn plan(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
         let Some(KnownSlot { dir, files }) = self.find(slot)? else { return Ok(JoinPlan::default()) };
         let group = dir.as_ref().filter(|_| self.spawns_inside == Some(true)).map(AsFd::as_fd);
@@ -71,7 +71,7 @@ impl KnownSlots {
         Ok(JoinPlan { group, groups: joins.map(AsFd::as_fd).collect() })
     }
 
-    /// The same for a child that cannot be spawned inside a group, only join it.
+    /// Plans how a child enters this slot that cannot be spawned inside a group, only join it.
     pub(super) fn joins(&self, slot: Option<u32>) -> Result<JoinPlan<'_>, StartError> {
         let slot = self.find(slot)?;
         let groups = slot.iter().flat_map(|slot| &slot.files).map(AsFd::as_fd).collect();
@@ -84,15 +84,15 @@ impl KnownSlots {
         self.known.get(&slot).map(Some).ok_or(unknown)
     }
 
-    /// Leaves this one slot, for a keeper that serves one job.
+    /// Keeps this one slot and drops the others, for a keeper that serves one job.
     pub(super) fn only(&mut self, slot: Option<u32>) -> KnownSlots {
         let known = slot.and_then(|slot| Some((slot, self.known.remove(&slot)?)));
         KnownSlots { known: known.into_iter().collect(), spawns_inside: self.spawns_inside }
     }
 
-    /// Notes that a child that was spawned inside its group was killed before it came to its program. Perhaps by
-    /// somebody, perhaps by the kernel, because this process has been moved to a group that was killed once: the next
-    /// ones join.
+    /// Notes that a child that was spawned inside its group was killed before it executed its program: perhaps by
+    /// another process, perhaps by the kernel, because this process has been moved to a group that was killed once. The
+    /// next children join.
     pub(super) fn distrust_spawn_inside(&mut self) {
         if self.spawns_inside == Some(true) {
             self.spawns_inside = Some(false);
@@ -100,8 +100,8 @@ impl KnownSlots {
     }
 }
 
-/// Whether a child can be spawned inside this group and lives: there are kernels without the call, filters that
-/// forbid it, and kernels that kill at its start the child of a process whose own group was killed once.
+/// Returns whether a child can be spawned inside this group and survives: there are kernels without the call, filters
+/// that forbid it, and kernels that kill at its start the child of a process whose own group was killed once.
 fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if is_forbidden(KernelFacility::CgroupBirth) {
         return false;

@@ -1,7 +1,7 @@
-//! Probes whether a warden can be had here, by having one for a moment.
+//! Probes that test whether a warden can be had here, by starting one for a moment.
 //!
-//! It is started as every warden is, says its hello, forks a keeper if asked, and is dismissed. It starts no job:
-//! the keeper is told to execute a program that does not exist, and has to say so.
+//! It is started as every warden is, sends its hello, forks a keeper if asked, and is dismissed. It starts no job: the
+//! keeper is asked to execute a program that does not exist, and has to report that.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use crate::warden::client::{Introduction, Warden, nonce};
 use crate::warden::link::{Link, Received};
 use crate::warden::messages::{Holding, Key, NONCE_VARIABLE, Start, ToHost, ToWarden};
 
-/// Time after which an answer will never come.
+/// The time after which an answer is not expected any more.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// No directory of this name can exist, so no program in it can either.
+/// A path at which no program can exist, because `/dev/null` is no directory.
 const NO_PROGRAM: &[u8] = b"/dev/null/no-program";
 
-/// Whether this program image can be started again as a warden.
+/// Tests whether this program image can be started again as a warden.
 ///
 /// # Errors
-/// What failed, in one line, with the warden's own words where it had some.
+/// The failed step, in one line, with the warden's standard error where it wrote something.
 pub(crate) fn warden() -> Result<(), String> {
     probe(|_| Ok(()))
 }
 
-/// Whether a warden can fork a keeper, and the keeper tries to start what it is told to.
+/// Tests whether a warden can fork a keeper, and the keeper tries to start what it is asked to.
 ///
 /// # Errors
-/// As [`warden`].
+/// Those of [`warden`].
 pub(crate) fn keeper() -> Result<(), String> {
     probe(|warden| {
         let (ours, theirs) = socket::pair().map_err(|error| format!("no socket for it: {error}"))?;
@@ -110,7 +110,7 @@ fn await_hello(warden: &mut Warden) -> Result<(), String> {
     }
 }
 
-/// The next message, if there is one and `pick` wants it.
+/// Receives the next message, if there is one and `pick` accepts it.
 fn receive_matching<T>(
     link: &mut Link,
     pick: impl Fn(&ToHost<'_>) -> Option<T>,
@@ -130,7 +130,7 @@ fn receive_matching<T>(
     }
 }
 
-/// Waits until one of them is readable; which.
+/// Waits until one of them is readable; returns its index.
 fn wait_for(fds: &[std::os::fd::BorrowedFd<'_>], deadline: Instant) -> Result<usize, String> {
     let mut polled: Vec<PollFd<'_>> =
         fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();

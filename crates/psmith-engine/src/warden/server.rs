@@ -1,11 +1,11 @@
-//! The warden itself: the small, single-threaded process that starts and reaps every job.
+//! The warden's own side: the small, single-threaded process that starts and reaps every job.
 //!
-//! It knows four verbs: start, signal a group, sweep, leave. It decides nothing about jobs: when to stop one,
-//! whether to try again, what a leak means, all that is the host's. It owns one thing of its own: when the
-//! host is gone, everything dies ([`crate::warden::final_cleanup`]).
+//! It carries out four commands: start, signal a group, sweep, leave. It makes no decision about jobs: when to stop
+//! one, whether to try again, what a leak means, all that is the host's. One duty is its own: when the host is gone,
+//! everything is killed ([`crate::warden::final_cleanup`]).
 //!
-//! All signals stay blocked for its whole life, so nothing but the host's end, its command, or SIGKILL ends it.
-//! A keeper is the same server with a single job, forked from the warden.
+//! All signals stay blocked from its start to its exit, so only the host's end, its command, or SIGKILL ends it. A
+//! keeper is the same server with a single job, forked from the warden.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -35,20 +35,20 @@ use crate::warden::orphans::Orphans;
 use crate::warden::places::KnownSlots;
 use crate::warden::stack_samples::SamplingRounds;
 
-/// A start that has not reached its program by then (a dead mount, a frozen group) has failed.
+/// The time by which a start must have reached its program; else it has failed (a dead mount, a frozen group).
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Another limit in its place, in milliseconds: a test aid, for nobody waits 30 s for a hung start in a test.
+/// The variable that sets another limit, in milliseconds: a test aid, so that no test waits 30 s for a hung start.
 const START_LIMIT_VARIABLE: &str = "PSMITH_START_LIMIT_MS";
 
-/// Commands taken in one turn, so that a flood of them cannot hold up reaping.
+/// The number of commands taken in one turn, so that a flood of them cannot hold up reaping.
 const COMMANDS_A_TURN: usize = 64;
 
 const LINK: u64 = 0;
 const CHILDREN: u64 = 1;
 const HOST: u64 = 2;
 
-/// State of a warden (or keeper) that serves its host.
+/// The state of a warden (or keeper) that serves its host.
 pub(super) struct Server {
     pub(super) link: Link,
     link_interest: Interest,
@@ -57,9 +57,9 @@ pub(super) struct Server {
     sigchld: SignalFd,
     host: OwnedFd,
     pub(super) spawner: Spawner,
-    /// `None`: this process has more than one thread.
+    /// The forker of workers; `None` if this process has more than one thread.
     pub(super) forker: Option<Forker>,
-    /// The next worker's.
+    /// The environment of the next worker.
     pub(super) environment: Environment,
     pub(super) profile: Profile,
     pub(super) slots: KnownSlots,
@@ -67,11 +67,11 @@ pub(super) struct Server {
     unconfirmed: VecDeque<(Instant, u32)>,
     start_limit: Duration,
     pub(super) orphans: Orphans,
-    /// Processes whose stacks are being sampled.
+    /// The processes whose stacks are being sampled.
     pub(super) sampled: SamplingRounds,
     pub(super) holding: Holding,
     pub(super) group_dirs: Vec<Vec<u8>>,
-    /// A keeper serves one job and leaves when nothing of it is left.
+    /// True for a keeper, which serves one job and exits when nothing of it is left.
     pub(super) keeper: bool,
     pidfds_signal_groups: bool,
 }
@@ -81,11 +81,11 @@ pub(super) struct Child {
     pub(super) key: Option<Key>,
     pub(super) ticket: Option<Ticket>,
     pub(super) timed_out: bool,
-    /// A copy of this process that was forked into its group.
+    /// True for a copy of this process that was forked into its group.
     pub(super) forked_into: bool,
 }
 
-/// Settings that all starts share.
+/// The settings that all starts share.
 pub(super) struct Profile {
     pub(super) env: EnvBlock,
     pub(super) umask: Option<u32>,
@@ -107,7 +107,7 @@ impl Profile {
         }
     }
 
-    /// The limits of a start that has these of its own. No limit is raised here that was lowered before: each
+    /// Returns the limits of a start that has these of its own. No limit is raised here that was lowered before: each
     /// resource is set once.
     pub(super) fn rlimits_with(&self, own: &[(u8, u64, u64)]) -> Cow<'_, [Rlimit]> {
         if own.is_empty() {
@@ -125,12 +125,12 @@ fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
     rlimits.iter().filter_map(|&(resource, soft, hard)| Rlimit::from_raw(resource, soft, hard)).collect()
 }
 
-/// Reason why the loop ended.
+/// The reason why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The host said goodbye, or a keeper's work is done.
     Bye,
-    /// The host is gone, or talks nonsense.
+    /// The host is gone, or broke the protocol.
     HostGone,
 }
 
@@ -181,14 +181,14 @@ impl Server {
             match self.turn() {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                // A broken connection, or an epoll that fails: either way nobody can be served any more.
+                // A broken connection, or an epoll that fails: either way the host cannot be served any more.
                 Err(_) => return End::HostGone,
             }
         }
     }
 
     fn turn(&mut self) -> io::Result<Option<End>> {
-        // With answers stuck in the outbox no new commands are taken: the host has to read first.
+        // While answers wait in the outbox no new commands are taken: the host has to read first.
         let interest = match (self.link.is_congested(), self.link.has_queued()) {
             (true, _) => Interest::WRITE,
             (false, true) => Interest::BOTH,
@@ -207,7 +207,7 @@ impl Server {
         for token in tokens.into_iter().flatten() {
             match token {
                 CHILDREN => {
-                    // Once: the signal does not queue, and if another came meanwhile the poll will tell.
+                    // Once: the signal does not queue, and if another arrived meanwhile the poll reports it.
                     let _ = self.sigchld.read()?;
                     self.reap()?;
                 }
@@ -230,7 +230,7 @@ impl Server {
         Ok(keeper_done.then_some(End::Bye))
     }
 
-    /// Time to sleep when nothing happens.
+    /// Returns the time to sleep when nothing happens.
     fn patience(&self) -> Option<Duration> {
         let start =
             self.unconfirmed.front().map(|(since, _)| self.start_limit.saturating_sub(since.elapsed()));
@@ -283,8 +283,8 @@ impl Server {
             ToWarden::Start(start) => self.start(&start, &fds)?,
             ToWarden::SignalGroup { key, signal } => {
                 if let Some(leader) = self.leader_of(key) {
-                    // The leader is our unreaped child, so its number names nobody else. A failure means that
-                    // the group is gone, and its end is on the way.
+                    // The leader is an unreaped child of this process, so its number is not reused. An error means that
+                    // the group is gone, and its end is about to be reported.
                     let _ = crate::warden::kill_group(leader, signal);
                 }
             }
@@ -403,13 +403,13 @@ impl Server {
         *self = Server { profile, slots, keeper: true, ..keeper };
         self.orphans.belong_to(start.key);
         self.start(start, &fds)?;
-        // Held on to, the job's streams would look as if a descendant of the job held them open.
+        // If they stayed open, it would look as if a descendant of the job held the job's streams open.
         drop(fds);
         Ok(self.serve())
     }
 
-    /// Reaps everything that has ended: looks first, into the own table second, reaps by number last. Passes on which
-    /// jobs were stopped, or go on.
+    /// Reaps everything that has ended: reads its state first, updates the own table second, reaps by number last.
+    /// Reports which jobs were stopped, or continued.
     pub(super) fn reap(&mut self) -> io::Result<()> {
         while let Some(change) = wait::next_change()? {
             let peeked = match change {
@@ -439,7 +439,7 @@ impl Server {
                 // The last moment in which the number of the group certainly means this group.
                 let _ = crate::warden::kill_group(pid, SIGKILL);
             }
-            // Of a thread that was asked to stand still it is told, too.
+            // The kernel reports that of a thread that was seized, too.
             self.on_gone(pid)?;
             let child = self.children.remove(&pid);
             let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
@@ -452,8 +452,8 @@ impl Server {
         Ok(())
     }
 
-    /// Progress of its start; asked while it is not yet reaped, because only then the kernel still knows
-    /// whether it ever executed a program.
+    /// Returns the progress of its start; determined while it is not yet reaped, because only then the kernel still
+    /// knows whether it ever executed a program.
     fn progress_at_end(&self, child: &Child, status: ExitStatusRaw) -> Option<SpawnProgress> {
         let ticket = child.ticket.as_ref()?;
         let killed = matches!(status, ExitStatusRaw::Signal { signal: SIGKILL, .. });
@@ -521,7 +521,7 @@ impl Server {
                         self.spawner.release(ticket);
                     }
                 }
-                // Its end is on the way, and will tell.
+                // Its end is about to be reported, with the cause.
                 SpawnProgress::Failed(_) | SpawnProgress::Killed(_) => {}
             }
             self.unconfirmed.pop_front();
@@ -539,7 +539,7 @@ impl Server {
     }
 }
 
-/// The descriptors of a start that are its standard streams.
+/// Returns the descriptors of a start that are its standard streams.
 pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<BorrowedFd<'f>>; 3] {
     let mut streams = [None; 3];
     let mut given = fds.iter();
@@ -551,7 +551,8 @@ pub(super) fn streams_of<'f>(start: &Start<'_>, fds: &'f [OwnedFd]) -> [Option<B
     streams
 }
 
-/// Whether this copy was killed before it ran any code: the kernel itself writes to one page of a new copy, or two.
+/// Returns whether this copy was killed before it ran any code: the kernel itself writes to one page of a new copy, or
+/// two.
 fn is_failed_start(reaped: &Reaped) -> bool {
     matches!(reaped.status, ExitStatusRaw::Signal { signal: SIGKILL, .. }) && reaped.faults <= 2
 }

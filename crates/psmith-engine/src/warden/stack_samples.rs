@@ -1,12 +1,12 @@
-//! Stack samples of a job's process: its threads are seized for a moment, one after the other, read, and let go.
+//! Stack samples of a job's process: its threads are seized for a moment, one after the other, read, and released.
 //!
-//! Never waits: that a thread stands still is an event like a process's end. The warden does it, and nobody else
-//! could as well: the process is its own unreaped child, so the number is no stranger's; it is an ancestor, as
-//! hardened kernels demand; and in the host the stop would be a child's change that somebody else's wait may take
-//! away. Names no function: that is the host's affair, which has the time.
+//! Never waits: the stop of a thread is an event like a process's end. Only the warden can do it well: the process is
+//! its own unreaped child, so the number is not reused; it is an ancestor, as hardened kernels demand; and in the host
+//! the stop would be a child's state change that another wait may consume. Names no function: that is left to the host,
+//! which has the time.
 //!
-//! At most one thread of a process is seized at any time. So none waits for another, and one that never stands still
-//! holds up nobody but who asked.
+//! At most one thread of a process is seized at any time. So no thread waits for another, and one that never stops
+//! delays only the requester.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -18,21 +18,21 @@ use rustix::io::Errno;
 use crate::warden::messages::{Key, MAPS_BYTES_MAX, STACK_BYTES_MAX, SampledThread, THREADS_MAX, ToHost};
 use crate::warden::server::Server;
 
-/// Rounds that are under way, by process.
+/// The rounds that are in progress, by process.
 pub(super) type SamplingRounds = HashMap<u32, SamplingRound>;
 
-/// A sample of each thread of a process.
+/// A round of samples: one of each thread of a process.
 #[derive(Debug)]
 pub(super) struct SamplingRound {
-    /// The thread that was asked to stand still.
+    /// The thread that was asked to stop.
     asked: u32,
-    /// Threads that are still to be sampled.
+    /// The threads that are still to be sampled.
     left: VecDeque<u32>,
-    /// No thread has been reported.
+    /// True until a thread has been reported.
     is_first: bool,
-    /// The mappings were reported with a thread.
+    /// True once the mappings were reported with a thread.
     has_maps: bool,
-    /// Somebody asked meanwhile: for all of it, once more.
+    /// True if another request came meanwhile: it is answered by a round of its own.
     again: bool,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct SamplingRound {
 type ThreadState = (Vec<u8>, [u64; 4], Vec<u8>);
 
 impl Server {
-    /// Asks the threads of this attempt's process to stand still, one after the other.
+    /// Stops the threads of this attempt's process, one after the other, and samples each.
     pub(super) fn sample_stack(&mut self, key: Key) -> io::Result<()> {
         let begun = match self.leader_of(key) {
             Some(pid) => match self.sampled.get_mut(&pid) {
@@ -68,19 +68,19 @@ impl Server {
         Ok(())
     }
 
-    /// Samples a thread that stands still; `signal` is what it was about to get.
+    /// Samples a thread that has stopped; `signal` is the one that it was about to receive.
     pub(super) fn on_seized(&mut self, thread: u32, signal: i32) -> io::Result<()> {
         // A thread that executes a program has its process's number from then on.
         let of =
             |(pid, round): (&u32, &SamplingRound)| (round.asked == thread || *pid == thread).then_some(*pid);
         let pid = self.sampled.iter().find_map(of);
         let seen = seen(thread);
-        // One that was killed meanwhile is gone: its end is on the way.
+        // One that was killed meanwhile is gone: its end is about to be reported.
         let _ = trace::let_go(thread, signal);
         pid.map_or(Ok(()), |pid| self.go_on(pid, thread, seen))
     }
 
-    /// Reports a thread that ended and never stood still.
+    /// Reports a thread that ended before it stopped.
     pub(super) fn on_gone(&mut self, thread: u32) -> io::Result<()> {
         if self.sampled.contains_key(&thread) {
             if let Some(round) = self.sampled.get_mut(&thread) {
@@ -93,7 +93,7 @@ impl Server {
         of.map_or(Ok(()), |pid| self.go_on(pid, thread, Err(Errno::SRCH.into())))
     }
 
-    /// Reports a thread, and asks the next one.
+    /// Reports a thread, and seizes the next one.
     fn go_on(&mut self, pid: u32, thread: u32, seen: io::Result<ThreadState>) -> io::Result<()> {
         let Some(mut round) = self.sampled.remove(&pid) else { return Ok(()) };
         let next = seize_next(&mut round.left).ok();
@@ -117,7 +117,7 @@ impl Server {
     }
 }
 
-/// The threads of a process, the first one first.
+/// Returns the threads of a process, the first one first.
 fn threads(pid: u32) -> io::Result<VecDeque<u32>> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task"))?;
     let number = |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
@@ -127,7 +127,7 @@ fn threads(pid: u32) -> io::Result<VecDeque<u32>> {
     Ok(std::iter::once(pid).chain(others).collect())
 }
 
-/// Asks the next of these that can be asked; one that has ended meanwhile is passed over.
+/// Seizes the next of these that can be seized; one that has ended meanwhile is skipped.
 fn seize_next(left: &mut VecDeque<u32>) -> io::Result<u32> {
     let mut refused = Errno::SRCH.into();
     while let Some(thread) = left.pop_front() {

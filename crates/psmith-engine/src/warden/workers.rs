@@ -1,6 +1,6 @@
 //! Function workers: forked here as copies of this process, which has one thread and little memory, so that is sound
-//! and cheap. Where it had more threads at its start (a constructor of some library began them) the image is executed
-//! anew instead.
+//! and cheap. If it had more threads at its start (a constructor of some library began them) the image is executed anew
+//! instead.
 //!
 //! From its start on a worker is a child like any other: reaped, swept and killed the same way.
 
@@ -21,7 +21,7 @@ use crate::warden::server::{Child, Server, failed, streams_of};
 use crate::worker::{self, set_up};
 
 impl Server {
-    /// Whether workers are copies of this process.
+    /// Returns whether workers are forked copies of this process.
     pub(super) fn forks(&self) -> bool {
         self.forker.is_some() && !is_forbidden(KernelFacility::Fork)
     }
@@ -35,7 +35,7 @@ impl Server {
     ) -> io::Result<()> {
         if !self.forks() {
             if spawn.has_job {
-                // A stranger to what the host agreed on with this process would find the job of its copy.
+                // The image executed anew has not checked the host's hello, so it must not find a job.
                 let error = StartError { step: ChildStep::Clone, errno: Errno::DEADLK.raw_os_error() };
                 return self.say(&failed(start.key, error));
             }
@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// The image, executed with a marker and its channel as standard input.
+    /// Executes the image as a worker, with a marker and its channel as standard input.
     fn execute_worker(&mut self, start: &Start<'_>, fds: &[OwnedFd], nonce: u64) -> io::Result<()> {
         let streams = start.streams.count_ones() as usize;
         let has_stdin = start.streams & 1 != 0;

@@ -1,8 +1,8 @@
-//! Many short jobs in a row, without a word to the host between them.
+//! Batches: many short jobs in a row, without a message to the host between them.
 //!
-//! A batch ends at the first job of which there is more to tell than a value: it failed, it printed, it sent something,
-//! its value has no room in the region. So whatever belongs to one job is told of that job alone, and the host gives
-//! the rest to whom it likes.
+//! A batch ends at the first job with more to report than a value: it failed, it printed, it sent something, its value
+//! has no room in the region. So what belongs to one job is reported for that job alone, and the host gives the rest of
+//! the batch to any worker.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +21,8 @@ use crate::worker::context::HostChannel;
 use crate::worker::process_state;
 use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
 
-/// Does the jobs of a batch as far as the region lets it, and says how that ended. `first` is the first of `jobs`. Gives
-/// whether one of them took long enough to have changed something in the process.
+/// Runs the jobs of a batch as far as the region allows, and reports how that ended. `first` is the first of the jobs.
+/// Returns whether one of them took long enough to have changed something in the process.
 pub(super) fn work(
     channel: &Arc<HostChannel>,
     region: &SharedRegion,
@@ -66,7 +66,7 @@ pub(super) fn work(
             }
             entry(&mut call);
         }));
-        // What it printed must be there before its end is told.
+        // What it printed must be there before its end is reported.
         let _ = io::stdout().flush();
         context::stop_watching();
         let alone = ended.is_err() || context::has_spoken() || quiet.is_broken(own, region);
@@ -81,7 +81,7 @@ pub(super) fn work(
         then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
         break;
     }
-    // Forking takes longer than a short job: the first after which it was looked for is the one that forked.
+    // Forking takes longer than a short job: the first job after which this is checked is the one that forked.
     end_copy_of(own);
     context::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -90,22 +90,22 @@ pub(super) fn work(
     Ok(quiet.was_long)
 }
 
-/// Whether a job may have called the kernel: it has only if it took so long.
+/// The time that separates jobs which may have called the kernel from those that were too short for it.
 ///
-/// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So that is
-/// asked only after those that took as long as the shortest write, which forking takes as well; and what else a job may
-/// have changed in the process is looked for only if one took as long as the shortest call of all.
+/// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So it is
+/// asked only after jobs that took as long as the shortest write, which forking takes as well; and other changes in the
+/// process are looked for only if a job took as long as the shortest call of all.
 pub(super) struct SyscallThreshold {
     least: ShortestTime,
-    /// When the time of the next job begins, at the latest.
+    /// The time at which the next job begins, at the latest.
     from: u64,
-    /// The clock is read before each job, too: what lies between two jobs is too long by itself.
+    /// True if the clock is read before each job, too, because the work between two jobs takes too long by itself.
     exact: bool,
-    /// One of the jobs took as long as a call of the kernel.
+    /// True if one of the jobs took as long as a call of the kernel.
     was_long: bool,
 }
 
-/// Shorter times are too short for this.
+/// The times of the shortest calls: a job below them has made none.
 #[derive(Clone, Copy)]
 struct ShortestTime {
     call: u64,
@@ -126,7 +126,7 @@ impl ShortestTime {
         let call = least(&|| {
             let _ = pipe::bytes_waiting(io::stdout());
         });
-        // To where nobody reads: with a reader to wake it takes longer.
+        // Nothing reads this pipe: with a reader to wake the write takes longer.
         let write = pipe::pipe().map_or(0, |(_reader, writer)| {
             least(&|| {
                 let _ = rustix::io::write(&writer, b"x");
@@ -137,7 +137,7 @@ impl ShortestTime {
 }
 
 impl SyscallThreshold {
-    /// As measured once in this process.
+    /// Returns the threshold as measured once in this process.
     pub(super) fn measured() -> SyscallThreshold {
         static LEAST: OnceLock<ShortestTime> = OnceLock::new();
         SyscallThreshold {
@@ -154,12 +154,12 @@ impl SyscallThreshold {
         }
     }
 
-    /// Whether the one job that began took so long that it may have called the kernel.
+    /// Returns whether the one job that began took so long that it may have called the kernel.
     pub(super) fn is_long(&self) -> bool {
         ticks().wrapping_sub(self.from) >= self.least.call
     }
 
-    /// Whether there is something that the host has to know of this job alone.
+    /// Returns whether there is something to report to the host for this job alone.
     fn is_broken(&mut self, own: u32, region: &SharedRegion) -> bool {
         let now = ticks();
         let spent = now.wrapping_sub(self.from);
@@ -168,13 +168,13 @@ impl SyscallThreshold {
         if spent < self.least.write {
             return false;
         }
-        // A short job that was measured with what lies around it may have been short enough.
+        // The time of a short job includes the work around it, and may be below the threshold without that.
         self.exact |= spent < 2 * self.least.write;
         let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
             || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
-        // In this order: who finds a pipe empty because it was read finds the word that was said before.
+        // In this order: if the pipe is empty because it was read, the host's note about the read came before.
         let broken = wrote || region.output_was_read() || std::process::id() != own;
-        // What was asked is no time of the next job's.
+        // The time of these calls does not count for the next job.
         self.from = ticks();
         broken
     }

@@ -1,4 +1,4 @@
-//! What a job function can ask about itself, and say to its host, while it runs.
+//! The context of a running job: what its function can ask about itself, and send to its host.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use crate::scratch;
 use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
 use crate::worker::serve::own_number;
 
-/// The worker's channel. Any thread of the job may use it.
+/// The worker's channel to its host. Any thread of the job may use it.
 #[derive(Debug)]
 pub struct HostChannel {
     socket: OwnedFd,
@@ -39,19 +39,19 @@ impl HostChannel {
         HostChannel { socket, sending: Mutex::new(()), bytes_max, mailbox: Mailbox::new() }
     }
 
-    /// From now on an overflow of this thread's stack is told to the host.
+    /// Makes an overflow of this thread's stack send a message to the host.
     pub(super) fn watch_stack(&self) -> io::Result<()> {
         let words = beginning(&written(&FromWorker::Overflowed), &[]);
         stack_overflow::watch(self.socket.as_fd(), words)
     }
 
-    /// The longest frame from now on, both ways.
+    /// Sets the longest frame from now on, both ways.
     pub(super) fn allow(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
         self.mailbox.allow(bytes_max);
     }
 
-    /// The next control message for the worker's loop; `None` when the host has closed the channel.
+    /// Receives the next control message for the worker's loop; `None` when the host has closed the channel.
     pub(super) fn next_control_message(&self) -> io::Result<Option<(ToWorker, ChannelFrame)>> {
         self.mailbox.next_control_message(self.as_fd())
     }
@@ -77,35 +77,35 @@ impl AsFd for HostChannel {
     }
 }
 
-/// What the running job is.
+/// The identity of the running job, and its channel.
 #[derive(Clone, Debug)]
 struct JobContext {
     job: u64,
     index: u64,
     attempt: u32,
     slot: u32,
-    /// Where it may make a directory for itself.
+    /// The path at which it may make a scratch directory.
     scratch: Option<PathBuf>,
-    /// `None`: inline, in the host itself.
+    /// The channel to the host; `None` for a job that runs inline, in the host itself.
     channel: Option<Arc<HostChannel>>,
 }
 
 /// The job of this worker, for all its threads; of a batch, the first.
 static CURRENT: Mutex<Option<Arc<JobContext>>> = Mutex::new(None);
 
-/// So many jobs of the batch came after that one. Only the thread that works the batch writes it: a short job is over
-/// sooner than a lock is taken and given back.
+/// The number of jobs of the batch between that one and the running one. Only the thread that runs the batch writes it:
+/// a short job is over sooner than a lock is taken and released.
 static LATER: AtomicU64 = AtomicU64::new(0);
 
-/// What `set_process_name` was given last.
+/// The name that was last given to `set_process_name`.
 static NAME: Mutex<Option<String>> = Mutex::new(None);
 
-/// Something was sent on the channel.
+/// True once something was sent on the channel, until it is read.
 static SPOKE: AtomicBool = AtomicBool::new(false);
-/// What asks a job to stop.
+/// The signal that asks a job to stop.
 const TERMINATE: i32 = psmith_core::policy::SIGTERM;
 
-/// Whether the terminate signal is held back, to be asked for.
+/// True while the terminate signal is blocked, so that a job can ask for it.
 static WATCHES: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -135,39 +135,40 @@ pub(super) fn end() {
     stop_watching();
 }
 
-/// The next job of a batch: as the last one, but for its number.
+/// Moves on to the next job of a batch, which differs from the last only in its number.
 pub(super) fn next() {
     LATER.store(LATER.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-/// The next job of this worker may never ask. If it was to stop, it stops here, with its answer given.
+/// Unblocks the terminate signal, because the next job of this worker may never ask for it. If one is pending, the
+/// worker ends here, with its reply sent.
 pub(super) fn stop_watching() {
     if WATCHES.load(Ordering::Relaxed) && WATCHES.swap(false, Ordering::Relaxed) {
         signals::restore(SignalSet::EMPTY);
     }
 }
 
-/// Tells the host, if there is one, that a run was begun here.
+/// Notifies the host, if there is one, that a run was begun here.
 pub fn tell_nests() {
     let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
-        // A host that is gone needs no telling.
+        // A host that is gone does not need it.
         let _ = channel.say(&FromWorker::Nests, &[]);
     }
 }
 
-/// Whether a message was sent since this was asked last.
+/// Returns whether a message was sent since the last call.
 pub(super) fn has_spoken() -> bool {
     SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)
 }
 
-/// Runs `call` on this thread as the inline job of this place.
+/// Runs `call` on this thread as an inline job with this context.
 pub fn inline<T>(
     (job, index, attempt): (u64, u64, u32),
     scratch: Option<PathBuf>,
     call: impl FnOnce() -> T,
 ) -> T {
-    /// Takes the place away also when `call` panics.
+    /// Restores the previous context, also when `call` panics.
     struct ClearOnDrop(Option<Arc<JobContext>>);
     impl Drop for ClearOnDrop {
         fn drop(&mut self) {
@@ -179,7 +180,7 @@ pub fn inline<T>(
     call()
 }
 
-/// The job that the caller runs in; `None` outside of a job.
+/// Returns the job that the caller runs in; `None` outside of a job.
 ///
 /// Every thread of a worker is in the worker's job. Inline (`workers(0)`) only the job's own thread is.
 ///
@@ -220,7 +221,7 @@ pub fn cx() -> Option<Cx> {
 /// assert_eq!(psmith::map([3], long).next().unwrap().unwrap(), 3);
 /// ```
 ///
-/// What it is told of itself:
+/// Its identity:
 ///
 /// ```
 /// # psmith::init();
@@ -230,28 +231,28 @@ pub fn cx() -> Option<Cx> {
 #[derive(Clone, Debug)]
 pub struct Cx {
     place: Arc<JobContext>,
-    /// Which job of the batch: so many after the one in this place.
+    /// The position in its batch: the number of jobs after the one in `place`.
     later: u64,
 }
 
-/// Why a message could not be sent.
+/// The reason why a message could not be sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
     /// The value cannot be encoded.
     Unencodable(String),
-    /// It is longer than a frame may be (`max_message_bytes`).
+    /// The message is longer than a frame may be (`max_message_bytes`).
     TooLong {
-        /// Its length.
+        /// The message's length.
         bytes: u64,
         /// The limit.
         bytes_max: u64,
     },
-    /// The job is over: nobody is left who could take it.
+    /// The job is over: it cannot take messages any more.
     Over,
-    /// So many messages wait for the job that no more are taken; see `JobHandle::send`.
+    /// The queue of messages for the job is full; see `JobHandle::send`.
     Full,
-    /// The other side does not listen any more.
+    /// The other side has closed the channel.
     Gone(io::Error),
 }
 
@@ -279,19 +280,19 @@ impl std::error::Error for SendError {
 }
 
 impl Cx {
-    /// The slot that the job runs in, from 0; lower than the number of workers. Inline: 0.
+    /// Returns the slot that the job runs in, from 0; lower than the number of workers. Inline: 0.
     #[must_use]
     pub fn slot(&self) -> u32 {
         self.place.slot
     }
 
-    /// The slot as people count, from 1.
+    /// Returns the slot as people count, from 1.
     #[must_use]
     pub fn worker_id(&self) -> u32 {
         self.place.slot + 1
     }
 
-    /// Which attempt of the job this is, from 1.
+    /// Returns the number of this attempt of the job, from 1.
     ///
     /// ```
     /// # psmith::init();
@@ -303,19 +304,19 @@ impl Cx {
         self.place.attempt
     }
 
-    /// The job's number in its run, from 1.
+    /// Returns the job's number in its run, from 1.
     #[must_use]
     pub fn job_id(&self) -> u64 {
         self.place.job + self.later
     }
 
-    /// The job's place in the order of submission, from 0.
+    /// Returns the job's place in the order of submission, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.place.index + self.later
     }
 
-    /// What the worker calls itself: its process id, until [`Cx::set_process_name`].
+    /// Returns the worker's name: its process id, until [`Cx::set_process_name`].
     ///
     /// ```
     /// # psmith::init();
@@ -328,7 +329,7 @@ impl Cx {
         name.unwrap_or_else(|| std::process::id().to_string())
     }
 
-    /// Names the worker.
+    /// Sets the worker's name.
     ///
     /// ```
     /// # psmith::init();
@@ -343,8 +344,8 @@ impl Cx {
     /// assert_eq!(heard, "digger 7");
     /// ```
     ///
-    /// That is, for `ps` (its first 15 bytes) and for the host's view of it. Inline it only keeps the name: the
-    /// process is not the job's.
+    /// The name is shown by `ps` (its first 15 bytes) and in the host's view of the worker. Inline it is only stored:
+    /// the process is not the job's.
     pub fn set_process_name(&self, name: &str) {
         *NAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         if let Some(channel) = &self.place.channel {
@@ -352,16 +353,16 @@ impl Cx {
             if let Ok(short) = std::ffi::CString::new(plain) {
                 let _ = rustix::thread::set_name(&short);
             }
-            // A host that is gone will end this process soon enough.
+            // If the host is gone, this process ends soon anyway.
             let _ = channel.say(&FromWorker::Named { name: name.to_owned() }, &[]);
         }
     }
 
-    /// Whether the job was asked to stop: by a timeout, a cancel or a shutdown.
+    /// Returns whether the job was asked to stop: by a timeout, a cancel or a shutdown.
     ///
-    /// Without this question, being asked to stop ends the process (it is the terminate signal). From the first
-    /// question on, that signal is held back for this thread and those that it starts, and the job has the grace to
-    /// come to its end by itself; then it is killed. Inline nobody asks: always false.
+    /// In a job that never calls this, a request to stop ends the process (it is the terminate signal). From the first
+    /// call on, that signal is blocked for this thread and those that it starts, and the job has the grace period to
+    /// finish by itself; then it is killed. Inline jobs are never asked to stop: always false.
     ///
     /// ```
     /// # psmith::init();
@@ -388,9 +389,9 @@ impl Cx {
         signals::pending().contains(TERMINATE)
     }
 
-    /// A directory for this attempt alone, where the run gives them (`Map::scratch_dir`): made when
-    /// it is asked for first, mode 0700, in one whose name nobody can guess. It is removed with all that is in it when the
-    /// job's outcome is handed out, whatever the outcome is, and when the program is killed.
+    /// Returns a directory for this attempt alone, where the run has them (`Map::scratch_dir`): made at the first call,
+    /// mode 0700, in one whose name cannot be guessed. It is removed with all that is in it when the job's outcome is
+    /// handed out, whatever the outcome is, and when the program is killed.
     ///
     /// ```
     /// # psmith::init();
@@ -400,7 +401,7 @@ impl Cx {
     /// ```
     ///
     /// # Errors
-    /// A run that gives none ([`Unsupported`](io::ErrorKind::Unsupported)), or what the file system says.
+    /// A run without scratch directories ([`Unsupported`](io::ErrorKind::Unsupported)), or an error of the file system.
     pub fn scratch_dir(&self) -> io::Result<PathBuf> {
         let Some(path) = &self.place.scratch else {
             let text = "this run gives its jobs no directories: say `.scratch_dir()` where it is begun";
@@ -412,7 +413,7 @@ impl Cx {
         }
     }
 
-    /// Tells the host how far the job is. `total` 0: unknown. Never fails: nobody may be listening.
+    /// Reports the job's progress to the host. `total` 0: unknown. Never fails, even if the host is gone.
     ///
     /// ```
     /// # psmith::init();
@@ -425,8 +426,8 @@ impl Cx {
         self.report(&FromWorker::Progress { job: self.job_id(), done, total });
     }
 
-    /// Tells the host that the job is alive, where `idle_timeout` asks for a sign of life. So
-    /// does everything else that the job says or writes.
+    /// Sends a heartbeat to the host, which `idle_timeout` waits for. Everything else that the job sends or writes
+    /// counts as one, too.
     ///
     /// ```
     /// # psmith::init();
@@ -439,8 +440,8 @@ impl Cx {
         self.report(&FromWorker::Heartbeat { job: self.job_id() });
     }
 
-    /// Sends a message to the host, which hears it in `on_message`, before the job's result and in the order sent. Waits
-    /// while the host does not keep up. Inline the message is dropped: there is nobody else to hear it.
+    /// Sends a message to the host, which receives it in `on_message`, before the job's result and in the order sent.
+    /// Waits while the host does not keep up. Inline the message is dropped: there is no other process to receive it.
     ///
     /// ```
     /// # psmith::init();
@@ -459,9 +460,9 @@ impl Cx {
         channel.say(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
     }
 
-    /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other,
-    /// in the order sent, each to one thread that asks. What was sent before the job asked for the first time, or before
-    /// it had begun, is there when it asks. A message that an attempt has taken is gone; the next attempt gets the others.
+    /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other, in the order sent,
+    /// each to one of the threads that wait. Messages sent before the job asked for the first time, or before it had
+    /// begun, are there when it asks. A message that an attempt has taken is gone; the next attempt gets the others.
     ///
     /// ```
     /// # psmith::init();
@@ -485,15 +486,16 @@ impl Cx {
     /// ```
     ///
     /// # Errors
-    /// [`RecvError::Closed`] when nobody can send any more, once what was sent has been taken; so at once inline and in
-    /// jobs without a handle. [`RecvError::Cancelled`] if the job was asked to stop, where it asks for that. A message of
-    /// another type, or a host that is gone.
+    /// [`RecvError::Closed`] when no one can send any more, once all messages have been taken; so at once inline and in
+    /// jobs without a handle. [`RecvError::Cancelled`] if the job was asked to stop, and has called [`Cx::cancelled`]
+    /// before. A message of another type, or a host that is gone.
     pub fn recv<M: Serialize + DeserializeOwned>(&self) -> Result<M, RecvError> {
         // Without a limit there is always a message or an error.
         self.take(WaitLimit::For(None))?.ok_or(RecvError::Closed)
     }
 
-    /// The same, but waits at most so long; `Ok(None)` if no message has come by then.
+    /// Waits for the next message like [`Cx::recv`], but at most for `limit`; `Ok(None)` if no message has arrived by
+    /// then.
     ///
     /// ```
     /// # psmith::init();
@@ -506,7 +508,7 @@ impl Cx {
     /// ```
     ///
     /// # Errors
-    /// As [`Cx::recv`].
+    /// Those of [`Cx::recv`].
     pub fn recv_timeout<M: Serialize + DeserializeOwned>(
         &self,
         limit: Duration,
@@ -514,8 +516,8 @@ impl Cx {
         self.take(WaitLimit::For(Instant::now().checked_add(limit)))
     }
 
-    /// The next message, if it is there. (Only the first question of a job waits: for the host's answer whether there is
-    /// one.)
+    /// Returns the next message, if it is there. (Only a job's first call waits: until the host has sent the messages
+    /// that are there.)
     ///
     /// ```
     /// # psmith::init();
@@ -527,7 +529,7 @@ impl Cx {
     /// ```
     ///
     /// # Errors
-    /// As [`Cx::recv`].
+    /// Those of [`Cx::recv`].
     pub fn try_recv<M: Serialize + DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
         self.take(WaitLimit::None)
     }
@@ -543,7 +545,7 @@ impl Cx {
         let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
         {
             let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another attempt of the same job is another place.
+            // Another attempt of the same job has another context.
             let is_place = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.place));
             if !is_place || LATER.load(Ordering::Relaxed) != self.later {
                 return Err(RecvError::Over);
@@ -552,13 +554,13 @@ impl Cx {
         if channel.mailbox.listen(job) {
             channel.say(&FromWorker::Listens { job }, &[]).map_err(RecvError::Gone)?;
         }
-        // Only where the signal is held back; everywhere else it ends the process.
+        // Only where the signal is blocked; everywhere else it ends the process.
         let alarm = WATCHES.load(Ordering::Relaxed).then(|| SignalFd::new(SignalSet::of(&[TERMINATE])));
         let alarm = alarm.transpose().map_err(RecvError::Gone)?;
         let alarm = alarm.as_ref().map(SignalFd::as_fd);
         let message = channel.mailbox.next_message(job, channel.as_fd(), alarm, patience)?;
         if message.is_some() {
-            // Before the job knows it: whatever becomes of the job, the host does not send it again.
+            // Sent before the job has the message: the host does not send it again, whatever happens to the job.
             channel.say(&FromWorker::Took { job }, &[]).map_err(RecvError::Gone)?;
         }
         Ok(message)
@@ -571,7 +573,7 @@ impl Cx {
     }
 }
 
-/// A message as it travels.
+/// Encodes a message.
 pub fn encoded<M: Serialize + DeserializeOwned>(
     message: &M,
     frame_bytes_max: u64,

@@ -1,9 +1,9 @@
-//! What comes over a worker's channel, sorted: control messages for the worker's loop, messages for the job that listens.
+//! The messages that a worker receives, sorted: control messages for the worker's loop, messages for the job that asked
+//! for them.
 //!
-//! There is no thread for it: whoever waits, the loop or a job that asks for a message, reads for both, one at a time;
-//! the others wait until something was sorted. So a job that never asks costs nothing, and its messages stay with the
-//! host, which sends none before they were asked for and keeps each until it was taken. Knows nothing of what messages
-//! mean.
+//! It has no thread of its own: the loop, or a job that waits for a message, reads for both, one at a time; the others
+//! wait until a message was sorted. So a job that never asks costs nothing, and its messages stay with the host, which
+//! sends none before they were asked for and keeps each until it was taken. Never interprets messages.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, Inbox, ReadResult};
 use crate::channel::messages::ToWorker;
 use crate::condition::Condition;
 
-/// Where control messages and messages lie until they are asked for.
+/// A store of control messages and messages until they are taken.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     state: Mutex<MailboxState>,
@@ -27,32 +27,33 @@ pub(super) struct Mailbox {
 
 #[derive(Debug)]
 struct MailboxState {
-    /// `None`: somebody is reading.
+    /// The receiving end; `None` while a thread reads from it.
     inbox: Option<Inbox>,
     control_messages: VecDeque<(ToWorker, ChannelFrame)>,
     /// The job whose messages are kept; those of others are late, and dropped.
     listener: Option<u64>,
     messages: VecDeque<ChannelFrame>,
-    /// All that was sent before the listener asked for the first time has come.
+    /// True once all messages sent before the listener first asked have arrived.
     up_to_date: bool,
-    /// Nobody can send it anything any more.
+    /// True once no one can send to it any more.
     last: bool,
-    /// Nothing comes any more; with the reason, if that is wrong.
+    /// Set once nothing more can arrive; with the reason, if that is an error.
     over: Option<Result<(), String>>,
 }
 
-/// Why there is no message, and will be none.
+/// The reason why there is no message, and will be none.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// Nobody can send one any more, or nobody ever could: the job's handle was dropped, or it has none.
+    /// The end of messages: no one can send any more, or ever could, because the job's handle was dropped, or it has
+    /// none.
     Closed,
-    /// The job was asked to stop, and has asked [`Cx::cancelled`](crate::worker::context::Cx::cancelled) before, so that it may come to
-    /// its end by itself.
+    /// The job was asked to stop, and has called [`Cx::cancelled`](crate::worker::context::Cx::cancelled) before, so
+    /// that it can finish by itself.
     Cancelled,
-    /// A message came and is not of this type. It is gone.
+    /// A message arrived that is not of this type. It is gone.
     Undecodable(String),
-    /// The job is over; this thread has outlived it.
+    /// The job is over; the calling thread has outlived it.
     Over,
     /// The host is gone.
     Gone(io::Error),
@@ -79,11 +80,11 @@ impl std::error::Error for RecvError {
     }
 }
 
-/// How long a job waits for a message.
+/// The time for which a job waits for a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WaitLimit {
     For(Option<Instant>),
-    /// What is there is there.
+    /// A wait of zero: only a message that is there already.
     None,
 }
 
@@ -105,14 +106,14 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The longest frame from now on. To be said before the first job.
+    /// Sets the longest frame from now on. Called before the first job.
     pub(super) fn allow(&self, bytes_max: u64) {
         if let Some(inbox) = &mut self.lock().inbox {
             inbox.allow(bytes_max);
         }
     }
 
-    /// The next control message for the loop; `None` when the host has closed the channel.
+    /// Receives the next control message for the loop; `None` when the host has closed the channel.
     pub(super) fn next_control_message(
         &self,
         socket: BorrowedFd<'_>,
@@ -136,7 +137,7 @@ impl Mailbox {
         }
     }
 
-    /// Makes `job` the one that listens; true if it was not before: then the host is to be told.
+    /// Makes `job` the listener; returns true if it was not before, so that the host must be notified.
     pub(super) fn listen(&self, job: u64) -> bool {
         let mut state = self.lock();
         if state.listener == Some(job) {
@@ -148,7 +149,7 @@ impl Mailbox {
         true
     }
 
-    /// Nobody listens any more.
+    /// Removes the listener.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.listener = None;
@@ -157,8 +158,8 @@ impl Mailbox {
         self.changed.notify_all();
     }
 
-    /// The next message to `job`, which listens; `None` if there was none in time. `alarm` is a descriptor that is
-    /// readable when the job was asked to stop.
+    /// Receives the next message to `job`, the listener; `None` if there was none in time. `alarm` is a descriptor that
+    /// is readable when the job was asked to stop.
     pub(super) fn next_message(
         &self,
         job: u64,
@@ -182,7 +183,7 @@ impl Mailbox {
                 return Err(RecvError::Closed);
             }
             let left = match patience {
-                // What was sent before the job first asked counts as there.
+                // Messages sent before the job first asked count as there.
                 WaitLimit::None if !state.up_to_date => None,
                 WaitLimit::None => Some(Duration::ZERO),
                 WaitLimit::For(None) => None,
@@ -198,7 +199,8 @@ impl Mailbox {
                     let mut got = inbox.receive_now(socket);
                     let is_dry = matches!(got, ReadResult::Dry);
                     if is_dry && !is_late {
-                        // Only now: a frame that came together with another is in the inbox, and wakes nobody.
+                        // Only now: a frame that arrived together with another is in the inbox, and no poll announces
+                        // it.
                         wait(socket, alarm, left);
                         got = inbox.receive_now(socket);
                     }
@@ -217,7 +219,7 @@ impl Mailbox {
         }
     }
 
-    /// Puts what was read where it belongs, and lets somebody else read.
+    /// Stores what was read where it belongs, and lets another thread read.
     fn sort(&self, inbox: Inbox, got: ReadResult) -> MutexGuard<'_, MailboxState> {
         let mut state = self.lock();
         state.inbox = Some(inbox);
@@ -251,7 +253,7 @@ impl Mailbox {
     }
 }
 
-/// Sleeps until one of the two is readable, for so long at most.
+/// Sleeps until one of the two is readable, at most for `left`.
 fn wait(socket: BorrowedFd<'_>, alarm: Option<BorrowedFd<'_>>, left: Option<Duration>) {
     let limit = left.and_then(|left| Timespec::try_from(left).ok());
     let mut both = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&socket, PollFlags::IN)];
@@ -262,7 +264,7 @@ fn wait(socket: BorrowedFd<'_>, alarm: Option<BorrowedFd<'_>>, left: Option<Dura
         }
         None => &mut both[..1],
     };
-    // Interrupted or refused: the caller looks for itself, and comes back.
+    // Interrupted or refused: the caller checks for itself, and calls again.
     let _ = poll(watched, limit.as_ref());
 }
 

@@ -1,4 +1,4 @@
-//! One worker's channel, read by several.
+//! A worker's channel, read by several threads.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn control_and_job_messages_are_sorted_whoever_reads() {
     let (host, worker, mailbox) = channel();
     assert!(mailbox.listen(5));
     assert!(!mailbox.listen(5), "it is told once");
-    // Late, of a job that is over; then the job's; a control message for the loop in between.
+    // A late message for a job that is over; then the job's; a control message for the loop in between.
     say(&host, &ToWorker::Message { job: 4 }, b"late");
     say(&host, &ToWorker::Message { job: 5 }, b"one");
     say(&host, &ToWorker::Leave, b"");
@@ -54,8 +54,8 @@ fn control_and_job_messages_are_sorted_whoever_reads() {
     assert!(matches!(message(6, &mailbox, &worker, WaitLimit::For(None)), Err(RecvError::Gone(_))));
 }
 
-/// A thread that a job left behind is in the midst of reading when the loop wants its next control message: that thread hands it
-/// over, and learns that its job is over.
+/// A thread that a job left behind is blocked in a read when the loop wants its next control message: that thread
+/// passes it on, and returns because its job is over.
 #[test]
 fn who_waits_reads_for_the_others_too() {
     let (host, worker, mailbox) = channel();

@@ -3,14 +3,14 @@
 //! - [`set_up`]: from a copy of the warden to a process of its own
 //! - `serve`: the worker's loop: job in, result out, until there are no more
 //! - `batch`: many short jobs in a row
-//! - [`context`]: what a job function can ask and say while it runs
-//! - [`mailbox`]: what comes over the channel, sorted: control messages for the loop, messages for the job
-//! - [`state`]: what a worker keeps between jobs
-//! - `process_state`: what a job left where the kernel keeps it
-//! - [`panics`]: where a panic was, for the outcome
+//! - [`context`]: the context of a running job, by which it asks and sends
+//! - [`mailbox`]: received messages, sorted: control messages for the loop, messages for the job
+//! - [`state`]: values that a worker keeps between jobs
+//! - `process_state`: changes that a job left in its process
+//! - [`panics`]: the place of a panic, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
-//! socket or anything else of the host's.
+//! socket or any other descriptor of the host.
 
 mod batch;
 pub mod context;

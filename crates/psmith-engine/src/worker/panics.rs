@@ -1,7 +1,7 @@
-//! Where a panic was and what it said, kept for the outcome instead of printed.
+//! The place and text of a panic, kept for the outcome instead of printed.
 //!
-//! Installed in workers only, where psmith owns the process. A panic of another thread than the job's is the job's own
-//! affair: it goes to standard error as ever.
+//! Installed in workers only, where psmith owns the process. A panic of another thread than the job's is printed to
+//! standard error, as without psmith.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::sync::Once;
 
-/// What is known of a panic.
+/// A panic's message, place and backtrace.
 #[derive(Debug, Default)]
 pub struct Panicked {
     pub(super) message: String,
@@ -22,13 +22,13 @@ thread_local! {
     static LAST: RefCell<Option<Panicked>> = const { RefCell::new(None) };
 }
 
-/// Keeps the panics of this thread from here on.
+/// Installs a hook that keeps the panics of this thread.
 pub(super) fn install() {
     prepare();
     IS_JOBS.set(true);
 }
 
-/// Does of [`install`] what a forked child inherits; here nothing changes.
+/// Does the part of [`install`] that a forked child inherits; in this process nothing changes.
 pub(super) fn prepare() {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(hook);
@@ -49,7 +49,7 @@ fn hook() {
             backtrace: if named { backtrace.to_string() } else { String::new() },
         };
         // A panic within a panic aborts, and one in a program built to abort does, too: then standard error is the only
-        // place from which the text can still be told.
+        // place to which the text can still be written.
         let first = LAST.take();
         if first.is_some() || cfg!(panic = "abort") {
             for panicked in first.iter().chain([&panicked]) {
@@ -60,13 +60,13 @@ fn hook() {
     }));
 }
 
-/// The panic that ended with this payload.
+/// Returns the panic that ended with this payload.
 pub(super) fn taken(payload: &(dyn Any + Send)) -> Panicked {
     // `resume_unwind` runs no hook.
     LAST.take().unwrap_or_else(|| Panicked { message: message(payload), ..Panicked::default() })
 }
 
-/// What a panic's payload says.
+/// Returns the text of a panic's payload.
 pub fn message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()

@@ -1,11 +1,11 @@
-//! What a job left in its process where the kernel keeps it: looked for between the jobs of a worker that stays, put back
-//! where that is one call, else a reason for the worker to leave.
+//! State that a job leaked into its process in the kernel: checked between the jobs of a worker that stays, restored
+//! where that takes one call, else a reason for the worker to exit.
 //!
-//! Compared is with what was there before the first job, after the set-up functions: what those did is meant to stay.
-//! What the program itself keeps (statics, threads, memory) is not looked at. The look takes two dozen short calls of the
-//! kernel, so a batch of short jobs is looked at once, at its end, and every other job once, after its answer is on its
-//! way: then nobody waits for it but the worker's next job. After jobs that took less than the shortest call of the kernel
-//! (`batch::Quiet`) nobody looks: they have not changed what it keeps.
+//! The state is compared with that before the first job, after the set-up functions, whose changes are meant to stay.
+//! State of the program itself (statics, threads, memory) is not checked. The check takes two dozen short calls of the
+//! kernel, so it is made once for a batch of short jobs, at its end, and once for every other job, after its reply is
+//! on its way: then only the worker's next job waits for it. After jobs that took less than the shortest call of the
+//! kernel (`batch::SyscallThreshold`) no check is made: they cannot have changed that state.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -18,7 +18,7 @@ use psmith_sys::signals::{self, SignalSet};
 use rustix::fs::{Mode, fstat, stat};
 use rustix::process;
 
-/// A file by what the kernel knows it by.
+/// The identity of a file: device and inode.
 type FileId = Option<(u64, u64)>;
 
 /// A process as it was before its first job.
@@ -31,7 +31,7 @@ struct InitialState {
     rest: LeakedState,
 }
 
-/// What cannot be put back, or not safely: another thread may be using it.
+/// The state that cannot be restored, or not safely: another thread may be using it.
 #[derive(Debug, PartialEq, Eq)]
 struct LeakedState {
     environment: u64,
@@ -42,10 +42,10 @@ struct LeakedState {
 
 static BEFORE: OnceLock<InitialState> = OnceLock::new();
 
-/// Remembers how the process is now. The first call counts.
+/// Stores the present state of the process. The first call counts.
 pub(super) fn remember() {
     BEFORE.get_or_init(|| {
-        // There is no call that only looks. This one lets other threads create nothing that others can read meanwhile.
+        // No call only reads the umask. With this value other threads create nothing that others can read meanwhile.
         let umask = process::umask(Mode::from_raw_mode(0o077));
         process::umask(umask);
         InitialState {
@@ -58,7 +58,7 @@ pub(super) fn remember() {
     });
 }
 
-/// Puts back what can be put back; false if something else is not as it was.
+/// Restores what can be restored; returns false if something else has changed.
 pub(super) fn are_removed() -> bool {
     let Some(before) = BEFORE.get() else { return true };
     if signals::blocked() != before.mask {
@@ -91,7 +91,7 @@ impl LeakedState {
     }
 }
 
-/// All variables in their order, as a number.
+/// Returns a hash of all variables in their order.
 fn environment() -> u64 {
     let mut hasher = DefaultHasher::new();
     std::env::vars_os().for_each(|variable| variable.hash(&mut hasher));

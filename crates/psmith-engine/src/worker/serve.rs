@@ -1,6 +1,6 @@
-//! The worker's life: agree with the host, then job in, result out, until there are no more.
+//! The worker's loop: exchange hellos with the host, then job in, result out, until there are no more.
 //!
-//! A result is on its way before the next job is read, so a worker that dies takes no finished job with it.
+//! A result is sent before the next job is read, so a worker that dies takes no finished job with it.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,24 +27,24 @@ use crate::worker::set_up::SetUpFailure;
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
 
-/// Does once, in the process that workers are copies of, what each of them would do for itself: a new child has to have every
-/// page copied that it writes, and every one mapped whose code it runs.
+/// Does once, in the process that workers are copies of, what each of them would do for itself: a forked child has to
+/// copy every page that it writes, and to map every page whose code it runs.
 pub(crate) fn prepare() {
     let _ = psmith_sys::executable::build_id();
-    // What the processor can do: in a virtual machine that is a question to its host.
+    // The features of the processor: in a virtual machine they are a question to its hypervisor.
     crate::channel::frame::prepare();
     panics::prepare();
-    // Without it an overflow is told as its signal.
+    // Without it an overflow is reported as its signal.
     let _ = stack_overflow::prepare();
-    // Its buffer.
+    // This makes its buffer.
     let _ = io::stdout();
 }
 
-/// The main function of a worker from the moment at which it is a copy of the warden. `told`: its job lies in the channel already,
-/// and it has no region.
+/// Runs a worker from the moment at which it is a copy of the warden. `has_job`: its job is in the channel already, and
+/// it has no region.
 pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
     let own = catch_unwind(AssertUnwindSafe(|| {
-        // A copy that is this code's own; the original is closed with all else.
+        // A copy that belongs to this code; the original is closed with all other descriptors.
         let own = rustix::io::fcntl_dupfd_cloexec(channel, 3)?;
         let done = set_up::set_up(plan, own.as_fd());
         Ok::<_, rustix::io::Errno>((own, done))
@@ -55,7 +55,7 @@ pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: 
     }
 }
 
-/// The main function of a worker that was executed rather than forked: its channel is standard input.
+/// Runs a worker that was executed rather than forked: its channel is standard input.
 pub(crate) fn executed(nonce: &str) -> ! {
     let end = executed_channel(nonce);
     match end {
@@ -72,12 +72,12 @@ fn executed_channel(nonce: &str) -> io::Result<(OwnedFd, u64)> {
         || io::Error::other(format!("{MARKER} is set, but no psmith waits for this process: unset it"));
     let nonce = u64::from_str_radix(nonce, 16).map_err(|_| no_host())?;
     let stdin = io::stdin();
-    // The host made the pair; this process is its warden's child.
+    // The host made the pair, so the peer has an id; this process is its warden's child.
     socket::peer_pid(stdin.as_fd()).map_err(|_| no_host())?;
     let channel = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
-    // What the job starts may be a program of ours, too.
+    // A program that the job starts may use psmith, too.
     psmith_sys::environment::forget(MARKER);
     Ok((channel, nonce))
 }
@@ -102,14 +102,14 @@ fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailu
 
 fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailure>) -> io::Result<()> {
     let channel = Arc::new(HostChannel::new(channel));
-    // The process's end closes it.
+    // The channel is never dropped: the process's end closes it.
     std::mem::forget(Arc::clone(&channel));
     if let Err(failed) = set_up {
         return channel.say(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
     }
     let region = if told { None } else { region(&channel)? };
     panics::install();
-    // Without it an overflow is told as its signal.
+    // Without it an overflow is reported as its signal.
     let _ = channel.watch_stack();
     let ours = Credentials::new(nonce);
     channel.say(&FromWorker::Hello { credentials: ours, pid: own_number() }, &[])?;
@@ -161,13 +161,13 @@ fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailur
                 crate::worker::state::exit();
                 return Ok(());
             }
-            // Of a job that is over.
+            // Late messages for a job that is over.
             ToWorker::Message { .. } | ToWorker::UpToDate { .. } => {}
         }
     }
 }
 
-/// What was sent before this process was spawned: one byte, and with it the region, where there is one.
+/// Receives what was sent before this process was spawned: one byte, and with it the region, where there is one.
 fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
     let mut files = Vec::new();
     if socket::recv(channel, &mut [0], &mut files)? == 0 {
@@ -177,7 +177,7 @@ fn region(channel: &HostChannel) -> io::Result<Option<SharedRegion>> {
     files.pop().map(|file| Ok(SharedRegion::new(SharedMapping::open(file)?))).transpose()
 }
 
-/// Does one job and answers. Gives whether it took long enough to have changed something in the process.
+/// Runs one job and sends its result. Returns whether it took long enough to have changed something in the process.
 fn work(
     channel: &Arc<HostChannel>,
     region: Option<&SharedRegion>,
@@ -194,16 +194,16 @@ fn work(
         Err(reason) => return channel.answer(job, CallEnd::Undecodable(reason), &[]).map(|()| false),
     };
     if let Some(region) = region {
-        // The host looks there when it wants to know.
+        // The host reads the region when it wants to know.
         let _ = region.begin_next(false);
     } else if !request.last {
-        // With only one job its start says as much, and the host is woken once less.
+        // For an only job its start implies this, and the host is woken once less.
         channel.say(&FromWorker::Began { job }, &[])?;
     }
     context::begin(channel, &request);
     let own = own_number();
     let mut call = Call::new(bytes, body);
-    // Nobody looks after the only job of a process.
+    // After the only job of a process no check is made.
     let mut quiet = (!request.last).then(SyscallThreshold::measured);
     quiet.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -217,15 +217,15 @@ fn work(
     }));
     let was_long = quiet.is_some_and(|quiet| quiet.is_long());
     end_copy_of(own);
-    // What it printed must be there before its end is told.
+    // What it printed must be there before its end is reported.
     let _ = io::stdout().flush();
     let answered = answer(channel, job, ended, call);
     context::end();
     answered.map(|()| was_long)
 }
 
-/// Ends a copy that a job forked, and that came back. It must neither answer nor read on: both are the worker's, whose
-/// next job it would take.
+/// Ends a forked copy that returned from its job. It must neither reply nor read on: both are the worker's, whose next
+/// job it would take.
 pub(super) fn end_copy_of(worker: u32) {
     if own_number() != worker {
         let _ = writeln!(
@@ -236,18 +236,19 @@ pub(super) fn end_copy_of(worker: u32) {
     }
 }
 
-/// The number of this process, by a call of the kernel and none of the C library, whose code would have to be mapped.
+/// Returns the id of this process, by a call of the kernel and none of the C library, whose code would have to be
+/// mapped.
 pub(super) fn own_number() -> u32 {
     rustix::process::getpid().as_raw_pid().unsigned_abs()
 }
 
-/// Says how a call ended.
+/// Reports how a call ended.
 fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
     let (how, value) = on_no_room(how_it_ended(ended, call.answer), channel.bytes_max());
     channel.answer(job, how, &value)
 }
 
-/// How a call ended, with its value.
+/// Returns how a call ended, with its value.
 pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: CallResult) -> (CallEnd, Vec<u8>) {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
@@ -266,7 +267,7 @@ pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: CallResult) -
     }
 }
 
-/// The same where the value is too long for a frame.
+/// Returns how a call ended, or an error in its place where the value is too long for a frame.
 pub(super) fn on_no_room((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEnd, Vec<u8>) {
     // The head of the frame takes some bytes, too.
     if value.len() as u64 <= most.saturating_sub(64) {
@@ -279,7 +280,7 @@ pub(super) fn on_no_room((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEn
     (CallEnd::Unencodable(reason), Vec::new())
 }
 
-/// Whether the parent is still the one that spawned this process.
+/// Returns whether this process is an orphan: its parent is no longer the one that spawned it.
 pub(super) fn is_orphan(warden: u32) -> bool {
     subreaper::parent() != warden
 }

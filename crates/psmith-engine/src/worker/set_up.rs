@@ -1,6 +1,6 @@
-//! From a copy of the warden to a process of its own: the same steps, in the same order, as a command's start takes
-//! between `clone` and `exec` (`psmith-sys/src/spawn/child.rs`), but in a process with memory of its own, so in
-//! ordinary Rust. Nothing of the warden's is used after it: its descriptors are closed under it.
+//! The steps that turn a copy of the warden into a process of its own: the same, in the same order, as a command's
+//! start takes between `clone` and `exec` (`psmith-sys/src/spawn/child.rs`), but in a process with memory of its own,
+//! so in ordinary Rust. Nothing of the warden's is used afterwards: its descriptors are closed.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -14,7 +14,7 @@ use psmith_sys::signals::{self, SignalSet};
 use psmith_sys::spawn::ChildStep;
 use psmith_sys::{exit, subreaper};
 
-/// What a worker gets.
+/// The settings of a worker.
 pub(crate) struct SetUpPlan<'a> {
     /// The warden (or keeper) that forked it.
     pub(crate) parent: u32,
@@ -24,14 +24,14 @@ pub(crate) struct SetUpPlan<'a> {
     pub(crate) nice: i32,
     pub(crate) dir: Option<&'a Path>,
     pub(crate) umask: Option<u32>,
-    /// Descriptors 0, 1 and 2; all of them lie above.
+    /// Descriptors 0, 1 and 2 to be; all of these have higher numbers.
     pub(crate) streams: [BorrowedFd<'a>; 3],
     pub(crate) env: Environment,
     pub(crate) no_new_privs: bool,
     pub(crate) alone: OnlyThread,
 }
 
-/// Which step failed.
+/// The step that failed, and its error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SetUpFailure {
     pub(crate) step: ChildStep,
@@ -46,7 +46,7 @@ pub(crate) fn set_up(plan: SetUpPlan<'_>, channel: BorrowedFd<'_>) -> Result<(),
         Some(terminal) => {
             let own = rustix::process::getpid();
             rustix::process::setpgid(None, None).map_err(io::Error::from).map_err(at(ChildStep::Session))?;
-            // From the background this call would stop its caller; all signals are blocked here.
+            // From the background this call would stop its caller, but all signals are blocked here.
             rustix::termios::tcsetpgrp(terminal, own)
                 .map_err(io::Error::from)
                 .map_err(at(ChildStep::Terminal))?;
@@ -63,7 +63,7 @@ pub(crate) fn set_up(plan: SetUpPlan<'_>, channel: BorrowedFd<'_>) -> Result<(),
         let joined = rustix::io::retry_on_intr(|| rustix::io::write(group, b"0"));
         joined.map_err(io::Error::from).map_err(at(ChildStep::JoinGroup))?;
     }
-    // The number of descriptors comes after the descriptors: a small one would forbid moving them.
+    // The limit on descriptors comes after the descriptors: a small one would forbid moving them.
     let is_files = |limit: &&Rlimit| limit.resource == Resource::OpenFiles;
     for limit in plan.rlimits.iter().filter(|limit| !is_files(limit)) {
         rlimit::set(*limit).map_err(at(ChildStep::Limits))?;
@@ -86,7 +86,7 @@ pub(crate) fn set_up(plan: SetUpPlan<'_>, channel: BorrowedFd<'_>) -> Result<(),
     if plan.no_new_privs {
         rustix::thread::set_no_new_privs(true).map_err(io::Error::from).map_err(at(ChildStep::Privileges))?;
     }
-    // Last: from here on signals arrive. The warden has set all dispositions to their defaults.
+    // Last: from here on signals are delivered. The warden has set all dispositions to their defaults.
     signals::restore(SignalSet::EMPTY);
     Ok(())
 }

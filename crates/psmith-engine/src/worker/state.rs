@@ -1,4 +1,4 @@
-//! What a worker keeps between jobs: a value that an init function made, and that an exit function gets back.
+//! State that a worker keeps between jobs: a value that an init function made, and that an exit function receives.
 //!
 //! It belongs to the thread that runs the jobs. Where no init was given there is none.
 
@@ -15,7 +15,7 @@ thread_local! {
     static STATE: RefCell<Option<(Box<dyn Any>, ExitFunction)>> = const { RefCell::new(None) };
 }
 
-/// How the pair of init and exit is called.
+/// The calling convention of the pair of init and exit.
 struct Making<S>(std::marker::PhantomData<fn() -> S>);
 
 impl<S, I, E> Trampoline<(I, E)> for Making<S>
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// The entry that makes the state.
+/// Returns the entry that makes the state.
 pub fn making<S, I, E>(init: I, exit: E) -> EntryFunction
 where
     S: 'static,
@@ -45,9 +45,9 @@ where
     entry_of::<(I, E), Making<S>>((init, exit))
 }
 
-/// Calls `f` with the state of the worker that the caller runs in: what `PoolBuilder::init`
-/// made there. `None` if there is none of that type: outside of a worker, on another thread than the job's own, within
-/// another `with_state`, or in a pool without an init.
+/// Calls `f` with the state of the worker that the caller runs in, which `PoolBuilder::init` made there. `None` if
+/// there is none of that type: outside of a worker, on another thread than the job's own, within another `with_state`,
+/// or in a pool without an init.
 ///
 /// ```
 /// # psmith::init();
@@ -65,12 +65,12 @@ pub fn with_state<S: 'static, T>(f: impl FnOnce(&mut S) -> T) -> Option<T> {
     })
 }
 
-/// Gives the state back to its exit function: the worker leaves in good order.
+/// Passes the state to its exit function when the worker exits cleanly.
 pub(super) fn exit() {
     if let Some((state, exit)) = STATE.take()
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| exit(state)))
     {
-        // Nobody is left whose failure it could be.
+        // No job is left that this failure could be attributed to.
         let message = crate::worker::panics::message(payload.as_ref());
         let _ = writeln!(io::stderr(), "psmith: warning: the exit function of a worker panicked: {message}");
     }

@@ -1,4 +1,4 @@
-//! Reading. Nothing is believed.
+//! The decoder. Trusts no byte.
 
 use serde::de::{self, DeserializeSeed, Visitor};
 use serde::forward_to_deserialize_any;
@@ -7,7 +7,7 @@ use crate::function::codec::CodecError;
 use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 use crate::function::packed::word;
 
-/// Reads one value from the front of what is left.
+/// A reader of one value from the front of the bytes that are left.
 pub(super) struct ValueReader<'b> {
     rest: &'b [u8],
     depth: u32,
@@ -18,7 +18,7 @@ impl<'b> ValueReader<'b> {
         ValueReader { rest: bytes, depth: 0 }
     }
 
-    /// Nothing may be left over.
+    /// Checks that nothing is left over.
     pub(super) fn end(&self) -> Result<(), CodecError> {
         match self.rest.len() {
             0 => Ok(()),
@@ -67,13 +67,13 @@ impl<'b> ValueReader<'b> {
         Err(if self.rest.len() < VARINT_BYTES_MAX { cut_short() } else { too_long() })
     }
 
-    /// The number behind this mark.
+    /// Reads the number that follows this mark.
     #[inline]
     pub(super) fn uint(&mut self, mark: u8) -> Result<u64, CodecError> {
         self.take(usize::from(mark - mark::UINT) + 1).map(word)
     }
 
-    /// A length that what is left can hold: every item takes at least one byte.
+    /// Reads a length that is possible for the bytes that are left: every item takes at least one byte.
     pub(super) fn length(&mut self) -> Result<usize, CodecError> {
         let length = usize::try_from(self.varint()?).map_err(|_| cut_short())?;
         if length > self.rest.len() { Err(cut_short()) } else { Ok(length) }
@@ -94,7 +94,7 @@ impl<'b> ValueReader<'b> {
         value
     }
 
-    /// Gives the visitor a sequence or a map, and makes sure that it took all of it.
+    /// Gives the visitor a sequence or a map, and checks that it took all of it.
     fn many<T>(
         &mut self,
         length: Option<usize>,
@@ -168,7 +168,8 @@ impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
                 self.many(Some(length), |items| visitor.visit_map(items))
             }
             mark::OPEN_MAP => self.many(None, |items| visitor.visit_map(items)),
-            // As all describing formats show enums to who does not ask for one: a name, or a map of one entry.
+            // As self-describing formats show an enum to a visitor that does not ask for one: a name, or a map of one
+            // entry.
             mark::UNIT_VARIANT => visitor.visit_borrowed_str(self.variant_name()?),
             mark::VARIANT => {
                 let name = self.variant_name()?;
@@ -222,10 +223,10 @@ impl<'de> de::Deserializer<'de> for &mut ValueReader<'de> {
     }
 }
 
-/// The items of a sequence or a map.
+/// A reader of the items of a sequence or a map.
 struct ItemReader<'r, 'b> {
     reader: &'r mut ValueReader<'b>,
-    /// How many are to come, if that is known.
+    /// The number of items to come, if that is known.
     left: Option<usize>,
     over: bool,
 }
@@ -309,7 +310,7 @@ impl<'de> de::MapAccess<'de> for SingleEntry<'_, 'de> {
     }
 }
 
-/// A variant with content, for who asks for an enum.
+/// A variant with content, for a visitor that asks for an enum.
 struct VariantReader<'r, 'b> {
     reader: &'r mut ValueReader<'b>,
     name: &'b str,

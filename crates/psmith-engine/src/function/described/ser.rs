@@ -1,11 +1,11 @@
-//! Writing.
+//! The encoder.
 
 use serde::ser::{self, Serialize};
 
 use crate::function::codec::CodecError;
 use crate::function::described::{DEPTH_MAX, VARINT_BYTES_MAX, mark};
 
-/// Writes one value.
+/// A writer of one value.
 pub(super) struct ValueWriter<'a> {
     out: &'a mut Vec<u8>,
     depth: u32,
@@ -54,7 +54,7 @@ impl<'a> ValueWriter<'a> {
         Ok(ItemWriter { out, depth, open: length.is_none() })
     }
 
-    /// A mark, then these bytes with their length before them.
+    /// Writes a mark, then these bytes with their length before them.
     fn counted(&mut self, mark: u8, bytes: &[u8]) {
         self.out.push(mark);
         varint(self.out, bytes.len() as u64);
@@ -69,7 +69,7 @@ impl<'a> ValueWriter<'a> {
     }
 }
 
-/// Written as a whole and cut to length: one look for room instead of one for each byte.
+/// Writes a number of variable length: as a whole and then cut, so that one check for room is enough.
 #[inline]
 fn varint(out: &mut Vec<u8>, mut number: u64) {
     let mut bytes = [0; VARINT_BYTES_MAX];
@@ -118,7 +118,7 @@ impl<'a> ser::Serializer for ValueWriter<'a> {
             Ok(number) => self.number(number),
             Err(_) => {
                 self.out.push(mark::NEGATIVE);
-                // Of a negative number, its complement is -1 less the number.
+                // The complement of a negative number is -1 less the number.
                 varint(self.out, !value as u64);
             }
         }
@@ -271,7 +271,7 @@ impl<'a> ser::Serializer for ValueWriter<'a> {
         self.many(mark::MAP, mark::OPEN_MAP, length)
     }
 
-    // The number of fields that serde names counts those that are skipped, too, so structs are open.
+    // The number of fields that serde passes counts those that are skipped, too, so structs are open.
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<ItemWriter<'a>, CodecError> {
         self.many(mark::MAP, mark::OPEN_MAP, None)
     }
@@ -288,7 +288,7 @@ impl<'a> ser::Serializer for ValueWriter<'a> {
     }
 }
 
-/// Writes the items of a value that has several.
+/// A writer of the items of a value that has several.
 pub(super) struct ItemWriter<'a> {
     out: &'a mut Vec<u8>,
     depth: u32,
@@ -312,7 +312,8 @@ impl ItemWriter<'_> {
     }
 }
 
-/// Serde's seven traits for what has several items: each method writes an item, or a field's name and an item.
+/// Implements one of serde's seven traits for values of several items: each method writes an item, or a field's name
+/// and an item.
 macro_rules! items {
     ($($name:ident { $($method:ident $(($key:ident: $of:ty))? => $write:ident),+ })*) => {$(
         impl ser::$name for ItemWriter<'_> {

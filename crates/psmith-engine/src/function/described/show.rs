@@ -1,10 +1,10 @@
-//! A value's bytes as a short text for people: the input in the line that tells of a failure.
+//! A value's bytes as a short text for people: the input in the line that reports a failure.
 
 use crate::function::codec::CodecError;
 use crate::function::described::de::ValueReader;
 use crate::function::described::mark;
 
-/// The value as text, cut after `chars_max` characters. What cannot be read is shown as far as it can.
+/// Formats the value as text, cut after `chars_max` characters. Undecodable bytes end the text early.
 pub fn show(bytes: &[u8], chars_max: usize) -> String {
     let mut text = String::new();
     let mut reader = ValueReader::new(bytes);

@@ -1,4 +1,4 @@
-//! Every kind of value comes back as it was, and nothing that is read is believed.
+//! Tests: every kind of value arrives as it was, and nothing that is read is trusted.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
