@@ -55,7 +55,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn whoever_waits_is_notified_however_the_two_meet() {
+    fn a_waiter_is_notified_in_any_order() {
         let (turn, condition) = (Mutex::new(0_u32), Condition::default());
         // Two threads that wait for each other, so that a change comes before or after its wait, as it happens.
         let play = |own: u32| {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_told_apart_from_a_notification() {
+    fn a_deadline_differs_from_a_notification() {
         let (state, condition) = (Mutex::new(()), Condition::default());
         assert!(condition.wait_until(state.lock().unwrap(), Some(Instant::now())).is_err());
     }

@@ -27,8 +27,9 @@ pub(crate) fn signal_descendants(leader: u32, spared: Option<u32>, signal: i32) 
 
 /// Returns the number of live processes in a process group.
 pub(crate) fn members_of_group(group: u32) -> u32 {
-    let lives = |&pid: &u32| proc_tree::stat(pid).is_ok_and(|stat| stat.pgrp == group && !stat.is_zombie());
-    u32::try_from(proc_tree::all().filter(lives).count()).unwrap_or(u32::MAX)
+    let is_alive =
+        |&pid: &u32| proc_tree::stat(pid).is_ok_and(|stat| stat.pgrp == group && !stat.is_zombie());
+    u32::try_from(proc_tree::all().filter(is_alive).count()).unwrap_or(u32::MAX)
 }
 
 /// Kills every process whose environment holds `marker` (`K=V`), except this one; returns how many.

@@ -22,7 +22,7 @@ static RUNS: AtomicU32 = AtomicU32::new(0);
 
 /// A delivered job.
 #[derive(Debug)]
-struct Got {
+struct Delivered {
     script: String,
     outcome: Outcome,
     stdout: Vec<u8>,
@@ -33,7 +33,7 @@ struct Got {
 struct Scripts {
     left: std::vec::IntoIter<String>,
     policy: Arc<JobPolicy>,
-    got: Vec<Got>,
+    delivered: Vec<Delivered>,
     kill_warden_at: Option<u64>,
 }
 
@@ -67,11 +67,11 @@ impl Handler for Scripts {
         true
     }
 
-    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, String>) {
-        if let EngineEvent::Started { pid, .. } = news
+    fn on_event(&mut self, _view: &View<'_>, event: EngineEvent<'_, String>) {
+        if let EngineEvent::Started { pid, .. } = event
             && self.kill_warden_at.take_if(|at| *at == 0).is_some()
         {
-            let parent = psmith_sys::proc_tree::stat(pid).expect("the job lives").ppid;
+            let parent = psmith_sys::proc_tree::stat(pid).expect("the job is alive").ppid;
             let parent = rustix::process::Pid::from_raw(parent as i32).expect("the job has a parent");
             rustix::process::kill_process(parent, rustix::process::Signal::KILL).expect("the warden is ours");
         }
@@ -81,13 +81,17 @@ impl Handler for Scripts {
     }
 
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<String>) -> Taken {
-        let mut got =
-            Got { script: delivery.job, outcome: *delivery.outcome, stdout: Vec::new(), stderr: Vec::new() };
+        let mut delivered = Delivered {
+            script: delivery.job,
+            outcome: *delivery.outcome,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
         let mut stdout = delivery.output.stdout.into_reader();
-        stdout.read_to_end(&mut got.stdout).expect("a spool can be read");
+        stdout.read_to_end(&mut delivered.stdout).expect("a spool can be read");
         let mut stderr = delivery.output.stderr.into_reader();
-        stderr.read_to_end(&mut got.stderr).expect("a spool can be read");
-        self.got.push(got);
+        stderr.read_to_end(&mut delivered.stderr).expect("a spool can be read");
+        self.delivered.push(delivered);
         Taken::Now
     }
 
@@ -95,9 +99,9 @@ impl Handler for Scripts {
         Vec::new()
     }
 
-    fn woken(&mut self, _view: &View<'_>, _orders: &mut Vec<EngineCommand>) {}
+    fn woken(&mut self, _view: &View<'_>, _commands: &mut Vec<EngineCommand>) {}
 
-    fn tick(&mut self, _view: &View<'_>, _orders: &mut Vec<EngineCommand>) -> Option<Duration> {
+    fn tick(&mut self, _view: &View<'_>, _commands: &mut Vec<EngineCommand>) -> Option<Duration> {
         None
     }
 }
@@ -129,7 +133,7 @@ fn setup(order: Delivery_) -> Setup {
     }
 }
 
-fn run(scripts: &[&str], policy: JobPolicy, order: Delivery_) -> Vec<Got> {
+fn run(scripts: &[&str], policy: JobPolicy, order: Delivery_) -> Vec<Delivered> {
     run_killing_warden(scripts, policy, order, None)
 }
 
@@ -138,27 +142,27 @@ fn run_killing_warden(
     policy: JobPolicy,
     order: Delivery_,
     kill_warden_at: Option<u64>,
-) -> Vec<Got> {
+) -> Vec<Delivered> {
     psmith_engine::init();
     let left: Vec<String> = scripts.iter().map(ToString::to_string).collect();
     let handler =
-        Scripts { left: left.into_iter(), policy: Arc::new(policy), got: Vec::new(), kill_warden_at };
+        Scripts { left: left.into_iter(), policy: Arc::new(policy), delivered: Vec::new(), kill_warden_at };
     let (handler, end) = Engine::new(handler, setup(order)).expect("the engine starts").run();
     end.expect("the run ends well");
-    handler.got
+    handler.delivered
 }
 
 #[test]
 fn output_and_exit_codes_arrive_in_submission_order() {
     let scripts = ["sleep 0.2; echo a", "echo b; echo e >&2; exit 3", "printf c"];
-    let got = run(&scripts, JobPolicy::default(), Delivery_::Submission);
-    assert_eq!(got.iter().map(|got| got.script.as_str()).collect::<Vec<_>>(), scripts);
-    assert_eq!(got[0].stdout, b"a\n");
-    assert_eq!(got[1].stdout, b"b\n");
-    assert_eq!(got[1].stderr, b"e\n");
-    assert_eq!(got[1].outcome.verdict, Err(Cause::Exit(3)));
-    assert_eq!(got[2].stdout, b"c");
-    assert_eq!(got[2].outcome.verdict, Ok(()));
+    let delivered = run(&scripts, JobPolicy::default(), Delivery_::Submission);
+    assert_eq!(delivered.iter().map(|delivered| delivered.script.as_str()).collect::<Vec<_>>(), scripts);
+    assert_eq!(delivered[0].stdout, b"a\n");
+    assert_eq!(delivered[1].stdout, b"b\n");
+    assert_eq!(delivered[1].stderr, b"e\n");
+    assert_eq!(delivered[1].outcome.verdict, Err(Cause::Exit(3)));
+    assert_eq!(delivered[2].stdout, b"c");
+    assert_eq!(delivered[2].outcome.verdict, Ok(()));
 }
 
 #[test]
@@ -166,44 +170,52 @@ fn a_timeout_ends_a_job_that_ignores_terminate() {
     let term_seq = psmith_core::policy::TermSeq::with_grace(Duration::from_millis(100));
     let policy =
         JobPolicy { timeout: Timeout::After(Duration::from_millis(200)), term_seq, ..JobPolicy::default() };
-    let got = run(&["trap '' TERM; echo on; sleep 60; sleep 60"], policy, Delivery_::Completion);
-    assert_eq!(got[0].outcome.verdict, Err(Cause::Timeout(Duration::from_millis(200))));
-    assert_eq!(got[0].stdout, b"on\n");
+    let delivered = run(&["trap '' TERM; echo on; sleep 60; sleep 60"], policy, Delivery_::Completion);
+    assert_eq!(delivered[0].outcome.verdict, Err(Cause::Timeout(Duration::from_millis(200))));
+    assert_eq!(delivered[0].stdout, b"on\n");
 }
 
 #[test]
 fn a_descendant_that_outlives_its_job_is_killed_and_counted() {
-    let got = run(&["setsid sleep 60 & sleep 60 & exit 0"], JobPolicy::default(), Delivery_::Completion);
-    assert_eq!(got[0].outcome.verdict, Ok(()));
-    assert!(got[0].outcome.last.as_ref().is_some_and(|last| last.leaked >= 1), "{:?}", got[0].outcome);
+    let delivered =
+        run(&["setsid sleep 60 & sleep 60 & exit 0"], JobPolicy::default(), Delivery_::Completion);
+    assert_eq!(delivered[0].outcome.verdict, Ok(()));
+    assert!(
+        delivered[0].outcome.last.as_ref().is_some_and(|last| last.leaked >= 1),
+        "{:?}",
+        delivered[0].outcome
+    );
 }
 
 #[test]
 fn a_leak_can_be_declared_a_failure() {
     let policy = JobPolicy { leak: Leak::Fail, ..JobPolicy::default() };
-    let got = run(&["sleep 60 & exit 0", "exit 0"], policy, Delivery_::Submission);
-    assert!(matches!(got[0].outcome.verdict, Err(Cause::Leaked(1))), "{:?}", got[0].outcome);
-    assert_eq!(got[1].outcome.verdict, Ok(()));
+    let delivered = run(&["sleep 60 & exit 0", "exit 0"], policy, Delivery_::Submission);
+    assert!(matches!(delivered[0].outcome.verdict, Err(Cause::Leaked(1))), "{:?}", delivered[0].outcome);
+    assert_eq!(delivered[1].outcome.verdict, Ok(()));
 }
 
 #[test]
 fn a_killed_warden_is_replaced_and_its_jobs_run_again_uncharged() {
     let scripts = ["sleep 0.3; echo 1", "sleep 0.3; echo 2", "sleep 0.3; echo 3", "echo 4"];
-    let got = run_killing_warden(&scripts, JobPolicy::default(), Delivery_::Submission, Some(2));
-    for (index, got) in got.iter().enumerate() {
-        assert_eq!(got.outcome.verdict, Ok(()), "{got:?}");
-        assert_eq!(got.stdout, format!("{}\n", index + 1).into_bytes());
-        assert_eq!(got.outcome.tries, 1, "a lost attempt is not charged");
+    let delivered = run_killing_warden(&scripts, JobPolicy::default(), Delivery_::Submission, Some(2));
+    for (index, delivered) in delivered.iter().enumerate() {
+        assert_eq!(delivered.outcome.verdict, Ok(()), "{delivered:?}");
+        assert_eq!(delivered.stdout, format!("{}\n", index + 1).into_bytes());
+        assert_eq!(delivered.outcome.tries, 1, "a lost attempt is not charged");
     }
-    assert!(got.iter().any(|got| got.outcome.attempts > 1), "the warden was killed under running jobs");
+    assert!(
+        delivered.iter().any(|delivered| delivered.outcome.attempts > 1),
+        "the warden was killed under running jobs"
+    );
 }
 
 #[test]
 fn a_program_that_cannot_be_executed_is_a_spawn_failure_of_its_step() {
     let scripts = ["x"; 3];
-    let got = run(&scripts, JobPolicy::default(), Delivery_::Submission);
+    let delivered = run(&scripts, JobPolicy::default(), Delivery_::Submission);
     assert!(
-        got.iter().all(|got| got.outcome.verdict == Err(Cause::Exit(127))),
-        "sh says 127 itself: {got:?}"
+        delivered.iter().all(|delivered| delivered.outcome.verdict == Err(Cause::Exit(127))),
+        "sh says 127 itself: {delivered:?}"
     );
 }

@@ -22,7 +22,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 /// A recorded span.
 #[derive(Debug, Default)]
-struct Seen {
+struct RecordedSpan {
     name: &'static str,
     parent: Option<u64>,
     fields: BTreeMap<&'static str, String>,
@@ -31,7 +31,7 @@ struct Seen {
 
 /// A subscriber that records every span of psmith's.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Seen>>>);
+struct Recorder(Arc<Mutex<Vec<RecordedSpan>>>);
 
 struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
 
@@ -41,23 +41,23 @@ impl Visit for Fields<'_> {
     }
 }
 
-impl Subscriber for Notes {
+impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "psmith"
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut notes = self.0.lock().unwrap();
+        let mut spans = self.0.lock().unwrap();
         let parent = attributes.parent().map(Id::into_u64);
-        let mut seen = Seen { name: attributes.metadata().name(), parent, ..Seen::default() };
-        attributes.record(&mut Fields(&mut seen.fields));
-        notes.push(seen);
-        Id::from_u64(notes.len() as u64)
+        let mut span = RecordedSpan { name: attributes.metadata().name(), parent, ..RecordedSpan::default() };
+        attributes.record(&mut Fields(&mut span.fields));
+        spans.push(span);
+        Id::from_u64(spans.len() as u64)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        let mut notes = self.0.lock().unwrap();
-        values.record(&mut Fields(&mut notes[span.into_u64() as usize - 1].fields));
+        let mut spans = self.0.lock().unwrap();
+        values.record(&mut Fields(&mut spans[span.into_u64() as usize - 1].fields));
     }
 
     fn try_close(&self, span: Id) -> bool {
@@ -140,22 +140,23 @@ fn every_job_has_a_span_and_every_attempt_one_within_it() {
         spool_dir: PathBuf::from("/tmp"),
         run: format!("spans-{}", std::process::id()),
     };
-    let notes = Notes::default();
-    tracing::subscriber::with_default(notes.clone(), || {
+    let spans = Recorder::default();
+    tracing::subscriber::with_default(spans.clone(), || {
         let scripts = vec!["exit 0", "exit 7"].into_iter();
         let engine = Engine::new(Scripts(scripts, Arc::new(policy)), setup).expect("an engine");
         engine.run().1.expect("a run");
     });
-    let notes = notes.0.lock().unwrap();
-    assert!(notes.iter().all(|span| span.closed), "{notes:?}");
-    let text = |span: &Seen, field: &str| span.fields.get(field).cloned().unwrap_or_default();
-    let jobs: Vec<(u64, &Seen)> = (1..).zip(notes.iter()).filter(|(_, span)| span.name == "job").collect();
+    let spans = spans.0.lock().unwrap();
+    assert!(spans.iter().all(|span| span.closed), "{spans:?}");
+    let text = |span: &RecordedSpan, field: &str| span.fields.get(field).cloned().unwrap_or_default();
+    let jobs: Vec<(u64, &RecordedSpan)> =
+        (1..).zip(spans.iter()).filter(|(_, span)| span.name == "job").collect();
     assert_eq!(jobs.len(), 2);
     let ends: Vec<[String; 3]> =
         jobs.iter().map(|(_, span)| ["attempts", "status", "cause"].map(|field| text(span, field))).collect();
     assert_eq!(ends, [["1", "\"ok\"", ""], ["2", "\"failed\"", "\"exit\""]]);
     for (id, attempts, cause) in [(jobs[0].0, 1, ""), (jobs[1].0, 2, "\"exit\"")] {
-        let within: Vec<&Seen> = notes.iter().filter(|span| span.parent == Some(id)).collect();
+        let within: Vec<&RecordedSpan> = spans.iter().filter(|span| span.parent == Some(id)).collect();
         assert_eq!(within.len(), attempts);
         for (number, attempt) in (1..).zip(within) {
             assert_eq!((attempt.name, text(attempt, "number")), ("attempt", format!("{number}")));

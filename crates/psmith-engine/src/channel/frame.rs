@@ -83,7 +83,7 @@ pub enum ReadResult {
     /// A whole frame.
     Frame(ChannelFrame),
     /// An empty socket: no complete frame is available now.
-    Dry,
+    Empty,
     /// The other side has closed the stream. `torn`: within a frame.
     Closed {
         /// True if it was closed within a frame.
@@ -103,13 +103,13 @@ pub struct Inbox {
     end: usize,
     closed: bool,
     /// True if the last read brought less than there was room for: the socket was empty then.
-    is_dry: bool,
+    is_drained: bool,
 }
 
 impl Inbox {
     /// Returns an inbox that takes frames up to this length.
     pub fn new(bytes_max: u64) -> Inbox {
-        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false, is_dry: false }
+        Inbox { bytes_max, buffer: Vec::new(), start: 0, end: 0, closed: false, is_drained: false }
     }
 
     /// Takes frames up to this length from now on.
@@ -117,22 +117,22 @@ impl Inbox {
         self.bytes_max = bytes_max;
     }
 
-    /// Receives the next frame. Blocks where `from` does; otherwise returns [`ReadResult::Dry`] when nothing more is
+    /// Receives the next frame. Blocks where `from` does; otherwise returns [`ReadResult::Empty`] when nothing more is
     /// there.
     pub fn receive(&mut self, from: impl AsFd) -> ReadResult {
         self.receive_by(|room| rustix::io::read(&from, room))
     }
 
     /// Receives the next frame without blocking, for a socket. A socket that was just read until it was empty is not
-    /// read again until [`Inbox::look_again`].
+    /// read again until [`Inbox::note_readable`].
     pub fn receive_known(&mut self, from: impl AsFd) -> ReadResult {
-        let is_dry = self.is_dry;
-        self.receive_by(|room| if is_dry { Err(Errno::AGAIN) } else { recv_now(&from, room) })
+        let is_drained = self.is_drained;
+        self.receive_by(|room| if is_drained { Err(Errno::AGAIN) } else { recv_now(&from, room) })
     }
 
     /// Notes that there may be more to read.
-    pub fn look_again(&mut self) {
-        self.is_dry = false;
+    pub fn note_readable(&mut self) {
+        self.is_drained = false;
     }
 
     /// Receives the next frame of a socket if it is there; never blocks.
@@ -156,10 +156,10 @@ impl Inbox {
                 Ok(0) | Err(Errno::CONNRESET) => self.closed = true,
                 Ok(length) => {
                     self.end += length;
-                    self.is_dry = length < room;
+                    self.is_drained = length < room;
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return ReadResult::Dry,
+                Err(Errno::AGAIN) => return ReadResult::Empty,
                 // A descriptor that cannot be read any more has no more frames.
                 Err(_) => self.closed = true,
             }
@@ -197,8 +197,8 @@ impl Inbox {
             return ReadResult::Broken(FrameError::Magic);
         };
         let (_, head, _) = fields(header);
-        let told = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
-        if checksum(&header[..16], &[&frame[HEADER..]]) != told {
+        let stored = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
+        if checksum(&header[..16], &[&frame[HEADER..]]) != stored {
             return ReadResult::Broken(FrameError::Checksum);
         }
         let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {

@@ -80,7 +80,7 @@ pub(crate) enum Read {
     /// The number of bytes that were read.
     Bytes(usize),
     /// The pipe is empty, but a writer may still have it open.
-    Dry,
+    Empty,
     /// The last writer has closed the pipe.
     End,
 }
@@ -153,7 +153,7 @@ impl Running {
                 self.count(stream, &buffer[..length]);
                 Ok(Read::Bytes(length))
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Dry),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Empty),
             Err(error) => Err(error.into()),
         }
     }
@@ -181,18 +181,18 @@ impl Running {
     }
 
     /// Returns whether its process group has live members besides itself, once it has ended.
-    pub(crate) fn group_lives(&self) -> bool {
+    pub(crate) fn group_is_alive(&self) -> bool {
         if self.pidfd.as_ref().is_none_or(|pidfd| pidfd::signal_group(pidfd.as_fd(), 0).is_err()) {
             return false;
         }
         // A signal reaches zombies, too, and where the first process of a container does not reap, they stay.
         let mut members = proc_tree::all().filter_map(|pid| proc_tree::stat(pid).ok());
         let mut zombies = 0;
-        let lives = members.any(|member| {
+        let is_alive = members.any(|member| {
             zombies += u32::from(member.pgrp == self.pid && member.is_zombie());
             member.pgrp == self.pid && !member.is_zombie()
         });
-        lives || zombies == 0
+        is_alive || zombies == 0
     }
 }
 

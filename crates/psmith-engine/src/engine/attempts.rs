@@ -8,7 +8,7 @@ use crate::engine::channels::WorkerChannel;
 use crate::warden::link::Link;
 
 /// A slot, and the generation of the attempt in it.
-pub(super) type Tenancy = (u32, u32);
+pub(super) type SlotGeneration = (u32, u32);
 
 /// Owns all running attempts.
 #[derive(Default)]
@@ -16,9 +16,9 @@ pub(super) struct Attempts {
     slots: Vec<Option<Running>>,
     generation: u32,
     /// Attempts whose start was just reported.
-    begun: Vec<Tenancy>,
+    begun: Vec<SlotGeneration>,
     /// Attempts whose process groups outlive them, at level `group`.
-    orphaned_groups: Vec<Tenancy>,
+    orphaned_groups: Vec<SlotGeneration>,
     /// The links to keepers of attempts whose trees were released: they stay with what is left of those.
     released_keepers: Vec<Link>,
 }
@@ -81,25 +81,25 @@ impl Attempts {
     }
 
     /// Notes that an attempt runs now, for [`Attempts::take_begun`].
-    pub(super) fn note_begun(&mut self, tenancy: Tenancy) {
-        self.begun.push(tenancy);
+    pub(super) fn note_begun(&mut self, slot_generation: SlotGeneration) {
+        self.begun.push(slot_generation);
     }
 
     /// Returns the attempts that have begun since the last call.
-    pub(super) fn take_begun(&mut self) -> Vec<Tenancy> {
+    pub(super) fn take_begun(&mut self) -> Vec<SlotGeneration> {
         std::mem::take(&mut self.begun)
     }
 
     /// Notes that the process group of this attempt outlives its leader.
-    pub(super) fn note_orphaned_group(&mut self, tenancy: Tenancy) {
-        self.orphaned_groups.push(tenancy);
+    pub(super) fn note_orphaned_group(&mut self, slot_generation: SlotGeneration) {
+        self.orphaned_groups.push(slot_generation);
     }
 
     pub(super) fn has_orphaned_groups(&self) -> bool {
         !self.orphaned_groups.is_empty()
     }
 
-    pub(super) fn take_orphaned_groups(&mut self) -> Vec<Tenancy> {
+    pub(super) fn take_orphaned_groups(&mut self) -> Vec<SlotGeneration> {
         std::mem::take(&mut self.orphaned_groups)
     }
 

@@ -13,7 +13,7 @@ use psmith_sys::socket;
 use crate::channel::frame::{Body, Inbox, Outbox, ReadResult};
 use crate::channel::messages::{Credentials, ToWorker, written};
 use crate::command::WorkerStart;
-use crate::engine::attempts::Tenancy;
+use crate::engine::attempts::SlotGeneration;
 use crate::engine::observe::Token;
 use crate::warden::client::nonce;
 
@@ -39,7 +39,7 @@ pub(super) struct WorkerChannels {
     /// True once a worker had more to send at once than its socket holds: the next may, too.
     long_answers: bool,
     /// The workers whose channel has closed before they ended, and when.
-    closed_early: Vec<(Tenancy, Instant)>,
+    closed_early: Vec<(SlotGeneration, Instant)>,
 }
 
 impl WorkerChannels {
@@ -66,16 +66,16 @@ impl WorkerChannels {
     }
 
     /// Notes that the channel of this worker has closed before it ended.
-    pub(super) fn note_closed(&mut self, tenancy: Tenancy) {
-        self.closed_early.push((tenancy, Instant::now()));
+    pub(super) fn note_closed(&mut self, slot_generation: SlotGeneration) {
+        self.closed_early.push((slot_generation, Instant::now()));
     }
 
     /// Notes that again, for a worker that has still some of its grace.
-    pub(super) fn keep_closed(&mut self, tenancy: Tenancy, since: Instant) {
-        self.closed_early.push((tenancy, since));
+    pub(super) fn keep_closed(&mut self, slot_generation: SlotGeneration, since: Instant) {
+        self.closed_early.push((slot_generation, since));
     }
 
-    pub(super) fn take_closed(&mut self) -> Vec<(Tenancy, Instant)> {
+    pub(super) fn take_closed(&mut self) -> Vec<(SlotGeneration, Instant)> {
         std::mem::take(&mut self.closed_early)
     }
 
@@ -104,7 +104,7 @@ pub(crate) struct WorkerChannel {
     /// True once its own hello was checked; before that it may send nothing else.
     agreed: bool,
     /// The process id that was given in the hello.
-    speaker: u32,
+    worker_pid: u32,
     /// True once the end of its job was reported to the handler, or the worker may send no more.
     reported: bool,
     /// The step and error number, if it could not become a process of its own.
@@ -132,7 +132,7 @@ impl WorkerChannel {
             start,
             greeted: false,
             agreed: false,
-            speaker: 0,
+            worker_pid: 0,
             reported: false,
             failed: None,
             interest: Interest::READ,
@@ -217,7 +217,7 @@ impl WorkerChannel {
     }
 
     /// Adds the channel to the poll set, unless it is watched, paused or closed.
-    pub(super) fn watch_if_heard(&mut self, epoll: &Epoll) {
+    pub(super) fn watch_if_open(&mut self, epoll: &Epoll) {
         if !self.watched && !self.paused && !self.closed {
             // If that fails, the worker's messages are received at its end.
             let _ = self.watch(epoll);
@@ -253,8 +253,8 @@ impl WorkerChannel {
     // Receiving.
 
     /// Notes that more may have arrived since the last read.
-    pub(super) fn look_again(&mut self) {
-        self.inbox.look_again();
+    pub(super) fn note_readable(&mut self) {
+        self.inbox.note_readable();
     }
 
     /// Returns whether a whole frame has been read from the socket already.
@@ -265,7 +265,7 @@ impl WorkerChannel {
     /// Returns the next frame, if one is there.
     pub(super) fn receive(&mut self) -> ReadResult {
         if self.closed {
-            return ReadResult::Dry;
+            return ReadResult::Empty;
         }
         let got = self.inbox.receive_known(&self.socket);
         if let ReadResult::Closed { torn } = got {
@@ -283,7 +283,7 @@ impl WorkerChannel {
     pub(super) fn agree(&mut self, credentials: Credentials, pid: u32) -> Result<(), String> {
         self.ours.check(credentials)?;
         self.agreed = true;
-        self.speaker = pid;
+        self.worker_pid = pid;
         self.inbox.allow(self.start.frame_bytes_max);
         Ok(())
     }
@@ -293,8 +293,8 @@ impl WorkerChannel {
     }
 
     /// Returns whether this process may reply here: only the one that sent the hello.
-    pub(super) fn is_spoken_by(&self, pid: u32) -> bool {
-        self.speaker == pid
+    pub(super) fn is_from_worker(&self, pid: u32) -> bool {
+        self.worker_pid == pid
     }
 
     // Ending.
@@ -315,7 +315,7 @@ impl WorkerChannel {
     }
 
     /// Returns the cause of its job's end, where the worker exited by itself and did not report one.
-    pub(super) fn cause_unsaid(&self) -> Option<Cause> {
+    pub(super) fn unreported_cause(&self) -> Option<Cause> {
         match (self.reported, self.torn) {
             (true, _) => None,
             (false, true) => Some(Cause::Protocol("its channel was closed within a frame".into())),

@@ -22,12 +22,12 @@ impl Clock {
         Time(until.saturating_duration_since(self.origin).saturating_sub(self.stopped))
     }
 
-    /// Stops the clock until [`Clock::go`]. Stopping a stopped clock changes nothing.
+    /// Stops the clock until [`Clock::restart`]. Stopping a stopped clock changes nothing.
     pub(crate) fn stop(&mut self) {
         self.stopped_since.get_or_insert_with(Instant::now);
     }
 
-    pub(crate) fn go(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if let Some(since) = self.stopped_since.take() {
             self.stopped += since.elapsed();
         }
@@ -39,20 +39,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stopped_clock_stands_still_and_goes_on_where_it_stood() {
+    fn a_stopped_clock_keeps_its_time_and_continues_from_it() {
         let mut clock = Clock::start();
         clock.stop();
-        let stood = clock.now();
+        let stopped_at = clock.now();
         clock.stop();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(3) {
             std::hint::spin_loop();
         }
-        assert_eq!(clock.now(), stood);
-        clock.go();
-        assert!(clock.now() >= stood);
+        assert_eq!(clock.now(), stopped_at);
+        clock.restart();
+        assert!(clock.now() >= stopped_at);
         assert!(
-            clock.now().since(stood) < Duration::from_millis(3) || clock.stopped >= Duration::from_millis(3)
+            clock.now().since(stopped_at) < Duration::from_millis(3)
+                || clock.stopped >= Duration::from_millis(3)
         );
         assert!(clock.stopped >= Duration::from_millis(3));
     }

@@ -70,7 +70,7 @@ impl Dispatch {
     }
 
     /// Queues a change of the number of slots, as far as there is room for them.
-    pub(super) fn set_width(&mut self, slots: u32) {
+    pub(super) fn set_slots(&mut self, slots: u32) {
         self.events.push_back(Event::Slots(slots.min(self.room)));
     }
 
@@ -101,12 +101,12 @@ impl Dispatch {
         }
     }
 
-    /// Stops the run's clock, until [`Dispatch::go_on`].
+    /// Stops the run's clock, until [`Dispatch::restart_clock`].
     pub(super) fn stop_clock(&mut self) {
         self.clock.stop();
     }
 
-    pub(super) fn go_on(&mut self) {
-        self.clock.go();
+    pub(super) fn restart_clock(&mut self) {
+        self.clock.restart();
     }
 }

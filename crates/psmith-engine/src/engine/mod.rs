@@ -89,7 +89,7 @@ const SPARE_DESCRIPTORS: u64 = 8;
 const ATTEMPT_DESCRIPTORS: u64 = 8;
 
 /// The time between two checks of a process group that outlives its leader.
-const GROUP_LOOK_EVERY: Duration = Duration::from_millis(20);
+const GROUP_CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// Settings of an engine, apart from the jobs themselves.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ struct Entry<J> {
     output: Output,
     next_in_line: bool,
     /// True if its activity is to be reported, because it has an idle limit.
-    beats: bool,
+    reports_activity: bool,
     spans: spans::JobSpans,
 }
 
@@ -277,10 +277,10 @@ impl<H: Handler> Engine<H> {
             self.on_ready(event);
         }
         self.ready = ready;
-        self.look_after_warden();
-        self.look_at_orphaned_groups();
-        self.look_after_closed();
-        self.spare_paused();
+        self.check_warden();
+        self.check_orphaned_groups();
+        self.end_closed_workers();
+        self.keep_paused_active();
         self.dispatch.handle_timers();
     }
 
@@ -291,7 +291,7 @@ impl<H: Handler> Engine<H> {
         }
         let deadline = self.dispatch.until_deadline();
         let ping = self.dispatch.has_running().then(|| self.warden.until_ping());
-        let groups = self.attempts.has_orphaned_groups().then_some(GROUP_LOOK_EVERY);
+        let groups = self.attempts.has_orphaned_groups().then_some(GROUP_CHECK_EVERY);
         [self.state.tick(), deadline, ping, groups, self.channels.until_closed()].into_iter().flatten().min()
     }
 
@@ -328,7 +328,7 @@ impl<H: Handler> Engine<H> {
             outcome: None,
             output: Output::default(),
             next_in_line: false,
-            beats: policy.idle.is_some(),
+            reports_activity: policy.idle.is_some(),
             spans: spans::JobSpans::accepted(id),
         };
         self.jobs.insert(id, entry);
@@ -356,7 +356,7 @@ impl<H: Handler> Engine<H> {
                 EngineCommand::Stop => Event::Stop,
                 EngineCommand::Kill => Event::Kill,
                 EngineCommand::Slots(slots) => {
-                    self.dispatch.set_width(slots);
+                    self.dispatch.set_slots(slots);
                     continue;
                 }
                 EngineCommand::Hold(reason, on) => Event::Hold { reason, on },

@@ -14,7 +14,7 @@ use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::engine::streams::{READS_A_TURN, READS_AT_END};
 use crate::engine::{Engine, EngineError};
 use crate::warden::client;
-use crate::warden::link::Received;
+use crate::warden::link::ReceivedPacket;
 use crate::warden::messages::{Ended, Key, ToHost, ToWarden, decode_all};
 use crate::warden::step_of_number;
 
@@ -96,7 +96,7 @@ impl<H: Handler> Engine<H> {
                 self.read_stream(slot, 1, READS_A_TURN);
                 self.read_stream(slot, 2, READS_A_TURN);
             }
-            Some(Token::Group { slot, .. }) => self.look_at_group(slot),
+            Some(Token::Group { slot, .. }) => self.check_group(slot),
             Some(Token::Keeper { slot, .. }) => self.receive_from_keeper(slot),
             Some(Token::Worker { slot, .. }) => self.on_channel(slot),
         }
@@ -114,9 +114,11 @@ impl<H: Handler> Engine<H> {
         loop {
             self.warden.flush(&self.epoll);
             let fds = match self.warden.receive() {
-                Ok(Received::Message(fds)) => fds,
-                Ok(Received::Nothing) => return,
-                Ok(Received::Closed) => return self.lose_warden(io::Error::other("it closed its socket")),
+                Ok(ReceivedPacket::Message(fds)) => fds,
+                Ok(ReceivedPacket::Nothing) => return,
+                Ok(ReceivedPacket::Closed) => {
+                    return self.lose_warden(io::Error::other("it closed its socket"));
+                }
                 Err(error) => return self.lose_warden(error),
             };
             let packet = self.warden.lend();
@@ -134,9 +136,9 @@ impl<H: Handler> Engine<H> {
             let Some(keeper) = &mut running.keeper else { return };
             let _ = keeper.flush();
             let fds = match keeper.receive() {
-                Ok(Received::Message(fds)) => fds,
-                Ok(Received::Nothing) => return,
-                Ok(Received::Closed) | Err(_) => return self.lose_keeper(slot),
+                Ok(ReceivedPacket::Message(fds)) => fds,
+                Ok(ReceivedPacket::Nothing) => return,
+                Ok(ReceivedPacket::Closed) | Err(_) => return self.lose_keeper(slot),
             };
             let packet = keeper.lend();
             let taken = self.on_packet(packet.messages(), fds);
@@ -227,7 +229,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Pings the warden at intervals, and gives up one that does not answer.
-    pub(super) fn look_after_warden(&mut self) {
+    pub(super) fn check_warden(&mut self) {
         if self.dispatch.has_running()
             && let Err(error) = self.warden.check()
         {
@@ -363,7 +365,7 @@ impl<H: Handler> Engine<H> {
         let alive = match level {
             Containment::Cgroup => running.lease.alive(),
             Containment::Keeper | Containment::Sweep => ended.alive,
-            Containment::Group => u32::from(running.group_lives()),
+            Containment::Group => u32::from(running.group_is_alive()),
         };
         running.tree_empty = alive == 0;
         running.outlived_by = ended.alive;
@@ -392,13 +394,13 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Checks at intervals whether process groups without their leaders are empty: no event says so.
-    pub(super) fn look_at_orphaned_groups(&mut self) {
+    pub(super) fn check_orphaned_groups(&mut self) {
         for (slot, generation) in self.attempts.take_orphaned_groups() {
             let Some(running) = self.attempts.current(slot, generation) else { continue };
             if running.tree_empty {
                 continue;
             }
-            if running.group_lives() {
+            if running.group_is_alive() {
                 self.attempts.note_orphaned_group((slot, generation));
             } else {
                 self.on_swept(running.key(), 0);

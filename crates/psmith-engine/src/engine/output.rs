@@ -11,7 +11,7 @@ use psmith_core::JobId;
 
 use crate::engine::EngineError;
 use crate::engine::attempt::{Read, Running};
-use crate::engine::attempts::Tenancy;
+use crate::engine::attempts::SlotGeneration;
 use crate::engine::handler::Output;
 use crate::engine::spool;
 
@@ -28,7 +28,7 @@ pub(super) struct OutputStore {
     handed_over: HashMap<JobId, usize>,
     buffer: Vec<u8>,
     /// The attempts whose streams or channels are not read now.
-    paused: Vec<Tenancy>,
+    paused: Vec<SlotGeneration>,
 }
 
 impl OutputStore {
@@ -91,15 +91,15 @@ impl OutputStore {
     }
 
     /// Notes that streams or the channel of this attempt are not read for now.
-    pub(super) fn note_paused(&mut self, tenancy: Tenancy) {
-        self.paused.push(tenancy);
+    pub(super) fn note_paused(&mut self, slot_generation: SlotGeneration) {
+        self.paused.push(slot_generation);
     }
 
-    pub(super) fn paused(&self) -> &[Tenancy] {
+    pub(super) fn paused(&self) -> &[SlotGeneration] {
         &self.paused
     }
 
-    pub(super) fn take_paused(&mut self) -> Vec<Tenancy> {
+    pub(super) fn take_paused(&mut self) -> Vec<SlotGeneration> {
         std::mem::take(&mut self.paused)
     }
 }

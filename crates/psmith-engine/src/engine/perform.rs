@@ -92,14 +92,14 @@ impl<H: Handler> Engine<H> {
         sent.map_err(|error| SpawnFailure {
             step: SpawnStep::Resources,
             errno: error.raw_os_error().unwrap_or(0),
-            // The kernel's errors are told apart by their number.
+            // The kernel's errors are numbers apart by their number.
             detail: if error.raw_os_error().is_none() { error.to_string() } else { String::new() },
             permanent: false,
         })
     }
 
     fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
-        let (told, words, dir, stdin) = match &launch {
+        let (numbers, words, dir, stdin) = match &launch {
             Launch::Command(command) => {
                 (command.numbers(), command.env_block(), command.dir_bytes(), command.stdin_bytes())
             }
@@ -109,7 +109,7 @@ impl<H: Handler> Engine<H> {
             running.program = command.program().to_vec();
         }
         running.dir = dir.map(<[u8]>::to_vec);
-        let env = self.supply.environment(running, told, self.warden.marker(), words);
+        let env = self.supply.environment(running, numbers, self.warden.marker(), words);
         self.take_slot(running)?;
         let mut given: Vec<OwnedFd> = Vec::new();
         let streams = self.supply.open(running, stdin, &mut given)?;
@@ -315,10 +315,10 @@ impl<H: Handler> Engine<H> {
             let token = Token::Group { slot, generation: running.generation };
             running.watched = self.epoll.add(group.events(), token.pack(), Interest::PRIORITY).is_ok();
         }
-        self.look_at_group(slot);
+        self.check_group(slot);
     }
 
-    pub(super) fn look_at_group(&mut self, slot: u32) {
+    pub(super) fn check_group(&mut self, slot: u32) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         if running.exited && !running.tree_empty && running.lease.alive() == 0 {
             let (key, killed) = (running.key(), running.killed);

@@ -54,13 +54,13 @@ impl<H: Handler> Engine<H> {
                         self.handler.output(id, &mut entry.job, stream, self.output.buffer(), length);
                     }
                     self.widen(slot, stream);
-                    self.on_sign_of_life(slot);
+                    self.on_activity(slot);
                     if reads < READS_AT_END && length < SHORT_READ {
                         // It has most likely emptied the pipe; if not, the poll reports it.
                         return;
                     }
                 }
-                Ok(Read::Dry) => return,
+                Ok(Read::Empty) => return,
                 Ok(Read::End) | Err(_) => return self.close_stream(slot, stream),
             }
         }
@@ -100,19 +100,19 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Notes activity of the attempt in this slot: it wrote or sent something.
-    pub(super) fn on_sign_of_life(&mut self, slot: u32) {
+    pub(super) fn on_activity(&mut self, slot: u32) {
         let Some(attempt) = self.attempts.get(slot).map(|running| running.id) else { return };
-        if self.jobs.get(&attempt.job).is_some_and(|entry| entry.beats) {
+        if self.jobs.get(&attempt.job).is_some_and(|entry| entry.reports_activity) {
             self.dispatch.push(Event::Beat(attempt));
         }
     }
 
     /// Keeps attempts from counting as idle while their output is not read.
-    pub(super) fn spare_paused(&mut self) {
+    pub(super) fn keep_paused_active(&mut self) {
         for at in 0..self.output.paused().len() {
             let (slot, generation) = self.output.paused()[at];
             if self.attempts.is_current(slot, generation) {
-                self.on_sign_of_life(slot);
+                self.on_activity(slot);
             }
         }
         self.settle();

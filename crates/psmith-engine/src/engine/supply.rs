@@ -35,15 +35,15 @@ impl StartSupply {
     pub(super) fn environment(
         &self,
         running: &Running,
-        told: Numbers,
+        numbers: Numbers,
         marker: &[u8],
         words: &[u8],
     ) -> Vec<u8> {
         let attempt = running.id;
         let mut env = Vec::with_capacity(96 + words.len());
         // Writing to memory does not fail.
-        let number = told.job.unwrap_or(attempt.job.0);
-        let (slot, tried) = told.place.unwrap_or((running.slot.0, attempt.number));
+        let number = numbers.job.unwrap_or(attempt.job.0);
+        let (slot, tried) = numbers.place.unwrap_or((running.slot.0, attempt.number));
         let _ = write!(env, "PSMITH_RUN={}\0PSMITH_JOB={number}\0", self.run);
         let _ = write!(env, "PSMITH_SLOT={}\0PSMITH_ATTEMPT={tried}\0", slot + 1);
         // By these two the warden finds the processes of this run, and of this attempt.

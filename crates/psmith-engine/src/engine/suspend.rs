@@ -26,8 +26,8 @@ impl<H: Handler> Engine<H> {
         self.stop_all(true);
         self.handler.suspended();
         self.stop_all(false);
-        self.dispatch.go_on();
-        self.warden.forgive_silence();
+        self.dispatch.restart_clock();
+        self.warden.reset_silence();
     }
 
     /// Receives the reports of processes that exist already, because an unknown process cannot be stopped. The warden
@@ -92,9 +92,9 @@ impl<H: Handler> Engine<H> {
     pub(super) fn on_stopped(&mut self, key: Key, signal: i32) {
         let Some(slot) = self.find(key) else { return };
         let Some(running) = self.attempts.get_mut(slot) else { return };
-        let stands = proc_tree::stat(running.pid).is_ok_and(|stat| stat.state == b'T');
+        let is_stopped = proc_tree::stat(running.pid).is_ok_and(|stat| stat.state == b'T');
         // The process was continued meanwhile: the kernel reports the last change only.
-        if running.exited || !stands {
+        if running.exited || !is_stopped {
             return;
         }
         running.stopped = true;

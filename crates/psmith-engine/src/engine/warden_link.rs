@@ -14,7 +14,7 @@ use psmith_sys::epoll::{Epoll, Interest};
 use crate::engine::observe::Token;
 use crate::engine::{EngineError, Surroundings};
 use crate::warden::client::{Introduction, PING_EVERY, Warden};
-use crate::warden::link::{Packet, Received};
+use crate::warden::link::{Packet, ReceivedPacket};
 use crate::warden::messages::{ToHost, ToWarden};
 
 /// The number of wardens that may be lost within [`LOSSES_COUNT_FOR`] before the run gives up.
@@ -120,8 +120,8 @@ impl WardenLink {
     }
 
     /// Receives the next packet, if there is one; [`WardenLink::lend`] returns its bytes afterwards.
-    pub(super) fn receive(&mut self) -> io::Result<Received> {
-        self.warden.as_mut().map_or(Ok(Received::Nothing), Warden::receive)
+    pub(super) fn receive(&mut self) -> io::Result<ReceivedPacket> {
+        self.warden.as_mut().map_or(Ok(ReceivedPacket::Nothing), Warden::receive)
     }
 
     /// Lends the packet received last. It must be given back before the next one, unless its sender is lost by then.
@@ -173,7 +173,7 @@ impl WardenLink {
         self.last_ping = Instant::now();
         let Some(warden) = &mut self.warden else { return Ok(()) };
         if late {
-            warden.forgive_silence();
+            warden.reset_silence();
         } else if warden.is_silent() {
             return Err(io::Error::other("it does not answer"));
         }
@@ -182,9 +182,9 @@ impl WardenLink {
     }
 
     /// Restarts the time that the warden has to answer, after the host itself was stopped.
-    pub(super) fn forgive_silence(&mut self) {
+    pub(super) fn reset_silence(&mut self) {
         if let Some(warden) = &mut self.warden {
-            warden.forgive_silence();
+            warden.reset_silence();
         }
         self.last_ping = Instant::now();
     }

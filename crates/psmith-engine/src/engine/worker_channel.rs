@@ -63,14 +63,14 @@ impl<H: Handler> Engine<H> {
     /// Receives from the worker in this slot from now on.
     pub(super) fn watch_channel(&mut self, slot: u32) {
         if let Some(channel) = self.attempts.channel_mut(slot) {
-            channel.watch_if_heard(&self.epoll);
+            channel.watch_if_open(&self.epoll);
         }
     }
 
     /// Receives and sends on a channel that is readable or writable.
     pub(super) fn on_channel(&mut self, slot: u32) {
         if let Some(channel) = self.attempts.channel_mut(slot) {
-            channel.look_again();
+            channel.note_readable();
         }
         for frames in 0.. {
             let takes = self.handler.takes_output();
@@ -93,7 +93,7 @@ impl<H: Handler> Engine<H> {
         let Some(running) = self.attempts.get_mut(slot) else { return false };
         let Some(channel) = &mut running.channel else { return false };
         match channel.receive() {
-            ReadResult::Dry => false,
+            ReadResult::Empty => false,
             ReadResult::Closed { .. } => {
                 if channel.is_ending() {
                     return false;
@@ -106,15 +106,15 @@ impl<H: Handler> Engine<H> {
                 false
             }
             ReadResult::Broken(broken) => {
-                self.condemn(slot, broken.to_string());
+                self.kill_for_breach(slot, broken.to_string());
                 false
             }
             ReadResult::Frame(frame) => {
                 self.channels.note_length(frame.bytes.len());
-                self.on_sign_of_life(slot);
+                self.on_activity(slot);
                 match postcard::from_bytes::<FromWorker>(frame.head()) {
                     Ok(message) => self.on_worker_message(slot, message, frame.bytes, frame.body),
-                    Err(error) => self.condemn(slot, format!("a message cannot be read: {error}")),
+                    Err(error) => self.kill_for_breach(slot, format!("a message cannot be read: {error}")),
                 }
                 true
             }
@@ -129,7 +129,7 @@ impl<H: Handler> Engine<H> {
         match message {
             FromWorker::Hello { credentials, pid } if !channel.has_agreed() => {
                 if let Err(refusal) = channel.agree(credentials, pid) {
-                    return self.condemn(slot, refusal);
+                    return self.kill_for_breach(slot, refusal);
                 }
                 if channel.is_greeted() {
                     return;
@@ -144,15 +144,16 @@ impl<H: Handler> Engine<H> {
                 channel.note_failed_start(step, errno);
             }
             FromWorker::Hello { .. } | FromWorker::SetUpFailed { .. } => {
-                return self.condemn(slot, "it introduced itself twice".into());
+                return self.kill_for_breach(slot, "it introduced itself twice".into());
             }
             _ if !channel.has_agreed() => {
-                return self.condemn(slot, "it spoke before it introduced itself".into());
+                return self.kill_for_breach(slot, "it spoke before it introduced itself".into());
             }
             FromWorker::Done { pid, .. } | FromWorker::BatchDone { pid, .. }
-                if !channel.is_spoken_by(pid) =>
+                if !channel.is_from_worker(pid) =>
             {
-                return self.condemn(slot, format!("process {pid}, which its job forked, answered for it"));
+                return self
+                    .kill_for_breach(slot, format!("process {pid}, which its job forked, answered for it"));
             }
             message => {
                 let view = self.dispatch.view();
@@ -182,7 +183,7 @@ impl<H: Handler> Engine<H> {
             self.read_stream(slot, 2, READS_A_TURN);
         }
         if let Some(broken) = reply.breach {
-            self.condemn(slot, broken);
+            self.kill_for_breach(slot, broken);
         }
         self.flush_channel(slot);
         if reply.hang_up {
@@ -220,7 +221,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Kills a worker that has broken the protocol: nothing that it sends counts any more.
-    fn condemn(&mut self, slot: u32, breach: String) {
+    fn kill_for_breach(&mut self, slot: u32, breach: String) {
         let Some(running) = self.attempts.get_mut(slot) else { return };
         let attempt = running.id;
         let Some(channel) = &mut running.channel else { return };
@@ -252,14 +253,14 @@ impl<H: Handler> Engine<H> {
     /// Closes the channel of a process that has ended: its last messages come first, and an end that it did not report
     /// is reported. Returns true if the attempt is not to be reported as ended: it never became a worker.
     pub(super) fn close_channel(&mut self, slot: u32, exit: Exit) -> bool {
-        let mut heard = true;
-        while heard {
+        let mut received = true;
+        while received {
             // All frames are read, which also tells whether the last one was whole.
             if let Some(channel) = self.attempts.channel_mut(slot) {
                 channel.begin_end();
-                channel.look_again();
+                channel.note_readable();
             }
-            heard = self.receive_frame(slot);
+            received = self.receive_frame(slot);
         }
         // Closing it removes it from the poll set.
         let Some(running) = self.attempts.get_mut(slot) else { return false };
@@ -274,7 +275,7 @@ impl<H: Handler> Engine<H> {
         // A worker that exits with code 0 and without a reply: the job has called `exit`. A signal or another exit code
         // is a cause by itself.
         if exit == Exit::Code(0)
-            && let Some(cause) = channel.cause_unsaid()
+            && let Some(cause) = channel.unreported_cause()
         {
             self.dispatch.push(Event::Reported { attempt, verdict: Err(cause) });
         }
@@ -282,16 +283,16 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Ends workers that have closed their channel and did not exit.
-    pub(super) fn look_after_closed(&mut self) {
+    pub(super) fn end_closed_workers(&mut self) {
         for ((slot, generation), since) in self.channels.take_closed() {
-            let lives = self
+            let is_alive = self
                 .attempts
                 .current(slot, generation)
                 .is_some_and(|running| !running.exited && running.channel.is_some());
-            if lives && since.elapsed() < CLOSED_GRACE {
+            if is_alive && since.elapsed() < CLOSED_GRACE {
                 self.channels.keep_closed((slot, generation), since);
-            } else if lives {
-                self.condemn(slot, "it closed its channel and lived on".into());
+            } else if is_alive {
+                self.kill_for_breach(slot, "it closed its channel and lived on".into());
             }
         }
     }

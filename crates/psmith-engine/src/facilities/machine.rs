@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_has_is_told() {
+    fn the_amounts_of_the_machine_are_reported() {
         for facility in [descriptors(), processes(), cpus(), kernel()] {
             assert!(!facility.found.is_empty(), "{facility:?}");
         }

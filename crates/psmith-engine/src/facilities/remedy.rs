@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_is_told_of_its_mount_and_a_user_of_delegation() {
+    fn a_container_gets_the_remedy_mount_and_a_user_delegation() {
         assert!(cure(EROFS, true).contains("--cgroupns=private"));
         assert!(cure(EROFS, false).contains("remount,rw"));
         assert!(cure(EACCES, false).contains("Delegate=yes"));

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::descendants;
 use crate::warden::MARKER;
-use crate::warden::link::{Link, Received};
+use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
 
 /// The program image of this very process, even if its file was replaced or removed.
@@ -29,7 +29,7 @@ pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// The most bytes that are kept of a dying warden's standard error.
-const LAST_WORDS_MAX: u64 = 8 * 1024;
+const STDERR_BYTES_MAX: u64 = 8 * 1024;
 
 /// A running warden, as its host sees it.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Warden {
         unless_gone(self.link.send(message, fds))
     }
 
-    pub(crate) fn receive(&mut self) -> io::Result<Received> {
+    pub(crate) fn receive(&mut self) -> io::Result<ReceivedPacket> {
         self.link.receive()
     }
 
@@ -139,7 +139,7 @@ impl Warden {
     }
 
     /// Restarts the time that the warden has to answer, after the host itself was stopped.
-    pub(crate) fn forgive_silence(&mut self) {
+    pub(crate) fn reset_silence(&mut self) {
         if let Some(since) = &mut self.unanswered_since {
             *since = Instant::now();
         }
@@ -161,7 +161,7 @@ impl Warden {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let mut words = Vec::new();
-        let _ = self.stderr.by_ref().take(LAST_WORDS_MAX).read_to_end(&mut words);
+        let _ = self.stderr.by_ref().take(STDERR_BYTES_MAX).read_to_end(&mut words);
         String::from_utf8_lossy(&words).trim().to_owned()
     }
 
@@ -206,8 +206,8 @@ pub(crate) fn nonce() -> io::Result<u64> {
 /// Warns, once per process, why its workers start slowly. It could not be found out otherwise: the threads are gone
 /// with the image that the program itself is.
 pub(crate) fn warn_of_threads(count: u32) {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
         // A closed standard error is no failure of the run.
         let _ = writeln!(
             io::stderr(),

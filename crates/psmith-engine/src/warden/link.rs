@@ -49,7 +49,7 @@ pub(crate) struct Packet {
 
 /// The result of an attempt to receive.
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(crate) enum ReceivedPacket {
     /// A message's bytes (see [`Link::lend`]) and descriptors.
     Message(Vec<OwnedFd>),
     /// An empty socket: no packet is there now.
@@ -170,15 +170,17 @@ impl Link {
     }
 
     /// Receives the next packet, if there is one; [`Link::lend`] returns its bytes afterwards.
-    pub(crate) fn receive(&mut self) -> io::Result<Received> {
+    pub(crate) fn receive(&mut self) -> io::Result<ReceivedPacket> {
         let mut fds = Vec::new();
         // The length is kept apart, so that the buffer need not be cleared for each packet.
         self.inbox.bytes.resize(PACKET_BUFFER, 0);
         self.inbox.length = match socket::recv(self.socket.as_fd(), &mut self.inbox.bytes, &mut fds) {
-            Ok(0) => return Ok(Received::Closed),
+            Ok(0) => return Ok(ReceivedPacket::Closed),
             Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Received::Closed),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReceivedPacket::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(ReceivedPacket::Closed);
+            }
             Err(error) => return Err(error),
         };
         if self.inbox.bytes[0] == IN_MEMORY_FILE {
@@ -188,7 +190,7 @@ impl Link {
             self.inbox.bytes.extend_from_slice(&bytes);
             self.inbox.length = self.inbox.bytes.len();
         }
-        Ok(Received::Message(fds))
+        Ok(ReceivedPacket::Message(fds))
     }
 
     /// Lends the packet received last, which must be given back before the next one.

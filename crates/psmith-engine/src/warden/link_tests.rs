@@ -8,7 +8,7 @@ use super::*;
 use crate::warden::messages::{Key, ToHost, ToWarden};
 
 /// Returns both ends of a socket so small that a few messages fill it.
-fn narrow() -> (Link, Link) {
+fn small_pair() -> (Link, Link) {
     let (ours, theirs) = socket::pair().expect("a pair of sockets");
     for end in [&ours, &theirs] {
         // The kernel rounds this up to the least that it allows.
@@ -19,8 +19,8 @@ fn narrow() -> (Link, Link) {
 
 /// Takes one message, if there is one.
 fn next(link: &mut Link) -> Option<(ToWardenOwned, Vec<OwnedFd>)> {
-    match link.receive().expect("the other end lives") {
-        Received::Message(fds) => {
+    match link.receive().expect("the other end is alive") {
+        ReceivedPacket::Message(fds) => {
             let packet = link.lend();
             let message = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()).expect("it decodes") {
                 ToWarden::Ping { count } => ToWardenOwned::Ping(count),
@@ -31,8 +31,8 @@ fn next(link: &mut Link) -> Option<(ToWardenOwned, Vec<OwnedFd>)> {
             link.give_back(packet);
             Some((message, fds))
         }
-        Received::Nothing => None,
-        Received::Closed => panic!("closed"),
+        ReceivedPacket::Nothing => None,
+        ReceivedPacket::Closed => panic!("closed"),
     }
 }
 
@@ -46,12 +46,15 @@ enum ToWardenOwned {
 // proves: F-34b: a peer that does not read blocks nobody, loses nothing, changes no order
 #[test]
 fn what_the_socket_does_not_take_waits_in_order() {
-    let (mut host, mut warden) = narrow();
+    let (mut host, mut warden) = small_pair();
     const COUNT: u64 = 5_000;
     for count in 0..COUNT {
         host.send(&ToWarden::Ping { count }, &[]).expect("a full socket is no error");
     }
-    assert!(host.has_queued() && host.is_congested(), "the bound is told, so that nothing more is started");
+    assert!(
+        host.has_queued() && host.is_congested(),
+        "the bound is reported, so that nothing more is started"
+    );
     let mut expected = 0;
     while expected < COUNT {
         // One message at a time, as a slow peer reads.
@@ -67,7 +70,7 @@ fn what_the_socket_does_not_take_waits_in_order() {
 // proves: F-34b: a kill that was asked for while the socket was full gets through, behind what was said before
 #[test]
 fn a_kill_passes_a_full_socket() {
-    let (mut host, mut warden) = narrow();
+    let (mut host, mut warden) = small_pair();
     let mut said = 0;
     while !host.has_queued() {
         host.send(&ToWarden::ForgetCgroupSlot { number: said }, &[]).expect("a full socket is no error");
@@ -87,7 +90,7 @@ fn a_kill_passes_a_full_socket() {
 // proves: F-34b: both ends full at once: neither waits for the other
 #[test]
 fn both_ends_may_be_full_at_once() {
-    let (mut host, mut warden) = narrow();
+    let (mut host, mut warden) = small_pair();
     let key = Key { job: 1, number: 1 };
     for count in 0..2_000 {
         host.send(&ToWarden::Ping { count }, &[]).expect("a full socket is no error");
@@ -98,7 +101,7 @@ fn both_ends_may_be_full_at_once() {
         if next(&mut warden).is_some() {
             at_warden += 1;
         }
-        if let Received::Message(_) = host.receive().expect("the other end lives") {
+        if let ReceivedPacket::Message(_) = host.receive().expect("the other end is alive") {
             at_host += 1;
         }
         host.flush().expect("a full socket is no error");
@@ -109,7 +112,7 @@ fn both_ends_may_be_full_at_once() {
 // proves: F-34b, F-39: descriptors wait with their message, and are closed once it is sent
 #[test]
 fn descriptors_wait_with_their_message() {
-    let (mut host, mut warden) = narrow();
+    let (mut host, mut warden) = small_pair();
     let (marked, held) = socket::pair().expect("a pair of sockets");
     let mut sent = 0;
     while !host.has_queued() || sent < 100 {
@@ -127,13 +130,13 @@ fn descriptors_wait_with_their_message() {
     }
     // Every copy is closed by now, so the one that is held sees its end.
     let mut held = Link::new(held);
-    assert!(matches!(held.receive(), Ok(Received::Closed)), "a copy of a descriptor is left open");
+    assert!(matches!(held.receive(), Ok(ReceivedPacket::Closed)), "a copy of a descriptor is left open");
 }
 
 // proves: F-34b: a message too large for a packet waits as a memory file
 #[test]
 fn a_large_message_waits_too() {
-    let (mut host, mut warden) = narrow();
+    let (mut host, mut warden) = small_pair();
     let env = vec![b'x'; 3_000_000];
     let profile = ToWarden::Profile {
         env: &env,
@@ -149,8 +152,8 @@ fn a_large_message_waits_too() {
     host.send(&profile, &[]).expect("a full socket is no error");
     loop {
         host.flush().expect("a full socket is no error");
-        match warden.receive().expect("the other end lives") {
-            Received::Message(_) => {
+        match warden.receive().expect("the other end is alive") {
+            ReceivedPacket::Message(_) => {
                 let packet = warden.lend();
                 if let ToWarden::Profile { env: got, .. } =
                     postcard::from_bytes(packet.messages()).expect("it decodes")
@@ -161,8 +164,8 @@ fn a_large_message_waits_too() {
                 }
                 warden.give_back(packet);
             }
-            Received::Nothing => {}
-            Received::Closed => panic!("closed"),
+            ReceivedPacket::Nothing => {}
+            ReceivedPacket::Closed => panic!("closed"),
         }
     }
 }

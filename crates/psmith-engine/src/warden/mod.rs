@@ -36,9 +36,9 @@ use psmith_sys::{cgroup, executable, pidfd, proc_tree, signals, socket, subreape
 use rustix::process::{Pid, Signal};
 
 use crate::{descendants, scratch};
-use link::{Link, Packet, Received};
+use link::{Link, Packet, ReceivedPacket};
 use messages::{Holding, MAGIC, PROTOCOL, ToHost, ToWarden};
-use server::{End, Server};
+use server::{ServeEnd, WardenServer};
 
 /// The variable that makes this program image a warden; its value is the nonce of the run.
 pub(crate) const MARKER: &str = "PSMITH_WARDEN";
@@ -99,7 +99,7 @@ fn serve_host(nonce: &str) -> io::Result<()> {
     let swept = if again { descendants::kill_marked(marker) } else { 0 };
     let scratch = scratch.map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
     let group_dirs = group_dirs.into_iter().map(<[u8]>::to_vec).collect();
-    let mut server = Server::new(link, host, holding, marker, group_dirs)?;
+    let mut server = WardenServer::new(link, host, holding, marker, group_dirs)?;
     let hello = ToHost::Hello {
         magic: MAGIC,
         protocol: PROTOCOL,
@@ -110,9 +110,9 @@ fn serve_host(nonce: &str) -> io::Result<()> {
         forks: server.forks(),
     };
     // A host that was killed before it received this has made its groups by now: they are removed all the same.
-    let end = if server.say(&hello).is_ok() { server.serve() } else { End::HostGone };
+    let end = if server.send(&hello).is_ok() { server.serve() } else { ServeEnd::HostGone };
     final_cleanup(&mut server, end);
-    if let (End::HostGone, Some(scratch)) = (end, scratch) {
+    if let (ServeEnd::HostGone, Some(scratch)) = (end, scratch) {
         // Last: no process is left that could write there.
         scratch::remove(&scratch);
     }
@@ -147,9 +147,9 @@ fn take_stdin(stdin: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
     loop {
         match link.receive()? {
-            Received::Message(fds) => return Ok((link.lend(), fds)),
-            Received::Closed => return Err(io::Error::other("the host left without a word")),
-            Received::Nothing => {
+            ReceivedPacket::Message(fds) => return Ok((link.lend(), fds)),
+            ReceivedPacket::Closed => return Err(io::Error::other("the host left without a word")),
+            ReceivedPacket::Nothing => {
                 let mut wait = [rustix::event::PollFd::new(link, rustix::event::PollFlags::IN)];
                 rustix::event::poll(&mut wait, None)?;
             }
@@ -158,8 +158,8 @@ fn wait_for_hello(link: &mut Link) -> io::Result<(Packet, Vec<OwnedFd>)> {
 }
 
 /// Ends everything that this warden (or keeper) has started.
-fn final_cleanup(server: &mut Server, end: End) {
-    if end == End::HostGone {
+fn final_cleanup(server: &mut WardenServer, end: ServeEnd) {
+    if end == ServeEnd::HostGone {
         for dir in &server.group_dirs {
             let _ = cgroup::kill_dir(Path::new(OsStr::from_bytes(dir)));
         }
@@ -188,7 +188,7 @@ fn final_cleanup(server: &mut Server, end: End) {
         descendants::signal_descendants(std::process::id(), None, SIGKILL);
         server.wait_for_exit(Duration::from_millis(5));
     }
-    if end == End::HostGone {
+    if end == ServeEnd::HostGone {
         for dir in std::mem::take(&mut server.group_dirs) {
             let dir = Path::new(OsStr::from_bytes(&dir));
             while cgroup::remove_dir(dir).is_err() && dir.exists() && Instant::now() < deadline {

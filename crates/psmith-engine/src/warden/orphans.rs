@@ -23,7 +23,7 @@ pub(super) struct Orphans {
     /// True if a change is possible since the last round.
     stale: bool,
     /// The attempt to which every orphan belongs, in a keeper.
-    sole: Option<Key>,
+    sole_owner: Option<Key>,
 }
 
 /// The remains of one ended attempt.
@@ -60,13 +60,13 @@ impl Orphans {
             kill_when_ended: HashSet::new(),
             answers: Vec::new(),
             stale: false,
-            sole: None,
+            sole_owner: None,
         }
     }
 
     /// Attributes every orphan here to this attempt.
-    pub(super) fn belong_to(&mut self, key: Key) {
-        self.sole = Some(key);
+    pub(super) fn attribute_all_to(&mut self, key: Key) {
+        self.sole_owner = Some(key);
     }
 
     pub(super) fn marker(&self) -> &[u8] {
@@ -159,7 +159,7 @@ impl Orphans {
                         orphan.kill(&mut tree.killed);
                     }
                 }
-                None if self.may_be_somebodys(orphan, children) => {}
+                None if self.may_have_owner(orphan, children) => {}
                 None => {
                     let command = proc_tree::cmdline(orphan.pid).unwrap_or_default().into_bytes();
                     orphan.kill(&mut HashSet::new());
@@ -180,7 +180,7 @@ impl Orphans {
 
     /// Returns whether an unowned orphan may have an owner: the own process, not yet reaped, of a job that is older
     /// than it.
-    fn may_be_somebodys(&self, orphan: &FoundOrphan, children: &HashMap<u32, Child>) -> bool {
+    fn may_have_owner(&self, orphan: &FoundOrphan, children: &HashMap<u32, Child>) -> bool {
         children
             .keys()
             .any(|&pid| proc_tree::stat(pid).is_ok_and(|leader| leader.starttime <= orphan.stat.starttime))
@@ -208,8 +208,8 @@ impl Orphans {
     }
 
     fn owner(&self, pid: u32, stat: &Stat, children: &HashMap<u32, Child>) -> Option<Key> {
-        if self.sole.is_some() {
-            return self.sole;
+        if self.sole_owner.is_some() {
+            return self.sole_owner;
         }
         if let Some(tree) = self.trees.iter().find(|tree| tree.session == stat.session) {
             return Some(tree.key);

@@ -93,7 +93,7 @@ impl KnownSlots {
     /// Notes that a child that was spawned inside its group was killed before it executed its program: perhaps by
     /// another process, perhaps by the kernel, because this process has been moved to a group that was killed once. The
     /// next children join.
-    pub(super) fn distrust_spawn_inside(&mut self) {
+    pub(super) fn disable_spawn_inside(&mut self) {
         if self.spawns_inside == Some(true) {
             self.spawns_inside = Some(false);
         }
@@ -129,8 +129,8 @@ fn can_spawn_inside(dir: BorrowedFd<'_>, spawner: &mut Spawner) -> bool {
     if !in_time {
         let _ = pidfd::signal(&started.pidfd, psmith_core::policy::SIGKILL);
     }
-    let lived = matches!(spawner.progress(&started.ticket), SpawnProgress::Failed(error) if error.step == ChildStep::Exec);
+    let survived = matches!(spawner.progress(&started.ticket), SpawnProgress::Failed(error) if error.step == ChildStep::Exec);
     let _ = wait::reap_pidfd(&started.pidfd);
     spawner.release(started.ticket);
-    in_time && lived
+    in_time && survived
 }

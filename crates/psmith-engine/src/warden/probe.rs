@@ -11,7 +11,7 @@ use psmith_sys::spawn::ChildStep;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::warden::client::{Introduction, Warden, nonce};
-use crate::warden::link::{Link, Received};
+use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Holding, Key, NONCE_VARIABLE, Start, ToHost, ToWarden};
 
 /// The time after which an answer is not expected any more.
@@ -96,10 +96,10 @@ fn await_hello(warden: &mut Warden) -> Result<(), String> {
     loop {
         wait_for(&[warden.socket()], deadline)?;
         match warden.receive() {
-            Ok(Received::Nothing) => {}
-            Ok(Received::Closed) => return Err("it left without a word".into()),
+            Ok(ReceivedPacket::Nothing) => {}
+            Ok(ReceivedPacket::Closed) => return Err("it left without a word".into()),
             Err(error) => return Err(error.to_string()),
-            Ok(Received::Message(_)) => {
+            Ok(ReceivedPacket::Message(_)) => {
                 let packet = warden.link().lend();
                 let hello = postcard::from_bytes::<ToHost<'_>>(packet.messages());
                 let is_ours = hello.is_ok_and(|hello| warden.is_ours(&hello));
@@ -116,10 +116,10 @@ fn receive_matching<T>(
     pick: impl Fn(&ToHost<'_>) -> Option<T>,
 ) -> Result<Option<T>, String> {
     match link.receive() {
-        Ok(Received::Nothing) => Ok(None),
-        Ok(Received::Closed) => Err("it ended before it answered".into()),
+        Ok(ReceivedPacket::Nothing) => Ok(None),
+        Ok(ReceivedPacket::Closed) => Err("it ended before it answered".into()),
         Err(error) => Err(error.to_string()),
-        Ok(Received::Message(_)) => {
+        Ok(ReceivedPacket::Message(_)) => {
             let packet = link.lend();
             let picked: postcard::Result<Vec<ToHost<'_>>> =
                 crate::warden::messages::decode_all(packet.messages()).collect();

@@ -29,7 +29,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::descendants;
-use crate::warden::link::{Link, Received};
+use crate::warden::link::{Link, ReceivedPacket};
 use crate::warden::messages::{Ended, Holding, Key, Start, ToHost, ToWarden};
 use crate::warden::orphans::Orphans;
 use crate::warden::places::KnownSlots;
@@ -49,7 +49,7 @@ const CHILDREN: u64 = 1;
 const HOST: u64 = 2;
 
 /// The state of a warden (or keeper) that serves its host.
-pub(super) struct Server {
+pub(super) struct WardenServer {
     pub(super) link: Link,
     link_interest: Interest,
     epoll: Epoll,
@@ -127,27 +127,27 @@ fn of_raw(rlimits: &[(u8, u64, u64)]) -> Vec<Rlimit> {
 
 /// The reason why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ServeEnd {
     /// The host said goodbye, or a keeper's work is done.
     Bye,
     /// The host is gone, or broke the protocol.
     HostGone,
 }
 
-impl Server {
+impl WardenServer {
     pub(super) fn new(
         link: Link,
         host: OwnedFd,
         holding: Holding,
         marker: &[u8],
         group_dirs: Vec<Vec<u8>>,
-    ) -> io::Result<Server> {
+    ) -> io::Result<WardenServer> {
         let epoll = Epoll::new()?;
         let sigchld = SignalFd::new(SignalSet::of(&[Signal::CHILD.as_raw()]))?;
         epoll.add(link.as_fd(), LINK, Interest::READ)?;
         epoll.add(sigchld.as_fd(), CHILDREN, Interest::READ)?;
         epoll.add(host.as_fd(), HOST, Interest::READ)?;
-        Ok(Server {
+        Ok(WardenServer {
             link,
             link_interest: Interest::READ,
             epoll,
@@ -171,23 +171,23 @@ impl Server {
         })
     }
 
-    pub(super) fn say(&mut self, message: &ToHost<'_>) -> io::Result<()> {
+    pub(super) fn send(&mut self, message: &ToHost<'_>) -> io::Result<()> {
         self.link.send(message, &[])
     }
 
     /// Serves until the host is done or gone.
-    pub(super) fn serve(&mut self) -> End {
+    pub(super) fn serve(&mut self) -> ServeEnd {
         loop {
             match self.turn() {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
                 // A broken connection, or an epoll that fails: either way the host cannot be served any more.
-                Err(_) => return End::HostGone,
+                Err(_) => return ServeEnd::HostGone,
             }
         }
     }
 
-    fn turn(&mut self) -> io::Result<Option<End>> {
+    fn turn(&mut self) -> io::Result<Option<ServeEnd>> {
         // While answers wait in the outbox no new commands are taken: the host has to read first.
         let interest = match (self.link.is_congested(), self.link.has_queued()) {
             (true, _) => Interest::WRITE,
@@ -218,7 +218,7 @@ impl Server {
                     }
                 }
                 // The host's pidfd: a copy of the host may still hold the socket open, but the host has ended.
-                _ => return Ok(Some(End::HostGone)),
+                _ => return Ok(Some(ServeEnd::HostGone)),
             }
         }
         self.link.release_held()?;
@@ -227,7 +227,7 @@ impl Server {
             self.link.send(&event.message(), &[])?;
         }
         let keeper_done = self.keeper && self.children.is_empty() && self.orphans.is_idle();
-        Ok(keeper_done.then_some(End::Bye))
+        Ok(keeper_done.then_some(ServeEnd::Bye))
     }
 
     /// Returns the time to sleep when nothing happens.
@@ -237,12 +237,12 @@ impl Server {
         [start, self.link.patience()].into_iter().flatten().min()
     }
 
-    fn take_commands(&mut self) -> io::Result<Option<End>> {
+    fn take_commands(&mut self) -> io::Result<Option<ServeEnd>> {
         for _ in 0..COMMANDS_A_TURN {
             let fds = match self.link.receive()? {
-                Received::Nothing => return Ok(None),
-                Received::Closed => return Ok(Some(End::HostGone)),
-                Received::Message(fds) => fds,
+                ReceivedPacket::Nothing => return Ok(None),
+                ReceivedPacket::Closed => return Ok(Some(ServeEnd::HostGone)),
+                ReceivedPacket::Message(fds) => fds,
             };
             let packet = self.link.lend();
             let done = match postcard::from_bytes::<ToWarden<'_>>(packet.messages()) {
@@ -257,7 +257,7 @@ impl Server {
         Ok(None)
     }
 
-    fn on_command(&mut self, command: ToWarden<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
+    fn on_command(&mut self, command: ToWarden<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<ServeEnd>> {
         match command {
             ToWarden::Hello { .. } => return Err(io::Error::other("a second hello")),
             ToWarden::Profile { env, umask, rlimits, nice, no_new_privs, foreground } => {
@@ -299,8 +299,8 @@ impl Server {
             }
             ToWarden::Release { key } => self.orphans.release(key, &self.children),
             ToWarden::SampleStack { key } => self.sample_stack(key)?,
-            ToWarden::Ping { count } => self.say(&ToHost::Pong { count })?,
-            ToWarden::Bye => return Ok(Some(End::Bye)),
+            ToWarden::Ping { count } => self.send(&ToHost::Pong { count })?,
+            ToWarden::Bye => return Ok(Some(ServeEnd::Bye)),
         }
         Ok(None)
     }
@@ -332,7 +332,7 @@ impl Server {
                 self.unconfirmed.push_back((Instant::now(), pid));
                 self.link.hold(&ToHost::Started { key: start.key, pid }, pidfd)
             }
-            Err(error) => self.say(&failed(start.key, error)),
+            Err(error) => self.send(&failed(start.key, error)),
         }
     }
 
@@ -369,7 +369,7 @@ impl Server {
     }
 
     /// Forks a keeper, a subreaper for this one job, which answers on a socket of its own.
-    fn start_keeper(&mut self, start: &Start<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<End>> {
+    fn start_keeper(&mut self, start: &Start<'_>, mut fds: Vec<OwnedFd>) -> io::Result<Option<ServeEnd>> {
         let Some(socket) = fds.pop() else { return Err(io::Error::other("a keeper without a socket")) };
         let threads = io::Error::from_raw_os_error(Errno::DEADLK.raw_os_error());
         match self.forker.as_ref().map_or(Err(threads), Forker::fork) {
@@ -381,27 +381,32 @@ impl Server {
             Ok(ForkResult::Child(_)) => {
                 // From here on this is the keeper. It keeps nothing of the warden's but the profile.
                 let end = self.become_keeper(socket, start, fds);
-                crate::warden::final_cleanup(self, end.unwrap_or(End::HostGone));
+                crate::warden::final_cleanup(self, end.unwrap_or(ServeEnd::HostGone));
                 psmith_sys::exit::now(0)
             }
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
-                self.say(&failed(start.key, StartError { step: ChildStep::Clone, errno }))?;
+                self.send(&failed(start.key, StartError { step: ChildStep::Clone, errno }))?;
                 Ok(None)
             }
         }
     }
 
-    fn become_keeper(&mut self, socket: OwnedFd, start: &Start<'_>, fds: Vec<OwnedFd>) -> io::Result<End> {
+    fn become_keeper(
+        &mut self,
+        socket: OwnedFd,
+        start: &Start<'_>,
+        fds: Vec<OwnedFd>,
+    ) -> io::Result<ServeEnd> {
         subreaper::set_subreaper(true)?;
         let host = self.host.try_clone()?;
         let marker = self.orphans.marker().to_vec();
         let profile = std::mem::replace(&mut self.profile, Profile::empty());
         let slots = self.slots.only(start.cgroup_slot);
         // The warden's epoll and children are not this process's: a server of its own from here on.
-        let keeper = Server::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
-        *self = Server { profile, slots, keeper: true, ..keeper };
-        self.orphans.belong_to(start.key);
+        let keeper = WardenServer::new(Link::new(socket), host, Holding::Sweep, &marker, Vec::new())?;
+        *self = WardenServer { profile, slots, keeper: true, ..keeper };
+        self.orphans.attribute_all_to(start.key);
         self.start(start, &fds)?;
         // If they stayed open, it would look as if a descendant of the job held the job's streams open.
         drop(fds);
@@ -416,7 +421,7 @@ impl Server {
                 ChildChange::Ended(peeked) => peeked,
                 ChildChange::Stopped { pid, signal } => {
                     if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
-                        self.say(&ToHost::Stopped { key, signal })?;
+                        self.send(&ToHost::Stopped { key, signal })?;
                     }
                     continue;
                 }
@@ -426,7 +431,7 @@ impl Server {
                 }
                 ChildChange::Continued { pid } => {
                     if let Some(key) = self.children.get(&pid).and_then(|child| child.key) {
-                        self.say(&ToHost::Continued { key })?;
+                        self.send(&ToHost::Continued { key })?;
                     }
                     continue;
                 }
@@ -440,7 +445,7 @@ impl Server {
                 let _ = crate::warden::kill_group(pid, SIGKILL);
             }
             // The kernel reports that of a thread that was seized, too.
-            self.on_gone(pid)?;
+            self.on_thread_ended(pid)?;
             let child = self.children.remove(&pid);
             let progress = child.as_ref().and_then(|child| self.progress_at_end(child, peeked.status));
             let reaped = wait::reap(pid)?;
@@ -466,23 +471,23 @@ impl Server {
         }
         let Some(key) = child.key else { return Ok(()) };
         if child.timed_out {
-            return self.say(&failed(
+            return self.send(&failed(
                 key,
                 StartError { step: ChildStep::Exec, errno: Errno::TIMEDOUT.raw_os_error() },
             ));
         }
         match progress {
-            Some(SpawnProgress::Failed(error)) => return self.say(&failed(key, error)),
+            Some(SpawnProgress::Failed(error)) => return self.send(&failed(key, error)),
             Some(SpawnProgress::Killed(step)) => {
-                self.slots.distrust_spawn_inside();
-                return self.say(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
+                self.slots.disable_spawn_inside();
+                return self.send(&failed(key, StartError { step, errno: Errno::INTR.raw_os_error() }));
             }
             Some(SpawnProgress::Executed | SpawnProgress::Pending(_)) | None => {}
         }
         if child.forked_into && is_failed_start(reaped) {
-            self.slots.distrust_spawn_inside();
+            self.slots.disable_spawn_inside();
             let error = StartError { step: ChildStep::Clone, errno: Errno::INTR.raw_os_error() };
-            return self.say(&failed(key, error));
+            return self.send(&failed(key, error));
         }
         let (status, core_dumped) = match reaped.status {
             ExitStatusRaw::Code(code) => (code, false),
@@ -497,7 +502,7 @@ impl Server {
             max_rss_bytes: reaped.max_rss_bytes,
             alive,
         };
-        self.say(&ToHost::Ended { key, ended })
+        self.send(&ToHost::Ended { key, ended })
     }
 
     fn expire_starts(&mut self) {
@@ -529,7 +534,7 @@ impl Server {
     }
 }
 
-impl Server {
+impl WardenServer {
     /// Sleeps until a child has ended, but not for longer than `patience`.
     pub(super) fn wait_for_exit(&mut self, patience: Duration) {
         let timeout = rustix::event::Timespec::try_from(patience).ok();

@@ -16,7 +16,7 @@ use psmith_sys::trace;
 use rustix::io::Errno;
 
 use crate::warden::messages::{Key, MAPS_BYTES_MAX, STACK_BYTES_MAX, SampledThread, THREADS_MAX, ToHost};
-use crate::warden::server::Server;
+use crate::warden::server::WardenServer;
 
 /// The rounds that are in progress, by process.
 pub(super) type SamplingRounds = HashMap<u32, SamplingRound>;
@@ -39,7 +39,7 @@ pub(super) struct SamplingRound {
 /// A thread's name, registers, stack.
 type ThreadState = (Vec<u8>, [u64; 4], Vec<u8>);
 
-impl Server {
+impl WardenServer {
     /// Stops the threads of this attempt's process, one after the other, and samples each.
     pub(super) fn sample_stack(&mut self, key: Key) -> io::Result<()> {
         let begun = match self.leader_of(key) {
@@ -55,7 +55,7 @@ impl Server {
         match begun {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.say(&ToHost::StackSampled { key, first: true, more: false, seen: Err(errno(&error)) })
+                self.send(&ToHost::StackSampled { key, first: true, more: false, seen: Err(errno(&error)) })
             }
         }
     }
@@ -77,24 +77,29 @@ impl Server {
         let seen = seen(thread);
         // One that was killed meanwhile is gone: its end is about to be reported.
         let _ = trace::let_go(thread, signal);
-        pid.map_or(Ok(()), |pid| self.go_on(pid, thread, seen))
+        pid.map_or(Ok(()), |pid| self.report_and_seize_next(pid, thread, seen))
     }
 
     /// Reports a thread that ended before it stopped.
-    pub(super) fn on_gone(&mut self, thread: u32) -> io::Result<()> {
+    pub(super) fn on_thread_ended(&mut self, thread: u32) -> io::Result<()> {
         if self.sampled.contains_key(&thread) {
             if let Some(round) = self.sampled.get_mut(&thread) {
                 round.left.clear();
                 round.again = false;
             }
-            return self.go_on(thread, thread, Err(Errno::SRCH.into()));
+            return self.report_and_seize_next(thread, thread, Err(Errno::SRCH.into()));
         }
         let of = self.sampled.iter().find_map(|(pid, round)| (round.asked == thread).then_some(*pid));
-        of.map_or(Ok(()), |pid| self.go_on(pid, thread, Err(Errno::SRCH.into())))
+        of.map_or(Ok(()), |pid| self.report_and_seize_next(pid, thread, Err(Errno::SRCH.into())))
     }
 
     /// Reports a thread, and seizes the next one.
-    fn go_on(&mut self, pid: u32, thread: u32, seen: io::Result<ThreadState>) -> io::Result<()> {
+    fn report_and_seize_next(
+        &mut self,
+        pid: u32,
+        thread: u32,
+        seen: io::Result<ThreadState>,
+    ) -> io::Result<()> {
         let Some(mut round) = self.sampled.remove(&pid) else { return Ok(()) };
         let next = seize_next(&mut round.left).ok();
         let first = std::mem::replace(&mut round.is_first, false);
@@ -112,7 +117,7 @@ impl Server {
             stack,
             maps: &maps,
         });
-        self.say(&ToHost::StackSampled { key, first, more: next.is_some(), seen })?;
+        self.send(&ToHost::StackSampled { key, first, more: next.is_some(), seen })?;
         if next.is_none() && again { self.sample_stack(key) } else { Ok(()) }
     }
 }

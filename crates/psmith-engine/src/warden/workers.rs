@@ -17,10 +17,10 @@ use psmith_sys::spawn::{ChildStep, StartError};
 use rustix::io::Errno;
 
 use crate::warden::messages::{Start, ToHost, WorkerSpawn};
-use crate::warden::server::{Child, Server, failed, streams_of};
+use crate::warden::server::{Child, WardenServer, failed, streams_of};
 use crate::worker::{self, set_up};
 
-impl Server {
+impl WardenServer {
     /// Returns whether workers are forked copies of this process.
     pub(super) fn forks(&self) -> bool {
         self.forker.is_some() && !is_forbidden(KernelFacility::Fork)
@@ -37,17 +37,17 @@ impl Server {
             if spawn.has_job {
                 // The image executed anew has not checked the host's hello, so it must not find a job.
                 let error = StartError { step: ChildStep::Clone, errno: Errno::DEADLK.raw_os_error() };
-                return self.say(&failed(start.key, error));
+                return self.send(&failed(start.key, error));
             }
-            static TOLD: AtomicBool = AtomicBool::new(false);
-            if self.forker.is_none() && !TOLD.swap(true, Ordering::Relaxed) {
-                self.say(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
+            static REPORTED: AtomicBool = AtomicBool::new(false);
+            if self.forker.is_none() && !REPORTED.swap(true, Ordering::Relaxed) {
+                self.send(&ToHost::HasThreads { count: fork::threads_count().unwrap_or(0) as u32 })?;
             }
             return self.execute_worker(start, fds, spawn.nonce);
         }
         worker::prepare();
         match self.fork_worker(start, fds, spawn) {
-            Err(error) => self.say(&failed(start.key, error)),
+            Err(error) => self.send(&failed(start.key, error)),
             Ok((pid, pidfd, forked_into)) => {
                 let key = Some(start.key);
                 self.children.insert(pid, Child { key, ticket: None, timed_out: false, forked_into });
@@ -94,7 +94,7 @@ impl Server {
                     no_new_privs: profile.no_new_privs,
                     alone,
                 };
-                worker::born(plan, channel.as_fd(), spawn.nonce, spawn.has_job)
+                worker::forked(plan, channel.as_fd(), spawn.nonce, spawn.has_job)
             }
         }
     }
@@ -105,7 +105,7 @@ impl Server {
         let has_stdin = start.streams & 1 != 0;
         let Some(channel) = fds.get(streams) else {
             let missing = StartError { step: ChildStep::Descriptors, errno: Errno::BADF.raw_os_error() };
-            return self.say(&failed(start.key, missing));
+            return self.send(&failed(start.key, missing));
         };
         let mut given = vec![channel.try_clone()?];
         for fd in &fds[usize::from(has_stdin)..streams] {

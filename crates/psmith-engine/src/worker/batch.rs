@@ -19,7 +19,7 @@ use crate::function::registry::Function;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
 use crate::worker::process_state;
-use crate::worker::serve::{end_copy_of, how_it_ended, on_no_room};
+use crate::worker::serve::{end_copy_of, end_of_call, limited_to_frame};
 
 /// Runs the jobs of a batch as far as the region allows, and reports how that ended. `first` is the first of the jobs.
 /// Returns whether one of them took long enough to have changed something in the process.
@@ -37,11 +37,11 @@ pub(super) fn work(
     let mut call = Call::several(bytes, body);
     let mut values = 0;
     let mut then = None;
-    let mut quiet = SyscallThreshold::measured();
+    let mut threshold = SyscallThreshold::measured();
     static REACHED: OnceLock<bool> = OnceLock::new();
     let reached = *REACHED.get_or_init(barrier::register_with_others);
     context::begin(channel, first);
-    context::has_spoken();
+    context::take_sent();
     while let Some(place) = region.begin_next(reached) {
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
@@ -56,7 +56,7 @@ pub(super) fn work(
         if place > 0 {
             context::next();
         }
-        quiet.begin();
+        threshold.begin();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if place == 0 {
                 for set_up in set_up {
@@ -69,7 +69,7 @@ pub(super) fn work(
         // What it printed must be there before its end is reported.
         let _ = io::stdout().flush();
         context::stop_watching();
-        let alone = ended.is_err() || context::has_spoken() || quiet.is_broken(own, region);
+        let alone = ended.is_err() || context::take_sent() || threshold.is_broken(own, region);
         if let (false, CallResult::Value(value)) = (alone, &mut call.answer)
             && region.put(value)
         {
@@ -78,7 +78,7 @@ pub(super) fn work(
             continue;
         }
         let answer = std::mem::replace(&mut call.answer, CallResult::Pending);
-        then = Some(on_no_room(how_it_ended(ended, answer), channel.bytes_max()));
+        then = Some(limited_to_frame(end_of_call(ended, answer), channel.bytes_max()));
         break;
     }
     // Forking takes longer than a short job: the first job after which this is checked is the one that forked.
@@ -86,8 +86,8 @@ pub(super) fn work(
     context::end();
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
-    channel.say(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
-    Ok(quiet.was_long)
+    channel.send(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
+    Ok(threshold.was_long)
 }
 
 /// The time that separates jobs which may have called the kernel from those that were too short for it.

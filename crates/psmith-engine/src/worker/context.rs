@@ -22,7 +22,7 @@ use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::scratch;
 use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
-use crate::worker::serve::own_number;
+use crate::worker::serve::own_pid;
 
 /// The worker's channel to its host. Any thread of the job may use it.
 #[derive(Debug)]
@@ -60,14 +60,14 @@ impl HostChannel {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    pub(super) fn say(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
-        SPOKE.store(true, Ordering::Relaxed);
+    pub(super) fn send(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
+        SENT.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         stack_overflow::speaks(|| send_blocking(&self.socket, &written(message), body))
     }
 
     pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {
-        self.say(&FromWorker::Done { job, pid: own_number(), how }, value)
+        self.send(&FromWorker::Done { job, pid: own_pid(), how }, value)
     }
 }
 
@@ -101,7 +101,7 @@ static LATER: AtomicU64 = AtomicU64::new(0);
 static NAME: Mutex<Option<String>> = Mutex::new(None);
 
 /// True once something was sent on the channel, until it is read.
-static SPOKE: AtomicBool = AtomicBool::new(false);
+static SENT: AtomicBool = AtomicBool::new(false);
 /// The signal that asks a job to stop.
 const TERMINATE: i32 = psmith_core::policy::SIGTERM;
 
@@ -153,13 +153,13 @@ pub fn tell_nests() {
     let place = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some(channel) = place.as_ref().and_then(|place| place.channel.as_ref()) {
         // A host that is gone does not need it.
-        let _ = channel.say(&FromWorker::Nests, &[]);
+        let _ = channel.send(&FromWorker::Nests, &[]);
     }
 }
 
 /// Returns whether a message was sent since the last call.
-pub(super) fn has_spoken() -> bool {
-    SPOKE.load(Ordering::Relaxed) && SPOKE.swap(false, Ordering::Relaxed)
+pub(super) fn take_sent() -> bool {
+    SENT.load(Ordering::Relaxed) && SENT.swap(false, Ordering::Relaxed)
 }
 
 /// Runs `call` on this thread as an inline job with this context.
@@ -225,8 +225,8 @@ pub fn cx() -> Option<Cx> {
 ///
 /// ```
 /// # psmith::init();
-/// let told = |_: u32| psmith::cx().map(|cx| (cx.index(), cx.job_id(), cx.slot(), cx.worker_id()));
-/// assert_eq!(psmith::map([7], told).workers(1).next().unwrap().unwrap(), Some((0, 1, 0, 1)));
+/// let identity = |_: u32| psmith::cx().map(|cx| (cx.index(), cx.job_id(), cx.slot(), cx.worker_id()));
+/// assert_eq!(psmith::map([7], identity).workers(1).next().unwrap().unwrap(), Some((0, 1, 0, 1)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Cx {
@@ -338,10 +338,10 @@ impl Cx {
     ///     cx.set_process_name(&format!("digger {n}"));
     ///     cx.process_name()
     /// };
-    /// let mut heard = String::new();
-    /// let map = psmith::map([7], name).on_done(|job, _| heard = job.process_name());
+    /// let mut reported = String::new();
+    /// let map = psmith::map([7], name).on_done(|job, _| reported = job.process_name());
     /// assert_eq!(map.last().unwrap().unwrap(), "digger 7");
-    /// assert_eq!(heard, "digger 7");
+    /// assert_eq!(reported, "digger 7");
     /// ```
     ///
     /// The name is shown by `ps` (its first 15 bytes) and in the host's view of the worker. Inline it is only stored:
@@ -354,7 +354,7 @@ impl Cx {
                 let _ = rustix::thread::set_name(&short);
             }
             // If the host is gone, this process ends soon anyway.
-            let _ = channel.say(&FromWorker::Named { name: name.to_owned() }, &[]);
+            let _ = channel.send(&FromWorker::Named { name: name.to_owned() }, &[]);
         }
     }
 
@@ -445,10 +445,10 @@ impl Cx {
     ///
     /// ```
     /// # psmith::init();
-    /// let mut heard = Vec::new();
+    /// let mut received = Vec::new();
     /// let tell = |n: u32| psmith::cx().unwrap().send(&(n + 1)).unwrap();
-    /// psmith::map([1], tell).on_message(|_, n: u32| heard.push(n)).for_each(drop);
-    /// assert_eq!(heard, [2]);
+    /// psmith::map([1], tell).on_message(|_, n: u32| received.push(n)).for_each(drop);
+    /// assert_eq!(received, [2]);
     /// ```
     ///
     /// # Errors
@@ -457,7 +457,7 @@ impl Cx {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
         let Some(channel) = &self.place.channel else { return Ok(()) };
-        channel.say(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
+        channel.send(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
     }
 
     /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other, in the order sent,
@@ -523,8 +523,8 @@ impl Cx {
     /// # psmith::init();
     /// use psmith::{Job, Pool};
     /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// let look = |_: ()| psmith::cx().unwrap().try_recv::<u32>().unwrap();
-    /// let handle = pool.submit(Job::new(look, ())).unwrap();
+    /// let poll = |_: ()| psmith::cx().unwrap().try_recv::<u32>().unwrap();
+    /// let handle = pool.submit(Job::new(poll, ())).unwrap();
     /// assert_eq!(handle.wait().unwrap(), None, "nobody has sent anything");
     /// ```
     ///
@@ -552,7 +552,7 @@ impl Cx {
             }
         }
         if channel.mailbox.listen(job) {
-            channel.say(&FromWorker::Listens { job }, &[]).map_err(RecvError::Gone)?;
+            channel.send(&FromWorker::Listens { job }, &[]).map_err(RecvError::Gone)?;
         }
         // Only where the signal is blocked; everywhere else it ends the process.
         let alarm = WATCHES.load(Ordering::Relaxed).then(|| SignalFd::new(SignalSet::of(&[TERMINATE])));
@@ -561,14 +561,14 @@ impl Cx {
         let message = channel.mailbox.next_message(job, channel.as_fd(), alarm, patience)?;
         if message.is_some() {
             // Sent before the job has the message: the host does not send it again, whatever happens to the job.
-            channel.say(&FromWorker::Took { job }, &[]).map_err(RecvError::Gone)?;
+            channel.send(&FromWorker::Took { job }, &[]).map_err(RecvError::Gone)?;
         }
         Ok(message)
     }
 
     fn report(&self, message: &FromWorker) {
         if let Some(channel) = &self.place.channel {
-            let _ = channel.say(message, &[]);
+            let _ = channel.send(message, &[]);
         }
     }
 }

@@ -197,15 +197,15 @@ impl Mailbox {
                 Some(mut inbox) => {
                     drop(state);
                     let mut got = inbox.receive_now(socket);
-                    let is_dry = matches!(got, ReadResult::Dry);
-                    if is_dry && !is_late {
+                    let is_drained = matches!(got, ReadResult::Empty);
+                    if is_drained && !is_late {
                         // Only now: a frame that arrived together with another is in the inbox, and no poll announces
                         // it.
                         wait(socket, alarm, left);
                         got = inbox.receive_now(socket);
                     }
                     let state = self.sort(inbox, got);
-                    if is_late && is_dry {
+                    if is_late && is_drained {
                         return Ok(None);
                     }
                     state
@@ -224,7 +224,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.inbox = Some(inbox);
         match got {
-            ReadResult::Dry => {}
+            ReadResult::Empty => {}
             ReadResult::Closed { .. } => state.over = Some(Ok(())),
             ReadResult::Broken(broken) => state.over = Some(Err(broken.to_string())),
             ReadResult::Frame(frame) => match postcard::from_bytes::<ToWorker>(frame.head()) {

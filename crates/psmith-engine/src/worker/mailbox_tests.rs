@@ -12,7 +12,7 @@ fn channel() -> (OwnedFd, OwnedFd, Mailbox) {
     (host, worker, Mailbox::new())
 }
 
-fn say(host: &OwnedFd, control: &ToWorker, body: &[u8]) {
+fn send(host: &OwnedFd, control: &ToWorker, body: &[u8]) {
     send_blocking(host, &written(control), body).unwrap();
 }
 
@@ -27,22 +27,22 @@ fn message(
 }
 
 #[test]
-fn control_and_job_messages_are_sorted_whoever_reads() {
+fn control_and_job_messages_are_sorted_by_any_reader() {
     let (host, worker, mailbox) = channel();
     assert!(mailbox.listen(5));
-    assert!(!mailbox.listen(5), "it is told once");
+    assert!(!mailbox.listen(5), "the host is notified once");
     // A late message for a job that is over; then the job's; a control message for the loop in between.
-    say(&host, &ToWorker::Message { job: 4 }, b"late");
-    say(&host, &ToWorker::Message { job: 5 }, b"one");
-    say(&host, &ToWorker::Leave, b"");
-    say(&host, &ToWorker::Message { job: 5 }, b"two");
-    say(&host, &ToWorker::UpToDate { job: 5, last: false }, b"");
+    send(&host, &ToWorker::Message { job: 4 }, b"late");
+    send(&host, &ToWorker::Message { job: 5 }, b"one");
+    send(&host, &ToWorker::Leave, b"");
+    send(&host, &ToWorker::Message { job: 5 }, b"two");
+    send(&host, &ToWorker::UpToDate { job: 5, last: false }, b"");
     assert_eq!(message(5, &mailbox, &worker, WaitLimit::None).unwrap().unwrap(), b"one");
     assert_eq!(message(5, &mailbox, &worker, WaitLimit::For(None)).unwrap().unwrap(), b"two");
     assert!(message(5, &mailbox, &worker, WaitLimit::None).unwrap().is_none());
     let soon = Instant::now() + Duration::from_millis(5);
     assert!(message(5, &mailbox, &worker, WaitLimit::For(Some(soon))).unwrap().is_none());
-    say(&host, &ToWorker::UpToDate { job: 5, last: true }, b"");
+    send(&host, &ToWorker::UpToDate { job: 5, last: true }, b"");
     assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Closed)));
     mailbox.end();
     assert!(matches!(message(5, &mailbox, &worker, WaitLimit::None), Err(RecvError::Over)));
@@ -57,24 +57,24 @@ fn control_and_job_messages_are_sorted_whoever_reads() {
 /// A thread that a job left behind is blocked in a read when the loop wants its next control message: that thread
 /// passes it on, and returns because its job is over.
 #[test]
-fn who_waits_reads_for_the_others_too() {
+fn a_waiter_reads_for_the_others_too() {
     let (host, worker, mailbox) = channel();
     let (mailbox, worker) = (Arc::new(mailbox), Arc::new(worker));
     mailbox.listen(1);
-    say(&host, &ToWorker::UpToDate { job: 1, last: false }, b"");
-    say(&host, &ToWorker::Message { job: 1 }, b"first");
-    let (reads, told) = std::sync::mpsc::channel();
+    send(&host, &ToWorker::UpToDate { job: 1, last: false }, b"");
+    send(&host, &ToWorker::Message { job: 1 }, b"first");
+    let (sender, first_message) = std::sync::mpsc::channel();
     let left_behind = {
         let (mailbox, worker) = (Arc::clone(&mailbox), Arc::clone(&worker));
         std::thread::spawn(move || {
             let first = message(1, &mailbox, &worker, WaitLimit::For(None)).unwrap();
-            reads.send(first).unwrap();
+            sender.send(first).unwrap();
             message(1, &mailbox, &worker, WaitLimit::For(None))
         })
     };
-    assert_eq!(told.recv().unwrap().unwrap(), b"first");
+    assert_eq!(first_message.recv().unwrap().unwrap(), b"first");
     mailbox.end();
-    say(&host, &ToWorker::Leave, b"");
+    send(&host, &ToWorker::Leave, b"");
     assert!(matches!(mailbox.next_control_message(worker.as_fd()).unwrap(), Some((ToWorker::Leave, _))));
     assert!(matches!(left_behind.join().unwrap(), Err(RecvError::Over)));
 }
@@ -83,8 +83,8 @@ fn who_waits_reads_for_the_others_too() {
 fn an_alarm_ends_the_wait() {
     let (_host, worker, mailbox) = channel();
     mailbox.listen(1);
-    let (alarm, rings) = std::os::unix::net::UnixStream::pair().unwrap();
-    drop(rings);
+    let (alarm, other_end) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(other_end);
     let ended = mailbox.next_message(1, worker.as_fd(), Some(alarm.as_fd()), WaitLimit::For(None));
     assert!(matches!(ended, Err(RecvError::Cancelled)));
 }

@@ -21,4 +21,4 @@ mod serve;
 pub mod set_up;
 pub mod state;
 
-pub(crate) use serve::{MARKER, born, executed, prepare};
+pub(crate) use serve::{MARKER, executed, forked, prepare};

@@ -66,8 +66,8 @@ pub(super) fn are_removed() -> bool {
     }
     process::umask(before.umask);
     if directory() != before.dir {
-        let went = before.dir_path.as_ref().is_some_and(|dir| std::env::set_current_dir(dir).is_ok());
-        if !went || directory() != before.dir {
+        let restored = before.dir_path.as_ref().is_some_and(|dir| std::env::set_current_dir(dir).is_ok());
+        if !restored || directory() != before.dir {
             return false;
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn prepare() {
 
 /// Runs a worker from the moment at which it is a copy of the warden. `has_job`: its job is in the channel already, and
 /// it has no region.
-pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: u64, told: bool) -> ! {
+pub(crate) fn forked(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: u64, has_job: bool) -> ! {
     let own = catch_unwind(AssertUnwindSafe(|| {
         // A copy that belongs to this code; the original is closed with all other descriptors.
         let own = rustix::io::fcntl_dupfd_cloexec(channel, 3)?;
@@ -50,7 +50,7 @@ pub(crate) fn born(plan: set_up::SetUpPlan<'_>, channel: BorrowedFd<'_>, nonce: 
         Ok::<_, rustix::io::Errno>((own, done))
     }));
     match own {
-        Ok(Ok((channel, done))) => serve(channel, nonce, told, done),
+        Ok(Ok((channel, done))) => serve(channel, nonce, has_job, done),
         _ => psmith_sys::exit::now(125),
     }
 }
@@ -83,11 +83,11 @@ fn executed_channel(nonce: &str) -> io::Result<(OwnedFd, u64)> {
 }
 
 /// Serves until the host has no more jobs or is gone.
-fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailure>) -> ! {
+fn serve(channel: OwnedFd, nonce: u64, has_job: bool, set_up: Result<(), SetUpFailure>) -> ! {
     // As std does before `main`, which never runs here.
     let _ = signals::ignore(rustix::process::Signal::PIPE.as_raw());
     let _ = rustix::thread::set_name(c"psmith-worker");
-    let code = match catch_unwind(AssertUnwindSafe(|| life(channel, nonce, told, set_up))) {
+    let code = match catch_unwind(AssertUnwindSafe(|| serve_jobs(channel, nonce, has_job, set_up))) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             let _ = writeln!(io::stderr(), "psmith: error: worker: {error}");
@@ -100,19 +100,24 @@ fn serve(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailu
     psmith_sys::exit::now(code)
 }
 
-fn life(channel: OwnedFd, nonce: u64, told: bool, set_up: Result<(), SetUpFailure>) -> io::Result<()> {
+fn serve_jobs(
+    channel: OwnedFd,
+    nonce: u64,
+    has_job: bool,
+    set_up: Result<(), SetUpFailure>,
+) -> io::Result<()> {
     let channel = Arc::new(HostChannel::new(channel));
     // The channel is never dropped: the process's end closes it.
     std::mem::forget(Arc::clone(&channel));
     if let Err(failed) = set_up {
-        return channel.say(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
+        return channel.send(&FromWorker::SetUpFailed { step: failed.step.code(), errno: failed.errno }, &[]);
     }
-    let region = if told { None } else { region(&channel)? };
+    let region = if has_job { None } else { region(&channel)? };
     panics::install();
     // Without it an overflow is reported as its signal.
     let _ = channel.watch_stack();
     let ours = Credentials::new(nonce);
-    channel.say(&FromWorker::Hello { credentials: ours, pid: own_number() }, &[])?;
+    channel.send(&FromWorker::Hello { credentials: ours, pid: own_pid() }, &[])?;
     let mut to_set_up = Vec::new();
     let mut agreed = false;
     loop {
@@ -198,14 +203,14 @@ fn work(
         let _ = region.begin_next(false);
     } else if !request.last {
         // For an only job its start implies this, and the host is woken once less.
-        channel.say(&FromWorker::Began { job }, &[])?;
+        channel.send(&FromWorker::Began { job }, &[])?;
     }
     context::begin(channel, &request);
-    let own = own_number();
+    let own = own_pid();
     let mut call = Call::new(bytes, body);
     // After the only job of a process no check is made.
-    let mut quiet = (!request.last).then(SyscallThreshold::measured);
-    quiet.iter_mut().for_each(SyscallThreshold::begin);
+    let mut threshold = (!request.last).then(SyscallThreshold::measured);
+    threshold.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
             set_up(&mut ());
@@ -215,7 +220,7 @@ fn work(
         }
         entry(&mut call);
     }));
-    let was_long = quiet.is_some_and(|quiet| quiet.is_long());
+    let was_long = threshold.is_some_and(|threshold| threshold.is_long());
     end_copy_of(own);
     // What it printed must be there before its end is reported.
     let _ = io::stdout().flush();
@@ -227,7 +232,7 @@ fn work(
 /// Ends a forked copy that returned from its job. It must neither reply nor read on: both are the worker's, whose next
 /// job it would take.
 pub(super) fn end_copy_of(worker: u32) {
-    if own_number() != worker {
+    if own_pid() != worker {
         let _ = writeln!(
             io::stderr(),
             "psmith: warning: a copy of worker {worker} came back from its job, and ends"
@@ -238,18 +243,18 @@ pub(super) fn end_copy_of(worker: u32) {
 
 /// Returns the id of this process, by a call of the kernel and none of the C library, whose code would have to be
 /// mapped.
-pub(super) fn own_number() -> u32 {
+pub(super) fn own_pid() -> u32 {
     rustix::process::getpid().as_raw_pid().unsigned_abs()
 }
 
 /// Reports how a call ended.
 fn answer(channel: &HostChannel, job: u64, ended: std::thread::Result<()>, call: Call) -> io::Result<()> {
-    let (how, value) = on_no_room(how_it_ended(ended, call.answer), channel.bytes_max());
+    let (how, value) = limited_to_frame(end_of_call(ended, call.answer), channel.bytes_max());
     channel.answer(job, how, &value)
 }
 
 /// Returns how a call ended, with its value.
-pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: CallResult) -> (CallEnd, Vec<u8>) {
+pub(super) fn end_of_call(ended: std::thread::Result<()>, answer: CallResult) -> (CallEnd, Vec<u8>) {
     if let Err(payload) = ended {
         let panics::Panicked { message, location, backtrace } = panics::taken(payload.as_ref());
         return (CallEnd::Panic { message, location, backtrace }, Vec::new());
@@ -268,7 +273,7 @@ pub(super) fn how_it_ended(ended: std::thread::Result<()>, answer: CallResult) -
 }
 
 /// Returns how a call ended, or an error in its place where the value is too long for a frame.
-pub(super) fn on_no_room((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEnd, Vec<u8>) {
+pub(super) fn limited_to_frame((how, value): (CallEnd, Vec<u8>), most: u64) -> (CallEnd, Vec<u8>) {
     // The head of the frame takes some bytes, too.
     if value.len() as u64 <= most.saturating_sub(64) {
         return (how, value);
