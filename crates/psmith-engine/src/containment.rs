@@ -1,4 +1,5 @@
 //! The levels of containment: how the descendants of a job are held together, and which levels this machine offers.
+//! Holds no job itself: the engine and the warden do.
 
 use std::fmt;
 
@@ -55,7 +56,7 @@ impl Containment {
     /// Tests whether this machine can hold jobs this way, by doing it; the error says why not.
     ///
     /// The test runs in a short-lived process beside this one: the host itself never becomes a subreaper and joins no
-    /// group. A process group can always be had.
+    /// group. A process group is always available.
     ///
     /// ```
     /// use psmith::Level;
@@ -94,7 +95,7 @@ impl fmt::Display for Containment {
 pub struct Unavailable {
     /// The level that was demanded.
     pub demanded: Containment,
-    /// The reasons why it, and each stronger level, cannot be had.
+    /// The reasons why it, and each stronger level, is not available.
     pub reasons: Vec<(Containment, String)>,
 }
 
@@ -110,7 +111,7 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// The limits of a whole tree that this machine can hold, found by doing; those not asked for are not tried.
+/// The limits of a whole tree that this machine can hold, found by trying; those not requested are not tried.
 #[derive(Debug)]
 pub struct TreeSupport {
     /// Support for a memory limit.
@@ -140,7 +141,7 @@ impl TreeLimits {
     }
 }
 
-/// Tries the limits that are asked for.
+/// Tries the limits that are requested.
 ///
 /// ```
 /// use psmith::{TreeLimits, tree_limits};

@@ -1,4 +1,5 @@
-//! Descendants of a process, found through `/proc` and signalled without ever hitting an unrelated process.
+//! Descendants of a process, found through `/proc` and signalled without ever hitting an unrelated process. Never
+//! decides which process is to be signalled.
 
 use psmith_sys::{pidfd, proc_tree};
 

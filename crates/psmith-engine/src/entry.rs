@@ -1,4 +1,5 @@
-//! The entry point at which a program that uses psmith becomes a warden or a worker instead of itself.
+//! The entry point at which a program that uses psmith becomes a warden or a worker instead of itself. Never changes a
+//! process that is neither.
 //!
 //! A link-time hook runs before `main` in every process of every program that this crate is linked into. In all but
 //! wardens and executed workers it only reads two environment variables.

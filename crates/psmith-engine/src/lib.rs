@@ -6,7 +6,7 @@
 //! - [`command`]: a program to start; [`limits`], [`containment`]: how a job is limited and held together
 //! - `warden`: the helper process that starts, contains and reaps all others
 //! - [`worker`]: the processes in which job functions run; [`channel`]: the messages between host and worker
-//! - [`function`]: functions and values, as they travel
+//! - [`function`]: functions and values, and how they are sent
 //! - [`entry`]: the entry point at which a program becomes a warden or a worker instead of itself
 //! - [`facilities`]: the facilities that this machine offers
 //! - [`scratch`]: a directory for each attempt; `descendants`: the processes that descend from a job

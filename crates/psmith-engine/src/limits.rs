@@ -1,4 +1,4 @@
-//! Limits of a job's resources: those that are asked for, and the means by which the machine holds them.
+//! Limits of a job's resources: those that are requested, and the means by which the machine holds them.
 //!
 //! Memory, processes and processors are limited for a job's whole tree, and need a control group; the rest is limited
 //! for each process, by `setrlimit(2)`. Where no group can hold memory, the address space of each process is limited
@@ -100,9 +100,9 @@ pub enum WhyRefused {
     Kernel(io::Error),
 }
 
-/// The least memory that a job may be limited to. Until it executes, a command's process shares the warden's memory
-/// map and is charged for its words (2 MiB at most, by the usual limit of the stack): were the kernel to kill it then for
-/// want of memory, it would kill the warden along.
+/// The least memory that a job may be limited to. Until it executes, a command's process shares the warden's memory map
+/// and is charged for its words (2 MiB at most, by the usual limit of the stack): if the kernel killed it then for lack
+/// of memory, it would kill the warden, too.
 const MEMORY_MIN: u64 = 4 << 20;
 
 impl ResourceLimits {

@@ -202,7 +202,7 @@ impl Inbox {
             return ReadResult::Broken(FrameError::Checksum);
         }
         let bytes = if self.end - self.start == wanted && wanted > READ_BYTES {
-            // A large frame that came alone is returned without copying the buffer.
+            // A large frame that is alone in the buffer is returned without a copy of it.
             let mut whole = std::mem::take(&mut self.buffer);
             whole.truncate(self.end);
             whole.drain(..self.start + HEADER);

@@ -26,7 +26,7 @@ pub const PROTOCOL: u16 = 5;
 pub struct Credentials {
     pub magic: u32,
     pub protocol: u16,
-    /// The build of the program: functions travel as offsets in its image.
+    /// The build of the program: functions are sent as offsets in its image.
     pub build: u64,
     /// The identity of this start: drawn by the host, passed to the worker by the warden.
     pub nonce: u64,

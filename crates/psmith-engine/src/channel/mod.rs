@@ -1,4 +1,4 @@
-//! The channel between host and worker.
+//! The channel between host and worker. Never starts or ends a process, and never decides about a job.
 //!
 //! - [`frame`]: whole, checked frames over a stream of bytes
 //! - [`messages`]: all messages between host and worker

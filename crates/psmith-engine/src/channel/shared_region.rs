@@ -173,7 +173,7 @@ impl SharedRegion {
         }
         if reached {
             begun.store(u64::from(next) + 1, Ordering::Release);
-            // The store stays before the load: the compiler keeps that order here, and the host's barrier keeps it on the
+            // The store stays before the load: the compiler keeps that order here, and the host's barrier on the
             // processor.
             compiler_fence(Ordering::SeqCst);
             if self.get(CAREFUL) == 0 {

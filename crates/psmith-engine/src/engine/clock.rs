@@ -1,4 +1,4 @@
-//! The run's own clock: monotonic, and stopped while the whole run is suspended.
+//! The run's own clock: monotonic, and stopped while the whole run is suspended. Never sleeps.
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@ use crate::containment::Unavailable;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The containment demanded cannot be had.
+    /// The demanded containment is not available.
     Containment(Unavailable),
     /// The warden could not be started, or was lost too often.
     Warden {

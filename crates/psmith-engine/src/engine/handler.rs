@@ -1,4 +1,5 @@
 //! The interface between the engine and its user: the questions that the engine asks, and the events that it reports.
+//! Contains no behaviour beyond defaults.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -75,7 +76,7 @@ pub trait Handler {
         let _ = id;
     }
 
-    /// Takes what a job that becomes live had written before: it comes first, all at once.
+    /// Takes the output that a job had written before it became live: it comes first, all at once.
     fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
 
     /// Returns whether output that is passed on live is kept for the delivery as well.

@@ -164,7 +164,7 @@ impl<H: Handler> Engine<H> {
     ///
     /// # Errors
     ///
-    /// If the containment demanded cannot be had here, or the warden cannot be started.
+    /// If the demanded containment is not available here, or the warden cannot be started.
     pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
         // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and the warden starts
         // up while the rest is made.
@@ -234,8 +234,7 @@ impl<H: Handler> Engine<H> {
     ///
     /// # Errors
     ///
-    /// If psmith itself failed. Jobs that were accepted have been given their outcomes all the same, as far
-    /// as the consumer took them.
+    /// If psmith itself failed. Accepted jobs have still been given their outcomes, as far as the consumer took them.
     pub fn run(mut self) -> (H, Result<(), EngineError>) {
         while self.advance() {
             self.wait(None);

@@ -1,4 +1,5 @@
-//! The streams of running attempts: read as they are written, passed on or kept, and not read while nobody takes them.
+//! The streams of running attempts: read as they are written, passed on or kept, and not read while the handler takes
+//! no output.
 //!
 //! Never cuts what a job wrote, and never interprets it.
 

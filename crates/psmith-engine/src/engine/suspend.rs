@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::handler::{AttemptSlot, EngineEvent, Handler};
 use crate::warden::messages::Key;
 
-/// The time that stopping all jobs (Ctrl-Z) may take before the host stops all the same.
+/// The time that stopping all jobs (Ctrl-Z) may take; after it the host stops anyway.
 const FREEZE_MAX: Duration = Duration::from_millis(500);
 
 impl<H: Handler> Engine<H> {

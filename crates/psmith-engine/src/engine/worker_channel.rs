@@ -1,7 +1,7 @@
 //! Function workers as the engine sees them: a channel beside the pipes of an attempt.
 //!
-//! Sends the hello, receives and sends frames, and turns protocol errors into causes. The handler interprets the
-//! messages. A worker is one attempt of the engine, however many jobs the handler gives it.
+//! Sends the hello, receives and sends frames, and turns protocol errors into causes. Never interprets messages about
+//! jobs: the handler does. A worker is one attempt of the engine, however many jobs the handler gives it.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,5 @@
 //! The amounts that this machine and this user have: descriptors, processes, processors, disk space, a terminal.
+//! Changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};

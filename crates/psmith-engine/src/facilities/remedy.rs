@@ -1,4 +1,4 @@
-//! Remedies where control groups or orphans are refused: commands to type, steps to take.
+//! Remedies where control groups or orphans are refused: commands to type, steps to take. Carries none of them out.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! A call of a job function: decode the input, call, encode the result.
+//! A call of a job function: decode the input, call, encode the result. Knows no channel, and catches no panic of the
+//! function.
 
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;

@@ -1,6 +1,6 @@
 //! The inputs of a batch in a row: each begins at a word of eight bytes, two of which hold its length.
 //!
-//! They can be written a word at a time, and most fill just one.
+//! They can be written a word at a time, and most fill just one. Knows no codec: an input is any bytes.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The types that a job function may return.
+//! The types that a job function may return. Encodes nothing: that is the codec's duty.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};

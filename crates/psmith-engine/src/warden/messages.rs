@@ -99,7 +99,7 @@ pub(crate) enum ToWarden<'a> {
     SignalGroup { key: Key, signal: i32 },
     /// Kill what is left of an attempt, running or ended. Answer: `Swept`.
     Sweep { key: Key },
-    /// Let what is left of an ended attempt live until the end of the run. Answer: `Swept`.
+    /// Let the remains of an ended attempt run on until the end of the run. Answer: `Swept`.
     Release { key: Key },
     /// Sample the stacks of an attempt's process. Answer: `StackSampled`.
     SampleStack { key: Key },
@@ -152,7 +152,7 @@ pub(crate) enum ToHost<'a> {
     HasThreads { count: u32 },
     /// The process exists. Descriptor: its pidfd.
     Started { key: Key, pid: u32 },
-    /// The start failed; no program ran. `refused`: for want of processes or descriptors.
+    /// The start failed; no program ran. `refused`: for lack of processes, memory or descriptors.
     Failed { key: Key, step: u8, errno: i32, refused: bool },
     /// The process ended and was reaped.
     Ended { key: Key, ended: Ended },

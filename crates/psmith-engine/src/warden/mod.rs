@@ -6,7 +6,7 @@
 //! - [`stack_samples`]: stack samples of a job's process
 //! - [`workers`]: function workers, which are forked instead of executed
 //! - [`client`]: the host's side
-//! - [`probe`]: probes whether a warden can be had at all
+//! - [`probe`]: probes that test whether a warden can run here
 //!
 //! The warden is this same program image started again. The link-time hook ([`crate::entry`]) finds the marker in its
 //! environment and calls [`main`], so the program's own `main` never runs in it. It never decides about jobs.
@@ -43,7 +43,7 @@ use server::{ServeEnd, WardenServer};
 /// The variable that makes this program image a warden; its value is the nonce of the run.
 pub(crate) const MARKER: &str = "PSMITH_WARDEN";
 
-/// The time that the final cleanup may take before the warden exits all the same.
+/// The time that the final cleanup may take; after it the warden exits anyway.
 const FINAL_CLEANUP_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the warden, from the end of the program's own start-up to its exit.

@@ -1,9 +1,9 @@
 //! Orphans: descendants of jobs that have become the warden's own children, because their parents ended.
 //!
-//! The job of an orphan cannot always be told. First its session is checked (a job leads a session of its own), then
-//! its environment (every job carries its number there). One that left its session and cleared its environment is
-//! unowned: it is killed as soon as no running job can be its owner, at the latest when the run ends, and reported
-//! without a job. This module sees only orphans that the warden adopted; those whose parent is alive are that parent's.
+//! The job of an orphan is not always known. First its session is checked (a job leads a session of its own), then its
+//! environment (every job carries its number there). One that left its session and cleared its environment is unowned:
+//! it is killed as soon as no running job can be its owner, at the latest when the run ends, and reported without a
+//! job. This module handles only orphans that the warden adopted, never those whose parent is alive.
 
 use std::collections::{HashMap, HashSet};
 

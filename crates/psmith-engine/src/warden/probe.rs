@@ -1,4 +1,4 @@
-//! Probes that test whether a warden can be had here, by starting one for a moment.
+//! Probes that test whether a warden can run here, by starting one for a moment.
 //!
 //! It is started as every warden is, sends its hello, forks a keeper if asked, and is dismissed. It starts no job: the
 //! keeper is asked to execute a program that does not exist, and has to report that.

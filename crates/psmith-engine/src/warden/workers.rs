@@ -2,7 +2,8 @@
 //! and cheap. If it had more threads at its start (a constructor of some library began them) the image is executed anew
 //! instead.
 //!
-//! From its start on a worker is a child like any other: reaped, swept and killed the same way.
+//! From its start on a worker is a child like any other: reaped, swept and killed the same way. Never returns into the
+//! warden's code in the forked copy.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,4 +1,5 @@
-//! The context of a running job: what its function can ask about itself, and send to its host.
+//! The context of a running job: what its function can ask about itself, and send to its host. Never decides about the
+//! job.
 
 use std::cell::RefCell;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! The place and text of a panic, kept for the outcome instead of printed.
+//! The place and text of a panic, kept for the outcome instead of printed. Never ends a process.
 //!
 //! Installed in workers only, where psmith owns the process. A panic of another thread than the job's is printed to
 //! standard error, as without psmith.

@@ -1,4 +1,4 @@
-//! The encoder.
+//! The encoder. Refuses values that are nested too deep; reads no bytes.
 
 use serde::ser::{self, Serialize};
 

@@ -1,4 +1,5 @@
-//! A value's bytes as a short text for people: the input in the line that reports a failure.
+//! A value's bytes as a short text for people: the input in the line that reports a failure. Never needs the value's
+//! type.
 
 use crate::function::codec::CodecError;
 use crate::function::described::de::ValueReader;
