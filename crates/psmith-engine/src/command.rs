@@ -198,7 +198,7 @@ pub struct WorkerStart {
 /// Checks that the kernel can take these words at all: none holds a NUL byte, none is too long.
 ///
 /// ```
-/// use psmith::{WORD_BYTES_MAX, check_words};
+/// use psmith_engine::command::{WORD_BYTES_MAX, check_words};
 /// assert!(check_words(&["echo", "a"]).is_ok());
 /// assert!(check_words(&["x".repeat(WORD_BYTES_MAX)]).is_err());
 /// ```

@@ -29,7 +29,7 @@ impl Containment {
     /// Returns its name in options and events.
     ///
     /// ```
-    /// assert_eq!(psmith::Level::Cgroup.word(), "cgroup");
+    /// assert_eq!(psmith::Containment::Cgroup.word(), "cgroup");
     /// ```
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -44,9 +44,9 @@ impl Containment {
     /// Returns the level of that name.
     ///
     /// ```
-    /// use psmith::Level;
-    /// assert_eq!(Level::of_word("keeper"), Some(Level::Keeper));
-    /// assert_eq!(Level::of_word("jail"), None);
+    /// use psmith::Containment;
+    /// assert_eq!(Containment::of_word("keeper"), Some(Containment::Keeper));
+    /// assert_eq!(Containment::of_word("jail"), None);
     /// ```
     #[must_use]
     pub fn of_word(word: &str) -> Option<Containment> {
@@ -59,10 +59,10 @@ impl Containment {
     /// group. A process group is always available.
     ///
     /// ```
-    /// use psmith::Level;
+    /// use psmith::Containment;
     /// # psmith::init();
-    /// assert!(Level::Group.probe().is_ok());
-    /// let best = Level::ALL.into_iter().find(|level| level.probe().is_ok());
+    /// assert!(Containment::Group.probe().is_ok());
+    /// let best = Containment::ALL.into_iter().find(|level| level.probe().is_ok());
     /// assert!(best.is_some());
     /// ```
     ///
@@ -144,7 +144,7 @@ impl TreeLimits {
 /// Tries the limits that are requested.
 ///
 /// ```
-/// use psmith::{TreeLimits, tree_limits};
+/// use psmith_engine::containment::{TreeLimits, tree_limits};
 /// # psmith::init();
 /// let found = tree_limits(&TreeLimits { processes: Some(16), ..TreeLimits::default() });
 /// if let Err(why) = found.processes {

@@ -51,8 +51,8 @@ impl FacilityState {
     /// Returns the one word for it.
     ///
     /// ```
-    /// use psmith::facilities::State;
-    /// assert_eq!(State::Missing("no such file".into()).word(), "missing");
+    /// use psmith_engine::facilities::FacilityState;
+    /// assert_eq!(FacilityState::Missing("no such file".into()).word(), "missing");
     /// ```
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -66,9 +66,9 @@ impl FacilityState {
     /// Returns the reason why it is degraded or missing.
     ///
     /// ```
-    /// use psmith::facilities::State;
-    /// assert_eq!(State::Works.reason(), None);
-    /// assert_eq!(State::Degraded("it is old".into()).reason(), Some("it is old"));
+    /// use psmith_engine::facilities::FacilityState;
+    /// assert_eq!(FacilityState::Works.reason(), None);
+    /// assert_eq!(FacilityState::Degraded("it is old".into()).reason(), Some("it is old"));
     /// ```
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -117,7 +117,7 @@ impl Facility {
     /// Returns whether jobs are served less well because of it.
     ///
     /// ```
-    /// for facility in psmith::facilities::facilities().iter().filter(|facility| facility.is_wanting()) {
+    /// for facility in psmith_engine::facilities::facilities().iter().filter(|facility| facility.is_wanting()) {
     ///     println!("{}: {:?}", facility.name, facility.remedy);
     /// }
     /// ```
@@ -133,7 +133,7 @@ impl Facility {
 /// dozen milliseconds; every process and group that it makes is gone when it returns.
 ///
 /// ```
-/// let all = psmith::facilities::facilities();
+/// let all = psmith_engine::facilities::facilities();
 /// assert_eq!(all[0].name, "containment");
 /// ```
 #[must_use]
