@@ -29,7 +29,7 @@ pub(super) struct WardenLink {
     warden: Option<Warden>,
     introduction: Introduction,
     surroundings: Surroundings,
-    /// True if workers are forked copies of it, which inherit the host's checked hello.
+    /// True if workers are forked copies of it, which the host trusts before their own hello.
     forks: bool,
     losses: VecDeque<Instant>,
     last_ping: Instant,
@@ -194,7 +194,7 @@ impl WardenLink {
         self.warden.as_ref().is_some_and(Warden::has_ended)
     }
 
-    /// Returns whether workers are copies of a warden that has checked this host's hello.
+    /// Returns whether workers are copies of a warden whose hello this host has checked.
     pub(super) fn forks(&self) -> bool {
         self.forks
     }

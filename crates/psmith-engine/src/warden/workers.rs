@@ -36,7 +36,8 @@ impl WardenServer {
     ) -> io::Result<()> {
         if !self.forks() {
             if spawn.has_job {
-                // The image executed anew has not checked the host's hello, so it must not find a job.
+                // The job in the channel is for a copy of this process, which the host trusts without a hello; an image
+                // executed anew must not find it.
                 let error = StartError { step: ChildStep::Clone, errno: Errno::DEADLK.raw_os_error() };
                 return self.send(&failed(start.key, error));
             }
