@@ -15,7 +15,6 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("psmith-sys speaks to Linux only");
 
-pub mod barrier;
 pub mod byte_locks;
 pub mod c_strings;
 pub mod cgroup;

@@ -2,15 +2,12 @@
 //! results, which survive the worker's death.
 //!
 //! The host says how many jobs of the batch may be begun, and may lower that at any time; the worker begins one at a
-//! time, so that each job is either begun or the host's again, never both. Taking back is rare and beginning is not, so
-//! the cost is on the side that takes back: the host sets `CAREFUL`, and passes a memory barrier in the worker; from
-//! then on the worker reads the limit and begins in one atomic step, which is slower. (Where there are no such barriers
-//! it always does.) A result is written before it is counted, with a checksum of its own: a worker that dies while
-//! writing leaves nothing that counts. The host copies before it checks, and trusts nothing else.
+//! time. Both change one word, in one step with the look at it, so each job is either begun or the host's again, never
+//! both (race "begun or taken back"). A result is written before it is counted, with a checksum of its own: a worker
+//! that dies while writing leaves nothing that counts. The host copies before it checks, and trusts nothing else.
 
-use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use psmith_sys::barrier;
 use psmith_sys::shared::SharedMapping;
 
 use crate::function::packed;
@@ -18,14 +15,10 @@ use crate::function::packed;
 /// The size of a region; most of it is never touched where results are short.
 pub const REGION_WORDS: usize = 256 * 1024 / 8;
 
-/// Index of the claim: the number of jobs that stay the worker's (low half), and the number that may be begun.
+/// Index of the number of jobs that were begun (low half), and of the number that may be.
 const CLAIM: usize = 0;
-/// Index of the flag by which the worker reads the limit and begins in one atomic step.
-const CAREFUL: usize = 1;
 /// Index of the number of results (low half) and of the words they fill. On a cache line of its own, as the next.
 const DONE: usize = 8;
-/// Index of the number of jobs that were begun; with [`CAREFUL`], one more may be about to begin.
-const BEGUN: usize = 9;
 /// Index of the flag that the host has read what the worker wrote, or is about to.
 const READ: usize = 16;
 const RESULTS: usize = 24;
@@ -84,32 +77,23 @@ impl SharedRegion {
     /// Prepares the region for a batch of this many jobs, before the worker is sent the batch.
     pub fn prepare(&self, jobs: u32) {
         self.set(DONE, 0);
-        self.set(BEGUN, 0);
         self.set(READ, 0);
-        self.set(CAREFUL, u64::from(!barrier::reaches_others()));
         self.set(CLAIM, word(0, jobs));
     }
 
     /// Returns how many jobs of the batch were begun.
     pub fn begun(&self) -> u32 {
-        halves(self.get(CLAIM)).0.max(halves(self.get(BEGUN)).0)
+        halves(self.get(CLAIM)).0
     }
 
     /// Takes back the jobs that are not begun, but for the first `least`; returns how many stay the worker's.
     pub fn take_back(&self, least: u32) -> u32 {
-        let (Some(claim), Some(careful)) = (self.at(CLAIM), self.at(CAREFUL)) else { return 0 };
-        careful.store(1, Ordering::SeqCst);
-        // This fails only where the worker was careful from the start.
-        let _ = barrier::pass_others();
-        // A begin without care is visible here, and perhaps one more that the worker is about to make: that one is the
-        // worker's.
-        let begun = halves(self.get(BEGUN)).0;
+        let Some(claim) = self.at(CLAIM) else { return 0 };
         let mut old = claim.load(Ordering::Acquire);
         loop {
-            let (sure, most) = halves(old);
-            let sure = sure.max(begun).min(most);
-            let stay = sure.max(least).min(most);
-            match claim.compare_exchange(old, word(sure, stay), Ordering::AcqRel, Ordering::Acquire) {
+            let (begun, most) = halves(old);
+            let stay = begun.max(least).min(most);
+            match claim.compare_exchange(old, word(begun, stay), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return stay,
                 Err(now) => old = now,
             }
@@ -162,27 +146,27 @@ impl SharedRegion {
 
     // The worker's side.
 
-    /// Begins the next job and returns its place in the batch; `None` if there is none, or no longer. `reached`: the
-    /// host's barriers pass in this process.
+    /// Begins the next job and returns its place in the batch; `None` if there is none, or no longer.
     #[inline]
-    pub fn begin_next(&self, reached: bool) -> Option<u32> {
-        let (claim, begun) = (self.at(CLAIM)?, self.at(BEGUN)?);
-        let next = begun.load(Ordering::Relaxed) as u32;
-        if next >= halves(claim.load(Ordering::Acquire)).1 {
-            return None;
-        }
-        if reached {
-            begun.store(u64::from(next) + 1, Ordering::Release);
-            // The store stays before the load: the compiler keeps that order here, and the host's barrier on the
-            // processor.
-            compiler_fence(Ordering::SeqCst);
-            if self.get(CAREFUL) == 0 {
-                return Some(next);
+    pub fn begin_next(&self) -> Option<u32> {
+        let claim = self.at(CLAIM)?;
+        let mut old = claim.load(Ordering::Acquire);
+        loop {
+            let (next, most) = halves(old);
+            if next >= most {
+                return None;
+            }
+            match claim.compare_exchange_weak(old, word(next + 1, most), Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Some(next),
+                Err(now) => old = now,
             }
         }
-        let began = begin_carefully(claim, next);
-        begun.store(u64::from(next) + u64::from(began), Ordering::Release);
-        began.then_some(next)
+    }
+
+    /// Returns whether no job of the batch comes after this one.
+    pub fn is_last(&self, place: u32) -> bool {
+        halves(self.get(CLAIM)).1 <= place + 1
     }
 
     /// Adds the result of the job that was begun last; false if there is no room.
@@ -214,25 +198,6 @@ impl SharedRegion {
     /// Returns whether the host has read something that was written since the batch began.
     pub fn output_was_read(&self) -> bool {
         self.get(READ) != 0
-    }
-}
-
-/// Begins this job in one atomic step, if it may be begun.
-fn begin_carefully(claim: &AtomicU64, next: u32) -> bool {
-    let mut old = claim.load(Ordering::Acquire);
-    loop {
-        let (sure, most) = halves(old);
-        if sure > next {
-            // The host could not know whether it was begun, and left it to the worker.
-            return true;
-        }
-        if next >= most {
-            return false;
-        }
-        match claim.compare_exchange_weak(old, word(next + 1, most), Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return true,
-            Err(now) => old = now,
-        }
     }
 }
 

@@ -22,10 +22,10 @@ fn results_come_through_whole_in_order_and_once() {
     host.prepare(4);
     let sent: [&[u8]; 4] = [b"", b"1", b"12345678", &[7; 1000]];
     for (place, value) in (0..).zip(sent) {
-        assert_eq!(worker.begin_next(false), Some(place));
+        assert_eq!(worker.begin_next(), Some(place));
         assert!(worker.put(value));
     }
-    assert_eq!(worker.begin_next(false), None);
+    assert_eq!(worker.begin_next(), None);
     let (first, mark) = host.results(ResultCursor::default(), 1);
     assert_eq!(split(&first), [b""]);
     let (rest, mark) = host.results(mark, 4);
@@ -33,46 +33,37 @@ fn results_come_through_whole_in_order_and_once() {
     assert!(host.results(mark, 4).0.ends.is_empty());
 }
 
-/// Returns both cases: barriers do not reach this process, and, where the kernel has them, they do.
-fn both() -> impl Iterator<Item = bool> {
-    std::iter::once(false).chain(barrier::register_with_others().then_some(true))
-}
-
 #[test]
 fn what_is_taken_back_is_not_begun() {
     let (host, worker) = region();
-    for reached in both() {
-        host.prepare(10);
-        assert_eq!((host.take_back(1), host.begun()), (1, 0));
-        assert_eq!((worker.begin_next(reached), worker.begin_next(reached)), (Some(0), None));
-        assert_eq!(host.begun(), 1);
+    host.prepare(10);
+    assert_eq!((host.take_back(1), host.begun()), (1, 0));
+    assert_eq!((worker.begin_next(), worker.begin_next()), (Some(0), None));
+    assert_eq!(host.begun(), 1);
 
-        host.prepare(10);
-        assert_eq!((worker.begin_next(reached), worker.begin_next(reached)), (Some(0), Some(1)));
-        assert_eq!((host.begun(), host.take_back(1), host.begun()), (2, 2, 2));
-        assert_eq!((worker.begin_next(reached), host.begun()), (None, 2));
-        // Once more changes nothing.
-        assert_eq!(host.take_back(1), 2);
-    }
+    host.prepare(10);
+    assert_eq!((worker.begin_next(), worker.begin_next()), (Some(0), Some(1)));
+    assert_eq!((host.begun(), host.take_back(1), host.begun()), (2, 2, 2));
+    assert_eq!((worker.begin_next(), host.begun()), (None, 2));
+    // Once more changes nothing.
+    assert_eq!(host.take_back(1), 2);
 }
 
 // What the worker began is exactly what was left to it.
 #[test]
 fn each_job_is_begun_or_taken_back_and_never_both() {
     let (host, worker) = region();
-    for reached in both() {
-        for round in 0..500 {
-            host.prepare(100_000);
-            std::thread::scope(|scope| {
-                let began = scope.spawn(|| std::iter::from_fn(|| worker.begin_next(reached)).count());
-                while host.begun() < 1 + round % 10 {
-                    std::hint::spin_loop();
-                }
-                let left = host.take_back(0);
-                assert_eq!(began.join().unwrap(), left as usize);
-                assert_eq!(host.begun(), left);
-            });
-        }
+    for round in 0..500 {
+        host.prepare(100_000);
+        std::thread::scope(|scope| {
+            let began = scope.spawn(|| std::iter::from_fn(|| worker.begin_next()).count());
+            while host.begun() < 1 + round % 10 {
+                std::hint::spin_loop();
+            }
+            let left = host.take_back(0);
+            assert_eq!(began.join().unwrap(), left as usize);
+            assert_eq!(host.begun(), left);
+        });
     }
 }
 
@@ -83,7 +74,7 @@ fn a_result_that_was_written_over_ends_what_is_believed() {
     let put = || {
         host.prepare(3);
         for value in [b"one", b"two", b"six"] {
-            worker.begin_next(false);
+            worker.begin_next();
             assert!(worker.put(value));
         }
     };
@@ -110,10 +101,10 @@ fn a_result_without_room_is_refused_and_leaves_the_others() {
     let (host, worker) = region();
     host.prepare(3);
     let room = (REGION_WORDS - RESULTS) * 8;
-    worker.begin_next(false);
+    worker.begin_next();
     assert!(!worker.put(&vec![1; room - 7]));
     assert!(worker.put(&vec![1; room - 8]));
-    worker.begin_next(false);
+    worker.begin_next();
     assert!(!worker.put(b""));
     assert_eq!(host.results(ResultCursor::default(), 3).0.ends, [room as u32 - 8]);
 }

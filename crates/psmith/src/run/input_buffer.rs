@@ -109,9 +109,8 @@ impl BufferWriter {
         &self.inputs
     }
 
-    /// Adds one; false if there is no room. With `orders`, what the caller reads next is read after everybody can see
-    /// it.
-    pub(crate) fn add(&mut self, input: &[u8], orders: bool) -> bool {
+    /// Adds one; false if there is no room. What the caller reads next is read after every thread can see it.
+    pub(crate) fn add(&mut self, input: &[u8]) -> bool {
         let InputBuffer { words: all, ends, jobs, .. } = &*self.inputs;
         let to = self.words + words_of(input.len());
         let (Some(room), Some(end)) = (all.get(self.words..to), ends.get(self.jobs)) else { return false };
@@ -121,11 +120,8 @@ impl BufferWriter {
         end.store(to as u32, Ordering::Relaxed);
         self.words = to;
         self.jobs += 1;
-        if orders {
-            jobs.swap(self.jobs as u32, Ordering::SeqCst);
-        } else {
-            jobs.store(self.jobs as u32, Ordering::Release);
-        }
+        // A lock for each job would cost more than the job; this one step keeps the order that the writer needs.
+        jobs.store(self.jobs as u32, Ordering::SeqCst);
         true
     }
 }
@@ -139,7 +135,7 @@ pub(crate) mod tests {
     pub(crate) fn writer_of(inputs: &[&[u8]]) -> BufferWriter {
         let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
         let mut writer = BufferWriter::new(&callee, &Arc::default());
-        inputs.iter().for_each(|input| assert!(writer.add(input, false)));
+        inputs.iter().for_each(|input| assert!(writer.add(input)));
         writer
     }
 
@@ -149,9 +145,9 @@ pub(crate) mod tests {
         let mut before = 0;
         for jobs in [64, 256, 1024, 4096, 8192, 8192] {
             for _ in 0..jobs {
-                assert!(writer.add(b"four", false));
+                assert!(writer.add(b"four"));
             }
-            assert!(!writer.add(b"", true));
+            assert!(!writer.add(b""));
             assert_eq!(writer.inputs().jobs(), jobs);
             before += jobs;
             writer = writer.next(4);
@@ -163,9 +159,9 @@ pub(crate) mod tests {
     fn the_next_have_room_for_an_input_of_every_length() {
         let long = [7; INPUT_BYTES_MAX];
         let mut writer = writer_of(&[]);
-        assert!(!writer.add(&long, false));
+        assert!(!writer.add(&long));
         writer = writer.next(long.len());
-        assert!(writer.add(&long, false) && !writer.add(&long, false));
+        assert!(writer.add(&long) && !writer.add(&long));
         assert_eq!(writer.inputs().jobs(), 1);
         assert_eq!(writer.inputs().bytes_len(0..1), 8 * words_of(long.len()));
     }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use psmith_sys::barrier;
-
 use crate::job::job::{Callee, Request};
 use crate::run::input_buffer::BufferWriter;
 use crate::run::shared::RunShared;
@@ -18,10 +16,6 @@ pub(crate) struct InputWriter {
     writer: BufferWriter,
     /// The engine has the writer's inputs: they are not behind others.
     is_open: bool,
-    /// The engine, before it believes that there is nothing to do, has a barrier pass here: then no job needs one.
-    unordered: bool,
-    /// Whether such barriers are to be had was asked.
-    asked: bool,
 }
 
 impl InputWriter {
@@ -30,8 +24,6 @@ impl InputWriter {
             shared: Arc::clone(&submitter.shared),
             writer: BufferWriter::new(callee, &submitter.policy),
             is_open: false,
-            unordered: barrier::is_registered(),
-            asked: false,
         }
     }
 
@@ -41,11 +33,12 @@ impl InputWriter {
             self.shared.take_from(self.writer.inputs());
             self.is_open = true;
         }
-        while !self.writer.add(input, !self.unordered) {
+        while !self.writer.add(input) {
             self.writer = self.writer.next(input.len());
             self.shared.take_from(self.writer.inputs());
         }
-        // In this order, as the engine's is the other: one of the two sees what the other has said.
+        // Race "believed idle": the count is stored before this flag is read, and the engine sets the flag before it reads
+        // the count, all in one order (SeqCst). So one of the two sees what the other wrote.
         if self.shared.has_idle_workers.load(Ordering::SeqCst) {
             self.wake_for_idle();
         }
@@ -71,9 +64,5 @@ impl InputWriter {
     pub(crate) fn before_wait(&mut self) {
         self.wake_for_idle();
         self.shared.end_if_over();
-        if !std::mem::replace(&mut self.asked, true) {
-            // Now, because it may take a moment.
-            self.unordered = barrier::register();
-        }
     }
 }

@@ -141,11 +141,11 @@ mod tests {
         assert_eq!(next(&mut queue), Some((0, vec![b"a".to_vec()])));
         assert!(queue.is_empty() && next(&mut queue).is_none());
         // They stay, and are looked at again.
-        assert!(writer.add(b"b", false) && writer.add(b"c", false));
+        assert!(writer.add(b"b") && writer.add(b"c"));
         assert_eq!((queue.jobs(), queue.is_empty()), (2, false));
         let block = writer.inputs().jobs();
         assert_eq!(next(&mut queue), Some((1, vec![b"b".to_vec(), b"c".to_vec()])));
-        assert!(writer.add(b"d", false));
+        assert!(writer.add(b"d"));
         let one = Request::of_encoded(writer.inputs().callee(), b"alone".to_vec());
         queue.push(one, Arc::default());
         let last = writer_of(&[b"e"]);

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use psmith_core::JobId;
-use psmith_sys::barrier;
 use psmith_sys::eventfd::Waker;
 
 use crate::job::job::Request;
@@ -121,11 +120,7 @@ impl RunShared {
     /// The engine has workers without jobs: whoever hands in the next one wakes it. What was handed in before is seen by
     /// the caller from now on.
     pub(crate) fn on_idle_workers(&self) {
-        // One that was idle before has waited, and who has handed in something since is about to wake it.
-        if !self.has_idle_workers.swap(true, Ordering::SeqCst) && barrier::is_registered() {
-            // Without it a job could be handed in unseen by somebody who does not see the idle workers yet.
-            let _ = barrier::pass_all();
-        }
+        self.has_idle_workers.store(true, Ordering::SeqCst);
     }
 
     /// There was something to do after all.

@@ -116,7 +116,7 @@ impl Play {
 
 fn work(region: &SharedRegion, jobs: usize) {
     for _ in 0..jobs {
-        assert!(region.begin_next(false).is_some());
+        assert!(region.begin_next().is_some());
         assert!(region.put(b"value"));
     }
 }
@@ -149,15 +149,15 @@ fn what_is_not_begun_in_time_is_given_to_another_and_outcomes_keep_their_order()
     assert_eq!(play.turn(0), [(1, 4), (5, 2)]);
     let ((one, slow), (other, quick)) = ((other, quick), (one, slow));
     work(&slow, 1);
-    assert_eq!(slow.begin_next(false), Some(1));
+    assert_eq!(slow.begin_next(), Some(1));
     assert_eq!(play.turn(1), []);
     assert_eq!(play.told(), []);
     // Each keeps the job that it is at, or would be at.
     assert_eq!(play.turn(20), []);
     assert_eq!(play.told(), [(0, 1)]);
-    assert_eq!(slow.begin_next(false), None);
+    assert_eq!(slow.begin_next(), None);
     work(&quick, 1);
-    assert_eq!(quick.begin_next(false), None);
+    assert_eq!(quick.begin_next(), None);
     assert_eq!(play.answer(other, 5, 1, None), None);
     // What came back is the next, and goes alone.
     assert_eq!(play.turn(0), [(3, 1)]);
