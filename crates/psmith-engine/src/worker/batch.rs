@@ -6,11 +6,8 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
-
-use psmith_sys::clock::ticks;
-use psmith_sys::{barrier, pipe};
 
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest};
 use crate::channel::shared_region::SharedRegion;
@@ -20,6 +17,7 @@ use crate::worker::context;
 use crate::worker::context::HostChannel;
 use crate::worker::process_state;
 use crate::worker::serve::{end_copy_of, end_of_call, limited_to_frame};
+use crate::worker::syscall_threshold::SyscallThreshold;
 
 /// Runs the jobs of a batch as far as the region allows, and reports how that ended. `first` is the first of the jobs.
 /// Returns whether one of them took long enough to have changed something in the process.
@@ -38,11 +36,9 @@ pub(super) fn work(
     let mut values = 0;
     let mut then = None;
     let mut threshold = SyscallThreshold::measured();
-    static REACHED: OnceLock<bool> = OnceLock::new();
-    let reached = *REACHED.get_or_init(barrier::register_with_others);
     context::begin(channel, first);
     context::take_sent();
-    while let Some(place) = region.begin_next(reached) {
+    while let Some(place) = region.begin_next() {
         let (set_up, entry) = match &entries {
             Ok(entries) => entries,
             Err(reason) => {
@@ -69,7 +65,9 @@ pub(super) fn work(
         // What it printed must be there before its end is reported.
         let _ = io::stdout().flush();
         context::stop_watching();
-        let alone = ended.is_err() || context::take_sent() || threshold.is_broken(own, region);
+        let is_last = region.is_last(place);
+        let alone =
+            ended.is_err() || context::take_sent() || threshold.has_more_to_tell(own, region, is_last);
         if let (false, CallResult::Value(value)) = (alone, &mut call.answer)
             && region.put(value)
         {
@@ -87,95 +85,5 @@ pub(super) fn work(
     let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (then, value) = then.map_or((None, Vec::new()), |(how, value)| (Some(how), value));
     channel.send(&FromWorker::BatchDone { job: first.job, pid: own, values, then, nanos }, &value)?;
-    Ok(threshold.was_long)
-}
-
-/// The time that separates jobs which may have called the kernel from those that were too short for it.
-///
-/// To ask the kernel whether something was written takes a call, too, which is more than a short job takes. So it is
-/// asked only after jobs that took as long as the shortest write, which forking takes as well; and other changes in the
-/// process are looked for only if a job took as long as the shortest call of all.
-pub(super) struct SyscallThreshold {
-    least: ShortestTime,
-    /// The time at which the next job begins, at the latest.
-    from: u64,
-    /// True if the clock is read before each job, too, because the work between two jobs takes too long by itself.
-    exact: bool,
-    /// True if one of the jobs took as long as a call of the kernel.
-    was_long: bool,
-}
-
-/// The times of the shortest calls: a job below them has made none.
-#[derive(Clone, Copy)]
-struct ShortestTime {
-    call: u64,
-    write: u64,
-}
-
-impl ShortestTime {
-    fn measured() -> ShortestTime {
-        // A processor may run at several speeds, so half of it.
-        let least = |call: &dyn Fn()| {
-            let ask = || {
-                let from = ticks();
-                call();
-                ticks().wrapping_sub(from)
-            };
-            std::iter::repeat_with(ask).take(16).min().unwrap_or(0) / 2
-        };
-        let call = least(&|| {
-            let _ = pipe::bytes_waiting(io::stdout());
-        });
-        // Nothing reads this pipe: with a reader to wake the write takes longer.
-        let write = pipe::pipe().map_or(0, |(_reader, writer)| {
-            least(&|| {
-                let _ = rustix::io::write(&writer, b"x");
-            })
-        });
-        ShortestTime { call, write: write.max(call) }
-    }
-}
-
-impl SyscallThreshold {
-    /// Returns the threshold as measured once in this process.
-    pub(super) fn measured() -> SyscallThreshold {
-        static LEAST: OnceLock<ShortestTime> = OnceLock::new();
-        SyscallThreshold {
-            least: *LEAST.get_or_init(ShortestTime::measured),
-            from: 0,
-            exact: false,
-            was_long: false,
-        }
-    }
-
-    pub(super) fn begin(&mut self) {
-        if self.exact || self.from == 0 {
-            self.from = ticks();
-        }
-    }
-
-    /// Returns whether the one job that began took so long that it may have called the kernel.
-    pub(super) fn is_long(&self) -> bool {
-        ticks().wrapping_sub(self.from) >= self.least.call
-    }
-
-    /// Returns whether there is something to report to the host for this job alone.
-    fn is_broken(&mut self, own: u32, region: &SharedRegion) -> bool {
-        let now = ticks();
-        let spent = now.wrapping_sub(self.from);
-        self.from = now;
-        self.was_long |= spent >= self.least.call;
-        if spent < self.least.write {
-            return false;
-        }
-        // The time of a short job includes the work around it, and may be below the threshold without that.
-        self.exact |= spent < 2 * self.least.write;
-        let wrote = pipe::bytes_waiting(io::stdout()).unwrap_or(0) > 0
-            || pipe::bytes_waiting(io::stderr()).unwrap_or(0) > 0;
-        // In this order: if the pipe is empty because it was read, the host's note about the read came before.
-        let broken = wrote || region.output_was_read() || std::process::id() != own;
-        // The time of these calls does not count for the next job.
-        self.from = ticks();
-        broken
-    }
+    Ok(threshold.was_long())
 }

@@ -7,6 +7,7 @@
 //! - [`mailbox`]: received messages, sorted: control messages for the loop, messages for the job
 //! - [`state`]: values that a worker keeps between jobs
 //! - `process_state`: changes that a job left in its process
+//! - `syscall_threshold`: whether a short job may have called the kernel
 //! - [`panics`]: the place of a panic, for the outcome
 //!
 //! A worker has a channel of its own, shared with no other worker. It never sees another job's channel, the warden's
@@ -20,5 +21,6 @@ mod process_state;
 mod serve;
 pub mod set_up;
 pub mod state;
+mod syscall_threshold;
 
 pub(crate) use serve::{MARKER, executed, forked, prepare};

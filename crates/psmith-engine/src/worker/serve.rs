@@ -16,13 +16,13 @@ use crate::channel::shared_region::SharedRegion;
 use crate::function::authenticated::Secret;
 use crate::function::call::{Call, CallResult};
 use crate::function::registry::Function;
-use crate::worker::batch::SyscallThreshold;
 use crate::worker::context;
 use crate::worker::context::HostChannel;
 use crate::worker::panics;
 use crate::worker::process_state;
 use crate::worker::set_up;
 use crate::worker::set_up::SetUpFailure;
+use crate::worker::syscall_threshold::SyscallThreshold;
 
 /// The variable that makes this program image a worker where the warden cannot fork one; its value is the nonce.
 pub(crate) const MARKER: &str = "PSMITH_WORKER";
@@ -200,7 +200,7 @@ fn work(
     };
     if let Some(region) = region {
         // The host reads the region when it wants to know.
-        let _ = region.begin_next(false);
+        let _ = region.begin_next();
     } else if !request.last {
         // For an only job its start implies this, and the host is woken once less.
         channel.send(&FromWorker::Began { job }, &[])?;
