@@ -1,4 +1,4 @@
-//! Everything the core asks of its driver.
+//! The actions that the core asks its driver to carry out.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -7,69 +7,69 @@ use crate::event::HoldReason;
 use crate::id::{AttemptId, JobId, SlotId};
 use crate::outcome::{Cause, Outcome};
 
-/// One thing to do, in the order given.
+/// An action for the driver; actions are carried out in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Start this attempt in this slot. Answer: `Started`, `StartFailed` or `StartRefused`.
+    /// Start this attempt in this slot. Reply: `Started`, `StartFailed` or `StartRefused`.
     Start {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// Where.
+        /// The slot.
         slot: SlotId,
-        /// Its limit of memory, if it has one: its policy's, or more after attempts that ran out of it.
+        /// The attempt's memory limit, if it has one: the policy's, or more after attempts that ran out of memory.
         memory_bytes: Option<u64>,
     },
-    /// Send a signal to the attempt's whole tree (and `SIGCONT` after it, so that a stopped job hears it).
+    /// Send a signal to the attempt's whole tree (and `SIGCONT` after it, so that a stopped process receives it).
     Signal {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
         /// The signal's number, never `SIGKILL`.
         signal: i32,
     },
-    /// Kill the attempt's whole tree: asked for once, its process may live or have exited. Answer: `Exited`, if
-    /// that had not come, then `TreeEmpty` if it told of descendants.
+    /// Kill the attempt's whole tree. Requested once; the process may be running or have exited. Reply: `Exited`, if
+    /// that had not come, then `TreeEmpty` if `Exited` reported descendants.
     KillTree {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// The job is done, its descendants may go on: take them out of its group. Answer: `TreeEmpty`.
+    /// The job is done and its descendants may go on: take them out of its group. Reply: `TreeEmpty`.
     ReleaseTree {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// Read no more of its output, somebody outside of its tree holds it open. Answer: `OutputClosed`.
+    /// Stop reading the attempt's output, because a process outside of its tree holds it open. Reply: `OutputClosed`.
     StopReading {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// The attempt is over and its job will be tried again: drop what it wrote. Nothing follows for this attempt
-    /// but a `Retry` notice. (After `WardenLost`, too: its process is gone or will be swept.)
+    /// The attempt is over and its job will be tried again: drop what it wrote. Nothing follows for this attempt but a
+    /// `Retry` notice. (Also sent after `WardenLost`: the process is gone or will be swept.)
     Discard {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
     /// Everything before this job has been delivered, in submission order: its output may be passed on while it
     /// runs. Comes before its `Start`, while it runs, or between two attempts.
     Head {
-        /// Which job.
+        /// The job.
         job: JobId,
     },
-    /// The job has its outcome, and its last attempt is over or, after `Unkillable`, given up. Keep it until
+    /// The job has its outcome, and its last attempt is over or, after `Unkillable`, given up. Keep the outcome until
     /// `Deliver`.
     End {
-        /// Which job.
+        /// The job.
         job: JobId,
-        /// Its one outcome.
+        /// The job's final outcome.
         outcome: Box<Outcome>,
     },
-    /// Hand the job's outcome to the consumer, now, in this order. Answer, when it is done: `Delivered`.
+    /// Hand the job's outcome to the consumer, now, in this order. Reply, when it is done: `Delivered`.
     Deliver {
-        /// Which job.
+        /// The job.
         job: JobId,
     },
-    /// Something that a board or a log may want to know. Nothing depends on it.
+    /// A notice for a board or a log. Nothing depends on it.
     Notice(Notice),
-    /// Every accepted job has been delivered and there will be no more. The last action of a run.
+    /// Finish: every accepted job has been delivered and there will be no more. The last action of a run.
     Finish,
 }
 
@@ -78,48 +78,49 @@ pub enum Action {
 pub enum Notice {
     /// An attempt failed and will be tried again after `delay`.
     Retry {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// How it ended.
+        /// The cause of its failure.
         cause: Cause,
-        /// How long the job waits.
+        /// The time that the job waits.
         delay: Duration,
-        /// Whether it counted as a try.
+        /// True if the attempt counted as a try.
         charged: bool,
     },
     /// An attempt has been running for this long.
     Slow {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// How long.
+        /// The time it has been running.
         after: Duration,
     },
     /// Starts are held for this reason, or, with `None`, no longer.
     Held {
-        /// Why.
+        /// The reason.
         reason: Option<HoldReason>,
         /// Jobs that wait for a slot.
         ready: u64,
     },
     /// The number of slots changed.
     Slots {
-        /// To this.
+        /// The new number of slots.
         slots: u32,
     },
-    /// A halt policy was met: no more starts, and, if `now`, the running are ended.
+    /// A halt policy was met: nothing more is started and, if `now`, the running attempts are ended.
     Halted {
-        /// Whether the running are ended.
+        /// True if the running attempts are ended.
         now: bool,
     },
-    /// The circuit is broken ([`RunPolicy::breaker`](crate::RunPolicy)): no more starts; the running may finish.
+    /// The circuit is broken ([`RunPolicy::breaker`](crate::RunPolicy)): nothing more is started; the running attempts
+    /// may finish.
     Broken {
-        /// So many jobs have crashed in a row.
+        /// The number of jobs that have crashed in a row.
         jobs: u32,
     },
-    /// An attempt cannot be killed: its job gets its outcome, its slot stays taken until `Exited`, and `TreeEmpty`
-    /// if that told of descendants, come after all. It does not hold up `Finish`.
+    /// An attempt cannot be killed: its job gets its outcome, and its slot stays taken until `Exited` comes after all,
+    /// and `TreeEmpty` if `Exited` reported descendants. It does not hold up `Finish`.
     Unkillable {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
 }

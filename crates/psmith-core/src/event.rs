@@ -1,4 +1,4 @@
-//! Everything the core hears: from the producer, from the kernel by way of the warden, from the user.
+//! The events that the core receives: from the producer, from the kernel by way of the warden, from the user.
 
 use alloc::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::id::{AttemptId, JobId};
 use crate::outcome::{Cause, Evidence, Exit, SpawnFailure, Usage};
 use crate::policy::JobPolicy;
 
-/// One thing that happened.
+/// An event that the driver reports to the core.
 #[derive(Clone, Debug)]
 pub enum Event {
     // From the producer.
@@ -14,111 +14,111 @@ pub enum Event {
     Accepted {
         /// The job's number.
         job: JobId,
-        /// What holds for it.
+        /// The policy that applies to it.
         policy: Arc<JobPolicy>,
     },
-    /// There will be no more jobs. Also sent when a drain, a stop or a halt means that the source is not asked any
-    /// more: without it there is no `Finish`.
+    /// The source has no more jobs. Also sent when a drain, a stop or a halt means that the source is not read any
+    /// more: without this event there is no `Finish`.
     SourceEnded,
-    /// So many jobs there will be, known beforehand.
+    /// The total number of jobs, known beforehand.
     TotalKnown(u64),
 
     // From the kernel, by way of the warden.
     /// The process of an attempt exists. (Its program may still fail to be executed: then `StartFailed` follows.)
     /// Comes before `Exited`; nothing is done to an attempt before it.
     Started {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// Its process id.
+        /// The process id.
         pid: u32,
     },
     /// The start failed in itself: the attempt is over, no program ran.
     StartFailed {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// Where and why.
+        /// The step that failed, and why.
         failure: SpawnFailure,
     },
-    /// The machine has no process or descriptor to give just now: not the job's fault, it waits for its turn.
-    /// Comes instead of `Started`. The next start of the job has a number of its own.
+    /// The machine has no process or descriptor to give at present. That is not the job's fault; the job is queued
+    /// again. Comes instead of `Started`. The job's next start has a new attempt number.
     StartRefused {
-        /// Which attempt; it never was.
+        /// The attempt; no process was created for it.
         attempt: AttemptId,
         /// `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
         failure: SpawnFailure,
     },
-    /// The worker of this attempt has said how its function ended, while its process still lives. That stands,
-    /// whatever becomes of the process afterwards: what has finished is never run again. Ignored once psmith has begun
-    /// to end the attempt (unless it only gives way), and after the first report.
+    /// The worker of this attempt has reported how its function ended, while its process is still running. The report
+    /// is final, whatever becomes of the process afterwards: a finished function is never run again. Ignored once
+    /// psmith has begun to end the attempt (unless the attempt only gives way), and after the first report.
     Reported {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// What it said.
+        /// The reported result.
         verdict: Result<(), Cause>,
     },
-    /// An attempt gave a sign of life: its job wrote something or said something. Counts for those whose policy has a
-    /// limit of idleness; to others it says nothing.
+    /// An attempt gave a sign of life: its job wrote output or sent a message. Counts for attempts whose policy has an
+    /// idle limit; ignored for others.
     Beat(AttemptId),
-    /// The process of an attempt has ended. With nobody alive and its output closed the attempt is over with it;
+    /// The process of an attempt has ended. If no descendant is alive and its output is closed, the attempt is over;
     /// otherwise `TreeEmpty` and `OutputClosed` must follow, each for what was still there.
     Exited {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// How.
+        /// The exit status.
         exit: Exit,
-        /// What it used.
+        /// The resources used.
         usage: Usage,
-        /// What the kernel says of limits.
+        /// The kernel's evidence of limits that were hit.
         evidence: Evidence,
-        /// Descendants that live, as far as containment can tell.
+        /// The number of descendants that are alive, as far as containment can tell.
         alive: u32,
-        /// Whether somebody still holds its output open.
+        /// True if a process still holds its output open.
         output_open: bool,
     },
-    /// The last descendant of an exited attempt is gone, by itself or by `KillTree`, or let go by `ReleaseTree`.
-    /// Before `Exited` it says nothing and is ignored: `Exited` tells who lives.
+    /// The last descendant of an exited attempt is gone: it ended by itself or by `KillTree`, or was released by
+    /// `ReleaseTree`. Ignored before `Exited`, which reports the descendants that are alive.
     TreeEmpty {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// How many were killed or let go since the exit; 0 if they ended by themselves.
+        /// The number of descendants killed or released since the exit; 0 if they ended by themselves.
         killed: u32,
     },
-    /// The output of an exited attempt has reached its end, or nobody reads it any more. Before `Exited` it says
-    /// nothing and is ignored.
+    /// The output of an exited attempt has reached its end, or is not read any more. Ignored before `Exited`.
     OutputClosed {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// The keeper of this one attempt is gone, and with it the attempt: lost, through no fault of the job.
+    /// The keeper of this one attempt is gone, and with it the attempt: it is lost, through no fault of the job.
     Vanished {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// The warden is gone, and with it every attempt that had not ended. What was reported before stands; reports
-    /// on attempts of the old warden that still come in are ignored. Nothing is started until `WardenReady`.
+    /// The warden is gone, and with it every attempt that had not ended. What was reported before remains valid;
+    /// reports about attempts of the old warden that still come in are ignored. Nothing is started until
+    /// `WardenReady`.
     WardenLost,
-    /// Another warden stands ready. (The first one is taken to be.)
+    /// Another warden is ready. (The first one is assumed to be.)
     WardenReady,
 
     // From the user and the machine.
-    /// Start no more, let the running finish. Jobs that wait get their outcome at once: the failure for which they
-    /// were to be tried again, or `Cancelled`.
+    /// Start nothing more, let the running attempts finish. Waiting jobs get their outcome at once: the failure for
+    /// which they were to be tried again, or `Cancelled`.
     Drain,
-    /// Start no more, end the running by their ladder.
+    /// Start nothing more, end the running attempts by their ladder.
     Stop,
-    /// Start no more, kill the running now.
+    /// Start nothing more, kill the running attempts now.
     Kill,
-    /// So many slots from now on; running attempts are left alone.
+    /// The number of slots from now on; running attempts are left alone.
     Slots(u32),
     /// A reason to hold new starts begins or ends.
     Hold {
-        /// Why.
+        /// The reason.
         reason: HoldReason,
-        /// Whether it begins.
+        /// True if the reason begins, false if it ends.
         on: bool,
     },
-    /// Memory is so short that the youngest attempt must give way; it is killed and queued again, uncharged.
-    /// Never the only one that works; and nobody once a drain or a stop has begun.
+    /// Memory is so short that the youngest attempt must give way; it is killed and queued again, uncharged. Never the
+    /// only attempt that makes progress, and none once a drain or a stop has begun.
     Preempt,
     /// End this job, wherever it is.
     Cancel(JobId),
@@ -128,18 +128,18 @@ pub enum Event {
     Delivered(JobId),
 }
 
-/// Why starts are held.
+/// The reason why starts are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HoldReason {
     /// The user paused the run: nothing starts.
     Paused,
-    /// What is told of the run waits for a reader that takes no more: nothing starts.
+    /// The reader of the run's events takes no more: nothing starts.
     Events,
     /// Load is above its bound: at least one job runs all the same.
     Load,
     /// Free memory is below its bound: at least one job runs all the same.
     Memory,
-    /// Too many outcomes wait for delivery. The dispatcher sees that itself; a driver never sends it.
+    /// Too many outcomes wait for delivery. The dispatcher detects that itself; a driver never sends it.
     Window,
     /// The machine gives no processes or descriptors: at least one job runs all the same. The dispatcher learns it
     /// from `StartRefused`; a driver sends it only for what it knows beyond that.
@@ -147,7 +147,7 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
-    /// The one word for it.
+    /// Returns the word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

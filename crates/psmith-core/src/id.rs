@@ -8,7 +8,7 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
-/// One execution of a job. Attempts of a job are numbered from 1.
+/// An execution of a job. Attempts of a job are numbered from 1.
 ///
 /// Each start gets a number of its own, also a start that is later forgiven (the warden was lost, memory ran
 /// short) or refused, so that a late report of an old attempt can never be taken for a new one.
@@ -16,7 +16,7 @@ pub struct JobId(pub u64);
 pub struct AttemptId {
     /// The job this is an attempt of.
     pub job: JobId,
-    /// Which attempt, from 1.
+    /// The attempt's number, from 1.
     pub number: u32,
 }
 
@@ -26,8 +26,8 @@ pub struct SlotId(pub u32);
 
 /// A point on the run's own clock, measured from the beginning of the run.
 ///
-/// The driver's clock is monotonic and stands still while the whole run is stopped (Ctrl-Z), so a deadline
-/// never counts time in which its job could not run.
+/// The driver's clock is monotonic and is suspended while the whole run is stopped (Ctrl-Z), so a deadline never
+/// counts time in which its job could not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub Duration);
 

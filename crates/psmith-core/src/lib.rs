@@ -10,10 +10,10 @@
 //! - [`id`]: names of jobs, attempts and slots, and the run's [`Time`]
 //! - [`policy`]: what the user asked for: timeouts, retries, halt, leak handling, pace
 //! - [`event`], [`action`]: everything the core hears and says
-//! - [`dispatcher`]: the state machine between them
-//! - [`worker_pool`]: function jobs and the workers that do them one after the other, above a dispatcher
+//! - [`event`], [`action`]: everything that the core receives and asks for
+//! - [`worker_pool`]: function jobs and the workers that run them one after the other, on top of a dispatcher
 //! - [`outcome`]: how a job ended
-//! - [`board`]: what people see of it all while it happens
+//! - [`board`]: the model of the status display
 #![no_std]
 #![forbid(unsafe_code)]
 

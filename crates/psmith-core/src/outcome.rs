@@ -1,76 +1,76 @@
-//! How a job ended: an outcome is data, never an error of ours.
+//! Outcomes: how a job ended, as data, never as an error of psmith's own.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How one job ended. Every accepted job gets exactly one.
+/// The outcome of a job. Every accepted job gets exactly one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// `Ok`, or why not.
     pub verdict: Result<(), Cause>,
-    /// How many attempts were started, forgiven ones included, refused starts not. 0: the job never ran.
+    /// The number of attempts started, forgiven ones included, refused starts not. 0: the job never ran.
     pub attempts: u32,
-    /// How many of them were charged to the job: its tries. A success is one, too; an attempt that was lost, gave
-    /// way or was cancelled is none.
+    /// The number of attempts that were charged to the job: its tries. A success is charged, too; an attempt that was
+    /// lost, gave way or was cancelled is not.
     pub tries: u32,
     /// The last attempt, if there was one.
     pub last: Option<AttemptReport>,
-    /// It had tries left, and gets none: it has crashed as often as it may.
+    /// True if the job had tries left and gets none, because it has crashed as often as it may.
     pub quarantined: bool,
     /// The attempts before the last one, oldest first; at most [`ATTEMPT_HISTORY_MAX`], the oldest are dropped.
     pub earlier: Vec<AttemptSummary>,
 }
 
-/// How many earlier attempts an outcome remembers.
+/// The maximum number of earlier attempts that an outcome keeps.
 pub const ATTEMPT_HISTORY_MAX: usize = 32;
 
-/// What is known of one attempt when it has ended.
+/// The report on an attempt that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptReport {
     /// Attempt number, from 1.
     pub number: u32,
-    /// Process id, as it was; 0 if no process came to be.
+    /// Process id, as it was; 0 if no process was created.
     pub pid: u32,
-    /// From start to end of its process, on the run's clock; with `Leak::Wait` to the end of all of it.
+    /// The time from start to end of its process, on the run's clock; with `Leak::Wait` to the end of its whole tree.
     pub wall: Duration,
-    /// How the process itself ended; `None` if nobody saw it (never started, lost).
+    /// The exit status of the process itself; `None` if it was not observed (never started, lost).
     pub exit: Option<Exit>,
-    /// What it used.
+    /// The resources used.
     pub usage: Usage,
-    /// Descendants that outlived it and were killed, or let go; at least 1 if somebody held its output open. Not
-    /// counted: those that fell to the ladder which ended the attempt itself.
+    /// Descendants that outlived it and were killed or released; at least 1 if a process held its output open.
+    /// Descendants that were ended by the ladder of the attempt itself are not counted.
     pub leaked: u32,
 }
 
-/// One line of a job's history.
+/// An entry of a job's history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptSummary {
     /// Attempt number, from 1.
     pub number: u32,
-    /// How it ended; `None` for an attempt that succeeded but was run again (never, at present).
+    /// The cause of its failure; `None` for an attempt that succeeded but was run again (never, at present).
     pub cause: Option<Cause>,
-    /// From start to end, on the run's clock.
+    /// The time from start to end, on the run's clock.
     pub wall: Duration,
-    /// Whether it counted as a try.
+    /// True if the attempt counted as a try.
     pub charged: bool,
 }
 
-/// How a process ended, as the kernel tells it.
+/// The exit status of a process, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It called `exit` with this code.
+    /// The process called `exit` with this code.
     Code(i32),
     /// A signal ended it.
     Signal {
         /// The signal's number.
         signal: i32,
-        /// Whether the kernel wrote a core file.
+        /// True if the kernel wrote a core file.
         core_dumped: bool,
     },
 }
 
-/// What an attempt used: its process and the descendants it waited for, or its whole group where
+/// The resources that an attempt used: its process and the descendants it waited for, or its whole group where
 /// [`Usage::whole_group`] says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -84,21 +84,21 @@ pub struct Usage {
     pub whole_group: bool,
 }
 
-/// What the kernel says about limits that were hit during an attempt, read from the job's own group.
+/// The kernel's evidence of limits that were hit during an attempt, read from the job's own group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Processes of the job that the kernel killed for want of memory.
+    /// Processes of the job that the kernel killed because memory ran out.
     pub oom_kills: u64,
     /// Forks that `pids.max` refused.
     pub pids_refused: u64,
 }
 
-/// Limits in force for an attempt, as far as a cause may have to name them.
+/// Limits in force for an attempt, as far as a cause may have to report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Memory of the whole tree in bytes, held by a control group.
     pub memory_bytes: Option<u64>,
-    /// Address space of each process in bytes (the weaker stand-in for memory).
+    /// Address space of each process in bytes (a weaker substitute for the memory limit).
     pub address_space_bytes: Option<u64>,
     /// CPU time of each process.
     pub cpu_time: Option<Duration>,
@@ -110,11 +110,11 @@ pub struct Limits {
     pub processes: Option<u64>,
 }
 
-/// Why an outcome is not success. Closed: a job ends in one of these or succeeds.
+/// The reason why an outcome is not success. The list is closed: a job ends in one of these or succeeds.
 ///
-/// Where several are true of one attempt, the first of these wins: what psmith did before its process ended
-/// (`Timeout`, `Idle`, `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`),
-/// what a process said wrongly (`Protocol`), and last what it left behind (`Leaked`).
+/// If several apply to an attempt, the first of these wins: what psmith did before the process ended (`Timeout`,
+/// `Idle`, `Cancelled`), what the kernel proves (`OutOfMemory`, `Limit` by signal or event, `Signal`, `Exit`), a
+/// violation of the protocol (`Protocol`), and last what the process left behind (`Leaked`).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -126,7 +126,7 @@ pub enum Cause {
         message: String,
         /// File, line and column, if known.
         location: String,
-        /// The calls that led to it, where `RUST_BACKTRACE` asks for them; else empty.
+        /// The backtrace, where `RUST_BACKTRACE` asks for one; else empty.
         backtrace: String,
     },
     /// The process exited with this code, which is not 0.
@@ -135,7 +135,7 @@ pub enum Cause {
     Signal {
         /// The signal's number.
         signal: i32,
-        /// Whether the kernel wrote a core file.
+        /// True if the kernel wrote a core file.
         core_dumped: bool,
     },
     /// The function's stack overflowed, and its process died of that (`SIGSEGV`; its kind is `Signal`).
@@ -146,27 +146,27 @@ pub enum Cause {
     Idle(Duration),
     /// The kernel stopped it at a limit that psmith had set.
     Limit(LimitKind),
-    /// The kernel killed it for want of memory, by its own evidence.
+    /// The kernel killed it because memory ran out, by its own evidence.
     OutOfMemory {
         /// The limit in force, if the job had one of its own.
         limit_bytes: Option<u64>,
         /// Processes killed, as the group's events counted.
         kills: u64,
     },
-    /// It was asked to stop, or never started: by the user, by `--halt`, by shutdown. As the cause of a retry: it
-    /// gave way for want of memory.
+    /// The job was asked to stop, or never started: by the user, by `--halt`, by shutdown. As the cause of a retry:
+    /// the attempt gave way because memory was short.
     Cancelled,
     /// The process vanished without a report, through no fault of the job.
     Lost,
-    /// It could not be started.
+    /// The process could not be started.
     SpawnFailed(SpawnFailure),
-    /// It ended well, but descendants outlived it and that was declared a failure.
+    /// The process ended well, but descendants outlived it and that was declared a failure.
     Leaked(u32),
     /// An argument or a result could not be encoded or decoded.
     Undecodable(String),
     /// A worker broke the protocol.
     Protocol(String),
-    /// It was never started: before its turn came so many different jobs of its run had crashed in a row.
+    /// The job was never started: before its turn came, this number of different jobs of its run had crashed in a row.
     CircuitBroken(u32),
 }
 
@@ -205,7 +205,7 @@ pub enum CauseKind {
     CircuitBroken,
 }
 
-/// Which limit stopped a process.
+/// The limit that stopped a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
     /// CPU time of a process (`SIGXCPU`).
@@ -223,7 +223,7 @@ pub struct SpawnFailure {
     pub step: SpawnStep,
     /// The kernel's error number; 0 where no system call failed.
     pub errno: i32,
-    /// More, for people: the path, the argument's size; may be empty.
+    /// Details for people: the path, the argument's size; may be empty.
     pub detail: String,
     /// True if the same start can never succeed (a NUL byte, an argument too long): never tried again.
     pub permanent: bool,
@@ -232,7 +232,7 @@ pub struct SpawnFailure {
 /// The steps of a start, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpawnStep {
-    /// Making words and environment (a NUL byte, a word too long).
+    /// Encoding arguments and environment (a NUL byte, an argument too long).
     Prepare,
     /// Finding the program.
     Lookup,
@@ -263,7 +263,7 @@ pub enum SpawnStep {
 }
 
 impl Cause {
-    /// The cause without its details.
+    /// Returns the cause without its details.
     #[must_use]
     pub fn kind(&self) -> CauseKind {
         match self {
@@ -287,8 +287,9 @@ impl Cause {
 }
 
 impl Cause {
-    /// Whether the process itself came to a bad end, as against a function that failed in a process that lived: a signal,
-    /// the kernel's memory or limits, a broken protocol, or (where a function was to answer) leaving without an answer.
+    /// Returns whether the process itself came to a bad end, as opposed to a function that failed in a process that
+    /// survived: a signal, the kernel's memory or limits, a broken protocol, or (where a function was to reply) an
+    /// exit without a reply.
     #[must_use]
     pub fn is_crash(&self) -> bool {
         match self {
@@ -313,7 +314,7 @@ impl Cause {
 }
 
 impl CauseKind {
-    /// Every cause, in the order of the enum.
+    /// The causes, in the order of the enum.
     pub const ALL: [CauseKind; 15] = [
         CauseKind::Error,
         CauseKind::Panic,
@@ -332,7 +333,7 @@ impl CauseKind {
         CauseKind::CircuitBroken,
     ];
 
-    /// The one word for it, the same everywhere: events, summary, results, `--retry-on`.
+    /// Returns the word for it, the same everywhere: events, summary, results, `--retry-on`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -356,7 +357,7 @@ impl CauseKind {
 }
 
 impl SpawnStep {
-    /// What psmith was doing, fit to follow "failed to".
+    /// Returns the name of the step, fit to follow "failed to".
     #[must_use]
     pub fn verb(self) -> &'static str {
         match self {

@@ -1,48 +1,51 @@
-//! What the user asked for, as the core needs to know it.
+//! The user's settings, as the core needs to know them.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::outcome::{CauseKind, Limits};
 
-/// How long descendants may outlive their job, and its output stay open, before that is a leak.
+/// The time for which descendants may outlive their job, and its output stay open, before that is a leak.
 pub const LEAK_GRACE: Duration = Duration::from_millis(100);
 
-/// From the kill to the conclusion that a process cannot be killed.
+/// The time from the kill to the conclusion that a process cannot be killed.
 pub const UNKILLABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// This many attempts in a row that were lost end a job as lost.
+/// The number of attempts lost in a row after which a job ends as lost.
 pub const LOST_MAX: u32 = 3;
 
-/// A job whose start is refused this many times in a row, with nothing else running, could not be started.
+/// The number of starts refused in a row, with nothing else running, after which a job could not be started.
 pub const REFUSED_MAX: u32 = 8;
 
-/// The hard limit of CPU time, where the kernel kills, lies this far beyond the soft one, where it says `SIGXCPU`.
+/// The distance of the hard limit of CPU time, at which the kernel kills, from the soft one, at which it sends
+/// `SIGXCPU`.
 pub const CPU_TIME_HARD_AFTER: Duration = Duration::from_secs(1);
 
-/// Grace between terminate and kill where nothing else was asked for.
+/// The wait between terminate and kill where nothing else was asked for.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// What holds for the whole run.
+/// The policy of the whole run.
 #[derive(Clone, Debug)]
 pub struct RunPolicy {
-    /// How many attempts may live at once; at least 1.
+    /// The maximum number of attempts that run at once; at least 1.
     pub slots: u32,
-    /// At most so many jobs ended but not delivered; then starts are held. Also the most jobs that may wait for
-    /// a back-off before the producer is no longer asked, so that failing jobs do not pile up without end.
+    /// The maximum number of jobs that are ended but not delivered; beyond it starts are held. Also the maximum number
+    /// of jobs that may wait for a back-off before the source is no longer read, so that failing jobs do not pile up
+    /// without end.
     pub window: u32,
-    /// In which order outcomes are delivered.
+    /// The order in which outcomes are delivered.
     pub order: Order,
-    /// How many accepted jobs may wait without a slot before the producer is no longer asked.
+    /// The maximum number of accepted jobs that wait without a slot before the source is no longer read.
     pub queue_max: usize,
-    /// When to stop early.
+    /// The condition to stop early.
     pub halt: Halt,
-    /// When so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no attempt came to any
-    /// other end of its own meanwhile, no more are started: whatever is run here crashes. 0: never.
+    /// The number of different jobs that must have crashed ([`Cause::is_crash`](crate::Cause::is_crash)), without an
+    /// attempt that came to any other end of its own meanwhile, before no more are started: whatever is run here
+    /// crashes. 0: never.
     pub breaker: u32,
-    /// At least this much time between two starts (`--delay`, or the reciprocal of `--rate`).
+    /// The minimum time between two starts (`--delay`, or the reciprocal of `--rate`).
     pub start_gap: Duration,
-    /// A job that runs longer than this is named slow, once an attempt.
+    /// The time after which a running job is reported as slow, once an attempt.
     pub slow: Option<Duration>,
     /// Seed of the jitter.
     pub seed: u64,
@@ -51,29 +54,29 @@ pub struct RunPolicy {
 /// The two orders of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As jobs end.
+    /// Delivery in the order in which jobs end.
     Completion,
-    /// As jobs were accepted.
+    /// Delivery in the order in which jobs were accepted.
     Submission,
 }
 
-/// When a run stops early.
+/// The condition on which a run stops early.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Halt {
     /// Never.
     Never,
-    /// As soon as `count` of `what` is reached.
+    /// Halts as soon as `count` of `what` is reached.
     When {
-        /// What is counted, of final outcomes.
+        /// The kind of final outcome that is counted.
         what: HaltOn,
-        /// How many.
+        /// The count that halts the run.
         count: HaltCount,
-        /// And what is done then.
+        /// The reaction to it.
         mode: HaltMode,
     },
 }
 
-/// What a halt policy counts.
+/// The kind of outcome that a halt policy counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HaltOn {
     /// Failed jobs.
@@ -84,84 +87,86 @@ pub enum HaltOn {
     Done,
 }
 
-/// How many it takes.
+/// The count that halts a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum HaltCount {
-    /// This many.
+    /// The number of outcomes.
     Number(u64),
-    /// This share (0 to 100) of the total if it is known, else of the finished, from three on.
+    /// The share (0 to 100) of the total if it is known, else of the finished, from three on.
     Percent(f64),
 }
 
-/// What a halt does.
+/// The effect of a halt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HaltMode {
-    /// Start no more, let the running finish.
+    /// Start nothing more, let the running attempts finish.
     Soon,
-    /// Start no more, terminate the running.
+    /// Start nothing more, terminate the running attempts.
     Now,
 }
 
-/// What holds for a job. Jobs of a run usually share one.
+/// The policy of a job. Jobs of a run usually share one.
 #[derive(Clone, Debug)]
 pub struct JobPolicy {
-    /// How long an attempt may run.
+    /// The time that an attempt may run.
     pub timeout: Timeout,
-    /// How long an attempt may give no sign of life; `None`: as long as it likes. Its clock starts with the attempt, and
-    /// anew with each [`Event::Beat`](crate::Event::Beat).
+    /// The time that an attempt may go without a sign of life; `None`: no limit. Its clock starts with the attempt,
+    /// and anew with each [`Event::Beat`](crate::Event::Beat).
     pub idle: Option<Duration>,
-    /// Total tries: 1 is no retry, 0 is for ever.
+    /// Total tries: 1 is no retry, 0 is no limit.
     pub tries: u32,
-    /// At most so many of the tries may end in a crash ([`Cause::is_crash`](crate::Cause::is_crash)); 0: as many as there are tries.
+    /// The maximum number of tries that end in a crash ([`Cause::is_crash`](crate::Cause::is_crash)); 0: as many as
+    /// there are tries.
     pub crash_tries: u32,
-    /// A try after one that ran out of memory has so many percent of its limit; up to 100: the same limit.
+    /// The memory limit of a try after one that ran out of memory, in percent of that one's limit; up to 100: the same
+    /// limit.
     pub grow_memory_percent: u32,
     /// Pause before a retry.
     pub backoff: Backoff,
-    /// Which failures are tried again.
+    /// The failures that are tried again.
     pub retry_on: RetryOn,
-    /// How an attempt is ended.
+    /// The ladder by which an attempt is ended.
     pub term_seq: TermSeq,
-    /// What becomes of descendants that outlive their job.
+    /// The treatment of descendants that outlive their job.
     pub leak: Leak,
-    /// Limits in force, which a cause may have to name.
+    /// Limits in force, which a cause may have to report.
     pub limits: Limits,
 }
 
-/// How long an attempt may run.
+/// The time that an attempt may run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Timeout {
-    /// As long as it likes.
+    /// Unlimited.
     Never,
-    /// At most this long.
+    /// The maximum time.
     After(Duration),
-    /// This percentage of the median time of successful attempts, from the third success on: computed when an
-    /// attempt starts, and, for those that run at the third success, then.
+    /// A percentage of the median time of successful attempts, from the third success on: computed when an attempt
+    /// starts, and, for attempts that are running at the third success, then.
     PercentOfMedian(f64),
 }
 
 /// The pause before a retry: `first`, doubled each time up to `max`, with a jitter of a quarter if `max` is given.
 ///
-/// The jitter is added after the bound, so a pause may be up to a quarter longer than `max`: without it, jobs
-/// that failed together would return together for ever.
+/// The jitter is added after the bound, so a pause may be up to a quarter longer than `max`: without it, jobs that
+/// failed together would be retried together again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
     pub first: Duration,
-    /// The longest one; `None`: it is never doubled, and has no jitter.
+    /// The longest pause; `None`: the pause is never doubled, and has no jitter.
     pub max: Option<Duration>,
 }
 
-/// Which failures are tried again. `Lost` always is, and spends nothing; a permanent spawn failure never is.
+/// The failures that are tried again. `Lost` always is, and is not charged; a permanent spawn failure never is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryOn {
     /// Any failure but `Cancelled`.
     Any,
-    /// Only these.
+    /// The listed causes only.
     Only(Vec<RetryCause>),
 }
 
-/// One entry of `--retry-on`.
+/// An entry of `--retry-on`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryCause {
     /// Any failure of this kind.
@@ -176,12 +181,12 @@ pub struct TermSeq {
     steps: Vec<TermStep>,
 }
 
-/// One step of the ladder.
+/// A step of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TermStep {
     /// The signal's number.
     pub signal: i32,
-    /// How long to wait for the end before the next step.
+    /// The time to wait for the end before the next step.
     pub wait: Duration,
 }
 
@@ -195,7 +200,7 @@ pub(crate) const SIGXCPU: i32 = 24;
 pub(crate) const SIGXFSZ: i32 = 25;
 
 impl TermSeq {
-    /// A ladder of these steps; a kill is added if it does not end in one.
+    /// Creates a ladder of these steps; a kill is added if it does not end in one.
     #[must_use]
     pub fn new(mut steps: Vec<TermStep>) -> TermSeq {
         if steps.last().is_none_or(|step| step.signal != SIGKILL) {
@@ -204,13 +209,13 @@ impl TermSeq {
         TermSeq { steps }
     }
 
-    /// Terminate, wait for `grace`, kill.
+    /// Creates the ladder: terminate, wait for `grace`, kill.
     #[must_use]
     pub fn with_grace(grace: Duration) -> TermSeq {
         TermSeq::new(alloc::vec![TermStep { signal: SIGTERM, wait: grace }])
     }
 
-    /// The steps, the last of which kills.
+    /// Returns the steps, the last of which kills.
     #[must_use]
     pub fn steps(&self) -> &[TermStep] {
         &self.steps
@@ -223,16 +228,16 @@ impl Default for TermSeq {
     }
 }
 
-/// What becomes of descendants that are alive [`LEAK_GRACE`] after their job.
+/// The treatment of descendants that are alive [`LEAK_GRACE`] after their job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
-    /// They are killed; the job keeps its outcome.
+    /// Kills them; the job keeps its outcome.
     Kill,
-    /// They are killed, and the job fails as leaked (unless it had failed anyway).
+    /// Kills them, and the job fails as leaked (unless it had failed anyway).
     Fail,
-    /// The job ends when the last of them does.
+    /// Waits for them: the job ends when the last of them does.
     Wait,
-    /// They are let go: no longer the job's, but still the run's.
+    /// Releases them: they no longer belong to the job, but still to the run.
     Allow,
 }
 

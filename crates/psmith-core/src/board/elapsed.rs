@@ -1,12 +1,12 @@
-//! Elapsed time in words, and when a count is worth a report. Counts nothing itself.
+//! Elapsed time in words, and the test when a count is worth a report. Counts nothing itself.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A duration in words: days, hours, minutes and seconds, those that are not zero, joined by a comma. What is left
-/// below a second is dropped; a duration below a second is `less than a second`.
+/// Returns a duration in words: days, hours, minutes and seconds, those that are not zero, joined by a comma.
+/// Fractions of a second are dropped; a duration below a second is `less than a second`.
 ///
 /// ```
 /// use core::time::Duration;
@@ -32,8 +32,8 @@ pub fn format_elapsed(elapsed: Duration) -> String {
     if told.is_empty() { "less than a second".to_string() } else { told.join(", ") }
 }
 
-/// Whether a counter that reports at each multiple of `every` has something to report at `count`. Never at 0, and
-/// never where `every` is 0.
+/// Returns whether a counter that reports at each multiple of `every` has something to report at `count`. Never at 0,
+/// and never where `every` is 0.
 ///
 /// ```
 /// use psmith_core::board::is_report_due;

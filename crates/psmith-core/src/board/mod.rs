@@ -1,13 +1,13 @@
-//! The board's model: what people see of the work while it is done. Pure: times are parameters, nothing is drawn.
+//! The model of the status display. Pure: times are parameters, and nothing is drawn.
 //!
-//! Two models, apart because they are fed differently:
+//! Two models, apart because their input differs:
 //!
 //! - [`RowTable`]: rows that a program adds and changes itself: texts, status, progress, pinned or not
 //! - [`RunBoard`]: the running jobs and the totals of a run, folded from [`Update`]s
 //!
-//! Both say when they want to be painted next ([`RowTable::next_repaint`], [`RunBoard::next_repaint`]): at most once
-//! per [`Timing::update`], and not at all while nothing changes. A board can be absent without changing an
-//! outcome: nothing here answers anybody but the one who paints.
+//! Both compute when they are to be painted next ([`RowTable::next_repaint`], [`RunBoard::next_repaint`]): at most
+//! once per [`Timing::update`], and not at all while nothing changes. A board can be absent without changing an
+//! outcome: the painter alone uses what it returns.
 
 mod elapsed;
 mod rate;

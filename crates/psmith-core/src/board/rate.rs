@@ -1,28 +1,28 @@
-//! How many jobs end in a second, over the last thirty. Reads no clock.
+//! The rate at which jobs end, over the last thirty seconds. Reads no clock.
 
 use core::time::Duration;
 
 use crate::Time;
 
-/// The rate is that of so many seconds.
+/// The length of the window in seconds.
 const RATE_SECONDS: u64 = 30;
 
-/// How many jobs end in a second, over the last thirty.
+/// The number of jobs that end in a second, over the last thirty.
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
     ended: [u64; RATE_SECONDS as usize],
-    /// The second that was counted last.
+    /// The second in which the last end was counted.
     second: u64,
 }
 
 impl Rate {
-    /// A job ended.
+    /// Counts the end of a job.
     pub fn on_end(&mut self, now: Time) {
         self.forget(now);
         self.ended[(self.second % RATE_SECONDS) as usize] += 1;
     }
 
-    /// Jobs a second.
+    /// Returns the jobs that end in a second.
     pub fn per_second(&mut self, now: Time) -> f64 {
         self.forget(now);
         let in_second = f64::from(now.0.subsec_nanos()) / 1e9;
@@ -31,7 +31,7 @@ impl Rate {
         self.ended.iter().sum::<u64>() as f64 / (whole as f64 + in_second).max(1.0)
     }
 
-    /// How long `left` jobs will take at this rate; `None` while nothing ends.
+    /// Returns the time that `left` jobs will take at this rate; `None` while no job ends.
     pub fn eta(&mut self, left: u64, now: Time) -> Option<Duration> {
         let per_second = self.per_second(now);
         let seconds = if per_second > 0.0 { left as f64 / per_second } else { return None };
@@ -41,7 +41,7 @@ impl Rate {
     fn forget(&mut self, now: Time) {
         let second = now.0.as_secs();
         for passed in (self.second + 1..=second).take(RATE_SECONDS as usize) {
-            // Each of these, or, after a long silence, as many as there are: all.
+            // The seconds that passed or, after a long pause, all of them.
             self.ended[(passed % RATE_SECONDS) as usize] = 0;
         }
         self.second = self.second.max(second);

@@ -1,25 +1,25 @@
-//! One row of a board: its texts, status and progress, and the text of a progress bar. Knows no other row.
+//! A row of a board: its texts, status and progress, and the text of a progress bar. Has no access to other rows.
 
 use alloc::format;
 use alloc::string::String;
 
-/// A text of a row is kept up to so many bytes; no screen is that wide.
+/// The maximum length of a row's text in bytes; no screen is that wide.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// Cells of a progress bar.
 pub const BAR_CELLS: usize = 30;
 
-/// What a row means, in a colour. The text has to say it as well: a terminal may have no colours.
+/// The status of a row, shown as a colour. The text has to say it as well: a terminal may have no colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowStatus {
-    /// No colour.
+    /// Shown without a colour.
     #[default]
     Normal,
-    /// Green.
+    /// Shown in green.
     Success,
-    /// Yellow.
+    /// Shown in yellow.
     Warning,
-    /// Red.
+    /// Shown in red.
     Error,
 }
 
@@ -33,45 +33,45 @@ pub enum RowStatus {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// Stands before the summary; nothing is put between the two.
+    /// The text before the summary; nothing is put between the two.
     pub prefix: String,
     /// The text that changes.
     pub summary: String,
-    /// Colours the whole row.
+    /// The status, which colours the whole row.
     pub status: RowStatus,
-    /// Whether the row stays below those that are not pinned; of several, the one that changed last is lowest.
+    /// True if the row stays below those that are not pinned; of several, the one that changed last is lowest.
     pub pinned: bool,
 }
 
 impl Row {
-    /// An empty row.
+    /// Creates an empty row.
     #[must_use]
     pub fn new() -> Row {
         Row::default()
     }
 
-    /// With this prefix.
+    /// Sets the prefix.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Row {
         self.prefix = bounded(prefix.into());
         self
     }
 
-    /// With this summary.
+    /// Sets the summary.
     #[must_use]
     pub fn summary(mut self, summary: impl Into<String>) -> Row {
         self.summary = bounded(summary.into());
         self
     }
 
-    /// With this status.
+    /// Sets the status.
     #[must_use]
     pub fn status(mut self, status: RowStatus) -> Row {
         self.status = status;
         self
     }
 
-    /// Kept at the bottom.
+    /// Pins the row to the bottom.
     #[must_use]
     pub fn pinned(mut self) -> Row {
         self.pinned = true;
@@ -79,7 +79,7 @@ impl Row {
     }
 }
 
-/// How far something is. `current` is never above `target`.
+/// The progress of a row. `current` is never above `target`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     current: u64,
@@ -87,49 +87,49 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing done yet of `target`.
+    /// Creates a progress of 0 of `target`.
     #[must_use]
     pub fn start(target: u64) -> Progress {
         Progress { current: 0, target }
     }
 
-    /// So much of `target` is done, at most all of it.
+    /// Creates a progress of `current` of `target`, at most all of it.
     #[must_use]
     pub fn at(current: u64, target: u64) -> Progress {
         Progress { current: current.min(target), target }
     }
 
-    /// What is done.
+    /// Returns the number of steps done.
     #[must_use]
     pub fn current(self) -> u64 {
         self.current
     }
 
-    /// What there is to do.
+    /// Returns the number of steps to do.
     #[must_use]
     pub fn target(self) -> u64 {
         self.target
     }
 
-    /// `steps` more are done. More than all of it is all of it.
+    /// Adds `steps` steps, up to the target.
     #[must_use]
     pub fn tick(self, steps: u64) -> Progress {
         Progress::at(self.current.saturating_add(steps), self.target)
     }
 
-    /// All of it is done.
+    /// Sets the progress to the target.
     #[must_use]
     pub fn finish(self) -> Progress {
         Progress::at(self.target, self.target)
     }
 
-    /// Whole percents, cut and not rounded: 100 means all. 0 where there is nothing to do.
+    /// Returns whole percents, cut and not rounded: 100 means all. 0 where there is nothing to do.
     #[must_use]
     pub fn percent(self) -> u64 {
         self.share_of(100)
     }
 
-    /// As a row shows it: a blank, the bar, and once something is done `  33% - 1/3`.
+    /// Returns the text that a row shows: a blank, the bar, and once something is done `  33% - 1/3`.
     #[must_use]
     pub fn text(self) -> String {
         let bar = cells(BAR_CELLS, self.share_of(BAR_CELLS as u64) as usize);
@@ -147,15 +147,15 @@ impl Progress {
     }
 }
 
-/// A bar of `cells_count` cells of which the share `ratio` is done, cut and not rounded. A ratio of 1 and above is
-/// a full bar, one below 0, or none at all, an empty one.
+/// Returns a bar of `cells_count` cells of which the share `ratio` is done, cut and not rounded. A ratio of 1 and
+/// above is a full bar; a ratio below 0, or one that is not a number, an empty one.
 ///
 /// ```
 /// assert_eq!(psmith_core::board::bar(4, 0.5), "▓▓░░");
 /// ```
 #[must_use]
 pub fn bar(cells_count: usize, ratio: f64) -> String {
-    // The conversion holds numbers out of range at the ends of the range, and takes what is no number for 0.
+    // The conversion saturates numbers out of range, and turns NaN into 0.
     cells(cells_count, (cells_count as f64 * ratio) as usize)
 }
 
@@ -163,7 +163,7 @@ fn cells(count: usize, done: usize) -> String {
     (0..count).map(|cell| if cell < done { '▓' } else { '░' }).collect()
 }
 
-/// The text, cut where it is longer than anybody can see.
+/// Returns the text, cut to [`TEXT_BYTES_MAX`].
 pub(super) fn bounded(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
         let end = (0..=TEXT_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);

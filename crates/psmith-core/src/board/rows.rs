@@ -1,6 +1,7 @@
-//! The rows of a board that a program writes itself: their order, what is bold, what leaves, when to paint again.
+//! The rows of a board that a program writes itself: their order, highlighting, removal, and the time of the next
+//! paint.
 //!
-//! A change to a row that is completed, or never was, changes nothing and harms no other row.
+//! A change to a row that is completed, or never existed, changes nothing and harms no other row.
 
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -12,20 +13,20 @@ use super::elapsed::format_elapsed;
 use super::row::{Progress, Row, RowStatus, bounded};
 use crate::Time;
 
-/// At most so many completed rows stay until they are dimmed; of more the oldest leave at once.
+/// The maximum number of completed rows that stay until they are dimmed; beyond it the oldest leave at once.
 pub const DONE_MAX: usize = 256;
 
-/// When a board is painted.
+/// The timing of a board's repaints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// At most one paint in this time.
+    /// The minimum time between two paints.
     pub update: Duration,
-    /// A row is bold for so long after its last change.
+    /// The time for which a row is bold after its last change.
     pub dim_after: Duration,
 }
 
 impl Default for Timing {
-    /// 100 ms and 1000 ms.
+    /// Returns 100 ms and 1000 ms.
     fn default() -> Timing {
         Timing { update: Duration::from_millis(100), dim_after: Duration::from_millis(1000) }
     }
@@ -38,21 +39,21 @@ pub struct RowId(u64);
 /// A row as it is to be shown now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowView<'a> {
-    /// Which row.
+    /// The row's id.
     pub id: RowId,
-    /// What stands before the summary.
+    /// The text before the summary.
     pub prefix: Cow<'a, str>,
-    /// The text.
+    /// The text that changes.
     pub summary: Cow<'a, str>,
-    /// What it means.
+    /// The status.
     pub status: RowStatus,
-    /// How far it is, if it counts.
+    /// The progress, if the row counts.
     pub progress: Option<Progress>,
-    /// The time that it shows, if it is a row that shows the time.
+    /// The time that the row shows, if it is a row that shows the time.
     pub elapsed: Option<Duration>,
-    /// Whether it changed lately: bold.
+    /// True if the row changed lately: bold.
     pub highlighted: bool,
-    /// Whether nothing more will come: italic.
+    /// True if the row is completed: italic.
     pub completed: bool,
 }
 
@@ -61,14 +62,14 @@ pub struct RowView<'a> {
 pub struct BoardFrame<'a> {
     /// The rows.
     pub rows: Vec<RowView<'a>>,
-    /// So many more are there, and not shown.
+    /// The number of rows that are not shown.
     pub more: usize,
-    /// After so many of the rows shown stand those that are not: what is below is pinned.
+    /// The index, among the rows shown, at which the hidden ones belong: the rows below it are pinned.
     pub more_at: usize,
 }
 
 impl RowView<'_> {
-    /// The row with texts of its own.
+    /// Returns the row with texts of its own.
     #[must_use]
     pub fn into_owned(self) -> RowView<'static> {
         let RowView { id, prefix, summary, status, progress, elapsed, highlighted, completed } = self;
@@ -78,7 +79,7 @@ impl RowView<'_> {
 }
 
 impl BoardFrame<'_> {
-    /// The frame with texts of its own.
+    /// Returns the frame with texts of its own.
     #[must_use]
     pub fn into_owned(self) -> BoardFrame<'static> {
         let rows = self.rows.into_iter().map(RowView::into_owned).collect();
@@ -86,15 +87,15 @@ impl BoardFrame<'_> {
     }
 }
 
-/// All rows of a board.
+/// The rows of a board.
 #[derive(Debug)]
 pub struct RowTable {
     timing: Timing,
     open: BTreeMap<RowId, RowEntry>,
-    /// The oldest completion first.
+    /// Completed rows, the oldest completion first.
     done: VecDeque<(RowId, RowEntry)>,
     ids: u64,
-    /// Counts changes: pinned rows are ordered by their last one.
+    /// The number of changes: pinned rows are ordered by their last one.
     changes: u64,
     painted_at: Option<Time>,
     is_dirty: bool,
@@ -104,7 +105,7 @@ pub struct RowTable {
 struct RowEntry {
     row: Row,
     progress: Option<Progress>,
-    /// For a row that shows the time since.
+    /// The start of the time that the row shows, for a row that shows one.
     since: Option<Time>,
     changed_at: Time,
     change: u64,
@@ -112,7 +113,7 @@ struct RowEntry {
 }
 
 impl RowTable {
-    /// No rows yet.
+    /// Creates an empty table.
     #[must_use]
     pub fn new(timing: Timing) -> RowTable {
         RowTable {
@@ -126,41 +127,41 @@ impl RowTable {
         }
     }
 
-    /// Adds a row at the bottom, above the pinned ones. It is shown from the next paint on.
+    /// Adds a row at the bottom, above the pinned ones. The row is shown from the next paint on.
     pub fn add(&mut self, row: Row, now: Time) -> RowId {
         self.insert(row, None, now)
     }
 
-    /// Adds a row that shows the time since `now` in words, and wants to be painted each second. Never bold.
+    /// Adds a row that shows the time since `now` in words, and is repainted each second. Never bold.
     pub fn add_elapsed(&mut self, row: Row, now: Time) -> RowId {
         self.insert(row, Some(now), now)
     }
 
-    /// Whether this row is there and not completed.
+    /// Returns whether this row exists and is not completed.
     #[must_use]
     pub fn is_open(&self, id: RowId) -> bool {
         self.open.contains_key(&id)
     }
 
-    /// How many rows are not completed.
+    /// Returns the number of rows that are not completed.
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
 
-    /// Replaces the summary. True if that changed the row.
+    /// Replaces the summary. Returns true if that changed the row.
     pub fn set_summary(&mut self, id: RowId, summary: impl Into<String>, now: Time) -> bool {
         let summary = bounded(summary.into());
         self.change(id, now, |state| core::mem::replace(&mut state.row.summary, summary.clone()) != summary)
     }
 
-    /// Replaces the prefix; an empty one removes it. True if that changed the row.
+    /// Replaces the prefix; an empty one removes it. Returns true if that changed the row.
     pub fn set_prefix(&mut self, id: RowId, prefix: impl Into<String>, now: Time) -> bool {
         let prefix = bounded(prefix.into());
         self.change(id, now, |state| core::mem::replace(&mut state.row.prefix, prefix.clone()) != prefix)
     }
 
-    /// Sets the status; the texts stay. True if that changed the row.
+    /// Sets the status; the texts stay. Returns true if that changed the row.
     pub fn set_status(&mut self, id: RowId, status: RowStatus, now: Time) -> bool {
         self.change(id, now, |state| core::mem::replace(&mut state.row.status, status) != status)
     }
@@ -170,23 +171,23 @@ impl RowTable {
         self.set_progress(id, now, |_| Some(Progress::start(target)))
     }
 
-    /// Counts `steps` more. Nothing without a start before, and never beyond the target.
+    /// Adds `steps` steps to the count. No effect without a start before; never exceeds the target.
     pub fn tick(&mut self, id: RowId, steps: u64, now: Time) -> bool {
         self.set_progress(id, now, |progress| progress.map(|progress| progress.tick(steps)))
     }
 
-    /// The count is at its target.
+    /// Sets the count to its target.
     pub fn finish(&mut self, id: RowId, now: Time) -> bool {
         self.set_progress(id, now, |progress| progress.map(Progress::finish))
     }
 
-    /// Counts no more: the bar goes.
+    /// Ends the count: the bar is removed.
     pub fn clear(&mut self, id: RowId, now: Time) -> bool {
         self.set_progress(id, now, |_| None)
     }
 
-    /// Nothing more comes for this row: it moves above all that are not completed, and leaves when it is dimmed.
-    /// Returns its texts as they are now; `None` if it was completed before.
+    /// Completes the row: it moves above all that are not completed, and leaves when it is dimmed. Returns its texts
+    /// as they are now; `None` if it was completed before.
     pub fn complete(&mut self, id: RowId, now: Time) -> Option<RowView<'_>> {
         let mut state = self.open.remove(&id)?;
         state.changed_at = now;
@@ -204,15 +205,15 @@ impl RowTable {
         }
     }
 
-    /// A row as it is now, completed or not.
+    /// Returns a row as it is now, completed or not.
     #[must_use]
     pub fn get(&self, id: RowId, now: Time) -> Option<RowView<'_>> {
         let done = || self.done.iter().find(|(done, _)| *done == id).map(|(_, state)| state);
         self.open.get(&id).or_else(done).map(|state| self.view(id, state, now))
     }
 
-    /// Takes out the completed rows whose time is over, or for which `rows_max` leaves no room: their text is to
-    /// stay on the screen, above the board, as the screen's own. The oldest first.
+    /// Takes out the completed rows whose time is over, or for which `rows_max` leaves no room, the oldest first. The
+    /// caller leaves their text on the screen, above the board, outside of it.
     pub fn take_left(&mut self, rows_max: usize, now: Time) -> Vec<RowView<'static>> {
         let mut left = Vec::new();
         while let Some((id, state)) = self.done.front() {
@@ -226,7 +227,7 @@ impl RowTable {
         left
     }
 
-    /// The completed rows, all of them, at the end of the board. As [`RowTable::take_left`].
+    /// Takes out all completed rows, at the end of the board; see [`RowTable::take_left`].
     pub fn take_all_left(&mut self, now: Time) -> Vec<RowView<'static>> {
         let done: Vec<_> = self.done.drain(..).collect();
         done.iter()
@@ -234,8 +235,8 @@ impl RowTable {
             .collect()
     }
 
-    /// What to show on `rows_max` lines, the one that tells of more included: completed rows first, then the
-    /// others, the oldest first, and the pinned ones at the bottom.
+    /// Returns the rows to show on `rows_max` lines, the line that counts the hidden rows included: completed rows
+    /// first, then the others, the oldest first, and the pinned ones at the bottom.
     #[must_use]
     pub fn frame(&self, rows_max: usize, now: Time) -> BoardFrame<'_> {
         let done = self.done.iter().map(|(id, state)| (*id, state));
@@ -246,7 +247,7 @@ impl RowTable {
         pinned.sort_by_key(|(_, state)| state.change);
         let all = above.len() + pinned.len();
         if all > rows_max {
-            // One line tells how many there are besides. Of the pinned rows the latest stay.
+            // One line shows the number of hidden rows. Of the pinned rows the latest stay.
             let room = rows_max.saturating_sub(1);
             let pinned_shown = pinned.len().min(room);
             pinned.drain(..pinned.len() - pinned_shown);
@@ -258,7 +259,7 @@ impl RowTable {
         BoardFrame { rows, more, more_at }
     }
 
-    /// When the board wants to be painted: `None` while nothing will change by itself and nothing has.
+    /// Returns when the board is to be painted; `None` while nothing has changed and nothing changes with time alone.
     #[must_use]
     pub fn next_repaint(&self, now: Time) -> Option<Time> {
         let painted = match self.painted_at {
@@ -269,24 +270,25 @@ impl RowTable {
         due.map(|due| due.max(painted + self.timing.update).max(now))
     }
 
-    /// Whether something changed since the last paint.
+    /// Returns whether something changed since the last paint.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         self.is_dirty
     }
 
-    /// It has been painted.
+    /// Records a paint.
     pub fn painted(&mut self, now: Time) {
         self.painted_at = Some(now);
         self.is_dirty = false;
     }
 
-    /// Something else than a row changed: paint again.
+    /// Requests a paint because something else than a row changed.
     pub fn touch(&mut self) {
         self.is_dirty = true;
     }
 
-    /// What changes with time alone: bold rows are dimmed, completed ones leave, elapsed times grow.
+    /// Returns the time of the next change that comes with time alone: bold rows are dimmed, completed ones leave,
+    /// elapsed times grow.
     fn next_by_itself(&self, painted: Time) -> Option<Time> {
         let dims = self.open.values().filter(|state| state.since.is_none()).filter_map(|state| {
             let dim = state.changed_at + self.timing.dim_after;

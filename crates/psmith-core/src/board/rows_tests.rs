@@ -1,4 +1,4 @@
-//! The promises of the rows, with times given by hand.
+//! Tests of the rows, with times given by hand.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,7 +71,7 @@ fn an_elapsed_row_is_painted_each_second_and_never_bold() {
     rows.painted(at(1250));
     assert_eq!(rows.next_repaint(at(1250)), Some(at(2250)));
     assert_eq!(texts(&rows.frame(9, at(61_250))), ["elapsed time: 1 minute, 1 second"]);
-    // Completed, it stands still.
+    // Completed, its time is frozen.
     rows.complete(row, at(62_250));
     assert_eq!(texts(&rows.frame(9, at(63_000))), ["elapsed time: 1 minute, 2 seconds"]);
     assert_eq!(rows.take_left(9, at(64_000))[0].summary, "1 minute, 2 seconds");

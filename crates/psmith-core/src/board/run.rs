@@ -1,5 +1,5 @@
-//! The board of a run: running jobs and totals, folded from updates. Draws nothing and answers nobody: with it or
-//! without it a run goes the same way.
+//! The board of a run: running jobs and totals, folded from updates. Draws nothing and returns nothing that a run
+//! depends on.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -13,96 +13,96 @@ use crate::event::HoldReason;
 use crate::outcome::{Cause, Outcome};
 use crate::{JobId, SlotId, Time};
 
-/// So much of the end of a job's output is kept for its last line.
+/// The maximum size of the end of a job's output that is kept for its last line.
 pub const TAIL_BYTES_MAX: usize = 512;
 
-/// A board whose jobs run on is painted again after this time, for their elapsed times.
+/// The time after which a board with running jobs is painted again, for their elapsed times.
 const TICK: Duration = Duration::from_secs(1);
 
-/// One thing that a board wants to know. An update about a job that is not on the board changes nothing.
+/// An update of a board. An update about a job that is not on the board changes nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update<'a> {
     /// An attempt has a process.
     Started {
-        /// Its job.
+        /// The job.
         job: JobId,
         /// The job's number, as people know it.
         number: u64,
-        /// In which slot, or by which worker.
+        /// The slot, or the worker.
         slot: SlotId,
-        /// Which attempt, from 1.
+        /// The attempt's number, from 1.
         attempt: u32,
-        /// Its process.
+        /// The process id.
         pid: u32,
-        /// Its command, or its function.
+        /// The command, or the function.
         title: &'a str,
     },
-    /// It wrote this.
+    /// The job wrote output.
     Wrote {
-        /// Its job.
+        /// The job.
         job: JobId,
-        /// Bytes, as they came.
+        /// The bytes, as they came.
         bytes: &'a [u8],
     },
-    /// A function told how far it is.
+    /// A function reported its progress.
     Progressed {
-        /// Its job.
+        /// The job.
         job: JobId,
-        /// How far.
+        /// The progress.
         progress: Progress,
     },
-    /// What it uses at present.
+    /// The resources in use were measured.
     Used {
-        /// Its job.
+        /// The job.
         job: JobId,
         /// Resident memory of its processes.
         memory_bytes: u64,
         /// CPU time so far.
         cpu: Option<Duration>,
     },
-    /// It runs longer than it should.
+    /// The job is running longer than expected.
     Slow {
-        /// Its job.
+        /// The job.
         job: JobId,
     },
-    /// It cannot be killed. Its row stays after the end of its job, as its slot does.
+    /// The attempt cannot be killed. Its row stays after the end of its job, as its slot does.
     Unkillable {
-        /// Its job.
+        /// The job.
         job: JobId,
     },
     /// The attempt is over and the job waits for another.
     Retried {
-        /// Its job.
+        /// The job.
         job: JobId,
     },
     /// The job has its outcome.
     Ended {
-        /// Its job.
+        /// The job.
         job: JobId,
-        /// How it counts.
+        /// The way the job counts.
         ending: RowEnding,
     },
     /// Starts are held for this reason, or no longer.
     Held(Option<HoldReason>),
-    /// So many jobs there will be.
+    /// The total number of jobs is known.
     Total(u64),
 }
 
-/// How an ended job counts.
+/// The way an ended job counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowEnding {
-    /// It succeeded at its first try.
+    /// The job succeeded at its first try.
     Ok,
-    /// It succeeded later.
+    /// The job succeeded at a later try.
     Flaky,
-    /// It failed.
+    /// The job failed.
     Failed,
-    /// It was cut short, or never begun: nothing is said about it.
+    /// The job was cut short, or never started: it counts neither as a success nor as a failure.
     Cancelled,
 }
 
 impl RowEnding {
-    /// How this outcome counts. Attempts that were forgiven make no success flaky.
+    /// Returns how this outcome counts. Forgiven attempts do not make a success flaky.
     #[must_use]
     pub fn of(outcome: &Outcome) -> RowEnding {
         match &outcome.verdict {
@@ -112,7 +112,7 @@ impl RowEnding {
         }
     }
 
-    /// How a job counts that came to this end.
+    /// Returns how a job counts that ended with this cause.
     #[must_use]
     pub fn of_cause(cause: &Cause) -> RowEnding {
         if *cause == Cause::Cancelled { RowEnding::Cancelled } else { RowEnding::Failed }
@@ -130,20 +130,20 @@ pub struct Totals {
     pub failed: u64,
     /// Jobs that were cut short or never begun.
     pub cancelled: u64,
-    /// All jobs there will be, if that is known.
+    /// The total number of jobs, if it is known.
     pub total: Option<u64>,
-    /// Why starts are held, if they are.
+    /// The reason why starts are held, if they are.
     pub held: Option<HoldReason>,
 }
 
 impl Totals {
-    /// Jobs that have an outcome of their own.
+    /// Returns the number of jobs that have an outcome of their own.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.ok + self.flaky + self.failed
     }
 
-    /// Jobs that are still to be done, if their number is known.
+    /// Returns the number of jobs that are still to be done, if it is known.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         self.total.map(|total| total.saturating_sub(self.done() + self.cancelled))
@@ -155,35 +155,35 @@ impl Totals {
 pub struct JobRow {
     /// The job's number, as people know it.
     pub number: u64,
-    /// In which slot, or by which worker.
+    /// The slot, or the worker.
     pub slot: SlotId,
-    /// Which attempt, from 1.
+    /// The attempt's number, from 1.
     pub attempt: u32,
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// Since when it runs.
+    /// The time of its start.
     pub since: Time,
-    /// Its command, or its function.
+    /// The command, or the function.
     pub title: String,
-    /// Resident memory at the last look, if there was one.
+    /// Resident memory at the last measurement, if there was one.
     pub memory_bytes: Option<u64>,
-    /// CPU time at the last look, if that could be seen.
+    /// CPU time at the last measurement, if it was available.
     pub cpu: Option<Duration>,
-    /// How much of one processor it used between the last two looks, in percent; at the first since its start. More
-    /// than 100 on several processors.
+    /// The share of one processor used between the last two measurements, in percent; at the first one since its
+    /// start. More than 100 on several processors.
     pub cpu_percent: Option<u32>,
-    /// How far it is, if it tells.
+    /// The progress, if the job reports it.
     pub progress: Option<Progress>,
-    /// Warning: slow. Error: cannot be killed.
+    /// The status. Warning: slow. Error: cannot be killed.
     pub status: RowStatus,
-    /// When the CPU time was looked at.
+    /// The time of the last measurement of CPU time.
     cpu_at: Time,
     tail: Vec<u8>,
 }
 
 impl JobRow {
-    /// The last line that it wrote which says something; empty if there is none. Of a line that was written over
-    /// (progress bars return the carriage) the last writing. Bytes as they came: not yet fit to be shown.
+    /// Returns the last line of the output that is not blank; empty if there is none. Of a line that was written over
+    /// (progress bars return the carriage) the last version. The bytes are raw: not yet fit to be shown.
     #[must_use]
     pub fn last_line(&self) -> &[u8] {
         let parts = self.tail.rsplit(|&byte| byte == b'\n' || byte == b'\r');
@@ -191,7 +191,7 @@ impl JobRow {
     }
 
     fn on_cpu(&mut self, cpu: Option<Duration>, now: Time) {
-        // The time of a tree falls when a process ends that nobody waits for: that is no work undone.
+        // The CPU time of a tree falls when a process ends that no parent waits for: no work was undone by that.
         let used = cpu.map(|cpu| cpu.saturating_sub(self.cpu.unwrap_or_default()));
         let passed = now.since(self.cpu_at);
         if used.is_none() || !passed.is_zero() {
@@ -208,7 +208,7 @@ impl JobRow {
 pub struct RunBoard {
     timing: Timing,
     running: BTreeMap<JobId, JobRow>,
-    /// How many of them cannot be killed.
+    /// The number of rows whose attempt cannot be killed.
     stuck: usize,
     totals: Totals,
     rate: Rate,
@@ -217,7 +217,7 @@ pub struct RunBoard {
 }
 
 impl RunBoard {
-    /// Nothing runs yet.
+    /// Creates a board without jobs.
     #[must_use]
     pub fn new(timing: Timing) -> RunBoard {
         RunBoard {
@@ -231,7 +231,7 @@ impl RunBoard {
         }
     }
 
-    /// Something happened.
+    /// Applies an update.
     pub fn on(&mut self, update: Update<'_>, now: Time) {
         self.is_dirty = true;
         match update {
@@ -288,41 +288,41 @@ impl RunBoard {
         }
     }
 
-    /// As [`Update::Wrote`], for which no time is needed.
+    /// Applies an [`Update::Wrote`], for which no time is needed.
     pub fn on_output(&mut self, job: JobId, bytes: &[u8]) {
         self.is_dirty = true;
         self.change(job, |row| keep_tail(&mut row.tail, bytes));
     }
 
-    /// The counts.
+    /// Returns the counts.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Jobs that end in a second.
+    /// Returns the jobs that end in a second.
     pub fn per_second(&mut self, now: Time) -> f64 {
         self.rate.per_second(now)
     }
 
-    /// How long the rest will take; `None` if that cannot be said.
+    /// Returns the time that the rest will take; `None` if it cannot be estimated.
     pub fn eta(&mut self, now: Time) -> Option<Duration> {
         self.totals.left().and_then(|left| self.rate.eta(left, now))
     }
 
-    /// How many jobs are on the board.
+    /// Returns the number of jobs on the board.
     #[must_use]
     pub fn running_count(&self) -> usize {
         self.running.len()
     }
 
-    /// A job on the board.
+    /// Returns a job on the board.
     #[must_use]
     pub fn get(&self, job: JobId) -> Option<&JobRow> {
         self.running.get(&job)
     }
 
-    /// The running jobs, the longest running first, at most `rows_max`.
+    /// Returns the running jobs, the longest running first, at most `rows_max`.
     #[must_use]
     pub fn longest(&self, rows_max: usize) -> Vec<(JobId, &JobRow)> {
         let mut rows: Vec<(JobId, &JobRow)> = self.running.iter().map(|(job, row)| (*job, row)).collect();
@@ -336,7 +336,7 @@ impl RunBoard {
         rows
     }
 
-    /// When the board wants to be painted: `None` while nothing changed and nothing runs.
+    /// Returns when the board is to be painted; `None` while nothing changed and nothing runs.
     #[must_use]
     pub fn next_repaint(&self, now: Time) -> Option<Time> {
         let Some(painted) = self.painted_at else { return Some(now) };
@@ -346,13 +346,13 @@ impl RunBoard {
         (!self.running.is_empty()).then(|| (painted + TICK).max(now))
     }
 
-    /// It has been painted.
+    /// Records a paint.
     pub fn painted(&mut self, now: Time) {
         self.painted_at = Some(now);
         self.is_dirty = false;
     }
 
-    /// Something else changed, the size of the screen perhaps: paint again.
+    /// Requests a paint because something else changed, the size of the screen perhaps.
     pub fn touch(&mut self) {
         self.is_dirty = true;
     }
@@ -363,7 +363,7 @@ impl RunBoard {
         }
     }
 
-    /// What could not be killed has left the slot after all.
+    /// Frees a slot whose attempt could not be killed and has ended after all.
     fn free(&mut self, slot: SlotId) {
         if self.stuck > 0 {
             let before = self.running.len();
@@ -379,7 +379,7 @@ impl RunBoard {
     }
 }
 
-/// Appends, and drops the beginning beyond the bound.
+/// Appends the bytes, and drops the beginning beyond the bound.
 fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..];
     let excess = (tail.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);

@@ -37,7 +37,7 @@ fn a_job_is_on_the_board_from_its_start_to_its_end() {
     assert_eq!(board.running_count(), 1);
     board.on(Update::Ended { job: JobId(2), ending: RowEnding::Ok }, at(50));
     assert_eq!(board.running_count(), 0);
-    // Late news of a job that is gone.
+    // A late update about a job that is gone.
     board.on(Update::Slow { job: JobId(2) }, at(60));
     assert_eq!(board.running_count(), 0);
 }

@@ -1,5 +1,5 @@
-//! One attempt, from the start that was asked for until nothing of it is left. Knows no other attempt, takes no
-//! slot and passes no verdict.
+//! The state of one attempt, from the request to start it until nothing of it is left. Has no access to other
+//! attempts, takes no slot and decides no verdict.
 //!
 //! ```text
 //!   Starting ----> Running ----> Exited: tree and output may live on ----> over
@@ -7,15 +7,19 @@
 //!      '--- Ending: the ladder, begun as soon as there is a process ---'
 //! ```
 //!
-//! *Stage* is what the kernel did, *ending* what psmith does about it; each has its own field, and every event
-//! is matched on both. Rules where the two meet:
+//! *Stage* is what the kernel did, *ending* what psmith does about it; each has its own field, and every event is
+//! matched on both. Rules where the two meet:
 //!
-//! - What psmith wants to end but has no process yet is ended when it has one: no signal is asked for before
+//! - An attempt that psmith wants to end, but that has no process yet, is ended when it has one: no signal is
+//!   requested before `Started`.
 //!   `Started`.
-//! - The process may end while the ladder climbs and descendants live: then the ladder goes on at its own pace.
+//! - The process may end during the ladder while descendants are alive: then the ladder goes on at its own pace. A
+//!   shell that dies of the first signal must not cut short the clean-up of the program that it ran.
 //!   A shell that dies of the first signal must not cut short the clean-up of the program that it ran.
-//! - What ended by itself has `LEAK_GRACE` for its descendants and its output; then the leak policy decides.
-//! - An exit that was reported before anybody asked for an end stands. Only a timeout may still overrule it,
+//! - An attempt that ended by itself has `LEAK_GRACE` for its descendants and its output; then the leak policy
+//!   decides.
+//! - An exit that was reported before an end was requested is final. Only a timeout may still overrule it, where the
+//!   job lasts as long as its descendants (`Leak::Wait`).
 //!   where the job lasts as long as its descendants (`Leak::Wait`).
 
 use alloc::vec::Vec;
@@ -32,48 +36,48 @@ use crate::{Action, AttemptId, SlotId, Time};
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
     pub(super) slot: SlotId,
-    /// Its place in the order of starts.
+    /// The position in the order of starts.
     pub(super) turn: u64,
-    /// When its start was asked for: its clock.
+    /// The time at which the start was requested; the attempt's clock counts from here.
     pub(super) began: Time,
     pid: u32,
     stage: ProcessStage,
     ending: Option<Termination>,
-    /// Its timeout, as the deadline was computed from it.
+    /// The timeout, as the deadline was computed from it.
     limit: Duration,
     pub(super) deadline: Option<Time>,
-    /// When it gave a sign of life last; its start is one.
+    /// The time of the last sign of life; the start is one.
     beat: Time,
-    /// When somebody has to look whether there was one in time.
+    /// The time of the next check for a sign of life.
     pub(super) idle: Option<Time>,
-    /// When it is to be named slow, until it has been, or has ended.
+    /// The time at which it is to be reported as slow; `None` once it has been, or has ended.
     pub(super) slow: Option<Time>,
     pub(super) step: Option<Time>,
-    /// What its worker said of its function.
+    /// The result that its worker reported for its function.
     reported: Option<Result<(), Cause>>,
 }
 
-/// What the kernel did.
+/// The state of the process, as the kernel reports it.
 #[derive(Debug)]
 enum ProcessStage {
-    /// The start was asked for.
+    /// The start was requested.
     Starting,
     /// The process exists.
     Running,
     /// The process has ended.
     Exited(Tail),
-    /// No program was ever executed.
+    /// The program was never executed.
     NeverRan(SpawnFailure),
 }
 
-/// What remains of an attempt after its process.
+/// The state of an attempt after its process has ended.
 #[derive(Debug)]
 struct Tail {
     at: Time,
     exit: Exit,
     usage: Usage,
     evidence: Evidence,
-    /// What psmith had done to it by then.
+    /// The reason for which psmith had begun to end it by then.
     cut: Option<CutReason>,
     tree: TreeState,
     output: OutputState,
@@ -82,25 +86,25 @@ struct Tail {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TreeState {
-    /// Descendants live.
+    /// Descendants are alive.
     Alive,
-    /// They are being killed.
+    /// Descendants are being killed.
     Killing,
-    /// They are being let go.
+    /// Descendants are being released.
     Releasing,
     Empty,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutputState {
-    /// Somebody holds it open.
+    /// A process holds the output open.
     Open,
-    /// We asked to read no more.
+    /// The driver was asked to stop reading.
     Stopping,
     Closed,
 }
 
-/// What psmith does about it.
+/// The state of an end that psmith has begun.
 #[derive(Clone, Copy, Debug)]
 struct Termination {
     why: CutReason,
@@ -109,34 +113,34 @@ struct Termination {
 
 #[derive(Clone, Copy, Debug)]
 enum Ladder {
-    /// There is no process yet.
+    /// The end is requested, but there is no process yet.
     Before { kill: bool },
-    /// This is the next step, once its time has come.
+    /// The ladder is at this step, to be taken once its time has come.
     Climbing { next: usize },
-    /// The tree was told to die.
+    /// The kill of the tree was requested.
     Killed,
 }
 
-/// How an attempt goes on after an event.
+/// The result of an event for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum AttemptStep {
-    /// It lives.
+    /// The attempt is not over.
     Alive,
-    /// Nothing of it is left.
+    /// The attempt is over: nothing of it is left.
     Over,
-    /// It lives, and nothing helps.
+    /// The attempt is not over and cannot be killed.
     Unkillable,
 }
 
-/// What an attempt needs to act: the time, the timers, and where actions are put.
+/// The context in which an attempt acts: the time, the timers, and the list of actions.
 pub(super) struct AttemptContext<'a> {
     pub(super) now: Time,
     pub(super) timers: &'a mut Timers,
     pub(super) actions: &'a mut Vec<Action>,
 }
 
-/// How a process ended, as it was reported.
+/// The end of a process, as it was reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ExitReport {
     pub(super) exit: Exit,
@@ -166,7 +170,7 @@ impl Attempt {
         }
     }
 
-    /// Lets the attempt run for `limit` from its start on, unless it is already coming to its end.
+    /// Lets the attempt run for `limit` from its start on, unless it is ending already.
     pub(super) fn limit_to(&mut self, limit: Duration, policy: &JobPolicy, timers: &mut Timers) {
         let counts = match &self.stage {
             ProcessStage::Starting | ProcessStage::Running => true,
@@ -185,11 +189,11 @@ impl Attempt {
     }
 
     pub(super) fn on_beat(&mut self, now: Time) {
-        // Its timer is left as it is: most beats are followed by another long before it is due.
+        // The timer is left as it is: most beats are followed by another long before it is due.
         self.beat = now;
     }
 
-    /// It is time to look for a sign of life.
+    /// Handles the idle timer: checks for a sign of life.
     pub(super) fn on_idle(&mut self, policy: &JobPolicy, context: &mut AttemptContext<'_>) {
         self.idle = None;
         let Some(limit) = policy.idle else { return };
@@ -234,7 +238,7 @@ impl Attempt {
         }
     }
 
-    /// What a worker says of its function stands, unless psmith had begun to end the attempt by then.
+    /// Records the result that a worker reported for its function, unless psmith had begun to end the attempt by then.
     pub(super) fn on_reported(&mut self, verdict: Result<(), Cause>) {
         let counts = match self.ending.map(|ending| ending.why) {
             None | Some(CutReason::Preempted) => true,
@@ -252,7 +256,7 @@ impl Attempt {
         context: &mut AttemptContext<'_>,
     ) -> AttemptStep {
         match self.stage {
-            // A process that ended at once was reported as ended only: what was to be done to it begins late.
+            // A process that ended at once was reported as ended only: a requested end begins here.
             ProcessStage::Starting => self.on_started(0, policy, context),
             ProcessStage::Running => {}
             ProcessStage::Exited(_) | ProcessStage::NeverRan(_) => {
@@ -299,12 +303,13 @@ impl Attempt {
     ) -> AttemptStep {
         let waits = self.waits_for_leaks(policy);
         let ProcessStage::Exited(tail) = &mut self.stage else {
-            // The group was seen empty before its leader's exit came through. That event will say who lives.
+            // The group was found empty before its leader's exit was reported. That event will say which descendants
+            // are alive.
             return AttemptStep::Alive;
         };
         let before = tail.tree;
         if before == TreeState::Empty {
-            // The answer to a kill that crossed the exit.
+            // The reply to a kill that crossed the exit.
             return AttemptStep::Alive;
         }
         tail.tree = TreeState::Empty;
@@ -315,9 +320,9 @@ impl Attempt {
             (OutputState::Closed, _) => return AttemptStep::Over,
             (OutputState::Stopping, _) => context.timers.clear(&mut self.step, Timer::Step(self.id)),
             (OutputState::Open, _) if waits => context.timers.clear(&mut self.step, Timer::Step(self.id)),
-            // Its own grace runs already.
+            // The grace of the descendants is running already.
             (OutputState::Open, TreeState::Alive) if self.ending.is_none() => {}
-            // What the dead wrote is on its way.
+            // Output that the dead process wrote may still be on its way.
             (OutputState::Open, _) => self.grace(context),
         }
         AttemptStep::Alive
@@ -325,14 +330,14 @@ impl Attempt {
 
     pub(super) fn on_output_closed(&mut self) -> AttemptStep {
         let ProcessStage::Exited(tail) = &mut self.stage else {
-            // Who closes its output may live on. The exit will say how things stand.
+            // A process that closes its output may go on. The exit will report the state of both.
             return AttemptStep::Alive;
         };
         tail.output = OutputState::Closed;
         if tail.tree == TreeState::Empty { AttemptStep::Over } else { AttemptStep::Alive }
     }
 
-    /// The next step of the end has fallen due.
+    /// Takes the next step of the end, which is due.
     pub(super) fn on_step(&mut self, policy: &JobPolicy, context: &mut AttemptContext<'_>) -> AttemptStep {
         self.step = None;
         let ladder = self.ending.map(|ending| ending.ladder);
@@ -349,7 +354,7 @@ impl Attempt {
                         Leak::Allow => {
                             tail.tree = TreeState::Releasing;
                             context.actions.push(Action::ReleaseTree { attempt: self.id });
-                            // Whom we let go may keep the output open for ever.
+                            // Released descendants may keep the output open for ever.
                             if tail.output == OutputState::Open {
                                 tail.output = OutputState::Stopping;
                                 context.actions.push(Action::StopReading { attempt: self.id });
@@ -371,7 +376,7 @@ impl Attempt {
         AttemptStep::Alive
     }
 
-    /// Ends the attempt by its ladder, or, if `kill`, at once.
+    /// Ends the attempt by its ladder or, if `kill`, at once.
     pub(super) fn end(
         &mut self,
         why: CutReason,
@@ -382,7 +387,7 @@ impl Attempt {
         let climbs = match &mut self.ending {
             None => false,
             Some(ending) => {
-                // A job that was to run again is now to end; what else was decided stands.
+                // A job that was to run again is now to end; any other reason stays.
                 if ending.why == CutReason::Preempted {
                     ending.why = why;
                     if let ProcessStage::Exited(tail) = &mut self.stage {
@@ -414,7 +419,7 @@ impl Attempt {
                     match tail.tree {
                         // Its grace is shorter than any ladder.
                         TreeState::Alive | TreeState::Empty if !kill && policy.leak != Leak::Wait => return,
-                        // Its grace is over: all is under way.
+                        // Its grace is over: the leak policy is being carried out.
                         TreeState::Killing | TreeState::Releasing => return,
                         TreeState::Alive | TreeState::Empty => {}
                     }
@@ -430,7 +435,7 @@ impl Attempt {
                     TreeState::Alive if kill => self.kill(context),
                     TreeState::Alive if !climbs => self.climb(0, policy, context),
                     TreeState::Alive | TreeState::Killing | TreeState::Releasing => {}
-                    // What it wrote last may be on its way.
+                    // The last output may still be on its way.
                     TreeState::Empty if output == OutputState::Open && self.step.is_none() => {
                         self.grace(context);
                     }
@@ -443,7 +448,7 @@ impl Attempt {
         context.timers.clear(&mut self.idle, Timer::Idle(self.id));
     }
 
-    /// Whether it could still give way to others.
+    /// Returns whether it could still give way to others.
     pub(super) fn is_at_work(&self) -> bool {
         let has_exited = match self.stage {
             ProcessStage::Starting | ProcessStage::Running => false,
@@ -452,7 +457,7 @@ impl Attempt {
         !has_exited && self.ending.is_none()
     }
 
-    /// Whether its process has ended.
+    /// Returns whether its process has ended.
     pub(super) fn has_exited(&self) -> bool {
         match self.stage {
             ProcessStage::Starting | ProcessStage::Running => false,
@@ -464,14 +469,14 @@ impl Attempt {
         self.limit
     }
 
-    /// Forgets its timers: it is over, or given up.
+    /// Clears its timers: it is over, or given up.
     pub(super) fn clear_timers(&mut self, timers: &mut Timers) {
         timers.clear(&mut self.deadline, Timer::Deadline(self.id));
         timers.clear(&mut self.idle, Timer::Idle(self.id));
         timers.clear(&mut self.step, Timer::Step(self.id));
     }
 
-    /// What is true of it, for the verdict.
+    /// Returns the facts about it, for the verdict.
     pub(super) fn facts(&self) -> AttemptFacts {
         let reported = self.reported.clone();
         match &self.stage {
@@ -496,7 +501,7 @@ impl Attempt {
         }
     }
 
-    /// What is known of it, for the outcome.
+    /// Returns the report on it, for the outcome.
     pub(super) fn report(&self, policy: &JobPolicy, now: Time) -> AttemptReport {
         let (exit, usage, leaked, until) = match &self.stage {
             ProcessStage::Starting | ProcessStage::Running | ProcessStage::NeverRan(_) => {
@@ -510,7 +515,7 @@ impl Attempt {
         AttemptReport { number: self.id.number, pid: self.pid, wall: until - self.began, exit, usage, leaked }
     }
 
-    /// Whether the job lasts as long as its descendants and its output.
+    /// Returns whether the job lasts as long as its descendants and its output.
     fn waits_for_leaks(&self, policy: &JobPolicy) -> bool {
         policy.leak == Leak::Wait && self.ending.is_none()
     }
@@ -546,7 +551,7 @@ impl Attempt {
         context.timers.set(&mut self.step, context.now + LEAK_GRACE, Timer::Step(self.id));
     }
 
-    /// Nobody of its tree lives and its output is open: somebody outside holds it.
+    /// Stops reading the output: no process of the tree is alive, so one outside of it holds the output open.
     fn stop_reading(&mut self, context: &mut AttemptContext<'_>) {
         let ProcessStage::Exited(tail) = &mut self.stage else {
             debug_assert!(false, "output is given up after the exit");

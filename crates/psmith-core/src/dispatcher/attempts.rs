@@ -1,4 +1,5 @@
-//! What befalls attempts, and what becomes of their jobs then: an outcome, another try, or the queue again.
+//! The events of attempts, and the consequences for their jobs: an outcome, another try, or the queue again. Starts
+//! nothing itself.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -43,7 +44,7 @@ impl Dispatcher {
         }
     }
 
-    /// The attempt never was: its job is next again, uncharged, when the machine has something to give.
+    /// Handles a refused start: the job is next again, uncharged, when the machine has resources to give.
     pub(super) fn on_start_refused(
         &mut self,
         id: AttemptId,
@@ -71,7 +72,7 @@ impl Dispatcher {
         }
     }
 
-    /// A worker's word about its function. The attempt itself goes on until its process has ended.
+    /// Handles a worker's report about its function. The attempt itself goes on until its process has ended.
     pub(super) fn on_reported(
         &mut self,
         id: AttemptId,
@@ -125,7 +126,7 @@ impl Dispatcher {
         self.go_on(id.job, progress, now, actions);
     }
 
-    /// One attempt is lost alone: its keeper is gone, and nobody is left who could report its end.
+    /// Handles the loss of a single attempt: its keeper is gone, and with it the only reporter of its end.
     pub(super) fn on_vanished(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
         self.holds.refusal.on_answered(id);
         match self.at_work(id, now, actions) {
@@ -134,10 +135,11 @@ impl Dispatcher {
         }
     }
 
-    /// Whatever had not ended is lost; whatever had is judged by what is known of it.
+    /// Handles the loss of the warden: attempts that had not ended are lost; the others are judged by what is known of
+    /// them.
     pub(super) fn on_warden_lost(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.warden_ready = false;
-        // Nobody is left who could report their end. The next warden sweeps them.
+        // The reporter of their end is gone. The next warden sweeps them.
         for (_, stuck) in core::mem::take(&mut self.stuck) {
             self.slots.give_back(stuck.slot);
         }
@@ -179,8 +181,8 @@ impl Dispatcher {
         self.go_on(id.job, progress, now, actions);
     }
 
-    /// Names those whose time has come, and waits for the next. It may have been set for one that is over by now: who
-    /// ends in time, as nearly all do, has no timer to clear.
+    /// Reports the attempts that have become slow, and sets the timer for the next. The timer may have been set for an
+    /// attempt that is over by now: an attempt that ends in time, as nearly all do, has no timer to clear.
     pub(super) fn on_slow(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.slow = None;
         for (turn, id) in self.live.from(self.slow_turn + 1) {
@@ -211,7 +213,7 @@ impl Dispatcher {
         }
     }
 
-    /// The attempt is over, or, if `stuck`, given up: its job gets an outcome or goes back.
+    /// Concludes an attempt that is over or, if `stuck`, given up: its job gets an outcome or is queued again.
     fn conclude(&mut self, id: JobId, stuck: bool, now: Time, actions: &mut Vec<Action>) {
         let Some((mut job, attempt)) = self.take_attempt(id) else { return };
         self.holds.refusal.on_answered(attempt.id);
@@ -233,7 +235,7 @@ impl Dispatcher {
             if may_return {
                 self.retry(attempt.id, job, Cause::Cancelled, Duration::ZERO, false, now, actions);
             } else {
-                // It gave way to others and cannot run again: no fault of its own, either way.
+                // It gave way to others and cannot run again: not the job's fault, either way.
                 let cause = if stuck { Cause::Lost } else { Cause::Cancelled };
                 self.end_job(id, job, Err(cause), now, actions);
             }
@@ -316,7 +318,7 @@ impl Dispatcher {
         self.jobs.insert(id.0, job);
     }
 
-    /// Gives `job`, which is in no table any more, its one outcome.
+    /// Gives `job`, which is in no table any more, its final outcome.
     pub(super) fn end_job(
         &mut self,
         id: JobId,
@@ -345,7 +347,7 @@ impl Dispatcher {
         self.delivery.on_ended(id, |job| actions.push(Action::Deliver { job }));
     }
 
-    /// Takes a live attempt and its job out of the tables; its slot stays taken.
+    /// Takes a running attempt and its job out of the tables; its slot stays taken.
     fn take_attempt(&mut self, id: JobId) -> Option<(Box<JobEntry>, Box<Attempt>)> {
         let mut job = self.jobs.remove(id.0)?;
         match core::mem::replace(&mut job.state, JobState::Delayed(None)) {
@@ -369,7 +371,7 @@ impl Dispatcher {
         }
     }
 
-    /// An attempt that was given up is over after all.
+    /// Frees the slot of an attempt that was given up and is over after all.
     fn free_stuck(&mut self, id: AttemptId) {
         if let Some(stuck) = self.stuck.remove(&id) {
             self.slots.give_back(stuck.slot);
@@ -377,7 +379,7 @@ impl Dispatcher {
         }
     }
 
-    /// A success took this long. The first ones that make a median give the running their deadlines.
+    /// Records the time of a success. The first times that make a median set the deadlines of the running attempts.
     fn learn_time(&mut self, wall: Duration) {
         let Some(median) = &mut self.median else { return };
         median.add(wall);

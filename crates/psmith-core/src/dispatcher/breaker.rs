@@ -1,10 +1,11 @@
-//! The circuit breaker: whether a run does nothing but crash. Stops nothing itself.
+//! The circuit breaker, which counts crashes in a row. Stops nothing itself.
 
-/// Crashes in a row.
+/// The count of crashes in a row.
 #[derive(Debug)]
 pub(super) struct Breaker {
     most: u32,
-    /// The number of this row; a job remembers in which it was counted, so that one that crashes again and again is one.
+    /// The number of this row; a job keeps the row in which it was counted, so that a job that crashes again and again
+    /// counts once.
     row: u64,
     jobs: u32,
 }
@@ -14,7 +15,8 @@ impl Breaker {
         Breaker { most, row: 1, jobs: 0 }
     }
 
-    /// An attempt came to an end of its own, by a crash or otherwise. `counted_in` is its job's.
+    /// Counts the end of an attempt that came to an end of its own, by a crash or otherwise. `counted_in` is its
+    /// job's.
     pub(super) fn on_end(&mut self, is_crash: bool, counted_in: &mut u64) {
         if !is_crash {
             self.row += 1;
@@ -24,7 +26,7 @@ impl Breaker {
         }
     }
 
-    /// So many jobs in a row, if that is too much.
+    /// Returns the number of jobs in a row, if that breaks the circuit.
     pub(super) fn met(&self) -> Option<u32> {
         (self.most != 0 && self.jobs >= self.most).then_some(self.jobs)
     }

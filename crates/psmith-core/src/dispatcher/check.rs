@@ -1,4 +1,4 @@
-//! The tables of the dispatcher compared with one another. Costs time with every attempt; only tests call it.
+//! Consistency checks of the dispatcher's tables. Each takes time in proportion to the attempts; only tests call it.
 
 use super::Dispatcher;
 use super::job::JobState;
@@ -6,7 +6,7 @@ use super::timers::Timer;
 use crate::JobId;
 
 impl Dispatcher {
-    /// Panics unless all tables agree. Called by tests after every step; changes nothing.
+    /// Panics unless all tables agree. Tests call it after every step; changes nothing.
     #[doc(hidden)]
     pub fn check(&self) {
         let (mut ready, mut delayed, mut live, mut timers) = (0, 0, 0, 0);

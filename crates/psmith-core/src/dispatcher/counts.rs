@@ -1,4 +1,4 @@
-//! What a progress line and a summary count. Decides nothing.
+//! The counts of a progress line and a summary. Decides nothing.
 
 use core::time::Duration;
 
@@ -9,28 +9,28 @@ pub struct Counts {
     pub accepted: u64,
     /// Jobs with an outcome: the sum of the next three.
     pub ended: u64,
-    /// Succeeded.
+    /// Jobs that succeeded.
     pub ok: u64,
-    /// Failed.
+    /// Jobs that failed.
     pub failed: u64,
-    /// Cancelled, or never started.
+    /// Jobs that were cancelled, or never started.
     pub cancelled: u64,
-    /// Given up because they had crashed as often as they may (among `failed`).
+    /// Jobs given up because they had crashed as often as they may (among `failed`).
     pub quarantined: u64,
-    /// Succeeded after at least one charged failure (among `ok`).
+    /// Jobs that succeeded after at least one charged failure (among `ok`).
     pub flaky: u64,
-    /// Jobs whose last attempt leaked descendants, or an output that somebody holds open.
+    /// Jobs whose last attempt leaked descendants, or an output that a process holds open.
     pub leaked: u64,
-    /// Attempts alive now; those that were given up as unkillable are not among them.
+    /// Attempts that are running; those that were given up as unkillable are not among them.
     pub running: u64,
     /// Jobs waiting for a slot.
     pub ready: u64,
     /// Jobs waiting for a back-off.
     pub delayed: u64,
-    /// Ended, not yet delivered.
+    /// Jobs that are ended but not yet delivered.
     pub undelivered: u64,
-    /// Total, if known.
+    /// The total, if known.
     pub total: Option<u64>,
-    /// Time of the last attempts of all ended jobs, added up.
+    /// The sum of the times of the last attempts of all ended jobs.
     pub busy: Duration,
 }

@@ -1,5 +1,5 @@
-//! Outcomes on their way to the consumer: in which order they are handed over, and how many may wait.
-//! Never holds an outcome itself.
+//! The delivery of outcomes to the consumer: the order in which they are handed over, and the limit of those that
+//! wait.
 
 use alloc::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::policy::Order;
 pub(super) struct DeliveryWindow {
     order: Order,
     window: u64,
-    /// Handed to the consumer, not yet taken.
+    /// Jobs handed to the consumer and not yet taken.
     handed: BTreeSet<JobId>,
-    /// Ended, but a job before them has not (submission order only).
+    /// Jobs that are ended and wait for a job before them (submission order only).
     waiting: BTreeSet<JobId>,
     /// The lowest job that was not handed over (submission order only).
     next: JobId,
@@ -33,7 +33,7 @@ impl DeliveryWindow {
         }
     }
 
-    /// `job` has its outcome; calls `hand_over` for each job whose turn that makes it, in order.
+    /// Records that `job` has its outcome; calls `hand_over` for each job whose turn that makes it, in order.
     pub(super) fn on_ended(&mut self, job: JobId, mut hand_over: impl FnMut(JobId)) {
         match self.order {
             Order::Completion => {
@@ -52,12 +52,12 @@ impl DeliveryWindow {
         }
     }
 
-    /// The consumer took the outcome of `job`. An answer for a job that was not handed over is ignored.
+    /// Records that the consumer took the outcome of `job`. Ignored for a job that was not handed over.
     pub(super) fn on_delivered(&mut self, job: JobId) {
         self.handed.remove(&job);
     }
 
-    /// Whether so many outcomes wait that starts are held.
+    /// Returns whether the window is full, so that starts are held.
     pub(super) fn is_full(&self) -> bool {
         self.undelivered() >= self.window
     }
@@ -66,10 +66,11 @@ impl DeliveryWindow {
         (self.handed.len() + self.waiting.len()) as u64
     }
 
-    /// The job for which everybody waits: the lowest undelivered one, in submission order, if it has not ended.
+    /// Returns the job for which all others wait: the lowest undelivered one, in submission order, if it has not
+    /// ended.
     ///
-    /// It may start while the window is full, or the window would never empty. Not while the consumer still
-    /// has outcomes to take: then room comes from there, and one head after the other would overrun the window.
+    /// It may start while the window is full, or the window would never empty. It may not while the consumer still has
+    /// outcomes to take: then room comes from the consumer, and one head after the other would overrun the window.
     pub(super) fn head(&self) -> Option<JobId> {
         match self.order {
             Order::Completion => None,
@@ -77,7 +78,7 @@ impl DeliveryWindow {
         }
     }
 
-    /// The head, once for each job that becomes it, if it is among the `accepted` first jobs.
+    /// Returns the head, once for each job that becomes it, if it is among the `accepted` first jobs.
     pub(super) fn next_announcement(&mut self, accepted: u64) -> Option<JobId> {
         let head = self.head().filter(|head| *head > self.announced && head.0 <= accepted)?;
         self.announced = head;

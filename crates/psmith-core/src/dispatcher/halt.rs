@@ -1,12 +1,12 @@
-//! Whether a halt policy is met. Stops nothing itself.
+//! The test of a halt policy. Stops nothing itself.
 
 use crate::dispatcher::Counts;
 use crate::policy::{Halt, HaltCount, HaltMode, HaltOn};
 
-/// Where no total is known, a share is of the finished, from this many on.
+/// The number of finished jobs from which on a share is taken of them, where no total is known.
 const FINISHED_MIN: u64 = 3;
 
-/// How to halt, if the policy is met by these counts. Cancelled jobs count for nothing.
+/// Returns how to halt, if the policy is met by these counts. Cancelled jobs are not counted.
 pub(super) fn met(halt: &Halt, counts: &Counts) -> Option<HaltMode> {
     let Halt::When { what, count, mode } = halt else { return None };
     let finished = counts.ok + counts.failed;

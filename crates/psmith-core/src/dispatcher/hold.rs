@@ -1,4 +1,4 @@
-//! Reasons not to start. Starts nothing itself.
+//! Reasons to hold starts. Starts nothing itself.
 
 use core::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::{AttemptId, Time};
 const REFUSED_WAIT_FIRST: Duration = Duration::from_millis(10);
 const REFUSED_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Which reasons hold.
+/// The reasons that are in force.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     paused: bool,
     events: bool,
     load: bool,
     memory: bool,
-    /// The driver itself says that the machine has nothing to give.
+    /// True while the driver itself reports that the machine has no resources to give.
     resources: bool,
-    /// What refused starts taught.
+    /// The state that refused starts left behind.
     pub(super) refusal: StartRefusals,
 }
 
-/// After a refused start nothing is started for a while, then one attempt alone as a probe; only when that
-/// has a process do starts go on as before. So a machine at its end is asked once per pause, not once per slot.
+/// The state after refused starts: nothing is started for a while, then one attempt alone as a probe; only when that
+/// has a process do starts go on as before. So an exhausted machine is asked once per pause, not once per slot.
 #[derive(Debug, Default)]
 pub(super) struct StartRefusals {
     state: ProbeState,
@@ -34,14 +34,14 @@ pub(super) struct StartRefusals {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ProbeState {
-    /// As much as one likes.
+    /// Unrestricted starts.
     #[default]
     Freely,
-    /// Not before the timer, or the end of an attempt.
+    /// Starts wait for the timer, or for the end of an attempt.
     Waiting { wait: Duration },
-    /// One attempt may be started.
+    /// A single attempt may be started.
     MayProbe { wait: Duration },
-    /// It was started; nothing else is until it is answered.
+    /// The probe was started; nothing else is until it is answered.
     Probing { wait: Duration, probe: AttemptId },
 }
 
@@ -57,7 +57,7 @@ impl Holds {
         }
     }
 
-    /// The reason to tell, if there are several the strongest; `window_full` is the dispatcher's own.
+    /// Returns the reason to report, the strongest of several; `window_full` is the dispatcher's own.
     pub(super) fn reason(&self, window_full: bool) -> Option<HoldReason> {
         if self.paused {
             Some(HoldReason::Paused)
@@ -76,7 +76,7 @@ impl Holds {
         }
     }
 
-    /// Whether an attempt may start beside `live` others, as far as these reasons go.
+    /// Returns whether an attempt may start beside `live` others, as far as these reasons go.
     pub(super) fn allows_start(&self, live: usize) -> bool {
         let held_softly = self.load || self.memory || self.resources;
         let may_ask = match self.refusal.state {
@@ -99,7 +99,7 @@ impl StartRefusals {
         };
     }
 
-    /// A start was granted, or failed for reasons of its own, or will never be answered.
+    /// Records that a start was granted, or failed for reasons of its own, or will never be answered.
     pub(super) fn on_answered(&mut self, attempt: AttemptId) {
         if let ProbeState::Probing { probe, .. } = self.state
             && probe == attempt
@@ -120,14 +120,14 @@ impl StartRefusals {
             ProbeState::Probing { wait, probe } if probe == attempt => {
                 wait.saturating_mul(2).min(REFUSED_WAIT_MAX)
             }
-            // Asked for before the first refusal came back: nothing new is learned.
+            // Requested before the first refusal came back: nothing new is learned.
             ProbeState::Waiting { .. } | ProbeState::MayProbe { .. } | ProbeState::Probing { .. } => return,
         };
         self.state = ProbeState::Waiting { wait };
         timers.set(&mut self.timer, now + random.jitter(wait), Timer::Resources);
     }
 
-    /// Something came free: worth another try.
+    /// Allows another try, because resources came free.
     pub(super) fn on_room(&mut self, timers: &mut Timers) {
         if let ProbeState::Waiting { wait } = self.state {
             self.state = ProbeState::MayProbe { wait };
@@ -149,7 +149,7 @@ impl StartRefusals {
         self.timer
     }
 
-    /// Forgets the pause: nothing will be started any more.
+    /// Clears the pause: nothing will be started any more.
     pub(super) fn end(&mut self, timers: &mut Timers) {
         timers.clear(&mut self.timer, Timer::Resources);
         self.state = ProbeState::Freely;

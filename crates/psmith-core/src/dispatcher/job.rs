@@ -1,4 +1,4 @@
-//! One accepted job that has no outcome yet. Decides nothing.
+//! The entry of an accepted job that has no outcome yet. Decides nothing.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -17,34 +17,34 @@ pub(super) struct JobEntry {
     pub(super) state: JobState,
     /// The number of the last start.
     pub(super) number: u32,
-    /// How many attempts are over, refused starts left out.
+    /// The number of attempts that are over, refused starts left out.
     pub(super) attempts: u32,
-    /// How many of them were charged.
+    /// The number of attempts that were charged.
     pub(super) tries: u32,
-    /// How many of those ended in a crash.
+    /// The number of charged attempts that ended in a crash.
     pub(super) crashes: u32,
     /// The row of crashes in which it was counted last.
     pub(super) crashed_in: u64,
-    /// The limit of memory of its next attempt.
+    /// The memory limit of its next attempt.
     pub(super) memory_bytes: Option<u64>,
-    /// It had tries left when it was given up.
+    /// True if it had tries left when it was given up.
     pub(super) quarantined: bool,
     pub(super) lost_in_row: u32,
     pub(super) refused_in_row: u32,
-    /// Whether it was asked to end: it will not be tried again.
+    /// True if it was asked to end: it will not be tried again.
     pub(super) cancelled: bool,
     last: Option<Last>,
     earlier: Vec<AttemptSummary>,
 }
 
-/// Where a job is.
+/// The place of a job.
 #[derive(Debug)]
 pub(super) enum JobState {
-    /// In the queue.
+    /// The job is in the queue.
     Ready(QueuePosition),
-    /// Until then it waits for its back-off.
+    /// The job waits for its back-off until this time.
     Delayed(Option<Time>),
-    /// It has a slot.
+    /// The job has a slot.
     Live(Box<Attempt>),
 }
 
@@ -76,25 +76,25 @@ impl JobEntry {
         }
     }
 
-    /// Whether it was there each time the warden was lost, and with the next loss is taken for the cause. It
-    /// runs alone, so that no other job pays for it, nor it for another.
+    /// Returns whether it was running each time the warden was lost, and is taken for the cause at the next loss. A
+    /// suspect runs alone, so that no other job pays for it, nor it for another.
     pub(super) fn is_suspect(&self) -> bool {
         self.lost_in_row + 1 >= LOST_MAX
     }
 
-    /// Limits of an attempt at it, at present.
+    /// Returns the limits of an attempt, at present.
     pub(super) fn limits(&self) -> Limits {
         Limits { memory_bytes: self.memory_bytes, ..self.policy.limits }
     }
 
-    /// It ran out of memory, and will be tried again: with more, if that was asked for.
+    /// Raises the memory limit, if that was asked for: the job ran out of memory, and will be tried again.
     pub(super) fn grow_memory(&mut self) {
         let percent = u128::from(self.policy.grow_memory_percent.max(100));
         let grown = |bytes: u64| u64::try_from(u128::from(bytes) * percent / 100).unwrap_or(u64::MAX);
         self.memory_bytes = self.memory_bytes.map(grown);
     }
 
-    /// Remembers an attempt that is over.
+    /// Records an attempt that is over.
     pub(super) fn record(&mut self, report: AttemptReport, cause: Option<Cause>, charged: bool) {
         self.attempts = self.attempts.saturating_add(1);
         self.tries = self.tries.saturating_add(u32::from(charged));
@@ -108,8 +108,8 @@ impl JobEntry {
         }
     }
 
-    /// What becomes of it when it is not started any more: the failure for which it was to be tried again
-    /// stands; a job that never ran, or whose last attempt was forgiven, ends for the `reason` of all.
+    /// Returns the verdict if it is not started any more: the failure for which it was to be tried again remains; a
+    /// job that never ran, or whose last attempt was forgiven, ends for the `reason` given.
     pub(super) fn verdict_unstarted(&self, reason: Cause) -> Result<(), Cause> {
         match &self.last {
             Some(Last { cause: Some(cause), charged: true, .. }) => Err(cause.clone()),

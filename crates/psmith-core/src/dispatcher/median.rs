@@ -1,4 +1,4 @@
-//! The median time of successes, in bounded memory. Knows no job.
+//! The median time of successes, in bounded memory. Has no access to jobs.
 //!
 //! Times are counted in buckets on a scale of powers of two, each cut into 64 equal parts: a bucket is at most
 //! 1/64 of its value wide and stands for its middle, so the median is true to within 0.8 %. Below 64 us a
@@ -9,22 +9,22 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
 
-/// From this many successes on there is a median.
+/// The number of successes from which on there is a median.
 pub(super) const SUCCESSES_MIN: u64 = 3;
 
 const PARTS: usize = 64;
 const PARTS_LOG2: u32 = 6;
 /// Powers of two above the linear part.
 const OCTAVES: usize = 38;
-/// One unit is 1,024 ns.
+/// The size of a unit: 1,024 ns.
 const UNIT_LOG2: u32 = 10;
 
-/// A histogram with a finger on its middle.
+/// A histogram that keeps the position of its median.
 #[derive(Debug)]
 pub(super) struct Median {
     buckets: Box<[u64]>,
     count: u64,
-    /// The bucket in which the median lies, and how many times lie in lower ones.
+    /// The bucket in which the median lies, and the number of times in lower ones.
     middle: usize,
     below: u64,
 }
@@ -34,7 +34,7 @@ impl Median {
         Median { buckets: vec![0; PARTS * (OCTAVES + 1)].into_boxed_slice(), count: 0, middle: 0, below: 0 }
     }
 
-    /// Counts one time. The finger moves by a bucket or so, amortized over all of them.
+    /// Counts a time. The position moves by a bucket or so, amortized over all times.
     pub(super) fn add(&mut self, time: Duration) {
         let bucket = bucket_of(time);
         self.buckets[bucket] += 1;
@@ -54,7 +54,7 @@ impl Median {
         }
     }
 
-    /// The median, once there are enough times to speak of one.
+    /// Returns the median, once there are enough times.
     pub(super) fn get(&self) -> Option<Duration> {
         (self.count >= SUCCESSES_MIN).then(|| middle_of(self.middle))
     }

@@ -1,16 +1,18 @@
 //! The dispatcher: the state machine between [`Event`] and [`Action`]. It never waits, reads no clock and starts
 //! nothing itself.
 //!
-//! A job is *ready* (in the queue), *delayed* (waiting for a back-off) or *live* (an attempt has a slot), until
-//! it gets its one outcome; that waits in the *window* until the consumer took it. Each event is first taken in
-//! by whom it concerns, then the whole is settled: is a halt policy met, who may start, what is held, is the run
-//! finished. Every such question costs the same however many attempts run.
+//! A job is *ready* (in the queue), *delayed* (waiting for a back-off) or *live* (an attempt has a slot), until it
+//! gets its final outcome; that waits in the *window* until the consumer took it. Each event is first handled by the
+//! part that it concerns, then the whole is settled: is a halt policy met, which jobs may start, what is held, is the
+//! run finished. The cost of each such question does not depend on the number of attempts that run.
 //!
 //! Rules that a driver can rely on:
 //!
-//! - Actions for an attempt begin with `Start`. `Signal`, `KillTree`, `ReleaseTree` and `StopReading` are asked
+//! - Actions for an attempt begin with `Start`. `Signal`, `KillTree`, `ReleaseTree` and `StopReading` are requested
+//!   only between its `Started` and its end; nothing is requested after its `End` or `Discard`.
 //!   for only between its `Started` and its end; nothing is asked for after its `End` or `Discard`.
-//! - `Exited` with nobody alive and the output closed ends the attempt. Otherwise `TreeEmpty` and `OutputClosed`
+//! - `Exited` with no descendant alive and the output closed ends the attempt. Otherwise `TreeEmpty` and
+//!   `OutputClosed` are awaited, each only for what was still there. `ReleaseTree` and `StopReading` must be answered.
 //!   are awaited, each only for what was still there. `ReleaseTree` and `StopReading` must be answered.
 //! - An event for an attempt that is over is ignored, so no answer can come too late.
 //! - Every accepted job gets one `End` and one `Deliver`; also one that arrives after a drain has begun: it ends
@@ -64,7 +66,7 @@ use crate::event::HoldReason;
 use crate::policy::{JobPolicy, Timeout};
 use crate::{Action, AttemptId, Event, JobId, RunPolicy, SlotId, Time};
 
-/// The state machine between what happens and what is to be done.
+/// The state machine between events and actions.
 #[derive(Debug)]
 pub struct Dispatcher {
     policy: RunPolicy,
@@ -73,17 +75,17 @@ pub struct Dispatcher {
     finished: bool,
     halted: bool,
     breaker: Breaker,
-    /// It has nothing started any more since so many jobs crashed.
+    /// The number of jobs that crashed in a row, once that broke the circuit.
     broken: Option<u32>,
     warden_ready: bool,
-    /// All accepted jobs without an outcome.
+    /// The accepted jobs without an outcome.
     jobs: PagedTable<Box<JobEntry>>,
     queue: Queue,
     delayed: usize,
-    /// Live attempts in the order of their starts.
+    /// Running attempts in the order of their starts.
     live: PagedTable<JobId>,
     last_turn: u64,
-    /// The live attempt that must stay alone.
+    /// The running attempt that must stay alone.
     alone: Option<JobId>,
     /// Attempts whose job has an outcome but that cannot be killed: they keep their slots.
     stuck: BTreeMap<AttemptId, Stuck>,
@@ -91,17 +93,17 @@ pub struct Dispatcher {
     timers: Timers,
     holds: Holds,
     held: Option<HoldReason>,
-    /// No start before this.
+    /// The time before which nothing starts.
     next_start: Time,
     gap: Option<Time>,
-    /// When somebody may have to be named slow.
+    /// The time of the next check for slow attempts.
     slow: Option<Time>,
-    /// The last attempt, in the order of starts, whose time to be named has come.
+    /// The last attempt, in the order of starts, whose time to be reported as slow has come.
     slow_turn: u64,
     delivery: DeliveryWindow,
     median: Option<Median>,
     random: Random,
-    /// The sums; what can be read off the tables is filled in on request.
+    /// The sums; counts that the tables hold are filled in on request.
     sums: Counts,
 }
 
@@ -113,7 +115,7 @@ struct Stuck {
 }
 
 impl Dispatcher {
-    /// A dispatcher that has heard nothing yet. The first warden counts as ready.
+    /// Creates a dispatcher that has received no event yet. The first warden counts as ready.
     #[must_use]
     pub fn new(policy: RunPolicy) -> Dispatcher {
         Dispatcher {
@@ -147,7 +149,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes in what happened at `now`; what is to be done is appended to `actions`.
+    /// Handles an event that happened at `now`; the actions that follow are appended to `actions`.
     pub fn handle(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {
             Event::Accepted { job, policy } => self.on_accepted(job, policy, now, actions),
@@ -157,7 +159,7 @@ impl Dispatcher {
             Event::StartFailed { attempt, failure } => self.on_start_failed(attempt, failure, now, actions),
             Event::StartRefused { attempt, failure } => self.on_start_refused(attempt, failure, now, actions),
             Event::Reported { attempt, verdict } => self.on_reported(attempt, verdict, now, actions),
-            // Nothing follows from it, so nothing needs to be settled.
+            // No other state depends on it, so nothing needs to be settled.
             Event::Beat(attempt) => return self.on_beat(attempt, now, actions),
             Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
                 let news = ExitReport { exit, usage, evidence, alive, output_open };
@@ -184,7 +186,7 @@ impl Dispatcher {
         self.settle(now, actions);
     }
 
-    /// Does what has fallen due by `now` (deadlines, back-offs, gaps between starts).
+    /// Handles the timers that are due by `now` (deadlines, back-offs, gaps between starts).
     pub fn handle_timers(&mut self, now: Time, actions: &mut Vec<Action>) {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
@@ -200,13 +202,13 @@ impl Dispatcher {
         self.settle(now, actions);
     }
 
-    /// When `handle_timers` must be called at the latest; `None`: not before the next event.
+    /// Returns when `handle_timers` must be called at the latest; `None`: not before the next event.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
 
-    /// Whether the producer may be asked for another job.
+    /// Returns whether the producer may be asked for another job.
     #[must_use]
     pub fn wants_job(&self) -> bool {
         self.phase == RunPhase::Open
@@ -216,24 +218,24 @@ impl Dispatcher {
             && !self.delivery.is_full()
     }
 
-    /// The number that the next accepted job must have.
+    /// Returns the number that the next accepted job must have.
     #[must_use]
     pub fn next_job(&self) -> JobId {
         JobId(self.sums.accepted + 1)
     }
 
-    /// How many attempts may live at once.
+    /// Returns the maximum number of attempts that run at once.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.slots.limit()
     }
 
-    /// Attempts that live, longest running first, with their start.
+    /// Returns the running attempts, longest running first, with their start.
     pub fn running(&self) -> impl Iterator<Item = (AttemptId, SlotId, Time)> {
         self.live_attempts().map(|attempt| (attempt.id, attempt.slot, attempt.began))
     }
 
-    /// Counts so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -263,7 +265,7 @@ impl Dispatcher {
 
     fn on_source_ended(&mut self) {
         self.source_ended = true;
-        // A drained run does not ask its source to the end, so what was accepted is not the total.
+        // A drained run does not read its source to the end, so the number of accepted jobs is not the total.
         if self.phase == RunPhase::Open {
             self.sums.total = Some(self.sums.accepted);
         }
@@ -282,9 +284,9 @@ impl Dispatcher {
         job.state = JobState::Ready(self.queue.push_returned(id));
     }
 
-    /// What follows from any event: halt, starts, notices, the end.
+    /// Settles what follows from any event: halt, starts, notices, the end.
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
-        // Before the halt: those that wait for another try may end as failed by it.
+        // Before the halt: jobs that wait for another try may end as failed by it.
         self.break_if_met(now, actions);
         self.halt_if_met(now, actions);
         if let Some(job) = self.delivery.next_announcement(self.sums.accepted) {
@@ -313,7 +315,7 @@ impl Dispatcher {
         }
     }
 
-    /// The job whose turn it is, if one may start now.
+    /// Returns the job whose turn it is, if one may start now.
     fn next_to_start(&self) -> Option<JobId> {
         let is_open = self.phase == RunPhase::Open && self.warden_ready && self.alone.is_none();
         if !is_open || !self.slots.has_free() || !self.holds.allows_start(self.live.len()) {
@@ -324,7 +326,7 @@ impl Dispatcher {
         (!must_wait).then_some(id)
     }
 
-    /// The job for which the whole window waits, if it is ready.
+    /// Returns the job for which the whole window waits, if it is ready.
     fn ready_head(&self) -> Option<JobId> {
         let head = self.delivery.head()?;
         match self.jobs.get(head.0)?.state {
@@ -356,7 +358,7 @@ impl Dispatcher {
         }
         if let Some(after) = self.policy.slow {
             attempt.slow = Some(now + after);
-            // Whoever started before is named before, so one timer does for all.
+            // An attempt that started earlier is reported earlier, so one timer is enough.
             if self.slow.is_none() {
                 self.timers.set(&mut self.slow, now + after, Timer::Slow);
             }
@@ -381,7 +383,7 @@ impl Dispatcher {
         }
     }
 
-    /// Live attempts, longest running first.
+    /// Returns the running attempts, longest running first.
     fn live_attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.live.values().filter_map(|id| match &self.jobs.get(id.0)?.state {
             JobState::Live(attempt) => Some(&**attempt),
@@ -389,7 +391,8 @@ impl Dispatcher {
         })
     }
 
-    /// The live attempt of this name, with its job's policy and a context to act with; `None` if it is over.
+    /// Returns the running attempt with this id, with its job's policy and a context to act with; `None` if it is
+    /// over.
     fn at_work<'a>(
         &'a mut self,
         id: AttemptId,
@@ -405,7 +408,7 @@ impl Dispatcher {
     }
 }
 
-/// How long an attempt may run, if that is limited and known.
+/// Returns the time that an attempt may run, if it is limited and known.
 fn limit_of(timeout: Timeout, median: Option<&Median>) -> Option<core::time::Duration> {
     match timeout {
         Timeout::Never => None,

@@ -1,20 +1,20 @@
 //! A table whose keys are numbers that were given one after the other, such as those of jobs.
 //!
 //! Keys that lie close together share a page, and only pages are searched for: with many thousand entries that is
-//! several times cheaper than a tree of entries, whose leaves are never in the processor's cache. A page goes with its
-//! last entry, so memory follows the entries that there are, however far apart the oldest and the youngest lie.
+//! several times cheaper than a tree of entries, whose leaves are never in the processor's cache. A page is removed
+//! with its last entry, so memory follows the number of entries, however far apart the oldest and the youngest lie.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
-/// Keys of one page.
+/// The number of keys of a page.
 const PAGE_KEYS: u64 = 64;
 
 /// A table by number, in the order of the numbers.
 #[derive(Debug)]
 pub(super) struct PagedTable<T> {
     pages: BTreeMap<u64, TablePage<T>>,
-    /// An empty page, for the next one that is needed: with few entries one comes and goes all the time.
+    /// An empty page, for the next one that is needed: with few entries one is removed and added all the time.
     spare: Option<TablePage<T>>,
     len: usize,
 }
@@ -31,7 +31,7 @@ impl<T> Default for PagedTable<T> {
     }
 }
 
-/// The page of a key, and its place there.
+/// Returns the page of a key, and its index there.
 fn place(key: u64) -> (u64, usize) {
     (key / PAGE_KEYS, (key % PAGE_KEYS) as usize)
 }
@@ -55,7 +55,7 @@ impl<T> PagedTable<T> {
         self.pages.get_mut(&page)?.entries[at].as_mut()
     }
 
-    /// Puts an entry there; gives back the one that was there before.
+    /// Inserts an entry; returns the one that was there before.
     pub(super) fn insert(&mut self, key: u64, entry: T) -> Option<T> {
         let (page, at) = place(key);
         let spare = &mut self.spare;
@@ -85,12 +85,12 @@ impl<T> PagedTable<T> {
         Some(entry)
     }
 
-    /// All entries, lowest number first.
+    /// Returns the entries, lowest number first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &T)> {
         self.from(0)
     }
 
-    /// The entries from this number on, lowest first.
+    /// Returns the entries from this number on, lowest first.
     pub(super) fn from(&self, first: u64) -> impl DoubleEndedIterator<Item = (u64, &T)> {
         let (page, _) = place(first);
         self.pages.range(page..).flat_map(move |(&page, entries)| {

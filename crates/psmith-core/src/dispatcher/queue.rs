@@ -1,21 +1,21 @@
-//! Jobs that could start now. Knows their order and nothing else of them.
+//! The queue of jobs that could start now. Holds their order and nothing else of them.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::JobId;
 
-/// The ready jobs in the order of their turn: first those that come back (retried, lost, preempted, refused),
-/// then those that were never started, each in the order they came.
+/// The ready jobs in the order of their turn: first those that return (retried, lost, preempted, refused), then those
+/// that were never started, each in the order they came.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Those that had their turn before: few.
+    /// The jobs that had their turn before: few.
     again: BTreeMap<QueuePosition, JobId>,
-    /// Those that were never started, by turn: many, and nearly always taken from the front.
+    /// The jobs that were never started, by turn: many, and nearly always taken from the front.
     new: VecDeque<(u64, JobId)>,
     last: u64,
 }
 
-/// A place in the queue.
+/// The position of a job in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct QueuePosition {
     rank: Rank,
@@ -24,29 +24,29 @@ pub(super) struct QueuePosition {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// Its turn had come, in vain.
+    /// The job's turn had come, and its start was refused.
     Refused,
-    /// It comes back after an attempt.
+    /// The job returned after an attempt.
     Returned,
-    /// It was never started.
+    /// The job was never started.
     New,
 }
 
 impl Queue {
-    /// A job that was never started joins the end.
+    /// Appends a job that was never started.
     pub(super) fn push_new(&mut self, job: JobId) -> QueuePosition {
         self.last += 1;
         self.new.push_back((self.last, job));
         QueuePosition { rank: Rank::New, turn: self.last }
     }
 
-    /// A job comes back: behind others that came back, before all that are new.
+    /// Queues a job that returns: behind others that returned, before all that are new.
     pub(super) fn push_returned(&mut self, job: JobId) -> QueuePosition {
         self.last += 1;
         self.put(QueuePosition { rank: Rank::Returned, turn: self.last }, job)
     }
 
-    /// A job that had its turn in vain is next again; of several, who had it first (`start`) goes first.
+    /// Puts a job whose start was refused at the front; of several, the one with the lower `start` goes first.
     pub(super) fn push_front(&mut self, job: JobId, start: u64) -> QueuePosition {
         self.put(QueuePosition { rank: Rank::Refused, turn: start }, job)
     }

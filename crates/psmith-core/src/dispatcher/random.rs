@@ -1,4 +1,5 @@
-//! The dispatcher's own generator: splitmix64 from the run's seed, for jitter alone. Never asks the system for chance.
+//! The dispatcher's own generator: splitmix64 from the run's seed, for jitter alone. Never reads random numbers from
+//! the system.
 
 use core::time::Duration;
 
@@ -13,8 +14,8 @@ impl Random {
         Random { state: seed }
     }
 
-    /// `duration`, lengthened or shortened by up to a quarter, so that what failed together does not return
-    /// together.
+    /// Returns `duration`, lengthened or shortened by up to a quarter, so that jobs that failed together are not
+    /// retried together.
     pub(super) fn jitter(&mut self, duration: Duration) -> Duration {
         let permille = 750 + self.next() % 501;
         let nanos = duration.as_nanos().saturating_mul(u128::from(permille)) / 1000;

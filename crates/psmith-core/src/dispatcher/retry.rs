@@ -1,4 +1,4 @@
-//! Whether a failed attempt is tried again, and after which pause. Pure questions; changes nothing.
+//! The decision if a failed attempt is tried again, and after which pause. Pure functions; changes nothing.
 
 use core::time::Duration;
 
@@ -6,18 +6,19 @@ use super::random::Random;
 use crate::outcome::{Cause, CauseKind};
 use crate::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 
-/// What becomes of a job whose attempt has failed.
+/// The decision about a job whose attempt has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryDecision {
-    /// It is tried again.
+    /// The job is tried again.
     Again,
-    /// It has crashed as often as it may: it is not tried again, though it had tries left.
+    /// The job has crashed as often as it may: it is not tried again, though it had tries left.
     Quarantine,
-    /// It has no try left, or such a failure is not tried again.
+    /// The job has no try left, or such a failure is not tried again.
     Over,
 }
 
-/// What becomes of a job that has used `tries` tries, `crashes` of them ended by a crash and the last one by `cause`.
+/// Returns the decision about a job that has used `tries` tries, `crashes` of them ended by a crash and the last one
+/// by `cause`.
 pub(super) fn next(policy: &JobPolicy, cause: &Cause, tries: u32, crashes: u32) -> RetryDecision {
     if !has_tries(policy, cause, tries) {
         RetryDecision::Over
@@ -49,11 +50,11 @@ fn has_tries(policy: &JobPolicy, cause: &Cause, tries: u32) -> bool {
     may_change && (policy.tries == 0 || tries < policy.tries) && is_named(&policy.retry_on, cause)
 }
 
-/// The pause after the `failures`-th charged failure.
+/// Returns the pause after the `failures`-th charged failure.
 pub(super) fn pause(backoff: &Backoff, failures: u32, random: &mut Random) -> Duration {
     match backoff.max {
         None => backoff.first,
-        // The jitter comes after the bound: at the bound, too, what failed together must not return together.
+        // The jitter comes after the bound: at the bound, too, jobs that failed together must not be retried together.
         Some(max) => {
             let doubled = backoff.first.saturating_mul(1 << failures.saturating_sub(1).min(31));
             random.jitter(doubled.min(max))

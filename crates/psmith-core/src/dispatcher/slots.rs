@@ -1,4 +1,4 @@
-//! Which slots are taken. Hands out numbers; knows no attempt.
+//! The table of taken slots. Hands out numbers; has no access to attempts.
 
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
@@ -8,13 +8,13 @@ use crate::SlotId;
 /// The slots of a run. A slot is a number from 0; the lowest free one is given first.
 #[derive(Debug)]
 pub(super) struct SlotTable {
-    /// How many may be taken at once.
+    /// The maximum number taken at once.
     limit: u32,
-    /// How many are taken, which a lowered width may fall short of.
+    /// The number of slots taken, which may be above a lowered limit.
     taken: u32,
     /// Numbers below `ever` that came free.
     free: BinaryHeap<Reverse<u32>>,
-    /// How many numbers were ever given.
+    /// The number of slots that were ever given.
     ever: u32,
 }
 
@@ -46,7 +46,7 @@ impl SlotTable {
         self.free.push(Reverse(slot.0));
     }
 
-    /// Changes the width, which is at least 1; tells whether that was a change.
+    /// Changes the limit, which is at least 1; returns whether that was a change.
     pub(super) fn set_limit(&mut self, limit: u32) -> bool {
         let before = core::mem::replace(&mut self.limit, limit.max(1));
         before != self.limit

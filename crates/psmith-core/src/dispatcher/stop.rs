@@ -1,4 +1,4 @@
-//! The ways in which a run comes to an early end, and how single jobs are ended. Passes no verdict on an attempt.
+//! The ways in which a run comes to an early end, and how single jobs are ended. Decides no verdict on an attempt.
 
 use alloc::vec::Vec;
 
@@ -10,21 +10,21 @@ use crate::action::Notice;
 use crate::policy::HaltMode;
 use crate::{Action, Cause, JobId, Time};
 
-/// How far a run has come towards its end; it never goes back.
+/// The progress of a run towards its end; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RunPhase {
     /// Jobs are started.
     Open,
-    /// No more; the running finish.
+    /// Starts have ended; the running attempts finish.
     Draining,
-    /// No more; the running are ended by their ladder.
+    /// Starts have ended; the running attempts are ended by their ladder.
     Stopping,
-    /// No more; the running are killed.
+    /// Starts have ended; the running attempts are killed.
     Killing,
 }
 
 impl Dispatcher {
-    /// Goes on to `phase`, if it is not that far yet.
+    /// Advances to `phase`, if the run is not that far yet.
     pub(super) fn stop_to(&mut self, phase: RunPhase, now: Time, actions: &mut Vec<Action>) {
         if phase <= self.phase {
             return;
@@ -69,7 +69,7 @@ impl Dispatcher {
 
     pub(super) fn on_cancel(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(id.0) else {
-            // It has its outcome, or was never accepted.
+            // The job has its outcome, or was never accepted.
             return;
         };
         job.cancelled = true;
@@ -86,7 +86,7 @@ impl Dispatcher {
         }
     }
 
-    /// Kills the youngest attempt that does something; never the only one that does.
+    /// Kills the youngest attempt that makes progress; never the only one that does.
     pub(super) fn on_preempt(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.phase != RunPhase::Open {
             // Nothing new will start, so memory comes back by itself; and the job could not run again.
@@ -106,7 +106,7 @@ impl Dispatcher {
         }
     }
 
-    /// Halts the run, once, if its policy says so.
+    /// Halts the run, once, if its policy is met.
     pub(super) fn halt_if_met(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.halted || self.phase >= RunPhase::Stopping {
             return;

@@ -1,6 +1,6 @@
-//! Everything that falls due, in one ordered table. Never reads a clock.
+//! The timers of a run, in one ordered table. Never reads a clock.
 //!
-//! Who set a timer keeps its time, and clears it when it no longer matters: so the table holds at most a few
+//! The owner of a timer keeps its time, and clears it when it no longer matters: so the table holds at most a few
 //! entries for each job that is not over, and the next deadline is always a real one.
 
 use alloc::collections::BTreeSet;
@@ -13,7 +13,7 @@ pub(super) struct Timers {
     due: BTreeSet<(Time, Timer)>,
 }
 
-/// What falls due. Of two at the same time, the earlier in this list goes first.
+/// The kinds of timers. Of two at the same time, the earlier in this list goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// The gap since the last start is over.
@@ -24,24 +24,24 @@ pub(super) enum Timer {
     Delay(JobId),
     /// An attempt has run as long as it may.
     Deadline(AttemptId),
-    /// An attempt may have given no sign of life for as long as it may.
+    /// An attempt may have gone without a sign of life for as long as it may.
     Idle(AttemptId),
-    /// The next step of an attempt's end: of the ladder, after a grace, or the conclusion that it cannot be
-    /// killed. The attempt's state tells which.
+    /// The next step of an attempt's end is due: a step of the ladder, after a grace, or the conclusion that it cannot
+    /// be killed. The attempt's state determines which.
     Step(AttemptId),
-    /// An attempt may have run for so long that somebody should know.
+    /// An attempt may have run for so long that it is to be reported as slow.
     Slow,
 }
 
 impl Timers {
-    /// Sets `timer` to `at`; `kept` is where its owner keeps the time. A time set before is forgotten.
+    /// Sets `timer` to `at`; `kept` is where its owner keeps the time. A time set before is replaced.
     pub(super) fn set(&mut self, kept: &mut Option<Time>, at: Time, timer: Timer) {
         self.clear(kept, timer);
         *kept = Some(at);
         self.due.insert((at, timer));
     }
 
-    /// Forgets `timer`, if it was set.
+    /// Clears `timer`, if it was set.
     pub(super) fn clear(&mut self, kept: &mut Option<Time>, timer: Timer) {
         if let Some(at) = kept.take() {
             let was = self.due.remove(&(at, timer));
@@ -49,7 +49,7 @@ impl Timers {
         }
     }
 
-    /// The next timer that has fallen due by `now`. Its owner must forget its time.
+    /// Takes the next timer that is due by `now`. Its owner must clear its time.
     pub(super) fn pop(&mut self, now: Time) -> Option<Timer> {
         let (at, _) = self.due.first()?;
         if *at > now {

@@ -1,4 +1,5 @@
-//! The one table of precedence: of all that is true of an attempt, what its cause is called.
+//! The table of precedence of causes: of all that is true of an attempt, the one that its outcome reports. Looks at no
+//! job and changes nothing.
 //!
 //! The first row that holds wins:
 //!
@@ -22,42 +23,42 @@ use core::time::Duration;
 use crate::outcome::{Cause, Evidence, Exit, LimitKind, Limits, SpawnFailure, Usage};
 use crate::policy::{CPU_TIME_HARD_AFTER, Leak, SIGKILL, SIGXCPU, SIGXFSZ};
 
-/// What is true of an attempt.
+/// The facts about an attempt.
 #[derive(Clone, Debug)]
 pub(super) struct AttemptFacts {
-    /// What psmith did to it before it ended.
+    /// The reason for which psmith began to end it before it ended.
     pub(super) cut: Option<CutReason>,
     pub(super) end: ObservedEnd,
     pub(super) leaked: u32,
-    /// What its worker said of its function, before psmith did anything to it.
+    /// The result that its worker reported for its function, before psmith began to end it.
     pub(super) reported: Option<Result<(), Cause>>,
 }
 
-/// Why psmith ends an attempt.
+/// The reason for which psmith ends an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CutReason {
-    /// It ran longer than this.
+    /// The attempt ran longer than this.
     Timeout(Duration),
-    /// It gave no sign of life for this long.
+    /// The attempt gave no sign of life for this long.
     Idle(Duration),
-    /// Somebody asked for its end.
+    /// The end of the job was requested.
     Cancelled,
-    /// It gives way, and will run again.
+    /// The attempt gives way, and its job will run again.
     Preempted,
 }
 
-/// What was seen of an attempt's end.
+/// The observed end of an attempt.
 #[derive(Clone, Debug)]
 pub(super) enum ObservedEnd {
-    /// Its process ended.
+    /// The process ended.
     Exited { exit: Exit, usage: Usage, evidence: Evidence },
-    /// Its program was never executed.
+    /// The program was never executed.
     StartFailed(SpawnFailure),
-    /// Nothing: the warden was lost, or it cannot be killed.
+    /// The end was not observed: the warden was lost, or the process cannot be killed.
     Nothing,
 }
 
-/// The verdict over an attempt of which `facts` are true.
+/// Returns the verdict over an attempt of which `facts` are true.
 pub(super) fn verdict(facts: &AttemptFacts, leak: Leak, limits: &Limits) -> Result<(), Cause> {
     match &facts.reported {
         Some(Ok(())) => return unless_leaked(facts, leak),
@@ -108,8 +109,8 @@ fn failure_of(exit: Exit, usage: &Usage, evidence: &Evidence, limits: &Limits) -
     }
 }
 
-/// Whether a process got to the hard limit, where the kernel kills it. The sum of a whole group proves nothing:
-/// the limit is one of each process.
+/// Returns whether a process got to the hard limit, where the kernel kills it. The sum of a whole group proves
+/// nothing: the limit applies to each process.
 fn used_up(usage: &Usage, limit: Duration) -> bool {
     !usage.whole_group && usage.user.saturating_add(usage.system) >= limit.saturating_add(CPU_TIME_HARD_AFTER)
 }

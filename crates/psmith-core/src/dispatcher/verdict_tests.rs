@@ -1,4 +1,4 @@
-//! One test for each cell of the table of precedence: each row wins over all below it.
+//! Tests of the table of precedence, one for each cell: each row wins over all below it.
 
 use alloc::string::String;
 

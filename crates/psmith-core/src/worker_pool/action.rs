@@ -1,4 +1,4 @@
-//! Everything the pool asks of its driver.
+//! The actions that the pool asks its driver to carry out.
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -7,70 +7,70 @@ use super::WorkerKey;
 use crate::outcome::{Cause, Outcome};
 use crate::{AttemptId, JobId, SlotId};
 
-/// One thing to do, in the order given.
+/// An action for the driver; actions are carried out in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PoolAction {
     // To workers.
-    /// There is something to [`pull`](super::WorkerPool::pull), or there never will be again.
+    /// Call [`pull`](super::WorkerPool::pull): there is something to start, or there never will be again.
     Pull,
-    /// Send these jobs to this worker, which is idle. Several are a batch.
+    /// Send these jobs to this worker, which is idle. Several jobs are a batch.
     Give {
-        /// To whom.
+        /// The worker.
         worker: WorkerKey,
-        /// By which attempt of the (first) job.
+        /// The attempt of the (first) job.
         attempt: AttemptId,
-        /// In which slot.
+        /// The slot.
         slot: SlotId,
-        /// Their indices.
+        /// The jobs' indices.
         jobs: Range<u64>,
     },
-    /// Take from this worker's batch what is not begun, but for one. Answer:
+    /// Take from this worker's batch the jobs that are not begun, but for one. Reply:
     /// [`PoolEvent::TakenBack`](super::PoolEvent::TakenBack).
     TakeBack(WorkerKey),
     /// Tell this worker that there are no more jobs.
     Leave(WorkerKey),
-    /// End this worker by its ladder, or forget that it was to be started.
+    /// End this worker by its ladder, or drop the request to start it.
     Cancel(WorkerKey),
     /// Kill this worker with all that it started.
     Kill(WorkerKey),
-    /// Nothing more will be asked of this worker.
+    /// Release this worker: no further action concerns it.
     Gone(WorkerKey),
 
     // About jobs.
     /// An attempt at a single job begins; it may have to wait for a worker.
     Attempt {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
-        /// Where.
+        /// The slot.
         slot: SlotId,
     },
-    /// What was one of several jobs is now this dispatcher's job alone: at once, or because something befell it in its
-    /// batch. Then the worker that had it is named.
+    /// A job that was one of several is now this dispatcher's job alone: at once, or because it did not plainly
+    /// succeed in its batch. In the latter case the worker that had it is named.
     Single {
-        /// Its number.
+        /// The dispatcher's job.
         job: JobId,
-        /// Its index.
+        /// The job's index.
         index: u64,
-        /// Who had it.
+        /// The worker that had it.
         worker: Option<WorkerKey>,
     },
-    /// What this worker wrote since its last job is this job's.
+    /// Assign to this job the output that this worker wrote since its last job.
     Output {
-        /// Whose.
+        /// The worker.
         worker: WorkerKey,
-        /// For which job.
+        /// The job.
         job: JobId,
     },
-    /// These jobs have succeeded, by the results that this worker left and that were not taken yet.
+    /// Take the results that this worker left and that were not taken yet: these jobs have succeeded.
     Results {
-        /// Whose results.
+        /// The worker.
         worker: WorkerKey,
         /// The jobs' indices.
         jobs: Range<u64>,
     },
-    /// The last attempt at this job counts for nothing: drop what it brought.
+    /// Drop the results and the output of this job's last attempt: it does not count.
     Discard(JobId),
-    /// There will be another attempt at this job.
+    /// Another attempt at this job will follow.
     Retry(JobId),
     /// These jobs have their outcome: keep it until `Deliver`.
     End {
@@ -78,7 +78,7 @@ pub enum PoolAction {
         job: JobId,
         /// The jobs that it stands for.
         jobs: Range<u64>,
-        /// How each ended.
+        /// The outcome of each of them.
         outcome: Box<Outcome>,
     },
     /// Hand these jobs' outcome to the consumer; where the pool keeps the order, not before `HandOut`.
@@ -88,41 +88,41 @@ pub enum PoolAction {
         /// The jobs that it stands for.
         jobs: Range<u64>,
     },
-    /// It is the turn of the outcomes of these jobs, which came by `Results` and `Deliver`. Only where the pool keeps the
-    /// order.
+    /// Hand out the outcomes of these jobs, which came by `Results` and `Deliver`: it is their turn. Only where the
+    /// pool keeps the order.
     HandOut(Range<u64>),
 
     // About the run.
-    /// So many processes are to have room.
+    /// Make room for this number of processes.
     Room(u32),
-    /// Nothing but crashes: no more starts.
+    /// The circuit is broken, because there is nothing but crashes: nothing more is started.
     Broken {
-        /// So many jobs have crashed in a row.
+        /// The number of jobs that have crashed in a row.
         jobs: u32,
     },
-    /// The run cannot go on: no worker ever comes.
+    /// The run cannot go on, because no worker ever comes.
     GiveUp {
-        /// So many starts in a row that failed.
+        /// The number of starts that failed in a row.
         failures: u32,
-        /// The last.
+        /// The cause of the last failure.
         cause: Cause,
     },
-    /// Every job has been delivered and there will be no more. Workers leave.
+    /// Finish: every job has been delivered and there will be no more. Workers leave.
     Finish,
 }
 
-/// What the driver is to start next.
+/// The process that the driver is to start next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToStart {
-    /// A worker that stays.
+    /// A worker for any number of jobs.
     Worker(WorkerKey),
-    /// A process for this attempt alone, and its limit of memory.
+    /// A process for this attempt alone, with its memory limit.
     Alone {
-        /// What it is called.
+        /// The worker's key.
         worker: WorkerKey,
-        /// For what.
+        /// The attempt.
         attempt: AttemptId,
-        /// In bytes.
+        /// The memory limit in bytes.
         memory_bytes: Option<u64>,
     },
 }

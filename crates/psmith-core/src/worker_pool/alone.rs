@@ -1,11 +1,11 @@
-//! Attempts with a process of their own beside workers that stay: commands, and functions that have limits for
-//! themselves, whose process is a worker for this one job.
+//! Attempts with a process of their own beside workers for any number of jobs: commands, and functions with limits of
+//! their own, whose process is a worker for this one job.
 //!
-//! To the dispatcher each is an attempt like any other: slot, deadline, tries and ladder are kept there. Here is what
-//! differs: no worker is waited for, and what the process comes to is the attempt's end.
+//! To the dispatcher each is an attempt like any other: it keeps their slot, deadline, tries and ladder. This module
+//! holds what differs: such an attempt waits for no worker, and the end of the process is the end of the attempt.
 //!
-//! Workers that have nothing to do stay meanwhile, because what they keep between jobs may be dear. So room is asked for
-//! as many such processes as workers; where there is not that much, idle workers leave as attempts wait.
+//! Idle workers stay meanwhile, because the state that they keep between jobs may be expensive. So room is requested
+//! for as many such processes as workers; where there is not that much, idle workers leave as attempts wait.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::outcome::Cause;
 use crate::{AttemptId, Event, JobId, Time};
 
 impl WorkerPool {
-    /// What is to be started next, if anything is now.
+    /// Returns what is to be started next, if anything is now.
     pub fn pull(&mut self) -> Option<ToStart> {
         if let Some((attempt, memory_bytes)) = self.alone.as_mut().and_then(|alone| alone.pop_front()) {
             let mut process = Worker::new(WorkerStage::Busy { attempt, began: true });
@@ -37,7 +37,7 @@ impl WorkerPool {
         id
     }
 
-    /// An attempt wants a process of its own.
+    /// Queues an attempt that needs a process of its own.
     pub(super) fn want_alone(&mut self, attempt: AttemptId, memory_bytes: Option<u64>) {
         if self.alone.is_none() {
             self.alone = Some(Default::default());
@@ -47,12 +47,13 @@ impl WorkerPool {
         self.out.push(PoolAction::Pull);
     }
 
-    /// So many processes are to have room.
+    /// Returns the number of processes to make room for.
     pub(super) fn room(&self) -> u32 {
         if self.alone.is_some() { self.workers_max.saturating_mul(2) } else { self.workers_max }
     }
 
-    /// So many more workers may live; only where there are other processes the driver's room alone does not tell.
+    /// Returns how many more workers may be started; needed only where there are other processes, which the driver's
+    /// room alone does not count.
     pub(super) fn room_for_workers(&self) -> usize {
         match self.alone {
             None => usize::MAX,
@@ -63,7 +64,7 @@ impl WorkerPool {
         }
     }
 
-    /// The process of an attempt exists.
+    /// Records that the process of an attempt exists.
     pub(super) fn on_alone_started(&mut self, worker: WorkerKey, pid: u32) {
         let Some(attempt) = self.workers.get(&worker).and_then(Worker::attempt) else { return };
         if let Some(job) = self.jobs.get_mut(&attempt.job)
@@ -73,7 +74,7 @@ impl WorkerPool {
         }
     }
 
-    /// The process of an attempt has ended.
+    /// Records that the process of an attempt has ended.
     pub(super) fn on_alone_ended(&mut self, id: WorkerKey, worker: &Worker, end: &End) {
         let Some(attempt) = worker.attempt() else { return };
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
@@ -81,7 +82,7 @@ impl WorkerPool {
         job.worker = None;
         let is_known = core::mem::replace(&mut job.has_process, true);
         match (&end.verdict, end.exit) {
-            // Also of a process that has been told of: exec comes last.
+            // Also for a process that was reported as started: exec comes last.
             (Err(Cause::SpawnFailed(failure)), None) => {
                 self.events.push_back(Event::StartFailed { attempt, failure: failure.clone() });
             }
@@ -92,13 +93,13 @@ impl WorkerPool {
                 self.events.push_back(Event::Reported { attempt, verdict: verdict.clone() });
                 self.end_attempt(attempt, exit, end.usage);
             }
-            // Nobody saw its end, or it was ended before it began.
+            // The end was not observed, or it was ended before it began.
             (Ok(()) | Err(_), None) => self.events.push_back(Event::Vanished { attempt }),
         }
     }
 
-    /// Attempts that are about to be ended and have no process: to the dispatcher they come into being and end, because an
-    /// end that was asked for waits for a process.
+    /// Ends attempts that are about to be ended and have no process: to the dispatcher their process is reported as
+    /// started and ended, because a requested end waits for a process.
     pub(super) fn give_up_alone(&mut self, which: impl Fn(JobId) -> bool) {
         let queued = self.alone.iter().flatten().map(|(attempt, _)| *attempt);
         let pulled = self.workers.values().filter(|worker| worker.alone).filter_map(Worker::attempt);
@@ -112,15 +113,15 @@ impl WorkerPool {
         }
     }
 
-    /// An attempt was ended before the driver pulled it.
+    /// Removes an attempt that was ended before the driver pulled it.
     pub(super) fn forget_alone(&mut self, attempt: AttemptId) {
         if let Some(alone) = &mut self.alone {
             alone.retain(|(waiting, _)| *waiting != attempt);
         }
     }
 
-    /// Lets idle workers go for attempts that find no room among `room` processes; those first that have been idle longest.
-    /// Before a turn, because what that turn wants has not been done at its end.
+    /// Dismisses idle workers for attempts that find no room among `room` processes, those first that have been idle
+    /// longest. Called before a turn, because at its end the requests of that turn have not been carried out.
     pub fn make_room(&mut self, room: u32, now: Time, actions: &mut Vec<PoolAction>) {
         let Some(queued) = self.alone.as_ref().map(|alone| alone.len()) else { return };
         let (mut staying, mut waiting) = (queued, queued);

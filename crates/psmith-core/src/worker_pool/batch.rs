@@ -1,5 +1,5 @@
-//! Short jobs in batches: made of jobs that wait when a worker is free, never waited for, and taken apart as soon as
-//! anything in them is not plain success.
+//! Batches of short jobs: made of jobs that wait when a worker is free, never waited for, and taken apart as soon as a
+//! job in them is not a plain success.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,14 +14,14 @@ use crate::outcome::{Exit, Usage};
 use crate::policy::JobPolicy;
 use crate::{AttemptId, Event, Time};
 
-/// A batch that takes longer gives back what is not begun.
+/// The time after which a batch gives back the jobs that are not begun.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
 
-/// So often a job may be with a worker that ends before it calls the function; then it counts as lost.
+/// The number of times that a job may be with a worker that ends before it calls the function; then it counts as lost.
 pub const UNBEGUN_MAX: u32 = 32;
 
 impl WorkerPool {
-    /// Accepts as many of these jobs as should go together; the others wait here.
+    /// Accepts as many of these jobs as should go together; the others are queued here.
     pub(super) fn accept_some(
         &mut self,
         (mut jobs, policy): (Range<u64>, Arc<JobPolicy>),
@@ -29,7 +29,7 @@ impl WorkerPool {
         waiting: u64,
         now: Time,
     ) {
-        // So that the other workers find something, too.
+        // So that jobs are left for the other workers.
         let waiting = waiting + self.returned_jobs() + length(&jobs);
         let share = waiting.div_ceil(u64::from(self.slots.max(1)));
         let count = self.sizer.jobs.min(share).min(fit).max(1);
@@ -60,7 +60,7 @@ impl WorkerPool {
         }
     }
 
-    /// Jobs that were not begun wait again, in the order of all.
+    /// Queues jobs that were not begun again, in the order of all.
     pub(super) fn give_back(&mut self, mut jobs: Range<u64>, policy: Arc<JobPolicy>, now: Time) {
         if !self.source_ended {
             if !jobs.is_empty() {
@@ -69,14 +69,14 @@ impl WorkerPool {
             }
             return;
         }
-        // Nobody asks for more any more, so they are accepted at once; in pieces, so that all can help.
+        // No more jobs will be requested, so they are accepted at once; in pieces, so that all workers can help.
         let piece = length(&jobs).div_ceil(u64::from(self.slots.max(1))).max(1);
         while !jobs.is_empty() {
             self.accept_jobs(split_to(&mut jobs, piece), Arc::clone(&policy), now);
         }
     }
 
-    /// The results of this attempt's batch go up to here: passes on what is new.
+    /// Passes on the new results of this attempt's batch, of which there are `results` by now.
     fn pass_results(&mut self, worker: WorkerKey, attempt: AttemptId, results: u32) {
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         let Some(batch) = &mut job.batch else { return };
@@ -88,14 +88,14 @@ impl WorkerPool {
         }
     }
 
-    /// The outcomes of these jobs are there.
+    /// Hands out the outcomes of these jobs, which are complete.
     pub(super) fn hand_out(&mut self, jobs: Range<u64>) {
         if let Some(turn) = self.reorder.as_mut().and_then(|reorder| reorder.push(jobs)) {
             self.out.push(PoolAction::HandOut(turn));
         }
     }
 
-    /// A batch is over. The job that ended it, if one did, is now the attempt's own.
+    /// Settles a batch that is over. The job that ended it, if one did, is now the attempt's own.
     pub(super) fn settle_batch(
         &mut self,
         worker: WorkerKey,
@@ -119,7 +119,7 @@ impl WorkerPool {
         self.give_back(rest, policy, now);
     }
 
-    /// What is left of a batch is one job: it is the attempt's own.
+    /// Makes the attempt one of a single job: the one that is left of its batch.
     pub(super) fn make_single(&mut self, attempt: AttemptId, worker: Option<WorkerKey>) {
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         job.batch = None;
@@ -127,8 +127,8 @@ impl WorkerPool {
         self.out.push(PoolAction::Single { job: attempt.job, index, worker });
     }
 
-    /// The worker of this attempt is no more. What it finished of a batch is passed on, what it did not begin waits again.
-    /// Gives whether it was at work on a job: that one is now the attempt's own.
+    /// Settles an attempt whose worker is gone: results that it finished of a batch are passed on, jobs that it did
+    /// not begin are queued again. Returns whether a job was begun: that one is now the attempt's own.
     pub(super) fn salvage(
         &mut self,
         id: WorkerKey,
@@ -142,7 +142,7 @@ impl WorkerPool {
             return false;
         }
         let Some(batch) = job.batch else { return found.begun > 0 };
-        // It may claim what it likes.
+        // The worker's claim is not trusted.
         let results = found.results.min(batch.results + length(&job.jobs) as u32).max(batch.results);
         self.pass_results(id, attempt, results);
         self.sizer.on_part(u64::from(results));
@@ -158,8 +158,8 @@ impl WorkerPool {
         at_work
     }
 
-    /// Whether an attempt whose worker ended before it began is not told as lost. Workers that never come to a job, one
-    /// after the other, are not a thing to wait out.
+    /// Returns whether an attempt whose worker ended before it began is to wait instead of being reported as lost. A
+    /// row of workers that never come to a job is not waited out.
     pub(super) fn may_wait_again(
         &mut self,
         id: WorkerKey,
@@ -174,7 +174,7 @@ impl WorkerPool {
             Some(_) | None if job.returns < UNBEGUN_MAX => true,
             None => false,
             Some(_) => {
-                // Its first job is the one that is lost.
+                // The first job is the one that is lost.
                 let (rest, policy) = (split_off(&mut job.jobs, 1), Arc::clone(&job.policy));
                 self.make_single(attempt, Some(id));
                 self.give_back(rest, policy, now);
@@ -183,8 +183,9 @@ impl WorkerPool {
         }
     }
 
-    /// The worker of this attempt ended between two jobs: the attempt waits for another one. Its start was the
-    /// dispatcher's; nobody is blamed, and nothing is counted. If it is to end, or there is nothing left to do, it ends.
+    /// Queues an attempt whose worker ended between two jobs for another one. The attempt's start was the
+    /// dispatcher's; no job is to blame, and nothing is counted. If it is to end, or there is nothing left to do, it
+    /// ends.
     pub(super) fn wait_again(&mut self, attempt: AttemptId, worker: &Worker, now: Time) {
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         job.worker = None;
@@ -200,7 +201,7 @@ impl WorkerPool {
         }
     }
 
-    /// Batches that were given, with the time when what is not begun is taken back.
+    /// Returns the batches that were given, each with the time when the jobs that are not begun are taken back.
     fn batches_due(&self) -> impl Iterator<Item = (WorkerKey, Time)> {
         self.workers.iter().filter_map(|(id, worker)| {
             let batch = self.jobs.get(&worker.attempt()?.job)?.batch?;
@@ -208,7 +209,7 @@ impl WorkerPool {
         })
     }
 
-    /// Takes from batches that last too long what is not begun.
+    /// Takes the jobs that are not begun from batches that last too long.
     pub(super) fn look_after_batches(&mut self, now: Time) {
         let late: Vec<WorkerKey> =
             self.batches_due().filter(|(_, due)| *due <= now).map(|(worker, _)| worker).collect();
@@ -226,7 +227,7 @@ impl WorkerPool {
         self.batches_due().map(|(_, due)| due).min()
     }
 
-    /// Leaves a worker the job that it is at, or would be at, and takes the others of its batch.
+    /// Leaves a worker the job that it runs, or would run next, and takes the others of its batch.
     pub(super) fn on_taken_back(&mut self, id: WorkerKey, stay: u32, results: u32, now: Time) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(attempt) = worker.attempt() else { return };

@@ -1,4 +1,4 @@
-//! What must be true of a pool whenever it is at rest, whatever has happened.
+//! Consistency checks of a pool at rest, whatever has happened. Changes nothing.
 
 use alloc::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ impl WorkerPool {
         }
         let idle: BTreeSet<_> = self.idle.iter().copied().collect();
         assert_eq!(idle.len(), self.idle.len(), "a worker is idle once");
-        // Each attempt that has a slot is in one place, and nothing else is in any.
+        // Each attempt that has a slot is in one place, and no other attempt is in any.
         let mut places: BTreeSet<AttemptId> = BTreeSet::new();
         let queued = self.alone.iter().flatten().map(|(attempt, _)| *attempt);
         for attempt in self.waiting.iter().map(|(attempt, _)| *attempt).chain(queued) {

@@ -1,11 +1,11 @@
-//! The ends of workers, and what they make of the one job that each had.
+//! The ends of workers, and the consequences for the one job that each had.
 
 use super::event::BatchProgress;
 use super::{PoolAction, Worker, WorkerKey, WorkerPool, WorkerStage};
 use crate::outcome::{Cause, Evidence, Exit, Usage};
 use crate::{AttemptId, Event, Time};
 
-/// How a worker ended.
+/// The end of a worker.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) verdict: Result<(), Cause>,
@@ -16,7 +16,7 @@ pub(super) struct End {
 
 impl WorkerPool {
     pub(super) fn on_ended(&mut self, id: WorkerKey, end: &End, now: Time) {
-        // What it has answered comes first.
+        // The reply that it has sent comes first.
         self.deal_with_answer(id, now);
         let Some(worker) = self.take_worker(id) else { return };
         match worker.stage {
@@ -24,7 +24,7 @@ impl WorkerPool {
             WorkerStage::Busy { attempt, began } => {
                 self.on_busy_ended(id, &worker, (attempt, began), end, now);
             }
-            // A worker that was not wanted any more is none that failed.
+            // A worker that is terminating is not a failed start.
             WorkerStage::Starting if !worker.terminating => {
                 self.on_start_failed(end.verdict.clone().err().unwrap_or(Cause::Exit(0)), now);
             }
@@ -77,7 +77,7 @@ impl WorkerPool {
             }
             self.out.push(PoolAction::Gone(id));
         }
-        // It would be started again, as one that must live alone: another takes its place.
+        // It would be started again, as one that must run alone: another takes its place.
         self.out.push(PoolAction::Cancel(id));
     }
 
@@ -87,7 +87,7 @@ impl WorkerPool {
         self.workers.remove(&id)
     }
 
-    /// This job had this worker, with which it ends.
+    /// Detaches the worker from its job, which ends with it.
     fn leave_job(&mut self, id: WorkerKey, attempt: AttemptId) {
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         job.worker = None;
@@ -96,7 +96,7 @@ impl WorkerPool {
         }
     }
 
-    /// Nothing of the attempt is left: its worker belongs to the next.
+    /// Reports the end of the attempt to the dispatcher: its worker is free for the next.
     pub(super) fn end_attempt(&mut self, attempt: AttemptId, exit: Exit, usage: Usage) {
         let evidence = Evidence::default();
         self.events.push_back(Event::Exited { attempt, exit, usage, evidence, alive: 0, output_open: false });

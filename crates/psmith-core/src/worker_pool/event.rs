@@ -1,4 +1,4 @@
-//! Everything the pool hears: from the source of jobs, from workers, from their processes, from the user.
+//! The events that the pool receives: from the source of jobs, from workers, from their processes, from the user.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -11,167 +11,169 @@ use crate::event::HoldReason;
 use crate::outcome::{Cause, Exit, Usage};
 use crate::policy::JobPolicy;
 
-/// One thing that happened.
+/// An event that the driver reports to the pool.
 #[derive(Clone, Debug)]
 pub enum PoolEvent {
     // From the source.
-    /// A job that goes by itself. Its number is the pool's [`next_job`](super::WorkerPool::next_job).
+    /// A single job. Its number is the pool's [`next_job`](super::WorkerPool::next_job).
     Job {
-        /// Its place in the order of submission, from 0.
+        /// The position in the order of submission, from 0.
         index: u64,
-        /// What holds for it.
+        /// The policy that applies to it.
         policy: Arc<JobPolicy>,
-        /// Where it runs.
+        /// The place where it runs.
         placement: Placement,
-        /// It was cancelled before it came here.
+        /// True if it was cancelled before it came here.
         cancelled: bool,
     },
-    /// Short jobs, with indices in a row: as many as should go together become one batch, the others wait here.
+    /// Short jobs, with indices in a row: as many as should go together become one batch, the others are queued here.
     Jobs {
-        /// Their indices.
+        /// The jobs' indices.
         jobs: Range<u64>,
-        /// How many of them, from the first on, one message can carry.
+        /// The number of them, from the first on, that one message can carry.
         fit: u64,
-        /// How many more wait outside.
+        /// The number of jobs that wait outside.
         waiting: u64,
-        /// What holds for each.
+        /// The policy that applies to each.
         policy: Arc<JobPolicy>,
     },
-    /// The same of the jobs that wait here: the first of [`next_returned`](super::WorkerPool::next_returned).
+    /// A request to accept jobs that are queued here: the first of
+    /// [`next_returned`](super::WorkerPool::next_returned).
     Returned {
-        /// As in `Jobs`.
+        /// The number of jobs that one message can carry, as in `Jobs`.
         fit: u64,
-        /// As in `Jobs`.
+        /// The number of jobs that wait outside, as in `Jobs`.
         waiting: u64,
     },
-    /// Short jobs that nobody will begin, because an end of the run follows: they only need their outcomes.
+    /// Short jobs that will not be begun, because an end of the run follows: they only need their outcomes.
     LastJobs {
-        /// Their indices.
+        /// The jobs' indices.
         jobs: Range<u64>,
-        /// What holds for each.
+        /// The policy that applies to each.
         policy: Arc<JobPolicy>,
     },
-    /// There will be no more jobs.
+    /// The source has no more jobs.
     SourceEnded,
 
     // From the processes of workers.
     /// The process of a worker is known.
     Process {
-        /// Which.
+        /// The worker.
         worker: WorkerKey,
-        /// Its process id.
+        /// The process id.
         pid: u32,
     },
-    /// So much memory a worker holds, with its answer. Only where growth is limited.
+    /// The resident memory of a worker, reported with its reply. Only where growth is limited.
     Resident {
-        /// Which.
+        /// The worker.
         worker: WorkerKey,
-        /// In bytes.
+        /// The size in bytes.
         bytes: u64,
     },
-    /// What was taken back from a batch: the answer to [`PoolAction::TakeBack`](super::PoolAction::TakeBack).
+    /// The result of taking jobs back from a batch: the reply to
+    /// [`PoolAction::TakeBack`](super::PoolAction::TakeBack).
     TakenBack {
-        /// Whose.
+        /// The worker.
         worker: WorkerKey,
-        /// How many jobs of the batch stay the worker's.
+        /// The number of jobs of the batch that the worker keeps.
         stay: u32,
-        /// What it had finished by then.
+        /// The number of results that it had finished by then.
         results: u32,
     },
-    /// The process of a worker is no more, and all it said has been heard.
+    /// The process of a worker has ended, and all its messages have been received.
     Ended {
-        /// Which.
+        /// The worker.
         worker: WorkerKey,
-        /// How, as far as its process and its channel tell.
+        /// The verdict that its process and its channel allow.
         verdict: Result<(), Cause>,
-        /// How, as the kernel tells; `None`: nobody saw it.
+        /// The exit status, as the kernel reports it; `None`: it was not observed.
         exit: Option<Exit>,
-        /// What it used.
+        /// The resources used.
         usage: Usage,
-        /// How far it was.
+        /// The progress of its batch.
         found: BatchProgress,
     },
-    /// The warden that had forked a worker is no more, nor is the worker.
+    /// The warden that had forked a worker is gone, and so is the worker.
     Lost {
-        /// Which.
+        /// The worker.
         worker: WorkerKey,
-        /// How far it was.
+        /// The progress of its batch.
         found: BatchProgress,
     },
 
     // From the user and the machine.
-    /// Start no more, let the running finish.
+    /// Start nothing more, let the running jobs finish.
     Drain,
-    /// Start no more, end the running by their ladder.
+    /// Start nothing more, end the running jobs by their ladder.
     Stop,
-    /// Start no more, kill the running now.
+    /// Start nothing more, kill the running jobs now.
     Kill,
     /// End this job, wherever it is.
     Cancel(JobId),
     /// End this job now, with the worker that has it.
     KillNow(JobId),
-    /// So many workers from now on.
+    /// The number of workers from now on.
     Workers(u32),
-    /// So many jobs at once from now on, however many workers there are.
+    /// The number of jobs at once from now on, however many workers there are.
     Slots(u32),
     /// A reason to hold new starts begins or ends.
     Hold {
-        /// Why.
+        /// The reason.
         reason: HoldReason,
-        /// Whether it begins.
+        /// True if the reason begins, false if it ends.
         on: bool,
     },
 }
 
-/// Where a job runs.
+/// The place where a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// In some worker that stays.
+    /// A worker for any number of jobs.
     Shared,
-    /// In a process of its own: a command, or a function with limits of its own.
+    /// A process of its own: a command, or a function with limits of its own.
     Alone,
-    /// Nowhere: it cannot be begun. Its own cause is the driver's to tell.
+    /// Refused: the job cannot be started. The driver itself reports the cause.
     Refused,
 }
 
-/// How far a worker was in what it was given, as found in the memory that it shared. A worker without such memory
-/// leaves zeros.
+/// The progress of a worker in its batch, as found in the memory that it shared. Zeros for a worker without such
+/// memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchProgress {
     /// Jobs begun.
     pub begun: u32,
-    /// Results that are whole, of the first jobs on.
+    /// Results that are complete, from the first job on.
     pub results: u32,
 }
 
-/// What a worker says about the jobs that it was given. Jobs are named by number: index plus 1.
+/// A report of a worker about the jobs that it was given. Jobs are named by number: index plus 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerReport {
     /// The function of this job is called now.
     Began {
-        /// Which.
+        /// The job's number.
         job: u64,
     },
     /// The job is over.
     Done {
-        /// Which.
+        /// The job's number.
         job: u64,
-        /// How.
+        /// The verdict.
         verdict: Result<(), Cause>,
-        /// What its value means for the run.
+        /// The end of the run that its value requests, if any.
         ends: Option<RunEnd>,
     },
     /// The batch is over.
     BatchDone {
-        /// Its first job.
+        /// The number of its first job.
         job: u64,
-        /// How many results it claims to have left.
+        /// The number of results that it claims to have left.
         values: u32,
-        /// How many of these are whole.
+        /// The number of these that are complete.
         whole: u32,
-        /// The job after them, if that ended the batch.
+        /// The verdict on the job after them, if that job ended the batch.
         then: Option<Result<(), Cause>>,
-        /// How long all of it took.
+        /// The time that all of it took.
         spent: Duration,
     },
 }
@@ -179,39 +181,39 @@ pub enum WorkerReport {
 /// An end of the run that a job's value decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// No more starts.
+    /// Start nothing more.
     Drain,
-    /// No more starts, and an end to what runs.
+    /// Start nothing more, and end the running jobs.
     Kill,
 }
 
-/// What becomes of a report that may be made.
+/// The treatment of a report that its worker may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It is dealt with in the next turn.
+    /// The report is handled in the next turn.
     Kept,
-    /// The worker had this one job: its process's end will be the attempt's.
+    /// The worker was for this one job: the end of its process will be the attempt's.
     Final,
 }
 
-/// A protocol violation: a report that its worker may not make. Whoever makes one is ended.
+/// A protocol violation: a report that its worker may not make. A worker that makes one is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// It began a job that it was not given.
+    /// The worker began a job that it was not given.
     NotItsToBegin(u64),
-    /// It answered for a job that it was not given.
+    /// The worker replied for a job that it was not given.
     NotItsToAnswer(u64),
-    /// It answered for a batch again.
+    /// The worker replied for a batch again.
     Twice(u64),
-    /// It answered for a batch that it was not given.
+    /// The worker replied for a batch that it was not given.
     NotItsBatch(u64),
-    /// It answered for more jobs than its batch has.
+    /// The worker replied for more jobs than its batch has.
     TooMany(u32),
-    /// Not all results that it claims are there.
+    /// Results that the worker claims are missing.
     NotWhole {
-        /// So many it claims.
+        /// The number of results that it claims.
         values: u32,
-        /// So many are.
+        /// The number of results that are complete.
         whole: u32,
     },
 }

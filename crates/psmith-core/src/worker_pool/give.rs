@@ -1,4 +1,4 @@
-//! Attempts on their way to workers, and what the dispatcher asks to be done to them.
+//! The assignment of attempts to workers, and the actions that the dispatcher requests.
 
 use alloc::string::String;
 
@@ -15,7 +15,7 @@ impl WorkerPool {
         match action {
             Action::Start { attempt, slot, memory_bytes } => self.start(attempt, slot, memory_bytes),
             Action::Signal { attempt, .. } => match self.worker_with(attempt) {
-                // The driver climbs the same ladder, with the same waits.
+                // The driver takes the same ladder, with the same waits.
                 Some(worker) => {
                     self.terminate(worker);
                     self.out.push(PoolAction::Cancel(worker));
@@ -26,14 +26,14 @@ impl WorkerPool {
                 Some(worker) => {
                     self.terminate(worker);
                     if self.workers.get(&worker).is_some_and(|worker| worker.alone) {
-                        // It may not have begun; then there is nothing to kill.
+                        // The process may not exist; then there is nothing to kill.
                         self.out.push(PoolAction::Cancel(worker));
                     }
                     self.out.push(PoolAction::Kill(worker));
                 }
                 None => self.end_unbegun(attempt),
             },
-            // Not asked for: an attempt here ends with nobody alive and nothing open.
+            // Never requested: an attempt here ends with no descendant alive and no output open.
             Action::ReleaseTree { attempt } => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
             Action::StopReading { attempt } => self.events.push_back(Event::OutputClosed { attempt }),
             Action::Discard { attempt } => {
@@ -54,7 +54,7 @@ impl WorkerPool {
             Action::Head { .. } => {}
             Action::Finish => {
                 self.finished = true;
-                // So that the driver asks once more, and hears that there are none.
+                // So that the driver pulls once more, and learns that there are none.
                 self.out.extend([PoolAction::Pull, PoolAction::Finish]);
             }
         }
@@ -91,7 +91,7 @@ impl WorkerPool {
                 let failure = SpawnFailure { step, errno: 0, detail, permanent: true };
                 self.events.push_back(Event::StartFailed { attempt, failure });
             }
-            // As in `give_up_waiting`: it was ended before it came here.
+            // As in `give_up_waiting`: it was cancelled before it came here.
             Placement::Shared | Placement::Alone if job.cancelled => {
                 self.events.push_back(Event::Started { attempt, pid: 0 });
             }
@@ -100,7 +100,7 @@ impl WorkerPool {
         }
     }
 
-    /// Gives the attempt that waits longest to an idle worker; false if one of the two is missing.
+    /// Gives the attempt that waits longest to an idle worker; returns false if one of the two is missing.
     pub fn give_next(&mut self, now: Time, actions: &mut alloc::vec::Vec<PoolAction>) -> bool {
         if self.waiting.is_empty() {
             return false;
@@ -123,7 +123,7 @@ impl WorkerPool {
                 _ => false,
             });
             if is_cut {
-                // Its time was up before its worker came.
+                // Its time was up before it had a worker.
                 self.idle.push(id);
                 return true;
             }
@@ -153,12 +153,12 @@ impl WorkerPool {
         true
     }
 
-    /// Attempts that are about to be ended and have no worker: nothing is started for them. To the dispatcher they come
-    /// into being and end, because an end that was asked for waits for a process.
+    /// Ends attempts that are about to be ended and have no worker: nothing is started for them. To the dispatcher
+    /// their process is reported as started and ended, because a requested end waits for a process.
     pub(super) fn give_up_waiting(&mut self, which: impl Fn(JobId) -> bool) {
         self.give_up_alone(&which);
         for (attempt, slot) in core::mem::take(&mut self.waiting) {
-            // One that was with a worker before has come into being already, and is ended like any other.
+            // An attempt that was with a worker before has a process already, and is ended like any other.
             let is_new = self.jobs.get(&attempt.job).is_some_and(|job| !job.has_process);
             if is_new && which(attempt.job) {
                 self.events.push_back(Event::Started { attempt, pid: 0 });
@@ -168,14 +168,14 @@ impl WorkerPool {
         }
     }
 
-    /// An attempt was ended before it had a worker.
+    /// Ends an attempt that had no worker yet.
     fn end_unbegun(&mut self, attempt: AttemptId) {
         self.waiting.retain(|(waiting, _)| *waiting != attempt);
         self.forget_alone(attempt);
         self.end_attempt(attempt, Exit::Signal { signal: SIGTERM, core_dumped: false }, Usage::default());
     }
 
-    /// The outcome goes to the consumer: of a batch that of jobs which have no result; none of them was begun.
+    /// Delivers the outcome to the consumer: of a batch that of jobs which have no result; none of them was begun.
     fn deliver(&mut self, id: JobId) {
         self.events.push_back(Event::Delivered(id));
         let Some(job) = self.jobs.remove(&id) else { return };

@@ -1,4 +1,4 @@
-//! A dispatcher's job as the pool sees it: one job of the user's, or several short ones.
+//! The pool's entry of a dispatcher's job: one job of the user's, or several short ones. Decides nothing.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -8,32 +8,32 @@ use super::event::Placement;
 use crate::policy::JobPolicy;
 use crate::{SlotId, Time};
 
-/// What the dispatcher knows by one number.
+/// The jobs of the user's that the dispatcher knows by one number.
 #[derive(Debug)]
 pub(super) struct PoolJob {
-    /// The jobs it stands for that have no outcome, by index.
+    /// The jobs that it stands for and that have no outcome, by index.
     pub(super) jobs: Range<u64>,
-    /// It stands for several, or did.
+    /// The batch, if it stands for several jobs, or did.
     pub(super) batch: Option<Batch>,
     pub(super) policy: Arc<JobPolicy>,
     pub(super) placement: Placement,
     pub(super) cancelled: bool,
-    /// The dispatcher was told that the attempt has a process.
+    /// True once the dispatcher was notified that the attempt has a process.
     pub(super) has_process: bool,
-    /// How often its worker ended before it called the function.
+    /// The number of times that its worker ended before it called the function.
     pub(super) returns: u32,
     pub(super) slot: SlotId,
     pub(super) worker: Option<WorkerKey>,
 }
 
-/// Several jobs, as a worker was given them.
+/// The batch of jobs that was given to a worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch {
     /// The index of the first.
     pub(super) first: u64,
-    /// So many results were taken.
+    /// The number of results that were taken.
     pub(super) results: u32,
-    /// When it was given to the worker; `None` once it gave the rest back, or is over.
+    /// The time at which it was given to the worker; `None` once the rest was given back, or it is over.
     pub(super) given: Option<Time>,
 }
 
@@ -58,7 +58,7 @@ impl PoolJob {
         }
     }
 
-    /// The number by which a worker knows it: that of its first job.
+    /// Returns the number by which a worker knows it: that of its first job.
     pub(super) fn number(&self) -> u64 {
         self.batch.map_or(self.jobs.start, |batch| batch.first) + 1
     }

@@ -1,16 +1,17 @@
-//! Workers that go although nothing is wrong with them, and those that do not go when they are told to.
+//! The dismissal of workers that are not needed any more, and the end of those that do not leave when asked to. Has
+//! nothing to do with workers that fail.
 
 use super::{PoolAction, WorkerPool, WorkerStage};
 use crate::Time;
 
 impl WorkerPool {
-    /// Lets workers go that have nothing to do and are more than there may be.
+    /// Dismisses idle workers beyond the maximum.
     fn dismiss_surplus(&mut self, now: Time) {
         let staying = self.workers.values().filter(|worker| !worker.alone && !worker.is_leaving()).count();
         self.dismiss(staying.saturating_sub(self.workers_max as usize), now);
     }
 
-    /// Lets so many idle workers go, if there are so many, who has been idle longest first.
+    /// Dismisses `count` idle workers, or all if there are fewer, those first that have been idle longest.
     pub(super) fn dismiss(&mut self, count: usize, now: Time) {
         for id in self.idle.drain(..count.min(self.idle.len())) {
             if let Some(worker) = self.workers.get_mut(&id) {
@@ -20,7 +21,7 @@ impl WorkerPool {
         }
     }
 
-    /// Lets go whom nobody needs, ends who does not go; gives when the next is due.
+    /// Dismisses workers that are not needed, ends those that do not leave; returns when the next is due.
     pub(super) fn send_off(&mut self, now: Time) -> Option<Time> {
         self.dismiss_surplus(now);
         let mut next: Option<Time> = None;

@@ -1,9 +1,10 @@
-//! The worker pool: the state machine between function jobs and the workers that do them one after the other.
+//! The worker pool: the state machine between function jobs and the workers that run them one after the other. It
+//! never waits, reads no clock and starts nothing itself.
 //!
-//! Two machines in one. The [`Dispatcher`] inside knows jobs: order, window, tries, back-off, timeouts, halts; its slots
-//! are promises to run a job in some worker. The pool around it knows workers, and plays the kernel to the dispatcher:
-//! what that asks to be done to an attempt is done to the worker that has it, and what becomes of a worker becomes an
-//! event of the one attempt that it had.
+//! Two machines in one. The [`Dispatcher`] inside knows jobs: order, window, tries, back-off, timeouts, halts; its
+//! slots are promises to run a job in some worker. The pool around it knows workers, and stands in for the kernel: an
+//! action that the dispatcher requests for an attempt is carried out on the worker that has it, and an event of a
+//! worker becomes an event of the one attempt that it had.
 //!
 //! ```text
 //!                                .--- answer: idle again, or recycled ---.
@@ -16,42 +17,50 @@
 //!
 //! Rules that a driver can rely on:
 //!
-//! - A worker has at most one job, or one batch of short ones, and its answer is dealt with before it is given another.
-//! - A slot is taken from the start of an attempt to its end, and in between exactly one place has the attempt: the line
+//! - A worker has at most one job, or one batch of short ones, and its reply is handled before it is given another.
+//! - A slot is taken from the start of an attempt to its end, and in between exactly one place has the attempt: the
+//!   queue of those that wait for a worker, a worker, or the queue of those that need a process of their own.
+//!   ([`WorkerPool::check`])
 //!   of those that wait, a worker, or the line of those that want a process of their own. ([`WorkerPool::check`])
-//! - What ends a worker concerns the one job that it was at, and that only if its begin was reported. Any other job that
+//! - The end of a worker concerns the one job that it was running, and that only if its begin was reported. Any other
+//!   job that it had waits for another worker, uncharged; after [`UNBEGUN_MAX`] workers in a row the attempt counts as
+//!   lost.
 //!   it had waits for another worker, uncharged; after [`UNBEGUN_MAX`] workers in a row the attempt counts as lost.
-//! - What has finished is never run again because its worker died: results of a batch count one by one.
-//! - A worker that never introduces itself is no job's failure. Starts pause then, and where no worker comes at all the
+//! - A finished job is never run again because its worker died: results of a batch count one by one.
+//! - A worker that never introduces itself is no job's failure. Starts pause then, and where no worker comes at all
+//!   the run is given up.
 //!   run is given up.
-//! - A worker whose report breaks the protocol is the driver's to end. If the report was about an earlier job, the job
+//! - The driver ends a worker whose report breaks the protocol. If the report was about an earlier job, the job that
+//!   the worker has by then is not to blame.
 //!   that the worker has by then is not to blame.
 //!
-//! A batch is one dispatcher's job: its first attempt. Results are passed on as they are known, and what was not begun
-//! goes back; so what is left, if anything is left, is the one job that something befell. That one keeps the
+//! A batch is one dispatcher's job: its first attempt. Results are passed on as they are known, and jobs that were not
+//! begun are returned; so at most one job is left, the one that did not plainly succeed. That one keeps the
 //! dispatcher's job, and has its verdict, its tries and its outcome as if it had been alone from the beginning.
 //!
 //! A driver's turn: [`begin_turn`](WorkerPool::begin_turn), then the ends of workers, then
-//! [`handle_timers`](WorkerPool::handle_timers); after that [`settle`](WorkerPool::settle) with the actions that come of
-//! it, more jobs, and [`give_next`](WorkerPool::give_next), until nothing happens; at last
+//! [`handle_timers`](WorkerPool::handle_timers); after that [`settle`](WorkerPool::settle) with the actions that it
+//! returns, more jobs, and [`give_next`](WorkerPool::give_next), until nothing happens; at last
 //! [`finish_turn`](WorkerPool::finish_turn). Between turns there are only [`handle`](WorkerPool::handle) and
-//! [`receive`](WorkerPool::receive), which take in and give nothing to anybody: what a worker says counts for what it was
-//! really sent.
+//! [`receive`](WorkerPool::receive), which record events and give nothing to a worker: a worker's report is compared
+//! with what it was really sent.
 //!
-//! All of the state is plain data, named by numbers: jobs by their indices, workers by [`WorkerKey`]. Inputs, results and
-//! what workers write stay with the driver. So there is room for what is to come:
+//! All of the state is plain data, named by numbers: jobs by their indices, workers by [`WorkerKey`]. Inputs, results
+//! and the output of workers stay with the driver. That leaves room for extensions:
 //!
-//! - *Workers started ahead of need* are idle without a job that asked for them, as workers are after a job today. How
+//! - *Workers started ahead of need* are idle without a job that asked for them, as workers are after a job today.
+//!   Their number is decided in one place, `start_backoff`.
 //!   many are started is decided in one place, `start_backoff`.
-//! - *Workers lent from run to run* enter by [`greet`](WorkerPool::greet) and leave by [`PoolAction::Leave`]; nothing in
+//! - *Workers lent from run to run* enter by [`greet`](WorkerPool::greet) and leave by [`PoolAction::Leave`]; nothing
+//!   in between depends on the run that started them.
 //!   between knows which run started them.
-//! - *The state written down whole*: no closures, no handles of the system, no pointers but to policies.
+//! - *The state serialized as a whole*: no closures, no handles of the system, no pointers but to policies.
 //!
-//! - `event`, `action`: everything the pool hears and says; `worker`, `job`: what it knows of each
-//! - `reports`: what workers say, checked and dealt with; `ends`: their deaths
-//! - `give`: attempts to workers, and what the dispatcher asks for; `alone`: attempts with processes of their own
+//! - `event`, `action`: everything that the pool receives and asks for; `worker`, `job`: its entries for each
+//! - `reports`: reports of workers, checked and handled; `ends`: the ends of workers
+//! - `give`: attempts to workers, and the dispatcher's requests; `alone`: attempts with processes of their own
 //! - `batch`, `sizer`: many short jobs as one; `reorder`: their outcomes in order
-//! - `start_backoff`: workers that never come; `leave`: workers that go
+//! - `start_backoff`: workers that never come; `leave`: workers that are dismissed
 
 mod action;
 mod alone;
@@ -91,28 +100,28 @@ use crate::dispatcher::Counts;
 use crate::policy::JobPolicy;
 use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Time};
 
-/// A worker, by the number of its start. Processes for one attempt alone are counted with them.
+/// The key of a worker: the number of its start. Processes for one attempt alone are counted with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerKey(pub u64);
 
-/// What holds for the workers of a run.
+/// The policy of the workers of a run.
 #[derive(Clone, Debug)]
 pub struct PoolPolicy {
-    /// What holds for its jobs. There are as many workers as slots.
+    /// The policy of its jobs. There are as many workers as slots.
     pub run: RunPolicy,
-    /// How long a worker that was told to leave has for it.
+    /// The time that a worker has to leave after it was asked to.
     pub grace: Duration,
-    /// A worker is replaced after so many jobs.
+    /// The number of jobs after which a worker is replaced.
     pub max_jobs: Option<u64>,
-    /// A worker is replaced when it holds so many bytes more than after its first job.
+    /// The growth of resident memory, in bytes since the worker's first job, at which a worker is replaced.
     pub max_rss_growth: Option<u64>,
-    /// A worker leaves when it had no job for so long.
+    /// The time without a job after which a worker leaves.
     pub idle: Option<Duration>,
-    /// Short jobs come in ranges, and become batches.
+    /// True if short jobs come in ranges, and become batches.
     pub batches: bool,
-    /// Where they do, outcomes are put in order here: the dispatcher knows only of the first attempt at each batch.
+    /// True if outcomes of batches are put in order here: the dispatcher has only the first attempt at each batch.
     pub ordered: bool,
-    /// How many jobs make a batch so long as nothing is measured.
+    /// The number of jobs of a batch as long as nothing is measured.
     pub first_batch: u64,
 }
 
@@ -121,31 +130,31 @@ pub struct PoolPolicy {
 pub struct WorkerPool {
     policy: PoolPolicy,
     dispatcher: Dispatcher,
-    /// For the dispatcher, and from it.
+    /// Events for the dispatcher, and its actions.
     events: VecDeque<Event>,
     asked: Vec<Action>,
-    /// For the driver.
+    /// Actions for the driver.
     out: Vec<PoolAction>,
     jobs: BTreeMap<JobId, PoolJob>,
-    /// Attempts that want a worker, longest waiting first.
+    /// Attempts that wait for a worker, longest waiting first.
     waiting: VecDeque<(AttemptId, SlotId)>,
-    /// Attempts that want a process of their own and that the driver has not pulled; `None` before the first.
+    /// Attempts that need a process of their own and that the driver has not pulled; `None` before the first.
     alone: Option<VecDeque<(AttemptId, Option<u64>)>>,
     workers: BTreeMap<WorkerKey, Worker>,
-    /// Those that wait for a job; the one that worked last is the first to work again.
+    /// Idle workers; the one that worked last is the first to work again.
     idle: Vec<WorkerKey>,
-    /// Those whose answers are to be dealt with, in the order of their answers.
+    /// Workers whose replies are to be handled, in the order of their replies.
     answered: VecDeque<WorkerKey>,
     backoff: StartBackoff,
-    /// So many workers are to be started.
+    /// The number of workers to start.
     wanted: u32,
     /// The number of the last start.
     started: u64,
     slots: u32,
-    /// More workers than these leave when they are idle.
+    /// The maximum number of workers; beyond it idle ones leave.
     workers_max: u32,
     sizer: BatchSizer,
-    /// Jobs that wait again, or still, in their order.
+    /// Jobs that are queued here, again or still, in their order.
     returned: VecDeque<(Range<u64>, Arc<JobPolicy>)>,
     reorder: Option<Reorder>,
     source_ended: bool,
@@ -153,7 +162,7 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    /// A pool without workers.
+    /// Creates a pool without workers.
     #[must_use]
     pub fn new(policy: PoolPolicy) -> WorkerPool {
         WorkerPool {
@@ -181,7 +190,7 @@ impl WorkerPool {
         }
     }
 
-    /// Takes in what happened at `now`; what is to be done at once is appended to `actions`.
+    /// Handles an event that happened at `now`; actions that follow at once are appended to `actions`.
     pub fn handle(&mut self, event: PoolEvent, now: Time, actions: &mut Vec<PoolAction>) {
         match event {
             PoolEvent::Job { index, policy, placement, cancelled } => {
@@ -242,7 +251,8 @@ impl WorkerPool {
         actions.append(&mut self.out);
     }
 
-    /// Deals with the answers of workers whose process is known: news of their start come first.
+    /// Begins a turn: handles the replies of workers whose process is known, because the events of their start come
+    /// first.
     pub fn begin_turn(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
         for worker in core::mem::take(&mut self.answered) {
             match self.workers.get(&worker) {
@@ -254,16 +264,16 @@ impl WorkerPool {
         actions.append(&mut self.out);
     }
 
-    /// Does what has fallen due.
+    /// Handles the timers that are due.
     pub fn handle_timers(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
-        // A sign of life comes before the look for one.
+        // A sign of life comes before the check for one.
         self.pass_on_events(now);
         self.look_after_batches(now);
         self.dispatcher.handle_timers(now, &mut self.asked);
         self.settle(now, actions);
     }
 
-    /// Does all that follows from what was taken in, until nothing more does.
+    /// Settles all that follows from the events so far, until nothing more does.
     pub fn settle(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
         loop {
             self.pass_on_events(now);
@@ -277,8 +287,8 @@ impl WorkerPool {
         actions.append(&mut self.out);
     }
 
-    /// The end of a turn: says how many workers are to be started, lets go whom nobody needs, ends who does not go. Gives
-    /// when the next turn is due, though nothing happens.
+    /// Finishes a turn: decides how many workers are to be started, dismisses those that are not needed, ends those
+    /// that do not leave. Returns when the next turn is due if nothing happens.
     pub fn finish_turn(&mut self, now: Time, actions: &mut Vec<PoolAction>) -> Option<Time> {
         let next_start = self.want_workers(now);
         let next_batch = self.next_late_batch();
@@ -301,7 +311,7 @@ impl WorkerPool {
         }
     }
 
-    /// A worker gave a sign of life.
+    /// Records a sign of life of a worker.
     pub fn on_beat(&mut self, worker: WorkerKey) {
         if let Some((attempt, job)) = self.job_of(worker)
             && job.policy.idle.is_some()
@@ -315,14 +325,15 @@ impl WorkerPool {
         self.give_up_waiting(|id| id == job);
     }
 
-    /// No more jobs are wanted, for this reason.
+    /// Ends the run for this reason: no more jobs are wanted.
     fn end_run(&mut self, why: Event, now: Time) {
         self.accept_returned(now);
         self.events.push_back(why);
         self.end_source();
     }
 
-    /// Nobody will ask for those that wait here: the dispatcher has an outcome for each.
+    /// Accepts all jobs that are queued here, as they will not be requested any more: the dispatcher has an outcome
+    /// for each.
     fn accept_returned(&mut self, now: Time) {
         for (jobs, policy) in core::mem::take(&mut self.returned) {
             self.accept_jobs(jobs, policy, now);
@@ -341,7 +352,7 @@ impl WorkerPool {
         }
     }
 
-    /// The job that this worker has.
+    /// Returns the job that this worker has.
     fn job_of(&self, worker: WorkerKey) -> Option<(AttemptId, &PoolJob)> {
         let attempt = self.workers.get(&worker)?.attempt()?;
         Some((attempt, self.jobs.get(&attempt.job)?))
@@ -353,9 +364,10 @@ impl WorkerPool {
     }
 }
 
-/// What a driver may ask.
+/// The queries of a driver.
 impl WorkerPool {
-    /// Whether another job is wanted, or another range of short ones; not so long as there is nobody to do it.
+    /// Returns whether another job is wanted, or another range of short ones; not as long as there is no worker for
+    /// it.
     #[must_use]
     pub fn wants_jobs(&self) -> bool {
         let has_room = || {
@@ -365,44 +377,44 @@ impl WorkerPool {
         self.dispatcher.wants_job() && (!self.policy.batches || has_room())
     }
 
-    /// The jobs that wait here again, if there are any: these come before new ones.
+    /// Returns the jobs that are queued here again, if there are any: these come before new ones.
     #[must_use]
     pub fn next_returned(&self) -> Option<Range<u64>> {
         self.returned.front().map(|(jobs, _)| jobs.clone())
     }
 
-    /// How many jobs wait here again.
+    /// Returns the number of jobs that are queued here again.
     #[must_use]
     pub fn returned_jobs(&self) -> u64 {
         self.returned.iter().map(|(jobs, _)| job::length(jobs)).sum()
     }
 
-    /// How many inputs should be on their way, so that no worker waits for one.
+    /// Returns the number of inputs that should be on their way, so that no worker waits for one.
     #[must_use]
     pub fn inputs_wanted(&self) -> u64 {
         self.sizer.jobs * u64::from(self.slots) * 4
     }
 
-    /// The number that the next job will have.
+    /// Returns the number that the next job will have.
     #[must_use]
     pub fn next_job(&self) -> JobId {
         self.dispatcher.next_job()
     }
 
-    /// The attempt that this worker has, and the index of its first job.
+    /// Returns the attempt that this worker has, and the index of its first job.
     #[must_use]
     pub fn job_at(&self, worker: WorkerKey) -> Option<(AttemptId, Range<u64>)> {
         self.job_of(worker).map(|(attempt, job)| (attempt, job.jobs.clone()))
     }
 
-    /// The same, unless it has answered for it.
+    /// Returns the attempt that this worker has and has not replied for, and the index of its first job.
     #[must_use]
     pub fn unanswered(&self, worker: WorkerKey) -> Option<(AttemptId, Range<u64>)> {
         let is_unanswered = self.workers.get(&worker)?.answer.is_none();
         self.job_at(worker).filter(|_| is_unanswered)
     }
 
-    /// Whether it is this single job, by its number, that the worker has not answered for.
+    /// Returns whether the worker has this single job, by its number, and has not replied for it.
     #[must_use]
     pub fn is_at(&self, worker: WorkerKey, number: u64) -> bool {
         let is_unanswered = self.workers.get(&worker).is_some_and(|worker| worker.answer.is_none());
@@ -410,7 +422,7 @@ impl WorkerPool {
         job.is_some_and(|(_, job)| job.batch.is_none() && job.number() == number)
     }
 
-    /// How many results the batch of this worker can have by now, with those that were taken.
+    /// Returns the number of results that the batch of this worker can have by now, with those that were taken.
     #[must_use]
     pub fn results_max(&self, worker: WorkerKey) -> Option<u32> {
         if self.workers.get(&worker)?.answer.is_some() {
@@ -420,31 +432,31 @@ impl WorkerPool {
         job.batch.map(|batch| batch.results + job::length(&job.jobs) as u32)
     }
 
-    /// The worker that has this job.
+    /// Returns the worker that has this job.
     #[must_use]
     pub fn worker_of(&self, job: JobId) -> Option<WorkerKey> {
         self.jobs.get(&job)?.worker
     }
 
-    /// Whether there will be no more jobs.
+    /// Returns whether there will be no more jobs.
     #[must_use]
     pub fn source_has_ended(&self) -> bool {
         self.source_ended
     }
 
-    /// Whether all is over: nothing will be started any more.
+    /// Returns whether the run is over: nothing will be started any more.
     #[must_use]
     pub fn has_finished(&self) -> bool {
         self.finished
     }
 
-    /// Counts of jobs, as the dispatcher knows them.
+    /// Returns the counts of jobs, as the dispatcher keeps them.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.dispatcher.counts()
     }
 
-    /// So many workers may live.
+    /// Returns the maximum number of workers.
     #[must_use]
     pub fn workers_max(&self) -> u32 {
         self.workers_max

@@ -1,4 +1,4 @@
-//! What workers say of their jobs: checked when it is heard, dealt with in the next turn.
+//! Reports of workers about their jobs: checked when they are received, handled in the next turn.
 
 use super::event::{Received, RunEnd, Violation, WorkerReport};
 use super::job::length;
@@ -8,7 +8,8 @@ use crate::outcome::{Cause, Exit, Usage};
 use crate::{Event, Time};
 
 impl WorkerPool {
-    /// A worker has introduced itself; false: it is not wanted any more. `batches`: it can do several jobs in a row.
+    /// Records that a worker has introduced itself; returns false if it is not wanted any more. `batches`: it can do
+    /// several jobs in a row.
     pub fn greet(&mut self, id: WorkerKey, batches: bool, now: Time) -> bool {
         match self.workers.get_mut(&id) {
             Some(worker) if worker.stage == WorkerStage::Starting && !worker.terminating => {
@@ -23,10 +24,10 @@ impl WorkerPool {
         }
     }
 
-    /// Takes in what a worker says.
+    /// Checks and records a report of a worker.
     ///
     /// # Errors
-    /// It may not say that, and is to be ended.
+    /// Fails if the worker may not make this report; then it is to be ended.
     pub fn receive(&mut self, id: WorkerKey, report: WorkerReport) -> Result<Received, Violation> {
         match report {
             WorkerReport::Began { job } => self.on_began(id, job),
@@ -61,7 +62,7 @@ impl WorkerPool {
         if !self.is_at(id, number) {
             let job = self.job_of(id).map(|(_, job)| job.number());
             if let Some(worker) = self.workers.get_mut(&id) {
-                // Of the job that it has nothing was said.
+                // The report was not about the job that it has.
                 worker.violated |= worker.answer.is_none() && job.is_some_and(|job| number < job);
             }
             return Err(Violation::NotItsToAnswer(number));
@@ -73,7 +74,7 @@ impl WorkerPool {
         Ok(Received::Kept)
     }
 
-    /// Whether nothing of the batch had been taken back.
+    /// Checks a reply for a batch. Returns whether no job of the batch had been taken back.
     fn check_batch(
         &mut self,
         id: WorkerKey,
@@ -98,7 +99,7 @@ impl WorkerPool {
         if whole != values {
             return Err(Violation::NotWhole { values, whole });
         }
-        // Nothing is taken back from a batch that is over, however late that is dealt with.
+        // Nothing is taken back from a batch that is over, however late its reply is handled.
         Ok(batch.given.take().is_some())
     }
 
@@ -109,12 +110,12 @@ impl WorkerPool {
         }
     }
 
-    /// The answer of this worker is dealt with.
+    /// Handles the reply of this worker.
     pub(super) fn deal_with_answer(&mut self, id: WorkerKey, now: Time) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.answer.take() {
             Some(Reply::Single { verdict, ends }) => {
-                // How long it took tells how many might go together.
+                // The time that it took determines how many jobs might go together.
                 if verdict.is_ok() {
                     self.sizer.on_whole(1, now.since(worker.given));
                 }
@@ -123,7 +124,7 @@ impl WorkerPool {
             Some(Reply::Batch { results, is_whole, then, spent }) => {
                 let Some(attempt) = worker.attempt() else { return };
                 let Some(job) = self.jobs.get(&attempt.job) else { return };
-                // What it gave back was not done by it.
+                // Jobs that it gave back are not counted as its own.
                 let taken = job.batch.map_or(0, |batch| u64::from(batch.results));
                 let answered = u64::from(results) - taken + u64::from(then.is_some());
                 worker.jobs = worker.jobs.saturating_sub(length(&job.jobs).saturating_sub(answered));
@@ -137,7 +138,7 @@ impl WorkerPool {
     fn on_done(&mut self, id: WorkerKey, (verdict, ends): (Result<(), Cause>, Option<RunEnd>), now: Time) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(attempt) = worker.attempt() else { return };
-        // What was written in a batch without ending it is no job's that could be named: the next one's.
+        // Output written in a batch without ending it cannot be assigned to one of its jobs: the next job gets it.
         if self.jobs.get(&attempt.job).is_some_and(|job| job.batch.is_none()) {
             self.out.push(PoolAction::Output { worker: id, job: attempt.job });
         }
@@ -153,7 +154,7 @@ impl WorkerPool {
             job.worker = None;
         }
         self.events.push_back(Event::Reported { attempt, verdict });
-        // After what was said, and before its slot is free for another.
+        // After the report, and before its slot is free for another.
         match ends {
             None => {}
             Some(RunEnd::Drain) => self.end_run(Event::Drain, now),

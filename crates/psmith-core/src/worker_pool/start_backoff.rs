@@ -1,6 +1,6 @@
-//! Workers that never come: whose start fails, or that end before they introduce themselves. No job is to blame, and
-//! none is told of it: jobs wait for those workers that do come. Where none comes, the run ends with a reason, instead of
-//! going through its queue job by job.
+//! The back-off for workers that never come: their start fails, or they end before they introduce themselves. No job
+//! is to blame, and none is notified: jobs wait for the workers that do come. Where none comes, the run ends with a
+//! reason, instead of going through its queue job by job.
 
 use core::time::Duration;
 
@@ -9,28 +9,28 @@ use super::{PoolAction, WorkerPool};
 use crate::Time;
 use crate::outcome::Cause;
 
-/// So many starts in a row that failed, with no worker alive, end the run.
+/// The number of starts that failed in a row, with no worker alive, after which the run ends.
 const START_FAILURES_MAX: u32 = 5;
 
 /// The pause after the first failed start, doubled with each further one up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Failed starts in a row.
+/// The count of failed starts in a row.
 #[derive(Debug, Default)]
 pub(super) struct StartBackoff {
     failures: u32,
-    /// No start before this.
+    /// The time before which nothing is started.
     pause_until: Option<Time>,
 }
 
 impl StartBackoff {
-    /// A worker has introduced itself.
+    /// Records that a worker has introduced itself.
     pub(super) fn on_success(&mut self) {
         *self = StartBackoff::default();
     }
 
-    /// One never came. Those that were started together with one that failed before count with it.
+    /// Records a worker that never came. Workers that were started together with one that failed before count with it.
     fn on_failure(&mut self, now: Time) {
         if self.pause_until.is_none_or(|until| until <= now) {
             let doubled = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16));
@@ -39,7 +39,7 @@ impl StartBackoff {
         }
     }
 
-    /// How many may be on their way at once: after a failure one alone, and none in the pause.
+    /// Returns the maximum number of starts at once: after a failure one alone, and none in the pause.
     fn most_at_once(&self, now: Time) -> usize {
         match self.pause_until {
             None => usize::MAX,
@@ -50,7 +50,7 @@ impl StartBackoff {
 }
 
 impl WorkerPool {
-    /// A worker that was wanted never came.
+    /// Records that a wanted worker never came.
     pub(super) fn on_start_failed(&mut self, cause: Cause, now: Time) {
         self.backoff.on_failure(now);
         let is_alone = self
@@ -62,7 +62,7 @@ impl WorkerPool {
         }
     }
 
-    /// Wants as many workers as attempts wait for one, and no more; gives when it is to be asked again.
+    /// Requests as many workers as attempts wait for one, and no more; returns when it is to be called again.
     pub(super) fn want_workers(&mut self, now: Time) -> Option<Time> {
         let is_coming =
             |worker: &&super::Worker| worker.stage == WorkerStage::Starting && !worker.terminating;
@@ -91,7 +91,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..12 {
             backoff.on_failure(now);
-            // One that was on its way with it.
+            // A worker that was being started at the same time.
             backoff.on_failure(now);
             assert_eq!(backoff.most_at_once(now), 0);
             let until = backoff.pause_until.unwrap();

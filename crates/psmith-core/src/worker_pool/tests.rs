@@ -1,4 +1,4 @@
-//! Short stories, each about one rule. What happens in any order is the simulation's.
+//! Tests of single rules, each a short scenario. The simulation covers events in any order.
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -13,12 +13,12 @@ use crate::policy::{Halt, LOST_MAX, Order};
 struct Story {
     pool: WorkerPool,
     now: Time,
-    /// All that was asked for since the last look.
+    /// All actions requested since the last call.
     asked: Vec<PoolAction>,
 }
 
 impl Story {
-    /// A pool with so many slots, for short jobs in order.
+    /// A pool with `slots` slots, for short jobs in order.
     fn of_batches(slots: u32, jobs: u64) -> Story {
         Story::new(slots, true, jobs)
     }
@@ -61,7 +61,7 @@ impl Story {
         }
     }
 
-    /// A turn so much later; gives all that was asked for.
+    /// Runs a turn `later` later; returns all actions requested.
     fn turn(&mut self, later: u64) -> Vec<PoolAction> {
         self.now = self.now + Duration::from_millis(later);
         let (now, asked) = (self.now, &mut self.asked);
@@ -80,7 +80,7 @@ impl Story {
         core::mem::take(&mut self.asked)
     }
 
-    /// What of it was given to whom.
+    /// The jobs that the actions give, each range with its worker.
     fn given(actions: &[PoolAction]) -> Vec<(WorkerKey, Range<u64>)> {
         let given = actions.iter().filter_map(|action| match action {
             PoolAction::Give { worker, jobs, .. } => Some((*worker, jobs.clone())),
@@ -108,7 +108,7 @@ impl Story {
     }
 }
 
-/// Outcomes: of results, and of single jobs whether they are well and how many tries they took.
+/// The outcomes: of results, and of single jobs if they succeeded and how many tries they took.
 fn outcomes(actions: &[PoolAction]) -> Vec<(Range<u64>, bool, u32)> {
     let outcomes = actions.iter().filter_map(|action| match action {
         PoolAction::Results { jobs, .. } => Some((jobs.clone(), true, 1)),
@@ -162,7 +162,7 @@ fn an_answer_that_came_before_the_end_stands_although_nobody_had_looked() {
     story.turn(0);
     let report = WorkerReport::Done { job: 1, verdict: Ok(()), ends: None };
     assert_eq!(story.pool.receive(worker, report.clone()), Ok(Received::Kept));
-    // News of its process have not come, so nothing is made of it yet.
+    // The event of its process has not come, so the reply is not handled yet.
     assert_eq!(outcomes(&story.turn(1)), []);
     assert_eq!(story.pool.receive(worker, report), Err(Violation::NotItsToAnswer(1)));
     story.dies(worker, 0, 0);
@@ -175,7 +175,7 @@ fn what_is_not_begun_in_time_is_another_workers_and_outcomes_keep_their_order() 
     story.jobs(0..8);
     story.turn(0);
     let (other, slow) = (story.worker(), story.worker());
-    // The second finds no more than its share of the rest. The worker that came last is the first to work.
+    // The second worker finds no more than its share of the rest. The worker that came last is the first to work.
     assert_eq!(Story::given(&story.turn(0)), [(slow, 0..4), (other, 4..6)]);
     let late = story.turn(20);
     assert!(late.contains(&PoolAction::TakeBack(slow)) && late.contains(&PoolAction::TakeBack(other)));

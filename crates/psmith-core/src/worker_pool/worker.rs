@@ -1,4 +1,4 @@
-//! One worker, as the pool sees it: passive, told what happened, decides nothing.
+//! The pool's entry of a worker: passive, updated by the pool, decides nothing.
 
 use core::time::Duration;
 
@@ -11,41 +11,42 @@ use crate::{AttemptId, Time};
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) stage: WorkerStage,
-    /// 0: news of its process have not come.
+    /// The process id; 0: the event of its process has not come.
     pub(super) pid: u32,
-    /// Jobs that it has been given.
+    /// The number of jobs that it has been given.
     pub(super) jobs: u64,
-    /// It can be given batches.
+    /// True if it can be given batches.
     pub(super) batches: bool,
-    /// It is there for one attempt alone.
+    /// True if it serves one attempt alone.
     pub(super) alone: bool,
-    /// Its resident memory after its first job, and after its last.
+    /// The resident memory after its first job, and after its last.
     pub(super) resident_first: Option<u64>,
     pub(super) resident: Option<u64>,
-    /// It is being ended: no further job for it.
+    /// True if it is being ended: it gets no further job.
     pub(super) terminating: bool,
-    /// An earlier job of it has broken the protocol: the one that it has now goes with it, and is not to blame.
+    /// True if an earlier job of it has broken the protocol: the job that it has now ends with it, and is not to
+    /// blame.
     pub(super) violated: bool,
-    /// When it was given the job, or batch, that it had last.
+    /// The time at which it was given the job, or batch, that it had last.
     pub(super) given: Time,
-    /// It has answered for what it has; that is dealt with in the next turn.
+    /// The reply for what it has; it is handled in the next turn.
     pub(super) answer: Option<Reply>,
 }
 
-/// What a worker is at.
+/// The stage of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkerStage {
-    /// It has not introduced itself.
+    /// The worker has not introduced itself.
     Starting,
-    /// It waits for a job, since then.
+    /// The worker has been waiting for a job since this time.
     Idle(Time),
-    /// It was given a job. `began`: it has said that it calls the function.
+    /// The worker was given a job. `began`: it has reported that it calls the function.
     Busy { attempt: AttemptId, began: bool },
-    /// It was told that there are no more jobs; by then it must be gone.
+    /// The worker was asked to leave; it must be gone by this time.
     Leaving(Time),
 }
 
-/// An answer that has been checked.
+/// A reply that has been checked.
 #[derive(Debug)]
 pub(super) enum Reply {
     Single {
@@ -53,9 +54,9 @@ pub(super) enum Reply {
         ends: Option<RunEnd>,
     },
     Batch {
-        /// How many jobs have results, with those that were taken before.
+        /// The number of jobs that have results, with those that were taken before.
         results: u32,
-        /// Nothing of it was taken back.
+        /// True if no job of it was taken back.
         is_whole: bool,
         then: Option<Result<(), Cause>>,
         spent: Duration,
@@ -79,7 +80,7 @@ impl Worker {
         }
     }
 
-    /// The attempt that it was given, if there is one.
+    /// Returns the attempt that it was given, if there is one.
     pub(super) fn attempt(&self) -> Option<AttemptId> {
         match self.stage {
             WorkerStage::Busy { attempt, .. } => Some(attempt),
@@ -91,11 +92,11 @@ impl Worker {
         matches!(self.stage, WorkerStage::Leaving(_))
     }
 
-    /// Whether it has done enough, and another is to take its place.
+    /// Returns whether it has done enough, and another is to take its place.
     pub(super) fn is_spent(&mut self, policy: &PoolPolicy) -> bool {
         let has_grown = match (policy.max_rss_growth, self.resident) {
             (Some(most), Some(now)) => now > self.resident_first.get_or_insert(now).saturating_add(most),
-            // What cannot be told is no reason.
+            // A figure that is not known is no reason.
             (Some(_), None) | (None, _) => false,
         };
         has_grown || policy.max_jobs.is_some_and(|most| self.jobs >= most)

@@ -1,4 +1,4 @@
-//! How attempts end: by themselves, with descendants left, by the ladder, and not at all.
+//! Tests of how attempts end: by themselves, with descendants left, by the ladder, and not at all.
 
 use super::harness::*;
 use crate::policy::{JobPolicy, LEAK_GRACE, Leak, Timeout, UNKILLABLE_AFTER};
@@ -115,7 +115,7 @@ fn a_sign_of_life_puts_the_end_of_an_idle_attempt_off() {
     harness.accept(1).asks([start(1, 1, 0)]).pass(ms(100)).started(1, 1);
     harness.pass(ms(450)).feed(Event::Beat(id(1, 1))).asks_nothing();
     harness.pass(ms(499)).asks_nothing();
-    // That of an attempt that is no more says nothing.
+    // A sign of life of an attempt that does not exist is ignored.
     harness.feed(Event::Beat(id(1, 2))).pass(ms(1)).asks([signal(1, 1, 15)]);
     // Too late.
     harness.feed(Event::Beat(id(1, 1))).pass(ms(2000)).asks([kill(1, 1)]);

@@ -1,4 +1,4 @@
-//! The recording double: feeds events, keeps what was asked for until the test has named it.
+//! The test harness: feeds events, and keeps the requested actions until the test has named them.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,7 +58,7 @@ pub(super) fn retry(job: u64, number: u32, cause: Cause, delay: Duration, charge
     [Action::Discard { attempt }, Action::Notice(Notice::Retry { attempt, cause, delay, charged })]
 }
 
-/// A dispatcher, what it asked for, and the time.
+/// A dispatcher, the actions it requested, and the time.
 pub(super) struct Harness {
     pub(super) dispatcher: Dispatcher,
     pub(super) now: Time,
@@ -85,7 +85,7 @@ impl Harness {
         self
     }
 
-    /// Lets time pass, stopping wherever something falls due.
+    /// Lets time pass, stopping wherever a timer is due.
     pub(super) fn pass(&mut self, time: Duration) -> &mut Harness {
         let until = self.now + time;
         while let Some(due) = self.dispatcher.next_deadline().filter(|due| *due <= until) {
@@ -97,8 +97,8 @@ impl Harness {
         self
     }
 
-    /// Names all that was asked for since the last call. The outcomes of `End` are put aside and compared as
-    /// `End` without their details, by [`Harness::ended`].
+    /// Compares all actions requested since the last call. The outcomes of `End` are put aside and compared as `End`
+    /// without their details, by [`Harness::ended`].
     #[track_caller]
     pub(super) fn asks(&mut self, expected: impl IntoIterator<Item = Action>) -> &mut Harness {
         let got: Vec<Action> = self.take();
@@ -107,13 +107,13 @@ impl Harness {
         self
     }
 
-    /// Nothing was asked for.
+    /// Checks that no action was requested.
     #[track_caller]
     pub(super) fn asks_nothing(&mut self) -> &mut Harness {
         self.asks([])
     }
 
-    /// Forgets what was asked for.
+    /// Drops the actions requested so far.
     pub(super) fn skip(&mut self) -> &mut Harness {
         self.take();
         self
@@ -130,7 +130,7 @@ impl Harness {
         rest
     }
 
-    /// Since the last call exactly one job has got its outcome: this one, with this verdict.
+    /// Checks that since the last call exactly one job has got its outcome: this one, with this verdict.
     #[track_caller]
     pub(super) fn ended(&mut self, job: u64, verdict: Result<(), Cause>) -> Outcome {
         assert_eq!(self.outcomes.len(), 1, "one outcome: {:?}", self.outcomes);

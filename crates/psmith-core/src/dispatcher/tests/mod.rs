@@ -1,4 +1,4 @@
-//! The dispatcher driven by hand, each step checked to "and nothing else happened".
+//! Tests that drive the dispatcher by hand, each step checked to "and nothing else happened".
 
 mod ends;
 mod harness;

@@ -1,4 +1,4 @@
-//! What becomes of a job whose attempt did not succeed: tries, back-offs, and what is forgiven.
+//! Tests of jobs whose attempt did not succeed: tries, back-offs, and what is forgiven.
 
 use super::harness::*;
 use crate::event::HoldReason;
@@ -146,7 +146,7 @@ fn who_takes_the_warden_along_is_found_and_the_others_live() {
     for number in 1..=2 {
         harness.started(1, number).started(2, number).feed(Event::WardenLost).feed(Event::WardenReady);
     }
-    // Both were there twice, so each runs alone from here on.
+    // Both were running at both losses, so each runs alone from here on.
     assert_eq!(harness.dispatcher.counts().running, 1);
     harness.skip().started(1, 3).feed(Event::WardenLost).asks([deliver(1)]);
     let outcome = harness.ended(1, Err(Cause::Lost));
@@ -239,7 +239,7 @@ fn what_a_worker_reported_decides_over_another_try_and_not_how_its_process_ended
     harness.accept(1).asks([start(1, 1, 0)]).started(1, 1).skip();
     let failed = Cause::Error("no".into());
     harness.feed(Event::Reported { attempt: id(1, 1), verdict: Err(failed.clone()) }).asks_nothing();
-    // The second word counts for nothing.
+    // The second report is ignored.
     harness.feed(Event::Reported { attempt: id(1, 1), verdict: Ok(()) }).asks_nothing();
     let again = retry(1, 1, failed, Duration::ZERO, true);
     harness.exits(1, 1, 0).asks(again.into_iter().chain([start(1, 2, 0)]));

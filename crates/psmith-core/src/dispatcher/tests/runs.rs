@@ -1,4 +1,4 @@
-//! A run as a whole: order, window, pace, width, holds, halt, stop and finish.
+//! Tests of a run as a whole: order, window, pace, slots, holds, halt, stop and finish.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -189,7 +189,7 @@ fn a_drain_lets_the_running_finish_and_never_starts_the_rest() {
     let mut harness = plain(1);
     harness.accept(3).started(1, 1).skip();
     harness.feed(Event::Drain).asks([deliver(2), deliver(3)]);
-    // It was on its way when the drain began.
+    // The job was submitted when the drain began.
     harness.accept(1).asks([deliver(4)]);
     harness.exits(1, 1, 1).asks([deliver(1)]);
     let cancelled = Err(Cause::Cancelled);
