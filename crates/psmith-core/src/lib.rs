@@ -2,15 +2,15 @@
 //!
 //! This crate never reads a clock, never calls the operating system, and never draws a random number of its
 //! own: time and seed are parameters, so the same events at the same times give the same actions. The build
-//! holds it to that: it is `no_std`.
+//! enforces that: the crate is `no_std`.
 //!
 //! A driver feeds [`Event`]s to a [`Dispatcher`] and carries out the [`Action`]s that it asks for. A reader
 //! who knows those two enums knows the system. Modules, in the order a job travels:
 //!
 //! - [`id`]: names of jobs, attempts and slots, and the run's [`Time`]
-//! - [`policy`]: what the user asked for: timeouts, retries, halt, leak handling, pace
-//! - [`event`], [`action`]: everything the core hears and says
+//! - [`policy`]: the user's settings: timeouts, retries, halt, leak handling, pace
 //! - [`event`], [`action`]: everything that the core receives and asks for
+//! - [`dispatcher`]: the state machine between them
 //! - [`worker_pool`]: function jobs and the workers that run them one after the other, on top of a dispatcher
 //! - [`outcome`]: how a job ended
 //! - [`board`]: the model of the status display

@@ -24,12 +24,12 @@ pub fn format_elapsed(elapsed: Duration) -> String {
         (seconds / 60 % 60, "minute"),
         (seconds % 60, "second"),
     ];
-    let told: Vec<String> = terms
+    let parts: Vec<String> = terms
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, unit)| format!("{count} {unit}{}", if count == 1 { "" } else { "s" }))
         .collect();
-    if told.is_empty() { "less than a second".to_string() } else { told.join(", ") }
+    if parts.is_empty() { "less than a second".to_string() } else { parts.join(", ") }
 }
 
 /// Returns whether a counter that reports at each multiple of `every` has something to report at `count`. Never at 0,

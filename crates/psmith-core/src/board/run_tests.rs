@@ -94,23 +94,27 @@ fn the_last_line_is_the_last_that_says_something() {
 }
 
 #[test]
-fn the_share_of_a_processor_is_that_of_the_last_look() {
+fn the_share_of_a_processor_is_measured_since_the_last_measurement() {
     let mut board = board();
     board.on(started(1, 0, "x"), at(1_000));
-    let mut look = |milliseconds: Option<u64>, now: u64| {
+    let mut measure = |milliseconds: Option<u64>, now: u64| {
         let cpu = milliseconds.map(Duration::from_millis);
         board.on(Update::Used { job: JobId(1), memory_bytes: 1, cpu }, at(now));
         let row = board.get(JobId(1)).unwrap();
         (row.cpu_percent, row.cpu)
     };
-    let told = |percent, milliseconds| (Some(percent), Some(Duration::from_millis(milliseconds)));
-    assert_eq!(look(Some(500), 2_000), told(50, 500), "since its start");
-    assert_eq!(look(Some(2_500), 3_000), told(200, 2_500), "on two processors");
-    assert_eq!(look(Some(2_900), 3_000), told(200, 2_500), "no time has passed: nothing can be said anew");
-    assert_eq!(look(Some(2_500), 4_000), told(0, 2_500), "idle");
-    assert_eq!(look(Some(1_000), 5_000), told(0, 1_000), "a child has gone");
-    assert_eq!(look(Some(1_250), 5_500), told(50, 1_250));
-    assert_eq!(look(None, 6_000), (None, None), "it cannot be seen any more");
+    let expected = |percent, milliseconds| (Some(percent), Some(Duration::from_millis(milliseconds)));
+    assert_eq!(measure(Some(500), 2_000), expected(50, 500), "since its start");
+    assert_eq!(measure(Some(2_500), 3_000), expected(200, 2_500), "on two processors");
+    assert_eq!(
+        measure(Some(2_900), 3_000),
+        expected(200, 2_500),
+        "no time has passed: nothing can be said anew"
+    );
+    assert_eq!(measure(Some(2_500), 4_000), expected(0, 2_500), "idle");
+    assert_eq!(measure(Some(1_000), 5_000), expected(0, 1_000), "a child has gone");
+    assert_eq!(measure(Some(1_250), 5_500), expected(50, 1_250));
+    assert_eq!(measure(None, 6_000), (None, None), "it cannot be seen any more");
 }
 
 #[test]

@@ -12,15 +12,12 @@
 //!
 //! - An attempt that psmith wants to end, but that has no process yet, is ended when it has one: no signal is
 //!   requested before `Started`.
-//!   `Started`.
 //! - The process may end during the ladder while descendants are alive: then the ladder goes on at its own pace. A
 //!   shell that dies of the first signal must not cut short the clean-up of the program that it ran.
-//!   A shell that dies of the first signal must not cut short the clean-up of the program that it ran.
 //! - An attempt that ended by itself has `LEAK_GRACE` for its descendants and its output; then the leak policy
 //!   decides.
 //! - An exit that was reported before an end was requested is final. Only a timeout may still overrule it, where the
 //!   job lasts as long as its descendants (`Leak::Wait`).
-//!   where the job lasts as long as its descendants (`Leak::Wait`).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -251,7 +248,7 @@ impl Attempt {
 
     pub(super) fn on_exited(
         &mut self,
-        news: ExitReport,
+        report: ExitReport,
         policy: &JobPolicy,
         context: &mut AttemptContext<'_>,
     ) -> AttemptStep {
@@ -265,17 +262,17 @@ impl Attempt {
             }
         }
         let ladder = self.ending.map(|ending| ending.ladder);
-        let tree = match (news.alive, ladder) {
+        let tree = match (report.alive, ladder) {
             (0, _) => TreeState::Empty,
             (_, Some(Ladder::Killed)) => TreeState::Killing,
             (_, None | Some(Ladder::Before { .. } | Ladder::Climbing { .. })) => TreeState::Alive,
         };
-        let output = if news.output_open { OutputState::Open } else { OutputState::Closed };
+        let output = if report.output_open { OutputState::Open } else { OutputState::Closed };
         self.stage = ProcessStage::Exited(Tail {
             at: context.now,
-            exit: news.exit,
-            usage: news.usage,
-            evidence: news.evidence,
+            exit: report.exit,
+            usage: report.usage,
+            evidence: report.evidence,
             cut: self.ending.map(|ending| ending.why),
             tree,
             output,

@@ -19,9 +19,9 @@ use crate::{Action, AttemptId, JobId, Time};
 
 impl Dispatcher {
     pub(super) fn on_started(&mut self, id: AttemptId, pid: u32, now: Time, actions: &mut Vec<Action>) {
-        self.holds.refusal.on_answered(id);
-        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else { return };
-        attempt.on_started(pid, policy, &mut desk);
+        self.holds.refusal.on_concluded(id);
+        let Some((attempt, policy, mut context)) = self.at_work(id, now, actions) else { return };
+        attempt.on_started(pid, policy, &mut context);
         if let Some(job) = self.jobs.get_mut(id.job.0) {
             job.refused_in_row = 0;
         }
@@ -34,7 +34,7 @@ impl Dispatcher {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        self.holds.refusal.on_answered(id);
+        self.holds.refusal.on_concluded(id);
         match self.at_work(id, now, actions) {
             Some((attempt, ..)) => {
                 let progress = attempt.on_start_failed(failure);
@@ -88,16 +88,16 @@ impl Dispatcher {
     pub(super) fn on_exited(
         &mut self,
         id: AttemptId,
-        news: ExitReport,
+        report: ExitReport,
         now: Time,
         actions: &mut Vec<Action>,
     ) {
         match self.at_work(id, now, actions) {
-            Some((attempt, policy, mut desk)) => {
-                let progress = attempt.on_exited(news, policy, &mut desk);
+            Some((attempt, policy, mut context)) => {
+                let progress = attempt.on_exited(report, policy, &mut context);
                 self.go_on(id.job, progress, now, actions);
             }
-            None if news.alive == 0 => self.free_stuck(id),
+            None if report.alive == 0 => self.free_stuck(id),
             None => {
                 if let Some(stuck) = self.stuck.get_mut(&id) {
                     stuck.exited = true;
@@ -108,8 +108,8 @@ impl Dispatcher {
 
     pub(super) fn on_tree_empty(&mut self, id: AttemptId, killed: u32, now: Time, actions: &mut Vec<Action>) {
         match self.at_work(id, now, actions) {
-            Some((attempt, policy, mut desk)) => {
-                let progress = attempt.on_tree_empty(killed, policy, &mut desk);
+            Some((attempt, policy, mut context)) => {
+                let progress = attempt.on_tree_empty(killed, policy, &mut context);
                 self.go_on(id.job, progress, now, actions);
             }
             None => {
@@ -128,7 +128,7 @@ impl Dispatcher {
 
     /// Handles the loss of a single attempt: its keeper is gone, and with it the only reporter of its end.
     pub(super) fn on_vanished(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        self.holds.refusal.on_answered(id);
+        self.holds.refusal.on_concluded(id);
         match self.at_work(id, now, actions) {
             Some(_) => self.conclude(id.job, false, now, actions),
             None => self.free_stuck(id),
@@ -150,12 +150,12 @@ impl Dispatcher {
     }
 
     pub(super) fn on_deadline(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+        let Some((attempt, policy, mut context)) = self.at_work(id, now, actions) else {
             debug_assert!(false, "an attempt that is over has no timers");
             return;
         };
         attempt.deadline = None;
-        attempt.end(CutReason::Timeout(attempt.limit()), false, policy, &mut desk);
+        attempt.end(CutReason::Timeout(attempt.limit()), false, policy, &mut context);
     }
 
     pub(super) fn on_beat(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
@@ -165,19 +165,19 @@ impl Dispatcher {
     }
 
     pub(super) fn on_idle(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+        let Some((attempt, policy, mut context)) = self.at_work(id, now, actions) else {
             debug_assert!(false, "an attempt that is over has no timers");
             return;
         };
-        attempt.on_idle(policy, &mut desk);
+        attempt.on_idle(policy, &mut context);
     }
 
     pub(super) fn on_step(&mut self, id: AttemptId, now: Time, actions: &mut Vec<Action>) {
-        let Some((attempt, policy, mut desk)) = self.at_work(id, now, actions) else {
+        let Some((attempt, policy, mut context)) = self.at_work(id, now, actions) else {
             debug_assert!(false, "an attempt that is over has no timers");
             return;
         };
-        let progress = attempt.on_step(policy, &mut desk);
+        let progress = attempt.on_step(policy, &mut context);
         self.go_on(id.job, progress, now, actions);
     }
 
@@ -216,7 +216,7 @@ impl Dispatcher {
     /// Concludes an attempt that is over or, if `stuck`, given up: its job gets an outcome or is queued again.
     fn conclude(&mut self, id: JobId, stuck: bool, now: Time, actions: &mut Vec<Action>) {
         let Some((mut job, attempt)) = self.take_attempt(id) else { return };
-        self.holds.refusal.on_answered(attempt.id);
+        self.holds.refusal.on_concluded(attempt.id);
         if stuck {
             self.stuck.insert(attempt.id, Stuck { slot: attempt.slot, exited: attempt.has_exited() });
             actions.push(Action::Notice(Notice::Unkillable { attempt: attempt.id }));

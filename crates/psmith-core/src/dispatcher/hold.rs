@@ -100,7 +100,7 @@ impl StartRefusals {
     }
 
     /// Records that a start was granted, or failed for reasons of its own, or will never be answered.
-    pub(super) fn on_answered(&mut self, attempt: AttemptId) {
+    pub(super) fn on_concluded(&mut self, attempt: AttemptId) {
         if let ProbeState::Probing { probe, .. } = self.state
             && probe == attempt
         {

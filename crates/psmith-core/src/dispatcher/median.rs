@@ -108,8 +108,8 @@ mod tests {
                 let mut sorted = times.clone();
                 sorted.sort_unstable();
                 let exact = sorted[(sorted.len() - 1) / 2] as f64;
-                let told = median.get().unwrap().as_nanos() as f64;
-                assert!((told / exact - 1.0).abs() < 0.01, "{told} for {exact}");
+                let estimate = median.get().unwrap().as_nanos() as f64;
+                assert!((estimate / exact - 1.0).abs() < 0.01, "{estimate} for {exact}");
             }
         }
     }

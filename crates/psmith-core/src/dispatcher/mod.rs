@@ -10,11 +10,9 @@
 //!
 //! - Actions for an attempt begin with `Start`. `Signal`, `KillTree`, `ReleaseTree` and `StopReading` are requested
 //!   only between its `Started` and its end; nothing is requested after its `End` or `Discard`.
-//!   for only between its `Started` and its end; nothing is asked for after its `End` or `Discard`.
 //! - `Exited` with no descendant alive and the output closed ends the attempt. Otherwise `TreeEmpty` and
 //!   `OutputClosed` are awaited, each only for what was still there. `ReleaseTree` and `StopReading` must be answered.
-//!   are awaited, each only for what was still there. `ReleaseTree` and `StopReading` must be answered.
-//! - An event for an attempt that is over is ignored, so no answer can come too late.
+//! - An event for an attempt that is over is ignored, so no reply can come too late.
 //! - Every accepted job gets one `End` and one `Deliver`; also one that arrives after a drain has begun: it ends
 //!   as cancelled at once.
 //! - `Finish` comes once, when the source has ended and everything has been delivered, and nothing after it. An
@@ -162,8 +160,8 @@ impl Dispatcher {
             // No other state depends on it, so nothing needs to be settled.
             Event::Beat(attempt) => return self.on_beat(attempt, now, actions),
             Event::Exited { attempt, exit, usage, evidence, alive, output_open } => {
-                let news = ExitReport { exit, usage, evidence, alive, output_open };
-                self.on_exited(attempt, news, now, actions);
+                let report = ExitReport { exit, usage, evidence, alive, output_open };
+                self.on_exited(attempt, report, now, actions);
             }
             Event::TreeEmpty { attempt, killed } => self.on_tree_empty(attempt, killed, now, actions),
             Event::OutputClosed { attempt } => self.on_output_closed(attempt, now, actions),
@@ -293,7 +291,7 @@ impl Dispatcher {
             actions.push(Action::Head { job });
         }
         self.start_ready(now, actions);
-        self.tell_held(actions);
+        self.notify_held(actions);
         if self.source_ended && self.jobs.is_empty() && self.delivery.undelivered() == 0 && !self.finished {
             self.finished = true;
             self.holds.refusal.end(&mut self.timers);
@@ -373,7 +371,7 @@ impl Dispatcher {
         actions.push(Action::Start { attempt: attempt_id, slot, memory_bytes });
     }
 
-    fn tell_held(&mut self, actions: &mut Vec<Action>) {
+    fn notify_held(&mut self, actions: &mut Vec<Action>) {
         let can_start = self.phase == RunPhase::Open && !self.finished;
         let has_more = !self.source_ended || self.queue.len() + self.delayed > 0;
         let reason = self.holds.reason(has_more && self.delivery.is_full()).filter(|_| can_start);

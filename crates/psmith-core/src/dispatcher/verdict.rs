@@ -5,10 +5,10 @@
 //!
 //! | | holds when | verdict |
 //! |---|---|---|
-//! | 0 | its worker reported how its function ended, before psmith cut it short | what it said; `Leaked` if it said success and row 10 holds |
+//! | 0 | its worker reported how its function ended, before psmith cut it short | the reported result; `Leaked` if that is success and row 10 holds |
 //! | 1 | psmith cut it short | `Timeout`, `Idle`, `Cancelled` |
 //! | 2 | it never ran its program | `SpawnFailed` |
-//! | 3 | nobody saw its end | `Lost` |
+//! | 3 | its end was not observed | `Lost` |
 //! | 4 | it failed, and the kernel killed in its group for want of memory | `OutOfMemory` |
 //! | 5 | `SIGXCPU`, or `SIGKILL` at the hard limit of its own CPU time, with a limit of CPU time set | `Limit` |
 //! | 6 | `SIGXFSZ`, with a limit of file size set | `Limit` |

@@ -38,7 +38,7 @@ impl WorkerPool {
     }
 
     /// Queues an attempt that needs a process of its own.
-    pub(super) fn want_alone(&mut self, attempt: AttemptId, memory_bytes: Option<u64>) {
+    pub(super) fn queue_alone(&mut self, attempt: AttemptId, memory_bytes: Option<u64>) {
         if self.alone.is_none() {
             self.alone = Some(Default::default());
             self.out.push(PoolAction::Room(self.room()));

@@ -210,7 +210,7 @@ impl WorkerPool {
     }
 
     /// Takes the jobs that are not begun from batches that last too long.
-    pub(super) fn look_after_batches(&mut self, now: Time) {
+    pub(super) fn take_back_overdue(&mut self, now: Time) {
         let late: Vec<WorkerKey> =
             self.batches_due().filter(|(_, due)| *due <= now).map(|(worker, _)| worker).collect();
         for worker in late {

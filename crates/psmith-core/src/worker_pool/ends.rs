@@ -17,7 +17,7 @@ pub(super) struct End {
 impl WorkerPool {
     pub(super) fn on_ended(&mut self, id: WorkerKey, end: &End, now: Time) {
         // The reply that it has sent comes first.
-        self.deal_with_answer(id, now);
+        self.handle_reply(id, now);
         let Some(worker) = self.take_worker(id) else { return };
         match worker.stage {
             WorkerStage::Busy { .. } if worker.alone => self.on_alone_ended(id, &worker, end),
@@ -64,7 +64,7 @@ impl WorkerPool {
     }
 
     pub(super) fn on_lost(&mut self, id: WorkerKey, found: BatchProgress, now: Time) {
-        self.deal_with_answer(id, now);
+        self.handle_reply(id, now);
         if let Some(worker) = self.take_worker(id) {
             if let WorkerStage::Busy { attempt, began } = worker.stage {
                 let began = self.salvage(id, &worker, attempt, found, now) || began;
@@ -83,7 +83,7 @@ impl WorkerPool {
 
     fn take_worker(&mut self, id: WorkerKey) -> Option<Worker> {
         self.idle.retain(|idle| *idle != id);
-        self.answered.retain(|answered| *answered != id);
+        self.replied.retain(|replied| *replied != id);
         self.workers.remove(&id)
     }
 

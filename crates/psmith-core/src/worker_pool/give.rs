@@ -95,7 +95,7 @@ impl WorkerPool {
             Placement::Shared | Placement::Alone if job.cancelled => {
                 self.events.push_back(Event::Started { attempt, pid: 0 });
             }
-            Placement::Alone => self.want_alone(attempt, memory_bytes),
+            Placement::Alone => self.queue_alone(attempt, memory_bytes),
             Placement::Shared => self.waiting.push_back((attempt, slot)),
         }
     }

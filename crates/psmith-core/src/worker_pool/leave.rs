@@ -22,7 +22,7 @@ impl WorkerPool {
     }
 
     /// Dismisses workers that are not needed, ends those that do not leave; returns when the next is due.
-    pub(super) fn send_off(&mut self, now: Time) -> Option<Time> {
+    pub(super) fn dismiss_unneeded(&mut self, now: Time) -> Option<Time> {
         self.dismiss_surplus(now);
         let mut next: Option<Time> = None;
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));

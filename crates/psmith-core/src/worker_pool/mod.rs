@@ -7,7 +7,7 @@
 //! worker becomes an event of the one attempt that it had.
 //!
 //! ```text
-//!                                .--- answer: idle again, or recycled ---.
+//!                                .--- reply: idle again, or recycled ----.
 //!   Starting --- greets ---> Idle --- is given a job, or a batch ---> Busy
 //!      |                      |                                        |
 //!      |                      '--- spent, idle too long, too many ---> Leaving
@@ -21,18 +21,14 @@
 //! - A slot is taken from the start of an attempt to its end, and in between exactly one place has the attempt: the
 //!   queue of those that wait for a worker, a worker, or the queue of those that need a process of their own.
 //!   ([`WorkerPool::check`])
-//!   of those that wait, a worker, or the line of those that want a process of their own. ([`WorkerPool::check`])
 //! - The end of a worker concerns the one job that it was running, and that only if its begin was reported. Any other
 //!   job that it had waits for another worker, uncharged; after [`UNBEGUN_MAX`] workers in a row the attempt counts as
 //!   lost.
-//!   it had waits for another worker, uncharged; after [`UNBEGUN_MAX`] workers in a row the attempt counts as lost.
 //! - A finished job is never run again because its worker died: results of a batch count one by one.
 //! - A worker that never introduces itself is no job's failure. Starts pause then, and where no worker comes at all
 //!   the run is given up.
-//!   run is given up.
 //! - The driver ends a worker whose report breaks the protocol. If the report was about an earlier job, the job that
 //!   the worker has by then is not to blame.
-//!   that the worker has by then is not to blame.
 //!
 //! A batch is one dispatcher's job: its first attempt. Results are passed on as they are known, and jobs that were not
 //! begun are returned; so at most one job is left, the one that did not plainly succeed. That one keeps the
@@ -50,10 +46,8 @@
 //!
 //! - *Workers started ahead of need* are idle without a job that asked for them, as workers are after a job today.
 //!   Their number is decided in one place, `start_backoff`.
-//!   many are started is decided in one place, `start_backoff`.
 //! - *Workers lent from run to run* enter by [`greet`](WorkerPool::greet) and leave by [`PoolAction::Leave`]; nothing
 //!   in between depends on the run that started them.
-//!   between knows which run started them.
 //! - *The state serialized as a whole*: no closures, no handles of the system, no pointers but to policies.
 //!
 //! - `event`, `action`: everything that the pool receives and asks for; `worker`, `job`: its entries for each
@@ -144,7 +138,7 @@ pub struct WorkerPool {
     /// Idle workers; the one that worked last is the first to work again.
     idle: Vec<WorkerKey>,
     /// Workers whose replies are to be handled, in the order of their replies.
-    answered: VecDeque<WorkerKey>,
+    replied: VecDeque<WorkerKey>,
     backoff: StartBackoff,
     /// The number of workers to start.
     wanted: u32,
@@ -175,7 +169,7 @@ impl WorkerPool {
             alone: None,
             workers: BTreeMap::new(),
             idle: Vec::new(),
-            answered: VecDeque::new(),
+            replied: VecDeque::new(),
             backoff: StartBackoff::default(),
             wanted: 0,
             started: 0,
@@ -254,10 +248,10 @@ impl WorkerPool {
     /// Begins a turn: handles the replies of workers whose process is known, because the events of their start come
     /// first.
     pub fn begin_turn(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
-        for worker in core::mem::take(&mut self.answered) {
+        for worker in core::mem::take(&mut self.replied) {
             match self.workers.get(&worker) {
-                Some(known) if known.pid == 0 => self.answered.push_back(worker),
-                Some(_) => self.deal_with_answer(worker, now),
+                Some(known) if known.pid == 0 => self.replied.push_back(worker),
+                Some(_) => self.handle_reply(worker, now),
                 None => {}
             }
         }
@@ -268,7 +262,7 @@ impl WorkerPool {
     pub fn handle_timers(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
         // A sign of life comes before the check for one.
         self.pass_on_events(now);
-        self.look_after_batches(now);
+        self.take_back_overdue(now);
         self.dispatcher.handle_timers(now, &mut self.asked);
         self.settle(now, actions);
     }
@@ -292,7 +286,7 @@ impl WorkerPool {
     pub fn finish_turn(&mut self, now: Time, actions: &mut Vec<PoolAction>) -> Option<Time> {
         let next_start = self.want_workers(now);
         let next_batch = self.next_late_batch();
-        let next_leave = self.send_off(now);
+        let next_leave = self.dismiss_unneeded(now);
         actions.append(&mut self.out);
         [self.dispatcher.next_deadline(), next_start, next_batch, next_leave].into_iter().flatten().min()
     }
@@ -410,14 +404,14 @@ impl WorkerPool {
     /// Returns the attempt that this worker has and has not replied for, and the index of its first job.
     #[must_use]
     pub fn unanswered(&self, worker: WorkerKey) -> Option<(AttemptId, Range<u64>)> {
-        let is_unanswered = self.workers.get(&worker)?.answer.is_none();
+        let is_unanswered = self.workers.get(&worker)?.reply.is_none();
         self.job_at(worker).filter(|_| is_unanswered)
     }
 
     /// Returns whether the worker has this single job, by its number, and has not replied for it.
     #[must_use]
     pub fn is_at(&self, worker: WorkerKey, number: u64) -> bool {
-        let is_unanswered = self.workers.get(&worker).is_some_and(|worker| worker.answer.is_none());
+        let is_unanswered = self.workers.get(&worker).is_some_and(|worker| worker.reply.is_none());
         let job = self.job_of(worker).filter(|_| is_unanswered);
         job.is_some_and(|(_, job)| job.batch.is_none() && job.number() == number)
     }
@@ -425,7 +419,7 @@ impl WorkerPool {
     /// Returns the number of results that the batch of this worker can have by now, with those that were taken.
     #[must_use]
     pub fn results_max(&self, worker: WorkerKey) -> Option<u32> {
-        if self.workers.get(&worker)?.answer.is_some() {
+        if self.workers.get(&worker)?.reply.is_some() {
             return None;
         }
         let (_, job) = self.job_of(worker)?;

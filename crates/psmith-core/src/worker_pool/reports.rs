@@ -31,7 +31,7 @@ impl WorkerPool {
     pub fn receive(&mut self, id: WorkerKey, report: WorkerReport) -> Result<Received, Violation> {
         match report {
             WorkerReport::Began { job } => self.on_began(id, job),
-            WorkerReport::Done { job, verdict, ends } => self.on_single_answer(id, job, verdict, ends),
+            WorkerReport::Done { job, verdict, ends } => self.on_single_reply(id, job, verdict, ends),
             WorkerReport::BatchDone { job, values, whole, then, spent } => {
                 let is_whole = self.check_batch(id, job, (values, whole), then.is_some())?;
                 self.keep(id, Reply::Batch { results: values, is_whole, then, spent });
@@ -42,7 +42,7 @@ impl WorkerPool {
 
     fn on_began(&mut self, id: WorkerKey, number: u64) -> Result<Received, Violation> {
         let Some(worker) = self.workers.get_mut(&id) else { return Err(Violation::NotItsToBegin(number)) };
-        let attempt = worker.attempt().filter(|_| worker.answer.is_none());
+        let attempt = worker.attempt().filter(|_| worker.reply.is_none());
         match attempt.and_then(|attempt| Some((attempt, self.jobs.get(&attempt.job)?))) {
             Some((attempt, job)) if job.number() == number => {
                 worker.stage = WorkerStage::Busy { attempt, began: true };
@@ -52,7 +52,7 @@ impl WorkerPool {
         }
     }
 
-    fn on_single_answer(
+    fn on_single_reply(
         &mut self,
         id: WorkerKey,
         number: u64,
@@ -63,7 +63,7 @@ impl WorkerPool {
             let job = self.job_of(id).map(|(_, job)| job.number());
             if let Some(worker) = self.workers.get_mut(&id) {
                 // The report was not about the job that it has.
-                worker.violated |= worker.answer.is_none() && job.is_some_and(|job| number < job);
+                worker.violated |= worker.reply.is_none() && job.is_some_and(|job| number < job);
             }
             return Err(Violation::NotItsToAnswer(number));
         }
@@ -83,7 +83,7 @@ impl WorkerPool {
         more: bool,
     ) -> Result<bool, Violation> {
         let Some(worker) = self.workers.get(&id) else { return Err(Violation::NotItsBatch(number)) };
-        let Some(attempt) = worker.attempt().filter(|_| worker.answer.is_none()) else {
+        let Some(attempt) = worker.attempt().filter(|_| worker.reply.is_none()) else {
             return Err(Violation::Twice(number));
         };
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return Err(Violation::NotItsBatch(number)) };
@@ -103,17 +103,17 @@ impl WorkerPool {
         Ok(batch.given.take().is_some())
     }
 
-    fn keep(&mut self, id: WorkerKey, answer: Reply) {
+    fn keep(&mut self, id: WorkerKey, reply: Reply) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.answer = Some(answer);
-            self.answered.push_back(id);
+            worker.reply = Some(reply);
+            self.replied.push_back(id);
         }
     }
 
     /// Handles the reply of this worker.
-    pub(super) fn deal_with_answer(&mut self, id: WorkerKey, now: Time) {
+    pub(super) fn handle_reply(&mut self, id: WorkerKey, now: Time) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        match worker.answer.take() {
+        match worker.reply.take() {
             Some(Reply::Single { verdict, ends }) => {
                 // The time that it took determines how many jobs might go together.
                 if verdict.is_ok() {
@@ -126,8 +126,8 @@ impl WorkerPool {
                 let Some(job) = self.jobs.get(&attempt.job) else { return };
                 // Jobs that it gave back are not counted as its own.
                 let taken = job.batch.map_or(0, |batch| u64::from(batch.results));
-                let answered = u64::from(results) - taken + u64::from(then.is_some());
-                worker.jobs = worker.jobs.saturating_sub(length(&job.jobs).saturating_sub(answered));
+                let replied = u64::from(results) - taken + u64::from(then.is_some());
+                worker.jobs = worker.jobs.saturating_sub(length(&job.jobs).saturating_sub(replied));
                 self.settle_batch(id, attempt, (results, is_whole, then.is_some()), spent, now);
                 self.on_done(id, (then.unwrap_or(Ok(())), None), now);
             }

@@ -10,20 +10,20 @@ use super::*;
 use crate::outcome::{Cause, Exit, Usage};
 use crate::policy::{Halt, LOST_MAX, Order};
 
-struct Story {
+struct Scenario {
     pool: WorkerPool,
     now: Time,
     /// All actions requested since the last call.
-    asked: Vec<PoolAction>,
+    requested: Vec<PoolAction>,
 }
 
-impl Story {
+impl Scenario {
     /// A pool with `slots` slots, for short jobs in order.
-    fn of_batches(slots: u32, jobs: u64) -> Story {
-        Story::new(slots, true, jobs)
+    fn of_batches(slots: u32, jobs: u64) -> Scenario {
+        Scenario::new(slots, true, jobs)
     }
 
-    fn new(slots: u32, batches: bool, jobs: u64) -> Story {
+    fn new(slots: u32, batches: bool, jobs: u64) -> Scenario {
         let run = RunPolicy {
             slots,
             window: 100,
@@ -47,11 +47,11 @@ impl Story {
             ordered: batches,
             first_batch: jobs,
         });
-        Story { pool, now: Time::ZERO, asked: Vec::new() }
+        Scenario { pool, now: Time::ZERO, requested: Vec::new() }
     }
 
     fn happens(&mut self, event: PoolEvent) {
-        self.pool.handle(event, self.now, &mut self.asked);
+        self.pool.handle(event, self.now, &mut self.requested);
     }
 
     fn jobs(&mut self, jobs: Range<u64>) {
@@ -64,20 +64,20 @@ impl Story {
     /// Runs a turn `later` later; returns all actions requested.
     fn turn(&mut self, later: u64) -> Vec<PoolAction> {
         self.now = self.now + Duration::from_millis(later);
-        let (now, asked) = (self.now, &mut self.asked);
-        self.pool.begin_turn(now, asked);
-        self.pool.handle_timers(now, asked);
+        let (now, requested) = (self.now, &mut self.requested);
+        self.pool.begin_turn(now, requested);
+        self.pool.handle_timers(now, requested);
         loop {
-            self.pool.settle(now, asked);
+            self.pool.settle(now, requested);
             if self.pool.wants_jobs() && self.pool.next_returned().is_some() {
-                self.pool.handle(PoolEvent::Returned { fit: 1000, waiting: 0 }, now, asked);
-            } else if !self.pool.give_next(now, asked) {
+                self.pool.handle(PoolEvent::Returned { fit: 1000, waiting: 0 }, now, requested);
+            } else if !self.pool.give_next(now, requested) {
                 break;
             }
         }
-        self.pool.finish_turn(now, asked);
+        self.pool.finish_turn(now, requested);
         self.pool.check();
-        core::mem::take(&mut self.asked)
+        core::mem::take(&mut self.requested)
     }
 
     /// The jobs that the actions give, each range with its worker.
@@ -120,74 +120,74 @@ fn outcomes(actions: &[PoolAction]) -> Vec<(Range<u64>, bool, u32)> {
 
 #[test]
 fn of_a_batch_whose_worker_dies_one_job_fails_and_the_rest_is_another_workers() {
-    let mut story = Story::of_batches(1, 6);
-    story.jobs(0..6);
-    story.turn(0);
-    let first = story.worker();
-    assert_eq!(Story::given(&story.turn(0)), [(first, 0..6)]);
+    let mut scenario = Scenario::of_batches(1, 6);
+    scenario.jobs(0..6);
+    scenario.turn(0);
+    let first = scenario.worker();
+    assert_eq!(Scenario::given(&scenario.turn(0)), [(first, 0..6)]);
     // Two are done, the third was begun.
-    story.dies(first, 3, 2);
-    let actions = story.turn(1);
+    scenario.dies(first, 3, 2);
+    let actions = scenario.turn(1);
     assert_eq!(outcomes(&actions), [(0..2, true, 1), (2..3, false, 1)]);
     assert!(actions.contains(&PoolAction::HandOut(0..2)) && actions.contains(&PoolAction::HandOut(2..3)));
-    let second = story.worker();
-    assert_eq!(Story::given(&story.turn(0)), [(second, 3..6)]);
+    let second = scenario.worker();
+    assert_eq!(Scenario::given(&scenario.turn(0)), [(second, 3..6)]);
 }
 
 #[test]
 fn a_job_that_was_not_begun_is_not_charged_until_workers_in_a_row_have_died_of_nothing() {
-    let mut story = Story::new(1, false, 1);
+    let mut scenario = Scenario::new(1, false, 1);
     let (policy, placement) = (Arc::default(), Placement::Shared);
-    story.happens(PoolEvent::Job { index: 0, policy, placement, cancelled: false });
-    let mut told = story.turn(0);
+    scenario.happens(PoolEvent::Job { index: 0, policy, placement, cancelled: false });
+    let mut actions = scenario.turn(0);
     // From then on each attempt counts as lost, and some of these in a row end the job.
     for round in 0..UNBEGUN_MAX + LOST_MAX {
-        assert_eq!(outcomes(&told), [], "round {round}");
-        let worker = story.worker();
-        assert_eq!(Story::given(&story.turn(0)), [(worker, 0..1)], "round {round}");
-        story.dies(worker, 0, 0);
-        told = story.turn(0);
+        assert_eq!(outcomes(&actions), [], "round {round}");
+        let worker = scenario.worker();
+        assert_eq!(Scenario::given(&scenario.turn(0)), [(worker, 0..1)], "round {round}");
+        scenario.dies(worker, 0, 0);
+        actions = scenario.turn(0);
     }
-    assert_eq!(outcomes(&told), [(0..1, false, 0)]);
+    assert_eq!(outcomes(&actions), [(0..1, false, 0)]);
 }
 
 #[test]
-fn an_answer_that_came_before_the_end_stands_although_nobody_had_looked() {
-    let mut story = Story::new(1, false, 1);
+fn a_reply_that_came_before_the_end_counts_although_it_was_not_handled_yet() {
+    let mut scenario = Scenario::new(1, false, 1);
     let (policy, placement) = (Arc::default(), Placement::Shared);
-    story.happens(PoolEvent::Job { index: 0, policy, placement, cancelled: false });
-    story.turn(0);
-    let Some(ToStart::Worker(worker)) = story.pool.pull() else { panic!("a worker is wanted") };
-    assert!(story.pool.greet(worker, false, story.now));
-    story.turn(0);
+    scenario.happens(PoolEvent::Job { index: 0, policy, placement, cancelled: false });
+    scenario.turn(0);
+    let Some(ToStart::Worker(worker)) = scenario.pool.pull() else { panic!("a worker is wanted") };
+    assert!(scenario.pool.greet(worker, false, scenario.now));
+    scenario.turn(0);
     let report = WorkerReport::Done { job: 1, verdict: Ok(()), ends: None };
-    assert_eq!(story.pool.receive(worker, report.clone()), Ok(Received::Kept));
+    assert_eq!(scenario.pool.receive(worker, report.clone()), Ok(Received::Kept));
     // The event of its process has not come, so the reply is not handled yet.
-    assert_eq!(outcomes(&story.turn(1)), []);
-    assert_eq!(story.pool.receive(worker, report), Err(Violation::NotItsToAnswer(1)));
-    story.dies(worker, 0, 0);
-    assert_eq!(outcomes(&story.turn(0)), [(0..1, true, 1)]);
+    assert_eq!(outcomes(&scenario.turn(1)), []);
+    assert_eq!(scenario.pool.receive(worker, report), Err(Violation::NotItsToAnswer(1)));
+    scenario.dies(worker, 0, 0);
+    assert_eq!(outcomes(&scenario.turn(0)), [(0..1, true, 1)]);
 }
 
 #[test]
 fn what_is_not_begun_in_time_is_another_workers_and_outcomes_keep_their_order() {
-    let mut story = Story::of_batches(2, 4);
-    story.jobs(0..8);
-    story.turn(0);
-    let (other, slow) = (story.worker(), story.worker());
+    let mut scenario = Scenario::of_batches(2, 4);
+    scenario.jobs(0..8);
+    scenario.turn(0);
+    let (other, slow) = (scenario.worker(), scenario.worker());
     // The second worker finds no more than its share of the rest. The worker that came last is the first to work.
-    assert_eq!(Story::given(&story.turn(0)), [(slow, 0..4), (other, 4..6)]);
-    let late = story.turn(20);
+    assert_eq!(Scenario::given(&scenario.turn(0)), [(slow, 0..4), (other, 4..6)]);
+    let late = scenario.turn(20);
     assert!(late.contains(&PoolAction::TakeBack(slow)) && late.contains(&PoolAction::TakeBack(other)));
-    story.happens(PoolEvent::TakenBack { worker: slow, stay: 2, results: 1 });
-    story.happens(PoolEvent::TakenBack { worker: other, stay: 1, results: 1 });
-    let told = story.turn(0);
-    assert_eq!(outcomes(&told), [(0..1, true, 1), (4..5, true, 1)]);
-    assert!(told.contains(&PoolAction::HandOut(0..1)) && !told.contains(&PoolAction::HandOut(4..5)));
+    scenario.happens(PoolEvent::TakenBack { worker: slow, stay: 2, results: 1 });
+    scenario.happens(PoolEvent::TakenBack { worker: other, stay: 1, results: 1 });
+    let actions = scenario.turn(0);
+    assert_eq!(outcomes(&actions), [(0..1, true, 1), (4..5, true, 1)]);
+    assert!(actions.contains(&PoolAction::HandOut(0..1)) && !actions.contains(&PoolAction::HandOut(4..5)));
     let (then, spent) = (None, Duration::ZERO);
     let report = WorkerReport::BatchDone { job: 5, values: 1, whole: 1, then, spent };
-    assert_eq!(story.pool.receive(other, report), Ok(Received::Kept));
-    assert_eq!(Story::given(&story.turn(0)), [(other, 2..3)]);
+    assert_eq!(scenario.pool.receive(other, report), Ok(Received::Kept));
+    assert_eq!(Scenario::given(&scenario.turn(0)), [(other, 2..3)]);
 }
 
 #[test]
@@ -200,14 +200,14 @@ fn a_report_that_claims_what_is_not_there_is_a_protocol_violation() {
         (0, 2, 2, false, Violation::NotItsBatch(0)),
     ];
     for (job, values, whole, more, violation) in refused {
-        let mut story = Story::of_batches(1, 4);
-        story.jobs(0..4);
-        story.turn(0);
-        let worker = story.worker();
-        story.turn(0);
+        let mut scenario = Scenario::of_batches(1, 4);
+        scenario.jobs(0..4);
+        scenario.turn(0);
+        let worker = scenario.worker();
+        scenario.turn(0);
         let (then, spent) = (more.then_some(Ok(())), Duration::ZERO);
         let report = WorkerReport::BatchDone { job, values, whole, then, spent };
-        assert_eq!(story.pool.receive(worker, report), Err(violation), "{violation}");
+        assert_eq!(scenario.pool.receive(worker, report), Err(violation), "{violation}");
         assert!(violation.to_string().starts_with(['i', 'o']));
     }
 }

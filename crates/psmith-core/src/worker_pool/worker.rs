@@ -30,7 +30,7 @@ pub(super) struct Worker {
     /// The time at which it was given the job, or batch, that it had last.
     pub(super) given: Time,
     /// The reply for what it has; it is handled in the next turn.
-    pub(super) answer: Option<Reply>,
+    pub(super) reply: Option<Reply>,
 }
 
 /// The stage of a worker.
@@ -76,7 +76,7 @@ impl Worker {
             terminating: false,
             violated: false,
             given: Time::ZERO,
-            answer: None,
+            reply: None,
         }
     }
 
