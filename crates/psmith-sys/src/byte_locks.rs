@@ -1,4 +1,5 @@
-//! Tokens that several processes share: the bytes of a file in memory, each held by whoever has a lock on it.
+//! Tokens that several processes share: the bytes of a file in memory, each taken by the holder of a lock on it. Never
+//! waits for a token.
 //!
 //! A lock belongs to the open file and not to the process, so several holders in one process exclude each other too; and
 //! the kernel frees it with the last descriptor of that open file: when the holder's process ends, however it ends.
@@ -8,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, fstat, stat};
 
-/// So many tokens, as one holder sees them.
+/// The tokens, as one holder sees them.
 #[derive(Debug)]
 pub struct ByteLocks {
     file: OwnedFd,
@@ -16,7 +17,7 @@ pub struct ByteLocks {
 }
 
 impl ByteLocks {
-    /// So many new ones, of which none is taken.
+    /// Creates `count` tokens, none of which is taken.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -26,7 +27,8 @@ impl ByteLocks {
         Ok(ByteLocks { file, count })
     }
 
-    /// Those that another process made, as a holder of their own: by its number and what [`ByteLocks::address`] said there.
+    /// Opens the tokens that another process made, as a holder of their own: by the number of that process and its
+    /// [`ByteLocks::address`].
     ///
     /// # Errors
     /// That process is gone, or another user's; or the file is not the one that was meant (`ESTALE`).
@@ -35,7 +37,7 @@ impl ByteLocks {
         let is_meant = |file: &rustix::fs::Stat| {
             file.st_ino == inode && FileType::from_raw_mode(file.st_mode) == FileType::RegularFile
         };
-        // The number may be another process's by now: nothing is opened that could mind.
+        // The number may be another process's by now: no file is opened on which that would have an effect.
         if !is_meant(&stat(&path)?) {
             return Err(io::Error::from_raw_os_error(libc::ESTALE));
         }
@@ -47,13 +49,13 @@ impl ByteLocks {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of tokens.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Where other processes find them: descriptor and inode.
+    /// Returns where other processes find the tokens: descriptor and inode.
     ///
     /// # Errors
     /// None that the kernel documents for a file that is open.
@@ -61,7 +63,7 @@ impl ByteLocks {
         Ok((self.file.as_raw_fd(), fstat(&self.file)?.st_ino))
     }
 
-    /// Takes all of them, or none; false if somebody has one.
+    /// Takes all tokens, or none; returns false if another holder has one.
     ///
     /// # Errors
     /// `ENOLCK`.
@@ -69,7 +71,7 @@ impl ByteLocks {
         self.lock(libc::F_WRLCK, 0, self.count)
     }
 
-    /// Takes the one with this number, from 0; false if somebody else has it.
+    /// Takes the token with this number, from 0; returns false if another holder has it.
     ///
     /// # Errors
     /// `ENOLCK`.
@@ -77,7 +79,7 @@ impl ByteLocks {
         self.lock(libc::F_WRLCK, token, 1)
     }
 
-    /// Gives the one with this number back.
+    /// Gives the token with this number back.
     ///
     /// # Errors
     /// `ENOLCK`, where a lock of many has to be split.
@@ -94,8 +96,8 @@ impl ByteLocks {
             l_pid: 0,
         };
         // SAFETY: fcntl(2) with F_OFD_SETLK reads one `struct flock`, which outlives the call.
-        let answer = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) };
-        if answer == 0 {
+        let result = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) };
+        if result == 0 {
             return Ok(true);
         }
         let error = io::Error::last_os_error();

@@ -1,8 +1,8 @@
-//! The kernel's words, as they fit into a sentence of ours. Adds nothing to them.
+//! The texts of the kernel's errors, as they fit into a sentence. Adds nothing to them.
 
 use std::io;
 
-/// What the kernel says of an error, in lower case and without its number: `no such file or directory`.
+/// Returns the text of an error, in lower case and without its number: `no such file or directory`.
 #[must_use]
 pub fn os_text(error: &io::Error) -> String {
     let text = error.to_string();

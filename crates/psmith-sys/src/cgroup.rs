@@ -1,4 +1,4 @@
-//! Control groups: holding a tree of processes together, killing it, limiting it.
+//! Control groups, which hold a tree of processes together, kill it and limit it.
 //!
 //! Containment ([`RunGroup`], [`Cgroup`]) uses the second version only; it has no need of any controller. Limits
 //! ([`LimitSites`], [`LimitGroup`]) use whichever version owns the controller: on hybrid hosts that is the first,
@@ -24,7 +24,8 @@ pub use limits::{CgroupEvidence, CgroupLimits, Controller, LimitGroup, LimitSite
 pub use probe::{probe_kill, probe_limit};
 pub use stale::{SweepReport, is_stale, run_name, run_name_of, sweep_stale};
 
-/// Kills what lives in the run group of this directory; a directory of the first version has nothing to kill with.
+/// Kills the processes in the run group of this directory; does nothing for a directory of the first version, which
+/// has no kill.
 ///
 /// # Errors
 /// If it is gone, or is not a group of the second version.
@@ -35,15 +36,15 @@ pub fn kill_dir(path: &std::path::Path) -> std::io::Result<()> {
 /// Removes the group of this directory, of either version, with the groups in it.
 ///
 /// # Errors
-/// `EBUSY` while a process lives in it.
+/// `EBUSY` while a process is in it.
 pub fn remove_dir(path: &std::path::Path) -> std::io::Result<()> {
     group::remove_below(path)
 }
 
-/// How many processors this process may use: its affinity, cut to the quota of its control groups of either version,
-/// and at least one.
+/// Returns the number of processors that this process may use: its affinity, cut to the quota of its control groups of
+/// either version, and at least one.
 #[must_use]
 pub fn cpus() -> usize {
-    // std asks both, and this list of rules is long enough to be kept in one place.
+    // std reads both, and this list of rules is long enough to be kept in one place.
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

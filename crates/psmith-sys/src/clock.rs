@@ -4,16 +4,16 @@
 
 use std::time::Duration;
 
-/// Time since an arbitrary point of this boot, the same for all processes (`CLOCK_MONOTONIC`; it stands still while
-/// the machine sleeps).
+/// Returns the time since an arbitrary point of this boot, the same for all processes (`CLOCK_MONOTONIC`; it does not
+/// advance while the machine sleeps).
 #[must_use]
 pub fn monotonic() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
-/// A counter that runs on while this processor does, for telling very short spans apart: in units of its own, cheap,
-/// and never going back on one processor. Spans are compared with spans, never with time.
+/// Returns a counter that runs on while this processor does, for comparing very short spans: in units of its own,
+/// cheap, and never going back on one processor. Spans are compared with spans, never with time.
 #[must_use]
 pub fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]

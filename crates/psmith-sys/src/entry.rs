@@ -1,4 +1,4 @@
-//! A function that runs before `main`: how the same executable, started again, becomes something else.
+//! A function that runs before `main`, so that the same executable, started again, becomes something else.
 //!
 //! The macro places a pointer in `.init_array`. The loader calls those in order of link, after std's own entry
 //! (`.init_array.00099`), so `std::env::args` already works with glibc; with musl it does not, and the arguments are

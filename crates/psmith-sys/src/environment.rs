@@ -1,6 +1,7 @@
-//! Environments as the kernel and the C library want them, and a forked child's, replaced as a whole.
+//! Environments in the form that the kernel and the C library take, and the replacement of a forked child's
+//! environment as a whole.
 //!
-//! The latter is for a process with one thread only, where nobody else can be reading it.
+//! The latter is for a process with one thread only, in which no other thread can be reading it.
 
 use std::ffi::c_char;
 use std::io;
@@ -21,7 +22,8 @@ pub struct EnvBlock {
 }
 
 impl EnvBlock {
-    /// From `K=V` words, each ended by NUL, back to back; a missing last NUL is added. Empty words are dropped.
+    /// Creates an environment from `K=V` words, each ended by NUL, back to back; a missing last NUL is added. Empty
+    /// words are dropped.
     #[must_use]
     pub fn new(mut words: Vec<u8>) -> Self {
         if words.last().is_some_and(|last| *last != 0) {
@@ -32,18 +34,18 @@ impl EnvBlock {
     }
 }
 
-/// The environment of one start: a shared one, and what is added to it.
+/// The environment of a start: a shared one, and the words that are added to it.
 #[derive(Debug, Default)]
 pub struct Environment {
-    /// Keeps the words that are pointed to.
+    /// The shared words, kept because the pointers point to them.
     shared: Option<EnvBlock>,
     added: Vec<u8>,
     pointers: Vec<*const c_char>,
 }
 
 impl Environment {
-    /// Holds from now on the words of `shared` and those of `added`, each ended by NUL, back to back: one of these
-    /// replaces the one of the same key there.
+    /// Holds from now on the words of `shared` and those of `added`, each ended by NUL, back to back: an added word
+    /// replaces the shared one of the same key.
     ///
     /// # Errors
     /// `EINVAL` if the last word that is added is not ended by NUL.
@@ -63,19 +65,19 @@ impl Environment {
         Ok(())
     }
 
-    /// A null-ended array of NUL-ended words.
+    /// Returns a null-ended array of NUL-ended words.
     pub(crate) fn pointers(&self) -> *const *const c_char {
         self.pointers.as_ptr()
     }
 
-    /// Gives the shared words back; there is nothing to point to any more.
+    /// Releases the shared words; the pointers are gone as well.
     pub(crate) fn clear(&mut self) {
         self.pointers.clear();
         self.shared = None;
     }
 }
 
-/// Where each NUL-ended word begins.
+/// Returns where each NUL-ended word begins.
 pub(crate) fn word_offsets(words: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -90,7 +92,7 @@ pub(crate) fn pointer_to(words: &[u8], offset: usize) -> *const c_char {
     words[offset..].as_ptr().cast()
 }
 
-/// Whether one of the `added` words has the key of the word that `word` begins with.
+/// Returns whether one of the `added` words has the key of the word that `word` begins with.
 fn has_key_of(added: &[u8], word: &[u8]) -> bool {
     let Some(key_length) = word.iter().position(|byte| *byte == b'=' || *byte == 0) else { return false };
     let key = &word[..key_length];
@@ -100,15 +102,15 @@ fn has_key_of(added: &[u8], word: &[u8]) -> bool {
 /// Makes this the environment of this process, until it ends. At least one [`Environment::fill`] has succeeded.
 pub fn replace(words: Environment, _alone: &OnlyThread) {
     let words: &'static Environment = Box::leak(Box::new(words));
-    // SAFETY: environ(7) is a null-ended array of NUL-ended words, which live for ever; this is the only thread, so
-    // nobody reads the variable meanwhile.
+    // SAFETY: environ(7) is a null-ended array of NUL-ended words, which are never freed; this is the only thread,
+    // so no other one reads the variable meanwhile.
     unsafe { environ = words.pointers() };
 }
 
-/// Takes the variable `name` out of the environment of this process.
+/// Removes the variable `name` from the environment of this process.
 ///
 /// For a helper process at its first instructions only: a thread of C code that reads the environment meanwhile could
-/// see it half changed, and there is none but what a library's constructor may have started.
+/// see it half changed, and the only such threads then are those that a library's constructor has started.
 pub fn forget(name: &str) {
     // SAFETY: unsetenv(3) races with readers in C code on other threads; see above. Readers in Rust are locked out.
     unsafe { std::env::remove_var(name) };

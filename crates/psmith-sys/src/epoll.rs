@@ -1,8 +1,8 @@
-//! Waiting for many descriptors at once.
+//! Epoll: waiting for many descriptors at once. Reads and writes none of them.
 //!
-//! Level-triggered only: whoever leaves bytes unread is told again. A timeout is never cut short by rounding: with
-//! `epoll_pwait2` (5.11) it is exact, and without it rounded up to the next millisecond, because a wait that ends
-//! just before its deadline makes the loop spin through the last millisecond.
+//! Level-triggered only: bytes that are left unread are reported again. A timeout is never cut short by rounding: with
+//! `epoll_pwait2` (5.11) it is exact, and without it rounded up to the next millisecond, because a wait that ends just
+//! before its deadline makes the loop spin through the last millisecond.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,39 +11,39 @@ use std::time::{Duration, Instant};
 
 use crate::raw;
 
-/// What to wait for on a descriptor. Errors and hang-ups are always reported.
+/// The events to wait for on a descriptor. Errors and hang-ups are always reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest(u32);
 
 impl Interest {
-    /// Bytes to read, a connection to take, a process that ended.
+    /// Bytes to read, a connection to accept, a process that ended.
     pub const READ: Interest = Interest(libc::EPOLLIN as u32);
     /// Room to write.
     pub const WRITE: Interest = Interest(libc::EPOLLOUT as u32);
-    /// Both.
+    /// Bytes to read, and room to write.
     pub const BOTH: Interest = Interest(libc::EPOLLIN as u32 | libc::EPOLLOUT as u32);
     /// A change of a kernel file, such as `cgroup.events`.
     pub const PRIORITY: Interest = Interest(libc::EPOLLPRI as u32);
-    /// Only errors and hang-ups.
+    /// Errors and hang-ups only.
     pub const NONE: Interest = Interest(0);
 }
 
-/// One descriptor's news.
+/// The events of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadyEvent {
     /// The number given with [`Epoll::add`].
     pub token: u64,
-    /// Readable, or at its end: a read will not block.
+    /// True if it is readable, or at its end: a read will not block.
     pub readable: bool,
-    /// Writable, or broken: a write will not block.
+    /// True if it is writable, or broken: a write will not block.
     pub writable: bool,
-    /// The other side is gone, or an error is pending. Bytes may still be there to read.
+    /// True if the other side is gone, or an error is pending. Bytes may still be there to read.
     pub hung_up: bool,
-    /// What [`Interest::PRIORITY`] waits for.
+    /// True if the change that [`Interest::PRIORITY`] waits for has come.
     pub priority: bool,
 }
 
-/// Room for the events of one wait, kept between waits; by default none.
+/// The buffer for the events of a wait, kept between waits; by default it has no room.
 #[derive(Default)]
 pub struct ReadyEvents {
     buffer: Vec<libc::epoll_event>,
@@ -51,14 +51,14 @@ pub struct ReadyEvents {
 }
 
 impl ReadyEvents {
-    /// Room for `capacity` events (at least one). What does not fit is reported by the next wait.
+    /// Creates a buffer for `capacity` events (at least one). Events that do not fit are reported by the next wait.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, 65_536);
         ReadyEvents { buffer: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], filled: 0 }
     }
 
-    /// The events of the last wait.
+    /// Returns the events of the last wait.
     pub fn iter(&self) -> impl Iterator<Item = ReadyEvent> + '_ {
         self.buffer[..self.filled].iter().map(|event| {
             let has = |bits: i32| event.events & bits as u32 != 0;
@@ -75,7 +75,7 @@ impl ReadyEvents {
         })
     }
 
-    /// Whether the last wait ended without an event.
+    /// Returns whether the last wait ended without an event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.filled == 0
@@ -89,16 +89,16 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    /// An empty set.
+    /// Creates an empty set.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
         // SAFETY: epoll_create1(2) takes no pointer.
-        let answer =
+        let result =
             unsafe { raw::call(libc::SYS_epoll_create1, [libc::EPOLL_CLOEXEC as usize, 0, 0, 0, 0, 0]) };
-        let number = raw::check(answer)?;
-        // SAFETY: the kernel has just returned this descriptor, so nobody else owns it.
+        let number = raw::check(result)?;
+        // SAFETY: the kernel has just returned this descriptor, so no other value owns it.
         Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(number as i32) } })
     }
 
@@ -119,7 +119,7 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, fd.as_fd(), token, interest)
     }
 
-    /// Watches a descriptor no longer.
+    /// Removes a descriptor from the set.
     ///
     /// # Errors
     /// `ENOENT` if it is not watched.
@@ -127,8 +127,8 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_DEL, fd.as_fd(), 0, Interest::NONE)
     }
 
-    /// Waits until something happens or `timeout` has passed (`None`: for ever); never returns early. An
-    /// interrupting signal does not end the wait.
+    /// Waits until an event comes or `timeout` has passed (`None`: no limit); never returns early. An interrupting
+    /// signal does not end the wait.
     ///
     /// # Errors
     /// Only those of a wrong use; none is expected.
@@ -152,7 +152,7 @@ impl Epoll {
     }
 
     fn wait_once(&self, buffer: &mut [libc::epoll_event], timeout: Option<Duration>) -> io::Result<usize> {
-        // Old kernels and old seccomp profiles lack the exact call; asked once, then remembered.
+        // Old kernels and old seccomp profiles lack the exact call; tried once, then remembered.
         static EXACT_IS_MISSING: AtomicBool = AtomicBool::new(false);
         let fd = self.fd.as_raw_fd() as usize;
         let (room, address) = (buffer.len(), buffer.as_mut_ptr() as usize);
@@ -164,17 +164,17 @@ impl Epoll {
             let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: epoll_pwait2(2) writes at most `room` events into the buffer, reads the time if not null, and
             // leaves the signal mask alone when it is null.
-            let answer =
+            let result =
                 unsafe { raw::call(libc::SYS_epoll_pwait2, [fd, address, room, limit as usize, 0, 0]) };
-            match raw::check(answer) {
+            match raw::check(result) {
                 Err(error) if is_missing(&error) => EXACT_IS_MISSING.store(true, Ordering::Relaxed),
                 other => return other,
             }
         }
         let timeout = timeout.map_or(-1, whole_milliseconds_rounded_up);
         // SAFETY: epoll_pwait(2) writes at most `room` events into the buffer; a null mask leaves the mask alone.
-        let answer = unsafe { raw::call(libc::SYS_epoll_pwait, [fd, address, room, timeout as usize, 0, 0]) };
-        raw::check(answer)
+        let result = unsafe { raw::call(libc::SYS_epoll_pwait, [fd, address, room, timeout as usize, 0, 0]) };
+        raw::check(result)
     }
 
     fn control(&self, operation: i32, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
@@ -182,10 +182,10 @@ impl Epoll {
         let numbers = (self.fd.as_raw_fd() as usize, fd.as_raw_fd() as usize);
         let event = std::ptr::from_ref(&event) as usize;
         // SAFETY: epoll_ctl(2) reads one event from the pointer, which outlives the call.
-        let answer = unsafe {
+        let result = unsafe {
             raw::call(libc::SYS_epoll_ctl, [numbers.0, operation as usize, numbers.1, event, 0, 0])
         };
-        raw::check(answer).map(drop)
+        raw::check(result).map(drop)
     }
 }
 
@@ -235,11 +235,12 @@ mod tests {
 
         rustix::io::write(&writer, b"x").unwrap();
         epoll.wait(&mut events, None).unwrap();
-        let news: Vec<ReadyEvent> = events.iter().collect();
-        assert_eq!(news.len(), 1);
-        assert!(news[0].token == 7 && news[0].readable && !news[0].hung_up);
+        let reported: Vec<ReadyEvent> = events.iter().collect();
+        assert_eq!(reported.len(), 1);
+        assert!(reported[0].token == 7 && reported[0].readable && !reported[0].hung_up);
 
-        // Emptied, so that the next news is the end: a process that another test forks holds the writer a little longer.
+        // Emptied, so that the next event is the end: a process that another test forks holds the writer a little
+        // longer.
         rustix::io::read(&reader, &mut [0; 1]).unwrap();
         drop(writer);
         epoll.wait(&mut events, Some(Duration::MAX)).unwrap();

@@ -1,6 +1,6 @@
-//! Waking a loop that sleeps in epoll, from any thread.
+//! An eventfd that wakes a loop sleeping in epoll, from any thread.
 //!
-//! Carries no data: whoever wakes has put its message elsewhere first.
+//! Carries no data: the waking thread has put its message elsewhere first.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// A waker at rest.
+    /// Creates a waker that has not been woken.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -28,8 +28,8 @@ impl Waker {
         let _ = rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, &1_u64.to_ne_bytes()));
     }
 
-    /// Puts the waker at rest; tells whether it had been woken. Drain first, then look for messages: the other
-    /// order loses a wake that comes in between.
+    /// Resets the waker; returns whether it had been woken. Drain first, then read the messages: the other order loses
+    /// a wake that comes in between.
     pub fn drain(&self) -> bool {
         let mut count = [0; 8];
         rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut count)).is_ok()

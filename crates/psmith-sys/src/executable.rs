@@ -1,9 +1,9 @@
-//! Functions of this program image as plain numbers, so that another process of the same image can call them.
+//! Functions of this executable as plain numbers, so that another process of the same executable can call them.
 //!
-//! Where an image is loaded differs from process to process, but the distance between two of its functions does not:
-//! a function travels as its distance from an anchor beside it. That holds within one loaded object only, so a
-//! function that lies in another one (the anchor or the function in a Rust `dylib`) is refused when the number is
-//! made, not when it is called. Knows nothing of what the functions do.
+//! The address at which an executable is loaded differs from process to process, but the distance between two of its
+//! functions does not: a function is sent as its distance from an anchor beside it. That holds within one loaded
+//! object only, so a function that lies in another one (the anchor or the function in a Rust `dylib`) is refused when
+//! the number is made, not when it is called. Makes no assumption about what the functions do.
 
 use std::any::Any;
 use std::fmt;
@@ -11,17 +11,17 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
-/// A function as another process of this image can call it: everything it takes and gives lies in the context.
+/// A function as another process of this executable can call it: its arguments and results are in the context.
 pub type EntryFunction = fn(&mut dyn Any);
 
-/// How a function of type `F` is called with a context.
+/// The way in which a function of type `F` is called with a context.
 pub trait Trampoline<F>: 'static {
     /// Calls it.
     fn call(function: F, context: &mut dyn Any);
 }
 
-/// The entry that calls `function` by way of `T`. `function` must be a value without size: a function's own name,
-/// or a closure that captures nothing; any other is refused when the program is compiled.
+/// Returns the entry that calls `function` by way of `T`. `function` must be a value without size: a function's own
+/// name, or a closure that captures nothing; any other is refused when the program is compiled.
 pub fn entry_of<F: Copy + 'static, T: Trampoline<F>>(function: F) -> EntryFunction {
     const {
         assert!(
@@ -42,7 +42,7 @@ fn bounce<F: Copy + 'static, T: Trampoline<F>>(context: &mut dyn Any) {
     T::call(function, context);
 }
 
-/// An entry as a number, with a check that it was made by this very image.
+/// An entry as a number, with a check that it was made by this very build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FunctionOffset {
     bytes: i64,
@@ -50,27 +50,27 @@ pub struct FunctionOffset {
 }
 
 impl FunctionOffset {
-    /// The two numbers, for the wire.
+    /// Returns the two numbers, for the wire.
     #[must_use]
     pub fn to_raw(self) -> (i64, u64) {
         (self.bytes, self.check)
     }
 
-    /// From the wire. Nothing is believed until [`entry_at`].
+    /// Creates an offset from the wire. It is not trusted before [`entry_at`] has checked it.
     #[must_use]
     pub fn from_raw(bytes: i64, check: u64) -> FunctionOffset {
         FunctionOffset { bytes, check }
     }
 }
 
-/// Why a function cannot travel as a number.
+/// The reason why a function cannot be sent as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignFunction {
-    /// It lies in another loaded object than the anchor.
+    /// The function lies in another loaded object than the anchor.
     OtherObject,
-    /// The number was not made by this image.
+    /// The number was not made by this build.
     NotOurs,
-    /// Without `/proc` nobody can say where it lies.
+    /// The function's place is unknown, because there is no `/proc`.
     Unknown,
 }
 
@@ -90,10 +90,10 @@ impl fmt::Display for ForeignFunction {
 
 impl std::error::Error for ForeignFunction {}
 
-/// The distance of `entry` from the anchor.
+/// Returns the distance of `entry` from the anchor.
 ///
 /// # Errors
-/// If it lies in another loaded object, or that cannot be told.
+/// If it lies in another loaded object, or that is unknown.
 pub fn distance_of(entry: EntryFunction) -> Result<FunctionOffset, ForeignFunction> {
     let address = entry as usize;
     if !text()?.contains(&address) {
@@ -103,10 +103,10 @@ pub fn distance_of(entry: EntryFunction) -> Result<FunctionOffset, ForeignFuncti
     Ok(FunctionOffset { bytes, check: check_of(bytes) })
 }
 
-/// The entry at that distance.
+/// Returns the entry at that distance.
 ///
 /// # Errors
-/// If the number was not made by [`distance_of`] in a process of this image.
+/// If the number was not made by [`distance_of`] in a process of this build.
 pub fn entry_at(distance: FunctionOffset) -> Result<EntryFunction, ForeignFunction> {
     let address = (anchor as EntryFunction as usize as i64).wrapping_add(distance.bytes) as usize;
     if distance.check != check_of(distance.bytes) || !text()?.contains(&address) {
@@ -117,8 +117,8 @@ pub fn entry_at(distance: FunctionOffset) -> Result<EntryFunction, ForeignFuncti
     Ok(unsafe { std::mem::transmute::<usize, EntryFunction>(address) })
 }
 
-/// A number that two processes share only if they run the same build of the same program: its file, as the kernel
-/// names it, and where the anchor lies in it.
+/// Returns a number that two processes share only if they run the same build of the same program: from its file, as
+/// the kernel identifies it, and the place of the anchor in it.
 #[must_use]
 pub fn build_id() -> u64 {
     static ID: OnceLock<u64> = OnceLock::new();
@@ -134,8 +134,8 @@ pub fn build_id() -> u64 {
     })
 }
 
-/// Whether this code is part of the program that `/proc/self/exe` names, so that executing that again gives a process
-/// which has it. Not so in a shared library that another program has loaded.
+/// Returns whether this code is part of the program that `/proc/self/exe` names, so that executing that again gives a
+/// process which has it. False in a shared library that another program has loaded.
 ///
 /// # Errors
 /// Without `/proc`.
@@ -155,7 +155,7 @@ fn check_of(bytes: i64) -> u64 {
     mixed(build_id(), bytes as u64)
 }
 
-/// SplitMix64's finisher: enough to tell an accident, no lock against malice.
+/// Returns SplitMix64's finisher: enough to detect an accident, no protection against malice.
 fn mixed(state: u64, word: u64) -> u64 {
     let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -163,7 +163,7 @@ fn mixed(state: u64, word: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Where the code of the object with the anchor lies. Asked once; a forked child inherits the answer.
+/// Returns where the code of the object with the anchor lies. Read once; a forked child inherits the result.
 fn text() -> Result<Range<usize>, ForeignFunction> {
     static TEXT: OnceLock<Result<Range<usize>, ForeignFunction>> = OnceLock::new();
     TEXT.get_or_init(|| {
@@ -177,7 +177,7 @@ fn text() -> Result<Range<usize>, ForeignFunction> {
     .clone()
 }
 
-/// `START-END r-xp ...`, if it is code.
+/// Parses `START-END r-xp ...`, if it is code.
 fn executable(line: &str) -> Option<Range<usize>> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;

@@ -1,12 +1,12 @@
 //! A test aid: makes this process behave as if the kernel lacked a facility, so that each fallback is run by tests.
 //!
-//! The environment variable `PSMITH_FORBID` holds a comma-separated list of the names in [`KernelFacility`]. It is read
-//! once, at the first question. It can only take facilities away, never grant one, so it is harmless in production,
-//! where nobody sets it.
+//! The environment variable `PSMITH_FORBID` holds a comma-separated list of the names in [`KernelFacility`]. It is
+//! read once, at the first query. It can only take facilities away, never grant one, so it is harmless in production,
+//! where it is not set.
 
 use std::sync::OnceLock;
 
-/// What can be forbidden.
+/// The facilities that can be forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelFacility {
     /// `cgroup`: no control group at all, neither for containment nor for limits.
@@ -46,7 +46,7 @@ impl KernelFacility {
 /// The name of the environment variable.
 pub const VARIABLE: &str = "PSMITH_FORBID";
 
-/// Whether `facility` is to be treated as missing.
+/// Returns whether `facility` is to be treated as missing.
 #[must_use]
 pub fn is_forbidden(facility: KernelFacility) -> bool {
     static FORBIDDEN: OnceLock<u16> = OnceLock::new();

@@ -1,28 +1,28 @@
-//! Forking this process, where that is sound.
+//! Forking this process, where that is sound. Never waits for a child.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::raw;
 
-/// Which side of a fork this is.
+/// The side of a fork that this process is.
 #[derive(Debug)]
 pub enum ForkResult {
-    /// The old process, with the child's number and handle.
+    /// The parent, with the child's number and handle.
     Parent(u32, OwnedFd),
-    /// The new one.
+    /// The child.
     Child(OnlyThread),
 }
 
-/// Proof that the process has one thread: a fork leaves no other.
+/// The proof that the process has one thread: a fork leaves no other.
 #[derive(Debug)]
 pub struct OnlyThread(());
 
-/// Forks this process again and again, which it has been found out may be forked.
+/// The ability to fork this process again and again, after a check that it may be forked.
 #[derive(Debug)]
 pub struct Forker {
-    /// Where the C library wants the kernel to write a new process's thread number, and its list of robust locks: what
-    /// its own `fork` sees to. `None`: it cannot be found out, or this is another C library.
+    /// The addresses at which the C library wants the kernel to write a new process's thread number, and its list of
+    /// robust locks, which its own `fork` handles. `None`: they are unknown, or this is another C library.
     library: Option<Library>,
 }
 
@@ -33,8 +33,8 @@ struct Library {
 }
 
 impl Forker {
-    /// Looks whether this process has one thread. **It must not start another one** as long as this is used, and only
-    /// code of its own runs in it, which it is for the caller to know.
+    /// Checks that this process has one thread. **It must not start another one** as long as this is used, and only
+    /// code of its own runs in it, which the caller has to ensure.
     ///
     /// # Errors
     /// `EDEADLK` if it has more: a child would have only one, and hang on the first lock that another one held.
@@ -45,13 +45,13 @@ impl Forker {
         Ok(Forker { library: if cfg!(target_env = "gnu") { Library::find() } else { None } })
     }
 
-    /// Whether [`Forker::fork_into`] can be had.
+    /// Returns whether [`Forker::fork_into`] is available.
     #[must_use]
-    pub fn bears_in_groups(&self) -> bool {
+    pub fn spawns_in_groups(&self) -> bool {
         self.library.is_some()
     }
 
-    /// Forks. Both sides go on from here with copies of everything; the child is the caller's to reap.
+    /// Forks. Both sides go on from here with copies of everything; the caller reaps the child.
     ///
     /// # Errors
     /// `EAGAIN`, `ENOMEM`; `EMFILE` or `ENFILE` without a descriptor for the handle (the child, if it was spawned, is killed
@@ -74,12 +74,13 @@ impl Forker {
         }
     }
 
-    /// The same with a child that is spawned in the group whose open directory this is (see
-    /// [`SpawnRequest::group`](crate::spawn::SpawnRequest::group)). As POSIX's `_Fork`, it calls no functions of `pthread_atfork`.
+    /// Forks as [`Forker::fork`] does, with a child that is spawned in the group whose open directory this is (see
+    /// [`SpawnRequest::group`](crate::spawn::SpawnRequest::group)). As POSIX's `_Fork`, it calls no functions of
+    /// `pthread_atfork`.
     ///
     /// # Errors
     /// As [`Forker::fork`], and those of [`Spawner::start`](crate::spawn::Spawner::start) with a group; `ENOSYS` where
-    /// [`Forker::bears_in_groups`] says no.
+    /// [`Forker::spawns_in_groups`] returns false.
     pub fn fork_into(&self, group: BorrowedFd<'_>) -> io::Result<ForkResult> {
         let Some(library) = self.library else { return Err(io::Error::from_raw_os_error(libc::ENOSYS)) };
         let flags = libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
@@ -98,7 +99,7 @@ impl Forker {
             unsafe { raw::call(libc::SYS_set_robust_list, [head, length, 0, 0, 0, 0]) };
             return Ok(ForkResult::Child(OnlyThread(())));
         }
-        // SAFETY: CLONE_PIDFD has just made this descriptor, so nobody else owns it.
+        // SAFETY: CLONE_PIDFD has just made this descriptor, so no other value owns it.
         Ok(ForkResult::Parent(pid as u32, unsafe { OwnedFd::from_raw_fd(handle) }))
     }
 }
@@ -128,7 +129,7 @@ pub fn fork_single() -> io::Result<ForkResult> {
     Forker::new()?.fork()
 }
 
-/// How many threads this process has.
+/// Returns the number of threads of this process.
 ///
 /// # Errors
 /// Without `/proc`.

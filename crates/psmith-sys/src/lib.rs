@@ -1,12 +1,12 @@
-//! The Linux facilities that psmith stands on, one file each.
+//! The Linux facilities that psmith is built on, one file each.
 //!
-//! This is the only crate of psmith with unsafe code: everything above it sees safe functions, owned descriptors
-//! and plain values. It **knows no job**: no word of it mentions attempts, outcomes or slots of work; it starts
-//! processes, waits for them, holds them together and carries bytes. It keeps no thread, installs nothing unasked
-//! and prints nothing.
+//! This is the only crate of psmith with unsafe code: everything above it sees safe functions, owned descriptors and
+//! plain values. It **has no notion of a job**: there are no attempts, outcomes or slots of work here; it starts
+//! processes, waits for them, holds them together and carries bytes. It starts no thread, installs nothing unasked and
+//! prints nothing.
 //!
 //! Every descriptor that it makes is opened close-on-exec. Calls are repeated after `EINTR` where the wait has no
-//! other meaning. Where an old kernel or a seccomp profile lacks a call, the fallback stands beside it, and
+//! other meaning. Where an old kernel or a seccomp profile lacks a call, the fallback is beside it, and
 //! [`forbid`] lets a test force it.
 //!
 //! Linux on x86_64 and aarch64; another Unix would implement the same functions.

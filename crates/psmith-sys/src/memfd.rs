@@ -1,14 +1,14 @@
-//! Bytes too many for one message, in a descriptor that nobody can change any more.
+//! Bytes too many for one message, in a sealed file in memory, which cannot be changed any more.
 //!
-//! The reader trusts nothing: it checks the seals, and reads instead of mapping, so a hostile sender can neither
-//! shrink the file under it nor change a value after it was checked.
+//! The reader does not trust the sender: it checks the seals, and reads instead of mapping, so a hostile sender can
+//! neither shrink the file under it nor change a value after it was checked.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
 
-/// A sealed file in memory with these bytes.
+/// Creates a sealed file in memory with these bytes.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`, `ENOSPC`.
@@ -25,7 +25,8 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// The same, to be read from its beginning on, as a process does with its standard input.
+/// Creates a sealed file as [`sealed`] does, to be read from its beginning on, as a process does with its standard
+/// input.
 ///
 /// # Errors
 /// As [`sealed`].
@@ -35,7 +36,7 @@ pub fn input(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// The bytes of a sealed file in memory.
+/// Returns the bytes of a sealed file in memory.
 ///
 /// # Errors
 /// `EPERM` if it lacks a seal (or is no such file), `EFBIG` beyond `bytes_max`.

@@ -1,4 +1,4 @@
-//! Handles of processes: unlike a number, a handle never comes to mean another process.
+//! Pidfds, the handles of processes: unlike a number, a handle never comes to mean another process.
 //!
 //! A signal through it fails once the process is reaped, so no late kill hits a stranger.
 
@@ -24,7 +24,7 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Sends `signal` to the process (0 only asks whether it could).
+/// Sends `signal` to the process (0 only checks whether it could).
 ///
 /// # Errors
 /// `ESRCH` once it has been reaped, `EPERM`, `EINVAL` for a signal that does not exist.
@@ -43,13 +43,13 @@ pub fn signal_group(fd: impl AsFd, signal: i32) -> io::Result<()> {
     send(fd, signal, SIGNAL_PROCESS_GROUP)
 }
 
-/// Whether an error of [`signal_group`] says that this kernel cannot do it, rather than that it went wrong.
+/// Returns whether an error of [`signal_group`] means that this kernel cannot do it, rather than that it went wrong.
 #[must_use]
 pub fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
 }
 
-/// Whether the process has ended (reaped or not).
+/// Returns whether the process has ended (reaped or not).
 ///
 /// # Errors
 /// None is expected of a pidfd.
@@ -62,8 +62,8 @@ pub fn has_ended(fd: impl AsFd) -> io::Result<bool> {
 fn send(fd: impl AsFd, signal: i32, flags: usize) -> io::Result<()> {
     let number = fd.as_fd().as_raw_fd() as usize;
     // SAFETY: pidfd_send_signal(2) with a null siginfo reads no memory.
-    let answer = unsafe { raw::call(libc::SYS_pidfd_send_signal, [number, signal as usize, 0, flags, 0, 0]) };
-    raw::check(answer).map(drop)
+    let result = unsafe { raw::call(libc::SYS_pidfd_send_signal, [number, signal as usize, 0, flags, 0, 0]) };
+    raw::check(result).map(drop)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::pipe::PipeFlags;
 
-/// A pipe: a reader that does not block, and a writer that does, as programs expect of their output.
+/// Creates a pipe: a reader that does not block, and a writer that does, as programs expect of their output.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`.
@@ -17,7 +17,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Asks for a pipe that holds `bytes`; answers what it holds now. The default is 64 KiB; users may have up to 1 MiB.
+/// Requests a pipe that holds `bytes`; returns what it holds now. The default is 64 KiB; users may have up to 1 MiB.
 ///
 /// # Errors
 /// `EPERM` beyond the user's limit, `EBUSY` if it holds more than that now.
@@ -25,10 +25,10 @@ pub fn set_size(fd: impl AsFd, bytes: usize) -> io::Result<usize> {
     Ok(rustix::pipe::fcntl_setpipe_size(fd, bytes)?)
 }
 
-/// How many bytes can be read at once.
+/// Returns the number of bytes that can be read at once.
 ///
 /// # Errors
-/// `ENOTTY` for descriptors that cannot tell.
+/// `ENOTTY` for descriptors that do not support it.
 pub fn bytes_waiting(fd: impl AsFd) -> io::Result<u64> {
     Ok(rustix::io::ioctl_fionread(fd)?)
 }

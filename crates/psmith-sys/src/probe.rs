@@ -1,10 +1,10 @@
-//! What this kernel, this user and this seccomp profile allow, found out by doing it.
+//! Probes of what this kernel, this user and this seccomp profile allow, by doing it.
 //!
-//! What could disturb the asking process is done in short-lived processes beside it: this one never becomes a subreaper,
-//! and closes nothing. They share its memory, so that one with much of it does not pay for a copy; and its table of
-//! descriptors, or a file that is closed meanwhile would stay open, and locked, for as long as they live. A version
-//! number is never asked, because containers, profiles and back-ports make it lie.
-//! Control groups have their own questions ([`crate::cgroup::probe_kill`], [`crate::cgroup::probe_limit`]).
+//! Operations that could disturb the calling process are done in short-lived processes beside it: the caller never
+//! becomes a subreaper, and closes nothing. They share its memory, so that a caller with much memory does not pay for
+//! a copy; and its table of descriptors, or a file that is closed meanwhile would stay open, and locked, until they
+//! end. A version number is never queried, because containers, profiles and back-ports make it unreliable. Control
+//! groups have their own probes ([`crate::cgroup::probe_kill`], [`crate::cgroup::probe_limit`]).
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -18,11 +18,11 @@ use crate::forbid::{KernelFacility, is_forbidden};
 use crate::stack::ChildStack;
 use crate::{pidfd, proc_tree, raw, signals, wait};
 
-/// A copy that does not answer for so long never will.
+/// The time after which a copy that has not answered never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether a helper process can adopt the orphans below it, and whether `/proc` lists a process's children: the two
-/// things by which strays are found.
+/// Checks that a helper process can adopt the orphans below it, and that `/proc` lists a process's children: the two
+/// things by which orphans are found.
 ///
 /// # Errors
 /// What was refused, as text; `EPERM` where a test forbids it.
@@ -32,19 +32,19 @@ pub fn adoption() -> io::Result<()> {
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let below = [ChildStack::new()?, ChildStack::new()?];
-    let (answer, adopter, parent) = (writer.as_raw_fd(), AtomicIsize::new(0), AtomicIsize::new(0));
-    let mut family = Box::new(ProbeShared { answer, adopter, parent, below });
+    let (pipe, adopter, parent) = (writer.as_raw_fd(), AtomicIsize::new(0), AtomicIsize::new(0));
+    let mut shared = Box::new(ProbeShared { pipe, adopter, parent, below });
     let mut stack = ChildStack::new()?;
-    let argument = std::ptr::from_mut(&mut *family).cast();
+    let argument = std::ptr::from_mut(&mut *shared).cast();
     let mask = signals::block_all();
-    // SAFETY: all signals are blocked; `adopt` makes raw system calls only and never returns; the family is kept until
-    // nobody of it lives, and shared by atomic words only.
+    // SAFETY: all signals are blocked; `adopt` makes raw system calls only and never returns; the shared memory is
+    // kept until all of its processes have ended, and shared by atomic words only.
     let spawned = unsafe { stack.spawn(None, libc::CLONE_FILES, adopt, argument) };
     signals::restore(mask);
     let (pid, child) = spawned?;
     let found = listed_and_adopting(pid, reader.as_fd());
     if found.is_err() {
-        // Somebody may still write to this number, so it is given up rather than given to another file.
+        // The child may still write to this number, so it is leaked rather than given to another file.
         std::mem::forget(writer);
     }
     // It ends by itself once its orphan has; killing comes after the wait, or that orphan would be a stranger's.
@@ -53,24 +53,24 @@ pub fn adoption() -> io::Result<()> {
         let _ = is_ready(child.as_fd());
     }
     let _ = wait::reap_pidfd(&child);
-    if stack.is_in_use() || family.below.iter().any(ChildStack::is_in_use) {
-        // Somebody still stands on this.
-        std::mem::forget(family);
+    if stack.is_in_use() || shared.below.iter().any(ChildStack::is_in_use) {
+        // A process is still running on this.
+        std::mem::forget(shared);
     }
     found
 }
 
-/// What the three processes share.
+/// The memory that the three processes share.
 struct ProbeShared {
-    answer: i32,
-    /// The numbers of the first two.
+    pipe: i32,
+    /// The process numbers of the first two.
     adopter: AtomicIsize,
     parent: AtomicIsize,
-    /// Stacks of the last two.
+    /// The stacks of the last two.
     below: [ChildStack; 2],
 }
 
-/// Whether descriptors can be closed, and marked to be closed at exec, by range.
+/// Checks that descriptors can be closed, and marked to be closed at exec, by range.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.9, `EINVAL` before 5.11, `EPERM` from a seccomp profile.
@@ -82,16 +82,16 @@ pub fn close_range() -> io::Result<()> {
     let highest = u32::MAX as usize;
     let flags = libc::CLOSE_RANGE_CLOEXEC as usize;
     // SAFETY: close_range(2) takes numbers only, and with this flag it closes nothing now.
-    let answer = unsafe { raw::call(libc::SYS_close_range, [highest, highest, flags, 0, 0, 0]) };
-    raw::check(answer).map(drop)
+    let result = unsafe { raw::call(libc::SYS_close_range, [highest, highest, flags, 0, 0, 0]) };
+    raw::check(result).map(drop)
 }
 
-fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
+fn listed_and_adopting(pid: u32, pipe: BorrowedFd<'_>) -> io::Result<()> {
     if !proc_tree::children(std::process::id())?.contains(&pid) {
         return Err(io::Error::other("/proc does not list the children of a process"));
     }
     let mut errno = [0; 4];
-    if !is_ready(answer)? || rustix::io::retry_on_intr(|| rustix::io::read(answer, &mut errno))? != 4 {
+    if !is_ready(pipe)? || rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut errno))? != 4 {
         return Err(io::Error::other("an orphan was spawned and not heard of again"));
     }
     match i32::from_ne_bytes(errno) {
@@ -101,42 +101,43 @@ fn listed_and_adopting(pid: u32, answer: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// The main function of the first: it becomes a subreaper, has a child whose child is orphaned, and leaves when both are gone. Raw
-/// system calls only, because it stands on the memory of a process that may have threads.
-extern "C" fn adopt(family: *mut c_void) -> c_int {
-    // SAFETY: the family that `adoption` passed.
-    let all = unsafe { &*family.cast::<ProbeShared>() };
+/// The main function of the first process: it becomes a subreaper, has a child whose child is orphaned, and leaves
+/// when both are gone. Raw system calls only, because it runs on the memory of a process that may have threads.
+extern "C" fn adopt(shared: *mut c_void) -> c_int {
+    // SAFETY: the shared that `adoption` passed.
+    let all = unsafe { &*shared.cast::<ProbeShared>() };
     plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0]);
     let became = plain(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0]);
     if became < 0 {
-        say(all.answer, -became as i32);
+        say(all.pipe, -became as i32);
     }
     all.adopter.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
-    // SAFETY: signals are blocked here, too; nobody is on that stack, and the family is kept.
-    unsafe { all.below[0].spawn_below(libc::CLONE_FILES, orphan, family) };
+    // SAFETY: signals are blocked here, too; no process is on that stack, and the shared memory is kept.
+    unsafe { all.below[0].spawn_below(libc::CLONE_FILES, orphan, shared) };
     while wait_for(libc::P_ALL, 0) >= 0 {}
     leave();
 }
 
-/// The main function of the second: its child is spawned, then it ends.
-extern "C" fn orphan(family: *mut c_void) -> c_int {
+/// The main function of the second process: its child is spawned, then it ends.
+extern "C" fn orphan(shared: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
-    let all = unsafe { &*family.cast::<ProbeShared>() };
+    let all = unsafe { &*shared.cast::<ProbeShared>() };
     all.parent.store(plain(libc::SYS_getpid, [0; 4]), Ordering::Relaxed);
     // SAFETY: as in `adopt`.
-    unsafe { all.below[1].spawn_below(libc::CLONE_FILES, be_orphaned, family) };
+    unsafe { all.below[1].spawn_below(libc::CLONE_FILES, be_orphaned, shared) };
     leave();
 }
 
-/// The main function of the third: it waits until its parent has ended, and looks whose child it is then.
-extern "C" fn be_orphaned(family: *mut c_void) -> c_int {
+/// The main function of the third process: it waits until its parent has ended, and checks which process is its parent
+/// then.
+extern "C" fn be_orphaned(shared: *mut c_void) -> c_int {
     // SAFETY: as in `adopt`.
-    let all = unsafe { &*family.cast::<ProbeShared>() };
+    let all = unsafe { &*shared.cast::<ProbeShared>() };
     while plain(libc::SYS_getppid, [0; 4]) == all.parent.load(Ordering::Relaxed) {
         nap();
     }
     let is_adopted = plain(libc::SYS_getppid, [0; 4]) == all.adopter.load(Ordering::Relaxed);
-    say(all.answer, if is_adopted { 0 } else { libc::ECHILD });
+    say(all.pipe, if is_adopted { 0 } else { libc::ECHILD });
 }
 
 fn wait_for(kind: libc::idtype_t, id: usize) -> isize {
@@ -148,8 +149,8 @@ fn wait_for(kind: libc::idtype_t, id: usize) -> isize {
     }
 }
 
-/// A millisecond. Nothing tells an orphan of its adoption: the kernel closes a dying parent's files before it hands
-/// the children on, so an end of file would come too early.
+/// Sleeps for a millisecond. An orphan is not notified of its adoption: the kernel closes a dying parent's files
+/// before it hands the children on, so an end of file would come too early.
 fn nap() {
     let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     let place = std::ptr::from_ref(&pause) as usize;
@@ -157,10 +158,10 @@ fn nap() {
     unsafe { raw::call(libc::SYS_ppoll, [0, 0, place, 0, 0, 0]) };
 }
 
-fn say(answer: i32, errno: i32) -> ! {
+fn say(pipe: i32, errno: i32) -> ! {
     let place = std::ptr::from_ref(&errno) as usize;
     // SAFETY: write(2) reads the four bytes of the number.
-    unsafe { raw::call(libc::SYS_write, [answer as usize, place, 4, 0, 0, 0]) };
+    unsafe { raw::call(libc::SYS_write, [pipe as usize, place, 4, 0, 0, 0]) };
     leave();
 }
 
@@ -170,7 +171,7 @@ fn leave() -> ! {
     }
 }
 
-/// A call whose arguments are numbers, or null where the manual takes null.
+/// Makes a call whose arguments are numbers, or null where the manual takes null.
 fn plain(number: libc::c_long, args: [usize; 4]) -> isize {
     // SAFETY: the callers pass no address, and each of their calls takes null for the pointers that it has.
     unsafe { raw::call(number, [args[0], args[1], args[2], args[3], 0, 0]) }
@@ -187,21 +188,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orphans_are_adopted_by_a_copy_and_the_asker_adopts_nobody() {
+    fn orphans_are_adopted_by_a_copy_and_the_caller_adopts_none() {
         let mut before = 0_i32;
         let place = std::ptr::from_mut(&mut before) as usize;
         adoption().unwrap();
         // SAFETY: PR_GET_CHILD_SUBREAPER writes one number.
-        let answer =
+        let result =
             unsafe { raw::call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as usize, place, 0, 0, 0, 0]) };
-        raw::check(answer).unwrap();
+        raw::check(result).unwrap();
         assert_eq!(before, 0, "this process is no subreaper");
     }
 
-    /// A probe that forks its asker costs the longer the more memory that has: of a host with 4 GiB it took more time than
-    /// a thousand jobs. Every page of it is written anew, by a fault, after a fork.
+    /// Checks that no probe forks the calling process: such a probe takes the longer the more memory the caller has:
+    /// of a host with 4 GiB it took more time than a thousand jobs. Every page of it is written anew, by a fault,
+    /// after a fork.
     #[test]
-    fn no_probe_copies_the_memory_of_its_asker() {
+    fn no_probe_copies_the_memory_of_its_caller() {
         const PAGES: usize = 4096;
         let mut held = vec![1_u8; (PAGES + 1) * 4096];
         let place = held.as_mut_ptr().map_addr(|address| address.next_multiple_of(4096)).cast();

@@ -1,37 +1,38 @@
-//! Memory and processor time that a process and its descendants use at present, as `/proc` tells it.
+//! Memory and processor time that a process and its descendants use at present, as `/proc` reports it.
 //!
-//! For display: pages that processes share are counted once for each, and what is spawned or ends meanwhile is counted
-//! or not. A limit or an outcome never rests on it.
+//! For display: pages that processes share are counted once for each, and a process that is spawned or ends meanwhile
+//! is counted or not. A limit or an outcome never depends on it.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// What a tree of processes uses.
+/// The resources that a tree of processes uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeUsage {
     /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Processor time so far, of those that were waited for as well. It falls when one ends that nobody waits for.
+    /// Processor time so far, of the processes that were waited for as well. It falls when a process ends that its
+    /// parent does not wait for.
     pub cpu: Duration,
 }
 
-/// What `pid` and its descendants use, `processes_max` processes at most. Children of other threads than the main one
-/// are left out, so that the price does not grow with the threads.
+/// Returns the resources that `pid` and its descendants use, `processes_max` processes at most. Children of other
+/// threads than the main one are left out, so that the cost does not grow with the threads.
 ///
 /// # Errors
 /// `ENOENT` if there is no such process, or no `/proc`.
 pub fn usage_of_tree(pid: u32, processes_max: usize) -> io::Result<TreeUsage> {
     let mut usage = TreeUsage { resident_bytes: resident(pid)?, cpu: cpu(pid)? };
     for descendant in descendants(pid, processes_max) {
-        // One that has just ended uses nothing.
+        // A process that has just ended uses nothing.
         usage.resident_bytes = usage.resident_bytes.saturating_add(resident(descendant).unwrap_or(0));
         usage.cpu = usage.cpu.saturating_add(cpu(descendant).unwrap_or_default());
     }
     Ok(usage)
 }
 
-/// The memory alone, in bytes.
+/// Returns the memory alone, in bytes.
 ///
 /// # Errors
 /// As [`usage_of_tree`].
@@ -41,7 +42,7 @@ pub fn resident_of_tree(pid: u32, processes_max: usize) -> io::Result<u64> {
     Ok(others.into_iter().fold(first, |sum, one| sum.saturating_add(resident(one).unwrap_or(0))))
 }
 
-/// The descendants of `pid`, so many that with itself there are `processes_max`.
+/// Returns the descendants of `pid`, so that with itself there are at most `processes_max`.
 fn descendants(pid: u32, processes_max: usize) -> Vec<u32> {
     let mut processes = vec![pid];
     let mut next = 0;
@@ -53,7 +54,7 @@ fn descendants(pid: u32, processes_max: usize) -> Vec<u32> {
         let children =
             fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
         for child in children.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()) {
-            // A number that is met twice has changed hands during the walk; a loop is not followed.
+            // A number that is met twice was reused during the walk; a loop is not followed.
             if processes.len() < processes_max && !processes.contains(&child) {
                 processes.push(child);
             }
@@ -77,7 +78,8 @@ fn cpu(pid: u32) -> io::Result<Duration> {
     Ok(Duration::from_millis(ticks.saturating_mul(1000) / a_second))
 }
 
-/// The fields utime, stime, cutime and cstime of a `stat` file. The name before them may hold blanks and brackets.
+/// Returns the sum of the fields utime, stime, cutime and cstime of a `stat` file. The name before them may hold
+/// blanks and brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let ticks: Vec<u64> = fields.skip(11).take(4).filter_map(|field| field.parse().ok()).collect();

@@ -1,7 +1,7 @@
-//! Who is whose child, read from `/proc`.
+//! The tree of processes, read from `/proc`.
 //!
-//! Everything here is a snapshot that may be out of date when it is returned: nothing is killed by such a number
-//! without [`kill_checked`]. Works without privileges; processes of other users show less (no environment).
+//! Every result is a snapshot that may be out of date when it is returned: nothing is killed by such a number without
+//! [`kill_checked`]. Works without privileges; processes of other users show less (no environment).
 
 use std::fs;
 use std::io;
@@ -9,43 +9,43 @@ use std::path::PathBuf;
 
 use crate::pidfd;
 
-/// What `/proc/PID/stat` says.
+/// The contents of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// The process.
+    /// The process number.
     pub pid: u32,
-    /// The kernel's letter: `R`, `S`, `D`, `T`, `t`, `Z`, `X`, ...
+    /// The kernel's state letter: `R`, `S`, `D`, `T`, `t`, `Z`, `X`, ...
     pub state: u8,
-    /// Its parent.
+    /// The number of its parent.
     pub ppid: u32,
-    /// Its process group.
+    /// The number of its process group.
     pub pgrp: u32,
-    /// Its session.
+    /// The number of its session.
     pub session: u32,
-    /// When it started, in clock ticks since boot: together with the number it names a process.
+    /// The time of its start, in clock ticks since boot: together with the number it identifies a process.
     pub starttime: u64,
-    /// Whether it was forked and has not executed a program since.
+    /// True if it was forked and has not executed a program since.
     pub before_exec: bool,
 }
 
 impl Stat {
-    /// Whether it has ended and waits to be reaped.
+    /// Returns whether it has ended and waits to be reaped.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
 
-/// How a process is told from a later one with the same number.
+/// The property that distinguishes a process from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessIdentity {
-    /// It started at this time.
+    /// The process started at this time.
     Starttime(u64),
-    /// It is a child of this process.
+    /// The process is a child of this process.
     Parent(u32),
 }
 
-/// What `/proc/PID/stat` says about `pid`.
+/// Returns the contents of `/proc/PID/stat` for `pid`.
 ///
 /// # Errors
 /// `ENOENT` or `ESRCH` if there is no such process.
@@ -54,7 +54,7 @@ pub fn stat(pid: u32) -> io::Result<Stat> {
     parse_stat(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// The children of `pid`, of all its threads. Zombies are among them.
+/// Returns the children of `pid`, of all its threads. Zombies are among them.
 ///
 /// # Errors
 /// `ENOENT` if there is no such process, or without CONFIG_PROC_CHILDREN.
@@ -74,8 +74,8 @@ pub fn children(pid: u32) -> io::Result<Vec<u32>> {
     Ok(children)
 }
 
-/// The children of `pid`, their children and so on, without `pid` itself. Processes that are spawned meanwhile may be
-/// missing.
+/// Returns the children of `pid`, their children and so on, without `pid` itself. Processes that are spawned meanwhile
+/// may be missing.
 ///
 /// # Errors
 /// As [`children`]; a descendant that vanishes meanwhile is no error.
@@ -84,7 +84,7 @@ pub fn descendants(pid: u32) -> io::Result<Vec<u32>> {
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
         next += 1;
-        // A number that is met twice has changed hands during the walk; a loop is not followed.
+        // A number that is met twice was reused during the walk; a loop is not followed.
         for child in children(parent).unwrap_or_default() {
             if !found.contains(&child) && child != pid {
                 found.push(child);
@@ -94,7 +94,7 @@ pub fn descendants(pid: u32) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// The environment that `pid` was executed with, as `K=V` words, each ended by NUL.
+/// Returns the environment that `pid` was executed with, as `K=V` words, each ended by NUL.
 ///
 /// # Errors
 /// `EACCES` for processes of others, `ENOENT` if there is none.
@@ -102,7 +102,7 @@ pub fn environ(pid: u32) -> io::Result<Vec<u8>> {
     read(pid, "environ")
 }
 
-/// The command line of `pid` for people: words joined by blanks, or the name in brackets if it has none.
+/// Returns the command line of `pid` for people: words joined by blanks, or the name in brackets if it has none.
 ///
 /// # Errors
 /// `ENOENT` if there is no such process.
@@ -123,7 +123,8 @@ pub fn cmdline(pid: u32) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// The processes, as far as this user may look, whose environment holds the word `marker` (`K=V`, no NUL).
+/// Returns the processes, as far as this user may read them, whose environment holds the word `marker` (`K=V`, no
+/// NUL).
 #[must_use]
 pub fn processes_with_env(marker: &[u8]) -> Vec<u32> {
     let holds = |pid: &u32| {
@@ -132,14 +133,14 @@ pub fn processes_with_env(marker: &[u8]) -> Vec<u32> {
     all().filter(holds).collect()
 }
 
-/// Every process that `/proc` shows.
+/// Returns the processes that `/proc` shows.
 pub fn all() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
 }
 
-/// Sends `signal` to `pid` if it still is the process that is meant: opened first, then looked at, then signalled
-/// through the handle, so that a number that changed hands harms nobody.
+/// Sends `signal` to `pid` if it still is the process that is meant: opened first, then checked, then signalled
+/// through the handle, so that a reused number harms no other process.
 ///
 /// # Errors
 /// `ESRCH` if it is gone or another one, `EPERM`.
@@ -156,7 +157,7 @@ pub fn kill_checked(pid: u32, expected: ProcessIdentity, signal: i32) -> io::Res
     pidfd::signal(handle, signal)
 }
 
-/// Whether an error says that the process went away.
+/// Returns whether an error means that the process is gone.
 #[must_use]
 pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))

@@ -1,14 +1,14 @@
 //! System calls without libc: nothing here touches `errno`, thread-local storage, locks or the heap.
 //!
-//! A child that shares its parent's memory shares the parent's `errno` too, so between `clone` and `execve` only
-//! these calls are made. Elsewhere they serve calls that neither libc nor rustix wraps. This module interprets
-//! nothing: it hands back what the kernel said.
+//! A child that shares its parent's memory shares the parent's `errno` too, so between `clone` and `execve` only these
+//! calls are made. Elsewhere they serve calls that neither libc nor rustix wraps. This module interprets nothing: it
+//! returns the kernel's result.
 
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::RawFd;
 
-/// One system call; the answer is the kernel's own, so an error is `-errno`.
+/// Makes a system call; the result is the kernel's own, so an error is `-errno`.
 ///
 /// # Safety
 /// The arguments must be what the manual of call `number` asks for: pointers valid for as long and as wide as the
@@ -16,13 +16,13 @@ use std::os::fd::RawFd;
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
-    let answer: isize;
+    let result: isize;
     // SAFETY: the x86-64 system call convention: number in rax, arguments in rdi, rsi, rdx, r10, r8, r9; rcx and
     // r11 are clobbered, all else is kept. The caller vouches for the call itself.
     unsafe {
         std::arch::asm!(
             "syscall",
-            inlateout("rax") number as isize => answer,
+            inlateout("rax") number as isize => result,
             in("rdi") args[0],
             in("rsi") args[1],
             in("rdx") args[2],
@@ -34,10 +34,10 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
             options(nostack),
         );
     }
-    answer
+    result
 }
 
-/// One system call; the answer is the kernel's own, so an error is `-errno`.
+/// Makes a system call; the result is the kernel's own, so an error is `-errno`.
 ///
 /// # Safety
 /// The arguments must be what the manual of call `number` asks for: pointers valid for as long and as wide as the
@@ -45,14 +45,14 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
 #[cfg(target_arch = "aarch64")]
 #[inline]
 pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
-    let answer: isize;
+    let result: isize;
     // SAFETY: the AArch64 system call convention: number in x8, arguments in x0 to x5, answer in x0; all other
     // registers are kept. The caller vouches for the call itself.
     unsafe {
         std::arch::asm!(
             "svc 0",
             in("x8") number as isize,
-            inlateout("x0") args[0] as isize => answer,
+            inlateout("x0") args[0] as isize => result,
             in("x1") args[1],
             in("x2") args[2],
             in("x3") args[3],
@@ -61,13 +61,14 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
             options(nostack),
         );
     }
-    answer
+    result
 }
 
-/// From `linux/sched.h`; the constant of the libc crate is too narrow for it.
+/// The flag of `linux/sched.h`; the constant of the libc crate is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// What clone3(2) is told of a child that is spawned in a group: a fork, unless the caller gives it a stack.
+/// Returns the arguments of clone3(2) for a child that is spawned in a group: a fork, unless the caller gives it a
+/// stack.
 pub(crate) fn into_group(group: RawFd, flags: c_int, pidfd: *mut c_int) -> libc::clone_args {
     libc::clone_args {
         flags: flags as u64 | CLONE_INTO_CGROUP,
@@ -84,8 +85,8 @@ pub(crate) fn into_group(group: RawFd, flags: c_int, pidfd: *mut c_int) -> libc:
     }
 }
 
-/// The arguments of clone(2) for a child on the stack that ends at `top`; the handle's place is that of the parent's
-/// number. The two last ones differ in order from processor to processor.
+/// Returns the arguments of clone(2) for a child on the stack that ends at `top`; the handle's place is that of the
+/// parent's number. The two last ones differ in order from processor to processor.
 pub(crate) fn onto_stack(
     flags: c_int,
     top: *mut c_void,
@@ -100,7 +101,8 @@ pub(crate) fn onto_stack(
     }
 }
 
-/// clone(2) or clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+/// Makes a call of clone(2) or clone3(2), whose child continues in `run` on a stack of its own; the result is the
+/// parent's.
 ///
 /// # Safety
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
@@ -112,7 +114,7 @@ pub(crate) unsafe fn spawn(
     run: extern "C" fn(*mut c_void) -> c_int,
     argument: *mut c_void,
 ) -> isize {
-    let answer: isize;
+    let result: isize;
     // SAFETY: as `call`. The child has the same registers but another stack, so it touches nothing of this frame; it
     // clears the frame pointer, where stack walks end, and calls away for good. The caller vouches for the rest.
     unsafe {
@@ -125,7 +127,7 @@ pub(crate) unsafe fn spawn(
             "call r13",
             "ud2",
             "2:",
-            inlateout("rax") number as isize => answer,
+            inlateout("rax") number as isize => result,
             in("rdi") args[0],
             in("rsi") args[1],
             in("rdx") args[2],
@@ -137,10 +139,11 @@ pub(crate) unsafe fn spawn(
             lateout("r11") _,
         );
     }
-    answer
+    result
 }
 
-/// clone(2) or clone3(2) of a process that goes on in `run` on a stack of its own; the answer is the parent's.
+/// Makes a call of clone(2) or clone3(2), whose child continues in `run` on a stack of its own; the result is the
+/// parent's.
 ///
 /// # Safety
 /// The manual's terms for `args`; its stack must be mapped, unused, and stay so for as long as the child is on it, as
@@ -152,7 +155,7 @@ pub(crate) unsafe fn spawn(
     run: extern "C" fn(*mut c_void) -> c_int,
     argument: *mut c_void,
 ) -> isize {
-    let answer: isize;
+    let result: isize;
     // SAFETY: as `call`. The child has the same registers but another stack, so it touches nothing of this frame; it
     // clears frame pointer and link, where stack walks end, and calls away for good. The caller vouches for the rest.
     unsafe {
@@ -166,7 +169,7 @@ pub(crate) unsafe fn spawn(
             "brk #1",
             "2:",
             in("x8") number as isize,
-            inlateout("x0") args[0] => answer,
+            inlateout("x0") args[0] => result,
             in("x1") args[1],
             in("x2") args[2],
             in("x3") args[3],
@@ -175,14 +178,14 @@ pub(crate) unsafe fn spawn(
             in("x21") run,
         );
     }
-    answer
+    result
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("psmith-sys has no system call convention for this processor yet");
 
-/// The kernel's answer as a `Result`.
+/// Converts the kernel's result to a `Result`.
 #[inline]
-pub(crate) fn check(answer: isize) -> io::Result<usize> {
-    if answer < 0 { Err(io::Error::from_raw_os_error(-answer as i32)) } else { Ok(answer as usize) }
+pub(crate) fn check(result: isize) -> io::Result<usize> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result as usize) }
 }

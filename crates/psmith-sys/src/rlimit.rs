@@ -1,4 +1,4 @@
-//! Resource limits of this process, and the words for those of others.
+//! Resource limits of this process, and the types for those of others. Sets no limit of another process.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub enum Resource {
     Core = libc::RLIMIT_CORE as u8,
     /// Processes of the same user; does not bind root.
     Processes = libc::RLIMIT_NPROC as u8,
-    /// One more than the highest descriptor.
+    /// The highest descriptor plus one.
     OpenFiles = libc::RLIMIT_NOFILE as u8,
     /// Locked memory.
     LockedMemory = libc::RLIMIT_MEMLOCK as u8,
@@ -31,22 +31,22 @@ pub enum Resource {
 /// A soft and a hard limit; [`UNLIMITED`] is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rlimit {
-    /// What is limited.
+    /// The resource that is limited.
     pub resource: Resource,
-    /// What binds; may be raised up to the hard limit.
+    /// The limit in force; may be raised up to the hard limit.
     pub soft: u64,
-    /// Only root raises it.
+    /// The bound of the soft limit; only root raises it.
     pub hard: u64,
 }
 
 impl Rlimit {
-    /// The three numbers that a limit is, for the wire.
+    /// Returns the three numbers of a limit, for the wire.
     #[must_use]
     pub fn to_raw(self) -> (u8, u64, u64) {
         (self.resource as u8, self.soft, self.hard)
     }
 
-    /// The limit of these three numbers, if the first names a resource.
+    /// Returns the limit of these three numbers, if the first names a resource.
     #[must_use]
     pub fn from_raw(resource: u8, soft: u64, hard: u64) -> Option<Rlimit> {
         let resource = Resource::ALL.into_iter().find(|known| *known as u8 == resource)?;
@@ -55,7 +55,7 @@ impl Rlimit {
 }
 
 impl Resource {
-    /// All that have a name here.
+    /// The resources that have a name here.
     pub const ALL: [Resource; 9] = [
         Resource::Cpu,
         Resource::FileSize,
@@ -69,7 +69,7 @@ impl Resource {
     ];
 }
 
-/// No limit.
+/// The value that means no limit.
 pub const UNLIMITED: u64 = u64::MAX;
 
 /// The kernel's `struct rlimit64`.
@@ -80,7 +80,7 @@ pub(crate) struct KernelRlimit {
     pub(crate) hard: u64,
 }
 
-/// The limit of this process.
+/// Returns a limit of this process.
 ///
 /// # Errors
 /// None is expected.
@@ -88,8 +88,8 @@ pub fn get(resource: Resource) -> io::Result<Rlimit> {
     let mut limit = KernelRlimit { soft: 0, hard: 0 };
     let place = std::ptr::from_mut(&mut limit) as usize;
     // SAFETY: prlimit64(2) on the caller (0) with a null new limit writes the old one.
-    let answer = unsafe { raw::call(libc::SYS_prlimit64, [0, resource as usize, 0, place, 0, 0]) };
-    raw::check(answer)?;
+    let result = unsafe { raw::call(libc::SYS_prlimit64, [0, resource as usize, 0, place, 0, 0]) };
+    raw::check(result)?;
     Ok(Rlimit { resource, soft: limit.soft, hard: limit.hard })
 }
 
@@ -101,12 +101,13 @@ pub fn set(limit: Rlimit) -> io::Result<()> {
     let new = KernelRlimit { soft: limit.soft, hard: limit.hard };
     let place = std::ptr::from_ref(&new) as usize;
     // SAFETY: prlimit64(2) on the caller (0) reads one limit.
-    let answer = unsafe { raw::call(libc::SYS_prlimit64, [0, limit.resource as usize, place, 0, 0, 0]) };
-    raw::check(answer).map(drop)
+    let result = unsafe { raw::call(libc::SYS_prlimit64, [0, limit.resource as usize, place, 0, 0, 0]) };
+    raw::check(result).map(drop)
 }
 
-/// Raises the soft limit of open files to the hard one; answers the soft limit before and now. Children that should
-/// have the original get it with [`crate::spawn::SpawnRequest::rlimits`]: programs that use `select` break beyond 1024.
+/// Raises the soft limit of open files to the hard one; returns the soft limit before and now. Children that should
+/// have the original get it with [`crate::spawn::SpawnRequest::rlimits`]: programs that use `select` break beyond
+/// 1024.
 ///
 /// # Errors
 /// None is expected.

@@ -1,7 +1,7 @@
 //! Memory that two processes share: made by one, opened by the other, never resized.
 //!
-//! Words that both may read and write at any time, so all access is atomic. Knows nothing of what they mean. A forked
-//! copy of a process that has opened one does not have it: what a copy does cannot reach the other side.
+//! Both may read and write the words at any time, so all access is atomic. Gives no meaning to them. A forked copy of
+//! a process that has opened the memory does not have it: a copy cannot affect the other side.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,13 +18,13 @@ pub struct SharedMapping {
     words: usize,
 }
 
-// SAFETY: the memory belongs to the mapping, which lives as long as this value, and is only reached by atomics.
+// SAFETY: the memory belongs to the mapping, which lasts as long as this value, and is only reached by atomics.
 unsafe impl Send for SharedMapping {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMapping {}
 
 impl SharedMapping {
-    /// So many words, all zero, and the descriptor by which another process opens them.
+    /// Creates `words` words, all zero, and the descriptor by which another process opens them.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -35,7 +35,7 @@ impl SharedMapping {
         Ok((SharedMapping::map(&file, words)?, file))
     }
 
-    /// What another process made. The descriptor is not needed afterwards.
+    /// Opens the memory that another process made. The descriptor is not needed afterwards.
     ///
     /// # Errors
     /// `EPERM` if it could be resized under us (or is no such file), `EINVAL` if it is empty or not made of words,
@@ -65,11 +65,11 @@ impl SharedMapping {
         Ok(shared)
     }
 
-    /// The words.
+    /// Returns the words.
     #[must_use]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping has so many words, is aligned to a page, lives as long as `self`, and cannot shrink under
-        // us (sealed): mmap(2) says that such pages stay accessible.
+        // SAFETY: the mapping has so many words, is aligned to a page, lasts as long as `self`, and cannot shrink
+        // under us (sealed): mmap(2) says that such pages stay accessible.
         unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.words) }
     }
 }

@@ -1,8 +1,9 @@
-//! Signal handlers that count: who takes a signal learns that it came, whoever handled it before is still called, and
-//! is put back at the end.
+//! Signal handlers that count: each holder of a signal learns that it came, and the handler before them is still
+//! called, and is restored at the end.
 //!
-//! The handler does nothing else: it adds to a number and wakes who waits for news. There is one for each signal,
-//! however many take it, so it makes no difference who lets go first. A signal that is ignored is never taken.
+//! The handler does nothing else: it adds to a number and wakes the waiting threads. There is one for each signal,
+//! however many holders it has, so the order in which they release it does not matter. A signal that is ignored is
+//! never taken.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,30 +16,30 @@ use crate::signals::SIGNAL_MAX;
 
 const SLOTS: usize = SIGNAL_MAX as usize + 1;
 
-/// How often each signal has come while somebody had taken it.
+/// The number of times that each signal has come while it was taken.
 static ARRIVED: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
 
-/// Changes whenever there is news.
-static NEWS: AtomicU32 = AtomicU32::new(0);
+/// A number that changes with each signal and each nudge.
+static CHANGES: AtomicU32 = AtomicU32::new(0);
 
-/// Who handled each signal before, and how it wants to be called, for the handler to read.
+/// The handler that each signal had before, and its calling convention, for the handler to read.
 static FORMER: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 static FORMER_FLAGS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 
-/// By signal: how many have taken it, and what is to be put back after them.
+/// The number of holders of each signal, and the action to restore after them.
 static TAKEN: Mutex<[Option<(u32, SigAction)>; SLOTS]> = Mutex::new([None; SLOTS]);
 
 #[derive(Clone, Copy)]
 struct SigAction(libc::sigaction);
 
-/// A signal that was taken; dropping it lets it go.
+/// A signal that was taken; dropping it releases it.
 #[derive(Debug)]
 #[must_use = "dropped, it lets the signal go"]
 pub struct HandledSignal {
     signal: i32,
 }
 
-/// Takes `signal`; `None` if it is ignored, as a parent like `nohup` wants it to be.
+/// Takes `signal`; returns `None` if it is ignored, as a parent like `nohup` wants it to be.
 ///
 /// # Errors
 /// `EINVAL` for KILL, STOP and numbers that do not exist.
@@ -74,7 +75,7 @@ impl Drop for HandledSignal {
             return;
         }
         taken[at] = None;
-        // Who has put a handler of their own in its place meanwhile keeps it.
+        // A handler that other code has put in its place meanwhile stays.
         let is_ours = current(self.signal).is_ok_and(|now| now.sa_sigaction == count as *const () as usize);
         if is_ours {
             let _ = change(self.signal, &former.0);
@@ -82,7 +83,7 @@ impl Drop for HandledSignal {
     }
 }
 
-/// How often `signal` has come while it was taken; wraps around.
+/// Returns how often `signal` has come while it was taken; wraps around.
 #[must_use]
 pub fn arrived(signal: i32) -> u32 {
     usize::try_from(signal)
@@ -91,35 +92,35 @@ pub fn arrived(signal: i32) -> u32 {
         .map_or(0, |count| count.load(Ordering::SeqCst))
 }
 
-/// Whether nobody handled `signal`, which is taken, before.
+/// Returns whether `signal`, which is taken, had no handler before.
 #[must_use]
 pub fn was_default(signal: i32) -> bool {
     let former = usize::try_from(signal).ok().and_then(|at| FORMER.get(at));
     former.is_some_and(|former| former.load(Ordering::SeqCst) == libc::SIG_DFL)
 }
 
-/// A number that changes with each signal that comes and each [`nudge`].
+/// Returns a number that changes with each signal that comes and each [`nudge`].
 #[must_use]
 pub fn arrivals() -> u32 {
-    NEWS.load(Ordering::SeqCst)
+    CHANGES.load(Ordering::SeqCst)
 }
 
 /// Sleeps until [`arrivals`] is not `seen` any more.
 pub fn wait(seen: u32) {
     while arrivals() == seen {
-        // Interrupted, or changed by now: the loop looks.
-        let _ = futex::wait(&NEWS, futex::Flags::PRIVATE, seen, None);
+        // Interrupted, or changed by now: the loop checks.
+        let _ = futex::wait(&CHANGES, futex::Flags::PRIVATE, seen, None);
     }
 }
 
-/// Wakes all that wait for news.
+/// Wakes all threads that wait.
 pub fn nudge() {
-    NEWS.fetch_add(1, Ordering::SeqCst);
-    let _ = futex::wake(&NEWS, futex::Flags::PRIVATE, i32::MAX as u32);
+    CHANGES.fetch_add(1, Ordering::SeqCst);
+    let _ = futex::wake(&CHANGES, futex::Flags::PRIVATE, i32::MAX as u32);
 }
 
-/// The handler. May interrupt anything at any place: it touches atomics, and makes one system call that leaves `errno`
-/// alone.
+/// Handles the signal. May interrupt anything at any place: it touches atomics, and makes one system call that leaves
+/// `errno` alone.
 extern "C" fn count(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let at = signal as usize;
     ARRIVED[at].fetch_add(1, Ordering::SeqCst);
@@ -143,8 +144,8 @@ extern "C" fn count(signal: i32, info: *mut libc::siginfo_t, context: *mut libc:
 fn current(signal: i32) -> io::Result<libc::sigaction> {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: sigaction(2) with a null new action only writes the old one.
-    let answer = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-    if answer != 0 {
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    if result != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call has succeeded, so it has written it; and zeroes are a valid one, too.
@@ -154,8 +155,8 @@ fn current(signal: i32) -> io::Result<libc::sigaction> {
 fn change(signal: i32, action: &libc::sigaction) -> io::Result<()> {
     // SAFETY: sigaction(2) reads one action; its handler is `count`, which does only what a handler may, or the one
     // that was there before.
-    let answer = unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -179,7 +180,7 @@ mod tests {
 
     // O-26
     #[test]
-    fn who_handled_a_signal_before_is_called_and_put_back_whoever_lets_go_first() {
+    fn the_previous_handler_is_called_and_restored_whatever_the_order_of_release() {
         let signal = libc::SIGUSR1;
         let before = current(signal).unwrap();
         let mut own = before;

@@ -22,42 +22,42 @@ const DISPOSITION_IGNORE: usize = 1;
 pub struct SignalSet(u64);
 
 impl SignalSet {
-    /// No signal.
+    /// The empty set.
     pub const EMPTY: SignalSet = SignalSet(0);
-    /// Every signal but 32 and 33, which the C library uses among its threads (`setuid` would hang).
+    /// The set of all signals but 32 and 33, which the C library uses among its threads (`setuid` would hang).
     pub const ALL: SignalSet = SignalSet(!(0b11 << 31));
 
-    /// The set of these signals; numbers that do not exist are passed over.
+    /// Returns the set of these signals; numbers that do not exist are skipped.
     #[must_use]
     pub fn of(signals: &[i32]) -> Self {
         signals.iter().fold(SignalSet::EMPTY, |set, signal| set.with(*signal))
     }
 
-    /// This set and `signal`.
+    /// Returns this set and `signal`.
     #[must_use]
     pub fn with(self, signal: i32) -> Self {
         SignalSet(self.0 | bit(signal))
     }
 
-    /// Whether `signal` is in it.
+    /// Returns whether `signal` is in it.
     #[must_use]
     pub fn contains(self, signal: i32) -> bool {
         self.0 & bit(signal) != 0
     }
 
-    /// The signals in either.
+    /// Returns the signals in either.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         SignalSet(self.0 | other.0)
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether it is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The signals in it, in ascending order.
+    /// Returns the signals in it, in ascending order.
     pub fn iter(self) -> impl Iterator<Item = i32> {
         (1..=SIGNAL_MAX).filter(move |signal| self.contains(*signal))
     }
@@ -67,17 +67,17 @@ fn bit(signal: i32) -> u64 {
     if (1..=SIGNAL_MAX).contains(&signal) { 1 << (signal - 1) } else { 0 }
 }
 
-/// Blocks every signal that can be blocked, in this thread; answers what was blocked before.
+/// Blocks every signal that can be blocked, in this thread; returns what was blocked before.
 pub fn block_all() -> SignalSet {
     change_mask(libc::SIG_SETMASK, SignalSet::ALL)
 }
 
-/// Blocks these signals too, in this thread; answers what was blocked before.
+/// Blocks these signals too, in this thread; returns what was blocked before.
 pub fn block(set: SignalSet) -> SignalSet {
     change_mask(libc::SIG_BLOCK, set)
 }
 
-/// Unblocks these signals, in this thread; answers what was blocked before.
+/// Unblocks these signals, in this thread; returns what was blocked before.
 pub fn unblock(set: SignalSet) -> SignalSet {
     change_mask(libc::SIG_UNBLOCK, set)
 }
@@ -87,7 +87,7 @@ pub fn restore(old: SignalSet) {
     change_mask(libc::SIG_SETMASK, old);
 }
 
-/// What is blocked in this thread.
+/// Returns the signals that are blocked in this thread.
 #[must_use]
 pub fn blocked() -> SignalSet {
     change_mask(libc::SIG_BLOCK, SignalSet::EMPTY)
@@ -97,13 +97,13 @@ fn change_mask(how: i32, set: SignalSet) -> SignalSet {
     let mut old = 0_u64;
     let pointers = (std::ptr::from_ref(&set.0) as usize, std::ptr::from_mut(&mut old) as usize);
     // SAFETY: rt_sigprocmask(2) reads and writes one mask of the 8 bytes that the last argument states.
-    let answer =
+    let result =
         unsafe { raw::call(libc::SYS_rt_sigprocmask, [how as usize, pointers.0, pointers.1, 8, 0, 0]) };
-    debug_assert_eq!(answer, 0, "rt_sigprocmask fails only for a wrong size or operation");
+    debug_assert_eq!(result, 0, "rt_sigprocmask fails only for a wrong size or operation");
     SignalSet(old)
 }
 
-/// The signals that wait for this thread or process because they are blocked.
+/// Returns the signals that are pending for this thread or process because they are blocked.
 #[must_use]
 pub fn pending() -> SignalSet {
     let mut set = 0_u64;
@@ -113,7 +113,7 @@ pub fn pending() -> SignalSet {
     SignalSet(set)
 }
 
-/// Ignores `signal`. The state crosses `execve`; a start by [`crate::spawn`] undoes it in the child.
+/// Ignores `signal`. The state survives `execve`; a start by [`crate::spawn`] undoes it in the child.
 ///
 /// # Errors
 /// `EINVAL` for KILL, STOP and numbers that do not exist.
@@ -131,7 +131,7 @@ pub fn default(signal: i32) -> io::Result<()> {
     set_disposition(signal, DISPOSITION_DEFAULT)
 }
 
-/// Gives every ignored signal its default disposition; handlers stay. Answers which ones were ignored.
+/// Gives every ignored signal its default disposition; handlers stay. Returns which ones were ignored.
 pub fn reset_dispositions() -> SignalSet {
     let ignored = ignored();
     for signal in ignored.iter() {
@@ -141,25 +141,25 @@ pub fn reset_dispositions() -> SignalSet {
     ignored
 }
 
-/// The signals ignored now. Asked before anything else runs (in a link-time entry), it tells what the parent of this
-/// process had ignored, as `nohup` does with HUP; std itself ignores PIPE before `main`.
+/// Returns the signals that are ignored now. Called before anything else runs (in a link-time entry), it returns what
+/// the parent of this process had ignored, as `nohup` does with HUP; std itself ignores PIPE before `main`.
 #[must_use]
 pub fn ignored_at_start() -> SignalSet {
     ignored()
 }
 
-/// The signals ignored now.
+/// Returns the signals that are ignored now.
 #[must_use]
 pub fn ignored() -> SignalSet {
     with_disposition(|handler| handler == DISPOSITION_IGNORE)
 }
 
-/// The signals that are ignored or have a handler.
+/// Returns the signals that are ignored or have a handler.
 pub(crate) fn not_default() -> SignalSet {
     with_disposition(|handler| handler != DISPOSITION_DEFAULT)
 }
 
-/// The signals that [`ignore`] was ever called for: a start resets them in its child without asking the kernel about
+/// Returns the signals that [`ignore`] was ever called for: a start resets them in its child without a system call for
 /// each of the 64.
 pub(crate) fn touched() -> SignalSet {
     SignalSet(TOUCHED.load(Ordering::Relaxed))
@@ -172,8 +172,8 @@ fn with_disposition(wanted: impl Fn(usize) -> bool) -> SignalSet {
         let mut action = KernelSigaction::default();
         let place = std::ptr::from_mut(&mut action) as usize;
         // SAFETY: rt_sigaction(2) with a null new action only writes the old one, with a mask of 8 bytes.
-        let answer = unsafe { raw::call(libc::SYS_rt_sigaction, [signal as usize, 0, place, 8, 0, 0]) };
-        if answer == 0 && wanted(action.handler) { set.with(signal) } else { set }
+        let result = unsafe { raw::call(libc::SYS_rt_sigaction, [signal as usize, 0, place, 8, 0, 0]) };
+        if result == 0 && wanted(action.handler) { set.with(signal) } else { set }
     })
 }
 
@@ -181,8 +181,8 @@ fn set_disposition(signal: i32, handler: usize) -> io::Result<()> {
     let action = KernelSigaction { handler, ..KernelSigaction::default() };
     let place = std::ptr::from_ref(&action) as usize;
     // SAFETY: rt_sigaction(2) reads one action with a mask of 8 bytes; ignoring and default need no restorer.
-    let answer = unsafe { raw::call(libc::SYS_rt_sigaction, [signal as usize, place, 0, 8, 0, 0]) };
-    raw::check(answer).map(drop)
+    let result = unsafe { raw::call(libc::SYS_rt_sigaction, [signal as usize, place, 0, 8, 0, 0]) };
+    raw::check(result).map(drop)
 }
 
 /// The kernel's own `struct sigaction`, not libc's: same layout on x86_64 and aarch64.
@@ -195,7 +195,7 @@ pub(crate) struct KernelSigaction {
     pub(crate) mask: u64,
 }
 
-/// Ends this process by `signal`, so that its parent sees the truth: default disposition, unblocked, raised.
+/// Ends this process by `signal`, so that its parent sees the true status: default disposition, unblocked, raised.
 /// Returns only where the signal does not end a process: its default is something else, or this is PID 1 of a
 /// namespace; the caller then exits with 128 + `signal`.
 pub fn raise_default(signal: i32) {
@@ -210,9 +210,9 @@ pub fn raise_default(signal: i32) {
 /// A signal that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalInfo {
-    /// Its number.
+    /// The signal's number.
     pub signo: i32,
-    /// Who sent it; 0 from the kernel.
+    /// The process that sent it; 0 from the kernel.
     pub pid: u32,
     /// The sender's real user.
     pub uid: u32,
@@ -225,7 +225,7 @@ pub struct SignalFd {
 }
 
 impl SignalFd {
-    /// A descriptor for `set`, which the caller has blocked.
+    /// Creates a descriptor for `set`, which the caller has blocked.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -233,13 +233,13 @@ impl SignalFd {
         let flags = (libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) as usize;
         let place = std::ptr::from_ref(&set.0) as usize;
         // SAFETY: signalfd4(2) reads one mask of 8 bytes.
-        let answer = unsafe { raw::call(libc::SYS_signalfd4, [usize::MAX, place, 8, flags, 0, 0]) };
-        let number = raw::check(answer)?;
-        // SAFETY: the kernel has just returned this descriptor, so nobody else owns it.
+        let result = unsafe { raw::call(libc::SYS_signalfd4, [usize::MAX, place, 8, flags, 0, 0]) };
+        let number = raw::check(result)?;
+        // SAFETY: the kernel has just returned this descriptor, so no other value owns it.
         Ok(SignalFd { fd: unsafe { OwnedFd::from_raw_fd(number as i32) } })
     }
 
-    /// The next pending signal, if any. Never blocks.
+    /// Returns the next pending signal, if any. Never blocks.
     ///
     /// # Errors
     /// None is expected.
@@ -303,13 +303,13 @@ const NAMES: [(&str, i32); 31] = [
 /// Other names of the same signals.
 const ALIASES: [(&str, i32); 3] = [("IOT", libc::SIGABRT), ("CLD", libc::SIGCHLD), ("POLL", libc::SIGIO)];
 
-/// The name of a signal without `SIG`, as `KILL`; `None` for real-time signals and numbers that do not exist.
+/// Returns the name of a signal without `SIG`, as `KILL`; `None` for real-time signals and numbers that do not exist.
 #[must_use]
 pub fn name(signal: i32) -> Option<&'static str> {
     NAMES.iter().find(|(_, number)| *number == signal).map(|(name, _)| *name)
 }
 
-/// The name of a real-time signal: `RTMIN`, `RTMIN+2`; `None` for all others.
+/// Returns the name of a real-time signal: `RTMIN`, `RTMIN+2`; `None` for all others.
 #[must_use]
 pub fn real_time_name(signal: i32) -> Option<String> {
     match signal - REAL_TIME_FIRST {
@@ -321,7 +321,7 @@ pub fn real_time_name(signal: i32) -> Option<String> {
     }
 }
 
-/// Reads a signal as people write it: `TERM`, `SIGTERM`, `term`, `15`, `RTMIN`, `RTMIN+2`, `RTMAX-1`.
+/// Parses a signal as people write it: `TERM`, `SIGTERM`, `term`, `15`, `RTMIN`, `RTMIN+2`, `RTMAX-1`.
 #[must_use]
 pub fn parse(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {

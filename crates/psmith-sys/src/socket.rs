@@ -1,7 +1,7 @@
-//! A pair of sockets that keeps the borders of messages and carries descriptors.
+//! A pair of sockets that keeps message boundaries and carries descriptors.
 //!
-//! Knows no frame and no protocol: bytes and descriptors in, bytes and descriptors out. Never blocks, never raises
-//! SIGPIPE.
+//! Has no notion of a frame or a protocol: bytes and descriptors in, bytes and descriptors out. Never blocks, never
+//! raises SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,13 +13,13 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sockopt,
 };
 
-/// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).
+/// The maximum number of descriptors that one message carries (the kernel's `SCM_MAX_FD`).
 pub const DESCRIPTORS_MAX: usize = 253;
 
-/// What is asked for as send buffer: the kernel limits one message to it (less some overhead).
+/// The requested size of the send buffer: the kernel limits one message to it (less some overhead).
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 
-/// Two connected `SOCK_SEQPACKET` sockets, non-blocking, with as large a send buffer as this process may have.
+/// Creates two connected `SOCK_SEQPACKET` sockets, non-blocking, with as large a send buffer as this process may have.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -35,7 +35,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
-/// Two connected stream sockets, without borders. Both block, whoever does not ask otherwise with each call.
+/// Creates two connected stream sockets, without message boundaries. Both block, unless a call asks otherwise.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -43,7 +43,7 @@ pub fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
-/// Sends one message. It goes as a whole or not at all; the descriptors stay the caller's, too.
+/// Sends one message. It is sent as a whole or not at all; the caller keeps the descriptors, too.
 ///
 /// # Errors
 /// `EAGAIN` while the other side's queue is full, `EMSGSIZE` if it never fits, `EPIPE` or `ECONNRESET` if the other
@@ -67,7 +67,8 @@ pub fn send(fd: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::
     Ok(())
 }
 
-/// Receives one message into `buffer` and appends its descriptors, opened close-on-exec. 0 = the other side is gone.
+/// Receives one message into `buffer` and appends its descriptors, opened close-on-exec. Returns 0 if the other side
+/// is gone.
 ///
 /// # Errors
 /// `EAGAIN` if there is none, `ECONNRESET`; `EMSGSIZE` if the message was larger than `buffer`, and `EMFILE` if not
@@ -95,7 +96,7 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) ->
     Ok(received.bytes)
 }
 
-/// The process that made the other end of the pair (it may have handed it on since).
+/// Returns the process that made the other end of the pair (it may have handed it on since).
 ///
 /// # Errors
 /// `ENOTSOCK` and the like for something else than such a socket.
@@ -108,9 +109,9 @@ pub fn peer_pid(fd: impl AsFd) -> io::Result<u32> {
     let places = (std::ptr::from_mut(&mut credentials) as usize, std::ptr::from_mut(&mut length) as usize);
     let (level, option) = (libc::SOL_SOCKET as usize, libc::SO_PEERCRED as usize);
     // SAFETY: getsockopt(2) writes at most `length` bytes, the size of the structure, and the length.
-    let answer =
+    let result =
         unsafe { crate::raw::call(libc::SYS_getsockopt, [number, level, option, places.0, places.1, 0]) };
-    crate::raw::check(answer)?;
+    crate::raw::check(result)?;
     match u32::try_from(credentials.pid) {
         Ok(pid) if pid > 0 => Ok(pid),
         _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),

@@ -1,10 +1,10 @@
-//! The one start path for commands.
+//! The start path of commands.
 //!
-//! `clone` with shared memory but *without* `CLONE_VFORK`: nothing is copied, and this process goes on while the
-//! child is still on its way to `execve`, so a program on a dead mount holds up nobody else. The price is that the
-//! child runs on this process's memory for a while. So each start has a block of its own (stack, words,
-//! pointers, error word) which stays untouched until the kernel has cleared the block's word of life, at exec or
-//! exit (`CLONE_CHILD_CLEARTID`); and the child makes raw system calls only (`spawn/child.rs`).
+//! `clone` with shared memory but *without* `CLONE_VFORK`: nothing is copied, and this process goes on while the child
+//! is still on its way to `execve`, so a program on a dead mount holds up no other start. The price is that the child
+//! runs on this process's memory for a while. So each start has a block of its own (stack, words, pointers, error
+//! word) which stays untouched until the kernel has cleared the block's `alive` word, at exec or exit
+//! (`CLONE_CHILD_CLEARTID`); and the child makes raw system calls only (`spawn/child.rs`).
 //!
 //! Never looks a program up in PATH, never waits, never reaps, never signals.
 //!
@@ -27,15 +27,16 @@ use crate::forbid::{KernelFacility, is_forbidden};
 use crate::rlimit::Rlimit;
 use crate::signals::{self, SignalSet};
 
-/// What to start.
+/// The description of a start.
 pub struct SpawnRequest<'a> {
-    /// The program, with a slash; relative to `dir`. PATH is not looked at.
+    /// The program, with a slash; relative to `dir`. PATH is not searched.
     pub program: &'a CStr,
-    /// The words, the program's own name first, each ended by NUL, back to back. At least one.
+    /// The argument words, the program's own name first, each ended by NUL, back to back. At least one.
     pub argv: &'a [u8],
     /// The environment.
     pub env: &'a EnvBlock,
-    /// More environment, `K=V` words each ended by NUL; a word replaces the one of `env` with the same key.
+    /// The words added to the environment, `K=V`, each ended by NUL; a word replaces the one of `env` with the same
+    /// key.
     pub env_extra: &'a [u8],
     /// Descriptors 0, 1 and 2 of the child; `None` is `/dev/null`.
     pub fds: [Option<BorrowedFd<'a>>; 3],
@@ -45,16 +46,16 @@ pub struct SpawnRequest<'a> {
     pub umask: Option<u32>,
     /// Limits to set.
     pub rlimits: &'a [Rlimit],
-    /// Added to the nice value.
+    /// The number added to the nice value.
     pub nice: i32,
-    /// The open directory of a group of the second version; the child is spawned in it (Linux 5.7). Some kernels kill at
-    /// its start whoever is spawned in, or of a process in, a group that was ever killed: try it out first.
+    /// The open directory of a group of the second version; the child is spawned in it (Linux 5.7). Some kernels kill
+    /// at its start a child that is spawned in, or by a process in, a group that was ever killed: try it out first.
     pub group: Option<BorrowedFd<'a>>,
-    /// Open `cgroup.procs` files; the child joins each by writing `0`, before it does anything that costs.
+    /// Open `cgroup.procs` files; the child joins each by writing `0`, before it does anything expensive.
     pub groups: &'a [BorrowedFd<'a>],
     /// Session and terminal.
     pub session: Session<'a>,
-    /// Gives up the gaining of privileges by set-uid programs.
+    /// True if set-uid programs are not to gain privileges.
     pub no_new_privs: bool,
     /// The signal that the child gets when this thread ends.
     pub parent_death: Option<i32>,
@@ -63,33 +64,33 @@ pub struct SpawnRequest<'a> {
 /// A working directory.
 #[derive(Debug, Clone, Copy)]
 pub enum Dir<'a> {
-    /// By name.
+    /// A directory by name.
     Path(&'a CStr),
-    /// Already open.
+    /// A directory that is open.
     Fd(BorrowedFd<'a>),
 }
 
 /// The session of the child.
 #[derive(Debug, Clone, Copy)]
 pub enum Session<'a> {
-    /// A new one, without a terminal.
+    /// A new session, without a terminal.
     New,
-    /// This process's, as a process group of its own that gets the foreground of this terminal.
+    /// The session of this process, with a process group of its own that gets the foreground of this terminal.
     Foreground(BorrowedFd<'a>),
 }
 
-/// A child that is on its way.
+/// A child that is being started.
 #[derive(Debug)]
 pub struct Started {
-    /// Its number, to be reaped by the caller.
+    /// The child's number, to be reaped by the caller.
     pub pid: u32,
-    /// Its handle.
+    /// The child's handle.
     pub pidfd: OwnedFd,
     /// The start's block; hand it to [`Spawner::release`].
     pub ticket: Ticket,
 }
 
-/// One start's claim on its block. It can be moved but not copied.
+/// The claim of a start on its block. It can be moved but not copied.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the block is never used again unless it is released"]
 pub struct Ticket {
@@ -97,20 +98,20 @@ pub struct Ticket {
     pid: u32,
 }
 
-/// How far a start has come.
+/// The progress of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpawnProgress {
-    /// Still before exec, at this step.
+    /// The child is before exec, at this step.
     Pending(ChildStep),
-    /// The program runs, or has run.
+    /// The program is running, or has run.
     Executed,
-    /// A step failed; the child exits, or has exited, with 127.
+    /// The step failed; the child exits, or has exited, with 127.
     Failed(StartError),
-    /// Something killed the child before exec, at this step.
+    /// The child was killed before exec, at this step.
     Killed(ChildStep),
 }
 
-/// Which step of a start failed, and how.
+/// The step of a start that failed, and its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartError {
     /// The step.
@@ -173,7 +174,7 @@ impl ChildStep {
         ChildStep::Exec,
     ];
 
-    /// The step's name in messages.
+    /// Returns the step's name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -192,13 +193,13 @@ impl ChildStep {
         }
     }
 
-    /// The step as a number, for the wire.
+    /// Returns the step as a number, for the wire.
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The step with this number.
+    /// Returns the step with this number.
     #[must_use]
     pub fn from_code(code: u8) -> Option<ChildStep> {
         ChildStep::ALL.get(usize::from(code)).copied()
@@ -209,21 +210,21 @@ impl ChildStep {
 #[derive(Debug)]
 pub struct Spawner {
     blocks: Vec<Option<Box<SpawnBlock>>>,
-    /// Blocks at rest.
+    /// Blocks that are free.
     free: Vec<usize>,
-    /// Released while the child was still on its memory.
+    /// Blocks that were released while the child was still on their memory.
     pending: Vec<usize>,
     null: OwnedFd,
-    /// Signals that were not at their default when this was made.
+    /// Signals that were not at their default when the spawner was made.
     reset: SignalSet,
 }
 
-/// How many blocks at rest are kept; more are unmapped.
+/// The maximum number of free blocks that are kept; more are unmapped.
 const FREE_BLOCKS_MAX: usize = 64;
 
 impl Spawner {
-    /// A spawner with no process yet. Opens `/dev/null`, and notes which signals are ignored or handled: children
-    /// get the default of those, and of those that [`crate::signals::ignore`] is called for later.
+    /// Creates a spawner without processes. Opens `/dev/null`, and notes which signals are ignored or handled:
+    /// children get the default of those, and of those that [`crate::signals::ignore`] is called for later.
     ///
     /// # Errors
     /// Where `/dev/null` cannot be opened.
@@ -231,7 +232,7 @@ impl Spawner {
         let mode = rustix::fs::Mode::empty();
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
         let null = rustix::fs::open("/dev/null", flags, mode)?;
-        // Were it 0, 1 or 2 (closed by whoever started this process), a child's own descriptors would fall on it.
+        // Were it 0, 1 or 2 (closed by the parent of this process), a child's own descriptors would fall on it.
         let null = if null.as_raw_fd() < 3 { rustix::io::fcntl_dupfd_cloexec(&null, 3)? } else { null };
         Ok(Spawner {
             blocks: Vec::new(),
@@ -242,13 +243,13 @@ impl Spawner {
         })
     }
 
-    /// `/dev/null`, open for both.
+    /// Returns `/dev/null`, open for both.
     #[must_use]
     pub fn null(&self) -> BorrowedFd<'_> {
         self.null.as_fd()
     }
 
-    /// Starts a child. It returns as soon as the child is spawned; ask [`Spawner::progress`] what became of it.
+    /// Starts a child. Returns as soon as the child is spawned; [`Spawner::progress`] returns what became of it.
     ///
     /// # Errors
     /// Step [`ChildStep::Clone`]: `EAGAIN` (limit of processes), `ENOMEM`, `EMFILE`, `ENFILE`; with a group also `ENOSYS`,
@@ -257,24 +258,24 @@ impl Spawner {
     pub fn start(&mut self, request: &SpawnRequest<'_>) -> Result<Started, StartError> {
         self.recover();
         let index = self.take_block().map_err(|error| failed(ChildStep::Clone, &error))?;
-        let answer = self.start_in(index, request);
-        if answer.is_err() {
+        let result = self.start_in(index, request);
+        if result.is_err() {
             self.put_back(index);
         }
-        answer
+        result
     }
 
-    /// What became of the start: pending, executed, or failed. Reads memory only, so it is cheap.
+    /// Returns the progress of the start: pending, executed, or failed. Reads memory only, so it is cheap.
     ///
-    /// A child that is killed *during* `execve` looks executed; where that matters (it ended by SIGKILL), ask
+    /// A child that is killed *during* `execve` looks executed; where that matters (it ended by SIGKILL), use
     /// [`Spawner::progress_at_end`].
     #[must_use]
     pub fn progress(&self, ticket: &Ticket) -> SpawnProgress {
         self.blocks[ticket.index].as_ref().expect("a ticket keeps its block").progress()
     }
 
-    /// What became of a start whose process has ended and is **not reaped yet**: the kernel still knows whether it
-    /// ever executed a program.
+    /// Returns the progress of a start whose process has ended and is **not reaped yet**: the kernel still knows
+    /// whether it ever executed a program.
     #[must_use]
     pub fn progress_at_end(&self, ticket: &Ticket) -> SpawnProgress {
         match self.progress(ticket) {
@@ -287,13 +288,13 @@ impl Spawner {
         }
     }
 
-    /// Gives the block back. One that is still pending is set aside until its child is gone from it.
+    /// Releases the block. One that is still pending is set aside until its child has left it.
     pub fn release(&mut self, ticket: Ticket) {
         self.pending.push(ticket.index);
         self.recover();
     }
 
-    /// How many released starts are still pending.
+    /// Returns the number of released starts that are still pending.
     #[must_use]
     pub fn pending_count(&self) -> usize {
         self.pending.len()
@@ -317,7 +318,7 @@ impl Spawner {
             no_new_privs: request.no_new_privs,
             parent_death: request.parent_death,
             parent: std::process::id(),
-            // Asked here: the first question reads the environment, which the child must not.
+            // Called here: the first query reads the environment, which the child must not.
             has_close_range: !is_forbidden(KernelFacility::CloseRange),
             reset: self.reset.union(signals::touched()),
         };
@@ -356,7 +357,7 @@ impl Spawner {
         }
     }
 
-    /// Takes back the blocks that were released while pending and are left by now.
+    /// Recovers the blocks that were released while pending and that the child has left by now.
     fn recover(&mut self) {
         let mut at = 0;
         while let Some(&index) = self.pending.get(at) {
@@ -373,7 +374,7 @@ impl Spawner {
 impl Drop for Spawner {
     fn drop(&mut self) {
         for block in self.blocks.drain(..).flatten() {
-            // A child still stands on it: its memory must outlive this value.
+            // A child is still running on it: its memory must outlast this value.
             if block.is_in_use() {
                 std::mem::forget(block);
             }

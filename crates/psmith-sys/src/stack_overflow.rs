@@ -1,9 +1,9 @@
-//! A stack that overflows says so before its process dies of it.
+//! The report of a stack overflow, sent before the process dies of it.
 //!
-//! The kernel tells a process of an overflow as it tells of any wild pointer, by SEGV, and it can tell it only on another
-//! stack. Of the one thread that asks for it, the handler here compares where the access was with where the stack
-//! pointer stands: one beside the other is an overflow, for accesses within the stack do not fault. Then it sends the
-//! words that it was given, and in any case lets the signal do what it does by default.
+//! The kernel signals an overflow as it does any wild pointer, by SEGV, and it can do so only on another stack. For
+//! the one thread that asks for it, the handler here compares the address of the access with the stack pointer: one
+//! near the other is an overflow, because accesses within the stack do not fault. Then it sends the words that it was
+//! given, and in any case lets the signal take its default effect.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,28 +13,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::raw;
 
-/// Room for the handler, and for the registers that the kernel puts there first (some 11 KiB on large machines).
+/// The size of the handler's stack, with room for the registers that the kernel saves there (some 11 KiB on large
+/// machines).
 const STACK_BYTES: usize = 64 * 1024;
 
-/// A frame is entered page by page, so the access that fails is near the stack pointer.
+/// The distance that counts as near: a frame is entered page by page, so the access that fails is near the stack
+/// pointer.
 const NEAR_BYTES: usize = 64 * 1024;
 
-/// What is said, and where.
+/// The message, and the socket for it.
 struct OverflowMessage {
     descriptor: i32,
     words: Vec<u8>,
-    /// A forked copy of the process must not speak for it.
+    /// The process that prepared it: a forked copy must not send in its place.
     process: u32,
 }
 
 static WORDS: OnceLock<OverflowMessage> = OnceLock::new();
 
-/// So many are in the midst of saying something themselves.
+/// The number of threads that are sending a message of their own.
 static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on an overflow of this thread's stack sends `words` to this socket, once, and only where nobody [`speaks`].
-/// For a process that is this code's own, once, before it has other handlers of SEGV; the socket stays open as long as
-/// the process lives.
+/// Makes an overflow of this thread's stack send `words` to this socket from now on, once, and only while no thread
+/// [`speaks`]. For a process that is this code's own, once, before it has other handlers of SEGV; the socket stays
+/// open until the process ends.
 ///
 /// # Errors
 /// Those of [`prepare`].
@@ -45,7 +47,8 @@ pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
     prepare()
 }
 
-/// Does of [`watch`] what a forked child inherits. Until there are words, a fault ends the process as ever.
+/// Prepares the part of [`watch`] that a forked child inherits. Until there are words, a fault ends the process as
+/// usual.
 ///
 /// # Errors
 /// None is expected.
@@ -60,8 +63,8 @@ fn install() -> io::Result<()> {
     let stack: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(STACK_BYTES));
     let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
     // SAFETY: sigaltstack(2) reads one description; the memory that it names is this thread's for ever.
-    let answer = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
-    if answer != 0 {
+    let result = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    if result != 0 {
         return Err(io::Error::last_os_error());
     }
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
@@ -70,11 +73,11 @@ fn install() -> io::Result<()> {
     action.sa_sigaction = on_fault as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     // SAFETY: sigaction(2) reads one action; its handler does only what a handler may.
-    let answer = unsafe { libc::sigaction(libc::SIGSEGV, action, std::ptr::null_mut()) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::sigaction(libc::SIGSEGV, action, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Does `speak`, into which no word of an overflow may fall.
+/// Runs `speak`, during which no overflow message is sent.
 pub fn speaks<T>(speak: impl FnOnce() -> T) -> T {
     SPEAKERS.fetch_add(1, Ordering::SeqCst);
     let said = speak();
@@ -82,7 +85,7 @@ pub fn speaks<T>(speak: impl FnOnce() -> T) -> T {
     said
 }
 
-/// The handler of SEGV, on its own stack. Makes raw calls only, and touches no lock and no heap.
+/// Handles SEGV, on its own stack. Makes raw calls only, and touches no lock and no heap.
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: sigaction(2): with SA_SIGINFO the kernel hands over a valid description of the fault.
     let info = unsafe { &*info };
@@ -99,7 +102,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         && std::process::id() == *process
     {
         let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
-        // SAFETY: sendto(2) reads so many bytes, which live as long as the process; there is no address.
+        // SAFETY: sendto(2) reads so many bytes, which last as long as the process; there is no address.
         unsafe {
             raw::call(
                 libc::SYS_sendto,
@@ -108,8 +111,8 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         };
     }
     let _ = crate::signals::default(signal);
-    // The access is made again when this returns, and ends the process as if nobody had looked. What somebody sent has
-    // to be sent again.
+    // The access is made again when this returns, and ends the process as it would have without the handler. A signal
+    // that was sent has to be sent again.
     if !is_fault {
         let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
         let process = std::process::id() as usize;

@@ -1,8 +1,8 @@
-//! Which process group has the foreground of a terminal; taking it, and handing it on.
+//! The foreground process group of a terminal: reading it, taking it, and handing it on.
 //!
-//! A group that was made outside of this PID namespace has no number here: the kernel answers 0 (a container's
-//! first process, `docker exec`, `unshare --pid`). Such a group is told as an error instead of as a number that
-//! means "every process of mine" elsewhere.
+//! A group that was made outside of this PID namespace has no number here: the kernel returns 0 (a container's first
+//! process, `docker exec`, `unshare --pid`). Such a group is reported as an error instead of as a number that means
+//! "every process of mine" elsewhere.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,16 +11,16 @@ use rustix::process::Pid;
 
 use crate::raw;
 
-/// Whether this process's group is in the foreground of `terminal`.
+/// Returns whether this process's group is in the foreground of `terminal`.
 ///
 /// # Errors
-/// `ENOTTY` if it is not this process's controlling terminal; `EOPNOTSUPP` if the foreground group, or this
-/// process's own, lives outside of this PID namespace.
+/// `ENOTTY` if it is not this process's controlling terminal; `EOPNOTSUPP` if the foreground group, or this process's
+/// own, is outside of this PID namespace.
 pub fn is_foreground(terminal: impl AsFd) -> io::Result<bool> {
     Ok(rustix::termios::tcgetpgrp(terminal)? == own_group()?)
 }
 
-/// The group that has the foreground of `terminal`; it may have ended already.
+/// Returns the group that has the foreground of `terminal`; it may have ended already.
 ///
 /// # Errors
 /// As for [`is_foreground`].
@@ -28,8 +28,8 @@ pub fn foreground_group(terminal: impl AsFd) -> io::Result<u32> {
     Ok(rustix::termios::tcgetpgrp(terminal)?.as_raw_nonzero().get().cast_unsigned())
 }
 
-/// Puts another group of this session into the foreground of `terminal`. Called from the background, the kernel
-/// answers with `SIGTTOU`: block it before.
+/// Puts another group of this session into the foreground of `terminal`. For a call from the background, the kernel
+/// sends `SIGTTOU`: block it before.
 ///
 /// # Errors
 /// `EPERM` if there is no such group in this session (any more); else as for [`is_foreground`].
@@ -38,7 +38,7 @@ pub fn give_foreground(terminal: impl AsFd, group: u32) -> io::Result<()> {
     Ok(rustix::termios::tcsetpgrp(terminal, group)?)
 }
 
-/// Puts this process's group into the foreground of `terminal`. Called from the background, the kernel answers with
+/// Puts this process's group into the foreground of `terminal`. For a call from the background, the kernel sends
 /// `SIGTTOU`: block it before.
 ///
 /// # Errors
@@ -47,9 +47,9 @@ pub fn take_foreground(terminal: impl AsFd) -> io::Result<()> {
     Ok(rustix::termios::tcsetpgrp(terminal, own_group()?)?)
 }
 
-/// rustix's `getpgrp` takes it for granted that the answer is not 0.
+/// Returns this process's group. rustix's `getpgrp` assumes that the result is not 0.
 fn own_group() -> io::Result<Pid> {
     // SAFETY: getpgid(2) takes a process number, 0 for the caller, and no pointer.
-    let answer = unsafe { raw::call(libc::SYS_getpgid, [0; 6]) };
-    Pid::from_raw(answer as i32).ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    let result = unsafe { raw::call(libc::SYS_getpgid, [0; 6]) };
+    Pid::from_raw(result as i32).ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))
 }

@@ -1,9 +1,9 @@
-//! A look at a child that is seized for a moment: its registers, and the bytes of its stack.
+//! A sample of a child that is seized for a moment: its registers, and the bytes of its stack.
 //!
-//! Changes nothing in it. [`seize`] asks it to stand still; that it does is told as [`crate::wait::ChildChange::Seized`], sooner or
-//! later (not while it is frozen or within a call that nothing interrupts), and then it stands until [`let_go`]. To the
-//! child it is what a stop and a continuation are: calls go on, but for the few that such a stop interrupts
-//! (signal(7)). Only the thread that seized it may look and let go.
+//! Changes nothing in it. [`seize`] asks it to stop; the stop is reported as [`crate::wait::ChildChange::Seized`],
+//! sooner or later (not while it is frozen or within a call that nothing interrupts), and then it is stopped until
+//! [`release`]. To the child it is like a stop and a continuation: calls go on, but for the few that such a stop
+//! interrupts (signal(7)). Only the thread that seized it may read and release it.
 
 use std::fs::File;
 use std::io;
@@ -11,25 +11,25 @@ use std::os::unix::fs::FileExt;
 
 use crate::raw;
 
-/// Of the registers those by which a stack is walked.
+/// The registers by which a stack is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registers {
-    /// Where the next instruction lies.
+    /// The address of the next instruction.
     pub instruction: u64,
     /// The stack pointer.
     pub stack: u64,
     /// The frame pointer, where the code keeps one.
     pub frame: u64,
-    /// Where the function returns to, where that is a register; otherwise 0.
+    /// The return address, where that is in a register; otherwise 0.
     pub link: u64,
 }
 
-/// Asks a child to stand still.
+/// Asks a child to stop for a sample.
 ///
 /// # Errors
-/// `ESRCH` if it is gone, `EPERM` if it may not be looked at or a debugger has it.
+/// `ESRCH` if it is gone, `EPERM` if it may not be read or a debugger has it.
 pub fn seize(pid: u32) -> io::Result<()> {
-    // SAFETY: ptrace(2): PTRACE_SEIZE takes no pointer; without options the child is changed in nothing.
+    // SAFETY: ptrace(2): PTRACE_SEIZE takes no pointer; without options nothing is changed in the child.
     let seized = unsafe { request(libc::PTRACE_SEIZE as usize, pid, 0, 0) };
     raw::check(seized)?;
     // SAFETY: ptrace(2): PTRACE_INTERRUPT takes no pointer.
@@ -37,17 +37,18 @@ pub fn seize(pid: u32) -> io::Result<()> {
     raw::check(interrupted).map(|_| ())
 }
 
-/// Lets a child go on that was told as [`crate::wait::ChildChange::Seized`], with the signal that it was about to get.
+/// Releases a child that was reported as [`crate::wait::ChildChange::Seized`], with the signal that it was about to
+/// get.
 ///
 /// # Errors
 /// `ESRCH` if it is gone: it was killed.
-pub fn let_go(pid: u32, signal: i32) -> io::Result<()> {
+pub fn release(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: ptrace(2): PTRACE_DETACH takes the number of a signal, or 0, and no pointer.
     let detached = unsafe { request(libc::PTRACE_DETACH as usize, pid, 0, signal as usize) };
     raw::check(detached).map(|_| ())
 }
 
-/// The registers of a child that is seized.
+/// Returns the registers of a child that is seized.
 ///
 /// # Errors
 /// `ESRCH` if it is not seized, or was killed.
@@ -75,7 +76,8 @@ fn of(all: &libc::user_regs_struct) -> Registers {
     Registers { instruction: all.pc, stack: all.sp, frame: all.regs[29], link: all.regs[30] }
 }
 
-/// The bytes of a seized child's memory from this address on, at most so many; less where no more is mapped.
+/// Returns the bytes of a seized child's memory from this address on, at most `bytes_max`; less where no more is
+/// mapped.
 ///
 /// # Errors
 /// If nothing can be read there.
@@ -96,7 +98,7 @@ pub fn memory(pid: u32, from: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// ptrace(2), the raw form.
+/// Makes a call of ptrace(2), the raw form.
 ///
 /// # Safety
 /// The last two arguments must be what the manual asks for at this request.

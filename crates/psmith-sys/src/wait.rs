@@ -1,4 +1,4 @@
-//! Learning how children ended, and giving their numbers back.
+//! The ends of children, and the reaping of them.
 //!
 //! Two steps on purpose: *peek* at any child that ended, look it up, then *reap* by number. Only a process that owns
 //! all its children may peek at any; a host with children of its own must not. Nothing here blocks.
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use crate::raw;
 
-/// How a process ended.
+/// The exit status of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatusRaw {
-    /// It exited with this code (0 to 255).
+    /// The process exited with this code (0 to 255).
     Code(i32),
-    /// A signal ended it.
+    /// A signal ended the process.
     Signal {
         /// The signal's number.
         signal: i32,
-        /// Whether a core was dumped.
+        /// True if a core was dumped.
         core: bool,
     },
 }
@@ -26,20 +26,20 @@ pub enum ExitStatusRaw {
 /// A child that ended and still waits to be reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peeked {
-    /// Its number; it stays taken until [`reap`].
+    /// The child's number; it stays taken until [`reap`].
     pub pid: u32,
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatusRaw,
 }
 
 /// A child that ended, reaped: its number may be given to another process from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reaped {
-    /// The number that it had.
+    /// The number that the child had.
     pub pid: u32,
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatusRaw,
-    /// Processor time in user mode, of it and of all the descendants that were waited for.
+    /// Processor time in user mode, of the child and of all its descendants that were waited for.
     pub user: Duration,
     /// Processor time in the kernel, counted alike.
     pub system: Duration,
@@ -49,34 +49,34 @@ pub struct Reaped {
     pub faults: u64,
 }
 
-/// What became of a child.
+/// The change of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildChange {
-    /// It ended, and still waits to be reaped.
+    /// The child ended, and still waits to be reaped.
     Ended(Peeked),
-    /// A signal stopped it.
+    /// A signal stopped the child.
     Stopped {
-        /// Its number.
+        /// The child's number.
         pid: u32,
         /// The signal.
         signal: i32,
     },
-    /// It goes on after a stop.
+    /// The child goes on after a stop.
     Continued {
-        /// Its number.
+        /// The child's number.
         pid: u32,
     },
-    /// It is seized, as [`crate::trace::seize`] asked for, and stands still until it is let go.
+    /// The child is seized, as [`crate::trace::seize`] asked for, and is stopped until it is released.
     Seized {
-        /// Its number.
+        /// The child's number.
         pid: u32,
         /// The signal that it was about to get; 0: none.
         signal: i32,
     },
 }
 
-/// The next change of any child of this process, if there is one. An end is left as it is, so it is told again until
-/// the child is reaped; a stop or a continuation is told once. `None` also without any children.
+/// Returns the next change of any child of this process, if there is one. An end is left as it is, so it is reported
+/// again until the child is reaped; a stop or a continuation is reported once. `None` also without any children.
 ///
 /// # Errors
 /// None is expected.
@@ -92,8 +92,8 @@ pub fn next_change() -> io::Result<Option<ChildChange>> {
         if !seen.is_stop_or_continuation() {
             return Ok(Some(ChildChange::Ended(Peeked { pid: seen.pid, status: seen.status() })));
         }
-        // Taken, or it would be seen for ever. What it is now may be another change than the one just seen, or none,
-        // if it was killed meanwhile: then its end is what is seen next.
+        // Taken, or it would be reported for ever. Its present change may be another than the one just seen, or none,
+        // if it was killed meanwhile: then its end is reported next.
         let taken = match wait_id(libc::P_PID, seen.pid as usize, stops) {
             Ok(taken) => taken,
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => None,
@@ -115,7 +115,7 @@ pub fn next_change() -> io::Result<Option<ChildChange>> {
     }
 }
 
-/// A child of this process that ended, if any; it is left as it is. `None` also without any children.
+/// Returns a child of this process that ended, if any; it is left as it is. `None` also without any children.
 ///
 /// # Errors
 /// None is expected.
@@ -156,7 +156,7 @@ fn reaped(waited: Option<Waited>) -> io::Result<Reaped> {
     })
 }
 
-/// The kernel's answer about one child.
+/// The kernel's report about one child.
 struct Waited {
     pid: u32,
     code: i32,
@@ -169,7 +169,7 @@ impl Waited {
         matches!(self.code, libc::CLD_STOPPED | libc::CLD_CONTINUED | libc::CLD_TRAPPED)
     }
 
-    /// How it ended; only of one that did.
+    /// Returns the exit status; only for a child that ended.
     fn status(&self) -> ExitStatusRaw {
         match self.code {
             libc::CLD_EXITED => ExitStatusRaw::Code(self.value),
@@ -189,9 +189,9 @@ fn wait_id(kind: libc::idtype_t, id: usize, states: i32) -> io::Result<Option<Wa
     let places = (std::ptr::from_mut(&mut info) as usize, std::ptr::from_mut(&mut usage) as usize);
     loop {
         // SAFETY: waitid(2), the raw form with a fifth argument: it writes one siginfo_t and one rusage.
-        let answer =
+        let result =
             unsafe { raw::call(libc::SYS_waitid, [kind as usize, id, places.0, options, places.1, 0]) };
-        match raw::check(answer) {
+        match raw::check(result) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
             Ok(_) => break,

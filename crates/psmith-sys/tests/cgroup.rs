@@ -1,7 +1,7 @@
-//! Promises of control groups, by doing.
+//! Tests of control groups, on the real kernel.
 //!
 //! Where this machine refuses a facility, the test says so on stderr and checks that the refusal names a file: the
-//! tests of the levels above tell a missing facility from a broken one by that.
+//! tests of the levels above distinguish a missing facility from a broken one by that.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -68,7 +68,7 @@ fn a_group_can_be_opened_again_by_its_path() {
 
 #[test]
 fn without_cgroup_kill_a_frozen_group_is_killed_one_by_one() {
-    // The environment is read once, so the old kernel is played in a process of its own.
+    // The environment is read once, so the old kernel is simulated in a process of its own.
     if std::env::var_os(psmith_sys::forbid::VARIABLE).is_some() {
         // return: this is that process, or a pass that forbids other things; the other one proves it
         return;
@@ -86,14 +86,14 @@ fn without_cgroup_kill_a_frozen_group_is_killed_one_by_one() {
 }
 
 #[test]
-fn probes_answer_by_doing() {
-    for (what, answer) in [
+fn probes_test_by_doing() {
+    for (what, result) in [
         ("kill", probe_kill()),
         ("memory", probe_limit(Controller::Memory)),
         ("pids", probe_limit(Controller::Pids)),
         ("cpu", probe_limit(Controller::Cpu)),
     ] {
-        match answer {
+        match result {
             Ok(()) => {}
             Err(refusal) => refused(what, &refusal),
         }
@@ -106,9 +106,9 @@ fn memory_beyond_the_limit_is_killed_with_evidence() {
     let limits = CgroupLimits { memory_bytes_max: Some(32 << 20), ..CgroupLimits::default() };
     limited(&limits, |group| {
         // `tail` keeps a line without an end in memory.
-        let mut hungry = command("exec tail -n 1 /dev/zero");
-        join(&mut hungry, group);
-        assert!(!hungry.wait().unwrap().success());
+        let mut allocating = command("exec tail -n 1 /dev/zero");
+        join(&mut allocating, group);
+        assert!(!allocating.wait().unwrap().success());
         assert!(group.evidence().oom_kills >= 1, "{:?}", group.evidence());
         if let Some(peak) = group.peak_bytes() {
             assert!((16 << 20..=32 << 20).contains(&peak), "{peak}");
@@ -158,7 +158,7 @@ fn groups_of_dead_hosts_are_swept_and_those_of_living_ones_kept() {
 
 // --- Tools ---
 
-/// A group for this test, or the word that this machine has none.
+/// Returns a group for this test; without one, reports that this machine has none.
 fn run_group() -> Option<RunGroup> {
     match RunGroup::create(&run_name()) {
         Ok(run) => Some(run),
@@ -193,7 +193,7 @@ fn limited(limits: &CgroupLimits, promise: impl FnOnce(&LimitGroup)) {
     }
 }
 
-/// A shell that waits for a line before it runs `script`.
+/// Returns a shell that waits for a line before it runs `script`.
 fn command(script: &str) -> Child {
     let script = format!("read line; {script}");
     Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
@@ -208,7 +208,7 @@ fn join(child: &mut Child, group: &LimitGroup) {
 }
 
 fn kill_all(group: &LimitGroup) {
-    // The sleepers are nobody's children any more; they are found by their group.
+    // The sleepers are no longer children of the shell; they are found by their group.
     let pids = group.procs().unwrap();
     for pid in pids {
         let handle = pidfd::open(pid).unwrap();
@@ -218,7 +218,7 @@ fn kill_all(group: &LimitGroup) {
     }
 }
 
-/// A shell, a child of it, and one in a session of its own, all in the group and asleep.
+/// Starts a shell, a child of it, and one in a session of its own, all in the group and asleep.
 fn tree_in(group: &Cgroup) -> Child {
     let mut child = command("sleep 60 & setsid sleep 60 & echo ready; wait");
     rustix::io::write(group.procs_file(), child.id().to_string().as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! A link-time entry runs before `main`, sees the arguments, and may take over the process.
+//! Test that a link-time entry runs before `main`, sees the arguments, and may take over the process.
 //!
 //! Without the test harness, so that the order of entry and `main` can be seen. Run it with `--release` for the
 //! proof that link-time optimisation keeps it.

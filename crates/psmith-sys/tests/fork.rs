@@ -1,4 +1,4 @@
-//! Forking is refused with threads, and without them gives a child that can be waited for.
+//! Tests that forking is refused with threads, and without them gives a child that can be waited for.
 //!
 //! Without the test harness, which has threads.
 #![expect(unsafe_code, reason = "what the C library knows of its threads shows in its locks, by calls of C")]
@@ -11,13 +11,13 @@ use psmith_sys::{pidfd, trace};
 fn main() {
     a_process_with_threads_is_not_forked();
     a_child_is_peeked_at_before_it_is_reaped();
-    a_stop_is_told_once_and_an_end_until_it_is_reaped();
+    a_stop_is_reported_once_and_an_end_until_it_is_reaped();
     a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was();
     a_copy_that_is_spawned_in_a_group_is_whole();
 }
 
-/// What the C library's `fork` sees to is seen to here as well: its children know their own number, and have threads and
-/// locks as ever.
+/// The work of the C library's `fork` is done here as well: its children know their own number, and have threads and
+/// locks as usual.
 fn a_copy_that_is_spawned_in_a_group_is_whole() {
     let run = match RunGroup::create(&run_name()) {
         Ok(run) => run,
@@ -25,7 +25,7 @@ fn a_copy_that_is_spawned_in_a_group_is_whole() {
     };
     let group = run.slot("copy").unwrap();
     let forker = Forker::new().unwrap();
-    if !forker.bears_in_groups() {
+    if !forker.spawns_in_groups() {
         return eprintln!(
             "SKIPPED a copy that is born in a group: another C library, or no PR_GET_TID_ADDRESS"
         );
@@ -42,7 +42,7 @@ fn a_copy_that_is_spawned_in_a_group_is_whole() {
     run.remove().unwrap();
 }
 
-/// 0, or the number of what is not as it should be.
+/// Returns 0, or the number of the check that failed.
 fn copy_in(group: &std::path::Path) -> i32 {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let name = group.file_name().unwrap().to_str().unwrap();
@@ -74,7 +74,7 @@ fn copy_in(group: &std::path::Path) -> i32 {
     if sum.ok() != Some(45) {
         return 4;
     }
-    // It forks as its parent did.
+    // The copy forks as its parent did.
     match fork_single() {
         Ok(ForkResult::Child(_)) => std::process::exit(0),
         Ok(ForkResult::Parent(pid, handle)) => {
@@ -118,7 +118,7 @@ fn a_child_is_peeked_at_before_it_is_reaped() {
     }
 }
 
-fn a_stop_is_told_once_and_an_end_until_it_is_reaped() {
+fn a_stop_is_reported_once_and_an_end_until_it_is_reaped() {
     assert_eq!(next_change().unwrap(), None);
     match fork_single().unwrap() {
         ForkResult::Child(_) => loop {
@@ -167,7 +167,7 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
                 );
                 let stack = trace::memory(pid, registers.stack, 64).unwrap();
                 assert_eq!(stack.len(), 64);
-                trace::let_go(pid, 0).unwrap();
+                trace::release(pid, 0).unwrap();
                 assert_eq!(next_change().unwrap(), None, "nobody else hears of it");
             }
             assert!(trace::registers(pid).is_err(), "it runs");
@@ -176,14 +176,14 @@ fn a_child_that_is_seized_can_be_looked_at_and_goes_on_as_it_was() {
             assert_eq!(awaited_change(), ChildChange::Stopped { pid, signal: libc::SIGSTOP });
             trace::seize(pid).unwrap();
             assert_eq!(awaited_change(), ChildChange::Seized { pid, signal: 0 });
-            trace::let_go(pid, 0).unwrap();
+            trace::release(pid, 0).unwrap();
             assert_eq!(state(pid), 'T');
             pidfd::signal(&handle, libc::SIGCONT).unwrap();
             // A signal that comes while it is seized is not lost.
             trace::seize(pid).unwrap();
             pidfd::signal(&handle, libc::SIGTERM).unwrap();
             let signal = seized_with();
-            trace::let_go(pid, signal).unwrap();
+            trace::release(pid, signal).unwrap();
             let status = ExitStatusRaw::Signal { signal: libc::SIGTERM, core: false };
             assert_eq!(last_change(), ChildChange::Ended(Peeked { pid, status }));
             assert_eq!(trace::seize(pid).unwrap_err().raw_os_error(), Some(libc::EPERM), "it is a zombie");
@@ -209,7 +209,8 @@ fn last_change() -> ChildChange {
     }
 }
 
-/// As the kernel shows it, once it has settled: a child that was let go is stopped again a moment later.
+/// Returns the state that the kernel shows once it has settled: a child that was released is stopped again a moment
+/// later.
 fn state(pid: u32) -> char {
     loop {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -221,7 +222,7 @@ fn state(pid: u32) -> char {
     }
 }
 
-/// A signal works a moment after it was sent.
+/// Waits for a change: a signal works a moment after it was sent.
 fn awaited_change() -> ChildChange {
     loop {
         if let Some(change) = next_change().unwrap() {

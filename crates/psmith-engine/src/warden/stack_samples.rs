@@ -76,7 +76,7 @@ impl WardenServer {
         let pid = self.sampled.iter().find_map(of);
         let seen = seen(thread);
         // One that was killed meanwhile is gone: its end is about to be reported.
-        let _ = trace::let_go(thread, signal);
+        let _ = trace::release(thread, signal);
         pid.map_or(Ok(()), |pid| self.report_and_seize_next(pid, thread, seen))
     }
 

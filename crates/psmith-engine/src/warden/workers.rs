@@ -69,7 +69,7 @@ impl WardenServer {
         let channel = channel.ok_or(refused(Errno::BADF, ChildStep::Descriptors))?;
         let forker = self.forker.as_ref().ok_or(refused(Errno::DEADLK, ChildStep::Clone))?;
         let mut join = self.slots.plan(start.cgroup_slot)?;
-        if !forker.bears_in_groups() {
+        if !forker.spawns_in_groups() {
             join = self.slots.joins(start.cgroup_slot)?;
         }
         let parent = std::process::id();

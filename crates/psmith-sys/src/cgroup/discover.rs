@@ -1,4 +1,4 @@
-//! Where the hierarchies are mounted, and where in them this process lives.
+//! The mount points of the hierarchies, and the place of this process in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use crate::forbid::{KernelFacility, is_forbidden};
 /// A mounted hierarchy and this process's group in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// Where it is mounted.
+    /// The directory where it is mounted.
     pub mount: PathBuf,
     /// The directory of this process's own group.
     pub own: PathBuf,
 }
 
 impl Hierarchy {
-    /// The places where a new group may be made: the own group, then its ancestors.
+    /// Returns the places where a new group may be made: the own group, then its ancestors.
     pub fn candidates(&self) -> impl Iterator<Item = &Path> {
         self.own.ancestors().take_while(|path| path.starts_with(&self.mount))
     }
 }
 
-/// The hierarchy of the second version; on hybrid hosts it has few controllers or none.
+/// Returns the hierarchy of the second version; on hybrid hosts it has few controllers or none.
 ///
 /// # Errors
 /// Where it is not mounted, or this process's group is outside of what is mounted.
@@ -30,7 +30,7 @@ pub fn unified() -> Result<Hierarchy, CgroupError> {
     find(|mount| mount.is_unified, "cgroup2", own_unified)
 }
 
-/// The hierarchy of the first version that has `controller`.
+/// Returns the hierarchy of the first version that has `controller`.
 ///
 /// # Errors
 /// As [`unified`].
@@ -71,7 +71,7 @@ fn find(
     Err(looking_for(if is_mounted { libc::EXDEV } else { libc::ENOENT }))
 }
 
-/// The file of a group, by the part of the hierarchy that this mount shows.
+/// Returns the file of a group, by the part of the hierarchy that this mount shows.
 fn place(mount: &Mount, own: &str) -> Option<Hierarchy> {
     let inside = Path::new(own).strip_prefix(&mount.root).ok()?;
     // A group outside of this cgroup namespace is shown as `/../..`.
@@ -90,7 +90,8 @@ struct Mount {
     options: String,
 }
 
-/// A line of mountinfo: id, parent, device, root, point, options, optional fields, `-`, type, source, super options.
+/// Parses a line of mountinfo: id, parent, device, root, point, options, optional fields, `-`, type, source, super
+/// options.
 fn parse_mount(line: &str) -> Option<Mount> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ').skip(3);
@@ -105,7 +106,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
     Some(Mount { root, point, is_unified, options })
 }
 
-/// Blanks, tabs, newlines and backslashes are written in octal, as `\040`.
+/// Returns the path of a field in which blanks, tabs, newlines and backslashes are written in octal, as `\040`.
 fn unescape(word: &str) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     let bytes = word.as_bytes();

@@ -1,10 +1,10 @@
-//! What the kernel refused, in words that tell an administrator where to look.
+//! The error of a refused operation, in words that tell an administrator where to look.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A refused operation: what was done, to which file, and the kernel's answer.
+/// A refused operation: the operation, the file, and the kernel's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupError {
     /// The verb, as `create` or `write 5000 to`.
@@ -40,7 +40,7 @@ impl std::error::Error for CgroupError {}
 
 impl From<CgroupError> for io::Error {
     fn from(refusal: CgroupError) -> Self {
-        // The number stays readable (`raw_os_error`), because callers tell back-off from failure by it.
+        // The number stays readable (`raw_os_error`), because callers distinguish back-off from failure by it.
         io::Error::from_raw_os_error(refusal.errno)
     }
 }

@@ -1,4 +1,4 @@
-//! Groups of the second version: of a run, and of each slot in it.
+//! Groups of the second version: of a run, and of each slot in it. Never limits anything.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,10 +15,10 @@ use super::{CgroupError, discover};
 use crate::forbid::{KernelFacility, is_forbidden};
 use crate::pidfd;
 
-/// How often the list of a group's processes is read again because it had new ones.
+/// The maximum number of times that the list of a group's processes is read again because it had new ones.
 const ROUNDS_MAX: usize = 1000;
 
-/// One group, held open by its directory: the files that a job's end needs are opened once.
+/// A group, held open by its directory: the files that a job's end needs are opened once.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
@@ -60,32 +60,32 @@ impl Cgroup {
         Ok(Cgroup { path, dir, procs, events })
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its directory, to be sent to another process.
+    /// Returns its directory, to be sent to another process.
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 
-    /// The file that a process joins by: it writes `0`.
+    /// Returns the file by which a process joins: it writes `0`.
     #[must_use]
     pub fn procs_file(&self) -> BorrowedFd<'_> {
         self.procs.as_fd()
     }
 
-    /// The file whose change epoll reports as priority: populated or not, frozen or not. It is reported until this
-    /// value reads it ([`Cgroup::populated`], [`Cgroup::is_frozen`], [`Cgroup::wait_empty`]), so look, then wait.
+    /// Returns the file whose change epoll reports as priority: populated or not, frozen or not. It is reported until
+    /// this value reads it ([`Cgroup::populated`], [`Cgroup::is_frozen`], [`Cgroup::wait_empty`]), so read, then wait.
     #[must_use]
     pub fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
-    /// Whether a live process is in it or below. Zombies do not count.
+    /// Returns whether a live process is in it or below. Zombies do not count.
     ///
     /// # Errors
     /// `ENODEV` if the group is removed.
@@ -93,7 +93,7 @@ impl Cgroup {
         self.event("populated")
     }
 
-    /// Whether all its processes stand still.
+    /// Returns whether all its processes are frozen.
     ///
     /// # Errors
     /// `ENODEV` if the group is removed.
@@ -101,7 +101,7 @@ impl Cgroup {
         self.event("frozen")
     }
 
-    /// Kills everything in it and below, also what is being born. Does not wait for the end.
+    /// Kills everything in it and below, also processes that are being spawned. Does not wait for the end.
     ///
     /// # Errors
     /// `EACCES`, `EPERM`; `EOPNOTSUPP` for threaded groups.
@@ -112,8 +112,8 @@ impl Cgroup {
                 other => return other,
             }
         }
-        // Before 5.14. Frozen first, so that nothing forks while the list is read; where that cannot be had, the
-        // rounds catch up with what was spawned meanwhile. SIGKILL ends frozen processes, too.
+        // Before 5.14. Frozen first, so that nothing forks while the list is read; where that fails, the rounds catch
+        // up with processes that were spawned meanwhile. SIGKILL ends frozen processes, too.
         let was_frozen = self.freeze(true).is_ok();
         let killed = self.signal_all(libc::SIGKILL);
         if was_frozen {
@@ -123,7 +123,7 @@ impl Cgroup {
         self.signal_all(libc::SIGKILL).map(drop)
     }
 
-    /// Asks for a standstill or for its end; `frozen` in the events tells when all stand still.
+    /// Freezes or thaws its processes; `frozen` in the events reports when all are frozen.
     ///
     /// # Errors
     /// `EACCES`; `ENOENT` before 5.2.
@@ -131,7 +131,7 @@ impl Cgroup {
         self.write("cgroup.freeze", if freeze { b"1" } else { b"0" })
     }
 
-    /// The processes in it and below, at this moment.
+    /// Returns the processes in it and below, at this moment.
     ///
     /// # Errors
     /// `EACCES`, `ENODEV`.
@@ -139,8 +139,8 @@ impl Cgroup {
         procs_below(&self.path)
     }
 
-    /// Signals every process in it and below, each through a handle that was opened before the list was read again,
-    /// so that nobody outside is hit. Answers how many.
+    /// Signals every process in it and below, each through a handle that was opened before the list was read again, so
+    /// that no process outside is hit. Returns the number of processes.
     ///
     /// # Errors
     /// `EPERM` if one of them may not be signalled (the others are).
@@ -170,7 +170,7 @@ impl Cgroup {
         refused.map_or(Ok(signalled.len()), Err)
     }
 
-    /// Waits until nothing lives in it; answers whether that came about in time.
+    /// Waits until no process is in it; returns whether that came about in time.
     ///
     /// # Errors
     /// `ENODEV` if the group is removed.
@@ -193,10 +193,10 @@ impl Cgroup {
         }
     }
 
-    /// Moves a running process into it. What the process has used so far stays charged where it was.
+    /// Moves a running process into it. Resources that the process has used so far stay charged where it was.
     ///
     /// # Errors
-    /// `ESRCH` if it is gone, `EACCES` without leave for the group that both are below.
+    /// `ESRCH` if it is gone, `EACCES` without permission for the group that both are below.
     pub fn adopt(&self, pid: u32) -> io::Result<()> {
         let number = pid.to_string();
         rustix::io::retry_on_intr(|| rustix::io::write(self.procs_file(), number.as_bytes()))?;
@@ -206,7 +206,7 @@ impl Cgroup {
     /// Removes it, with the groups that its processes made in it.
     ///
     /// # Errors
-    /// `EBUSY` while a process lives in it.
+    /// `EBUSY` while a process is in it.
     pub fn remove(&self) -> io::Result<()> {
         remove_below(&self.path)
     }
@@ -242,8 +242,8 @@ impl RunGroup {
         RunGroup::create_with(name, &[])
     }
 
-    /// As [`RunGroup::create`], but prefers the nearest place where all of `wanted` can be handed down. Where there
-    /// is none, any place will do: ask [`RunGroup::hand_down`] what it has.
+    /// Makes a group as [`RunGroup::create`] does, but prefers the nearest place where all of `wanted` can be handed
+    /// down. Where there is none, any place will do: [`RunGroup::hand_down`] fails for those that it lacks.
     ///
     /// # Errors
     /// As [`RunGroup::create`].
@@ -283,7 +283,7 @@ impl RunGroup {
         Cgroup::create(&self.group.path.join(name))
     }
 
-    /// The group itself: kills, freezes and watches all that is below it.
+    /// Returns the group itself: kills, freezes and watches all that is below it.
     #[must_use]
     pub fn group(&self) -> &Cgroup {
         &self.group
@@ -300,8 +300,8 @@ impl RunGroup {
         if handed.is_ok() {
             return Ok(());
         }
-        // The place may have the controller without handing it down yet. That works in the root, and where no
-        // process lives in the place itself.
+        // The place may have the controller without handing it down yet. Doing so works in the root, and where no
+        // process is in the place itself.
         if let Some(place) = self.group.path.parent() {
             let _ = fs::write(place.join("cgroup.subtree_control"), &word);
         }
@@ -313,13 +313,13 @@ impl RunGroup {
     /// Removes it and the groups in it.
     ///
     /// # Errors
-    /// `EBUSY` while a process lives in it.
+    /// `EBUSY` while a process is in it.
     pub fn remove(&self) -> io::Result<()> {
         self.group.remove()
     }
 }
 
-/// The processes of a group of either version and of the groups below.
+/// Returns the processes of a group of either version and of the groups below.
 pub(super) fn procs_below(path: &Path) -> io::Result<Vec<u32>> {
     let text = match fs::read_to_string(path.join("cgroup.procs")) {
         // A threaded group lists its processes in its domain only.
@@ -339,7 +339,7 @@ pub(super) fn procs_below(path: &Path) -> io::Result<Vec<u32>> {
     Ok(procs)
 }
 
-/// Removes a group of either version and those below, the deepest first. One that is gone already is fine.
+/// Removes a group of either version and those below, the deepest first. A group that is gone already is no error.
 pub(super) fn remove_below(path: &Path) -> io::Result<()> {
     match fs::remove_dir(path) {
         Ok(()) => return Ok(()),

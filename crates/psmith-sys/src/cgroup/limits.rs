@@ -9,7 +9,7 @@ use super::legacy::LegacyGroup;
 use super::{Cgroup, CgroupError, RunGroup, discover};
 use crate::forbid::{KernelFacility, is_forbidden};
 
-/// What can be limited.
+/// The controllers by which a tree can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
     /// Memory.
@@ -21,10 +21,10 @@ pub enum Controller {
 }
 
 impl Controller {
-    /// All of them.
+    /// The controllers that have a name here.
     pub const ALL: [Controller; 3] = [Controller::Memory, Controller::Pids, Controller::Cpu];
 
-    /// The kernel's name.
+    /// Returns the kernel's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -42,28 +42,28 @@ pub struct CgroupLimits {
     pub memory_bytes_max: Option<u64>,
     /// Processes and threads. Beyond it `fork` fails with `EAGAIN`.
     pub pids_max: Option<u64>,
-    /// Processors, in thousandths: 1500 is one and a half. Beyond it the tree waits.
+    /// Processors, in thousandths: 1500 is one and a half. Beyond it the tree is throttled.
     pub cpus_thousandths_max: Option<u64>,
 }
 
 impl CgroupLimits {
-    /// The controllers that these limits need.
+    /// Returns the controllers that these limits need.
     pub fn controllers(&self) -> impl Iterator<Item = Controller> + use<> {
         let needs = [self.memory_bytes_max, self.pids_max, self.cpus_thousandths_max];
         Controller::ALL.into_iter().zip(needs).filter_map(|(controller, need)| need.map(|_| controller))
     }
 }
 
-/// What the kernel has recorded about a limit.
+/// The kernel's records about a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CgroupEvidence {
-    /// How many processes were killed for want of memory under this limit.
+    /// The number of processes that were killed under this limit because memory ran out.
     pub oom_kills: u64,
-    /// How many times a new process was refused.
+    /// The number of times that a new process was refused.
     pub pids_refused: u64,
 }
 
-/// Where each controller can be used in this run.
+/// The places where each controller can be used in this run.
 #[derive(Debug)]
 pub struct LimitSites {
     sites: [Result<Site, CgroupError>; 3],
@@ -71,15 +71,15 @@ pub struct LimitSites {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Site {
-    /// Below the run's group.
+    /// A place below the run's group.
     Unified(PathBuf),
-    /// Below this directory, made for the run in a hierarchy of the first version.
+    /// A place below this directory, made for the run in a hierarchy of the first version.
     Legacy(PathBuf),
 }
 
 impl LimitSites {
-    /// Looks for a place for each of `wanted`: first below the run's own group, then in the first version's
-    /// hierarchies, where a directory called `name` is made. Nobody has joined anything by then.
+    /// Finds a place for each of `wanted`: first below the run's own group, then in the first version's hierarchies,
+    /// where a directory called `name` is made. No process has joined anything by then.
     #[must_use]
     pub fn prepare(run: Option<&RunGroup>, name: &str, wanted: &[Controller]) -> Self {
         let not_asked = |controller: Controller| {
@@ -95,7 +95,7 @@ impl LimitSites {
         LimitSites { sites }
     }
 
-    /// The same for those of `wanted` that have no place yet.
+    /// Finds a place, as [`LimitSites::prepare`] does, for those of `wanted` that have none yet.
     pub fn prepare_more(&mut self, run: Option<&RunGroup>, name: &str, wanted: &[Controller]) {
         for &controller in wanted {
             let found = &mut self.sites[controller as usize];
@@ -105,7 +105,7 @@ impl LimitSites {
         }
     }
 
-    /// Whether `controller` can be used.
+    /// Checks that `controller` can be used.
     ///
     /// # Errors
     /// What was refused: in the second version if it has the controller, else in the first.
@@ -128,7 +128,7 @@ impl LimitSites {
         Ok(made)
     }
 
-    /// The directories that were made for the run in hierarchies of the first version.
+    /// Returns the directories that were made for the run in hierarchies of the first version.
     pub fn legacy_dirs(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.sites.iter().flatten().filter_map(|site| match site {
             Site::Legacy(path) => Some(path.clone()),
@@ -139,7 +139,7 @@ impl LimitSites {
     /// Removes the directories that were made for the run in hierarchies of the first version.
     ///
     /// # Errors
-    /// `EBUSY` while a process lives in one.
+    /// `EBUSY` while a process is in one.
     pub fn remove(&self) -> io::Result<()> {
         for site in self.sites.iter().flatten() {
             if let Site::Legacy(path) = site {
@@ -184,20 +184,20 @@ pub struct LimitGroup {
 }
 
 impl LimitGroup {
-    /// The files to join by, for [`crate::spawn::SpawnRequest::groups`]. If [`LimitGroup::group`] is some, it takes the
-    /// place of the slot's group: a process is in one group of each hierarchy.
+    /// Returns the files to join by, for [`crate::spawn::SpawnRequest::groups`]. If [`LimitGroup::group`] is some, it
+    /// replaces the slot's group: a process is in one group of each hierarchy.
     pub fn join_files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let legacy = self.legacy.iter().map(|(_, group)| group.procs_file());
         self.unified.iter().map(Cgroup::procs_file).chain(legacy)
     }
 
-    /// The group of the second version, if one is used: it contains and kills as well.
+    /// Returns the group of the second version, if one is used: it contains and kills as well.
     #[must_use]
     pub fn group(&self) -> Option<&Cgroup> {
         self.unified.as_ref()
     }
 
-    /// The processes in it, at this moment.
+    /// Returns the processes in it, at this moment.
     ///
     /// # Errors
     /// `EACCES`, `ENODEV`.
@@ -205,7 +205,7 @@ impl LimitGroup {
         self.paths().next().map_or(Ok(Vec::new()), super::group::procs_below)
     }
 
-    /// What the kernel has recorded so far; zeros where it records nothing.
+    /// Returns what the kernel has recorded so far; zeros where it records nothing.
     #[must_use]
     pub fn evidence(&self) -> CgroupEvidence {
         let mut evidence = CgroupEvidence::default();
@@ -220,7 +220,7 @@ impl LimitGroup {
         evidence
     }
 
-    /// The most memory that the tree had at once, where the kernel records it (5.19 in the second version).
+    /// Returns the most memory that the tree had at once, where the kernel records it (5.19 in the second version).
     #[must_use]
     pub fn peak_bytes(&self) -> Option<u64> {
         let files = ["memory.peak", "memory.max_usage_in_bytes"];
@@ -230,7 +230,7 @@ impl LimitGroup {
     /// Removes the groups.
     ///
     /// # Errors
-    /// `EBUSY` while a process lives in one; then the rest is removed by another call.
+    /// `EBUSY` while a process is in one; then the rest is removed by another call.
     pub fn remove(&self) -> io::Result<()> {
         let unified = self.unified.as_ref().map_or(Ok(()), Cgroup::remove);
         self.legacy.iter().map(|(_, group)| group.remove()).fold(unified, Result::and)
@@ -254,7 +254,7 @@ fn site(run: Option<&RunGroup>, name: &str, controller: Controller) -> Result<Si
     if is_forbidden(KernelFacility::V1Limits) {
         return Err(refused);
     }
-    // Without such a hierarchy the controller belongs to the second version, whose refusal is the one to tell.
+    // Without such a hierarchy the controller belongs to the second version, whose refusal is the one to report.
     let Ok(hierarchy) = discover::legacy(controller.name()) else { return Err(refused) };
     let mut first = None;
     for place in hierarchy.candidates() {
@@ -332,7 +332,7 @@ fn first_keyed(path: &Path, files: &[&str], key: &str) -> Option<u64> {
     files.iter().find_map(|file| keyed(&path.join(file), key))
 }
 
-/// The number behind `key` in a file of `key number` lines.
+/// Returns the number behind `key` in a file of `key number` lines.
 fn keyed(path: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! Finding out what works here, by doing it with a short-lived child.
+//! Probes of control groups, which try each operation with a short-lived child.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -13,21 +13,21 @@ use crate::forbid::{KernelFacility, is_forbidden};
 use crate::stack::ChildStack;
 use crate::{pidfd, raw, signals, wait};
 
-/// A child that does not answer for so long never will.
+/// The time after which a child that has not answered never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Timespec = Timespec { tv_sec: ANSWER_TIMEOUT.as_secs() as i64, tv_nsec: 0 };
 
-/// Whether a group can be made, joined, killed and removed here.
+/// Checks that a group can be made, joined, killed and removed here.
 ///
 /// # Errors
 /// What was refused.
 pub fn probe_kill() -> Result<(), CgroupError> {
     let run = RunGroup::create(&run_name())?;
-    let answer = kill_in(&run);
-    clean_up(&run, answer)
+    let result = kill_in(&run);
+    clean_up(&run, result)
 }
 
-/// Whether `controller` can limit a tree here: makes a group, sets a limit, and lets a child join it.
+/// Checks that `controller` can limit a tree here: makes a group, sets a limit, and lets a child join it.
 ///
 /// # Errors
 /// What was refused.
@@ -35,13 +35,13 @@ pub fn probe_limit(controller: Controller) -> Result<(), CgroupError> {
     let name = run_name();
     let run = RunGroup::create_with(&name, &[controller]).ok();
     let sites = LimitSites::prepare(run.as_ref(), &name, &[controller]);
-    let mut answer = limit_in(&sites, controller);
+    let mut result = limit_in(&sites, controller);
     if let Err(error) = sites.remove() {
-        answer = answer.and(Err(CgroupError::new("remove", Path::new(&name), &error)));
+        result = result.and(Err(CgroupError::new("remove", Path::new(&name), &error)));
     }
     match run {
-        Some(run) => clean_up(&run, answer),
-        None => answer,
+        Some(run) => clean_up(&run, result),
+        None => result,
     }
 }
 
@@ -49,7 +49,7 @@ fn kill_in(run: &RunGroup) -> Result<(), CgroupError> {
     let group = run.slot("probe")?;
     let refused = |doing: &str, error: &io::Error| CgroupError::new(doing, group.path(), error);
     // To let a process join, the kernel waits for several milliseconds; to be spawned there costs nothing.
-    let child = ProbeChild::born_in(group.dir())
+    let child = ProbeChild::spawned_in(group.dir())
         .or_else(|_| ProbeChild::joining(&[group.procs_file()]))
         .map_err(|error| refused("join", &error))?;
     let is_inside = group.populated().map_err(|error| refused("read", &error))?;
@@ -78,30 +78,30 @@ fn limit_in(sites: &LimitSites, controller: Controller) -> Result<(), CgroupErro
     group.remove().map_err(|error| CgroupError::new("remove the group for", at, &error))
 }
 
-fn clean_up(run: &RunGroup, answer: Result<(), CgroupError>) -> Result<(), CgroupError> {
-    match (answer, run.remove()) {
+fn clean_up(run: &RunGroup, result: Result<(), CgroupError>) -> Result<(), CgroupError> {
+    match (result, run.remove()) {
         (Ok(()), Err(error)) => Err(CgroupError::new("remove", run.group().path(), &error)),
-        (answer, _) => answer,
+        (result, _) => result,
     }
 }
 
-/// A process on this one's memory that joins groups, says so, and sleeps. It makes bare system calls only: so it is sound
-/// in a process with threads, too; and a host pays nothing for all the memory that it has.
+/// A process on this one's memory that joins groups, reports that, and sleeps. It makes raw system calls only: so it
+/// is sound in a process with threads, too; and a host pays nothing for all the memory that it has.
 struct ProbeChild {
     handle: OwnedFd,
-    /// What it stands on, and reads.
-    ground: Option<(ChildStack, Box<ProbeTask>)>,
+    /// The stack that it runs on, and the task that it reads.
+    memory: Option<(ChildStack, Box<ProbeTask>)>,
 }
 
-/// What the child is to do.
+/// The task of the child.
 struct ProbeTask {
     files: Vec<i32>,
-    answer: i32,
+    pipe: i32,
     parent: u32,
 }
 
 impl ProbeChild {
-    fn born_in(group: BorrowedFd<'_>) -> io::Result<Self> {
+    fn spawned_in(group: BorrowedFd<'_>) -> io::Result<Self> {
         if is_forbidden(KernelFacility::CgroupBirth) {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
@@ -116,7 +116,7 @@ impl ProbeChild {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut task = Box::new(ProbeTask {
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
-            answer: writer.as_raw_fd(),
+            pipe: writer.as_raw_fd(),
             parent: std::process::id(),
         });
         let mut stack = ChildStack::new()?;
@@ -130,9 +130,10 @@ impl ProbeChild {
         };
         signals::restore(mask);
         let (_, handle) = spawned?;
-        let child = ProbeChild { handle, ground: Some((stack, task)) };
+        let child = ProbeChild { handle, memory: Some((stack, task)) };
         let mut errno = [0; 4];
-        // It may also be killed at its start, and never answer; the pipe does not tell, for both share its ends.
+        // The child may also be killed at its start, and never answer; the pipe does not report that, for both share
+        // its ends.
         let mut either = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&child.handle, PollFlags::IN)];
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut either, Some(&ANSWER_LIMIT)))?;
         if either[0].revents().is_empty() || rustix::io::read(&reader, &mut errno)? != 4 {
@@ -158,16 +159,16 @@ impl Drop for ProbeChild {
         if self.wait().unwrap_or(false) {
             let _ = wait::reap_pidfd(&self.handle);
         } else {
-            // It still stands on this.
-            std::mem::forget(self.ground.take());
+            // The child is still running on this.
+            std::mem::forget(self.memory.take());
         }
     }
 }
 
-/// The child's life. Raw system calls only.
+/// Runs the child. Raw system calls only.
 extern "C" fn sleep_in(task: *mut c_void) -> c_int {
     // SAFETY: the task that `ProbeChild::make` passed; both sides only read it.
-    let ProbeTask { files, answer, parent } = unsafe { &*task.cast::<ProbeTask>() };
+    let ProbeTask { files, pipe, parent } = unsafe { &*task.cast::<ProbeTask>() };
     let mut errno = 0_i32;
     // SAFETY: prctl(2) with numbers only.
     unsafe {
@@ -175,7 +176,7 @@ extern "C" fn sleep_in(task: *mut c_void) -> c_int {
     };
     // SAFETY: getppid(2) takes nothing.
     if unsafe { raw::call(libc::SYS_getppid, [0; 6]) } != *parent as isize {
-        // The parent was killed before the signal was set: nobody will ever end this process but itself.
+        // The parent was killed before the signal was set: no other process will ever end this one.
         // SAFETY: exit_group(2) takes a number.
         unsafe { raw::call(libc::SYS_exit_group, [1, 0, 0, 0, 0, 0]) };
     }
@@ -189,7 +190,7 @@ extern "C" fn sleep_in(task: *mut c_void) -> c_int {
     }
     let place = std::ptr::from_ref(&errno) as usize;
     // SAFETY: write(2) reads the four bytes of the number.
-    unsafe { raw::call(libc::SYS_write, [*answer as usize, place, 4, 0, 0, 0]) };
+    unsafe { raw::call(libc::SYS_write, [*pipe as usize, place, 4, 0, 0, 0]) };
     loop {
         // SAFETY: ppoll(2) of nothing, without a timeout and with the mask left alone: sleeps until killed.
         unsafe { raw::call(libc::SYS_ppoll, [0, 0, 0, 0, 0, 0]) };

@@ -1,4 +1,5 @@
-//! Groups that hosts left behind when they and their guardians were killed.
+//! The removal of groups that hosts left behind when they and their guardians were killed. Never touches a group whose
+//! owner may be alive.
 
 use std::fs;
 use std::io;
@@ -11,28 +12,28 @@ use super::{Cgroup, CgroupError, Controller, Hierarchy, discover};
 use crate::proc_tree;
 
 const PREFIX: &str = "psmith-";
-/// How long a killed group may take to become empty.
+/// The time that a killed group may take to become empty.
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct SweepReport {
-    /// How many groups were removed.
+    /// The number of groups that were removed.
     pub removed_count: usize,
-    /// How many processes were still in them, and were killed.
+    /// The number of processes that were still in them, and were killed.
     pub killed_count: usize,
-    /// What could not be removed.
+    /// The groups that could not be removed.
     pub refused: Vec<CgroupError>,
 }
 
-/// A name for the group of a run of this process: `psmith-PID-STARTTIME-NONCE`. It tells whether its owner still
-/// lives; the nonce begins with the PID namespace, since the number means something in there only.
+/// Returns a name for the group of a run of this process: `psmith-PID-STARTTIME-NONCE`. It shows whether its owner is
+/// still alive; the nonce begins with the PID namespace, since the number means something in there only.
 #[must_use]
 pub fn run_name() -> String {
     run_name_of(std::process::id())
 }
 
-/// As [`run_name`], for a run that belongs to process `pid`.
+/// Returns a name, as [`run_name`] does, for a run that belongs to process `pid`.
 #[must_use]
 pub fn run_name_of(pid: u32) -> String {
     let starttime = proc_tree::stat(pid).map_or(0, |found| found.starttime);
@@ -74,24 +75,24 @@ fn sweep(hierarchy: &Hierarchy, swept: &mut SweepReport, remove: impl Fn(&Path) 
     }
 }
 
-/// Whether a name that [`run_name`] begins belongs to a process that is gone for certain.
+/// Returns whether a name that [`run_name`] begins belongs to a process that is gone for certain.
 #[must_use]
 pub fn is_stale(path: &Path) -> bool {
     let owner = path.file_name().and_then(|name| name.to_str()).and_then(parse_name);
     let Some((pid, starttime, namespace)) = owner else { return false };
-    // A number of another PID namespace says nothing here.
+    // A number of another PID namespace means nothing here.
     namespace == pid_namespace() && starttime != 0 && !is_alive(pid, starttime)
 }
 
 fn is_alive(pid: u32, starttime: u64) -> bool {
     match proc_tree::stat(pid) {
         Ok(found) => found.starttime == starttime && !found.is_zombie(),
-        // In doubt (no `/proc`, hidden processes) it lives.
+        // In doubt (no `/proc`, hidden processes) it is alive.
         Err(error) => !proc_tree::is_gone(&error) || fs::metadata("/proc/self").is_err() || is_hidden(pid),
     }
 }
 
-/// Whether the process exists although `/proc` does not show it (`hidepid`).
+/// Returns whether the process exists although `/proc` does not show it (`hidepid`).
 fn is_hidden(pid: u32) -> bool {
     crate::pidfd::open(pid).is_ok()
 }
@@ -105,8 +106,8 @@ fn remove_unified(path: &Path) -> io::Result<usize> {
     Ok(killed)
 }
 
-/// The first version tells nobody when a group becomes empty, so what still lives in it is removed by a later sweep;
-/// mostly the second version's group held, and killed, the same processes.
+/// Removes a group of the first version. That version does not notify when a group becomes empty, so a group with live
+/// processes is removed by a later sweep; mostly the second version's group held, and killed, the same processes.
 fn remove_legacy(path: &Path) -> io::Result<usize> {
     let inside = procs_below(path)?;
     for pid in &inside {

@@ -14,12 +14,13 @@ use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::SignalSet;
 use crate::stack::ChildStack;
 
-/// Words beyond this are given back after the start, so that one huge command line does not stay for ever.
+/// The size beyond which the words' memory is released after the start, so that one huge command line does not stay
+/// for ever.
 const WORDS_KEPT_BYTES_MAX: usize = 64 << 10;
 
 const SHELL: &std::ffi::CStr = c"/bin/sh";
 
-/// What a start asks for in plain numbers.
+/// The plain numbers of a request.
 #[derive(Debug)]
 pub(super) struct SpawnPlan {
     pub(super) fds: [RawFd; 3],
@@ -38,9 +39,9 @@ pub(super) struct SpawnPlan {
 #[derive(Debug)]
 pub(super) struct SpawnBlock {
     stack: ChildStack,
-    /// The step that the child is at.
+    /// The step that the child is taking.
     step: AtomicU8,
-    /// Set by the child if that step failed.
+    /// The error, set by the child if that step failed.
     errno: AtomicU32,
     /// Program, directory and argument words, each ended by NUL.
     words: Vec<u8>,
@@ -115,7 +116,8 @@ impl SpawnBlock {
         Ok(())
     }
 
-    /// Starts a child on this block. Afterwards the block is the child's until [`SpawnBlock::is_in_use`] says no.
+    /// Starts a child on this block. Afterwards the block is the child's until [`SpawnBlock::is_in_use`] returns
+    /// false.
     pub(super) fn clone_child(&mut self, group: Option<RawFd>) -> io::Result<(u32, OwnedFd)> {
         let argument = ptr::from_mut(self).cast::<c_void>();
         // SAFETY: the spawner's terms: all signals are blocked. `run` makes raw system calls only and never returns; the
@@ -123,7 +125,7 @@ impl SpawnBlock {
         unsafe { self.stack.spawn(group, 0, run, argument) }
     }
 
-    /// Whether a child is still on this memory.
+    /// Returns whether a child is still on this memory.
     pub(super) fn is_in_use(&self) -> bool {
         self.stack.is_in_use()
     }
@@ -149,26 +151,26 @@ impl SpawnBlock {
         }
     }
 
-    /// The child: says at which step it is.
+    /// Sets the step that the child is taking. Called by the child.
     #[inline]
     pub(super) fn at(&self, step: ChildStep) {
         self.step.store(step as u8, Ordering::Release);
     }
 
-    /// The child: says that the step failed.
+    /// Sets the error of the step that failed. Called by the child.
     #[inline]
     pub(super) fn fail(&self, errno: i32) {
         self.errno.store(errno.unsigned_abs().max(1), Ordering::Release);
     }
 
-    /// The child: the argument words.
+    /// Returns the argument words. Called by the child.
     #[inline]
     pub(super) fn arguments(&self) -> *const AtomicPtr<c_char> {
-        // One behind the shell; there are always at least three.
+        // The second, behind the shell; there are always at least three.
         self.arguments.as_ptr().wrapping_add(1)
     }
 
-    /// The child: the argument words for the shell, which is to run the program as a script.
+    /// Returns the argument words for the shell, which is to run the program as a script. Called by the child.
     #[inline]
     pub(super) fn arguments_for_shell(&self) -> *const AtomicPtr<c_char> {
         if let Some(first) = self.arguments.get(1) {
@@ -177,13 +179,13 @@ impl SpawnBlock {
         self.arguments.as_ptr()
     }
 
-    /// The child: the environment.
+    /// Returns the environment. Called by the child.
     #[inline]
     pub(super) fn environment(&self) -> *const *const c_char {
         self.environment.pointers()
     }
 
-    /// The child: the shell that runs scripts without an interpreter line.
+    /// Returns the shell that runs scripts without an interpreter line. Called by the child.
     #[inline]
     pub(super) fn shell(&self) -> *const c_char {
         SHELL.as_ptr()

@@ -1,4 +1,4 @@
-//! What the child does between `clone` and `execve`.
+//! The child's steps between `clone` and `execve`.
 //!
 //! It runs on the parent's memory with the parent's thread-local storage: raw system calls only, no allocation, no
 //! panic, no libc, no `errno`. It writes nothing but its own stack and the atomic words of its block.
@@ -12,7 +12,7 @@ use crate::raw;
 use crate::rlimit::{KernelRlimit, Resource};
 use crate::signals::KernelSigaction;
 
-/// The exit code of a child whose start failed; the parent looks at the block, not at this.
+/// The exit code of a child whose start failed; the parent reads the block, not this.
 const EXIT_FAILED: usize = 127;
 
 /// Takes all steps and executes the program; never returns but by exit.
@@ -26,7 +26,7 @@ pub(super) fn run(block: &SpawnBlock) -> c_int {
     }
 }
 
-/// The errno of the step at which the block stands.
+/// The errno of the step that failed.
 type StepErrno = i32;
 
 fn steps(block: &SpawnBlock) -> Result<(), StepErrno> {
@@ -45,7 +45,7 @@ fn steps(block: &SpawnBlock) -> Result<(), StepErrno> {
     if let Some(signal) = plan.parent_death {
         block.at(ChildStep::ParentDeath);
         plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, signal as usize, 0])?;
-        // The parent may have ended before the signal was set; then somebody else is the parent now.
+        // The parent may have ended before the signal was set; then another process is the parent now.
         if plain(libc::SYS_getppid, [0; 3])? != plan.parent as usize {
             return Err(libc::ESRCH);
         }
@@ -113,14 +113,14 @@ fn steps(block: &SpawnBlock) -> Result<(), StepErrno> {
     Err(execute(block.shell(), block.arguments_for_shell(), block.environment()))
 }
 
-/// A call without pointers.
+/// Makes a call without pointers.
 fn plain(number: libc::c_long, args: [usize; 3]) -> Result<usize, StepErrno> {
     // SAFETY: the callers pass numbers only, for calls that take no pointer.
     result(unsafe { raw::call(number, [args[0], args[1], args[2], 0, 0, 0]) })
 }
 
-fn result(answer: isize) -> Result<usize, StepErrno> {
-    if answer < 0 { Err(-answer as i32) } else { Ok(answer as usize) }
+fn result(returned: isize) -> Result<usize, StepErrno> {
+    if returned < 0 { Err(-returned as i32) } else { Ok(returned as usize) }
 }
 
 fn take_foreground(tty: RawFd) -> Result<(), StepErrno> {
@@ -152,7 +152,7 @@ fn set_limit(resource: Resource, limit: &KernelRlimit) -> Result<(), StepErrno> 
 }
 
 fn add_nice(added: i32) -> Result<(), StepErrno> {
-    // The raw call answers 20 - nice, so that it is never negative.
+    // The raw call returns 20 - nice, so that it is never negative.
     let now = 20 - plain(libc::SYS_getpriority, [libc::PRIO_PROCESS as usize, 0, 0])? as i32;
     let wanted = now.saturating_add(added).clamp(-20, 19);
     plain(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, wanted as usize]).map(drop)
@@ -187,8 +187,8 @@ fn moved_away(source: RawFd, target: RawFd) -> Result<RawFd, StepErrno> {
     Ok(moved as RawFd)
 }
 
-/// Makes everything from 3 on vanish at exec. Nothing is closed here where the kernel can help it: the program may
-/// be named through a descriptor (`/proc/self/fd/7`), and the last close of a file on a dead mount can hang.
+/// Hides every descriptor from 3 on from the program. Nothing is closed here where the kernel allows that: the program
+/// may be named through a descriptor (`/proc/self/fd/7`), and the last close of a file on a dead mount can hang.
 fn hide_the_rest(has_close_range: bool) -> Result<(), StepErrno> {
     if has_close_range {
         let all = u32::MAX as usize;
@@ -200,7 +200,7 @@ fn hide_the_rest(has_close_range: bool) -> Result<(), StepErrno> {
     hide_listed()
 }
 
-/// Marks what `/proc/self/fd` lists.
+/// Marks the descriptors that `/proc/self/fd` lists.
 fn hide_listed() -> Result<(), StepErrno> {
     let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
     let path = c"/proc/self/fd".as_ptr() as usize;
@@ -240,7 +240,7 @@ fn hide_listed() -> Result<(), StepErrno> {
 #[repr(align(8))]
 struct DirRecords([u8; 2048]);
 
-/// Without `/proc`: marks every number that may be open.
+/// Marks every number that may be open, where there is no `/proc`.
 fn hide_counted() -> Result<(), StepErrno> {
     const NUMBERS_MAX: usize = 65_536;
     let mut limit = KernelRlimit { soft: 0, hard: 0 };
@@ -287,7 +287,7 @@ fn empty_mask() -> Result<(), StepErrno> {
         .map(drop)
 }
 
-/// Executes; answers why it could not.
+/// Executes the program; returns the error if that failed.
 fn execute(
     program: *const std::ffi::c_char,
     arguments: *const std::sync::atomic::AtomicPtr<std::ffi::c_char>,
@@ -296,6 +296,6 @@ fn execute(
     let places = [program as usize, arguments as usize, environment as usize, 0, 0, 0];
     // SAFETY: execve(2) reads a NUL-ended path and two null-ended arrays of NUL-ended words, all in the block; an
     // `AtomicPtr` has the representation of a pointer.
-    let answer = unsafe { raw::call(libc::SYS_execve, places) };
-    -answer as i32
+    let returned = unsafe { raw::call(libc::SYS_execve, places) };
+    -returned as i32
 }

@@ -1,5 +1,5 @@
-//! What the started copies of this program do, told apart by their first words. They answer on their streams; nothing
-//! here asserts but in the copy that leads a session of its own.
+//! The started copies of this program, distinguished by their first words. They report on their streams; nothing here
+//! asserts but in the copy that leads a session of its own.
 
 use std::fs;
 use std::io::Write;

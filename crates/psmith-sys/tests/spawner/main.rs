@@ -1,8 +1,8 @@
-//! Promises of the start path.
+//! Tests of the start path.
 //!
-//! The spawner asks for a process with one thread and all signals blocked, which the usual test harness is not: so
-//! this is a program of its own (`harness = false`) that runs one promise after the other and says which one broke.
-//! It plays the started program, too: `spawner --child WHAT`.
+//! The spawner needs a process with one thread and all signals blocked, which the usual test harness is not: so this
+//! is a program of its own (`harness = false`) that runs one test after the other and reports which one failed. It is
+//! the started program, too: `spawner --child WHAT`.
 
 mod child;
 mod start;
@@ -33,7 +33,7 @@ const PROMISES: &[(&str, fn())] = &[
     ("surroundings_are_as_asked", surroundings_are_as_asked),
     ("the_foreground_of_a_terminal_is_taken", the_foreground_of_a_terminal_is_taken),
     ("a_hanging_start_holds_up_nobody", a_hanging_start_holds_up_nobody),
-    ("a_child_killed_before_exec_is_told_apart", a_child_killed_before_exec_is_told_apart),
+    ("a_child_killed_before_exec_is_distinguished", a_child_killed_before_exec_is_distinguished),
     ("the_parent_death_signal_ends_the_child", the_parent_death_signal_ends_the_child),
     ("errno_of_the_parent_is_left_alone", errno_of_the_parent_is_left_alone),
     ("thousands_of_starts_leave_nothing_behind", thousands_of_starts_leave_nothing_behind),
@@ -45,7 +45,7 @@ fn main() {
         Some("--child") => return play_child(&words[2..]),
         Some("--parent-that-dies") => return parent_that_dies(),
         Some("--list") => {
-            // For runners that ask each test program what it holds.
+            // For runners that query each test program for its tests.
             for (name, _) in PROMISES {
                 println!("{name}: test");
             }
@@ -65,7 +65,7 @@ fn main() {
         println!("spawner: {name}");
         promise();
     }
-    // The promises again, as far as the fallback for close_range is concerned, in a process of its own.
+    // The tests again, as far as the fallback for close_range is concerned, in a process of its own.
     if std::env::var_os(psmith_sys::forbid::VARIABLE).is_none() && filter.is_none() {
         for promise in
             ["standard_descriptors_are_placed_in_any_order", "the_child_holds_0_1_2_and_nothing_else"]
@@ -120,7 +120,7 @@ fn each_failing_step_is_reported_with_its_errno() {
     start.rlimits = vec![Rlimit { resource: Resource::OpenFiles, soft: 2, hard: 1 }];
     expect(start, ChildStep::Limits, libc::EINVAL);
 
-    // A group that is gone: any descriptor that cannot be written to answers alike.
+    // A group that is gone: any descriptor that cannot be written to fails alike.
     let read_only = fs::File::open(&plain).unwrap();
     let mut start = Start::program(shell);
     start.groups = vec![read_only.as_fd()];
@@ -247,7 +247,7 @@ fn a_hanging_start_holds_up_nobody() {
     assert_eq!(Start::sh("echo done").run_with(&mut spawner).out, "done\n");
     assert_eq!(spawner.progress(&hanging.ticket), SpawnProgress::Pending(ChildStep::JoinGroup));
     assert!(!pidfd::has_ended(&hanging.pidfd).unwrap());
-    // Released while pending, its block is kept aside.
+    // Released while pending, its block is set aside.
     spawner.release(hanging.ticket);
     assert_eq!(spawner.pending_count(), 1);
     let mut sink = vec![0; 1 << 20];
@@ -258,7 +258,7 @@ fn a_hanging_start_holds_up_nobody() {
     assert_eq!(spawner.pending_count(), 0);
 }
 
-fn a_child_killed_before_exec_is_told_apart() {
+fn a_child_killed_before_exec_is_distinguished() {
     let (_reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     fill(&writer);
     let mut spawner = Spawner::new().unwrap();

@@ -1,4 +1,4 @@
-//! A start as the promises ask for it, and what came of it. Promises nothing itself.
+//! A start with the settings of a test, and its result. Tests nothing itself.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -13,7 +13,7 @@ use psmith_sys::spawn::{
 use psmith_sys::wait::{ExitStatusRaw, Reaped};
 use psmith_sys::{pidfd, wait};
 
-/// A start with the usual surroundings, whose output is caught.
+/// A start with the usual settings, whose output is caught.
 pub(crate) struct Start<'a> {
     pub(crate) program: CString,
     pub(crate) argv: Vec<u8>,
