@@ -1,6 +1,8 @@
-//! What the dispatcher alone costs a job: `cargo run --release -p psmith-testkit --example dispatcher_speed [JOBS]`.
+//! Benchmark of the dispatcher's own cost for a job: `cargo run --release -p psmith-testkit --example dispatcher_speed
+//! [JOBS]`.
 //!
-//! Plays kernel and consumer for runs of several widths, the end of a job drawn at random among those that run.
+//! Stands in for kernel and consumer in runs of several slot counts, the end of a job drawn at random among those that
+//! run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ fn main() {
     let jobs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(300_000);
     for slots in [2, 100, 10_000] {
         for (order, name) in [(Order::Completion, "completion"), (Order::Submission, "submission")] {
-            // The best of three: whatever else the machine does makes it only slower.
+            // The best of three: any other load of the machine makes it only slower.
             let times = [(); 3].map(|()| {
                 let began = Instant::now();
                 run(slots, order, jobs);

@@ -1,7 +1,7 @@
 //! A headless browser, driven by the DevTools protocol: JSON messages over a pair of pipes, each ended by a NUL.
 //!
-//! The protocol is a line each way, so there is no driver between; what is asserted is what the page's own
-//! document says. The browser is no process of the test's scene and has its files in a directory of its own.
+//! The protocol is a line each way, so there is no driver between; assertions read the page's own document. The
+//! browser is no process of the test's scene and has its files in a directory of its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use crate::scene::OUTER_LIMIT;
 /// The program; ask for it by [`need!`](crate::need!) first.
 pub const PROGRAM: &str = "chromium";
 
-/// How long the browser may take to end when it was asked to.
+/// The time that the browser may take to end when it was asked to.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
 /// A browser with one page.
@@ -28,13 +28,13 @@ pub struct Browser {
     messages: Receiver<Value>,
     session: String,
     next_id: u64,
-    /// What pages complained of: errors on the console, exceptions nobody caught, loads that were refused.
+    /// The complaints of pages: errors on the console, uncaught exceptions, refused loads.
     complaints: Vec<String>,
     _home: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Starts it, with a blank page.
+    /// Starts a browser with a blank page.
     ///
     /// # Panics
     /// If it does not start within the outer limit.
@@ -47,8 +47,8 @@ impl Browser {
             rustix::fs::mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("a FIFO in a fresh directory");
             path
         });
-        // The protocol wants descriptors 3 and 4. The shell opens each for both directions, which waits for
-        // nobody, and holds them until the browser has them.
+        // The protocol needs descriptors 3 and 4. The shell opens each for both directions, which does not block, and
+        // holds them until the browser has them.
         let script = r#"exec "$0" "$@" 3<>"$TO" 4<>"$FROM" 5<&- 6<&- >/dev/null 2>&1"#;
         let profile = format!("--user-data-dir={}", home.path().join("profile").display());
         let child = Command::new("/bin/sh")
@@ -79,7 +79,7 @@ impl Browser {
             for message in reader.split(0) {
                 let Ok(message) = message else { return };
                 let Ok(message) = serde_json::from_slice(&message) else { return };
-                // Our own farewell: this end holds the pipe open, so no end of file comes.
+                // The end was requested here: this end holds the pipe open, so no end of file comes.
                 if sender.send(message).is_err() {
                     return;
                 }
@@ -104,7 +104,7 @@ impl Browser {
         browser
     }
 
-    /// Goes to an address. Returns when the document is parsed, not when all it loads is there.
+    /// Navigates to an address. Returns when the document is parsed, not when all that it loads is there.
     ///
     /// # Panics
     /// If it cannot go there.
@@ -114,7 +114,7 @@ impl Browser {
         self.wait_for("document.readyState === 'complete'");
     }
 
-    /// The value of an expression in the page. A promise is awaited.
+    /// Returns the value of an expression in the page. A promise is awaited.
     ///
     /// # Panics
     /// If it throws.
@@ -128,7 +128,7 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// The value of an expression as text.
+    /// Returns the value of an expression as text.
     ///
     /// # Panics
     /// If it throws, or is no text.
@@ -138,7 +138,7 @@ impl Browser {
         value.as_str().unwrap_or_else(|| panic!("{expression} is {value}")).to_owned()
     }
 
-    /// Waits until an expression is true, looked at once a frame by the page itself.
+    /// Waits until an expression is true, checked once a frame by the page itself.
     ///
     /// # Panics
     /// If that does not come within the outer limit.
@@ -150,7 +150,7 @@ impl Browser {
              done(true); else if (Date.now() > until) done(false); else setTimeout(look, 16); }}; look(); }})"
         );
         loop {
-            // A page that was left meanwhile takes its promises along: asked again, the next page answers.
+            // A page that was left meanwhile drops its promises: called again, the next page replies.
             let asked = json!({ "expression": look, "awaitPromise": true, "returnByValue": true });
             let answer = self.call("Runtime.evaluate", asked);
             if answer["result"]["value"] == true {
@@ -163,19 +163,19 @@ impl Browser {
         }
     }
 
-    /// Lets pages see that the user wants `light` or `dark`.
+    /// Makes pages see that the user prefers `light` or `dark`.
     pub fn prefer(&mut self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
-    /// The size of the window.
+    /// Sets the size of the window.
     pub fn resize(&mut self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// Writes what the page looks like to a PNG file.
+    /// Writes a screenshot of the page to a PNG file.
     ///
     /// # Panics
     /// If the file cannot be written.
@@ -185,9 +185,9 @@ impl Browser {
         std::fs::write(path, from_base64(encoded)).expect("the picture is written");
     }
 
-    /// What pages complained of so far.
+    /// Returns the complaints of pages so far.
     pub fn complaints(&mut self) -> &[String] {
-        // What was reported before this answer has been heard when it comes.
+        // Complaints that were reported before this reply have been received when it comes.
         self.call("Runtime.evaluate", json!({ "expression": "0" }));
         &self.complaints
     }
@@ -208,7 +208,7 @@ impl Browser {
             match self.messages.recv_timeout(left) {
                 Ok(answer) if answer["id"] == id => {
                     let error = &answer["error"];
-                    // A page that was left in the midst of an evaluation: whoever waits asks again.
+                    // A page that was left during an evaluation: the waiting caller evaluates again.
                     assert!(error.is_null() || method == "Runtime.evaluate", "{method}: {error}");
                     return answer["result"].clone();
                 }
@@ -242,7 +242,7 @@ impl Drop for Browser {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }
-            // sleep: the end of a child wakes nobody here; the browser ends when it has said its farewell.
+            // sleep: the end of a child wakes no thread here; the browser ends soon after it was asked to.
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = self.child.kill();

@@ -1,4 +1,4 @@
-//! Running a command under test: a clean environment, captured output, one generous outer limit that says
+//! The runner of a command under test: a clean environment, captured output, one generous outer limit that reports
 //! where everything hung.
 //!
 //! Streams are pipes, so that rules for "a pipe or a file" hold; see [`crate::pty`] for a terminal.
@@ -21,10 +21,10 @@ use crate::leak::NONCE;
 use crate::proc;
 use crate::scene::{OUTER_LIMIT, Scene};
 
-/// How long after its end a process's output may stay open before that is a failure of the test.
+/// The time that a process's output may stay open after its end before that is a failure of the test.
 const OUTPUT_LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// First words with which psmith runs no jobs, and takes none of their options.
+/// The first words with which psmith runs no jobs, and takes none of their options.
 const NO_RUNS: &[&str] = &[
     "doctor",
     "completions",
@@ -126,7 +126,7 @@ impl<'s> Cmd<'s> {
         self
     }
 
-    /// No level is demanded, whatever the whole suite demands: for a hazard that is one at some levels only.
+    /// Demands no level, whatever the whole suite demands: for a hazard that is one at some levels only.
     #[must_use]
     pub fn at_any_level(mut self) -> Self {
         self.contain = None;
@@ -145,42 +145,42 @@ impl<'s> Cmd<'s> {
         }
     }
 
-    /// These bytes on stdin, through a pipe.
+    /// Passes these bytes on stdin, through a pipe.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = StdinSource::Bytes(bytes.into());
         self
     }
 
-    /// A pipe on stdin that stays open until [`RunningCommand::close_stdin`].
+    /// Opens a pipe on stdin that stays open until [`RunningCommand::close_stdin`].
     #[must_use]
     pub fn stdin_held(mut self) -> Self {
         self.stdin = StdinSource::Held;
         self
     }
 
-    /// This file on stdin.
+    /// Passes this file on stdin.
     #[must_use]
     pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdin = StdinSource::File(path.into());
         self
     }
 
-    /// Stdout goes to this file, which must exist.
+    /// Redirects stdout to this file, which must exist.
     #[must_use]
     pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdout = OutputTarget::File(path.into());
         self
     }
 
-    /// Stderr goes to this file, which must exist.
+    /// Redirects stderr to this file, which must exist.
     #[must_use]
     pub fn stderr_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.stderr = OutputTarget::File(path.into());
         self
     }
 
-    /// Another outer limit, for tests of real size.
+    /// Sets another outer limit, for tests of real size.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -236,7 +236,7 @@ impl<'s> Cmd<'s> {
         RunningCommand { pid, stdin: held, shared, thread }
     }
 
-    /// The command with directory and environment set, streams not yet.
+    /// Returns the command with directory and environment set, streams not yet.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
@@ -314,7 +314,7 @@ impl PumpShared {
 }
 
 impl RunningCommand {
-    /// Its pid; not yet reaped before [`RunningCommand::wait`] has returned, so it is safe to signal.
+    /// Returns its pid; not yet reaped before [`RunningCommand::wait`] has returned, so it is safe to signal.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
@@ -331,7 +331,7 @@ impl RunningCommand {
         }
     }
 
-    /// True once it has ended.
+    /// Returns whether it has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.shared.lock().ended
@@ -369,7 +369,7 @@ impl RunningCommand {
         self.wait_for(|streams| contains(&streams.stderr, text.as_bytes()), text);
     }
 
-    /// Waits until stdout has so many whole lines.
+    /// Waits until stdout has this number of whole lines.
     ///
     /// # Panics
     /// If it ends, or the outer limit passes, without that.
@@ -396,13 +396,13 @@ impl RunningCommand {
         }
     }
 
-    /// What is on stdout so far.
+    /// Returns what is on stdout so far.
     #[must_use]
     pub fn out_so_far(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().stdout).into_owned()
     }
 
-    /// What is on stderr so far.
+    /// Returns what is on stderr so far.
     #[must_use]
     pub fn err_so_far(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().stderr).into_owned()
@@ -441,8 +441,8 @@ impl Pump {
     fn run(mut self) -> EndedCommand {
         let pid = i32::try_from(self.child.id()).expect("a pid fits");
         let feeder = self.fed.take().map(|(mut pipe, bytes)| {
-            // A thread of its own: the child may fill its output before it has read its input. It may also
-            // leave without reading all, which is its right.
+            // A thread of its own: the child may fill its output before it has read its input. It may also leave
+            // without reading all.
             std::thread::spawn(move || drop(pipe.write_all(&bytes)))
         });
         let stdout = self.child.stdout.take().map(OwnedFd::from);
@@ -480,7 +480,7 @@ impl Pump {
         }
     }
 
-    /// Which streams can be read; notes the child's end.
+    /// Returns which streams can be read; notes the child's end.
     fn readable(
         &self,
         pidfd: BorrowedFd<'_>,
@@ -499,7 +499,7 @@ impl Pump {
         if watch_end {
             polled.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
         }
-        // Woken twice a second to look at the deadlines.
+        // Woken twice a second to check the deadlines.
         let limit = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
         if poll(&mut polled, Some(&limit)).is_err() {
             return Vec::new();

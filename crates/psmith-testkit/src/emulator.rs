@@ -23,13 +23,13 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal of this size, and the end of it that programs write to.
+    /// Creates a terminal of this size, and the end of it that programs write to.
     pub fn new(columns: u16, rows: u16) -> (Terminal, OwnedFd) {
         let (terminal, slave) = Terminal::unread(columns, rows);
         (terminal.read(), slave)
     }
 
-    /// A terminal that shows nothing, as one that is held up by Ctrl-S.
+    /// Creates a terminal that shows nothing, as one that is held up by Ctrl-S.
     pub fn unread(columns: u16, rows: u16) -> (Terminal, OwnedFd) {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -49,7 +49,7 @@ impl Terminal {
         let parser = Arc::clone(&self.parser);
         self.reader = Some(std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The read fails with EIO when nobody holds the other end any more.
+            // The read fails with EIO when no process holds the other end any more.
             while let Ok(count @ 1..) = master.read(&mut buffer) {
                 parser.0.lock().unwrap_or_else(PoisonError::into_inner).process(&buffer[..count]);
                 parser.1.notify_all();
@@ -58,7 +58,7 @@ impl Terminal {
         self
     }
 
-    /// Another size.
+    /// Changes the size.
     pub fn resize(&self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let mut parser = self.parser.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +66,7 @@ impl Terminal {
         parser.screen_mut().set_size(number(rows), number(columns));
     }
 
-    /// Waits until the screen is so, and tells what is on it.
+    /// Waits until the screen satisfies the condition, and returns its text.
     #[track_caller]
     pub fn wait_until(&self, what: &str, is_so: impl Fn(&Screen) -> bool) -> String {
         let deadline = Instant::now() + OUTER_LIMIT;
@@ -80,21 +80,21 @@ impl Terminal {
         parser.screen().contents()
     }
 
-    /// Waits until everybody has left the terminal and all that they wrote is on the screen.
+    /// Waits until all processes have left the terminal and all that they wrote is on the screen.
     pub fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
     }
 
-    /// Whether the cursor can be seen, and no other mode is left on.
+    /// Returns whether the cursor is visible, and no other mode is left on.
     pub fn is_as_it_was(&self) -> bool {
         let parser = self.parser.0.lock().unwrap_or_else(PoisonError::into_inner);
         let screen = parser.screen();
         !screen.hide_cursor() && !screen.alternate_screen()
     }
 
-    /// All lines, those above the screen first; the ends of lines without their blanks.
+    /// Returns all lines, those above the screen first; the ends of lines without their blanks.
     pub fn transcript(&self) -> Vec<String> {
         let mut parser = self.parser.0.lock().unwrap_or_else(PoisonError::into_inner);
         let screen = parser.screen_mut();

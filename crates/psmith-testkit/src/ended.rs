@@ -1,4 +1,4 @@
-//! What a program left behind when it ended: status and streams, with assertions that show all of it.
+//! The result of a program that has ended: status and streams, with assertions that show all of it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -7,20 +7,20 @@ use std::time::Duration;
 /// A program that has ended.
 #[derive(Clone, Debug)]
 pub struct EndedCommand {
-    /// How, as the parent sees it.
+    /// The exit status, as the parent sees it.
     pub status: ExitStatus,
-    /// What it wrote.
+    /// The output on stdout.
     pub stdout: Vec<u8>,
-    /// What it wrote.
+    /// The output on stderr.
     pub stderr: Vec<u8>,
-    /// Which process it was.
+    /// The process id that it had.
     pub pid: i32,
-    /// From start to end.
+    /// The time from start to end.
     pub wall: Duration,
 }
 
 impl EndedCommand {
-    /// The exit code as a shell tells it: 128+n for a death by signal n.
+    /// Returns the exit code as a shell reports it: 128+n for a death by signal n.
     ///
     /// # Panics
     /// Never: a waited-for process has one or the other.
@@ -31,25 +31,25 @@ impl EndedCommand {
             .unwrap_or_else(|| 128 + self.status.signal().expect("it exited or a signal ended it"))
     }
 
-    /// The signal that ended it, if one did.
+    /// Returns the signal that ended it, if one did.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
         self.status.signal()
     }
 
-    /// Its stdout as text, invalid bytes replaced.
+    /// Returns its stdout as text, invalid bytes replaced.
     #[must_use]
     pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Its stderr as text, invalid bytes replaced.
+    /// Returns its stderr as text, invalid bytes replaced.
     #[must_use]
     pub fn err(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// The lines of stdout, sorted: for runs whose order is not promised.
+    /// Returns the lines of stdout, sorted: for runs whose order is not promised.
     #[must_use]
     pub fn sorted_lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.out().lines().map(str::to_owned).collect();
@@ -57,7 +57,7 @@ impl EndedCommand {
         lines
     }
 
-    /// The lines on stderr that name a failed job, `psmith: job N failed: ..`.
+    /// Returns the lines on stderr that name a failed job, `psmith: job N failed: ..`.
     #[must_use]
     pub fn failure_lines(&self) -> Vec<String> {
         self.err()

@@ -1,5 +1,5 @@
-//! A gate at which jobs in other processes stand until the test lets them through: a lock on a file, so nobody polls and
-//! a job that is killed at the gate leaves nothing behind.
+//! A gate at which jobs in other processes wait until the test lets them through: a lock on a file, so no process
+//! polls and a job that is killed at the gate leaves nothing behind.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A closed gate.
+    /// Creates a closed gate.
     ///
     /// # Panics
     /// If no temporary file can be made.
@@ -27,19 +27,19 @@ impl Gate {
         Gate { path, lock: Some(lock), _dir: dir }
     }
 
-    /// What a job needs to stand here: give it to [`pass`].
+    /// Returns what a job needs to wait here: give it to [`pass`].
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    /// Lets everybody through, from now on.
+    /// Lets all jobs through, from now on.
     pub fn open(&mut self) {
         self.lock = None;
     }
 }
 
-/// Stands at the gate until it is open.
+/// Waits at the gate until it is open.
 ///
 /// # Panics
 /// If the gate is gone.

@@ -1,5 +1,5 @@
-//! The leak check: what a test may not leave behind. Taken at the start of every test that starts processes,
-//! checked when it goes out of scope.
+//! The leak check, which compares what a test leaves behind with what was there before. Taken at the start of every
+//! test that starts processes, checked when it goes out of scope.
 //!
 //! A process is found by a nonce in its environment, which every descendant inherits; one that was started
 //! with a cleared environment is found by the file in which it wrote its pid. The check never kills first and
@@ -21,8 +21,8 @@ use crate::proc;
 /// The variable that marks every process of a test.
 pub const NONCE: &str = "PSMITH_TEST_NONCE";
 
-/// How long things may take to vanish after their end was promised. P-4 names one second; a loaded machine
-/// gets more, because the suite asserts order and the times are measured elsewhere.
+/// The time that things may take to vanish after their end was promised. P-4 names one second; a loaded machine gets
+/// more, because the suite asserts order and the times are measured elsewhere.
 pub const SETTLE: Duration = Duration::from_secs(5);
 
 /// Tests that compare the whole process (descriptors, threads, children) must be alone in it.
@@ -55,14 +55,14 @@ struct OwnProcess {
 }
 
 impl LeakGuard {
-    /// For tests that run commands: processes with this guard's nonce, control groups, files.
+    /// Creates a guard for tests that run commands: processes with this guard's nonce, control groups, files.
     #[must_use]
     pub fn new() -> LeakGuard {
         LeakGuard::with(Hold::Shared(ALONE.read().unwrap_or_else(PoisonError::into_inner)), false)
     }
 
-    /// For tests that use the library in this very process: also its descriptors, threads and children. No
-    /// other guarded test runs in this process meanwhile.
+    /// Creates a guard for tests that use the library in this very process: also its descriptors, threads and
+    /// children. No other guarded test runs in this process meanwhile.
     #[must_use]
     pub fn alone() -> LeakGuard {
         LeakGuard::with(Hold::Alone(ALONE.write().unwrap_or_else(PoisonError::into_inner)), true)
@@ -86,19 +86,19 @@ impl LeakGuard {
         }
     }
 
-    /// The value of [`NONCE`] for the processes of this test.
+    /// Returns the value of [`NONCE`] for the processes of this test.
     #[must_use]
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
 
-    /// `NAME=VALUE`, as it stands in the environment of this test's processes.
+    /// Returns `NAME=VALUE`, as it stands in the environment of this test's processes.
     #[must_use]
     pub fn mark(&self) -> String {
         format!("{NONCE}={}", self.nonce)
     }
 
-    /// Live processes of this test.
+    /// Returns the live processes of this test.
     #[must_use]
     pub fn survivors(&self) -> Vec<i32> {
         let mut found = proc::with_environment(&self.mark());
@@ -117,7 +117,7 @@ impl LeakGuard {
         found
     }
 
-    /// Waits until no process of this test lives, at most this long; returns who is left.
+    /// Waits until no process of this test is alive, at most this long; returns those that are left.
     #[must_use]
     pub fn survivors_after(&self, limit: Duration) -> Vec<i32> {
         let deadline = Instant::now() + limit;
@@ -130,23 +130,23 @@ impl LeakGuard {
         }
     }
 
-    /// Another time than [`SETTLE`] for what vanishes asynchronously.
+    /// Sets another time than [`SETTLE`] for what vanishes asynchronously.
     pub fn settle_within(&mut self, limit: Duration) {
         self.settle = limit;
     }
 
-    /// A directory that must be empty at the end.
+    /// Adds a directory that must be empty at the end.
     pub fn expect_empty(&mut self, dir: impl Into<PathBuf>) {
         self.empty_dirs.push(dir.into());
     }
 
-    /// A file in which processes write `PID START` lines; none of them may live at the end. For programs that
+    /// Adds a file in which processes write `PID START` lines; none of them may be alive at the end. For programs that
     /// are started with a cleared environment.
     pub fn track(&mut self, file: impl Into<PathBuf>) {
         self.pid_files.push(file.into());
     }
 
-    /// The pid of a psmith that this test started: control groups named after it are this test's.
+    /// Adds the pid of a psmith that this test started: control groups named after it are this test's.
     pub fn host(&mut self, pid: i32) {
         self.hosts.push(pid);
     }
@@ -267,7 +267,7 @@ fn own_children() -> BTreeSet<i32> {
 
 fn kill(pid: i32) {
     if let Some(pid) = Pid::from_raw(pid) {
-        // Gone already is as good.
+        // An error means that it is gone already, which is as good.
         let _ = kill_process(pid, Signal::KILL);
     }
 }
@@ -282,7 +282,7 @@ fn pids_in_file(file: &Path) -> Vec<(i32, u64)> {
         .collect()
 }
 
-/// True if a component of the path from its first `psmith-` part on holds this number as a whole word.
+/// Returns whether a component of the path from its first `psmith-` part on holds this number as a whole word.
 fn names_pid(group: &Path, pid: i32) -> bool {
     let pid = pid.to_string();
     group
@@ -292,7 +292,7 @@ fn names_pid(group: &Path, pid: i32) -> bool {
         .any(|part| part.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == pid))
 }
 
-/// Every directory `psmith-*` below a control group mount.
+/// Returns the directories `psmith-*` below a control group mount.
 #[must_use]
 pub fn psmith_groups() -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -302,7 +302,7 @@ pub fn psmith_groups() -> BTreeSet<PathBuf> {
     found
 }
 
-/// How deep below a mount psmith's groups are looked for: systemd's user slices lie five deep.
+/// The depth below a mount to which psmith's groups are searched: systemd's user slices lie five deep.
 const GROUP_DEPTH_MAX: usize = 7;
 
 fn collect_groups(dir: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
@@ -320,7 +320,7 @@ fn collect_groups(dir: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// Where control group hierarchies are mounted, v1 and v2.
+/// Returns where control group hierarchies are mounted, v1 and v2.
 #[must_use]
 pub fn group_mounts() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What psmith's tests share: a fresh scene for each test with a leak check at its end, the runner of the
+//! The common parts of psmith's tests: a fresh scene for each test with a leak check at its end, the runner of the
 //! command under test, wicked helper programs, and the ledger of what a machine could not show.
 //!
 //! An operating-system test starts with a [`Scene`] (or a bare [`leak::LeakGuard`] where no command is run), asks
@@ -19,7 +19,7 @@ mod scene;
 pub mod simulation;
 mod wicked;
 
-/// The numbers from 1 on, a line each: many small inputs, and what `echo` makes of them.
+/// Returns the numbers from 1 on, a line each: many small inputs, and what `echo` makes of them.
 #[must_use]
 pub fn numbers(count: u32) -> String {
     (1..=count).map(|number| format!("{number}\n")).collect()

@@ -1,4 +1,4 @@
-//! What a test needs of the machine, probed by doing; and the ledger of what could not be shown here.
+//! The needs of tests on the machine, probed by doing; and the ledger of what could not be shown here.
 //!
 //! The test runner calls a test that could not run "passed", so the ledger is the truth: one line on stderr and
 //! one record in the file that `PSMITH_TEST_LEDGER` names. With `CI=true` only what the machine truly cannot do
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::leak::group_mounts;
 
-/// Something that not every machine has.
+/// A facility that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A writable v2 group in which `cgroup.kill` works.
@@ -24,13 +24,13 @@ pub enum Need {
     CpuGroup,
     /// Root.
     Root,
-    /// A tmpfs of a size of our choice can be mounted.
+    /// The right to mount a tmpfs of a chosen size.
     Tmpfs,
-    /// The kernel writes core files into the working directory.
+    /// A kernel that writes core files into the working directory.
     CoreFiles,
     /// `/dev/full`.
     DevFull,
-    /// A file system whose other end does not answer can be mounted.
+    /// The right to mount a file system whose other end does not reply.
     Fuse,
     /// A program in PATH; it could be installed, so CI must have it.
     Program(&'static str),
@@ -48,7 +48,7 @@ macro_rules! need {
 }
 
 impl Need {
-    /// Its name in `PSMITH_TEST_REQUIRE` and in the ledger.
+    /// Returns its name in `PSMITH_TEST_REQUIRE` and in the ledger.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Need {
         }
     }
 
-    /// Every need that does not name a program.
+    /// The needs that do not name a program.
     pub const MACHINE: [Need; 9] = [
         Need::CgroupKill,
         Need::MemoryGroup,
@@ -123,7 +123,7 @@ impl Need {
     }
 }
 
-/// True if the machine has it. Otherwise the ledger has a record of what was not shown.
+/// Returns whether the machine has it. Otherwise the ledger has a record of what was not shown.
 ///
 /// # Panics
 /// If the need is mandatory here.
@@ -143,7 +143,7 @@ pub fn is_met(proves: &str, need: Need) -> bool {
     // Written past the harness's capture: a skip must be seen.
     let _ = writeln!(std::io::stderr(), "{line}");
     if let Some(ledger) = std::env::var_os("PSMITH_TEST_LEDGER") {
-        // What `cargo xtask test` reads: a program could be installed, all else was probed by doing.
+        // The record that `cargo xtask test` reads: a program could be installed, all else was probed by doing.
         let rows: Vec<&str> = proves.split([',', ' ']).filter(|row| !row.is_empty()).collect();
         let record = serde_json::json!({
             "test": test, "rows": rows, "needs": need.name(), "why": reason, "machine": !installable,
@@ -156,7 +156,7 @@ pub fn is_met(proves: &str, need: Need) -> bool {
     false
 }
 
-/// The path of a program in PATH.
+/// Returns the path of a program in PATH.
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -195,7 +195,7 @@ impl Drop for ProbeGroup {
     }
 }
 
-/// This process's own group in the hierarchy at the mount, as psmith would use it.
+/// Returns this process's own group in the hierarchy at the mount, as psmith would use it.
 fn own_group(mount: &Path) -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let is_v2 = mount.join("cgroup.controllers").exists();
@@ -234,7 +234,7 @@ fn kill_in(group: &Path) -> Result<(), String> {
         .map_err(|error| format!("write {}: {error}", procs.display()))
         .and_then(|()| {
             let kill = group.join("cgroup.kill");
-            // Opened without O_CREAT: where the kernel has no such file, that is the answer.
+            // Opened without O_CREAT: where the kernel has no such file, the open fails.
             fs::OpenOptions::new()
                 .write(true)
                 .open(&kill)
@@ -248,14 +248,14 @@ fn kill_in(group: &Path) -> Result<(), String> {
     killed
 }
 
-/// One processor, as either version says it.
+/// The limit of one processor, as either version writes it.
 const ONE_CPU: [(&str, &str); 2] = [("cpu.max", "100000 100000"), ("cpu.cfs_quota_us", "100000")];
 
-/// A group that may use one processor, removed when dropped; nothing may live in it by then.
+/// A group that may use one processor, removed when dropped; no process may be in it by then.
 pub struct OneCpu(ProbeGroup);
 
 impl OneCpu {
-    /// Makes it.
+    /// Makes the group.
     ///
     /// # Errors
     /// Why not, as [`Need::CpuGroup`] would be told.
@@ -277,7 +277,7 @@ fn probe_limit(controller: &str, files: &[(&str, &str)]) -> Result<(), String> {
     limited_group(controller, files).map(drop)
 }
 
-/// A group with one of these limits, in whichever hierarchy has it.
+/// Makes a group with one of these limits, in the hierarchy that has it.
 fn limited_group(controller: &str, files: &[(&str, &str)]) -> Result<ProbeGroup, String> {
     let mut reason = format!("no hierarchy with the {controller} controller");
     for mount in group_mounts() {

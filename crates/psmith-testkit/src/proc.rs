@@ -1,24 +1,24 @@
-//! Reading `/proc`: who is alive, whose child it is, which run it belongs to. Never signals anybody.
+//! Processes as `/proc` shows them: state, parents, and the run that they belong to. Never signals one.
 
 use std::fs;
 use std::path::Path;
 
-/// What `/proc/PID/stat` says of a process, as far as tests ask.
+/// The fields of `/proc/PID/stat` that tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcStat {
-    /// `R`, `S`, `D`, `T`, `Z`, ...
+    /// The state letter: `R`, `S`, `D`, `T`, `Z`, ...
     pub state: char,
-    /// Parent.
+    /// The parent.
     pub ppid: i32,
-    /// Process group.
+    /// The process group.
     pub pgrp: i32,
-    /// Session.
+    /// The session.
     pub session: i32,
-    /// Start time in clock ticks since boot: with the pid it names one process for good.
+    /// The start time in clock ticks since boot: with the pid it identifies a process.
     pub start: u64,
 }
 
-/// Every process id there is, in ascending order.
+/// Returns the process ids there are, in ascending order.
 #[must_use]
 pub fn pids() -> Vec<i32> {
     let mut pids: Vec<i32> = fs::read_dir("/proc")
@@ -30,7 +30,7 @@ pub fn pids() -> Vec<i32> {
     pids
 }
 
-/// The state of a process, or `None` if there is no such process.
+/// Returns the state of a process, or `None` if there is no such process.
 #[must_use]
 pub fn stat(pid: i32) -> Option<ProcStat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -47,13 +47,13 @@ pub fn stat(pid: i32) -> Option<ProcStat> {
     })
 }
 
-/// True if the process runs, sleeps or is stopped: there, and not merely waiting to be reaped.
+/// Returns whether the process runs, sleeps or is stopped: there, and not merely waiting to be reaped.
 #[must_use]
 pub fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// The words of a process's command line, joined by blanks.
+/// Returns the words of a process's command line, joined by blanks.
 #[must_use]
 pub fn command_line(pid: i32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -61,19 +61,19 @@ pub fn command_line(pid: i32) -> String {
     words.join(" ").trim_end().to_owned()
 }
 
-/// The children of a process, zombies included.
+/// Returns the children of a process, zombies included.
 #[must_use]
 pub fn children(pid: i32) -> Vec<i32> {
     pids().into_iter().filter(|child| stat(*child).is_some_and(|stat| stat.ppid == pid)).collect()
 }
 
-/// The warden of a psmith, which is its one child, if it has one just now.
+/// Returns the warden of a psmith, which is its one child, if it has one just now.
 #[must_use]
 pub fn warden_of(psmith: i32) -> Option<i32> {
     children(psmith).into_iter().find(|pid| is_alive(*pid))
 }
 
-/// Live processes whose environment, as it was at their exec, holds this `NAME=VALUE`.
+/// Returns the live processes whose environment, as it was at their exec, holds this `NAME=VALUE`.
 #[must_use]
 pub fn with_environment(assignment: &str) -> Vec<i32> {
     let wanted = assignment.as_bytes();
@@ -87,7 +87,7 @@ pub fn with_environment(assignment: &str) -> Vec<i32> {
         .collect()
 }
 
-/// One line that names a process, fit for a failure message.
+/// Returns a line that describes a process, fit for a failure message.
 #[must_use]
 pub fn describe(pid: i32) -> String {
     match stat(pid) {
@@ -103,7 +103,7 @@ pub fn describe(pid: i32) -> String {
     }
 }
 
-/// All that helps to see why a process hangs, one paragraph.
+/// Returns all that helps to see why a process hangs, one paragraph.
 #[must_use]
 pub fn dump(pid: i32) -> String {
     let mut text = describe(pid);
@@ -130,7 +130,7 @@ pub fn dump(pid: i32) -> String {
     text
 }
 
-/// The descriptors that this process holds open, with what they are.
+/// Returns the descriptors that this process holds open, with what they are.
 #[must_use]
 pub fn own_descriptors() -> Vec<(i32, String)> {
     let own = Path::new("/proc/self/fd");
@@ -153,7 +153,7 @@ pub fn own_descriptors() -> Vec<(i32, String)> {
     open
 }
 
-/// The threads of this process: number and name.
+/// Returns the threads of this process: number and name.
 #[must_use]
 pub fn own_threads() -> Vec<(i32, String)> {
     fs::read_dir("/proc/self/task")

@@ -1,5 +1,5 @@
-//! A terminal for the command under test, with a shell's part of job control: the command stands in a
-//! foreground group of its own, its parent in the same session tells when it stops, goes on, or ends.
+//! A terminal for the command under test, with a shell's part of job control: the command is in a foreground group of
+//! its own, and its parent in the same session reports when it stops, goes on, or ends.
 //!
 //! The parent is `psmith-wicked job-shell`, a process of its own because only a session leader can have a
 //! controlling terminal. What the command writes to the terminal and what the user types go through here.
@@ -19,16 +19,16 @@ use crate::proc;
 use crate::scene::{OUTER_LIMIT, Scene};
 use crate::wicked::wicked;
 
-/// What the shell's part tells of the command.
+/// A report of the shell's part about the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShellReport {
-    /// It was started, with this pid.
+    /// The command was started, with this pid.
     Started(i32),
-    /// It stopped, by this signal.
+    /// The command was stopped by this signal.
     Stopped(i32),
-    /// It exited with this code.
+    /// The command exited with this code.
     Exited(i32),
-    /// This signal ended it.
+    /// The command was ended by this signal.
     Signaled(i32),
 }
 
@@ -54,7 +54,8 @@ impl OnTerminal {
         OnTerminal::start_as(scene, true, args, variables)
     }
 
-    /// As [`OnTerminal::start`], but in the background, as with `&` at the end of a shell's line.
+    /// Starts the command as [`OnTerminal::start`] does, but in the background, as with `&` at the end of a shell's
+    /// line.
     ///
     /// # Panics
     /// If the terminal cannot be made or the command not started.
@@ -132,7 +133,7 @@ impl OnTerminal {
         terminal
     }
 
-    /// The pid of the command under test.
+    /// Returns the pid of the command under test.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
@@ -169,7 +170,7 @@ impl OnTerminal {
         self.control.write_all(b"bg\n").expect("the shell's part takes orders");
     }
 
-    /// The next news of the command.
+    /// Waits for the next report about the command.
     ///
     /// # Panics
     /// If none comes within the outer limit.
@@ -206,7 +207,7 @@ impl OnTerminal {
         }
     }
 
-    /// Gives the terminal another size, of which the command is told.
+    /// Gives the terminal another size, of which the command is notified.
     ///
     /// # Panics
     /// If the terminal is gone.
@@ -215,7 +216,7 @@ impl OnTerminal {
         tcsetwinsize(&self.master, size).expect("the terminal takes a size");
     }
 
-    /// What the terminal was sent after the first `seen` bytes; waits until there is some, a second at most.
+    /// Returns what the terminal was sent after the first `seen` bytes; waits until there is some, a second at most.
     #[must_use]
     pub fn shown_after(&self, seen: usize) -> Vec<u8> {
         let (screen, changed) = &*self.screen;
@@ -227,13 +228,13 @@ impl OnTerminal {
         shown.get(seen..).unwrap_or_default().to_vec()
     }
 
-    /// All that the terminal has shown so far.
+    /// Returns all that the terminal has shown so far.
     #[must_use]
     pub fn screen_text(&self) -> String {
         String::from_utf8_lossy(&self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// The terminal's modes.
+    /// Returns the terminal's modes.
     ///
     /// # Panics
     /// If the terminal is gone.
@@ -242,20 +243,20 @@ impl OnTerminal {
         tcgetattr(&self.master).expect("the terminal has modes")
     }
 
-    /// True if the terminal echoes what is typed and gathers it into lines, as it did at first.
+    /// Returns whether the terminal echoes what is typed and gathers it into lines, as it did at first.
     #[must_use]
     pub fn is_cooked(&self) -> bool {
         self.modes().local_modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
-    /// Closes the terminal under the command, as a window that is closed: the session leader goes, and the
-    /// kernel hangs up the terminal and sends HUP to the foreground group.
+    /// Closes the terminal under the command, as a window that is closed: the session leader ends, and the kernel
+    /// hangs up the terminal and sends HUP to the foreground group.
     pub fn hang_up(&mut self) {
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }
 
-    /// Waits until the command is gone. After [`OnTerminal::hang_up`] nobody learns its status.
+    /// Waits until the command is gone. After [`OnTerminal::hang_up`] its status is not reported.
     ///
     /// # Panics
     /// If it is not gone within the outer limit.

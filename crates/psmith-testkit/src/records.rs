@@ -1,4 +1,4 @@
-//! Reading what a run has written: events and joblog. Fails loudly on anything that is not their format.
+//! The records of a run: events and joblog. Fails loudly on anything that is not their format.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -35,7 +35,8 @@ impl RecordedEvents {
         RecordedEvents(events)
     }
 
-    /// Waits until a run that still goes on has told this event so often; what it tells, a thread of its own writes.
+    /// Waits until a run that still goes on has written this event `count` times; a thread of its own writes the
+    /// events.
     ///
     /// # Panics
     /// If it does not within the outer limit.
@@ -45,7 +46,7 @@ impl RecordedEvents {
         let deadline = Instant::now() + OUTER_LIMIT;
         loop {
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            // The last line may be on its way.
+            // The last line may be incomplete.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             let events = RecordedEvents::parse(&text[..whole]);
             if events.named(name).len() >= count {
@@ -56,13 +57,13 @@ impl RecordedEvents {
         }
     }
 
-    /// All of one name, in order.
+    /// Returns the events of one name, in order.
     #[must_use]
     pub fn named(&self, name: &str) -> Vec<&Value> {
         self.0.iter().filter(|event| event["event"] == name).collect()
     }
 
-    /// The `job_end` of one job.
+    /// Returns the `job_end` of one job.
     ///
     /// # Panics
     /// If there is not exactly one.
@@ -75,7 +76,7 @@ impl RecordedEvents {
         ends[0]
     }
 
-    /// The `run_end`.
+    /// Returns the `run_end`.
     ///
     /// # Panics
     /// If it is not the one last event.
@@ -88,8 +89,7 @@ impl RecordedEvents {
         last
     }
 
-    /// Asserts what must hold of every finished run: each job started has one end, after its start, and the
-    /// totals agree.
+    /// Asserts the rules of every finished run: each job started has one end, after its start, and the totals agree.
     ///
     /// # Panics
     /// If it does not.
@@ -132,7 +132,7 @@ impl RecordedEvents {
 /// The header of a joblog, as GNU parallel writes it.
 pub const JOBLOG_HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand";
 
-/// One row of a joblog.
+/// A row of a joblog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoblogRow {
     /// Job number.

@@ -1,4 +1,4 @@
-//! A fresh place for one test: a directory to work in, a TMPDIR that must be empty at the end, the leak guard.
+//! The scene of one test: a directory to work in, a TMPDIR that must be empty at the end, the leak guard.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,7 @@ use crate::proc;
 /// The outer limit of every wait in a test. Reaching it is a failure, never a result.
 pub const OUTER_LIMIT: Duration = Duration::from_secs(60);
 
-/// One test's surroundings. Declare it first, so that it is dropped, and checks for leaks, last.
+/// The surroundings of one test. Declare it first, so that it is dropped, and checks for leaks, last.
 pub struct Scene {
     psmith: PathBuf,
     // Before the directory: the guard looks into it when dropped.
@@ -26,7 +26,7 @@ pub struct Scene {
     dir: tempfile::TempDir,
 }
 
-/// A scene for the command of the package under test.
+/// Creates a scene for the command of the package under test.
 #[macro_export]
 macro_rules! scene {
     () => {
@@ -35,7 +35,7 @@ macro_rules! scene {
 }
 
 impl Scene {
-    /// A scene in which [`Scene::psmith`] runs this program.
+    /// Creates a scene in which [`Scene::psmith`] runs this program.
     ///
     /// # Panics
     /// If no temporary directory can be made.
@@ -50,40 +50,40 @@ impl Scene {
         Scene { psmith: psmith.into(), guard: Mutex::new(guard), dir }
     }
 
-    /// The command under test with these arguments.
+    /// Returns the command under test with these arguments.
     pub fn psmith<I: IntoIterator<Item = A>, A: AsRef<OsStr>>(&self, args: I) -> Cmd<'_> {
         Cmd::new(self, self.psmith.clone()).contained().args(args)
     }
 
-    /// Another program, in the same surroundings and under the same leak check.
+    /// Returns a command for another program, in the same surroundings and under the same leak check.
     pub fn program(&self, path: impl Into<PathBuf>) -> Cmd<'_> {
         Cmd::new(self, path.into())
     }
 
-    /// A script of `/bin/sh`, in which `$PSMITH` is the command under test.
+    /// Returns a command for a script of `/bin/sh`, in which `$PSMITH` is the command under test.
     pub fn shell(&self, script: &str) -> Cmd<'_> {
         Cmd::new(self, "/bin/sh".into()).args(["-c", script]).env("PSMITH", &self.psmith)
     }
 
-    /// The command under test.
+    /// Returns the path of the command under test.
     #[must_use]
     pub fn psmith_path(&self) -> &Path {
         &self.psmith
     }
 
-    /// The working directory of everything that the scene starts.
+    /// Returns the working directory of everything that the scene starts.
     #[must_use]
     pub fn cwd(&self) -> PathBuf {
         self.dir.path().join("cwd")
     }
 
-    /// The TMPDIR of everything that the scene starts.
+    /// Returns the TMPDIR of everything that the scene starts.
     #[must_use]
     pub fn tmp(&self) -> PathBuf {
         self.dir.path().join("tmp")
     }
 
-    /// A path in the working directory.
+    /// Returns a path in the working directory.
     #[must_use]
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.cwd().join(name)
@@ -118,7 +118,7 @@ impl Scene {
         String::from_utf8(self.read(name)).expect("the file is UTF-8")
     }
 
-    /// A FIFO in the working directory through which jobs say that they stand where the test wants them.
+    /// Makes a FIFO in the working directory through which jobs report that they have come to a point.
     ///
     /// # Panics
     /// If it cannot be made.
@@ -130,14 +130,14 @@ impl Scene {
     /// Asserts that every process of the scene has ended, or does so soon.
     ///
     /// # Panics
-    /// If one lives on; it is named.
+    /// If one is alive; it is named.
     #[track_caller]
     pub fn assert_no_survivors(&self) {
         let left = self.guard(|guard| guard.survivors_after(SETTLE));
         assert!(left.is_empty(), "{:?}", left.into_iter().map(proc::describe).collect::<Vec<_>>());
     }
 
-    /// The leak guard, to track pid files or to ask for survivors.
+    /// Gives access to the leak guard, to track pid files or to ask for survivors.
     pub fn guard<T>(&self, with: impl FnOnce(&mut LeakGuard) -> T) -> T {
         with(&mut self.guard.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -163,13 +163,13 @@ impl Ready {
         Ready { path, fifo }
     }
 
-    /// The path for the writers: `echo > PATH` counts as two bytes with its newline, `printf x > PATH` as one.
+    /// Returns the path for the writers: `echo > PATH` counts as two bytes with its newline, `printf x > PATH` as one.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path as text, for scripts.
+    /// Returns the path as text, for scripts.
     ///
     /// # Panics
     /// Never: the scene's own path is UTF-8 unless TMPDIR is not.
@@ -178,7 +178,7 @@ impl Ready {
         self.path.to_str().expect("the scene's path is UTF-8")
     }
 
-    /// Waits for so many lines and returns them.
+    /// Waits for `count` lines and returns them.
     ///
     /// # Panics
     /// If they do not come within the outer limit.
@@ -198,7 +198,7 @@ impl Ready {
             );
             let limit =
                 Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-            // An interrupted poll is asked again; a spurious one reads nothing.
+            // An interrupted poll is repeated; a spurious one reads nothing.
             let _ = poll(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit));
             let mut buffer = [0; 4096];
             if let Ok(read) = self.fifo.read(&mut buffer) {

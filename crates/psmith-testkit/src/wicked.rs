@@ -1,4 +1,4 @@
-//! Where programs are that tests run: the wicked helper, and the library's examples.
+//! The programs that tests run: the wicked helper, and the library's examples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The path of `psmith-wicked`, the helper program with one subcommand per hazard.
+/// Returns the path of `psmith-wicked`, the helper program with one subcommand per hazard.
 ///
 /// Cargo builds the programs of a package only for that package's own tests, so this builds it where it is
 /// missing or older than its source.
@@ -31,7 +31,7 @@ fn locate() -> PathBuf {
     program
 }
 
-/// The path of this example of the library, built with all features, as the tests are.
+/// Returns the path of this example of the library, built with all features, as the tests are.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -47,13 +47,13 @@ pub fn example(name: &str) -> PathBuf {
     program
 }
 
-/// The directory of this test's profile: its executable is `target/<profile>/deps/<test>`.
+/// Returns the directory of this test's profile: its executable is `target/<profile>/deps/<test>`.
 fn profile() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own executable");
     test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps").to_owned()
 }
 
-/// Has cargo build this in the profile of the test.
+/// Builds this with cargo in the profile of the test.
 fn build(what: &[&str], profile: &Path) {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["build", "--quiet"]).args(what);
@@ -73,7 +73,7 @@ fn is_fresh(program: &Path, sources: &[PathBuf]) -> bool {
     sources.iter().filter_map(|source| last_change(source)).all(|changed| changed <= built)
 }
 
-/// When the youngest file in this directory was changed.
+/// Returns when the youngest file in this directory was changed.
 fn last_change(dir: &Path) -> Option<SystemTime> {
     let files = fs::read_dir(dir).ok()?.flatten();
     let changes = files.filter_map(|file| match file.file_type() {

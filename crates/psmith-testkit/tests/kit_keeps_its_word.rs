@@ -1,4 +1,4 @@
-//! The kit itself: a leak check that finds nothing would prove nothing.
+//! Tests of the kit itself: a leak check that finds nothing would prove nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,7 +82,7 @@ fn a_descriptor_a_thread_and_a_child_left_behind_are_found() {
     let (end, wait) = std::sync::mpsc::channel::<()>();
     let (up, is_up) = std::sync::mpsc::channel::<()>();
     let body = move || {
-        // A thread gives itself its name; from here on it has it.
+        // A thread sets its name itself; from here on it has it.
         up.send(()).unwrap();
         wait.recv().is_ok()
     };
@@ -154,7 +154,7 @@ fn each_memory_hazard_allocates_and_each_flood_floods() {
 fn the_reports_tell_the_truth() {
     use std::os::unix::ffi::OsStrExt;
     let scene = scene();
-    // More than these where the test's own starter left some open.
+    // More than these if the parent of the test left some open.
     assert!(scene.psmith(["list-fds"]).run().out().starts_with("0\n1\n2\n"));
     let odd = std::ffi::OsStr::from_bytes(b"\xff\n -");
     scene.psmith(["print-argv-hex", "a", ""]).arg(odd).run().assert_out("61\n-\nff0a202d\n");
@@ -194,7 +194,7 @@ fn a_closed_terminal_hangs_up_the_command() {
     terminal.wait_gone();
 }
 
-/// Whatever a machine can or cannot do, asking leaves nothing behind, and a refusal has a reason.
+/// Checks that a probe leaves nothing behind, whatever the machine can do, and that a refusal has a reason.
 #[test]
 fn probes_answer_and_clean_up() {
     for need in psmith_testkit::need::Need::MACHINE {

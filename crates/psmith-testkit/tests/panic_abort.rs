@@ -1,5 +1,5 @@
-//! A program that is built with `panic = "abort"`. Lies here rather than beside the library's tests because it is built by
-//! the test, once: those are repeated as other users, who have no cargo.
+//! Tests of a program that is built with `panic = "abort"`. Here rather than beside the library's tests because it is
+//! built by the test, once: those are repeated as other users, who have no cargo.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn main() {
 }
 "#;
 
-/// A package of its own, with the workspace's versions; what cargo made of it last time is used again.
+/// Builds a package of its own, with the workspace's versions; the result of an earlier build is used again.
 fn build() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("panic-abort");
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

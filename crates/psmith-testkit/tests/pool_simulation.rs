@@ -1,5 +1,5 @@
-//! Reused workers may die, hang, lie and be slow at every point, and every job still gets its one outcome: thousands of
-//! simulated runs of the worker pool, each judged step by step.
+//! Tests that every job gets its one outcome although reused workers die, hang, lie and are slow at every point:
+//! thousands of simulated runs of the worker pool, each judged step by step.
 //!
 //! `PSMITH_SEED` names the first seed of the fresh runs, `PSMITH_RUNS` how many there are.
 
@@ -9,13 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use psmith_testkit::simulation::{PoolReport, run_pool};
 
-/// How many seeds a test runs.
+/// The number of seeds that a test runs.
 const RUNS: u64 = 3_000;
 
-/// How many of them are new each time.
+/// The number of seeds that are new each time.
 const FRESH_RUNS: u64 = 300;
 
-/// Runs `seed`; a failure says how to see it again.
+/// Runs `seed`; a failure prints how to repeat it.
 fn run_one(seed: u64) -> PoolReport {
     let broken = match catch_unwind(AssertUnwindSafe(|| run_pool(seed))) {
         Ok(Ok(report)) => return report,

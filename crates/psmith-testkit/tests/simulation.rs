@@ -1,4 +1,4 @@
-//! Every job gets its one outcome, whatever happens: thousands of simulated runs, each judged step by step.
+//! Tests that every job gets its one outcome, whatever happens: thousands of simulated runs, each judged step by step.
 //!
 //! `PSMITH_SEED` names the first seed of the fresh runs, `PSMITH_RUNS` how many there are.
 
@@ -10,10 +10,10 @@ use psmith_core::policy::Order;
 use psmith_core::{Action, Notice};
 use psmith_testkit::simulation::{SimulationReport, exhaust, run};
 
-/// How many seeds a test runs.
+/// The number of seeds that a test runs.
 const RUNS: u64 = 10_000;
 
-/// Runs `seed`; a failure says how to see it again.
+/// Runs `seed`; a failure prints how to repeat it.
 fn run_one(seed: u64) -> SimulationReport {
     let broken = match catch_unwind(AssertUnwindSafe(|| run(seed))) {
         Ok(Ok(report)) => return report,

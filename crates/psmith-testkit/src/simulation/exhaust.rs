@@ -1,6 +1,6 @@
-//! Every order of events of a small run, up to a depth: two slots, three jobs of two tries each, one loss of the
-//! warden, one stop. From wherever that leads the run is then driven to its end in the kindest way. Nothing is
-//! drawn by chance.
+//! The exhaustive test of a small run: every order of events, up to a depth, with two slots, three jobs of two tries
+//! each, one loss of the warden, one stop. After each order the run is driven to its end without further faults. Draws
+//! nothing at random.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use psmith_core::{Action, AttemptId, Dispatcher, Event, JobId, Time};
 
 use super::reference::Reference;
 
-/// Runs every order of `depth` events; tells how many runs that were.
+/// Runs every order of `depth` events; returns the number of runs.
 ///
 /// # Errors
 /// The first promise that was broken, with the events that led there.
@@ -23,7 +23,7 @@ pub fn exhaust(order: Order, depth: usize) -> Result<u64, String> {
     Ok(runs)
 }
 
-/// All paths that begin with `path`. Each is walked from the start: a run is its events and nothing else.
+/// Walks all paths that begin with `path`. Each is walked from the start: a run is its events and nothing else.
 fn walk(order: Order, depth: usize, path: &mut Vec<usize>, runs: &mut u64) -> Result<(), String> {
     let mut small = SmallRun::new(order);
     let mut walked = || -> Result<usize, String> {
@@ -49,7 +49,7 @@ fn walk(order: Order, depth: usize, path: &mut Vec<usize>, runs: &mut u64) -> Re
     Ok(())
 }
 
-/// A small run.
+/// A small run of the dispatcher, with its reference.
 struct SmallRun {
     dispatcher: Dispatcher,
     reference: Reference,
@@ -61,14 +61,14 @@ struct SmallRun {
     taken: Vec<ExploredStep>,
 }
 
-/// How far an attempt has come; over: it is not in the table.
+/// The stage of an attempt; an attempt that is over is not in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AttemptStage {
     Starting,
     Running,
-    /// Its worker has said that the function succeeded.
+    /// The worker has reported that the function succeeded.
     Reported,
-    /// Its process has ended, a descendant lives.
+    /// The process has ended, and a descendant is alive.
     Leaking,
 }
 
@@ -79,7 +79,7 @@ enum WardenState {
     Back,
 }
 
-/// Something that can happen next.
+/// An event that can happen next.
 #[derive(Clone, Debug)]
 enum ExploredStep {
     Event(Event),
@@ -120,7 +120,7 @@ impl SmallRun {
         self.take(ExploredStep::Event(Event::SourceEnded))
     }
 
-    /// What can happen now, the kindest first.
+    /// Returns the events that can happen now, those without faults first.
     fn choices(&self) -> Vec<ExploredStep> {
         let mut kind = Vec::new();
         let mut unkind = Vec::new();
@@ -226,7 +226,7 @@ impl SmallRun {
         }
     }
 
-    /// Nothing unkind happens any more: the run must end.
+    /// Drives the run to its end without further faults: it must end.
     fn finish(&mut self) -> Result<(), String> {
         for _ in 0..200 {
             if self.reference.finished {

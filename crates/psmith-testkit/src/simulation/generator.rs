@@ -1,4 +1,4 @@
-//! The simulation's chance: splitmix64 from a seed.
+//! The random numbers of the simulation: splitmix64 from a seed. Never reads them from the system.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, or 0.
+    /// Returns a number below `bound`, or 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.next() % bound }
     }
 
-    /// True in `percent` of a hundred draws.
+    /// Returns true in `percent` of a hundred draws.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -35,7 +35,7 @@ impl Generator {
         choices[self.below(choices.len() as u64) as usize].clone()
     }
 
-    /// A time below `millis`, in steps of 250 us so that several things fall due at once now and then.
+    /// Returns a time below `millis`, in steps of 250 us so that several things are due at once now and then.
     pub(super) fn time(&mut self, millis: u64) -> Duration {
         Duration::from_micros(self.below(millis * 4) * 250)
     }

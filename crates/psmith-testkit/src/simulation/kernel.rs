@@ -1,5 +1,5 @@
-//! The simulated processes: what they do by themselves, and what they do when they are asked to end.
-//! Knows nothing of jobs, tries or outcomes.
+//! The simulated processes: what they do by themselves, and what they do when they are asked to end. Has no access to
+//! jobs, tries or outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::scenario::Scenario;
 
 const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
 
-/// All processes that live, or leave something behind.
+/// The processes that are alive, or leave something behind.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     processes: BTreeMap<AttemptId, SimulatedProcess>,
@@ -20,50 +20,50 @@ pub(super) struct Kernel {
     silenced: BTreeSet<AttemptId>,
 }
 
-/// One attempt, as the kernel has it.
+/// The process of an attempt, as the kernel has it.
 #[derive(Debug)]
 struct SimulatedProcess {
     exit: Exit,
-    /// So many were killed for want of memory.
+    /// The number of processes killed because memory ran out.
     oom_kills: u64,
     has_exited: bool,
-    /// Descendants that outlive it.
+    /// The number of descendants that outlive it.
     tree: u32,
-    /// How long they live by themselves.
+    /// The time that they live by themselves.
     tree_lives: Duration,
     output: StreamHolder,
     ignores_signals: bool,
-    /// How long a kill takes.
+    /// The time that a kill takes.
     dies_after: Duration,
-    /// It was killed and hangs in the kernel: until it dies of that, nothing else happens to it.
+    /// True if it was killed and hangs in the kernel: until it dies of that, nothing else happens to it.
     hangs: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamHolder {
-    /// Nobody holds the output after the exit.
+    /// The output is not held open after the exit.
     Nobody,
     Tree,
-    /// Somebody outside of the tree, for this long.
+    /// A process outside of the tree holds the output open, for this long.
     Outsider(Duration),
 }
 
-/// What happens in the kernel after a while.
+/// An event in the kernel that comes after a while.
 #[derive(Clone, Debug)]
 pub(super) enum KernelEvent {
     /// The process ends, by itself or by a signal.
     Exit(AttemptId, Option<Exit>),
-    /// The descendants end; so many of them were killed, or let go.
+    /// The descendants end; true if they were killed or released.
     TreeEnds(AttemptId, bool),
-    /// Nobody holds the output any more, or nobody reads it.
+    /// The output is not held open any more, or not read any more.
     OutputEnds(AttemptId),
     /// The keeper of this attempt is gone, and the attempt with it.
     Vanish(AttemptId),
-    /// A report gets through.
+    /// A report is delivered.
     Report(Event),
 }
 
-/// Deeds, each after its while.
+/// Events, each with the time until it comes.
 pub(super) type KernelEvents = Vec<(Duration, KernelEvent)>;
 
 impl Kernel {
@@ -75,7 +75,7 @@ impl Kernel {
         generator: &mut Generator,
     ) -> KernelEvents {
         let percent = |percent: u64| if faults { percent } else { 0 };
-        // In a kind world a job takes no time, so that it meets any deadline.
+        // In a run without faults a job takes no time, so that it meets any deadline.
         let (latency, life) =
             if faults { (generator.time(3), generator.time(drawn.longest)) } else { Default::default() };
         if generator.chance(percent(drawn.refused)) {
@@ -126,7 +126,7 @@ impl Kernel {
         if !fails {
             deeds.push((latency + life, KernelEvent::Exit(attempt, None)));
             if generator.chance(drawn.workers) {
-                // Perhaps before the news of its start, perhaps at the very end, now and then a second time.
+                // Perhaps before the event of its start, perhaps at the very end, now and then a second time.
                 for _ in 0..=u64::from(generator.chance(percent(10))) {
                     let verdict = word(generator.chance(percent(drawn.job_fails)), generator);
                     let after =
@@ -135,7 +135,7 @@ impl Kernel {
                 }
             }
             if generator.chance(percent(drawn.vanishing)) {
-                // Before the start was reported, in mid-life, or long after a kill that did not work.
+                // Before the start was reported, while it is running, or long after a kill that did not work.
                 let within = generator.one_of(&[4, drawn.longest, drawn.longest, 20_000]);
                 deeds.push((generator.time(within), KernelEvent::Vanish(attempt)));
             }
@@ -144,7 +144,7 @@ impl Kernel {
         deeds
     }
 
-    /// The process ends now; what is reported, and what follows.
+    /// Ends the process now; returns the report, and the events that follow.
     pub(super) fn exit(&mut self, attempt: AttemptId, by: Option<Exit>) -> (Option<Event>, KernelEvents) {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| !process.has_exited) else {
             return (None, Vec::new());
@@ -171,7 +171,7 @@ impl Kernel {
         (Some(event), deeds)
     }
 
-    /// The descendants end, or are let go, now.
+    /// Ends or releases the descendants now.
     pub(super) fn tree_ends(&mut self, attempt: AttemptId, by_us: bool) -> (Option<Event>, KernelEvents) {
         let Some(process) = self.processes.get_mut(&attempt).filter(|process| process.has_exited) else {
             return (None, Vec::new());
@@ -184,14 +184,14 @@ impl Kernel {
             StreamHolder::Tree => vec![(Duration::from_millis(1), KernelEvent::OutputEnds(attempt))],
             StreamHolder::Nobody | StreamHolder::Outsider(_) => Vec::new(),
         };
-        // An answer to a kill comes also if nobody was left.
+        // The reply to a kill comes also if no descendant was left.
         let event =
             (were > 0 || by_us).then_some(Event::TreeEmpty { attempt, killed: if by_us { were } else { 0 } });
         (event, deeds)
     }
 
-    /// The keeper dies. What it held dies by its parent-death signal or is swept by the warden: before the exit
-    /// nobody saw how the attempt ended, after it the rest of the tree is gone.
+    /// Ends the keeper. The processes that it held die by their parent-death signal or are swept by the warden: before
+    /// the exit the end of the attempt is not observed, after it the rest of the tree is gone.
     pub(super) fn vanish(&mut self, attempt: AttemptId) -> (Option<Event>, KernelEvents) {
         match self.processes.get_mut(&attempt) {
             Some(process) if process.has_exited => {
@@ -207,11 +207,11 @@ impl Kernel {
         }
     }
 
-    /// What gets through of a report on a start, or of a worker's word.
+    /// Returns the report on a start, or of a worker, if it is delivered.
     pub(super) fn report(&self, event: Event) -> Option<Event> {
         let gets_through = match &event {
             Event::Started { attempt, .. } => !self.silenced.contains(attempt),
-            // The dead say nothing, nor do those who hang.
+            // A dead process reports nothing, nor does one that hangs.
             Event::Reported { attempt, .. } => {
                 self.processes.get(attempt).is_some_and(|process| !process.has_exited && !process.hangs)
             }
@@ -266,18 +266,18 @@ impl Kernel {
         vec![(generator.time(2), KernelEvent::OutputEnds(attempt))]
     }
 
-    /// Every process dies with its warden, and nobody reports it.
+    /// Ends every process with its warden, without a report.
     pub(super) fn lose_all(&mut self) {
         self.processes.clear();
     }
 
-    /// Whether anything of the attempt lives.
+    /// Returns whether a process of the attempt is alive.
     pub(super) fn lives(&self, attempt: AttemptId) -> bool {
         self.processes.get(&attempt).is_some_and(|process| !process.has_exited || process.tree > 0)
     }
 }
 
-/// What a worker says of its function.
+/// Returns the result that a worker reports for its function.
 fn word(fails: bool, generator: &mut Generator) -> Result<(), Cause> {
     match fails {
         false => Ok(()),

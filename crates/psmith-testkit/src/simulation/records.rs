@@ -1,4 +1,4 @@
-//! What the judge writes down of a job and of an attempt, and what follows from that alone.
+//! The judge's records of a job and of an attempt, and what follows from them alone. Sees no other job.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use psmith_core::outcome::{Exit, SpawnFailure};
 use psmith_core::policy::{JobPolicy, LOST_MAX, Leak, RetryCause, RetryOn, Timeout};
 use psmith_core::{AttemptId, Cause, Time};
 
-/// One job.
+/// The record of a job.
 #[derive(Debug)]
 pub(super) struct ReferenceJob {
     pub(super) policy: Arc<JobPolicy>,
@@ -25,7 +25,7 @@ pub(super) struct ReferenceJob {
     pub(super) delivered: bool,
 }
 
-/// An attempt that is not over.
+/// The record of an attempt that is not over.
 #[derive(Debug, Default)]
 pub(super) struct ReferenceAttempt {
     pub(super) id: Option<AttemptId>,
@@ -33,7 +33,7 @@ pub(super) struct ReferenceAttempt {
     pub(super) started: bool,
     pub(super) signalled: bool,
     pub(super) killed: bool,
-    /// Ended by us before it ended itself.
+    /// True if psmith ended it before it ended itself.
     pub(super) cut: bool,
     pub(super) preempted: bool,
     pub(super) stuck: bool,
@@ -44,7 +44,7 @@ pub(super) struct ReferenceAttempt {
     pub(super) leaked: u32,
     pub(super) stopped_reading: bool,
     pub(super) released: bool,
-    /// What its worker said first, and whether that counts for certain: psmith had done nothing to it.
+    /// The first report of its worker, and whether that counts for certain: psmith had done nothing to it.
     pub(super) reported: Option<(Result<(), Cause>, bool)>,
 }
 
@@ -72,7 +72,7 @@ impl ReferenceJob {
         self.lost_in_row == LOST_MAX - 1
     }
 
-    /// Whether this crash is one too many for another try.
+    /// Returns whether this crash is one too many for another try.
     pub(super) fn is_quarantined(&self, cause: &Cause) -> bool {
         let most = self.policy.crash_tries;
         cause.is_crash() && most != 0 && self.crashes >= most
@@ -93,7 +93,7 @@ impl ReferenceJob {
 }
 
 impl ReferenceAttempt {
-    /// Nobody saw how it ended.
+    /// Returns whether its end was not observed.
     pub(super) fn is_unseen(&self) -> bool {
         self.exit.is_none() && self.start_failed.is_none()
     }
@@ -102,12 +102,12 @@ impl ReferenceAttempt {
         self.leaked.max(u32::from(self.stopped_reading))
     }
 
-    /// Whether its worker may have said this, to be believed.
+    /// Returns whether this may be a report of its worker that counts.
     pub(super) fn may_have_said(&self, verdict: &Result<(), Cause>) -> bool {
         self.reported.as_ref().is_some_and(|(reported, _)| reported == verdict)
     }
 
-    /// What its worker said for certain: it stands, whatever became of the process.
+    /// Returns the report of its worker that counts for certain, whatever became of the process.
     pub(super) fn word(&self) -> Option<&Result<(), Cause>> {
         self.reported.as_ref().filter(|(_, counts)| *counts).map(|(reported, _)| reported)
     }
@@ -121,7 +121,7 @@ impl ReferenceAttempt {
         }
     }
 
-    /// Whether this cause can be true of it.
+    /// Returns whether this cause can be true of it.
     pub(super) fn allows(
         &self,
         cause: &Cause,
@@ -166,7 +166,8 @@ impl ReferenceAttempt {
                 by_itself && self.exit == Some(exit)
             }
             Cause::Leaked(leaked) => {
-                // Whom we killed on request within their grace were no leak; who holds the output still is.
+                // Descendants that were killed on request within their grace were no leak; those that hold the output
+                // still are.
                 let ended = ending || record.cancelled || self.signalled || self.killed;
                 let holders = ended && *leaked == u32::from(self.stopped_reading);
                 let declared =

@@ -1,6 +1,6 @@
-//! The judge: a small model of the contract, fed with every event and every action, that says which promise an
-//! action breaks. It keeps one record a job and no queue, no timers and no state machine; so it cannot say what
-//! must be asked for next, but it can say of everything that is asked for whether it may be.
+//! The judge: a small model of the contract, fed with every event and every action, that reports the promise which an
+//! action breaks. It keeps one record a job and no queue, no timers and no state machine; so it cannot say what must
+//! be requested next, but of every action it can say whether it is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use psmith_core::{Action, AttemptId, Cause, Event, JobId, Notice, RunPolicy, Slo
 
 use super::records::{ReferenceAttempt, ReferenceJob};
 
-/// What is true so far.
+/// The facts so far.
 #[derive(Debug)]
 pub(super) struct Reference {
     run: RunPolicy,
@@ -24,7 +24,7 @@ pub(super) struct Reference {
     told: Option<HoldReason>,
     warden_ready: bool,
     source_ended: bool,
-    /// No more starts; and whether the running are ended.
+    /// True once no more starts are allowed; and whether the running are ended.
     stopping: bool,
     ending: bool,
     halted: bool,
@@ -73,7 +73,7 @@ impl Reference {
         }
     }
 
-    /// Takes in an event, before the dispatcher does.
+    /// Records an event, before the dispatcher handles it.
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Accepted { job, policy } => {
@@ -119,12 +119,12 @@ impl Reference {
             }
             Event::Reported { attempt, verdict } => {
                 if let Some((_, live)) = self.live(*attempt) {
-                    // Before the start an end may have been asked for of which nobody was told yet.
+                    // Before the start an end may have been requested that no process was notified of yet.
                     let counts = live.started && !live.signalled && !live.killed;
                     live.reported.get_or_insert_with(|| (verdict.clone(), counts));
                 }
             }
-            // Nobody is asked for signs of life.
+            // Signs of life are not requested.
             Event::OutputClosed { .. } | Event::Vanished { .. } | Event::Beat(_) => {}
             Event::WardenLost => self.warden_ready = false,
             Event::WardenReady => self.warden_ready = true,
@@ -152,7 +152,7 @@ impl Reference {
         }
     }
 
-    /// Judges an action; `lives` tells whether anything of an attempt lives.
+    /// Judges an action; `lives` returns whether a process of an attempt is alive.
     pub(super) fn judge(
         &mut self,
         action: &Action,
@@ -222,7 +222,7 @@ impl Reference {
         }
     }
 
-    /// What must hold between any two steps; `ready` jobs are in the queue.
+    /// Checks the rules between any two steps; `ready` jobs are in the queue.
     pub(super) fn judge_rest(
         &mut self,
         ready: u64,
@@ -256,7 +256,7 @@ impl Reference {
         Ok(())
     }
 
-    /// A slot is taken as long as its attempt is not over, or anything of it lives.
+    /// Frees slots: one is taken as long as its attempt is not over, or a process of it is alive.
     fn free_slots(&mut self, lives: &dyn Fn(AttemptId) -> bool) {
         self.slots.retain(|_, holder| {
             self.living.get(&holder.job).is_some_and(|live| live.id == Some(*holder)) || lives(*holder)
@@ -446,7 +446,7 @@ impl Reference {
         Ok(())
     }
 
-    /// An attempt came to an end of its own.
+    /// Records that an attempt came to an end of its own.
     fn note_end(&mut self, job: JobId, crashed: bool) {
         if crashed {
             self.crashed.insert(job);
@@ -455,13 +455,13 @@ impl Reference {
         }
     }
 
-    /// So many jobs in a row have crashed, if that breaks the circuit.
+    /// Returns the number of jobs in a row that have crashed, if that breaks the circuit.
     fn breaker_met(&self) -> Option<u32> {
         let jobs = self.crashed.len() as u32;
         (self.run.breaker > 0 && jobs >= self.run.breaker).then_some(jobs)
     }
 
-    /// How to halt, if the policy is met.
+    /// Returns how to halt, if the policy is met.
     fn halt_met(&self) -> Option<HaltMode> {
         let Halt::When { what, count, mode } = self.run.halt else { return None };
         let done = self.ok + self.failed;

@@ -1,4 +1,4 @@
-//! What a seed stands for: the policies of a run, and how unkind its world is.
+//! The scenario of a seed: the policies of a run, and the frequency of its faults. Simulates nothing itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use psmith_core::policy::{
 
 use super::generator::Generator;
 
-/// One drawn run.
+/// A drawn run.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) run: RunPolicy,
     pub(super) policies: Vec<Arc<JobPolicy>>,
     pub(super) jobs: u64,
     pub(super) total_known: bool,
-    /// How often, in percent, each of these goes wrong.
+    /// The frequency, in percent, of each of these faults.
     pub(super) refused: u64,
     pub(super) start_fails: u64,
     pub(super) job_fails: u64,
@@ -27,9 +27,9 @@ pub(super) struct Scenario {
     pub(super) stubborn: u64,
     pub(super) unkillable: u64,
     pub(super) vanishing: u64,
-    /// How many are workers that say how their function ended.
+    /// The share, in percent, of attempts that are workers, which report how their function ended.
     pub(super) workers: u64,
-    /// How often the warden dies, how often the user does something.
+    /// The frequency of the warden's deaths, and of the user's actions.
     pub(super) warden_losses: u64,
     pub(super) user_deeds: u64,
     /// The slowest consumer and the longest job, in milliseconds.

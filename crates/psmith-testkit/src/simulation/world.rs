@@ -1,5 +1,5 @@
-//! All that surrounds the dispatcher, and the loop that turns one into the other. The clock jumps to whatever is
-//! next: something of the kernel, or a timer of the dispatcher.
+//! The world around the dispatcher, and the loop that turns one into the other. The clock jumps to the next event of
+//! the kernel or the dispatcher's next timer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::reference::Reference;
 use super::scenario::Scenario;
 use super::{FAULTS_END, SimulationReport};
 
-/// No run of the sizes that are drawn needs more.
+/// The maximum number of steps; no run of the sizes that are drawn needs more.
 const STEPS_MAX: u64 = 100_000;
 
-/// One run and all around it.
+/// A run and everything around it.
 #[derive(Debug)]
 pub(super) struct World {
     seed: u64,
@@ -36,7 +36,7 @@ pub(super) struct World {
     stopping: bool,
 }
 
-/// What happens next around the dispatcher.
+/// The next event around the dispatcher.
 #[derive(Clone, Debug)]
 enum NextEvent {
     Deed(KernelEvent),
@@ -146,7 +146,7 @@ impl World {
                 let away = self.generator.time(50);
                 self.plan(away, NextEvent::WardenReady);
                 self.feed(Event::WardenLost)?;
-                // Reports that were on their way may still come in, late; answers to new starts may not.
+                // Reports that were being sent may still come in, late; replies to new starts may not.
                 let late = self.generator.chance(50);
                 self.agenda.retain(|_, next| late || !matches!(next, NextEvent::Deed(_)));
                 Ok(())
@@ -166,7 +166,7 @@ impl World {
     }
 
     fn produce(&mut self) -> Result<(), String> {
-        // One job may be on its way when a drain begins.
+        // One job may be in transit when a drain begins.
         let slips_through = self.stopping && !self.source_ended && self.generator.chance(30);
         while self.offered < self.drawn.jobs && (self.dispatcher.wants_job() || slips_through) {
             self.offered += 1;
@@ -259,7 +259,7 @@ impl World {
         self.plan_all(deeds);
     }
 
-    /// The counts at the end are those of the reference, and nothing is left.
+    /// Checks that the counts at the end are those of the reference, and that nothing is left.
     fn settle_accounts(&self) -> Result<(), String> {
         let counts = self.dispatcher.counts();
         let own = (counts.accepted, counts.ok, counts.failed, counts.cancelled);

@@ -1,4 +1,4 @@
-//! Jobs that leave a family: double forks, sessions of their own, ignored signals, held pipes.
+//! Jobs that leave descendants: double forks, sessions of their own, ignored signals, held pipes.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::{LIFE_MAX, again, become_program, fail, number};
 
-/// `wait`: sleeps for a helper's life.
+/// Runs `wait`: sleeps for a helper's longest time.
 pub(crate) fn wait() -> ExitCode {
     std::thread::sleep(LIFE_MAX);
     ExitCode::SUCCESS
 }
 
-/// `ignore-term FILE [PIDFILE]`: ignores what can be ignored, says so in FILE, waits.
+/// Runs `ignore-term FILE [PIDFILE]`: ignores what can be ignored, says so in FILE, waits.
 ///
 /// The shell sets the dispositions, because they survive exec and this program may not: it has no unsafe code.
 pub(crate) fn ignore_signals(args: &[OsString]) -> ExitCode {
@@ -25,7 +25,7 @@ pub(crate) fn ignore_signals(args: &[OsString]) -> ExitCode {
     become_program(shell)
 }
 
-/// `announce-and-wait FILE [PIDFILE]`: appends a line to FILE, and pid and start time to PIDFILE; waits.
+/// Runs `announce-and-wait FILE [PIDFILE]`: appends a line to FILE, and pid and start time to PIDFILE; waits.
 pub(crate) fn announce_and_wait(args: &[OsString]) -> ExitCode {
     if let Some(pid_file) = args.get(1)
         && let Err(error) = append_own_pid(Path::new(pid_file))
@@ -40,12 +40,12 @@ pub(crate) fn announce_and_wait(args: &[OsString]) -> ExitCode {
     wait()
 }
 
-/// `fork-twice DEPTH PIDFILE [clear-env] [redirect] [ignore]`: leaves a daemon behind a chain of DEPTH forks,
+/// Runs `fork-twice DEPTH PIDFILE [clear-env] [redirect] [ignore]`: leaves a daemon behind a chain of DEPTH forks,
 /// each in a session of its own, and exits 0 when the daemon has written its pid.
 pub(crate) fn fork_twice(args: &[OsString]) -> ExitCode {
     let Some(pid_file) = args.get(1) else { return fail("fork-twice DEPTH PIDFILE ..") };
     let has = |word: &str| args[2..].iter().any(|arg| arg == word);
-    // A file of this daemon's own tells when it stands; the pid file is shared by many.
+    // A file of this daemon's own is written when it is ready; the pid file is shared by many.
     let mut ready = pid_file.clone();
     ready.push(format!(".ready.{}", std::process::id()));
     let mut step = again("daemon-step");
@@ -75,7 +75,7 @@ pub(crate) fn fork_twice(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `daemon-step N PIDFILE READY [ignore]`: a session of its own, then the next step, or the daemon itself.
+/// Runs `daemon-step N PIDFILE READY [ignore]`: a session of its own, then the next step, or the daemon itself.
 pub(crate) fn daemon_step(args: &[OsString]) -> ExitCode {
     // Fails only for a leader of a group, which the next fork is not.
     let _ = rustix::process::setsid();
@@ -95,7 +95,7 @@ pub(crate) fn daemon_step(args: &[OsString]) -> ExitCode {
     announce_and_wait(&[ready.clone(), pid_file.clone()])
 }
 
-/// `hold-stdout [PIDFILE]`: a grandchild keeps stdout and stderr open; the job itself exits 0 at once.
+/// Runs `hold-stdout [PIDFILE]`: a grandchild keeps stdout and stderr open; the job itself exits 0 at once.
 pub(crate) fn hold_stdout(args: &[OsString]) -> ExitCode {
     let mut holder = again("wait");
     match holder.spawn() {
@@ -113,7 +113,7 @@ pub(crate) fn hold_stdout(args: &[OsString]) -> ExitCode {
     }
 }
 
-/// `fork-many N`: starts up to N waiting children, prints how many came to be, exits 0 if all did, else 11.
+/// Runs `fork-many N`: starts up to N waiting children, prints how many were created, exits 0 if all were, else 11.
 pub(crate) fn fork_many(args: &[OsString]) -> ExitCode {
     let wanted = number(args, 0);
     let mut count = 0;
@@ -143,7 +143,7 @@ fn append_own_pid(file: &Path) -> std::io::Result<()> {
     append(file, &format!("{} {}\n", std::process::id(), start_time("self")))
 }
 
-/// With the pid, this names a process for good.
+/// Returns the start time, which together with the pid identifies a process.
 fn start_time(pid: &str) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let rest = stat.rfind(')').map_or("", |at| &stat[at + 1..]);

@@ -1,4 +1,4 @@
-//! Jobs whose output is the trouble.
+//! Jobs whose output is the hazard.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -6,13 +6,13 @@ use std::process::{Command, ExitCode};
 
 use crate::{become_program, fail, number, text};
 
-/// `flood BYTES [stderr]`: lines of 64 bytes.
+/// Runs `flood BYTES [stderr]`: lines of 64 bytes.
 pub(crate) fn flood(args: &[OsString]) -> ExitCode {
     let line = format!("{:063}\n", 7);
     write_bytes(number(args, 0), line.as_bytes(), text(args, 1) == "stderr")
 }
 
-/// `no-newline BYTES [stderr]`: one endless line.
+/// Runs `no-newline BYTES [stderr]`: one endless line.
 pub(crate) fn no_newline(args: &[OsString]) -> ExitCode {
     write_bytes(number(args, 0), b"x", text(args, 1) == "stderr")
 }
@@ -35,7 +35,7 @@ fn write_bytes(bytes: u64, pattern: &[u8], to_stderr: bool) -> ExitCode {
     }
 }
 
-/// `escape-sequences`: what a terminal would obey (title, clipboard, colours left on, alternate screen), NUL and
+/// Runs `escape-sequences`: what a terminal would obey (title, clipboard, colours left on, alternate screen), NUL and
 /// bytes that are no UTF-8, on both streams.
 pub(crate) fn escape_sequences() -> ExitCode {
     let text = b"\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[31mred\x1b[?1049h\x9b31m\0\xff\xfe\n";
@@ -45,7 +45,7 @@ pub(crate) fn escape_sequences() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `close-stdio`: closes all three standard descriptors and waits. The shell does it, and stays.
+/// Runs `close-stdio`: closes all three standard descriptors and waits. The shell does it, and stays.
 pub(crate) fn close_stdio() -> ExitCode {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg("exec <&- >&- 2>&-; exec sleep 300");

@@ -1,4 +1,4 @@
-//! Jobs that eat: memory, CPU time, disk, descriptors.
+//! Jobs that use up resources: memory, CPU time, disk, descriptors.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use crate::{fail, number, text};
 
-/// `eat-memory BYTES`: touches so much, then prints `ate` and exits 0.
+/// Runs `eat-memory BYTES`: touches that much, then prints `ate` and exits 0.
 pub(crate) fn eat_memory(args: &[OsString]) -> ExitCode {
     const PORTION: usize = 1 << 20;
     let mut left = number(args, 0);
     let mut eaten: Vec<Vec<u8>> = Vec::new();
     while left > 0 {
-        // Not zeroes: those the kernel would lend without giving a page.
+        // Not zeroes: the kernel would map those without a page of their own.
         eaten.push(std::hint::black_box(vec![1; PORTION]));
         left = left.saturating_sub(PORTION as u64);
     }
@@ -21,7 +21,7 @@ pub(crate) fn eat_memory(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `burn-cpu`: computes until a limit ends it.
+/// Runs `burn-cpu`: computes until a limit ends it.
 pub(crate) fn burn_cpu() -> ExitCode {
     let mut state = 1_u64;
     loop {
@@ -32,7 +32,7 @@ pub(crate) fn burn_cpu() -> ExitCode {
     }
 }
 
-/// `write-file BYTES PATH`: writes so much. Without a handler for SIGXFSZ the kernel ends it at the limit.
+/// Runs `write-file BYTES PATH`: writes that much. Without a handler for SIGXFSZ the kernel ends it at the limit.
 pub(crate) fn write_file(args: &[OsString]) -> ExitCode {
     let path = text(args, 1);
     let Ok(mut file) = File::create(&path) else { return fail(&format!("cannot create {path}")) };
@@ -48,7 +48,7 @@ pub(crate) fn write_file(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `open-files N`: opens up to N descriptors, prints how many it got, exits 0 if all, else 24 (EMFILE).
+/// Runs `open-files N`: opens up to N descriptors, prints how many it got, exits 0 if all, else 24 (EMFILE).
 pub(crate) fn open_files(args: &[OsString]) -> ExitCode {
     let wanted = number(args, 0);
     let mut open = Vec::new();

@@ -1,7 +1,7 @@
 //! The wicked helper: one subcommand per hazard that a job can be. Tests run it as a job.
 //!
-//! It never outlives its test by much: whatever waits "for ever" here ends by itself after [`LIFE_MAX`], so
-//! that a failed leak check costs minutes, not a machine.
+//! It never outlives its test by much: a wait "for ever" here ends by itself after [`LIFE_MAX`], so that a failed leak
+//! check costs minutes, not a machine.
 
 mod family;
 mod flood;
@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-/// "For ever", for a helper.
+/// The time that stands for "for ever" in a helper.
 const LIFE_MAX: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
@@ -69,17 +69,17 @@ fn fail(what: &str) -> ExitCode {
     ExitCode::from(70)
 }
 
-/// The argument as text; empty if it is missing.
+/// Returns the argument as text; empty if it is missing.
 fn text(args: &[OsString], index: usize) -> String {
     args.get(index).map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The argument as a number; 0 if it is missing or none.
+/// Returns the argument as a number; 0 if it is missing or none.
 fn number(args: &[OsString], index: usize) -> u64 {
     text(args, index).parse().unwrap_or(0)
 }
 
-/// This program again, with another hazard.
+/// Returns a command for this program with another hazard.
 fn again(hazard: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("psmith-wicked").arg(hazard);

@@ -1,4 +1,4 @@
-//! Jobs that tell what they were spawned with.
+//! Jobs that report what they were spawned with.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, getrlimit, parent_process_death_signal};
 
-/// `list-fds`: the numbers of its open descriptors, one a line, without the one that lists them.
+/// Runs `list-fds`: the numbers of its open descriptors, one a line, without the one that lists them.
 pub(crate) fn list_fds() -> ExitCode {
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
@@ -24,9 +24,9 @@ pub(crate) fn list_fds() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `print-status`: `name value` lines. Signal mask and dispositions are the kernel's view of this process, in
-/// which Rust's runtime ignores SIGPIPE and catches SIGSEGV and SIGBUS; `cat /proc/self/status` shows a
-/// process without a runtime.
+/// Runs `print-status`: `name value` lines. Signal mask and dispositions are the kernel's view of this process, in
+/// which Rust's runtime ignores SIGPIPE and catches SIGSEGV and SIGBUS; `cat /proc/self/status` shows a process
+/// without a runtime.
 pub(crate) fn print_status() -> ExitCode {
     // `pid (name) state ppid pgrp session ..`: a session that was made outside of this PID namespace has number 0.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -51,7 +51,7 @@ pub(crate) fn print_status() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `print-argv-hex ARGS..`: each argument in hexadecimal, one a line, `-` for an empty one.
+/// Runs `print-argv-hex ARGS..`: each argument in hexadecimal, one a line, `-` for an empty one.
 pub(crate) fn print_argv_hex(args: &[OsString]) -> ExitCode {
     // One write, so that lines of several jobs do not mix even where they share a descriptor.
     let mut text = String::new();

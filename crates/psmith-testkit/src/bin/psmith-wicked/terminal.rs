@@ -14,9 +14,9 @@ use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use crate::{again, become_program, fail};
 
-/// `job-shell TTY PROGRAM ARGS..`: leads a session on TTY and runs the program as its foreground group. Tells
-/// `started`, `stopped`, `exited`, `signaled` with a number on stdout. When the program stops, the shell takes the
-/// terminal; the order `fg` on stdin gives it back and continues, `bg` continues without it. With `&` before the
+/// Runs `job-shell TTY PROGRAM ARGS..`: leads a session on TTY and runs the program as its foreground group. Writes
+/// `started`, `stopped`, `exited`, `signaled` with a number to stdout. When the program stops, the shell takes the
+/// terminal; the command `fg` on stdin gives it back and continues, `bg` continues without it. With `&` before the
 /// program it starts in the background.
 pub(crate) fn job_shell(args: &[OsString]) -> ExitCode {
     let [tty, program @ ..] = args else { return fail("job-shell TTY [&] PROGRAM ARGS..") };
@@ -83,7 +83,7 @@ pub(crate) fn job_shell(args: &[OsString]) -> ExitCode {
     }
 }
 
-/// `in-foreground PROGRAM ARGS..`: becomes the program once the terminal on stdin has it in the foreground.
+/// Runs `in-foreground PROGRAM ARGS..`: becomes the program once the terminal on stdin has it in the foreground.
 pub(crate) fn in_foreground(args: &[OsString]) -> ExitCode {
     let [program, rest @ ..] = args else { return fail("in-foreground PROGRAM ARGS..") };
     while tcgetpgrp(std::io::stdin()).ok() != Some(getpgrp()) {
@@ -96,6 +96,6 @@ pub(crate) fn in_foreground(args: &[OsString]) -> ExitCode {
 
 fn tell(word: &str, number: i32) {
     let mut out = std::io::stdout();
-    // Nobody listens any more: the test is over.
+    // The reader is gone: the test is over.
     let _ = writeln!(out, "{word} {number}").and_then(|()| out.flush());
 }

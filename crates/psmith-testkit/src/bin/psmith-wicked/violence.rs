@@ -1,4 +1,4 @@
-//! Jobs that die badly, or make others die.
+//! Jobs that crash, or kill others.
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 use crate::family::{self, parent_of};
 use crate::{become_program, fail};
 
-/// `kill-self NAME`: dies from that signal. Twice for SEGV and BUS, whose first delivery only
-/// takes off the handler that Rust's runtime has put there.
+/// Runs `kill-self NAME`: dies from that signal. Twice for SEGV and BUS, whose first delivery only takes off the
+/// handler that Rust's runtime has put there.
 pub(crate) fn die_from(name: &str) -> ExitCode {
     let signal = match name {
         "HUP" => Signal::HUP,
@@ -38,7 +38,7 @@ pub(crate) fn die_from(name: &str) -> ExitCode {
     family::wait()
 }
 
-/// `segv`, `ill`, `fpe`: a real fault of the processor, not a signal that was sent: this becomes a program of a
+/// Runs `segv`, `ill`, `fpe`: a real fault of the processor, not a signal that was sent: this becomes a program of a
 /// few bytes, written by hand, that writes to address 0, meets an undefined instruction, or divides by zero.
 pub(crate) fn real_fault(name: &str) -> ExitCode {
     let code: &[u8] = match name {
@@ -58,7 +58,7 @@ pub(crate) fn real_fault(name: &str) -> ExitCode {
     }
 }
 
-/// A static executable of one segment, in memory: ELF header, one program header, the code.
+/// Returns a static executable of one segment, in memory: ELF header, one program header, the code.
 fn program_of(code: &[u8]) -> std::io::Result<std::fs::File> {
     const BASE: u64 = 0x0040_0000;
     const HEADERS: u64 = 64 + 56;
@@ -78,13 +78,13 @@ fn program_of(code: &[u8]) -> std::io::Result<std::fs::File> {
     image.extend(code);
     let mut file = std::fs::File::from(rustix::fs::memfd_create("fault", rustix::fs::MemfdFlags::empty())?);
     file.write_all(&image)?;
-    // The kernel refuses to run what is open for writing.
+    // The kernel refuses to run a file that is open for writing.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let image = rustix::fs::open(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?;
     Ok(image.into())
 }
 
-/// `stack-overflow`: Rust's own, which reports itself on stderr and aborts.
+/// Runs `stack-overflow`: Rust's own, which reports itself on stderr and aborts.
 #[expect(unconditional_recursion, reason = "that is the hazard")]
 pub(crate) fn stack_overflow() -> ExitCode {
     fn deeper(page: [u8; 4096]) -> u8 {
@@ -94,21 +94,21 @@ pub(crate) fn stack_overflow() -> ExitCode {
     ExitCode::from(deeper([1; 4096]))
 }
 
-/// `stop-self`: stops, and exits 0 when it is continued.
+/// Runs `stop-self`: stops, and exits 0 when it is continued.
 pub(crate) fn stop_self() -> ExitCode {
     let _ = kill_process(getpid(), Signal::STOP);
     println!("continued");
     ExitCode::SUCCESS
 }
 
-/// `kill-parent`: SIGKILL to whoever started it.
+/// Runs `kill-parent`: SIGKILL to its parent.
 pub(crate) fn kill_parent() -> ExitCode {
     let Some(parent) = getppid() else { return fail("no parent") };
     let _ = kill_process(parent, Signal::KILL);
     family::wait()
 }
 
-/// `kill-neighbours`: SIGKILL to the other children of its parent, then exits 0.
+/// Runs `kill-neighbours`: SIGKILL to the other children of its parent, then exits 0.
 pub(crate) fn kill_neighbours() -> ExitCode {
     let Some(parent) = getppid() else { return fail("no parent") };
     let parent = parent.as_raw_nonzero().to_string();
@@ -129,7 +129,7 @@ pub(crate) fn kill_neighbours() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `exec-fail`: a job that itself fails to exec, and says so as a shell would, with 127. That is the job's exit.
+/// Runs `exec-fail`: a job that itself fails to exec, and says so as a shell would, with 127. That is the job's exit.
 pub(crate) fn exec_fail() -> ExitCode {
     let _ = become_program(Command::new(Path::new("/nonexistent/program")));
     ExitCode::from(127)

@@ -1,4 +1,4 @@
-//! One simulated worker: what it has done in truth, and what it will do next. Knows nothing of tries or outcomes.
+//! A simulated worker: what it has really done, and what it will do next. Has no access to tries or outcomes.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,41 +14,41 @@ use super::scenario::PoolScenario;
 #[derive(Debug)]
 pub(super) struct Actor {
     pub(super) alone: bool,
-    /// It shares memory with its host, so it can do batches.
+    /// True if it shares memory with its host, so that it can do batches.
     pub(super) has_memory: bool,
     pub(super) greeted: bool,
     pub(super) has_process: bool,
     pub(super) work: Option<Work>,
-    /// It did jobs before: their numbers.
+    /// The numbers of the jobs that it did before.
     pub(super) earlier: Vec<u64>,
     pub(super) jobs_given: u64,
     pub(super) told_to_leave: bool,
-    /// The pool has asked for its end.
+    /// True if the pool has requested its end.
     pub(super) cut: bool,
-    /// The warden ends it for what it said.
+    /// The protocol violation for which the warden ends it.
     pub(super) condemned: Option<String>,
-    /// Of an earlier job: what it has now is not to blame.
+    /// True if the violation was about an earlier job: the job that it has now is not to blame.
     pub(super) lied_of_earlier: bool,
-    /// It is about to be, or is, no more: what it planned does not happen.
+    /// True if it is about to be gone, or is: what it planned does not happen.
     pub(super) dying: bool,
     pub(super) resident: u64,
 }
 
-/// What it was given.
+/// The work that it was given.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) slot: SlotId,
     pub(super) jobs: Range<u64>,
-    /// So many of them it may begin.
+    /// The number of jobs that it may begin.
     pub(super) limit: u32,
     pub(super) found: BatchProgress,
-    /// Its answer was taken in.
+    /// True if its reply was received.
     pub(super) answered: bool,
-    /// It neither answers nor dies any more.
+    /// True if it neither replies nor dies any more.
     pub(super) hangs: bool,
 }
 
-/// What it does at a point where it may do anything.
+/// The choice at a point where it may do anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     GoesOn,
@@ -80,19 +80,19 @@ impl Actor {
         self.work.as_ref().is_some_and(|work| work.jobs.end - work.jobs.start > 1)
     }
 
-    /// What its memory shows: nothing, where it has none.
+    /// Returns what its memory shows: nothing, where it has none.
     pub(super) fn found(&self) -> BatchProgress {
         let found = self.work.as_ref().map(|work| work.found).unwrap_or_default();
         if self.has_memory { found } else { BatchProgress::default() }
     }
 
-    /// The job that it is within, in truth, by index.
+    /// Returns the job that it is really within, by index.
     pub(super) fn within(&self) -> Option<u64> {
         let work = self.work.as_ref().filter(|work| !work.answered)?;
         (work.found.begun > work.found.results).then(|| work.jobs.start + u64::from(work.found.results))
     }
 
-    /// What its end is to the engine.
+    /// Returns the verdict on its end, as the engine sees it.
     pub(super) fn verdict(&self, exit: Exit) -> Result<(), Cause> {
         match (&self.condemned, exit) {
             (Some(words), _) => Err(Cause::Protocol(words.clone())),
@@ -125,7 +125,7 @@ pub(super) fn exit(generator: &mut Generator) -> Exit {
     }
 }
 
-/// How a job ends that comes to its end.
+/// Returns how a job ends that comes to its end.
 pub(super) fn verdict(drawn: &PoolScenario, generator: &mut Generator) -> Result<(), Cause> {
     if !generator.chance(drawn.fails) {
         return Ok(());
@@ -138,7 +138,7 @@ pub(super) fn verdict(drawn: &PoolScenario, generator: &mut Generator) -> Result
     })
 }
 
-/// How long a piece of work takes: one job, or one of a batch.
+/// Returns the time that a piece of work takes: one job, or one of a batch.
 pub(super) fn work_time(drawn: &PoolScenario, is_batch: bool, generator: &mut Generator) -> Duration {
     if is_batch && !generator.chance(10) {
         return Duration::from_micros(generator.below(50));

@@ -1,4 +1,4 @@
-//! What happens to workers and by them.
+//! The events of simulated workers, and their own acts. Judges nothing itself.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -48,7 +48,7 @@ impl PoolWorld {
         self.feed(PoolEvent::Ended { worker, verdict, exit, usage, found })
     }
 
-    /// A process for one attempt alone.
+    /// Starts a process for one attempt alone.
     pub(super) fn begins_alone(&mut self, worker: WorkerKey, attempt: AttemptId) -> Result<(), String> {
         self.saw("alone");
         let mut actor = Actor::new(true, false);
@@ -102,7 +102,7 @@ impl PoolWorld {
             actor.work = Some(work);
             actor.jobs_given += count;
             if actor.dying {
-                // It has died, and nobody knows.
+                // It has died, and that is not known yet.
                 return Ok(());
             }
         }
@@ -111,7 +111,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// A worker goes on with what it was given: it begins a job, or comes to the end of one.
+    /// Continues a worker with what it was given: it begins a job, or comes to the end of one.
     pub(super) fn step(&mut self, worker: WorkerKey) -> Result<(), String> {
         let faults = self.faults();
         let Some(actor) = self.actors.get(&worker).filter(|actor| !actor.dying) else { return Ok(()) };
@@ -192,7 +192,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// A single job is over.
+    /// Ends a single job with a reply.
     fn answers(&mut self, worker: WorkerKey, index: u64, verdict: Result<(), Cause>) -> Result<(), String> {
         // What a value decides is decided by a run's functions, which all are of one kind.
         let decides = !self.drawn.pool.batches && verdict.is_ok() && self.generator.chance(1);
@@ -200,7 +200,7 @@ impl PoolWorld {
         let is_ok = verdict.is_ok();
         let report = WorkerReport::Done { job: index + 1, verdict, ends };
         self.must_accept(worker, report.clone())?;
-        // What is said by one that is being ended does not count.
+        // The reply of a worker that is being ended does not count.
         if self.actors.get(&worker).is_some_and(|actor| !actor.cut) {
             self.reference.on_finish(index, is_ok);
         }
@@ -217,7 +217,7 @@ impl PoolWorld {
         self.has_answered(worker, report)
     }
 
-    /// A batch is over: its jobs are, or one befell something, or the rest was taken back.
+    /// Ends a batch with a reply: its jobs are over, or one did not plainly succeed, or the rest was taken back.
     fn answers_batch(
         &mut self,
         worker: WorkerKey,
@@ -262,7 +262,7 @@ impl PoolWorld {
             }
             Fate::GoesOn | Fate::Hangs => {}
         }
-        // It may be given another as soon as that is dealt with.
+        // It may be given another as soon as that is handled.
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         if let Some((slot, jobs)) = left {
             actor.earlier.push(jobs.start + 1);
@@ -271,7 +271,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// Says what it may not say.
+    /// Makes a report that it may not make.
     fn lies(&mut self, worker: WorkerKey) -> Result<(), String> {
         let which = self.generator.below(6);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
@@ -318,7 +318,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// What is not begun of its batch is taken: how many jobs stay, and what it has done.
+    /// Takes back the jobs of its batch that are not begun. Returns how many jobs stay, and what it has done.
     pub(super) fn gives_back(&mut self, worker: WorkerKey) -> Result<(u32, u32), String> {
         let actor = self.actors.get_mut(&worker).ok_or("a batch is taken from nobody")?;
         let work =
@@ -333,7 +333,7 @@ impl PoolWorld {
 
     pub(super) fn is_told_to_leave(&mut self, worker: WorkerKey) -> Result<(), String> {
         let stays = self.faults() && self.generator.chance(self.drawn.stays);
-        // It may be told so by an answer that is dealt with at its end.
+        // It may learn of it by a reply that is handled at its end.
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         if actor.told_to_leave || !actor.greeted {
             return Err(format!("{worker:?} is told to leave"));
@@ -347,11 +347,11 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// The pool wants its end: by a ladder that it may ignore for a while, or by a kill.
+    /// Ends a worker as the pool requests: by a ladder that it may ignore for a while, or by a kill.
     pub(super) fn is_cut(&mut self, worker: WorkerKey, kill: bool) {
         let Some(actor) = self.actors.get_mut(&worker) else { return };
         actor.cut = true;
-        // That of one that leaves has been dealt with.
+        // The reply of one that leaves has been handled.
         let is_open = !actor.alone && !actor.told_to_leave && !actor.is_batch();
         let reported = actor.work.as_ref().filter(|work| is_open && work.answered);
         if let Some(jobs) = reported.map(|work| work.jobs.clone()) {
@@ -378,7 +378,7 @@ impl PoolWorld {
         }
     }
 
-    /// It is dead; that becomes known soon.
+    /// Ends the worker; that becomes known soon.
     pub(super) fn dies(&mut self, worker: WorkerKey) {
         if let Some(actor) = self.actors.get_mut(&worker) {
             actor.dying = true;
@@ -408,7 +408,7 @@ impl PoolWorld {
         self.feed(PoolEvent::Ended { worker, verdict, exit, usage, found })
     }
 
-    /// Nothing of it is left, and what it had is with it no more.
+    /// Removes the worker: nothing of it is left, and its work is with it no more.
     fn is_no_more(&mut self, worker: WorkerKey) {
         self.forget_plans(&BTreeSet::from([worker]));
         let Some(actor) = self.actors.remove(&worker) else { return };
@@ -431,7 +431,7 @@ impl PoolWorld {
             }
             self.is_no_more(worker);
             self.feed(PoolEvent::Lost { worker, found })?;
-            // What the engine says of it later.
+            // A late report of the engine about it.
             if self.generator.chance(30) {
                 let (verdict, exit) = (Err(Cause::Cancelled), None);
                 self.feed(PoolEvent::Ended { worker, verdict, exit, usage: Usage::default(), found })?;

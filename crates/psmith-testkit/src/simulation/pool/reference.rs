@@ -1,6 +1,6 @@
-//! The judge: what was done to each job in truth, and what the pool may make of it. Written from the contract; it has no
-//! queue, no timers and no state machine, so it cannot say what must be asked for next, but of everything that is asked
-//! for it can say whether it may be.
+//! The judge: what was really done to each job, and what the pool may make of it. Written from the contract; it has no
+//! queue, no timers and no state machine, so it cannot say what must be requested next, but of every action it can say
+//! whether it is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,18 +11,18 @@ use psmith_core::policy::{Halt, HaltMode, JobPolicy, Timeout};
 use psmith_core::worker_pool::{Placement, PoolPolicy, WorkerKey};
 use psmith_core::{JobId, SlotId};
 
-/// One job of the user's.
+/// A job of the user's.
 #[derive(Debug)]
 pub(super) struct JudgedJob {
     policy: Arc<JobPolicy>,
     placement: Placement,
-    /// Its function was called so often, and that was reported.
+    /// The number of times that its function was called, and that was reported.
     begun: u32,
-    /// Of these it is not to be charged for so many: it was not to blame, or nobody saw how they ended.
+    /// The number of these calls that are not to be charged: it was not to blame, or their end was not observed.
     forgiven: u32,
-    /// For so many it must be charged.
+    /// The number of calls that must be charged.
     owed: u32,
-    /// A result of it was reported, and stands.
+    /// True if a result of it was reported, and counts.
     finished: bool,
     cancelled: bool,
     /// The worker that has it.
@@ -32,20 +32,20 @@ pub(super) struct JudgedJob {
 }
 
 impl JudgedJob {
-    /// Whether its time may be up.
+    /// Returns whether its time may be up.
     fn is_limited(&self) -> bool {
         self.policy.timeout != Timeout::Never || self.policy.idle.is_some()
     }
 }
 
-/// What is true so far.
+/// The facts so far.
 #[derive(Debug)]
 pub(super) struct PoolReference {
     jobs: BTreeMap<u64, JudgedJob>,
     /// The indices of single jobs by the dispatcher's number.
     numbers: BTreeMap<JobId, u64>,
     slots: BTreeMap<SlotId, WorkerKey>,
-    /// Somebody has asked for an end of what runs.
+    /// True if an end of the running jobs was requested.
     ending: bool,
     ordered: bool,
     batches: bool,
@@ -106,13 +106,13 @@ impl PoolReference {
         }
     }
 
-    /// What runs is ended from now on: also what was reported and not dealt with.
+    /// Records that running jobs are ended from now on: also those whose report was not handled yet.
     pub(super) fn on_ending(&mut self) {
         self.ending = true;
         self.jobs.values_mut().filter(|job| job.outcome.is_none()).for_each(|job| job.owed = 0);
     }
 
-    /// The pool gives these to a worker.
+    /// Checks that the pool may give these jobs to a worker.
     pub(super) fn on_give(
         &mut self,
         worker: WorkerKey,
@@ -132,7 +132,7 @@ impl PoolReference {
         Ok(())
     }
 
-    /// The worker's function is called.
+    /// Records that the worker's function is called.
     pub(super) fn on_begin(&mut self, index: u64) -> Result<(), String> {
         let job = self.jobs.get_mut(&index).ok_or("a job that nobody handed in")?;
         must!(!job.finished, "job {index} has finished, and is run again");
@@ -140,7 +140,7 @@ impl PoolReference {
         Ok(())
     }
 
-    /// The job came to this, and that was reported.
+    /// Records the result of the job, which was reported.
     pub(super) fn on_finish(&mut self, index: u64, is_ok: bool) {
         let calm = self.is_calm(index);
         if let Some(job) = self.jobs.get_mut(&index) {
@@ -149,7 +149,7 @@ impl PoolReference {
         }
     }
 
-    /// What was reported may not count: the pool ended the worker meanwhile.
+    /// Records that a report may not count, because the pool ended the worker meanwhile.
     pub(super) fn on_cut(&mut self, jobs: Range<u64>) {
         for index in jobs {
             if let Some(job) = self.jobs.get_mut(&index) {
@@ -159,7 +159,7 @@ impl PoolReference {
         }
     }
 
-    /// These jobs are with no worker any more.
+    /// Records that these jobs are with no worker any more.
     pub(super) fn on_left(&mut self, slot: Option<SlotId>, jobs: Range<u64>) {
         if let Some(slot) = slot {
             self.slots.remove(&slot);
@@ -171,7 +171,7 @@ impl PoolReference {
         }
     }
 
-    /// The worker died within this job: by its own doing, as everybody saw, or not.
+    /// Records that the worker died within this job: observably by its own doing, or not.
     pub(super) fn on_death_within(&mut self, index: u64, by_itself: bool) {
         let calm = self.is_calm(index);
         if let Some(job) = self.jobs.get_mut(&index) {
@@ -180,7 +180,7 @@ impl PoolReference {
         }
     }
 
-    /// Nothing that was asked for can have ended this job.
+    /// Returns whether no request can have ended this job.
     fn is_calm(&self, index: u64) -> bool {
         !self.ending && self.jobs.get(&index).is_some_and(|job| !job.cancelled && !job.is_limited())
     }
@@ -223,7 +223,8 @@ impl PoolReference {
             let is_limit = |cause: &Cause| matches!(cause, Cause::Timeout(_) | Cause::Idle(_));
             let earlier =
                 outcome.earlier.iter().filter(|one| one.charged && one.cause.as_ref().is_some_and(is_limit));
-            // Of one that is cancelled while it waits for another try nobody says why the last one failed.
+            // The cause of the last failure is not reported for a job that is cancelled while it waits for another
+            // try.
             let may_be_limit = |cause: &Cause| is_limit(cause) || (is_limited && *cause == Cause::Cancelled);
             let limits =
                 earlier.count() as u32 + u32::from(outcome.verdict.as_ref().is_err_and(may_be_limit));
@@ -283,7 +284,7 @@ impl PoolReference {
         self.in_order(jobs)
     }
 
-    /// Nothing is left, and nothing is missing.
+    /// Checks that nothing is left, and nothing is missing.
     pub(super) fn settle_accounts(&self) -> Result<(), String> {
         let open: BTreeSet<u64> =
             self.jobs.iter().filter(|(_, job)| !job.delivered).map(|(index, _)| *index).collect();

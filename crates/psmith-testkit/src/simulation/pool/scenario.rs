@@ -1,4 +1,4 @@
-//! What a seed stands for: the policies of a run, and how unkind its world is.
+//! The scenario of a seed: the policies of a run, and the frequency of its faults. Simulates nothing itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use psmith_core::worker_pool::PoolPolicy;
 
 use super::super::generator::Generator;
 
-/// One drawn run.
+/// A drawn run.
 #[derive(Debug)]
 pub(super) struct PoolScenario {
     pub(super) pool: PoolPolicy,
     pub(super) policies: Vec<Arc<JobPolicy>>,
     pub(super) jobs: u64,
-    /// How often, in percent, each of these happens.
+    /// The frequency, in percent, of each of these.
     pub(super) start_fails: u64,
     pub(super) dies: u64,
     pub(super) hangs: u64,

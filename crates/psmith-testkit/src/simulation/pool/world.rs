@@ -1,5 +1,5 @@
-//! All that surrounds the pool, and the loop: a driver's turn after whatever happened. The clock jumps to whatever is
-//! next: something in the world, or what the pool waits for.
+//! The world around the pool, and the loop: a driver's turn after each event. The clock jumps to the next event of the
+//! world or the pool's next deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,16 +17,16 @@ use super::actor::Actor;
 use super::reference::PoolReference;
 use super::scenario::PoolScenario;
 
-/// No run of the sizes that are drawn needs more.
+/// The maximum number of steps; no run of the sizes that are drawn needs more.
 const STEPS_MAX: u64 = 200_000;
 
-/// After a start that failed nothing is started for so long, at least.
+/// The minimum pause after a start that failed.
 const PAUSE_LEAST: Duration = Duration::from_millis(20);
 
-/// So many starts in a row must have failed before a run is given up.
+/// The number of starts in a row that must have failed before a run is given up.
 const FAILURES_LEAST: u32 = 5;
 
-/// One run and all around it.
+/// A run and everything around it.
 #[derive(Debug)]
 pub(super) struct PoolWorld {
     seed: u64,
@@ -38,36 +38,36 @@ pub(super) struct PoolWorld {
     pub(super) now: Time,
     agenda: BTreeMap<(Time, u64), NextPoolEvent>,
     scheduled: u64,
-    /// When the pool wants its turn.
+    /// The time of the pool's next turn.
     due: Option<Time>,
     /// Jobs that the source has, and the first of them that was not taken.
     offered: u64,
     taken: u64,
-    /// So many processes have room.
+    /// The number of processes that have room.
     room: u32,
-    /// Starts that failed in a row, and until when nothing may be started.
+    /// The number of starts that failed in a row, and until when nothing may be started.
     failures: u32,
     paused_until: Option<Time>,
     gave_up: bool,
-    /// What the pool has asked for since the last turn.
+    /// The actions that the pool has requested since the last turn.
     actions: Vec<PoolAction>,
     report: PoolReport,
 }
 
-/// What happens next.
+/// The next event of the world.
 #[derive(Clone, Debug)]
 pub(super) enum NextPoolEvent {
     Source,
     User,
     WardenDies,
     FaultsEnd,
-    /// A worker greets; its process is told of; its start fails.
+    /// A worker greets; its process is reported; its start fails.
     Greets(WorkerKey),
     Process(WorkerKey),
     FailsToStart(WorkerKey),
-    /// It goes on with its work.
+    /// A worker goes on with its work.
     Step(WorkerKey),
-    /// It is gone.
+    /// A worker is gone.
     Ends(WorkerKey),
 }
 
@@ -135,7 +135,7 @@ impl PoolWorld {
                     }
                 }
                 (_, _) => {
-                    // Several things may happen before the driver's turn comes.
+                    // Several events may come before the driver's turn.
                     loop {
                         let ((at, _), next) = self.agenda.pop_first().expect("it was looked at");
                         self.now = self.now.max(at);
@@ -173,7 +173,7 @@ impl PoolWorld {
             NextPoolEvent::WardenDies => self.warden_dies(),
             NextPoolEvent::FaultsEnd => {
                 self.feed(PoolEvent::Hold { reason: HoldReason::Paused, on: false })?;
-                // Somebody sees to those that hang.
+                // Workers that hang are ended from outside.
                 for worker in Vec::from_iter(self.actors.keys().copied()) {
                     if self.actors[&worker].work.as_ref().is_some_and(|work| work.hangs) {
                         self.dies(worker);
@@ -189,7 +189,7 @@ impl PoolWorld {
         }
     }
 
-    /// A driver's turn.
+    /// Takes a driver's turn.
     pub(super) fn turn(&mut self) -> Result<(), String> {
         let mut actions = std::mem::take(&mut self.actions);
         self.pool.make_room(self.room, self.now, &mut actions);
@@ -207,7 +207,7 @@ impl PoolWorld {
         self.pull()
     }
 
-    /// Hands in what the pool wants; false if there is nothing.
+    /// Submits the jobs that the pool wants; returns false if there are none.
     fn supply(&mut self, actions: &mut Vec<PoolAction>) -> bool {
         if !self.pool.wants_jobs() {
             return false;
@@ -256,7 +256,7 @@ impl PoolWorld {
         policy
     }
 
-    /// Starts what is to be started.
+    /// Starts the workers that are to be started.
     fn pull(&mut self) -> Result<(), String> {
         while (self.actors.len() as u32) < self.room {
             let Some(start) = self.pool.pull() else { break };
@@ -275,7 +275,7 @@ impl PoolWorld {
                         }
                         self.plan(first + then, NextPoolEvent::FailsToStart(worker));
                     } else {
-                        // Either may be told of first.
+                        // Either may be reported first.
                         self.plan(first, NextPoolEvent::Process(worker));
                         self.plan(then, NextPoolEvent::Greets(worker));
                     }
@@ -315,7 +315,8 @@ impl PoolWorld {
         self.feed(event)
     }
 
-    /// The run is about to end: where jobs come in ranges the pool has an outcome for each that waits.
+    /// Submits the rest, because the run is about to end: where jobs come in ranges the pool has an outcome for each
+    /// that waits.
     fn hand_in_the_rest(&mut self) -> Result<(), String> {
         if !self.drawn.pool.batches || self.pool.source_has_ended() {
             return Ok(());
@@ -329,7 +330,7 @@ impl PoolWorld {
         self.feed(PoolEvent::LastJobs { jobs, policy })
     }
 
-    /// Feeds an event outside of a turn. What is asked for waits for the next.
+    /// Feeds an event outside of a turn. The requested actions wait for the next.
     pub(super) fn feed(&mut self, event: PoolEvent) -> Result<(), String> {
         let mut actions = std::mem::take(&mut self.actions);
         self.pool.handle(event, self.now, &mut actions);
@@ -337,7 +338,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// Does what the pool asks for, and what that leads to at once.
+    /// Carries out the pool's actions, and what they lead to at once.
     fn carry_out(&mut self, actions: &mut Vec<PoolAction>) -> Result<(), String> {
         loop {
             self.pool.settle(self.now, actions);
@@ -406,7 +407,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    /// A worker never came. Failures within the pause count once.
+    /// Records a worker that never came. Failures within the pause count once.
     pub(super) fn on_start_failure(&mut self) {
         self.saw("failed start");
         if self.paused_until.is_none_or(|until| until <= self.now) {
@@ -432,7 +433,7 @@ impl PoolWorld {
         self.agenda.insert((self.now + after, self.scheduled), next);
     }
 
-    /// What a worker had planned does not happen.
+    /// Removes the planned events of these workers.
     pub(super) fn forget_plans(&mut self, workers: &BTreeSet<WorkerKey>) {
         self.agenda.retain(|_, next| match next {
             NextPoolEvent::Greets(worker)
