@@ -58,7 +58,7 @@ impl OnScreen {
     /// The end of the command, and that the terminal is as it was.
     #[track_caller]
     fn end(&mut self, expected: &ShellReport) {
-        assert_eq!(self.terminal.next_told(), *expected);
+        assert_eq!(self.terminal.next_report(), *expected);
         self.wait_for("psmith: ");
         assert!(self.terminal.is_cooked(), "echo and lines are back");
         let screen = self.parser.screen();
@@ -161,7 +161,7 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
     for _ in 0..3 {
         screen.wait_for("running 2");
         screen.terminal.type_keys(b"\x1a");
-        assert!(matches!(screen.terminal.next_told(), ShellReport::Stopped(_)));
+        assert!(matches!(screen.terminal.next_report(), ShellReport::Stopped(_)));
         assert!(screen.terminal.is_cooked());
         screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
         screen.terminal.foreground();
@@ -183,7 +183,7 @@ fn bg_takes_board_and_keys_away_and_fg_brings_both_back() {
     let mut screen = OnScreen::start(&scene, &words);
     screen.wait_for("running 3");
     screen.terminal.type_keys(b"\x1a");
-    assert!(matches!(screen.terminal.next_told(), ShellReport::Stopped(_)));
+    assert!(matches!(screen.terminal.next_report(), ShellReport::Stopped(_)));
     screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
     screen.terminal.background();
     // It goes on, and what jobs write is written: but the terminal is the shell's, and so are its keys.

@@ -74,7 +74,7 @@ fn shown_or_not_a_run_is_the_same() {
         for term in ["xterm", "dumb", ""] {
             let scene = scene!();
             let mut terminal = OnTerminal::start(&scene, &arguments(progress), &[("TERM", term)]);
-            assert_eq!(terminal.next_told(), ShellReport::Exited(2), "--progress {progress} on {term:?}");
+            assert_eq!(terminal.next_report(), ShellReport::Exited(2), "--progress {progress} on {term:?}");
             assert_eq!(record(&scene), expected, "--progress {progress} on {term:?}");
         }
     }

@@ -199,7 +199,7 @@ fn ctrl_c_on_a_terminal() {
     let mut terminal = OnTerminal::start(&scene, &["-j2", "-k", "-s", &job, ":::", "a", "b", "c"], &[]);
     ready.lines(2);
     terminal.type_keys(b"\x03");
-    assert_eq!(terminal.next_told(), ShellReport::Signaled(2));
+    assert_eq!(terminal.next_report(), ShellReport::Signaled(2));
     terminal.wait_for_screen("cleaned a");
     terminal.wait_for_screen("cleaned b");
     assert!(terminal.is_cooked());
@@ -217,7 +217,7 @@ fn ctrl_c_twice_on_a_terminal() {
     terminal.type_keys(b"\x03");
     assert_eq!(ready.lines(2), ["termed", "termed"]);
     terminal.type_keys(b"\x03");
-    assert_eq!(terminal.next_told(), ShellReport::Signaled(2));
+    assert_eq!(terminal.next_report(), ShellReport::Signaled(2));
     assert!(terminal.is_cooked());
 }
 
@@ -230,7 +230,7 @@ fn ctrl_backslash_on_a_terminal() {
     let mut terminal = OnTerminal::start(&scene, &["-s", &job, ":::", "a"], &[]);
     ready.wait();
     terminal.type_keys(b"\x1c");
-    assert_eq!(terminal.next_told(), ShellReport::Signaled(3));
+    assert_eq!(terminal.next_report(), ShellReport::Signaled(3));
     assert!(terminal.is_cooked());
 }
 
@@ -249,7 +249,7 @@ fn ctrl_z_stops_every_tree_and_every_clock() {
         let mut terminal = OnTerminal::start(&scene, &options, variables);
         ready.wait();
         terminal.type_keys(b"\x1a");
-        assert!(matches!(terminal.next_told(), ShellReport::Stopped(_)));
+        assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)));
         assert!(terminal.is_cooked());
         let ticks = scene.read("ticks").len();
         // sleep: longer than the timeout, since time itself is the subject
@@ -257,7 +257,7 @@ fn ctrl_z_stops_every_tree_and_every_clock() {
         assert_eq!(scene.read("ticks").len(), ticks, "the tree stands still");
         scene.write("go", "");
         terminal.foreground();
-        assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
         terminal.wait_for_screen("through a");
     }
 }
@@ -273,7 +273,7 @@ fn ctrl_z_and_fg_again_and_again() {
     ready.lines(3);
     for round in 0..100 {
         terminal.type_keys(b"\x1a");
-        assert!(matches!(terminal.next_told(), ShellReport::Stopped(_)), "round {round}");
+        assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)), "round {round}");
         terminal.foreground();
         // A Ctrl-Z typed before the process goes on is lost with the SIGCONT: the kernel drops it.
         let deadline = std::time::Instant::now() + OUTER_LIMIT;
@@ -283,7 +283,7 @@ fn ctrl_z_and_fg_again_and_again() {
         }
     }
     scene.write("go", "");
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0));
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0));
 }
 
 // proves: F-48: at the weaker levels a job that had just been started was not stopped: the news of its process was
@@ -300,7 +300,7 @@ fn ctrl_z_stops_a_job_that_has_just_begun() {
             let mut terminal = OnTerminal::start(&scene, &["-s", &job, ":::", "a"], variables);
             let pid: i32 = ready.lines(1)[0].parse().expect("a pid");
             terminal.type_keys(b"\x1a");
-            assert!(matches!(terminal.next_told(), ShellReport::Stopped(_)));
+            assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)));
             let deadline = std::time::Instant::now() + OUTER_LIMIT;
             // A signal works a moment after it was sent.
             while proc::stat(pid).expect("it is there").state != 'T' {
@@ -309,7 +309,7 @@ fn ctrl_z_stops_a_job_that_has_just_begun() {
             }
             std::fs::write(go.path(), "\n").expect("the job reads it");
             terminal.foreground();
-            assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+            assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
         }
     }
 }
@@ -323,9 +323,9 @@ fn a_stopped_run_that_is_killed_leaves_nothing() {
     let mut terminal = OnTerminal::start(&scene, &["-j2", "-s", &job, ":::", "a", "b"], &[]);
     ready.lines(2);
     terminal.type_keys(b"\x1a");
-    assert!(matches!(terminal.next_told(), ShellReport::Stopped(_)));
+    assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)));
     terminal.signal(Signal::KILL);
-    assert_eq!(terminal.next_told(), ShellReport::Signaled(9));
+    assert_eq!(terminal.next_report(), ShellReport::Signaled(9));
 }
 
 // proves: F-9: a job that somebody stopped is told, and goes on when it is continued
@@ -373,7 +373,7 @@ fn jobs_cannot_touch_the_terminal() {
     let scene = scene!();
     let job = "cat; (stty -echo < /dev/tty) 2>/dev/null || echo no tty; echo {}";
     let mut terminal = OnTerminal::start(&scene, &["-k", "-s", job, ":::", "a"], &[]);
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0));
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0));
     terminal.wait_for_screen("no tty");
     assert!(terminal.is_cooked());
 }
@@ -385,7 +385,7 @@ fn input_awaited_from_a_terminal_is_said_and_read() {
     terminal.wait_for_screen("psmith: waiting for input on the terminal, one per line; Ctrl-D ends it");
     terminal.type_keys(b"line\n");
     terminal.type_keys(b"\x04");
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0));
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0));
     terminal.wait_for_screen("got line");
 }
 

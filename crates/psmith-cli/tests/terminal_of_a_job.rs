@@ -28,13 +28,13 @@ fn ctrl_z_in_a_job_stops_the_run_and_fg_goes_on() {
         ready.wait();
         for round in 1..=3 {
             terminal.type_keys(b"\x1a");
-            assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
+            assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
             terminal.foreground();
             // A Ctrl-Z typed before the run goes on is lost with the SIGCONT: the kernel drops it.
             let _ = RecordedEvents::wait_for(&scene.path("e"), "job_continued", round);
         }
         terminal.type_keys(b"hello\n");
-        assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
         terminal.wait_for_screen("a got hello");
         assert!(terminal.is_cooked());
     }
@@ -49,10 +49,10 @@ fn ctrl_z_in_a_job_under_a_keeper() {
     let mut terminal = OnTerminal::start(&scene, &options, &[("PSMITH_FORBID", "cgroup")]);
     ready.wait();
     terminal.type_keys(b"\x1a");
-    assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+    assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP));
     terminal.foreground();
     terminal.type_keys(b"hello\n");
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
 }
 
 // proves: F-30: a job in the background that wants the terminal does not hang there unseen
@@ -65,12 +65,12 @@ fn a_job_that_reads_in_the_background_stops_the_run() {
         let mut terminal = OnTerminal::start(&scene, &options, variables);
         ready.wait();
         terminal.type_keys(b"\x1a");
-        assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+        assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP));
         terminal.background();
-        assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
         terminal.foreground();
         terminal.type_keys(b"hello\n");
-        assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+        assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
     }
 }
 
@@ -80,10 +80,10 @@ fn a_run_started_in_the_background_takes_no_terminal() {
     let scene = scene!();
     let job = "echo began > began; echo \"{} runs\"";
     let mut terminal = OnTerminal::start_in_background(&scene, &["--tty", "-s", job, ":::", "a"], &[]);
-    assert_eq!(terminal.next_told(), stopped_by(Signal::TTOU));
+    assert_eq!(terminal.next_report(), stopped_by(Signal::TTOU));
     assert!(!scene.path("began").exists());
     terminal.foreground();
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
     terminal.wait_for_screen("a runs");
 }
 
@@ -99,13 +99,13 @@ fn the_next_job_waits_for_the_terminal_that_the_run_has_lost() {
     let mut terminal = OnTerminal::start(&scene, &["--tty", "-s", &job, ":::", "a", "b"], &[]);
     assert_eq!(ready.lines(1), ["a"]);
     terminal.type_keys(b"\x1a");
-    assert_eq!(terminal.next_told(), stopped_by(Signal::TSTP));
+    assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP));
     terminal.background();
     std::fs::write(go_a.path(), "\n").expect("the job reads it");
     // The shell has the foreground: what ends now must not take it, and what comes next must not either.
-    assert_eq!(terminal.next_told(), stopped_by(Signal::TTOU), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_report(), stopped_by(Signal::TTOU), "{}", terminal.screen_text());
     std::fs::write(go_b.path(), "\n").expect("the job reads it");
     terminal.foreground();
     assert_eq!(ready.lines(1), ["b"]);
-    assert_eq!(terminal.next_told(), ShellReport::Exited(0), "{}", terminal.screen_text());
+    assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
 }

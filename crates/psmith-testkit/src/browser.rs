@@ -19,7 +19,7 @@ use crate::scene::OUTER_LIMIT;
 pub const PROGRAM: &str = "chromium";
 
 /// The time that the browser may take to end when it was asked to.
-const FAREWELL_MAX: Duration = Duration::from_secs(10);
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// A browser with one page.
 pub struct Browser {
@@ -120,12 +120,12 @@ impl Browser {
     /// If it throws.
     #[track_caller]
     pub fn eval(&mut self, expression: &str) -> Value {
-        let answer = self.call(
+        let reply = self.call(
             "Runtime.evaluate",
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true }),
         );
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
-        answer["result"]["value"].clone()
+        assert!(reply["exceptionDetails"].is_null(), "{expression}: {}", reply["exceptionDetails"]);
+        reply["result"]["value"].clone()
     }
 
     /// Returns the value of an expression as text.
@@ -151,14 +151,14 @@ impl Browser {
         );
         loop {
             // A page that was left meanwhile drops its promises: called again, the next page replies.
-            let asked = json!({ "expression": look, "awaitPromise": true, "returnByValue": true });
-            let answer = self.call("Runtime.evaluate", asked);
-            if answer["result"]["value"] == true {
+            let parameters = json!({ "expression": look, "awaitPromise": true, "returnByValue": true });
+            let reply = self.call("Runtime.evaluate", parameters);
+            if reply["result"]["value"] == true {
                 return;
             }
             if Instant::now() > deadline {
                 let seen = self.eval("document.body ? document.body.innerText : ''");
-                panic!("{expression} did not come true; {answer}; the page says: {seen}");
+                panic!("{expression} did not come true; {reply}; the page says: {seen}");
             }
         }
     }
@@ -206,14 +206,14 @@ impl Browser {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.messages.recv_timeout(left) {
-                Ok(answer) if answer["id"] == id => {
-                    let error = &answer["error"];
+                Ok(reply) if reply["id"] == id => {
+                    let error = &reply["error"];
                     // A page that was left during an evaluation: the waiting caller evaluates again.
                     assert!(error.is_null() || method == "Runtime.evaluate", "{method}: {error}");
-                    return answer["result"].clone();
+                    return reply["result"].clone();
                 }
                 Ok(event) => self.on_event(&event),
-                Err(RecvTimeoutError::Timeout) => panic!("{method}: the browser did not answer"),
+                Err(RecvTimeoutError::Timeout) => panic!("{method}: the browser did not reply"),
                 Err(RecvTimeoutError::Disconnected) => panic!("{method}: the browser is gone"),
             }
         }
@@ -237,7 +237,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
-        let deadline = Instant::now() + FAREWELL_MAX;
+        let deadline = Instant::now() + CLOSE_MAX;
         while Instant::now() < deadline {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;

@@ -37,7 +37,7 @@ pub struct OnTerminal {
     master: File,
     shell: Child,
     control: ChildStdin,
-    told: Receiver<ShellReport>,
+    reports: Receiver<ShellReport>,
     screen: Arc<(Mutex<Vec<u8>>, Condvar)>,
     pid: i32,
 }
@@ -92,19 +92,19 @@ impl OnTerminal {
             .expect("psmith-wicked starts");
         let control = shell.stdin.take().expect("stdin is piped");
         let lines = BufReader::new(shell.stdout.take().expect("stdout is piped"));
-        let (tell, told) = channel();
+        let (sender, reports) = channel();
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 let (word, number) = line.split_once(' ').expect("a word and a number");
                 let number = number.parse().expect("a number");
-                let news = match word {
+                let report = match word {
                     "started" => ShellReport::Started(number),
                     "stopped" => ShellReport::Stopped(number),
                     "exited" => ShellReport::Exited(number),
                     "signaled" => ShellReport::Signaled(number),
                     other => panic!("the shell's part said {other:?}"),
                 };
-                if tell.send(news).is_err() {
+                if sender.send(report).is_err() {
                     return;
                 }
             }
@@ -124,8 +124,8 @@ impl OnTerminal {
                 shown.1.notify_all();
             }
         });
-        let mut terminal = OnTerminal { master, shell, control, told, screen, pid: 0 };
-        match terminal.next_told() {
+        let mut terminal = OnTerminal { master, shell, control, reports, screen, pid: 0 };
+        match terminal.next_report() {
             ShellReport::Started(pid) => terminal.pid = pid,
             other => panic!("the command did not start: {other:?}"),
         }
@@ -176,11 +176,11 @@ impl OnTerminal {
     /// If none comes within the outer limit.
     #[must_use]
     #[track_caller]
-    pub fn next_told(&mut self) -> ShellReport {
-        match self.told.recv_timeout(OUTER_LIMIT) {
-            Ok(told) => told,
+    pub fn next_report(&mut self) -> ShellReport {
+        match self.reports.recv_timeout(OUTER_LIMIT) {
+            Ok(report) => report,
             Err(RecvTimeoutError::Timeout) => panic!(
-                "no news within the outer limit of\n{}\n--- screen\n{}",
+                "no report within the outer limit of\n{}\n--- screen\n{}",
                 proc::dump(self.pid),
                 self.screen_text()
             ),

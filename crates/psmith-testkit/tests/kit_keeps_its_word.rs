@@ -151,7 +151,7 @@ fn each_memory_hazard_allocates_and_each_flood_floods() {
 }
 
 #[test]
-fn the_reports_tell_the_truth() {
+fn the_reports_are_true() {
     use std::os::unix::ffi::OsStrExt;
     let scene = scene();
     // More than these if the parent of the test left some open.
@@ -176,12 +176,12 @@ fn a_terminal_stops_continues_and_interrupts_a_command() {
     terminal.wait_for_screen("standing");
     assert!(terminal.is_cooked());
     terminal.type_keys(b"\x1a");
-    assert_eq!(terminal.next_told(), ShellReport::Stopped(20));
+    assert_eq!(terminal.next_report(), ShellReport::Stopped(20));
     terminal.foreground();
     terminal.type_keys(b"hello\n");
     terminal.wait_for_screen("hello\r\nhello");
     terminal.type_keys(b"\x03");
-    assert_eq!(terminal.next_told(), ShellReport::Signaled(2));
+    assert_eq!(terminal.next_report(), ShellReport::Signaled(2));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_closed_terminal_hangs_up_the_command() {
 
 /// Checks that a probe leaves nothing behind, whatever the machine can do, and that a refusal has a reason.
 #[test]
-fn probes_answer_and_clean_up() {
+fn probes_have_a_result_and_clean_up() {
     for need in psmith_testkit::need::Need::MACHINE {
         let answer = need.probe();
         println!("{}: {answer:?}", need.name());

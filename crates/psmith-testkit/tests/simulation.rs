@@ -35,11 +35,11 @@ fn number(name: &str) -> Option<u64> {
 // wardens and keepers, stops and drains at any moment, slow consumers; all on a clock that is handed in, so none can jump
 #[test]
 fn fixed_seeds_keep_every_promise() {
-    let (mut ends, mut news) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ends, mut requested) = (BTreeSet::new(), BTreeSet::new());
     for seed in 0..RUNS {
         let report = run_one(seed);
         ends.extend(report.ends);
-        news.extend(report.actions.iter().map(word));
+        requested.extend(report.actions.iter().map(word));
     }
     // A simulation that never provokes a cause proves nothing about it.
     let expected = [
@@ -82,7 +82,7 @@ fn fixed_seeds_keep_every_promise() {
         "unkillable",
         "width",
     ];
-    assert_eq!(Vec::from_iter(news), expected);
+    assert_eq!(Vec::from_iter(requested), expected);
 }
 
 fn word(action: &Action) -> &'static str {

@@ -171,15 +171,15 @@ impl SmallRun {
             }
             ExploredStep::Event(event) => {
                 self.happens(&event);
-                self.reference.hear(&event);
+                self.reference.observe(&event);
                 self.dispatcher.handle(event, self.now, &mut actions);
             }
         }
         let attempts = &mut self.attempts;
         for action in &actions {
-            let lives = |attempt| attempts.contains_key(&attempt);
+            let is_alive = |attempt| attempts.contains_key(&attempt);
             self.reference
-                .judge(action, self.now, &lives)
+                .judge(action, self.now, &is_alive)
                 .map_err(|broken| format!("{broken}; {action:?}"))?;
             match action {
                 Action::Start { attempt, .. } => drop(attempts.insert(*attempt, AttemptStage::Starting)),

@@ -128,7 +128,7 @@ impl Kernel {
             if generator.chance(drawn.workers) {
                 // Perhaps before the event of its start, perhaps at the very end, now and then a second time.
                 for _ in 0..=u64::from(generator.chance(percent(10))) {
-                    let verdict = word(generator.chance(percent(drawn.job_fails)), generator);
+                    let verdict = reported_result(generator.chance(percent(drawn.job_fails)), generator);
                     let after =
                         if faults { generator.time((latency + life).as_millis() as u64) } else { latency };
                     deeds.push((after, KernelEvent::Report(Event::Reported { attempt, verdict })));
@@ -272,13 +272,13 @@ impl Kernel {
     }
 
     /// Returns whether a process of the attempt is alive.
-    pub(super) fn lives(&self, attempt: AttemptId) -> bool {
+    pub(super) fn is_alive(&self, attempt: AttemptId) -> bool {
         self.processes.get(&attempt).is_some_and(|process| !process.has_exited || process.tree > 0)
     }
 }
 
 /// Returns the result that a worker reports for its function.
-fn word(fails: bool, generator: &mut Generator) -> Result<(), Cause> {
+fn reported_result(fails: bool, generator: &mut Generator) -> Result<(), Cause> {
     match fails {
         false => Ok(()),
         true if generator.chance(30) => Err(Cause::Protocol("no frame".into())),

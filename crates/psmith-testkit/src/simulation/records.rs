@@ -94,7 +94,7 @@ impl ReferenceJob {
 
 impl ReferenceAttempt {
     /// Returns whether its end was not observed.
-    pub(super) fn is_unseen(&self) -> bool {
+    pub(super) fn is_unobserved(&self) -> bool {
         self.exit.is_none() && self.start_failed.is_none()
     }
 
@@ -103,21 +103,21 @@ impl ReferenceAttempt {
     }
 
     /// Returns whether this may be a report of its worker that counts.
-    pub(super) fn may_have_said(&self, verdict: &Result<(), Cause>) -> bool {
+    pub(super) fn may_have_reported(&self, verdict: &Result<(), Cause>) -> bool {
         self.reported.as_ref().is_some_and(|(reported, _)| reported == verdict)
     }
 
     /// Returns the report of its worker that counts for certain, whatever became of the process.
-    pub(super) fn word(&self) -> Option<&Result<(), Cause>> {
+    pub(super) fn certain_report(&self) -> Option<&Result<(), Cause>> {
         self.reported.as_ref().filter(|(_, counts)| *counts).map(|(reported, _)| reported)
     }
 
     pub(super) fn succeeded(&self, record: &ReferenceJob) -> bool {
         let clean = record.policy.leak != Leak::Fail || self.leaks() == 0 || self.killed || record.cancelled;
         let well = !self.cut && self.exit == Some(Exit::Code(0));
-        match self.word() {
+        match self.certain_report() {
             Some(word) => word.is_ok() && (clean || self.signalled),
-            None => (well || self.may_have_said(&Ok(()))) && clean,
+            None => (well || self.may_have_reported(&Ok(()))) && clean,
         }
     }
 
@@ -132,12 +132,12 @@ impl ReferenceAttempt {
     ) -> bool {
         let policy = &record.policy;
         let is_leak = matches!(cause, Cause::Leaked(_));
-        match self.word() {
+        match self.certain_report() {
             Some(Ok(())) if !is_leak => return false,
             Some(Err(reported)) => return charged && reported == cause,
             Some(Ok(())) | None => {}
         }
-        if charged && self.may_have_said(&Err(cause.clone())) {
+        if charged && self.may_have_reported(&Err(cause.clone())) {
             return true;
         }
         let by_itself = !self.cut && charged;
@@ -146,14 +146,16 @@ impl ReferenceAttempt {
             Cause::Timeout(limit) => {
                 let limited = match policy.timeout {
                     Timeout::Never => false,
-                    Timeout::After(asked) => asked == *limit,
+                    Timeout::After(requested) => requested == *limit,
                     Timeout::PercentOfMedian(_) => true,
                 };
                 let in_time = by_us || policy.leak == Leak::Wait;
                 charged && limited && in_time && now - self.began >= *limit
             }
             Cause::Cancelled => !charged && by_us && (self.preempted || ending || record.cancelled),
-            Cause::Lost => !charged && ((self.is_unseen() && !self.killed) || (self.stuck && self.preempted)),
+            Cause::Lost => {
+                !charged && ((self.is_unobserved() && !self.killed) || (self.stuck && self.preempted))
+            }
             Cause::SpawnFailed(failure) => charged && self.start_failed.as_ref() == Some(failure),
             Cause::OutOfMemory { limit_bytes, kills } => {
                 let failed = by_itself && self.exit.is_some_and(|exit| exit != Exit::Code(0));
@@ -173,7 +175,7 @@ impl ReferenceAttempt {
                 let declared =
                     policy.leak == Leak::Fail && *leaked > 0 && (holders || *leaked == self.leaks());
                 let well = by_itself && self.exit == Some(Exit::Code(0));
-                declared && (well || (charged && self.may_have_said(&Ok(()))))
+                declared && (well || (charged && self.may_have_reported(&Ok(()))))
             }
             _ => false,
         }

@@ -21,7 +21,7 @@ pub(super) struct Reference {
     slots: BTreeMap<SlotId, AttemptId>,
     slot_limit: u32,
     holds: BTreeSet<HoldReason>,
-    told: Option<HoldReason>,
+    reported_hold: Option<HoldReason>,
     warden_ready: bool,
     source_ended: bool,
     /// True once no more starts are allowed; and whether the running are ended.
@@ -42,7 +42,7 @@ pub(super) struct Reference {
 }
 
 macro_rules! must {
-    ($holds:expr, $($told:tt)*) => { if !$holds { return Err(format!($($told)*)); } };
+    ($holds:expr, $($message:tt)*) => { if !$holds { return Err(format!($($message)*)); } };
 }
 
 impl Reference {
@@ -54,7 +54,7 @@ impl Reference {
             living: BTreeMap::new(),
             slots: BTreeMap::new(),
             holds: BTreeSet::new(),
-            told: None,
+            reported_hold: None,
             warden_ready: true,
             source_ended: false,
             stopping: false,
@@ -74,7 +74,7 @@ impl Reference {
     }
 
     /// Records an event, before the dispatcher handles it.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         match event {
             Event::Accepted { job, policy } => {
                 self.jobs.insert(*job, ReferenceJob::new(Arc::clone(policy)));
@@ -152,19 +152,19 @@ impl Reference {
         }
     }
 
-    /// Judges an action; `lives` returns whether a process of an attempt is alive.
+    /// Judges an action; `is_alive` returns whether a process of an attempt is alive.
     pub(super) fn judge(
         &mut self,
         action: &Action,
         now: Time,
-        lives: &dyn Fn(AttemptId) -> bool,
+        is_alive: &dyn Fn(AttemptId) -> bool,
     ) -> Result<(), String> {
         must!(!self.finished, "nothing comes after the end");
         match action {
             Action::Start { attempt, slot, memory_bytes } => {
                 let limit = self.jobs.get(&attempt.job).and_then(|record| record.memory_bytes);
                 must!(*memory_bytes == limit, "a limit of {memory_bytes:?}, not {limit:?}");
-                self.judge_start(*attempt, *slot, now, lives)
+                self.judge_start(*attempt, *slot, now, is_alive)
             }
             Action::Signal { attempt, signal } => {
                 let (record, live) = self.live(*attempt).ok_or("a signal for an attempt that is over")?;
@@ -227,7 +227,7 @@ impl Reference {
         &mut self,
         ready: u64,
         now: Time,
-        lives: &dyn Fn(AttemptId) -> bool,
+        is_alive: &dyn Fn(AttemptId) -> bool,
     ) -> Result<(), String> {
         must!(
             self.halted || self.ending || self.halt_met().is_none(),
@@ -239,27 +239,27 @@ impl Reference {
             return Ok(());
         }
         must!(
-            !self.holds.contains(&HoldReason::Paused) || self.told == Some(HoldReason::Paused),
+            !self.holds.contains(&HoldReason::Paused) || self.reported_hold == Some(HoldReason::Paused),
             "a pause is told"
         );
         must!(
             !self.holds.contains(&HoldReason::Events)
-                || matches!(self.told, Some(HoldReason::Events | HoldReason::Paused)),
+                || matches!(self.reported_hold, Some(HoldReason::Events | HoldReason::Paused)),
             "a reader of events that holds up the run is told"
         );
-        self.free_slots(lives);
+        self.free_slots(is_alive);
         let gap_over = self.last_start.is_none_or(|last| now >= last + self.run.start_gap);
         let free = (self.slots.len() as u32) < self.slot_limit;
         let suspects = self.jobs.values().any(|record| !record.ended && record.is_suspect());
-        let idle = free && self.warden_ready && gap_over && !suspects && self.told.is_none();
+        let idle = free && self.warden_ready && gap_over && !suspects && self.reported_hold.is_none();
         must!(!idle || ready == 0, "{ready} jobs are ready, a slot is free, and nothing is started");
         Ok(())
     }
 
     /// Frees slots: one is taken as long as its attempt is not over, or a process of it is alive.
-    fn free_slots(&mut self, lives: &dyn Fn(AttemptId) -> bool) {
+    fn free_slots(&mut self, is_alive: &dyn Fn(AttemptId) -> bool) {
         self.slots.retain(|_, holder| {
-            self.living.get(&holder.job).is_some_and(|live| live.id == Some(*holder)) || lives(*holder)
+            self.living.get(&holder.job).is_some_and(|live| live.id == Some(*holder)) || is_alive(*holder)
         });
     }
 
@@ -268,10 +268,10 @@ impl Reference {
         attempt: AttemptId,
         slot: SlotId,
         now: Time,
-        lives: &dyn Fn(AttemptId) -> bool,
+        is_alive: &dyn Fn(AttemptId) -> bool,
     ) -> Result<(), String> {
         must!(!self.stopping && self.warden_ready, "starts are over, or there is no warden");
-        self.free_slots(lives);
+        self.free_slots(is_alive);
         must!((self.slots.len() as u32) < self.slot_limit, "never more attempts than slots");
         must!(!self.slots.contains_key(&slot), "a slot has one attempt");
         must!(
@@ -359,8 +359,8 @@ impl Reference {
                 must!(!std::mem::replace(&mut live.slow, true), "once an attempt");
             }
             Notice::Held { reason, .. } => {
-                must!(*reason != self.told, "news is new");
-                self.told = *reason;
+                must!(*reason != self.reported_hold, "news is new");
+                self.reported_hold = *reason;
             }
             Notice::Slots { slots } => must!(*slots == self.slot_limit, "the number of slots is as asked"),
             Notice::Halted { now } => {
@@ -410,7 +410,10 @@ impl Reference {
                     Err(cause) => {
                         let given_up = *cause == Cause::Cancelled && (stopping || record.cancelled);
                         let allowed = live.allows(cause, record, charged, ending, now);
-                        must!(allowed || (given_up && live.is_unseen()), "{cause:?} is no end of {live:?}");
+                        must!(
+                            allowed || (given_up && live.is_unobserved()),
+                            "{cause:?} is no end of {live:?}"
+                        );
                         let tries = record.policy.tries;
                         let more =
                             charged && record.wants_retry(cause) && (tries == 0 || record.charged < tries);

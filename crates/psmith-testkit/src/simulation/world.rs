@@ -211,7 +211,7 @@ impl World {
     /// Feeds an event, and everything that its actions lead to at once.
     fn feed(&mut self, event: Event) -> Result<(), String> {
         self.stopping |= matches!(event, Event::Drain | Event::Stop | Event::Kill);
-        self.reference.hear(&event);
+        self.reference.observe(&event);
         let mut actions = Vec::new();
         self.dispatcher.handle(event, self.now, &mut actions);
         self.carry_out(actions)
@@ -220,14 +220,14 @@ impl World {
     fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), String> {
         for action in actions {
             self.reference
-                .judge(&action, self.now, &|attempt| self.kernel.lives(attempt))
+                .judge(&action, self.now, &|attempt| self.kernel.is_alive(attempt))
                 .map_err(|broken| format!("{broken}; {action:?}"))?;
             self.act(&action);
             self.report.actions.push(action);
         }
         self.dispatcher.check();
         self.reference
-            .judge_rest(self.dispatcher.counts().ready, self.now, &|attempt| self.kernel.lives(attempt))
+            .judge_rest(self.dispatcher.counts().ready, self.now, &|attempt| self.kernel.is_alive(attempt))
     }
 
     fn act(&mut self, action: &Action) {

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{LIFE_MAX, again, become_program, fail, number};
+use crate::{WAIT_MAX, again, become_program, fail, number};
 
 /// Runs `wait`: sleeps for a helper's longest time.
 pub(crate) fn wait() -> ExitCode {
-    std::thread::sleep(LIFE_MAX);
+    std::thread::sleep(WAIT_MAX);
     ExitCode::SUCCESS
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn fork_twice(args: &[OsString]) -> ExitCode {
         Ok(mut child) => drop(child.wait()),
         Err(error) => return fail(&format!("fork: {error}")),
     }
-    let deadline = Instant::now() + LIFE_MAX;
+    let deadline = Instant::now() + WAIT_MAX;
     while !Path::new(&ready).exists() {
         if Instant::now() > deadline {
             return fail("the daemon never stood");

@@ -1,6 +1,6 @@
 //! The wicked helper: one subcommand per hazard that a job can be. Tests run it as a job.
 //!
-//! It never outlives its test by much: a wait "for ever" here ends by itself after [`LIFE_MAX`], so that a failed leak
+//! It never outlives its test by much: a wait "for ever" here ends by itself after [`WAIT_MAX`], so that a failed leak
 //! check costs minutes, not a machine.
 
 mod family;
@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// The time that stands for "for ever" in a helper.
-const LIFE_MAX: Duration = Duration::from_secs(300);
+const WAIT_MAX: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

@@ -58,7 +58,7 @@ pub(crate) fn job_shell(args: &[OsString]) -> ExitCode {
     if let Err(error) = tcsetpgrp(&tty, foreground) {
         return fail(&format!("tcsetpgrp: {error}"));
     }
-    tell("started", pid.as_raw_nonzero().get());
+    report("started", pid.as_raw_nonzero().get());
     let Ok(terminal) = tty.try_clone() else { return fail("terminal") };
     std::thread::spawn(move || {
         for order in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -72,12 +72,12 @@ pub(crate) fn job_shell(args: &[OsString]) -> ExitCode {
         let Ok(Some((_, status))) = waitpid(Some(pid), WaitOptions::UNTRACED) else { return fail("waitpid") };
         if let Some(signal) = status.stopping_signal() {
             let _ = tcsetpgrp(&tty, getpgrp());
-            tell("stopped", signal);
+            report("stopped", signal);
         } else if let Some(code) = status.exit_status() {
-            tell("exited", code);
+            report("exited", code);
             return ExitCode::SUCCESS;
         } else if let Some(signal) = status.terminating_signal() {
-            tell("signaled", signal);
+            report("signaled", signal);
             return ExitCode::SUCCESS;
         }
     }
@@ -94,7 +94,7 @@ pub(crate) fn in_foreground(args: &[OsString]) -> ExitCode {
     become_program(command)
 }
 
-fn tell(word: &str, number: i32) {
+fn report(word: &str, number: i32) {
     let mut out = std::io::stdout();
     // The reader is gone: the test is over.
     let _ = writeln!(out, "{word} {number}").and_then(|()| out.flush());

@@ -22,13 +22,13 @@ pub(super) struct Actor {
     /// The numbers of the jobs that it did before.
     pub(super) earlier: Vec<u64>,
     pub(super) jobs_given: u64,
-    pub(super) told_to_leave: bool,
+    pub(super) asked_to_leave: bool,
     /// True if the pool has requested its end.
     pub(super) cut: bool,
     /// The protocol violation for which the warden ends it.
-    pub(super) condemned: Option<String>,
+    pub(super) violation: Option<String>,
     /// True if the violation was about an earlier job: the job that it has now is not to blame.
-    pub(super) lied_of_earlier: bool,
+    pub(super) violated_earlier: bool,
     /// True if it is about to be gone, or is: what it planned does not happen.
     pub(super) dying: bool,
     pub(super) resident: u64,
@@ -43,7 +43,7 @@ pub(super) struct Work {
     pub(super) limit: u32,
     pub(super) found: BatchProgress,
     /// True if its reply was received.
-    pub(super) answered: bool,
+    pub(super) replied: bool,
     /// True if it neither replies nor dies any more.
     pub(super) hangs: bool,
 }
@@ -67,10 +67,10 @@ impl Actor {
             work: None,
             earlier: Vec::new(),
             jobs_given: 0,
-            told_to_leave: false,
+            asked_to_leave: false,
             cut: false,
-            condemned: None,
-            lied_of_earlier: false,
+            violation: None,
+            violated_earlier: false,
             dying: false,
             resident: 1000,
         }
@@ -88,13 +88,13 @@ impl Actor {
 
     /// Returns the job that it is really within, by index.
     pub(super) fn within(&self) -> Option<u64> {
-        let work = self.work.as_ref().filter(|work| !work.answered)?;
+        let work = self.work.as_ref().filter(|work| !work.replied)?;
         (work.found.begun > work.found.results).then(|| work.jobs.start + u64::from(work.found.results))
     }
 
     /// Returns the verdict on its end, as the engine sees it.
     pub(super) fn verdict(&self, exit: Exit) -> Result<(), Cause> {
-        match (&self.condemned, exit) {
+        match (&self.violation, exit) {
             (Some(words), _) => Err(Cause::Protocol(words.clone())),
             (None, _) if self.cut => Err(Cause::Cancelled),
             (None, Exit::Code(code)) => Err(Cause::Exit(code)),

@@ -38,7 +38,7 @@ impl PoolWorld {
         if !actor.cut {
             self.on_start_failure();
         }
-        self.is_no_more(worker);
+        self.is_gone(worker);
         let failure =
             SpawnFailure { step: SpawnStep::Clone, errno: 11, detail: String::new(), permanent: false };
         let verdict =
@@ -58,7 +58,7 @@ impl PoolWorld {
             jobs: index..index + 1,
             limit: 1,
             found: BatchProgress { begun: 1, results: 0 },
-            answered: false,
+            replied: false,
             hangs: false,
         });
         self.actors.insert(worker, actor);
@@ -77,8 +77,8 @@ impl PoolWorld {
         jobs: Range<u64>,
     ) -> Result<(), String> {
         let actor = self.actors.get(&worker).ok_or("a job for a worker that is no more")?;
-        let has_work = actor.work.as_ref().is_some_and(|work| !work.answered);
-        if has_work || !actor.greeted || actor.told_to_leave || actor.alone {
+        let has_work = actor.work.as_ref().is_some_and(|work| !work.replied);
+        if has_work || !actor.greeted || actor.asked_to_leave || actor.alone {
             return Err(format!("a job for {worker:?}, which is not idle"));
         }
         let count = jobs.end - jobs.start;
@@ -95,7 +95,7 @@ impl PoolWorld {
             limit: count as u32,
             jobs,
             found: BatchProgress::default(),
-            answered: false,
+            replied: false,
             hangs: false,
         };
         if let Some(actor) = self.actors.get_mut(&worker) {
@@ -115,7 +115,7 @@ impl PoolWorld {
     pub(super) fn step(&mut self, worker: WorkerKey) -> Result<(), String> {
         let faults = self.faults();
         let Some(actor) = self.actors.get(&worker).filter(|actor| !actor.dying) else { return Ok(()) };
-        let Some(work) = actor.work.as_ref().filter(|work| !work.answered) else { return Ok(()) };
+        let Some(work) = actor.work.as_ref().filter(|work| !work.replied) else { return Ok(()) };
         let is_within = work.found.begun > work.found.results;
         let is_batch = actor.is_batch();
         let count = if is_batch { (work.jobs.end - work.jobs.start) / 4 } else { 1 };
@@ -142,7 +142,7 @@ impl PoolWorld {
                 }
                 Ok(())
             }
-            Fate::Lies => self.lies(worker),
+            Fate::Lies => self.breaks_protocol(worker),
             Fate::GoesOn if is_within => self.finishes_one(worker),
             Fate::GoesOn => self.begins_one(worker),
         }
@@ -154,7 +154,7 @@ impl PoolWorld {
         let Some(work) = actor.work.as_mut() else { return Ok(()) };
         if work.found.begun >= work.limit {
             // The rest was taken back.
-            return self.answers_batch(worker, None);
+            return self.replies_for_batch(worker, None);
         }
         let index = work.jobs.start + u64::from(work.found.results);
         work.found.begun += 1;
@@ -177,23 +177,23 @@ impl PoolWorld {
         let Some(work) = actor.work.as_mut() else { return Ok(()) };
         let index = work.jobs.start + u64::from(work.found.results);
         if !is_batch {
-            return self.answers(worker, index, verdict);
+            return self.replies(worker, index, verdict);
         }
         if verdict.is_err() {
-            return self.answers_batch(worker, Some((index, verdict)));
+            return self.replies_for_batch(worker, Some((index, verdict)));
         }
         work.found.results += 1;
         let is_last = work.found.results >= work.limit;
         self.reference.on_finish(index, true);
         if is_last {
-            return self.answers_batch(worker, None);
+            return self.replies_for_batch(worker, None);
         }
         self.plan(Duration::from_micros(1), NextPoolEvent::Step(worker));
         Ok(())
     }
 
     /// Ends a single job with a reply.
-    fn answers(&mut self, worker: WorkerKey, index: u64, verdict: Result<(), Cause>) -> Result<(), String> {
+    fn replies(&mut self, worker: WorkerKey, index: u64, verdict: Result<(), Cause>) -> Result<(), String> {
         // What a value decides is decided by a run's functions, which all are of one kind.
         let decides = !self.drawn.pool.batches && verdict.is_ok() && self.generator.chance(1);
         let ends = decides.then(|| if self.generator.chance(50) { RunEnd::Drain } else { RunEnd::Kill });
@@ -214,11 +214,11 @@ impl PoolWorld {
             let bytes = actor.resident;
             self.feed(PoolEvent::Resident { worker, bytes })?;
         }
-        self.has_answered(worker, report)
+        self.has_replied(worker, report)
     }
 
     /// Ends a batch with a reply: its jobs are over, or one did not plainly succeed, or the rest was taken back.
-    fn answers_batch(
+    fn replies_for_batch(
         &mut self,
         worker: WorkerKey,
         then: Option<(u64, Result<(), Cause>)>,
@@ -241,14 +241,14 @@ impl PoolWorld {
             self.reference.on_finish(index, verdict.is_ok());
             self.saw("a batch ended early");
         }
-        self.has_answered(worker, report)
+        self.has_replied(worker, report)
     }
 
-    fn has_answered(&mut self, worker: WorkerKey, report: WorkerReport) -> Result<(), String> {
+    fn has_replied(&mut self, worker: WorkerKey, report: WorkerReport) -> Result<(), String> {
         let fate = actor::fate(&self.drawn, self.faults(), &mut self.generator);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         let left = actor.work.as_mut().map(|work| {
-            work.answered = true;
+            work.replied = true;
             (work.slot, work.jobs.clone())
         });
         match fate {
@@ -272,7 +272,7 @@ impl PoolWorld {
     }
 
     /// Makes a report that it may not make.
-    fn lies(&mut self, worker: WorkerKey) -> Result<(), String> {
+    fn breaks_protocol(&mut self, worker: WorkerKey) -> Result<(), String> {
         let which = self.generator.below(6);
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
         let is_batch = actor.is_batch();
@@ -286,7 +286,7 @@ impl PoolWorld {
         let (words, report) = match (which, actor.earlier.last().filter(|earlier| **earlier < own)) {
             (0, _) => ("began another's", WorkerReport::Began { job: own + 1 }),
             (1, Some(&earlier)) => {
-                actor.lied_of_earlier = true;
+                actor.violated_earlier = true;
                 ("answered for an earlier job", done(earlier))
             }
             (2, _) if is_batch => ("answered singly for a batch", done(own)),
@@ -312,7 +312,7 @@ impl PoolWorld {
             Ok(_) => return Err(format!("{worker:?} lied, and is believed: {report:?}")),
         };
         if let Some(actor) = self.actors.get_mut(&worker) {
-            actor.condemned = Some(violation.to_string());
+            actor.violation = Some(violation.to_string());
         }
         self.dies(worker);
         Ok(())
@@ -321,8 +321,7 @@ impl PoolWorld {
     /// Takes back the jobs of its batch that are not begun. Returns how many jobs stay, and what it has done.
     pub(super) fn gives_back(&mut self, worker: WorkerKey) -> Result<(u32, u32), String> {
         let actor = self.actors.get_mut(&worker).ok_or("a batch is taken from nobody")?;
-        let work =
-            actor.work.as_mut().filter(|work| !work.answered).ok_or("a batch is taken that is over")?;
+        let work = actor.work.as_mut().filter(|work| !work.replied).ok_or("a batch is taken that is over")?;
         work.limit = work.limit.min(work.found.begun.max(1));
         let (stay, results) = (work.limit, work.found.results);
         let others = work.jobs.start + u64::from(stay)..work.jobs.end;
@@ -331,14 +330,14 @@ impl PoolWorld {
         Ok((stay, results))
     }
 
-    pub(super) fn is_told_to_leave(&mut self, worker: WorkerKey) -> Result<(), String> {
+    pub(super) fn is_asked_to_leave(&mut self, worker: WorkerKey) -> Result<(), String> {
         let stays = self.faults() && self.generator.chance(self.drawn.stays);
         // It may learn of it by a reply that is handled at its end.
         let Some(actor) = self.actors.get_mut(&worker) else { return Ok(()) };
-        if actor.told_to_leave || !actor.greeted {
+        if actor.asked_to_leave || !actor.greeted {
             return Err(format!("{worker:?} is told to leave"));
         }
-        actor.told_to_leave = true;
+        actor.asked_to_leave = true;
         if stays {
             self.saw("stayed");
         } else if !actor.dying {
@@ -352,8 +351,8 @@ impl PoolWorld {
         let Some(actor) = self.actors.get_mut(&worker) else { return };
         actor.cut = true;
         // The reply of one that leaves has been handled.
-        let is_open = !actor.alone && !actor.told_to_leave && !actor.is_batch();
-        let reported = actor.work.as_ref().filter(|work| is_open && work.answered);
+        let is_open = !actor.alone && !actor.asked_to_leave && !actor.is_batch();
+        let reported = actor.work.as_ref().filter(|work| is_open && work.replied);
         if let Some(jobs) = reported.map(|work| work.jobs.clone()) {
             self.reference.on_cut(jobs);
         }
@@ -389,30 +388,30 @@ impl PoolWorld {
 
     pub(super) fn ends(&mut self, worker: WorkerKey) -> Result<(), String> {
         let Some(actor) = self.actors.get(&worker) else { return Ok(()) };
-        let exit = if actor.condemned.is_some() {
+        let exit = if actor.violation.is_some() {
             Exit::Signal { signal: 9, core_dumped: false }
         } else {
             actor::exit(&mut self.generator)
         };
-        let unseen = !actor.cut && actor.condemned.is_none() && self.generator.chance(5);
-        let verdict = if unseen { Err(Cause::Lost) } else { actor.verdict(exit) };
-        let (cut, blameless, found) = (actor.cut, actor.lied_of_earlier, actor.found());
+        let unobserved = !actor.cut && actor.violation.is_none() && self.generator.chance(5);
+        let verdict = if unobserved { Err(Cause::Lost) } else { actor.verdict(exit) };
+        let (cut, blameless, found) = (actor.cut, actor.violated_earlier, actor.found());
         if let Some(index) = actor.within().filter(|_| !actor.alone) {
-            self.reference.on_death_within(index, !unseen && !cut && !blameless);
+            self.reference.on_death_within(index, !unobserved && !cut && !blameless);
         }
         if !actor.greeted && !actor.alone && !cut {
             self.on_start_failure();
         }
-        self.is_no_more(worker);
-        let (exit, usage) = ((!unseen).then_some(exit), Usage::default());
+        self.is_gone(worker);
+        let (exit, usage) = ((!unobserved).then_some(exit), Usage::default());
         self.feed(PoolEvent::Ended { worker, verdict, exit, usage, found })
     }
 
     /// Removes the worker: nothing of it is left, and its work is with it no more.
-    fn is_no_more(&mut self, worker: WorkerKey) {
+    fn is_gone(&mut self, worker: WorkerKey) {
         self.forget_plans(&BTreeSet::from([worker]));
         let Some(actor) = self.actors.remove(&worker) else { return };
-        if let Some(work) = actor.work.as_ref().filter(|work| !work.answered && !actor.alone) {
+        if let Some(work) = actor.work.as_ref().filter(|work| !work.replied && !actor.alone) {
             let jobs = work.jobs.start..work.jobs.start + u64::from(work.limit);
             self.reference.on_left(Some(work.slot), jobs);
         }
@@ -429,7 +428,7 @@ impl PoolWorld {
             if let Some(index) = actor.within().filter(|_| !actor.alone) {
                 self.reference.on_death_within(index, false);
             }
-            self.is_no_more(worker);
+            self.is_gone(worker);
             self.feed(PoolEvent::Lost { worker, found })?;
             // A late report of the engine about it.
             if self.generator.chance(30) {

@@ -55,7 +55,7 @@ pub(super) struct PoolReference {
 }
 
 macro_rules! must {
-    ($holds:expr, $($told:tt)*) => { if !$holds { return Err(format!($($told)*)); } };
+    ($holds:expr, $($message:tt)*) => { if !$holds { return Err(format!($($message)*)); } };
 }
 
 impl PoolReference {
@@ -142,7 +142,7 @@ impl PoolReference {
 
     /// Records the result of the job, which was reported.
     pub(super) fn on_finish(&mut self, index: u64, is_ok: bool) {
-        let calm = self.is_calm(index);
+        let calm = self.is_undisturbed(index);
         if let Some(job) = self.jobs.get_mut(&index) {
             job.finished = is_ok;
             job.owed += u32::from(calm);
@@ -173,7 +173,7 @@ impl PoolReference {
 
     /// Records that the worker died within this job: observably by its own doing, or not.
     pub(super) fn on_death_within(&mut self, index: u64, by_itself: bool) {
-        let calm = self.is_calm(index);
+        let calm = self.is_undisturbed(index);
         if let Some(job) = self.jobs.get_mut(&index) {
             job.owed += u32::from(by_itself && calm);
             job.forgiven += u32::from(!by_itself);
@@ -181,7 +181,7 @@ impl PoolReference {
     }
 
     /// Returns whether no request can have ended this job.
-    fn is_calm(&self, index: u64) -> bool {
+    fn is_undisturbed(&self, index: u64) -> bool {
         !self.ending && self.jobs.get(&index).is_some_and(|job| !job.cancelled && !job.is_limited())
     }
 
@@ -199,7 +199,7 @@ impl PoolReference {
     pub(super) fn on_end(&mut self, jobs: &Range<u64>, outcome: &Outcome) -> Result<(), String> {
         let several = jobs.end - jobs.start > 1;
         for index in jobs.clone() {
-            let calm = self.is_calm(index);
+            let calm = self.is_undisturbed(index);
             let job = self.jobs.get_mut(&index).ok_or("a job that nobody handed in")?;
             must!(job.outcome.is_none(), "job {index} has two outcomes");
             must!(

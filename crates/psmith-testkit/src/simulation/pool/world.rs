@@ -360,7 +360,7 @@ impl PoolWorld {
                 self.saw("taken back");
                 self.pool.handle(PoolEvent::TakenBack { worker, stay, results }, self.now, actions);
             }
-            PoolAction::Leave(worker) => self.is_told_to_leave(worker)?,
+            PoolAction::Leave(worker) => self.is_asked_to_leave(worker)?,
             PoolAction::Cancel(worker) => self.is_cut(worker, false),
             PoolAction::Kill(worker) => self.is_cut(worker, true),
             PoolAction::Gone(worker) => {
@@ -391,7 +391,7 @@ impl PoolWorld {
                 if failures < FAILURES_LEAST || self.failures < FAILURES_LEAST {
                     return Err(format!("given up after {} failed starts", self.failures));
                 }
-                if self.actors.values().any(|actor| actor.greeted && !actor.told_to_leave && !actor.dying) {
+                if self.actors.values().any(|actor| actor.greeted && !actor.asked_to_leave && !actor.dying) {
                     return Err("given up although there are workers".into());
                 }
                 self.gave_up = true;
