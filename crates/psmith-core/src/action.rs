@@ -10,7 +10,7 @@ use crate::outcome::{Cause, Outcome};
 /// An action for the driver; actions are carried out in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Start this attempt in this slot. Reply: `Started`, `StartFailed` or `StartRefused`.
+    /// Starts this attempt in this slot. Reply: `Started`, `StartFailed` or `StartRefused`.
     Start {
         /// The attempt.
         attempt: AttemptId,
@@ -19,57 +19,57 @@ pub enum Action {
         /// The attempt's memory limit, if it has one: the policy's, or more after attempts that ran out of memory.
         memory_bytes: Option<u64>,
     },
-    /// Send a signal to the attempt's whole tree (and `SIGCONT` after it, so that a stopped process receives it).
+    /// Sends a signal to the attempt's whole tree (and `SIGCONT` after it, so that a stopped process receives it).
     Signal {
         /// The attempt.
         attempt: AttemptId,
         /// The signal's number, never `SIGKILL`.
         signal: i32,
     },
-    /// Kill the attempt's whole tree. Requested once; the process may be running or have exited. Reply: `Exited`, if
+    /// Kills the attempt's whole tree. Requested once; the process may be running or have exited. Reply: `Exited`, if
     /// that had not come, then `TreeEmpty` if `Exited` reported descendants.
     KillTree {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// The job is done and its descendants may go on: take them out of its group. Reply: `TreeEmpty`.
+    /// Releases the attempt's tree from its group: the job is done and its descendants may go on. Reply: `TreeEmpty`.
     ReleaseTree {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// Stop reading the attempt's output, because a process outside of its tree holds it open. Reply: `OutputClosed`.
+    /// Stops reading the attempt's output, because a process outside of its tree holds it open. Reply: `OutputClosed`.
     StopReading {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// The attempt is over and its job will be tried again: drop what it wrote. Nothing follows for this attempt but a
-    /// `Retry` notice. (Also sent after `WardenLost`: the process is gone or will be swept.)
+    /// Drops the output of an attempt that is over, because its job will be tried again. Nothing follows for this
+    /// attempt but a `Retry` notice. (Also sent after `WardenLost`: the process is gone or will be swept.)
     Discard {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// Everything before this job has been delivered, in submission order: its output may be passed on while it
-    /// runs. Comes before its `Start`, while it runs, or between two attempts.
+    /// Marks the job as the head: everything before it has been delivered, in submission order, so its output may be
+    /// passed on while it runs. Comes before its `Start`, while it runs, or between two attempts.
     Head {
         /// The job.
         job: JobId,
     },
-    /// The job has its outcome, and its last attempt is over or, after `Unkillable`, given up. Keep the outcome until
-    /// `Deliver`.
+    /// Gives the job its outcome; its last attempt is over or, after `Unkillable`, given up. The driver keeps the
+    /// outcome until `Deliver`.
     End {
         /// The job.
         job: JobId,
         /// The job's final outcome.
         outcome: Box<Outcome>,
     },
-    /// Hand the job's outcome to the consumer, now, in this order. Reply, when it is done: `Delivered`.
+    /// Hands the job's outcome to the consumer, now, in this order. Reply, when it is done: `Delivered`.
     Deliver {
         /// The job.
         job: JobId,
     },
     /// A notice for a board or a log. Nothing depends on it.
     Notice(Notice),
-    /// Finish: every accepted job has been delivered and there will be no more. The last action of a run.
+    /// Finishes the run: every accepted job has been delivered and there will be no more. The last action of a run.
     Finish,
 }
 

@@ -44,7 +44,7 @@ pub enum Event {
     StartRefused {
         /// The attempt; no process was created for it.
         attempt: AttemptId,
-        /// `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
+        /// The refusal: `EAGAIN`, `ENOMEM`, `EMFILE`, `ENFILE`.
         failure: SpawnFailure,
     },
     /// The worker of this attempt has reported how its function ended, while its process is still running. The report
@@ -101,12 +101,12 @@ pub enum Event {
     WardenReady,
 
     // From the user and the machine.
-    /// Start nothing more, let the running attempts finish. Waiting jobs get their outcome at once: the failure for
-    /// which they were to be tried again, or `Cancelled`.
+    /// Starts nothing more, and lets the running attempts finish. Waiting jobs get their outcome at once: the failure
+    /// for which they were to be tried again, or `Cancelled`.
     Drain,
-    /// Start nothing more, end the running attempts by their ladder.
+    /// Starts nothing more, and ends the running attempts by their ladder.
     Stop,
-    /// Start nothing more, kill the running attempts now.
+    /// Starts nothing more, and kills the running attempts now.
     Kill,
     /// The number of slots from now on; running attempts are left alone.
     Slots(u32),
@@ -120,7 +120,7 @@ pub enum Event {
     /// Memory is so short that the youngest attempt must give way; it is killed and queued again, uncharged. Never the
     /// only attempt that makes progress, and none once a drain or a stop has begun.
     Preempt,
-    /// End this job, wherever it is.
+    /// Ends this job, wherever it is.
     Cancel(JobId),
 
     // From the consumer.

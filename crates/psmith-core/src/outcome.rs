@@ -7,7 +7,7 @@ use core::time::Duration;
 /// The outcome of a job. Every accepted job gets exactly one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `Ok`, or why not.
+    /// The verdict: `Ok`, or the cause of the failure.
     pub verdict: Result<(), Cause>,
     /// The number of attempts started, forgiven ones included, refused starts not. 0: the job never ran.
     pub attempts: u32,

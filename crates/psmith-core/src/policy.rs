@@ -99,9 +99,9 @@ pub enum HaltCount {
 /// The effect of a halt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HaltMode {
-    /// Start nothing more, let the running attempts finish.
+    /// Starts nothing more, and lets the running attempts finish.
     Soon,
-    /// Start nothing more, terminate the running attempts.
+    /// Starts nothing more, and terminates the running attempts.
     Now,
 }
 

@@ -11,9 +11,9 @@ use crate::{AttemptId, JobId, SlotId};
 #[derive(Clone, Debug, PartialEq)]
 pub enum PoolAction {
     // To workers.
-    /// Call [`pull`](super::WorkerPool::pull): there is something to start, or there never will be again.
+    /// Calls [`pull`](super::WorkerPool::pull): there is something to start, or there never will be again.
     Pull,
-    /// Send these jobs to this worker, which is idle. Several jobs are a batch.
+    /// Sends these jobs to this worker, which is idle. Several jobs are a batch.
     Give {
         /// The worker.
         worker: WorkerKey,
@@ -24,16 +24,16 @@ pub enum PoolAction {
         /// The jobs' indices.
         jobs: Range<u64>,
     },
-    /// Take from this worker's batch the jobs that are not begun, but for one. Reply:
+    /// Takes from this worker's batch the jobs that are not begun, but for one. Reply:
     /// [`PoolEvent::TakenBack`](super::PoolEvent::TakenBack).
     TakeBack(WorkerKey),
-    /// Tell this worker that there are no more jobs.
+    /// Tells this worker that there are no more jobs.
     Leave(WorkerKey),
-    /// End this worker by its ladder, or drop the request to start it.
+    /// Ends this worker by its ladder, or drops the request to start it.
     Cancel(WorkerKey),
-    /// Kill this worker with all that it started.
+    /// Kills this worker with all that it started.
     Kill(WorkerKey),
-    /// Release this worker: no further action concerns it.
+    /// Releases this worker: no further action concerns it.
     Gone(WorkerKey),
 
     // About jobs.
@@ -54,25 +54,25 @@ pub enum PoolAction {
         /// The worker that had it.
         worker: Option<WorkerKey>,
     },
-    /// Assign to this job the output that this worker wrote since its last job.
+    /// Assigns to this job the output that this worker wrote since its last job.
     Output {
         /// The worker.
         worker: WorkerKey,
         /// The job.
         job: JobId,
     },
-    /// Take the results that this worker left and that were not taken yet: these jobs have succeeded.
+    /// Takes the results that this worker left and that were not taken yet: these jobs have succeeded.
     Results {
         /// The worker.
         worker: WorkerKey,
         /// The jobs' indices.
         jobs: Range<u64>,
     },
-    /// Drop the results and the output of this job's last attempt: it does not count.
+    /// Drops the results and the output of this job's last attempt: it does not count.
     Discard(JobId),
     /// Another attempt at this job will follow.
     Retry(JobId),
-    /// These jobs have their outcome: keep it until `Deliver`.
+    /// Gives these jobs their outcome, which the driver keeps until `Deliver`.
     End {
         /// The dispatcher's job.
         job: JobId,
@@ -81,19 +81,19 @@ pub enum PoolAction {
         /// The outcome of each of them.
         outcome: Box<Outcome>,
     },
-    /// Hand these jobs' outcome to the consumer; where the pool keeps the order, not before `HandOut`.
+    /// Hands these jobs' outcome to the consumer; where the pool keeps the order, not before `HandOut`.
     Deliver {
         /// The dispatcher's job.
         job: JobId,
         /// The jobs that it stands for.
         jobs: Range<u64>,
     },
-    /// Hand out the outcomes of these jobs, which came by `Results` and `Deliver`: it is their turn. Only where the
+    /// Hands out the outcomes of these jobs, which came by `Results` and `Deliver`: it is their turn. Only where the
     /// pool keeps the order.
     HandOut(Range<u64>),
 
     // About the run.
-    /// Make room for this number of processes.
+    /// Makes room for this number of processes.
     Room(u32),
     /// The circuit is broken, because there is nothing but crashes: nothing more is started.
     Broken {
@@ -107,7 +107,7 @@ pub enum PoolAction {
         /// The cause of the last failure.
         cause: Cause,
     },
-    /// Finish: every job has been delivered and there will be no more. Workers leave.
+    /// Finishes the run: every job has been delivered and there will be no more. Workers leave.
     Finish,
 }
 

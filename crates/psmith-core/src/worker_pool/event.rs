@@ -102,15 +102,15 @@ pub enum PoolEvent {
     },
 
     // From the user and the machine.
-    /// Start nothing more, let the running jobs finish.
+    /// Starts nothing more, and lets the running jobs finish.
     Drain,
-    /// Start nothing more, end the running jobs by their ladder.
+    /// Starts nothing more, and ends the running jobs by their ladder.
     Stop,
-    /// Start nothing more, kill the running jobs now.
+    /// Starts nothing more, and kills the running jobs now.
     Kill,
-    /// End this job, wherever it is.
+    /// Ends this job, wherever it is.
     Cancel(JobId),
-    /// End this job now, with the worker that has it.
+    /// Ends this job now, with the worker that has it.
     KillNow(JobId),
     /// The number of workers from now on.
     Workers(u32),
@@ -181,9 +181,9 @@ pub enum WorkerReport {
 /// An end of the run that a job's value decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// Start nothing more.
+    /// Starts nothing more.
     Drain,
-    /// Start nothing more, and end the running jobs.
+    /// Starts nothing more, and ends the running jobs.
     Kill,
 }
 

@@ -13,7 +13,7 @@ use crate::policy::{Halt, LOST_MAX, Order};
 struct Scenario {
     pool: WorkerPool,
     now: Time,
-    /// All actions requested since the last call.
+    /// The actions requested since the last call.
     requested: Vec<PoolAction>,
 }
 
