@@ -14,7 +14,7 @@ pub const UNKILLABLE_AFTER: Duration = Duration::from_secs(10);
 /// The number of attempts lost in a row after which a job ends as lost.
 pub const LOST_MAX: u32 = 3;
 
-/// The number of starts refused in a row, with nothing else running, after which a job could not be started.
+/// The number of starts refused in a row, with nothing else running, after which a job ends because its start fails.
 pub const REFUSED_MAX: u32 = 8;
 
 /// The distance of the hard limit of CPU time, at which the kernel kills, from the soft one, at which it sends

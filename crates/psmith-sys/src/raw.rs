@@ -46,7 +46,7 @@ pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
 #[inline]
 pub(crate) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
     let result: isize;
-    // SAFETY: the AArch64 system call convention: number in x8, arguments in x0 to x5, answer in x0; all other
+    // SAFETY: the AArch64 system call convention: number in x8, arguments in x0 to x5, result in x0; all other
     // registers are kept. The caller vouches for the call itself.
     unsafe {
         std::arch::asm!(

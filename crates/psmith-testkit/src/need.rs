@@ -258,7 +258,7 @@ impl OneCpu {
     /// Makes the group.
     ///
     /// # Errors
-    /// Why not, as [`Need::CpuGroup`] would be told.
+    /// The reason why not, as for [`Need::CpuGroup`].
     pub fn make() -> Result<OneCpu, String> {
         limited_group("cpu", &ONE_CPU).map(OneCpu)
     }

@@ -9,7 +9,7 @@
 //! | 1 | psmith cut it short | `Timeout`, `Idle`, `Cancelled` |
 //! | 2 | it never ran its program | `SpawnFailed` |
 //! | 3 | its end was not observed | `Lost` |
-//! | 4 | it failed, and the kernel killed in its group for want of memory | `OutOfMemory` |
+//! | 4 | it failed, and the kernel killed in its group because memory ran out | `OutOfMemory` |
 //! | 5 | `SIGXCPU`, or `SIGKILL` at the hard limit of its own CPU time, with a limit of CPU time set | `Limit` |
 //! | 6 | `SIGXFSZ`, with a limit of file size set | `Limit` |
 //! | 7 | an exit code other than 0 and refused forks, with a limit of processes set | `Limit` |

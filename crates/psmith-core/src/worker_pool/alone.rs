@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::ends::End;
+use super::ends::WorkerEnd;
 use super::{PoolAction, ToStart, Worker, WorkerKey, WorkerPool, WorkerStage};
 use crate::outcome::Cause;
 use crate::{AttemptId, Event, JobId, Time};
@@ -75,7 +75,7 @@ impl WorkerPool {
     }
 
     /// Records that the process of an attempt has ended.
-    pub(super) fn on_alone_ended(&mut self, id: WorkerKey, worker: &Worker, end: &End) {
+    pub(super) fn on_alone_ended(&mut self, id: WorkerKey, worker: &Worker, end: &WorkerEnd) {
         let Some(attempt) = worker.attempt() else { return };
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         self.out.push(PoolAction::Output { worker: id, job: attempt.job });

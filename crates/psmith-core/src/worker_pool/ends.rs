@@ -7,7 +7,7 @@ use crate::{AttemptId, Event, Time};
 
 /// The end of a worker.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct WorkerEnd {
     pub(super) verdict: Result<(), Cause>,
     pub(super) exit: Option<Exit>,
     pub(super) usage: Usage,
@@ -15,7 +15,7 @@ pub(super) struct End {
 }
 
 impl WorkerPool {
-    pub(super) fn on_ended(&mut self, id: WorkerKey, end: &End, now: Time) {
+    pub(super) fn on_ended(&mut self, id: WorkerKey, end: &WorkerEnd, now: Time) {
         // The reply that it has sent comes first.
         self.handle_reply(id, now);
         let Some(worker) = self.take_worker(id) else { return };
@@ -38,7 +38,7 @@ impl WorkerPool {
         id: WorkerKey,
         worker: &Worker,
         (attempt, began): (AttemptId, bool),
-        end: &End,
+        end: &WorkerEnd,
         now: Time,
     ) {
         let began = self.salvage(id, worker, attempt, end.found, now) || began;

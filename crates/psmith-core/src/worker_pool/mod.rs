@@ -212,7 +212,7 @@ impl WorkerPool {
                 self.on_taken_back(worker, stay, results, now);
             }
             PoolEvent::Ended { worker, verdict, exit, usage, found } => {
-                self.on_ended(worker, &ends::End { verdict, exit, usage, found }, now);
+                self.on_ended(worker, &ends::WorkerEnd { verdict, exit, usage, found }, now);
             }
             PoolEvent::Lost { worker, found } => self.on_lost(worker, found, now),
             PoolEvent::Drain => self.end_run(Event::Drain, now),

@@ -407,7 +407,7 @@ impl PoolWorld {
         self.feed(PoolEvent::Ended { worker, verdict, exit, usage, found })
     }
 
-    /// Removes the worker: nothing of it is left, and its work is with it no more.
+    /// Removes the worker: nothing of it is left, and it does not have its work any more.
     fn is_gone(&mut self, worker: WorkerKey) {
         self.forget_plans(&BTreeSet::from([worker]));
         let Some(actor) = self.actors.remove(&worker) else { return };
