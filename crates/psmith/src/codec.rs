@@ -2,7 +2,7 @@
 //! that travels itself, and a codec of your own.
 
 #[cfg(feature = "authenticated")]
-pub use psmith_engine::function::codec::Authenticated;
-pub use psmith_engine::function::codec::{
-    CarriedError, Codec, CodecError, DEPTH_MAX, Described, Raw, WithErrors,
-};
+pub use psmith_engine::function::authenticated::Authenticated;
+pub use psmith_engine::function::codec::{CarriedError, Codec, CodecError, Raw};
+pub use psmith_engine::function::described::{DEPTH_MAX, Described};
+pub use psmith_engine::function::with_errors::WithErrors;

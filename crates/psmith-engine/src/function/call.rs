@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use psmith_sys::executable::{EntryFunction, Trampoline, entry_of};
 
-use crate::function::codec::{Codec, CodecError, Described};
+use crate::function::codec::{Codec, CodecError};
+use crate::function::described::Described;
 use crate::function::packed::input_at;
 use crate::function::returns::{Return, error_text};
 

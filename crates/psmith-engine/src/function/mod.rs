@@ -2,6 +2,7 @@
 //! them.
 //!
 //! - [`codec`], [`described`]: values to bytes and back; `authenticated` (feature): a codec with an authentication code
+//! - [`with_errors`]: the same with the job's own error
 //! - [`returns`]: the types that a job function may return
 //! - [`registry`]: functions by name
 //! - [`call`]: a call, on the side that executes it
@@ -16,3 +17,4 @@ pub mod described;
 pub mod packed;
 pub mod registry;
 pub mod returns;
+pub mod with_errors;

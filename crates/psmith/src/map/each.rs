@@ -8,9 +8,10 @@ use crate::map::map::Map;
 use crate::run::face;
 use crate::run::options::Options;
 use crate::run::settings::settings;
-use psmith_engine::function::codec::{Codec, WithErrors};
+use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
+use psmith_engine::function::with_errors::WithErrors;
 
 /// Calls `f` with each item for its effect alone.
 ///

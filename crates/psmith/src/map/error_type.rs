@@ -1,7 +1,8 @@
 //! Errors of job functions that travel themselves, and not in words alone. Only a choice of the codec.
 
 use crate::map::map::Map;
-use psmith_engine::function::codec::{Codec, WithErrors};
+use psmith_engine::function::codec::Codec;
+use psmith_engine::function::with_errors::WithErrors;
 
 impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// Has the errors that `f` returns, of type `E`, travel themselves, by the codec of the values:
