@@ -465,7 +465,7 @@ where
 
     /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
     fn may_be_blocks(&self) -> bool {
-        let Options { breaker, timeout, idle_timeout, terms, .. } = &self.options;
+        let Options { breaker, timeout, idle_timeout, recycle, .. } = &self.options;
         self.options.isolation_in_force() == Isolation::Reuse
             && self.options.after_error() == OnError::Continue
             // Of a batch only one end is counted.
@@ -474,7 +474,7 @@ where
             && self.hooks.start.is_none()
             && timeout.is_none()
             && idle_timeout.is_none()
-            && terms.max_rss_growth.is_none()
+            && recycle.max_rss_growth.is_none()
             && self.options.scratch.is_none()
             // Observers see each job.
             && !self.options.is_watched()

@@ -186,7 +186,7 @@ pub struct Options {
     pub(crate) limits: Option<ResourceLimits>,
     /// Those of them that causes may have to name, once it is known how they are held.
     pub(crate) named: Limits,
-    pub(crate) terms: RecyclePolicy,
+    pub(crate) recycle: RecyclePolicy,
     /// What makes and ends the state of a worker.
     pub(crate) state: Option<Function>,
     /// What asks a job to stop.
@@ -240,7 +240,7 @@ impl Options {
             contain: None,
             limits: None,
             named: Limits::default(),
-            terms: RecyclePolicy::default(),
+            recycle: RecyclePolicy::default(),
             state: None,
             stop_signal: SIGTERM,
             logger: None,

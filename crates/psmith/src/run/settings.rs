@@ -80,7 +80,7 @@ impl Options {
     /// assert_eq!(pids.collect::<BTreeSet<u32>>().len(), 3);
     /// ```
     pub fn max_jobs(mut self, jobs: u64) -> Self {
-        self.terms.max_jobs = Some(jobs.max(1));
+        self.recycle.max_jobs = Some(jobs.max(1));
         self
     }
 
@@ -98,7 +98,7 @@ impl Options {
     /// assert!(pids.collect::<BTreeSet<u32>>().len() > 1);
     /// ```
     pub fn max_rss_growth(mut self, bytes: u64) -> Self {
-        self.terms.max_rss_growth = Some(bytes);
+        self.recycle.max_rss_growth = Some(bytes);
         self
     }
 
@@ -112,7 +112,7 @@ impl Options {
     /// assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
     /// ```
     pub fn idle(mut self, limit: Duration) -> Self {
-        self.terms.idle = Some(limit);
+        self.recycle.idle = Some(limit);
         self
     }
 

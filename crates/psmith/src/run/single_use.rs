@@ -1,6 +1,6 @@
-//! The engine's handler for function jobs of which each has a worker of its own: the worker's life is the attempt.
+//! The engine's handler for function jobs of which each has a worker of its own: the worker's process is the attempt.
 //!
-//! Runs on the engine's thread and never blocks. Decides nothing but what a message of a worker means for its job.
+//! Interprets the messages of a worker for its job, and decides nothing else. Runs on the engine's thread; never blocks.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::job::flow::Judgement;
 use crate::job::job::{JobRef, Request, judged, refused};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{FinishedJob, ObserverEvent};
-use crate::run::job_messages::{JobMessages, Speaker};
+use crate::run::job_messages::{JobMessages, JobSource};
 use crate::run::queue::NextJobs;
 use crate::run::run_event::{Finished, RunEvent, Wants};
 use crate::run::shared::RunShared;
@@ -30,22 +30,22 @@ use psmith_engine::handler::{
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
 
-/// Takes jobs from the caller's side and gives back what became of them.
+/// Takes jobs from the caller's side and gives back their outcomes.
 pub(crate) struct SingleUseDriver {
     shared: Arc<RunShared>,
     wants: Wants,
-    worker: WorkerStart,
-    /// So many jobs the engine has taken.
+    worker_start: WorkerStart,
+    /// The number of jobs that the engine has taken.
     pulled: u64,
     listeners: Listeners,
     budget: Budget,
 }
 
-/// A job while the engine has it.
+/// A job from the moment the engine takes it until it is delivered.
 pub(crate) struct SingleUseJob {
     index: u64,
     request: Request,
-    /// The frame that brought the result, and where in it the value begins.
+    /// The frame with the result, and the offset of the value in it.
     value: Option<(Vec<u8>, usize)>,
     pid: u32,
     slot: SlotId,
@@ -60,69 +60,69 @@ impl SingleUseDriver {
         set_up: Vec<Function>,
         budget: Budget,
     ) -> SingleUseDriver {
-        let worker = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
-        SingleUseDriver { shared, wants, worker, pulled: 0, listeners: Listeners::default(), budget }
+        let worker_start = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
+        SingleUseDriver { shared, wants, worker_start, pulled: 0, listeners: Listeners::default(), budget }
     }
 
     fn on_decided(&self, job: JobId) {
         self.shared.lock().first.decided.get_or_insert(job);
     }
 
-    /// The job is over, but for its process.
+    /// Handles the end of the job, whose process is still to end.
     fn on_done(
         &self,
         id: JobId,
         job: &mut SingleUseJob,
         how: CallEnd,
         (bytes, body): (Vec<u8>, usize),
-        mail: &mut HandlerReply,
+        reply: &mut HandlerReply,
     ) {
         if how == CallEnd::Value {
             match judged(&job.request, &bytes[body..]) {
                 Judgement::Go => {}
                 Judgement::Enough => {
                     self.on_decided(id);
-                    mail.commands.push(EngineCommand::Drain);
+                    reply.commands.push(EngineCommand::Drain);
                 }
                 Judgement::Kill => {
                     self.on_decided(id);
-                    mail.commands.push(EngineCommand::Kill);
+                    reply.commands.push(EngineCommand::Kill);
                 }
             }
         }
         job.value = how.has_body().then_some((bytes, body));
-        mail.report = Some(how.verdict());
-        mail.hang_up = true;
+        reply.report = Some(how.verdict());
+        reply.hang_up = true;
     }
 
-    fn take_orders(&mut self, orders: &mut Vec<EngineCommand>) {
+    fn take_commands(&mut self, commands: &mut Vec<EngineCommand>) {
         let mut state = self.shared.lock();
-        let wishes = std::mem::take(&mut state.orders);
-        let mail = std::mem::take(&mut state.with_messages);
+        let requested = std::mem::take(&mut state.orders);
+        let with_messages = std::mem::take(&mut state.with_messages);
         drop(state);
-        for wish in wishes {
-            if let EngineCommand::Slots(workers) = wish {
+        for command in requested {
+            if let EngineCommand::Slots(workers) = command {
                 self.budget.resize(workers);
                 if self.budget.is_shared() {
                     continue;
                 }
             }
-            orders.push(wish);
+            commands.push(command);
         }
-        self.listeners.send(&mail, orders);
+        self.listeners.send(&with_messages, commands);
     }
 
-    /// Has as many slots as the budget gives; gives when to ask it again.
-    fn keep_budget(&mut self, counts: Counts, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
+    /// Sets the slots to as many as the budget gives; returns when to ask it again.
+    fn keep_budget(&mut self, counts: Counts, commands: &mut Vec<EngineCommand>) -> Option<Duration> {
         if !self.budget.is_shared() {
             return None;
         }
         let queue = self.shared.lock().queue.jobs();
-        // A job that waits for its back-off is begun without a further look at the budget.
+        // A job that waits for its back-off begins without the budget being asked again.
         let wanted = counts.running + counts.ready + counts.delayed.min(1) + queue;
         let kept = self.budget.keep(wanted);
         if let Some(slots) = kept.slots {
-            orders.push(EngineCommand::Slots(slots));
+            commands.push(EngineCommand::Slots(slots));
             // The engine asks for jobs when it is woken.
             self.shared.waker.wake();
         }
@@ -131,7 +131,7 @@ impl SingleUseDriver {
 }
 
 impl SingleUseJob {
-    fn job(&self, id: JobId) -> JobRef {
+    fn job_ref(&self, id: JobId) -> JobRef {
         JobRef {
             index: id.0 - 1,
             label: self.request.label.clone(),
@@ -142,22 +142,22 @@ impl SingleUseJob {
     }
 }
 
-/// A worker that has this one job, as it speaks of it.
-struct OneOfOne<'j> {
+/// The only job of a worker, as its messages name it.
+struct SingleUseSource<'j> {
     id: JobId,
     job: &'j mut SingleUseJob,
 }
 
-impl Speaker for OneOfOne<'_> {
+impl JobSource for SingleUseSource<'_> {
     fn job(&self, number: u64) -> Option<JobRef> {
-        (number == self.id.0).then(|| self.job.job(self.id))
+        (number == self.id.0).then(|| self.job.job_ref(self.id))
     }
 
     fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
         (number == self.id.0).then_some((self.id, self.job.request.mailbox.as_ref()))
     }
 
-    fn is_named(&mut self, name: String) {
+    fn set_name(&mut self, name: String) {
         self.job.name = Some(name);
     }
 }
@@ -189,7 +189,7 @@ impl Handler for SingleUseDriver {
                 )
             }
             None if state.closed => Pull::Ended,
-            // Nobody hands in blocks where each job has a worker of its own.
+            // Blocks are never handed in where each job has a worker of its own.
             Some(NextJobs::Many(_)) | None => {
                 state.polls_again = false;
                 Pull::Later
@@ -203,13 +203,13 @@ impl Handler for SingleUseDriver {
         job.pid = 0;
         job.slot = at.slot;
         if job.request.refused.is_some() {
-            // Its true cause is told at the delivery.
+            // The true cause is added at the delivery.
             return Err(refused(String::new()));
         }
         let Some(command) = job.request.command_of(Numbers::default()) else {
-            return Ok(Launch::Worker(self.worker.clone()));
+            return Ok(Launch::Worker(self.worker_start.clone()));
         };
-        // A command cannot tell that it begins a run.
+        // A command cannot report that it begins a run.
         self.budget.share();
         let scratch = job.request.scratch(at.attempt.number);
         Ok(Launch::Command(crate::job::command_job::attempted(command, scratch)?))
@@ -224,7 +224,7 @@ impl Handler for SingleUseDriver {
         _view: &View<'_>,
         job: &mut SingleUseJob,
         at: AttemptSlot,
-        mail: &mut HandlerReply,
+        reply: &mut HandlerReply,
     ) {
         let Ok(function) = job.request.callee.function.clone() else { return };
         let job_request = JobRequest {
@@ -236,7 +236,7 @@ impl Handler for SingleUseDriver {
             last: true,
             scratch: job.request.scratch(at.attempt.number),
         };
-        mail.messages.push((ToWorker::Job(job_request), Body::Shared(Arc::clone(&job.request.input))));
+        reply.messages.push((ToWorker::Job(job_request), Body::Shared(Arc::clone(&job.request.input))));
     }
 
     fn on_message(
@@ -244,12 +244,12 @@ impl Handler for SingleUseDriver {
         _view: &View<'_>,
         job: &mut SingleUseJob,
         at: AttemptSlot,
-        letter: WorkerMessage,
-        mail: &mut HandlerReply,
+        message: WorkerMessage,
+        reply: &mut HandlerReply,
     ) {
         let id = at.attempt.job;
-        if let Some(told) = letter.message.job().filter(|told| *told != id.0) {
-            mail.breach = Some(format!("it speaks of job {told}, and was given job {}", id.0));
+        if let Some(number) = message.message.job().filter(|number| *number != id.0) {
+            reply.breach = Some(format!("it speaks of job {number}, and was given job {}", id.0));
             return;
         }
         let mut messages = JobMessages {
@@ -258,12 +258,12 @@ impl Handler for SingleUseDriver {
             listeners: &mut self.listeners,
             budget: &mut self.budget,
         };
-        let mut speaker = OneOfOne { id, job };
-        let Some(letter) = messages.receive(id, &mut speaker, letter, mail) else { return };
-        match letter.message {
-            FromWorker::BatchDone { .. } => mail.breach = Some("it was given no batch".into()),
-            FromWorker::Done { how, .. } => self.on_done(id, job, how, (letter.bytes, letter.body), mail),
-            // Its life is the attempt.
+        let mut source = SingleUseSource { id, job };
+        let Some(message) = messages.receive(id, &mut source, message, reply) else { return };
+        match message.message {
+            FromWorker::BatchDone { .. } => reply.breach = Some("it was given no batch".into()),
+            FromWorker::Done { how, .. } => self.on_done(id, job, how, (message.bytes, message.body), reply),
+            // The beginning of its job is the start of the attempt, which the engine reports.
             _ => {}
         }
     }
@@ -292,12 +292,12 @@ impl Handler for SingleUseDriver {
         self.shared.show(|| ObserverEvent::Wrote(job.index, bytes));
     }
 
-    fn on_event(&mut self, _view: &View<'_>, news: EngineEvent<'_, SingleUseJob>) {
-        match news {
-            EngineEvent::Started { at: place, job, pid } => {
-                let began = JobRef { pid, slot: place.slot.0, ..job.job(place.attempt.job) };
-                self.shared.show(|| ObserverEvent::Began(&began, place.attempt.number));
-                if self.wants.starts && place.attempt.number == 1 {
+    fn on_event(&mut self, _view: &View<'_>, event: EngineEvent<'_, SingleUseJob>) {
+        match event {
+            EngineEvent::Started { at, job, pid } => {
+                let began = JobRef { pid, slot: at.slot.0, ..job.job_ref(at.attempt.job) };
+                self.shared.show(|| ObserverEvent::Began(&began, at.attempt.number));
+                if self.wants.starts && at.attempt.number == 1 {
                     self.shared.send_event(RunEvent::Started(began));
                 }
             }
@@ -307,7 +307,7 @@ impl Handler for SingleUseDriver {
                     self.shared.lock().first.failed.get_or_insert(ending.id);
                 }
                 let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
-                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job(ending.id) };
+                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job_ref(ending.id) };
                 let (outcome, output) = (ending.outcome, ending.output);
                 let refused = ending.job.request.refused.as_ref();
                 self.shared
@@ -328,7 +328,7 @@ impl Handler for SingleUseDriver {
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<SingleUseJob>) -> Taken {
         self.listeners.remove(delivery.id);
         let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
-        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job(delivery.id) };
+        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job_ref(delivery.id) };
         let SingleUseJob { request, value, .. } = delivery.job;
         let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
         self.shared.send_event(RunEvent::Done(Box::new(finished)));
@@ -339,17 +339,17 @@ impl Handler for SingleUseDriver {
         vec![self.shared.waker.as_fd()]
     }
 
-    fn woken(&mut self, _view: &View<'_>, orders: &mut Vec<EngineCommand>) {
+    fn woken(&mut self, _view: &View<'_>, commands: &mut Vec<EngineCommand>) {
         self.shared.waker.drain();
-        self.take_orders(orders);
+        self.take_commands(commands);
     }
 
     fn suspended(&mut self) {
         self.shared.wait_out_suspension();
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
-        self.take_orders(orders);
-        self.keep_budget(view.dispatcher.counts(), orders)
+    fn tick(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>) -> Option<Duration> {
+        self.take_commands(commands);
+        self.keep_budget(view.dispatcher.counts(), commands)
     }
 }

@@ -1,5 +1,5 @@
-//! Short jobs in batches: which go together is the pool's to decide. Here inputs are handed in and sent, and results are
-//! read from the memory that a worker shares, and told in order.
+//! Short jobs in batches: takes in and sends their inputs, reads their results from the memory that a worker shares, and
+//! reports them in order. Never decides which jobs go together: the pool does.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
 
-/// The inputs of a batch: they go by the socket, which should take them at once.
+/// Most bytes of inputs in a batch: they go by the socket, which should take them at once.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// The inputs that should be on their way, at most.
+/// Most bytes of inputs that should be on their way.
 const WANTED_BYTES_MAX: u64 = 1 << 20;
 
 impl ReusedDriver {
-    /// Takes in what makes one more batch, or one more job; false if there is none.
+    /// Takes in jobs for one more batch, or one more job; false if there is none.
     pub(crate) fn take_in(&mut self, now: Time) -> bool {
         if let Some(block) = self.pool.next_returned().and_then(|jobs| self.inputs.get(&jobs)) {
             let (fit, waiting) = self.measure(&block);
-            self.happens(PoolEvent::Returned { fit, waiting }, now);
+            self.handle_event(PoolEvent::Returned { fit, waiting }, now);
             return true;
         }
         match self.next_incoming() {
@@ -37,18 +37,19 @@ impl ReusedDriver {
                 let jobs = block.index..block.index + block.len() as u64;
                 let policy = Arc::clone(block.policy());
                 self.inputs.add(block);
-                self.happens(PoolEvent::Jobs { jobs, fit, waiting, policy }, now);
+                self.handle_event(PoolEvent::Jobs { jobs, fit, waiting, policy }, now);
                 true
             }
             Some(NextJobs::One(index, request, policy)) => {
                 self.accept_one((index, request), policy, now);
                 true
             }
-            None => self.ends_here(now),
+            None => self.close_if_empty(now),
         }
     }
 
-    /// How many of these one message carries, and how many more wait outside. Says how many should.
+    /// Returns how many of these jobs one message carries, and how many more wait in the queue. Publishes how many
+    /// should wait there.
     fn measure(&self, block: &InputBlock) -> (u64, u64) {
         let bytes_each = block.body_len() as u64 / block.len() as u64 + 1;
         let wanted = self.pool.inputs_wanted().min(WANTED_BYTES_MAX / bytes_each);
@@ -56,7 +57,7 @@ impl ReusedDriver {
         (block.fitting(BATCH_BYTES_MAX) as u64, self.shared.lock().queue.jobs())
     }
 
-    /// The jobs whose turn it is.
+    /// Takes the next jobs from the queue.
     fn next_incoming(&self) -> Option<NextJobs> {
         let next = self.shared.lock().queue.next();
         next.or_else(|| {
@@ -65,8 +66,8 @@ impl ReusedDriver {
         })
     }
 
-    /// Nothing was taken in: is that the end?
-    fn ends_here(&mut self, now: Time) -> bool {
+    /// Ends the source if the queue is empty and closed; true if the source ended now.
+    fn close_if_empty(&mut self, now: Time) -> bool {
         let state = self.shared.lock();
         let is_closed = state.closed && state.queue.is_empty();
         drop(state);
@@ -83,11 +84,11 @@ impl ReusedDriver {
             Placement::Shared
         };
         self.jobs.insert(self.pool.next_job(), ReusedJob::new(request, index));
-        self.happens(PoolEvent::Job { index, policy, placement, cancelled }, now);
+        self.handle_event(PoolEvent::Job { index, policy, placement, cancelled }, now);
     }
 
-    /// The run is about to end: all that waits is told to the pool, which has an outcome for each.
-    pub(crate) fn take_all_in(&mut self, now: Time) {
+    /// Gives all queued jobs to the pool, which has an outcome for each: the run is about to end.
+    pub(crate) fn take_in_rest(&mut self, now: Time) {
         if !self.wants.blocks || self.pool.source_has_ended() {
             return;
         }
@@ -98,27 +99,27 @@ impl ReusedDriver {
                     let jobs = block.index..block.index + block.len() as u64;
                     let policy = Arc::clone(block.policy());
                     self.inputs.add(block);
-                    self.happens(PoolEvent::LastJobs { jobs, policy }, now);
+                    self.handle_event(PoolEvent::LastJobs { jobs, policy }, now);
                 }
             }
         }
     }
 
-    /// What was one of several jobs is now a job of its own.
-    pub(crate) fn on_single(&mut self, job: JobId, index: u64, worker: Option<WorkerKey>) {
+    /// Makes one of several short jobs a single job.
+    pub(crate) fn on_single(&mut self, id: JobId, index: u64, worker: Option<WorkerKey>) {
         let Some(block) = self.inputs.take(&(index..index + 1)) else { return };
-        let mut held = ReusedJob::new(block.first(), index);
-        if let Some(life) = worker.and_then(|worker| self.lives.get_mut(&worker)) {
-            held.pid = life.pid;
-            held.slot = SlotId(life.slot);
-            held.name.clone_from(&life.name);
-            held.value = life.value.take();
+        let mut job = ReusedJob::new(block.first(), index);
+        if let Some(reused) = worker.and_then(|worker| self.workers.get_mut(&worker)) {
+            job.pid = reused.pid;
+            job.slot = SlotId(reused.slot);
+            job.name.clone_from(&reused.name);
+            job.value = reused.value.take();
         }
-        self.jobs.insert(job, held);
+        self.jobs.insert(id, job);
     }
 
     /// The message that gives a worker these jobs.
-    pub(crate) fn batch_letter(
+    pub(crate) fn batch_message(
         &self,
         attempt: AttemptId,
         slot: SlotId,
@@ -137,65 +138,67 @@ impl ReusedDriver {
         Some((ToWorker::Batch(job_request, block.len() as u32), Body::Owned(block.body())))
     }
 
-    /// A worker says that its batch is over.
+    /// Handles a worker's report that its batch is over.
     pub(crate) fn on_batch_done(
         &mut self,
         worker: WorkerKey,
-        letter: WorkerMessage,
-        mail: &mut HandlerReply,
+        message: WorkerMessage,
+        reply: &mut HandlerReply,
     ) {
         let WorkerMessage { message: FromWorker::BatchDone { job, values, then, nanos, .. }, bytes, body } =
-            letter
+            message
         else {
             return;
         };
         let most = self.pool.results_max(worker);
-        let Some(life) = self.lives.get_mut(&worker) else { return };
-        let whole = most.map_or(0, |most| life.read_results(values.min(most)));
+        let Some(reused) = self.workers.get_mut(&worker) else { return };
+        let whole = most.map_or(0, |most| reused.read_results(values.min(most)));
         let has_body = then.as_ref().is_some_and(CallEnd::has_body);
         let ended_by = then.is_some();
         let (then, spent) = (then.map(CallEnd::verdict), std::time::Duration::from_nanos(nanos));
         match self.pool.receive(worker, WorkerReport::BatchDone { job, values, whole, then, spent }) {
             Ok(Received::Kept | Received::Final) => {
-                life.value = has_body.then_some((bytes, body));
-                mail.reads_output = ended_by;
+                reused.value = has_body.then_some((bytes, body));
+                reply.reads_output = ended_by;
             }
-            Err(violation) => mail.breach = Some(violation.to_string()),
+            Err(violation) => reply.breach = Some(violation.to_string()),
         }
     }
 
-    /// Takes from a worker what it has not begun of its batch.
+    /// Takes from a worker the jobs of its batch that it has not begun.
     pub(crate) fn take_back(&mut self, worker: WorkerKey, now: Time) {
         let most = self.pool.results_max(worker);
-        let (Some(life), Some(most)) = (self.lives.get_mut(&worker), most) else { return };
-        // One stays, even if it is not begun: on a busy machine the worker may not even have looked.
-        let stay = life.region.as_ref().map_or(most, |region| region.take_back(1));
-        let results = life.read_results(most.min(stay));
-        self.happens(PoolEvent::TakenBack { worker, stay, results }, now);
+        let (Some(reused), Some(most)) = (self.workers.get_mut(&worker), most) else { return };
+        // One stays, even if it is not begun: on a busy machine the worker may not have been scheduled yet.
+        let stay = reused.region.as_ref().map_or(most, |region| region.take_back(1));
+        let results = reused.read_results(most.min(stay));
+        self.handle_event(PoolEvent::TakenBack { worker, stay, results }, now);
     }
 
-    /// Jobs have succeeded: their results were read.
+    /// Reports the results of jobs that have succeeded.
     pub(crate) fn on_results(&mut self, worker: WorkerKey, jobs: &Range<u64>) {
-        let (Some(life), Some(block)) = (self.lives.get_mut(&worker), self.inputs.take(jobs)) else { return };
-        let values = life.take_values();
+        let (Some(reused), Some(block)) = (self.workers.get_mut(&worker), self.inputs.take(jobs)) else {
+            return;
+        };
+        let values = reused.take_values();
         debug_assert_eq!(values.ends.len() as u64, jobs.end - jobs.start, "each has its result");
-        let job = life.job(jobs.start);
+        let job = reused.job_ref(jobs.start);
         let results = ResultBlock { block, job, bytes: values.bytes, ends: values.ends, taken: 0 };
         self.send_event(RunEvent::Results(Box::new(results)));
     }
 
-    /// Tells outcomes, or keeps them until it is their turn if there is an order.
+    /// Sends the event of outcomes to the caller; in an ordered run keeps it until the pool hands these jobs out.
     pub(crate) fn send_event(&mut self, event: RunEvent) {
         if self.is_ordered {
-            self.shelf.insert(event.jobs().0, event);
+            self.reorder_buffer.insert(event.jobs().0, event);
         } else {
             self.shared.send_event(event);
         }
     }
 
-    /// It is the turn of the outcomes of these jobs.
+    /// Sends the kept events of these jobs, whose turn has come.
     pub(crate) fn hand_out(&mut self, jobs: &Range<u64>) {
-        while let Some(first) = self.shelf.first_entry().filter(|first| *first.key() < jobs.end) {
+        while let Some(first) = self.reorder_buffer.first_entry().filter(|first| *first.key() < jobs.end) {
             self.shared.send_event(first.remove());
         }
     }

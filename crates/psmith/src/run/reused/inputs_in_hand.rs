@@ -1,4 +1,4 @@
-//! The inputs of short jobs that have been taken in and have no outcome: by index, as the pool names them.
+//! Inputs of short jobs that were taken in and have no outcome, by index, as the pool names them. Never sends them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ impl InputsInHand {
         }
     }
 
-    /// These, which came in one block, and stay.
+    /// Returns the inputs of these jobs, which came in one block; they stay.
     pub(crate) fn get(&self, jobs: &Range<u64>) -> Option<InputBlock> {
         let (first, block) = self.blocks.range(..=jobs.start).next_back()?;
         let mut part = block.clone();
@@ -27,7 +27,7 @@ impl InputsInHand {
         (part.len() as u64 == jobs.end - jobs.start).then_some(part)
     }
 
-    /// Takes these, which came in one block, away: they have their outcomes.
+    /// Removes the inputs of these jobs, which came in one block and have their outcomes now.
     pub(crate) fn take(&mut self, jobs: &Range<u64>) -> Option<InputBlock> {
         let part = self.get(jobs)?;
         let first = *self.blocks.range(..=jobs.start).next_back()?.0;

@@ -1,4 +1,5 @@
-//! One worker as its driver has it: its channel's and its memory's side of things. What it is at is the pool's to know.
+//! A reused worker as its driver knows it: its process, its shared memory, and its output. Never tracks which job the
+//! worker has: the pool does.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,58 +15,59 @@ use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
 
 /// A worker between its start and its end.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct ReusedWorker {
     pub(crate) pid: u32,
     pub(crate) name: Option<String>,
     /// The slot of the job that it was given last.
     pub(crate) slot: u32,
-    /// The memory that it shares with us. Without it, it gets one job at a time.
+    /// The memory that it shares with this process. A worker without it gets one job at a time.
     pub(crate) region: Option<SharedRegion>,
-    /// By which it finds that memory, until it is started.
+    /// The file of that memory, which the worker inherits; kept until it is started.
     pub(crate) region_file: Option<Arc<OwnedFd>>,
-    /// How far the results of its batch were read, and those that were read and not passed on.
-    mark: ResultCursor,
+    /// Position up to which the results of its batch were read.
+    cursor: ResultCursor,
+    /// Results that were read and not passed on.
     values: ResultValues,
-    /// The frame that told the end of its batch, and where in it the value of the job begins that ended it.
+    /// The frame that reported the end of its batch, and the offset in it of the value of the job that ended the batch.
     pub(crate) value: Option<(Vec<u8>, usize)>,
-    /// It is no worker, but the process of a command, and this is all that it wrote.
+    /// Output of a command, whose process this is; `None` for a worker.
     pub(crate) command: Option<Output>,
     written: [Spool; 2],
     tail: Vec<u8>,
 }
 
-impl Life {
-    pub(crate) fn new() -> Life {
-        // Where the machine has none to give the worker does without.
+impl ReusedWorker {
+    pub(crate) fn new() -> ReusedWorker {
+        // A machine that has no memory to give does not fail the worker, which then gets one job at a time.
         let shared = SharedMapping::create("psmith-region", REGION_WORDS).ok();
         let (region, file) = shared.map(|(shared, file)| (SharedRegion::new(shared), Arc::new(file))).unzip();
-        Life { region, region_file: file, ..Life::default() }
+        ReusedWorker { region, region_file: file, ..ReusedWorker::default() }
     }
 
-    /// The process of a command, on its way.
-    pub(crate) fn of_command() -> Life {
-        Life { command: Some(Output::default()), ..Life::default() }
+    /// The process of a command, which is about to start.
+    pub(crate) fn of_command() -> ReusedWorker {
+        ReusedWorker { command: Some(Output::default()), ..ReusedWorker::default() }
     }
 
-    /// One of several short jobs that it has.
-    pub(crate) fn job(&self, index: u64) -> JobRef {
+    /// Reference to one of several short jobs that it has.
+    pub(crate) fn job_ref(&self, index: u64) -> JobRef {
         JobRef { index, label: None, slot: self.slot, pid: self.pid, name: self.name.clone() }
     }
 
-    /// It is about to be given so many jobs.
+    /// Prepares the shared memory for a batch of this many jobs.
     pub(crate) fn prepare(&mut self, jobs: u32) {
-        (self.mark, self.values) = (ResultCursor::default(), ResultValues::default());
+        (self.cursor, self.values) = (ResultCursor::default(), ResultValues::default());
         if let Some(region) = &self.region {
             region.prepare(jobs);
         }
     }
 
-    /// Reads the results of its batch that are whole and were not read before, of the first `most`. Gives how many jobs
-    /// have results now.
+    /// Reads the results of its batch that are whole and were not read before, of the first `most` jobs. Returns how many
+    /// jobs have results now.
     pub(crate) fn read_results(&mut self, most: u32) -> u32 {
         let Some(region) = &self.region else { return 0 };
-        let (values, mark) = region.results(self.mark, most);
-        self.mark = mark;
+        let (values, cursor) = region.results(self.cursor, most);
+        self.cursor = cursor;
         if self.values.ends.is_empty() {
             self.values = values;
         } else {
@@ -73,25 +75,25 @@ impl Life {
             self.values.bytes.extend(values.bytes);
             self.values.ends.extend(values.ends.iter().map(|end| before + end));
         }
-        mark.results
+        cursor.results
     }
 
-    /// The results that were read and not taken.
+    /// Takes the results that were read and not passed on.
     pub(crate) fn take_values(&mut self) -> ResultValues {
         std::mem::take(&mut self.values)
     }
 
-    /// How far it is, now that it is no more.
+    /// Returns how far a worker that has ended got with its batch.
     pub(crate) fn progress(&mut self, most: Option<u32>) -> BatchProgress {
         let begun = self.region.as_ref().map_or(0, SharedRegion::begun);
         BatchProgress { begun, results: most.map_or(0, |most| self.read_results(most)) }
     }
 
-    /// It wrote this to standard output (1) or error (2).
-    pub(crate) fn wrote(&mut self, stream: u8, bytes: &[u8], dir: &Path) {
-        // A spool that cannot keep its bytes says so to whoever reads it.
-        let place = usize::from(stream == 2);
-        let _ = self.written[place].append(bytes, &mut MEMORY_BYTES_MAX.clone(), dir);
+    /// Keeps bytes that it wrote to standard output (1) or error (2).
+    pub(crate) fn append_output(&mut self, stream: u8, bytes: &[u8], dir: &Path) {
+        // A spool that cannot keep its bytes reports that to its reader.
+        let spool = &mut self.written[usize::from(stream == 2)];
+        let _ = spool.append(bytes, &mut MEMORY_BYTES_MAX.clone(), dir);
         if stream == 2 {
             self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..]);
             let surplus = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
@@ -99,7 +101,7 @@ impl Life {
         }
     }
 
-    /// What it wrote since this was asked for last.
+    /// Takes its output since the last call.
     pub(crate) fn take_output(&mut self) -> Output {
         if let Some(output) = &mut self.command {
             return std::mem::take(output);
