@@ -1,4 +1,4 @@
-//! A command as a job: a program with its words, whose value is what it writes to standard output. Starts nothing.
+//! A command as a job: a program with its arguments, whose value is its standard output. Never starts a process.
 
 use std::any::Any;
 use std::ffi::{OsStr, OsString};
@@ -16,10 +16,10 @@ use crate::job::job::{Callee, Job, Request};
 use psmith_engine::command::{Command, Numbers};
 use psmith_engine::function::codec::CodecError;
 
-/// Where programs are looked for when `PATH` is not set.
+/// Directories in which programs are looked up when `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A command on its way to become a [`Job`]; made by [`Job::command`].
+/// Builder of a [`Job`] that is a command; made by [`Job::command`].
 #[derive(Clone, Debug)]
 #[must_use = "a command is no job before `job` or `read_by`"]
 pub struct CommandJob {
@@ -31,14 +31,15 @@ pub struct CommandJob {
 }
 
 impl Job<Vec<u8>> {
-    /// A program, looked up in `PATH` if its name has no slash; no shell is between. The value of the job is what the
-    /// program writes to standard output; it has failed when it exits with another code than 0 ([`Cause::Exit`]) or is
-    /// ended by a signal. More than [`max_message_bytes`](crate::PoolBuilder::max_message_bytes) (1 GiB where its run says nothing) is its
-    /// failure. Its standard input is what [`CommandJob::stdin`] says, or empty.
+    /// Begins a command that runs a program, looked up in `PATH` if its name has no slash; there is no shell. The value
+    /// of the job is what the program writes to standard output; the job has failed when the program exits with another
+    /// code than 0 ([`Cause::Exit`]) or is ended by a signal. Output of more than
+    /// [`max_message_bytes`](crate::PoolBuilder::max_message_bytes) (by default 1 GiB) is its failure. Its standard
+    /// input is that of [`CommandJob::stdin`], or empty.
     ///
-    /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool), [`Scheduler`](crate::Scheduler),
-    /// [`ProcessManager`](crate::ProcessManager), [`Server`](crate::Server)), with the same limits, timeouts, retries,
-    /// handles and outcomes. A command always has a process of its own; workers that stay
+    /// Commands and functions may be mixed wherever jobs are taken ([`Pool`](crate::Pool),
+    /// [`Scheduler`](crate::Scheduler), [`ProcessManager`](crate::ProcessManager), [`Server`](crate::Server)), with the
+    /// same limits, timeouts, retries, handles and outcomes. A command always has a process of its own; reused workers
     /// ([`Isolation::Reuse`](crate::Isolation::Reuse)) stay beside it, idle or not. Commands take and send no messages.
     ///
     /// ```
@@ -64,7 +65,7 @@ impl Job<Vec<u8>> {
 }
 
 impl CommandJob {
-    /// One more word.
+    /// Adds an argument.
     ///
     /// ```
     /// # psmith::init();
@@ -77,7 +78,7 @@ impl CommandJob {
         self
     }
 
-    /// More words.
+    /// Adds several arguments.
     ///
     /// ```
     /// # psmith::init();
@@ -90,7 +91,7 @@ impl CommandJob {
         self
     }
 
-    /// A variable of its environment, over what this program has.
+    /// Sets a variable of its environment, on top of this program's environment.
     ///
     /// ```
     /// # psmith::init();
@@ -103,7 +104,7 @@ impl CommandJob {
         self
     }
 
-    /// Its working directory; a relative one is taken from this program's.
+    /// Sets its working directory; a relative one is resolved in this program's working directory.
     ///
     /// ```
     /// # psmith::init();
@@ -116,8 +117,8 @@ impl CommandJob {
         self
     }
 
-    /// What it reads from its standard input, in each attempt from the beginning on: a file in memory, so it may seek in
-    /// it, and need not read all of it. Counts against [`max_message_bytes`](crate::Server::max_message_bytes).
+    /// Sets its standard input, which each attempt reads from the beginning: a file in memory, so the program may seek
+    /// in it, and need not read all of it. Counts against [`max_message_bytes`](crate::Server::max_message_bytes).
     ///
     /// ```
     /// # psmith::init();
@@ -132,7 +133,7 @@ impl CommandJob {
         self
     }
 
-    /// The job. What is wrong with the command (no such program, a NUL byte) is its failure when it is run.
+    /// Makes the job. A fault of the command (no such program, a NUL byte) is its failure when it is run.
     ///
     /// ```
     /// # psmith::init();
@@ -146,7 +147,7 @@ impl CommandJob {
         self.read_by(|stdout| Ok(stdout.to_vec()))
     }
 
-    /// The job, with a value that is read from what the program writes to standard output.
+    /// Makes the job, with a value that `decode` reads from the program's standard output.
     ///
     /// ```
     /// # psmith::init();
@@ -202,7 +203,7 @@ impl CommandJob {
             permanent: true,
         };
         if self.program.as_bytes().contains(&b'/') {
-            // What is wrong with it the kernel tells at the start.
+            // If the program cannot be executed, the kernel reports that at the start.
             return Ok(PathBuf::from(&self.program));
         }
         if self.program.is_empty() {
@@ -225,7 +226,7 @@ impl CommandJob {
 }
 
 impl Request {
-    /// The command of an attempt that is told this of itself, if the job is a command.
+    /// Returns the command of an attempt that gets these numbers, if the job is a command.
     pub(crate) fn command_of(&self, numbers: Numbers) -> Option<Command> {
         let mut command = self.command.as_deref()?.clone();
         if !self.input.is_empty() {
@@ -243,12 +244,12 @@ impl fmt::Display for CommandJob {
     }
 }
 
-/// A command as this attempt starts it: with a directory of its own, where jobs have one.
+/// Returns a command as an attempt starts it: with a directory of its own, where jobs have one.
 pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Result<Command, SpawnFailure> {
     if let Some(dir) = scratch {
-        // One directory in one that psmith made: nothing that the engine would wait for.
+        // A directory within one that psmith made: the engine does not have to wait for this.
         match psmith_engine::scratch::make(Path::new(OsStr::from_bytes(&dir))) {
-            // A start of this attempt that came to nothing has made it.
+            // An earlier start of this attempt that failed has made it.
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(SpawnFailure {
                     step: SpawnStep::Prepare,
@@ -264,7 +265,7 @@ pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Resul
     Ok(command)
 }
 
-/// The value of a command: all that it wrote.
+/// Reads the value of a command: its whole standard output.
 pub(crate) fn value(stdout: psmith_engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
     if stdout.len() > bytes_max {

@@ -1,4 +1,4 @@
-//! A job that did not succeed, as its caller gets it.
+//! A job that did not succeed, as its caller gets it. Never decides whether a job failed.
 
 use std::any::Any;
 use std::fmt;
@@ -11,10 +11,10 @@ use psmith_engine::EngineError;
 use psmith_engine::error::text_of;
 use psmith_engine::function::described::show;
 
-/// How much of an input is shown in the line of a failure.
+/// Limit of the characters of an input in the line of a failure.
 const INPUT_CHARS_MAX: usize = 60;
 
-/// How a job failed, with everything that is known about it: the fields are those of [`FailureDetails`].
+/// The failure of a job, with everything that is known about it: the fields are those of [`FailureDetails`].
 ///
 /// Its `Display` is one line: which item, what happened, and after how many attempts.
 ///
@@ -30,37 +30,38 @@ const INPUT_CHARS_MAX: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Failure(Box<FailureDetails>);
 
-/// What is known about a failed job. Read it through [`Failure`].
+/// Details of a failed job. Read them through [`Failure`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailureDetails {
-    /// Why.
+    /// The cause of the failure.
     pub cause: Cause,
-    /// Its place in the order of submission, from 0.
+    /// The index of the job in the order of submission, from 0.
     pub index: u64,
-    /// How many attempts were started.
+    /// The number of attempts that were started.
     pub attempts: u32,
-    /// How the last attempt's process ended, if somebody saw it.
+    /// The end of the last attempt's process, if it was observed.
     pub exit: Option<Exit>,
     /// The process of the last attempt, as it was; 0 if there was none.
     pub pid: u32,
-    /// What the last attempt used.
+    /// The resources that the last attempt used.
     pub usage: Usage,
     /// The attempts before the last one, oldest first.
     pub earlier: Vec<AttemptSummary>,
     /// The last bytes that the last attempt wrote to standard error.
     pub stderr_tail: Vec<u8>,
-    /// It had tries left, and got none: it had crashed as often as it may ([`Retry::crash_tries`](crate::Retry::crash_tries)).
+    /// True for a job that had tries left and was not tried again: it had crashed as often as it may
+    /// ([`Retry::crash_tries`](crate::Retry::crash_tries)).
     pub quarantined: bool,
     /// The job's name, if it was given one.
     pub label: Option<String>,
-    /// psmith itself failed, and with it this job.
+    /// The error of psmith itself, if that failed, and this job with it.
     pub trouble: Option<Arc<EngineError>>,
     pub(crate) input: Option<KeptInput>,
     pub(crate) itself: Option<KeptError>,
 }
 
-/// The error of a job, kept as it travelled.
+/// The error of a job, kept encoded.
 #[derive(Clone)]
 pub(crate) struct KeptError {
     pub(crate) bytes: Vec<u8>,
@@ -73,12 +74,12 @@ impl fmt::Debug for KeptError {
     }
 }
 
-/// The input of a job, kept as it travelled.
+/// The input of a job, kept encoded.
 #[derive(Clone)]
 pub(crate) struct KeptInput {
     pub(crate) bytes: Arc<Vec<u8>>,
     pub(crate) decode: fn(&[u8]) -> Option<Box<dyn Any>>,
-    /// The bytes describe themselves.
+    /// True if the bytes describe themselves.
     pub(crate) described: bool,
 }
 
@@ -116,7 +117,7 @@ impl Failure {
         }))
     }
 
-    /// Of a job that ended with this outcome.
+    /// Makes the failure of a job that ended with this outcome.
     pub(crate) fn of(outcome: Outcome, cause: Cause, index: u64) -> Failure {
         let mut failure = Failure::new(cause, index);
         failure.attempts = outcome.attempts;
@@ -130,7 +131,7 @@ impl Failure {
         failure
     }
 
-    /// psmith itself failed.
+    /// Makes the failure of a job that failed because psmith itself did.
     pub(crate) fn ours(error: Arc<EngineError>, index: u64) -> Failure {
         let failure = SpawnFailure {
             step: psmith_core::outcome::SpawnStep::Prepare,
@@ -143,7 +144,7 @@ impl Failure {
         ours
     }
 
-    /// Why, alone.
+    /// Returns the cause alone.
     ///
     /// ```
     /// # psmith::init();
@@ -155,7 +156,7 @@ impl Failure {
         self.0.cause
     }
 
-    /// The input, given back; `None` if it was of another type, or the job ran inline, where nothing is kept.
+    /// Decodes the input of the job; `None` if it was of another type, or the job ran inline, where nothing is kept.
     ///
     /// ```
     /// # psmith::init();
@@ -169,9 +170,10 @@ impl Failure {
         (input.decode)(&input.bytes)?.downcast::<A>().ok().map(|input| *input)
     }
 
-    /// The error that the function returned, itself; its words are in the [`cause`](FailureDetails::cause). `None` where that
-    /// was not asked for ([`Map::error_type`](crate::Map::error_type), [`codec::WithErrors`](crate::codec::WithErrors)), the
-    /// job failed otherwise, the error could not travel, or it is of another type.
+    /// Decodes the error value that the function returned; its text is in the [`cause`](FailureDetails::cause). `None`
+    /// where that was not asked for ([`Map::error_type`](crate::Map::error_type),
+    /// [`codec::WithErrors`](crate::codec::WithErrors)), the job failed otherwise, the error could not be encoded, or
+    /// it is of another type.
     ///
     /// ```
     /// # psmith::init();
@@ -231,7 +233,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A cause in a line.
+/// Returns a cause as one line.
 #[cfg(feature = "board")]
 pub(crate) fn cause_line(cause: &Cause) -> String {
     one_line(&text_of(cause))

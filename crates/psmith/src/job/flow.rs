@@ -1,4 +1,4 @@
-//! How a job function ends a whole run.
+//! Results of a job function that end a whole run. Never ends it itself: the drivers do.
 
 use std::convert::Infallible;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use psmith_core::worker_pool::RunEnd;
 use psmith_engine::function::returns::Return;
 
-/// What a function of [`map_until`](crate::map_until) returns: go on, or enough.
+/// Result of a function of [`map_until`](crate::map_until): the run goes on, or ends.
 ///
 /// ```
 /// # psmith::init();
@@ -20,11 +20,11 @@ use psmith_engine::function::returns::Return;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flow<R, B> {
-    /// This job's result; the run goes on.
+    /// Goes on with the run; this is the job's result.
     Next(R),
-    /// Start no more; what runs may finish. The run's result is this.
+    /// Starts no more jobs; those that run may finish. This is the run's result.
     Break(B),
-    /// Start no more, and kill what runs. The run's result is this.
+    /// Starts no more jobs, and kills those that run. This is the run's result.
     Kill(B),
 }
 
@@ -37,14 +37,14 @@ impl<R, B> Return for Flow<R, B> {
     }
 }
 
-/// What a job's value means for the others.
+/// Effect of a job's value on the other jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// Nothing.
+    /// No effect on them.
     Go,
-    /// No more starts.
+    /// Stops further starts.
     Enough,
-    /// No more starts, and an end to what runs.
+    /// Stops further starts, and kills the jobs that run.
     Kill,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Judgement {
 pub(crate) type Judge = fn(&[u8]) -> Judgement;
 
 impl Judgement {
-    /// What it is to a pool.
+    /// Returns the end of the run that it means to a pool of workers, if any.
     pub(crate) fn run_end(self) -> Option<RunEnd> {
         match self {
             Judgement::Go => None,

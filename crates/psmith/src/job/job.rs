@@ -1,4 +1,4 @@
-//! A job as a value, and a job as hooks and consumers see it.
+//! A job as a value, and a job as hooks and consumers see it. Never runs a job.
 
 use std::any::Any;
 use std::fmt;
@@ -31,13 +31,13 @@ pub(crate) struct Callee {
     pub(crate) function: Result<Function, String>,
     pub(crate) judge: Option<Judge>,
     pub(crate) decode_input: fn(&[u8]) -> Option<Box<dyn Any>>,
-    /// How errors travel, where they do.
+    /// The codec of errors, where they are carried as values.
     pub(crate) errors: Option<CarriedError>,
     pub(crate) described: bool,
 }
 
 impl Callee {
-    /// Of a function whose values travel by codec `C`.
+    /// Makes the callee for a function whose values travel by codec `C`.
     pub(crate) fn new<F, A, O, C>(function: F, judge: Option<Judge>) -> Callee
     where
         F: Fn(A) -> O + Copy + 'static,
@@ -60,7 +60,7 @@ impl Callee {
 }
 
 impl Callee {
-    /// Of a registered function; its codec is the default one.
+    /// Makes the callee for a registered function; its codec is the default one.
     fn named<A: 'static>(name: &str) -> Callee
     where
         Described: Codec<A>,
@@ -83,34 +83,34 @@ pub(crate) struct Request {
     pub(crate) callee: Arc<Callee>,
     /// Encoded; of a command, its standard input.
     pub(crate) input: Arc<Vec<u8>>,
-    /// It can never run: its input cannot travel.
+    /// Reason why the job can never run, such as an input that cannot be encoded.
     pub(crate) refused: Option<Cause>,
-    /// It was cancelled before the engine knew it.
+    /// True if the job was cancelled before the engine knew it.
     pub(crate) cancelled: bool,
-    /// And that was a kill.
+    /// True if it was cancelled by a kill.
     pub(crate) killed: bool,
     pub(crate) label: Option<String>,
-    /// Where messages to it wait, if somebody can send any.
+    /// The mailbox of messages to the job, if it has a handle that can send some.
     pub(crate) mailbox: Option<Arc<JobMailbox>>,
-    /// It is a command, and calls no function.
+    /// The command, if the job is one and calls no function.
     pub(crate) command: Option<Box<Command>>,
-    /// What was asked for it alone.
+    /// Settings of this job alone.
     pub(crate) overrides: Option<Box<JobOverrides>>,
-    /// So long may what a command writes be.
+    /// Limit of a command's output, in bytes.
     pub(crate) frame_bytes_max: u64,
-    /// Its directories, where it may have some.
+    /// Scratch directories of the job, where it may have some.
     pub(crate) scratch: Option<Box<JobScratch>>,
 }
 
 impl Request {
-    /// A job that calls `callee` with this input.
+    /// Makes a job that calls `callee` with this input.
     pub(crate) fn new<A, C: Codec<A>>(callee: &Arc<Callee>, input: &A, bytes_max: u64) -> Request {
         let mut bytes = Vec::new();
         let refused = Request::encode::<A, C>(callee, input, bytes_max, &mut bytes).err();
         Request { refused, ..Request::of_encoded(callee, bytes) }
     }
 
-    /// The same with an input that is encoded already.
+    /// Makes a job with an input that is encoded already.
     pub(crate) fn of_encoded(callee: &Arc<Callee>, input: Vec<u8>) -> Request {
         let callee = Arc::clone(callee);
         let input = Arc::new(input);
@@ -129,7 +129,7 @@ impl Request {
         }
     }
 
-    /// Appends the input as it travels to `bytes`; an error is why the job can never run, and then they are empty.
+    /// Appends the encoded input to `bytes`. An error is the reason why the job can never run; `bytes` are empty then.
     pub(crate) fn encode<A, C: Codec<A>>(
         callee: &Callee,
         input: &A,
@@ -151,22 +151,22 @@ impl Request {
         })
     }
 
-    /// Where this attempt may make its directory, as it travels.
+    /// Returns the path at which this attempt may make its directory, as bytes for the worker.
     pub(crate) fn scratch(&mut self, attempt: u32) -> Option<Vec<u8>> {
         self.scratch.as_mut().map(|scratch| scratch.of_attempt(attempt).into_os_string().into_vec())
     }
 
-    /// Limits that it has for itself.
+    /// Returns the limits that the job has of its own.
     pub(crate) fn limits(&self) -> Option<&Arc<LimitsInForce>> {
-        self.overrides.as_ref()?.held.as_ref()
+        self.overrides.as_ref()?.in_force.as_ref()
     }
 
-    /// Whether it has a process of its own even where workers stay.
+    /// Returns whether the job has a process of its own even where workers are reused.
     pub(crate) fn is_alone(&self) -> bool {
         self.command.is_some() || self.limits().is_some()
     }
 
-    /// The input, for a failure.
+    /// Returns the input as a failure keeps it.
     pub(crate) fn kept_input(&self) -> Option<KeptInput> {
         let decode = self.callee.decode_input;
         let input = || KeptInput { bytes: Arc::clone(&self.input), decode, described: self.callee.described };
@@ -176,17 +176,17 @@ impl Request {
 
 pub(crate) fn too_long(bytes: usize, bytes_max: u64) -> Option<Cause> {
     // The head of the frame takes some bytes, too.
-    let is = bytes as u64 > bytes_max.saturating_sub(256);
-    is.then(|| {
+    let is_too_long = bytes as u64 > bytes_max.saturating_sub(256);
+    is_too_long.then(|| {
         Cause::Undecodable(format!(
             "its input: {bytes} bytes are more than the limit of {bytes_max} (max_message_bytes)"
         ))
     })
 }
 
-/// A function together with its argument, as a value: what a [`Server`](crate::Server) runs.
+/// A function together with its argument, as a value, for a [`Server`](crate::Server) or a pool to run.
 ///
-/// Jobs that give the same `R` may call different functions.
+/// Jobs that return the same `R` may call different functions.
 ///
 /// ```
 /// use psmith::Job;
@@ -203,8 +203,8 @@ pub struct Job<R> {
 }
 
 impl<R> Job<R> {
-    /// `f` called with `input`. What cannot be encoded, or not be called from another process, is the job's failure
-    /// when it is run.
+    /// Makes a job that calls `f` with `input`. An input that cannot be encoded, or a function that cannot be called
+    /// from another process, is the job's failure when it is run.
     ///
     /// ```
     /// # psmith::init();
@@ -222,7 +222,7 @@ impl<R> Job<R> {
         Job::by_codec::<Described, F, A, O>(f, input)
     }
 
-    /// The same with another codec.
+    /// Makes a job as [`Job::new`] does, with another codec.
     ///
     /// ```
     /// # psmith::init();
@@ -243,9 +243,9 @@ impl<R> Job<R> {
         Job { request: Request::new::<A, C>(&callee, &input, u64::MAX), decode: <C as Codec<R>>::decode }
     }
 
-    /// The function that `#[psmith::job]` registered as `name` (`crate::module::function`) called with `input`. That its
-    /// argument and result are an `A` and an `R` shows when it runs; what it cannot decode is the job's failure, as is a
-    /// name that nobody registered.
+    /// Makes a job that calls the function that `#[psmith::job]` registered as `name` (`crate::module::function`) with
+    /// `input`. Whether its argument and result are an `A` and an `R` shows when it runs; a value that cannot be
+    /// decoded is the job's failure, as is a name that is not registered.
     ///
     /// ```
     /// # fn main() {
@@ -269,7 +269,7 @@ impl<R> Job<R> {
         Job { request, decode: <Described as Codec<R>>::decode }
     }
 
-    /// A name for people, in place of the input.
+    /// Sets a name for people, in place of the input.
     ///
     /// ```
     /// # psmith::init();
@@ -283,7 +283,7 @@ impl<R> Job<R> {
         self
     }
 
-    /// Ends an attempt at this job that runs longer, whatever its run says of others.
+    /// Ends an attempt at this job that runs longer, in place of the timeout of its run.
     ///
     /// ```
     /// # psmith::init();
@@ -305,8 +305,8 @@ impl<R> Job<R> {
         self
     }
 
-    /// Ends an attempt at this job that gives no sign of life for so long, whatever its run says of others; a command gives
-    /// one by what it writes.
+    /// Ends an attempt at this job that gives no sign of life for this long, in place of the idle timeout of its run.
+    /// The signs of life of a command are its output.
     ///
     /// ```
     /// # psmith::init();
@@ -322,7 +322,7 @@ impl<R> Job<R> {
         self
     }
 
-    /// How often this job is tried, whatever its run says of others.
+    /// Sets how often this job is tried, in place of the retries of its run.
     ///
     /// ```
     /// # psmith::init();
@@ -337,14 +337,14 @@ impl<R> Job<R> {
         self
     }
 
-    /// Limits of this job's memory, CPU time, files and processes, each in place of what its run says
-    /// ([`limits`](crate::PoolBuilder::limits)), be it less or more; those that are not set here are the run's. The kernel
-    /// counts for processes: beside workers that stay ([`Isolation::Reuse`](crate::Isolation::Reuse)) such a job, function or
-    /// command, has a process of its own in each attempt, which begins as every worker does.
+    /// Limits this job's memory, CPU time, files and processes, each in place of its run's
+    /// ([`limits`](crate::PoolBuilder::limits)), be it less or more; limits that are not set here are the run's. The
+    /// kernel counts for processes: beside reused workers ([`Isolation::Reuse`](crate::Isolation::Reuse)) such a job,
+    /// function or command, has a process of its own in each attempt, which begins as every worker does.
     ///
-    /// A limit that cannot be held here is the job's failure, [`Cause::SpawnFailed`], and it does
-    /// not run. To find out by which means limits are held costs some milliseconds; the last limits of a run are remembered,
-    /// so jobs in a row with the same ones cost that once.
+    /// A limit that cannot be enforced on this machine is the job's failure, [`Cause::SpawnFailed`], and the job does
+    /// not run. To find out how limits can be enforced costs some milliseconds; the last limits of a run are
+    /// remembered, so jobs in a row with the same ones cost that once.
     ///
     /// ```
     /// # psmith::init();
@@ -401,7 +401,7 @@ pub struct JobRef {
 }
 
 impl JobRef {
-    /// Its place in the order of submission, from 0.
+    /// Returns the index of the job in the order of submission, from 0.
     ///
     /// ```
     /// # psmith::init();
@@ -416,13 +416,14 @@ impl JobRef {
         self.index
     }
 
-    /// Its number in the run, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    /// Returns the number of the job in the run, from 1: the same that [`Cx::job_id`](crate::Cx::job_id) returns in the
+    /// job.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.index + 1
     }
 
-    /// Its name, if it was given one.
+    /// Returns the name of the job, if it was given one.
     ///
     /// ```
     /// # psmith::init();
@@ -437,7 +438,7 @@ impl JobRef {
         self.label.as_deref()
     }
 
-    /// The slot that its (last) attempt runs in, from 0.
+    /// Returns the slot of its last attempt, from 0.
     ///
     /// ```
     /// # psmith::init();
@@ -450,14 +451,14 @@ impl JobRef {
         self.slot
     }
 
-    /// The process of its (last) attempt, as it was; 0 if there was none. Inline: this process.
+    /// Returns the process of its last attempt, as it was; 0 if there was none. Inline it is this process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// What its worker calls itself: what [`Cx::set_process_name`](crate::Cx::set_process_name) was given last, else its
-    /// process id.
+    /// Returns the name of its worker: the last that was set by [`Cx::set_process_name`](crate::Cx::set_process_name),
+    /// else its process id.
     ///
     /// ```
     /// # psmith::init();
@@ -472,7 +473,8 @@ impl JobRef {
     }
 }
 
-/// What a job's value means for the others. A type whose decoding panics decides nothing; its own caller is told.
+/// Judges what a job's value means for the other jobs. A type whose decoding panics decides nothing; its own caller
+/// gets the failure.
 pub(crate) fn judged(request: &Request, value: &[u8]) -> Judgement {
     request.callee.judge.map_or(Judgement::Go, |judge| {
         catch_unwind(AssertUnwindSafe(|| judge(value))).unwrap_or(Judgement::Go)

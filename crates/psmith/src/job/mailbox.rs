@@ -1,8 +1,9 @@
-//! Messages on their way from a job's handle to the job: kept here until the job has taken them.
+//! Messages from a job's handle to the job, kept here until the job has taken them.
 //!
-//! The job asks first ([`FromWorker::Listens`](psmith_engine::channel::messages::FromWorker)), so nothing is sent to one that does
-//! not, and it says what it has taken. What it has not taken counts against a limit, at which senders wait or are told:
-//! a job that does not read costs so much and no more. Sends nothing itself: it gives messages to the engine's side.
+//! The job asks first ([`FromWorker::Listens`](psmith_engine::channel::messages::FromWorker)), so nothing is sent to a
+//! job that does not listen, and it reports which messages it has taken. Those that it has not taken count against a
+//! limit, at which senders wait or get an error: the memory for a job that does not read is bounded. Never sends a
+//! message itself: the engine's side does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +17,10 @@ use psmith_engine::condition::Condition;
 use psmith_engine::handler::{EngineCommand, MessagesToWorker};
 use psmith_engine::worker::context::SendError;
 
-/// So many messages may wait for a job.
+/// Limit of messages that wait for a job.
 pub(crate) const MESSAGES_MAX: usize = 1024;
 
-/// And so many bytes of them; one message alone may be longer.
+/// Limit of the bytes of messages that wait for a job; one message alone may be longer.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The messages of one job.
@@ -31,19 +32,19 @@ pub(crate) struct JobMailbox {
 
 #[derive(Debug, Default)]
 struct JobMailboxState {
-    /// What no attempt has taken, oldest first.
+    /// Messages that no attempt has taken, oldest first.
     waiting: VecDeque<Arc<Vec<u8>>>,
     bytes: usize,
-    /// So many of them were sent to the attempt that listens.
+    /// The number of them that were sent to the attempt that listens.
     sent: usize,
-    /// What the engine's side calls the job, once it knows it.
+    /// The number of the job on the engine's side, once that knows it.
     number: Option<JobId>,
     listens: bool,
-    /// Nobody will send more.
+    /// True when there will be no more messages.
     ended: bool,
-    /// The attempt that listens knows that.
-    told_end: bool,
-    /// The job has its outcome.
+    /// True when that was reported to the attempt that listens.
+    end_sent: bool,
+    /// True when the job has its outcome.
     over: bool,
 }
 
@@ -52,12 +53,12 @@ impl JobMailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine's side knows the job by this number.
-    pub(crate) fn is_known_as(&self, number: JobId) {
+    /// Sets the number by which the engine's side knows the job.
+    pub(crate) fn set_number(&self, number: JobId) {
         self.lock().number = Some(number);
     }
 
-    /// Adds a message; waits for room until then. Gives the job's number if its listener is to be sent it.
+    /// Adds a message; waits for room until `until`. Returns the job's number if its listener is to get the message.
     pub(crate) fn push(&self, message: Vec<u8>, until: Option<Instant>) -> Result<Option<JobId>, SendError> {
         let mut state = self.lock();
         loop {
@@ -74,7 +75,7 @@ impl JobMailbox {
         Ok(state.number.filter(|_| state.listens))
     }
 
-    /// There will be no more. Gives the job's number if its listener is to be told.
+    /// Closes the mailbox: there will be no more messages. Returns the job's number if its listener is to be notified.
     pub(crate) fn end(&self) -> Option<JobId> {
         let mut state = self.lock();
         state.ended = true;
@@ -84,7 +85,7 @@ impl JobMailbox {
         number
     }
 
-    /// The job has its outcome: nobody will take what waits.
+    /// Drops the messages that wait: the job has its outcome, and takes no more.
     pub(crate) fn over(&self) {
         let mut state = self.lock();
         state.over = true;
@@ -95,23 +96,23 @@ impl JobMailbox {
         self.changed.notify_all();
     }
 
-    /// An attempt asks for messages: what no other has taken is its.
+    /// Begins to serve an attempt that asks for messages; returns those that no other attempt has taken.
     fn begin(&self, job: u64) -> Vec<(ToWorker, Body)> {
         let mut state = self.lock();
         state.listens = !state.over;
-        (state.sent, state.told_end) = (0, false);
-        let mut letters = state.unsent(job);
-        if !state.told_end {
-            letters.push((ToWorker::UpToDate { job, last: false }, Body::None));
+        (state.sent, state.end_sent) = (0, false);
+        let mut messages = state.unsent(job);
+        if !state.end_sent {
+            messages.push((ToWorker::UpToDate { job, last: false }, Body::None));
         }
-        letters
+        messages
     }
 
     fn unsent(&self, job: u64) -> Vec<(ToWorker, Body)> {
         self.lock().unsent(job)
     }
 
-    /// The attempt that listens has taken the oldest; false if it was sent none.
+    /// Removes the oldest message, which the listening attempt has taken; false if it was sent none.
     fn took(&self) -> bool {
         let mut state = self.lock();
         if state.over {
@@ -135,32 +136,32 @@ impl JobMailboxState {
         self.waiting.is_empty() || (fits && self.waiting.len() < MESSAGES_MAX)
     }
 
-    /// What the listener was not sent yet.
+    /// Returns the messages that were not sent to the listener yet.
     fn unsent(&mut self, job: u64) -> Vec<(ToWorker, Body)> {
         if !self.listens {
             return Vec::new();
         }
         let new = self.waiting.range(self.sent..);
-        let mut letters: Vec<(ToWorker, Body)> =
+        let mut messages: Vec<(ToWorker, Body)> =
             new.map(|message| (ToWorker::Message { job }, Body::Shared(Arc::clone(message)))).collect();
         self.sent = self.waiting.len();
-        if self.ended && !self.told_end {
-            self.told_end = true;
-            letters.push((ToWorker::UpToDate { job, last: true }, Body::None));
+        if self.ended && !self.end_sent {
+            self.end_sent = true;
+            messages.push((ToWorker::UpToDate { job, last: true }, Body::None));
         }
-        letters
+        messages
     }
 }
 
 /// The jobs that have asked for messages, on the engine's thread.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    /// By job: whom the engine is to send messages to, and where they come from.
+    /// The worker that messages to a job are sent to, and the mailbox that they come from, by job.
     mailboxes: BTreeMap<JobId, (JobId, Arc<JobMailbox>)>,
 }
 
 impl Listeners {
-    /// `job` asks for messages. `worker` is what the engine calls the process that has it.
+    /// Registers `job`, which asks for messages. `worker` is the job of the engine whose process has it.
     pub(crate) fn add(
         &mut self,
         job: JobId,
@@ -168,7 +169,7 @@ impl Listeners {
         mailbox: Option<&Arc<JobMailbox>>,
     ) -> Vec<(ToWorker, Body)> {
         match mailbox {
-            // It has no handle, so there is nobody who could send.
+            // It has no handle, so there is no sender.
             None => vec![(ToWorker::UpToDate { job: job.0, last: true }, Body::None)],
             Some(mailbox) => {
                 self.mailboxes.insert(job, (worker, Arc::clone(mailbox)));
@@ -177,23 +178,23 @@ impl Listeners {
         }
     }
 
-    /// `job` has taken a message; false if it was sent none.
+    /// Notes that `job` has taken a message; false if it was sent none.
     pub(crate) fn took(&self, job: JobId) -> bool {
         self.mailboxes.get(&job).is_some_and(|(_, mailbox)| mailbox.took())
     }
 
-    /// For these jobs there is something new.
-    pub(crate) fn send(&self, jobs: &[JobId], orders: &mut Vec<EngineCommand>) {
+    /// Sends these jobs their new messages.
+    pub(crate) fn send(&self, jobs: &[JobId], commands: &mut Vec<EngineCommand>) {
         for job in jobs {
             let Some((worker, mailbox)) = self.mailboxes.get(job) else { continue };
-            let letters = mailbox.unsent(job.0);
-            if !letters.is_empty() {
-                orders.push(EngineCommand::Send(*worker, MessagesToWorker(letters)));
+            let messages = mailbox.unsent(job.0);
+            if !messages.is_empty() {
+                commands.push(EngineCommand::Send(*worker, MessagesToWorker(messages)));
             }
         }
     }
 
-    /// `job` will ask no more.
+    /// Removes `job`, which takes no more messages.
     pub(crate) fn remove(&mut self, job: JobId) {
         self.mailboxes.remove(&job);
     }

@@ -1,11 +1,11 @@
-//! Messages of one job, without an engine: what is sent to whom, and what counts.
+//! Messages of a job, without an engine: which are sent to whom, and which count against the limit.
 
 use super::*;
 
-fn texts(letters: &[(ToWorker, Body)]) -> Vec<String> {
-    letters
+fn texts(messages: &[(ToWorker, Body)]) -> Vec<String> {
+    messages
         .iter()
-        .map(|(letter, body)| match (letter, body) {
+        .map(|(message, body)| match (message, body) {
             (ToWorker::Message { .. }, Body::Shared(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
             (ToWorker::UpToDate { last, .. }, Body::None) => if *last { "end" } else { "up to date" }.into(),
             other => panic!("{other:?}"),
@@ -18,11 +18,11 @@ fn now() -> Option<Instant> {
 }
 
 #[test]
-fn what_an_attempt_took_is_gone_and_the_next_gets_the_rest() {
+fn messages_that_an_attempt_took_are_gone_and_the_next_gets_the_rest() {
     let mailbox = JobMailbox::default();
-    mailbox.is_known_as(JobId(7));
+    mailbox.set_number(JobId(7));
     for text in ["a", "b"] {
-        // Nobody listens, so nobody needs to be told.
+        // No attempt listens, so there is none to notify.
         assert_eq!(mailbox.push(text.into(), None).unwrap(), None);
     }
     assert_eq!(texts(&mailbox.begin(7)), ["a", "b", "up to date"]);
@@ -53,7 +53,7 @@ fn messages_that_wait_are_bounded_by_number_and_by_bytes_but_one_may_be_long() {
     long.push(vec![0; 5 * MESSAGE_BYTES_MAX], now()).unwrap();
     assert!(matches!(long.push(vec![0; 1], now()), Err(SendError::Full)));
     // Room comes by what is taken, not by what is sent.
-    long.is_known_as(JobId(1));
+    long.set_number(JobId(1));
     long.begin(1);
     assert!(matches!(long.push(vec![0; 1], now()), Err(SendError::Full)));
     assert!(long.took());
@@ -61,18 +61,18 @@ fn messages_that_wait_are_bounded_by_number_and_by_bytes_but_one_may_be_long() {
 }
 
 #[test]
-fn a_job_without_a_sender_is_told_at_once_and_a_stranger_is_sent_nothing() {
+fn a_job_without_a_sender_gets_the_end_at_once_and_an_unknown_job_nothing() {
     let mut listeners = Listeners::default();
     assert_eq!(texts(&listeners.add(JobId(1), JobId(1), None)), ["end"]);
     assert!(!listeners.took(JobId(1)));
     let mailbox = Arc::new(JobMailbox::default());
-    mailbox.is_known_as(JobId(2));
+    mailbox.set_number(JobId(2));
     assert_eq!(texts(&listeners.add(JobId(2), JobId(9), Some(&mailbox))), ["up to date"]);
     mailbox.push("a".into(), None).unwrap();
-    let mut orders = Vec::new();
-    listeners.send(&[JobId(1), JobId(2), JobId(3), JobId(2)], &mut orders);
-    match &orders[..] {
-        [EngineCommand::Send(JobId(9), MessagesToWorker(letters))] => assert_eq!(texts(letters), ["a"]),
+    let mut commands = Vec::new();
+    listeners.send(&[JobId(1), JobId(2), JobId(3), JobId(2)], &mut commands);
+    match &commands[..] {
+        [EngineCommand::Send(JobId(9), MessagesToWorker(messages))] => assert_eq!(texts(messages), ["a"]),
         other => panic!("{other:?}"),
     }
     mailbox.over();

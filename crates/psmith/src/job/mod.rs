@@ -1,10 +1,10 @@
-//! What a job is, and what it came to.
+//! Jobs as values, and their failures. Never runs a job.
 //!
 //! - [`job`]: a job of a function, its request and its reference; [`command_job`]: a job of a command
-//! - [`overrides`]: what one job asks for in place of its run's; [`retry`]: how often it is tried
+//! - [`overrides`]: settings of one job in place of its run's; [`retry`]: how often it is tried
 //! - [`mailbox`]: messages from a handle to its running job
-//! - [`failure`]: an outcome that is not success; [`flow`]: what a result says of the jobs after it;
-//!   [`run_summary`]: how a run went
+//! - [`failure`]: an outcome that is not success; [`flow`]: what a result means for the other jobs;
+//!   [`run_summary`]: the counts of a run
 
 pub(crate) mod command_job;
 pub(crate) mod failure;

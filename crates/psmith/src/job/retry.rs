@@ -1,11 +1,12 @@
-//! How often, when and after what a failed job is tried again: what is said of it. The dispatcher does it.
+//! Settings of retries: how often, when and after which failures a job is tried again. Never retries a job itself: the
+//! dispatcher does.
 
 use std::time::Duration;
 
 use psmith_core::outcome::CauseKind;
 use psmith_core::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 
-/// How often a failed job is tried again.
+/// Settings of the retries of a failed job.
 ///
 /// ```
 /// # psmith::init();
@@ -13,7 +14,7 @@ use psmith_core::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 /// use std::time::Duration;
 ///
 /// # // proves: U-24
-/// // Fails twice. A fresh process each time has no memory of that, but it is told which attempt it is.
+/// // Fails twice. A fresh process each time has no memory of that, but it knows which attempt it is.
 /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
 ///     3 => Ok("done".to_owned()),
 ///     attempt => Err(format!("attempt {attempt} failed")),
@@ -32,7 +33,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// So many tries in total: 1 is no retry. An attempt that was lost through no fault of the job is no try.
+    /// Allows this many tries in total: 1 is no retry. An attempt that was lost through no fault of the job is no try.
     ///
     /// ```
     /// # psmith::init();
@@ -54,10 +55,10 @@ impl Retry {
         }
     }
 
-    /// At most so many of the tries may end in a crash of the process ([`Cause::is_crash`](crate::Cause::is_crash)): a job
-    /// that kills its worker is given up sooner than one that returns an error, and its failure says that it was put aside
-    /// though it had tries left ([`FailureDetails::quarantined`](crate::FailureDetails)). Otherwise crashes count as errors
-    /// do. A process that was lost through no fault of the job's spends neither.
+    /// Limits the tries that may end in a crash of the process ([`Cause::is_crash`](crate::Cause::is_crash)): a job
+    /// that kills its worker is given up sooner than one that returns an error, and its failure records that it was
+    /// given up though it had tries left ([`FailureDetails::quarantined`](crate::FailureDetails)). By default crashes
+    /// count as errors do. A process that was lost through no fault of the job uses up neither.
     ///
     /// ```
     /// # psmith::init();
@@ -78,9 +79,9 @@ impl Retry {
         self
     }
 
-    /// After an attempt that ran out of memory ([`Cause::OutOfMemory`](crate::Cause::OutOfMemory)) the next one has so many
-    /// times its limit, such as 2.0. Of use where [`limits`](crate::Map::limits) bound memory, a control group holds them, and
-    /// each attempt has a process of its own; elsewhere the limit stays.
+    /// Multiplies the memory limit by this factor, such as 2.0, after an attempt that ran out of memory
+    /// ([`Cause::OutOfMemory`](crate::Cause::OutOfMemory)). Takes effect where [`limits`](crate::Map::limits) bound
+    /// memory, a control group enforces them, and each attempt has a process of its own; elsewhere the limit stays.
     ///
     /// ```
     /// # psmith::init();
@@ -108,8 +109,8 @@ impl Retry {
         self
     }
 
-    /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that waits
-    /// holds no slot.
+    /// Waits before each retry: `first`, and with a `max` doubled each time up to it, with some jitter. A job that
+    /// waits holds no slot.
     ///
     /// ```
     /// # psmith::init();
@@ -130,7 +131,7 @@ impl Retry {
         self
     }
 
-    /// Only failures of these kinds are tried again.
+    /// Restricts retries to failures of these kinds.
     ///
     /// ```
     /// # psmith::init();

@@ -1,6 +1,6 @@
-//! What is said of jobs in sum: the levels of a log, and how a run went.
+//! Levels of a log, and the counts of a run. Data alone.
 
-/// What a logger is told.
+/// Level of a line to a logger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// A job began or ended well.
@@ -9,12 +9,12 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a server's run went.
+/// Counts of a server's run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunSummary {
     /// Jobs that ended, well or not.
     pub jobs: u64,
-    /// Those that failed.
+    /// Jobs that failed.
     pub failed: u64,
 }

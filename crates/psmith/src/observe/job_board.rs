@@ -1,4 +1,4 @@
-//! A board of jobs, as a program makes one and gives it to its runs.
+//! The board of jobs that a program makes and gives to its runs. Never delays a run.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -11,13 +11,13 @@ use crate::observe::snapshot::Snapshot;
 use crate::observe::terminal::BoardJobs;
 use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 
-/// The jobs of runs, live: a row for each of the longest running ones (slot, job, attempt, time, memory, CPU, how far it
-/// is, last line), and a line with the counts. Runs are shown on it that have it among their settings: `map(..).board(&jobs)`,
-/// as pools, servers, schedulers, managers and the other faces; several runs may share one.
+/// Live display of the jobs of runs: a row for each of the longest running ones (slot, job, attempt, time, memory, CPU,
+/// progress, last line), and a line with the counts. It shows the runs that have it among their settings:
+/// `map(..).board(&jobs)`, as pools, servers, schedulers, managers and the other faces; several runs may share one.
 ///
-/// It only looks on. A run never waits for it: with a screen that takes nothing, or with a board that is gone, every
-/// outcome is as it would be without. Inline (`workers(0)`) there is nothing to be seen. What jobs wrote and a run passes
-/// on to a terminal ([`Output::PassOn`](crate::Output::PassOn)) comes out above the rows.
+/// It only observes. A run never waits for it: with a screen that takes nothing, or with a board that is dropped, every
+/// outcome is as it would be without. Inline (`workers(0)`) there is nothing to show. The output of jobs that a run
+/// passes on to a terminal ([`Output::PassOn`](crate::Output::PassOn)) appears above the rows.
 ///
 /// ```
 /// # psmith::init();
@@ -30,16 +30,16 @@ use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 /// assert_eq!(jobs.snapshot().ok, 4);
 /// ```
 ///
-/// Dropped, it leaves the line with the counts on its screen; what its runs do then is not shown any more.
+/// When it is dropped, the line with the counts stays on its screen, and its runs are no longer shown.
 pub struct JobBoard {
     jobs: Arc<BoardJobs>,
     printer: Option<Printer>,
 }
 
-/// How [`JobBoard::print_on`] tells what runs.
+/// Format in which [`JobBoard::print_on`] prints the running jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// A table, and below each job the last that it said.
+    /// A table, and below each job its last line.
     #[default]
     Text,
     /// A [`Snapshot`] as JSON, on one line.
@@ -47,7 +47,7 @@ pub enum Format {
 }
 
 impl JobBoard {
-    /// On no screen: for [`snapshot`](JobBoard::snapshot) and [`print_on`](JobBoard::print_on).
+    /// Makes a board on no screen: for [`snapshot`](JobBoard::snapshot) and [`print_on`](JobBoard::print_on).
     ///
     /// ```
     /// # psmith::init();
@@ -64,8 +64,9 @@ impl JobBoard {
         JobBoard { jobs: Arc::new(BoardJobs::new(WeakBoard::default())), printer: None }
     }
 
-    /// On this board, below its rows. Where that draws rows in place, at most [`rows`](JobBoard::rows) jobs have one, as
-    /// far as the screen has room; where it writes lines, the counts are told every 30 seconds and at the end.
+    /// Makes a board of jobs on this board, below its rows. Where that draws rows in place, at most
+    /// [`rows`](JobBoard::rows) jobs have one, as far as the screen has room; where it writes lines, the counts are
+    /// written every 30 seconds and at the end.
     #[must_use]
     pub fn on(board: &Board) -> JobBoard {
         let jobs = Arc::new(BoardJobs::new(board.weak()));
@@ -73,26 +74,26 @@ impl JobBoard {
         JobBoard { jobs, printer: None }
     }
 
-    /// At most so many jobs have a row on the screen (8), the longest running ones; of the others it is told how many they
-    /// are. 0: the line with the counts alone.
+    /// Limits the jobs that have a row on the screen, the longest running ones (the default is 8); of the others only
+    /// their number is shown. With 0 there is the line with the counts alone.
     #[must_use]
     pub fn rows(self, rows: usize) -> JobBoard {
         self.jobs.set_rows(rows);
         self
     }
 
-    /// What runs, and the counts, at this moment. Looks at the memory and CPU time of up to 1,000 running jobs, at most
-    /// once a second.
+    /// Returns the running jobs, and the counts, at this moment. Samples the memory and CPU time of up to 1,000 running
+    /// jobs, at most once a second.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.jobs.snapshot()
     }
 
-    /// Prints what runs whenever this signal comes, for as long as this board lives: above the rows of its
-    /// [`Board`] if it has one, else to standard error. A signal asked for before is given up.
+    /// Prints the running jobs whenever this signal arrives, until this board is dropped: above the rows of its
+    /// [`Board`] if it has one, else to standard error. It replaces a signal that was set before.
     ///
-    /// A signal that is ignored stays so, and nothing is printed. A handler of the program's own is called, too, and put
-    /// back at the end.
+    /// A signal that is ignored stays ignored, and nothing is printed. A handler of the program's own is called, too,
+    /// and restored at the end.
     ///
     /// ```
     /// use psmith::board::{Format, JobBoard};
@@ -103,7 +104,7 @@ impl JobBoard {
     /// ```
     ///
     /// # Errors
-    /// A signal that cannot be taken (KILL, STOP, no such number), or no thread.
+    /// The signal cannot be handled (KILL, STOP, no such number), or no thread could be started.
     pub fn print_on(mut self, signal: i32, format: Format) -> io::Result<JobBoard> {
         self.printer = None;
         self.printer = Printer::start(Arc::clone(&self.jobs), signal, format)?;
@@ -134,21 +135,21 @@ impl fmt::Debug for JobBoard {
     }
 }
 
-/// Prints when a signal comes.
+/// Thread that prints when a signal arrives.
 struct Printer {
     over: Arc<AtomicBool>,
     _taken: signal_handler::HandledSignal,
 }
 
 impl Printer {
-    /// `None`: the signal is ignored.
+    /// Starts the thread; `None` if the signal is ignored.
     fn start(jobs: Arc<BoardJobs>, signal: i32, format: Format) -> io::Result<Option<Printer>> {
         let mut before = signal_handler::arrived(signal);
         let Some(taken) = signal_handler::take(signal)? else { return Ok(None) };
         let over = Arc::new(AtomicBool::new(false));
         let side = Arc::clone(&over);
         let work = move || {
-            // Signals are the program's own threads' to hear.
+            // Signals are for the program's own threads.
             signals::block_all();
             loop {
                 let seen = signal_handler::arrivals();
@@ -159,7 +160,7 @@ impl Printer {
                 if arrived == before {
                     signal_handler::wait(seen);
                 } else {
-                    // Several that came at once are one question.
+                    // Several signals that arrived at once are one request.
                     before = arrived;
                     print(&jobs, format);
                 }
@@ -172,7 +173,7 @@ impl Printer {
 
 impl Drop for Printer {
     fn drop(&mut self) {
-        // The thread is not waited for: it may stand in a write that nobody takes.
+        // The thread is not joined: it may be blocked in a write that is not read.
         self.over.store(true, Ordering::SeqCst);
         signal_handler::nudge();
     }
@@ -186,6 +187,6 @@ fn print(jobs: &BoardJobs, format: Format) {
     if jobs.screen().println(text.trim_end()) {
         return;
     }
-    // A standard error that is closed: nobody wants to know.
+    // Where standard error is closed there is no reader.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,7 +1,8 @@
-//! What boards see of runs. Observers change no outcome.
+//! Observation of runs by boards. Never changes an outcome.
 //!
-//! - [`observer`]: what an observer is shown, on the engine's thread
-//! - `job_board`, `terminal`, `snapshot` (feature `board`): the jobs of runs as rows on a terminal, as data, and as JSON
+//! - [`observer`]: the events that an observer gets, on the engine's thread
+//! - `job_board`, `terminal`, `snapshot` (feature `board`): the jobs of runs as rows on a terminal, as data, and as
+//!   JSON
 //! - `web` (feature `web`): the jobs of runs in a browser
 
 #[cfg(feature = "board")]

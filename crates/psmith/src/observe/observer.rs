@@ -1,4 +1,5 @@
-//! Events of a run for those who observe it, on the engine's thread, as it happens. Observers answer nobody.
+//! Events of a run for its observers, on the engine's thread, as they happen. Observers never answer, and change
+//! nothing.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use psmith_core::outcome::{Cause, Outcome};
 use crate::job::job::JobRef;
 use psmith_engine::handler::Output;
 
-/// One event of a run. Jobs are known by their index.
+/// Event of a run. Jobs are known by their index.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "board"), expect(dead_code, reason = "there is no observer without it"))]
 pub(crate) enum ObserverEvent<'a> {
@@ -15,9 +16,9 @@ pub(crate) enum ObserverEvent<'a> {
     Began(&'a JobRef, u32),
     /// The job wrote this.
     Wrote(u64, &'a [u8]),
-    /// It says how far it is, of how much.
+    /// The job reports its progress: how much is done, of how much.
     Progressed(u64, u64, u64),
-    /// The attempt is over, and there will be another.
+    /// The attempt is over, and another will follow.
     Retried(u64),
     /// The job has its outcome; it may be handed out later.
     Ended(FinishedJob<'a>),
@@ -29,7 +30,7 @@ pub(crate) enum ObserverEvent<'a> {
 pub(crate) struct FinishedJob<'a> {
     pub(crate) job: &'a JobRef,
     pub(crate) outcome: &'a Outcome,
-    /// The true cause of what was never begun.
+    /// The true cause of a job that was never begun.
     pub(crate) refused: Option<&'a Cause>,
     #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the web board tells of it"))]
     pub(crate) output: &'a Output,

@@ -1,10 +1,10 @@
-//! What a board of jobs knows at one moment, as data.
+//! The state of a board of jobs at one moment, as data. Never collects it.
 
 use serde::{Deserialize, Serialize};
 
 /// The jobs that run, and the counts, at one moment: [`JobBoard::snapshot`](crate::board::JobBoard::snapshot).
 ///
-/// Its form as JSON stays: later versions may add fields, and take none away.
+/// Its form as JSON is stable: later versions may add fields, and remove none.
 ///
 /// ```
 /// use psmith::board::Snapshot;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// Milliseconds since the board was made.
     pub elapsed_ms: u64,
-    /// All jobs there will be, if every run on the board knows it.
+    /// The number of jobs there will be, if every run on the board knows it.
     pub total: Option<u64>,
     /// Jobs that succeeded at their first try.
     pub ok: u64,
@@ -34,10 +34,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// As JSON, on one line.
+    /// Returns the snapshot as JSON, on one line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Words and numbers: nothing in it can be refused.
+        // Text and numbers alone: nothing in it can be refused.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -46,32 +46,32 @@ impl Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobSnapshot {
-    /// Its number on the board, from 1, over all runs there.
+    /// The number of the job on the board, from 1, over all runs there.
     pub job: u64,
-    /// Its label, or which item it is.
+    /// The label of the job, or its item.
     pub label: String,
-    /// What it is doing.
+    /// The phase that the job is in.
     pub phase: Phase,
-    /// Which attempt this is, or was, from 1.
+    /// The number of the current or last attempt, from 1.
     pub attempt: u32,
     /// The slot in which it runs, from 1.
     pub slot: Option<u32>,
-    /// Its process.
+    /// The process of the attempt.
     pub pid: Option<u32>,
     /// Milliseconds since the attempt began.
     pub elapsed_ms: Option<u64>,
-    /// Resident memory of its processes. `None` if that cannot be seen, or not any more.
+    /// Resident memory of its processes. `None` if that cannot be read, or no longer.
     pub memory_bytes: Option<u64>,
-    /// Milliseconds of CPU time of its processes. In a process that has served other jobs before, since this one was
-    /// first looked at.
+    /// Milliseconds of CPU time of its processes. In a process that has served other jobs before they are counted since
+    /// this job was sampled first.
     pub cpu_ms: Option<u64>,
-    /// How far it says it is, of how much.
+    /// The progress that the job has reported: how much is done, of how much.
     pub progress: Option<(u64, u64)>,
-    /// The last line that it wrote, fit to be shown; empty if there is none.
+    /// The last line that it wrote, escaped for display; empty if there is none.
     pub message: String,
 }
 
-/// What a job is doing.
+/// Phase of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
-//! The jobs of a program's runs as a board knows them: folded on the engines' threads, looked at on the board's.
+//! The jobs of a program's runs as a board knows them: updated on the engines' threads, read on the board's thread.
 //!
-//! The lock is held for the fold and for composing lines, never during a write or a look at `/proc`: no run waits for a
+//! The lock is held for updates and for composing lines, never during a write or a read of `/proc`: no run waits for a
 //! terminal.
 
 use std::collections::HashMap;
@@ -20,52 +20,53 @@ use psmith_board::table::Layout;
 use psmith_board::visible;
 use psmith_board::{Line, LinesBelow, Size, WeakBoard};
 
-/// Rows, unless the program says otherwise.
+/// Rows, unless the program asks for another number.
 const ROWS: usize = 8;
 
-/// What jobs use is looked at no oftener.
+/// Shortest interval between two samples of what jobs use.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// So many processes of a job are counted in what it uses.
+/// Limit of the processes of a job that are counted in what it uses.
 const SAMPLED_PROCESSES_MAX: usize = 32;
 
-/// So many jobs are looked at for a list or a snapshot; of the others that run besides, what they use is not told.
+/// Limit of the jobs that are sampled for a list or a snapshot; the use of further running jobs is left out.
 const SAMPLED_JOBS_MAX: usize = 1000;
 
-/// A name, or a message, is cut at this width.
+/// Width at which a name, or a message, is cut.
 const TEXT_COLUMNS_MAX: usize = 240;
 
 /// The jobs of all runs that name one board.
 pub(crate) struct BoardJobs {
     began: Instant,
     state: Mutex<BoardJobsState>,
-    /// Where they are shown.
+    /// The board on which they are shown.
     screen: WeakBoard,
 }
 
-/// Which run, and which of its jobs.
+/// Key of a job: the run, and the job's index in it.
 type JobKey = (u64, u64);
 
 struct BoardJobsState {
     board: RunBoard,
     rows_max: usize,
-    /// Those that are not over.
+    /// The jobs that are not over.
     jobs: HashMap<JobKey, BoardJob>,
-    /// By run and slot: the last process there.
+    /// The last process of each slot, by run and slot.
     processes: HashMap<(u64, u32), u32>,
-    /// Of running jobs whose process has served others: its CPU time before them. `None`: to be seen at the first look.
+    /// CPU time of a process before its current job, for running jobs whose process has served others. `None` until the
+    /// first sample.
     cpu_before: HashMap<JobId, Option<Duration>>,
     last_job: u64,
     last_run: u64,
     /// Runs that have begun and are not over.
     runs: u64,
     total: u64,
-    /// Of some run it is not known how many jobs there will be.
+    /// True if the number of jobs of some run is not known.
     is_open: bool,
     sampled_at: Option<Time>,
-    told_at: Time,
-    /// The board's thread knows that there is news.
-    is_told: bool,
+    logged_at: Time,
+    /// True if the board's thread was notified of changes.
+    is_notified: bool,
 }
 
 struct BoardJob {
@@ -73,19 +74,19 @@ struct BoardJob {
     label: String,
     attempt: u32,
     is_running: bool,
-    /// What it said of its progress, which may come before the news of its start.
+    /// The progress that it has reported, which may come before the event of its start.
     progress: Option<Progress>,
 }
 
 /// A run, as the board sees it.
 struct BoardObserver {
     jobs: Arc<BoardJobs>,
-    /// Its number, once it has begun.
+    /// The number of the run, once it has begun.
     run: Mutex<Option<u64>>,
     total: Option<u64>,
 }
 
-/// Looks on at a run with so many jobs, if that is known, for this board.
+/// Makes the observer of a run with this many jobs, if that is known, for this board.
 pub(crate) fn observe_board(jobs: Arc<BoardJobs>, total: Option<u64>) -> Box<dyn Observer> {
     Box::new(BoardObserver { jobs, run: Mutex::new(None), total })
 }
@@ -119,7 +120,7 @@ impl BoardJobs {
         self.change(|state| state.rows_max = rows);
     }
 
-    /// Where they are shown.
+    /// Returns the board on which they are shown.
     pub(crate) fn screen(&self) -> &WeakBoard {
         &self.screen
     }
@@ -129,14 +130,14 @@ impl BoardJobs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BoardJobsState> {
-        // A fold is whole or not made: nothing of the user's runs under the lock.
+        // An update is whole or not made: no code of the user runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut BoardJobsState)) {
         let mut state = self.lock();
         change(&mut state);
-        let wakes = !std::mem::replace(&mut state.is_told, true);
+        let wakes = !std::mem::replace(&mut state.is_notified, true);
         // The board's thread takes its own lock first, and then this one.
         drop(state);
         if wakes {
@@ -144,21 +145,21 @@ impl BoardJobs {
         }
     }
 
-    /// All that is known, with a look at what the jobs use.
+    /// Returns the state of all jobs, with a sample of what they use.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.sample(SAMPLED_JOBS_MAX);
         let now = self.now();
         self.lock().snapshot(now)
     }
 
-    /// The running jobs as a table, several lines.
+    /// Returns the running jobs as a table, several lines.
     pub(crate) fn text(&self, columns: usize) -> String {
         self.sample(SAMPLED_JOBS_MAX);
         let now = self.now();
         self.lock().text(columns, now)
     }
 
-    /// Looks at what the longest running jobs use, unless that was done a moment ago.
+    /// Samples what the longest running jobs use, unless that was done a moment ago.
     fn sample(&self, jobs_max: usize) {
         let processes: Vec<(JobId, u32)> = {
             let (mut state, now) = (self.lock(), self.now());
@@ -168,19 +169,19 @@ impl BoardJobs {
                 state.sampled_at = Some(now);
             }
             let rows = state.board.longest(jobs_max).into_iter();
-            // Between two looks those that have never been seen.
+            // Between two samples only those that were never sampled.
             rows.filter(|(_, row)| is_due || row.memory_bytes.is_none())
                 .map(|(job, row)| (job, row.pid))
                 .collect()
         };
         let used: Vec<_> = processes
             .into_iter()
-            // A process that has just ended holds nothing, and its row is about to go.
+            // A process that has just ended uses nothing, and its row is about to be removed.
             .filter_map(|(job, pid)| {
                 Some((job, proc_memory::usage_of_tree(pid, SAMPLED_PROCESSES_MAX).ok()?))
             })
             .collect();
-        // Later than the start of each that was looked at: of a share of no time there would be nothing to tell.
+        // The time is later than the start of each sampled job: a share of CPU needs some time to have passed.
         let (mut state, now) = (self.lock(), self.now());
         for (job, used) in used {
             state.on_used(job, used.resident_bytes, used.cpu, now);
@@ -194,7 +195,7 @@ impl LinesBelow for BoardJobs {
         let due = if on_screen {
             state.board.next_repaint(now)
         } else {
-            state.is_told.then(|| state.told_at + COUNT_EVERY)
+            state.is_notified.then(|| state.logged_at + COUNT_EVERY)
         };
         due.map(|due| due.since(now))
     }
@@ -203,7 +204,7 @@ impl LinesBelow for BoardJobs {
         let state = self.lock();
         match state.board.running_count().min(state.rows_max) {
             0 => usize::from(state.last_run > 0),
-            // With the heading and where it all stands.
+            // With the heading and the status line.
             rows => rows + 2,
         }
     }
@@ -212,7 +213,7 @@ impl LinesBelow for BoardJobs {
         let now = self.now();
         let (layout, shown) = {
             let mut state = self.lock();
-            state.is_told = false;
+            state.is_notified = false;
             state.board.painted(now);
             if room == 0 || state.last_run == 0 {
                 return Vec::new();
@@ -227,10 +228,10 @@ impl LinesBelow for BoardJobs {
     fn log_line(&self) -> Option<String> {
         let now = self.now();
         let mut state = self.lock();
-        if !state.is_told || now < state.told_at + COUNT_EVERY {
+        if !state.is_notified || now < state.logged_at + COUNT_EVERY {
             return None;
         }
-        (state.told_at, state.is_told) = (now, false);
+        (state.logged_at, state.is_notified) = (now, false);
         state.last_line(now)
     }
 
@@ -253,12 +254,12 @@ impl BoardJobsState {
             total: 0,
             is_open: false,
             sampled_at: None,
-            told_at: Time::ZERO,
-            is_told: false,
+            logged_at: Time::ZERO,
+            is_notified: false,
         }
     }
 
-    /// A run begins; gives its number.
+    /// Registers a run that begins; returns its number.
     fn begin(&mut self, total: Option<u64>) -> u64 {
         self.total += total.unwrap_or(0);
         self.is_open |= total.is_none();
@@ -267,7 +268,7 @@ impl BoardJobsState {
         self.last_run
     }
 
-    /// A run is over. What it left without an end, as a copy of a program does, goes with it.
+    /// Removes a run that is over. Its jobs without an end, as a forked copy of a program leaves them, go with it.
     fn end(&mut self, run: u64, now: Time) {
         self.runs -= 1;
         self.processes.retain(|(of, _), _| *of != run);
@@ -336,8 +337,8 @@ impl BoardJobsState {
         self.board.on(Update::Used { job, memory_bytes, cpu }, now);
     }
 
-    fn job(&mut self, place: JobKey) -> &mut BoardJob {
-        self.jobs.entry(place).or_insert_with(|| {
+    fn job(&mut self, key: JobKey) -> &mut BoardJob {
+        self.jobs.entry(key).or_insert_with(|| {
             self.last_job += 1;
             BoardJob {
                 id: JobId(self.last_job),
@@ -355,25 +356,25 @@ impl BoardJobsState {
     }
 
     fn lines(&mut self, columns: usize, room: usize, layout: Layout, now: Time) -> Vec<Line> {
-        let (standing, rate) = (self.standing(), self.board.per_second(now));
+        let (status, rate) = (self.status_line(), self.board.per_second(now));
         let running = self.board.running_count();
         let rows = rows(&self.board, layout.shown(running));
         let size = Size { columns, rows: room + 1 };
-        table::lines(&rows, running, 0, now, size, layout, |columns| standing.line(rate, columns))
+        table::lines(&rows, running, 0, now, size, layout, |columns| status.line(rate, columns))
     }
 
     fn text(&mut self, columns: usize, now: Time) -> String {
-        let standing = format!("jobs: {}", self.standing().line(self.board.per_second(now), columns));
+        let status = format!("jobs: {}", self.status_line().line(self.board.per_second(now), columns));
         let rows = rows(&self.board, SAMPLED_JOBS_MAX);
-        table::running_text(&rows, 0, now, columns, &standing)
+        table::running_text(&rows, 0, now, columns, &status)
     }
 
     fn last_line(&mut self, now: Time) -> Option<String> {
-        let (standing, rate) = (self.standing(), self.board.per_second(now));
-        (self.last_run > 0).then(|| format!("jobs: {}", standing.line(rate, TEXT_COLUMNS_MAX)))
+        let (status, rate) = (self.status_line(), self.board.per_second(now));
+        (self.last_run > 0).then(|| format!("jobs: {}", status.line(rate, TEXT_COLUMNS_MAX)))
     }
 
-    fn standing(&self) -> StatusLine {
+    fn status_line(&self) -> StatusLine {
         let totals = self.board.totals();
         StatusLine {
             done: totals.done(),
@@ -443,7 +444,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What people call a job: its label, else its place.
+/// Returns the name of a job for people: its label, else its index.
 pub(crate) fn title(job: &JobRef) -> String {
     job.label()
         .map_or_else(|| format!("item {}", job.index()), |label| visible(label.as_bytes(), TEXT_COLUMNS_MAX))

@@ -1,4 +1,4 @@
-//! Golden screens: recorded sights of a run, folded and painted on an emulated terminal.
+//! Golden screens: recorded events of a run, applied and painted on an emulated terminal.
 
 use std::num::NonZeroU16;
 
@@ -9,7 +9,7 @@ use crate::observe::observer::FinishedJob;
 use psmith_board::{Cursor, Painter};
 use psmith_engine::handler::Output;
 
-/// One thing of a record: when, in seconds, and what.
+/// Step of a record.
 enum BoardStep {
     Began(u64, u32, u32),
     Wrote(u64, &'static str),
@@ -21,7 +21,7 @@ enum BoardStep {
 
 use BoardStep::{Began, Progressed, Retried, Used, Wrote};
 
-/// A run of five jobs, as it was seen.
+/// Record of a run of five jobs: the second of each step, and the step.
 const RECORD: [(u64, BoardStep); 14] = [
     (0, Began(0, 1, 0)),
     (0, Began(1, 1, 1)),
@@ -48,13 +48,13 @@ fn job(index: u64, slot: u32) -> JobRef {
     JobRef { index, label, slot, pid: 1000 + u32::try_from(index).unwrap(), name: None }
 }
 
-/// What was seen up to this second.
-fn played(until: u64) -> BoardJobsState {
+/// Applies the record up to this second.
+fn state_at(until: u64) -> BoardJobsState {
     let mut state = BoardJobsState::new();
     let run = state.begin(Some(5));
-    for (second, seen) in RECORD.iter().take_while(|(second, _)| *second <= until) {
+    for (second, step) in RECORD.iter().take_while(|(second, _)| *second <= until) {
         let now = at(*second);
-        match seen {
+        match step {
             Began(index, attempt, slot) => {
                 state.on_event(run, &ObserverEvent::Began(&job(*index, *slot), *attempt), now);
             }
@@ -93,9 +93,9 @@ fn played(until: u64) -> BoardJobsState {
     state
 }
 
-/// What stands on a screen of this size at this second.
+/// Returns the contents of a screen of this size at this second.
 fn screen(second: u64, columns: u16, rows: u16, rows_max: usize) -> Vec<String> {
-    let mut state = played(second);
+    let mut state = state_at(second);
     state.rows_max = rows_max;
     let size = Size { columns: columns.into(), rows: rows.into() };
     let room = size.board_rows();
@@ -155,7 +155,7 @@ fn rows_are_bounded_by_the_screen() {
 // proves: N-11: the same record as data
 #[test]
 fn recorded_events_give_the_same_snapshot() {
-    let snapshot = played(9).snapshot(at(9));
+    let snapshot = state_at(9).snapshot(at(9));
     assert_eq!(
         snapshot.to_json(),
         concat!(

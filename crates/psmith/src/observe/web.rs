@@ -1,4 +1,5 @@
-//! What a run of this program tells the board: seen on the engine's thread, folded into the board's own events.
+//! Events of a run of this program for the web board: received on the engine's thread, translated into the board's own
+//! events. Never waits for a browser.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,16 +31,16 @@ struct WebRunState {
 /// A job that is not over.
 #[derive(Clone, Copy, Debug)]
 struct WebJob {
-    /// The board's number: two runs of a program count from 1, each for itself.
+    /// The number on the board: two runs of a program each count from 1.
     number: u64,
-    /// The slot of its attempt, and when that began.
-    lives: Option<(u32, Duration)>,
-    /// What it said of its progress, which may come before the news of its start.
+    /// The slot of its running attempt, and when that began.
+    running: Option<(u32, Duration)>,
+    /// The progress that it has reported, which may come before the event of its start.
     progress: Option<(u64, u64)>,
 }
 
-/// Looks on at a run with so many slots, for this board. Called before the run counts the descriptors that its jobs may
-/// have.
+/// Makes the observer of a run with this many slots, for this board. Called before the run counts the descriptors that
+/// its jobs may have.
 pub(crate) fn observe_web(feed: Arc<Feed>, slots: u32, total: Option<u64>) -> Box<dyn Observer> {
     feed.set_aside();
     Box::new(WebObserver { feed, slots, total, state: Mutex::default() })
@@ -53,7 +54,7 @@ impl Observer for WebObserver {
                 let began = self.feed.elapsed();
                 let slot = job.slot + 1;
                 let WebJob { number, progress, .. } =
-                    self.job(job.index, |job| job.lives = Some((slot, began)));
+                    self.job(job.index, |job| job.running = Some((slot, began)));
                 let (pid, text) = (job.pid, title(job));
                 self.feed.send(WebEvent::Started { job: number, attempt, slot, pid, began, text });
                 if let Some((done, target)) = progress {
@@ -68,7 +69,7 @@ impl Observer for WebObserver {
             }
             ObserverEvent::Retried(index) => {
                 let job = self.job(index, |_| {});
-                self.job(index, |job| (job.lives, job.progress) = (None, None));
+                self.job(index, |job| (job.running, job.progress) = (None, None));
                 self.over(job, AttemptEnd::Retried);
             }
             ObserverEvent::Ended(ended) => self.end(&ended),
@@ -81,7 +82,7 @@ impl Observer for WebObserver {
 }
 
 impl WebObserver {
-    /// With the first sight the run is there, and has its slots.
+    /// Reports the run and its slots to the board, at the first event.
     fn begin(&self) {
         let mut state = self.lock();
         if std::mem::replace(&mut state.has_begun, true) {
@@ -106,18 +107,18 @@ impl WebObserver {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job with this index, changed.
+    /// Changes the job with this index; returns it.
     fn job(&self, index: u64, change: impl FnOnce(&mut WebJob)) -> WebJob {
         let mut state = self.lock();
-        let next = || WebJob { number: self.feed.next_job(), lives: None, progress: None };
+        let next = || WebJob { number: self.feed.next_job(), running: None, progress: None };
         let job = state.jobs.entry(index).or_insert_with(next);
         change(job);
         *job
     }
 
-    /// An attempt is over.
+    /// Reports the end of an attempt.
     fn over(&self, job: WebJob, end: AttemptEnd) {
-        if let Some((slot, began)) = job.lives {
+        if let Some((slot, began)) = job.running {
             let wall = self.feed.elapsed().saturating_sub(began);
             let starting = Duration::ZERO;
             self.feed.send(WebEvent::Attempt(EndedAttempt {

@@ -134,7 +134,7 @@ impl PoolShared {
             state.started.insert(state.next_engine_index, index);
             state.next_engine_index += 1;
             if let Some(mailbox) = &request.mailbox {
-                mailbox.is_known_as(JobId(state.next_engine_index));
+                mailbox.set_number(JobId(state.next_engine_index));
             }
             self.submitter.submit_without_wake(request);
             any = true;

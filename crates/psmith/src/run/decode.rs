@@ -1,4 +1,4 @@
-//! What a job came to, as its caller gets it. Decides nothing about the job.
+//! The outcome of a job, decoded as its caller gets it. Never decides anything about the job.
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use psmith_engine::function::codec::CodecError;
 use psmith_engine::spool::Spool;
 use psmith_engine::worker::panics;
 
-/// What a job came to, decoded; what it printed is passed on.
+/// Decodes the outcome of a job, and passes on what it printed.
 pub(crate) fn decode_outcome<R>(
     finished: Finished,
     output: Output,
@@ -22,7 +22,7 @@ pub(crate) fn decode_outcome<R>(
     decode_outcome_owned(finished, output, |bytes, body| decode(&bytes[body..]))
 }
 
-/// The same where decoding may have the bytes.
+/// Works as [`decode_outcome`], with a `decode` that takes the bytes as its own.
 pub(crate) fn decode_outcome_owned<R>(
     mut finished: Finished,
     output: Output,
@@ -64,13 +64,13 @@ pub(crate) fn decode_outcome_owned<R>(
     })
 }
 
-/// How it ended, before its value is looked at.
+/// Returns how the job ended, before its value is decoded.
 fn verdict(finished: &Finished) -> Result<(), Cause> {
     finished.request.refused.clone().map_or_else(|| finished.outcome.verdict.clone(), Err)
 }
 
-/// Which of standard output and error are to come out here, as far as there is anything. What a command that succeeded wrote
-/// to its standard output is its value, and stays.
+/// Returns which of standard output and error are to be passed on, as far as they have bytes. The standard output of a
+/// command that succeeded is its value, and is not passed on.
 fn passes(finished: &Finished, output: Output) -> [bool; 2] {
     let has_failed = verdict(finished).is_err();
     match output {
@@ -83,12 +83,12 @@ fn passes(finished: &Finished, output: Output) -> [bool; 2] {
     [!is_value && !written.stdout.is_empty(), !written.stderr.is_empty()]
 }
 
-/// Whether anything of what the job wrote is to come out here.
+/// Returns whether some output of the job is to be passed on.
 pub(crate) fn has_to_pass_on(finished: &Finished, output: Output) -> bool {
     passes(finished, output) != [false; 2]
 }
 
-/// Takes what is to come out here: standard output and error.
+/// Takes the output that is to be passed on: standard output and error.
 pub(crate) fn to_pass_on(finished: &mut Finished, output: Output) -> Option<[Spool; 2]> {
     let [stdout, stderr] = passes(finished, output);
     let written = &mut finished.output;
@@ -98,7 +98,8 @@ pub(crate) fn to_pass_on(finished: &mut Finished, output: Output) -> Option<[Spo
     (stdout || stderr).then(|| [take(stdout, &mut written.stdout), take(stderr, &mut written.stderr)])
 }
 
-/// Not through the locks of the standard streams: whoever holds one may be waiting for this very job.
+/// Passes output on without the locks of the standard streams: a thread that holds one may be waiting for this very
+/// job.
 pub(crate) fn pass_on_unlocked([stdout, stderr]: [Spool; 2]) {
     let streams = [
         (stdout, std::io::stdout().as_fd().try_clone_to_owned()),
@@ -126,7 +127,7 @@ fn pass_on(spool: Spool, mut stream: impl Write + IsTerminal) {
     write(&mut stream);
 }
 
-/// A value, decoded. A type whose decoding panics costs its own item, and no other.
+/// Decodes a value. A type whose decoding panics costs its own item, and no other.
 pub(crate) fn decoded<R>(decode: impl FnOnce() -> Result<R, CodecError>) -> Result<R, Cause> {
     let decoded = catch_unwind(AssertUnwindSafe(decode));
     let decoded = decoded.unwrap_or_else(|payload| {

@@ -1,13 +1,13 @@
-//! The faces: what each does where nothing was said, and which settings it does not serve yet.
+//! The faces: the defaults of each, and the settings that it does not serve. Data alone.
 
 use psmith_core::policy::Order;
 
 use crate::run::options::{Isolation, OnError};
 
-/// What a face says of the settings that it takes.
+/// Defaults and limits of a face.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {
-    /// What the caller calls it.
+    /// The name under which the caller knows it.
     pub(crate) name: &'static str,
     /// `None`: as many as there are processors.
     pub(crate) workers: Option<u32>,
@@ -31,7 +31,7 @@ pub(crate) const MAP: Face = Face {
 
 pub(crate) const RUN_JOBS: Face = Face { name: "run_jobs", ..MAP };
 
-/// `each`, `any`, `all` and `map_until`.
+/// Face of `each`, `any`, `all` and `map_until`.
 pub(crate) const REDUCE: Face =
     Face { name: "each, any, all, map_until", on_error: OnError::Stop, order: Order::Completion, ..MAP };
 
@@ -40,10 +40,11 @@ pub(crate) const POOL: Face = Face { name: "Pool", order: Order::Completion, uns
 pub(crate) const SERVER: Face =
     Face { name: "Server", workers: Some(4), isolation: Isolation::PerJob, ..POOL };
 
-/// More than any machine has descriptors for; the engine takes fewer, as the limit of descriptors says.
+/// Number of workers beyond what any machine has descriptors for; the engine takes as many as the limit of descriptors
+/// allows.
 const WORKERS_MAX: u32 = 1 << 16;
 
-/// A strategy bounds it.
+/// Face of `Scheduler`, whose strategy limits the jobs that run.
 pub(crate) const SCHEDULER: Face = Face {
     name: "Scheduler",
     workers: Some(WORKERS_MAX),
@@ -55,7 +56,7 @@ pub(crate) const SCHEDULER: Face = Face {
 
 pub(crate) const PROCESS_MANAGER: Face = Face { name: "ProcessManager", ..SCHEDULER };
 
-/// Of so many processes. It lives longer than any of them, and starts each again itself.
+/// Face of a `Supervisor` of this many processes. It outlives each of them, and restarts them itself.
 pub(crate) const fn supervisor(n: u32) -> Face {
     Face {
         name: "Supervisor",
@@ -65,7 +66,7 @@ pub(crate) const fn supervisor(n: u32) -> Face {
     }
 }
 
-/// Of so many workers.
+/// Face of `run_workers` with this many workers.
 pub(crate) const fn run_workers(n: u32) -> Face {
     Face {
         name: "run_workers",

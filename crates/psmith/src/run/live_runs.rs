@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
 
-/// The steps of the ladder.
+/// Steps of the ladder, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StopStep {
     Drain,
@@ -17,7 +17,7 @@ pub(crate) enum StopStep {
 }
 
 impl StopStep {
-    /// What a run is told; the last step asks nobody.
+    /// Returns the command that a run gets at this step. The last step, which ends the program, waits for no run.
     pub(crate) fn order(self) -> EngineCommand {
         match self {
             StopStep::Drain => EngineCommand::Drain,
@@ -27,10 +27,10 @@ impl StopStep {
     }
 }
 
-/// All runs of this program, and what the guards have told them.
+/// Runs of this program, and the steps that the guards have requested.
 pub(crate) struct ProgramRuns {
     pub(crate) runs: Vec<Weak<RunShared>>,
-    /// By the guard's number.
+    /// Requested steps, by the guard's number.
     pub(crate) requested: Vec<(u32, StopStep)>,
     pub(crate) guards: u32,
 }
@@ -42,12 +42,12 @@ pub(crate) fn program() -> MutexGuard<'static, ProgramRuns> {
     PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Those that live.
+/// Returns the runs that are not dropped.
 pub(crate) fn runs_of(program: &ProgramRuns) -> Vec<Arc<RunShared>> {
     program.runs.iter().filter_map(Weak::upgrade).collect()
 }
 
-/// A run begins. One that begins under a guard that has been asked to stop is stopped at once.
+/// Registers a run that begins. A run that begins under a guard that was asked to stop is stopped at once.
 pub(crate) fn on_begin(run: &Arc<RunShared>) {
     let mut program = program();
     program.runs.retain(|run| run.strong_count() > 0);
@@ -59,7 +59,7 @@ pub(crate) fn on_begin(run: &Arc<RunShared>) {
     }
 }
 
-/// The runs of this program, as far as they are not over.
+/// Returns the runs of this program that are not dropped.
 #[cfg(feature = "stacks")]
 pub(crate) fn runs() -> Vec<Arc<RunShared>> {
     program().runs.iter().filter_map(Weak::upgrade).collect()

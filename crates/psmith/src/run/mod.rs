@@ -1,11 +1,12 @@
-//! One run of the engine: its options, its drivers, and what the caller's side and the engine's share.
+//! A run of the engine: its options, its drivers, and the state that the caller's side and the engine's share. Nothing
+//! here waits for a child process: the engine does.
 //!
 //! - [`options`]: the settings of a run; [`settings`]: the same on every face; [`face`]: what each face serves
-//! - [`run`]: a run from the caller's side; [`run_event`]: what it is told; [`driver`]: which thread drives the engine
+//! - [`run`]: a run from the caller's side; [`run_event`]: its events; [`driver`]: which thread drives the engine
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
-//! - [`reused`]: the same for jobs that share workers
-//! - [`job_messages`]: what a worker says of its job, for both; [`start_order`]: only after its start
+//! - [`reused`]: the engine's handler for function jobs that share workers
+//! - [`job_messages`]: a worker's messages about its job, for both handlers; [`start_order`]: none before its start
 //! - [`input_block`], [`input_buffer`], [`input_writer`], [`queue`]: many short jobs as one piece
 //! - [`worker_budget`]: one budget of workers for a run and the runs of its jobs
 //! - [`suspension`]: all runs of a program suspended together; [`live_runs`]: which runs there are

@@ -1,4 +1,4 @@
-//! What holds for all jobs of a run, the same in every face.
+//! The settings that hold for all jobs of a run, the same in every face. Never starts anything.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use psmith_engine::containment::Containment;
 use psmith_engine::function::registry::Function;
 use psmith_engine::limits::ResourceLimits;
 
-/// Whether jobs share processes.
+/// Sharing of processes between jobs.
 ///
 /// ```
 /// # psmith::init();
@@ -37,20 +37,21 @@ use psmith_engine::limits::ResourceLimits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// A fresh process for each job: nothing of one is seen by the next.
+    /// A fresh process for each job: nothing of a job is seen by the next.
     PerJob,
-    /// Workers that stay, one job after the other: what a job leaves in the program's own memory (statics, threads) is
-    /// seen by the next one there. What it changes in the process is not: after each job, or after each batch of short
-    /// ones, the working directory, the umask and the signal mask are put back, and where the environment, the niceness,
-    /// a resource limit or one of the standard streams is another one, the worker is replaced. What the pool's
-    /// [`init`](crate::PoolBuilder::init) or [`worker_setup`](crate::Init::worker_setup) changed stays. A worker is replaced after a crash, a panic, a timeout or a cancel, and where the
-    /// settings say so; only the job that it had fails, and no job that has finished is run again for it. C code that
-    /// has spoilt memory without crashing may crash a later job: say [`PerJob`](Isolation::PerJob) there.
+    /// Reused workers, which do one job after the other: what a job leaves in the program's own memory (statics,
+    /// threads) is seen by the next one there. A change in the process is not: after each job, or after each
+    /// batch of short ones, the working directory, the umask and the signal mask are restored, and where the
+    /// environment, the niceness, a resource limit or one of the standard streams has changed, the worker is replaced.
+    /// Changes by the pool's [`init`](crate::PoolBuilder::init) or [`worker_setup`](crate::Init::worker_setup) stay. A
+    /// worker is replaced after a crash, a panic, a timeout or a cancel, and where the settings ask for it; only the
+    /// job that it had fails, and no job that has finished is run again for it. C code that has spoilt memory without
+    /// crashing may crash a later job: use [`PerJob`](Isolation::PerJob) there.
     #[default]
     Reuse,
 }
 
-/// What becomes of the other jobs when one has failed for good.
+/// Treatment of the other jobs when one has failed for good.
 ///
 /// ```
 /// # psmith::init();
@@ -65,15 +66,15 @@ pub enum Isolation {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// They go on.
+    /// Goes on with the other jobs.
     Continue,
-    /// No more are started; those that run may finish.
+    /// Starts no more jobs; those that run may finish.
     Stop,
-    /// No more are started; those that run are ended.
+    /// Starts no more jobs; those that run are killed.
     Kill,
 }
 
-/// Where the standard output and error of jobs go.
+/// Destination of the standard output and error of jobs.
 ///
 /// ```
 /// # psmith::init();
@@ -85,10 +86,11 @@ pub enum OnError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Output {
-    /// To those of this program, job by job, when the job's outcome is handed out: the lines of two jobs never mix.
+    /// Passes output on to the streams of this program, job by job, when the job's outcome is handed out: the lines of
+    /// two jobs never mix.
     #[default]
     PassOn,
-    /// As [`PassOn`](Output::PassOn), but only of jobs that failed.
+    /// Passes output on as [`PassOn`](Output::PassOn) does, but only that of jobs that failed.
     ///
     /// ```
     /// # psmith::init();
@@ -98,13 +100,13 @@ pub enum Output {
     /// assert_eq!(ok, 2);
     /// ```
     OnFailure,
-    /// Nowhere. (The end of standard error is still kept for a failure.)
+    /// Discards output. (The end of standard error is still kept for a failure.)
     Discard,
 }
 
 type Log = dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send;
 
-/// What the caller is told in lines, by whichever thread has one to tell.
+/// Receiver of log lines, which several threads may write.
 #[derive(Clone)]
 pub(crate) struct Logger(Arc<Mutex<Log>>);
 
@@ -124,7 +126,7 @@ impl fmt::Debug for Logger {
     }
 }
 
-/// When a worker is replaced although nothing is wrong with it.
+/// Limits at which a worker is replaced although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RecyclePolicy {
     pub(crate) max_jobs: Option<u64>,
@@ -132,9 +134,10 @@ pub(crate) struct RecyclePolicy {
     pub(crate) idle: Option<Duration>,
 }
 
-/// What holds for all jobs of a run: the settings that every face takes by the same names, as one value.
+/// Settings for all jobs of a run, which every face takes by the same names, as one value.
 ///
-/// A face takes it whole by its method `options`, or each setting by itself. What is not said is the face's own default:
+/// A face takes it whole by its method `options`, or each setting by itself. A setting that is not given is the face's
+/// own default:
 ///
 /// | face | workers | window | isolation | after a failure | does not serve |
 /// |---|---|---|---|---|---|
@@ -143,15 +146,15 @@ pub(crate) struct RecyclePolicy {
 /// | `each`, `any`, `all`, `map_until` | processors | twice the workers, or 16 more | `Reuse` | `Stop` | `logger` |
 /// | `Server` | 4 | twice the workers, or 16 more | `PerJob` | `Continue` | nothing |
 /// | `Pool` | processors | twice the workers, or 16 more | `Reuse` | `Continue` | nothing |
-/// | `run_workers` | said with it | one for each | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `logger` |
+/// | `run_workers` | given with it | one for each | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `logger` |
 /// | `Scheduler` | as its strategy lets | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation` |
 /// | `ProcessManager` | no bound | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation` |
-/// | `Supervisor` | said with it | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker` |
+/// | `Supervisor` | given with it | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker` |
 ///
 /// The others are the same everywhere: a grace of 2 s, output passed on, 1 GiB for a value, one try, no limits, no
-/// breaker. A setting that a face does not serve is an [`EngineError::Setting`](crate::EngineError::Setting) when the face
-/// begins; [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of `run_tasks`
-/// are of this process, begin at the call, and take no settings.
+/// breaker. A setting that a face does not serve is an [`EngineError::Setting`](crate::EngineError::Setting) when the
+/// face begins; [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of
+/// `run_tasks` are of this process, begin at the call, and take no settings.
 ///
 /// ```
 /// # psmith::init();
@@ -180,16 +183,16 @@ pub struct Options {
     pub(crate) retry: Option<Retry>,
     pub(crate) output: Output,
     pub(crate) frame_bytes_max: u64,
-    /// In which directory jobs have directories.
+    /// The directory in which jobs have directories.
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) contain: Option<Containment>,
     pub(crate) limits: Option<ResourceLimits>,
-    /// Those of them that causes may have to name, once it is known how they are held.
+    /// The limits among them that causes may have to name, once it is known how they are enforced.
     pub(crate) named: Limits,
     pub(crate) recycle: RecyclePolicy,
-    /// What makes and ends the state of a worker.
+    /// The function that makes and ends the state of a worker.
     pub(crate) state: Option<Function>,
-    /// What asks a job to stop.
+    /// The signal that asks a job to stop.
     pub(crate) stop_signal: i32,
     pub(crate) logger: Option<Logger>,
     /// The board of jobs that observes.
@@ -198,7 +201,7 @@ pub struct Options {
     /// The web board that observes.
     #[cfg(feature = "web")]
     pub(crate) web: Option<Arc<psmith_report::web::Feed>>,
-    /// Whose settings these are.
+    /// The face that these settings are for.
     pub(crate) face: Face,
 }
 
@@ -209,7 +212,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Settings of which none is said: all are their face's defaults.
+    /// Makes settings of which none is given: all are their face's defaults.
     ///
     /// ```
     /// # psmith::init();
@@ -220,7 +223,7 @@ impl Options {
         Options::of(face::MAP)
     }
 
-    /// Those of a face, of which none is said yet.
+    /// Makes the settings of a face, of which none is given yet.
     pub(crate) fn of(face: Face) -> Options {
         Options {
             workers: None,
@@ -252,19 +255,19 @@ impl Options {
         }
     }
 
-    /// Takes these instead. What a face says of itself, and by methods of its own, stays.
-    pub(crate) fn replace(&mut self, said: Options) {
+    /// Replaces the settings by these. Settings that a face sets itself, or takes by methods of its own, stay.
+    pub(crate) fn replace(&mut self, options: Options) {
         let Options { order, state, stop_signal, face, .. } = std::mem::take(self);
-        *self = Options { order, state, stop_signal, face, ..said };
+        *self = Options { order, state, stop_signal, face, ..options };
     }
 
     /// Refuses a setting that the face does not serve.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         let face = self.face;
-        let is_from_running_job = |setting: &str| match setting {
+        let is_asked_for = |setting: &str| match setting {
             "workers" => self.workers.is_some(),
             "window" => self.window.is_some(),
-            // The other one is what it does anyway.
+            // The other one is the face's own isolation.
             "isolation" => self.isolation.is_some_and(|isolation| isolation != face.isolation),
             "total_timeout" => self.total_timeout.is_some(),
             "retry" => self.retry.is_some(),
@@ -273,13 +276,13 @@ impl Options {
             "logger" => self.logger.is_some(),
             _ => true,
         };
-        match face.unserved.iter().find(|setting| is_from_running_job(setting)) {
+        match face.unserved.iter().find(|setting| is_asked_for(setting)) {
             Some(setting) => Err(EngineError::Setting(format!("{} does not serve `{setting}`", face.name))),
             None => Ok(()),
         }
     }
 
-    /// So many workers were asked for: by the caller, or by the face.
+    /// Returns the number of workers that the caller, or the face, asked for.
     pub(crate) fn asked_workers(&self) -> Option<u32> {
         self.workers.or(self.face.workers)
     }
@@ -292,7 +295,7 @@ impl Options {
         self.on_error.unwrap_or(self.face.on_error)
     }
 
-    /// Whether an observer wants to hear of each job.
+    /// Returns whether an observer wants the events of each job.
     #[cfg(feature = "board")]
     pub(crate) fn is_watched(&self) -> bool {
         #[cfg(feature = "web")]
@@ -302,15 +305,15 @@ impl Options {
         self.board.is_some()
     }
 
-    /// Whether an observer wants to hear of each job: not without boards.
+    /// Returns whether an observer wants the events of each job: never without boards.
     #[cfg(not(feature = "board"))]
     #[expect(clippy::unused_self, reason = "as with boards")]
     pub(crate) fn is_watched(&self) -> bool {
         false
     }
 
-    /// The observers of a run with so many workers and so many jobs, if that is known. Asked for before the run counts
-    /// the descriptors that its jobs may have.
+    /// Makes the observers of a run with this many workers, and this many jobs if that is known. Called before the run
+    /// counts the descriptors that its jobs may have.
     #[cfg_attr(not(feature = "board"), expect(clippy::unused_self, reason = "there is nobody"))]
     #[cfg_attr(not(feature = "web"), expect(unused_variables, reason = "only the web board asks for it all"))]
     pub(crate) fn observers(&self, workers: u32, total: Option<u64>) -> Vec<Box<dyn Observer>> {
@@ -327,7 +330,8 @@ impl Options {
         observers
     }
 
-    /// How many workers: as asked for, by the environment, or one for each processor that this process may use.
+    /// Returns the number of workers: as asked for, by the environment, or one for each processor that this process may
+    /// use.
     pub(crate) fn workers_in_force(&self) -> Result<u32, String> {
         match self.asked_workers() {
             Some(workers) => Ok(workers),
@@ -336,7 +340,7 @@ impl Options {
         }
     }
 
-    /// How many jobs may be pulled from the source and not handed out.
+    /// Returns how many jobs may be pulled from the source and not handed out.
     pub(crate) fn window_in_force(&self, workers: u32) -> u32 {
         self.window
             .or(self.face.window)
@@ -351,7 +355,7 @@ impl Options {
             slots: workers,
             window,
             order: self.order,
-            // What is submitted has been counted against the window already.
+            // Submitted jobs have been counted against the window already.
             queue_max: window as usize,
             halt: match self.after_error() {
                 OnError::Continue => Halt::Never,
@@ -383,12 +387,12 @@ impl Options {
     }
 }
 
-/// The environment variable that says how many workers there are where the program does not.
+/// The environment variable with the number of workers where the program gives none.
 pub(crate) const WORKERS_VARIABLE: &str = "PSMITH_WORKERS";
 
 fn default_workers(asked: Option<std::ffi::OsString>) -> Result<u32, String> {
     let Some(asked) = asked else {
-        // Knows the process's affinity and the quota of its control group.
+        // This counts the process's affinity and the quota of its control group.
         let found = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         return Ok(u32::try_from(found).unwrap_or(u32::MAX));
     };

@@ -1,4 +1,4 @@
-//! The number of workers, as it is found and asked for; what faces say of the settings.
+//! Tests of the number of workers, as it is found and asked for, and of the documentation of faces and their settings.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
     assert_eq!(given.workers_in_force(), Ok(5));
 }
 
-/// The words in which the documentation tells a face's defaults, and what it does not serve.
+/// Returns the sentences in which the documentation states a face's defaults, and the settings that it does not serve.
 fn in_words(face: Face, workers: &str) -> String {
     let isolation = match face.isolation {
         Isolation::Reuse => "workers that stay",
@@ -35,13 +35,13 @@ fn in_words(face: Face, workers: &str) -> String {
     format!("Defaults: {workers}, {isolation}, and {then}. {serves}")
 }
 
-/// A source's documentation, without its line ends.
+/// Returns the documentation in a source, without its line ends.
 fn prose(source: &str) -> String {
     source.lines().filter_map(|line| line.trim_start().strip_prefix("///")).collect()
 }
 
 #[test]
-fn each_face_tells_its_defaults_and_what_it_does_not_serve() {
+fn each_face_documents_its_defaults_and_what_it_does_not_serve() {
     let processors = "as many workers as processors";
     let (four, said) = ("4 workers", "`n` workers");
     assert_eq!(face::SERVER.workers, Some(4));
@@ -70,9 +70,13 @@ fn each_face_tells_its_defaults_and_what_it_does_not_serve() {
         };
         let row = format!(" | `{:?}` | `{:?}` | {unserved} |", face.isolation, face.on_error);
         let table = include_str!("options.rs").lines().filter(|line| line.starts_with("/// | `"));
-        let is_told =
+        let is_listed =
             |line: &str| face.name.split([',', ' ']).all(|name| line.contains(name)) && line.ends_with(&row);
-        assert!(table.into_iter().any(is_told), "the table of settings does not say of {}:{row}", face.name);
+        assert!(
+            table.into_iter().any(is_listed),
+            "the table of settings does not say of {}:{row}",
+            face.name
+        );
     }
 }
 
@@ -101,7 +105,7 @@ fn a_setting_that_a_face_does_not_serve_is_refused_by_name() {
                 "on_error" => Options::of(face).on_error(OnError::Continue),
                 "breaker" => Options::of(face).breaker(1),
                 "logger" => Options::of(face).logger(|_, _| ()),
-                other => panic!("nobody says whether {other} was asked for"),
+                other => panic!("this test does not know the setting {other}"),
             };
             assert!(refusal(alone).unwrap_err().contains(setting));
         }
@@ -109,7 +113,7 @@ fn a_setting_that_a_face_does_not_serve_is_refused_by_name() {
 }
 
 #[test]
-fn settings_taken_whole_replace_what_was_said_but_not_what_the_face_is() {
+fn settings_taken_whole_replace_those_given_before_but_not_the_face() {
     let mut options = Options::of(face::SERVER).timeout(Duration::ZERO);
     options.order = Order::Submission;
     options.replace(Options::new().grace(Duration::ZERO));

@@ -1,7 +1,7 @@
-//! One run of the engine on a thread of its own, and how the caller's thread talks to it.
+//! A run of the engine on a thread of its own, as the caller's thread drives it.
 //!
 //! Jobs go in, events come out; both through one lock that is held for a few moves only, never while a job, a hook or
-//! the kernel is waited for. Dropping a run ends what runs and waits until nothing of it is left.
+//! the kernel is waited for. Dropping a run ends the jobs that run and waits until none of their processes is left.
 
 use std::ffi::OsString;
 use std::io;
@@ -43,7 +43,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Begins a run with so many workers; no process is started before the first job.
+    /// Begins a run with this many workers; no process is started before the first job.
     pub(crate) fn begin(
         options: &Options,
         workers: u32,
@@ -52,7 +52,7 @@ impl Run {
         Run::begin_tapped(options, workers, wants, None)
     }
 
-    /// The same with somebody who receives the events at once.
+    /// Begins a run whose events a [`Tap`] receives at once.
     pub(crate) fn begin_tapped(
         options: &Options,
         workers: u32,
@@ -75,14 +75,14 @@ impl Run {
             Some(Err(reason)) => return Err(EngineError::Setting(format!("worker_setup: {reason}"))),
         };
         set_up.extend(options.state.clone());
-        let held = options.limits.map(|limits| limits.in_force()).transpose();
-        let held = held.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
-        let options = Options { named: held.named, ..options.clone() };
+        let limits = options.limits.map(|limits| limits.in_force()).transpose();
+        let limits = limits.map_err(|refused| EngineError::Setting(refused.to_string()))?.unwrap_or_default();
+        let options = Options { named: limits.named, ..options.clone() };
         crate::run::live_runs::on_begin(&shared);
         let side = Arc::clone(&shared);
         let scratch = options.scratch.as_deref().map(Scratch::new).transpose();
         let scratch = scratch.map_err(|error| EngineError::Setting(error.to_string()))?;
-        let setup = setup(&options, workers, held, variable, scratch.as_deref());
+        let setup = setup(&options, workers, limits, variable, scratch.as_deref());
         let frame_bytes_max = options.frame_bytes_max;
         let deadline = options.total_timeout;
         let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
@@ -99,12 +99,12 @@ impl Run {
         Ok((run, submitter))
     }
 
-    /// The longest frame.
+    /// Returns the limit of a frame, in bytes.
     pub(crate) fn frame_bytes_max(&self) -> u64 {
         self.frame_bytes_max
     }
 
-    /// The next event, if there is one now.
+    /// Takes the next event, if there is one now.
     pub(crate) fn try_next(&mut self) -> Option<RunEvent> {
         self.shared.take_event_if(|_| true)
     }
@@ -115,8 +115,8 @@ impl Run {
     /// psmith itself failed, or this process is a copy of the one that began the run.
     pub(crate) fn next(&mut self) -> Result<Option<RunEvent>, Arc<EngineError>> {
         loop {
-            if let Some(news) = self.try_next() {
-                return Ok(Some(news));
+            if let Some(event) = self.try_next() {
+                return Ok(Some(event));
             }
             if !self.wait()? {
                 return Ok(None);
@@ -149,16 +149,17 @@ impl Run {
         }
     }
 
-    pub(crate) fn order(&self, order: EngineCommand) {
-        self.shared.order(order);
+    /// Sends the engine a command.
+    pub(crate) fn order(&self, command: EngineCommand) {
+        self.shared.order(command);
     }
 
-    /// Whether somebody has ended the run: then nobody needs more jobs.
+    /// Returns whether the run was ended from outside: then it needs no more jobs.
     pub(crate) fn is_ended(&self) -> bool {
         self.shared.ended.load(Ordering::Relaxed)
     }
 
-    /// Which jobs decided something first.
+    /// Returns what happened first that may end the run early.
     pub(crate) fn first(&self) -> First {
         self.shared.lock().first
     }
@@ -171,7 +172,7 @@ impl Run {
             return;
         }
         if let Some(engine) = self.engine.take() {
-            // It does not panic, and if it did, what it left is the warden's to clean up.
+            // The thread does not panic, and if it did, the warden would clean up what it left.
             let _ = engine.join();
         }
     }
@@ -187,12 +188,12 @@ impl Drop for Run {
             self.order(EngineCommand::Stop);
         }
         self.finish();
-        // Outcomes that nobody has taken may still hold some.
+        // Outcomes that were not taken may still hold directories.
         self.scratch.iter().for_each(|scratch| scratch.remove());
     }
 }
 
-/// The engine's thread.
+/// Runs the engine, on its own thread.
 fn work(
     shared: &Arc<RunShared>,
     setup: Setup,
@@ -200,7 +201,7 @@ fn work(
     options: &Options,
     (set_up, budget): (Vec<Function>, Budget),
 ) {
-    /// Whatever happens on this thread, the caller does not wait for ever.
+    /// Reports the engine's end at its drop: whatever happens on this thread, the caller does not wait for ever.
     struct Ends<'s>(&'s RunShared, Option<Result<(), EngineError>>);
     impl Drop for Ends<'_> {
         fn drop(&mut self) {
@@ -208,8 +209,8 @@ fn work(
             let ended =
                 ended.unwrap_or_else(|| Err(EngineError::Kernel(io::Error::other("the engine panicked"))));
             let mut state = self.0.lock();
-            // What was handed in after the engine was told to end gets its outcome, too. (Where the engine failed, all
-            // get to know that.)
+            // Jobs that were handed in after the engine's end was requested get their outcomes, too. (Where the engine
+            // failed, all callers get its error.)
             if ended.is_ok() {
                 state.end_incoming();
             }
@@ -219,32 +220,32 @@ fn work(
         }
     }
     let mut ends = Ends(shared, None);
-    // Signals are the program's own threads' to hear.
+    // Signals are for the program's own threads.
     signals::block_all();
     let shared = Arc::clone(shared);
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
             let driver =
                 SingleUseDriver::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
-            Engine::new(driver, as_needed(setup)).and_then(|engine| shared.driver.work(engine))
+            Engine::new(driver, single_use_setup(setup)).and_then(|engine| shared.driver.work(engine))
         }
         Isolation::Reuse => {
             let policy = setup.policy.clone();
-            let policy = if wants.blocks { of_blocks(policy) } else { policy };
+            let policy = if wants.blocks { block_policy(policy) } else { policy };
             let driver = ReusedDriver::new(Arc::clone(&shared), wants, options, policy, (set_up, budget));
-            Engine::new(driver, of_lives(setup)).and_then(|engine| shared.driver.work(engine))
+            Engine::new(driver, reused_setup(setup)).and_then(|engine| shared.driver.work(engine))
         }
     });
 }
 
-/// The engine takes no more jobs than its slots need next: what waits outside of it need not wake it.
-fn as_needed(setup: Setup) -> Setup {
+/// Returns a setup whose engine takes no more jobs than its slots need next: jobs that wait outside need not wake it.
+fn single_use_setup(setup: Setup) -> Setup {
     let policy = RunPolicy { queue_max: setup.policy.slots as usize, ..setup.policy };
     Setup { policy, ..setup }
 }
 
-/// The engine's part where its jobs are lives of workers: all that is asked for of jobs is kept above it.
-fn of_lives(setup: Setup) -> Setup {
+/// Returns the setup of an engine whose jobs are reused workers: the policies for the caller's jobs are kept above it.
+fn reused_setup(setup: Setup) -> Setup {
     let slots = setup.policy.slots;
     let policy = RunPolicy {
         window: u32::MAX,
@@ -257,16 +258,17 @@ fn of_lives(setup: Setup) -> Setup {
     Setup { policy, ..setup }
 }
 
-/// Where a block is one job, outcomes are put in order, and counted against the window, outside of the dispatcher.
-fn of_blocks(policy: RunPolicy) -> RunPolicy {
+/// Returns the policy where a block is one job: outcomes are put in order, and counted against the window, outside of
+/// the dispatcher.
+fn block_policy(policy: RunPolicy) -> RunPolicy {
     RunPolicy { order: psmith_core::policy::Order::Completion, window: u32::MAX, ..policy }
 }
 
-/// The warden is this program, executed again: a program that only loaded this code as a library would begin its own
-/// work once more.
+/// Refuses a program that loaded this code as a shared library. The warden is the program, executed again: such a
+/// program would begin its own work once more.
 fn check_image() -> Result<(), EngineError> {
     static IS_OURS: OnceLock<bool> = OnceLock::new();
-    // Without /proc the warden's own start will tell.
+    // Without /proc the warden's own start will show it.
     match IS_OURS.get_or_init(|| psmith_sys::executable::is_in_executable().unwrap_or(true)) {
         true => Ok(()),
         false => Err(EngineError::Setting(
@@ -280,7 +282,7 @@ fn check_image() -> Result<(), EngineError> {
 fn setup(
     options: &Options,
     workers: u32,
-    held: LimitsInForce,
+    limits: LimitsInForce,
     variable: Vec<u8>,
     scratch: Option<&Scratch>,
 ) -> Setup {
@@ -293,8 +295,8 @@ fn setup(
         streams: Streams { stdin: None, inherit: None },
         surroundings: Surroundings {
             env,
-            rlimits: held.rlimits,
-            tree: held.tree,
+            rlimits: limits.rlimits,
+            tree: limits.tree,
             scratch: scratch.map(|scratch| scratch.root().to_owned()),
             ..Surroundings::default()
         },

@@ -1,4 +1,4 @@
-//! What the engine's side reports to the caller's. Data alone.
+//! Events from the engine's side to the caller's. Data alone: this module never sends them.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use crate::job::job::{JobRef, Request};
 use crate::run::input_block::ResultBlock;
 use psmith_engine::handler::Output;
 
-/// Events of messages and progress that nobody has taken: beyond it workers wait on their channels.
+/// Limit of the events of messages and progress that wait to be taken: beyond it workers block on their channels.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
-/// What the engine's side tells the caller's.
+/// Event that the engine's side sends to the caller's.
 #[derive(Debug)]
 pub(crate) enum RunEvent {
     /// The process of a job's first attempt exists.
     Started(JobRef),
-    /// A job says how far it is.
+    /// A job reports its progress: how much is done, of how much.
     Progress(JobRef, u64, u64),
-    /// A job's message, encoded by the default codec, from this place on.
+    /// A job's message, encoded by the default codec, from this offset on.
     Message(JobRef, Vec<u8>, usize),
     /// A job is over.
     Done(Box<Finished>),
@@ -28,12 +28,12 @@ pub(crate) enum RunEvent {
 }
 
 impl RunEvent {
-    /// What a job says while it runs: of that there may be any number.
+    /// True for events that a running job sends, of which there may be any number.
     pub(super) fn is_from_running_job(&self) -> bool {
         matches!(self, RunEvent::Progress(..) | RunEvent::Message(..))
     }
 
-    /// The jobs whose outcomes these are: index of the first, and how many.
+    /// Returns the jobs whose outcomes these are: the index of the first, and the number of jobs.
     pub(crate) fn jobs(&self) -> (u64, u64) {
         match self {
             RunEvent::Started(job) | RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
@@ -51,13 +51,13 @@ pub(crate) struct Finished {
     pub(crate) job: JobRef,
     pub(crate) request: Request,
     pub(crate) outcome: Outcome,
-    /// The frame that brought the result, and where in it the value begins.
+    /// The frame with the result, and the offset of the value in it.
     pub(crate) value: Option<(Vec<u8>, usize)>,
     pub(crate) output: Output,
 }
 
 impl Finished {
-    /// A job that was never begun, because the run was over.
+    /// Makes the end of a job that was never begun, because the run was over.
     pub(super) fn unstarted(index: u64, request: Request, first: First) -> Finished {
         let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
         let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
@@ -67,7 +67,7 @@ impl Finished {
     }
 }
 
-/// What the caller wants to hear besides ends.
+/// Events that the caller wants besides ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wants {
     pub(crate) starts: bool,
@@ -75,11 +75,12 @@ pub(crate) struct Wants {
     pub(crate) messages: bool,
     /// Short jobs come as blocks, and their values go as blocks.
     pub(crate) blocks: bool,
-    /// So many jobs there will be, if that is known.
+    /// The number of jobs there will be, if that is known.
     pub(crate) total: Option<u64>,
 }
 
-/// Receives all events on the engine's thread, before the caller; what it takes (true) the caller is not told. Never blocks.
+/// Receiver of all events on the engine's thread, before the caller. An event that it takes (true) does not reach the
+/// caller. Never blocks.
 pub(crate) struct Tap(pub(crate) Box<dyn Fn(&RunEvent) -> bool + Send + Sync>);
 
 impl fmt::Debug for Tap {
@@ -88,13 +89,13 @@ impl fmt::Debug for Tap {
     }
 }
 
-/// What happened first that may end a run early.
+/// The first occurrences that may end a run early.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct First {
     /// The job whose value was judged to be enough.
     pub(crate) decided: Option<JobId>,
     /// The job that failed.
     pub(crate) failed: Option<JobId>,
-    /// So many jobs crashed in a row and broke the circuit.
+    /// The number of jobs that crashed in a row and broke the circuit.
     pub(crate) broken: Option<u32>,
 }

@@ -1,7 +1,7 @@
-//! The settings that are the same in every face: each is written, documented and shown once, here.
+//! The settings that are the same in every face: each is written, documented and shown once, here. Never applies them.
 //!
 //! A new one is a method of [`Options`] and a line in the list of [`settings`] below it; a face that cannot serve it
-//! yet says so in [`face`](crate::run::face).
+//! lists it in [`face`](crate::run::face).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use psmith_engine::containment::Containment;
 use psmith_engine::limits::ResourceLimits;
 
 impl Options {
-    /// So many jobs run at once. Where the table of [`Options`] says *processors*, the default is one for each that this
-    /// process may use, or what `PSMITH_WORKERS` says; in a job of another run it is that run's workers, shared with it:
-    /// all of them together never do more jobs at once than the outermost run has workers. Whoever says a number has
-    /// it, in a job too.
+    /// Sets how many jobs run at once. Where the table of [`Options`] says *processors*, the default is one for each
+    /// that this process may use, or the number in `PSMITH_WORKERS`; in a job of another run it is that run's workers,
+    /// shared with it: all of them together never do more jobs at once than the outermost run has workers. A number
+    /// that is set here holds in a job, too.
     ///
     /// 0: inline, in the caller's own thread: no process, no encoding, and so no timeouts, no retries and no isolation.
     /// That is for [`map`](crate::map()), [`each`](crate::each()), [`any`](crate::any()), [`all`](crate::all()) and
@@ -36,9 +36,9 @@ impl Options {
         self
     }
 
-    /// At most so many inputs are taken from the source, or jobs taken in, whose outcomes have not been handed out (at
-    /// least 1). Without it they are 16 more than the workers, or twice as many; [`map`](crate::map()) of very short jobs
-    /// takes as many ahead as last for some milliseconds, at most 32,768.
+    /// Limits the inputs that are taken from the source, or the jobs taken in, whose outcomes have not been handed out
+    /// (at least 1). The default is 16 more than the workers, or twice as many; [`map`](crate::map()) of very short
+    /// jobs takes as many ahead as last for some milliseconds, at most 32,768.
     ///
     /// ```
     /// # psmith::init();
@@ -55,7 +55,7 @@ impl Options {
         self
     }
 
-    /// Whether jobs share processes.
+    /// Sets whether jobs share processes.
     ///
     /// ```
     /// # psmith::init();
@@ -69,7 +69,7 @@ impl Options {
         self
     }
 
-    /// Replaces each worker after so many jobs (at least 1). Says nothing where each job has a worker of its own.
+    /// Replaces each worker after this many jobs (at least 1). Has no effect where each job has a worker of its own.
     ///
     /// ```
     /// # psmith::init();
@@ -84,8 +84,8 @@ impl Options {
         self
     }
 
-    /// Replaces a worker that, after a job, holds so many bytes more of resident memory than after its first. Says
-    /// nothing where each job has a worker of its own.
+    /// Replaces a worker that, after a job, holds this many bytes more of resident memory than after its first. Has no
+    /// effect where each job has a worker of its own.
     ///
     /// ```
     /// # psmith::init();
@@ -102,8 +102,8 @@ impl Options {
         self
     }
 
-    /// Ends a worker that has had no job for so long. The default: they stay. Says nothing where each job has a worker of
-    /// its own.
+    /// Ends a worker that has had no job for this long. By default idle workers stay. Has no effect where each job has
+    /// a worker of its own.
     ///
     /// ```
     /// # psmith::init();
@@ -133,10 +133,10 @@ impl Options {
         self
     }
 
-    /// Ends an attempt that gives no sign of life for so long ([`Cause::Idle`](crate::Cause::Idle)): its process and all
-    /// that it started. Signs of life are what it writes to its standard streams and what it says by
-    /// [`cx`](crate::cx()): progress, messages, [`Cx::heartbeat`](crate::Cx::heartbeat). The clock starts with the attempt,
-    /// and stands still while this program does not take what its jobs say.
+    /// Ends an attempt that gives no sign of life for this long ([`Cause::Idle`](crate::Cause::Idle)): its process and
+    /// all that it started. Signs of life are output on its standard streams, and calls of [`cx`](crate::cx()):
+    /// progress, messages, [`Cx::heartbeat`](crate::Cx::heartbeat). The clock starts with the attempt, and is stopped
+    /// while this program does not take the messages and the progress of its jobs.
     ///
     /// ```
     /// # psmith::init();
@@ -152,7 +152,7 @@ impl Options {
         self
     }
 
-    /// The time between asking a job to stop and killing it; the default is 2 s.
+    /// Sets the time between asking a job to stop and killing it; the default is 2 s.
     ///
     /// ```
     /// # psmith::init();
@@ -172,9 +172,9 @@ impl Options {
         self
     }
 
-    /// Ends the run that takes longer than this: what runs is asked to stop, what waits is cancelled. A pool, a scheduler or
-    /// a process manager counts from its beginning, and takes no more jobs then. As all clocks, this
-    /// one stands still while the program is stopped by the terminal, if it has a
+    /// Ends the run that takes longer than this: jobs that run are asked to stop, jobs that wait are cancelled. A pool,
+    /// a scheduler or a process manager counts from its beginning, and takes no more jobs then. Like all clocks, this
+    /// one is stopped while the program is suspended by the terminal, if it has a
     /// [`suspend_guard`](crate::signals::suspend_guard).
     ///
     /// ```
@@ -191,7 +191,7 @@ impl Options {
         self
     }
 
-    /// How often a failed job is tried again.
+    /// Sets how often a failed job is tried again.
     ///
     /// ```
     /// # psmith::init();
@@ -207,7 +207,7 @@ impl Options {
         self
     }
 
-    /// What becomes of the other jobs when one has failed for good.
+    /// Sets the treatment of the other jobs when one has failed for good.
     ///
     /// ```
     /// # psmith::init();
@@ -220,11 +220,11 @@ impl Options {
         self
     }
 
-    /// Breaks the circuit when so many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and no
-    /// attempt came to any other end meanwhile: then it is not the jobs, and no more are started. What runs may finish;
-    /// jobs that were not started fail with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and a pool is
-    /// over: it refuses further jobs as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken). Without it, or with
-    /// 0, the circuit never breaks.
+    /// Breaks the circuit when this many different jobs have crashed ([`Cause::is_crash`](crate::Cause::is_crash)) and
+    /// no attempt ended otherwise meanwhile: then the jobs are not to blame, and no more are started. Jobs that run may
+    /// finish; jobs that were not started fail with [`Cause::CircuitBroken`](crate::Cause::CircuitBroken), and a pool
+    /// is over: it refuses further jobs as [`Refusal::CircuitBroken`](crate::Refusal::CircuitBroken). By default, or
+    /// with 0, the circuit never breaks.
     ///
     /// ```
     /// # psmith::init();
@@ -241,7 +241,7 @@ impl Options {
         self
     }
 
-    /// Where the standard output and error of jobs go.
+    /// Sets where the standard output and error of jobs go.
     ///
     /// ```
     /// # psmith::init();
@@ -253,8 +253,8 @@ impl Options {
         self
     }
 
-    /// The longest input, result or message, in bytes as it travels; the default is 1 GiB. A longer one is the
-    /// failure of its job. The result of a command is what it writes to its standard output.
+    /// Limits an input, a result or a message, in encoded bytes; the default is 1 GiB. A longer one is the failure of
+    /// its job. The result of a command is its standard output.
     ///
     /// ```
     /// # psmith::init();
@@ -269,10 +269,11 @@ impl Options {
         self
     }
 
-    /// Each attempt may have a directory of its own: a function by [`Cx::scratch_dir`](crate::Cx::scratch_dir), a command
-    /// by the variable `PSMITH_SCRATCH`. Nobody else can enter it (mode 0700) or guess its name. It is removed with all
-    /// that is in it before the outcome is handed out, whatever that is; if this program is killed, by its warden. They
-    /// lie in the system's directory for temporary files (`TMPDIR`); see [`scratch_dir_in`](Self::scratch_dir_in).
+    /// Lets each attempt have a directory of its own: a function by [`Cx::scratch_dir`](crate::Cx::scratch_dir), a
+    /// command by the variable `PSMITH_SCRATCH`. No other user can enter it (mode 0700) or guess its name. It is
+    /// removed with all its contents before the outcome is handed out, whatever that is; if this program is killed, the
+    /// warden removes it. The directories lie in the system's directory for temporary files (`TMPDIR`); see
+    /// [`scratch_dir_in`](Self::scratch_dir_in).
     ///
     /// ```
     /// # psmith::init();
@@ -290,7 +291,8 @@ impl Options {
         self.scratch_dir_in(std::env::temp_dir())
     }
 
-    /// The same within this directory, which must exist.
+    /// Lets each attempt have a directory of its own, as [`scratch_dir`](Self::scratch_dir) does, within this
+    /// directory, which must exist.
     ///
     /// ```
     /// # psmith::init();
@@ -303,12 +305,12 @@ impl Options {
         self
     }
 
-    /// Limits of each job's memory, CPU time, files and processes. The kernel counts for processes, so each job then
-    /// has one of its own; with [`isolation`](Self::isolation) called afterwards, workers may be shared, and the
-    /// limits are of a worker, from its start to its end.
+    /// Limits each job's memory, CPU time, files and processes. The kernel counts for processes, so each job then has
+    /// one of its own; with [`isolation`](Self::isolation) called afterwards, workers may be shared, and the limits are
+    /// those of a worker, from its start to its end.
     ///
-    /// What cannot be held here is an error when the run begins. A single job may have other limits
-    /// ([`Job::limits`](crate::Job::limits)).
+    /// A limit that cannot be enforced on this machine is an error when the run begins. A single job may have other
+    /// limits ([`Job::limits`](crate::Job::limits)).
     ///
     /// ```
     /// # psmith::init();
@@ -323,7 +325,7 @@ impl Options {
         self
     }
 
-    /// Has this board show what the jobs of the run are at. Inline there is nothing to be seen.
+    /// Shows the jobs of the run on this board. Inline there is nothing to show.
     ///
     /// ```
     /// # psmith::init();
@@ -338,7 +340,7 @@ impl Options {
         self
     }
 
-    /// Has this board show the run in a browser. Inline there is nothing to be seen.
+    /// Shows the run on this board in a browser. Inline there is nothing to show.
     #[cfg(feature = "web")]
     pub fn web(mut self, web: &psmith_report::web::Web) -> Self {
         self.web = Some(web.feed());
@@ -358,8 +360,9 @@ impl Options {
         self
     }
 
-    /// Told in a line how each job ended, on a thread of psmith's; also of jobs whose handle was dropped. A
-    /// [`Supervisor`](crate::Supervisor) tells what ended, and when it is started again.
+    /// Sets a logger, which receives a line about the end of each job, on a thread of psmith's; also of jobs whose
+    /// handle was dropped. A [`Supervisor`](crate::Supervisor) logs the processes that ended, and when they are started
+    /// again.
     ///
     /// ```
     /// # psmith::init();
@@ -377,8 +380,8 @@ impl Options {
     }
 }
 
-/// The settings as methods of a face, which keeps its [`Options`] at this path. A face with a logger of another kind has
-/// all but that one.
+/// The settings as methods of a face, which keeps its [`Options`] at this path. A face with a logger of another kind
+/// has all but that one.
 macro_rules! settings {
     ($($path:ident).+) => {
         $crate::run::settings::settings!(but_logger: $($path).+);
@@ -387,8 +390,8 @@ macro_rules! settings {
         );
     };
     (but_logger: $($path:ident).+) => {
-        /// Takes all of these settings, in place of those that were said before. What they do not say is this face's
-        /// default; see [`Options`](crate::Options).
+        /// Takes all of these settings, in place of those that were set before. Settings that they leave out are this
+        /// face's defaults; see [`Options`](crate::Options).
         pub fn options(mut self, options: $crate::run::options::Options) -> Self {
             self.$($path).+.replace(options);
             self

@@ -1,6 +1,7 @@
 //! The engine's handler for function jobs of which each has a worker of its own: the worker's process is the attempt.
 //!
-//! Interprets the messages of a worker for its job, and decides nothing else. Runs on the engine's thread; never blocks.
+//! Interprets the messages of a worker for its job, and decides nothing else. Runs on the engine's thread; never
+//! blocks.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Puts what a job says behind the report of its start. The one comes from the worker, the other from the warden, and
-//! either may be first.
+//! Puts the messages and the progress of a job behind the report of its start. The former come from the worker, the
+//! latter from the warden, and either may be first.
 //!
 //! Holds no event longer than until the job's start or end is known.
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::run::run_event::RunEvent;
 
-/// The jobs whose start was reported, and what the others have said so far.
+/// The jobs whose start was reported, and the events so far of the others.
 #[derive(Debug, Default)]
 pub(crate) struct StartOrder {
     begun: BTreeSet<u64>,
@@ -15,7 +15,7 @@ pub(crate) struct StartOrder {
 }
 
 impl StartOrder {
-    /// Takes an event, and gives those whose turn it is.
+    /// Takes an event, and returns those whose turn it is.
     pub(crate) fn admit(&mut self, event: RunEvent) -> Vec<RunEvent> {
         match &event {
             RunEvent::Started(job) => {
@@ -34,7 +34,7 @@ impl StartOrder {
                 let job = &finished.job;
                 self.begun.remove(&job.index);
                 let Some(early) = self.early.remove(&job.index) else { return vec![event] };
-                // It did begin, or it could not have said anything.
+                // It did begin, or it could not have sent anything.
                 let started = RunEvent::Started(job.clone());
                 std::iter::once(started).chain(early).chain([event]).collect()
             }
@@ -52,8 +52,8 @@ mod tests {
         JobRef { index, label: None, slot: 0, pid: 7, name: None }
     }
 
-    /// What is told, a word each.
-    fn told(order: &mut StartOrder, event: RunEvent) -> Vec<String> {
+    /// Admits an event; returns the events that come out, each as a short text.
+    fn admitted(order: &mut StartOrder, event: RunEvent) -> Vec<String> {
         let word = |event: RunEvent| match event {
             RunEvent::Started(job) => format!("{} began", job.index),
             RunEvent::Progress(job, done, _) => format!("{} at {done}", job.index),
@@ -66,13 +66,13 @@ mod tests {
     #[test]
     fn a_start_comes_before_what_its_job_says_whichever_arrives_first() {
         let mut order = StartOrder::default();
-        assert!(told(&mut order, RunEvent::Progress(job(0), 1, 9)).is_empty());
-        assert!(told(&mut order, RunEvent::Message(job(0), Vec::new(), 0)).is_empty());
-        // Others do not wait for it.
-        assert_eq!(told(&mut order, RunEvent::Started(job(1))), ["1 began"]);
-        assert_eq!(told(&mut order, RunEvent::Progress(job(1), 2, 9)), ["1 at 2"]);
-        assert_eq!(told(&mut order, RunEvent::Started(job(0))), ["0 began", "0 at 1", "0 says"]);
-        assert_eq!(told(&mut order, RunEvent::Progress(job(0), 3, 9)), ["0 at 3"]);
+        assert!(admitted(&mut order, RunEvent::Progress(job(0), 1, 9)).is_empty());
+        assert!(admitted(&mut order, RunEvent::Message(job(0), Vec::new(), 0)).is_empty());
+        // Other jobs do not wait for it.
+        assert_eq!(admitted(&mut order, RunEvent::Started(job(1))), ["1 began"]);
+        assert_eq!(admitted(&mut order, RunEvent::Progress(job(1), 2, 9)), ["1 at 2"]);
+        assert_eq!(admitted(&mut order, RunEvent::Started(job(0))), ["0 began", "0 at 1", "0 says"]);
+        assert_eq!(admitted(&mut order, RunEvent::Progress(job(0), 3, 9)), ["0 at 3"]);
         assert!(order.early.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What hands jobs to a run, from any thread, and how a caller drives the run's engine himself.
+//! Submission of jobs to a run, from any thread, and a caller's turn at driving the run's engine. Never begins a job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,19 +37,19 @@ impl Submitter {
         self.shared.wake_for_job();
     }
 
-    /// Somebody is to look for what was handed in.
+    /// Wakes the engine to look for jobs that were handed in.
     pub(crate) fn wake(&self) {
         self.shared.wake();
     }
 
-    /// The same, but tells nobody: whoever calls it wakes, or takes the turn.
+    /// Submits a job without waking the engine: the caller wakes it, or takes the turn.
     pub(crate) fn submit_without_wake(&self, mut request: Request) {
         request.frame_bytes_max = self.frame_bytes_max;
         if request.refused.is_none() {
             request.refused = crate::job::job::too_long(request.input.len(), self.frame_bytes_max);
         }
         if let Some(overrides) = &mut request.overrides
-            && let Err(refusal) = self.limits.hold(overrides)
+            && let Err(refusal) = self.limits.resolve(overrides)
         {
             request.refused.get_or_insert(Cause::SpawnFailed(refused(refusal.to_string())));
         }
@@ -65,29 +65,29 @@ impl Submitter {
         state.queue.push(request, policy);
     }
 
-    /// Takes the turn, if nobody has it.
+    /// Takes the turn at driving the engine, if it is free.
     pub(crate) fn try_drive(&self) -> Option<RunDriver<'_>> {
         let turn = self.shared.driver.try_drive()?;
         self.shared.lock().is_caller_driven = true;
         Some(RunDriver { shared: &self.shared, turn: Some(turn) })
     }
 
-    /// Somebody waits for the only job who would have driven.
+    /// Notes that a caller waits for the only job, and would have driven the engine for it.
     pub(crate) fn request_drive(&self) {
         self.shared.driver.request_drive();
     }
 
-    /// The next event, if there is one now, and it is to be taken.
+    /// Takes the next event, if there is one now, and `takes` accepts it.
     pub(crate) fn take_event_if(&self, takes: impl Fn(&RunEvent) -> bool) -> Option<RunEvent> {
         self.shared.take_event_if(takes)
     }
 
-    /// Whether there are events that nobody has taken.
+    /// Returns whether there are events that were not taken.
     pub(crate) fn has_events(&self) -> bool {
         !self.shared.lock().events.is_empty()
     }
 
-    /// There will be no more.
+    /// Closes the queue: there will be no more jobs.
     pub(crate) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.wake();
@@ -102,7 +102,7 @@ impl Submitter {
         self.frame_bytes_max
     }
 
-    /// There is something new for this job, which listens.
+    /// Notifies the engine that there are new messages for this job, which listens.
     pub(crate) fn has_messages(&self, job: JobId) {
         let mut state = self.shared.lock();
         state.with_messages.push(job);
@@ -116,9 +116,9 @@ impl Submitter {
     /// Ends the job with this index: by its ladder, or at once.
     pub(crate) fn cancel(&self, index: u64, kill: bool) {
         let mut state = self.shared.lock();
-        // Who ends single jobs hands them in one by one.
+        // A caller that cancels single jobs hands them in one by one.
         if let Some(request) = state.queue.get_mut(index) {
-            // The engine does not know it yet: it hears of it together with the job.
+            // The engine does not know the job yet: it gets the cancellation together with the job.
             request.cancelled = true;
             request.killed |= kill;
             return;
@@ -132,7 +132,8 @@ impl Submitter {
     }
 }
 
-/// A caller's turn at a run's engine: what is told meanwhile, he hears himself, or leaves to the listener when he leaves.
+/// A caller's turn at a run's engine. Events of this time the caller takes itself, or leaves to the listener at its
+/// end.
 pub(crate) struct RunDriver<'r> {
     shared: &'r RunShared,
     turn: Option<DriverTurn<'r>>,
@@ -144,21 +145,21 @@ impl RunDriver<'_> {
         self.turn.as_mut().is_some_and(DriverTurn::advance)
     }
 
-    /// There is something new to be done.
+    /// Notes that there is new work, which the next [`RunDriver::advance`] does.
     pub(crate) fn has_more(&mut self) {
         if let Some(turn) = &mut self.turn {
             turn.has_more();
         }
     }
 
-    /// Waits until something happens, or for so long.
+    /// Waits until something happens, or for `limit`.
     pub(crate) fn wait(&mut self, limit: Option<Duration>) {
         if let Some(turn) = &mut self.turn {
             turn.wait(limit);
         }
     }
 
-    /// Gives the turn up: at once, or to whoever comes next.
+    /// Gives the turn up: to the engine's thread at once, or to the next that takes it.
     pub(crate) fn leave(mut self, at_once: bool) {
         self.give_up(at_once);
     }

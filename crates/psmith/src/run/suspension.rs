@@ -1,5 +1,5 @@
-//! All runs of a program stand still together: each says that its jobs do, and goes on when it is told to. Stops nobody
-//! itself.
+//! Suspension of all runs of a program together: each run reports that its jobs are suspended, and resumes when the
+//! suspension ends. Never stops a process itself: the engine does.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
 
-/// How often it is looked whether a run has ended instead of standing still: nobody tells.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Interval of checks whether a run has ended instead of being suspended: there is no notification of that.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// A time in which all runs stand still.
+/// A period in which all runs are suspended.
 #[derive(Debug, Default)]
 pub(crate) struct Suspension {
     state: Mutex<SuspensionState>,
@@ -23,22 +23,23 @@ struct SuspensionState {
     over: bool,
 }
 
-/// How long a run has stood still.
+/// Time for which a run was suspended.
 #[derive(Debug, Default)]
 pub(crate) struct SuspendedTime {
-    /// It does, since then.
+    /// Begin of the current suspension, if there is one.
     since: Option<Instant>,
-    /// It did for so long before.
+    /// Length of all suspensions before.
     before: Duration,
 }
 
 impl SuspendedTime {
-    /// When a deadline comes that was set without standstills; not while there is one, whose end is told.
+    /// Moves a deadline by the time for which the run was suspended. `None` while it is suspended: the end of the
+    /// suspension is notified.
     pub(crate) fn put_off(&self, deadline: Option<Instant>) -> Option<Instant> {
         deadline.filter(|_| self.since.is_none()).map(|deadline| deadline + self.before)
     }
 
-    /// Whether it has come: there may have been a standstill since it was waited for.
+    /// Returns whether a deadline has passed: the run may have been suspended since somebody began to wait for it.
     pub(crate) fn is_due(&self, deadline: Option<Instant>) -> bool {
         self.put_off(deadline).is_some_and(|deadline| Instant::now() >= deadline)
     }
@@ -49,7 +50,7 @@ impl Suspension {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has these runs stand still, and waits until they do; at most so long.
+    /// Suspends these runs, and waits until they are, for at most `limit`.
     pub(crate) fn begin(runs: &[Arc<RunShared>], limit: Duration) -> Arc<Suspension> {
         let suspension = Arc::new(Suspension::default());
         for run in runs {
@@ -65,13 +66,13 @@ impl Suspension {
             && state.suspended_runs < runs.iter().filter(|run| !run.is_over()).count()
         {
             state =
-                suspension.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+                suspension.changed.wait_timeout(state, CHECK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
         suspension
     }
 
-    /// All go on.
+    /// Resumes all runs.
     pub(crate) fn end(&self) {
         self.lock().over = true;
         self.changed.notify_all();
@@ -88,7 +89,7 @@ impl Suspension {
 }
 
 impl RunShared {
-    /// The engine's thread: its jobs and its clock stand still. Returns when they are to go on.
+    /// Waits on the engine's thread, whose jobs and clock are stopped, until the suspension ends.
     pub(crate) fn wait_out_suspension(&self) {
         let mut state = self.lock();
         let Some(suspension) = state.suspension.take() else { return };
@@ -100,7 +101,7 @@ impl RunShared {
         state.suspended_time.since = None;
         state.suspended_time.before += began.elapsed();
         drop(state);
-        // Whoever waits until a point in time has to wait longer.
+        // A thread that waits for a deadline has to wait longer.
         self.events_changed.notify_all();
     }
 

@@ -1,9 +1,10 @@
-//! One budget of workers for a run and for all runs that its jobs begin, as GNU make's job server has it.
+//! The budget of workers that a run and all runs of its jobs share, as GNU make's job server has it. Never ends a job:
+//! tokens come back only between jobs.
 //!
-//! The outermost run has as many tokens as workers, one for each job that runs. A job that begins a run of its own waits
-//! for it, so it lends that run its own slot: one worker more needs no token, and whoever holds none goes on all the same,
-//! so nobody waits in a circle. For further workers a run takes tokens as long as it has use for them. They are locks, so
-//! the kernel gives back those of a process that dies.
+//! The outermost run has as many tokens as workers, one for each job that runs. A job that begins a run of its own
+//! waits for it, so it lends that run its own slot: one worker more needs no token, and a run that holds none makes
+//! progress all the same, so no runs wait in a circle. For further workers a run takes tokens as long as it has use for
+//! them. They are locks, so the kernel gives back those of a process that dies.
 //!
 //! As long as no job has begun a run, the outermost one holds all tokens and this costs nothing.
 
@@ -14,47 +15,48 @@ use psmith_sys::byte_locks::ByteLocks;
 
 use psmith_engine::EngineError;
 
-/// By which a job finds the budget of the run that it belongs to: how deep its own runs are, and where the tokens lie.
+/// Environment variable by which a job finds the budget of its run: how deep its own runs are nested, and the address
+/// of the tokens.
 pub(crate) const VARIABLE: &str = "PSMITH_BUDGET";
 
-/// So deep runs may be nested. A job that begins the run it belongs to would go on until the machine has nothing left.
+/// Deepest nesting of runs. A job that begins the run it belongs to would go on until the machine has nothing left.
 pub(crate) const NESTED_RUNS_MAX: u32 = 16;
 
-/// More workers than these share nothing with the runs of their jobs.
+/// Limit of the tokens. A run of more workers shares nothing with the runs of its jobs.
 const TOKENS_MAX: u32 = 1024;
 
-/// Who has use for more tokens than there are asks for them this often: nobody tells when one comes back.
+/// Interval at which a run asks for more tokens than there are: there is no notification of one that comes back.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
-/// The slot of the job that this process does is lent to one of the runs that it has begun.
+/// True while the slot of the job that this process does is lent to one of the runs that it has begun.
 static IS_LENT: AtomicBool = AtomicBool::new(false);
 
 /// A run's part in the budget.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     tokens: Option<ByteLocks>,
-    /// It is the run of a job, whose slot it may use.
+    /// True for the run of a job, whose slot it may use.
     is_nested: bool,
-    /// Who else has use for tokens is taken into account.
+    /// True where other runs may have use for tokens.
     shares: bool,
     held: Vec<u32>,
     has_lent: bool,
-    /// At most so many workers, however many tokens there are.
+    /// Limit of workers, however many tokens there are.
     most: u32,
-    /// What the dispatcher was told.
+    /// The number of slots that the dispatcher has.
     slots: u32,
 }
 
-/// What [`Budget::keep`] came to.
+/// Result of [`Budget::keep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BudgetUpdate {
-    /// So many slots from now on, where that is new.
+    /// The number of slots from now on, if it has changed.
     pub(crate) slots: Option<u32>,
-    /// When to ask again, though nothing happens.
+    /// Pause after which to ask again, though nothing happens.
     pub(crate) again: Option<Duration>,
 }
 
-/// What this process inherited.
+/// The budget that this process inherited.
 struct Inherited {
     depth: u32,
     tokens: Option<ByteLocks>,
@@ -67,20 +69,20 @@ fn inherited() -> Inherited {
     let depth = next().and_then(|depth| u32::try_from(depth).ok()).unwrap_or(0);
     let tokens = (|| {
         let (process, descriptor, inode) = (next()?, next()?, next()?);
-        // Whoever made them may be gone, or out of sight: then this run is on its own.
+        // The process that made them may have ended, or be in another namespace: then this run is on its own.
         ByteLocks::open(u32::try_from(process).ok()?, (i32::try_from(descriptor).ok()?, inode)).ok()
     })();
     Inherited { depth, tokens }
 }
 
-/// How many workers all runs of this budget have together, if this process does a job of such a run.
+/// Returns how many workers all runs of this budget have together, if this process does a job of such a run.
 pub(crate) fn workers() -> Option<u32> {
     inherited().tokens.map(|tokens| tokens.count())
 }
 
 impl Budget {
-    /// Of a run that begins now, with so many workers at most. `joins`: nobody said how many it should have, so they are
-    /// those of the budget. Also gives the variable for its jobs.
+    /// Makes the budget of a run that begins now, with at most `workers` workers. `joins`: no number was asked for, so
+    /// they are those of the inherited budget. Also returns the environment variable for its jobs.
     pub(crate) fn begin(workers: u32, joins: bool) -> Result<(Budget, Vec<u8>), EngineError> {
         let Inherited { depth, tokens } = inherited();
         if depth >= NESTED_RUNS_MAX {
@@ -118,22 +120,22 @@ impl Budget {
         budget
     }
 
-    /// A job has begun a run: from now on tokens are held only as far as they are used.
+    /// Notes that a job has begun a run: from now on tokens are held only as far as they are used.
     pub(crate) fn share(&mut self) {
         self.shares = self.tokens.is_some();
     }
 
-    /// Whether it is told about its workers by this alone.
+    /// Returns whether this budget alone sets the number of slots.
     pub(crate) fn is_shared(&self) -> bool {
         self.shares
     }
 
-    /// Whether no job may be begun, not even one.
+    /// Returns whether no job may be begun, not even one.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.shares && self.have() == 0
     }
 
-    /// So many workers at most from now on.
+    /// Sets the limit of workers.
     pub(crate) fn resize(&mut self, most: u32) {
         self.most = most;
     }
@@ -142,13 +144,13 @@ impl Budget {
         self.held.len() as u32 + u32::from(self.has_lent)
     }
 
-    /// Takes or gives back tokens, so that so many jobs can run, those that do already among them.
+    /// Takes or gives back tokens, so that `wanted` jobs can run, including those that run already.
     pub(crate) fn keep(&mut self, wanted: u64) -> BudgetUpdate {
         let Some(tokens) = self.tokens.as_ref().filter(|_| self.shares) else {
             return BudgetUpdate::default();
         };
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.most);
-        // The lent slot is the first to be used, and the last to be given back: it takes no token from anybody.
+        // The lent slot is the first to be used, and the last to be given back: it takes no token from other runs.
         if self.is_nested && !self.has_lent && wanted > 0 {
             self.has_lent = !IS_LENT.swap(true, Ordering::AcqRel);
         }
@@ -174,7 +176,7 @@ impl Budget {
 }
 
 impl Drop for Budget {
-    /// The tokens come back by themselves.
+    /// Gives back the lent slot; the tokens come back by themselves.
     fn drop(&mut self) {
         if self.has_lent {
             IS_LENT.store(false, Ordering::Release);

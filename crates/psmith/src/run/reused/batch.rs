@@ -1,5 +1,5 @@
-//! Short jobs in batches: takes in and sends their inputs, reads their results from the memory that a worker shares, and
-//! reports them in order. Never decides which jobs go together: the pool does.
+//! Short jobs in batches: takes in and sends their inputs, reads their results from the memory that a worker shares,
+//! and reports them in order. Never decides which jobs go together: the pool does.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker};
 use psmith_engine::handler::{HandlerReply, WorkerMessage};
 
-/// Most bytes of inputs in a batch: they go by the socket, which should take them at once.
+/// Limit of the bytes of inputs in a batch: they go by the socket, which should take them at once.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// Most bytes of inputs that should be on their way.
+/// Limit of the bytes of inputs that should be on their way.
 const WANTED_BYTES_MAX: u64 = 1 << 20;
 
 impl ReusedDriver {

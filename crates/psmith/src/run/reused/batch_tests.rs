@@ -55,8 +55,8 @@ impl Harness {
         }
     }
 
-    /// Runs a turn this many milliseconds later; returns the batches that are given: the number of the first job and the
-    /// number of jobs.
+    /// Runs a turn this many milliseconds later; returns the batches that are given: the number of the first job and
+    /// the number of jobs.
     fn turn(&mut self, later: u64) -> Vec<(u64, u32)> {
         self.now = self.now + Duration::from_millis(later);
         let mut commands = Vec::new();

@@ -1,5 +1,5 @@
-//! Commands beside reused workers: each attempt at a command is a job of the engine by itself, with a process of its own.
-//! So is each attempt at a function that has limits of its own, whose process is a worker for this one job.
+//! Commands beside reused workers: each attempt at a command is a job of the engine by itself, with a process of its
+//! own. So is each attempt at a function that has limits of its own, whose process is a worker for this one job.
 //!
 //! Gives the engine what such processes are started with. Never decides when they start or what their ends mean: the
 //! pool does.

@@ -2,9 +2,9 @@
 //! of the caller are given to running workers here, above it.
 //!
 //! Which worker gets which job and when, and what a worker's end means for the job that it had, is decided by the
-//! [`WorkerPool`], which the simulation of the core runs, too. This driver does the I/O of that pool: channels and their
-//! messages, the memory that a worker shares, inputs, results and output as bytes, and events to the caller. Runs on
-//! the engine's thread; never blocks, and never chooses a worker.
+//! [`WorkerPool`], which the simulation of the core runs, too. This driver does the I/O of that pool: channels and
+//! their messages, the memory that a worker shares, inputs, results and output as bytes, and events to the caller. Runs
+//! on the engine's thread; never blocks, and never chooses a worker.
 //!
 //! - `worker`: a worker's channel and memory
 //! - `turn`: one turn of the driver
@@ -105,9 +105,9 @@ struct ReusedJob {
     outcome: Option<Box<Outcome>>,
 }
 
-/// How a worker ended.
+/// End of a worker.
 enum WorkerEnd {
-    /// Its process ended, with this outcome of its job in the engine.
+    /// The process ended, with this outcome of its job in the engine.
     Ended(WorkerKey, Box<Outcome>),
     /// The warden that spawned it has died, and the worker with it.
     Lost(WorkerKey),

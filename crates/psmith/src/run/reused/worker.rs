@@ -62,8 +62,8 @@ impl ReusedWorker {
         }
     }
 
-    /// Reads the results of its batch that are whole and were not read before, of the first `most` jobs. Returns how many
-    /// jobs have results now.
+    /// Reads the results of its batch that are whole and were not read before, of the first `most` jobs. Returns how
+    /// many jobs have results now.
     pub(crate) fn read_results(&mut self, most: u32) -> u32 {
         let Some(region) = &self.region else { return 0 };
         let (values, cursor) = region.results(self.cursor, most);
