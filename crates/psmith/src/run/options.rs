@@ -152,9 +152,9 @@ pub(crate) struct RecyclePolicy {
 /// | `Supervisor` | given with it | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker` |
 ///
 /// The others are the same everywhere: a grace of 2 s, output passed on, 1 GiB for a value, one try, no limits, no
-/// breaker. A setting that a face does not serve is an [`EngineError::Setting`](crate::EngineError::Setting) when the
-/// face begins; [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of
-/// `run_tasks` are of this process, begin at the call, and take no settings.
+/// breaker. A setting that a face does not serve is an [`EngineError::Setting`] when the face begins;
+/// [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of `run_tasks` are of
+/// this process, begin at the call, and take no settings.
 ///
 /// ```
 /// # psmith::init();

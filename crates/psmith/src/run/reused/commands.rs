@@ -25,17 +25,17 @@ pub(crate) enum EngineJob {
     /// A reused worker, from its start to its end.
     Worker,
     /// A process for one attempt alone, by its number.
-    Command(JobId),
+    Alone(JobId),
 }
 
 impl ReusedDriver {
-    pub(crate) fn pull_command(
+    pub(crate) fn pull_alone(
         &mut self,
         worker: WorkerKey,
         attempt: AttemptId,
         memory_bytes: Option<u64>,
     ) -> Pull<EngineJob> {
-        self.workers.insert(worker, ReusedWorker::of_command());
+        self.workers.insert(worker, ReusedWorker::alone());
         let mut policy = Arc::clone(&self.worker_policy);
         if let Some(own) = self.jobs.get(&attempt.job).and_then(|job| job.request.limits()) {
             Arc::make_mut(&mut policy).limits = own.named;
@@ -43,12 +43,12 @@ impl ReusedDriver {
         if policy.limits.memory_bytes != memory_bytes {
             Arc::make_mut(&mut policy).limits.memory_bytes = memory_bytes;
         }
-        Pull::Job(EngineJob::Command(JobId(worker.0)), policy)
+        Pull::Job(EngineJob::Alone(JobId(worker.0)), policy)
     }
 
     /// Limits that the job of this process has of its own.
     pub(crate) fn limits_of(&self, job: EngineJob) -> Option<Arc<LimitsInForce>> {
-        let EngineJob::Command(id) = job else { return None };
+        let EngineJob::Alone(id) = job else { return None };
         let (attempt, _) = self.pool.job_at(WorkerKey(id.0))?;
         self.jobs.get(&attempt.job)?.request.limits().cloned()
     }
@@ -60,7 +60,7 @@ impl ReusedDriver {
         reply.messages.push((ToWorker::Job(request), Body::Shared(Arc::clone(&job.request.input))));
     }
 
-    pub(crate) fn launch_command(&mut self, id: JobId) -> Result<Launch, SpawnFailure> {
+    pub(crate) fn launch_alone(&mut self, id: JobId) -> Result<Launch, SpawnFailure> {
         let Some((attempt, job)) = self.job_of(WorkerKey(id.0)) else {
             return Err(refused("its job is over".into()));
         };

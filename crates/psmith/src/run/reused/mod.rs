@@ -10,7 +10,7 @@
 //! - `turn`: one turn of the driver
 //! - `resize`: more or fewer workers
 //! - `batch`: many short jobs as one; `inputs_in_hand`: their inputs
-//! - `commands`: jobs that have a process of their own
+//! - `commands`: attempts that have a process of their own
 
 mod batch;
 mod commands;
@@ -288,7 +288,7 @@ impl Handler for ReusedDriver {
                 Pull::Job(EngineJob::Worker, Arc::clone(&self.worker_policy))
             }
             Some(ToStart::Alone { worker, attempt, memory_bytes }) => {
-                self.pull_command(worker, attempt, memory_bytes)
+                self.pull_alone(worker, attempt, memory_bytes)
             }
             None if self.pool.has_finished() => Pull::Ended,
             None => Pull::Later,
@@ -296,8 +296,8 @@ impl Handler for ReusedDriver {
     }
 
     fn launch(&mut self, job: &mut EngineJob, at: AttemptSlot) -> Result<Launch, SpawnFailure> {
-        if let EngineJob::Command(id) = *job {
-            return self.launch_command(id);
+        if let EngineJob::Alone(id) = *job {
+            return self.launch_alone(id);
         }
         let region =
             self.workers.get_mut(&worker_of(at.attempt.job)).and_then(|reused| reused.region_file.take());
@@ -309,7 +309,7 @@ impl Handler for ReusedDriver {
     }
 
     fn greeted(&mut self, view: &View<'_>, job: &mut EngineJob, at: AttemptSlot, reply: &mut HandlerReply) {
-        if let EngineJob::Command(id) = *job {
+        if let EngineJob::Alone(id) = *job {
             return self.send_single_request(id, reply);
         }
         let worker = worker_of(at.attempt.job);
@@ -351,12 +351,12 @@ impl Handler for ReusedDriver {
         match job {
             // Its output belongs to the job that it has at the time.
             EngineJob::Worker => Live::Both,
-            EngineJob::Command(_) => Live::Nothing,
+            EngineJob::Alone(_) => Live::Nothing,
         }
     }
 
     fn read(&mut self, job: &EngineJob, _attempt: u32, _stream: u8, _bytes: &[u8]) {
-        if let EngineJob::Command(id) = *job {
+        if let EngineJob::Alone(id) = *job {
             self.on_activity(worker_of(id));
         }
     }
@@ -424,10 +424,10 @@ impl Handler for ReusedDriver {
     }
 
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<EngineJob>) -> Taken {
-        if let EngineJob::Command(id) = delivery.job {
+        if let EngineJob::Alone(id) = delivery.job {
             let worker = worker_of(id);
             if let Some(reused) = self.workers.get_mut(&worker) {
-                reused.command = Some(delivery.output);
+                reused.alone_output = Some(delivery.output);
             }
             self.ends.push(WorkerEnd::Ended(worker, delivery.outcome));
             self.shared.waker.wake();

@@ -30,8 +30,8 @@ pub(crate) struct ReusedWorker {
     values: ResultValues,
     /// The frame that reported the end of its batch, and the offset in it of the value of the job that ended the batch.
     pub(crate) value: Option<(Vec<u8>, usize)>,
-    /// Output of a command, whose process this is; `None` for a worker.
-    pub(crate) command: Option<Output>,
+    /// Output of a process for one attempt alone; `None` for a reused worker.
+    pub(crate) alone_output: Option<Output>,
     written: [Spool; 2],
     tail: Vec<u8>,
 }
@@ -44,9 +44,9 @@ impl ReusedWorker {
         ReusedWorker { region, region_file: file, ..ReusedWorker::default() }
     }
 
-    /// The process of a command, which is about to start.
-    pub(crate) fn of_command() -> ReusedWorker {
-        ReusedWorker { command: Some(Output::default()), ..ReusedWorker::default() }
+    /// Makes a process for one attempt alone, which is about to start.
+    pub(crate) fn alone() -> ReusedWorker {
+        ReusedWorker { alone_output: Some(Output::default()), ..ReusedWorker::default() }
     }
 
     /// Reference to one of several short jobs that it has.
@@ -103,7 +103,7 @@ impl ReusedWorker {
 
     /// Takes its output since the last call.
     pub(crate) fn take_output(&mut self) -> Output {
-        if let Some(output) = &mut self.command {
+        if let Some(output) = &mut self.alone_output {
             return std::mem::take(output);
         }
         let [stdout, stderr] = std::mem::take(&mut self.written);
