@@ -1,4 +1,4 @@
-//! What psmith itself writes to a terminal while rows are drawn there: the rows step aside for it.
+//! Output of psmith itself to a terminal on which rows are drawn: the rows are erased while it is written. Never draws.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,8 +14,8 @@ pub(super) fn register(screen: &Arc<BoardShared>) {
     screens.push(Arc::downgrade(screen));
 }
 
-/// Writes to this stream, while no rows are drawn if it is a terminal. Which terminal is not asked: rows that step aside
-/// for nothing are back at once.
+/// Writes to this stream; no rows are drawn meanwhile if it is a terminal. The rows of every board are erased, on
+/// whatever terminal they are: those on another one are drawn again at once.
 pub fn beside_rows<S: IsTerminal>(stream: &mut S, write: impl FnOnce(&mut S)) {
     let screens: Vec<Arc<BoardShared>> = {
         let screens = SCREENS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,7 +28,7 @@ pub fn beside_rows<S: IsTerminal>(stream: &mut S, write: impl FnOnce(&mut S)) {
     write(stream);
 }
 
-/// While it lives no rows are drawn on this board.
+/// A guard: no rows are drawn on this board until it is dropped.
 struct Aside<'s>(&'s BoardShared);
 
 impl Aside<'_> {

@@ -1,7 +1,7 @@
-//! Lines that stand below the rows of a board and are made by somebody else, such as the jobs of a run.
+//! Lines below the rows of a board that another component makes, such as the jobs of a run. Never reads a row.
 //!
-//! The board's thread asks for them; it takes its own lock first, so an implementation that wakes the board holds no lock
-//! of its own.
+//! The board's thread asks for them. It takes its own lock first, so an implementation that wakes the board must hold
+//! no lock of its own.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -10,25 +10,26 @@ use std::time::Duration;
 use super::screen::Line;
 use super::shared::BoardShared;
 
-/// A source of lines below the rows. Asked on the board's thread; never blocks.
+/// A source of lines below the rows. Called on the board's thread; must never block.
 pub trait LinesBelow: Send + Sync {
-    /// In how long the lines are to be asked for again, on a screen or for a log. `None` while nothing changes.
+    /// Returns the time until the lines must be asked for again, on a screen or for a log. `None` while nothing
+    /// changes.
     fn due(&self, on_screen: bool) -> Option<Duration>;
 
-    /// The number of lines that they would fill on a screen.
+    /// Returns the number of lines that they would fill on a screen.
     fn lines_wanted(&self) -> usize;
 
-    /// The lines for a screen with so many columns and so much room.
+    /// Returns the lines for a screen of this many columns, at most `room` of them.
     fn lines(&self, columns: usize, room: usize) -> Vec<Line>;
 
-    /// The line for a log, if it is due.
+    /// Returns the line for a log, if it is due.
     fn log_line(&self) -> Option<String>;
 
-    /// The line that stays when the board or the source ends; `None` if there was nothing to be seen.
+    /// Returns the line that stays when the board or the source ends; `None` if nothing was ever shown.
     fn last_line(&self) -> Option<String>;
 }
 
-/// A board from the side of a source of lines: the board may end before the source.
+/// A weak reference from a source of lines to its board: the board may end before the source.
 #[derive(Clone, Default)]
 pub struct WeakBoard(Weak<BoardShared>);
 
@@ -37,17 +38,17 @@ impl WeakBoard {
         WeakBoard(Arc::downgrade(shared))
     }
 
-    /// Has the board's thread look whether anything is due.
+    /// Wakes the board's thread to check whether anything is due.
     pub fn wake(&self) {
         self.0.upgrade().iter().for_each(|shared| shared.wake());
     }
 
-    /// Prints lines that stay above the rows. False if there is no board, or none any more.
+    /// Prints lines that stay above the rows. Returns false if there is no board, or if it has ended.
     pub fn println(&self, text: &str) -> bool {
         self.0.upgrade().is_some_and(|shared| shared.println(text))
     }
 
-    /// Shows these lines no longer; their last line stays above the rows.
+    /// Removes these lines; their last line stays above the rows.
     pub fn detach(&self, below: &Arc<dyn LinesBelow>) {
         self.0.upgrade().iter().for_each(|shared| shared.detach(below));
     }

@@ -1,4 +1,4 @@
-//! The board itself and how it is made: for a terminal, for a log, or off.
+//! The board and its builder: for a terminal, for a log, or off. Never writes to the stream: the board's thread does.
 
 use std::fmt;
 use std::io;
@@ -24,8 +24,8 @@ pub struct Board {
 }
 
 impl Board {
-    /// The board that fits: rows in place if the stream is a terminal, one line for each change if it is not, or if
-    /// `TERM` is `dumb` or `CI` is set. The board keeps a descriptor of its own for the stream.
+    /// Makes the board that suits the stream: rows in place if the stream is a terminal, one line for each change if it
+    /// is not, or if `TERM` is `dumb` or `CI` is set. The board keeps a descriptor of its own for the stream.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -38,7 +38,7 @@ impl Board {
         Board::builder().auto(stream)
     }
 
-    /// Rows in place, whatever the stream is.
+    /// Makes a board with rows in place, whatever the stream is.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -52,8 +52,8 @@ impl Board {
         Board::builder().console(stream)
     }
 
-    /// One line for each change of a prefix or a summary, without escape codes. Rows that show the time tell it
-    /// when they end.
+    /// Makes a board that writes one line for each change of a prefix or a summary, without escape codes. Rows that
+    /// show the time write it when they end.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -73,7 +73,7 @@ impl Board {
         Board::builder().minimal(stream)
     }
 
-    /// No board: everything can be called and nothing is shown.
+    /// Makes a board that shows nothing; all its methods can be called.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -86,7 +86,7 @@ impl Board {
         Board::builder().off()
     }
 
-    /// A board with other times, another clock or another formatter.
+    /// Returns a builder for a board with other times, another clock or another formatter.
     ///
     /// ```
     /// use psmith::board::{Board, Colors};
@@ -123,7 +123,7 @@ impl Board {
         self.elapsed_row(Row::new().prefix("elapsed time: "))
     }
 
-    /// As [`Board::elapsed`], with another prefix or pinned. The summary is the time.
+    /// Adds a row as [`Board::elapsed`] does, with another prefix or pinned. The summary is the time.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -135,9 +135,10 @@ impl Board {
         RowHandle::new(Arc::clone(&self.shared), self.shared.add(row, true))
     }
 
-    /// Writes a line, or several, above the rows; they stay. Control characters in them are shown, not obeyed.
+    /// Writes one line or several above the rows; they stay. Control characters in them are made visible, not obeyed.
     ///
-    /// Lines wait for a stream that takes none, up to 1 MiB; of more the oldest are dropped, which is told.
+    /// Lines wait for a stream that takes none, up to 1 MiB. Of more the oldest are dropped; a line then tells how
+    /// many.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -155,7 +156,7 @@ impl Board {
         self.shared.println(text.as_ref());
     }
 
-    /// Paints the board again with the next turn: after a resize, where nothing else changes.
+    /// Paints the board again at the thread's next turn: after a resize, when nothing else changes.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -166,7 +167,7 @@ impl Board {
         self.shared.change(|rows, _| rows.touch());
     }
 
-    /// The board for a source of lines, which does not keep it.
+    /// Returns a weak reference to the board, for a source of lines.
     #[must_use]
     pub fn weak(&self) -> WeakBoard {
         WeakBoard::of(&self.shared)
@@ -177,8 +178,8 @@ impl Board {
         self.shared.attach(below);
     }
 
-    /// Completes all rows, writes all that has not been written, and returns when that is done, or when the stream
-    /// has taken nothing for two seconds. The board's descriptor is closed. What comes later is not shown.
+    /// Completes all rows, writes all that has not been written, and returns when that is done, or when the stream has
+    /// taken nothing for two seconds. The board's descriptor is closed. Later changes are not shown.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -203,20 +204,19 @@ impl fmt::Debug for Board {
     }
 }
 
-/// Whether a board has colours.
+/// The choice of colours for a board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colors {
-    /// Unless `NO_COLOR` is set and not empty.
+    /// Colours unless `NO_COLOR` is set and not empty.
     #[default]
     Auto,
-    /// Whatever `NO_COLOR` says.
+    /// Colours whatever `NO_COLOR` says.
     Always,
-    /// Bold and italic only.
+    /// Bold and italic only, no colours.
     Never,
 }
 
-/// How a board is to be. Ends with [`Builder::auto`], [`Builder::console`], [`Builder::minimal`] or
-/// [`Builder::off`].
+/// A builder for a board. End with [`Builder::auto`], [`Builder::console`], [`Builder::minimal`] or [`Builder::off`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -234,7 +234,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// At most one paint in this time (100 ms).
+    /// Sets the shortest time between two paints (100 ms).
     ///
     /// ```
     /// use psmith::board::Board;
@@ -247,7 +247,7 @@ impl Builder {
         self
     }
 
-    /// A row is bold for so long after its last change (1000 ms), and a completed one stays on the board.
+    /// Sets for how long a row is bold after its last change (1000 ms); a completed row stays on the board for as long.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -260,7 +260,7 @@ impl Builder {
         self
     }
 
-    /// Whether there are colours.
+    /// Sets whether there are colours.
     ///
     /// ```
     /// use psmith::board::{Board, Colors};
@@ -272,7 +272,8 @@ impl Builder {
         self
     }
 
-    /// The time since the board began, in place of the machine's clock. It must not go back, and not call the board.
+    /// Sets the clock: the time since the board began, in place of the machine's. It must never go back, and must not
+    /// call the board.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -286,8 +287,9 @@ impl Builder {
         self
     }
 
-    /// How rows show their progress, unless they have a formatter of their own. As for
-    /// [`RowHandle::formatter`]. The text stands right behind the summary: the usual one begins with a blank.
+    /// Sets the text for the progress of rows that have no formatter of their own. The rules of
+    /// [`RowHandle::formatter`] apply. The text stands right behind the summary, so the default one begins with a
+    /// blank.
     ///
     /// ```
     /// use psmith::board::{Board, Progress};
@@ -300,7 +302,7 @@ impl Builder {
         self
     }
 
-    /// See [`Board::auto`].
+    /// Makes the board of [`Board::auto`] with these settings.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -316,7 +318,7 @@ impl Builder {
         self.build(if terminal && !dumb && !set("CI") { Mode::Console } else { Mode::Minimal }, output)
     }
 
-    /// See [`Board::console`].
+    /// Makes the board of [`Board::console`] with these settings.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -329,7 +331,7 @@ impl Builder {
         self.build(Mode::Console, BoardStream::new(stream))
     }
 
-    /// See [`Board::minimal`].
+    /// Makes the board of [`Board::minimal`] with these settings.
     ///
     /// ```
     /// use psmith::board::Board;
@@ -342,7 +344,7 @@ impl Builder {
         self.build(Mode::Minimal, BoardStream::new(stream))
     }
 
-    /// See [`Board::off`].
+    /// Makes the board of [`Board::off`].
     ///
     /// ```
     /// let board = psmith::board::Board::builder().off();
@@ -353,8 +355,8 @@ impl Builder {
         self.build(Mode::Off, Err(io::ErrorKind::Unsupported.into()))
     }
 
-    /// Without a descriptor or a thread to be had there is no board, and the program goes on: a board that is
-    /// missing changes no outcome.
+    /// Starts the board's thread. If no descriptor or no thread can be had there is no board, and the program goes on:
+    /// a missing board changes no outcome.
     fn build(self, mode: Mode, output: io::Result<BoardStream>) -> Board {
         let began = Instant::now();
         let clock = self.clock.unwrap_or_else(|| Arc::new(move || began.elapsed()));

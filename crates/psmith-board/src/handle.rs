@@ -1,4 +1,4 @@
-//! One row of a board, as the program holds it. Never blocks, never fails, never panics.
+//! Row of a board, as the program holds it. Never blocks, never fails, never panics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::shared::{BoardShared, Mode};
 
 /// A row of a [`Board`](crate::Board). Clones are the same row; when the last one is dropped, the row is completed.
 ///
-/// A change to a row that is completed, or whose board is shut down, changes nothing.
+/// Changes to a row that is completed, or whose board is shut down, have no effect.
 #[derive(Clone)]
 pub struct RowHandle {
     row: Arc<OneRow>,
@@ -18,7 +18,7 @@ pub struct RowHandle {
 
 struct OneRow {
     shared: Arc<BoardShared>,
-    /// `None`: its board was off, or shut down.
+    /// The row; `None` if its board was off or shut down.
     id: Option<RowId>,
 }
 
@@ -27,7 +27,7 @@ impl RowHandle {
         RowHandle { row: Arc::new(OneRow { shared, id }) }
     }
 
-    /// Replaces the text behind the prefix. Control characters in it are shown, not obeyed; of more than
+    /// Replaces the text behind the prefix. Control characters in it are made visible, not obeyed; of more than
     /// [`TEXT_BYTES_MAX`](psmith_core::board::TEXT_BYTES_MAX) bytes the first are kept.
     ///
     /// ```
@@ -58,7 +58,7 @@ impl RowHandle {
         }
     }
 
-    /// Colours the row. Its texts stay.
+    /// Sets the row's colour. Its texts stay.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -83,7 +83,7 @@ impl RowHandle {
         self.change(|rows, id, now| rows.start(id, target, now));
     }
 
-    /// Counts `steps` more, at most to the target. Nothing before [`RowHandle::start`].
+    /// Counts `steps` more, at most up to the target. Has no effect before [`RowHandle::start`].
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -96,7 +96,7 @@ impl RowHandle {
         self.change(|rows, id, now| rows.tick(id, steps, now));
     }
 
-    /// The count is at its target. The row goes on: to complete it, see [`RowHandle::complete`].
+    /// Sets the count to its target. The row goes on: to complete it, see [`RowHandle::complete`].
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -122,8 +122,8 @@ impl RowHandle {
         self.change(|rows, id, now| rows.clear(id, now));
     }
 
-    /// How this row shows its progress, in place of the board's formatter. It is called on the board's thread, and
-    /// may change rows itself; one that panics is not asked again, and the usual text takes its place.
+    /// Sets the text for this row's progress, in place of the board's formatter. The formatter is called on the board's
+    /// thread and may change rows itself; after a panic it is not called again, and the default text takes its place.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -137,7 +137,7 @@ impl RowHandle {
         }
     }
 
-    /// Back to the board's formatter.
+    /// Removes the row's own formatter: the board's applies again.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -152,8 +152,8 @@ impl RowHandle {
         }
     }
 
-    /// Nothing more comes for this row: it moves above all that are not completed, and leaves the board, but not
-    /// the screen, when it is dimmed. The same happens when the last clone is dropped.
+    /// Completes the row, which gets no more changes: it moves above all rows that are not completed, and leaves the
+    /// board, but not the screen, when it is dimmed. The same happens when the last clone is dropped.
     ///
     /// ```
     /// use psmith::board::{Board, Row};
@@ -169,7 +169,7 @@ impl RowHandle {
         }
     }
 
-    /// Whether each change of the row's texts is a line.
+    /// Returns whether each change of the row's texts is written as a line.
     #[must_use]
     pub fn is_told_in_lines(&self) -> bool {
         self.row.shared.mode() == Mode::Minimal

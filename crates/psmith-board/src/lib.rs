@@ -15,17 +15,17 @@
 //! board.shutdown();
 //! ```
 //!
-//! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm
-//! another row: a thread of the board's own paints, at most ten times a second, and not at all while nothing
-//! changes. The board installs no signal handler and no panic hook: it never hides the cursor, and the modes that it
-//! changes (no wrapping, hold the picture) are changed only within the one write of a frame. So a program may end
-//! however it likes between two frames, and the terminal is as it was.
+//! Any number of threads may change rows. No change blocks on the terminal, fails, or panics, and none can harm another
+//! row: a thread of the board paints, at most ten times a second, and not at all while nothing changes. The board
+//! installs no signal handler and no panic hook. It never hides the cursor, and changes terminal modes (no wrapping,
+//! synchronized output) only within the one write of a frame. So the terminal is as it was if the program ends between
+//! two frames, however it ends.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
 //! - [`report_progress()`]: a counter of items that tells a row
-//! - [`redirect()`]: what a piece of code prints goes to files
-//! - [`Painter`], [`Line`], [`Size`]: lines onto a terminal, for who has a model of their own
-//! - [`visible`]: text without power over a terminal
+//! - [`redirect()`]: sends to files what a piece of code prints
+//! - [`Painter`], [`Line`], [`Size`]: lines onto a terminal, for programs that have a model of their own
+//! - [`visible`]: text that cannot control a terminal
 
 mod aside;
 mod below;

@@ -1,6 +1,6 @@
-//! Where a board writes: a descriptor of its own, so that it keeps its stream whatever becomes of the program's.
+//! The board's stream: a descriptor of its own, which stays open whatever the program does with its own.
 //!
-//! A write may block; only the board's own thread writes. One that fails is the last.
+//! A write may block, so only the board's own thread writes. After a failed write there are no more.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,7 +14,7 @@ use crate::screen::Size;
 #[derive(Debug)]
 pub(super) struct BoardStream {
     stream: File,
-    /// Writes that have come back: who waits for the end sees by it whether anything moves.
+    /// The count of writes that have returned: a caller that waits for the board's end observes progress by it.
     moves: Arc<AtomicU64>,
 }
 
@@ -35,7 +35,7 @@ impl BoardStream {
         Arc::clone(&self.moves)
     }
 
-    /// Writes all of it, also where somebody made the stream non-blocking, which all its holders share.
+    /// Writes all bytes, also if the stream is non-blocking: any process that shares it can make it so.
     pub(super) fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match (&self.stream).write(bytes) {

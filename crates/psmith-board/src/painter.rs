@@ -1,11 +1,11 @@
-//! Lines onto a terminal: inline, below whatever was written last, never on the alternate screen.
+//! Lines onto a terminal: inline, below the last output, never on the alternate screen.
 //!
-//! Between two paints the cursor rests where the next output belongs, *above* the board, not below it. So
-//! everything that may happen meanwhile needs no bookkeeping: output, a panic's message, a shell's prompt begin in
-//! the right place; and however a terminal reflows its lines when it is resized, all of the board is below the
-//! cursor, and erasing what follows takes it away. The cursor is never hidden, so nobody has to bring it back.
+//! Between two paints the cursor rests where the next output belongs, *above* the board, not below it. So nothing that
+//! may happen meanwhile needs bookkeeping: output, a panic's message, a shell's prompt begin in the right place; and
+//! however a terminal reflows its lines when it is resized, all of the board is below the cursor, and is erased by
+//! erasing what follows. The cursor is never hidden, so it never has to be shown again.
 //!
-//! Composes bytes and writes nothing itself. A frame is one buffer, to be written at once.
+//! Composes bytes and writes nothing itself. A frame is one buffer, for a single write.
 
 use crossterm::Command;
 use crossterm::cursor::{MoveDown, MoveUp, RestorePosition, SavePosition};
@@ -20,12 +20,12 @@ use crate::screen::{Line, LineStyle, Size};
 /// newline by the terminal's driver.)
 const DOWN: char = '\u{b}';
 
-/// Where the cursor stands when a board is painted.
+/// The position of the cursor when a board is painted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// At the left margin.
+    /// The left margin.
     Margin,
-    /// Behind a line that is not ended yet: more of it may follow, so the board goes below it.
+    /// The place behind a line that has not ended yet: more of it may follow, so the board goes below it.
     MidLine,
 }
 
@@ -33,12 +33,12 @@ pub enum Cursor {
 #[derive(Clone, Debug)]
 pub struct Painter {
     colors: bool,
-    /// Where the cursor stood when the board that is on the screen was painted.
+    /// The position of the cursor when the board that is on the screen was painted.
     drawn: Option<Cursor>,
 }
 
 impl Painter {
-    /// Nothing painted yet. Without `colors`, bold and italic are left.
+    /// Makes a painter that has painted nothing yet. Without `colors`, only bold and italic are used.
     ///
     /// ```
     /// use psmith::board::Painter;
@@ -49,7 +49,7 @@ impl Painter {
         Painter { colors, drawn: None }
     }
 
-    /// Whether the board is on the screen.
+    /// Returns whether the board is on the screen.
     ///
     /// ```
     /// use psmith::board::{Cursor, Line, Look, Painter, Size};
@@ -63,8 +63,8 @@ impl Painter {
         self.drawn.is_some()
     }
 
-    /// What to write to show these lines in place of those before. Of more lines than the screen has the first are
-    /// shown, and one row is left free.
+    /// Returns the bytes that show these lines in place of those before. If there are more lines than fit on the
+    /// screen, the first are shown, and one row is left free.
     ///
     /// ```
     /// use psmith::board::{Cursor, Line, Look, Painter, Size};
@@ -77,8 +77,8 @@ impl Painter {
         self.paint_below("", lines, size, cursor)
     }
 
-    /// As [`Painter::paint`], with text that stays on the screen above the board: whole lines, each ended by a
-    /// newline, fit to be shown. It begins where the cursor is.
+    /// Returns the bytes of [`Painter::paint`], and of a text that stays on the screen above the board: whole lines,
+    /// each ended by a newline, without control characters. It begins where the cursor is.
     ///
     /// ```
     /// use psmith::board::{Cursor, Line, Look, Painter, Size};
@@ -105,8 +105,8 @@ impl Painter {
         out
     }
 
-    /// What to write before anything else is written to the terminal; nothing if no board is there. The text that
-    /// follows begins where the last one ended.
+    /// Returns the bytes to write before any other output to the terminal; `None` if no board is on the screen. The
+    /// text that follows begins where the last one ended.
     ///
     /// ```
     /// use psmith::board::{Cursor, Line, Look, Painter, Size};
@@ -123,7 +123,7 @@ impl Painter {
         Some(out)
     }
 
-    /// A line with its look, as it stays on the screen; newline and all.
+    /// Returns a line with its style, as it stays on the screen, with its newline.
     ///
     /// ```
     /// use psmith::board::{Line, Look, Painter};
@@ -139,12 +139,12 @@ impl Painter {
     }
 
     fn draw(&mut self, out: &mut String, lines: &[Line], cursor: Cursor) {
-        // A terminal that became narrower a moment ago must not wrap lines: the board would be higher than known.
+        // A terminal that became narrower a moment ago must not wrap lines: the board would be higher than computed.
         put(out, DisableLineWrap);
         if cursor == Cursor::Margin {
             out.push('\r');
         }
-        // Room first, so that nothing scrolls between saving the place and going back to it.
+        // Room is made first, so that nothing scrolls between saving the position and going back to it.
         let below = lines.len() - usize::from(cursor == Cursor::Margin);
         out.extend(std::iter::repeat_n(DOWN, below));
         if let Ok(up @ 1..) = u16::try_from(below) {
@@ -194,8 +194,8 @@ impl Painter {
 
 /// Erases what follows the cursor, and leaves the cursor where it is.
 ///
-/// Not by one "erase to the end of the screen" at the left margin: at the top of the screen that is the whole of it,
-/// and tmux keeps what was on a screen that is cleared, so that its scrollback would fill with old boards.
+/// One "erase to the end of the screen" at the left margin would not do: at the top of the screen that is all of it,
+/// and tmux keeps a screen that is cleared, so its scrollback would fill with old boards.
 fn erase(out: &mut String, cursor: Cursor) {
     match cursor {
         Cursor::MidLine => put(out, Clear(ClearType::FromCursorDown)),

@@ -26,7 +26,7 @@ impl Screen {
 
     fn write(&mut self, text: &str) {
         let clear = self.painter.clear().unwrap_or_default();
-        // As the terminal's driver does it.
+        // As the terminal's driver does.
         self.terminal.process((clear + text).replace('\n', "\r\n").as_bytes());
     }
 
@@ -103,7 +103,7 @@ fn text_that_stays_is_written_above_the_board() {
 fn foreign_output_is_kept() {
     let mut screen = Screen::new(30, 6);
     screen.paint(&["row 1", "row 2"], Cursor::Margin);
-    // Nobody told the board of this.
+    // The board is not notified of this.
     screen.terminal.process(b"thread 'x' panicked\r\n");
     screen.paint(&["row 1", "row 2"], Cursor::Margin);
     assert_eq!(screen.contents(), "thread 'x' panicked\nrow 1\nrow 2");

@@ -1,4 +1,5 @@
-//! What a piece of code prints goes to files instead, its children's output too. A board keeps its own stream.
+//! Redirection of standard output and error to files for a piece of code and its children. A board keeps its own
+//! stream.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,19 +8,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Standard output and error are the process's: they can lead to one place at a time.
+/// Set while a redirection lasts: standard output and error belong to the process and can lead to one place at a time.
 static IS_REDIRECTED: AtomicBool = AtomicBool::new(false);
 
-/// Runs `f` with the process's standard output and error appended to `base.out` and `base.err`, and gives back what
-/// it gives. The files and their directories are made where they are missing. Afterwards, also after a panic, both
-/// streams lead where they led before.
+/// Runs `f` with the process's standard output and error appended to `base.out` and `base.err`, and returns what it
+/// returns. Missing files and directories are made. Afterwards, also after a panic, both streams lead where they led
+/// before.
 ///
-/// It holds for the whole process: what other threads print meanwhile goes there too.
+/// The redirection holds for the whole process: output of other threads meanwhile goes to the files too.
 ///
 /// # Errors
 ///
-/// If a file or directory cannot be made, and [`io::ErrorKind::ResourceBusy`] while another redirection lasts.
-/// Then `f` was not run.
+/// Fails if a file or directory cannot be made, and with [`io::ErrorKind::ResourceBusy`] while another redirection
+/// lasts. Then `f` was not run.
 ///
 /// ```no_run
 /// let sum = psmith::board::redirect("logs/import", || {
@@ -38,7 +39,7 @@ pub fn redirect<T>(base: impl AsRef<Path>, f: impl FnOnce() -> T) -> io::Result<
     let (out, err) = (open(base, ".out")?, open(base, ".err")?);
     let before = (io::stdout().as_fd().try_clone_to_owned()?, io::stderr().as_fd().try_clone_to_owned()?);
     let restore = Restore { before, _claim: claim };
-    // What was printed before belongs where it led then. A stream that is gone is nobody's loss here.
+    // Output from before belongs where it led then. An error of a closed stream is ignored here.
     let _ = io::stdout().flush();
     rustix::stdio::dup2_stdout(&out)?;
     rustix::stdio::dup2_stderr(&err)?;
@@ -53,14 +54,14 @@ fn open(base: &Path, ending: &str) -> io::Result<File> {
     File::options().append(true).create(true).open(PathBuf::from(path))
 }
 
-/// The right to redirect, held by one.
+/// The right to redirect; one exists at a time.
 struct Claim;
 
 impl Claim {
     fn new() -> io::Result<Claim> {
         if IS_REDIRECTED.swap(true, Ordering::Acquire) {
-            let told = "standard output is redirected already";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, told));
+            let message = "standard output is redirected already";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
         Ok(Claim)
     }
@@ -80,7 +81,7 @@ struct Restore {
 impl Drop for Restore {
     fn drop(&mut self) {
         let _ = io::stdout().flush();
-        // Both descriptors are open, so this cannot fail but for a signal, after which it is done all the same.
+        // Both descriptors are open, so this can fail only by a signal, and then it is done all the same.
         let _ = rustix::stdio::dup2_stdout(&self.before.0);
         let _ = rustix::stdio::dup2_stderr(&self.before.1);
     }

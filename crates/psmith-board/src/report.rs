@@ -1,12 +1,12 @@
-//! A counter of items that tells a row how many there were. Passes the items on as they are.
+//! A counter of items that shows their number in a row. Never changes the items.
 
 use psmith_core::board::is_report_due;
 
 use crate::handle::RowHandle;
 
-/// Items that are counted as they pass: at each multiple of `every` the row's summary becomes what `format` makes of
-/// the count, and once more with the final count when there are no more, also if there were none. With `every` 0
-/// there is only that last report.
+/// Counts items as they pass: at each multiple of `every` the row's summary becomes what `format` makes of the count,
+/// and once more with the final count at the end, also if there were no items. With `every` 0 there is only that last
+/// report.
 ///
 /// ```
 /// use psmith::board::{Board, Row, report_progress};
@@ -29,7 +29,7 @@ where
     ReportProgress { items: items.into_iter(), every, row: row.clone(), format, count: 0, has_ended: false }
 }
 
-/// See [`report_progress`]. Holds its row: dropped, it lets it go.
+/// The iterator of [`report_progress`]. It holds its row until it is dropped.
 #[derive(Debug)]
 pub struct ReportProgress<I, F> {
     items: I,

@@ -1,33 +1,33 @@
-//! What a board shows, as lines; and rows turned into lines. Knows no escape code.
+//! Lines of a board's screen; and rows turned into lines. Knows no escape code.
 
 use psmith_core::board::{BoardFrame, Progress, RowStatus, RowView};
 
 use crate::text::visible;
 
-/// How a line looks.
+/// The style of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineStyle {
-    /// It changed lately.
+    /// True for a line that changed lately.
     pub bold: bool,
-    /// It is there for orientation only.
+    /// True for a line that serves only for orientation.
     pub dim: bool,
-    /// Nothing more comes of it.
+    /// True for a line that is complete.
     pub italic: bool,
-    /// Its colour, where there are colours.
+    /// The line's colour, if there are colours.
     pub status: RowStatus,
 }
 
-/// One line of the screen. The text holds no control character and fits the width.
+/// A line of the screen. The text holds no control character and fits the width.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
     /// The text.
     pub text: String,
-    /// How it looks.
+    /// The line's style.
     pub look: LineStyle,
 }
 
 impl Line {
-    /// Foreign text on a line: made visible, and cut at `columns`.
+    /// Makes a line of foreign text: control characters made visible, and cut at `columns`.
     ///
     /// ```
     /// use psmith::board::{Line, Look};
@@ -43,17 +43,17 @@ impl Line {
 /// The size of a screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Columns.
+    /// The number of columns.
     pub columns: usize,
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
 }
 
 impl Size {
-    /// What a terminal that does not tell is taken for.
+    /// The size assumed for a terminal that reports none.
     pub const USUAL: Size = Size { columns: 80, rows: 24 };
 
-    /// The size of the terminal behind this descriptor, or [`Size::USUAL`].
+    /// Returns the size of the terminal behind this descriptor, or [`Size::USUAL`].
     ///
     /// ```
     /// use psmith::board::Size;
@@ -64,11 +64,11 @@ impl Size {
     #[must_use]
     pub fn of(terminal: impl std::os::fd::AsFd) -> Size {
         let Ok(size) = rustix::termios::tcgetwinsize(terminal) else { return Size::USUAL };
-        let or = |told: u16, usual| if told == 0 { usual } else { usize::from(told) };
+        let or = |reported: u16, usual| if reported == 0 { usual } else { usize::from(reported) };
         Size { columns: or(size.ws_col, Size::USUAL.columns), rows: or(size.ws_row, Size::USUAL.rows) }
     }
 
-    /// So many lines a board may have: one is left for what else is written.
+    /// Returns the number of lines that a board may have: one is left for other output.
     ///
     /// ```
     /// assert_eq!(psmith::board::Size::USUAL.board_rows(), 23);
@@ -79,7 +79,7 @@ impl Size {
     }
 }
 
-/// A row on a line: prefix, summary, progress. `progress` is its text.
+/// Makes the line of a row: prefix, summary, progress. `progress` is its text.
 pub(crate) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Line {
     let text = format!("{}{}{progress}", row.prefix, row.summary);
     Line::new(
@@ -89,7 +89,7 @@ pub(crate) fn row_line(row: &RowView<'_>, progress: &str, columns: usize) -> Lin
     )
 }
 
-/// The rows that fit, as lines, with one for those that do not.
+/// Makes lines of the rows that fit, and one line for the rows that do not.
 pub(crate) fn frame_lines(
     frame: &BoardFrame<'_>,
     columns: usize,
@@ -105,7 +105,7 @@ pub(crate) fn frame_lines(
     lines
 }
 
-/// The text for what has no room.
+/// Returns the text for rows that have no room.
 ///
 /// ```
 /// assert_eq!(psmith::board::more_text(3), "... and 3 more");

@@ -1,7 +1,7 @@
-//! What the board's handles and its thread share: the rows, and the lines that wait to be written.
+//! The state that the board's handles and its thread share: the rows, and the lines that wait to be written.
 //!
-//! The lock is held for changes to the model alone: never while anything is written, and never while a formatter of
-//! the user's runs. So no change waits for a terminal, and whatever a formatter does, the model is whole.
+//! The lock is held for changes to the model alone: never while anything is written, and never while one of the user's
+//! formatters runs. So no change waits for a terminal, and whatever a formatter does, the model is whole.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,26 +16,26 @@ use crate::output::BoardStream;
 use crate::screen::Size;
 use crate::text::shown_line;
 
-/// So many bytes of lines may wait for a stream that takes none; of more the oldest are dropped, and counted.
+/// The bound of the bytes of lines that wait for a stream that takes none; of more the oldest are dropped and counted.
 pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
-/// Who ends a board waits no longer than this for a stream on which nothing moves.
+/// The longest time that a caller that ends a board waits for a stream that makes no progress.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
-/// A text for a progress.
+/// A formatter: makes the text of a progress.
 pub(crate) type Formatter = Arc<dyn Fn(Progress) -> String + Send + Sync>;
 
-/// Time since the board began.
+/// A clock: the time since the board began.
 pub(crate) type BoardClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// What a board draws.
+/// The board's kind of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Rows in place.
     Console,
     /// A line for each change.
     Minimal,
-    /// Nothing.
+    /// Silence: nothing is written.
     Off,
 }
 
@@ -44,32 +44,32 @@ pub(crate) struct BoardShared {
     mode: Mode,
     clock: BoardClock,
     state: Mutex<BoardState>,
-    /// Something changed: the thread has a look.
+    /// Signalled when something changed: the thread checks what is due.
     changed: Condvar,
-    /// The thread has ended, or taken its rows away.
+    /// Signalled when the thread has ended, or has erased its rows.
     ended: Condvar,
-    /// Grows as the thread gets something written.
+    /// The count of the thread's finished writes.
     moves: Arc<AtomicU64>,
 }
 
-/// What the lock guards.
+/// The state under the lock.
 struct BoardState {
     rows: RowTable,
     formatters: HashMap<RowId, Formatter>,
-    /// Lines to be shown below the rows.
+    /// Sources of lines below the rows.
     below: Vec<Arc<dyn LinesBelow>>,
     waiting: VecDeque<String>,
     waiting_bytes: usize,
     dropped: u64,
-    /// So many write to the screen themselves; no rows are drawn meanwhile.
+    /// The number of writers that write to the screen themselves; no rows are drawn meanwhile.
     asides: u32,
-    /// Rows may be on the screen.
+    /// True while rows may be on the screen.
     is_drawn: bool,
     is_closing: bool,
     has_ended: bool,
 }
 
-/// What the thread writes next.
+/// The thread's next output.
 pub(crate) struct Turn {
     /// Lines that stay, without their newlines.
     pub(crate) lines: Vec<String>,
@@ -79,7 +79,7 @@ pub(crate) struct Turn {
     pub(crate) frame: BoardFrame<'static>,
     /// Formatters of rows that have one of their own.
     pub(crate) formatters: HashMap<RowId, Formatter>,
-    /// Lines to be shown below them.
+    /// Sources of lines below them.
     pub(crate) below: Vec<Arc<dyn LinesBelow>>,
     pub(crate) size: Size,
     pub(crate) is_last: bool,
@@ -107,24 +107,24 @@ impl BoardShared {
         self.mode
     }
 
-    /// Adds a row; an `elapsed` one shows the time since now. `None`: there is no board any more.
+    /// Adds a row; an `elapsed` one shows the time since now. `None` if the board has ended.
     pub(crate) fn add(&self, row: Row, elapsed: bool) -> Option<RowId> {
         self.update(|state, now| {
             if elapsed {
                 return (state.rows.add_elapsed(row, now), None);
             }
-            let told = !(row.prefix.is_empty() && row.summary.is_empty());
+            let has_text = !(row.prefix.is_empty() && row.summary.is_empty());
             let id = state.rows.add(row, now);
-            (id, told.then_some(id))
+            (id, has_text.then_some(id))
         })
     }
 
-    /// Changes what lines do not tell of: status and progress.
+    /// Makes a change that is not written as a line: of status or progress.
     pub(crate) fn change(&self, change: impl FnOnce(&mut RowTable, Time)) {
         self.update(|state, now| (change(&mut state.rows, now), None));
     }
 
-    /// Changes the text of a row; true means that it did change.
+    /// Changes the text of a row; `change` returns whether it did change.
     pub(crate) fn change_text(&self, id: RowId, change: impl FnOnce(&mut RowTable, Time) -> bool) {
         self.update(|state, now| ((), change(&mut state.rows, now).then_some(id)));
     }
@@ -132,7 +132,7 @@ impl BoardShared {
     /// Sets or removes the row's own formatter.
     pub(crate) fn set_formatter(&self, id: RowId, formatter: Option<Formatter>) {
         self.update(|state, _| {
-            // The one before is dropped outside of the lock: it is the user's, and may do anything.
+            // The previous one is dropped outside of the lock: it is the user's code, and may do anything.
             let before = match formatter {
                 Some(formatter) if state.rows.is_open(id) => state.formatters.insert(id, formatter),
                 Some(formatter) => Some(formatter),
@@ -149,7 +149,7 @@ impl BoardShared {
         });
     }
 
-    /// Lines that stay, above the rows. False if there is no board, or none any more.
+    /// Prints lines that stay above the rows. Returns false if there is no board, or if it has ended.
     pub(crate) fn println(&self, text: &str) -> bool {
         let printed = self.update(|state, _| {
             for line in text.split('\n') {
@@ -170,7 +170,7 @@ impl BoardShared {
         self.wake();
     }
 
-    /// Shows them no longer; their last line stays above the rows.
+    /// Removes these lines; their last line stays above the rows.
     pub(crate) fn detach(&self, below: &Arc<dyn LinesBelow>) {
         self.update(|state, _| {
             let before = state.below.len();
@@ -183,15 +183,15 @@ impl BoardShared {
         });
     }
 
-    /// The thread has a look whether anything is due.
+    /// Wakes the thread to check whether anything is due.
     pub(crate) fn wake(&self) {
-        // It looks and goes to sleep under the lock: so it either sees the news or hears this.
+        // The thread checks and begins to wait under the lock: so it either sees the change or receives this signal.
         drop(self.lock());
         self.changed.notify_one();
     }
 
-    /// Makes a change and wakes the thread if it has to know. The second of what `change` gives back is a row whose
-    /// text changed.
+    /// Makes a change and wakes the thread if it has to act. The second value that `change` returns is a row whose text
+    /// changed.
     fn update<T>(&self, change: impl FnOnce(&mut BoardState, Time) -> (T, Option<RowId>)) -> Option<T> {
         if self.mode == Mode::Off {
             return None;
@@ -202,11 +202,11 @@ impl BoardShared {
             return None;
         }
         let was_dirty = state.rows.is_dirty();
-        let (value, told) = change(&mut state, now);
+        let (value, changed_row) = change(&mut state, now);
         if self.mode == Mode::Minimal {
-            state.write_line(told, now);
+            state.write_line(changed_row, now);
         }
-        // Already due, the thread wakes by itself.
+        // If a paint was already due, the thread wakes by itself.
         let wakes = self.mode == Mode::Minimal || !was_dirty;
         drop(state);
         if wakes {
@@ -215,7 +215,7 @@ impl BoardShared {
         Some(value)
     }
 
-    /// Completes all rows, and waits until all is written, or until nothing moves any more.
+    /// Completes all rows, and waits until all is written, or until writing makes no progress any more.
     pub(crate) fn shutdown(&self) {
         if self.mode == Mode::Off {
             return;
@@ -232,7 +232,7 @@ impl BoardShared {
         self.wait_for_thread(state, |state| state.has_ended);
     }
 
-    /// No rows are drawn from now on, until [`BoardShared::step_back`]; or the terminal takes nothing anyhow.
+    /// Erases the rows until [`BoardShared::step_back`]; returns also if the terminal takes no output.
     pub(crate) fn step_aside(&self) {
         let mut state = self.lock();
         state.asides += 1;
@@ -247,7 +247,7 @@ impl BoardShared {
         self.changed.notify_one();
     }
 
-    /// Wakes the thread and waits until it has done this, or until nothing moves any more.
+    /// Wakes the thread and waits until `is_done`, or until writing makes no progress any more.
     fn wait_for_thread(&self, mut state: MutexGuard<'_, BoardState>, is_done: impl Fn(&BoardState) -> bool) {
         self.changed.notify_one();
         let moves = || self.moves.load(Ordering::Relaxed);
@@ -258,16 +258,17 @@ impl BoardShared {
             }
             let left = STALLED_AFTER.saturating_sub(since.elapsed());
             if left.is_zero() {
-                // A terminal held up by Ctrl-S, a pipe that nobody reads: the thread is left to it.
+                // The terminal is suspended by Ctrl-S, or the pipe has no reader: the thread is left to wait for it
+                // alone.
                 return;
             }
             state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    // For the thread.
+    // Methods for the thread.
 
-    /// Waits until there is something to write, and takes it; `None`: the rows are to be taken away.
+    /// Waits until there is something to write, and takes it; `None`: the rows are to be erased.
     pub(super) fn next_turn(&self, output: &BoardStream) -> Option<Turn> {
         let mut state = self.lock();
         loop {
@@ -298,13 +299,13 @@ impl BoardShared {
         }
     }
 
-    /// The rows are taken away.
+    /// Reacts to the rows having been erased.
     pub(crate) fn on_cleared(&self) {
         self.lock().is_drawn = false;
         self.ended.notify_all();
     }
 
-    /// Formatters that panicked are not asked again.
+    /// Drops formatters that panicked, so that they are not called again.
     pub(crate) fn drop_formatters(&self, ids: &[RowId]) {
         for id in ids {
             let dropped = self.lock().formatters.remove(id);
@@ -312,7 +313,7 @@ impl BoardShared {
         }
     }
 
-    /// The thread ends: nothing is written any more, and who waits for it is told.
+    /// Reacts to the end of the thread: nothing is written any more, and all who wait for it are woken.
     pub(crate) fn on_ended(&self) {
         let mut state = self.lock();
         state.is_closing = true;
@@ -325,17 +326,17 @@ impl BoardShared {
     }
 
     fn lock(&self) -> MutexGuard<'_, BoardState> {
-        // A change is whole or not made: nothing of the user's runs under the lock.
+        // A change is made completely or not at all: no code of the user's runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl BoardState {
-    /// Where nothing is drawn: the line of a row whose text changed, and of rows that show the time at their end.
-    fn write_line(&mut self, told: Option<RowId>, now: Time) {
+    /// Writes, if no rows are drawn, the line of a row whose text changed, and of rows that show the time at their end.
+    fn write_line(&mut self, changed: Option<RowId>, now: Time) {
         let line = |row: &RowView<'_>| shown_line(&format!("{}{}", row.prefix, row.summary));
-        if let Some(told) = told.and_then(|id| self.rows.get(id, now)).map(|row| line(&row)) {
-            self.wait(told);
+        if let Some(changed) = changed.and_then(|id| self.rows.get(id, now)).map(|row| line(&row)) {
+            self.wait(changed);
         }
         for row in self.rows.take_all_left(now) {
             self.formatters.remove(&row.id);
@@ -364,17 +365,17 @@ impl BoardState {
         lines.extend(self.waiting.drain(..));
         self.waiting_bytes = 0;
         for below in &self.below {
-            let told = match mode {
+            let own_lines = match mode {
                 _ if self.is_closing => below.last_line(),
                 Mode::Minimal => below.log_line(),
                 Mode::Console | Mode::Off => None,
             };
-            lines.extend(told);
+            lines.extend(own_lines);
         }
         let (mut left, mut frame) = (Vec::new(), BoardFrame { rows: Vec::new(), more: 0, more_at: 0 });
         if mode == Mode::Console {
             let wanted = self.below.iter().map(|below| below.lines_wanted()).sum::<usize>();
-            // Rows and what is below them share a screen that is too small for both.
+            // The rows and the lines below them share a screen that is too small for both.
             let rows_max = size.board_rows() - wanted.min(size.board_rows() / 2);
             let rows = &mut self.rows;
             left = if self.is_closing { rows.take_all_left(now) } else { rows.take_left(rows_max, now) };

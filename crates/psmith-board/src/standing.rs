@@ -1,4 +1,4 @@
-//! How far a run is, on one line: `412/2000  ok 405  failed 3  flaky 4  running 4  32/s  eta 50s`.
+//! Progress of a run on one line: `412/2000  ok 405  failed 3  flaky 4  running 4  32/s  eta 50s`. Never draws it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use psmith_core::event::HoldReason;
 
 use crate::text::visible;
 
-/// A time that is still running, or only guessed, to the second: `0s`, `9s`, `1m02s`.
+/// Formats a time that is still running, or only estimated, to the second: `0s`, `9s`, `1m02s`.
 #[must_use]
 pub fn whole(seconds: u64) -> String {
     let (minutes, hours) = (seconds / 60, seconds / 3600);
@@ -19,15 +19,15 @@ pub fn whole(seconds: u64) -> String {
     }
 }
 
-/// Where there is no screen, the counts are told so often.
+/// The time between two lines of counts if there is no screen.
 pub const COUNT_EVERY: Duration = Duration::from_secs(30);
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusLine {
     /// Jobs done.
     pub done: u64,
-    /// All jobs there will be, if that is known.
+    /// The number of all jobs, if it is known.
     pub total: Option<u64>,
     /// Jobs that succeeded at their first try.
     pub ok: u64,
@@ -35,16 +35,16 @@ pub struct StatusLine {
     pub failed: u64,
     /// Jobs that succeeded at a later try.
     pub flaky: u64,
-    /// Attempts that live.
+    /// Attempts that are running.
     pub running: u64,
-    /// Why starts are held, if they are.
+    /// The reason why starts are held, if they are.
     pub held: Option<HoldReason>,
-    /// Nothing more will happen, so there is nothing to foretell.
+    /// True when nothing more will happen, so that there is nothing to estimate.
     pub over: bool,
 }
 
 impl StatusLine {
-    /// The line, cut at `columns`. `per_second` is the run's rate ([`Rate`](psmith_core::board::Rate)).
+    /// Returns the line, cut at `columns`. `per_second` is the run's rate ([`Rate`](psmith_core::board::Rate)).
     #[must_use]
     pub fn line(&self, per_second: f64, columns: usize) -> String {
         let mut text = match self.total {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_line_has_the_form_of_the_manual() {
-        let mut standing = StatusLine {
+        let mut status_line = StatusLine {
             done: 412,
             total: Some(2000),
             ok: 405,
@@ -104,13 +104,13 @@ mod tests {
             over: false,
         };
         assert_eq!(
-            standing.line(32.0, 100),
+            status_line.line(32.0, 100),
             "412/2000  ok 405  failed 3  flaky 4  running 4  held: memory  32/s  eta 50s"
         );
-        standing.total = None;
-        standing.held = None;
-        assert_eq!(standing.line(32.0, 100), "412 done  ok 405  failed 3  flaky 4  running 4  32/s");
-        assert_eq!(standing.line(32.0, 20), "412 done  ok 405 ...");
+        status_line.total = None;
+        status_line.held = None;
+        assert_eq!(status_line.line(32.0, 100), "412 done  ok 405  failed 3  flaky 4  running 4  32/s");
+        assert_eq!(status_line.line(32.0, 20), "412 done  ok 405 ...");
         let over = StatusLine { total: Some(2), done: 1, ok: 1, over: true, ..StatusLine::default() };
         assert_eq!(over.line(2.0, 100), "1/2  ok 1  2.0/s");
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Running jobs as lines: a heading, a row for each of the longest running, and where the run stands. The same for
-//! the command and for a program's own runs.
+//! Running jobs as lines: a heading, a row for each of the longest running, and the progress of the run. The command
+//! and a program's own runs share it.
 //!
-//! Composes; others decide when, and paint.
+//! Composes only: never decides when to paint, and never paints.
 
 use psmith_core::Time;
 use psmith_core::board::{JobRow, Progress, RowStatus};
@@ -10,26 +10,26 @@ use crate::screen::{Line, LineStyle, Size, more_text};
 use crate::standing::whole;
 use crate::text::{columns_of, visible};
 
-/// Below this width the processor's share is left out.
+/// The width below which the processor's share is left out.
 const COLUMNS_WIDE: usize = 70;
 
-/// Below this width the tries and the memory are left out.
+/// The width below which the tries and the memory are left out.
 const COLUMNS_FULL: usize = 60;
 
-/// Below this one the slot as well.
+/// The width below which the slot is left out as well.
 const COLUMNS_SOME: usize = 40;
 
-/// How the rows of a screen of this size are shared out.
+/// The division of a screen of a given size among the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Whether there is room for a heading.
+    /// True if there is room for a heading.
     pub heading: bool,
     /// Lines for jobs, the one for those that are not shown included.
     pub rows: usize,
 }
 
 impl Layout {
-    /// At most `rows_max` rows, a heading where there is room, and always the line of the run.
+    /// Divides the screen: at most `rows_max` rows, a heading if there is room, and always the line of the run.
     #[must_use]
     pub fn of(size: Size, rows_max: usize) -> Layout {
         let room = size.board_rows() - 1;
@@ -37,15 +37,15 @@ impl Layout {
         Layout { heading, rows: rows_max.min(room - usize::from(heading)) }
     }
 
-    /// How many of so many jobs have a row of their own.
+    /// Returns how many of `running` jobs have a row of their own.
     #[must_use]
     pub fn shown(self, running: usize) -> usize {
         if running <= self.rows { running } else { self.rows.saturating_sub(1) }
     }
 }
 
-/// The lines of the board. `rows` are the jobs to be shown, the longest running first, of `running` in all, and
-/// `standing` makes the line of the run for a width.
+/// Returns the lines of the board. `rows` are the jobs to be shown, the longest running first, of `running` in all;
+/// `run_line` makes the line of the run for a width.
 #[must_use]
 pub fn lines(
     rows: &[&JobRow],
@@ -54,7 +54,7 @@ pub fn lines(
     now: Time,
     size: Size,
     layout: Layout,
-    standing: impl FnOnce(usize) -> String,
+    run_line: impl FnOnce(usize) -> String,
 ) -> Vec<Line> {
     let columns = size.columns;
     let table = TableColumns::of(rows, tries, now, columns);
@@ -65,7 +65,7 @@ pub fn lines(
     }
     for (row, cells) in rows.iter().zip(&table.cells) {
         let head = table.head(cells);
-        let text = says(row, columns.saturating_sub(columns_of(&head)));
+        let text = row_text(row, columns.saturating_sub(columns_of(&head)));
         let look = LineStyle { status: row.status, ..LineStyle::default() };
         lines.push(Line { text: visible(format!("{head}{text}").as_bytes(), columns), look });
     }
@@ -77,16 +77,16 @@ pub fn lines(
         });
     }
     lines
-        .push(Line { text: format!(" {}", standing(columns.saturating_sub(1))), look: LineStyle::default() });
+        .push(Line { text: format!(" {}", run_line(columns.saturating_sub(1))), look: LineStyle::default() });
     lines
 }
 
-/// All running jobs with their last lines, as the key `t` asks for them: several lines, each with its newline,
-/// `standing` the first.
+/// Returns all running jobs with their last lines, as the key `t` asks for them: several lines, each with its newline,
+/// `run_line` the first.
 #[must_use]
-pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, standing: &str) -> String {
+pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, run_line: &str) -> String {
     let table = TableColumns::of(rows, tries, now, columns);
-    let mut out = format!("{standing}\n");
+    let mut out = format!("{run_line}\n");
     if !rows.is_empty() {
         out.push_str(&format!("{}\n", visible(table.heading().as_bytes(), columns)));
     }
@@ -106,7 +106,7 @@ pub fn running_text(rows: &[&JobRow], tries: u32, now: Time, columns: usize, sta
 struct TableColumns {
     cells: Vec<[String; 6]>,
     widths: [usize; 6],
-    /// Which columns there are.
+    /// The columns that are shown.
     has: [bool; 6],
 }
 
@@ -135,7 +135,7 @@ impl TableColumns {
         let mut out = String::new();
         for (number, cell) in cells.iter().enumerate().filter(|(number, _)| self.has[*number]) {
             let width = self.widths[number];
-            // The job's number stands at the left of its column, as in every other text.
+            // The job's number is at the left of its column, as in every other text.
             out.push_str(&if number == 1 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
             out.push_str("  ");
         }
@@ -159,9 +159,9 @@ fn cells(row: &JobRow, tries: u32, now: Time) -> [String; 6] {
     ]
 }
 
-/// The command, and behind it the last line that it wrote. Of a long command so much is left that the line can be
+/// Returns the command, and behind it the last line that it wrote. A long command is cut so far that the line can be
 /// read.
-fn says(row: &JobRow, columns: usize) -> String {
+fn row_text(row: &JobRow, columns: usize) -> String {
     let said = message(row, columns);
     if said.is_empty() {
         return visible(command(row).as_bytes(), columns);
@@ -170,7 +170,7 @@ fn says(row: &JobRow, columns: usize) -> String {
     visible(format!("{}: {said}", visible(command(row).as_bytes(), room)).as_bytes(), columns)
 }
 
-/// What a job said last: how far it is, and the last line that it wrote.
+/// Returns a job's progress and the last line that it wrote.
 fn message(row: &JobRow, columns: usize) -> String {
     let said = visible(row.last_line(), columns);
     match row.progress {
@@ -184,7 +184,7 @@ fn far(progress: Progress) -> String {
     format!("{}/{}", progress.current(), progress.target())
 }
 
-/// What a colour tells, words tell as well.
+/// Returns the command with its state in words, so that no state is shown by a colour alone.
 fn command(row: &JobRow) -> String {
     match row.status {
         RowStatus::Normal | RowStatus::Success => row.title.clone(),
@@ -193,7 +193,7 @@ fn command(row: &JobRow) -> String {
     }
 }
 
-/// Memory in at most five characters: `980K`, `410M`, `1.2G`.
+/// Formats an amount of memory in at most five characters: `980K`, `410M`, `1.2G`.
 fn memory(bytes: u64) -> String {
     const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
     let mut tenths = u128::from(bytes) * 10 / 1024;
@@ -244,8 +244,8 @@ mod tests {
         let running = board.running_count();
         let rows: Vec<&JobRow> =
             board.longest(layout.shown(running)).into_iter().map(|(_, row)| row).collect();
-        let standing = |columns| visible(b"412/2000  ok 405  failed 3", columns);
-        let lines = lines(&rows, running, 3, at(72), size, layout, standing);
+        let run_line = |columns| visible(b"412/2000  ok 405  failed 3", columns);
+        let lines = lines(&rows, running, 3, at(72), size, layout, run_line);
         assert!(lines.len() <= size.board_rows() && lines.len() <= rows_max + 2);
         assert!(lines.iter().all(|line| columns_of(&line.text) <= size.columns));
         lines.into_iter().map(|line| line.text).collect()

@@ -1,17 +1,18 @@
-//! Foreign text made fit to be shown: without power over a terminal, and no wider than asked.
+//! Foreign text made safe to show: it cannot control a terminal, and is no wider than asked.
 //!
-//! For display only. What is shown is never what is kept.
+//! For display only: never applied to what is stored.
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// What stands where a text was cut.
+/// The mark at the place where a text was cut.
 const CUT: &str = "...";
 
-/// Characters without a width of their own that may stand on one column; more can make a line that no terminal likes.
+/// The greatest number of zero-width characters on one column; with more, some terminals draw the line wrong.
 const MARKS_MAX: usize = 8;
 
-/// The text with everything visible that is no plain character: control bytes (C0, DEL, C1), bytes that are not
-/// UTF-8, and characters that change the direction of writing. Cut at `columns`, told by `...`. Tabs are blanks.
+/// Returns the text with everything made visible that is no plain character: control bytes (C0, DEL, C1), bytes that
+/// are not UTF-8, and characters that change the direction of writing. Cut at `columns`, marked by `...`. Tabs become
+/// blanks.
 ///
 /// ```
 /// assert_eq!(psmith::board::visible(b"\x1b]0;title\x07", 80), "\\x1b]0;title\\x07");
@@ -22,7 +23,7 @@ pub fn visible(bytes: &[u8], columns: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
     let mut marks = 0;
-    // Where the text has to end if it turns out to be too long.
+    // The position where the text has to end if it turns out to be too long.
     let mut room_for_cut = 0;
     for chunk in bytes.utf8_chunks() {
         let characters = chunk.valid().chars().map(TextPiece::Character);
@@ -47,12 +48,12 @@ pub fn visible(bytes: &[u8], columns: usize) -> String {
     text
 }
 
-/// A line as it stays on a screen: made visible, and of any width.
+/// Makes a line as it stays on a screen: made visible, and of any width.
 pub(crate) fn shown_line(line: &str) -> String {
     visible(line.strip_suffix('\r').unwrap_or(line).as_bytes(), usize::MAX - CUT.len())
 }
 
-/// How many columns of a terminal this text takes.
+/// Returns the number of terminal columns that this text takes.
 ///
 /// ```
 /// use psmith::board::columns_of;
@@ -69,7 +70,7 @@ enum TextPiece {
 }
 
 impl TextPiece {
-    /// Appends what is shown and gives its columns.
+    /// Appends the visible form and returns its columns.
     fn show(&self, text: &mut String) -> usize {
         let start = text.len();
         match *self {
@@ -92,7 +93,7 @@ impl TextPiece {
     }
 }
 
-/// Marks that reorder or hide text: with them a line can read as another one.
+/// Returns whether the character reorders or hides text: with such marks a line can read as another one.
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}'

@@ -1,6 +1,7 @@
 //! The board's thread: the only one that writes to the board's stream, and the only one that may wait for it.
 //!
-//! All signals are blocked in it: they are the program's, and a closed pipe is an error here, not a death.
+//! All signals are blocked in it: they are for the program's threads, and a closed pipe is an error here, not a
+//! SIGPIPE.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,13 +22,14 @@ pub(super) fn start(
     formatter: Option<Formatter>,
     colors: bool,
 ) -> io::Result<()> {
-    // What a thread blocks it inherits: so it never stands there for a signal of the program's.
+    // A new thread inherits the mask of the one that starts it: so it never takes a signal of the program's,
+    // not even at its start.
     let old = psmith_sys::signals::block_all();
     let drawing = Drawing { formatter, is_formatter_bad: Cell::new(false) };
     let work = move || {
         let ended = EndOnDrop(&shared);
         drawing.work(&shared, &output, Painter::new(colors));
-        // The stream is let go before anybody learns that the board has ended.
+        // The stream is closed before any caller is notified that the board has ended.
         drop(output);
         drop(ended);
     };
@@ -36,7 +38,7 @@ pub(super) fn start(
     started.map(drop)
 }
 
-/// Tells that the thread has ended, however it does.
+/// A guard that reports the thread's end, however it ends.
 struct EndOnDrop<'a>(&'a BoardShared);
 
 impl Drop for EndOnDrop<'_> {
@@ -66,7 +68,8 @@ impl Drawing {
                 Mode::Console => self.frame(shared, &mut painter, &turn),
                 Mode::Minimal | Mode::Off => turn.lines.iter().map(|line| format!("{line}\n")).collect(),
             };
-            // A closed pipe, a terminal that is gone: nobody looks any more, and nobody has to know.
+            // The pipe is closed or the terminal is gone: nobody can see the board any more, and it is no error of the
+            // program's.
             if output.write(bytes.as_bytes()).is_err() || turn.is_last {
                 return;
             }
@@ -92,7 +95,7 @@ impl Drawing {
             .collect();
         for row in &turn.left {
             let progress = row.progress.map(|progress| text(row, progress)).unwrap_or_default();
-            // What stays is not cut: the terminal wraps it.
+            // Lines that stay are not cut: the terminal wraps them.
             above.push_str(&painter.line(&row_line(row, &progress, usize::MAX / 2)));
         }
         let mut lines = frame_lines(&turn.frame, turn.size.columns, text);
@@ -106,9 +109,10 @@ impl Drawing {
         painter.paint_below(&above, &lines, turn.size, Cursor::Margin)
     }
 
-    /// The text of the row's own formatter, else of the board's, else the usual one; `None`: the row's own panicked.
+    /// Returns the text of the row's own formatter, else of the board's, else the default one; `None`: the row's own
+    /// panicked.
     fn text(&self, own: Option<&Formatter>, progress: Progress) -> Option<String> {
-        // Nothing of ours is borrowed by a formatter, so nothing of ours is half-done after its panic.
+        // A formatter borrows none of our state, so no state is half-changed after its panic.
         let ask = |formatter: &Formatter| catch_unwind(AssertUnwindSafe(|| formatter(progress))).ok();
         if let Some(own) = own {
             return ask(own);

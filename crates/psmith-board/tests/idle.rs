@@ -1,12 +1,12 @@
-//! A board on which nothing changes costs nothing: its thread does not wake. Alone in its program, so that there is
-//! one such thread.
+//! A board on which nothing changes costs nothing: its thread does not wake. Alone in its program, so that there is one
+//! such thread.
 
 use std::time::{Duration, Instant};
 
 use psmith_board::{Board, Row};
 use psmith_testkit::OUTER_LIMIT;
 
-/// How often the board's thread has gone to sleep so far.
+/// Returns how often the board's thread has gone to sleep so far.
 fn sleeps() -> u64 {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     let of_board = |task: &std::path::Path| {
@@ -48,7 +48,7 @@ fn an_idle_board_does_not_wake() {
         if now == before {
             break;
         }
-        // It may have been on its way to sleep.
+        // The thread may have been on its way to sleep.
         assert!(Instant::now() < deadline, "it wakes for nothing");
         before = now;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use psmith_board::{Board, Row, RowHandle, RowStatus, report_progress};
 
-/// What the board writes to a pipe, all of it.
+/// Returns all that the board writes to a pipe.
 fn lines_of(use_board: impl FnOnce(&Board)) -> String {
     let (reader, writer) = pipe().unwrap();
     let board = Board::auto(&writer);
@@ -43,7 +43,7 @@ fn each_change_of_prefix_or_summary_is_a_line() {
     assert_eq!(text, "worker  1: waiting\nworker  1: working\nworking\nfirst word\none\ntwo\ndone\n");
 }
 
-// No escape code reaches a file, whoever brings it.
+// No escape code reaches a file, whatever text it was in.
 #[test]
 fn escape_codes_of_others_are_shown_and_not_passed_on() {
     let text = lines_of(|board| {
@@ -96,7 +96,7 @@ fn the_end_of_a_board_is_told_whole() {
     assert!(text.ends_with("\n9999\nelapsed time: less than a second\n"), "{}", &text[text.len() - 100..]);
 }
 
-// proves: U-38: rows may be fed by any number of threads, and completed by the last of them.
+// proves: U-38: any number of threads may change a row, and the last of them completes it.
 #[test]
 fn many_threads_feed_one_board() {
     let text = lines_of(|board| {
@@ -123,7 +123,7 @@ fn many_threads_feed_one_board() {
     }
 }
 
-// proves: U-43: nobody reads any more.
+// proves: U-43: the pipe has no reader any more.
 #[test]
 fn a_closed_pipe_changes_nothing() {
     for console in [false, true] {
@@ -139,7 +139,7 @@ fn a_closed_pipe_changes_nothing() {
     }
 }
 
-// proves: F-49: a reader that stands still holds up nobody, and costs a bounded amount of memory
+// proves: F-49: a suspended reader blocks no caller, and costs a bounded amount of memory
 #[test]
 fn a_stalled_reader_holds_up_nobody() {
     let (reader, writer) = pipe().unwrap();
@@ -150,7 +150,7 @@ fn a_stalled_reader_holds_up_nobody() {
     for count in 0..5_000 {
         row.set_summary(format!("{text}{count}"));
     }
-    // Nothing was read so far; now somebody does, and learns that there was more.
+    // Nothing was read so far; now the reader reads, and learns that there was more.
     let reading = std::thread::spawn(move || read_all(reader));
     row.set_summary("last");
     board.shutdown();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use psmith_board::{Board, Colors, Progress, Row, RowHandle, RowStatus};
 use psmith_testkit::emulator::Terminal;
 
-/// Tells a copy of this test program which part of it to play.
+/// Names for a copy of this test program the part that it plays.
 const PART: &str = "BOARD_SCREEN_PART";
 
 fn board(slave: OwnedFd) -> Board {
@@ -88,7 +88,7 @@ fn rows_stand_in_their_order() {
     drop((slow, pinned));
 }
 
-// proves: SEC-web-output: what others wrote has no power over the terminal
+// proves: SEC-web-output: foreign text cannot control the terminal
 #[test]
 fn escape_codes_in_texts_are_shown_and_not_obeyed() {
     let (mut terminal, slave) = Terminal::new(100, 10);
@@ -105,7 +105,7 @@ fn escape_codes_in_texts_are_shown_and_not_obeyed() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: U-41: each line once, in order, above the board, however fast they come.
+// proves: U-41: each line once, in order, above the board, however fast they are printed.
 #[test]
 fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -184,7 +184,7 @@ fn without_colours_rows_are_bold_all_the_same() {
     drop(row);
 }
 
-// proves: U-40: bold when it changes, and then no more, with nobody touching the board.
+// proves: U-40: bold when it changes, and later no more, without any call to the board.
 #[test]
 fn a_row_is_dimmed_by_itself() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -212,7 +212,7 @@ fn a_terminal_that_stands_still_holds_up_nobody() {
     drop(terminal);
 }
 
-/// Plays a part of this program on a terminal, as a process of its own.
+/// Runs a part of this program on a terminal, as a process of its own.
 fn play(part: &str, slave: OwnedFd) -> Child {
     let clone = || slave.try_clone().unwrap();
     Command::new(std::env::current_exe().unwrap())
