@@ -1,17 +1,17 @@
-//! What `#[psmith::job]` needs to know of a function: its name and whether it can be a job. It reads no body, and does
-//! without syn's grammar of all of Rust, which every program that uses psmith would have to compile.
+//! The head of a function, as far as `#[psmith::job]` needs it: its name and whether it can be a job. Never reads a
+//! body, and never uses syn's grammar of all of Rust, which every program that uses psmith would have to compile.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Generics, Ident, Result, Token, Type, Visibility, parenthesized};
 
-/// The head of a function, as far as `#[psmith::job]` looks at it.
+/// The head of a function, as far as `#[psmith::job]` reads it.
 pub(crate) struct Header {
     pub(crate) name: Ident,
     pub(crate) asyncness: Option<Span>,
     pub(crate) generics: Generics,
-    /// How many arguments it takes.
+    /// The number of its arguments.
     pub(crate) inputs: usize,
 }
 
@@ -21,7 +21,7 @@ impl Parse for Header {
         input.parse::<Visibility>()?;
         let mut asyncness = None;
         while !input.peek(Token![fn]) {
-            // The words of a head are `const`, `extern` with its ABI and such: what belongs there the compiler knows.
+            // The words of a head are `const`, `extern` with its ABI and such: the compiler knows which are valid.
             asyncness = asyncness.or_else(|| input.peek(Token![async]).then(|| input.span()));
             input.parse::<TokenTree>()?;
         }
@@ -39,13 +39,14 @@ impl Parse for Header {
                 arguments.parse::<Token![,]>()?;
             }
         }
-        // The rest is the compiler's to judge.
+        // The compiler checks the rest.
         input.parse::<TokenStream>()?;
         Ok(Self { name, asyncness, generics, inputs })
     }
 }
 
-/// An argument's pattern and the colon after it. Paths in it (`Wrapper::New(n): Wrapper`) have colons of their own.
+/// Skips an argument's pattern and the colon after it. Paths in it (`Wrapper::New(n): Wrapper`) have colons of their
+/// own.
 fn skip_pattern(arguments: ParseStream<'_>) -> Result<()> {
     loop {
         if arguments.peek(Token![::]) {

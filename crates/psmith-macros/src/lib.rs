@@ -1,4 +1,5 @@
-//! `#[psmith::job]` and `#[derive(psmith::Value)]`. Both only add items beside what they stand on and never change it.
+//! The macros `#[psmith::job]` and `#[derive(psmith::Value)]`. Both only add items beside their item and never change
+//! it.
 
 mod header;
 
@@ -9,7 +10,7 @@ use syn::{DeriveInput, parse_macro_input, spanned::Spanned};
 
 /// Registers a function as a job by its name, `crate::module::function`.
 ///
-/// The function stays what it was: it can be called, and given to [`psmith::map`](https://docs.rs/psmith) and its kin.
+/// The function stays as it was: it can be called, and passed to [`psmith::map`](https://docs.rs/psmith) and the like.
 /// It takes one argument, has no generic parameters (a name can stand for one function only), and is not `async`.
 #[proc_macro_attribute]
 pub fn job(attributes: TokenStream, item: TokenStream) -> TokenStream {
@@ -60,7 +61,7 @@ fn check(attributes: &proc_macro2::TokenStream, function: &Header) -> syn::Resul
     Ok(())
 }
 
-/// Lets job functions return this type as it is (`psmith::Return`).
+/// Allows job functions to return this type as it is (`psmith::Return`).
 #[proc_macro_derive(Value)]
 pub fn value(item: TokenStream) -> TokenStream {
     let input = parse_macro_input!(item as DeriveInput);

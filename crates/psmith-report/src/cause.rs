@@ -1,4 +1,4 @@
-//! The one wording of each cause, wherever it is shown.
+//! The wording of each cause, the same wherever it is shown. Never decides a cause.
 
 use psmith_core::outcome::{Cause, LimitKind, Outcome, SpawnFailure, SpawnStep};
 use psmith_sys::signals;
@@ -7,11 +7,11 @@ use rustix::io::Errno;
 use crate::display::{errno_text, visible};
 use crate::duration::{asked_for, size};
 
-/// Text of a job's own making that a cause may hold is cut here.
+/// The length at which a job's own text in a cause is cut.
 const DETAIL_COLUMNS_MAX: usize = 240;
 
-/// How a job failed, without its tries: `exit 7`, `signal 9 (KILL)`, `timeout after 1s`, `oom at 512M`,
-/// `spawn: nosuch: not found in PATH`. `program` is the word that was to be started.
+/// Returns how a job failed, without its tries: `exit 7`, `signal 9 (KILL)`, `timeout after 1s`, `oom at 512M`, `spawn:
+/// nosuch: not found in PATH`. `program` is the word that was to be started.
 #[must_use]
 pub fn cause_text(cause: &Cause, program: &[u8]) -> String {
     let word = cause.kind().word();
@@ -41,12 +41,12 @@ pub fn cause_text(cause: &Cause, program: &[u8]) -> String {
         | Cause::Panic { message: text, .. }
         | Cause::Undecodable(text)
         | Cause::Protocol(text) => format!("{word}: {}", detail(text)),
-        // `oom` without a limit of its own, `cancelled`, and whatever the core may learn to say.
+        // `oom` without a limit of its own, `cancelled`, and causes that the core may add.
         _ => word.to_owned(),
     }
 }
 
-/// The cause with the tries that were spent on it, if there were several: `exit 1, 3 tries`.
+/// Returns the cause with the number of its tries, if there were several: `exit 1, 3 tries`.
 #[must_use]
 pub fn cause_with_tries(outcome: &Outcome, program: &[u8]) -> String {
     let Err(cause) = &outcome.verdict else { return flaky_text(outcome) };
@@ -54,18 +54,18 @@ pub fn cause_with_tries(outcome: &Outcome, program: &[u8]) -> String {
     if outcome.tries > 1 { format!("{text}, {} tries", outcome.tries) } else { text }
 }
 
-/// Why a start failed: `nosuch: not found in PATH`, `./data: not executable`.
+/// Returns why a start failed: `nosuch: not found in PATH`, `./data: not executable`.
 #[must_use]
 pub fn spawn_text(failure: &SpawnFailure, program: &[u8]) -> String {
     let detail = visible(failure.detail.as_bytes(), DETAIL_COLUMNS_MAX);
     let program = if detail.is_empty() { visible(program, DETAIL_COLUMNS_MAX) } else { detail.clone() };
-    // `Errno` takes no 0, which says here that no system call failed.
+    // `Errno` takes no 0, which means here that no system call failed.
     let errno = (1..4096).contains(&failure.errno).then(|| Errno::from_raw_os_error(failure.errno));
     match (failure.step, errno) {
         (SpawnStep::Prepare, _) if !detail.is_empty() => detail,
         (SpawnStep::Lookup, None | Some(Errno::NOENT | Errno::NOTDIR)) => missing(&program),
         (SpawnStep::Lookup | SpawnStep::Exec, Some(Errno::ACCESS)) => format!("{program}: not executable"),
-        // The program itself was found before: what is missing is what its first line names.
+        // The program itself was found before: the missing file is the interpreter that its first line names.
         (SpawnStep::Exec, Some(Errno::NOENT)) => format!("{program}: it or its interpreter was not found"),
         (SpawnStep::Exec, Some(Errno::NOEXEC)) => format!("{program}: not a program, and without a #! line"),
         (step, _) => {
@@ -77,7 +77,7 @@ pub fn spawn_text(failure: &SpawnFailure, program: &[u8]) -> String {
     }
 }
 
-/// A signal by number and name: `9 (KILL)`.
+/// Returns a signal by number and name: `9 (KILL)`.
 #[must_use]
 pub fn signal_text(signal: i32) -> String {
     match signal_name(signal) {
@@ -86,13 +86,13 @@ pub fn signal_text(signal: i32) -> String {
     }
 }
 
-/// The name of a signal without `SIG`; a real-time signal by its distance from the first.
+/// Returns the name of a signal without `SIG`; a real-time signal is named by its distance from the first.
 #[must_use]
 pub fn signal_name(signal: i32) -> Option<String> {
     signals::name(signal).map(str::to_owned).or_else(|| signals::real_time_name(signal))
 }
 
-/// A success that took several tries and is held to be a failure (`--flaky fail`).
+/// Returns the text for a success that took several tries and counts as a failure (`--flaky fail`).
 fn flaky_text(outcome: &Outcome) -> String {
     format!("flaky, {} tries", outcome.tries)
 }

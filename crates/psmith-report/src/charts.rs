@@ -1,26 +1,26 @@
-//! Charts as SVG: the slots over time, the ends over time, the spread of durations.
+//! Charts as SVG: the slots over time, the ends over time, the distribution of durations.
 //!
-//! Colours and fonts come from the style sheet of the page; shape tells what colour tells (failures are hatched).
-//! Nothing of a job but its number gets into a chart.
+//! Colours and fonts come from the style sheet of the page; shapes repeat what colours show (failures are hatched). A
+//! chart never holds anything of a job but its number.
 
 use std::time::Duration;
 
 use crate::history::AttemptEnd;
 use crate::history::bars::{Bar, Bars, LANES_MAX};
 use crate::history::columns::{COLUMNS_MAX, Intervals};
-use crate::history::spread::DurationCounts;
+use crate::history::durations::DurationCounts;
 use crate::html::{EscapedText, put};
 
-/// Units of the drawing from left to right; the page scales them.
+/// The width of the drawing in its own units; the page scales them.
 const WIDTH: f64 = 1000.0;
-/// Left of the drawing area: names of lanes, numbers of the scale.
+/// The space left of the drawing area: names of lanes, numbers of the scale.
 const LEFT: f64 = 56.0;
 const LANE: f64 = 14.0;
 const CHART: f64 = 180.0;
 const AXIS: f64 = 22.0;
-/// Bars narrower than this could not be seen.
+/// The smallest width of a bar that can be seen.
 const BAR_WIDTH_MIN: f64 = 0.8;
-/// Marks on the axis of time, at most.
+/// The greatest number of marks on the axis of time.
 const MARKS_MAX: u32 = 8;
 
 /// An attempt that is not over.
@@ -31,7 +31,7 @@ pub struct RunningAttempt {
     pub began: Duration,
 }
 
-/// When which slot was busy, from the beginning to `until`.
+/// Draws when each slot was busy, from the beginning to `until`.
 pub fn timeline(bars: &Bars, running: &[RunningAttempt], until: Duration) -> String {
     let lanes = bars.lanes();
     let busy = running.iter().map(|running| running.slot as usize).max().unwrap_or(0).min(LANES_MAX);
@@ -100,7 +100,7 @@ fn put_running(svg: &mut String, running: &RunningAttempt, until: Duration) {
     put!(svg, "<title>job {job}: running since {}, slot {slot}</title></rect>", seconds(running.began));
 }
 
-/// How many jobs ended in each stretch, and how many slots were busy.
+/// Draws how many jobs ended in each interval, and how many slots were busy.
 pub fn throughput(columns: &Intervals, running: &[RunningAttempt], slots: u32, until: Duration) -> String {
     let mut svg = open("Jobs that ended, and slots that were busy, over time", CHART + AXIS, "throughput");
     let all = columns.columns();
@@ -141,9 +141,9 @@ pub fn throughput(columns: &Intervals, running: &[RunningAttempt], slots: u32, u
     svg
 }
 
-/// The share of the slots that was busy, as a line with a point in each stretch.
+/// Draws the share of the slots that was busy, as a line with a point in each interval.
 fn put_busy(svg: &mut String, columns: &Intervals, running: &[RunningAttempt], slots: u32, until: Duration) {
-    // Where nothing has ended for long, the columns are narrow still: then a stretch is several of them.
+    // The columns are still narrow if no job has ended for long: then an interval spans several of them.
     let all = columns.columns();
     let width = columns.width();
     let together = until.as_nanos().div_ceil(width.as_nanos() * COLUMNS_MAX as u128).max(1);
@@ -170,10 +170,10 @@ fn put_busy(svg: &mut String, columns: &Intervals, running: &[RunningAttempt], s
     );
 }
 
-/// How many jobs took how long.
-pub fn durations(spread: &DurationCounts) -> String {
+/// Draws how many jobs had which duration.
+pub fn durations(counts: &DurationCounts) -> String {
     let mut svg = open("Durations of the jobs", CHART + AXIS, "durations");
-    let buckets = spread.buckets();
+    let buckets = counts.buckets();
     let highest = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
     put_scale(&mut svg, highest as f64, "");
     let width = (WIDTH - LEFT) / buckets.len().max(8) as f64;
@@ -236,7 +236,7 @@ fn put_time_axis(svg: &mut String, y: f64, until: Duration) {
     }
 }
 
-/// A round step so that at most [`MARKS_MAX`] marks fit.
+/// Returns a round step so that at most [`MARKS_MAX`] marks fit.
 fn step(until: Duration) -> Duration {
     const ROUND: [u64; 3] = [1, 2, 5];
     const ROUND_SECONDS: [u64; 10] = [60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
@@ -271,7 +271,7 @@ fn word(end: AttemptEnd) -> &'static str {
     }
 }
 
-/// A time as charts and tables tell it: `0`, `40ms`, `1.25s`, `12.5s`, `3m20s`, `2h05m`.
+/// Formats a time as charts and tables show it: `0`, `40ms`, `1.25s`, `12.5s`, `3m20s`, `2h05m`.
 pub fn seconds(time: Duration) -> String {
     let milliseconds = time.as_millis();
     let trimmed = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned() + "s";

@@ -1,6 +1,6 @@
-//! Foreign bytes made fit to be shown: on one line, no wider than asked, and without power over a terminal.
+//! Foreign bytes made safe to show: on one line, no wider than asked, and unable to control a terminal.
 //!
-//! For display only. What jobs write to stdout and stderr, and what records hold, stays as it is.
+//! For display only. Never applied to what jobs write to stdout and stderr, nor to records.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,14 +8,14 @@ use std::path::Path;
 
 pub use psmith_board::{columns_of, visible};
 
-/// A path, whole, and made visible.
+/// Returns a path, whole, and made visible.
 #[must_use]
 pub fn visible_path(path: &Path) -> String {
     visible(path.as_os_str().as_bytes(), usize::MAX / 2)
 }
 
-/// The last lines of what a job wrote that are not blank, oldest first, made visible. Of a line that was
-/// written over (progress bars return the carriage) the last writing is shown.
+/// Returns the last lines of a job's output that are not blank, oldest first, made visible. Of a line that was
+/// overwritten (progress bars use the carriage return) the last text is shown.
 #[must_use]
 pub fn last_lines(tail: &[u8], lines_max: usize, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = tail
@@ -30,7 +30,7 @@ pub fn last_lines(tail: &[u8], lines_max: usize, columns: usize) -> Vec<String> 
 
 pub use psmith_sys::c_strings::os_text;
 
-/// What the operating system says of an error number.
+/// Returns the operating system's text for an error number.
 #[must_use]
 pub fn errno_text(errno: i32) -> String {
     os_text(&io::Error::from_raw_os_error(errno))

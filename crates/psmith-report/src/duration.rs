@@ -1,17 +1,17 @@
-//! Times and sizes in words, each in one way.
+//! Formats of times and sizes: each kind has one.
 
 use std::time::Duration;
 
 pub use psmith_board::standing::whole;
 
-/// A time that was measured: `0.4s`, `10s`, `1m02s`, `1h02m`, `2d03h`.
+/// Formats a time that was measured: `0.4s`, `10s`, `1m02s`, `1h02m`, `2d03h`.
 #[must_use]
 pub fn measured(duration: Duration) -> String {
     let tenths = duration.as_millis() / 100;
     if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { whole(duration.as_secs()) }
 }
 
-/// A time that somebody asked for, exactly: `1s`, `1.5s`, `250ms`, `1m30s`, `2h`.
+/// Formats a time that the user gave, exactly: `1s`, `1.5s`, `250ms`, `1m30s`, `2h`.
 #[must_use]
 pub fn asked_for(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -29,7 +29,7 @@ pub fn asked_for(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A size as somebody would have asked for it: `512M`, `500m`, `64K`; where neither is exact, `1.4G`.
+/// Formats a size as a user would give it: `512M`, `500m`, `64K`; if neither is exact, `1.4G`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     const UNITS: [(char, char, u32); 4] = [('T', 't', 4), ('G', 'g', 3), ('M', 'm', 2), ('K', 'k', 1)];

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-/// A text whose special characters stand as entities; fit for content and for quoted attributes alike.
+/// A text whose special characters are written as entities; safe in content and in quoted attributes alike.
 pub struct EscapedText<T>(pub T);
 
 impl<T: Display> Display for EscapedText<T> {
@@ -31,7 +31,7 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Appends to a page. A `String` takes every write.
+/// Appends to a page. Writing to a `String` never fails.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __put {

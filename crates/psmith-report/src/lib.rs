@@ -1,7 +1,7 @@
-//! What is kept and said of a run for people who look at it: one wording of causes, times and sizes, a history in bounded
-//! memory, charts; and the web board.
+//! Reports of a run for people: one wording of causes, times and sizes, a history in bounded memory, charts; and the
+//! web board.
 //!
-//! Folds and composes. Writes nothing, reads no clock, changes no outcome.
+//! Folds and composes. Never writes, never reads a clock, never changes an outcome.
 
 #![expect(missing_docs, reason = "each type says what it is, and its fields are named after what they carry")]
 

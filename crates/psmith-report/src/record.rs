@@ -1,50 +1,50 @@
-//! One job that has ended, as every record and every page tells of it.
+//! Record of a job that has ended, the source of every record and every page. Never judges the job.
 
 use psmith_core::board::RowEnding;
 use psmith_core::outcome::Outcome;
 
-/// All that any record says of one job that has ended.
+/// The facts of a job that has ended, for every kind of record.
 #[derive(Clone, Copy, Debug)]
 pub struct JobRecord<'a> {
-    /// Its number, from 1.
+    /// The job's number, from 1.
     pub job: u64,
-    /// How it ended.
+    /// The job's outcome.
     pub outcome: &'a Outcome,
-    /// How it counts: as its outcome says, but for a success after a retry under `--flaky fail`.
+    /// The status that counts: the outcome's, except for a success after a retry under `--flaky fail`.
     pub status: Status,
     /// The command as `--dry-run` prints it, so without TAB and newline.
     pub command: &'a [u8],
-    /// The words it was started with.
+    /// The words of the command that was started.
     pub argv: &'a [Vec<u8>],
-    /// The inputs that went into it.
+    /// The inputs from which the command was made.
     pub inputs: &'a [&'a [u8]],
-    /// When its last try began, in seconds since 1970.
+    /// The time at which its last try began, in seconds since 1970.
     pub started_epoch: f64,
-    /// Its slot, from 1.
+    /// The slot, from 1.
     pub slot: u32,
-    /// How much it wrote to stdout.
+    /// The number of bytes on stdout.
     pub stdout_bytes: u64,
-    /// How much it wrote to stderr.
+    /// The number of bytes on stderr.
     pub stderr_bytes: u64,
     /// The end of its stderr.
     pub stderr_tail: &'a [u8],
 }
 
-/// How a job counts.
+/// The status of a job in the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It succeeded.
+    /// Success.
     Ok,
-    /// It failed.
+    /// Failure.
     Failed,
-    /// It was cancelled.
+    /// Cancelled.
     Cancelled,
-    /// It was never to run, because something it depends on failed.
+    /// Never run, because a job it depends on failed.
     Skipped,
 }
 
 impl Status {
-    /// How this outcome counts.
+    /// Returns the status of this outcome.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Status {
         match &outcome.verdict {
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// The one word for it.
+    /// Returns the word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Status {
     }
 }
 
-/// Whether a job succeeded, but not at its first try. Tries that were forgiven do not make it flaky.
+/// Returns whether a job succeeded, but not at its first try. Forgiven tries do not make it flaky.
 #[must_use]
 pub fn is_flaky(outcome: &Outcome) -> bool {
     RowEnding::of(outcome) == RowEnding::Flaky

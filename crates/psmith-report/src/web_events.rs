@@ -1,5 +1,5 @@
-//! Events of a run as the web board takes them, in owned words that can change threads. Here, beside the records that they
-//! are made of, so that a run can be told without a web board to tell it to.
+//! Events of a run for the web board, in owned values that can be sent to another thread. They are defined here, beside
+//! the records that they are made of, so that a run can report them in a build without the web board.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use psmith_core::outcome::Outcome;
 use crate::history::EndedAttempt;
 use crate::{JobRecord, Status};
 
-/// Something that happened in the run.
+/// An event of a run.
 #[derive(Debug)]
 pub enum WebEvent {
     /// The run begins.
     Run(Box<RunFacts>),
     /// An attempt has a process.
     Started { job: u64, attempt: u32, slot: u32, pid: u32, began: Duration, text: String },
-    /// A job wrote this.
+    /// A job wrote output.
     Output { job: u64, bytes: Vec<u8> },
-    /// It says that so much of this is done.
+    /// A job reports its progress.
     Progress { job: u64, done: u64, target: u64 },
-    /// It runs longer than it should.
+    /// A job runs longer than it should.
     Slow { job: u64 },
     /// An attempt is over.
     Attempt(EndedAttempt),
@@ -28,13 +28,13 @@ pub enum WebEvent {
     Ended(Box<JobEnded>),
     /// Starts are held, or no longer.
     Held(Option<HoldReason>, Duration),
-    /// So many slots from now on.
+    /// The number of slots changed.
     Slots(u32, Duration),
-    /// So many jobs there will be.
+    /// The number of all jobs is known.
     Total(u64),
 }
 
-/// What is known at the start. Texts are fit to be shown.
+/// The facts that are known at the start. Texts are safe to show.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
     pub run: String,
@@ -44,7 +44,7 @@ pub struct RunFacts {
     pub slots: u32,
     pub total: Option<u64>,
     pub began_epoch: f64,
-    /// Limits of each job, as they were asked for: name and value.
+    /// Limits of each job, as the user gave them: name and value.
     pub limits: Vec<(&'static str, String)>,
 }
 

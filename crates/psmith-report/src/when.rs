@@ -1,6 +1,6 @@
-//! Times of day in a page: UTC, as everybody can read them and a joblog can be compared with.
+//! Times of day in a page: in UTC, to be compared with a joblog.
 
-/// `2026-11-22 10:29:08 UTC`, from seconds since 1970.
+/// Formats seconds since 1970: `2026-11-22 10:29:08 UTC`.
 pub fn utc(epoch: f64) -> String {
     let seconds = epoch.max(0.0) as u64;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -9,7 +9,7 @@ pub fn utc(epoch: f64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// The date of a day since 1970 in the Gregorian calendar. Years begin in March here, so that a leap day is the
+/// Returns the date of a day since 1970 in the Gregorian calendar. Years begin in March here, so that a leap day is the
 /// last of its year; 400 of them have the same number of days.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -1,28 +1,28 @@
-//! When which slot was busy: a bar an attempt, and where there are too many, one for several neighbours.
+//! Bars of busy slots: one for each attempt, and if there are too many, one for several neighbours.
 
 use std::time::Duration;
 
 use crate::history::{AttemptEnd, EndedAttempt};
 
-/// So many bars a report draws.
+/// The greatest number of bars in a report.
 pub const BARS_MAX: usize = 6000;
-/// Slots above this number have no lane of their own.
+/// The number of slots that have a lane of their own; those above it have none.
 pub const LANES_MAX: usize = 64;
 
-/// One or several attempts, one after the other in the same slot.
+/// A bar: one or several attempts, one after the other in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
-    /// Its slot, from 1.
+    /// The slot, from 1.
     pub slot: u32,
     pub began: Duration,
     pub ended: Duration,
-    /// How many attempts.
+    /// The number of attempts.
     pub attempts: u32,
-    /// How many of them failed, retried or not.
+    /// The number of attempts that failed, retried or not.
     pub failed: u32,
-    /// The first one's job.
+    /// The job of the first attempt.
     pub job: u64,
-    /// The worst that befell one of them.
+    /// The worst end among the attempts.
     pub worst: AttemptEnd,
 }
 
@@ -48,15 +48,15 @@ impl Bar {
     }
 }
 
-/// The bars of all slots. Neighbours that together span no more than the resolution are one bar; the resolution
-/// doubles whenever there are too many, so the bars of `LANES_MAX` lanes always fit in the end.
+/// The bars of all slots. Neighbours that together span no more than the resolution are one bar; the resolution doubles
+/// whenever there are too many, so the bars of `LANES_MAX` lanes always fit in the end.
 #[derive(Debug)]
 pub struct Bars {
     lanes: Vec<Vec<Bar>>,
     count: usize,
     max: usize,
     resolution: Duration,
-    /// Attempts in slots without a lane.
+    /// The number of attempts in slots without a lane.
     not_drawn: u64,
 }
 
@@ -71,7 +71,7 @@ impl Bars {
         }
     }
 
-    /// A bar, not before those of its slot that are there.
+    /// Adds a bar; it must not begin before the last one of its slot.
     pub(super) fn push(&mut self, bar: Bar) {
         let lane = bar.slot.saturating_sub(1) as usize;
         if lane >= LANES_MAX {
@@ -88,17 +88,17 @@ impl Bars {
         }
     }
 
-    /// The lanes, from slot 1 on, each in the order of time.
+    /// Returns the lanes, from slot 1 on, each in the order of time.
     pub fn lanes(&self) -> &[Vec<Bar>] {
         &self.lanes
     }
 
-    /// Neighbours that together span no more than this are drawn as one; zero while each has its own.
+    /// Returns the span up to which neighbours are drawn as one bar; zero while each attempt has its own.
     pub fn resolution(&self) -> Duration {
         self.resolution
     }
 
-    /// Attempts in slots that have no lane.
+    /// Returns the number of attempts in slots that have no lane.
     pub fn not_drawn(&self) -> u64 {
         self.not_drawn
     }
@@ -116,7 +116,7 @@ impl Bars {
     }
 }
 
-/// Adds a bar to a lane; true if its neighbour took it in.
+/// Adds a bar to a lane; returns true if it was merged into its neighbour.
 fn append(lane: &mut Vec<Bar>, bar: Bar, resolution: Duration) -> bool {
     if let Some(last) = lane.last_mut()
         && bar.ended.saturating_sub(last.began) <= resolution

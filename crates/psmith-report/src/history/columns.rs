@@ -1,13 +1,13 @@
-//! What happened in each stretch of a run: ends and busy slots, in columns that grow wider as the run goes on.
+//! Counts by interval of a run: ends and busy slots, in columns that grow wider as the run goes on.
 
 use std::time::Duration;
 
-/// So many columns there are at most; after that two become one.
+/// The greatest number of columns; beyond it each two become one.
 pub const COLUMNS_MAX: usize = 120;
 /// The width of a column in a short run.
 const WIDTH_FIRST: Duration = Duration::from_millis(50);
 
-/// One stretch of a run.
+/// An interval of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Interval {
     /// Jobs that succeeded in it.
@@ -18,7 +18,7 @@ pub struct Interval {
     pub busy: Duration,
 }
 
-/// The stretches of a run, all of the same width.
+/// The intervals of a run, all of the same width.
 #[derive(Debug)]
 pub struct Intervals {
     columns: Vec<Interval>,
@@ -32,7 +32,7 @@ impl Default for Intervals {
 }
 
 impl Intervals {
-    /// A job ended.
+    /// Counts the end of a job.
     pub(super) fn on_end(&mut self, at: Duration, ok: bool) {
         let column = self.at(at);
         let column = &mut self.columns[column];
@@ -43,7 +43,7 @@ impl Intervals {
         }
     }
 
-    /// A slot was busy from here to there.
+    /// Counts a slot as busy between two times.
     pub(super) fn on_busy(&mut self, from: Duration, to: Duration) {
         let (last, first) = (self.at(to), self.at(from));
         for index in first..=last {
@@ -53,17 +53,17 @@ impl Intervals {
         }
     }
 
-    /// The columns so far.
+    /// Returns the columns so far.
     pub fn columns(&self) -> &[Interval] {
         &self.columns
     }
 
-    /// How wide each of them is.
+    /// Returns the width of each column.
     pub fn width(&self) -> Duration {
         self.width
     }
 
-    /// The column of this moment, which is made if it is not there yet.
+    /// Returns the column of this moment, and makes it if it does not exist yet.
     fn at(&mut self, at: Duration) -> usize {
         loop {
             let index = usize::try_from(at.as_nanos() / self.width.as_nanos()).unwrap_or(usize::MAX);

@@ -1,13 +1,13 @@
-//! The history of a run in bounded memory: what the report and the web board show besides what runs just now.
+//! The history of a run in bounded memory: all that the report and the web board show, except the running jobs.
 //!
-//! Folds what it is told and nothing else: reads no clock, writes nothing, judges nothing. However many jobs there
-//! are, it keeps [`BARS_MAX`](bars::BARS_MAX) bars, a fixed number of columns and buckets, and lists with a bound;
-//! what a bound takes away is counted, so that whoever draws can say so.
+//! It folds the events that it receives: it never reads a clock, writes, or judges. However many jobs there are, it
+//! keeps [`BARS_MAX`](bars::BARS_MAX) bars, a fixed number of columns and buckets, and bounded lists. It counts what a
+//! bound drops, so that the page can say so.
 
 pub mod bars;
 pub mod columns;
+pub mod durations;
 pub mod named;
-pub mod spread;
 
 #[cfg(test)]
 mod tests;
@@ -21,14 +21,14 @@ use psmith_core::outcome::Cause;
 use crate::{JobRecord, Status};
 use bars::{Bar, Bars};
 use columns::Intervals;
+use durations::DurationCounts;
 use named::{Named, Worst};
-use spread::DurationCounts;
 
-/// So many failed jobs are kept with their last lines.
+/// The greatest number of failed jobs that are kept with their last lines.
 pub const FAILED_MAX: usize = 200;
-/// So many jobs stand in the lists of the slowest and the largest.
+/// The length of the lists of the slowest and the largest jobs.
 pub const WORST_MAX: usize = 20;
-/// So many different causes are told apart; the rest is counted as one.
+/// The greatest number of different causes that are counted apart; the rest is counted as one.
 const CAUSES_MAX: usize = 64;
 
 /// An attempt that is over.
@@ -36,45 +36,45 @@ const CAUSES_MAX: usize = 64;
 pub struct EndedAttempt {
     /// The job's number.
     pub job: u64,
-    /// Its slot, from 1.
+    /// The slot, from 1.
     pub slot: u32,
-    /// When its start was asked for, from the beginning of the run.
+    /// The time at which the start was requested, from the beginning of the run.
     pub began: Duration,
-    /// How long it took until its process existed; nothing where that cannot be told.
+    /// The time until the process existed; zero if it is not known.
     pub starting: Duration,
-    /// From when its start was asked for to its end.
+    /// The time from the request for the start to the end.
     pub wall: Duration,
-    /// How it ended.
+    /// The kind of end.
     pub end: AttemptEnd,
 }
 
-/// How an attempt ended, as far as a colour can tell it.
+/// The kind of end of an attempt, as far as a colour shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttemptEnd {
-    /// It succeeded.
+    /// Success.
     Ok,
-    /// It was cut short.
+    /// Cut short: cancelled, or not charged as a try.
     Cut,
-    /// It failed, and another followed.
+    /// Failure, followed by another attempt.
     Retried,
-    /// It failed, and with it its job.
+    /// Failure, and the job failed with it.
     Failed,
 }
 
-/// All that is known of a run besides what runs just now.
+/// The history of a run, without the jobs that run at present.
 #[derive(Debug)]
 pub struct History {
     pub bars: Bars,
     pub columns: Intervals,
-    /// Durations of the jobs that ended by themselves, as the joblog has them.
+    /// Durations of the jobs that ended by themselves, as in the joblog.
     pub durations: DurationCounts,
     pub failed: Vec<Named>,
     pub failed_count: u64,
     pub slowest: Worst<Duration>,
     pub largest: Worst<u64>,
-    /// What failed how often, in the words of the failure lines without their particulars.
+    /// The number of failures for each cause, in the words of the failure lines without their particulars.
     pub causes: BTreeMap<String, u64>,
-    /// Attempts that failed and were followed by another.
+    /// The number of attempts that failed and were followed by another.
     pub retries: u64,
     pub attempts: u64,
     pub ok: u64,
@@ -84,16 +84,16 @@ pub struct History {
     pub user: Duration,
     pub system: Duration,
     pub output_bytes: [u64; 2],
-    /// How long starts were held, by reason.
+    /// The time for which starts were held, by reason.
     pub held: BTreeMap<&'static str, Duration>,
     holding: Option<(HoldReason, Duration)>,
-    /// Slots times time up to the last change of the width.
+    /// Slots times time up to the last change of the number of slots.
     offered: Duration,
     width: (u32, Duration),
 }
 
 impl History {
-    /// Nothing has happened yet. At most `bars_max` bars are kept.
+    /// Makes an empty history. At most `bars_max` bars are kept.
     pub fn new(slots: u32, bars_max: usize) -> History {
         History {
             bars: Bars::new(bars_max),
@@ -120,7 +120,7 @@ impl History {
         }
     }
 
-    /// An attempt is over, the last of its job or not.
+    /// Adds an attempt that is over, the last of its job or not.
     pub fn on_attempt(&mut self, attempt: &EndedAttempt) {
         let starting = attempt.starting.min(attempt.wall);
         self.attempts += 1;
@@ -133,7 +133,7 @@ impl History {
         self.bars.push(Bar::of(attempt));
     }
 
-    /// A job has its outcome.
+    /// Adds a job that has its outcome.
     pub fn on_end(&mut self, record: &JobRecord<'_>, at: Duration) {
         let outcome = record.outcome;
         self.output_bytes[0] += record.stdout_bytes;
@@ -157,7 +157,7 @@ impl History {
         self.largest.offer(last.usage.max_rss_bytes, || Named::of(record));
     }
 
-    /// Starts are held, or no longer.
+    /// Notes that starts are held, or no longer.
     pub fn on_held(&mut self, reason: Option<HoldReason>, at: Duration) {
         if let Some((reason, since)) = self.holding.take() {
             *self.held.entry(reason.word()).or_default() += at.saturating_sub(since);
@@ -165,19 +165,19 @@ impl History {
         self.holding = reason.map(|reason| (reason, at));
     }
 
-    /// The number of slots changed.
+    /// Notes a change of the number of slots.
     pub fn on_slots(&mut self, slots: u32, at: Duration) {
         self.offered = self.offered(at);
         self.width = (slots, at);
     }
 
-    /// The time that all slots together offered so far.
+    /// Returns the time that all slots together have offered so far.
     pub fn offered(&self, at: Duration) -> Duration {
         let (slots, since) = self.width;
         self.offered.saturating_add(at.saturating_sub(since).saturating_mul(slots))
     }
 
-    /// The number of slots at present.
+    /// Returns the number of slots at present.
     pub fn slots(&self) -> u32 {
         self.width.0
     }

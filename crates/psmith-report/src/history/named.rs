@@ -1,4 +1,4 @@
-//! Jobs that are named one by one: with all that the joblog says of them, and their last lines.
+//! Jobs that are listed one by one: with all that the joblog holds of them, and their last lines.
 
 use std::time::Duration;
 
@@ -6,25 +6,26 @@ use crate::cause::cause_with_tries;
 use crate::display::{last_lines, visible};
 use crate::{JobRecord, Status, exitval};
 
-/// Commands are cut here.
+/// The length at which a command is cut.
 const COMMAND_COLUMNS_MAX: usize = 240;
-/// So many of a job's last lines are kept, each cut at so many columns.
+/// The number of a job's last lines that are kept.
 const LINES_MAX: usize = 12;
+/// The length at which each of these lines is cut.
 const LINE_COLUMNS_MAX: usize = 240;
 
-/// One job, as a list shows it. All texts are fit to be shown on a terminal; HTML has yet to be escaped.
+/// A job as a list shows it. All texts are safe for a terminal; they are not yet escaped for HTML.
 #[derive(Clone, Debug)]
 pub struct Named {
     pub job: u64,
     pub status: Status,
-    /// Why it failed, with its tries; empty if it did not.
+    /// The cause of its failure, with its tries; empty if it did not fail.
     pub cause: String,
     pub command: String,
     /// The last lines of its stderr.
     pub lines: Vec<String>,
     pub attempts: u32,
     pub wall: Duration,
-    /// Exitval and signal as in the joblog, where it has a row.
+    /// Exitval and signal as in the joblog, if it has a row there.
     pub exit: Option<(i64, i64)>,
     pub rss_bytes: u64,
 }
@@ -48,7 +49,7 @@ impl Named {
     }
 }
 
-/// The jobs with the largest of something, the largest first; among equals the earlier.
+/// The jobs with the largest value of a key, the largest first; among equals the earlier.
 #[derive(Debug)]
 pub struct Worst<K> {
     jobs: Vec<(K, Named)>,

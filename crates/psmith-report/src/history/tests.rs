@@ -1,4 +1,4 @@
-//! Histories of made-up runs: bounded, and nothing lost in the folding.
+//! Histories of invented runs: bounded, and nothing lost by folding.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn attempt(job: u64, slot: u32, began: u64, wall: u64, end: AttemptEnd) -> Ended
     EndedAttempt { job, slot, began: ms(began), starting: ms(1), wall: ms(wall), end }
 }
 
-/// A hundred thousand jobs of 10 ms in 80 slots, every thousandth of which fails.
+/// Makes the history of a hundred thousand jobs of 10 ms in 80 slots, every thousandth of which fails.
 fn long_run() -> History {
     let mut history = History::new(80, BARS_MAX);
     let mut failed = sample::failed(Cause::Exit(7));
@@ -138,20 +138,20 @@ fn the_slowest_are_the_slowest_whatever_came_first() {
 
 #[test]
 fn durations_lie_in_the_bucket_that_names_them() {
-    let mut spread = DurationCounts::default();
+    let mut durations = DurationCounts::default();
     let times = [0, 1, 15, 16, 999, 1_000, 59_000, 4_000_000, 90_000_000_000];
     for time in times {
-        spread.add(ms(time));
+        durations.add(ms(time));
     }
-    let buckets = spread.buckets();
+    let buckets = durations.buckets();
     assert_eq!(buckets.iter().map(|bucket| bucket.count).sum::<u64>(), times.len() as u64);
     for time in times.map(ms) {
         let bucket = buckets.iter().find(|b| b.from <= time && b.to.is_none_or(|to| time < to)).unwrap();
         assert!(bucket.count > 0, "{time:?} is not in {bucket:?}");
     }
-    assert_eq!(spread.shortest(), ms(0));
-    assert_eq!(spread.longest(), ms(90_000_000_000));
-    let median = spread.quantile(0.5).unwrap();
+    assert_eq!(durations.shortest(), ms(0));
+    assert_eq!(durations.longest(), ms(90_000_000_000));
+    let median = durations.quantile(0.5).unwrap();
     assert!(median.from <= ms(999) && ms(999) < median.to.unwrap(), "{median:?}");
     assert_eq!(DurationCounts::default().quantile(0.5), None);
     assert_eq!(DurationCounts::default().buckets(), []);

@@ -1,4 +1,4 @@
-//! The jobs that have ended, for lists and searches: the last [`JOBS_MAX`] of them, and the output of fewer.
+//! Ended jobs for lists and searches: the last [`JOBS_MAX`] of them, and the output of fewer. Never serves a request.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::cause::cause_text;
 use crate::history::named::Named;
 use crate::{JobRecord, Status};
 
-/// So many ended jobs can be listed, searched and looked at; of more the oldest are forgotten.
+/// The number of ended jobs that are kept for lists and searches; of more the oldest are dropped.
 pub(super) const JOBS_MAX: usize = 100_000;
-/// So much output of ended jobs is kept: once for those that failed, once for all others.
+/// The bytes of output of ended jobs that are kept: this much for those that failed, and this much for all others.
 const TAILS_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// So many rows an answer holds.
+/// The greatest number of rows in an answer.
 pub(super) const ROWS_MAX: usize = 200;
 
 /// An ended job.
@@ -31,7 +31,7 @@ pub(super) struct EndedJob {
     pub(super) exit: Option<(i64, i64)>,
     pub(super) rss_bytes: u64,
     pub(super) bytes: [u64; 2],
-    /// One line for each attempt before the last.
+    /// A line for each attempt before the last.
     pub(super) earlier: Box<[Box<str>]>,
 }
 
@@ -76,15 +76,16 @@ pub(super) struct ListRow<'a> {
     pub(super) command: &'a str,
 }
 
-/// What a list shall show.
+/// A query for a list.
 #[derive(Debug, Default)]
 pub(super) struct Query {
-    /// Only jobs with this status.
+    /// The status that jobs must have, if any.
     pub(super) status: Option<String>,
-    /// Only jobs with this in their command or cause, or with this number.
+    /// A text that must be in the job's command or cause, or be its number.
     pub(super) text: String,
-    /// From this row on, so many.
+    /// The first row.
     pub(super) from: usize,
+    /// The number of rows.
     pub(super) count: usize,
 }
 
@@ -107,18 +108,18 @@ impl EndedJobs {
         self.ended.push_back(job);
     }
 
-    /// How many were forgotten.
+    /// Returns the number of jobs that were dropped.
     pub(super) fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
     pub(super) fn get(&self, job: u64) -> Option<(&EndedJob, Option<&[u8]>)> {
-        // The latest are looked at oftenest.
+        // The latest jobs are requested most often.
         let ended = self.ended.iter().rev().find(|ended| ended.job == job)?;
         Some((ended, self.tails.iter().find_map(|tails| tails.get(job))))
     }
 
-    /// The rows asked for, the latest end first, and how many there are in all.
+    /// Returns the rows asked for, the latest end first, and the number of all rows.
     pub(super) fn list(&self, query: &Query) -> (usize, Vec<ListRow<'_>>) {
         let number = query.text.trim_start_matches('#').parse::<u64>().ok();
         let words = regex::RegexBuilder::new(&regex::escape(&query.text)).case_insensitive(true).build().ok();
@@ -151,7 +152,7 @@ impl EndedJobs {
     }
 }
 
-/// The ends of what some jobs wrote, the latest, up to a bound in bytes.
+/// The ends of some jobs' output, the latest, up to a bound in bytes.
 #[derive(Debug, Default)]
 struct Tails {
     tails: VecDeque<(u64, Box<[u8]>)>,

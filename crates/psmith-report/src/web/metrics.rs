@@ -1,9 +1,9 @@
-//! The counts of a run in Prometheus' text format, version 0.0.4.
+//! Metrics of a run in Prometheus' text format, version 0.0.4.
 
 use crate::html::put;
 use crate::web::state::WebState;
 
-/// All metrics. Names are stable; more may come.
+/// Returns all metrics. Their names are stable; more may be added.
 pub(super) fn text(state: &WebState) -> String {
     let history = &state.history;
     let mut out = String::new();

@@ -9,17 +9,17 @@
 //! web.finish();
 //! ```
 //!
-//! A thread of its own with a server on it. Runs tell it what happens and never wait for an answer; browsers get what
-//! has been folded from that so far. Nothing that a browser sends changes a run.
+//! A thread of its own runs the server. Runs send it events and never wait for an answer; browsers get what has been
+//! folded from the events so far. No request of a browser changes a run.
 //!
-//! Whoever has the address with its token sees what the board shows, and nobody else does: every user of the machine
-//! can connect to a port of the loopback interface, and is refused. At another address all of it goes over the network
-//! in the clear.
+//! The board can be read by everybody who has the address with its token, and by nobody else: every user of the machine
+//! can connect to a port of the loopback interface, and is refused. At another address all data goes over the network
+//! unencrypted.
 
-mod door;
+mod access;
 mod jobs;
 mod metrics;
-pub mod news;
+mod output_backlog;
 mod reserve;
 mod server;
 mod state;
@@ -37,43 +37,43 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use door::{AccessCheck, token};
-use news::Output;
-pub use news::{JobEnded, RunFacts, WebEvent};
+pub use crate::web_events::{JobEnded, RunFacts, WebEvent};
+use access::{AccessCheck, token};
+use output_backlog::OutputBacklog;
 use reserve::Reserve;
 use totals::ExpectedJobs;
 
-/// A board that is being served, for the runs of this program that name it (`web` among their settings).
+/// A web board that is served, for the runs of this program that name it (`web` among their settings).
 ///
-/// Dropped, it tells its browsers that all is over, and ends; so does [`Web::finish`].
+/// When dropped, it tells its browsers that the run is over, and ends; so does [`Web::finish`].
 pub struct Web {
     feed: Arc<Feed>,
     thread: Option<JoinHandle<()>>,
     url: String,
 }
 
-/// Where runs tell what happens.
+/// The receiver of the runs' events.
 pub struct Feed {
     began: Instant,
-    /// Unbounded: folding events is far quicker than starting the processes that they tell of. What jobs write is
-    /// bounded by [`Output`]. `None`: the board has ended.
+    /// The channel to the server. Unbounded: folding events is far quicker than starting the processes that they
+    /// report. Jobs' output is bounded by [`OutputBacklog`]. `None`: the board has ended.
     event: Mutex<Option<UnboundedSender<WebEvent>>>,
-    output: Output,
-    /// Held until it is settled how many descriptors jobs may have.
+    output: OutputBacklog,
+    /// The browsers' descriptors, held until it is decided how many jobs may have.
     reserve: Mutex<Option<Reserve>>,
-    /// The number of the last job that a run of this program told of.
+    /// The number of the last job that a run of this program has reported.
     jobs: AtomicU64,
     totals: Mutex<ExpectedJobs>,
 }
 
 impl Web {
-    /// Listens at this address, port 0 being any that is free, and serves from now on.
+    /// Listens at this address, and serves from now on. With port 0 it listens at any free port.
     ///
     /// Browsers get descriptors of their own: up to 64, or a quarter of what the process may open. A run that names the
     /// board leaves those alone.
     ///
     /// # Errors
-    /// If the address cannot be had, or no thread.
+    /// Fails if the address is not available, or if no thread can be started.
     pub fn open(address: SocketAddr) -> io::Result<Web> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -81,15 +81,15 @@ impl Web {
         let token = token()?;
         let url = format!("http://{address}/#token={token}");
         let (sender, inbox) = unbounded_channel();
-        let output = Output::default();
-        let (door, counted) = (AccessCheck::new(address, token), output.clone());
+        let output = OutputBacklog::default();
+        let (access, counted) = (AccessCheck::new(address, token), output.clone());
         let reserve = Reserve::take();
         let connections_max = reserve.connections();
-        // Signals are the program's own threads' to hear.
+        // Signals are for the program's own threads.
         let old = psmith_sys::signals::block_all();
         let thread = std::thread::Builder::new()
             .name("psmith-web".into())
-            .spawn(move || server::serve(listener, door, connections_max, inbox, &counted));
+            .spawn(move || server::serve(listener, access, connections_max, inbox, &counted));
         psmith_sys::signals::restore(old);
         let feed = Feed {
             began: Instant::now(),
@@ -102,31 +102,31 @@ impl Web {
         Ok(Web { feed: Arc::new(feed), thread: Some(thread?), url })
     }
 
-    /// Where the board is, with the token that opens it: for the one who may see it.
+    /// Returns the board's address with the token that opens it: for the user who may read the board.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// All is over: browsers hear of it, and the server ends, a second later at most.
+    /// Ends the board: browsers are notified, and the server ends, a second later at most.
     pub fn finish(self) {
         drop(self);
     }
 
-    /// Something happened. Never waits. Of the events the first is [`WebEvent::Run`], told when the run has taken stock of the
-    /// descriptors that jobs may have: those that were open by then are not among them.
+    /// Sends an event. Never waits. The first event is [`WebEvent::Run`], sent when the run has counted the descriptors
+    /// that jobs may have: those that were open by then are not among them.
     pub fn send(&self, event: WebEvent) {
         self.feed.send(event);
     }
 
-    /// A job wrote something; dropped while more of this waits than a browser could show.
+    /// Sends output of a job; it is dropped while more of it waits than a browser could show.
     pub fn send_output(&self, job: u64, bytes: &[u8]) {
         if let Some(bytes) = self.feed.take_output(bytes) {
             self.send(WebEvent::Output { job, bytes });
         }
     }
 
-    /// Where runs of a program tell what happens.
+    /// Returns the receiver of the events of a program's runs.
     #[must_use]
     pub fn feed(&self) -> Arc<Feed> {
         Arc::clone(&self.feed)
@@ -143,7 +143,7 @@ impl Drop for Web {
 }
 
 impl fmt::Debug for Web {
-    /// Without the token.
+    /// Leaves out the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Web").finish_non_exhaustive()
     }
@@ -161,34 +161,34 @@ impl Feed {
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Reserve::take);
     }
 
-    /// A run with so many jobs begins; gives how many all runs have, if that is known.
+    /// Adds a run with this many jobs; returns how many all runs have, if that is known.
     pub fn add_total(&self, total: Option<u64>) -> Option<u64> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).add(total)
     }
 
-    /// Time since the board was opened: the zero of all times that are told.
+    /// Returns the time since the board was opened: the zero of all times in events.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// The board's number for the next job: two runs of a program count from 1, each for itself.
+    /// Returns the board's number for the next job: each run of a program counts its own jobs from 1.
     pub fn next_job(&self) -> u64 {
         self.jobs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// What a job wrote, as far as there is room for it.
+    /// Returns the part of a job's output for which there is room.
     pub fn take_output(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.output.take_in(bytes)
     }
 
-    /// Tells what happened; see [`Web::tell`].
+    /// Sends an event; see [`Web::send`].
     pub fn send(&self, event: WebEvent) {
         if matches!(event, WebEvent::Run(_)) {
-            // The run has its slots by now. From here on the descriptors are the browsers'.
+            // The run has its slots by now. From here on the descriptors are for browsers.
             drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         if let Some(sender) = &*self.event.lock().unwrap_or_else(PoisonError::into_inner) {
-            // A server that died serves nobody; the run goes on without it.
+            // The server may have ended by an error; the run goes on without it.
             let _ = sender.send(event);
         }
     }

@@ -1,17 +1,17 @@
 //! Descriptors for browsers, set aside before a run counts those that its jobs may have.
 //!
-//! Placeholders that are open while the run counts, and closed when it has. Neither side can then starve the other: the
-//! run has as many slots as fit into the rest, and the server lets in as many connections as were set aside.
+//! Placeholders are open while the run counts, and closed when it has. So neither side can starve the other: the run
+//! has as many slots as fit into the rest, and the server accepts as many connections as were set aside.
 
 use std::os::fd::OwnedFd;
 
 use psmith_sys::rlimit::{self, Resource};
 
-/// So many connections at a time; more are closed at once.
+/// The greatest number of connections at a time; more are closed at once.
 pub(super) const CONNECTIONS_MAX: usize = 64;
-/// What the server opens for itself: its loop, its wake-up, its copy of the listener.
+/// The number of descriptors that the server opens for itself: its loop, its wake-up, its copy of the listener.
 const OWN: usize = 6;
-/// Of few descriptors browsers get this part.
+/// The part of the descriptors that browsers get if there are few: one in this many.
 const SHARE: u64 = 4;
 
 /// Descriptors that are held for later.
@@ -21,9 +21,9 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Takes what browsers may have, or what there is.
+    /// Opens as many as browsers may have, or as there are.
     pub(super) fn take() -> Reserve {
-        // A run raises the soft limit to the hard one; before that all of them may not be had, which is no matter.
+        // A run raises the soft limit to the hard one; before that, fewer may be available, which does no harm.
         let limit = rlimit::get(Resource::OpenFiles).map_or(1024, |limit| limit.hard);
         let share = usize::try_from(limit / SHARE).unwrap_or(usize::MAX).min(CONNECTIONS_MAX);
         let held = std::fs::File::open("/dev/null").map_or_else(
@@ -33,7 +33,7 @@ impl Reserve {
         Reserve { held }
     }
 
-    /// So many connections there may be: one at least.
+    /// Returns the number of connections that there may be: one at least.
     pub(super) fn connections(&self) -> usize {
         self.held.len().saturating_sub(OWN).max(1)
     }
@@ -48,7 +48,7 @@ mod tests {
         let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let reserve = Reserve::take();
         assert!((1..=CONNECTIONS_MAX).contains(&reserve.connections()));
-        // Other tests of this process open and close some meanwhile, but not that many.
+        // Other tests of this process open and close some meanwhile, but not as many.
         assert!(open() > reserve.connections());
         assert_eq!(reserve.held.len(), reserve.connections() + OWN);
     }

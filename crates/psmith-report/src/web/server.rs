@@ -1,7 +1,7 @@
-//! The server of the web board: connections, requests, and the stream of what changes. One thread for all of it.
+//! Server of the web board: connections, requests, and the stream of changes, all in one thread. Never changes a run.
 //!
-//! Nobody can hold up anybody: heads are bounded in size and time, connections in number, a browser that does not
-//! read holds one frame of the stream and is cut off by the kernel.
+//! No client can block another: heads are bounded in size and time, connections in number. A browser that does not read
+//! holds one frame of the stream; the kernel then closes its connection.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -22,23 +22,26 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-use crate::web::door::{AccessCheck, HttpRefusal};
+use crate::web::access::{AccessCheck, HttpRefusal};
 use crate::web::jobs::{Query, ROWS_MAX};
 use crate::web::metrics;
-use crate::web::news::{Output, WebEvent};
+use crate::web::output_backlog::OutputBacklog;
 use crate::web::state::WebState;
+use crate::web_events::WebEvent;
 
-/// A request's head: as large as this, and there within this time.
+/// The greatest size of a request's head.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// The longest time until a request's head is complete.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Who has not taken what was sent for so long is cut off.
+/// The time after which a browser that has not taken what was sent is disconnected.
 const UNREAD_MAX_MS: u32 = 30_000;
-/// Between two frames of the stream; and after so long without a change, a sign of life.
+/// The shortest time between two frames of the stream.
 const FRAME_EVERY: Duration = Duration::from_millis(400);
-const SIGN_EVERY: Duration = Duration::from_secs(10);
-/// So long browsers may take to hear that the run is over.
+/// The time without a change after which a frame keeps the connection alive.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// The longest time that browsers may take to receive the end of the run.
 const FAREWELL_MAX: Duration = Duration::from_millis(1000);
-/// Browsers that ask for nothing more in this time have what they want.
+/// The time without a request after which browsers have all that they need.
 const STILL_FOR: Duration = Duration::from_millis(100);
 
 const HEADERS: [(&str, &str); 6] = [
@@ -53,32 +56,32 @@ const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-opener-policy", "same-origin"),
 ];
 
-/// What all requests share.
+/// The state that all requests share.
 struct WebShared {
-    door: AccessCheck,
+    access: AccessCheck,
     state: RefCell<WebState>,
     changes: watch::Sender<u64>,
-    /// The last frame, for whoever asks for the same one.
+    /// The last frame, for every connection that needs the same one.
     frame: RefCell<(u64, Bytes)>,
     connections: Cell<usize>,
-    /// More are closed at once.
+    /// The greatest number of connections; more are closed at once.
     connections_max: usize,
     streams: Rc<Cell<usize>>,
-    /// Answered so far.
+    /// The number of requests answered so far.
     requests: Cell<u64>,
 }
 
 /// Serves until the events end, and a moment longer.
 pub(super) fn serve(
     listener: TcpListener,
-    door: AccessCheck,
+    access: AccessCheck,
     connections_max: usize,
     mut inbox: UnboundedReceiver<WebEvent>,
-    output: &Output,
+    output: &OutputBacklog,
 ) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let board = Rc::new(WebShared {
-        door,
+        access,
         state: RefCell::new(WebState::new()),
         changes: watch::Sender::new(0),
         frame: RefCell::default(),
@@ -108,8 +111,8 @@ pub(super) fn serve(
             while board.streams.get() > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
-            // The last frame has been handed to its connection, which still has to write it; and a page that has it asks
-            // for its charts once more.
+            // The last frame has been passed to its connection, which still has to write it; and a page that has it
+            // requests its charts once more.
             let mut seen = None;
             while board.connections.get() > 0 && seen != Some(board.requests.get()) {
                 seen = Some(board.requests.get());
@@ -142,7 +145,7 @@ async fn accept(listener: tokio::net::TcpListener, board: Rc<WebShared>) {
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
-            // A broken connection is the browser's affair.
+            // A broken connection concerns the browser alone.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -167,7 +170,7 @@ impl Drop for Counted {
 fn answer(board: &Rc<WebShared>, request: &Request<Incoming>) -> Response<ResponseBody> {
     board.requests.set(board.requests.get() + 1);
     let path = request.uri().path();
-    if let Err(refusal) = board.door.check(request.method(), path, request.headers()) {
+    if let Err(refusal) = board.access.check(request.method(), path, request.headers()) {
         return refused(refusal);
     }
     let query = request.uri().query().unwrap_or_default();
@@ -217,8 +220,8 @@ async fn stream(board: Rc<WebShared>, sender: Sender<Bytes>) {
             return;
         }
         sleep(FRAME_EVERY).await;
-        // Where jobs run, their times change though nothing else does.
-        let wait = if board.state.borrow().live.is_empty() { SIGN_EVERY } else { FRAME_EVERY };
+        // Running jobs' times change though nothing else does.
+        let wait = if board.state.borrow().live.is_empty() { KEEP_ALIVE_EVERY } else { FRAME_EVERY };
         let _ = timeout(wait, changes.changed()).await;
     }
 }
@@ -227,7 +230,7 @@ impl WebShared {
     fn frame(&self) -> Bytes {
         let mut state = self.state.borrow_mut();
         let tick = state.now().as_millis() / FRAME_EVERY.as_millis();
-        // A frame is made anew when something changed, or when its times are old.
+        // A frame is made again when something changed, or when its times are old.
         let key = state.version.wrapping_mul(1 << 20).wrapping_add(u64::try_from(tick).unwrap_or(0));
         let mut frame = self.frame.borrow_mut();
         if frame.0 != key || frame.1.is_empty() {
@@ -237,7 +240,7 @@ impl WebShared {
     }
 }
 
-/// The parts of a query that a list knows; what it does not know it ignores.
+/// Parses the parameters of a list's query; unknown ones are ignored.
 fn parse(query: &str) -> Query {
     let mut parsed = Query { count: ROWS_MAX, ..Query::default() };
     for pair in query.split('&') {
@@ -254,7 +257,7 @@ fn parse(query: &str) -> Query {
     parsed
 }
 
-/// A value of a query without its percent signs.
+/// Returns a value of a query without its percent signs.
 pub(super) fn decoded(value: &str) -> String {
     let bytes = value.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -304,9 +307,9 @@ fn response(kind: &'static str, answer: ResponseBody) -> Response<ResponseBody> 
 
 /// The body of an answer.
 enum ResponseBody {
-    /// All at once.
+    /// A whole body.
     Full(Option<Bytes>),
-    /// Frames as they come, and who counts the streams.
+    /// Frames as they are made, and the count of the streams.
     Live(Receiver<Bytes>, Rc<Cell<usize>>),
 }
 

@@ -1,4 +1,4 @@
-//! What the web board knows: folded from events, asked by requests. Serves nobody itself.
+//! State of the web board: folded from events, read by requests. Never serves a request itself.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,12 +15,13 @@ use crate::display::{last_lines, visible};
 use crate::history::History;
 use crate::is_flaky;
 use crate::web::jobs::{EndedJob, EndedJobs, Query};
-use crate::web::news::{RunFacts, TAIL_BYTES_MAX, WebEvent};
+use crate::web::output_backlog::TAIL_BYTES_MAX;
+use crate::web_events::{RunFacts, WebEvent};
 use crate::when::utc;
 
-/// So many running jobs are shown, the longest running first.
+/// The greatest number of running jobs that are shown, the longest running first.
 const ROWS_MAX: usize = 100;
-/// Bars of the timeline: fewer than in a report, since it is drawn again and again.
+/// The number of the timeline's bars: fewer than in a report, since it is drawn again and again.
 const BARS_MAX: usize = 1500;
 const LINE_COLUMNS_MAX: usize = 200;
 
@@ -37,7 +38,7 @@ pub(super) struct LiveJob {
     tail: Vec<u8>,
 }
 
-/// All that the board knows.
+/// The state of the board.
 #[derive(Debug)]
 pub(super) struct WebState {
     pub(super) facts: RunFacts,
@@ -48,7 +49,7 @@ pub(super) struct WebState {
     pub(super) flaky: u64,
     pub(super) held: Option<HoldReason>,
     pub(super) over: bool,
-    /// Grows with each change.
+    /// The version of the state; it grows with each change.
     pub(super) version: u64,
     rate: Rate,
     began: Instant,
@@ -73,7 +74,7 @@ impl WebState {
         }
     }
 
-    /// Something happened.
+    /// Folds an event.
     pub(super) fn on(&mut self, event: WebEvent) {
         self.version += 1;
         match event {
@@ -125,7 +126,8 @@ impl WebState {
                 self.rate.on_end(Time(ended.at));
                 let live = self.live.remove(&record.job);
                 if record.outcome.attempts > 0 {
-                    // Of a job whose output went past psmith, or came too fast, the end of its stderr is known.
+                    // If a job's output did not go through psmith, or came too fast, the end of its stderr is known all
+                    // the same.
                     let tail = live.map(|live| live.tail).filter(|tail| !tail.is_empty());
                     let tail = tail.unwrap_or_else(|| record.stderr_tail.to_vec());
                     self.jobs.push(EndedJob::of(&record), tail);
@@ -140,19 +142,19 @@ impl WebState {
         }
     }
 
-    /// Nothing more will happen.
+    /// Notes that nothing more will happen.
     pub(super) fn end(&mut self) {
         self.ended_at = Some(self.now());
         self.over = true;
         self.version += 1;
     }
 
-    /// The time since the beginning of the run, as well as this thread knows it.
+    /// Returns the time since the beginning of the run, as well as this thread knows it.
     pub(super) fn now(&self) -> Duration {
         self.ended_at.unwrap_or_else(|| self.began.elapsed())
     }
 
-    /// Counts and running jobs: what changes from moment to moment.
+    /// Returns the counts and the running jobs: all that changes from moment to moment.
     pub(super) fn overview(&mut self) -> Value {
         let now = self.now();
         let history = &self.history;
@@ -191,13 +193,13 @@ impl WebState {
         })
     }
 
-    /// A part of the list of ended jobs.
+    /// Returns a part of the list of ended jobs.
     pub(super) fn list(&self, query: &Query) -> Value {
         let (total, rows) = self.jobs.list(query);
         json!({ "total": total, "from": query.from, "rows": rows })
     }
 
-    /// All that is known of one job, running or ended.
+    /// Returns all that is known of a job, running or ended.
     pub(super) fn job(&self, job: u64) -> Option<Value> {
         let now = self.now();
         if let Some(live) = self.live.get(&job) {
@@ -230,7 +232,7 @@ impl WebState {
         }))
     }
 
-    /// A chart as SVG.
+    /// Returns a chart as SVG.
     pub(super) fn chart(&self, name: &str) -> Option<String> {
         let now = self.now();
         let running: Vec<RunningAttempt> = (self.live.iter())
@@ -266,14 +268,14 @@ impl LiveJob {
     }
 }
 
-/// Output as a page shows it: line by line, control characters made visible.
+/// Returns output as a page shows it: line by line, control characters made visible.
 fn shown_output(tail: &[u8]) -> String {
     let lines: Vec<String> =
         tail.split(|byte| *byte == b'\n').map(|line| visible(line, TAIL_BYTES_MAX * 8)).collect();
     lines.join("\n")
 }
 
-/// Resident memory of a process. It may be gone: then nobody knows.
+/// Returns the resident memory of a process; `None` if it has ended.
 fn resident(pid: u32) -> Option<u64> {
     let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! The door, the lists and the metrics of made-up runs.
+//! Access check, lists and metrics of invented runs.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use hyper::{Method, StatusCode};
 use psmith_core::outcome::Cause;
 
 use crate::sample;
-use crate::web::door::{AccessCheck, token};
+use crate::web::access::{AccessCheck, token};
 use crate::web::jobs::{EndedJob, EndedJobs, JOBS_MAX, Query};
 use crate::web::metrics;
-use crate::web::news::{JobEnded, Output, RunFacts, WebEvent};
+use crate::web::output_backlog::OutputBacklog;
 use crate::web::server::decoded;
 use crate::web::state::WebState;
+use crate::web_events::{JobEnded, RunFacts, WebEvent};
 
 const HOST: (&str, &str) = ("host", "127.0.0.1:8080");
 const TOKEN: (&str, &str) = ("authorization", "Bearer 0123456789abcdef0123456789abcdef");
@@ -22,12 +23,12 @@ fn ask(address: &str, path: &str, pairs: &[(&'static str, &str)]) -> u16 {
 }
 
 fn ask_by(method: &Method, address: &str, path: &str, pairs: &[(&'static str, &str)]) -> u16 {
-    let door = AccessCheck::new(address.parse().unwrap(), TOKEN.1.trim_start_matches("Bearer ").to_owned());
+    let access = AccessCheck::new(address.parse().unwrap(), TOKEN.1.trim_start_matches("Bearer ").to_owned());
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.insert(*name, value.parse().unwrap());
     }
-    door.check(method, path, &headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    access.check(method, path, &headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
 }
 
 // proves: SEC-web
@@ -43,7 +44,7 @@ fn a_host_that_was_rebound_is_misdirected() {
     assert_eq!(ask(local, "/", &[]), 421);
     assert_eq!(ask(local, "/", &[("host", "localhost:8080")]), 200);
     assert_eq!(ask("[::1]:8080", "/", &[("host", "[::1]:8080")]), 200);
-    // Bound to everything, it answers to every number and to no name.
+    // Bound to all addresses, it answers to every numeric address and to no name.
     assert_eq!(ask("0.0.0.0:8080", "/", &[("host", "192.0.2.7:8080")]), 200);
     assert_eq!(ask("0.0.0.0:8080", "/", &[("host", "evil.example:8080")]), 421);
     assert_eq!(ask("192.0.2.7:80", "/", &[("host", "192.0.2.7")]), 200);
@@ -68,7 +69,7 @@ fn another_origin_is_refused_with_or_without_the_token() {
     for site in ["cross-site", "same-site"] {
         let site = ("sec-fetch-site", site);
         assert_eq!(ask("127.0.0.1:8080", "/api/jobs", &[HOST, TOKEN, site]), 403);
-        // A link may lead to the page, and to nothing else.
+        // A link may lead to the page, and nowhere else.
         let link = ("sec-fetch-mode", "navigate");
         assert_eq!(ask("127.0.0.1:8080", "/", &[HOST, site, link]), 200);
         assert_eq!(ask("127.0.0.1:8080", "/", &[HOST, site]), 403);
@@ -158,7 +159,7 @@ fn queries_are_read_as_browsers_write_them() {
 
 #[test]
 fn output_beyond_the_bound_is_dropped() {
-    let output = Output::default();
+    let output = OutputBacklog::default();
     let piece = vec![b'x'; 100_000];
     let kept = (0..1000).filter_map(|_| output.take_in(&piece)).map(|bytes| bytes.len()).sum::<usize>();
     assert!(kept < 5 * 1024 * 1024, "{kept}");

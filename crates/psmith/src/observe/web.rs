@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::observe::terminal::title;
 use psmith_report::history::{AttemptEnd, EndedAttempt};
-use psmith_report::web::Feed;
-use psmith_report::web::news::{JobEnded, RunFacts, WebEvent};
+use psmith_report::web::{Feed, JobEnded, RunFacts, WebEvent};
 use psmith_report::{JobRecord, Status};
 
 /// A run, as the board knows it.

@@ -1,8 +1,8 @@
-//! Who gets in: every request is looked at here first. Pure: headers in, a refusal or nothing out.
+//! Access check: every request passes it first. Pure: headers in, a refusal or nothing out. Never answers a request.
 //!
-//! The token travels in the address's fragment, which browsers send to nobody; the page keeps it in the storage of
-//! its own origin, port included, and sends it as a bearer token. There is no cookie: a cookie would go to every
-//! port of the host, to servers of other users too, and would be sent by requests that the page never made.
+//! The token travels in the address's fragment, which browsers never send; the page keeps it in the storage of its own
+//! origin, port included, and sends it as a bearer token. There is no cookie: browsers would send a cookie to every
+//! port of the host, to servers of other users too, and with requests that the page never made.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,17 +14,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const TOKEN_BYTES: usize = 16;
 
-/// Why a request is not answered.
+/// The reason why a request is refused, with its status.
 pub(super) type HttpRefusal = (StatusCode, &'static str);
 
-/// What is asked of every request.
+/// The rules that every request must meet.
 #[derive(Debug)]
 pub(super) struct AccessCheck {
     address: SocketAddr,
     token: String,
 }
 
-/// 128 bits that nobody can guess.
+/// Returns a token: 128 random bits.
 pub(super) fn token() -> io::Result<String> {
     let mut bytes = [0_u8; TOKEN_BYTES];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
@@ -36,9 +36,9 @@ impl AccessCheck {
         AccessCheck { address, token }
     }
 
-    /// Whether this request may be answered.
+    /// Returns an error if this request must not be answered.
     pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), HttpRefusal> {
-        // A name that an attacker made to lead here (DNS rebinding) stands in `Host` and in `Origin`.
+        // A name that an attacker points to this address (DNS rebinding) appears in `Host` and in `Origin`.
         let host = text(headers, &HOST).unwrap_or_default();
         if !self.is_own_host(host) {
             return Err((StatusCode::MISDIRECTED_REQUEST, "this server answers to its own address only\n"));
@@ -63,7 +63,8 @@ impl AccessCheck {
         Ok(())
     }
 
-    /// Addresses as numbers cannot be rebound. Of names only `localhost` is ours for certain.
+    /// Returns whether the host is this server. Numeric addresses cannot be rebound. Of names only `localhost` is
+    /// certain.
     fn is_own_host(&self, host: &str) -> bool {
         if host.strip_prefix("localhost:").is_some_and(|port| port == self.address.port().to_string()) {
             return self.address.ip().is_loopback() || self.address.ip().is_unspecified();
@@ -85,7 +86,8 @@ impl AccessCheck {
     }
 }
 
-/// The page itself holds nothing of the run: it can be had by everybody, and asks for the rest with its token.
+/// Returns whether the path needs the token. The page itself holds nothing of the run: it is served to everybody, and
+/// requests the rest with its token.
 fn needs_token(path: &str) -> bool {
     path.starts_with("/api/") || path == "/metrics"
 }

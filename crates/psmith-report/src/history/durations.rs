@@ -1,10 +1,10 @@
-//! How durations are spread: counted in buckets that grow by a fifth of a decade, exact in count, sum and bounds.
+//! The distribution of durations: counted in buckets that grow by a fifth of a decade, exact in count, sum and bounds.
 
 use std::time::Duration;
 
-/// Buckets to a decade. Their bounds are rounded so that people can read them.
+/// The buckets of a decade. Their bounds are rounded so that people can read them.
 const BOUNDS_OF_DECADE: [u64; 5] = [10, 16, 25, 40, 63];
-/// From 1 ms up to 10^7 s.
+/// The number of decades: from 1 ms up to 10^7 s.
 const DECADES: usize = 10;
 const BUCKETS: usize = DECADES * BOUNDS_OF_DECADE.len() + 2;
 
@@ -30,11 +30,11 @@ impl Default for DurationCounts {
     }
 }
 
-/// One bucket: how many durations were at least `from` and below `to`.
+/// A bucket: the number of durations that were at least `from` and below `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     pub from: Duration,
-    /// `None`: without end.
+    /// The upper bound; `None`: without end.
     pub to: Option<Duration>,
     pub count: u64,
 }
@@ -70,21 +70,21 @@ impl DurationCounts {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// The buckets from the first that holds something to the last.
+    /// Returns the buckets from the first to the last that is not empty.
     pub fn buckets(&self) -> Vec<Bucket> {
         let first = self.counts.iter().position(|&count| count > 0).unwrap_or(0);
         let last = self.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
         (first..last).map(|index| self.bucket(index)).collect()
     }
 
-    /// All buckets, for a histogram whose bounds must not change between two looks.
+    /// Returns all buckets, for a histogram whose bounds must not change between two reads.
     #[cfg(feature = "web")]
     pub fn all(&self) -> impl Iterator<Item = Bucket> + '_ {
         (0..BUCKETS).map(|index| self.bucket(index))
     }
 
-    /// The bucket in which the `part`th of all durations lies, as 0.5 for the median: an answer that is as exact
-    /// as a bucket is narrow.
+    /// Returns the bucket in which the `part`th of all durations lies, such as 0.5 for the median: as exact as a bucket
+    /// is narrow.
     pub fn quantile(&self, part: f64) -> Option<Bucket> {
         let rank = (self.count as f64 * part).ceil().max(1.0) as u64;
         let mut below = 0;
@@ -106,7 +106,7 @@ impl DurationCounts {
     }
 }
 
-/// The bound above the bucket: 1 ms, 1.6 ms, 2.5 ms, 4 ms, 6.3 ms, 10 ms, ...
+/// Returns the upper bound of the bucket: 1 ms, 1.6 ms, 2.5 ms, 4 ms, 6.3 ms, 10 ms, ...
 fn upper(index: usize) -> Duration {
     let steps = BOUNDS_OF_DECADE.len();
     let decade = u32::try_from(index / steps).unwrap_or(u32::MAX);
