@@ -16,7 +16,7 @@ fn echo(bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Jobs with at most so many in flight, the eldest waited for first.
+/// Runs jobs with at most that many in flight; the oldest is waited for first.
 fn sum<H>(count: u64, in_flight: usize, begin: impl Fn(u64) -> H, join: impl Fn(H) -> u64) -> u64 {
     let (mut begun, mut total) = (VecDeque::new(), 0);
     for n in 0..count {

@@ -1,7 +1,7 @@
 //! `cargo xtask compare --against COMMIT`: this tree's build and another commit's, run in turn on one machine.
 //!
-//! It asks one question, whether a change made psmith slower, and so has neither floors nor peers. The other commit is
-//! checked out below the target directory and built with its own lock file; the checkout is removed afterwards.
+//! It answers one question, whether a change made psmith slower, and so has neither floors nor peers. The other commit
+//! is checked out below the target directory and built with its own lock file; the checkout is removed afterwards.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ enum Program {
     FunctionSpeed,
 }
 
-/// A benchmark: a program, and the words after its name. `{jobs}` is their number, `{lines}` a file of as many lines.
+/// A benchmark: a program, and its arguments. `{jobs}` is their number, `{lines}` a file of as many lines.
 struct Measured {
     id: &'static str,
     title: &'static str,
@@ -30,7 +30,7 @@ struct Measured {
     words: &'static str,
     jobs: u32,
     jobs_quick: u32,
-    /// Rounds for each of the sitting's: short rounds need more.
+    /// The factor on the sitting's number of rounds: short rounds need more.
     rounds: usize,
 }
 
@@ -100,17 +100,17 @@ const MEASURED: &[Measured] = &[
     },
 ];
 
-/// The benchmark that is the processor time of a build instead of a run.
+/// The benchmark that measures the processor time of a build instead of a run.
 const EMPTY_PROGRAM: &str = "S-14";
 
-/// The benchmarks that two builds can be compared by.
+/// Returns the benchmarks by which two builds can be compared.
 pub(super) fn ids() -> impl Iterator<Item = &'static str> {
     MEASURED.iter().map(|measured| measured.id).chain([EMPTY_PROGRAM])
 }
 
 /// Programs built from one source tree.
 struct Build {
-    /// `this tree`, or the commit.
+    /// The name: `this tree`, or the commit.
     name: String,
     tree: PathBuf,
     psmith: PathBuf,
@@ -118,13 +118,13 @@ struct Build {
 }
 
 impl Build {
-    /// Builds both programs, and copies them to `keep`: the next tree is built in the same place, so that the crates
-    /// of others are compiled once.
+    /// Builds both programs, and copies them to `keep`: the next tree is built in the same place, so that the crates of
+    /// others are compiled once.
     fn of(name: &str, tree: &Path, keep: &Path) -> Result<Self> {
         let example = ["--package", "psmith", "--example", "function_speed"];
         for what in [["--package", "psmith-cli"].as_slice(), &example] {
             let mut cargo = shell::cargo(["build", "--release", "--locked"]);
-            // Named, because a relative one in the environment would mean another directory in each tree.
+            // Set explicitly: a relative path in the environment would mean another directory in each tree.
             cargo.args(what).arg("--target-dir").arg(shell::root().join(target())).current_dir(tree);
             shell::run(&mut cargo)?;
         }
@@ -147,7 +147,7 @@ impl Build {
     }
 }
 
-/// A copy of a program in a directory.
+/// Copies a program into a directory.
 fn kept(program: &Path, directory: &Path) -> Result<PathBuf> {
     let copy = directory.join(program.file_name().unwrap_or_default());
     std::fs::create_dir_all(directory)
@@ -161,7 +161,7 @@ struct Checkout(PathBuf);
 
 impl Checkout {
     fn of(commit: &str, directory: PathBuf) -> Result<Self> {
-        // One that a killed sitting left behind.
+        // A killed sitting may have left one behind.
         if directory.exists() {
             drop(Self(directory.clone()));
         }
@@ -186,7 +186,7 @@ fn git<const N: usize>(words: [&str; N]) -> Command {
     git
 }
 
-/// Measures what was asked for. The results are saved after each row, so that an interrupted sitting is not lost.
+/// Measures the requested benchmarks. The results are saved after each row, so that an interrupted sitting is not lost.
 pub(super) fn run(options: &Options, commit: &str) -> Result<()> {
     if options.psmith.is_some() {
         return Err("--against builds both programs itself: leave --psmith away".into());
@@ -230,10 +230,10 @@ impl Measured {
             Contender::new(&build.name, jobs, format!("{program} {words}"))
         };
         let times = race::race(&[contender(ours), contender(theirs)], workshop.rounds * self.rounds)?;
-        row.told(&of(theirs), race::ratio(&times[0], &times[1]), "x", 3);
+        row.figure(&of(theirs), race::ratio(&times[0], &times[1]), "x", 3);
         for times in &times {
             let nanos: Vec<f64> = times.seconds.iter().map(|each| each * 1e9).collect();
-            row.told(&format!("{}, each", times.name), Spread::of(&nanos), "ns", 0);
+            row.figure(&format!("{}, each", times.name), Spread::of(&nanos), "ns", 0);
             row.line(&times.name, &times.line);
         }
         Ok(row)
@@ -256,9 +256,9 @@ fn empty_program(workshop: &Workshop, ours: &Build, theirs: &Build) -> Result<Ro
         }
         ratios.push(used[0] / used[1]);
     }
-    row.told(&of(theirs), Spread::of(&ratios), "x", 3);
+    row.figure(&of(theirs), Spread::of(&ratios), "x", 3);
     for (build, seconds) in [ours, theirs].into_iter().zip(&seconds) {
-        row.told(&build.name, Spread::of(seconds), "s", 1);
+        row.figure(&build.name, Spread::of(seconds), "s", 1);
     }
     Ok(row)
 }

@@ -1,4 +1,4 @@
-//! S-14: what it costs a program to depend on psmith, as processor time of a first build.
+//! The benchmark S-14: what it costs a program to depend on psmith, as processor time of a first build.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ const COMMAND: &str = "cargo build --release --offline";
 
 const MAIN: &str = "use psmith as _;\n\nfn main() {}\n";
 
-/// S-14: a program that does nothing but depend on psmith, built for the first time.
+/// Measures S-14: a program that does nothing but depend on psmith, built for the first time.
 pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-14", "`use psmith` in an empty program: the first `cargo build --release`");
     let (mut processor, mut clock, mut crates) = (Vec::new(), Vec::new(), 0);
@@ -28,7 +28,7 @@ pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
         row.line("the build, in a directory with the program and nothing else", COMMAND);
     }
     row.at_most("processor time of cargo and all its children", Spread::of(&processor), SECONDS_MAX, "s", 1);
-    row.told("by the clock", Spread::of(&clock), "s", 1);
+    row.figure("by the clock", Spread::of(&clock), "s", 1);
     row.argue(
         "processor time of a compiler grows with what else the machine does: processors share caches, and some share \
          cores. About half is psmith itself, the rest rustix, serde's derive and syn, which it cannot do without",
@@ -42,7 +42,7 @@ pub(super) fn empty_program(workshop: &Workshop) -> Result<Row> {
 pub(super) struct Built {
     /// Seconds of processor time of cargo and all its children.
     pub(super) processor: f64,
-    /// Seconds by the clock.
+    /// Seconds of elapsed time.
     pub(super) clock: f64,
     /// The number of crates that were compiled.
     pub(super) crates: usize,
@@ -64,7 +64,7 @@ pub(super) fn first_build(tree: &Path, home: &Path) -> Result<Built> {
     let lock = tree.join("Cargo.lock");
     let lock = std::fs::read(&lock).map_err(|error| format!("failed to read {}: {error}", lock.display()))?;
     shell::write(&home.join("Cargo.lock"), lock)?;
-    // Offline: the crates were fetched when psmith itself was built, and no network's pace is measured.
+    // Offline: the crates were fetched when psmith itself was built, so the network's speed is not measured.
     let mut cargo = shell::cargo(COMMAND.split(' ').skip(1));
     workshop::alone(&mut cargo, home).stdout(Stdio::null()).stderr(Stdio::piped());
     let before = children_seconds()?;
@@ -80,7 +80,8 @@ pub(super) fn first_build(tree: &Path, home: &Path) -> Result<Built> {
     Ok(Built { processor, clock, crates })
 }
 
-/// Processor time of all children that were waited for, with theirs: what `wait4` tells, in hundredths of a second.
+/// Returns the processor time of all children that were waited for, with theirs: the values of `wait4`, in hundredths
+/// of a second.
 fn children_seconds() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")
         .map_err(|error| format!("failed to read /proc/self/stat: {error}"))?;

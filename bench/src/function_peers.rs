@@ -1,6 +1,6 @@
-//! The libraries that function jobs are compared with: found, put where the benchmarks can call them, or told with the
-//! line that gets them. Python's go into a virtual environment and Rust's into a crate, both below the target directory:
-//! nothing that belongs to the user is changed by them.
+//! The libraries that function jobs are compared with. They are found, put where the benchmarks can call them, or
+//! reported with the command that installs them. Python's go into a virtual environment and Rust's into a crate, both
+//! below the target directory: the user's own files never change.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,43 +10,43 @@ use super::workshop;
 use crate::needs;
 use crate::shell::{self, Result};
 
-/// What is asked for, so that two sittings compare the same.
+/// The version that is installed, so that two sittings compare the same.
 const LOKY: &str = "loky==3.7.0";
 const PROCSPAWN: &str = "=1.0.2";
 
-/// How the peers are called, as far as they are there.
+/// The commands of the peers that are installed.
 pub(super) struct FunctionPeers {
     python: Option<PathBuf>,
     has_loky: bool,
     ruby: Option<PathBuf>,
     procspawn: Option<PathBuf>,
     script: PathBuf,
-    /// Who is not there, and the line that changes it.
+    /// The peers that are missing, each with the command that installs it.
     pub(super) missing: Vec<String>,
 }
 
 impl FunctionPeers {
-    /// Finds them, and gets those that can be had if `install` says so.
+    /// Finds them, and installs those that can be had if `install` is set.
     pub(super) fn meet(directory: &Path, install: bool) -> Self {
         let mut missing = Vec::new();
-        let mut told = |name: &str, how: &str, why: &str| missing.push(format!("{name} ({why}): {how}"));
+        let mut report = |name: &str, how: &str, why: &str| missing.push(format!("{name} ({why}): {how}"));
         let python = python(install);
         let loky = python.as_ref().map(|python| with_loky(python, &directory.join("python"), install));
         let (python, has_loky) = match loky {
             None => {
-                told("CPython and loky", "apt-get install python3", "no python3 that runs");
+                report("CPython and loky", "apt-get install python3", "no python3 that runs");
                 (None, false)
             }
-            // The same interpreter for all of Python's: that of the environment.
+            // One interpreter for all of Python's peers: that of the environment.
             Some(Ok(inside)) => (Some(inside), true),
             Some(Err(why)) => {
-                told("loky", &format!("python3 -m pip install {LOKY}"), &why);
+                report("loky", &format!("python3 -m pip install {LOKY}"), &why);
                 (python, false)
             }
         };
         let ruby = ruby(install);
         if ruby.is_none() {
-            told("Ruby's parallel", "apt-get install ruby ruby-parallel", "ruby does not load it");
+            report("Ruby's parallel", "apt-get install ruby ruby-parallel", "ruby does not load it");
         }
         let procspawn = match procspawn(&directory.join("procspawn"), install) {
             Ok(program) => Some(program),
@@ -55,7 +55,7 @@ impl FunctionPeers {
                     "cargo build --release in {}, once crates.io can be reached",
                     directory.join("procspawn").display()
                 );
-                told("procspawn", &how, &why);
+                report("procspawn", &how, &why);
                 None
             }
         };
@@ -63,7 +63,8 @@ impl FunctionPeers {
         Self { python, has_loky, ruby, procspawn, script, missing }
     }
 
-    /// CPython's `concurrent.futures` (`futures`) or `multiprocessing.Pool` (`pool`), in this mode of the script.
+    /// Returns CPython's `concurrent.futures` (`futures`) or `multiprocessing.Pool` (`pool`), in this mode of the
+    /// script.
     pub(super) fn python(&self, name: &str, jobs: u32, words: &str) -> Option<Contender> {
         let python = self.python.as_ref()?.display();
         Some(Contender::new(name, jobs, format!("{python} {} {words}", self.script.display())))
@@ -73,7 +74,7 @@ impl FunctionPeers {
         self.has_loky.then(|| self.python(name, jobs, &format!("loky {words}")))?
     }
 
-    /// `Parallel.map` over so many jobs, with these options.
+    /// Returns `Parallel.map` over this many jobs, with these options.
     pub(super) fn ruby(&self, name: &str, jobs: u32, options: &str) -> Option<Contender> {
         let ruby = self.ruby.as_ref()?.display();
         let program = format!("Parallel.map(0...{jobs}, {options}) {{ |n| n + 1 }}.sum");
@@ -92,7 +93,7 @@ fn succeeds(program: &Path, words: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// The interpreter itself: what lies on PATH may be a script that looks for it at each start.
+/// Finds the interpreter itself: the file on PATH may be a script that searches for it at each start.
 fn python(install: bool) -> Option<PathBuf> {
     let find = || {
         let python = shell::find_program("python3")?;
@@ -107,7 +108,7 @@ fn python(install: bool) -> Option<PathBuf> {
     })
 }
 
-/// A Python that has loky: this one, or that of an environment made for it.
+/// Returns a Python that has loky: this one, or that of an environment made for it.
 fn with_loky(python: &Path, environment: &Path, install: bool) -> Result<PathBuf> {
     let import = ["-c", "import loky"];
     if succeeds(python, &import) {
@@ -140,7 +141,7 @@ fn ruby(install: bool) -> Option<PathBuf> {
     })
 }
 
-/// A crate of one file, with a lock file and a target directory of its own: its dependencies are not ours.
+/// Builds a crate of one file, with a lock file and a target directory of its own: its dependencies are not ours.
 fn procspawn(home: &Path, install: bool) -> Result<PathBuf> {
     let manifest = format!(
         "[workspace]\n\n[package]\nname = \"procspawn_peer\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = \

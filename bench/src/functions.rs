@@ -1,4 +1,5 @@
-//! S-6, S-7, S-8 and S-9: what a function job costs beside the kernel alone and beside other libraries.
+//! The benchmarks S-6, S-7, S-8 and S-9: the cost of a function job compared with the kernel alone and with other
+//! libraries.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,7 +14,7 @@ use crate::shell::{self, Result};
 
 const MIB: f64 = 1_048_576.0;
 
-/// What runs: psmith's example, the C floor, and the peers.
+/// The programs that run: psmith's example, the C floor, and the peers.
 struct Tools<'a> {
     ours: PathBuf,
     floor: PathBuf,
@@ -21,7 +22,7 @@ struct Tools<'a> {
 }
 
 impl<'a> Tools<'a> {
-    /// Builds what is ours and gets the peers.
+    /// Builds our own programs and finds the peers.
     fn get(workshop: &'a Workshop, row: &mut Row) -> Result<Tools<'a>> {
         let example = ["build", "--release", "--package", "psmith", "--example", "function_speed"];
         shell::run(&mut shell::cargo(example))?;
@@ -41,14 +42,14 @@ impl<'a> Tools<'a> {
     }
 }
 
-/// Of S-6, and of its part in S-15.
+/// The argument of S-6, and of its part in S-15.
 pub(super) const WHY_NOT_THE_BARE_FORK: &str = "the bare loop forks itself and looks after nothing. A job is promised to be \
      borne and reaped by a process that outlives a killed host, in a control group and a session of its own, without any \
      descriptor of the host's, both outputs captured to their ends. The C loop that holds its children does just that, \
      without a frame, a checksum, a deadline or a panic that is told; how much longer it takes than the bare one, and \
      psmith than it, stands in the table";
 
-/// S-6: a process for each job.
+/// Measures S-6: a process for each job.
 pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-6", "function jobs, a process each, 2 workers, `u64 -> u64`");
     let tools = Tools::get(workshop, &mut row)?;
@@ -75,17 +76,17 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.procspawn("procspawn::spawn", few, &format!("spawn {few}")));
     let times = race::race(&contenders, workshop.rounds)?;
     row.at_most("psmith, of the C loop", race::ratio(&times[0], &times[1]), 1.3, "x", 2);
-    row.told("psmith, of the C loop that holds its children", race::ratio(&times[0], &times[2]), "x", 2);
-    row.told("that loop, of the one that does not", race::ratio(&times[2], &times[1]), "x", 2);
+    row.figure("psmith, of the C loop that holds its children", race::ratio(&times[0], &times[2]), "x", 2);
+    row.figure("that loop, of the one that does not", race::ratio(&times[2], &times[1]), "x", 2);
     for peer in &times[3..] {
-        row.told(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
+        row.figure(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
     }
     row.times(&times);
     drop(group);
     row.argue(WHY_NOT_THE_BARE_FORK);
 
-    // The example tells its own time, for to touch so much takes longer than all jobs.
-    let told = |bytes: u64| -> Result<f64> {
+    // The example measures its own time, because touching that much memory takes longer than all jobs.
+    let seconds_for = |bytes: u64| -> Result<f64> {
         let mut command = Command::new(&tools.ours);
         let text = shell::output(command.args(["per-job", &jobs.to_string(), &bytes.to_string()]))?;
         let each = text.split(' ').next().and_then(|each| each.parse().ok());
@@ -93,14 +94,14 @@ pub(super) fn process_each(workshop: &Workshop) -> Result<Row> {
     };
     let mut ratios = Vec::new();
     for _ in 0..workshop.rounds {
-        let without = told(0)?;
-        ratios.push(told(large)? / without);
+        let without = seconds_for(0)?;
+        ratios.push(seconds_for(large)? / without);
     }
     row.at_most("with much memory touched in the host, of without", Spread::of(&ratios), 1.1, "x", 2);
     Ok(row)
 }
 
-/// S-7: workers that stay, short jobs, in order.
+/// Measures S-7: reused workers, short jobs, in order.
 pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-7", "function jobs in workers that stay, 2 workers, `u64 -> u64`, in order");
     let tools = Tools::get(workshop, &mut row)?;
@@ -137,12 +138,12 @@ pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
         if peer.name.starts_with("Ruby") {
             row.at_least(&what, ratio, 80.0, "x", 0);
         } else {
-            row.told(&what, ratio, "x", 0);
+            row.figure(&what, ratio, "x", 0);
         }
     }
     for times in &times {
         let nanos = Spread::of(&times.seconds.iter().map(|each| each * 1e9).collect::<Vec<f64>>());
-        row.told(&format!("{}, each", times.name), nanos, "ns", 0);
+        row.figure(&format!("{}, each", times.name), nanos, "ns", 0);
         row.line(&times.name, &times.line);
     }
     let mut command = Command::new(&tools.ours);
@@ -150,7 +151,7 @@ pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
     let (samples, _) = Watched::start(&mut command)?.sample_to_end(Duration::from_millis(3))?;
     let growth = samples.growth_between_tenths() as f64 / MIB;
     row.at_most("memory of host and warden, last tenth above first", single(growth), 1.0, "MiB", 2);
-    row.told("the same, peak", single(samples.peak() as f64 / MIB), "MiB", 1);
+    row.figure("the same, peak", single(samples.peak() as f64 / MIB), "MiB", 1);
     row.argue(
         "each job has its own outcome, index and failure, can be told from its neighbours should its worker die, and keeps \
          what it printed to itself. For the last of these the standard library's output is flushed after each job, and its \
@@ -160,7 +161,7 @@ pub(super) fn short_jobs(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// S-8: one job at a time through an idle pool.
+/// Measures S-8: one job at a time through an idle pool.
 pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-8", "one job at a time through an idle pool: submit, wait");
     let tools = Tools::get(workshop, &mut row)?;
@@ -177,20 +178,20 @@ pub(super) fn one_by_one(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.procspawn("procspawn::Pool", few, &words));
     let times = race::race(&contenders, workshop.rounds)?;
     row.at_most("psmith, of the C round trip", race::ratio(&times[0], &times[1]), 1.5, "x", 2);
-    row.told("psmith, of the C round trip by a watched socket", race::ratio(&times[0], &times[2]), "x", 2);
-    told_beside_psmith(&mut row, &times);
+    row.figure("psmith, of the C round trip by a watched socket", race::ratio(&times[0], &times[2]), "x", 2);
+    figures_beside_psmith(&mut row, &times);
     row.times(&times);
     row.note("all figures but C's hold the start of a pool of one process");
     row.argue(
         "each way is one wake-up, as in C's round trip, for the thread that waits drives the engine itself. But the letters \
          go through a socket that is watched together with everything else that may happen to a job, and that alone costs \
          what the row of the watched socket tells; around it stand a dispatcher, checksums, a clock for timeouts and two \
-         pipes that are looked at. Letters in the memory that host and worker share would save the socket",
+         pipes that are looked at. Messages in the memory that host and worker share would save the socket",
     );
     Ok(row)
 }
 
-/// S-9: one large argument and one large result.
+/// Measures S-9: one large argument and one large result.
 pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-9", "one argument and one result, large");
     let tools = Tools::get(workshop, &mut row)?;
@@ -205,27 +206,27 @@ pub(super) fn large_values(workshop: &Workshop) -> Result<Row> {
     contenders.extend(peers.procspawn("procspawn::spawn", 1, &words));
     let times = race::race(&contenders, workshop.rounds)?;
     row.at_least("throughput, of the C copy", race::ratio(&times[1], &times[0]), 0.5, "x", 2);
-    told_beside_psmith(&mut row, &times);
+    figures_beside_psmith(&mut row, &times);
     row.times(&times);
     let mut command = Command::new(&tools.ours);
-    let told = shell::output(command.args(["large", &bytes.to_string()]))?;
+    let output = shell::output(command.args(["large", &bytes.to_string()]))?;
     for who in ["host", "worker"] {
-        let figure = told.split(&format!("{who} peak ")).nth(1).and_then(|rest| rest.split(' ').next());
+        let figure = output.split(&format!("{who} peak ")).nth(1).and_then(|rest| rest.split(' ').next());
         let peak = figure.and_then(|figure| figure.parse::<f64>().ok());
-        let peak = peak.ok_or_else(|| format!("the example told no peak of its {who}: {told}"))?;
+        let peak = peak.ok_or_else(|| format!("the example told no peak of its {who}: {output}"))?;
         row.at_most(&format!("peak memory of the {who}, of the payload"), single(peak), 2.2, "x", 2);
     }
     Ok(row)
 }
 
-/// The peers' times as multiples of ours: they come after psmith and the floor.
-fn told_beside_psmith(row: &mut Row, times: &[Times]) {
+/// Adds the peers' times as multiples of ours: they come after psmith and the floor.
+fn figures_beside_psmith(row: &mut Row, times: &[Times]) {
     for peer in times[2..].iter().filter(|times| !times.name.starts_with("C ")) {
-        row.told(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
+        row.figure(&format!("{}, of psmith", peer.name), race::ratio(peer, &times[0]), "x", 1);
     }
 }
 
-/// A control group of the second version for children of the C loop, where one can be made.
+/// A control group of the second version for children of the C loop, if one can be made.
 struct GroupDirectory(PathBuf);
 
 impl GroupDirectory {
@@ -239,12 +240,12 @@ impl GroupDirectory {
 
 impl Drop for GroupDirectory {
     fn drop(&mut self) {
-        // Empty by now; one that is not is told by its name.
+        // Empty by now; one that is not shows by its name.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
 
-/// Memory that the host touches: what the machine has to spare, 4 GiB at most.
+/// Returns the memory that the host touches: what the machine has free, 4 GiB at most.
 fn large_bytes(row: &mut Row) -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));

@@ -1,8 +1,8 @@
 //! The heavy hosts of S-15: the `psmith` command itself, and the example of function jobs, each linked into an image of
 //! 100 MB with 262,144 relocations; and the C loop of forks, in such an image as well.
 //!
-//! The first two are a crate written below the target directory: their own source, word for word, and after it a table
-//! of pointers, each of which the loader must relocate, and a blob that fills the image. Nothing of psmith is changed.
+//! The first two are a crate written below the target directory: their own source, unchanged, and after it a table of
+//! pointers, each of which the loader must relocate, and a blob that fills the image. Nothing of psmith is changed.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::shell::{self, Result};
 const RELOCATIONS: usize = 262_144;
 const BLOB_BYTES: usize = 100_000_000;
 
-/// The program, and what is really in it.
+/// The program, and its measured size and relocations.
 pub(super) struct Heavy {
     pub(super) program: PathBuf,
     /// The example of function jobs.
@@ -33,7 +33,7 @@ pub(super) fn build(workshop: &Workshop) -> Result<Heavy> {
     shell::write(&home.join("src/main.rs"), format!("{main}\n{}", padding()))?;
     let functions = shell::read("crates/psmith/examples/function_speed.rs".as_ref())?;
     shell::write(&home.join("src/functions.rs"), format!("{functions}\n{}", padding()))?;
-    // Bytes that differ, so that nothing on the way can fold them.
+    // Bytes that differ, so that no tool can compress them.
     let mut state = 1u32;
     let blob: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -64,7 +64,7 @@ fn manifest_of_heavy(workspace: &str, root: &str) -> String {
         .split_once("[profile.release]")
         .map(|(_, rest)| rest.split("\n[").next().unwrap_or_default())
         .unwrap_or_default();
-    // The command's `main.rs` may name what it depends on itself: it sees the same names here.
+    // The command's `main.rs` may name its own dependencies: it sees the same names here.
     format!(
         "[workspace]\n\n[package]\nname = \"heavy-psmith\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [dependencies]\npsmith-cli = {{ path = \"{root}/crates/psmith-cli\" }}\npsmith = {{ path = \
@@ -80,7 +80,7 @@ fn padding() -> String {
     )
 }
 
-/// The same for the C loop.
+/// Returns the same padding for the C loop.
 fn padding_in_c(blob: &str) -> String {
     format!(
         "static char heavy_byte;\n__attribute__((used)) static char *const heavy_table[{RELOCATIONS}] = {{[0 ... {} ] = \
@@ -89,7 +89,7 @@ fn padding_in_c(blob: &str) -> String {
     )
 }
 
-/// Counts, since a linker may have thought otherwise.
+/// Counts size and relocations, since a linker may have changed them.
 fn describe(program: &std::path::Path) -> Result<String> {
     let bytes = program
         .metadata()

@@ -1,4 +1,4 @@
-//! P-3 and P-4: promised times that no test asserts, measured and published instead.
+//! The benchmarks P-3 and P-4: promised times that no test asserts, measured and published instead.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::watch::{self, Watched};
 use super::workshop::Workshop;
 use crate::shell::Result;
 
-/// P-3: a job whose descendant holds its stdout open ends as if nobody did.
+/// Measures P-3: a job whose descendant holds its stdout open ends as if no process did.
 pub(super) fn held_pipe(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("P-3", "a descendant holds stdout open for a minute");
     let psmith = workshop.psmith.display();
@@ -25,12 +25,12 @@ pub(super) fn held_pipe(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// P-4: a host that is SIGKILLed takes everything along.
+/// Measures P-4: a host that is SIGKILLed takes all its processes along.
 pub(super) fn killed_host(workshop: &Workshop) -> Result<Row> {
     const JOBS: usize = 8;
     let mut row =
         Row::new("P-4", "psmith SIGKILLed with 8 jobs of 5 processes, `setsid` and deaf ones among them");
-    // A number that no other process bears, so that survivors can be told from strangers.
+    // A number that no other process has in its arguments, so that survivors can be found.
     let mark = format!("98{}.5", std::process::id());
     let script =
         format!("setsid sleep {mark} & setsid sh -c 'trap \"\" TERM; sleep {mark}; :' & sleep {mark}");

@@ -1,8 +1,8 @@
-//! `cargo xtask compare`: psmith beside its floors, its peers and its own earlier builds.
+//! The program of `cargo xtask compare`: psmith beside its floors, its peers and its own earlier builds.
 //!
 //! Absolute figures are noisy, so every claim is a ratio of two commands run in turn (A B A B ..) in one sitting, with
 //! the median, the least and the greatest over all rounds. Contenders are lines for `sh`, shown as they ran, so that
-//! each can be run by hand. A peer that is missing is told with the line that installs it. No figure here is an
+//! each can be run by hand. A missing peer is reported with the command that installs it. No figure here is an
 //! assertion of the test suite.
 
 mod against;
@@ -28,7 +28,7 @@ use workshop::Workshop;
 use xtask::shell::Result;
 use xtask::{needs, shell};
 
-/// What to run, and how long.
+/// The benchmarks to run, and for how long.
 pub(crate) struct Options {
     quick: bool,
     only: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the words after `compare`.
+    /// Parses the words after `compare`.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
         let mut options = Self {
             quick: false,
@@ -119,7 +119,7 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("P-4", latency::killed_host),
 ];
 
-/// Runs what was asked for. The results are saved after each row, so that an interrupted sitting is not lost.
+/// Runs the requested benchmarks. The results are saved after each row, so that an interrupted sitting is not lost.
 fn run(options: &Options) -> Result<()> {
     let workshop = Workshop::open(options)?;
     let mut report = Report::new(&workshop);

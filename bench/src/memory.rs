@@ -1,4 +1,4 @@
-//! S-4, S-5 and S-10: memory, and the throughput and processor time that belong to it.
+//! The benchmarks S-4, S-5 and S-10: memory, and the throughput and processor time that belong to it.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::shell::Result;
 
 const MIB: f64 = 1_048_576.0;
 
-/// S-4: memory does not grow with the number of jobs.
+/// Measures S-4: memory does not grow with the number of jobs.
 pub(super) fn many_jobs(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-4", "many trivial jobs: resident memory of host and warden together");
     let simulated = workshop.pick(1_000_000, 100_000);
@@ -28,7 +28,7 @@ pub(super) fn many_jobs(workshop: &Workshop) -> Result<Row> {
         row.at_most(&format!("{name}: peak"), single(samples.peak() as f64 / MIB), 16.0, "MiB", 1);
         let growth = samples.growth_between_tenths() as f64 / MIB;
         row.at_most(&format!("{name}: last tenth above first"), single(growth), 1.0, "MiB", 2);
-        row.told(&format!("{name}: jobs a second"), single(f64::from(count) / seconds), "/s", 0);
+        row.figure(&format!("{name}: jobs a second"), single(f64::from(count) / seconds), "/s", 0);
         row.line(&name, &format!("{} {} <{}", workshop.psmith.display(), words.join(" "), lines.display()));
         if samples.count() < 50 {
             row.note(&format!("{name}: only {} samples, its tenths mean little", samples.count()));
@@ -37,14 +37,14 @@ pub(super) fn many_jobs(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// S-5: memory does not grow with the output of a job.
+/// Measures S-5: memory does not grow with the output of a job.
 pub(super) fn much_output(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-5", "one job that prints much");
     let bytes = u64::from(workshop.pick(1024, 64)) * 1_048_576;
     let size = bytes as f64 / MIB;
     let fifo = workshop.directory.join("slow-first-job");
     make_fifo(&fifo)?;
-    // The first job ends when the second has written all: so everything passes behind it.
+    // The first job ends when the second has written all: so all output is held back behind it.
     let slow = format!(
         "if [ {{}} = 1 ]; then read line <{0}; else head -c {bytes} /dev/zero; echo >{0}; fi",
         fifo.display()
@@ -73,15 +73,20 @@ pub(super) fn much_output(workshop: &Workshop) -> Result<Row> {
     for (words, name, rates, growths) in &ours {
         row.at_most(&format!("{name}: growth of host and warden"), Spread::of(growths), 16.0, "MiB", 1);
         row.at_least(&format!("{name}: throughput, of `cat` in its place"), ratios(rates, &cat), 0.7, "x", 2);
-        row.told(&format!("{name}: throughput, of a file written, then read"), ratios(rates, &file), "x", 2);
-        row.told(&format!("{name}: throughput"), Spread::of(rates), "MiB/s", 0);
+        row.figure(
+            &format!("{name}: throughput, of a file written, then read"),
+            ratios(rates, &file),
+            "x",
+            2,
+        );
+        row.figure(&format!("{name}: throughput"), Spread::of(rates), "MiB/s", 0);
         row.line(
             &format!("psmith, {name}"),
             &format!("{} {} | cat", workshop.psmith.display(), quoted(words)),
         );
     }
-    row.told("`cat` in its place: throughput", Spread::of(&cat), "MiB/s", 0);
-    row.told("a file written, then read: throughput", Spread::of(&file), "MiB/s", 0);
+    row.figure("`cat` in its place: throughput", Spread::of(&cat), "MiB/s", 0);
+    row.figure("a file written, then read: throughput", Spread::of(&file), "MiB/s", 0);
     row.line("cat in its place", &format!("{through_cat} | cat"));
     row.line("a file written, then read", &format!("{{ {through_file}; }} | cat"));
     row.argue(
@@ -91,7 +96,7 @@ pub(super) fn much_output(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// S-10: many running jobs cost nothing while they sleep.
+/// Measures S-10: many running jobs cost nothing while they sleep.
 pub(super) fn many_sleepers(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-10", "10,000 slots declared, 1,000 sleeping jobs at once");
     let seconds = workshop.pick(30, 12);
@@ -101,8 +106,13 @@ pub(super) fn many_sleepers(workshop: &Workshop) -> Result<Row> {
     row.at_most("processor, of one core", single(share * 100.0), 1.0, "%", 3);
     let kib = |more: u64, fewer: u64| single((more as f64 - fewer as f64) / 999.0 / 1024.0);
     row.at_most("resident memory for each running job", kib(crowd.resident, alone.resident), 16.0, "KiB", 2);
-    row.told("the same, shared pages by their share", kib(crowd.proportional, alone.proportional), "KiB", 2);
-    row.told("all thousand running after", single(crowd.started_ms), "ms", 0);
+    row.figure(
+        "the same, shared pages by their share",
+        kib(crowd.proportional, alone.proportional),
+        "KiB",
+        2,
+    );
+    row.figure("all thousand running after", single(crowd.started_ms), "ms", 0);
     row.line(
         "psmith",
         &format!("{} run -j 10000 -N0 sleep {seconds} <lines-1000", workshop.psmith.display()),
@@ -117,7 +127,7 @@ struct Held {
     started_ms: f64,
 }
 
-/// Runs so many sleeping jobs, and looks at host and warden while all of them sleep.
+/// Runs this many sleeping jobs, and measures host and warden while all of them sleep.
 fn sleepers(workshop: &Workshop, count: u32, seconds: u32, window: Duration) -> Result<(Held, f64)> {
     let lines = workshop.numbers(count)?;
     let mut command = Command::new(&workshop.psmith);
@@ -138,7 +148,7 @@ fn sleepers(workshop: &Workshop, count: u32, seconds: u32, window: Duration) -> 
         std::thread::sleep(Duration::from_millis(20));
     };
     let started_ms = begin.elapsed().as_secs_f64() * 1e3;
-    // The last starts may still be on their way to the books.
+    // The last starts may not have been recorded yet.
     std::thread::sleep(Duration::from_millis(500));
     let sum = |read: fn(u32) -> u64| family.iter().map(|pid| read(*pid)).sum();
     let held = Held {
@@ -154,7 +164,7 @@ fn sleepers(workshop: &Workshop, count: u32, seconds: u32, window: Duration) -> 
     Ok((held, share))
 }
 
-/// Runs a command whose stdout goes through a pipe to `cat`; memory, and MiB a second.
+/// Runs a command whose stdout goes through a pipe to `cat`; returns memory, and MiB a second.
 fn into_cat(command: &mut Command, mebibytes: f64) -> Result<(Samples, f64)> {
     let mut cat = Command::new("cat")
         .stdin(Stdio::piped())
@@ -165,7 +175,7 @@ fn into_cat(command: &mut Command, mebibytes: f64) -> Result<(Samples, f64)> {
     command.stdin(Stdio::null()).stdout(Stdio::from(pipe));
     let begin = Instant::now();
     let watched = Watched::start(command)?;
-    // The command still holds our end of the pipe: without this, cat would wait for ever.
+    // The command still holds our end of the pipe: otherwise cat would wait for ever.
     command.stdout(Stdio::null());
     let (samples, _) = watched.sample_to_end(Duration::from_millis(5))?;
     cat.wait().map_err(|error| format!("failed to wait for cat: {error}"))?;

@@ -1,4 +1,4 @@
-//! The programs that psmith is compared with: where they are, and how to get those that are not.
+//! The programs that psmith is compared with: their paths, and the commands that install missing ones.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,8 @@ use crate::shell;
 pub(super) struct Peer {
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
-    /// Of the count of jobs in a round, what this one does: slow peers do fewer, and are compared by the job.
+    /// The number by which the jobs of a round are divided for this peer: slow peers run fewer, and are compared by the
+    /// job.
     pub(super) share: u32,
     kind: Kind,
 }
@@ -24,7 +25,7 @@ enum Kind {
 }
 
 impl Peer {
-    /// The line that runs a program with one argument from each line of a file, two at a time.
+    /// Returns the line that runs a program with one argument from each line of a file, two at a time.
     pub(super) fn argv_line(&self, program: &str, lines: &str) -> String {
         let peer = self.program.display();
         match self.kind {
@@ -35,13 +36,13 @@ impl Peer {
         }
     }
 
-    /// The line that runs a shell for each line of a file, two at a time.
+    /// Returns the line that runs a shell for each line of a file, two at a time.
     pub(super) fn shell_line(&self, script: &str, lines: &str) -> String {
         let peer = self.program.display();
         match self.kind {
             Kind::Xargs => format!("{peer} -P2 -I{{}} sh -c '{script}' <{lines}"),
             Kind::Gnu => format!("{peer} -j2 '{script}' <{lines}"),
-            // Its own shell mode runs bash: the same sh as everybody's makes a fair race. The line arrives as `$0`.
+            // Its own shell mode runs bash: with the same sh for all the race is fair. The line arrives as `$0`.
             Kind::Rust => format!("{peer} -j2 sh -c '{}' <{lines}", script.replace("{}", "$0")),
             Kind::More => format!("{peer} -i -j 2 sh -c '{script}' -- $(cat {lines})"),
         }
@@ -85,7 +86,7 @@ const WANTED: &[Wanted] = &[
     Wanted {
         name: "moreutils parallel",
         programs: &["parallel.moreutils"],
-        // Installed only where that takes nothing away: see `diverted`.
+        // Installed only if that replaces nothing: see `diverted`.
         package: None,
         how: "apt-get install parallel, then moreutils: GNU's package moves the other aside to parallel.moreutils",
         share: 1,
@@ -101,7 +102,7 @@ const WANTED: &[Wanted] = &[
     },
 ];
 
-/// Finds the peers, installs those that can be had without harm, and tells the rest with how to get them.
+/// Finds the peers, installs those that can be installed without harm, and returns how to get the rest.
 pub(super) fn meet(install: bool, cargo_peers: bool) -> (Vec<Peer>, Vec<String>) {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for wanted in WANTED {
@@ -124,7 +125,7 @@ pub(super) fn meet(install: bool, cargo_peers: bool) -> (Vec<Peer>, Vec<String>)
 fn find(wanted: &Wanted) -> Option<PathBuf> {
     let program = wanted.programs.iter().find_map(|program| shell::find_program(program))?;
     let mut ask = Command::new(&program);
-    // Two programs bear the name `parallel`: GNU's says so.
+    // Two programs have the name `parallel`: GNU's prints its own name.
     let is_gnu = || {
         ask.arg("--version")
             .output()
@@ -141,7 +142,7 @@ fn get(wanted: &Wanted, cargo_peers: bool) -> shell::Result<()> {
     }
 }
 
-/// Whether Debian would put the program of moreutils beside GNU's instead of over it.
+/// Returns whether Debian would install the program of moreutils beside GNU's instead of over it.
 fn diverted() -> bool {
     Command::new("dpkg-divert")
         .args(["--list", "/usr/bin/parallel"])

@@ -10,25 +10,25 @@ pub(super) struct Contender {
     pub(super) name: String,
     pub(super) line: String,
     pub(super) jobs: f64,
-    /// Ends other than 0 that are no failure of the benchmark: none, unless said.
+    /// The exit code that is no failure of the benchmark: 0 unless another is set.
     pub(super) code: i32,
 }
 
 impl Contender {
-    /// A contender that must end with 0.
+    /// Makes a contender that must end with 0.
     pub(super) fn new(name: &str, jobs: u32, line: String) -> Self {
         Self { name: name.to_owned(), line, jobs: f64::from(jobs), code: 0 }
     }
 }
 
-/// Seconds a job, a value a round.
+/// The seconds for each job, one value for each round.
 pub(super) struct Times {
     pub(super) name: String,
     pub(super) line: String,
     pub(super) seconds: Vec<f64>,
 }
 
-/// Median, least and greatest.
+/// The median, least and greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) median: f64,
@@ -37,7 +37,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Makes it of at least one value.
     pub(super) fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -50,7 +50,7 @@ impl Spread {
         Self { median, min: sorted[0], max: sorted[sorted.len() - 1] }
     }
 
-    /// `median (min to max)`, each multiplied and with so many digits after the point.
+    /// Formats `median (min to max)`, each multiplied and with that many digits after the point.
     pub(super) fn shown(&self, factor: f64, digits: usize) -> String {
         let Self { median, min, max } = *self;
         format!("{:.digits$} ({:.digits$} to {:.digits$})", median * factor, min * factor, max * factor)
@@ -58,7 +58,7 @@ impl Spread {
 }
 
 /// Runs all contenders in turn, round after round, every other one backwards, so that a machine that grows slower or
-/// faster meanwhile favours nobody. One round before, which warms caches, is thrown away.
+/// faster meanwhile favours none of them. One round before, which warms caches, is dropped.
 pub(super) fn race(contenders: &[Contender], rounds: usize) -> Result<Vec<Times>> {
     let mut times: Vec<Times> = contenders
         .iter()
@@ -80,14 +80,14 @@ pub(super) fn race(contenders: &[Contender], rounds: usize) -> Result<Vec<Times>
     Ok(times)
 }
 
-/// Ratios of two contenders, round by round: neighbours in time saw the same machine.
+/// Returns ratios of two contenders, round by round: neighbours in time ran under the same conditions.
 pub(super) fn ratio(ours: &Times, other: &Times) -> Spread {
     let ratios: Vec<f64> =
         ours.seconds.iter().zip(&other.seconds).map(|(ours, other)| ours / other).collect();
     Spread::of(&ratios)
 }
 
-/// Differences in seconds, round by round.
+/// Returns differences in seconds, round by round.
 pub(super) fn difference(ours: &Times, other: &Times) -> Spread {
     let differences: Vec<f64> =
         ours.seconds.iter().zip(&other.seconds).map(|(ours, other)| ours - other).collect();

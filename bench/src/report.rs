@@ -8,26 +8,26 @@ use super::race::{Spread, Times};
 use super::workshop::Workshop;
 use crate::shell::{self, Result};
 
-/// One benchmark with all that it measured.
+/// A benchmark with all that it measured.
 #[derive(Serialize)]
 pub(super) struct Row {
     id: String,
     title: String,
     measures: Vec<Measure>,
-    /// What ran, by name, as a line for `sh`.
+    /// The commands that ran, by name, as lines for `sh`.
     lines: Vec<(String, String)>,
     notes: Vec<String>,
-    /// Why a target may be out of reach: published where one is missed.
+    /// The reasons why a target may be out of reach: published if it is missed.
     arguments: Vec<String>,
 }
 
-/// One claim: what was measured, what was aimed at, whether it was reached.
+/// A claim: the measured value, its target, and whether it was reached.
 #[derive(Serialize)]
 struct Measure {
     what: String,
     value: String,
     target: String,
-    /// None where nothing was promised.
+    /// Whether the target was reached; none without a target.
     met: Option<bool>,
     median: f64,
     min: f64,
@@ -35,7 +35,7 @@ struct Measure {
 }
 
 impl Row {
-    /// A row that is still empty.
+    /// Makes an empty row.
     pub(super) fn new(id: &str, title: &str) -> Self {
         Self {
             id: id.into(),
@@ -47,19 +47,19 @@ impl Row {
         }
     }
 
-    /// A row that could not be measured, with the reason.
+    /// Makes a row for a benchmark that could not be measured, with the reason.
     pub(super) fn failed(id: &str, error: &str) -> Self {
         let mut row = Self::new(id, "not measured");
         row.note(&format!("could not run: {error}"));
         row
     }
 
-    /// A claim with a target: reached if the median is at most `limit`.
+    /// Adds a claim with a target: reached if the median is at most `limit`.
     pub(super) fn at_most(&mut self, what: &str, value: Spread, limit: f64, unit: &str, digits: usize) {
         self.claim(what, value, format!("at most {limit} {unit}"), Some(value.median <= limit), unit, digits);
     }
 
-    /// A claim with a target: reached if the median is at least `limit`.
+    /// Adds a claim with a target: reached if the median is at least `limit`.
     pub(super) fn at_least(&mut self, what: &str, value: Spread, limit: f64, unit: &str, digits: usize) {
         self.claim(
             what,
@@ -71,30 +71,30 @@ impl Row {
         );
     }
 
-    /// A figure without a target.
-    pub(super) fn told(&mut self, what: &str, value: Spread, unit: &str, digits: usize) {
+    /// Adds a figure without a target.
+    pub(super) fn figure(&mut self, what: &str, value: Spread, unit: &str, digits: usize) {
         self.claim(what, value, String::new(), None, unit, digits);
     }
 
-    /// The time of each contender a job, in microseconds, and the lines that ran.
+    /// Adds the time of each contender for a job, in microseconds, and the lines that ran.
     pub(super) fn times(&mut self, all: &[Times]) {
         for times in all {
-            self.told(&format!("{}, each", times.name), Spread::of(&times.seconds).times(1e6), "us", 0);
+            self.figure(&format!("{}, each", times.name), Spread::of(&times.seconds).times(1e6), "us", 0);
             self.line(&times.name, &times.line);
         }
     }
 
-    /// A command that ran.
+    /// Adds a command that ran.
     pub(super) fn line(&mut self, name: &str, line: &str) {
         self.lines.push((name.into(), line.into()));
     }
 
-    /// A sentence below the table.
+    /// Adds a sentence below the table.
     pub(super) fn note(&mut self, text: &str) {
         self.notes.push(text.into());
     }
 
-    /// What there is to say if a target of this row is missed.
+    /// Adds the argument that is published if a target of this row is missed.
     pub(super) fn argue(&mut self, text: &str) {
         self.arguments.push(text.into());
     }
@@ -132,7 +132,7 @@ impl Spread {
     }
 }
 
-/// All rows of a sitting, and where it took place.
+/// All rows of a sitting, and the machine on which it ran.
 #[derive(Serialize)]
 pub(super) struct Report {
     machine: String,
@@ -146,7 +146,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// An empty report about this machine.
+    /// Makes an empty report about this machine.
     pub(super) fn new(workshop: &Workshop) -> Self {
         Self {
             machine: machine(),
@@ -159,12 +159,12 @@ impl Report {
         }
     }
 
-    /// Takes a finished row.
+    /// Adds a finished row.
     pub(super) fn add(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// The one table, in Markdown, which reads well on a terminal too.
+    /// Returns the table, in Markdown, which reads well on a terminal too.
     pub(super) fn table(&self) -> String {
         let mut cells = vec![["#", "what", "measured", "target", ""].map(str::to_owned)];
         for row in &self.rows {
@@ -209,7 +209,7 @@ impl Report {
         text
     }
 
-    /// What was missed, with the argument, and what else is to be known of the rows; as Markdown.
+    /// Returns the missed targets, with the arguments, and the notes on the rows; as Markdown.
     pub(super) fn remarks(&self) -> String {
         let mut text = String::new();
         for row in self.rows.iter().filter(|row| row.missed().next().is_some()) {
@@ -235,7 +235,7 @@ impl Report {
         text
     }
 
-    /// Writes the Markdown and the JSON. A sitting that is not whole leaves the published page alone.
+    /// Writes the Markdown and the JSON. An incomplete sitting leaves the published page alone.
     pub(super) fn save(&self, whole: bool) -> Result<()> {
         let root = shell::root();
         let json =
@@ -244,7 +244,7 @@ impl Report {
         shell::write(&root.join(Self::page(whole)), self.markdown())
     }
 
-    /// The last line of the verb.
+    /// Returns the last line of the output.
     pub(super) fn saved_where(&self, whole: bool) -> String {
         format!("written: {} and target/compare.json", Self::page(whole))
     }

@@ -1,4 +1,4 @@
-//! S-1, S-2, S-3 and S-15: how long a start takes.
+//! The benchmarks S-1, S-2, S-3 and S-15: the time that a start takes.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,20 +14,22 @@ use crate::shell::Result;
 
 const TRUE: &str = "/bin/true";
 
-/// With a word, as every job of the others has one: then GNU's `true` does more, for it might be `--help`.
+/// The program with a word, as every job of the others has one: then GNU's `true` does more, because it might be
+/// `--help`.
 const TRUE_WITH_WORD: &str = "/bin/true %d";
 
-/// A few seconds of starts: many short rounds tell more of a busy machine than few long ones.
+/// The number of jobs: a few seconds of starts. On a busy machine many short rounds are more precise than few long
+/// ones.
 const JOBS: u32 = 1000;
 
-/// What the rows of short programs lack beside the bare loop, where they miss it.
+/// The argument of the rows of short programs if they miss the bare loop.
 const WHY_NOT_THE_LOOP: &str = "an end goes from the warden to the host and a start back before the slot is taken \
      again, which the bare loop does within one process: two wake-ups for each job, in which a processor has nothing to \
      do if there are no more slots than processors. They are the price of a host that may have threads and be killed. \
      The rest is a session, a group, both pipes and their reading, which the loop lacks; the processor time that host \
      and warden use for a job stands in the table of S-1";
 
-/// S-1: programs without a shell, output captured and grouped.
+/// Measures S-1: programs without a shell, output captured and grouped.
 pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-1", "`/bin/true`, 2 slots, output captured, contained, no shell");
     let jobs = workshop.pick(JOBS, 300);
@@ -46,7 +48,7 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
     }
     let times = race::race(&contenders, workshop.rounds * 3)?;
     row.at_most("psmith, of the C posix_spawn loop", race::ratio(&times[0], &times[1]), 1.25, "x", 2);
-    row.told("psmith, of the C loop that captures both outputs", race::ratio(&times[0], &times[2]), "x", 2);
+    row.figure("psmith, of the C loop that captures both outputs", race::ratio(&times[0], &times[2]), "x", 2);
     for (peer, peers) in workshop.peers.iter().zip(&times[3..]) {
         let ratio = race::ratio(peers, &times[0]);
         let what = format!("{}, of psmith", peer.name);
@@ -55,7 +57,7 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
         } else if peer.is_gnu_parallel() {
             row.at_least(&what, ratio, 5.0, "x", 1);
         } else {
-            row.told(&what, ratio, "x", 2);
+            row.figure(&what, ratio, "x", 2);
         }
     }
     row.times(&times);
@@ -69,12 +71,12 @@ pub(super) fn start_true(workshop: &Workshop) -> Result<Row> {
         let seconds = Watched::start(&mut command)?.processor_to_end(Duration::from_millis(3))?;
         used.push(seconds / f64::from(jobs) * 1e6);
     }
-    row.told("processor time of host and warden, each", Spread::of(&used), "us", 0);
+    row.figure("processor time of host and warden, each", Spread::of(&used), "us", 0);
     row.argue(WHY_NOT_THE_LOOP);
     Ok(row)
 }
 
-/// S-2: a shell for each job, and the place where the shell may be left out.
+/// Measures S-2: a shell for each job, and the case in which psmith may leave out the shell.
 pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-2", "`-s 'echo {}'`, 2 slots");
     let jobs = workshop.pick(JOBS, 300);
@@ -84,7 +86,7 @@ pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
         ours(&workshop.psmith, jobs, &format!("run -j2 -s 'echo {{}}' <{lines}")),
         floor(workshop, jobs, "null", "sh -c 'echo %d'"),
         floor(workshop, jobs, "capture", "sh -c 'echo %d'"),
-        // Shell syntax that no reader can take for a plain command: here a shell must run.
+        // Shell syntax that cannot be a plain command: here a shell must run.
         Contender {
             name: "psmith, a script that needs its shell".into(),
             ..ours(&workshop.psmith, jobs, &format!("run -j2 -s 'echo {{}} && :' <{lines}"))
@@ -106,14 +108,14 @@ pub(super) fn start_shell(workshop: &Workshop) -> Result<Row> {
         2,
     );
     for (peer, peers) in workshop.peers.iter().zip(&times[4..]) {
-        row.told(&format!("{}, of psmith", peer.name), race::ratio(peers, &times[0]), "x", 2);
+        row.figure(&format!("{}, of psmith", peer.name), race::ratio(peers, &times[0]), "x", 2);
     }
     row.times(&times);
     row.argue(WHY_NOT_THE_LOOP);
     Ok(row)
 }
 
-/// S-3: what psmith adds to one program, from start to finish; and that it writes nothing.
+/// Measures S-3: the time that psmith adds to one program, from start to finish; and that it writes nothing.
 pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-3", "start to finish of one `true`");
     let mut contenders = vec![
@@ -132,7 +134,7 @@ pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
     };
     row.at_most("psmith, more than bare", in_ms(&times[0]), 15.0, "ms", 1);
     if let Some(gnu) = times.get(2) {
-        row.told("GNU parallel, more than bare", in_ms(gnu), "ms", 1);
+        row.figure("GNU parallel, more than bare", in_ms(gnu), "ms", 1);
     }
     row.times(&times);
 
@@ -141,7 +143,7 @@ pub(super) fn one_true(workshop: &Workshop) -> Result<Row> {
     Ok(row)
 }
 
-/// S-15: the starts of S-1 and S-6 from a host whose image is large and full of relocations.
+/// Measures S-15: the starts of S-1 and S-6 from a host whose image is large and full of relocations.
 pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let mut row = Row::new("S-15", "S-1 and S-6 from a host image of 100 MB with 262,144 relocations");
     let heavy = image::build(workshop)?;
@@ -159,7 +161,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     ];
     let times = race::race(&contenders, workshop.rounds * 3)?;
     row.at_most("heavy image, of the C posix_spawn loop", race::ratio(&times[0], &times[1]), 1.25, "x", 2);
-    row.told("heavy image, of the ordinary one", race::ratio(&times[0], &times[2]), "x", 2);
+    row.figure("heavy image, of the ordinary one", race::ratio(&times[0], &times[2]), "x", 2);
     row.times(&times);
 
     let single = [
@@ -172,7 +174,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let times = race::race(&single, workshop.rounds * 3)?;
     let Spread { median, min, max } = race::difference(&times[0], &times[1]);
     let added = Spread { median: median * 1e3, min: min * 1e3, max: max * 1e3 };
-    row.told("one `true`, more than from the ordinary image", added, "ms", 1);
+    row.figure("one `true`, more than from the ordinary image", added, "ms", 1);
 
     let jobs = workshop.pick(5000, 500);
     let loops = |program: &Path, name: &str, words: &str| {
@@ -186,7 +188,7 @@ pub(super) fn heavy_image(workshop: &Workshop) -> Result<Row> {
     let times = race::race(&contenders, workshop.rounds)?;
     let [ours, bare, held] = &times[..] else { return Err("three contenders have three times".into()) };
     row.at_most("function jobs, of the C loop of forks", race::ratio(ours, bare), 1.3, "x", 2);
-    row.told("the same, of the C loop that holds its children", race::ratio(ours, held), "x", 2);
+    row.figure("the same, of the C loop that holds its children", race::ratio(ours, held), "x", 2);
     row.times(&times);
     row.argue(WHY_NOT_THE_LOOP);
     row.argue(super::functions::WHY_NOT_THE_BARE_FORK);
@@ -202,7 +204,7 @@ fn floor(workshop: &Workshop, jobs: u32, mode: &str, command: &str) -> Contender
     Contender::new(name, jobs, format!("{} {jobs} 2 {mode} {command}", workshop.spawn_loop.display()))
 }
 
-/// Runs one job with every place that a program likes to write to turned into one empty directory.
+/// Runs one job with all directories to which programs usually write pointed at one empty directory.
 fn files_written(workshop: &Workshop) -> Result<usize> {
     let empty = tempfile::tempdir().map_err(|error| format!("failed to create a directory: {error}"))?;
     let mut command = Command::new(&workshop.psmith);

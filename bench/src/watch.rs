@@ -1,4 +1,5 @@
-//! Memory and processor time of a process and its children, read from /proc. Changes nothing in what it watches.
+//! Memory and processor time of a process and its children, read from /proc. Changes nothing in the process that it
+//! measures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::shell::Result;
 
-/// A child that is killed when the benchmark leaves early.
+/// A child that is killed when the benchmark returns early.
 pub(super) struct Watched(Child);
 
-/// Resident memory through a run: seconds since its start, bytes.
+/// Samples of resident memory through a run: seconds since its start, bytes.
 pub(super) struct Samples(Vec<(f64, u64)>);
 
 impl Watched {
-    /// Starts what will be watched.
+    /// Starts the process to be measured.
     pub(super) fn start(command: &mut Command) -> Result<Self> {
         let line = crate::shell::shown(command);
         command.spawn().map(Self).map_err(|error| format!("failed to start `{line}`: {error}"))
@@ -47,7 +48,7 @@ impl Watched {
         }
     }
 
-    /// Processor time of host and warden, as last seen before their end; an end other than 0 is an error.
+    /// Returns the processor time of host and warden, as last read before their end; an end other than 0 is an error.
     pub(super) fn processor_to_end(mut self, every: Duration) -> Result<f64> {
         let mut used = BTreeMap::new();
         loop {
@@ -63,7 +64,7 @@ impl Watched {
         }
     }
 
-    /// Kills it, as the benchmark may want to see.
+    /// Kills the process, for benchmarks of that.
     pub(super) fn kill(&mut self) -> Result<()> {
         self.0
             .kill()
@@ -72,14 +73,14 @@ impl Watched {
             .map_err(|error| format!("failed to kill: {error}"))
     }
 
-    /// Asks it to end, and waits.
+    /// Sends it SIGTERM, and waits.
     pub(super) fn terminate(mut self) -> Result<()> {
         let pid = self.pid().to_string();
         crate::shell::run(Command::new("kill").args(["-TERM", &pid]))?;
         self.0.wait().map(|_| ()).map_err(|error| format!("failed to wait: {error}"))
     }
 
-    /// Whether it has ended already.
+    /// Returns whether it has ended already.
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
@@ -88,7 +89,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if !self.has_ended() {
-            // Nothing to be done about a failure here: the benchmark is already failing.
+            // A failure is ignored here: the benchmark is already failing.
             let _ = self.kill();
         }
     }
@@ -99,12 +100,12 @@ impl Samples {
         self.0.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)
     }
 
-    /// Memory once the run has begun: the first sample after the warden is there.
+    /// Returns the memory at the beginning of the run: the first sample after the warden was started.
     pub(super) fn first(&self) -> u64 {
         self.0.iter().map(|(_, bytes)| *bytes).find(|bytes| *bytes > 0).unwrap_or(0)
     }
 
-    /// The greatest of the last tenth of the time, less the greatest of the first tenth.
+    /// Returns the greatest of the last tenth of the time, less the greatest of the first tenth.
     pub(super) fn growth_between_tenths(&self) -> i64 {
         let end = self.0.last().map_or(0.0, |(at, _)| *at);
         let greatest = |from: f64, to: f64| {
@@ -119,14 +120,14 @@ impl Samples {
     }
 }
 
-/// The process and its direct children: jobs are spawned in the warden, so the host's only child is the warden.
+/// Returns the process and its direct children: jobs are spawned in the warden, so the host's only child is the warden.
 pub(super) fn host_and_warden(host: u32) -> Vec<u32> {
     let mut family = vec![host];
     family.extend(children(host));
     family
 }
 
-/// Direct children of all threads of a process.
+/// Returns the direct children of all threads of a process.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists =
@@ -136,22 +137,22 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The name that the kernel shows for a process.
+/// Returns the name that the kernel shows for a process.
 pub(super) fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
-/// `VmRSS`; 0 when the process is gone.
+/// Returns `VmRSS`; 0 when the process has ended.
 pub(super) fn resident_bytes(pid: u32) -> u64 {
     field_bytes(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-/// `Pss`: shared pages counted by their share.
+/// Returns `Pss`: shared pages counted by their share.
 pub(super) fn proportional_bytes(pid: u32) -> u64 {
     field_bytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
-/// Seconds on a processor, of all living threads, to the nanosecond where the kernel keeps schedstat.
+/// Returns the seconds on a processor, of all live threads, to the nanosecond if the kernel has schedstat.
 pub(super) fn processor_seconds(pid: u32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
     let nanoseconds = threads.flatten().filter_map(|thread| {
@@ -161,7 +162,7 @@ pub(super) fn processor_seconds(pid: u32) -> f64 {
     nanoseconds.sum::<u64>() as f64 / 1e9
 }
 
-/// Living processes, zombies not counted, whose arguments hold a text.
+/// Returns live processes, zombies not counted, whose arguments hold a text.
 pub(super) fn with_argument(text: &str) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

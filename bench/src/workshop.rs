@@ -1,4 +1,4 @@
-//! What every benchmark needs: psmith built for release, the compiled floors, files of input, and the peers.
+//! Tools of every benchmark: psmith built for release, the compiled floors, files of input, and the peers.
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use super::peers::{self, Peer};
 use super::report::Row;
 use crate::shell::{self, Result};
 
-/// Everything at hand for a sitting.
+/// The tools for a sitting.
 pub(super) struct Workshop {
     /// The command that is measured.
     pub(super) psmith: PathBuf,
@@ -23,13 +23,13 @@ pub(super) struct Workshop {
     pub(super) missing_peers: Vec<String>,
     pub(super) rounds: usize,
     pub(super) quick: bool,
-    /// Whether what is missing may be installed.
+    /// True if missing programs may be installed.
     install: bool,
     function_peers: OnceCell<FunctionPeers>,
 }
 
 impl Workshop {
-    /// Builds and installs what can be had.
+    /// Builds and installs all that is available.
     pub(super) fn open(options: &Options) -> Result<Self> {
         let directory = target().join("compare");
         std::fs::create_dir_all(&directory)
@@ -44,7 +44,7 @@ impl Workshop {
             }
         };
         must_run_jobs(&psmith)?;
-        // Beside an earlier build nobody else is measured.
+        // No peer is measured beside an earlier build.
         let (peers, missing_peers) = match options.against {
             Some(_) => (Vec::new(), Vec::new()),
             None => peers::meet(options.install, options.cargo_peers),
@@ -65,7 +65,7 @@ impl Workshop {
         })
     }
 
-    /// The peers of function jobs, got when the first row asks for them: that row tells who is missing.
+    /// Returns the peers of function jobs, found when the first row needs them: that row reports the missing ones.
     pub(super) fn function_peers(&self, row: &mut Row) -> &FunctionPeers {
         self.function_peers.get_or_init(|| {
             let peers = FunctionPeers::meet(&self.directory, self.install);
@@ -76,12 +76,12 @@ impl Workshop {
         })
     }
 
-    /// The full count, or the quick one.
+    /// Returns the full count, or the quick one.
     pub(super) fn pick(&self, full: u32, quick: u32) -> u32 {
         if self.quick { quick } else { full }
     }
 
-    /// A file with the lines 1 to `count`.
+    /// Returns a file with the lines 1 to `count`.
     pub(super) fn numbers(&self, count: u32) -> Result<PathBuf> {
         let file = self.directory.join(format!("lines-{count}"));
         let mut text = String::with_capacity(count as usize * 8);
@@ -92,7 +92,7 @@ impl Workshop {
         Ok(file)
     }
 
-    /// `psmith 0.1.0, commit abc`.
+    /// Returns `psmith 0.1.0, commit abc`.
     pub(super) fn version(&self) -> String {
         let printed = |command: &mut Command| {
             let text = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -105,7 +105,7 @@ impl Workshop {
         format!("{version}, commit {commit}")
     }
 
-    /// Long paths, and what stands for them in the published lines.
+    /// Returns long paths, and their abbreviations in the published lines.
     pub(super) fn short_names(&self) -> Vec<(String, &'static str)> {
         let mut names = vec![(self.psmith.display().to_string(), "psmith")];
         // Of a program only its name stays; of our own files the path below the checkout.
@@ -118,7 +118,7 @@ impl Workshop {
     }
 }
 
-/// A command that starts nothing would win every race: so it first shows that it runs jobs.
+/// Checks that psmith runs jobs: a command that starts nothing would win every race.
 pub(super) fn must_run_jobs(psmith: &Path) -> Result<()> {
     let line = format!("{} run -j1 -s 'echo {{}}; :' ::: a b", psmith.display());
     let printed = shell::output(Command::new("sh").args(["-c", &line]))?;
@@ -129,7 +129,8 @@ pub(super) fn must_run_jobs(psmith: &Path) -> Result<()> {
     }
 }
 
-/// A cargo that builds the crate in `home` as a stranger's: in its own target directory, with no flags of ours.
+/// Sets up a cargo that builds the crate in `home` as a foreign one: in its own target directory, with no flags of
+/// ours.
 pub(super) fn alone<'a>(cargo: &'a mut Command, home: &Path) -> &'a mut Command {
     for name in [
         "CARGO_TARGET_DIR",
@@ -140,16 +141,16 @@ pub(super) fn alone<'a>(cargo: &'a mut Command, home: &Path) -> &'a mut Command 
     ] {
         cargo.env_remove(name);
     }
-    // Named, because a configuration above this directory may name another.
+    // Set explicitly: a configuration above this directory may name another.
     cargo.current_dir(home).arg("--target-dir").arg(home.join("target"))
 }
 
-/// Where cargo builds.
+/// Returns cargo's target directory.
 pub(super) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), PathBuf::from)
 }
 
-/// The floor of this name.
+/// Compiles the floor of this name.
 pub(super) fn compile(name: &str, directory: &Path) -> Result<PathBuf> {
     compile_file(&shell::root().join(format!("bench/floors/{name}.c")), directory.join(name))
 }

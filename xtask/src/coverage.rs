@@ -1,9 +1,8 @@
-//! Which promises, faults, security rows and rows of the library are named by a test.
+//! The table of promises, faults, security rows and rows of the library, and the tests that name them.
 //!
 //! A test names its rows in a comment above it: `// proves: F-11, proxy-is-typed`; an example of the documentation
-//! names them in a comment of its own. The table says how many tests name a row, and
-//! "not run here" where every one of them was skipped, never a tick. It trusts the names: that a test shows what it
-//! names is for its readers to judge.
+//! names them in a comment of its own. The table shows how many tests name a row, and "not run here" if every one of
+//! them was skipped, never a tick. It trusts the names: whether a test shows what it names is for its readers to judge.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use crate::source::Source;
 
 const NOT_BUILT_YET: &str = "xtask/not-built-yet.txt";
 
-/// A test and the rows it names.
+/// A test and the rows that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Proof {
     pub(crate) test: String,
@@ -30,7 +29,7 @@ pub(crate) struct Table {
     pub(crate) problems: Vec<String>,
 }
 
-/// `cargo xtask coverage`.
+/// Runs `cargo xtask coverage`.
 pub(crate) fn run() -> Result<()> {
     let table = table(&[], &["as found"])?;
     table.print();
@@ -45,7 +44,7 @@ pub(crate) fn table(skips: &[Skip], passes_run: &[&str]) -> Result<Table> {
 }
 
 impl Table {
-    /// Prints the rows, then what is wrong with them.
+    /// Prints the rows, then their errors.
     pub(crate) fn print(&self) {
         println!("\n== Promises, faults, security rows and rows of the library named by tests ==");
         for line in &self.lines {
@@ -115,7 +114,7 @@ fn build(proofs: &[Proof], waiting: &BTreeMap<String, String>, skips: &[Skip], p
     table
 }
 
-/// A test ran if one of the passes that it takes part in left no record of a skip.
+/// Returns whether a test ran: one of the passes that it takes part in left no record of a skip.
 fn ran_somewhere(proof: &Proof, skips: &[Skip], passes_run: &[&str]) -> bool {
     let stem = proof.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let is_of = |skip: &Skip| {
@@ -127,7 +126,7 @@ fn ran_somewhere(proof: &Proof, skips: &[Skip], passes_run: &[&str]) -> bool {
         .any(|pass| !skips.iter().any(|skip| skip.pass == **pass && is_of(skip)))
 }
 
-/// Collects every test of the workspace with the rows it names.
+/// Collects every test of the workspace with the rows that it names.
 pub(crate) fn collect() -> Result<Vec<Proof>> {
     let mut proofs = Vec::new();
     for file in shell::tracked_files()? {
@@ -159,7 +158,7 @@ fn proofs_of(file: &Path, text: &str) -> Vec<Proof> {
     tests.iter().filter_map(named).chain(examples).collect()
 }
 
-/// The rows behind each `proves:` of a comment, up to the first word that is no row.
+/// Returns the rows behind each `proves:` of a comment, up to the first word that is no row.
 fn rows_in(comment: &str) -> Vec<String> {
     let mut rows = Vec::new();
     for (_, rest) in comment.lines().filter_map(|line| line.split_once("proves:")) {

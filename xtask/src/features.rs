@@ -1,8 +1,8 @@
-//! Checks of each published crate alone, with the sets of features that users choose: what compiles with all of them
-//! may lack an import with one.
+//! Checks of each published crate alone, with the sets of features that users choose: code that compiles with all of
+//! them may lack an import with one.
 //!
-//! All sets of seven features would be 128 builds. Checked are none, each alone, and those that meet in one file; all
-//! together are checked with the whole workspace.
+//! All sets of seven features would be 128 builds. Checked are no feature, each alone, and those that meet in one file;
+//! all together are checked with the whole workspace.
 
 use std::process::Command;
 
@@ -11,11 +11,11 @@ use serde_json::Value;
 use crate::metadata;
 use crate::shell::{self, Result};
 
-/// Features whose code meets: a condition on the one stands within what the other brings in.
+/// Features whose code meets: a condition on one is within the code of the other.
 const TOGETHER: &[(&str, &str)] =
     &[("psmith", "board,stacks"), ("psmith", "board,tokio"), ("psmith", "tokio,web")];
 
-/// The commands that check them.
+/// Returns the commands that check them.
 pub(crate) fn checks() -> Result<Vec<Command>> {
     Ok(sets(&metadata::read()?).iter().map(|(package, features)| check(package, features)).collect())
 }
@@ -29,7 +29,7 @@ fn check(package: &str, features: &str) -> Command {
     cargo
 }
 
-/// Package and features, for each check.
+/// Returns package and features, for each check.
 fn sets(metadata: &Value) -> Vec<(String, String)> {
     let mut sets = Vec::new();
     for package in metadata::members(metadata).filter(|package| metadata::is_published(package)) {

@@ -1,5 +1,5 @@
-//! `cargo xtask generate`: files that the command writes about itself, and the table of limits. They are committed, so
-//! that a packager needs no build, and `cargo xtask tidy` compares them. Nothing here knows a flag.
+//! The verb `cargo xtask generate`: files that the command writes about itself, and the table of limits. They are
+//! committed, so that a packager needs no build, and `cargo xtask tidy` compares them. Knows no flag of the command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,10 +7,10 @@ use std::process::Command;
 use crate::limits;
 use crate::shell::{self, Result};
 
-/// The file that is read from the source.
+/// The file that is generated from the source.
 const LIMITS: &str = "docs/limits.md";
 
-/// File below the root, and the words of `psmith` that print it.
+/// The files below the root, and the arguments of `psmith` that print them.
 const GENERATED: &[(&str, &[&str])] = &[
     ("docs/psmith.1", &["man"]),
     ("docs/completions/psmith.bash", &["completions", "bash"]),
@@ -30,13 +30,13 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask generate --check`.
+/// Runs `cargo xtask generate --check`.
 pub(crate) fn check() -> Result<()> {
     let stale = stale()?;
     if stale.is_empty() { Ok(()) } else { Err(format!("out of date: {}", stale.join(", "))) }
 }
 
-/// The generated files that are missing or differ from what would be written now.
+/// Returns the generated files that are missing or differ from what would be written now.
 pub(crate) fn stale() -> Result<Vec<&'static str>> {
     let differs = |file: &str, wanted: String| shell::read(Path::new(file)).ok() != Some(wanted);
     let mut stale = Vec::new();

@@ -1,16 +1,16 @@
-//! The ledger of skips: what a test could not show here, and why. Cargo calls such a test "passed", so the ledger is
-//! the truth. It is written by the tests (one JSON object a line, to the file named by `PSMITH_TEST_LEDGER`) and only
-//! read here.
+//! The ledger of skips: the tests that could not run here, and why. Cargo counts such a test as passed, so the ledger
+//! holds the truth. It is written by the tests (one JSON object on each line, to the file named by
+//! `PSMITH_TEST_LEDGER`) and only read here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The variable that tells tests where the ledger lies.
+/// The variable that holds the ledger's path for the tests.
 pub(crate) const LEDGER_VARIABLE: &str = "PSMITH_TEST_LEDGER";
 
-/// One skip.
+/// A skip.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 pub(crate) struct Skip {
     pub(crate) test: String,
@@ -18,15 +18,15 @@ pub(crate) struct Skip {
     pub(crate) rows: Vec<String>,
     pub(crate) needs: String,
     pub(crate) why: String,
-    /// The probe itself showed that the machine cannot: nothing that could be installed is missing.
+    /// True if the probe itself showed that the machine cannot: nothing that could be installed is missing.
     #[serde(default)]
     pub(crate) machine: bool,
-    /// Which pass of `cargo xtask test` it happened in; filled in when the ledger is read.
+    /// The pass of `cargo xtask test` in which it happened; set when the ledger is read.
     #[serde(default)]
     pub(crate) pass: String,
 }
 
-/// Reads what one pass left behind. A line that is no record is itself an error: a torn ledger hides skips.
+/// Reads the records of one pass. A line that is no record is itself an error: a torn ledger hides skips.
 pub(crate) fn read(path: &Path, pass: &str) -> Result<Vec<Skip>, String> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -69,9 +69,9 @@ pub(crate) fn print(skips: &[Skip]) {
     println!("{} skipped in all", skips.len());
 }
 
-/// Skips that a better prepared machine would not have: they fail where `CI=true`. A test that takes part in several
-/// passes (`os_tests`) may leave some of them out, a forbidden level or a plain user's for instance, as long as one of
-/// them ran it.
+/// Returns the skips that a better prepared machine would not have: they fail with `CI=true`. A test that takes part in
+/// several passes (`os_tests`) may leave some of them out, a forbidden level or a plain user's for instance, as long as
+/// it ran in one of them.
 pub(crate) fn unexcused<'s>(
     skips: &'s [Skip],
     passes_run: &'s [&str],

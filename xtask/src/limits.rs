@@ -1,7 +1,7 @@
-//! `docs/limits.md`: every limit of psmith with its value, read from the constants of the source.
+//! Generator of `docs/limits.md`: every limit of psmith with its value, read from the constants of the source.
 //!
-//! A constant is a limit if its name ends as one (`_MAX`, `_EVERY`, ..) or if it is a duration. What it limits is the
-//! first sentence above it: nothing is told here that is not there.
+//! A constant is a limit if its name ends like one (`_MAX`, `_EVERY`, ..) or if it is a duration. Its description is
+//! the first sentence above it: the page never says more than the source.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -32,7 +32,7 @@ struct Limit {
     file: String,
 }
 
-/// The whole page.
+/// Returns the whole page.
 pub(crate) fn page() -> Result<String> {
     let mut text = HEADER.to_owned();
     let mut crate_before = String::new();
@@ -53,7 +53,7 @@ pub(crate) fn page() -> Result<String> {
     Ok(text)
 }
 
-/// The crate of a source file, and the path below its `src`. The testkit is nobody's but ours.
+/// Returns the crate of a source file, and the path below its `src`. The testkit is left out: it is not published.
 fn in_published_crate(file: &Path) -> Option<(String, String)> {
     let below = file.strip_prefix("crates").ok()?.to_str()?.strip_suffix(".rs")?;
     let (name, below) = below.split_once("/src/")?;
@@ -96,7 +96,7 @@ fn limits(file: &str, source: &Source) -> Vec<Limit> {
     found
 }
 
-/// Name and rest of `pub(crate) const NAME: rest`.
+/// Returns name and rest of `pub(crate) const NAME: rest`.
 fn constant(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub").map_or(line, |rest| {
@@ -108,13 +108,13 @@ fn constant(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("const ")?.split_once(": ")
 }
 
-/// Tells whether it counts something: a single byte is a tag.
+/// Returns whether it counts something: a single byte is a tag.
 fn is_countable(kind: &str) -> bool {
     let kind = kind.trim();
     kind.ends_with("Duration") || ["u16", "u32", "u64", "usize", "i32", "i64", "f64"].contains(&kind)
 }
 
-/// A value as people read it: durations and bytes with their unit, plain sums worked out, all else as it is written.
+/// Formats a value for readers: durations and bytes with their unit, plain sums computed, all else as it is written.
 fn shown(value: &str, is_bytes: bool) -> String {
     for (call, unit) in
         [("from_secs(", "s"), ("from_millis(", "ms"), ("from_micros(", "us"), ("from_nanos(", "ns")]
@@ -139,8 +139,8 @@ fn shown(value: &str, is_bytes: bool) -> String {
 
 const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
 
-/// The value of numbers with `*`, `/` and `<<` between them, from left to right as they bind here; none for anything
-/// else.
+/// Computes the value of numbers with `*`, `/` and `<<` between them, from left to right as they bind here; none for
+/// anything else.
 fn worked_out(expression: &str) -> Option<u64> {
     if let Some((left, right)) = expression.rsplit_once("<<") {
         return worked_out(left)?.checked_shl(u32::try_from(worked_out(right)?).ok()?);
@@ -156,7 +156,7 @@ fn worked_out(expression: &str) -> Option<u64> {
     expression.trim().replace('_', "").parse().ok()
 }
 
-/// The first sentence of a comment, fit for a table.
+/// Returns the first sentence of a comment, fit for a table.
 fn first_sentence(comment: &str) -> String {
     let lines = comment.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim());
     let text: Vec<&str> =

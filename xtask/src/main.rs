@@ -1,7 +1,7 @@
-//! `cargo xtask VERB`: everything that CI checks and every benchmark, each runnable by hand.
+//! The command `cargo xtask VERB`: everything that CI checks and every benchmark, each runnable by hand.
 //!
-//! It decides nothing about how psmith behaves: it builds, runs, reads and counts. Words are parsed by hand, so that
-//! the first `cargo xtask test` on a fresh machine starts within seconds.
+//! It decides nothing about how psmith behaves: it builds, runs, reads and counts. Arguments are parsed by hand, so
+//! that the first `cargo xtask test` on a fresh machine starts within seconds.
 
 mod coverage;
 mod features;
@@ -42,7 +42,7 @@ usage: cargo xtask VERB
                          this tree's build and another commit's in turn, and the ratio of their times
 ";
 
-/// The benchmarks are a program of their own, so that a test of this one compiles none of them.
+/// Runs the benchmarks, a program of their own, so that a test of this one compiles none of them.
 fn compare(flags: &[&str]) -> shell::Result<()> {
     let mut command = shell::cargo(["run", "--quiet", "--package", "psmith-bench", "--"]);
     shell::run(command.args(flags))

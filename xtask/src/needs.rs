@@ -1,5 +1,5 @@
-//! The programs that tests and benchmarks call, and where to get them. It installs Debian packages as root and
-//! otherwise only says what is missing.
+//! The programs that tests and benchmarks call, and their packages. It installs Debian packages as root and otherwise
+//! only reports what is missing.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use crate::shell::{self, Result};
 
 /// A program that is not part of a Rust toolchain.
 pub struct Need {
-    /// Its name on PATH.
+    /// The name on PATH.
     pub program: &'static str,
     /// The Debian package that has it.
     pub package: &'static str,
@@ -16,7 +16,7 @@ pub struct Need {
     pub why: &'static str,
 }
 
-/// What the tests call.
+/// The programs that tests call.
 pub const TESTS: &[Need] = &[
     Need { program: "git", package: "git", why: "the list of tracked files" },
     Need { program: "cc", package: "gcc", why: "the linker" },
@@ -33,12 +33,12 @@ pub const TESTS: &[Need] = &[
     Need { program: "setpriv", package: "util-linux", why: "the pass as a plain user" },
 ];
 
-/// The needs that are not met.
+/// Returns the needs that are not met.
 pub fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     needs.iter().filter(|need| shell::find_program(need.program).is_none()).collect()
 }
 
-/// Installs what is missing where that is possible, and tells the rest. Returns what is still missing.
+/// Installs missing programs if possible, and reports the rest. Returns those that are still missing.
 pub fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
     let absent = missing(needs);
     if absent.is_empty() {
@@ -55,7 +55,7 @@ pub fn meet(needs: &'static [Need]) -> Vec<&'static Need> {
     absent
 }
 
-/// Installs Debian packages, as root or through a sudo that asks nothing.
+/// Installs Debian packages, as root or through a sudo that needs no password.
 pub fn install(packages: &[&str]) -> Result<()> {
     if !Path::new("/etc/debian_version").exists() || shell::find_program("apt-get").is_none() {
         return Err("this is no Debian: install them with the system's own package manager".into());
@@ -78,7 +78,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
     words.extend(packages);
     // A fresh machine has no package lists yet: the first try is cheap, the second follows an update.
     let together = apt(&words).or_else(|_| apt(&["update"]).and_then(|()| apt(&words)));
-    // One package that cannot be had must not keep the others away.
+    // One package that is not available must not prevent the others.
     together.or_else(|error| {
         let alone = |package: &&str| apt(&["install", "--no-install-recommends", package]).is_ok();
         if packages.len() > 1 && packages.iter().filter(|package| alone(package)).count() == packages.len() {

@@ -14,10 +14,10 @@ use crate::source::Source;
 /// The name of the first pass: `cargo test` itself.
 pub(crate) const AS_FOUND: &str = "as found";
 
-/// Forbids levels of containment, so that the next lower one is exercised.
+/// The variable that forbids levels of containment, so that the next lower one is exercised.
 const FORBID_VARIABLE: &str = "PSMITH_FORBID";
 
-/// Demands a level of containment of every run that the tests start; read by `psmith-testkit`.
+/// The variable that requires a level of containment for every run that the tests start; read by `psmith-testkit`.
 const CONTAIN_VARIABLE: &str = "PSMITH_TEST_CONTAIN";
 
 /// The user of the plain pass: `nobody`, who owns nothing.
@@ -26,46 +26,46 @@ const PLAIN_UID: u32 = 65_534;
 /// Directories whose test files start processes: these take part in the further passes.
 const OS_TESTS: &[&str] = &["crates/psmith/tests", "crates/psmith-engine/tests", "crates/psmith-cli/tests"];
 
-/// Test files that take long and show little that depends on the user or the level: only the full set has them.
+/// Test files that take long and depend little on the user or the level: only the full set has them.
 const SLOW: &[&str] = &["acceptance", "real_input", "same_as_gnu_parallel", "sizes"];
 
-/// How many of the further passes are wanted.
+/// The number of further passes to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// None.
+    /// The first pass alone.
     AsFound,
-    /// Those in which most differs, without the slow files: what a build server has time for.
+    /// The passes that differ most, without the slow files: as many as a build server has time for.
     Reduced,
-    /// All of all.
+    /// The full set.
     Full,
 }
 
-/// Who runs a pass.
+/// The user who runs a pass.
 #[derive(Clone, Copy, PartialEq)]
 enum User {
     Same,
-    /// Dropped to [`PLAIN_UID`]; only root can, and anybody else is a plain user in the first pass.
+    /// A user dropped to [`PLAIN_UID`]; only root can, and any other user is a plain user in the first pass.
     Plain,
 }
 
-/// One further pass over the tests that start processes.
+/// A further pass over the tests that start processes.
 struct Pass {
     name: &'static str,
     user: User,
-    /// The kernel's facilities taken away, by their names in `psmith-sys/src/forbid.rs`.
+    /// The kernel's facilities that are forbidden, by their names in `psmith-sys/src/forbid.rs`.
     forbid: &'static str,
-    /// The level of containment demanded of every run, where that is not simply the best one left.
+    /// The level of containment required of every run, unless that is simply the best one left.
     contain: &'static str,
-    /// Part of the reduced set.
+    /// True if it is part of the reduced set.
     reduced: bool,
 }
 
 const PASSES: &[Pass] = &[
-    // What most people are.
+    // The situation of most users.
     Pass { name: "plain user", user: User::Plain, forbid: "", contain: "", reduced: true },
-    // Asked for by a flag only.
+    // Requested by a flag only.
     Pass { name: "keeper", user: User::Same, forbid: "cgroup", contain: "keeper", reduced: false },
-    // What a container gives by default.
+    // The default of a container.
     Pass { name: "sweep", user: User::Same, forbid: "cgroup", contain: "", reduced: true },
     // The weakest, and the most different from the best.
     Pass { name: "group", user: User::Same, forbid: "cgroup,subreaper", contain: "", reduced: true },
@@ -78,14 +78,14 @@ const PASSES: &[Pass] = &[
     },
 ];
 
-/// What all passes together left.
+/// The results of all passes together.
 pub(crate) struct Report {
     pub(crate) passes_run: Vec<&'static str>,
     pub(crate) skips: Vec<Skip>,
     pub(crate) failures: Vec<String>,
 }
 
-/// Whether a test file takes part in every further pass, however few there are.
+/// Returns whether a test file takes part in every further pass, however few there are.
 pub(crate) fn is_os_test(file: &Path) -> bool {
     starts_processes(file) && !is_slow(file)
 }
@@ -98,7 +98,7 @@ fn is_slow(file: &Path) -> bool {
     file.file_stem().is_some_and(|stem| SLOW.iter().any(|slow| stem == *slow))
 }
 
-/// Names of the tests that take part in the further passes, and of their files.
+/// Returns the names of the tests that take part in the further passes, and of their files.
 pub(crate) fn os_test_names() -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for file in shell::tracked_files()?.into_iter().filter(|file| is_os_test(file)) {
@@ -110,7 +110,7 @@ pub(crate) fn os_test_names() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Runs `cargo test --workspace` as found, then as many of the further passes as wanted.
+/// Runs `cargo test --workspace` as found, then as many of the further passes as requested.
 pub(crate) fn run(extent: Extent) -> Result<Report> {
     // Below /tmp and open to all, since a plain user writes to it as well; not sticky, since the kernel then refuses to
     // open for creation what another user made there.
@@ -183,7 +183,8 @@ impl Pass {
         Ok(())
     }
 
-    /// The test binary as cargo would run it: in its package, with the variables that tests read at run time.
+    /// Returns the command that runs the test binary as cargo would: in its package, with the variables that tests read
+    /// at run time.
     fn command(&self, binary: &TestBinary) -> Command {
         let mut command = match self.user {
             User::Same => Command::new(&binary.executable),
@@ -205,7 +206,7 @@ impl Pass {
     }
 }
 
-/// An empty ledger that any user can append to, whatever our umask says.
+/// Makes an empty ledger that any user can append to, whatever our umask is.
 fn new_ledger(directory: &Path, pass: &str) -> Result<PathBuf> {
     let file = directory.join(format!("{}.jsonl", pass.replace(' ', "-")));
     fs::write(&file, "")
@@ -220,14 +221,14 @@ fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
 
 /// A compiled test file.
 struct TestBinary {
-    /// Relative to the root.
+    /// The source, relative to the root.
     source: PathBuf,
     executable: PathBuf,
     /// The directory of its package.
     package: PathBuf,
 }
 
-/// The compiled OS tests, as cargo tells them. Everything is built already, so this only asks.
+/// Returns the compiled OS tests, as cargo reports them. Everything is built already, so this only asks.
 fn os_test_binaries() -> Result<Vec<TestBinary>> {
     let mut build =
         shell::cargo(["test", "--workspace", "--all-features", "--no-run", "--message-format=json"]);
@@ -249,7 +250,7 @@ fn test_binary(message: &str) -> Option<TestBinary> {
     starts_processes(&source).then(|| TestBinary { source, executable: executable.into(), package })
 }
 
-/// The test binaries know the path of the command they test, so the checkout itself must be open to the plain user.
+/// Opens the checkout itself to the plain user: the test binaries know the path of the command that they test.
 fn reachable_by_plain_user(file: &Path) -> Result<()> {
     let id = PLAIN_UID.to_string();
     let mut probe = Command::new("setpriv");

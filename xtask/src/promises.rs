@@ -5,10 +5,10 @@ mod features;
 mod firsts;
 mod scenarios;
 
-/// What a row's name begins with.
+/// The beginnings of the rows' codes.
 pub(crate) const PREFIXES: [&str; 6] = ["P-", "F-", "SEC-", "O-", "U-", "N-"];
 
-/// What psmith promises.
+/// The promises of psmith.
 pub(crate) const PROMISES: &[(&str, &str)] = &[
     ("P-1", "every accepted job ends in exactly one outcome, with one cause of a closed set"),
     ("P-2", "a death touches only the job that was running there"),
@@ -23,7 +23,7 @@ pub(crate) const PROMISES: &[(&str, &str)] = &[
     ("P-11", "no job byte moves before both ends agreed on who they are"),
 ];
 
-/// What can go wrong. A row with letters counts when each of its letters is named.
+/// The faults that can occur. A row with letters counts when each of its letters is named.
 pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-1", "SIGKILL from outside, mid-job"),
     ("F-2", "SIGSEGV, SIGBUS, SIGILL, SIGFPE"),
@@ -96,7 +96,7 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("F-61", "duplicate submission"),
 ];
 
-/// What an attacker may try.
+/// The attacks to resist.
 pub(crate) const SECURITY: &[(&str, &str)] = &[
     ("SEC-shell", "shell jobs with foreign input"),
     ("SEC-names", "job lists and output names: options, traversal, links"),
@@ -120,12 +120,12 @@ pub(crate) const SECURITY: &[(&str, &str)] = &[
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) code: &'static str,
-    /// A name that tests may use instead of the code; rows that other documents speak of by their code have none.
+    /// A name that tests may use instead of the code; rows that other documents name by their code have none.
     pub(crate) slug: Option<&'static str>,
     pub(crate) title: &'static str,
 }
 
-/// Every row, in the order of the tables.
+/// Returns every row, in the order of the tables.
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
     let by_code = PROMISES.iter().chain(FAULTS).chain(SECURITY);
     let by_slug = scenarios::SCENARIOS.iter().chain(features::FEATURES).chain(firsts::FIRSTS);
@@ -134,8 +134,8 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         .chain(by_slug.map(|(code, slug, title)| Row { code, slug: Some(slug), title }))
 }
 
-/// The code of the row that a word names by its code or its slug. A word that only looks like one is given back as it
-/// is, so that a slip can be told; none is any other word.
+/// Returns the code of the row that a word names by its code or its slug. A word that only looks like a code is
+/// returned as it is, so that the error can be reported; none for any other word.
 pub(crate) fn named(word: &str) -> Option<&str> {
     let in_slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if let Some(row) = rows().find(|row| row.code == word || row.slug == Some(word)) {

@@ -1,4 +1,4 @@
-//! Running other programs, and where things lie in the workspace. Knows no check and no benchmark.
+//! Running other programs, and paths in the workspace. Knows no check and no benchmark.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 /// Errors of this helper are sentences for the person at the terminal; nothing branches on them.
 pub type Result<T> = std::result::Result<T, String>;
 
-/// The root of the workspace, from where xtask was compiled.
+/// Returns the root of the workspace, from where xtask was compiled.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one level below the root").to_path_buf()
 }
 
-/// A command of the cargo that runs us, in the root of the workspace.
+/// Makes a command of the cargo that runs us, in the root of the workspace.
 pub fn cargo<I, S>(words: I) -> Command
 where
     I: IntoIterator<Item = S>,
@@ -20,7 +20,7 @@ where
 {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(root());
-    // What cargo told us about xtask itself must not reach the builds that we start.
+    // Variables that cargo set for xtask itself must not reach the builds that we start.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
             command.env_remove(name);
@@ -29,7 +29,7 @@ where
     command
 }
 
-/// The command as one would type it, for messages.
+/// Formats the command as a user would type it, for messages.
 pub fn shown(command: &Command) -> String {
     let name =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -48,7 +48,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }
 
-/// Runs it and gives its stdout; stderr stays ours.
+/// Runs it and returns its stdout; stderr stays ours.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = shown(command);
     let output = command
@@ -61,7 +61,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Where a program lies on PATH, if it can be run.
+/// Returns the path of a program on PATH, if it can be run.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = std::env::var_os("PATH")?;
@@ -70,13 +70,13 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     })
 }
 
-/// Whether we act as root, read from the kernel instead of a variable that can lie.
+/// Returns whether we run as root, read from the kernel instead of a variable that can be wrong.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-/// Files of the work tree that git tracks or would track, relative to the root.
+/// Returns the files of the work tree that git tracks or would track, relative to the root.
 pub fn tracked_files() -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());

@@ -1,9 +1,9 @@
-//! A Rust file seen twice, line by line: its code without comments and texts, and its comments without code.
+//! A Rust file as two views, line by line: its code without comments and texts, and its comments without code.
 //!
-//! It is a scanner, not a parser: enough to tell a word of code from the same word in a comment, a string or a
-//! character. It never judges what it sees.
+//! It is a scanner, not a parser: enough to distinguish a word of code from the same word in a comment, a string or a
+//! character. It never judges the source.
 
-/// One file, cut into lines that keep their numbers and columns in both views.
+/// A file, cut into lines that keep their numbers and columns in both views.
 pub(crate) struct Source {
     /// Code with comments and the insides of string and character literals turned into blanks.
     pub(crate) code: Vec<String>,
@@ -15,16 +15,16 @@ pub(crate) struct Source {
 enum Inside {
     Code,
     LineComment,
-    /// How many `/*` are open: they nest.
+    /// A block comment; the number of `/*` that are open: they nest.
     BlockComment(usize),
     Text,
-    /// How many `#` close it.
+    /// A raw text; the number of `#` that close it.
     RawText(usize),
 }
 
 /// A step over the characters of a file.
 struct Step {
-    /// The state that it leads to.
+    /// The state after it.
     inside: Inside,
     /// The number of characters that it takes.
     width: usize,
@@ -33,7 +33,7 @@ struct Step {
 }
 
 impl Inside {
-    /// The step from the first of these characters, which `before` precede.
+    /// Returns the step from the first of these characters, which `before` precede.
     fn step(self, before: &[char], from: &[char]) -> Step {
         let (here, next) = (from[0], from.get(1).copied());
         let mut step = Step { inside: self, width: 1, keep_code: false, keep_comment: false };
@@ -127,7 +127,7 @@ impl Source {
         Self { code: lines(code), comments: lines(comments) }
     }
 
-    /// The comment that belongs to a line: on it, or on the lines of comments and attributes right above it.
+    /// Returns the comment that belongs to a line: on it, or on the lines of comments and attributes right above it.
     pub(crate) fn comment_at(&self, line: usize) -> String {
         let mut parts = vec![self.comment(line)];
         let mut above = line;
@@ -146,7 +146,8 @@ impl Source {
         parts.join("\n")
     }
 
-    /// The first line of the statement that a line belongs to: lines that do not end one lead on to the next.
+    /// Returns the first line of the statement that a line belongs to: a line that does not end one continues on the
+    /// next.
     pub(crate) fn statement_start(&self, line: usize) -> usize {
         let mut start = line;
         while start > 0 {
@@ -161,7 +162,7 @@ impl Source {
         start
     }
 
-    /// Line numbers, from 0, and columns of a word in the code.
+    /// Returns line numbers, from 0, and columns of a word in the code.
     pub(crate) fn words<'s>(&'s self, word: &'s str) -> impl Iterator<Item = (usize, usize)> + 's {
         self.code.iter().enumerate().flat_map(move |(number, line)| {
             line.match_indices(word)
@@ -176,7 +177,7 @@ impl Source {
         })
     }
 
-    /// The lines of each function that carries `#[test]`: name, first and last line of its body, from 0.
+    /// Returns the lines of each function that has `#[test]`: name, first and last line of its body, from 0.
     pub(crate) fn tests(&self) -> Vec<TestFunction> {
         let mut found = Vec::new();
         for (number, line) in self.code.iter().enumerate() {
@@ -198,7 +199,7 @@ impl Source {
         found
     }
 
-    /// The line with the brace that closes the first one opened at or after a line.
+    /// Returns the line with the brace that closes the first one opened at or after a line.
     pub(crate) fn body_end(&self, from: usize) -> usize {
         let mut depth = 0usize;
         for (number, line) in self.code.iter().enumerate().skip(from) {
@@ -218,7 +219,7 @@ impl Source {
         self.code.len().saturating_sub(1)
     }
 
-    /// From which line on a file is test code: its first `#[cfg(test)]` on a module with a body, or its end.
+    /// Returns the line from which a file is test code: its first `#[cfg(test)]` on a module with a body, or its end.
     pub(crate) fn test_module_start(&self) -> usize {
         (0..self.code.len())
             .find(|&line| {
@@ -265,7 +266,7 @@ fn raw_text_opens(after: &[char]) -> Option<usize> {
     (after.get(hashes) == Some(&'"')).then_some(hashes)
 }
 
-/// How many characters a character literal takes, or 1 for the tick of a lifetime.
+/// Returns the number of characters of a character literal, or 1 for the tick of a lifetime.
 fn character_width(from: &[char]) -> usize {
     match from {
         ['\'', '\\', rest @ ..] => {

@@ -1,6 +1,6 @@
-//! `cargo xtask test`: what the README tells everybody to type, and what a build server runs.
+//! The verb `cargo xtask test`: the command that the README names, and that a build server runs.
 //!
-//! It goes on after a failure, so that one run tells all that is wrong, and says it again at the end.
+//! It goes on after a failure, so that one run reports all errors, and repeats them at the end.
 
 use std::process::{Command, Stdio};
 
@@ -8,17 +8,19 @@ use crate::passes::Extent;
 use crate::shell::{self, Result};
 use crate::{coverage, features, ledger, needs, passes, tidy};
 
-/// How thorough a run is.
+/// The thoroughness of a run.
 pub(crate) struct Options {
-    /// Neither lints nor docs.
+    /// True for neither lints nor docs.
     pub(crate) fast: bool,
-    /// How often the tests that start processes are run once more: as a plain user, at lower levels of containment.
+    /// The number of times that the tests that start processes are repeated: as a plain user, at lower levels of
+    /// containment.
     pub(crate) extent: Extent,
-    /// Nobody reads the excuses: an unexcused skip, a missing program and a row without a test fail.
+    /// True on a build server, where nobody reads the excuses: an unexcused skip, a missing program and a row without a
+    /// test fail.
     pub(crate) ci: bool,
 }
 
-/// Whether the environment says that this is a build server.
+/// Returns whether the environment is a build server's.
 pub(crate) fn ci_by_environment() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
@@ -81,17 +83,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Err(format!("{} of the checks failed", failures.len()))
 }
 
-/// Checks of what no change of ours can break between two releases.
+/// Checks that no change of ours can break between two releases.
 const AT_A_RELEASE: &str = "\
 not run: published weaknesses of dependencies (`cargo audit`), which need the network and change without a commit
 not run: `cargo semver-checks`, which needs a release to compare with";
 
-/// The command's binary has the library's name, so their pages would overwrite each other: the binary is left out (it
-/// is one line, and its crate's library holds the text).
+/// The packages whose documentation is built. The command's binary has the library's name, so their pages would
+/// overwrite each other: the binary is left out (it is one line, and its crate's library holds the text).
 const DOCUMENTED: &[&[&str]] =
     &[&["--workspace", "--exclude", "psmith-cli"], &["--package", "psmith-cli", "--lib"]];
 
-/// Runs one check. A part of the toolchain that is not installed is told with the line that installs it.
+/// Runs one check. A missing part of the toolchain is reported with the command that installs it.
 fn check(
     failures: &mut Vec<String>,
     options: &Options,
@@ -119,8 +121,8 @@ fn has_component(name: &str) -> bool {
     probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Checks with the oldest toolchain that we promise, where rustup has it. Elsewhere the lint `incompatible_msrv`, which
-/// the lints above hold, has looked at what of the standard library is used.
+/// Checks with the oldest toolchain that we promise, if rustup has it. Otherwise the lint `incompatible_msrv`, which
+/// the lints above hold, has checked the use of the standard library.
 fn oldest_toolchain(failures: &mut Vec<String>) {
     let manifest = shell::read("Cargo.toml".as_ref()).unwrap_or_default();
     let Some(version) = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")) else {

@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: the house rules that can be checked as facts. Each message names the cure. Taste stays with the
-//! reader.
+//! The verb `cargo xtask tidy`: the house rules that can be checked as facts. Each message names the cure. It never
+//! judges taste.
 
 mod budget;
 mod dependencies;
@@ -23,7 +23,7 @@ use crate::shell::{self, Result};
 use crate::source::Source;
 use budget::Budget;
 
-/// A rule that is broken, where, and what to write instead.
+/// A broken rule, its place, and what to write instead.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finding {
     place: String,
@@ -35,7 +35,7 @@ impl Finding {
         Self { place: place.into(), message: message.into() }
     }
 
-    /// At a line of a file, counted from 0.
+    /// Makes a finding at a line of a file, counted from 0.
     fn at(file: &Path, line: usize, message: impl Into<String>) -> Self {
         Self::error(format!("{}:{}", file.display(), line + 1), message)
     }
@@ -50,7 +50,7 @@ struct Tree {
     long_functions: Vec<functions::Long>,
 }
 
-/// Checks the whole work tree, and with `shrink` lowers what may still be broken to what is.
+/// Checks the whole work tree, and with `shrink` lowers the allowances to the counts found.
 pub(crate) fn run(shrink: bool) -> Result<()> {
     println!("\n== Tidy ==");
     let metadata = metadata::read()?;
@@ -84,7 +84,7 @@ pub(crate) fn run(shrink: bool) -> Result<()> {
     for file in generate::stale()? {
         findings.push(Finding::error(file, "is out of date: run `cargo xtask generate`"));
     }
-    tell(&findings, files.len())
+    report(&findings, files.len())
 }
 
 impl Tree {
@@ -107,7 +107,7 @@ impl Tree {
     }
 }
 
-/// Folders of the sources of the published crates, below the root.
+/// Returns the folders of the sources of the published crates, below the root.
 fn published_sources(metadata: &Value) -> Vec<PathBuf> {
     let published = metadata::members(metadata).filter(|package| metadata::is_published(package));
     let root = metadata::text(metadata, "workspace_root");
@@ -118,7 +118,7 @@ fn published_sources(metadata: &Value) -> Vec<PathBuf> {
     published.filter_map(home).collect()
 }
 
-fn tell(findings: &[Finding], files_count: usize) -> Result<()> {
+fn report(findings: &[Finding], files_count: usize) -> Result<()> {
     for finding in findings {
         println!("error: {}: {}", finding.place, finding.message);
     }

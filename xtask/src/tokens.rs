@@ -1,5 +1,5 @@
-//! The code of a Rust file as words and signs, each with its line. It knows no grammar: what they mean
-//! is for its users.
+//! Tokens of a Rust file's code: words and signs, each with its line. It knows no grammar: their meaning is for its
+//! users.
 
 use crate::source::Source;
 
@@ -7,12 +7,12 @@ use crate::source::Source;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Token<'s> {
     pub(crate) text: &'s str,
-    /// Counted from 0.
+    /// The line, counted from 0.
     pub(crate) line: usize,
 }
 
 impl Token<'_> {
-    /// Tells whether it is a name or a keyword.
+    /// Returns whether it is a name or a keyword.
     pub(crate) fn is_word(&self) -> bool {
         self.text.starts_with(|c: char| c.is_alphabetic() || c == '_')
     }
@@ -46,7 +46,7 @@ pub(crate) fn tokens(lines: &[String]) -> Vec<Token<'_>> {
     found
 }
 
-/// The index after the sign that closes the one at `open`: `{`, `(` or `[`.
+/// Returns the index after the sign that closes the one at `open`: `{`, `(` or `[`.
 pub(crate) fn after_closing(tokens: &[Token<'_>], open: usize) -> usize {
     let mut depth = 0usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {

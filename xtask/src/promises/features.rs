@@ -1,4 +1,4 @@
-//! What the library offers to programs, feature by feature. A table and nothing else.
+//! The features that the library offers to programs. A table and nothing else.
 
 /// Features, each with what its user may rely on at the edges.
 pub(crate) const FEATURES: &[(&str, &str, &str)] = &[

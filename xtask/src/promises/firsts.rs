@@ -1,6 +1,6 @@
-//! What comparable libraries do not promise together. A table and nothing else.
+//! Combinations of promises that comparable libraries do not make. A table and nothing else.
 
-/// Where psmith goes further.
+/// Promises in which psmith goes further.
 pub(crate) const FIRSTS: &[(&str, &str, &str)] = &[
     (
         "N-1",

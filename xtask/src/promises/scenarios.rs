@@ -1,4 +1,4 @@
-//! What programs for parallel work are known to do, scenario by scenario. A table and nothing else.
+//! The known uses of programs for parallel work, scenario by scenario. A table and nothing else.
 
 /// Scenarios that psmith passes; what a row says holds for functions in processes of their own.
 pub(crate) const SCENARIOS: &[(&str, &str, &str)] = &[

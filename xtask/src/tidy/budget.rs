@@ -1,5 +1,5 @@
-//! Rules that the tree does not keep everywhere yet: how often each may still be broken. A count may only shrink, and a
-//! line that is no longer needed is itself a finding. It never judges a reason.
+//! Allowances for rules that the tree does not keep everywhere yet: how often each may still be broken. A count may
+//! only shrink, and a line that is no longer needed is itself a finding. It never judges a reason.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ const HEADER: &str = "\
 # Counts only shrink: `cargo xtask tidy --shrink` writes what is left and drops what is done. What stays says why.
 ";
 
-/// The most places that one name is told with: who brought in a new one knows where.
+/// The greatest number of places reported for one name: the author of a new one knows where it is.
 const TOLD_MAX: usize = 20;
 
 /// The counts that are allowed, and those that were found.
@@ -57,8 +57,8 @@ impl Budget {
         Ok(Self { allowed, found: BTreeMap::new() })
     }
 
-    /// Takes what a rule found under one name, and gives back what is above the allowance: all of it, since nobody can
-    /// tell which one is new.
+    /// Counts the findings of a rule under one name, and returns those above the allowance: all of them, since none can
+    /// be known as the new one.
     pub(super) fn spend(
         &mut self,
         rule: &str,
@@ -82,7 +82,7 @@ impl Budget {
         over
     }
 
-    /// Lines that allow more than there is.
+    /// Returns the lines that allow more than there is.
     pub(super) fn leftovers(&self) -> Vec<Finding> {
         let cure = "run `cargo xtask tidy --shrink`";
         let leftover = |(key, allowance): (&Key, &Allowance)| {
@@ -95,7 +95,7 @@ impl Budget {
         self.allowed.iter().filter_map(leftover).collect()
     }
 
-    /// Writes the counts that were found, where they are lower.
+    /// Writes the counts that were found, if they are lower.
     pub(super) fn shrink(&self) -> Result<()> {
         shell::write(&shell::root().join(FILE), self.shrunk())
     }

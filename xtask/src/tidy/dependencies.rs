@@ -1,12 +1,12 @@
-//! The direction of dependencies among our own crates, as cargo tells it.
+//! The direction of dependencies among our own crates, from cargo's metadata.
 
 use serde_json::Value;
 
 use super::Finding;
 use crate::metadata::{array, members, text};
 
-/// Crate, and those of ours that it may use outside its tests. Who is not in the table may not be used by, nor use,
-/// any of them unawares: a new crate gets a line first.
+/// Each crate, and those of ours that it may use outside its tests. A new crate needs a line first: a crate that is not
+/// in the table may neither use them nor be used.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("psmith-core", &[]),
     ("psmith-sys", &[]),
@@ -28,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("psmith-bench", &["xtask"]),
 ];
 
-/// Tests and benches may use the testkit besides.
+/// The crate that tests and benches may use besides.
 const TESTKIT: &str = "psmith-testkit";
 
 /// Checks cargo's metadata.
@@ -63,7 +63,7 @@ pub(super) fn check(metadata: &Value) -> Vec<Finding> {
     findings
 }
 
-/// The version that all our crates share.
+/// Returns the version that all our crates share.
 pub(super) fn workspace_version(metadata: &Value) -> String {
     members(metadata)
         .find(|package| package["name"] == "psmith")

@@ -1,8 +1,7 @@
-//! No circle between folders: whoever reads one must not have to know the other first, and back again.
+//! Circles between folders, which are forbidden: a reader of one must not have to know the other first, and back again.
 //!
-//! A folder is read in its own place: beside it stand the folders and files of the same parent, and a parent's own file
-//! (`mod.rs`, `lib.rs`) belongs to none of them. Files of one folder may use each other in a circle; these are only
-//! counted.
+//! A folder is compared within its own parent: with the folders and files beside it; the parent's own file (`mod.rs`,
+//! `lib.rs`) belongs to none of them. Files of one folder may use each other in a circle; these are only counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ struct Circle<'i> {
 }
 
 impl Folders {
-    /// Takes a file, if it is a part of a crate's sources.
+    /// Adds a file, if it is a part of a crate's sources.
     pub(super) fn add(&mut self, file: &Path, source: &Source) {
         let parts: Vec<&Path> = file.iter().map(Path::new).collect();
         if let Some(at) = parts.iter().position(|part| *part == Path::new("src")) {
@@ -34,7 +33,7 @@ impl Folders {
         }
     }
 
-    /// Checks all crates. Gives the findings, and how many circles there are within folders.
+    /// Checks all crates. Returns the findings, and the number of circles within folders.
     pub(super) fn check(&self, budget: &mut Budget) -> (Vec<Finding>, usize) {
         let (mut findings, mut within) = (Vec::new(), 0);
         for (home, imports) in &self.0 {
@@ -47,8 +46,8 @@ impl Folders {
             }
             for (place, circles) in places {
                 let members = circles.iter().map(|circle| circle.members.len()).sum();
-                let told = circles.iter().map(|circle| circle.finding(&place, imports));
-                findings.extend(budget.spend("circle", &place, members, told.collect()));
+                let reported = circles.iter().map(|circle| circle.finding(&place, imports));
+                findings.extend(budget.spend("circle", &place, members, reported.collect()));
             }
         }
         (findings, within)
@@ -56,12 +55,12 @@ impl Folders {
 }
 
 impl Circle<'_> {
-    /// The folder that holds its members.
+    /// Returns the folder that holds its members.
     fn place(&self, home: &Path) -> String {
         self.parent.iter().fold(home.to_owned(), |path, part| path.join(part)).display().to_string()
     }
 
-    /// Tells each tie with one file that makes it.
+    /// Reports each tie with one file that makes it.
     fn finding(&self, place: &str, imports: &Imports) -> Finding {
         let mut ties: BTreeMap<(&str, &str), String> = BTreeMap::new();
         for (user, used) in imports.edges() {
@@ -89,7 +88,7 @@ impl Circle<'_> {
     }
 }
 
-/// The child of a parent that a module is, or lies in.
+/// Returns the child of a parent that a module is, or in which it is.
 fn child<'m>(parent: &[String], module: &'m ModulePath) -> Option<&'m str> {
     module.strip_prefix(parent)?.first().map(String::as_str)
 }

@@ -17,7 +17,7 @@ pub(super) struct Long {
     lines: usize,
 }
 
-/// The functions of a file that are too long.
+/// Returns the functions of a file that are too long.
 pub(super) fn long(file: &Path, source: &Source) -> Vec<Long> {
     let tokens = tokens::tokens(&source.code);
     let lengths = lengths(&tokens);
@@ -26,7 +26,7 @@ pub(super) fn long(file: &Path, source: &Source) -> Vec<Long> {
         .collect()
 }
 
-/// Name, line and length of each function that has a body.
+/// Returns name, line and length of each function that has a body.
 fn lengths<'s>(tokens: &[Token<'s>]) -> Vec<(&'s str, usize, usize)> {
     let mut found = Vec::new();
     for (at, pair) in tokens.windows(2).enumerate() {
@@ -41,7 +41,7 @@ fn lengths<'s>(tokens: &[Token<'s>]) -> Vec<(&'s str, usize, usize)> {
     found
 }
 
-/// The brace that opens the body, or none where a semicolon ends the declaration.
+/// Returns the brace that opens the body, or none if a semicolon ends the declaration.
 fn body(tokens: &[Token<'_>], mut at: usize) -> Option<usize> {
     loop {
         match tokens.get(at)?.text {
@@ -62,12 +62,12 @@ pub(super) fn check(long: &[Long], budget: &mut Budget) -> Vec<Finding> {
     for name in names {
         let of_name: Vec<&Long> = long.iter().filter(|function| function.name == name).collect();
         let longest = of_name.iter().map(|function| function.lines).max().unwrap_or(0);
-        let told = of_name.iter().map(|function| {
+        let reported = of_name.iter().map(|function| {
             let Long { name, file, line, lines } = function;
             let cure = "name its steps, a function each, or move what belongs to another owner there";
             Finding::at(file, *line, format!("`{name}` has {lines} lines, more than {LINES_MAX}: {cure}"))
         });
-        findings.extend(budget.spend("function", name, longest, told.collect()));
+        findings.extend(budget.spend("function", name, longest, reported.collect()));
     }
     findings
 }

@@ -1,7 +1,7 @@
 //! Imports among the files of a crate, read from its `use` declarations and from paths such as `crate::a::b`.
 //!
-//! A name that a module only hands on is followed to the module that has it, so that a re-export hides no tie. Tests
-//! are left out: they may look anywhere. Macros and `#[path]` are not understood.
+//! A name that a module only re-exports is followed to the module that defines it, so that a re-export hides no tie.
+//! Tests are left out: they may use anything. Macros and `#[path]` are not understood.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::rust_files::is_test_file;
 use crate::source::Source;
 use crate::tokens::{self, Token};
 
-/// The most steps that a handed-on name is followed from module to module.
+/// The greatest number of modules through which a re-exported name is followed.
 const STEPS_MAX: usize = 8;
 
 /// A module's path below its crate: `["api", "pool"]`.
 pub(super) type ModulePath = Vec<String>;
 
-/// The modules of a crate, and who uses whom.
+/// The modules of a crate, and their use of each other.
 #[derive(Default)]
 pub(super) struct Imports {
     modules: BTreeMap<ModulePath, Module>,
@@ -24,14 +24,14 @@ pub(super) struct Imports {
 
 struct Module {
     file: PathBuf,
-    /// Names that its `use` declarations bring in, with where they come from.
+    /// Names that its `use` declarations bring in, with their origins.
     names: BTreeMap<String, Vec<String>>,
     /// All paths that it mentions, and those of its `use` declarations.
     paths: Vec<Vec<String>>,
 }
 
 impl Imports {
-    /// Takes a file, by its path below the crate's `src`.
+    /// Adds a file, by its path below the crate's `src`.
     pub(super) fn add(&mut self, below_src: &Path, source: &Source) {
         if is_test_file(below_src) || below_src.starts_with("bin") {
             return;
@@ -45,7 +45,7 @@ impl Imports {
         self.modules.insert(module, Module { file: below_src.to_owned(), names, paths });
     }
 
-    /// Pairs of modules of which the first uses the second.
+    /// Returns pairs of modules of which the first uses the second.
     pub(super) fn edges(&self) -> BTreeSet<(&ModulePath, &ModulePath)> {
         let mut edges = BTreeSet::new();
         for (path, module) in &self.modules {
@@ -61,17 +61,17 @@ impl Imports {
         edges
     }
 
-    /// The file of a module, below `src`.
+    /// Returns the file of a module, below `src`.
     pub(super) fn file(&self, module: &ModulePath) -> &Path {
         &self.modules[module].file
     }
 
-    /// The modules.
+    /// Returns the modules.
     pub(super) fn modules(&self) -> impl Iterator<Item = &ModulePath> {
         self.modules.keys()
     }
 
-    /// The module in which the last named thing stands, or none where the path leads out of the crate.
+    /// Returns the module that defines the last named item, or none if the path leads out of the crate.
     fn resolve(&self, from: &ModulePath, path: &[String], steps: usize) -> Option<ModulePath> {
         let (first, mut rest) = path.split_first()?;
         let mut module = match first.as_str() {
@@ -97,7 +97,7 @@ impl Imports {
                 let Some(origin) = handed_on.filter(|_| steps > 0) else { break };
                 let mut whole = origin.clone();
                 whole.extend_from_slice(after);
-                // What comes from another crate stands, for us, where it was brought in.
+                // An item of another crate counts as defined in the module that imports it.
                 return self.resolve(&module, &whole, steps - 1).or(Some(module));
             }
             rest = after;
@@ -112,7 +112,7 @@ fn joined(module: &ModulePath, name: &str) -> ModulePath {
     joined
 }
 
-/// `a/mod.rs` and `a.rs` are the module `a`, `lib.rs` and `main.rs` the crate.
+/// Returns the module of a file: `a/mod.rs` and `a.rs` are the module `a`, `lib.rs` and `main.rs` the crate.
 fn module_path(below_src: &Path) -> ModulePath {
     let mut path: ModulePath = below_src
         .with_extension("")
@@ -125,7 +125,7 @@ fn module_path(below_src: &Path) -> ModulePath {
     path
 }
 
-/// The names that `use` declarations bring in, and all paths that begin within the crate.
+/// Returns the names that `use` declarations bring in, and all paths that begin within the crate.
 fn mentioned(tokens: &[Token<'_>]) -> (BTreeMap<String, Vec<String>>, Vec<Vec<String>>) {
     let (mut names, mut paths) = (BTreeMap::new(), Vec::new());
     let mut at = 0;
@@ -151,7 +151,7 @@ fn has_next(tokens: &[Token<'_>], at: usize) -> bool {
     tokens.get(at + 1).is_some_and(|token| token.text == "::")
 }
 
-/// The words of `a::b::c`, and what follows.
+/// Returns the words of `a::b::c`, and the index after them.
 fn plain_path(tokens: &[Token<'_>], mut at: usize) -> (Vec<String>, usize) {
     let mut path = Vec::new();
     while let Some(word) = tokens.get(at).filter(|token| token.is_word()) {
@@ -165,12 +165,12 @@ fn plain_path(tokens: &[Token<'_>], mut at: usize) -> (Vec<String>, usize) {
     (path, at)
 }
 
-/// Reads one tree of a `use` declaration, and tells each name in it with its path. Gives what follows.
+/// Reads one tree of a `use` declaration, and reports each name in it with its path. Returns the index after it.
 fn use_tree(
     tokens: &[Token<'_>],
     at: usize,
     above: &[String],
-    tell: &mut impl FnMut(&str, Vec<String>),
+    on_name: &mut impl FnMut(&str, Vec<String>),
 ) -> usize {
     let (more, mut at) = plain_path(tokens, at);
     let mut path = above.to_vec();
@@ -183,13 +183,13 @@ fn use_tree(
                 at = if tokens[at].text == "," {
                     at + 1
                 } else {
-                    use_tree(tokens, at, &path, tell).max(at + 1)
+                    use_tree(tokens, at, &path, on_name).max(at + 1)
                 };
             }
             end
         }
         "*" => {
-            tell("*", path);
+            on_name("*", path);
             at + 1
         }
         _ => {
@@ -199,11 +199,11 @@ fn use_tree(
             }
             let renamed = tokens.get(at).filter(|token| token.text == "as").and_then(|_| tokens.get(at + 1));
             if let Some(renamed) = renamed {
-                tell(renamed.text, path);
+                on_name(renamed.text, path);
                 return at + 2;
             }
             if let Some(name) = path.last().cloned() {
-                tell(&name, path);
+                on_name(&name, path);
             }
             at
         }

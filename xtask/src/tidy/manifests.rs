@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::Finding;
 use crate::metadata::{array, is_published, members, text};
 
-/// The most keywords, and the most categories, that crates.io takes.
+/// The greatest number of keywords, and of categories, that crates.io accepts.
 const KEYWORDS_MAX: usize = 5;
 
-/// Checks the manifests that cargo tells of.
+/// Checks the manifests in cargo's metadata.
 pub(super) fn check(metadata: &Value) -> Vec<Finding> {
     members(metadata).filter(|package| is_published(package)).flat_map(check_one).collect()
 }

@@ -8,7 +8,7 @@ use crate::source::Source;
 /// The only crate that may be unsafe: rustc refuses it in the others, as long as none of them lifts the lint.
 const UNSAFE_HOME: &str = "crates/psmith-sys";
 
-/// Crates whose sources print nothing: text is for the command to write.
+/// Crates whose sources print nothing: only the command writes text.
 const LIBRARIES: &[&str] = &[
     "crates/psmith-core/src",
     "crates/psmith-sys/src",
@@ -36,7 +36,7 @@ pub(super) fn check(file: &Path, text: &str, source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// Files of tests: there, and below `#[cfg(test)]`, the rules for tests hold.
+/// Returns whether a file is a test: there, and below `#[cfg(test)]`, the rules for tests apply.
 pub(super) fn is_test_file(file: &Path) -> bool {
     let in_tests = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches");
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -61,7 +61,7 @@ fn header(file: &Path, text: &str, findings: &mut Vec<Finding>) {
         findings.push(Finding::at(
             file,
             0,
-            "has no header: begin with `//!` and tell the file's duty, and what it never does",
+            "has no header: begin with `//!` and name the file's duty, and what it never does",
         ));
     }
 }
@@ -128,7 +128,7 @@ fn sleeping(file: &Path, source: &Source, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A test that returns before its end may prove nothing. Only `need` may end it early.
+/// Finds a test that returns before its end and may prove nothing. Only `need` may end it early.
 fn leaving_early(file: &Path, source: &Source, findings: &mut Vec<Finding>) {
     for test in source.tests() {
         for line in test.first..=test.last {

@@ -1,7 +1,7 @@
-//! Rules for foreign crates: their source, their licence, and which are not wanted; read from cargo's metadata, for a
+//! Rules for foreign crates: their source, their licence, and the unwanted ones; read from cargo's metadata, because a
 //! program that does the same takes minutes to build.
 //!
-//! It knows nothing of published weaknesses: these change without a commit of ours, and are asked for at a release.
+//! It knows nothing of published vulnerabilities: these change without a commit of ours, and are checked at a release.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::metadata::{array, members, text};
 /// The only place that crates come from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Licences that ask for no more than their own text.
+/// Licences that require no more than their own text.
 const LICENCES: &[&str] =
     &["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Unlicense", "Zlib"];
 
-/// Crates that must not come in, not even through others, and what is used instead.
+/// Crates that must not come in, not even through others, and their replacements.
 const UNWANTED: &[(&str, &str)] = &[
     ("anyhow", "an error type with its causes"),
     ("atty", "std::io::IsTerminal"),
@@ -72,7 +72,7 @@ fn check_but_for(metadata: &Value, exceptions: Exceptions<'_>) -> Vec<Finding> {
     findings.extend(twice(&foreign, exceptions));
     for package in ours {
         for dependency in array(package, "dependencies") {
-            // What lies beside it needs no version, unless it is published with it.
+            // A crate in the workspace needs no version, unless it is published with it.
             if text(dependency, "req") == "*" && dependency["path"].is_null() {
                 findings.push(Finding::error(
                     format!("Cargo.toml of {}", text(package, "name")),
@@ -110,7 +110,7 @@ fn twice(foreign: &[&Value], exceptions: Exceptions<'_>) -> Vec<Finding> {
     unlisted.chain(done).collect()
 }
 
-/// Tells whether an expression can be met by the licences that are allowed.
+/// Returns whether an expression can be met by the licences that are allowed.
 fn is_allowed(expression: &str) -> bool {
     // Before there was a grammar, a slash meant `OR`.
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
@@ -145,7 +145,7 @@ fn licence(words: &[&str], at: &mut usize) -> bool {
         *at += 1;
         return allowed;
     }
-    // An exception only takes conditions away.
+    // An exception only removes conditions.
     if words.get(*at) == Some(&"WITH") {
         *at += 2;
     }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::Finding;
 
-/// Paths that exist on the machine of one person only, in pieces, so that this file passes its own check.
+/// Paths that exist on one person's machine only, in pieces, so that this file passes its own check.
 const FOREIGN: &[(&str, &str)] =
     &[("../", "shared"), ("/wo", "rk/"), ("/tmp/", "wt/"), ("file:///", "home/")];
 
-/// Looks for paths that mean nothing to a reader elsewhere.
+/// Finds paths that mean nothing to a reader elsewhere.
 pub(super) fn check_words(file: &Path, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn check_words(file: &Path, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// The change log exists and knows the version that is being built.
+/// Checks that the change log exists and has the version that is being built.
 pub(super) fn check_changelog(text: Option<&str>, version: &str) -> Vec<Finding> {
     let cure = "one line per visible change, by kind: feature, speed, fix, breaking";
     match text {

@@ -1,5 +1,6 @@
-//! Names of types, each for one type: whoever reads `State` in a signature should not have to look which of eighteen is
-//! meant. A name that several crates have with good reason, as each has its `Error`, has a line with it in the budgets.
+//! Names of types, each for one type: a reader who finds `State` in a signature should not have to find out which of
+//! eighteen it is. A name that several crates have with good reason, such as `Error`, has a line with it in the
+//! budgets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use crate::tokens::{self, Token};
 
 const KINDS: [&str; 5] = ["struct", "enum", "union", "trait", "type"];
 
-/// Places of each name of a type that more than its own module sees.
+/// The places of each name of a type that is visible outside of its own module.
 #[derive(Default)]
 pub(super) struct TypeNames(BTreeMap<String, Vec<(PathBuf, usize)>>);
 
 impl TypeNames {
-    /// Takes the types of a file.
+    /// Adds the types of a file.
     pub(super) fn add(&mut self, file: &Path, source: &Source) {
         for name in visible(&tokens::before_tests(source)) {
             self.0.entry(name.text.to_owned()).or_default().push((file.to_owned(), name.line));
@@ -27,7 +28,7 @@ impl TypeNames {
     pub(super) fn check(&self, budget: &mut Budget) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, places) in self.0.iter().filter(|(_, places)| places.len() > 1) {
-            let told = places.iter().map(|(file, line)| {
+            let reported = places.iter().map(|(file, line)| {
                 let count = places.len();
                 Finding::at(
                     file,
@@ -35,18 +36,18 @@ impl TypeNames {
                     format!("{count} types are called `{name}`: say in the name what this one is"),
                 )
             });
-            findings.extend(budget.spend("type", name, places.len(), told.collect()));
+            findings.extend(budget.spend("type", name, places.len(), reported.collect()));
         }
         findings
     }
 
-    /// The number of names, and of those that stand for more than one type.
+    /// Returns the number of names, and of those that are used for more than one type.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.0.len(), self.0.values().filter(|places| places.len() > 1).count())
     }
 }
 
-/// The names behind `pub struct`, `pub(crate) enum` and so on.
+/// Returns the names behind `pub struct`, `pub(crate) enum` and so on.
 fn visible<'s>(tokens: &[Token<'s>]) -> Vec<Token<'s>> {
     let mut found = Vec::new();
     for (at, _) in tokens.iter().enumerate().filter(|(_, token)| token.text == "pub") {

@@ -1,4 +1,4 @@
-//! Words that had a meaning of their own here and gave way to the field's. Each is known by what replaced it.
+//! Words that had a meaning of their own here and were replaced by the field's. Each is listed with its replacement.
 
 use std::path::{Path, PathBuf};
 
@@ -6,20 +6,20 @@ use super::Finding;
 use super::budget::Budget;
 use crate::source::Source;
 
-/// The texts in which a word is looked for.
+/// The texts in which a word is searched.
 #[derive(Clone, Copy, PartialEq)]
 enum Scope {
-    /// As a part of a name or as a word of a text, in small letters or large: `desk` is in `WarmDesk` and `own_desk`.
+    /// Any text: as a part of a name or as a word, in small letters or large: `desk` is in `WarmDesk` and `own_desk`.
     Everywhere,
-    /// The same, but of names in code only: in a text it is plain English.
+    /// Names in code only, in the same way: in a text it is plain English.
     Names,
-    /// A whole name in code, in just these letters.
+    /// A whole name in code, in exactly these letters.
     Exactly,
 }
 
 use Scope::{Everywhere, Exactly, Names};
 
-/// The word, where it is looked for, and what stands in its place.
+/// The word, the scope, and its replacement.
 const WORDS: &[(&str, Scope, &str)] = &[
     ("Bell", Exactly, "notifier"),
     ("Counter", Exactly, "the state of what it counts: pool state"),
@@ -79,25 +79,26 @@ const WORDS: &[(&str, Scope, &str)] = &[
     ("would_have_led", Exactly, "request_drive"),
 ];
 
-/// This list, how often each word is still allowed, and what is written from sources that are looked at themselves.
+/// Files that are left out: this list, the allowances, and a file that is written from sources that are checked
+/// themselves.
 const LISTS: [&str; 3] = ["xtask/src/tidy/vocabulary.rs", super::budget::FILE, "docs/limits.md"];
 
 /// Files that are read as they are, by the ends of their names.
 const TEXTS: [&str; 9] = ["1", "c", "css", "html", "js", "md", "py", "toml", "txt"];
 
-/// Places of old words.
+/// The places of old words.
 #[derive(Default)]
 pub(super) struct OldWords(Vec<Found>);
 
 struct Found {
-    /// An index of [`WORDS`].
+    /// The word, as an index of [`WORDS`].
     word: usize,
     file: PathBuf,
     line: usize,
 }
 
 impl OldWords {
-    /// Takes the words of a file: code, comments and literal texts of a Rust file, all of any other text.
+    /// Adds the words of a file: code, comments and literal texts of a Rust file, all of any other text.
     pub(super) fn add(&mut self, file: &Path, text: &str, source: Option<&Source>) {
         let is_text = file.extension().is_some_and(|extension| TEXTS.iter().any(|text| extension == *text));
         if LISTS.iter().any(|list| file == Path::new(list)) || !(is_text || source.is_some()) {
@@ -143,7 +144,7 @@ impl OldWords {
     }
 }
 
-/// The insides of the literals of a line: what is neither code nor comment.
+/// Returns the insides of the literals of a line: all that is neither code nor comment.
 fn literals(text: &str, code: &str, comments: &str) -> String {
     let seen = code.chars().zip(comments.chars());
     text.chars()
@@ -152,7 +153,7 @@ fn literals(text: &str, code: &str, comments: &str) -> String {
         .collect()
 }
 
-/// The old words in a line, as indices of [`WORDS`].
+/// Returns the old words in a line, as indices of [`WORDS`].
 fn words_of(line: &str, is_code: bool) -> impl Iterator<Item = usize> {
     let names = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|name| !name.is_empty());
     names.flat_map(move |name| {
@@ -168,7 +169,7 @@ fn words_of(line: &str, is_code: bool) -> impl Iterator<Item = usize> {
     })
 }
 
-/// `WarmDesk`, `warm_desk` and `WARM_DESK` are `warm` and `desk`.
+/// Splits a name: `WarmDesk`, `warm_desk` and `WARM_DESK` are `warm` and `desk`.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
     for piece in name.split('_').filter(|piece| !piece.is_empty()) {
