@@ -1,4 +1,4 @@
-//! How long a browser waits for a scroll and for a search in the web board's list, where it is full.
+//! The time that a browser waits for a scroll and for a search in the web board's list when it is full.
 //!
 //! Prints one line of JSON for `cargo xtask compare`. `PSMITH_BENCH_JOBS` sets the number of jobs.
 
@@ -14,7 +14,7 @@ fn main() {
     let jobs =
         std::env::var("PSMITH_BENCH_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(100_000_u64);
     let scene = psmith_testkit::scene!();
-    // Its input stays open, so that the run, and the board with it, stays when all jobs have ended.
+    // Its input stays open, so that the run, and its board, stays when all jobs have ended.
     let words = ["--web", "-j2", "/bin/true"];
     let mut running = scene.psmith(words).stdin_held().limit(std::time::Duration::from_secs(3600)).start();
     running.wait_for_err("\n");
@@ -27,7 +27,7 @@ fn main() {
     browser.wait_for("document.querySelector('#counts [data-name=\"done\"] b')");
     let done = "Number(document.querySelector('#counts [data-name=\"done\"] b').textContent)";
     while browser.eval(done) != jobs {
-        // sleep: a poll of the page's own count, which comes twice a second.
+        // sleep: a poll of the page's own count, which changes twice a second.
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     let mut measure = |act: &str| {

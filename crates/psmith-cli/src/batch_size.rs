@@ -1,24 +1,24 @@
-//! How many inputs make a job: `-n`, `-N`, `-X`, `-m`.
+//! The number of inputs of a job: `-n`, `-N`, `-X`, `-m`. Never reads an input.
 
-/// How many inputs make a job.
+/// The number of inputs of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSize {
     /// A single one.
     One,
     /// A single one that is counted and not inserted (`-N0`).
     CountOnly,
-    /// At most so many.
+    /// A greatest number.
     UpTo {
         /// The treatment of a word that holds `{}`.
         fill: Fill,
-        /// At most so many inputs.
+        /// The greatest number of inputs.
         max: u64,
     },
-    /// As many as the kernel takes; at the end of the input the rest is spread over the slots.
+    /// All that the kernel accepts; at the end of the input the rest is divided among the slots.
     Fit {
         /// The treatment of a word that holds `{}`.
         fill: Fill,
-        /// At most so many inputs all the same.
+        /// The greatest number of inputs all the same.
         max: Option<u64>,
     },
 }
@@ -26,14 +26,14 @@ pub enum BatchSize {
 /// The treatment of a word that holds `{}` and more, when there are several inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// The inputs are joined by blanks in it.
+    /// Inputs joined by blanks in it.
     Join,
-    /// Repeated for each input.
+    /// A word for each input.
     Repeat,
 }
 
 impl BatchSize {
-    /// The treatment of a word that holds `{}` and more.
+    /// Returns the treatment of a word that holds `{}` and more.
     pub(crate) fn fill(self) -> Fill {
         match self {
             BatchSize::One | BatchSize::CountOnly => Fill::Join,
@@ -41,7 +41,7 @@ impl BatchSize {
         }
     }
 
-    /// How many inputs a job can have; `None`: nobody knows.
+    /// Returns the greatest number of inputs of a job; `None` if it is not known.
     pub(crate) fn inputs_max(self) -> Option<u64> {
         match self {
             BatchSize::One | BatchSize::CountOnly => Some(1),

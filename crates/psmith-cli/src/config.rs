@@ -25,14 +25,14 @@ pub use crate::values::SlotsSpec;
 pub use psmith_engine::Containment;
 pub(crate) use resolve::DEFAULT_SHELL;
 
-/// A whole run, as asked for.
+/// A whole run, as requested.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The command and how it is run.
     pub command: CommandSpec,
-    /// Over what.
+    /// The inputs.
     pub input: InputSpec,
-    /// How many inputs make a job.
+    /// The number of inputs of a job.
     pub batch: BatchSize,
     /// `--require-input`: no input at all is an error (exit 124).
     pub require_input: bool,
@@ -40,33 +40,33 @@ pub struct Config {
     pub stdin: StdinMode,
     /// `--tty`: one slot, the job gets the terminal. `pace.slots` says one already.
     pub tty: bool,
-    /// How many at once, how fast.
+    /// The number of jobs at once, and their rate.
     pub pace: PaceSpec,
     /// Limits of each job.
     pub limits: ResourceLimits,
     /// `--contain`: this level or better.
     pub contain: Option<Containment>,
-    /// Environment and directory of the jobs.
+    /// The environment and directory of the jobs.
     pub surroundings: SurroundingsSpec,
-    /// Timeouts, tries, back-off, leaks. Its `limits` are empty: which hold depends on the containment.
+    /// Timeouts, tries, back-off, leaks. Its `limits` are empty: the containment decides which of them apply.
     pub policy: JobPolicy,
-    /// Jobs that run longer are named.
+    /// The time after which a running job is named as slow.
     pub slow: Option<Duration>,
     /// The count of a success after a retry.
     pub flaky: Flaky,
-    /// When to stop early.
+    /// The condition on which the run ends early.
     pub halt: Halt,
     /// The meaning of the exit code.
     pub exit: ExitScheme,
-    /// How output is passed on.
+    /// The form in which output is passed on.
     pub output: OutputSpec,
     /// Records in files.
     pub records: RecordsSpec,
-    /// Which jobs of the joblog are skipped.
+    /// The jobs of the joblog that are skipped.
     pub resume: Option<ResumeMode>,
     /// Messages on stderr.
     pub report: ReportSpec,
-    /// Print what would run, in this form, and run nothing.
+    /// The form of a dry run, which prints what would run and runs nothing.
     pub dry_run: Option<DryRun>,
 }
 
@@ -75,9 +75,9 @@ pub struct Config {
 pub struct CommandSpec {
     /// The words before `:::`. In shell mode: the script, or nothing (each input is a script).
     pub words: Vec<OsString>,
-    /// Shell mode: which shell.
+    /// The shell in shell mode.
     pub shell: Option<PathBuf>,
-    /// `-I`: this stands for the input, and `{}` is ordinary text.
+    /// `-I`: the string that is replaced by the input; `{}` is then ordinary text.
     pub replace: Option<Vec<u8>>,
 }
 
@@ -90,32 +90,32 @@ pub enum StdinMode {
     Inherit,
 }
 
-/// How many at once, how fast.
+/// The number of jobs at once, and their rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaceSpec {
-    /// How many slots.
+    /// The number of slots.
     pub slots: SlotsSpec,
-    /// At least this between two starts: the larger one of `--delay` and what `--rate` asks for.
+    /// The shortest time between two starts: the larger one of `--delay` and the gap of `--rate`.
     pub start_gap: Duration,
-    /// Hold starts while the load average is above this.
+    /// The load average above which starts are held.
     pub load: Option<Load>,
-    /// Hold starts while less memory, in bytes, is free.
+    /// The free memory, in bytes, below which starts are held.
     pub memfree: Option<u64>,
-    /// Added to the niceness of the jobs.
+    /// The number added to the niceness of the jobs.
     pub nice: i32,
 }
 
 /// A bound on the load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Load {
-    /// This load average.
+    /// A load average.
     Number(f64),
-    /// This percentage of the CPUs.
+    /// A percentage of the CPUs.
     Percent(f64),
 }
 
 impl Load {
-    /// The load average that is the bound on a machine with so many CPUs.
+    /// Returns the load average that is the bound on a machine with this many CPUs.
     #[must_use]
     pub fn bound(self, cpus: u32) -> f64 {
         match self {
@@ -128,15 +128,15 @@ impl Load {
 /// Environment and directory of the jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SurroundingsSpec {
-    /// Variables to set, in the order given.
+    /// The variables to set, in the order given.
     pub env: Vec<(OsString, OsString)>,
-    /// Begin with an empty environment.
+    /// True if jobs begin with an empty environment.
     pub env_clear: bool,
-    /// The directory, in which replacement strings count.
+    /// The directory, in which replacement strings are replaced.
     pub workdir: Option<OsString>,
 }
 
-/// How output is passed on.
+/// The form in which output is passed on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputSpec {
     /// The portions.
@@ -156,20 +156,20 @@ pub struct OutputSpec {
 pub enum OutputMode {
     /// A job's whole output when it ends.
     Group,
-    /// Whole lines as they come.
+    /// Whole lines as they are written.
     Lines,
-    /// Jobs write themselves.
+    /// No passing on: jobs write to the streams themselves.
     Ungrouped,
 }
 
 /// The jobs whose output is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// All jobs.
+    /// Any job.
     All,
     /// Failed jobs.
     Fail,
-    /// No job.
+    /// Never a job.
     None,
 }
 
@@ -178,7 +178,7 @@ pub enum Show {
 pub enum Tag {
     /// The inputs, joined by blanks.
     Inputs,
-    /// This text, in which replacement strings count.
+    /// A text, in which replacement strings are replaced.
     Text(OsString),
 }
 
@@ -189,9 +189,9 @@ pub struct RecordsSpec {
     pub results: Option<ResultsPlace>,
     /// A line for each job.
     pub joblog: Option<Joblog>,
-    /// All that happens.
+    /// The events.
     pub events: Option<EventsTo>,
-    /// The jobs' output is part of the events.
+    /// True if the jobs' output is part of the events.
     pub events_output: bool,
     /// The report, a page for a browser.
     pub report: Option<PathBuf>,
@@ -204,11 +204,11 @@ pub struct RecordsSpec {
 pub struct Joblog {
     /// The file.
     pub path: PathBuf,
-    /// Keep what it holds.
+    /// True if its rows are kept.
     pub append: bool,
 }
 
-/// Where events go.
+/// The destination of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventsTo {
     /// A file.
@@ -228,18 +228,18 @@ pub struct ReportSpec {
     pub rows: u16,
     /// Colours.
     pub color: Color,
-    /// The web board: where it listens.
+    /// The web board's address.
     pub web: Option<SocketAddr>,
-    /// Each attempt's command at its start.
+    /// True if each attempt's command is shown at its start.
     pub verbose: bool,
-    /// No messages but errors.
+    /// True if only errors are shown.
     pub quiet: bool,
 }
 
 /// Progress on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressMode {
-    /// The form that fits stderr.
+    /// The form that suits stderr.
     Auto,
     /// Rows at the bottom of the terminal.
     Board,
@@ -252,18 +252,18 @@ pub enum ProgressMode {
 /// Colours on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
-    /// If stderr is a terminal that has them.
+    /// Colours if stderr is a terminal that has them.
     Auto,
-    /// In any case.
+    /// Colours always.
     Always,
-    /// In no case.
+    /// Colours never.
     Never,
 }
 
 /// The form in which `--dry-run` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
-    /// Command lines that can be pasted.
+    /// Command lines that can be pasted into a shell.
     Text,
     /// JSON objects.
     Json,

@@ -1,25 +1,25 @@
-//! `psmith doctor`: what this machine offers psmith, and what to do where it is wanting. Tries, prints, changes
-//! nothing that lasts.
+//! The command `psmith doctor`: the facilities that this machine offers psmith, and remedies for missing ones. Probes
+//! and prints; makes no lasting change.
 
 use std::io::{self, Write};
 
 use psmith_engine::facilities::{Facility, facilities};
 use serde::Serialize;
 
-/// Nothing is wanting.
+/// The exit code if no facility is missing.
 pub const USABLE: u8 = 0;
 
-/// Jobs run, but are held, limited or kept less well than they could be.
+/// The exit code if jobs run, but are held, limited or contained less well than they could be.
 pub const DEGRADED: u8 = 1;
 
-/// Lines of explanation begin here.
+/// The column at which lines of explanation begin.
 const INDENT: usize = 10;
 
-/// Tries everything and writes what was found, for people or as one JSON object; the exit code of the command.
+/// Probes everything and writes the findings, for people or as one JSON object; returns the exit code of the command.
 ///
 /// # Errors
 ///
-/// If `out` cannot be written.
+/// Fails if `out` cannot be written.
 pub fn doctor(json: bool, out: &mut impl Write) -> io::Result<u8> {
     let found = facilities();
     if json {
@@ -67,7 +67,7 @@ fn write_table(found: &[Facility], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The form for programs. Names are added to it, never taken away.
+/// The form for programs. Names are added to it, never removed.
 #[derive(Serialize)]
 struct Report<'a> {
     v: u32,

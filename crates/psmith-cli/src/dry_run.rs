@@ -1,4 +1,4 @@
-//! `--dry-run`: what would run, in the order of the input. Nothing is started.
+//! The dry run, `--dry-run`: prints the commands that would run, in the order of the input. Never starts any.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,13 +12,13 @@ use crate::report::display::os_text;
 /// The result of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRunEnd {
-    /// How many jobs there would be.
+    /// The number of jobs.
     pub jobs: u64,
-    /// Fit to follow `psmith: warning: `.
+    /// Warnings, each fit to follow `psmith: warning: `.
     pub warnings: Vec<String>,
 }
 
-/// How much is gathered before it is written.
+/// The number of bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Prints every job on `out`: a line that can be pasted, or a JSON object.
@@ -26,8 +26,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// A job that could not be started for its inputs is printed all the same; the warnings name the first of them.
 ///
 /// # Errors
-/// If the input cannot be read or `out` cannot be written. Where the reader of `out` has gone that is no
-/// error: the end of the output is the end of the run.
+/// Fails if the input cannot be read or `out` cannot be written. A reader of `out` that has closed it is no error: the
+/// end of the output is the end of the run.
 pub fn dry_run(
     plan: &RunPlan,
     mut jobs: JobStream,
@@ -41,7 +41,7 @@ pub fn dry_run(
         let args = match next {
             Ok(args) => args,
             Err(error) => {
-                // What came before the error is still what would have run.
+                // The jobs before the error are printed all the same.
                 let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
                 return Err(CliError::new(error.message));
             }
@@ -85,7 +85,7 @@ pub fn dry_run(
     Ok(DryRunEnd { jobs: job, warnings })
 }
 
-/// Writes what was gathered; false if nobody reads it any more.
+/// Writes what was gathered; returns false if the reader has closed it.
 fn write(out: &mut impl Write, text: &mut String) -> Result<bool, CliError> {
     let written = out.write_all(text.as_bytes());
     text.clear();
@@ -97,7 +97,7 @@ fn write(out: &mut impl Write, text: &mut String) -> Result<bool, CliError> {
 }
 
 mod json {
-    //! Bytes as JSON: a string, or `{"b64":".."}` where they are not UTF-8.
+    //! Bytes as JSON: a string, or `{"b64":".."}` if they are not UTF-8.
 
     pub(super) fn push_array<'a>(out: &mut String, values: impl Iterator<Item = &'a [u8]>) {
         out.push('[');
@@ -112,7 +112,7 @@ mod json {
 
     pub(super) fn push_bytes(out: &mut String, value: &[u8]) {
         match std::str::from_utf8(value) {
-            // A string always becomes JSON.
+            // A string can always be written as JSON.
             Ok(text) => out.push_str(&serde_json::to_string(text).unwrap_or_default()),
             Err(_) => {
                 out.push_str("{\"b64\":\"");

@@ -1,10 +1,10 @@
-//! An error of psmith itself: what the user reads on stderr, and the exit code it ends with.
+//! An error of psmith itself: its message on stderr, and its exit code.
 //!
-//! How a job ended is never told by this type.
+//! A job's end is never reported by this type.
 
 use std::fmt;
 
-/// A line that says what is wrong, at most two that say what can be typed instead, and the exit code.
+/// An error: a line that says what is wrong, at most two hints at what can be typed instead, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliError {
     /// The mistake, in lower case, without a full stop.
@@ -16,14 +16,14 @@ pub struct CliError {
 }
 
 impl CliError {
-    /// Usage and every other failure of psmith itself.
+    /// The exit code of usage errors and of every other failure of psmith itself.
     pub const FAILED: u8 = 125;
     /// The program was found but cannot be executed.
     pub const NOT_EXECUTABLE: u8 = 126;
     /// The program was not found.
     pub const NOT_FOUND: u8 = 127;
 
-    /// An error that ends psmith with 125.
+    /// Makes an error that ends psmith with 125.
     #[must_use]
     pub fn new(message: impl Into<String>) -> CliError {
         CliError { message: message.into(), hints: Vec::new(), exit_code: CliError::FAILED }
@@ -36,7 +36,7 @@ impl CliError {
         self
     }
 
-    /// Ends psmith with this code instead of 125.
+    /// Sets the exit code instead of 125.
     #[must_use]
     pub fn code(mut self, exit_code: u8) -> CliError {
         self.exit_code = exit_code;
@@ -45,7 +45,7 @@ impl CliError {
 }
 
 impl fmt::Display for CliError {
-    /// The lines as they stand on stderr, without the last line feed.
+    /// Writes the lines as they appear on stderr, without the last line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "psmith: error: {}", self.message)?;
         for hint in &self.hints {

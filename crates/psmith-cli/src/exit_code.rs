@@ -5,25 +5,25 @@
 use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::HaltOn;
 
-/// Failed jobs are counted up to this number.
+/// The number up to which failed jobs are counted.
 pub const COUNT_MAX: u64 = 100;
-/// More than [`COUNT_MAX`] jobs failed.
+/// The exit code if more than [`COUNT_MAX`] jobs failed.
 pub const MANY: u8 = 101;
-/// No job failed, but some were left unrun.
+/// The exit code if no job failed, but some were left unrun.
 pub const LEFT: u8 = 122;
-/// `--require-input`, and there was none.
+/// The exit code of `--require-input` without any input.
 pub const NO_INPUT: u8 = 124;
-/// psmith itself failed: usage, or an output that cannot be written.
+/// The exit code if psmith itself failed: usage, or an output that cannot be written.
 pub const OWN_FAILURE: u8 = 125;
-/// The program is not executable.
+/// The exit code if the program is not executable.
 pub const NOT_EXECUTABLE: u8 = 126;
-/// The program was not found.
+/// The exit code if the program was not found.
 pub const NOT_FOUND: u8 = 127;
 
-/// How failed jobs become an exit code (`--exit`).
+/// The mapping of failed jobs to an exit code (`--exit`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExitScheme {
-    /// How many jobs failed, 101 for more than 100.
+    /// The number of failed jobs, 101 for more than 100.
     #[default]
     Count,
     /// 1 if any job failed.
@@ -35,11 +35,11 @@ pub enum ExitScheme {
 }
 
 impl ExitScheme {
-    /// Every scheme, in the order the manual names them.
+    /// The schemes, in the order of the manual.
     pub const ALL: [ExitScheme; 4] =
         [ExitScheme::Count, ExitScheme::Class, ExitScheme::First, ExitScheme::AnyZero];
 
-    /// The word for it, as `--exit` takes it.
+    /// Returns its word, as `--exit` takes it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl ExitScheme {
 pub struct RunEnd {
     /// The signal that stopped the run (not `HUP`, which only drains).
     pub signal: Option<i32>,
-    /// psmith itself failed: an output could not be written, the machine gave nothing.
+    /// True if psmith itself failed: an output could not be written, or the machine had no resources.
     pub broken: bool,
     /// The condition of `--halt` that was met.
     pub halted_on: Option<HaltOn>,
@@ -70,17 +70,17 @@ pub struct RunEnd {
     pub first: Option<u8>,
 }
 
-/// How the process ends.
+/// The way in which the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// By this code.
+    /// Exit with this code.
     Code(u8),
-    /// By this signal, raised again, so that a shell sees it.
+    /// Death by this signal, raised again, so that a shell sees it.
     Signal(i32),
 }
 
 impl ExitStatus {
-    /// The code that a shell shows for it.
+    /// Returns the code that a shell shows for it.
     #[must_use]
     pub fn shell_code(self) -> i32 {
         match self {
@@ -91,7 +91,7 @@ impl ExitStatus {
 }
 
 impl RunEnd {
-    /// The one status of this run. The first that holds wins: a signal, a failure of psmith itself, a met
+    /// Returns the one status of this run. The first that applies wins: a signal, a failure of psmith itself, a met
     /// `--halt ..success`, failed jobs, jobs left unrun, success.
     #[must_use]
     pub fn status(&self, scheme: ExitScheme) -> ExitStatus {
@@ -115,7 +115,7 @@ impl RunEnd {
         if failures != 0 {
             return ExitStatus::Code(failures);
         }
-        // A met `done=` is what the user asked for: the rest is left on purpose.
+        // A met `done=` is what the user requested: the rest is left on purpose.
         if self.failed == 0 && self.left > 0 && self.halted_on.is_none() {
             return ExitStatus::Code(LEFT);
         }
@@ -123,7 +123,7 @@ impl RunEnd {
     }
 }
 
-/// The code of one failed job in the scheme `first`: its own exit code, 128+n for signal n, 124 for a timeout,
+/// Returns the code of a failed job in the scheme `first`: its own exit code, 128+n for signal n, 124 for a timeout,
 /// 125 for every other cause.
 ///
 /// `None` for a job that did not fail: it succeeded or was cancelled.
@@ -143,7 +143,7 @@ pub fn first_code(outcome: &Outcome) -> Option<u8> {
         | Cause::Leaked(_)
         | Cause::Undecodable(_)
         | Cause::Protocol(_) => Some(OWN_FAILURE),
-        // `Cause` may grow in the core before this table knows the new word.
+        // The core may add a `Cause` before this table knows it.
         _ => Some(OWN_FAILURE),
     }
 }

@@ -43,19 +43,19 @@ use error::CliError;
 use exit_code::ExitStatus;
 use flags::{Invocation, parse};
 
-/// The command: parses its arguments, does what they ask, says what went wrong, and ends as the contract has it.
+/// Runs the command: parses its arguments, carries them out, reports errors, and ends with the documented status.
 #[must_use]
 pub fn main() -> ExitCode {
     psmith_engine::init();
     match invoke() {
         Ok(ExitStatus::Code(code)) => ExitCode::from(code),
         Ok(ExitStatus::Signal(signal)) => {
-            // A shell sees the signal; where it does not end this process (PID 1), the code says it.
+            // A shell sees the signal; if it does not end this process (PID 1), the code reports it.
             psmith_sys::signals::raise_default(signal);
             ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
         Err(error) => {
-            // If stderr is gone there is nobody to tell; the code tells it all the same.
+            // If stderr is closed the message is lost; the code reports the error all the same.
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(error.exit_code)
         }
@@ -81,7 +81,7 @@ fn invoke() -> Result<ExitStatus, CliError> {
         Invocation::Print { text } => out.write_all(text.as_bytes()),
     };
     match printed.and_then(|()| out.flush()) {
-        // Whoever reads only the first lines of a help text has read enough.
+        // A reader that closes after the first lines of a help text is no error.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
         _ => Ok(ExitStatus::Code(0)),
     }

@@ -1,4 +1,4 @@
-//! Finding programs, as a shell would: by name in PATH, or at a path.
+//! Search for programs, as a shell does it: by name in PATH, or at a path. Never executes one.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-/// Where programs are looked for when PATH is not set.
+/// The directories that are searched when PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Where to look.
+/// The directories to search.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     directories: Vec<PathBuf>,
 }
 
-/// Why there is no program.
+/// The reason why there is no program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Nothing of that name.
+    /// No file of that name.
     NotFound,
-    /// Something that cannot be executed.
+    /// A file that cannot be executed.
     NotExecutable,
 }
 
 impl Lookup {
-    /// Looks in these directories, separated by colons; an empty one is the present directory.
+    /// Makes a lookup in these directories, separated by colons; an empty one is the present directory.
     #[must_use]
     pub fn new(path: Option<&OsStr>) -> Lookup {
         let path = path.map_or_else(|| OsString::from(DEFAULT_PATH), OsStr::to_os_string);
@@ -34,10 +34,11 @@ impl Lookup {
         Lookup { directories }
     }
 
-    /// The path of the program called `name`. A name with a slash is a path already, from `directory` if that is given.
+    /// Returns the path of the program called `name`. A name with a slash is a path already, from `directory` if that
+    /// is given.
     ///
     /// # Errors
-    /// If there is nothing that can be executed.
+    /// Fails if there is no file that can be executed.
     pub fn find(&self, name: &[u8], directory: Option<&Path>) -> Result<PathBuf, Missing> {
         if name.is_empty() || name.contains(&0) {
             return Err(Missing::NotFound);
@@ -68,7 +69,7 @@ fn check(path: &Path) -> Result<(), Missing> {
     if metadata.is_file() && executable { Ok(()) } else { Err(Missing::NotExecutable) }
 }
 
-/// Whether the kernel itself executes this file (a binary, or `#!`), so that no shell must be tried.
+/// Returns whether the kernel itself executes this file (a binary, or `#!`), so that no shell must be tried.
 pub(crate) fn is_image(path: &Path) -> bool {
     use std::io::Read;
     let mut magic = [0u8; 4];
@@ -76,13 +77,13 @@ pub(crate) fn is_image(path: &Path) -> bool {
     matches!(file.read(&mut magic), Ok(4)) && (magic == *b"\x7fELF" || magic.starts_with(b"#!"))
 }
 
-/// Whether a shell of the sh family takes this word for itself: a keyword or a builtin.
+/// Returns whether a shell of the sh family interprets this word itself: a keyword or a builtin.
 #[must_use]
 pub fn is_shell_word(word: &[u8]) -> bool {
     std::str::from_utf8(word).is_ok_and(|word| SHELL_WORDS.binary_search(&word).is_ok())
 }
 
-/// Keywords and builtins of dash, bash, ksh, mksh, zsh and yash, without those that only stand in for a program.
+/// Keywords and builtins of dash, bash, ksh, mksh, zsh and yash, without those that only replace a program.
 const SHELL_WORDS: &[&str] = &[
     "!",
     ".",

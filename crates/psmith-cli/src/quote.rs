@@ -1,6 +1,6 @@
-//! Words quoted so that they can be pasted into a shell, and never more than one line.
+//! Quoting of words so that they can be pasted into a shell, and never take more than one line.
 //!
-//! Used by `--dry-run`, the joblog, messages. What a job gets is never made here.
+//! Used by `--dry-run`, the joblog, messages. Never used for the words that a job gets.
 
 /// Appends `word` as one word for a Bourne shell: bare where that is safe, else in single quotes, and as
 /// `$'..'` where it holds control characters or bytes that are not UTF-8.
@@ -26,7 +26,7 @@ pub fn push_word(out: &mut String, word: &[u8]) {
     }
 }
 
-/// The words as one command line that can be pasted.
+/// Returns the words as one command line that can be pasted.
 #[must_use]
 pub fn command_line<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut line = String::new();
@@ -40,7 +40,7 @@ pub fn push_command_line<'a>(line: &mut String, words: impl IntoIterator<Item = 
         if position > 0 {
             line.push(' ');
         } else if word.contains(&b'=') || is_reserved(word) {
-            // Bare, the first word would be taken for an assignment or a keyword.
+            // Bare, the first word would be read as an assignment or a keyword.
             line.push('\'');
             let before = line.len();
             push_word(line, word);
@@ -55,7 +55,7 @@ pub fn push_command_line<'a>(line: &mut String, words: impl IntoIterator<Item = 
     }
 }
 
-/// A word as it can be pasted.
+/// Returns a word as it can be pasted.
 #[must_use]
 pub fn word(word: &[u8]) -> String {
     let mut out = String::new();
@@ -63,7 +63,7 @@ pub fn word(word: &[u8]) -> String {
     out
 }
 
-/// Text of a user's for use inside a message: as it is, but for control characters and bytes that are not
+/// Returns a user's text for use inside a message: as it is, except for control characters and bytes that are not
 /// UTF-8, which are escaped.
 #[must_use]
 pub fn shown(text: &[u8]) -> String {
@@ -96,13 +96,13 @@ pub fn push_single(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'\'');
 }
 
-/// How long [`push_single`] makes this.
+/// Returns the length of what [`push_single`] appends.
 #[must_use]
 pub fn single_len(value: &[u8]) -> usize {
     value.len() + 2 + 3 * memchr::memchr_iter(b'\'', value).count()
 }
 
-/// Whether a shell script can be told as it is, on one line.
+/// Returns whether a shell script can be shown as it is, on one line.
 #[must_use]
 pub fn is_one_line(script: &[u8]) -> bool {
     match std::str::from_utf8(script) {
@@ -149,7 +149,8 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:,=@%+".contains(&byte)
 }
 
-/// Line and paragraph separators and the marks that turn the direction of text: they make a line read as another.
+/// Returns whether a character separates lines or paragraphs or turns the direction of text: with such characters a
+/// line reads as another.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -21,14 +21,14 @@ use crate::input::spec::{self, InputSpec};
 use crate::quote::{self, shown};
 use crate::values;
 
-/// Jobs that run longer than this are named, unless something else was asked for.
+/// The time after which a running job is named as slow, unless the user sets another.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// Shells that `-s` knows how to quote for.
+/// The shells for which `-s` can quote.
 const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "ksh", "ksh93", "mksh", "zsh", "yash"];
 
 impl Config {
-    /// Makes sense of the flags.
+    /// Resolves the flags.
     pub(crate) fn resolve(mut raw: RawFlags) -> Result<Config, CliError> {
         let words = std::mem::take(&mut raw.words);
         let (words, groups) = spec::split_sources(words)?;
@@ -67,7 +67,7 @@ impl Config {
     }
 }
 
-/// The value of a flag, parsed, if the flag was given. The message names the flag by its long name.
+/// Returns the value of a flag, parsed, if the flag was given. The message names the flag by its long name.
 fn option<T>(
     raw: &RawFlags,
     id: &str,
@@ -76,12 +76,12 @@ fn option<T>(
     raw.value(id).map(|value| parse(&named(id), value)).transpose()
 }
 
-/// A choice of several words, the first of which is the default.
+/// Returns a choice of several words, the first of which is the default.
 fn choice<T: Copy>(raw: &RawFlags, id: &str, choices: &[(&str, T)]) -> Result<T, CliError> {
     Ok(option(raw, id, |flag, value| values::choice(flag, value, choices))?.unwrap_or(choices[0].1))
 }
 
-/// How messages name a flag: as most people type it.
+/// Returns the name of a flag in messages: the form that most people type.
 pub(crate) fn named(id: &str) -> String {
     match id {
         "jobs" => "-j".to_owned(),
@@ -131,7 +131,7 @@ fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError
     Ok(CommandSpec { words, shell: Some(shell), replace: replace.filter(|text| text != b"{}") })
 }
 
-/// The shell of `-s`, unless another was asked for.
+/// The shell of `-s`, unless the user sets another.
 pub(crate) const DEFAULT_SHELL: &str = "/bin/sh";
 
 fn batch(raw: &RawFlags) -> Result<BatchSize, CliError> {
@@ -388,7 +388,7 @@ fn report(raw: &RawFlags) -> Result<ReportSpec, CliError> {
     })
 }
 
-/// An address, a port, both, or neither: this machine alone, and any port that is free.
+/// Parses an address, a port, both, or neither: the default is this machine alone, and any free port.
 fn web(flag: &str, value: &OsStr) -> Result<SocketAddr, CliError> {
     let text = values::text(flag, value)?;
     let text = text.strip_prefix("localhost").map_or(text.to_owned(), |rest| format!("127.0.0.1{rest}"));

@@ -86,7 +86,7 @@ Keys, while the board is up and stdin is a terminal: t running jobs with their
 last lines, + and - slots, p pause and go, d drain, f failures so far, ? help.
 ";
 
-/// The command `psmith [run]`, ready to parse.
+/// Makes the command `psmith [run]`, ready to parse.
 pub(crate) fn run_command() -> Command {
     let mut command = Command::new("psmith")
         .version(env!("CARGO_PKG_VERSION"))
@@ -120,7 +120,7 @@ pub(crate) fn run_command() -> Command {
             arg = arg.short(short);
         }
         arg = if absent.takes_value {
-            // Optional, so that the flag is refused for what it is and not for want of a value.
+            // Optional, so that the flag is refused by its own message and not because its value is missing.
             arg.num_args(0..=1).value_parser(ValueParser::os_string()).allow_hyphen_values(true)
         } else if absent.long == "web" {
             arg.num_args(0..=1).require_equals(true).value_parser(ValueParser::os_string())
@@ -132,7 +132,7 @@ pub(crate) fn run_command() -> Command {
     command
 }
 
-/// The whole command with its subcommands, for completions and the man page.
+/// Makes the whole command with its subcommands, for completions and the man page.
 pub(crate) fn whole_command() -> Command {
     let shells = ["bash", "elvish", "fish", "powershell", "zsh"];
     run_command()
@@ -146,7 +146,7 @@ pub(crate) fn whole_command() -> Command {
         .subcommand(Command::new("man").about("Print the man page"))
 }
 
-/// The command `psmith doctor`.
+/// Makes the command `psmith doctor`.
 pub(crate) fn doctor_command() -> Command {
     Command::new("doctor")
         .bin_name("psmith doctor")
@@ -197,7 +197,7 @@ fn value(arg: Arg, name: &'static str) -> Arg {
     arg.value_name(name).value_parser(ValueParser::os_string()).allow_hyphen_values(true)
 }
 
-/// `--no-keep-order`: whichever of the two comes last holds.
+/// Makes a flag such as `--no-keep-order`: of the two, the last one given applies.
 fn negation(flag: &Flag) -> Arg {
     let aliases: Vec<String> = flag.aliases.iter().map(|alias| format!("no-{alias}")).collect();
     Arg::new(format!("no-{}", flag.id))
@@ -208,14 +208,14 @@ fn negation(flag: &Flag) -> Arg {
         .hide(true)
 }
 
-/// The help as text.
+/// Returns the help as text.
 pub(crate) fn help_text(long: bool) -> String {
     let mut command = run_command();
     let text = if long { command.render_long_help() } else { command.render_help() };
     text.to_string()
 }
 
-/// Names of flags with what follows them, as in a usage line: `--timeout D|P%`.
+/// Returns the names of a flag with its value, as in a usage line: `--timeout D|P%`.
 pub(crate) fn usage_of(long: &str) -> Option<String> {
     let flag = FLAGS.iter().find(|flag| flag.long == long || flag.aliases.contains(&long))?;
     match flag.takes {
@@ -225,7 +225,7 @@ pub(crate) fn usage_of(long: &str) -> Option<String> {
     }
 }
 
-/// Every long name that may be typed, the most likely first.
+/// Returns the long names that may be typed, the most likely first.
 pub(crate) fn long_names() -> impl Iterator<Item = &'static str> {
     FLAGS
         .iter()
@@ -233,25 +233,25 @@ pub(crate) fn long_names() -> impl Iterator<Item = &'static str> {
         .filter(|name| !name.is_empty())
 }
 
-/// An empty value list, for flags that were not given.
+/// Returns an empty value list, for flags that were not given.
 pub(crate) fn no_values() -> std::iter::Empty<OsString> {
     std::iter::empty()
 }
 
-/// The examples as a section of the man page.
+/// Writes the examples as a section of the man page.
 pub(crate) fn render_examples(out: &mut impl std::io::Write) -> std::io::Result<()> {
     let examples = EXAMPLES.split_once("Examples:\n").map_or("", |(_, examples)| examples);
     render_section(out, "EXAMPLES", examples)
 }
 
-/// Inputs, replacement strings and values as sections of the man page.
+/// Writes inputs, replacement strings and values as sections of the man page.
 pub(crate) fn render_replacements(out: &mut impl std::io::Write) -> std::io::Result<()> {
     render_section(out, "INPUTS", SOURCES.split_once('\n').map_or("", |(_, table)| table))?;
     render_section(out, "REPLACEMENT STRINGS", REPLACEMENTS.split_once('\n').map_or("", |(_, table)| table))?;
     render_section(out, "VALUES, EXIT CODE AND SIGNALS", VALUES)
 }
 
-/// The other commands as a section of the man page; none has a page of its own.
+/// Writes the other commands as a section of the man page; none has a page of its own.
 pub(crate) fn render_commands(out: &mut impl std::io::Write) -> std::io::Result<()> {
     writeln!(out, ".SH \"COMMANDS\"")?;
     for command in whole_command().get_subcommands() {
@@ -266,12 +266,12 @@ pub(crate) fn render_commands(out: &mut impl std::io::Write) -> std::io::Result<
     Ok(())
 }
 
-/// Text as it is, in a section of its own.
+/// Writes text as it is, in a section of its own.
 fn render_section(out: &mut impl std::io::Write, title: &str, text: &str) -> std::io::Result<()> {
     writeln!(out, ".SH \"{title}\"\n.nf")?;
     for line in text.lines() {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
-        // A point or an apostrophe at the beginning would be a request to the formatter.
+        // A point or an apostrophe at the beginning of a line would be a request to the formatter.
         let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
         writeln!(out, "{guard}{line}")?;
     }

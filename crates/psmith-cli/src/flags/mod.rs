@@ -1,6 +1,6 @@
-//! Parsing of what the user typed: words in, an [`Invocation`] out, or a message that names the word at fault.
+//! Parser of the command line: words in, an [`Invocation`] out, or a message that names the word at fault.
 //!
-//! Nothing here opens a file or looks at the machine.
+//! It never opens a file or probes the machine.
 
 pub(crate) mod help;
 mod raw_flags;
@@ -23,9 +23,9 @@ use table::RESERVED_COMMANDS;
 pub enum Invocation {
     /// Run jobs.
     Run(Box<Config>),
-    /// Tell what this machine offers.
+    /// Report what this machine offers.
     Doctor {
-        /// As one JSON object.
+        /// True for one JSON object.
         json: bool,
     },
     /// Print completions for this shell.
@@ -39,10 +39,10 @@ pub enum Invocation {
     },
 }
 
-/// Reads the words after the program's own name.
+/// Parses the words after the program's own name.
 ///
 /// # Errors
-/// On anything that is not understood, not possible, or not in this version.
+/// Fails on anything that is not understood, not possible, or not in this version.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, CliError> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let first = args.first().and_then(|first| first.to_str()).unwrap_or_default().to_owned();
@@ -71,7 +71,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
     Config::resolve(raw).map(|config| Invocation::Run(Box::new(config)))
 }
 
-/// Whether a word begins a source of inputs.
+/// Returns whether a word begins a source of inputs.
 pub(crate) fn is_source_marker(word: &OsStr) -> bool {
     matches!(word.to_str(), Some(":::" | ":::+" | "::::" | "::::+"))
 }

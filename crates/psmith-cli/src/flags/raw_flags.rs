@@ -1,4 +1,4 @@
-//! The flags as typed, with clap's complaints in psmith's own words.
+//! The flags as typed, with clap's errors in psmith's own words. Never interprets a value.
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,11 +11,11 @@ use super::table::{ABSENT, Why};
 use crate::error::CliError;
 use crate::quote;
 
-/// The words that were typed, before anything is made of it.
+/// The words that were typed, before they are interpreted.
 #[derive(Debug)]
 pub(crate) struct RawFlags {
     matches: ArgMatches,
-    /// All words from the first one that is no option.
+    /// The words from the first one that is no option.
     pub(crate) words: Vec<OsString>,
 }
 
@@ -31,17 +31,17 @@ impl RawFlags {
         Ok(RawFlags { matches, words })
     }
 
-    /// Whether a flag without a value was given, and not taken back.
+    /// Returns whether a flag without a value was given, and not revoked.
     pub(crate) fn is_set(&self, id: &str) -> bool {
         self.matches.get_flag(id)
     }
 
-    /// The value of a flag, the last one given; empty for a flag whose value is optional and was left out.
+    /// Returns the value of a flag, the last one given; empty for a flag whose value is optional and was left out.
     pub(crate) fn value(&self, id: &str) -> Option<&OsStr> {
         self.matches.get_one::<OsString>(id).map(OsString::as_os_str)
     }
 
-    /// All values of a flag.
+    /// Returns the values of a flag.
     pub(crate) fn values(&self, id: &str) -> impl Iterator<Item = &OsString> {
         self.matches.get_many::<OsString>(id).into_iter().flatten()
     }
@@ -66,7 +66,7 @@ fn refuse_absent(matches: &ArgMatches) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Absent flags that are known by their short name first.
+/// Returns whether a flag that does nothing here is known by its long name; others are known by their short name first.
 fn typed_long(long: &str) -> bool {
     !matches!(long, "max-lines" | "eof" | "interactive")
 }
@@ -78,7 +78,7 @@ fn translate(error: &clap::Error) -> CliError {
         _ => None,
     };
     let typed = context(ContextKind::InvalidArg).unwrap_or_default();
-    // `--timeout <D|P%>` or `-n <N>`: the name is the first word; where there are two, `--jobs` tells more than `-j`.
+    // `--timeout <D|P%>` or `-n <N>`: the name is the first word; if there are two, `--jobs` is clearer than `-j`.
     let name = typed.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let shown = quote::shown(name.as_bytes());
     match error.kind() {

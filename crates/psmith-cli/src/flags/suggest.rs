@@ -1,6 +1,6 @@
-//! "Did you mean".
+//! Suggestions of the kind "did you mean". Never changes what was typed.
 
-/// The candidate that a slip of the fingers may have turned into `typed`, if one is near enough.
+/// Returns the candidate of which `typed` may be a typing error, if one is near enough.
 pub(crate) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong, so that short words do not suggest one another at random.
     let allowed = (typed.chars().count() / 3).clamp(1, 3);
@@ -13,7 +13,7 @@ pub(crate) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, drop, replace, or swap with their neighbour.
+/// Returns the number of letters to insert, drop, replace, or swap with their neighbour.
 fn distance(left: &str, right: &str) -> usize {
     let left: Vec<char> = left.chars().collect();
     let right: Vec<char> = right.chars().collect();

@@ -1,6 +1,6 @@
-//! Every flag, once: the parser, the help, the man page, completions and "did you mean" are made from this table.
+//! The table of all flags: the parser, the help, the man page, completions and "did you mean" are made from it.
 
-/// Under which heading of the help a flag stands.
+/// The heading of the help under which a flag is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heading {
     Input,
@@ -29,15 +29,15 @@ impl Heading {
 /// The value that follows a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// Nothing. The flag has a `--no-` form.
+    /// No value. The flag has a `--no-` form.
     Nothing,
-    /// Nothing, and there is no sense in taking it back.
+    /// No value, and no `--no-` form.
     Once,
     /// A value; the last one wins.
     Value(&'static str),
-    /// A value; all count.
+    /// A value; several count.
     Values(&'static str),
-    /// A value after `=`, or nothing.
+    /// A value after `=`, or none.
     Optional(&'static str),
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Flag {
     pub(crate) takes: Takes,
     pub(crate) heading: Heading,
     pub(crate) help: &'static str,
-    /// More, for `--help` and the man page; may be empty.
+    /// The further text for `--help` and the man page; may be empty.
     pub(crate) more: &'static str,
 }
 
@@ -76,7 +76,7 @@ macro_rules! flags {
 
 use Takes::{Nothing, Once, Optional, Value, Values};
 
-/// Every flag of this version.
+/// The flags of this version.
 pub(crate) const FLAGS: &[Flag] = flags![
     Input: "" ['s'] id "s", Once, "Shell mode: one word, the script, is run by a shell; inputs are put in quoted", "Without a script, each input is a script.";
     Input: "arg-file" ['a'], Values("FILE"), "Read inputs from FILE, one per line (`-` = stdin); several make a cross product";
@@ -167,14 +167,14 @@ pub(crate) struct Absent {
     pub(crate) why: Why,
 }
 
-/// Why a flag does nothing here.
+/// The reason why a flag does nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// Belongs to a later version.
+    /// A flag of a later version.
     Later,
-    /// Left out for good; what to use instead.
+    /// A flag that is left out for good; what to use instead.
     Instead(&'static str),
-    /// Asks for what is so anyway.
+    /// A flag that requests the default.
     Needless,
 }
 
@@ -195,7 +195,7 @@ const fn needless(long: &'static str, short: Option<char>) -> Absent {
     Absent { long, short, takes_value: false, why: Why::Needless }
 }
 
-/// Flags of later versions, flags that are left out, flags that ask for what is so anyway.
+/// Flags of later versions, flags that are left out, flags that request the default.
 pub(crate) const ABSENT: &[Absent] = &[
     later("jsonl", false),
     later("priority", true),

@@ -1,4 +1,4 @@
-//! The command line taken apart: every flag, alias and refusal. Nothing is resolved here.
+//! Tests of parsing: every flag, alias and refusal. Nothing is resolved here.
 
 use super::*;
 use crate::config::{OutputMode, ProgressMode, SlotsSpec};

@@ -1,4 +1,4 @@
-//! Several sources made into rows: zipped where they are linked, multiplied otherwise, the last fastest.
+//! Rows made of several sources: zipped if they are linked, multiplied otherwise, the last fastest.
 //!
 //! The first group of sources is streamed; those after it are kept in memory, because each is read again for
 //! each row before it.
@@ -11,11 +11,11 @@ use super::source::{InputError, InputReader};
 pub(crate) struct InputRows {
     first: Group,
     others: Vec<Table>,
-    /// Not yet read.
+    /// The groups that are not yet read.
     unread: Vec<Group>,
     /// The present row of the first group.
     row: JobArgs,
-    /// Which row of each of the others is next.
+    /// The next row of each of the other groups.
     positions: Vec<usize>,
     state: State,
     left_over: u64,
@@ -23,11 +23,11 @@ pub(crate) struct InputRows {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The others have not been read.
+    /// None of the others has been read.
     Fresh,
-    /// A row of the first group is needed.
+    /// The next row of the first group is needed.
     Advance,
-    /// The present row goes on with the next positions.
+    /// The present row continues with the next positions.
     Within,
     Ended,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Group {
 #[derive(Debug, Default)]
 struct Table {
     values: JobArgs,
-    /// Where each row ends.
+    /// The end of each row.
     ends: Vec<usize>,
 }
 
@@ -61,7 +61,7 @@ impl InputRows {
         }
     }
 
-    /// Appends the next row; false at the end.
+    /// Appends the next row; returns false at the end.
     pub(crate) fn next_into(&mut self, out: &mut JobArgs) -> Result<bool, InputError> {
         if self.state == State::Fresh {
             for mut group in std::mem::take(&mut self.unread) {
@@ -95,7 +95,7 @@ impl InputRows {
         Ok(true)
     }
 
-    /// The next positions, the last source fastest; after the last of them the first group moves on.
+    /// Advances to the next positions, the last source fastest; after the last of them the first group advances.
     fn step(&mut self) {
         for (table, position) in self.others.iter().zip(&mut self.positions).rev() {
             *position += 1;
@@ -107,17 +107,17 @@ impl InputRows {
         self.state = State::Advance;
     }
 
-    /// Values that had no partner in a linked source, as far as they were seen.
+    /// Returns the number of values that had no partner in a linked source, as far as they were read.
     pub(crate) fn left_over(&self) -> u64 {
         self.left_over
     }
 }
 
 impl Group {
-    /// Appends the next row; false as soon as one of the sources has ended.
+    /// Appends the next row; returns false as soon as one of the sources has ended.
     fn next_into(&mut self, out: &mut JobArgs, left_over: &mut u64) -> Result<bool, InputError> {
         let before = out.len();
-        // A list that has ended is seen before a stream is asked, which could block.
+        // A list that has ended is noticed before a stream is read, which could block.
         let exhausted = self.readers.iter().any(|reader| reader.words_left() == Some(0));
         if !exhausted {
             let mut taken = 0;
@@ -133,7 +133,7 @@ impl Group {
             *left_over += taken as u64;
             out.truncate(before);
         }
-        // What is left in lists and files is counted; a stream is not waited for just to count.
+        // The rest of lists and files is counted; a stream is not read just to count.
         *left_over += self.readers.iter_mut().map(InputReader::count_rest).sum::<u64>();
         self.readers.clear();
         Ok(false)

@@ -4,46 +4,46 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobArgs {
     bytes: Vec<u8>,
-    /// Where each value ends in `bytes`.
+    /// The end of each value in `bytes`.
     ends: Vec<usize>,
 }
 
 impl JobArgs {
-    /// The values, as `--tag` and the events tell them: one per source, or per column.
+    /// Returns the values, as `--tag` and the events show them: one per source, or per column.
     #[must_use]
     pub fn inputs(&self) -> Vec<&[u8]> {
         self.iter().collect()
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none (`-N0`).
+    /// Returns whether there is none (`-N0`).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The values, in order.
+    /// Returns the values, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         (0..self.ends.len()).map(|index| self.value(index))
     }
 
-    /// The values from this index on. As `iter().skip(from)`, but takes no time for those before.
+    /// Returns the values from this index on, like `iter().skip(from)`, but takes no time for those before.
     pub(crate) fn iter_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
         (from..self.ends.len()).map(|index| self.value(index))
     }
 
-    /// The value at this position, from 0; nothing if there are not so many.
+    /// Returns the value at this position, from 0; none if there are fewer values.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         (index < self.ends.len()).then(|| self.value(index))
     }
 
-    /// Made of these values.
+    /// Makes the inputs of these values.
     pub fn from_values<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> JobArgs {
         let mut args = JobArgs::default();
         for value in values {

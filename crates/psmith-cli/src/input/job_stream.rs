@@ -1,4 +1,4 @@
-//! The jobs of a run, one after the other: rows gathered into batches.
+//! Stream of a run's jobs, one after the other: rows gathered into batches. Never starts one.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
@@ -10,7 +10,7 @@ use super::source::InputError;
 use crate::batch_size::BatchSize;
 use crate::plan::CompiledCommand;
 
-/// The jobs of a run, in order. Iterating blocks where the input does.
+/// The jobs of a run, in order. Iteration blocks while the input blocks.
 #[derive(Debug)]
 pub struct JobStream {
     rows: InputRows,
@@ -20,14 +20,14 @@ pub struct JobStream {
     shuffle: Option<u64>,
     shuffled: Option<Shuffled>,
     command: Arc<CompiledCommand>,
-    /// Batches that are ready: those of the end of the input.
+    /// The batches that are ready: those of the end of the input.
     ready: VecDeque<JobArgs>,
     /// A row that did not fit into the batch before.
     pushed_back: Option<JobArgs>,
     ended: bool,
 }
 
-/// All rows in memory, with the order in which they are handed out, last first.
+/// The rows in memory, and the order in which they are taken, last first.
 #[derive(Debug)]
 struct Shuffled {
     values: JobArgs,
@@ -58,12 +58,12 @@ impl JobStream {
         }
     }
 
-    /// Over how many slots the last inputs of `-X` and `-m` are spread; 1 unless this is called.
+    /// Sets the number of slots among which the last inputs of `-X` and `-m` are divided; 1 unless this is called.
     pub fn set_slots(&mut self, slots: u32) {
         self.slots = slots.max(1);
     }
 
-    /// Warnings about the input, once it has ended. Each is fit to follow `psmith: warning: `.
+    /// Returns warnings about the input, once it has ended. Each is fit to follow `psmith: warning: `.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         match self.rows.left_over() {
@@ -132,7 +132,7 @@ impl JobStream {
         }
     }
 
-    /// As many rows as the kernel takes. The rows of the last batch are spread over the slots.
+    /// Returns all rows that the kernel accepts. The rows of the last batch are divided among the slots.
     fn next_fit(&mut self, max: u64) -> Result<Option<JobArgs>, InputError> {
         if let Some(job) = self.ready.pop_front() {
             return Ok(Some(job));
@@ -178,7 +178,7 @@ impl JobStream {
 impl Iterator for JobStream {
     type Item = Result<JobArgs, InputError>;
 
-    /// The next job; after an error, and after the end, nothing more.
+    /// Returns the next job; after an error, and after the end, none.
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
@@ -193,7 +193,7 @@ fn random_seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
-/// Numbers below `count` in an order that the seed decides.
+/// Returns the numbers below `count` in an order that the seed decides.
 fn permutation(count: usize, seed: u64) -> Vec<usize> {
     let mut state = seed;
     let mut random = move || {

@@ -1,6 +1,6 @@
 //! Inputs, from where they are read to the arguments of one job.
 //!
-//! Inputs are bytes; nothing here knows the command but for how much fits into it.
+//! Inputs are bytes; nothing here knows the command, except how many bytes fit into it.
 
 mod input_rows;
 mod job_args;

@@ -1,4 +1,4 @@
-//! Source of inputs, read as it comes: a record is handed on as soon as its end has been seen.
+//! Source of inputs, read as it is written: a record is passed on as soon as its end has been read.
 //!
 //! Memory is one record and one buffer, however long the source is.
 
@@ -13,7 +13,7 @@ use super::spec::{ColumnSplit, From, InputSpec};
 use crate::quote::shown;
 use crate::report::display::os_text;
 
-/// A failure to read inputs. The jobs before it are good.
+/// A failure to read inputs. The jobs before it are complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputError {
     /// The failure, fit to be a message.
@@ -24,7 +24,7 @@ pub struct InputError {
 /// instead of in memory.
 pub const INPUT_BYTES_MAX: usize = 64 << 20;
 
-/// How much is read at once.
+/// The number of bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// A source, opened.
@@ -33,7 +33,7 @@ pub(crate) struct InputReader {
     from: Bytes,
     separator: Vec<u8>,
     columns: ColumnSplit,
-    /// Rows of a source with named columns are filled up to this many.
+    /// The number of columns up to which rows of a source with named columns are filled.
     pub(crate) columns_min: usize,
     /// A record before it is cut into columns.
     record: Vec<u8>,
@@ -74,7 +74,7 @@ impl InputReader {
         })
     }
 
-    /// Appends the columns of the next record; false at the end.
+    /// Appends the columns of the next record; returns false at the end.
     pub(crate) fn next_into(&mut self, row: &mut JobArgs) -> Result<bool, InputError> {
         let before = row.len();
         match &mut self.from {
@@ -109,8 +109,8 @@ impl InputReader {
         Ok(true)
     }
 
-    /// How many records are left where finding out cannot wait for anybody: words, and regular files, read to their
-    /// end.
+    /// Returns the number of records that are left, as far as counting cannot block: words, and regular files, read to
+    /// their end.
     pub(crate) fn count_rest(&mut self) -> u64 {
         let file = match &self.from {
             Bytes::Words(words) => return words.len() as u64,
@@ -121,7 +121,7 @@ impl InputReader {
             return 0;
         }
         let (mut row, mut count) = (JobArgs::default(), 0);
-        // What cannot be read was not going to be a job.
+        // A file that cannot be read would not have become a job.
         while self.next_into(&mut row).unwrap_or(false) {
             row.truncate(0);
             count += 1;
@@ -129,7 +129,7 @@ impl InputReader {
         count
     }
 
-    /// How many words are left, if that is known without reading.
+    /// Returns the number of words that are left, if that is known without reading.
     pub(crate) fn words_left(&self) -> Option<u64> {
         match &self.from {
             Bytes::Words(words) => Some(words.len() as u64),
@@ -197,7 +197,7 @@ impl Read for Opened {
             Opened::File(file) => loop {
                 match file.read(buffer) {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    // A terminal or pipe that somebody else made non-blocking.
+                    // A terminal or pipe that another process made non-blocking.
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => wait_readable(file),
                     result => return result,
                 }
@@ -209,7 +209,7 @@ impl Read for Opened {
 
 fn wait_readable(file: &File) {
     use rustix::event::{PollFd, PollFlags, poll};
-    // An error shows itself at the next read.
+    // The error is reported by the next read.
     let _ = poll(&mut [PollFd::new(file, PollFlags::IN)], None);
 }
 
@@ -250,15 +250,15 @@ struct Stream {
     file: Opened,
     name: String,
     buffer: Vec<u8>,
-    /// Where the next record begins.
+    /// The start of the next record.
     start: usize,
-    /// Up to where no separator was found.
+    /// The position up to which no separator was found.
     scanned: usize,
     ended: bool,
 }
 
 impl Stream {
-    /// The next record, without its separator; false at the end.
+    /// Reads the next record, without its separator; returns false at the end.
     fn next(&mut self, separator: &[u8], record: &mut Vec<u8>) -> Result<bool, InputError> {
         record.clear();
         loop {
@@ -269,7 +269,7 @@ impl Stream {
                 self.scanned = self.start;
                 return Ok(true);
             }
-            // A separator of several bytes may lie across two reads.
+            // A separator of several bytes may span two reads.
             self.scanned = self.buffer.len().saturating_sub(separator.len() - 1).max(self.start);
             if self.ended {
                 if self.start == self.buffer.len() {
@@ -284,7 +284,7 @@ impl Stream {
         }
     }
 
-    /// Reads once: what a slow producer has written becomes jobs at once.
+    /// Reads once: a slow producer's records become jobs at once.
     fn fill(&mut self) -> Result<(), InputError> {
         self.buffer.drain(..self.start);
         self.scanned -= self.start;

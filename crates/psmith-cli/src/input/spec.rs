@@ -1,4 +1,4 @@
-//! Where inputs come from and how they are cut, as asked for. Nothing is opened here.
+//! Specification of inputs: their sources and how they are split, as requested. Never opens a source.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,18 +11,18 @@ use crate::flags::{RawFlags, is_source_marker};
 use crate::quote::shown;
 use crate::values;
 
-/// Where inputs come from and how they are cut.
+/// The sources of inputs and how they are split.
 #[derive(Clone, Debug)]
 pub struct InputSpec {
     /// The sources, in order; never empty.
     pub sources: Vec<Source>,
     /// The end of an input.
     pub separator: Vec<u8>,
-    /// How an input is cut into columns.
+    /// The splitting of an input into columns.
     pub columns: ColumnSplit,
-    /// The first input of each source names its columns.
+    /// True if the first input of each source names its columns.
     pub header: bool,
-    /// Inputs that are empty are skipped.
+    /// True if empty inputs are skipped.
     pub skip_empty: bool,
     /// Random order: `Some(None)` without a seed.
     pub shuffle: Option<Option<u64>>,
@@ -33,48 +33,48 @@ pub struct InputSpec {
 pub struct Source {
     /// The origin of its inputs.
     pub from: From,
-    /// Zipped with the source before instead of multiplied.
+    /// True if it is zipped with the source before instead of multiplied.
     pub linked: bool,
 }
 
 /// The origin of a source's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {
-    /// These words.
+    /// Words of the command line.
     Words(Vec<OsString>),
-    /// psmith's stdin.
+    /// The standard input of psmith.
     Stdin,
-    /// This file.
+    /// A file.
     File(PathBuf),
 }
 
-/// How an input is cut into columns.
+/// The splitting of an input into columns.
 #[derive(Clone, Debug)]
 pub enum ColumnSplit {
-    /// Not at all.
+    /// One column.
     Whole,
-    /// Where this matches.
+    /// Columns between matches of this expression.
     Regex(Regex),
-    /// Where this stands.
+    /// Columns between occurrences of this text.
     Literal(Vec<u8>),
-    /// As CSV with this separator.
+    /// Columns of CSV with this separator.
     Csv(u8),
 }
 
 impl InputSpec {
-    /// Whether inputs are read from stdin.
+    /// Returns whether inputs are read from stdin.
     #[must_use]
     pub fn reads_stdin(&self) -> bool {
         self.sources.iter().any(|source| source.from == From::Stdin)
     }
 
-    /// The number of columns, where the sources alone tell.
+    /// Returns the number of columns, if the sources alone determine it.
     pub(crate) fn columns_known(&self) -> Option<u64> {
         matches!(self.columns, ColumnSplit::Whole).then_some(self.sources.len() as u64)
     }
 }
 
-/// The words of the command, and the groups of words behind `:::` and its kin.
+/// The words of the command, and the groups of words behind `:::` and the like.
 pub(crate) type Split = (Vec<OsString>, Vec<Source>);
 
 /// Takes the sources off the end of the command.
@@ -107,7 +107,7 @@ fn file_or_stdin(name: OsString) -> From {
     if name == "-" { From::Stdin } else { From::File(PathBuf::from(name)) }
 }
 
-/// Reads from the flags all that they say about the input.
+/// Reads the specification of the input from the flags.
 pub(crate) fn input(raw: &RawFlags, groups: Vec<Source>) -> Result<InputSpec, CliError> {
     let files =
         raw.values("arg-file").map(|file| Source { from: file_or_stdin(file.clone()), linked: false });

@@ -1,4 +1,4 @@
-//! Inputs read, split, crossed and batched. No process is started here.
+//! Tests of inputs: read, split, crossed and batched. No process is started here.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -15,7 +15,7 @@ fn config(args: &[&str]) -> Config {
     }
 }
 
-/// The inputs of each job, joined by `|`.
+/// Returns the inputs of each job, joined by `|`.
 fn jobs(args: &[&str]) -> Vec<String> {
     let (_, jobs) = RunPlan::new(&config(args)).unwrap();
     jobs.map(|job| String::from_utf8_lossy(&job.unwrap().inputs().join(&b'|')).into_owned()).collect()
@@ -165,7 +165,7 @@ fn batches_fill_what_the_kernel_takes() {
         .collect();
     assert_eq!(inputs, 40_000);
     assert!(batches.len() > 1);
-    // A real start of the fullest batch is the judge.
+    // A real start of the fullest batch decides.
     let (_, mut jobs) = RunPlan::new(&config).unwrap();
     let first = jobs.next().unwrap().unwrap();
     let rendered = plan.render(&first, crate::plan::JobNumbers { job: 1, slot: 1, total: None }).unwrap();
@@ -188,7 +188,7 @@ fn a_job_comes_as_soon_as_its_line_does() {
             send.send(job.unwrap().inputs()[0].to_vec()).unwrap();
         }
     });
-    // Each line is written only after the job of the one before has come out.
+    // Each line is written only after the job of the line before has been received.
     for line in ["one", "two", "three"] {
         writer.write_all(format!("{line}\n").as_bytes()).unwrap();
         assert_eq!(receive.recv().unwrap(), line.as_bytes());

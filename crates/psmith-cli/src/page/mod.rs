@@ -1,7 +1,7 @@
 //! Pages for a browser: the report of a run, and the charts that it shares with the web board.
 //!
-//! Everything that a job or a user wrote is made visible and escaped by [`html`] before it gets into a page, and
-//! pages load nothing from anywhere. Draws what it is given and keeps nothing.
+//! Everything that a job or a user wrote is made visible and escaped by [`html`] before it is put into a page, and
+//! pages load no other resource. Pages are made from their arguments, and nothing is kept.
 
 pub(crate) mod report_page;
 

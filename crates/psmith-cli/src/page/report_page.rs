@@ -1,6 +1,6 @@
-//! The report of a run: one page that needs nothing but itself.
+//! The report of a run: one page without any other resource.
 //!
-//! No script at all, and a content policy that would not let one run: the charts are drawn here, once.
+//! The page has no script, and a content policy that forbids any: the charts are drawn here, once.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::report::duration::size;
 
 use psmith_report::STYLE;
 
-/// Facts about the run besides its history. Texts are fit to be shown, not escaped.
+/// Facts about the run besides its history. Texts are safe to show, not escaped.
 #[derive(Debug)]
 pub(crate) struct ReportFacts<'a> {
     pub(crate) run: &'a str,
@@ -28,7 +28,7 @@ pub(crate) struct ReportFacts<'a> {
     pub(crate) end: RunEndEvent<'a>,
 }
 
-/// The whole page. `history` is drawn up to `until`, the end of the run by its own clock.
+/// Returns the whole page. `history` is drawn up to `until`, the end of the run by its own clock.
 pub(crate) fn page(facts: &ReportFacts<'_>, history: &History, until: Duration) -> String {
     let mut page = String::with_capacity(256 * 1024);
     put!(

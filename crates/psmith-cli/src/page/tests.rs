@@ -1,4 +1,4 @@
-//! Pages of made-up runs: whole, bounded, and without power for what jobs wrote.
+//! Tests of pages of invented runs: whole, bounded, and safe whatever jobs wrote.
 
 use std::time::Duration;
 

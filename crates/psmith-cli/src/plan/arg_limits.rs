@@ -1,31 +1,31 @@
 //! Limits of the kernel on arguments and environment of one program.
 //!
-//! The kernel's own sum is made here: bytes, NULs and pointers of arguments and environment, against a quarter of
-//! the stack. So a batch is never refused (`E2BIG`) and then cut in two: where its job would start at all, it is
-//! made to fit. What cannot be known ahead, the path of an interpreter above all, has its room in [`HEADROOM`].
+//! The kernel's own sum is computed here: bytes, NULs and pointers of arguments and environment, against a quarter of
+//! the stack. So a batch is never refused (`E2BIG`) and then cut in two: if its job could start at all, the batch is
+//! made to fit. Space that cannot be known ahead, the path of an interpreter above all, is reserved by [`HEADROOM`].
 
 use rustix::process::{Resource, getrlimit};
 
-/// Arguments and environment never take more than this, whatever the stack (three quarters of `_STK_LIM`).
+/// The bound of arguments and environment, whatever the stack (three quarters of `_STK_LIM`).
 const TOTAL_BYTES_MAX: usize = 6 << 20;
 
-/// Arguments and environment may always take this much (`ARG_MAX`).
+/// The space that arguments and environment may always take (`ARG_MAX`).
 const TOTAL_BYTES_MIN: usize = 128 << 10;
 
-/// Room for the program's path, the kernel's own entries.
+/// The space reserved for the program's path, the kernel's own entries.
 const HEADROOM: usize = 4 << 10;
 
-/// Room for the variables that each job is given (`PSMITH_JOB` and its kin), with their pointers.
+/// The space for the variables that each job is given (`PSMITH_JOB` and the like), with their pointers.
 const OWN_VARIABLES: usize = 256;
 
-/// A directory of PATH in front of the program's name.
+/// The space for a directory of PATH in front of the program's name.
 pub(crate) const PATH_COST: usize = 256;
 
 /// The limits of one start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArgLimits {
     pub(crate) word_max: usize,
-    /// For the words with their NULs and pointers: what the environment leaves.
+    /// The bound of the words with their NULs and pointers: what the environment leaves.
     pub(crate) total_max: usize,
 }
 
@@ -34,8 +34,8 @@ impl ArgLimits {
         let stack = getrlimit(Resource::Stack)
             .current
             .map_or(usize::MAX, |stack| usize::try_from(stack).unwrap_or(usize::MAX));
-        // They lie on the stack: on one smaller than twice what is always allowed, the program would find no room
-        // and die of it, after the kernel has let it pass.
+        // They are on the stack: on one smaller than twice what is always allowed, the program would have no space left
+        // and die of it, after the kernel has accepted it.
         let total = (stack / 4).clamp(TOTAL_BYTES_MIN, TOTAL_BYTES_MAX).min(stack / 2);
         let variable = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + 2 + size_of::<usize>();
         let environment: usize = environment.iter().map(variable).sum::<usize>() + OWN_VARIABLES;

@@ -1,4 +1,4 @@
-//! The command, compiled: from a job's inputs to the words that are executed.
+//! The command, compiled: from a job's inputs to the words that are executed. Never executes them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +20,7 @@ pub(crate) struct CompiledCommand {
     pub(crate) limits: ArgLimits,
 }
 
-/// How the words come about.
+/// The form of the command.
 #[derive(Debug)]
 pub(crate) enum CommandForm {
     /// Words, without a shell.
@@ -31,7 +31,7 @@ pub(crate) enum CommandForm {
     },
     /// A script for a shell.
     Script { shell: Shell, script: Script, plain: Option<PlainScript> },
-    /// Each input is a script.
+    /// A script in each input.
     Scripts { shell: Shell },
 }
 
@@ -39,25 +39,25 @@ pub(crate) enum CommandForm {
 #[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) path: PathBuf,
-    /// Whether it may be skipped where nobody can tell.
+    /// True if it may be skipped when that makes no difference.
     pub(crate) skippable: bool,
 }
 
 /// A script that is so plain that its words can be executed without the shell.
 ///
-/// Nobody can tell, because each thing that a shell could add is ruled out:
-/// - the text holds no byte that means anything to a shell, and inputs are literals anyway;
+/// The difference cannot be observed, because everything that a shell could add is ruled out:
+/// - the text holds no byte that has a meaning to a shell, and inputs are literals anyway;
 /// - the first word is a program in PATH and no keyword or builtin of any shell of the family, and the file is
 ///   one that the kernel executes itself (a shell would read others as a script);
 /// - the shell is the default one and is dash, which executes the last command of `-c` in its own process, so
 ///   process id, signals and exit are the same, and which reads no start-up file;
-/// - dash would hand on the same environment: PWD is set and right, every name is one that it keeps, and none
+/// - dash would pass the same environment on: PWD is set and right, every name is one that it keeps, and none
 ///   is a variable of its own. (The order of the environment may differ; it has no meaning.)
 #[derive(Debug)]
 pub(crate) struct PlainScript {
     words: Vec<Word>,
     program: PathBuf,
-    /// Some word would be split differently if there were several inputs.
+    /// True if some word would be split differently if there were several inputs.
     one_input_only: bool,
 }
 
@@ -85,7 +85,7 @@ impl PlainScript {
     }
 }
 
-/// The program of a plain script, if its name is one that any shell would look up and execute.
+/// Returns the program of a plain script, if its name is one that any shell would search for and execute.
 fn plain_program(name: &[u8], lookup: &Lookup) -> Option<PathBuf> {
     if is_shell_word(name) || name.contains(&b'=') {
         return None;
@@ -94,7 +94,7 @@ fn plain_program(name: &[u8], lookup: &Lookup) -> Option<PathBuf> {
 }
 
 impl CompiledCommand {
-    /// The words of one job; nothing is looked up or checked.
+    /// Returns the words of one job; no program is searched for, nothing is checked.
     pub(crate) fn words(&self, args: &JobArgs, place: JobNumbers) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         match &self.form {
             CommandForm::Words { words, .. } => {
@@ -109,7 +109,7 @@ impl CompiledCommand {
         }
     }
 
-    /// The words of one job, ready to be executed.
+    /// Returns the words of one job, ready to be executed.
     pub(crate) fn render(
         &self,
         args: &JobArgs,
@@ -135,7 +135,7 @@ impl CompiledCommand {
         Ok(Words { program: shell.to_path_buf(), argv, script: Some(script), shell_skipped: false })
     }
 
-    /// The shell of `-s`; `/bin/sh` where there is none.
+    /// Returns the shell of `-s`; `/bin/sh` if there is none.
     pub(crate) fn shell(&self) -> &Path {
         match &self.form {
             CommandForm::Script { shell, .. } | CommandForm::Scripts { shell } => &shell.path,
@@ -163,7 +163,7 @@ impl CompiledCommand {
                 }
                 let words = script.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
                 let argv: Vec<Vec<u8>> = words.map(<[u8]>::to_vec).collect();
-                // A path may lie on a mount that does not answer: the shell is to meet it, not psmith.
+                // A path may be on a mount that does not answer: then the shell shall hang, not psmith.
                 let name = argv.first().filter(|name| !name.contains(&b'/'))?;
                 let program = plain_program(name, &self.lookup)?;
                 Some((program, argv))
@@ -173,8 +173,8 @@ impl CompiledCommand {
     }
 
     fn find(&self, name: &[u8], directory: Option<&Path>) -> Result<PathBuf, SpawnFailure> {
-        // A path is for the starting child to open: it may lie on a mount that does not answer, and nobody but that
-        // one start may hang on it. What is wrong with the file comes back as the start's failure.
+        // The starting child opens a path: it may be on a mount that does not answer, and only that one start may hang
+        // on it. An error of the file is reported as the start's failure.
         if name.contains(&b'/') {
             return Ok(PathBuf::from(OsStr::from_bytes(name)));
         }
@@ -189,7 +189,7 @@ impl CompiledCommand {
         })
     }
 
-    /// A meter for the inputs of one batch.
+    /// Returns a meter for the inputs of one batch.
     pub(crate) fn meter(&self) -> Meter<'_> {
         let mut meter = Meter { command: self, index: 0, joined: Vec::new(), total: 0, longest: 0 };
         match &self.form {
@@ -218,22 +218,22 @@ impl CompiledCommand {
 /// The cost of a word beside its bytes: the NUL behind it and the pointer to it.
 const WORD_COST: usize = 1 + size_of::<usize>();
 
-/// `/bin/sh -c`, and the NUL and pointer of the script.
+/// The cost of `/bin/sh -c`, and of the NUL and pointer of the script.
 const SHELL_COST: usize = 512;
 
-/// Adds up what a batch costs.
+/// A meter of a batch's cost.
 #[derive(Debug)]
 pub(crate) struct Meter<'a> {
     command: &'a CompiledCommand,
     index: usize,
-    /// Length of each word that takes in all inputs.
+    /// The length of each word that takes in all inputs.
     joined: Vec<usize>,
     total: usize,
     longest: usize,
 }
 
 impl Meter<'_> {
-    /// Takes one more input; false if the kernel would refuse the batch with it.
+    /// Adds one more input; returns false if the kernel would refuse the batch with it.
     pub(crate) fn add(&mut self, values: &[&[u8]]) -> bool {
         for value in values {
             self.add_value(value);
@@ -271,7 +271,7 @@ impl Meter<'_> {
     }
 }
 
-/// Several inputs as one script.
+/// Joins several inputs to one script.
 fn join(args: &JobArgs) -> Vec<u8> {
     let mut script = Vec::with_capacity(args.bytes_len() + args.len());
     for (position, input) in args.iter().enumerate() {
@@ -290,7 +290,7 @@ fn script_failure(mut failure: SpawnFailure, script: &[u8]) -> SpawnFailure {
     failure
 }
 
-/// How messages tell that there is no such program.
+/// Returns the message for a program that does not exist.
 pub(crate) fn missing_text(name: &[u8], missing: Missing) -> String {
     let name = if name.is_empty() { "''".to_owned() } else { shown(name) };
     match missing {
@@ -300,7 +300,7 @@ pub(crate) fn missing_text(name: &[u8], missing: Missing) -> String {
     }
 }
 
-/// The command as `--dry-run` and the joblog tell it.
+/// Appends the command as `--dry-run` and the joblog show it.
 pub(crate) fn push_command_text(argv: &[Vec<u8>], script: Option<&[u8]>, shell: &Path, out: &mut String) {
     match script {
         None => quote::push_command_line(out, argv.iter().map(|word| &word[..])),

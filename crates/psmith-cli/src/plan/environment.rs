@@ -1,4 +1,5 @@
-//! The jobs' environment, as far as it decides which program is found and whether a shell would change it.
+//! The jobs' environment, as far as it decides which program is found and whether a shell would change it. Never
+//! changes psmith's own.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::config::SurroundingsSpec;
 
-/// Names and values, without those that each job is given (`PSMITH_JOB` and its kin).
+/// Returns names and values, without those that each job is given (`PSMITH_JOB` and the like).
 pub(crate) fn environment(surroundings: &SurroundingsSpec) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut variables: Vec<(Vec<u8>, Vec<u8>)> = if surroundings.env_clear {
         Vec::new()
@@ -23,12 +24,12 @@ pub(crate) fn environment(surroundings: &SurroundingsSpec) -> Vec<(Vec<u8>, Vec<
     variables
 }
 
-/// The value of a variable.
+/// Returns the value of a variable.
 pub(crate) fn value<'a>(environment: &'a [(Vec<u8>, Vec<u8>)], name: &str) -> Option<&'a OsStr> {
     environment.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| OsStr::from_bytes(value))
 }
 
-/// Whether dash hands this environment on as it is.
+/// Returns whether dash passes this environment on as it is.
 pub(crate) fn dash_keeps(environment: &[(Vec<u8>, Vec<u8>)]) -> bool {
     const OWN: [&str; 12] =
         ["IFS", "OPTIND", "OPTARG", "PPID", "LINENO", "PS1", "PS2", "PS4", "ENV", "MAIL", "MAILPATH", "ATTY"];

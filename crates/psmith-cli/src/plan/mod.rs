@@ -1,7 +1,7 @@
 //! A run, compiled: the command as a template, the inputs as a stream of jobs.
 //!
-//! Everything that can be refused before the first job is refused here. Nothing is started, and of the input
-//! only headers are read (and all of it, a first time, where `{##}` asks how many jobs there will be).
+//! Every error that can be known before the first job is reported here. No job is started, and of the input only
+//! headers are read (and all of it, a first time, if `{##}` needs the number of jobs).
 
 mod arg_limits;
 pub(crate) mod compiled_command;
@@ -30,7 +30,7 @@ use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
 use compiled_command::{CommandForm, PlainScript, Shell, missing_text, push_command_text};
 
-/// The message that is given, once, when inputs are awaited from a terminal and nothing has come for a second.
+/// The message that is shown, once, when inputs are expected from a terminal and none has come for a second.
 pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";
 
 /// A run, compiled.
@@ -60,18 +60,18 @@ pub struct Rendered {
     pub program: PathBuf,
     /// The words, the program's own name included.
     pub argv: Vec<Vec<u8>>,
-    /// Where it runs, if not here.
+    /// The directory in which it runs, if not psmith's own.
     pub dir: Option<PathBuf>,
-    /// The command as `--dry-run`, the joblog and messages tell it: one line, no TAB.
+    /// The command as `--dry-run`, the joblog and messages show it: one line, no TAB.
     pub text: String,
-    /// Whether a shell is executed.
+    /// True if a shell is executed.
     pub shell: bool,
     /// The script, in shell mode.
     pub script: Option<Vec<u8>>,
 }
 
 impl Rendered {
-    /// The words as the records tell them: with the shell, even where it is skipped.
+    /// Returns the words as the records show them: with the shell, even if it is skipped.
     #[must_use]
     pub fn recorded_argv(&self) -> Vec<&[u8]> {
         match &self.script {
@@ -81,7 +81,7 @@ impl Rendered {
     }
 }
 
-/// Gives the hint that belongs to the message of this failure to start: what the user can type.
+/// Returns the hint for this failure to start: what the user can type.
 #[must_use]
 pub fn hint_for(failure: &SpawnFailure) -> Option<&'static str> {
     if failure.detail.contains("NUL byte") {
@@ -94,7 +94,7 @@ impl RunPlan {
     /// Compiles a run and opens its inputs.
     ///
     /// # Errors
-    /// On everything that can be known to be wrong before the first job.
+    /// Fails on every error that can be known before the first job.
     pub fn new(config: &Config) -> Result<(RunPlan, JobStream), CliError> {
         let (groups, names) = open(config)?;
         let grammar = grammar(config, names);
@@ -160,31 +160,31 @@ impl RunPlan {
         Ok((plan, jobs_over(groups)))
     }
 
-    /// Whether the command of a job depends on the slot that it is given (`{%}`).
+    /// Returns whether the command of a job depends on the slot that it is given (`{%}`).
     #[must_use]
     pub fn names_slot(&self) -> bool {
         self.names_slot
     }
 
-    /// How many jobs there will be, where that is known before the input has been read.
+    /// Returns the number of jobs, if it is known before the input has been read.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// The words of the command, as typed.
+    /// Returns the words of the command, as typed.
     #[must_use]
     pub fn template(&self) -> &[OsString] {
         &self.template
     }
 
-    /// Whether inputs are typed on the terminal, so that [`WAITING`] should be said if none comes.
+    /// Returns whether inputs are typed on the terminal, so that [`WAITING`] is shown if none comes.
     #[must_use]
     pub fn waits_for_terminal(&self) -> bool {
         self.waits_for_terminal
     }
 
-    /// The command of one job.
+    /// Returns the command of one job.
     ///
     /// # Errors
     /// If it cannot be started: a NUL byte, a word too long, no such program.
@@ -205,7 +205,7 @@ impl RunPlan {
         })
     }
 
-    /// The command of one job as `--dry-run` and the joblog tell it, also where it cannot be started.
+    /// Returns the command of one job as `--dry-run` and the joblog show it, also if it cannot be started.
     #[must_use]
     pub fn text(&self, job: &JobArgs, place: JobNumbers) -> String {
         let mut text = String::new();
@@ -213,13 +213,13 @@ impl RunPlan {
         text
     }
 
-    /// Appends what [`RunPlan::text`] gives.
+    /// Appends the text of [`RunPlan::text`].
     pub fn push_text(&self, job: &JobArgs, place: JobNumbers, out: &mut String) {
         let (argv, script) = self.command.words(job, self.place(place));
         push_command_text(&argv, script.as_deref(), self.command.shell(), out);
     }
 
-    /// The beginning of each line of the job's output, the TAB included; `None` without `--tag`.
+    /// Returns the beginning of each line of the job's output, the TAB included; `None` without `--tag`.
     #[must_use]
     pub fn tag(&self, job: &JobArgs, place: JobNumbers) -> Option<Vec<u8>> {
         let mut tag = match self.tag.as_ref()? {
@@ -230,14 +230,14 @@ impl RunPlan {
         Some(tag)
     }
 
-    /// The file of the job's stdout, for `--results` with a replacement string.
+    /// Returns the file of the job's stdout, for `--results` with a replacement string.
     #[must_use]
     pub fn results_path(&self, job: &JobArgs, place: JobNumbers) -> Option<PathBuf> {
         let path = self.results.as_ref()?.render(job, self.place(place));
         Some(PathBuf::from(OsString::from_vec(path)))
     }
 
-    /// How every command of this run begins, as the joblog tells it: what `--resume` compares rows with.
+    /// Returns the beginning of every command of this run in the form of the joblog: `--resume` compares rows with it.
     #[must_use]
     pub fn command_start(&self) -> Vec<u8> {
         self.start.clone()
@@ -257,7 +257,7 @@ impl Prefix {
     }
 }
 
-/// The jobs' environment as the kernel wants it: `K=V` and NUL, back to back.
+/// Returns the jobs' environment in the kernel's form: `K=V` and NUL, back to back.
 #[must_use]
 pub fn environment_block(surroundings: &crate::config::SurroundingsSpec) -> Vec<u8> {
     let mut block = Vec::new();
@@ -270,7 +270,7 @@ pub fn environment_block(surroundings: &crate::config::SurroundingsSpec) -> Vec<
     block
 }
 
-/// How many CPUs psmith may use.
+/// Returns the number of CPUs that psmith may use.
 #[must_use]
 pub fn cpus() -> u32 {
     u32::try_from(psmith_sys::cgroup::cpus()).unwrap_or(u32::MAX)
@@ -336,7 +336,7 @@ fn check_workdir(workdir: Option<&TextTemplate>) -> Result<(), CliError> {
     }
 }
 
-/// The total, where a multiplication gives it.
+/// Returns the total, if a multiplication gives it.
 fn cheap_total(config: &Config) -> Option<u64> {
     let fits = matches!(config.batch, BatchSize::Fit { .. });
     if config.input.skip_empty || fits {
@@ -355,7 +355,7 @@ fn cheap_total(config: &Config) -> Option<u64> {
     Some(rows.div_ceil(config.batch.inputs_max()?.max(1)))
 }
 
-/// The total for `{##}`: the input is read a first time.
+/// Returns the total for `{##}`: the input is read a first time.
 fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> JobStream) -> Result<u64, CliError> {
     if let Some(total) = cheap_total(config) {
         return Ok(total);
@@ -439,7 +439,7 @@ impl Compiler<'_> {
         .hint(format!("psmith -s {}", quote::word(word))))
     }
 
-    /// The program, found before the first job.
+    /// Returns the program, found before the first job.
     fn program(&self, name: &[u8]) -> Result<Option<PathBuf>, CliError> {
         let directory = match self.workdir.map(TextTemplate::fixed) {
             None => None,
@@ -503,5 +503,5 @@ impl Compiler<'_> {
     }
 }
 
-/// A word with one of these is more likely a script than the name of a program.
+/// Bytes of scripts: a word with one of these is more likely a script than the name of a program.
 const SHELL_BYTES: &[u8] = b" \t\n|&;<>()$`\\\"'*?[]#~";

@@ -1,4 +1,4 @@
-//! Whole plans, from words to commands, and what they refuse. No job is started here.
+//! Tests of whole plans, from words to commands, and of their refusals. No job is started here.
 
 use std::path::Path;
 
@@ -164,7 +164,7 @@ fn tags() {
 fn a_plain_script_needs_no_shell() {
     let dash = std::fs::canonicalize("/bin/sh").is_ok_and(|shell| shell.ends_with("dash"));
     let here = format!("PWD={}", std::env::current_dir().unwrap().display());
-    // dash would hand this environment on as it is, and only then may it be skipped.
+    // dash would pass this environment on as it is, and only then may it be skipped.
     let known = ["--env-clear", "--env", "PATH=/usr/bin:/bin", "--env", &here];
     for args in [&["-s", "env -- {} x{}y", ":::", "a b'"][..], &["-s", ":::", "env -u x true"]] {
         let job = rendered(&[&known, args].concat());

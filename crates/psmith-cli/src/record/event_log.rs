@@ -1,6 +1,7 @@
-//! Events of a run, as they happen: JSON, one object a line.
+//! Events of a run, as they happen: JSON, one object on each line.
 //!
-//! Within one version fields are only added, never changed or reordered. Never judges: it writes what it is told.
+//! Within one version fields are only added, never changed or reordered. Never judges: it writes the values that it
+//! receives.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -17,10 +18,10 @@ use crate::report::display::os_text;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
-/// Descriptors below are the run's own stdin, stdout and stderr.
+/// The lowest descriptor for events: those below are the run's own stdin, stdout and stderr.
 const DESCRIPTOR_MIN: i32 = 3;
 
-/// Something that happened.
+/// An event of the run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent<'a> {
@@ -30,24 +31,24 @@ pub enum RunEvent<'a> {
         psmith: &'a str,
         /// The words of the command, placeholders and all.
         template: BytesList<'a, Vec<u8>>,
-        /// Whether it is a script.
+        /// True for a script.
         shell: bool,
-        /// How many slots.
+        /// The number of slots.
         slots: u32,
-        /// How many jobs, if that is known.
+        /// The number of jobs, if it is known.
         total: Option<u64>,
         /// The level of containment.
         contain: &'a str,
         /// The working directory.
         cwd: Bytes<'a>,
-        /// The run that this one goes on with.
+        /// The run that this one resumes.
         resumed_from: Option<&'a str>,
     },
     /// An attempt has a process.
     JobStart {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
         /// The slot, from 1.
         slot: u32,
@@ -55,16 +56,16 @@ pub enum RunEvent<'a> {
         pid: u32,
         /// The words it is started with.
         argv: BytesList<'a, Vec<u8>>,
-        /// The inputs in them.
+        /// The inputs of these words.
         inputs: BytesList<'a, &'a [u8]>,
     },
     /// An attempt wrote something (`--events-output` only).
     JobOutput {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
-        /// Where to.
+        /// The stream.
         stream: OutputStream,
         /// The bytes.
         data: Bytes<'a>,
@@ -73,35 +74,35 @@ pub enum RunEvent<'a> {
     JobSlow {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
-        /// For how long, in seconds.
+        /// The time since it began, in seconds.
         #[serde(serialize_with = "seconds")]
         after: Duration,
     },
-    /// The process of an attempt stands still: somebody stopped it, or the terminal that it was given did.
+    /// The process of an attempt is stopped: by a signal, or by the terminal that it was given.
     JobStopped {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
         /// The signal that stopped it.
         signal: i32,
     },
-    /// A stopped attempt goes on.
+    /// A stopped attempt continues.
     JobContinued {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
     },
     /// An attempt failed and will be followed by another.
     JobRetry {
         /// The job's number.
         job: u64,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
-        /// Why.
+        /// The cause.
         cause: &'static str,
         /// The exit code.
         code: Option<i32>,
@@ -110,23 +111,23 @@ pub enum RunEvent<'a> {
         /// The pause before the next, in seconds.
         #[serde(serialize_with = "seconds")]
         delay: Duration,
-        /// Whether it counted as a try.
+        /// True if it counted as a try.
         charged: bool,
     },
     /// A job has ended.
     JobEnd(JobEnd<'a>),
     /// Starts are held, or, without reason, no longer.
     Held {
-        /// Why.
+        /// The reason.
         reason: Option<&'static str>,
         /// Jobs that wait for a slot.
         ready: u64,
     },
     /// The number of slots changed.
     Width {
-        /// To this.
+        /// The new number.
         slots: u32,
-        /// By whom: `key`, `file`, ...
+        /// The origin of the change: `key`, `file`, ...
         by: &'a str,
     },
     /// The run is over.
@@ -143,7 +144,7 @@ pub enum OutputStream {
     Stderr,
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobEnd<'a> {
     job: u64,
@@ -166,16 +167,16 @@ pub struct JobEnd<'a> {
     stderr_tail: Bytes<'a>,
 }
 
-/// How a run ended. Also the JSON form of the summary.
+/// The end of a run. Also the JSON form of the summary.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct RunEndEvent<'a> {
-    /// All jobs, as far as they are known.
+    /// The number of jobs, as far as it is known.
     pub jobs: u64,
     /// Jobs that succeeded.
     pub ok: u64,
     /// Jobs that failed.
     pub failed: u64,
-    /// Jobs that were cut short.
+    /// Jobs that were cancelled after their start.
     pub cancelled: u64,
     /// Jobs that were not to run.
     pub skipped: u64,
@@ -185,7 +186,7 @@ pub struct RunEndEvent<'a> {
     pub flaky: u64,
     /// Jobs that left descendants behind.
     pub leaked: u64,
-    /// How long the run took, in seconds.
+    /// The time that the run took, in seconds.
     #[serde(serialize_with = "seconds")]
     pub wall: Duration,
     /// The signal that stopped it, without `SIG`.
@@ -224,7 +225,7 @@ impl<'a> JobEnd<'a> {
 }
 
 impl<'a> RunEvent<'a> {
-    /// The retry of an attempt that ended by this cause.
+    /// Makes the event for the retry of an attempt that ended by this cause.
     #[must_use]
     pub fn retry(job: u64, attempt: u32, cause: &Cause, delay: Duration, charged: bool) -> RunEvent<'a> {
         let (code, signal, _) = exit_fields(None, Some(cause));
@@ -243,7 +244,7 @@ impl<'a> RunEvent<'a> {
     }
 }
 
-/// Where events go.
+/// A writer of events to one destination.
 pub struct EventLog {
     out: Box<dyn Write + Send>,
     name: PathBuf,
@@ -256,13 +257,13 @@ impl std::fmt::Debug for EventLog {
 }
 
 impl EventLog {
-    /// To this writer, which messages call `name`.
+    /// Writes to this writer, which messages call `name`.
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>, name: &Path) -> EventLog {
         EventLog { out, name: name.to_owned() }
     }
 
-    /// To this file, which is replaced.
+    /// Writes to this file, which is replaced.
     ///
     /// # Errors
     /// If it cannot be made or written.
@@ -271,16 +272,16 @@ impl EventLog {
         Ok(EventLog::new(Box::new(file), path))
     }
 
-    /// To a descriptor that psmith was started with, from 3 on.
+    /// Writes to a descriptor that psmith was started with, from 3 on.
     ///
     /// # Errors
-    /// [`RecordErrorKind::BadDescriptor`] if it is below 3, not open, or not for writing.
+    /// Fails with [`RecordErrorKind::BadDescriptor`] if it is below 3, not open, or not for writing.
     pub fn descriptor(number: i32) -> Result<EventLog, RecordError> {
         let file = inherited(number)?;
         Ok(EventLog::new(Box::new(file), Path::new(&format!("descriptor {number}"))))
     }
 
-    /// Hands whole lines on. May block for as long as nobody takes them.
+    /// Writes whole lines. May block until the reader takes them.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -290,7 +291,7 @@ impl EventLog {
     }
 }
 
-/// Exit code, signal, and whether a core was written: as the kernel told, else as the cause says.
+/// Returns exit code, signal, and whether a core was written: from the kernel's report, else from the cause.
 fn exit_fields(exit: Option<Exit>, cause: Option<&Cause>) -> (Option<i32>, Option<i32>, bool) {
     match (exit, cause) {
         (Some(Exit::Code(code)), _) | (None, Some(&Cause::Exit(code))) => (Some(code), None, false),
@@ -300,10 +301,10 @@ fn exit_fields(exit: Option<Exit>, cause: Option<&Cause>) -> (Option<i32>, Optio
     }
 }
 
-/// A descriptor of ours by its number, as a file of its own that shares the position.
+/// Opens a descriptor of ours by its number, as a file of its own that shares the position.
 ///
-/// Asked of the kernel through our own pidfd, so that no number is taken for an owned descriptor unseen. Where
-/// that is forbidden, `/proc` opens the same thing anew, at the end of a file.
+/// The kernel copies it by our own pidfd, so that a number is never used as an owned descriptor without a check. If
+/// that is forbidden, `/proc` opens the same file again, at its end.
 fn inherited(number: i32) -> Result<File, RecordError> {
     let bad = |why: &str| {
         RecordError::new(RecordErrorKind::BadDescriptor, format!("--events: descriptor {number} {why}"))
@@ -333,7 +334,7 @@ fn inherited(number: i32) -> Result<File, RecordError> {
     Ok(file)
 }
 
-/// Seconds with at most 6 decimals.
+/// Writes seconds with at most 6 decimals.
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_micros() as f64 / 1e6)
 }

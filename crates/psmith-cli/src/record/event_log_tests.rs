@@ -1,4 +1,4 @@
-//! The lines of events, byte for byte.
+//! Tests of the lines of events, byte for byte.
 
 use std::os::fd::AsRawFd as _;
 

@@ -1,7 +1,7 @@
-//! The joblog: one line a job, in GNU parallel's nine columns, in a file that one run at a time may hold.
+//! The joblog: one line for each job, in GNU parallel's nine columns, in a file that one run at a time may hold.
 //!
 //! Writes whole rows or none: a write that fails half way is taken back. Never reads what it wrote; that is
-//! [`super::resume`]'s.
+//! [`super::resume`]'s task.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -16,9 +16,9 @@ use super::joblog_row::{HEADER, parse_row, write_row};
 use super::{JobRecord, RecordError, RecordErrorKind, whole_rows};
 use crate::report::display::visible_path;
 
-/// How often the file is synced to its disk while rows arrive.
+/// The time between two syncs of the file to its disk while rows arrive.
 pub const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// Rows are handed to the kernel at the latest when this many bytes wait.
+/// The number of waiting bytes at which rows are passed to the kernel at the latest.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// The treatment of rows that are there already.
@@ -35,7 +35,7 @@ pub enum JobLogMode {
 pub struct JobLog {
     path: PathBuf,
     file: File,
-    /// A pipe or a device takes rows, but no lock, no cut and no sync.
+    /// False for a pipe or a device, which takes rows, but no lock, no cut and no sync.
     regular: bool,
     rows: Vec<u8>,
     /// The length of the file up to the last whole row.
@@ -52,8 +52,8 @@ impl JobLog {
     /// [`RecordErrorKind::InUse`] if another run holds it, [`RecordErrorKind::NotWritable`] otherwise.
     pub fn open(path: &Path, mode: JobLogMode) -> Result<JobLog, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
-        // Not truncated by the open: until the lock is held, the rows are another run's. Not for reading: we would
-        // be the reader of our own pipe, and never learn that the other one is gone.
+        // Not truncated by the open: until the lock is held, the rows are another run's. Not opened for reading: we
+        // would be the reader of our own pipe, and never learn that the other one has closed it.
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
         let regular = file.metadata().map_err(cannot)?.is_file();
         let mut log = JobLog {
@@ -80,13 +80,13 @@ impl JobLog {
         Ok(log)
     }
 
-    /// Whether the last row of an earlier run was found cut short, and was dropped. Worth a warning.
+    /// Returns whether the last row of an earlier run was cut short, and was dropped. Worth a warning.
     #[must_use]
     pub fn dropped_torn_row(&self) -> bool {
         self.dropped_torn_row
     }
 
-    /// Notes a job whose output has been delivered. A job that psmith cut short gets no row.
+    /// Adds a job whose output has been delivered. A job that psmith cancelled gets no row.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -97,8 +97,8 @@ impl JobLog {
         Ok(())
     }
 
-    /// Hands waiting rows to the kernel, and each second to the disk. To be called each turn of the run's loop:
-    /// then the end of psmith, however sudden, loses no row, and the end of the machine a second's.
+    /// Passes waiting rows to the kernel, and each second to the disk. Must be called each turn of the run's loop: then
+    /// the end of psmith, however sudden, loses no row, and the end of the machine those of a second.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -110,13 +110,13 @@ impl JobLog {
         Ok(())
     }
 
-    /// When [`JobLog::tick`] wants to be called, should nothing else happen.
+    /// Returns the time of the next necessary call of [`JobLog::tick`], if nothing else happens.
     #[must_use]
     pub fn next_tick(&self) -> Option<Time> {
         (self.unsynced || !self.rows.is_empty()).then(|| self.synced_at + SYNC_EVERY)
     }
 
-    /// Writes and syncs what is left, and gives the file free.
+    /// Writes and syncs what is left, and unlocks the file.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -125,13 +125,14 @@ impl JobLog {
         let now = self.synced_at;
         self.sync(now)?;
         if self.regular {
-            // The close would do, but for a process of ours that is between fork and exec just now.
+            // Closing would unlock it, except while a process of ours is between fork and exec.
             let _ = flock(&self.file, FlockOperation::Unlock);
         }
         Ok(())
     }
 
-    /// `flock` belongs to the open file: it ends with this run, however it ends, and no child inherits it.
+    /// Locks the file. `flock` belongs to the open file: it ends with this run, however it ends, and no child inherits
+    /// it.
     fn lock(&self) -> Result<(), RecordError> {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(()),
@@ -146,8 +147,8 @@ impl JobLog {
         }
     }
 
-    /// A last line without newline was torn by a crash or typed by hand. As a row it could pass for another
-    /// job's (`gzip a1`, torn from `gzip a10`), so it is dropped; as anything else it is ended.
+    /// Repairs a last line without newline, which was torn by a crash or typed by hand. As a row it could be read as
+    /// another job's (`gzip a1`, torn from `gzip a10`), so it is dropped; any other line is ended.
     fn mend_last_line(&mut self) -> Result<(), RecordError> {
         let unreadable = |source| RecordError::not_readable(&self.path, source);
         let unwritable = |source| RecordError::not_writable(&self.path, source);
@@ -177,7 +178,7 @@ impl JobLog {
         }
         if let Err(source) = self.file.write_all(&self.rows) {
             if self.regular {
-                // The error that is told is the first one; a row that stays torn is mended by the next run.
+                // The first error is the one reported; a row that stays torn is repaired by the next run.
                 let _ = self.file.set_len(self.length);
             }
             return Err(RecordError::not_writable(&self.path, source));

@@ -1,7 +1,7 @@
-//! Line of a joblog, written and read.
+//! Line of a joblog, written and read. Never opens the file.
 //!
-//! Reads more than it writes: GNU parallel's own joblogs hold commands with a TAB in them, and a command with a
-//! newline goes on in lines that are no rows.
+//! Reads more than it writes: GNU parallel's own joblogs hold commands with a TAB in them, and a command with a newline
+//! continues in lines that are no rows.
 
 use std::io::Write as _;
 
@@ -19,7 +19,7 @@ pub(crate) struct JoblogRow<'a> {
     pub(crate) command: &'a [u8],
 }
 
-/// Appends the row of this job; a job that was cut short has none.
+/// Appends the row of this job; returns false for a job that was cancelled, which has none.
 pub(crate) fn write_row(line: &mut Vec<u8>, record: &JobRecord<'_>) -> bool {
     let Some(Exitval { exitval, signal }) = exitval(record) else { return false };
     let runtime = record.outcome.last.as_ref().map_or(0.0, |last| last.wall.as_secs_f64());
@@ -29,13 +29,13 @@ pub(crate) fn write_row(line: &mut Vec<u8>, record: &JobRecord<'_>) -> bool {
         record.job, record.started_epoch, runtime, record.stdout_bytes
     )
     .expect("a Vec takes every write");
-    // The command comes without TAB and newline; a row must stay one line whatever comes.
+    // The command has no TAB and no newline; a row must stay one line whatever it holds.
     line.extend(record.command.iter().map(|&byte| byte.max(b' ')));
     line.push(b'\n');
     true
 }
 
-/// The row in this line, which comes without its newline; `None` for a header, a continuation, or rubbish.
+/// Returns the row in this line, which has no newline; `None` for a header, a continuation, or other text.
 pub(crate) fn parse_row(line: &[u8]) -> Option<JoblogRow<'_>> {
     let mut columns = line.splitn(9, |&byte| byte == b'\t');
     let seq = number(columns.next()?)?;

@@ -1,4 +1,4 @@
-//! The rows of joblogs, byte for byte, and what a torn or busy file comes to.
+//! Tests of joblogs: the rows, byte for byte, and the treatment of a torn or busy file.
 
 use std::fs;
 use std::time::Duration;
@@ -29,7 +29,6 @@ fn spawn(step: SpawnStep, errno: i32) -> Option<Cause> {
 #[test]
 fn rows_are_byte_for_byte_those_of_gnu_parallel() {
     // `sleep 5` under `--timeout 1` as GNU parallel 20221122 writes it, but for the times:
-    // 4\t:\t1795329417.273\t     1.867\t0\t0\t-1\t15\tsleep 5
     assert_eq!(
         log_of(&[Some(Cause::Timeout(Duration::from_secs(1)))]),
         format!("{HEAD}1\t:\t1767225600.250\t     1.867\t0\t3\t-1\t15\tgzip 'a b'\n")

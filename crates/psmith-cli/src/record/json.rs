@@ -36,12 +36,12 @@ impl<T: AsRef<[u8]>> Serialize for BytesList<'_, T> {
     }
 }
 
-/// Writes a whole stream as one JSON value. Reads it twice: whether it is UTF-8 shows at its end.
+/// Writes a whole stream as one JSON value. Reads it twice: only its end shows whether it is UTF-8.
 pub(crate) fn write_stream(stream: &mut dyn Stream, out: &mut dyn Write) -> Result<(), CopyError> {
     if is_utf8(stream).map_err(CopyError::Read)? {
         out.write_all(b"\"").map_err(CopyError::Write)?;
         for_each_chunk(stream, |chunk, _| {
-            // The first pass found it whole: what is no character yet goes on in the next chunk.
+            // The first pass found it valid: an incomplete character continues in the next chunk.
             let text = longest_text(chunk);
             let quoted = serde_json::to_vec(text).map_err(|error| CopyError::Write(error.into()))?;
             out.write_all(&quoted[1..quoted.len() - 1]).map_err(CopyError::Write)?;
@@ -85,7 +85,7 @@ fn longest_text(chunk: &[u8]) -> &str {
     }
 }
 
-/// Base64 as RFC 4648 has it, with padding.
+/// Appends base64 as in RFC 4648, with padding.
 fn encode(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for group in bytes.chunks(3) {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn streams_longer_than_a_chunk_come_out_whole() {
-        // Characters of three bytes, shifted so that one lies across each border of a chunk.
+        // Characters of three bytes, shifted so that one spans each border of a chunk.
         for shift in 0..3 {
             let text = format!("{}{}", "x".repeat(shift), "日".repeat(CHUNK_BYTES));
             assert_eq!(streamed(text.as_bytes()), serde_json::to_string(&text).unwrap());

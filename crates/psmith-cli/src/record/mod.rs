@@ -1,8 +1,8 @@
-//! Records of a run for programs to read: joblog, events, results; and what a later run reads back.
+//! Records of a run for programs to read: joblog, events, results; and the reader of an earlier run's joblog.
 //!
-//! Everything here is told of a job when it has ended and writes it down. Nothing here decides how a job ends,
-//! starts a thread, or keeps memory for each job ([`resume`] excepted, which says so). Every failure to write
-//! carries the path and ends the run with 125.
+//! Each record receives a job when it has ended and writes it down. None decides how a job ends, starts a thread, or
+//! keeps memory for each job (except [`resume`], which documents it). Every failure to write names the path and ends
+//! the run with 125.
 
 pub mod event_log;
 pub mod joblog;
@@ -26,7 +26,7 @@ pub(crate) use psmith_report::sample;
 pub use psmith_report::{Exitval, JobRecord, Status, exitval};
 pub use record_error::{RecordError, RecordErrorKind};
 
-/// Where what a job wrote can be read, from the beginning and more than once.
+/// A job's output, readable from the beginning and more than once.
 pub trait Stream: Read + Seek {}
 impl<T: Read + Seek> Stream for T {}
 

@@ -1,4 +1,4 @@
-//! Why a record could not be written or read: psmith's own failure, exit 125.
+//! Error of a record that could not be written or read: psmith's own failure, exit 125.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::report::display::{os_text, visible_path};
 
-/// A record could not be opened, written or read.
+/// An error of a record that could not be opened, written or read.
 #[derive(Debug)]
 pub struct RecordError {
     kind: RecordErrorKind,
@@ -19,7 +19,7 @@ pub struct RecordError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordErrorKind {
-    /// The file, or what it lies in, cannot be written.
+    /// The file, or its directory, cannot be written.
     NotWritable,
     /// The file cannot be read.
     NotReadable,
@@ -31,24 +31,24 @@ pub enum RecordErrorKind {
     Spool,
     /// A descriptor that is not open, or not for writing.
     BadDescriptor,
-    /// This one job cannot have its results where it wants them: the job fails (cause `spawn`), the run goes on.
+    /// The results of one job cannot be written to their place: that job fails (cause `spawn`), the run goes on.
     Job,
 }
 
 impl RecordError {
-    /// The kind of failure.
+    /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> RecordErrorKind {
         self.kind
     }
 
-    /// Something that can be typed to mend it.
+    /// Returns a hint at what can be typed to repair it.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The error of the operating system behind it.
+    /// Returns the error of the operating system behind it.
     #[must_use]
     pub fn os_error(&self) -> Option<&io::Error> {
         self.source.as_ref()
@@ -64,7 +64,7 @@ impl RecordError {
     }
 
     pub(crate) fn not_writable(path: &Path, source: io::Error) -> RecordError {
-        // The file itself would be made: what is missing is what it lies in.
+        // The file itself would be made: its directory is missing.
         let why = match source.kind() {
             io::ErrorKind::NotFound => "no such directory".to_owned(),
             _ => os_text(&source),

@@ -1,8 +1,8 @@
-//! Which jobs an earlier run has done, by its joblog.
+//! The set of jobs that an earlier run has done, read from its joblog. Never writes it.
 //!
-//! A job is known by the text of its command and by how often that text came before it, never by its position:
-//! an edited or reordered input resumes rightly. Only where the text depends on the slot that the job was given
-//! (`{%}`), its position counts as well ([`Identity::TextInSlot`]). Holds [`BYTES_PER_ROW`] a row in memory, the one
+//! A job is identified by the text of its command and by how often that text occurred before it, never by its position:
+//! an edited or reordered input resumes correctly. Only if the text depends on the slot that the job was given (`{%}`),
+//! its position counts as well ([`Identity::TextInSlot`]). It holds [`BYTES_PER_ROW`] for each row in memory, the only
 //! record that grows with the number of jobs.
 
 use std::fs::File;
@@ -14,48 +14,48 @@ use super::joblog_row::parse_row;
 use super::{RecordError, RecordErrorKind};
 use crate::report::display::{visible, visible_path};
 
-/// Memory held for each row of the joblog.
+/// The memory held for each row of the joblog.
 pub const BYTES_PER_ROW: usize = size_of::<Entry>();
-/// A longer line is no row: the kernel takes less in a command, even with every byte quoted.
+/// The longest line that can be a row: the kernel accepts less in a command, even with every byte quoted.
 const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// How much of a command an error message shows.
+/// The width at which a command in an error message is cut.
 const SHOWN_COLUMNS_MAX: usize = 40;
 
-/// Which rows count as done.
+/// The rows that count as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResumeMode {
-    /// Every row (`--resume`).
+    /// Any row (`--resume`).
     #[default]
     Resume,
-    /// Jobs whose last row is a success (`--resume-failed`).
+    /// Rows of jobs whose last row is a success (`--resume-failed`).
     ResumeFailed,
 }
 
 /// The identity of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// The text of its command, and how often that came before it.
+    /// The text of its command, and how often that occurred before it.
     #[default]
     Text,
     /// The position, and the text of its command in whichever slot it ran. Without the position, `echo {%}{}` would
-    /// take `echo 111` for the job of 1 in slot 11 and for that of 11 in slot 1, and a job would never be run.
+    /// match `echo 111` both for the job of 1 in slot 11 and for that of 11 in slot 1, and a job would never be run.
     TextInSlot,
 }
 
 /// The jobs that an earlier run has done.
 #[derive(Debug, Default)]
 pub struct ResumeSet {
-    /// Sorted by hash, one entry for each text of a command.
+    /// The jobs that are done, sorted by hash, one entry for each text of a command.
     done: Vec<Entry>,
     identity: Identity,
-    /// Positions that have a row, sorted; only where they count.
+    /// The positions that have a row, sorted; only if they count.
     positions: Vec<u64>,
     rows: u64,
     torn: bool,
 }
 
-/// While reading: a row, its `tag` made of `Seq` and success. Afterwards: a text, its `tag` the occurrences
-/// that are done and not yet met.
+/// An entry. While reading: a row, its `tag` made of `Seq` and success. Afterwards: a text, its `tag` the number of
+/// occurrences that are done and not yet matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     hash: [u64; 2],
@@ -63,14 +63,14 @@ struct Entry {
 }
 
 impl ResumeSet {
-    /// Reads a joblog; one that is not there is empty. `fixed_start` is what every command of this run begins
-    /// with, as `--dry-run` prints it, up to the first placeholder (a script: its text up to there).
+    /// Reads a joblog; a missing one is empty. `fixed_start` is the beginning of every command of this run, as
+    /// `--dry-run` prints it, up to the first placeholder (a script: its text up to there).
     ///
     /// A last line without newline was cut short and does not count.
     ///
     /// # Errors
-    /// [`RecordErrorKind::NotReadable`], or [`RecordErrorKind::OtherCommand`] if there are rows and none of them
-    /// begins with `fixed_start`.
+    /// Fails with [`RecordErrorKind::NotReadable`], or with [`RecordErrorKind::OtherCommand`] if there are rows and
+    /// none of them begins with `fixed_start`.
     pub fn read(
         path: &Path,
         mode: ResumeMode,
@@ -78,7 +78,7 @@ impl ResumeSet {
         fixed_start: &[u8],
     ) -> Result<ResumeSet, RecordError> {
         let cannot = |source| RecordError::not_readable(path, source);
-        // Asked before it is opened: the open of a pipe waits for its other end.
+        // Checked before it is opened: the open of a pipe waits for its other end.
         let file = match std::fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() => return Ok(ResumeSet::default()),
             Ok(_) => File::open(path).map_err(cannot)?,
@@ -100,8 +100,8 @@ impl ResumeSet {
         Ok(reading.into_set())
     }
 
-    /// Whether this job has been done; to be asked for each job of the present input, in its order, and not again
-    /// once the answer was yes. `position` is its number, from 1.
+    /// Returns whether this job has been done; must be called for each job of the present input, in its order, and not
+    /// again once the answer was yes. `position` is its number, from 1.
     pub fn should_skip(&mut self, position: u64, command: &[u8]) -> bool {
         let hash = hash_in(self.identity, position, command);
         let Ok(found) = self.done.binary_search_by_key(&hash, |entry| entry.hash) else { return false };
@@ -113,25 +113,25 @@ impl ResumeSet {
         true
     }
 
-    /// Whether a job may have been done, as far as its position alone can tell.
+    /// Returns whether a job may have been done, as far as its position alone shows.
     #[must_use]
     pub fn may_skip(&self, position: u64) -> bool {
         self.identity == Identity::Text || self.positions.binary_search(&position).is_ok()
     }
 
-    /// Done jobs that no job of the present input has matched so far.
+    /// Returns the number of done jobs that no job of the present input has matched so far.
     #[must_use]
     pub fn unmatched(&self) -> u64 {
         self.done.iter().map(|entry| entry.tag).sum()
     }
 
-    /// How many rows the joblog has.
+    /// Returns the number of rows of the joblog.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Whether the last line was cut short, and so did not count. Worth a warning.
+    /// Returns whether the last line was cut short, and so did not count. Worth a warning.
     #[must_use]
     pub fn torn(&self) -> bool {
         self.torn
@@ -195,7 +195,7 @@ impl Reading<'_> {
         }
         match self.mode {
             ResumeMode::Resume => self.entries.sort_unstable_by_key(|entry| entry.hash),
-            // Stable: the rows of one text stay in the order of the file, so that the last one can be told.
+            // Stable: the rows of one text stay in the order of the file, so that the last one is known.
             ResumeMode::ResumeFailed => self.entries.sort_by_key(|entry| entry.hash),
         }
         let mut texts = 0;
@@ -219,7 +219,7 @@ impl Reading<'_> {
         ResumeSet { done: self.entries, identity, positions, rows, torn }
     }
 
-    /// The rows of one position differ in their slots, so in their texts: the last one of them counts.
+    /// Keeps the last row of each position: its rows differ in their slots, so in their texts.
     fn keep_last_rows(&mut self) {
         // Stable: the rows of one position stay in the order of the file.
         self.entries.sort_by_key(|entry| entry.tag >> 1);
@@ -233,8 +233,8 @@ impl Reading<'_> {
     }
 }
 
-/// How many jobs of one text succeeded at last. Rows of one job bear one `Seq` as long as the input is not
-/// edited; where it was, a job may be run once more, but a failure never passes for done.
+/// Returns the number of jobs of one text that succeeded at last. Rows of one job have one `Seq` as long as the input
+/// is not edited; if it was, a job may be run once more, but a failure never counts as done.
 fn successes(rows: &mut [Entry]) -> u64 {
     rows.sort_by_key(|row| row.tag >> 1);
     rows.chunk_by(|a, b| a.tag >> 1 == b.tag >> 1)
@@ -255,7 +255,7 @@ fn count_lines(reader: &mut impl BufRead) -> io::Result<usize> {
     }
 }
 
-/// The hash that stands for a job, by its identity.
+/// Returns the hash of a job, by its identity.
 fn hash_in(known_by: Identity, position: u64, command: &[u8]) -> [u64; 2] {
     let hash = identity(command);
     match known_by {
@@ -268,7 +268,7 @@ fn hash_in(known_by: Identity, position: u64, command: &[u8]) -> [u64; 2] {
     }
 }
 
-/// The hash of a command as rows hold it: control bytes are blanks there.
+/// Returns the hash of a command as rows hold it: control bytes are blanks there.
 fn identity(command: &[u8]) -> [u64; 2] {
     if command.iter().all(|&byte| byte >= b' ') {
         return hash_of(command);
@@ -276,7 +276,7 @@ fn identity(command: &[u8]) -> [u64; 2] {
     hash_of(&command.iter().map(|&byte| byte.max(b' ')).collect::<Vec<u8>>())
 }
 
-/// The first words of two commands, or, where these are alike, as much as tells them apart.
+/// Returns the first words of two commands, or, if these are alike, as much as distinguishes them.
 fn telling_starts(theirs: &[u8], ours: &[u8]) -> (String, String) {
     let word =
         |text: &[u8]| -> Vec<u8> { text.split(|&byte| byte == b' ').next().unwrap_or_default().to_vec() };

@@ -1,4 +1,4 @@
-//! Which jobs an earlier run has done, by its joblog.
+//! Tests of resuming: the jobs that an earlier run has done, by its joblog.
 
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ fn rows_that_match_nothing_are_counted() {
 
 #[test]
 fn joblogs_of_gnu_parallel_are_read() {
-    // Written by GNU parallel 20221122: header, a command with a TAB, one that goes on in a second line.
+    // Written by GNU parallel 20221122: header, a command with a TAB, one that continues in a second line.
     let text = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n\
         1\t:\t1795329422.644\t     0.000\t0\t4\t0\t0\tprintf \"%s\\n\" 'a\tb'\n\
         2\tserver\t1795329417.273\t     1.867\t0\t0\t-1\t15\tsleep 5\n\

@@ -1,14 +1,14 @@
-//! Copying what a job wrote, a chunk at a time, knowing which side failed.
+//! Copying of a job's output, a chunk at a time; an error shows which side failed.
 
 use std::io::{self, Read as _, SeekFrom, Write};
 use std::path::Path;
 
 use super::{RecordError, Stream};
 
-/// A multiple of 3, so that base64 of chunks is base64 of the whole.
+/// The size of a chunk: a multiple of 3, so that base64 of chunks is base64 of the whole.
 pub(crate) const CHUNK_BYTES: usize = 48 * 1024;
 
-/// Why a stream could not be copied: which side failed.
+/// The side that failed when a stream could not be copied.
 #[derive(Debug)]
 pub(crate) enum CopyError {
     Read(io::Error),
@@ -16,7 +16,7 @@ pub(crate) enum CopyError {
 }
 
 impl CopyError {
-    /// The meaning of the error to the run: the output of this job, or the file at `path`.
+    /// Returns the meaning of the error to the run: the output of this job, or the file at `path`.
     pub(crate) fn into_record(self, job: u64, path: &Path) -> RecordError {
         match self {
             CopyError::Read(source) => RecordError::spool(job, source),
@@ -25,8 +25,8 @@ impl CopyError {
     }
 }
 
-/// Reads a stream from its beginning. `step` gets a chunk, and whether it is the last one, and says how much of
-/// it was used; the rest comes again with the next. A last chunk is used whole.
+/// Reads a stream from its beginning. `step` gets a chunk, and whether it is the last one, and returns the number of
+/// bytes that it used; the rest comes again with the next. A last chunk is used whole.
 pub(crate) fn for_each_chunk(
     stream: &mut dyn Stream,
     mut step: impl FnMut(&[u8], bool) -> Result<usize, CopyError>,

@@ -1,7 +1,7 @@
 //! The trace of a run for Perfetto and `chrome://tracing`: a JSON array of events, a lane for each slot.
 //!
-//! Streamed by a thread of its own, so that a slow disk holds up nobody: what does not fit into
-//! [`WAITING_BYTES_MAX`] meanwhile is dropped and counted. In a regular file the array is closed after each portion
+//! Streamed by a thread of its own, so that a slow disk blocks nothing else: events that do not fit into
+//! [`WAITING_BYTES_MAX`] meanwhile are dropped and counted. In a regular file the array is closed after each portion
 //! and opened again by the next one, so that the file is whole JSON also when psmith is killed.
 
 use std::fs::File;
@@ -16,19 +16,20 @@ use serde::Serialize;
 
 use super::RecordError;
 
-/// Events that wait for the disk; beyond it they are dropped.
+/// The bytes of events that wait for the disk; beyond it they are dropped.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes that wait are written when there are so many of them, and else this often.
+/// The number of waiting bytes at which they are written, unless the time comes first.
 const PORTION_BYTES: usize = 64 * 1024;
+/// The longest time that bytes wait.
 const EVERY: Duration = Duration::from_millis(250);
-/// How the array ends.
+/// The end of the array.
 const END: &[u8] = b"\n]\n";
 
 /// An event of the format. Times are microseconds from the beginning of the run.
 #[derive(Debug, Serialize)]
 pub(crate) struct TraceEvent<'a, A: Serialize> {
     pub(crate) name: &'a str,
-    /// `X` a slice, `i` an instant, `C` a counter, `M` a name.
+    /// The kind: `X` a slice, `i` an instant, `C` a counter, `M` a name.
     pub(crate) ph: &'static str,
     pub(crate) cat: &'static str,
     pub(crate) ts: f64,
@@ -37,7 +38,7 @@ pub(crate) struct TraceEvent<'a, A: Serialize> {
     pub(crate) pid: u32,
     /// The slot; 0 is the run itself.
     pub(crate) tid: u32,
-    /// How far an instant reaches; everything else ignores it.
+    /// The scope of an instant; all other events ignore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) s: Option<&'static str>,
     pub(crate) args: A,
@@ -65,17 +66,17 @@ struct State {
     error: Option<io::Error>,
 }
 
-/// Where the array grows.
+/// The file in which the array grows.
 struct Sink {
     file: File,
-    /// In a regular file, where the end of the array stands.
+    /// The position of the array's end in a regular file.
     end_at: Option<u64>,
     is_open: bool,
     is_empty: bool,
 }
 
 impl TraceLog {
-    /// A trace in this file, which is replaced.
+    /// Makes a trace in this file, which is replaced.
     ///
     /// # Errors
     /// If it cannot be made or written, or no thread can be had.
@@ -96,7 +97,7 @@ impl TraceLog {
         Ok(TraceLog { shared, thread: Some(thread), named_slots: Vec::new() })
     }
 
-    /// Notes an event. Never waits for the disk.
+    /// Adds an event. Never waits for the disk.
     pub(crate) fn append<A: Serialize>(&mut self, event: &TraceEvent<'_, A>) {
         let mut state = self.shared.lock();
         if state.waiting.len() >= WAITING_BYTES_MAX {
@@ -137,13 +138,13 @@ impl TraceLog {
         }
     }
 
-    /// Gives the failure of the meantime, once.
+    /// Returns the failure of the meantime, once.
     pub(crate) fn error(&self) -> Option<RecordError> {
         let error = self.shared.lock().error.take();
         error.map(|source| RecordError::not_writable(&self.shared.path, source))
     }
 
-    /// Writes what waits; gives back how many events were dropped.
+    /// Writes all waiting events; returns the number of dropped ones.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -167,7 +168,7 @@ impl Shared {
     }
 }
 
-/// The thread: writes until all is over. After an error it goes on taking, and writes no more.
+/// Runs the thread: writes until all is over. After an error it continues to take events, and writes no more.
 fn write_all(shared: &Shared, mut sink: Sink) {
     let mut broken = false;
     loop {
@@ -190,7 +191,7 @@ fn write_all(shared: &Shared, mut sink: Sink) {
         if over {
             return;
         }
-        // An unpark that comes between the look and this is kept: it returns at once.
+        // An unpark that comes between the check and this is kept: it returns at once.
         std::thread::park_timeout(EVERY);
     }
 }

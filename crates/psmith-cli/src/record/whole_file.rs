@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use super::RecordError;
 
-/// A place for a file. That it can be written is tried before the run, when there is somebody to tell.
+/// A place for a file. It is checked before the run, while an error can still be reported.
 #[derive(Debug)]
 pub(crate) struct WholeFile {
     path: PathBuf,
-    /// A pipe or a device is written as it is: nothing can be moved into its place.
+    /// True for a pipe or a device, which is written as it is: no file can be moved into its place.
     plain: bool,
 }
 
 impl WholeFile {
-    /// Makes sure that the file can be written, and writes nothing.
+    /// Checks that the file can be written, and writes nothing.
     ///
     /// # Errors
     /// If it is a directory, or the directory around it takes no file.
     pub(crate) fn prepare(path: &Path) -> Result<WholeFile, RecordError> {
         let not_writable = |source| RecordError::not_writable(path, source);
-        // A link is followed: what it points to is replaced, and the link stays.
+        // A link is followed: its target is replaced, and the link stays.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let kind = fs::metadata(&path).ok();
         if kind.as_ref().is_some_and(fs::Metadata::is_dir) {
@@ -49,7 +49,7 @@ impl WholeFile {
 
     fn replace(&self, content: &[u8]) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
-        // The umask takes from this mode what it takes from any new file.
+        // The umask removes from this mode what it removes from any new file.
         let mode = fs::Permissions::from_mode(0o666);
         let mut growing = tempfile::Builder::new()
             .prefix(".psmith-")

@@ -1,9 +1,9 @@
-//! Where the last whole record of a file ends, so that a torn one can be cut off before the next is appended.
+//! The end of the last whole record of a file, so that a torn one can be cut off before the next is appended.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
-/// The offset after the last newline, outside of `"` quotes where `quoted` says that they hold newlines.
+/// Returns the offset after the last newline, outside of `"` quotes if `quoted` (they may hold newlines).
 pub(crate) fn whole_until(file: &File, quoted: bool) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     reader.seek(SeekFrom::Start(0))?;

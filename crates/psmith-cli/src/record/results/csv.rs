@@ -1,4 +1,4 @@
-//! CSV results, one row a job, in GNU parallel's columns.
+//! CSV results, one row for each job, in GNU parallel's columns. Never holds a stream in memory.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write};
@@ -8,14 +8,14 @@ use super::super::stream::{CHUNK_BYTES, CopyError, for_each_chunk};
 use super::super::{JobRecord, JobStreams, RecordError, Stream};
 use super::result_rows::{ResultColumns, ResultRows};
 
-/// The columns of the inputs come after these.
+/// The columns before those of the inputs.
 const BEFORE: [&str; 9] =
     ["Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval", "Signal", "Command"];
 
 #[derive(Debug)]
 pub(super) struct Csv {
     rows: ResultRows,
-    /// How many columns the inputs have: as many as the first job's.
+    /// The number of columns for inputs: as many as the first job's inputs.
     inputs: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ fn header(inputs: usize) -> Vec<u8> {
     format!("{}{inputs},Stdout,Stderr\n", BEFORE.join(",")).into_bytes()
 }
 
-/// How many `V` columns a file has that is there already.
+/// Returns the number of `V` columns of a file that exists already.
 fn inputs_in_header(path: &Path) -> Result<usize, RecordError> {
     let cannot = |source| RecordError::not_readable(path, source);
     let mut header = Vec::new();
@@ -66,8 +66,8 @@ fn inputs_in_header(path: &Path) -> Result<usize, RecordError> {
     Ok(header.split(|&byte| byte == b',').filter(|name| name.starts_with(b"V")).count())
 }
 
-/// The row up to where the streams begin, comma and all. Rows all have as many inputs as the header: missing ones are
-/// empty, the ones too many stand in the last, joined by blanks.
+/// Returns the row up to the streams, with the comma. All rows have as many inputs as the header: missing ones are
+/// empty, surplus ones are in the last, joined by blanks.
 fn row_before_streams(record: &JobRecord<'_>, inputs: usize) -> Vec<u8> {
     let columns = ResultColumns::of(record);
     let mut row = csv::WriterBuilder::new().from_writer(Vec::new());
@@ -99,8 +99,8 @@ fn row_before_streams(record: &JobRecord<'_>, inputs: usize) -> Vec<u8> {
     row.into_inner().expect(sure)
 }
 
-/// A stream as one field. Short ones are quoted where they must be, as everybody does; of long ones it is not
-/// known in time, so they always are, which says the same.
+/// Writes a stream as one field. Short ones are quoted only if necessary, as is usual; for long ones that is not known
+/// in time, so they always are, which has the same meaning.
 fn write_field(stream: &mut dyn Stream, out: &mut dyn Write) -> Result<(), CopyError> {
     let mut quoted = None;
     for_each_chunk(stream, |chunk, last| {

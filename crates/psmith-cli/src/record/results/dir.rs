@@ -1,4 +1,5 @@
-//! A directory a job: `DIR/<seq/1000>/<seq>/{stdout,stderr,job.json}`, written under a dot name, renamed when whole.
+//! Directories of results, one for each job: `DIR/<seq/1000>/<seq>/{stdout,stderr,job.json}`, written under a dot name,
+//! renamed when whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -11,7 +12,7 @@ use super::super::json::BytesList;
 use super::super::stream::copy;
 use super::super::{JobRecord, JobStreams, RecordError, Stream};
 
-/// Jobs that share one directory.
+/// The number of jobs that share one directory.
 const JOBS_PER_DIRECTORY: u64 = 1000;
 
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Directory {
     }
 }
 
-/// A new directory; one that a crash left half written goes first.
+/// Makes a new directory; one that a crash left half written is removed first.
 fn make_empty(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -64,7 +65,7 @@ fn write_file(job: u64, path: &Path, stream: &mut dyn Stream) -> Result<(), Reco
     copy(stream, &mut file).map_err(|error| error.into_record(job, path))
 }
 
-/// The `job_end` object, and what the job was.
+/// Returns the `job_end` object, with the job's facts.
 fn job_json(record: &JobRecord<'_>, epoch: f64, run: &str) -> Vec<u8> {
     let mut text = Vec::new();
     RunEvent::JobEnd(JobEnd::of(record)).write_line(&mut text, epoch, run);
@@ -76,17 +77,17 @@ fn job_json(record: &JobRecord<'_>, epoch: f64, run: &str) -> Vec<u8> {
     text
 }
 
-/// Gives the directory its name. The one of an earlier run changes places with it, so that at each instant there
-/// is a whole one, and goes.
+/// Renames the directory to its name. One of an earlier run is exchanged with it, so that at each instant there is a
+/// whole one, and removed.
 fn put_in_place(growing: &Path, whole: &Path) -> io::Result<()> {
     match fs::rename(growing, whole) {
-        // The kernel says one or the other of a directory that is not empty.
+        // The kernel reports one or the other for a directory that is not empty.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {}
         renamed => return renamed,
     }
     if renameat_with(CWD, growing, CWD, whole, RenameFlags::EXCHANGE).is_err() {
-        // Not every file system can; then there is an instant with neither.
+        // Not every file system can exchange; then there is an instant with neither.
         fs::remove_dir_all(whole)?;
         return fs::rename(growing, whole);
     }

@@ -1,7 +1,7 @@
-//! A file a job, at a path made from its inputs; stderr, if there is any, beside it in `.err`.
+//! Files of results, one for each job, at a path made from its inputs; stderr, if there is any, beside it in `.err`.
 //!
-//! What an input put into the path never leads out of the directory that the user wrote: no `..`, no path from
-//! the root, no way through a symlink. A name is used once in a run.
+//! An input's part of the path never leads out of the directory that the user wrote: no `..`, no path from the root, no
+//! symlink on the way. A name is used once in a run.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -17,10 +17,10 @@ use super::super::{JobStreams, RecordError, RecordErrorKind, Stream};
 use super::name_set::NameSet;
 use crate::report::display::visible;
 
-/// The longest name that the kernel takes.
+/// The longest name that the kernel accepts.
 const NAME_BYTES_MAX: usize = 255;
 const STDERR_END: &[u8] = b".err";
-/// So much of a path is shown in a message.
+/// The width at which a path in a message is cut.
 const SHOWN_COLUMNS_MAX: usize = 120;
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Files {
         let beside = [place.name, STDERR_END].concat();
         let beside_path = [path, STDERR_END].concat();
         if is_empty(job, streams.stderr)? {
-            // One of an earlier run would be taken for this one's.
+            // A file of an earlier run would be read as this one's.
             return match unlinkat(&parent, OsStr::from_bytes(&beside), AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(errno) => Err(not_writable(&beside_path, errno.into())),
@@ -86,7 +86,7 @@ impl Files {
         self.names.insert(name).map_err(|source| RecordError::not_writable(&std::env::temp_dir(), source))
     }
 
-    /// The directory that a file lies in, made where it is missing, one step at a time and through no symlink.
+    /// Opens the directory of a file, made if it is missing, one step at a time and through no symlink.
     fn open_parent(&self, path: &[u8], place: &ResultPath<'_>) -> Result<OwnedFd, RecordError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let cannot = |errno: Errno| not_writable(path, errno.into());
@@ -96,7 +96,7 @@ impl Files {
             let opened = match openat(&directory, name, flags, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     match mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
-                        // Another run may have been faster.
+                        // Another run may have made it meanwhile.
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(cannot(errno)),
                     }
@@ -116,7 +116,7 @@ impl Files {
     }
 }
 
-/// Takes a rendered path apart, and refuses one that the user cannot have meant.
+/// Splits a rendered path, and refuses one that the user cannot have meant.
 fn place_of<'a>(base: &[u8], path: &'a [u8]) -> Result<ResultPath<'a>, RecordError> {
     let below = match path.strip_prefix(base) {
         Some(below) if !below.starts_with(b"/") => below,
@@ -142,8 +142,7 @@ fn place_of<'a>(base: &[u8], path: &'a [u8]) -> Result<ResultPath<'a>, RecordErr
     Ok(ResultPath { parents, name })
 }
 
-/// Writes a file under a name of its own, then gives it the right one. A symlink of that name is replaced, never
-/// followed.
+/// Writes a file under a name of its own, then renames it. A symlink of that name is replaced, never followed.
 fn write_file(
     job: u64,
     parent: &OwnedFd,
@@ -166,7 +165,7 @@ fn write_file(
             .map_err(|errno| CopyError::Write(errno.into()))
     });
     written.map_err(|error| {
-        // The error that is told is the first.
+        // The first error is the one reported.
         let _ = unlinkat(parent, &*growing, AtFlags::empty());
         error.into_record(job, &PathBuf::from(OsStr::from_bytes(path)))
     })

@@ -1,4 +1,4 @@
-//! JSON results, one object a line and job: GNU parallel's keys, and what psmith knows besides.
+//! JSON results, one object on a line for each job: GNU parallel's keys, and psmith's own.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! Output of each job, kept in files (`--results P`), in one of four forms that P chooses.
+//! Output of each job, kept in files (`--results P`), in one of four forms that P selects.
 //!
-//! Copies streams of any length in small pieces. A record is there whole or not at all: files and directories
-//! get their name when they are written, a row that fails is taken back.
+//! Copies streams of any length in small pieces. A record is there whole or not at all: files and directories are
+//! renamed when they are written, a row that fails is taken back.
 
 mod csv;
 mod dir;
@@ -16,21 +16,21 @@ use std::path::PathBuf;
 
 use super::{JobRecord, JobStreams, RecordError};
 
-/// Where results go, by the form of P.
+/// The place of results, by the form of P.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResultsPlace {
-    /// P ends in `.jsonl` or `.json`: one object a line.
+    /// An object on each line; P ends in `.jsonl` or `.json`.
     JsonLines(PathBuf),
-    /// P ends in `.csv`: one row a job.
+    /// A row for each job; P ends in `.csv`.
     Csv(PathBuf),
-    /// P holds a replacement string: a file a job, at the path that P becomes.
+    /// A file for each job, at the path that P becomes; P holds a replacement string.
     Files(OsString),
-    /// Any other P: a directory.
+    /// A directory; any other P.
     Directory(PathBuf),
 }
 
 impl ResultsPlace {
-    /// The place that P names; `replaced`: whether it holds a replacement string.
+    /// Returns the place that P names; `replaced`: whether it holds a replacement string.
     #[must_use]
     pub fn of(p: &[u8], replaced: bool) -> ResultsPlace {
         let path = PathBuf::from(OsStr::from_bytes(p));
@@ -62,7 +62,7 @@ enum Form {
 }
 
 impl ResultsWriter {
-    /// Opens or makes what is needed. `keep` leaves the rows of earlier runs in place (`--resume`).
+    /// Opens or makes the files. `keep` leaves the rows of earlier runs in place (`--resume`).
     ///
     /// # Errors
     /// If it cannot be written.
@@ -80,17 +80,17 @@ impl ResultsWriter {
         Ok(ResultsWriter { form })
     }
 
-    /// Whether each job has a path of its own, rendered from P, to be claimed before it starts.
+    /// Returns whether each job has a path of its own, rendered from P, to be claimed before it starts.
     #[must_use]
     pub fn needs_path(&self) -> bool {
         matches!(self.form, Form::Files(_))
     }
 
-    /// Takes the path of a job, once and before its first start, and makes the directories it lies in.
+    /// Claims the path of a job, once and before its first start, and makes the directories above it.
     ///
     /// # Errors
-    /// [`RecordErrorKind::Job`](super::RecordErrorKind::Job) if this job cannot have it (the name is taken, leaves
-    /// the directory, or is none): the job fails, the run goes on. Any other error ends the run.
+    /// Fails with [`RecordErrorKind::Job`](super::RecordErrorKind::Job) if this job cannot have it (the name is taken,
+    /// leads out of the directory, or is none): the job fails, the run goes on. Any other error ends the run.
     pub fn claim(&mut self, path: &[u8]) -> Result<(), RecordError> {
         match &mut self.form {
             Form::Files(files) => files.claim(path),
@@ -98,8 +98,8 @@ impl ResultsWriter {
         }
     }
 
-    /// Keeps what a job wrote. `path` is the one that was claimed, where there is one; `epoch` is now, in seconds
-    /// since 1970; `run` is the run's name.
+    /// Stores a job's output. `path` is the claimed one, if any; `epoch` is now, in seconds since 1970; `run` is the
+    /// run's name.
     ///
     /// # Errors
     /// If it cannot be written, or the streams cannot be read.

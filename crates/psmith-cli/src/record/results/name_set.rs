@@ -1,4 +1,4 @@
-//! Which names were used in this run, in bounded memory: a hash table in an unlinked file.
+//! The set of names used in this run, in bounded memory: a hash table in an unlinked file.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use super::super::hash::hash_of;
 
-/// A slot holds the 128 bits of a name; all zero is a free one.
+/// The bytes of a slot, which holds the 128 bits of a name; all zero is a free one.
 const SLOT_BYTES: usize = 16;
 const SLOTS_AT_FIRST: u64 = 4096;
 
@@ -26,7 +26,7 @@ struct Table {
 type Slot = [u8; SLOT_BYTES];
 
 impl NameSet {
-    /// Adds a name, and tells whether it is new.
+    /// Adds a name; returns whether it is new.
     pub(super) fn insert(&mut self, name: &[u8]) -> io::Result<bool> {
         let table = match &mut self.table {
             Some(table) => table,
@@ -82,7 +82,7 @@ impl Table {
 
 fn slot_of(name: &[u8]) -> Slot {
     let [low, high] = hash_of(name);
-    // Never the free slot.
+    // All zero would be the free slot.
     let both = (u128::from(high) << 64 | u128::from(low)).max(1);
     both.to_le_bytes()
 }

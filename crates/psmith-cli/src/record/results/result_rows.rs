@@ -1,4 +1,4 @@
-//! A file of records, each written whole or taken back.
+//! A file of records, each written whole or taken back. Never reads one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
@@ -20,7 +20,7 @@ impl ResultColumns {
     pub(super) fn of(record: &JobRecord<'_>) -> ResultColumns {
         let last = record.outcome.last.as_ref();
         let Exitval { exitval, signal } = exitval(record).unwrap_or(Exitval {
-            // Cut short by psmith: the joblog has no row for it, what it wrote is kept all the same.
+            // Cancelled by psmith: the joblog has no row for it, its output is kept all the same.
             exitval: -1,
             signal: match last.and_then(|last| last.exit) {
                 Some(Exit::Signal { signal, .. }) => signal,
@@ -46,8 +46,8 @@ pub(super) struct ResultRows {
 }
 
 impl ResultRows {
-    /// Opens the file. With `keep` its records stay, but for a last one that is torn; `quoted` says that they may
-    /// hold newlines in quotes.
+    /// Opens the file. With `keep` its records stay, except a last one that is torn; `quoted`: they may hold newlines
+    /// in quotes.
     pub(super) fn open(path: &Path, keep: bool, quoted: bool) -> Result<ResultRows, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
         let whole = if keep { whole_of(path, quoted)? } else { 0 };
@@ -86,11 +86,11 @@ impl ResultRows {
         Ok(())
     }
 
-    /// The error that is told is the one that led here: what fails now is left to the next run, which cuts it.
+    /// Cuts a partial record off. The reported error is the one that led here: if this fails too, the next run cuts it.
     fn take_back(&mut self) {
         let Ok(file) = self.out.get_ref().try_clone() else { return };
         let broken = std::mem::replace(&mut self.out, BufWriter::with_capacity(64 * 1024, file));
-        // Not dropped as it is: that would write what is still buffered.
+        // Not just dropped: that would write what is still buffered.
         let (file, _unwritten) = broken.into_parts();
         if self.regular {
             let _ = file.set_len(self.length);
@@ -98,10 +98,10 @@ impl ResultRows {
     }
 }
 
-/// How much of a file from an earlier run is to stay. One that cannot be read is not taken for empty.
+/// Returns the number of bytes of an earlier run's file that stay. A file that cannot be read does not count as empty.
 fn whole_of(path: &Path, quoted: bool) -> Result<u64, RecordError> {
     let cannot = |source| RecordError::not_readable(path, source);
-    // Asked before it is opened: the open of a pipe waits for its other end.
+    // Checked before it is opened: the open of a pipe waits for its other end.
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {
             File::open(path).and_then(|file| whole_rows::whole_until(&file, quoted)).map_err(cannot)

@@ -1,4 +1,4 @@
-//! Results in each of their four forms, and the names that they refuse.
+//! Tests of results in each of their four forms, and of the names that they refuse.
 
 use std::fs;
 use std::io::Cursor;
@@ -22,7 +22,7 @@ fn write(
     stderr: &[u8],
 ) -> Result<(), RecordError> {
     let (mut stdout, mut stderr) = (Cursor::new(stdout), Cursor::new(stderr));
-    // Streams come as they were left: at their end.
+    // Streams are passed at their end, as they were left.
     stdout.set_position(1);
     let mut streams = JobStreams { stdout: &mut stdout, stderr: &mut stderr };
     results.write(record, &mut streams, path.as_bytes(), 1_767_225_600.0, "7k2m")
@@ -32,7 +32,7 @@ fn in_dir(dir: &tempfile::TempDir, name: &str) -> String {
     format!("{}/{name}", dir.path().display())
 }
 
-/// The names in a directory, hidden ones too.
+/// Returns the names in a directory, hidden ones too.
 fn names(path: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
