@@ -1,4 +1,4 @@
-//! Stand-in for the web board where psmith was built without it: there is none, and that is told.
+//! Stand-in for the web board in a build without it: there is none, and a request for it is refused.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,15 +1,15 @@
-//! The acceptance table of the command's contract, row by row, in the order of learning: exact stdout and exit
-//! code, and what stderr must say. A row marked `gnu` gives the same stdout and exit code as GNU parallel for
-//! the same line without `-s`, which a second test runs where `parallel` is installed.
+//! The acceptance table of the command's contract, row by row, in the order of learning: exact stdout and exit code,
+//! and the text that stderr must hold. A row marked `gnu` gives the same stdout and exit code as GNU parallel for the
+//! same line without `-s`, which a second test runs if `parallel` is installed.
 
 use psmith_testkit::need::Need;
 use psmith_testkit::{Scene, need, scene};
 
 /// The text that stderr must hold.
 enum Says {
-    /// Nothing at all.
+    /// Not a byte.
     Nothing,
-    /// This text.
+    /// Text.
     Text(&'static str),
     /// Lines, this many, that each name a failed job.
     Failures(usize),
@@ -27,7 +27,7 @@ fn check(scene: &Scene, args: &[&str], stdin: &str, stdout: &str, says: &Says, e
     }
 }
 
-/// GNU parallel has no `-s`: each of its commands is a script already.
+/// Runs the row with GNU parallel, which has no `-s`: each of its commands is a script already.
 fn check_gnu(args: &[&str], stdin: &str, stdout: &str, exit: i32) {
     need!("acceptance table", Need::Program("parallel"));
     let scene = scene!();

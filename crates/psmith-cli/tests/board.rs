@@ -1,4 +1,4 @@
-//! The board of a run on a real terminal: what an emulated screen shows, what the keys do, what is left behind.
+//! The board of a run on a real terminal: the emulated screen, the effects of keys, the terminal afterwards.
 
 use std::num::NonZeroU16;
 use std::time::Instant;
@@ -32,7 +32,7 @@ impl OnScreen {
         self.parser.screen_mut().set_size(number(rows), number(columns));
     }
 
-    /// Waits until the screen is so, and gives its lines that are not blank.
+    /// Waits until the condition holds for the screen, and returns its lines that are not blank.
     #[track_caller]
     fn wait_until(&mut self, what: &str, is_so: impl Fn(&Screen) -> bool) -> Vec<String> {
         let deadline = Instant::now() + OUTER_LIMIT;
@@ -55,7 +55,7 @@ impl OnScreen {
         self.wait_until(text, |screen| screen.contents().contains(text))
     }
 
-    /// The end of the command, and that the terminal is as it was.
+    /// Waits for the end of the command, and asserts that the terminal is as it was.
     #[track_caller]
     fn end(&mut self, expected: &ShellReport) {
         assert_eq!(self.terminal.next_report(), *expected);
@@ -65,7 +65,7 @@ impl OnScreen {
         assert!(!screen.hide_cursor() && !screen.alternate_screen());
     }
 
-    /// All lines, those above the screen first.
+    /// Returns all lines, those above the screen first.
     fn transcript(&mut self) -> Vec<String> {
         let screen = self.parser.screen_mut();
         let columns = screen.size().1.get();
@@ -85,7 +85,7 @@ fn number(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).unwrap()
 }
 
-/// A job that says a word and waits for a file.
+/// A job that prints a word and waits for a file.
 const WAITS: &str = "echo word {}; while [ ! -e go ]; do sleep 0.02; done; echo end {}";
 
 // proves: F-49
@@ -172,7 +172,7 @@ fn ctrl_z_takes_the_board_away_and_fg_brings_it_back() {
     screen.end(&ShellReport::Exited(0));
 }
 
-/// A job of which the end can be had one by one.
+/// A job that waits for a file of its own, so that jobs can be ended one by one.
 const WAITS_FOR_ITS_OWN: &str = "echo word {}; while [ ! -e go{} ]; do sleep 0.02; done; echo end {}";
 
 // proves: F-48
@@ -186,7 +186,7 @@ fn bg_takes_board_and_keys_away_and_fg_brings_both_back() {
     assert!(matches!(screen.terminal.next_report(), ShellReport::Stopped(_)));
     screen.wait_until("an empty screen", |screen| screen.contents().trim().is_empty());
     screen.terminal.background();
-    // It goes on, and what jobs write is written: but the terminal is the shell's, and so are its keys.
+    // It continues, and jobs' output is written: but the terminal is the shell's, and so are its keys.
     for job in ["a", "b"] {
         scene.write(format!("go{job}"), "");
         let lines = screen.wait_for(&format!("end {job}"));
@@ -223,7 +223,7 @@ fn a_run_begun_in_the_background_gets_board_and_keys_with_fg() {
     screen.end(&ShellReport::Exited(0));
 }
 
-// A line that is not ended goes on where it was, with the board below it.
+// A line that is not ended continues where it was, with the board below it.
 #[test]
 fn a_line_that_is_not_ended_stays_above_the_board() {
     let scene = scene!();

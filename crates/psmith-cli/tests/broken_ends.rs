@@ -1,11 +1,11 @@
-//! The two ends of a run break: the producer that reads inputs, and the consumer that takes outcomes. What was
-//! accepted is finished and told, and the error is psmith's own.
+//! The two ends of a run break: the producer that reads inputs, and the consumer that takes outcomes. Accepted jobs are
+//! finished and reported, and the error is psmith's own.
 
 use psmith_testkit::need::{Need, mount_tmpfs};
 use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Scene, need, scene};
 
-/// Asserts one error of psmith's own, and that what was started has its end.
+/// Asserts one error of psmith's own, and that every job that was started has its end.
 fn assert_told(scene: &Scene, ended: &psmith_testkit::cmd::EndedCommand, rows: usize) {
     ended.assert_code(125).assert_err_has("psmith: error: ");
     let events = RecordedEvents::parse(&scene.text("e"));
@@ -26,7 +26,7 @@ fn an_input_that_cannot_be_read_is_an_error_before_the_first_job() {
     assert!(!scene.path("ran").exists());
 }
 
-/// A terminal gives an input error in the midst of a run: EIO, once its other end is gone.
+/// A terminal that gives an input error during a run: EIO, once its other end is closed.
 const HALF_AN_INPUT: &str = r#"
 import os, pty, subprocess, sys
 master, slave = pty.openpty()
@@ -42,13 +42,13 @@ os.close(master)
 sys.exit(child.wait() % 256)
 "#;
 
-// proves: F-32: in the middle, once jobs are running: they finish and are delivered, then the error is told
+// proves: F-32: in the middle, once jobs are running: they finish and are delivered, then the error is reported
 #[test]
 fn an_input_that_breaks_off_lets_the_accepted_jobs_finish() {
     need!("F-32", Need::Program("python3"));
     let scene = scene!();
     let _ready = rustix::fs::mkfifoat(rustix::fs::CWD, scene.path("ready"), rustix::fs::Mode::RWXU);
-    // Jobs hold the FIFO open for the reader; each says one line and waits for the break.
+    // Jobs hold the FIFO open for the reader; each prints one line and waits for the break.
     let script = "exec 8<>ready; echo {} >&8; sleep 0.3; echo {}";
     let ended = scene
         .program("python3")

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use psmith_testkit::{scene, wicked};
 
-/// File names as they occur in the field. None holds NUL, which no name can.
+/// File names as they occur in practice. None holds NUL, which no name can.
 const NAMES: &[&[u8]] = &[
     b"plain",
     b"two  blanks",

@@ -1,5 +1,5 @@
-//! Every cause that a command can have, each provoked by a small wicked program: the exit code, the line on
-//! stderr, the event, and the joblog row.
+//! Causes that a command can have, each provoked by a small wicked program: the exit code, the line on stderr, the
+//! event, and the joblog row.
 
 use psmith_testkit::cmd::{Cmd, EndedCommand};
 use psmith_testkit::need::Need;
@@ -17,7 +17,7 @@ fn provoke(scene: &Scene, options: &[&str], job: &[&str]) -> Provoked {
     provoke_by(scene, prepared(scene, options).arg(wicked()).args(job))
 }
 
-/// A run with all records, without its command.
+/// Prepares a run with all records, without its command.
 fn prepared<'s>(scene: &'s Scene, options: &[&str]) -> Cmd<'s> {
     scene.psmith(["--joblog", "j", "--events", "e"]).args(options).env("W", wicked())
 }
@@ -116,7 +116,7 @@ fn signal() {
     }
 }
 
-// proves: F-3: what the job said last stands in its record
+// proves: F-3: the job's last output is in its record
 #[test]
 fn the_last_words_of_a_crashed_job_are_kept() {
     let scene = scene!();
@@ -328,7 +328,7 @@ fn spawn_failure(scene: &Scene, options: &[&str], command: &[&str], exitval: Opt
 // proves: F-31
 #[test]
 fn spawn_program_not_found() {
-    // A name with a placeholder is known only job by job: a failed job, not an error before the first.
+    // A name with a placeholder is known only for each job: a failed job, not an error before the first.
     spawn_failure(&scene!(), &[], &["nosuch-{}"], Some(127), "nosuch-x");
     spawn_failure(&scene!(), &[], &["./nosuch-{}"], Some(127), "nosuch-x");
 }
@@ -385,7 +385,7 @@ fn leak() {
     provoked.assert_failed("leak").assert_event("leaked", 1).assert_event("code", 0);
 }
 
-// proves: F-11, P-3, N-6: by default the outcome is kept, the holder killed, and both are told
+// proves: F-11, P-3, N-6: by default the outcome is kept, the holder killed, and both are reported
 #[test]
 fn a_leak_is_killed_and_named_and_the_job_keeps_its_outcome() {
     let scene = scene!();
@@ -402,10 +402,10 @@ fn a_leak_is_killed_and_named_and_the_job_keeps_its_outcome() {
     assert_eq!((&end["status"], &end["leaked"]), (&"ok".into(), &1.into()), "{end}");
 }
 
-// proves: F-11: the job ends with the last of its family
+// proves: F-11: the job ends with the last of its descendants
 #[test]
 fn a_leak_can_be_waited_for() {
-    // At the level `group` nobody tells that a group is empty: the run waited for ever.
+    // At the level `group` no event reports that a group is empty: the run waited for ever.
     for forbidden in ["", "cgroup", "cgroup,subreaper"] {
         let scene = scene!();
         let script = "(sleep 0.7; echo late) & echo {}";
@@ -414,9 +414,8 @@ fn a_leak_can_be_waited_for() {
     }
 }
 
-// What the job left had ended, but as a zombie of a first process that reaps nobody, as some containers have; a zombie answers
-// to signals, so its group seemed to live, and the run waited for ever.
-// proves: F-11
+// The job's descendants had ended, but as zombies of a first process that reaps none, as some containers have; a zombie
+// accepts signals, so its group seemed alive, and the run waited for ever.
 #[test]
 fn a_leak_that_is_a_zombie_of_a_container_is_waited_for_no_longer() {
     need!("F-11", Need::Root);
@@ -428,7 +427,7 @@ fn a_leak_that_is_a_zombie_of_a_container_is_waited_for_no_longer() {
     ended.assert_code(0).assert_out("early\nlate\n");
 }
 
-// proves: F-11, P-4: let go by the job, not by the run
+// proves: F-11, P-4: released by the job, not by the run
 #[test]
 fn an_allowed_leak_lives_on_and_dies_with_psmith() {
     let scene = scene!();
@@ -449,7 +448,7 @@ fn an_allowed_leak_lives_on_and_dies_with_psmith() {
     );
 }
 
-// proves: P-3: what escapes a terminal or is no text is recorded raw
+// proves: P-3: output that is an escape sequence or no text is recorded raw
 #[test]
 fn hostile_output_is_passed_on_raw_and_recorded_as_bytes() {
     let scene = scene!();

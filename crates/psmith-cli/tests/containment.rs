@@ -1,16 +1,16 @@
-//! Promises of each level of containment, with the better ones forbidden in turn: escape artists survive
-//! neither job nor run, but where a level is documented to miss them, and then that is told.
+//! Promises of each level of containment, with the better ones forbidden in turn: processes that try to escape survive
+//! neither job nor run, except where a level is documented to miss them, and then that is reported.
 
 use psmith_testkit::need::Need;
 use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Scene, need, scene, wicked};
 
-/// The levels by what must be forbidden to get them.
+/// The levels, each by the facilities that must be forbidden to get it.
 const CGROUP: &str = "";
 const SWEEP: &str = "cgroup";
 const GROUP: &str = "cgroup,subreaper";
 
-/// Jobs leave daemons behind chains of every depth; the run's level and its survivors are looked at.
+/// Runs jobs that leave daemons behind chains of every depth; checks the run's level and its survivors.
 fn daemons(scene: &Scene, forbid: &str, options: &[&str], daemon: &str) -> RecordedEvents {
     let pids = scene.path("pids");
     scene.guard(|guard| guard.track(&pids));
@@ -33,7 +33,7 @@ fn level(events: &RecordedEvents) -> String {
     events.named("run_start")[0]["contain"].as_str().expect("a level").to_owned()
 }
 
-// proves: P-4: spawned in its group, or joining it where the kernel lacks that
+// proves: P-4: spawned in its group, or joining it if the kernel lacks that
 #[test]
 fn every_job_finds_itself_in_the_group_of_its_slot() {
     need!("P-4", Need::CgroupKill);
@@ -93,7 +93,7 @@ fn at_group_a_session_of_its_own_escapes_and_the_level_is_told() {
     scene.guard(|guard| guard.forgive());
 }
 
-// proves: F-12: what stays in its group does not escape at any level
+// proves: F-12: a process that stays in its group does not escape at any level
 #[test]
 fn background_children_die_with_their_job_at_every_level() {
     for forbid in [CGROUP, SWEEP, GROUP] {

@@ -1,4 +1,4 @@
-//! `psmith doctor` names each facility, found by doing, and leaves nothing behind.
+//! Findings of `psmith doctor`: it names each facility, found by trying, and leaves nothing behind.
 
 use psmith_testkit::need::Need;
 use psmith_testkit::scene;
@@ -17,7 +17,7 @@ fn it_names_each_facility() {
     }
 }
 
-// proves: P-4: the level it tells is the level that runs have
+// proves: P-4: the level that it reports is the level that runs have
 #[test]
 fn what_is_forbidden_is_told_as_missing_with_a_remedy() {
     let scene = scene!();

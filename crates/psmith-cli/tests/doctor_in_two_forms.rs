@@ -1,5 +1,5 @@
 //! Findings of `psmith doctor` on this very machine are the same for people and for programs. A file of its own,
-//! because asking starts processes.
+//! because probing starts processes.
 
 use psmith_cli::doctor::doctor;
 

@@ -1,4 +1,4 @@
-//! State that a job starts with, asserted from inside the job.
+//! State with which a job starts, asserted from inside the job.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn descriptors_are_exactly_0_1_2() {
 #[test]
 fn signals_are_default_and_the_mask_is_empty() {
     let scene = scene!();
-    // A program without a runtime of its own, so that what it shows is what it was given.
+    // A program without a runtime of its own, so that it shows what it was given.
     for start in ["", "trap '' PIPE USR1 TTOU; "] {
         let script = format!("{start}exec \"$PSMITH\" -N0 cat /proc/self/status ::: x");
         let ended = scene.shell(&script).run();
@@ -112,7 +112,7 @@ fn variables_are_set_and_the_rest_is_passed_on_or_not() {
         .arg("KEPT=x")
         .env("FROM_OUTSIDE", "1")
         .run();
-    // `env` takes its argument for a variable, and prints all of them.
+    // `env` reads its argument as a variable, and prints all of them.
     for wanted in ["K=v w", "L=", "FROM_OUTSIDE=1", "KEPT=x"] {
         assert!(with.out().lines().any(|line| line == wanted), "no {wanted} in {}", with.out());
     }
@@ -166,7 +166,7 @@ fn what_a_job_changes_is_gone_with_it() {
     assert_eq!(lines[..4], lines[4..]);
 }
 
-// proves: F-39: few descriptors cap the slots aloud, and never fail a job
+// proves: F-39: few descriptors cap the slots with a message, and never fail a job
 #[test]
 fn few_descriptors_give_progress_or_one_clear_error() {
     for limit in [16, 20, 24, 32, 48, 64] {

@@ -1,5 +1,5 @@
-//! Surroundings that go wrong: forks fail, calls are interrupted, starts hang, clocks jump, children's ends
-//! are ignored, the program's own file is replaced, process numbers come round again.
+//! Surroundings with faults: forks fail, calls are interrupted, starts hang, clocks jump, children's ends are ignored,
+//! the program's own file is replaced, process numbers are used again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("our own directory");
 }
 
-// proves: F-40: EAGAIN by the user's own limit is the machine's business, and no job fails of it
+// proves: F-40: EAGAIN by the user's own limit is the machine's fault, and fails no job
 #[test]
 fn a_user_s_limit_of_processes_slows_the_run_down_and_fails_no_job() {
     need!("F-40", Need::Root);
@@ -26,7 +26,7 @@ fn a_user_s_limit_of_processes_slows_the_run_down_and_fails_no_job() {
         for dir in [scene.cwd(), scene.tmp(), scene.cwd().parent().expect("the scene's own").to_owned()] {
             open_to_all(&dir);
         }
-        // A user that nobody else is: the limit counts all of a user's processes.
+        // A user that no other process has: the limit counts all of a user's processes.
         let script = format!(
             "exec setpriv --reuid 61{limit:03} --regid 61000 --clear-groups sh -c \
              'ulimit -u {limit}; exec \"$PSMITH\" -j8 -k -s \"sleep 0.05; echo {{}}\"'"
@@ -60,7 +60,7 @@ impl Drop for PidsGroup {
     fn drop(&mut self) {
         let deadline = Instant::now() + leak::SETTLE;
         while fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
-            // sleep: v1 groups tell nobody when they are empty.
+            // sleep: v1 groups send no event when they are empty.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -99,7 +99,7 @@ fn storm(running: &RunningCommand, to_host: &[Signal], to_warden: &[Signal]) -> 
             }
         }
         count += 1;
-        // sleep: some thousand signals a second are a storm; without a pause the run would get no processor.
+        // sleep: some thousand signals a second are enough; without a pause the run would get no processor.
         std::thread::sleep(Duration::from_micros(300));
     }
     count
@@ -124,7 +124,7 @@ fn a_storm_of_signals_interrupts_nothing() {
             .stdin(numbers(200))
             .env("W", wicked())
             .start();
-        // Before its handlers are in place a program is a program: the storm begins with the first output.
+        // Before its handlers are in place psmith is like any program: the signals begin with the first output.
         running.wait_for_lines(1);
         let count = storm(&running, to_host, to_warden);
         running.signal(Signal::CONT);
@@ -139,7 +139,7 @@ fn a_storm_of_signals_interrupts_nothing() {
     }
 }
 
-/// A mount whose open never answers: the kernel's end of FUSE, with nobody at the other one.
+/// A mount whose open never answers: the kernel's end of FUSE, with no process at the other one.
 struct DeadMount {
     holder: RunningCommand,
     dir: PathBuf,
@@ -205,7 +205,7 @@ fn a_program_that_cannot_be_read_fails_alone() {
         .start();
     let deadline = Instant::now() + OUTER_LIMIT / 2;
     while !running.has_ended() && Instant::now() < deadline {
-        // sleep: a run that hangs tells nobody.
+        // sleep: a run that hangs sends no event.
         std::thread::sleep(Duration::from_millis(20));
     }
     let ended_by_itself = running.has_ended();
@@ -220,7 +220,7 @@ fn a_program_that_cannot_be_read_fails_alone() {
     }
 }
 
-/// A library that answers questions for the time of day with a year more and a year less, in turn.
+/// A library that answers calls for the time of day with a year more and a year less, in turn.
 const JUMPING_CLOCK: &str = r"
 #define _GNU_SOURCE
 #include <time.h>
@@ -259,7 +259,7 @@ fn a_clock_that_jumps_by_years_moves_no_deadline() {
     built.assert_code(0);
     let with_clock =
         |arguments: &[&str]| scene.psmith(arguments).env("LD_PRELOAD", scene.path("clock.so")).run();
-    // It does jump.
+    // The clock does jump.
     let year = |library: &str| scene.shell("date +%Y").env("LD_PRELOAD", library).run().out();
     let library = scene.path("clock.so");
     assert_ne!(year(library.to_str().expect("a path of ours")), year(""), "the time of day does not jump");
@@ -277,7 +277,7 @@ fn a_clock_that_jumps_by_years_moves_no_deadline() {
     }
     let hung = events.end_of(2)["wall"].as_f64().expect("a time");
     assert!(hung >= 2.0, "not before its time: {hung}");
-    // What is the time of day jumps, so psmith has been asking the jumping clock.
+    // The time of day jumps, so psmith has been reading this clock.
     let time = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["t"].as_f64();
     let days: Vec<f64> = scene.text("e").lines().filter_map(time).map(|time| time / 86_400.0).collect();
     assert!(
@@ -288,7 +288,7 @@ fn a_clock_that_jumps_by_years_moves_no_deadline() {
     assert!((0.0..60.0).contains(&events.run_end()["wall"].as_f64().expect("a time")));
 }
 
-// proves: F-44: whoever started psmith ignores SIGCHLD, which crosses exec
+// proves: F-44: psmith's parent ignores SIGCHLD, which survives exec
 #[test]
 fn an_ignored_sigchld_loses_no_end() {
     need!("F-44", Need::Program("python3"));
@@ -338,7 +338,7 @@ fn a_program_replaced_and_removed_under_a_run_still_finds_its_warden() {
     assert!(!scene.path("owned").exists(), "another image was taken for psmith's");
 }
 
-// proves: F-43: numbers come round again in the middle of a run, and no stranger is signalled
+// proves: F-43: numbers are used again during a run, and no foreign process is signalled
 #[test]
 fn a_process_id_that_comes_round_again_hits_no_stranger() {
     need!("F-43", Need::Root);
@@ -346,8 +346,8 @@ fn a_process_id_that_comes_round_again_hits_no_stranger() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
     let (go, bye) = (scene.ready("go"), scene.ready("bye"));
-    // Each job tells its number and leaves a holder of its output behind, so that there is something to be killed
-    // after its own end. The holder has a session of its own: in the job's, it would keep the job's number taken.
+    // Each job prints its number and leaves a holder of its output behind, so that there is something to be killed
+    // after its own end. The holder has a session of its own: in the job's, it would keep the job's number in use.
     let script = format!(
         "echo $$ > {}; read go < go; setsid sh -c 'echo held > held; read bye < bye' & \
          while [ ! -e held ]; do sleep 0.005; done; rm held; exit 0 # {{}}",
@@ -362,13 +362,13 @@ fn a_process_id_that_comes_round_again_hits_no_stranger() {
         for _ in 0..3 {
             let job: i32 = ready.lines(1)[0].parse().expect("a pid");
             fs::write(go.path(), "x\n").expect("it waits");
-            // As soon as it is reaped, its number is a stranger's.
+            // As soon as it is reaped, its number may be another process's.
             let deadline = Instant::now() + OUTER_LIMIT;
             while proc::stat(job).is_some() {
                 assert!(Instant::now() < deadline, "job {job} never ends");
                 std::thread::yield_now();
             }
-            // Others start processes too, and one of them may have been given the number.
+            // Other programs start processes too, and one of them may have been given the number.
             for _ in 0..20 {
                 fs::write(next, (job - 1).to_string()).expect("root may say which number is next");
                 let stranger =
@@ -388,7 +388,7 @@ fn a_process_id_that_comes_round_again_hits_no_stranger() {
             let _ = stranger.wait();
         }
         assert!(same > 0, "no number came round with {forbid:?} forbidden");
-        // At the weakest level nobody has found the holders.
+        // At the weakest level the holders were not found.
         fs::write(bye.path(), "x\nx\nx\n").expect("held open here");
     }
 }

@@ -1,4 +1,4 @@
-//! The level `keeper`: a small subreaper a job. What befalls one keeper befalls its own job and nobody else.
+//! Level `keeper`: a small subreaper for each job. The death of a keeper affects its own job and no other.
 
 use psmith_testkit::cmd::Cmd;
 use psmith_testkit::records::RecordedEvents;
@@ -14,8 +14,8 @@ fn at_keeper<'s>(scene: &'s Scene, options: &[&str], script: &str) -> Cmd<'s> {
         .forbid("cgroup")
 }
 
-// proves: P-2: a keeper that left with its job once killed every process that bore the mark of the run, so that
-// long jobs died from SIGKILL whenever a short one ended
+// proves: P-2: a keeper that ended with its job once killed every process that had the mark of the run, so that long
+// jobs died from SIGKILL whenever a short one ended
 #[test]
 fn the_end_of_a_job_harms_no_neighbour() {
     let scene = scene!();
@@ -79,8 +79,8 @@ fn a_timeout_takes_the_whole_tree() {
     scene.assert_no_survivors();
 }
 
-// proves: F-11: a keeper that held on to the streams made a job look as if it had left somebody behind, whenever it
-// took the keeper long to go
+// proves: F-11: a keeper that held on to the streams made a job look as if it had left a descendant behind, whenever
+// the keeper took long to end
 #[test]
 fn a_keeper_holds_no_stream_of_its_job() {
     let scene = scene!();

@@ -1,4 +1,4 @@
-//! SIGKILL of psmith, of its warden, of both: what was running is gone, what was accepted is not lost.
+//! SIGKILL of psmith, of its warden, of both: all that ran has ended, and no accepted job is lost.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Scene, Signal, need, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
-/// P-4's bound for what lives after a SIGKILL of psmith.
+/// The bound of P-4 for processes alive after a SIGKILL of psmith.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Rounds at the best level; the lower ones get fewer.
+/// The rounds at the best level; the lower ones get fewer.
 const ROUNDS: u32 = 200;
 const ROUNDS_BELOW: u32 = 40;
 
-/// The moment of the kill lies within so many microseconds of the start.
+/// The latest moment of the kill, in microseconds after the start.
 const MOMENT_MAX_US: u64 = 60_000;
 
-/// A small generator (SplitMix64): the moments can be had again from the printed seed.
+/// A small generator (SplitMix64): the moments can be repeated from the printed seed.
 struct Moments(u64);
 
 impl Moments {
@@ -69,7 +69,7 @@ fn kill_rounds(rounds: u32, forbid: &str, script: &str) {
     }
 }
 
-/// Forks twice, takes a session, ignores signals, and stays: the job itself and its daemon.
+/// A job that forks twice, takes a session, ignores signals, and stays: the job itself and its daemon.
 const ESCAPES: &str = "trap '' TERM INT HUP; \"$W\" fork-twice 2 pids redirect ignore; sleep 300 & wait # {}";
 
 // proves: F-37a, P-4, P-6, N-7
@@ -85,7 +85,7 @@ fn at_sweep() {
     kill_rounds(ROUNDS_BELOW, "cgroup", ESCAPES);
 }
 
-// proves: F-37a, P-4: at this level a session of its own is the documented miss, all else dies
+// proves: F-37a, P-4: at this level a session of its own is the documented miss, all other processes die
 #[test]
 fn at_group_all_but_sessions_of_their_own() {
     kill_rounds(
@@ -95,7 +95,7 @@ fn at_group_all_but_sessions_of_their_own() {
     );
 }
 
-/// The warden: the one child of psmith.
+/// Returns the warden: the one child of psmith.
 fn warden_of(running: &RunningCommand) -> i32 {
     let children = proc::children(running.pid());
     assert_eq!(
@@ -157,7 +157,7 @@ fn a_warden_killed_again_and_again_loses_no_job() {
         ready.lines(2);
         kill(warden_of(&running), Signal::KILL);
     }
-    // Twice lost, a job is suspected of it, and runs alone.
+    // Lost twice, a job is suspected as the cause, and runs alone.
     ready.wait();
     scene.write("go", "");
     running.wait().assert_code(0).assert_out("a\nb\nc\n");
@@ -193,7 +193,7 @@ fn psmith_and_warden_killed_together_take_the_direct_children_along() {
     scene.psmith(["echo", ":::", "next"]).run().assert_code(0).assert_out("next\n");
 }
 
-// proves: F-37e: a job that holds all it inherited does not keep the dead alive
+// proves: F-37e: a job that holds all descriptors that it inherited does not keep the dead processes' resources
 #[test]
 fn a_job_that_holds_what_it_inherited_dies_too() {
     let scene = scene!();
@@ -215,7 +215,7 @@ fn a_stopped_psmith_loses_nothing_and_goes_on() {
     let running = scene.psmith(["-j2", "-k", "-s", &script, ":::", "a", "b"]).env("W", wicked()).start();
     ready.lines(2);
     running.signal(Signal::STOP);
-    // The jobs come to their end while psmith stands still, their output in the pipes: nobody has killed them.
+    // The jobs end while psmith is suspended, their output in the pipes: they were not killed.
     ready.lines(2);
     running.signal(Signal::CONT);
     let ended = running.wait();
@@ -243,7 +243,7 @@ fn a_killed_psmith_leaves_no_temporary_file() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
     let running = start_four(&scene, ready.as_str(), "\"$W\" flood 1000000; echo full > ready; sleep 300");
-    // The output of each job has outgrown memory by now: it lies in a spool.
+    // The output of each job has outgrown memory by now: it is in a spool.
     ready.lines(8);
     running.signal(Signal::KILL);
     let _ = running.wait();

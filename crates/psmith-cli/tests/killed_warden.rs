@@ -1,4 +1,4 @@
-//! The warden killed at any moment, with hundreds of children, stopped for too long, and both ends killed at once.
+//! Warden killed at any moment, with hundreds of children, suspended for too long, and both ends killed at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Signal, need, numbers, proc, scene, wicked};
 use rustix::process::{Pid, kill_process};
 
-/// Rounds of kills at a random moment.
+/// The rounds of kills at a random moment.
 const ROUNDS: u64 = 40;
 
-/// The moment of the kill lies within so many microseconds of the start.
+/// The latest moment of the kill, in microseconds after the start.
 const MOMENT_MAX_US: u64 = 120_000;
 
-/// These wait for the warden's silence to become too long.
+/// The outer limit of tests that wait for the warden's silence to become too long.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// True if there was somebody to signal.
+/// Sends a signal; returns true if there was a process.
 fn send(pid: i32, signal: Signal) -> bool {
     kill_process(Pid::from_raw(pid).expect("a pid"), signal).is_ok()
 }
 
-/// A moment that can be had again from the printed seed.
+/// Returns a moment that can be repeated from the printed seed.
 fn moment(seed: u64, round: u64) -> Duration {
     let mut mixed = seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,7 +46,7 @@ fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::EndedCommand
         .start();
     ready.wait();
     running.wait_for_out("one\n");
-    // Half a line may wait for its end; that it was read is told by the events.
+    // Half a line may wait for its end; the events show that it was read.
     let told = RecordedEvents::wait_for(&scene.path("e"), "job_output", 1);
     assert_eq!(told.named("job_output")[0]["data"], "one\ntwo");
     assert!(send(proc::warden_of(running.pid()).expect("a warden"), Signal::KILL));
@@ -58,7 +58,8 @@ fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::EndedCommand
     ended
 }
 
-// proves: F-37b: what was passed on stays, the next attempt is passed on whole, from the left margin, and it is told
+// proves: F-37b: output that was passed on stays, the next attempt is passed on whole, from the left margin, and it is
+// reported
 #[test]
 fn output_passed_on_by_a_lost_attempt_comes_again_whole() {
     lost_while_it_streamed(&["-k"]).assert_out("one\ntwo\none\ntwo three\n");
@@ -72,7 +73,7 @@ fn half_a_line_of_a_lost_attempt_is_dropped() {
     lost_while_it_streamed(&["--lb", "--tag"]).assert_out("a\tone\na\tone\na\ttwo three\n");
 }
 
-// proves: F-34b: what must end a job passes a warden that hears nothing behind a full socket
+// proves: F-34b: a request to end a job reaches a warden that does not read behind a full socket
 #[test]
 fn a_terminate_passes_a_socket_full_of_starts() {
     let scene = scene!();
@@ -85,11 +86,11 @@ fn a_terminate_passes_a_socket_full_of_starts() {
         scene.psmith(["-j300", "--events", "e", "sh", "-c", &script, "sh"]).stdin_held().start();
     running.write_stdin("first\n");
     ready.wait();
-    // The job runs before its warden tells so, and what is not known to run is not ended.
+    // The job runs before its warden reports it, and a job that is not known to run is not ended.
     let _ = RecordedEvents::wait_for(&scene.path("e"), "job_start", 1);
     let warden = proc::warden_of(running.pid()).expect("a warden");
     assert!(send(warden, Signal::STOP));
-    // Ten times what the socket takes, and what psmith has not read by then does not fit into the pipe.
+    // Ten times the size of the socket, and what psmith has not read by then does not fit into the pipe.
     let long = format!("{}\n", "x".repeat(10_000));
     for _ in 0..250 {
         running.write_stdin(&long);
@@ -115,7 +116,7 @@ fn killed_at_any_moment_it_costs_no_job_and_no_try() {
         let pids = scene.path("pids");
         scene.guard(|guard| guard.track(&pids));
         let script = "[ $((PSMITH_JOB % 7)) != 0 ] || \"$W\" fork-twice 1 pids redirect; echo {}; sleep 0.01";
-        // With two tries nothing is passed on before a job's end: what was streamed cannot be taken back.
+        // With two tries nothing is passed on before a job's end: streamed output cannot be taken back.
         let running = scene
             .psmith(["-j3", "-k", "--retries", "2", "--joblog", "j", "--events", "e", "-s", script])
             .stdin(numbers(40))
@@ -165,7 +166,7 @@ fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
     scene.assert_no_survivors();
 }
 
-// proves: F-37c: stopped while its jobs run, and for good
+// proves: F-37c: suspended while its jobs run, and for good
 #[test]
 fn a_warden_that_stays_silent_is_replaced() {
     let scene = scene!();
@@ -191,7 +192,7 @@ fn a_warden_that_stays_silent_is_replaced() {
     }
 }
 
-// proves: F-37c, F-8: a warden that stands still costs no control: the host kills by itself
+// proves: F-37c, F-8: a suspended warden costs no control: the host kills by itself
 #[test]
 fn a_timeout_kills_though_the_warden_stands_still() {
     let scene = scene!();
@@ -204,7 +205,7 @@ fn a_timeout_kills_though_the_warden_stands_still() {
         .limit(LIMIT)
         .start();
     let job: i32 = ready.lines(1)[0].parse().expect("a pid");
-    // The host can kill what it has heard of.
+    // The host can kill what has been reported to it.
     while !events.lines(1).concat().contains("\"job_start\"") {}
     let warden = proc::warden_of(running.pid()).expect("it lives");
     assert!(send(warden, Signal::STOP));
@@ -215,7 +216,7 @@ fn a_timeout_kills_though_the_warden_stands_still() {
         let stands = proc::stat(warden).is_some_and(|stat| stat.state == 'T');
         assert!(stands || !has_stopped, "killed without the warden's help");
         has_stopped |= stands;
-        // sleep: nobody but the stopped warden is told of the job's death.
+        // sleep: the job's death is reported to nobody but the suspended warden.
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(has_stopped);
@@ -224,7 +225,7 @@ fn a_timeout_kills_though_the_warden_stands_still() {
     ended.assert_code(1).assert_err_has("failed: timeout after 2s");
 }
 
-// proves: F-37d, P-4: what outlived both is swept by the next start
+// proves: F-37d, P-4: processes that outlived both are swept by the next start
 #[test]
 fn what_outlives_both_ends_is_swept_by_the_next_run() {
     need!("F-37d, P-4", Need::CgroupKill);
@@ -238,7 +239,7 @@ fn what_outlives_both_ends_is_swept_by_the_next_run() {
         scene.psmith(["-j3", "-s", &script, ":::", "a", "b", "c"]).env("W", wicked()).forbid("").start();
     ready.lines(3);
     let warden = proc::warden_of(running.pid()).expect("it lives");
-    // Neither gets a last word.
+    // Neither can send a last message.
     running.signal(Signal::STOP);
     assert!(send(warden, Signal::STOP));
     assert!(send(warden, Signal::KILL));
@@ -248,7 +249,7 @@ fn what_outlives_both_ends_is_swept_by_the_next_run() {
     scene.assert_no_survivors();
 }
 
-// proves: F-37b: a warden that cannot live ends the run with psmith's own error, not with an endless loop
+// proves: F-37b: a warden that always dies ends the run with psmith's own error, not with an endless loop
 #[test]
 fn a_warden_lost_again_and_again_ends_the_run() {
     let scene = scene!();

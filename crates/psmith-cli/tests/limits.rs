@@ -1,4 +1,4 @@
-//! Limits of a job: in force inside it, refused where they cannot be enforced, and their use told.
+//! Limits of a job: in force inside it, refused if they cannot be enforced, and their use reported.
 
 use psmith_testkit::need::Need;
 use psmith_testkit::records::RecordedEvents;
@@ -92,8 +92,8 @@ fn memory_is_limited_for_the_whole_tree() {
         .psmith(["--mem", "100M", "--timeout", "30", "--events", "e", "-s", script, ":::", "a"])
         .env("W", wicked())
         .run();
-    // Which of them the kernel takes is its choice: where the shell lives on, it ends by the timeout, and the
-    // evidence is of an attempt that psmith ended.
+    // The kernel chooses which of them it kills: if the shell stays alive, it ends by the timeout, and the evidence is
+    // of an attempt that psmith ended.
     ended.assert_code(1);
     let cause = RecordedEvents::parse(&scene.text("e")).end_of(1)["cause"].clone();
     assert!(cause == "oom" || cause == "timeout", "{cause}");
@@ -166,7 +166,7 @@ fn batches_fit_the_kernel_whatever_the_stack_and_the_environment() {
     let scene = scene!();
     let expected: String = (1..=60_000).map(|number| format!("{number}\n")).collect();
     for stack in ["64", "128", "256", "1024", "8192"] {
-        // The environment takes from the same room, as far as there is any.
+        // The environment takes from the same space, as far as there is any.
         let filler = if stack.len() < 4 { 1_000 } else { 100_000 };
         for batch in ["-X", "-m"] {
             let ended = scene

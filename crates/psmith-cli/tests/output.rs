@@ -1,5 +1,5 @@
-//! Where output goes: grouped, ordered, by lines, untouched, tagged, kept in files; and what is written when
-//! disks are full, two runs meet, or a run was killed.
+//! Output of jobs: grouped, ordered, by lines, untouched, tagged, kept in files; and what is written when disks are
+//! full, two runs meet, or a run was killed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn the_window_holds_starts_and_loses_nothing() {
     let deadline = std::time::Instant::now() + SETTLE;
     while RecordedEvents::parse(&whole_lines(&scene.path("e"))).named("held").is_empty() {
         assert!(std::time::Instant::now() < deadline, "never held");
-        // sleep: the events are a file, whose growth nothing tells
+        // sleep: the events are a file, whose growth sends no event
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(scene.text("started").lines().count() <= 7, "{}", scene.text("started"));
@@ -68,7 +68,7 @@ fn the_window_holds_starts_and_loses_nothing() {
     assert_eq!(events.named("held")[0]["reason"], "window");
 }
 
-/// A file that is being written, up to its last whole line; empty if it is not there yet.
+/// Returns a file that is being written, up to its last whole line; empty if it does not exist yet.
 fn whole_lines(path: &std::path::Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.rfind('\n').map_or_else(String::new, |end| text[..=end].to_owned())
@@ -315,7 +315,7 @@ fn an_endless_line_is_bounded_by_bytes() {
     }
 }
 
-/// A disk of 1 MiB, as the directory `disk`, for as long as the second of the two lives.
+/// Mounts a disk of 1 MiB, as the directory `disk`, until the second value is dropped.
 fn small_disk(scene: &Scene) -> (PathBuf, Mounted) {
     let disk = scene.path("disk");
     std::fs::create_dir(&disk).expect("a directory");
@@ -409,7 +409,7 @@ fn a_joblog_is_replaced_appended_or_resumed() {
     assert_eq!(joblog(&scene.text("j")).len(), 3);
     // Identity is the command's text and its occurrence: two zeros were done, the third is not.
     run(&["--joblog", "j", "--resume"], &["0", "0", "0", "1", "2"]).assert_code(1).assert_out("0\n2\n");
-    // Only successes are skipped; what failed runs again, wherever it stands now.
+    // Only successes are skipped; a failed job runs again, whatever its position now.
     run(&["--joblog", "j", "--resume-failed"], &["2", "1", "0"]).assert_code(2).assert_out("2\n1\n");
 }
 
@@ -441,7 +441,7 @@ fn resume_after_a_kill_repeats_at_most_what_was_undelivered() {
         counts[line.parse::<usize>().expect("a number")] += 1;
     }
     assert!(counts[1..].iter().all(|count| *count >= 1), "each job has run");
-    // A kill leaves undelivered at most what ran, and what had ended but not been written yet.
+    // A kill leaves undelivered at most the running jobs, and those that had ended but not been written yet.
     let repeated: u32 = counts[1..].iter().map(|count| count - 1).sum();
     assert!(repeated <= KILLS * SLOTS * 2, "{repeated} jobs were repeated in {KILLS} kills of {SLOTS} slots");
     let mut lines: Vec<usize> = delivered.lines().filter_map(|line| line.parse().ok()).collect();

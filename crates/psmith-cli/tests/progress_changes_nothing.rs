@@ -1,5 +1,5 @@
-//! The display is a reader of events that can be left out: with it, without it, or with its terminal gone, a run
-//! has the same outcomes, the same records and the same end.
+//! The display only reads events: with it, without it, or with its terminal gone, a run has the same outcomes, the same
+//! records and the same end.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +80,7 @@ fn shown_or_not_a_run_is_the_same() {
     }
 }
 
-// proves: F-49, F-47: the terminal dies under the display; the run drains, and what ran has its outcome
+// proves: F-49, F-47: the terminal dies under the display; the run drains, and running jobs have their outcome
 #[test]
 fn a_display_whose_terminal_is_gone_ends_no_job() {
     for progress in ["plain", "auto", "board"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use psmith_testkit::need::Need;
 use psmith_testkit::{need, scene};
 
-/// These are the large ones.
+/// The outer limit: these are the large tests.
 const LIMIT: Duration = Duration::from_secs(400);
 
 /// The trees whose files are read: all that a Linux machine has of programs and libraries.

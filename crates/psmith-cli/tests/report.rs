@@ -14,14 +14,14 @@ fn run(scene: &Scene) {
     scene.psmith(words).run().assert_code(2);
 }
 
-/// The text of the element with this `data-name`.
+/// Returns the text of the element with this `data-name`.
 fn value<'p>(page: &'p str, name: &str) -> &'p str {
     let at = page.find(&format!("data-name=\"{name}\">")).unwrap_or_else(|| panic!("no {name} in {page}"));
     let text = page[at..].split_once('>').unwrap().1;
     text.trim_start_matches("<b>").split('<').next().unwrap()
 }
 
-/// The cells of a job's row in a table.
+/// Returns the cells of a job's row in a table.
 fn cells(page: &str, table: &str, job: u64) -> Vec<String> {
     let table = page.split_once(&format!("id=\"{table}\"")).unwrap().1.split_once("</table>").unwrap().0;
     let row = table.split_once(&format!("<tr data-job=\"{job}\">")).unwrap().1.split_once("</tr>").unwrap().0;

@@ -1,9 +1,9 @@
-//! A command that names its slot is known again by a later run, in which the job would get another slot.
+//! A command that names its slot is recognised by a later run, in which the job would get another slot.
 
 use psmith_testkit::records::joblog;
 use psmith_testkit::scene;
 
-/// All three run at once, so in three slots.
+/// A command of which three jobs run at once, so in three slots.
 const TOGETHER: &str = "echo {%} {} >> ran; while [ $(wc -l < ran) -lt 3 ]; do sleep 0.01; done; echo {%} {}";
 
 // proves: P-6: jobs that were done in slots 2 and 3 were run again, because their texts were compared with those that

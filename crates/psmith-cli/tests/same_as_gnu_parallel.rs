@@ -1,13 +1,13 @@
-//! Output of `--dry-run` is what GNU parallel prints for the same words, where the two promise the same.
+//! Output of `--dry-run` is what GNU parallel prints for the same words, if the two promise the same.
 //!
-//! Where `parallel` is not installed there is nothing to compare with, and the test says so.
+//! Without `parallel` there is nothing to compare with, and the test reports that.
 
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Standard output of a command that reads this.
+/// Returns the standard output of a command that reads this.
 fn printed(program: &str, first: &[&str], words: &[&str], stdin: &str) -> Option<String> {
     let mut child = Command::new(program)
         .args(first)

@@ -41,7 +41,7 @@ fn no_input_is_ever_read_by_a_shell() {
         assert!(!scene.path("owned").exists(), "{script} ran an input");
         assert!(ended.stdout == expected, "{script}: {}", ended.out());
     }
-    // Without a shell there is nobody to obey.
+    // Without a shell nothing obeys it.
     let scene = scene!();
     let ended = scene.psmith(["-0", "-k", "printf", "%s\\n"]).stdin(stdin).run();
     ended.assert_code(0).assert_out(&expected);
@@ -97,7 +97,7 @@ fn results_stay_in_their_directory() {
     assert_eq!(jobs, names.len());
 }
 
-// proves: SEC-names, SEC-temp: what lies in wait under a result's name is not followed
+// proves: SEC-names, SEC-temp: a file planted under a result's name is not followed
 #[test]
 fn a_symlink_in_the_way_of_a_result_is_not_followed() {
     let scene = scene!();
@@ -108,7 +108,7 @@ fn a_symlink_in_the_way_of_a_result_is_not_followed() {
     let ended =
         scene.psmith(["--results", "out/{}.txt", "-s", "echo owned {}; echo owned >&2", ":::", "a"]).run();
     assert_eq!(scene.text("precious"), "precious\n", "{}", ended.err());
-    // The same for the directory's own layout.
+    // The directory's own layout is attacked in the same way.
     std::fs::create_dir_all(scene.path("dir/0/1")).expect("a directory");
     for name in ["stdout", "stderr", "job.json"] {
         symlink(scene.path("precious"), scene.path(format!("dir/0/1/{name}"))).expect("a link");
@@ -128,7 +128,7 @@ fn a_huge_input_fails_alone() {
     assert!(ended.stderr.len() < 10_000, "{} bytes on stderr", ended.stderr.len());
 }
 
-/// The one child of psmith while a job stands.
+/// Runs the check with psmith and its one child while a job waits.
 fn with_a_standing_job(scene: &Scene, check: impl FnOnce(i32, i32)) {
     let mut ready = scene.ready("ready");
     let script = format!(
@@ -147,7 +147,7 @@ fn with_a_standing_job(scene: &Scene, check: impl FnOnce(i32, i32)) {
     running.wait().assert_code(0);
 }
 
-// proves: SEC-temp: output that waits on disk has no name, so nobody can open, link or replace it
+// proves: SEC-temp: output that waits on disk has no name, so no process can open, link or replace it
 #[test]
 fn spools_have_no_name_and_no_other_reader() {
     let scene = scene!();
@@ -219,7 +219,7 @@ fn a_hostile_working_directory_is_not_searched() {
     }
     scene.psmith(["echo", ":::", "a"]).run().assert_code(0).assert_out("a\n");
     scene.psmith(["-s", "echo {}", ":::", "a"]).run().assert_code(0).assert_out("a\n");
-    // Neither is the directory that a job changes to.
+    // The directory that a job changes to changes none either.
     let there = scene.cwd();
     scene.psmith(["--workdir"]).arg(&there).args(["echo", ":::", "a"]).run().assert_code(0).assert_out("a\n");
     assert!(!scene.path("owned").exists());
@@ -275,7 +275,7 @@ fn a_marker_set_by_hand_runs_nothing() {
     assert!(ended.code() == 125 || ended.code() == 0, "{}", ended.err());
 }
 
-/// Talks to a would-be warden over its stdin, as a process that is or is not its parent.
+/// Sends to a would-be warden over its stdin, as a process that is or is not its parent.
 const IMPOSTOR: &str = r#"
 import os, socket, subprocess, sys
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -7,17 +7,17 @@ use rustix::process::{Pid, kill_process};
 
 use psmith_testkit::{OUTER_LIMIT, Ready, Scene, Signal, need, need::Need, proc, scene, wicked};
 
-/// A job that stands, then cleans up when it is terminated.
+/// Returns a job that waits, then cleans up when it is terminated.
 fn clean_job(ready: &str) -> String {
     format!("trap 'echo cleaned {{}}; exit 0' TERM; echo wrote {{}}; echo up > {ready}; sleep 300 & wait")
 }
 
-/// A job that tells of its termination, and goes on.
+/// Returns a job that reports its termination, and continues.
 fn stubborn_job(ready: &str) -> String {
     format!("trap 'echo termed > {ready}' TERM; echo up > {ready}; while :; do sleep 300 & wait; done # {{}}")
 }
 
-/// Two jobs that have been told to end, and would rather not; nobody kills them by himself.
+/// Starts two jobs that have been asked to end, and do not; psmith kills none by itself.
 fn interrupted(scene: &Scene, ready: &mut Ready) -> RunningCommand {
     let running = scene
         .psmith(["-j2", "--term-seq", "TERM,600000,KILL,25", "-s", &stubborn_job(ready.as_str())])
@@ -49,7 +49,7 @@ fn first_signal(signal: Signal, number: i32, name: &str) {
         (&2.into(), &2.into(), &name.into(), &(128 + number).into()),
         "{end}"
     );
-    // What to type to go on.
+    // The command to type to resume.
     ended.assert_err_has("--resume");
 }
 
@@ -76,7 +76,7 @@ fn the_second_int_kills() {
     assert_eq!(running.wait().signal(), Some(2));
 }
 
-// proves: F-46: the ladder ends whatever the jobs do
+// proves: F-46: the ladder ends the run whatever the jobs do
 #[test]
 fn many_ints_at_once_end_the_run() {
     let scene = scene!();
@@ -118,7 +118,7 @@ fn hup_drains() {
         let running = scene.psmith(["-j1", "--events", "e", "-s", &job, ":::", "a", "b", "c"]).start();
         ready.wait();
         running.signal(Signal::HUP);
-        // Listed while draining: by then the HUP, which was sent first, has been seen too.
+        // Listed while draining: by then the HUP, which was sent first, has been received too.
         running.signal(Signal::USR1);
         running.wait_for_err("while [ ! -e go ]");
         scene.write("go", "");
@@ -275,7 +275,7 @@ fn ctrl_z_and_fg_again_and_again() {
         terminal.type_keys(b"\x1a");
         assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)), "round {round}");
         terminal.foreground();
-        // A Ctrl-Z typed before the process goes on is lost with the SIGCONT: the kernel drops it.
+        // A Ctrl-Z typed before the process continues is lost with the SIGCONT: the kernel drops it.
         let deadline = std::time::Instant::now() + OUTER_LIMIT;
         while proc::stat(terminal.pid()).is_some_and(|stat| stat.state == 'T') {
             assert!(std::time::Instant::now() < deadline, "round {round}: it never goes on");
@@ -286,8 +286,8 @@ fn ctrl_z_and_fg_again_and_again() {
     assert_eq!(terminal.next_report(), ShellReport::Exited(0));
 }
 
-// proves: F-48: at the weaker levels a job that had just been started was not stopped: the news of its process was
-// still held back, or on its way, and what is not known cannot be stopped
+// proves: F-48: at the weaker levels a job that had just been started was not stopped: the report of its process was
+// still held back, or on its way, and a job that is not known cannot be stopped
 #[test]
 fn ctrl_z_stops_a_job_that_has_just_begun() {
     for variables in [&[("PSMITH_FORBID", "cgroup")], &[("PSMITH_FORBID", "cgroup,subreaper")]] {
@@ -302,7 +302,7 @@ fn ctrl_z_stops_a_job_that_has_just_begun() {
             terminal.type_keys(b"\x1a");
             assert!(matches!(terminal.next_report(), ShellReport::Stopped(_)));
             let deadline = std::time::Instant::now() + OUTER_LIMIT;
-            // A signal works a moment after it was sent.
+            // A signal takes effect a moment after it was sent.
             while proc::stat(pid).expect("it is there").state != 'T' {
                 assert!(std::time::Instant::now() < deadline, "round {round} of {variables:?}: it goes on");
                 std::thread::yield_now();
@@ -328,7 +328,7 @@ fn a_stopped_run_that_is_killed_leaves_nothing() {
     assert_eq!(terminal.next_report(), ShellReport::Signaled(9));
 }
 
-// proves: F-9: a job that somebody stopped is told, and goes on when it is continued
+// proves: F-9: a job that was stopped by a signal is reported, and continues when it is continued
 #[test]
 fn a_job_stopped_from_outside_is_told_and_goes_on() {
     for forbidden in ["", "cgroup", "cgroup,subreaper"] {
@@ -343,7 +343,7 @@ fn a_job_stopped_from_outside_is_told_and_goes_on() {
         let told = RecordedEvents::wait_for(&scene.path("e"), "job_stopped", 1);
         let pid = told.named("job_start")[0]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.and_then(Pid::from_raw).expect("a start tells its process");
-        // Not yet reaped: it stands still.
+        // Not yet reaped: it is stopped.
         kill_process(pid, Signal::CONT).expect("it is there");
         running.wait().assert_code(0).assert_out("continued\n");
         let events = RecordedEvents::parse(&scene.text("e"));

@@ -1,5 +1,5 @@
-//! Readers of events and messages may be slow, or stand still: no deadline waits for him, memory stays bounded, and
-//! nothing is lost without a word.
+//! Readers of events and messages may be slow, or suspended: no deadline waits for them, memory stays bounded, and
+//! nothing is lost without a message.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{Signal, scene};
 use rustix::fs::{CWD, Mode, OFlags};
 
-/// A FIFO whose reader takes nothing until it is asked to.
+/// A FIFO whose reader reads nothing until it is asked to.
 struct StandsStill(File);
 
 impl StandsStill {
@@ -22,7 +22,7 @@ impl StandsStill {
         StandsStill(fifo.into())
     }
 
-    /// Reads until all writers are gone.
+    /// Reads until all writers have closed it.
     fn go_on(mut self) -> String {
         let mut text = String::new();
         self.0.read_to_string(&mut text).expect("what comes is text");
@@ -54,7 +54,7 @@ fn a_reader_of_events_that_stands_still_holds_up_no_deadline() {
     let data: usize =
         told.named("job_output").iter().map(|event| event["data"].as_str().expect("text").len()).sum();
     assert_eq!(ended.stdout.len(), data, "what was read was told");
-    // What waits for the reader, in the FIFO, in the job's pipe, and a read or two.
+    // The bytes that wait for the reader, in the FIFO, in the job's pipe, and a read or two.
     assert!(data < 12_000_000, "{data} bytes were read while nobody took them");
 }
 
@@ -98,7 +98,7 @@ fn tail(text: &str) -> &str {
     &text[text.len() - text.len().min(500)..]
 }
 
-// proves: F-41: a short write is gone on with, and a descriptor that somebody made non-blocking is waited for
+// proves: F-41: a short write is continued, and a descriptor that another process made non-blocking is waited for
 #[test]
 fn every_byte_passes_a_pipe_that_takes_little_and_never_blocks() {
     let scene = scene!();

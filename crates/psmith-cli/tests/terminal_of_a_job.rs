@@ -1,4 +1,4 @@
-//! Under `--tty` a job has the terminal, and whatever stops the job stops the run with it, as in a shell.
+//! The terminal of a job under `--tty`: a stop of the job stops the run with it, as in a shell.
 
 use psmith_testkit::Signal;
 use psmith_testkit::pty::{OnTerminal, ShellReport};
@@ -12,12 +12,12 @@ fn stopped_by(signal: Signal) -> ShellReport {
     ShellReport::Stopped(signal.as_raw())
 }
 
-/// A job that says that it stands, then reads a line from the terminal.
+/// Returns a job that reports that it is ready, then reads a line from the terminal.
 fn reading_job(ready: &str) -> String {
     format!("echo up > {ready}; read line; echo \"{{}} got $line\"")
 }
 
-// proves: F-48: the user's shell gets the terminal back although only the job was told of the Ctrl-Z
+// proves: F-48: the user's shell gets the terminal back although only the job received the Ctrl-Z
 #[test]
 fn ctrl_z_in_a_job_stops_the_run_and_fg_goes_on() {
     for variables in LEVELS {
@@ -30,7 +30,7 @@ fn ctrl_z_in_a_job_stops_the_run_and_fg_goes_on() {
             terminal.type_keys(b"\x1a");
             assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP), "{}", terminal.screen_text());
             terminal.foreground();
-            // A Ctrl-Z typed before the run goes on is lost with the SIGCONT: the kernel drops it.
+            // A Ctrl-Z typed before the run continues is lost with the SIGCONT: the kernel drops it.
             let _ = RecordedEvents::wait_for(&scene.path("e"), "job_continued", round);
         }
         terminal.type_keys(b"hello\n");
@@ -55,7 +55,7 @@ fn ctrl_z_in_a_job_under_a_keeper() {
     assert_eq!(terminal.next_report(), ShellReport::Exited(0), "{}", terminal.screen_text());
 }
 
-// proves: F-30: a job in the background that wants the terminal does not hang there unseen
+// proves: F-30: a job in the background that needs the terminal does not hang there unseen
 #[test]
 fn a_job_that_reads_in_the_background_stops_the_run() {
     for variables in LEVELS {
@@ -102,7 +102,7 @@ fn the_next_job_waits_for_the_terminal_that_the_run_has_lost() {
     assert_eq!(terminal.next_report(), stopped_by(Signal::TSTP));
     terminal.background();
     std::fs::write(go_a.path(), "\n").expect("the job reads it");
-    // The shell has the foreground: what ends now must not take it, and what comes next must not either.
+    // The shell has the foreground: a job that ends now must not take it, and the next must not either.
     assert_eq!(terminal.next_report(), stopped_by(Signal::TTOU), "{}", terminal.screen_text());
     std::fs::write(go_b.path(), "\n").expect("the job reads it");
     terminal.foreground();

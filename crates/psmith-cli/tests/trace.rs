@@ -65,7 +65,7 @@ fn a_killed_psmith_leaves_whole_json() {
     ready.wait();
     while slices(&serde_json::from_slice(&scene.read("t")).expect("whole JSON")).len() < 8 {
         assert!(!running.has_ended());
-        // sleep: the thread that writes tells nobody; it writes four times a second.
+        // sleep: the thread that writes sends no event; it writes four times a second.
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     running.signal(Signal::KILL);

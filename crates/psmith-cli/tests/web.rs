@@ -1,4 +1,4 @@
-//! The web board: what it shows, whom it lets in, and that nobody who looks on changes a run.
+//! The web board: its content, its access check, and that no browser changes a run.
 #![cfg(feature = "web")]
 
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ fn start(scene: &Scene, words: &[&str]) -> Board {
     board_of(scene.psmith(all).start())
 }
 
-/// The board of this run.
+/// Returns the board of this run.
 fn board_of(running: RunningCommand) -> Board {
     running.wait_for_err("/#token=");
     let err = running.err_so_far();
@@ -35,14 +35,14 @@ fn board_of(running: RunningCommand) -> Board {
 }
 
 impl Board {
-    /// The status and the whole answer to a request with these headers besides `Host`.
+    /// Returns the status and the whole answer to a request with these headers besides `Host`.
     fn ask(&self, line: &str, host: &str, headers: &str) -> (u16, String) {
         let mut stream = self.connect();
         // At once: a head that is too long is answered before its end.
         let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
-        // And then the rest of it is not read: behind the answer comes a reset.
+        // The rest of it is not read then: behind the answer comes a reset.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status =
@@ -57,7 +57,7 @@ impl Board {
         value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
     }
 
-    /// The run comes to it in its own time.
+    /// Waits until the run has reached this value.
     fn wait_for_metric(&self, name: &str, value: usize) {
         let deadline = std::time::Instant::now() + OUTER_LIMIT;
         while self.metric(name) != value {
@@ -76,7 +76,7 @@ impl Board {
     }
 }
 
-/// A FIFO at which jobs wait until the test lets them go.
+/// Makes a FIFO at which jobs wait until the test opens it.
 fn gate(scene: &Scene, name: &str) -> (psmith_testkit::Ready, String) {
     let ready = scene.ready(name);
     let path = ready.as_str().to_owned();
@@ -165,7 +165,7 @@ fn wrong_host_wrong_origin_and_a_missing_token_are_refused() {
     }
     assert!(!page.to_lowercase().contains("access-control-allow"));
     board.wait_for_metric("psmith_jobs_running", 1);
-    // Nobody but who reads our stderr knows the token: it is in no command line and in no job's environment.
+    // Only a reader of our stderr knows the token: it is in no command line and in no job's environment.
     for file in ["cmdline", "environ"] {
         let words = std::fs::read(format!("/proc/{}/{file}", board.running.pid())).unwrap();
         assert!(!String::from_utf8_lossy(&words).contains(&board.token));
@@ -174,7 +174,7 @@ fn wrong_host_wrong_origin_and_a_missing_token_are_refused() {
     board.running.wait().assert_code(0);
 }
 
-/// The answer that a process of another user gets, which knows the address and nothing else.
+/// Returns the answer to a process of another user, which knows the address and nothing else.
 fn ask_as_nobody(board: &Board, headers: &str) -> String {
     use std::os::unix::process::CommandExt as _;
     let (host, port) = board.address.split_once(':').unwrap();
@@ -187,8 +187,7 @@ fn ask_as_nobody(board: &Board, headers: &str) -> String {
     String::from_utf8_lossy(&answer.stdout).into_owned()
 }
 
-// Every user of the machine can connect. What opens the board is the token, and no other user can learn that.
-// proves: SEC-web-users
+// Every user of the machine can connect. The token opens the board, and no other user can learn it.
 #[test]
 fn another_user_of_the_machine_learns_nothing() {
     need!("SEC-web-users", Need::Root);
@@ -199,7 +198,7 @@ fn another_user_of_the_machine_learns_nothing() {
     let refused = ask_as_nobody(&board, "X: y\r\n");
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(!refused.contains("secret-word"), "{refused}");
-    // The board itself is the same for everybody who has the token: it is the token that is not to be had.
+    // The board itself is the same for everybody who has the token: only the token is kept secret.
     let opened = ask_as_nobody(&board, &board.bearer());
     assert!(opened.starts_with("HTTP/1.1 200 "), "{opened}");
     let files = format!("cat /proc/{0}/cmdline /proc/{0}/environ /proc/{0}/comm", board.running.pid());
@@ -211,9 +210,8 @@ fn another_user_of_the_machine_learns_nothing() {
     board.running.wait().assert_code(0);
 }
 
-// Browsers have descriptors of their own: with all slots taken, and each job holding all that a job can (its output lies
+// Browsers have descriptors of their own: with all slots taken, and each job holding all that a job can (its output is
 // in files), each connection is answered.
-// proves: SEC-web-load
 #[test]
 fn connections_are_answered_while_jobs_have_all_other_descriptors() {
     const LIMIT: usize = 160;
@@ -259,7 +257,7 @@ fn clients_that_stall_hold_up_nobody() {
     let numbers: Vec<String> = (1..=200).map(|number| number.to_string()).collect();
     words.extend(numbers.iter().map(String::as_str));
     let board = start(&scene, &words);
-    // One that never reads its stream, one in the midst of a head, and far more than are let in.
+    // One that never reads its stream, one in the midst of a head, and far more than are accepted.
     let mut stalled: Vec<TcpStream> = (0..150).map(|_| board.connect()).collect();
     write!(stalled[0], "GET /api/live HTTP/1.1\r\nHost: {}\r\n{}\r\n", board.address, board.bearer())
         .unwrap();

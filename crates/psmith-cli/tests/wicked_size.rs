@@ -1,5 +1,5 @@
-//! Wickedness of real size: gigabytes, endless lines, hundreds of daemons, thousands of forks. Memory stays
-//! bounded, nothing is cut, nothing is left.
+//! Hazards of real size: gigabytes, endless lines, hundreds of daemons, thousands of forks. Memory stays bounded,
+//! nothing is cut, nothing is left.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -9,21 +9,21 @@ use psmith_testkit::need::Need;
 use psmith_testkit::records::RecordedEvents;
 use psmith_testkit::{need, proc, scene, wicked};
 
-/// P-7's bound on what output may add to host or warden.
+/// The bound of P-7 on what output may add to host or warden.
 const GROWTH_MAX_KIB: u64 = 16 * 1024;
 
-/// These are the large ones.
+/// The outer limit: these are the large tests.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// The peak of a process's memory so far.
+/// Returns the peak of a process's memory so far.
 fn peak_kib(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("{}", proc::describe(pid)))
 }
 
-/// Runs a job that stands, floods, and stands again; host and warden may grow by so much in between. All of what
-/// it wrote must come out.
+/// Runs a job that waits, writes a flood, and waits again; host and warden may grow by the bound in between. All that
+/// it wrote must be read.
 fn growth_is_bounded(options: &[&str], flood: &str, bytes: u64) {
     let scene = scene!();
     let mut ready = scene.ready("ready");
@@ -87,7 +87,7 @@ fn a_hundred_megabytes_without_a_newline_stay_out_of_memory() {
     }
 }
 
-// proves: F-34a, P-7: a reader that takes its time slows the run down, and fills nothing but the spools
+// proves: F-34a, P-7: a slow reader slows the run down, and fills nothing but the spools
 #[test]
 fn a_slow_reader_makes_nothing_grow() {
     const JOBS: u64 = 3_000;
@@ -103,11 +103,11 @@ fn a_slow_reader_makes_nothing_grow() {
     let mut first = [0; 4];
     stdout.read_exact(&mut first).expect("the first output");
     let warden = proc::children(pid)[0];
-    // Nobody reads. When host and warden have nothing more to do, everything stands still.
+    // Nobody reads. When host and warden have nothing more to do, everything waits.
     let mut quiet = 0;
     let mut last = (0, 0);
     while quiet < 20 {
-        // sleep: that nothing happens any more can only be seen by looking again.
+        // sleep: that nothing happens any more can only be seen by a second reading.
         std::thread::sleep(Duration::from_millis(25));
         let now = (cpu_ticks(pid), cpu_ticks(warden));
         quiet = if now == last { quiet + 1 } else { 0 };
@@ -138,14 +138,14 @@ fn alive_peak(pid: i32) -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
 }
 
-/// The processor time that it has used, in ticks.
+/// Returns the processor time that it has used, in ticks.
 fn cpu_ticks(pid: i32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let rest = stat.rfind(')').map_or("", |at| &stat[at + 1..]);
     rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
-/// Two hundred jobs, twenty at once, each leaves a daemon behind a chain of one to five forks.
+/// Runs two hundred jobs, twenty at once, each of which leaves a daemon behind a chain of one to five forks.
 fn daemons(forbid: &str, level: &str) {
     let scene = scene!();
     let pids = scene.path("pids");

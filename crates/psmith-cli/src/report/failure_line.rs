@@ -1,16 +1,17 @@
-//! Lines for jobs that failed, one each, as they fail; after the first few, one line that says so.
+//! Lines for jobs that failed, one each, as they fail; after the first few, one line that announces the end of such
+//! lines.
 
 use crate::record::JobRecord;
 
 use super::cause::cause_with_tries;
 use super::display::visible;
 
-/// Failures that are told one by one, unless all were asked for.
+/// The number of failures that get a line each, unless all are requested.
 pub const FAILURE_LINES_MAX: u64 = 10;
-/// A command is shown this wide at most, where no terminal sets the width.
+/// The width at which a command is cut if no terminal sets the width.
 pub const COMMAND_COLUMNS_MAX: usize = 240;
 
-/// Composes the failure lines of a run.
+/// A composer of the failure lines of a run.
 #[derive(Debug)]
 pub struct FailureLines {
     limit: Option<u64>,
@@ -18,19 +19,19 @@ pub struct FailureLines {
 }
 
 impl FailureLines {
-    /// The first [`FAILURE_LINES_MAX`] (no progress, or a board).
+    /// Makes it for the first [`FAILURE_LINES_MAX`] failures (no progress, or a board).
     #[must_use]
     pub fn first_few() -> FailureLines {
         FailureLines { limit: Some(FAILURE_LINES_MAX), count: 0 }
     }
 
-    /// All of them (plain progress).
+    /// Makes it for all failures (plain progress).
     #[must_use]
     pub fn all() -> FailureLines {
         FailureLines { limit: None, count: 0 }
     }
 
-    /// The line for this failed job, newline and all; `None` once enough was said.
+    /// Returns the line for this failed job, with its newline; `None` after the last line.
     pub fn line(&mut self, record: &JobRecord<'_>) -> Option<String> {
         self.count += 1;
         match self.limit {

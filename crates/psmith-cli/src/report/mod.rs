@@ -1,7 +1,7 @@
-//! Reports of a run to people, on stderr: failures as they come, how far it is, and what became of it all.
+//! Reports of a run to people, on stderr: failures as they occur, progress, and a summary of the results.
 //!
-//! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however
-//! many jobs there are. One wording for each cause, from [`cause`], wherever it is shown.
+//! Composes text; the run's loop writes it. Never changes an outcome, and keeps no more than a few lines however many
+//! jobs there are. The wording of each cause is that of [`cause`] everywhere.
 
 pub mod failure_line;
 pub mod plain;

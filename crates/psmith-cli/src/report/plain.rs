@@ -12,20 +12,20 @@ use super::duration::{asked_for, whole};
 use super::failure_line::COMMAND_COLUMNS_MAX;
 use super::standing::{COUNT_EVERY, StatusLine};
 
-/// Tells the counts every now and then.
+/// A composer of lines with the counts, at intervals.
 #[derive(Debug, Default)]
 pub struct CountLines {
     told_at: Time,
 }
 
 impl CountLines {
-    /// When the next line is due.
+    /// Returns the time at which the next line is due.
     #[must_use]
     pub fn next_line(&self) -> Time {
         self.told_at + COUNT_EVERY
     }
 
-    /// The line, newline and all, if it is due.
+    /// Returns the line, with its newline, if it is due.
     pub fn line(&mut self, now: Time, standing: &StatusLine, rate: &mut Rate) -> Option<String> {
         if now < self.next_line() {
             return None;
@@ -35,7 +35,7 @@ impl CountLines {
     }
 }
 
-/// The line for an attempt that failed and will be followed by another, newline and all.
+/// Returns the line for an attempt that failed and will be followed by another, with its newline.
 #[must_use]
 pub fn retry_line(
     job: u64,
@@ -53,14 +53,14 @@ pub fn retry_line(
     format!("psmith: job {job} try {attempt} failed: {cause}{uncounted}, again {when}: {command}\n")
 }
 
-/// The line for an attempt that runs longer than `--slow`, newline and all.
+/// Returns the line for an attempt that runs longer than `--slow`, with its newline.
 #[must_use]
 pub fn slow_line(job: u64, after: Duration, command: &[u8]) -> String {
     let command = visible(command, COMMAND_COLUMNS_MAX);
     format!("psmith: job {job} is slow: {} so far: {command}\n", whole(after.as_secs()))
 }
 
-/// The line for a job that somebody stopped, newline and all.
+/// Returns the line for a job that was stopped by a signal, with its newline.
 #[must_use]
 pub fn stopped_line(job: u64, signal: i32, command: &[u8]) -> String {
     let command = visible(command, COMMAND_COLUMNS_MAX);
@@ -68,7 +68,7 @@ pub fn stopped_line(job: u64, signal: i32, command: &[u8]) -> String {
     format!("psmith: job {job} stands still, stopped by signal {signal}: {command}\n")
 }
 
-/// A delay with jitter has more digits than anybody reads.
+/// Rounds a delay: with jitter it has more digits than are useful.
 fn rounded(delay: Duration) -> Duration {
     let step: u128 = if delay < Duration::from_secs(1) { 1 } else { 100 };
     let milliseconds = (delay.as_millis() / step * step).max(1);

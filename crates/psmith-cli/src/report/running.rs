@@ -1,4 +1,4 @@
-//! The list of running jobs, as `SIGUSR1` asks for it.
+//! List of running jobs, as requested by `SIGUSR1`.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::standing::StatusLine;
 pub struct RunningJob<'a> {
     /// The job's number.
     pub job: u64,
-    /// Which try this is, from 1.
+    /// The number of this try, from 1.
     pub attempt: u32,
-    /// How many it has; 0: as many as it takes.
+    /// The number of tries that it has; 0: no bound.
     pub tries: u32,
-    /// How long this try has been running.
+    /// The time since this try began.
     pub elapsed: Duration,
     /// The command, as `--dry-run` prints it.
     pub command: &'a [u8],
 }
 
-/// The list, the longest running first, several lines, each with its newline and no wider than `columns`.
+/// Returns the list, the longest running first, several lines, each with its newline and no wider than `columns`.
 #[must_use]
 pub fn list(running: &mut [RunningJob<'_>], standing: &StatusLine, columns: usize) -> String {
     running.sort_by_key(|job| (std::cmp::Reverse(job.elapsed), job.job));

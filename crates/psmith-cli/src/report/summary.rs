@@ -1,4 +1,4 @@
-//! The text that ends a run: counts, the first failures with what they said last, and how to go on.
+//! Text at the end of a run: counts, the first failures with their last lines, and how to go on.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,26 +11,26 @@ use super::display::{columns_of, visible, visible_path};
 use super::duration::{asked_for, measured, size};
 use super::tally::Tally;
 
-/// The column of causes is made no wider than this for the sake of one long cause.
+/// The greatest width of the column of causes, so that one long cause does not widen it.
 const CAUSE_COLUMNS_MAX: usize = 44;
-/// Jobs faster than this are never called slow.
+/// The time below which a job is never listed as slow.
 const SLOWEST_MIN: Duration = Duration::from_secs(1);
 
-/// When a summary is given, and how (`--summary`).
+/// The choice of the summary's form (`--summary`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SummaryMode {
-    /// As text, if there is something to say.
+    /// Text, if there is something to report.
     #[default]
     Auto,
-    /// As text.
+    /// Text.
     Text,
-    /// As the `run_end` object of the events.
+    /// The `run_end` object of the events.
     Json,
-    /// Not at all.
+    /// No summary.
     None,
 }
 
-/// The form that a summary takes.
+/// The form of a summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SummaryForm {
     /// [`text`].
@@ -39,10 +39,10 @@ pub enum SummaryForm {
     Json,
 }
 
-/// Facts that the summary gives besides the counts.
+/// Facts that the summary shows besides the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct SummaryFacts<'a> {
-    /// How long the run took.
+    /// The time that the run took.
     pub wall: Duration,
     /// The joblog, if there is one.
     pub joblog: Option<&'a Path>,
@@ -50,9 +50,9 @@ pub struct SummaryFacts<'a> {
     pub resumed: Option<Resumed>,
     /// The treatment of descendants that outlive their job.
     pub leak: Leak,
-    /// More that has to be said, a line each: a limit held by a weaker means than asked for.
+    /// Further notes, a line each: a limit enforced by a weaker means than requested.
     pub notes: &'a [String],
-    /// The width of the terminal, or what stands for it.
+    /// The width of the terminal, or the default.
     pub columns: usize,
 }
 
@@ -65,8 +65,7 @@ pub struct Resumed {
     pub unmatched: u64,
 }
 
-/// Whether there is a summary at the end of this run, and in which form. `quiet` takes it away where it was
-/// not asked for.
+/// Returns the form of this run's summary, if there is one. `quiet` suppresses it unless it was requested.
 #[must_use]
 pub fn form(mode: SummaryMode, tally: &Tally, board_was_up: bool, quiet: bool) -> Option<SummaryForm> {
     let to_tell = tally.failed() + tally.leaked() + tally.left() + tally.cancelled() > 0 || board_was_up;
@@ -78,7 +77,7 @@ pub fn form(mode: SummaryMode, tally: &Tally, board_was_up: bool, quiet: bool) -
     }
 }
 
-/// The summary, several lines, each with its newline.
+/// Returns the summary, several lines, each with its newline.
 #[must_use]
 pub fn text(tally: &Tally, facts: &SummaryFacts<'_>) -> String {
     let mut out = head(tally, facts.wall);
@@ -102,8 +101,8 @@ pub fn text(tally: &Tally, facts: &SummaryFacts<'_>) -> String {
     out
 }
 
-/// Notes the limits beside jobs that ended by themselves while a limit was in force: the kernel does not always say
-/// which exit is a limit's work.
+/// Returns a note on the limits for jobs that ended by themselves while a limit was in force: the kernel does not
+/// always report which exit is due to a limit.
 #[must_use]
 pub fn limits_in_force(limits: &ResourceLimits) -> Option<String> {
     let bytes = |name: &str, limit: Option<u64>| limit.map(|limit| format!("{name} {}", size(limit)));
@@ -119,7 +118,7 @@ pub fn limits_in_force(limits: &ResourceLimits) -> Option<String> {
     (!all.is_empty()).then(|| format!("limits in force: {}", all.join(", ")))
 }
 
-/// The failures so far, as the summary tells them; one line if there are none.
+/// Returns the failures so far, in the summary's form; one line if there are none.
 #[must_use]
 pub fn failures_so_far(tally: &Tally, columns: usize) -> String {
     let mut out = format!("psmith: {} failed so far\n", tally.failed());
@@ -170,7 +169,7 @@ fn failures(out: &mut String, tally: &Tally, columns: usize) {
     }
 }
 
-/// Flaky, leaked and slowest jobs, on one line.
+/// Appends flaky, leaked and slowest jobs, on one line.
 fn named(out: &mut String, tally: &Tally, leak: Leak) {
     let mut parts = Vec::new();
     if tally.flaky() > 0 {

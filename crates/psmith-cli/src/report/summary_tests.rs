@@ -1,4 +1,4 @@
-//! The summary at the end of a run, word for word.
+//! Tests of the summary at the end of a run, word for word.
 
 use psmith_core::outcome::{Cause, Outcome};
 

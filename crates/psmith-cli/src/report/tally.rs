@@ -20,11 +20,11 @@ use super::duration::measured;
 use super::failure_line::COMMAND_COLUMNS_MAX;
 use super::standing::StatusLine;
 
-/// Jobs of a kind that are named in the summary.
+/// The number of jobs of a kind that are named in the summary.
 pub const NAMED_MAX: usize = 10;
-/// Slowest jobs that are named.
+/// The number of slowest jobs that are named.
 pub const SLOWEST_MAX: usize = 3;
-/// Lines of a failed job's stderr that are shown.
+/// The number of lines of a failed job's stderr that are shown.
 pub const STDERR_LINES_MAX: usize = 3;
 
 /// The count of a success after a retry (`--flaky`).
@@ -37,14 +37,14 @@ pub enum Flaky {
     Fail,
 }
 
-/// How jobs are counted and named.
+/// The rules by which jobs are counted and named.
 #[derive(Clone, Copy, Debug)]
 pub struct TallyRules {
     /// The count of a success after a retry.
     pub flaky: Flaky,
     /// The treatment of descendants that outlive their job.
     pub leak: Leak,
-    /// Tries that each job had (`--retries`); with 1 nobody wants to read that it was one.
+    /// The number of tries that each job had (`--retries`); with 1 it is not shown.
     pub tries: u32,
 }
 
@@ -64,13 +64,13 @@ pub struct Tally {
     left: u64,
     flaky: u64,
     leaked: u64,
-    /// Failed by an exit code or a signal, for which a limit may be to blame that nobody can prove.
+    /// Jobs that failed by an exit code or a signal, which a limit may have caused without evidence.
     own_ends: u64,
     first: Option<u8>,
     pub(super) failures: Vec<FailedJob>,
     pub(super) flaky_jobs: Vec<u64>,
     pub(super) leaked_jobs: Vec<(u64, u32)>,
-    /// The slowest first.
+    /// The slowest jobs, the slowest first.
     pub(super) slowest: Vec<(Duration, u64)>,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct FailedJob {
     pub(super) stderr: Vec<String>,
 }
 
-/// How a job counts under these rules.
+/// Returns the status with which a job counts under these rules.
 #[must_use]
 pub fn counts_as(outcome: &Outcome, flaky: Flaky) -> Status {
     match Status::of(outcome) {
@@ -93,14 +93,14 @@ pub fn counts_as(outcome: &Outcome, flaky: Flaky) -> Status {
 }
 
 impl Tally {
-    /// Nothing counted yet.
+    /// Makes an empty tally.
     #[must_use]
     pub fn new(rules: TallyRules) -> Tally {
         Tally { rules, ..Tally::default() }
     }
 
-    /// Counts a job that has ended. To be called in completion order (`Action::End`), once a job, and gives back
-    /// how it counts.
+    /// Counts a job that has ended, and returns the status with which it counts. Must be called in completion order
+    /// (`Action::End`), once for each job.
     pub fn on_end(&mut self, record: &JobRecord<'_>) -> Status {
         let outcome = record.outcome;
         let status = record.status;
@@ -130,7 +130,7 @@ impl Tally {
         status
     }
 
-    /// Jobs that failed by an exit code or a signal.
+    /// Returns the number of jobs that failed by an exit code or a signal.
     #[must_use]
     pub fn own_ends(&self) -> u64 {
         self.own_ends
@@ -141,49 +141,49 @@ impl Tally {
         self.left += jobs;
     }
 
-    /// Jobs that succeeded, flaky ones too unless they count as failed.
+    /// Returns the number of jobs that succeeded, flaky ones too unless they count as failed.
     #[must_use]
     pub fn ok(&self) -> u64 {
         self.ok
     }
 
-    /// Jobs that failed.
+    /// Returns the number of jobs that failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// Jobs that were begun and then cut short by psmith.
+    /// Returns the number of jobs that were begun and then cancelled by psmith.
     #[must_use]
     pub fn cancelled(&self) -> u64 {
         self.cancelled
     }
 
-    /// Jobs that were never begun.
+    /// Returns the number of jobs that were never begun.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// Jobs that succeeded after a retry.
+    /// Returns the number of jobs that succeeded after a retry.
     #[must_use]
     pub fn flaky(&self) -> u64 {
         self.flaky
     }
 
-    /// Jobs that left descendants behind.
+    /// Returns the number of jobs that left descendants behind.
     #[must_use]
     pub fn leaked(&self) -> u64 {
         self.leaked
     }
 
-    /// Jobs with an outcome of their own: neither left nor cut short.
+    /// Returns the number of jobs with an outcome of their own: neither left nor cancelled.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.ok + self.failed
     }
 
-    /// Where the run stands by these counts; the rest as given.
+    /// Returns the run's progress by these counts; the other values as given.
     #[must_use]
     pub fn standing(&self, total: Option<u64>, running: u64, held: Option<HoldReason>) -> StatusLine {
         let flaky = self.flaky_ok();
@@ -191,19 +191,19 @@ impl Tally {
         StatusLine { done, total, ok, failed, flaky, running, held, over: false }
     }
 
-    /// All jobs.
+    /// Returns the number of jobs.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.done() + self.cancelled + self.left
     }
 
-    /// Flaky jobs that count as successes.
+    /// Returns the number of flaky jobs that count as successes.
     #[must_use]
     pub fn flaky_ok(&self) -> u64 {
         if self.rules.flaky == Flaky::Ok { self.flaky } else { 0 }
     }
 
-    /// The facts that the exit status is made of.
+    /// Returns the facts that determine the exit status.
     #[must_use]
     pub fn run_end(&self, signal: Option<i32>, broken: bool, halted_on: Option<HaltOn>) -> RunEnd {
         RunEnd {
@@ -217,7 +217,8 @@ impl Tally {
         }
     }
 
-    /// The `run_end` object of the events, and of `--summary json`. `stopped_by` is a signal's name without `SIG`.
+    /// Returns the `run_end` object of the events, and of `--summary json`. `stopped_by` is a signal's name without
+    /// `SIG`.
     #[must_use]
     pub fn run_end_event<'a>(
         &self,
@@ -258,7 +259,7 @@ impl Tally {
         }
     }
 
-    /// The cause, the tries if there could have been several, and the time where the cause does not tell it.
+    /// Returns the cause, the tries if there could have been several, and the time if the cause does not include it.
     fn cause_of(&self, record: &JobRecord<'_>) -> String {
         let outcome = record.outcome;
         let program = record.argv.first().map_or(&[][..], Vec::as_slice);

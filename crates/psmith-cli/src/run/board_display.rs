@@ -1,6 +1,7 @@
-//! The board of the run: when it is drawn, and what of.
+//! The board of the run: the times at which it is drawn, and its content.
 //!
-//! A reader of the run's news that can be left out. It draws through the writer, which alone writes to the terminal.
+//! It only reads the run's events, so a run is the same without it. It draws through the writer, which alone writes to
+//! the terminal.
 
 use std::io;
 use std::time::Duration;
@@ -16,19 +17,19 @@ use crate::record::Status;
 use crate::report::table::{Layout, lines, running_text};
 use crate::report::tally::is_flaky;
 
-/// A board appears when the run has lasted this long.
+/// The age of the run at which the board appears.
 pub(super) const BOARD_AFTER: Duration = Duration::from_millis(500);
 
-/// The memory and CPU time of the jobs on the screen are looked at no oftener.
+/// The shortest time between two samples of the memory and CPU time of the jobs on the screen.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// A run in the background looks so often whether it has the terminal again.
+/// The time between two checks of a run in the background whether it has the terminal again.
 const BACKGROUND_LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Processes of a job that are counted in what it uses.
+/// The number of a job's processes that are counted in what it uses.
 const SAMPLED_PROCESSES_MAX: usize = 32;
 
-/// Jobs that are listed when a key asks for it.
+/// The number of jobs that are listed when a key requests it.
 const LISTED_MAX: usize = 100;
 
 /// The board, if there is one.
@@ -38,7 +39,7 @@ pub(super) struct BoardDisplay {
     rows_max: usize,
     tries: u32,
     sampled_at: Option<Time>,
-    /// The terminal was another group's at the last look.
+    /// True if the terminal was another group's at the last check.
     is_away: bool,
 }
 
@@ -61,7 +62,7 @@ impl BoardDisplay {
         self.board.touch();
     }
 
-    /// Draws if it is time to. `standing` makes the line of the run for a width. Returns when it will be time again.
+    /// Draws if it is time to. `standing` makes the line of the run for a width. Returns the time of the next call.
     pub(super) fn tick(
         &mut self,
         now: Time,
@@ -74,11 +75,11 @@ impl BoardDisplay {
             return Some(due - now);
         }
         if !terminal::is_foreground(io::stderr()).unwrap_or(true) {
-            // The terminal is somebody else's just now; a board would be drawn into what he does.
+            // The terminal belongs to another group at present; a board would be drawn into its output.
             self.is_away = true;
             return Some(BACKGROUND_LOOK_EVERY);
         }
-        // A shell that brings a running job to the foreground tells nobody.
+        // The kernel sends no signal when a shell brings a running job to the foreground.
         if std::mem::take(&mut self.is_away)
             && let Some(keys) = keys
         {
@@ -103,7 +104,7 @@ impl BoardDisplay {
         let processes: Vec<(JobId, u32)> =
             self.board.longest(shown).into_iter().map(|(job, row)| (job, row.pid)).collect();
         for (job, pid) in processes {
-            // A process that has just ended holds nothing, and its row is about to go.
+            // A process that has just ended uses nothing, and its row is about to be removed.
             if let Ok(used) = proc_memory::usage_of_tree(pid, SAMPLED_PROCESSES_MAX) {
                 let (memory_bytes, cpu) = (used.resident_bytes, Some(used.cpu));
                 self.board.on(Update::Used { job, memory_bytes, cpu }, now);
@@ -117,7 +118,7 @@ impl BoardDisplay {
     }
 }
 
-/// How a job counts on a board.
+/// Returns how a job counts on a board.
 pub(super) fn ending(status: Status, outcome: &psmith_core::Outcome) -> RowEnding {
     match status {
         Status::Ok if is_flaky(outcome) => RowEnding::Flaky,

@@ -1,5 +1,5 @@
-//! The controls of a run: signals and keys, the number of slots, the machine's own state, and the terminal that a job
-//! may have. They turn what is asked from outside into orders to the engine.
+//! The controls of a run: signals and keys, the number of slots, the machine's load, and the terminal that a job may
+//! have. They turn requests from outside into commands to the engine.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::tty::Terminal;
 use crate::config::SlotsSpec;
 use crate::plan;
 
-/// Whatever steers the run from outside.
+/// The sources of requests from outside.
 pub(super) struct Controls {
-    /// Rings when one of the run's other threads has something for the loop.
+    /// The waker of the loop, for the run's other threads.
     pub(super) wake: Arc<Waker>,
     pub(super) signals: Signals,
     pub(super) keys: Option<Keys>,
@@ -44,19 +44,20 @@ impl Controls {
         vec![self.wake.as_fd(), self.signals.fd().as_fd()]
     }
 
-    /// The keys that have been pressed since the last time.
+    /// Returns the keys that have been pressed since the last call.
     pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         self.keys.as_ref().map(Keys::pressed).unwrap_or_default()
     }
 
-    /// Holds starts, or holds them no longer. Returns whether they are held.
+    /// Holds starts, or releases them. Returns whether they are held.
     pub(super) fn toggle_pause(&mut self, orders: &mut Vec<EngineCommand>) -> bool {
         self.is_paused = !self.is_paused;
         orders.push(EngineCommand::Hold(HoldReason::Paused, self.is_paused));
         self.is_paused
     }
 
-    /// Asks for whatever the machine, the terminal and the file of slots make necessary. Returns when to ask again.
+    /// Adds the commands that the machine, the terminal and the file of slots make necessary. Returns the time of the
+    /// next call.
     pub(super) fn tick(&mut self, ended: u64, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
             orders.push(EngineCommand::Suspend);
@@ -65,7 +66,7 @@ impl Controls {
         self.pressure.tick(orders)
     }
 
-    /// Stops this process, as the terminal asked for; returns when it goes on.
+    /// Stops this process, as the terminal requested; returns when it continues.
     pub(super) fn stop_here(&mut self) {
         match &mut self.tty {
             Some(tty) => tty.stop_here(),
@@ -74,12 +75,12 @@ impl Controls {
     }
 }
 
-/// The number of slots, and who sets it.
+/// The number of slots, and the source of that number.
 pub(super) struct SlotControl {
     asked: SlotsSpec,
     now: u32,
     by_key: bool,
-    /// Jobs that had ended when the file of slots was read last.
+    /// The number of jobs that had ended when the file of slots was last read.
     ended_seen: u64,
 }
 
@@ -92,7 +93,7 @@ impl SlotControl {
         self.now
     }
 
-    /// The source of the present number, in the word of the events.
+    /// Returns the source of the present number, in the word of the events.
     pub(super) fn set_by(&self) -> &'static str {
         match self.asked {
             _ if self.by_key => "key",
@@ -122,7 +123,7 @@ impl SlotControl {
                 self.by_key = false;
                 orders.push(EngineCommand::Slots(slots));
             }
-            // A file that is being written just now, or is gone: the number stays as it is.
+            // If the file is just being written, or is gone, the number stays as it is.
             Ok(_) | Err(_) => {}
         }
     }

@@ -1,8 +1,8 @@
-//! The thread that writes `--events`: their reader may be slow, or stand still, and the run's loop waits for nobody.
+//! Thread that writes `--events`: their reader may be slow or suspended, and the run's loop never waits for it.
 //!
-//! Lines are gathered for a turn of the loop and handed over together. What waits is bounded: beyond
-//! [`EVENT_BYTES_MAX`] the run starts no more jobs (`held: events`) and reads no more of what they write, until the
-//! reader has caught up. Nothing is ever dropped, but by whoever leaves without waiting for the end.
+//! Lines are gathered for a turn of the loop and passed on together. The waiting lines are bounded: beyond
+//! [`EVENT_BYTES_MAX`] the run starts no more jobs (`held: events`) and reads no more of their output, until the reader
+//! has caught up. No line is ever dropped, except when the user ends psmith without waiting for the end.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,10 +16,10 @@ use super::signal_requests::{SignalRequest, Signals};
 use crate::record::RecordError;
 use crate::record::event_log::{EventLog, RunEvent};
 
-/// Lines that wait for their reader; beyond it the run waits too.
+/// The bytes of lines that wait for their reader; beyond it the run waits too.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Lines of one turn are handed over at the latest when there are so many bytes of them.
+/// The number of bytes at which the lines of a turn are passed on at the latest.
 const TURN_BYTES_MAX: usize = 64 * 1024;
 
 /// The engine's end of the thread.
@@ -39,12 +39,12 @@ struct Shared {
     failure: Mutex<Option<RecordError>>,
 }
 
-/// How the wait for the last line ended.
+/// The end of the wait for the last line.
 #[derive(Debug)]
 pub(super) enum EventsEnd {
-    /// All is written, or cannot be, which [`EventWriter::failure`] has told or tells now.
+    /// The wait ended: all is written, or cannot be, which [`EventWriter::failure`] has reported or this error reports.
     Written(Option<RecordError>),
-    /// The user would not wait, by this signal.
+    /// The user ended the wait by this signal.
     Left(i32),
 }
 
@@ -61,7 +61,7 @@ impl EventWriter {
         Ok(EventWriter { run, lines: Vec::new(), work: Some(work), shared, wake, thread: Some(thread) })
     }
 
-    /// Notes an event. Never blocks.
+    /// Adds an event. Never blocks.
     pub(super) fn note(&mut self, event: &RunEvent<'_>) {
         event.write_line(&mut self.lines, super::epoch_now(), &self.run);
         if self.lines.len() >= TURN_BYTES_MAX {
@@ -69,7 +69,7 @@ impl EventWriter {
         }
     }
 
-    /// Hands the lines of this turn over.
+    /// Passes the lines of this turn on.
     pub(super) fn hand_over(&mut self) {
         if self.lines.is_empty() {
             return;
@@ -77,17 +77,17 @@ impl EventWriter {
         let lines = std::mem::take(&mut self.lines);
         self.shared.waiting.fetch_add(lines.len(), Ordering::Relaxed);
         if let Some(work) = &self.work {
-            // The thread outlives all work: it ends when this end is dropped.
+            // The thread lives longer than all its work: it ends when this end is dropped.
             let _ = work.send(lines);
         }
     }
 
-    /// Whether so much waits that the run must wait too. A wake-up tells when it need not any more.
+    /// Returns whether so much waits that the run must wait too. The engine is woken when it need not any more.
     pub(super) fn is_full(&self) -> bool {
         self.shared.waiting.load(Ordering::Relaxed) >= EVENT_BYTES_MAX
     }
 
-    /// Why no more can be written, told once.
+    /// Returns the reason why no more can be written, once.
     pub(super) fn failure(&self) -> Option<RecordError> {
         self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -102,7 +102,7 @@ impl EventWriter {
                 rustix::event::PollFd::new(&*self.wake, wanted),
                 rustix::event::PollFd::new(signals.fd(), wanted),
             ];
-            // An interrupted poll is asked again.
+            // An interrupted poll is repeated.
             let _ = rustix::event::poll(&mut fds, None);
             self.wake.drain();
             while let Some(request) = signals.next() {
@@ -116,7 +116,7 @@ impl EventWriter {
             }
         }
         if let Some(thread) = self.thread.take() {
-            // It has said that it is over.
+            // The thread has reported its end.
             let _ = thread.join();
         }
         EventsEnd::Written(self.failure())
@@ -126,7 +126,7 @@ impl EventWriter {
 fn write(mut log: EventLog, inbox: &Receiver<Vec<u8>>, shared: &Shared, wake: &Waker) {
     let mut broken = false;
     for lines in inbox {
-        // After a failure the run ends; what is said until then has nowhere to go.
+        // After a failure the run ends; events until then are dropped.
         if !broken && let Err(error) = log.write(&lines) {
             broken = true;
             *shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

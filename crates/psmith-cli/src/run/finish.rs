@@ -1,4 +1,4 @@
-//! The end of a run: what is left to say, to write and to wait for, and the exit status.
+//! The end of a run: the last messages, writes and waits, and the exit status. Starts no job.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::record::event_log::{RunEndEvent, RunEvent};
 use crate::report::standing::StatusLine;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 
-/// Does after the last job what is left to do, and gives the run's status.
+/// Ends the run after the last job, and returns its status.
 pub(super) fn finish(
     mut handler: RunHandler,
     engine: Result<(), EngineError>,
@@ -25,7 +25,7 @@ pub(super) fn finish(
 ) -> RunResult {
     handler.stop.conclude(handler.inputs.failure.take(), engine);
     if handler.stop.left_at_once {
-        // The writer may be stuck for good; nobody waits for it.
+        // The writer may be blocked for good; the run does not wait for it.
         return Ok(ExitStatus::Signal(handler.stop.signal.unwrap_or(15)));
     }
     let (tally, inputs) = (&mut handler.reporting.tally, &handler.inputs);
@@ -47,7 +47,7 @@ pub(super) fn finish(
 }
 
 impl RunHandler {
-    /// The status by the jobs, or by what psmith itself failed at.
+    /// Returns the status by the jobs, or by the failure of psmith itself.
     fn status(&self) -> ExitStatus {
         let stop = &self.stop;
         let halted = stop.halted_on.filter(|_| stop.signal.is_none());
@@ -58,7 +58,7 @@ impl RunHandler {
         }
     }
 
-    /// Adds to an error that ended the run what it cost, and how to go on.
+    /// Adds to an error that ended the run its consequences, and how to go on.
     fn add_what_is_left(&mut self) {
         let Some(error) = &mut self.stop.failure else { return };
         let (stopped, left) = (self.reporting.tally.cancelled(), self.reporting.tally.left());
@@ -94,7 +94,7 @@ impl RunHandler {
     fn summarize(&mut self, event: RunEndEvent<'_>, notes: &[String]) {
         let reporting = &self.reporting;
         let board_was_up = reporting.progress == ProgressForm::Board && event.wall > BOARD_AFTER;
-        // Whoever closed the pipe wants to hear nothing more.
+        // A reader that has closed the pipe gets no more messages.
         let quiet = reporting.quiet || self.stop.signal == Some(Signal::PIPE.as_raw());
         match summary::form(self.config.report.summary, &reporting.tally, board_was_up, quiet) {
             None => {}
@@ -126,7 +126,7 @@ impl RunHandler {
         summary::text(tally, &facts)
     }
 
-    /// Waits for the threads that write, and gives the last word on how the run ended.
+    /// Waits for the threads that write, and returns the run's result.
     fn join(mut self, status: ExitStatus) -> RunResult {
         let output = self.writer.finish();
         if let Some(joblog) = output.and_then(|output| output.joblog)

@@ -1,4 +1,4 @@
-//! Interaction with a person: signals and keys, and the terminal that shows what they do.
+//! Interaction with a person: signals and keys, and the terminal that shows their effects. Never ends a job itself.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::signal_requests::SignalRequest;
 use crate::report::standing::StatusLine;
 use crate::report::summary::failures_so_far;
 
-/// The list of keys, for who asks.
+/// The list of keys, shown on request.
 const HELP: &str = "psmith: keys: t running jobs with their last lines, + - width, p pause and go, d drain, \
                     f failures so far, ? this\n";
 
@@ -74,7 +74,7 @@ impl RunHandler {
         self.reporting.standing(self.inputs.to_run(), view)
     }
 
-    /// Shows how the run stands, if it is time to. Returns when it will be time again.
+    /// Shows the run's progress, if it is time to. Returns the time of the next call.
     pub(super) fn tick_progress(&mut self, view: &View<'_>) -> Option<Duration> {
         match self.reporting.progress {
             ProgressForm::Failures => None,
@@ -82,7 +82,7 @@ impl RunHandler {
                 let standing = self.standing(view);
                 Some(self.reporting.tick_lines(view.now, &standing, &self.writer))
             }
-            // Somebody types the input, and would type into the board.
+            // The input is being typed; a board would be drawn into it.
             ProgressForm::Board if self.inputs.are_being_typed() => None,
             ProgressForm::Board => {
                 let standing = self.standing(view);
@@ -92,7 +92,7 @@ impl RunHandler {
         }
     }
 
-    /// Draws again: the screen may be another's by now, the keys too, and the width another.
+    /// Draws again: the screen may show other output by now, and the keys and the width may have changed.
     pub(super) fn redraw(&mut self) {
         if let Some(keys) = &mut self.controls.keys {
             keys.take_again();
@@ -100,7 +100,7 @@ impl RunHandler {
         self.reporting.redraw(columns());
     }
 
-    /// Ctrl-Z: the terminal is left as it was found.
+    /// Restores the terminal before the stop by Ctrl-Z.
     pub(super) fn leave_terminal(&mut self) {
         if let Some(keys) = &mut self.controls.keys {
             keys.give_back();

@@ -1,8 +1,8 @@
-//! The keys that a person presses while the board is up.
+//! Keys that a person presses while the board is up.
 //!
-//! A thread of its own reads them, because a terminal in the hands of another group must not be read, nor waited for
-//! by the engine. Only echo and the gathering into lines are turned off, so Ctrl-C and Ctrl-Z stay what they are; and
-//! they are turned on again whenever psmith leaves the terminal: at a stop, and at every end but a KILL.
+//! A thread of its own reads them, because a terminal that belongs to another group must not be read, and the engine
+//! must not wait for it. Only echo and line mode are turned off, so Ctrl-C and Ctrl-Z stay what they are; and they are
+//! turned on again whenever psmith leaves the terminal: at a stop, and at every end except a KILL.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
-/// The command that a key gives.
+/// A command given by a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyCommand {
     /// `t`: the running jobs with their last lines.
@@ -24,18 +24,18 @@ pub(super) enum KeyCommand {
     Wider,
     /// `-`: one slot less.
     Narrower,
-    /// `p`: start nothing; again: go on.
+    /// `p`: start nothing; again: continue.
     Pause,
     /// `d`: start nothing any more.
     Drain,
     /// `f`: the failures so far.
     Failures,
-    /// `?`: what the keys are.
+    /// `?`: list the keys.
     Help,
 }
 
 impl KeyCommand {
-    /// Other keys mean nothing.
+    /// Returns the command of a key; other keys have none.
     fn of(byte: u8) -> Option<KeyCommand> {
         Some(match byte {
             b't' => KeyCommand::Running,
@@ -50,7 +50,7 @@ impl KeyCommand {
     }
 }
 
-/// The terminal on standard input, while it is ours.
+/// The terminal on standard input, while it belongs to psmith.
 #[derive(Debug)]
 pub(super) struct Keys {
     shared: Arc<Shared>,
@@ -59,25 +59,25 @@ pub(super) struct Keys {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// The terminal is ours again, or all is over.
+    /// Signalled when the terminal belongs to psmith again, or all is over.
     changed: Condvar,
-    /// Ends the thread's wait for a key.
+    /// The waker of the thread while it waits for a key.
     nudge: Waker,
-    /// Tells the engine of a key.
+    /// The waker of the engine, for a key.
     wake: Arc<Waker>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The modes to be set again. `Some` while the terminal is ours.
+    /// The modes to be restored. `Some` while the terminal belongs to psmith.
     before: Option<Termios>,
     pressed: Vec<KeyCommand>,
     is_over: bool,
 }
 
 impl Keys {
-    /// Takes the keys, if there is somebody to press them: standard input is a terminal. Not where standard output
-    /// is a pipe: its reader may want the keys (`| less`).
+    /// Takes the terminal for keys, if a person can press them: standard input is a terminal. Not if standard output is
+    /// a pipe: its reader may use the keys (`| less`).
     pub(super) fn take(wake: Arc<Waker>) -> Option<Keys> {
         let is_pipe = rustix::fs::fstat(io::stdout()).is_ok_and(|stat| {
             rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
@@ -98,16 +98,16 @@ impl Keys {
         Some(keys)
     }
 
-    /// The keys that have been pressed since the last time.
+    /// Returns the keys that have been pressed since the last call.
     pub(super) fn pressed(&self) -> Vec<KeyCommand> {
         std::mem::take(&mut self.shared.lock().pressed)
     }
 
-    /// Takes the terminal, if it is there for this process to take: in the background it is somebody else's.
+    /// Takes the terminal, if this process may: in the background it belongs to another group.
     pub(super) fn take_again(&mut self) {
         let mut state = self.shared.lock();
         if !terminal::is_foreground(io::stdin()).unwrap_or(false) {
-            // Whose it is now has set the modes as needed there.
+            // The owner has set the modes as needed.
             state.before = None;
             return;
         }
@@ -134,14 +134,14 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        // Its thread ends by itself; nobody waits for it.
+        // Its thread ends by itself; nothing waits for it.
         self.shared.give_back(true);
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What is guarded is one push or one change of modes.
+        // The lock guards one push or one change of modes.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,14 +194,15 @@ impl Shared {
                     self.wake.wake();
                 }
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                // Hung up, or in the background: not ours until somebody takes it again.
+                // Hung up, or in the background: not ours until it is taken again.
                 Ok(_) | Err(_) => state.before = None,
             }
         }
     }
 }
 
-/// Sets the modes, also for the kernel's idea of a background process: it was in the foreground a moment ago.
+/// Sets the modes, also while the kernel counts the process as in the background: it was in the foreground a moment
+/// ago.
 fn set_modes(modes: &Termios) -> io::Result<()> {
     let old = signals::block(SignalSet::of(&[Signal::TTOU.as_raw()]));
     let set = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, modes);

@@ -1,7 +1,8 @@
 //! `psmith run`: from a resolved configuration to one exit status.
 //!
-//! Four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes output and
-//! records, and, where asked for, the one that writes `events`. Only the last three may block on the outside world.
+//! There are four threads: the engine's (this one), the `producer`, which reads input, the `writer`, which writes
+//! output and records, and, if requested, the one that writes `events`. Only the last three may block on the outside
+//! world.
 
 mod board_display;
 mod controls;
@@ -38,11 +39,11 @@ use setup::Prepared;
 /// The exit status, or psmith's own failure before the first job or at the end.
 pub type RunResult = Result<ExitStatus, CliError>;
 
-/// Runs what was asked for, and tells how it ended.
+/// Runs the jobs of a configuration, and returns how the run ended.
 ///
 /// # Errors
-/// If psmith itself failed: before the first job, or so that the run could not go on. Everything else, the failure
-/// of jobs included, is a status.
+/// Fails if psmith itself failed: before the first job, or so that the run could not go on. Everything else, the
+/// failure of jobs included, is a status.
 pub fn run(config: Config) -> RunResult {
     let Prepared { handler, setup, notes } = Prepared::new(config, Instant::now())?;
     let asked = setup.policy.slots;
@@ -57,7 +58,7 @@ pub fn run(config: Config) -> RunResult {
     finish(handler, end, &notes)
 }
 
-/// Now, in seconds since 1970.
+/// Returns the present time, in seconds since 1970.
 pub(super) fn epoch_now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -1,7 +1,7 @@
-//! Observers of a run besides its records: the report at the end, the trace, the web board. They are told what
-//! happens and answer nothing; without them a run goes the same way.
+//! Observers of a run besides its records: the report at the end, the trace, the web board. They receive events and
+//! answer nothing; a run is the same without them.
 //!
-//! Never waits: what has to be written is written at the end, or by a thread of the observer's own.
+//! They never wait: files are written at the end, or by a thread of the observer's own.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,14 +25,15 @@ use crate::report::display::{os_text, visible, visible_path};
 use crate::report::duration::{asked_for, size};
 use crate::web::{JobEnded, RunFacts, Web, WebEvent};
 
-/// Commands are cut here in the trace, and in the report's head.
+/// The width at which commands are cut in the trace, and in the report's head.
 const NAME_COLUMNS_MAX: usize = 120;
 const COMMAND_COLUMNS_MAX: usize = 2000;
 
-/// The time below which a start and its job's end may have been told together, and the start's share is unknown.
+/// The time below which a start and its job's end may have been reported together, so that the start's share is
+/// unknown.
 const TOLD_TOGETHER: Duration = Duration::from_millis(1);
 
-/// The observers that were asked for.
+/// The observers that were requested.
 pub(super) struct Observers {
     clock: Clock,
     run: String,
@@ -40,12 +41,12 @@ pub(super) struct Observers {
     trace: Option<TraceLog>,
     web: Option<Web>,
     running: BTreeMap<u64, RunningAttempt>,
-    /// When the last attempt of each slot was over, as it was told.
+    /// The reported time at which the last attempt of each slot was over.
     free_since: Vec<Duration>,
     head: Head,
 }
 
-/// The time since the beginning of the run, less the time that it was suspended.
+/// A clock: the time since the beginning of the run, less the time that it was suspended.
 struct Clock {
     began: Instant,
     suspended: Duration,
@@ -73,10 +74,10 @@ struct Head {
 }
 
 impl Observers {
-    /// Opens what was asked for.
+    /// Opens the files that were requested.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// Fails if a file cannot be written.
     pub(super) fn open(config: &Config, run: &str, began: Instant) -> Result<Observers, RecordError> {
         let report = match &config.records.report {
             Some(path) => Some((WholeFile::prepare(path)?, History::new(0, BARS_MAX))),
@@ -104,7 +105,7 @@ impl Observers {
         })
     }
 
-    /// The run begins.
+    /// Reacts to the beginning of the run.
     pub(super) fn on_run<'a>(
         &mut self,
         slots: u32,
@@ -141,19 +142,19 @@ impl Observers {
         }
     }
 
-    /// All input has been read: so many jobs there will be.
+    /// Notes the number of jobs, when all input has been read.
     pub(super) fn on_total(&self, total: u64) {
         if let Some(web) = &self.web {
             web.send(WebEvent::Total(total));
         }
     }
 
-    /// The address that opens the web board.
+    /// Returns the address that opens the web board.
     pub(super) fn web_url(&self) -> Option<&str> {
         self.web.as_ref().map(Web::url)
     }
 
-    /// An attempt is about to be started. To be called once its command is known.
+    /// Notes that an attempt is about to be started. Must be called once its command is known.
     pub(super) fn on_order(&mut self, job: u64, at: AttemptSlot, text: &str) {
         if !self.are_any() {
             return;
@@ -184,14 +185,14 @@ impl Observers {
         }
     }
 
-    /// A job wrote something.
+    /// Passes a job's output on.
     pub(super) fn on_output(&self, job: u64, bytes: &[u8]) {
         if let Some(web) = &self.web {
             web.send_output(job, bytes);
         }
     }
 
-    /// Something else happened.
+    /// Reacts to any other event.
     pub(super) fn on_notice(&mut self, notice: &Notice, job: Option<u64>) {
         if !self.are_any() {
             return;
@@ -203,7 +204,7 @@ impl Observers {
                     return;
                 };
                 let wall = now.saturating_sub(attempt.ordered);
-                // What gave way, or was lost, did not fail.
+                // An attempt that was preempted or lost did not fail.
                 let end = if *charged { AttemptEnd::Retried } else { AttemptEnd::Cut };
                 let args = json!({ "cause": cause.kind().word(), "charged": charged });
                 self.on_attempt(job, &attempt, wall, end, args, now);
@@ -240,7 +241,7 @@ impl Observers {
         }
     }
 
-    /// A job has its outcome.
+    /// Notes that a job has its outcome.
     pub(super) fn on_end(&mut self, record: &JobRecord<'_>) {
         if !self.are_any() {
             return;
@@ -275,22 +276,22 @@ impl Observers {
         }
     }
 
-    /// Suspends the run for the time of this call, and its clock with it.
+    /// Suspends the run during this call, and its clock with it.
     pub(super) fn suspend(&mut self, stop: impl FnOnce()) {
         let stopped = Instant::now();
         stop();
         self.clock.suspended += stopped.elapsed();
     }
 
-    /// Gives the failure of an observer's file, once.
+    /// Returns the failure of an observer's file, once.
     pub(super) fn error(&self) -> Option<RecordError> {
         self.trace.as_ref().and_then(TraceLog::error)
     }
 
-    /// The run is over: writes what is left to write, and gives back what there is to warn of.
+    /// Ends the observers: writes all that is left to write, and returns warnings.
     ///
     /// # Errors
-    /// The first file that could not be written.
+    /// Fails with the error of the first file that could not be written.
     pub(super) fn finish(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
         let now = self.clock.now();
         let mut warnings = Vec::new();
@@ -357,8 +358,8 @@ impl Observers {
         self.count_running(running, now);
     }
 
-    /// When the attempt began. The run's clock was read a little before the order came here, and one order may take
-    /// longer to come than the next: what that would make overlap is moved by so much.
+    /// Returns the time at which the attempt began. The run's clock was read a little before the order arrived here,
+    /// and one order may take longer to arrive than the next: a resulting overlap is moved away.
     fn claim_slot(&mut self, attempt: &RunningAttempt, wall: Duration) -> Duration {
         let slot = attempt.slot as usize;
         if self.free_since.len() <= slot {
@@ -414,7 +415,7 @@ fn word(end: AttemptEnd) -> &'static str {
     }
 }
 
-/// The limits of each job, in the words of the flags.
+/// Returns the limits of each job, in the words of the flags.
 fn limits(config: &Config) -> Vec<(&'static str, String)> {
     let (policy, limits) = (&config.policy, &config.limits);
     let timeout = match policy.timeout {

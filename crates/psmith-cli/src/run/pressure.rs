@@ -1,4 +1,4 @@
-//! `--load` and `--memfree`: when the machine itself asks for fewer jobs.
+//! Pressure on the machine, for `--load` and `--memfree`: starts are held while it is too high. Never ends a job.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use psmith_engine::handler::EngineCommand;
 
 use crate::config::Load;
 
-/// How often the machine is asked.
+/// The time between two readings.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Watches load and free memory, where that was asked for.
+/// A watch on load and free memory, if requested.
 #[derive(Debug)]
 pub(super) struct Pressure {
     load: Option<f64>,
@@ -24,7 +24,7 @@ impl Pressure {
         Pressure { load: load.map(|load| load.bound(cpus)), memfree, held: [false; 2], asked: None }
     }
 
-    /// Asks the machine if it is time to; says when it wants to be called again.
+    /// Reads the machine's values if it is time to; returns the time of the next call.
     pub(super) fn tick(&mut self, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.load.is_none() && self.memfree.is_none() {
             return None;
@@ -55,12 +55,12 @@ impl Pressure {
     }
 }
 
-/// The load average of the last minute.
+/// Returns the load average of the last minute.
 fn load_average() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Memory that could be had without swapping, in bytes.
+/// Returns the memory that is available without swapping, in bytes.
 fn memory_available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -1,6 +1,6 @@
-//! The producer: the one thread that reads the input, which may block on a terminal, a pipe or a slow disk.
+//! Producer of jobs: the one thread that reads the input, which may block on a terminal, a pipe or a slow disk.
 //!
-//! It runs ahead of the engine by a bounded number of jobs and wakes it only when it is waiting.
+//! It reads ahead of the engine by a bounded number of jobs and wakes it only when it is waiting.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,23 +12,24 @@ use crate::input::{JobArgs, JobStream};
 use crate::plan::{JobNumbers, RunPlan};
 use crate::record::resume::ResumeSet;
 
-/// Jobs read ahead of the engine.
+/// The number of jobs read ahead of the engine.
 const AHEAD_MAX: usize = 512;
 
-/// Jobs left of those read ahead at which the producer goes on reading.
+/// The number of jobs left of those read ahead at which the producer continues to read.
 const AHEAD_MIN: usize = AHEAD_MAX / 2;
 
-/// A row of a job that ran in a higher slot than this is not recognised, and the job is run again.
+/// The number of slots that are tried to recognise a row: a row of a job that ran in a higher slot is not recognised,
+/// and the job is run again.
 const SLOTS_TRIED: u32 = 4096;
 
-/// An item that the producer makes.
+/// An item from the producer.
 #[derive(Debug)]
 pub(super) enum ProducedItem {
     /// A job, with its position in the input, from 1.
     Job(u64, JobArgs),
-    /// The input is at its end.
+    /// The end of the input.
     End(InputEnd),
-    /// The input cannot be read any further.
+    /// The error because of which the input cannot be read any further.
     Failed(CliError),
 }
 
@@ -64,7 +65,7 @@ impl Producer {
         Ok(Producer { buffer })
     }
 
-    /// The next job, if there is one; otherwise a wake-up follows.
+    /// Returns the next job, if there is one; otherwise a wake-up follows.
     pub(super) fn next(&self) -> Option<ProducedItem> {
         let mut state = self.buffer.lock();
         let Some(item) = state.items.pop_front() else {
@@ -88,8 +89,8 @@ impl Drop for Producer {
     }
 }
 
-/// Items that have been made and not yet taken. A channel would wake its sender for each place that becomes free,
-/// which costs a switch of threads a job; here it sleeps until half of the buffer is empty.
+/// Items that have been made and not yet taken. A channel would wake its sender for each place that becomes free, which
+/// costs a switch of threads for each job; here it sleeps until half of the buffer is empty.
 struct JobBuffer {
     state: Mutex<State>,
     room: Condvar,
@@ -99,14 +100,14 @@ struct JobBuffer {
 #[derive(Default)]
 struct State {
     items: VecDeque<ProducedItem>,
-    /// The engine found the buffer empty, and sleeps.
+    /// True when the engine found the buffer empty, and sleeps.
     engine_waits: bool,
-    /// An end of the buffer, either, has gone.
+    /// True when one end of the buffer has been dropped.
     is_over: bool,
 }
 
 impl JobBuffer {
-    /// Locks the state. A push, a pop or a flag is all that it guards: nothing is left half done.
+    /// Locks the state. It guards one push, one pop or a flag: no change can be left half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,7 +117,7 @@ impl JobBuffer {
 struct BufferInput(Arc<JobBuffer>);
 
 impl BufferInput {
-    /// Adds an item, once there is room; false if nobody wants it any more.
+    /// Adds an item, once there is room; returns false if the engine needs no more.
     fn put(&self, item: ProducedItem) -> bool {
         let mut state = self.0.lock();
         if state.items.len() >= AHEAD_MAX {
@@ -137,7 +138,7 @@ impl BufferInput {
 }
 
 impl Drop for BufferInput {
-    /// Also if the thread panics: the engine must not wait for it for ever.
+    /// Runs also if the thread panics: the engine must not wait for it for ever.
     fn drop(&mut self) {
         self.0.lock().is_over = true;
         self.0.wake.wake();
@@ -161,7 +162,7 @@ fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, i
             Err(error) => ProducedItem::Failed(CliError::new(error.message)),
         };
         let failed = matches!(item, ProducedItem::Failed(_));
-        // The other end is gone when the run was stopped: then nobody wants the rest.
+        // The other end was dropped when the run was stopped: then the rest is not needed.
         if !input.put(item) || failed {
             return;
         }
@@ -171,8 +172,8 @@ fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, i
     input.put(ProducedItem::End(end));
 }
 
-/// Whether this job has its row already. Where the text depends on the slot, nobody knows the one that it had: each is
-/// tried, for a job that has a row at its position.
+/// Returns whether this job has its row already. If the text depends on the slot, the slot of the earlier run is not
+/// known: each is tried, for a job that has a row at its position.
 fn is_done(plan: &RunPlan, args: &JobArgs, number: u64, set: &mut ResumeSet) -> bool {
     let slots = if plan.names_slot() { SLOTS_TRIED } else { 1 };
     set.may_skip(number)

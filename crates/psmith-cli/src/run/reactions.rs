@@ -1,4 +1,4 @@
-//! Reactions of a run to what the engine and the writer tell, where more than one owner has a part in them.
+//! Reactions of a run to events of the engine and the writer that concern more than one owner.
 
 use psmith_core::board::Update;
 use psmith_core::policy::Halt;
@@ -19,7 +19,7 @@ use crate::report::plain::{retry_line, slow_line, stopped_line};
 use crate::report::tally::counts_as;
 
 impl RunHandler {
-    /// The engine is ready, and the run begins.
+    /// Begins the run when the engine is ready.
     pub(super) fn begin(&mut self, slots: u32, level: Containment) {
         self.records.on_run(&self.config, slots, level, &self.plan);
         if let Some(url) = self.records.observers.web_url() {
@@ -30,7 +30,7 @@ impl RunHandler {
         }
     }
 
-    /// All input has been read.
+    /// Reacts to the end of the input.
     pub(super) fn on_input_end(&mut self, end: InputEnd) {
         for warning in &end.warnings {
             self.warn(warning);
@@ -43,7 +43,7 @@ impl RunHandler {
         self.inputs.on_end(end);
     }
 
-    /// The process of an attempt exists.
+    /// Reacts to the process of an attempt.
     pub(super) fn on_started(&mut self, view: &View<'_>, place: AttemptSlot, job: &RunJob, pid: u32) {
         if let Some(tty) = &mut self.controls.tty {
             tty.on_started(pid);
@@ -54,12 +54,12 @@ impl RunHandler {
         self.records.on_started(place, job, pid);
     }
 
-    /// Reacts to a job that somebody stopped, or its terminal.
+    /// Reacts to a job that was stopped by a signal, or by its terminal.
     pub(super) fn on_stopped(&mut self, place: AttemptSlot, job: &RunJob, signal: i32) {
         let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
         self.records.note(&event);
         match &mut self.controls.tty {
-            // Nobody could go on with the terminal, which belongs to what stands still: the run stops with it.
+            // The terminal belongs to the stopped job, so nothing else could use it: the run stops with it.
             Some(tty) => tty.job_stopped = true,
             None if !self.reporting.quiet && self.reporting.progress != ProgressForm::Failures => {
                 self.writer.message(stopped_line(job.number, signal, job.text.as_bytes()));
@@ -68,7 +68,7 @@ impl RunHandler {
         }
     }
 
-    /// A job has its outcome.
+    /// Reacts to the outcome of a job.
     pub(super) fn on_ending(&mut self, view: &View<'_>, ended: &Ending<'_, RunJob>) {
         let job = ended.job;
         let inputs = job.args.inputs();
@@ -95,7 +95,7 @@ impl RunHandler {
         }
     }
 
-    /// The dispatcher tells of something else.
+    /// Reacts to any other notice of the dispatcher.
     pub(super) fn on_notice(&mut self, view: &View<'_>, notice: &Notice, job: Option<&RunJob>) {
         if let Notice::Retry { attempt, .. } = notice {
             self.reporting.on_attempt_over(attempt.job);
@@ -110,7 +110,7 @@ impl RunHandler {
             Notice::Slots { slots } => {
                 self.records.note(&RunEvent::Width { slots: *slots, by: self.controls.slots.set_by() });
             }
-            // Nobody asks for it here.
+            // Not requested here.
             Notice::Broken { .. } => {}
             Notice::Halted { .. } => {
                 if let Halt::When { what, .. } = self.config.halt {
@@ -160,7 +160,7 @@ impl RunHandler {
         }
     }
 
-    /// Takes what the writer has replied; with `wanted`, it is to ring as soon as it has more.
+    /// Receives the writer's replies; with `wanted`, the next one wakes the engine.
     pub(super) fn take_replies(&mut self, wanted: bool, orders: &mut Vec<EngineCommand>) {
         for reply in self.writer.replies(wanted) {
             match reply {

@@ -1,7 +1,7 @@
-//! Records of a run: what is kept of it in files, and whoever else follows it. Opened before the first job; what cannot
-//! be written ends the run.
+//! Records of a run: the files that are kept of it, and the observers. They are opened before the first job; a failure
+//! to write ends the run.
 //!
-//! The joblog and the results are written by the writer. Here are the events, the names of results, and the observers.
+//! The writer writes the joblog and the results. Here are the events, the names of results, and the observers.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -28,7 +28,7 @@ use crate::record::{JobRecord, RecordError, RecordErrorKind};
 pub(super) struct RecordFiles {
     pub(super) joblog: Option<JobLog>,
     pub(super) results: Option<ResultsWriter>,
-    /// Claims the names of files before their jobs start; `results` writes them.
+    /// The writer that claims the names of files before their jobs start; `results` writes them.
     pub(super) names: Option<ResultsWriter>,
     pub(super) events: Option<EventLog>,
     /// The jobs that are done already, by the joblog.
@@ -76,9 +76,9 @@ impl RecordFiles {
 /// The records of a run while it goes on.
 pub(super) struct Records {
     pub(super) events: Option<EventWriter>,
-    /// Events tell what jobs write, too.
+    /// True if events include the jobs' output.
     events_output: bool,
-    /// Starts are held, because the reader of events takes no more.
+    /// True while starts are held, because the reader of events takes no more.
     events_hold: bool,
     names: Option<ResultsWriter>,
     // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
@@ -95,14 +95,14 @@ impl Records {
         Records { events, events_output, events_hold: false, names, observers: Box::new(observers) }
     }
 
-    /// Notes an event.
+    /// Adds an event.
     pub(super) fn note(&mut self, event: &RunEvent<'_>) {
         if let Some(events) = &mut self.events {
             events.note(event);
         }
     }
 
-    /// Notes the beginning of the run.
+    /// Records the beginning of the run.
     pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Containment, plan: &RunPlan) {
         let template: Vec<Vec<u8>> = plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
@@ -119,7 +119,7 @@ impl Records {
         self.observers.on_run(slots, level, template.iter().map(Vec::as_slice), plan.total());
     }
 
-    /// Notes that the process of an attempt exists.
+    /// Records that the process of an attempt exists.
     pub(super) fn on_started(&mut self, place: AttemptSlot, job: &RunJob, pid: u32) {
         self.observers.on_started(job.number, pid);
         if self.events.is_some() {
@@ -135,7 +135,7 @@ impl Records {
         }
     }
 
-    /// Notes what a job wrote.
+    /// Records a job's output.
     pub(super) fn on_output(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
         if self.events_output {
             let stream = if stream == 1 { OutputStream::Stdout } else { OutputStream::Stderr };
@@ -144,7 +144,7 @@ impl Records {
         self.observers.on_output(job.number, bytes);
     }
 
-    /// Notes the end of a job.
+    /// Records the end of a job.
     pub(super) fn on_end(&mut self, record: &JobRecord<'_>) {
         self.observers.on_end(record);
         if self.events.is_some() && record.outcome.attempts > 0 {
@@ -152,12 +152,12 @@ impl Records {
         }
     }
 
-    /// Whether what jobs write may be read: not so while the reader of events is behind.
+    /// Returns whether jobs' output may be read: not while the reader of events is behind.
     pub(super) fn take_output(&self) -> bool {
         !(self.events_output && self.events.as_ref().is_some_and(EventWriter::is_full))
     }
 
-    /// Hands the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
+    /// Passes the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
     pub(super) fn tick(&mut self, stop: &mut Stop, orders: &mut Vec<EngineCommand>) {
         if let Some(events) = &mut self.events {
             events.hand_over();
@@ -174,7 +174,7 @@ impl Records {
         }
     }
 
-    /// Takes the name of a job's results file, once a job. Where that fails for every job, the run stops.
+    /// Claims the name of a job's results file, once for each job. If that fails for every job, the run stops.
     pub(super) fn claim_results(
         &mut self,
         job: &mut RunJob,
@@ -199,10 +199,10 @@ impl Records {
         job.claimed.clone().unwrap_or(Ok(()))
     }
 
-    /// Notes the end of the run, and gives back what there is to warn of.
+    /// Records the end of the run, and returns warnings.
     ///
     /// # Errors
-    /// The first file of an observer that could not be written.
+    /// Fails with the error of the first observer's file that could not be written.
     pub(super) fn on_run_end(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
         self.note(&RunEvent::RunEnd(end));
         if let Some(events) = &mut self.events {

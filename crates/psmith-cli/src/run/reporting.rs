@@ -1,6 +1,6 @@
-//! Reporting of a run to whoever sits before it: counts, lines for what happens, the board, the list of what runs.
+//! Reporting of a run to its user: counts, lines for events, the board, the list of running jobs.
 //!
-//! Writes through the writer alone, and decides nothing: without it a run goes the same way.
+//! It writes through the writer alone, and decides nothing: a run is the same without it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,12 +24,12 @@ use crate::report::running::{RunningJob, list};
 use crate::report::standing::StatusLine;
 use crate::report::tally::{Tally, TallyRules};
 
-/// How the run tells of its progress.
+/// The form in which the run shows its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProgressForm {
     /// Failures only.
     Failures,
-    /// A line for whatever happens, and counts now and then.
+    /// A line for each event, and counts at intervals.
     Plain,
     /// Rows at the bottom of the terminal.
     Board,
@@ -38,7 +38,7 @@ pub(super) enum ProgressForm {
 /// The reporting of a run to people.
 pub(super) struct Reporting {
     pub(super) progress: ProgressForm,
-    /// Warnings and lines about jobs are left out.
+    /// True if warnings and lines about jobs are left out.
     pub(super) quiet: bool,
     pub(super) columns: usize,
     pub(super) began: Instant,
@@ -81,7 +81,7 @@ impl Reporting {
         }
     }
 
-    /// Whether each thing that happens gets a line.
+    /// Returns whether each event gets a line.
     pub(super) fn is_plain(&self) -> bool {
         self.progress == ProgressForm::Plain && !self.quiet
     }
@@ -115,7 +115,7 @@ impl Reporting {
         }
     }
 
-    /// Counts a job that has ended, and tells of it if it failed.
+    /// Counts a job that has ended, and writes a line if it failed.
     pub(super) fn on_end(&mut self, record: &JobRecord<'_>, now: Time, writer: &WriterHandle) {
         let status = self.tally.on_end(record);
         self.rate.on_end(now);
@@ -133,12 +133,12 @@ impl Reporting {
         }
     }
 
-    /// Where the run stands, with so many jobs to run, where that is known.
+    /// Returns the run's progress, with this number of jobs to run, if it is known.
     pub(super) fn standing(&self, to_run: Option<u64>, view: &View<'_>) -> StatusLine {
         self.tally.standing(to_run, view.dispatcher.counts().running, self.held)
     }
 
-    /// Tells the counts in a line, if it is time to. Returns when it will be time again.
+    /// Writes the counts in a line, if it is time to. Returns the time of the next call.
     pub(super) fn tick_lines(&mut self, now: Time, standing: &StatusLine, writer: &WriterHandle) -> Duration {
         if let Some(line) = self.counts.line(now, standing, &mut self.rate) {
             writer.message(line);
@@ -146,7 +146,7 @@ impl Reporting {
         self.counts.next_line().since(now)
     }
 
-    /// Draws the board, if it is time to. Returns when it will be time again.
+    /// Draws the board, if it is time to. Returns the time of the next call.
     pub(super) fn tick_board(
         &mut self,
         now: Time,
@@ -158,7 +158,7 @@ impl Reporting {
         self.board.as_mut()?.tick(now, writer, keys, |columns| standing.line(rate, columns))
     }
 
-    /// The list of what runs, board or not.
+    /// Returns the list of running jobs, with a board or without.
     pub(super) fn running_list(&self, view: &View<'_>, standing: &StatusLine) -> String {
         // The engine keeps the jobs; what a list needs of them was noted at their starts.
         let mut rows: Vec<RunningJob<'_>> = view
@@ -178,13 +178,13 @@ impl Reporting {
         list(&mut rows, standing, self.columns)
     }
 
-    /// The running jobs with their last lines, if there is a board that keeps those.
+    /// Returns the running jobs with their last lines, if there is a board that keeps those.
     pub(super) fn running_text(&self, now: Time, standing: &StatusLine) -> Option<String> {
         let standing = standing.line(0.0, self.columns);
         Some(self.board.as_ref()?.running_text(now, self.columns, &standing))
     }
 
-    /// Notes that what was drawn may be gone, and the width another.
+    /// Notes that the drawn rows may be gone, and the width another.
     pub(super) fn redraw(&mut self, columns: usize) {
         self.columns = columns;
         if let Some(board) = &mut self.board {

@@ -1,4 +1,4 @@
-//! The run's side of the engine: hands it jobs, makes their commands, and passes what came of them on to the owners of
+//! The run's side of the engine: passes jobs to it, makes their commands, and passes the results on to the owners of
 //! inputs, reporting, records and controls.
 
 use std::os::fd::BorrowedFd;
@@ -27,10 +27,10 @@ use crate::record::Status;
 use crate::record::event_log::RunEvent;
 use crate::report::tally::counts_as;
 
-/// The owners of a run's parts, and what all of them look up.
+/// The owners of a run's parts, and the values that all of them read.
 ///
-/// What concerns one of them is done there. What needs two of them is a method here: what follows from news in
-/// `reactions`, what a person asks for in `interaction`, the end in `finish`.
+/// An owner handles what concerns it alone. What needs two of them is a method here: the effects of events in
+/// `reactions`, a person's requests in `interaction`, the end in `finish`.
 pub(super) struct RunHandler {
     // In a box: this value is moved a few times, and the stack may be small (`ulimit -s 64`).
     pub(super) config: Box<Config>,
@@ -57,7 +57,7 @@ impl RunHandler {
         plan::JobNumbers { job: job.number, slot, total: self.plan.total() }
     }
 
-    /// The command of a job as records and messages tell it, also of one that never started.
+    /// Returns the command of a job as records and messages show it, also of one that never started.
     pub(super) fn text_of(&self, job: &RunJob, slot: u32) -> String {
         if job.text.is_empty() {
             self.plan.text(&job.args, self.place_of(job, slot))
@@ -118,7 +118,8 @@ impl Handler for RunHandler {
         let output = &self.config.output;
         let in_order = output.order == psmith_core::policy::Order::Submission;
         match output.mode {
-            // What may be tried again must be able to take its output back; so must what is shown by its outcome.
+            // An attempt that may be retried must be able to take its output back; so must one whose outcome decides
+            // whether it is shown.
             _ if output.show != Show::All || self.policy.tries != 1 => Live::Nothing,
             OutputMode::Lines if next_in_line || !in_order => Live::Both,
             OutputMode::Group if next_in_line && self.config.records.results.is_none() => Live::Stdout,
@@ -232,7 +233,7 @@ impl Handler for RunHandler {
         self.records.tick(&mut self.stop, orders);
         orders.extend(self.stop.tick());
         let counts = view.dispatcher.counts();
-        // With a slot free, what has been written may be all that the next start, or the end, waits for.
+        // With a slot free, the next start, or the end, may wait only for what has been written.
         let has_free_slot = counts.running < u64::from(self.controls.slots.now());
         self.take_replies(has_free_slot, orders);
         let controls = self.controls.tick(counts.ended, orders);
@@ -248,7 +249,7 @@ impl Handler for RunHandler {
     }
 }
 
-/// Seconds since 1970.
+/// Returns seconds since 1970.
 pub(super) fn epoch(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

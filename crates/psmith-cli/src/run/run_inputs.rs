@@ -1,4 +1,4 @@
-//! The inputs of a run, as its loop knows them: the jobs that come, how the input ended, and whether somebody types it.
+//! Inputs of a run, as its loop knows them: the next jobs, the end of the input, and whether the user types it.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use super::writer::WriterHandle;
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
 
-/// Time from the start of a run to the question whether anybody is typing.
+/// The time from the start of a run to the check whether the user has typed any input.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// The loop's side of the producer.
 pub(super) struct RunInputs {
     producer: Producer,
-    /// How many jobs there are, where the plan had to know.
+    /// The number of jobs, if the plan had to know it.
     total: Option<u64>,
     end: Option<InputEnd>,
-    /// The input could not be read to its end: what was accepted is finished all the same.
+    /// The error because of which the input could not be read to its end: accepted jobs are finished all the same.
     pub(super) failure: Option<CliError>,
-    /// Inputs come from a terminal.
+    /// True if inputs come from a terminal.
     are_typed: bool,
-    /// A prompt may be needed, and has not been given yet.
+    /// True while a prompt may be needed, and has not been shown yet.
     may_have_to_prompt: bool,
 }
 
@@ -36,7 +36,7 @@ impl RunInputs {
         }
     }
 
-    /// The next job, or how the input ended; `None`: a wake-up follows.
+    /// Returns the next job, or the end of the input; `None`: a wake-up follows.
     pub(super) fn next(&mut self) -> Option<ProducedItem> {
         let item = self.producer.next();
         if matches!(item, Some(ProducedItem::Job(..) | ProducedItem::End(_))) {
@@ -50,7 +50,7 @@ impl RunInputs {
         self.end = Some(end);
     }
 
-    /// Says once what is awaited, if somebody would have to type it. Returns when it may have to.
+    /// Shows once that input is expected, if the user has to type it. Returns the time of the next call.
     pub(super) fn tick(&mut self, elapsed: Duration, writer: &WriterHandle) -> Option<Duration> {
         if !self.may_have_to_prompt {
             return None;
@@ -64,27 +64,27 @@ impl RunInputs {
         Some(left)
     }
 
-    /// Whether somebody is typing them now.
+    /// Returns whether the user is typing them now.
     pub(super) fn are_being_typed(&self) -> bool {
         self.are_typed && self.end.is_none()
     }
 
-    /// Jobs to run, once their number is known.
+    /// Returns the number of jobs to run, once it is known.
     pub(super) fn to_run(&self) -> Option<u64> {
         self.total.or(self.end.as_ref().map(|end| end.jobs - end.skipped))
     }
 
-    /// Jobs that there are, skipped ones included, once their number is known.
+    /// Returns the number of jobs, skipped ones included, once it is known.
     pub(super) fn jobs(&self) -> Option<u64> {
         self.total.or(self.end.as_ref().map(|end| end.jobs))
     }
 
-    /// Jobs that were skipped, because they are done already.
+    /// Returns the number of jobs that were skipped, because they are done already.
     pub(super) fn skipped(&self) -> u64 {
         self.end.as_ref().map_or(0, |end| end.skipped)
     }
 
-    /// Rows of the joblog that belong to no job of this input.
+    /// Returns the number of rows of the joblog that belong to no job of this input.
     pub(super) fn unmatched(&self) -> u64 {
         self.end.as_ref().map_or(0, |end| end.unmatched)
     }

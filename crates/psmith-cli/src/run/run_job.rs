@@ -15,14 +15,14 @@ pub(super) struct RunJob {
     pub(super) text: String,
     pub(super) tag: Option<Arc<[u8]>>,
     pub(super) results_path: Vec<u8>,
-    /// Output of its present attempt has been passed on live.
+    /// True if output of its present attempt has been passed on live.
     pub(super) streamed: bool,
-    /// The answer to the request for its results path; `Err`: it cannot have it.
+    /// The answer to the claim of its results path; `Err`: it cannot have it.
     pub(super) claimed: Option<Result<(), SpawnFailure>>,
 }
 
 impl RunJob {
-    /// A job that has just been read, with its position in the input, from 1.
+    /// Makes a job that has just been read, with its position in the input, from 1.
     pub(super) fn new(number: u64, args: JobArgs) -> RunJob {
         RunJob {
             number,

@@ -1,5 +1,5 @@
-//! Setting a run up: from its configuration to a handler that is ready, with its threads started and its files
-//! opened, and to what the engine has to know. Everything that can be refused is refused here.
+//! Setup of a run: makes of its configuration a handler that is ready, with its threads started and its files opened,
+//! and the engine's settings. Every error that can be known before the run is reported here.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -35,29 +35,29 @@ use crate::config::{Color, Config, OutputMode, ProgressMode, SlotsSpec, StdinMod
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
 
-/// The width of lines where no terminal sets it.
+/// The width of lines if no terminal sets it.
 const COLUMNS_DEFAULT: usize = 240;
 
-/// Outcomes that may always wait for their turn with `-k`.
+/// The number of outcomes that may always wait for their turn with `-k`.
 const WINDOW_MIN: u32 = 256;
 
-/// Slots times this may wait as well.
+/// The further number of outcomes that may wait, for each slot.
 const WINDOW_PER_SLOT: u32 = 16;
 
-/// Jobs accepted ahead of their start, beyond the slots.
+/// The number of jobs accepted ahead of their start, beyond the slots.
 const QUEUE_AHEAD: usize = 64;
 
 /// A run that is ready to begin.
 pub(super) struct Prepared {
     pub(super) handler: RunHandler,
     pub(super) setup: Setup,
-    /// Notes for the summary on limits that are held by weaker means than asked for.
+    /// Notes for the summary on limits that are enforced by weaker means than requested.
     pub(super) notes: Vec<String>,
 }
 
 impl Prepared {
     pub(super) fn new(config: Config, began: Instant) -> Result<Prepared, CliError> {
-        // Before any other thread is there.
+        // Before any other thread exists.
         let signals = Signals::take().map_err(kernel)?;
         let wake = Arc::new(Waker::new().map_err(kernel)?);
         let (plan, jobs) = RunPlan::new(&config)?;
@@ -102,7 +102,7 @@ impl Prepared {
     }
 }
 
-/// Says what was found before the first job.
+/// Writes the messages known before the first job.
 fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &WriterHandle) {
     if config.pace.slots == SlotsSpec::Most && !config.report.quiet {
         writer.message(format!("psmith: {slots} slots, as many as descriptors and process ids allow\n"));
@@ -112,7 +112,7 @@ fn first_messages(config: &Config, slots: u32, warnings: &[String], writer: &Wri
     }
 }
 
-/// The keys, for a run with a board. Where stdin is the jobs', or the input, keys would be theirs.
+/// Returns the keys, for a run with a board. If stdin belongs to the jobs, or to the input, keys would be theirs.
 fn keys(config: &Config, plan: &RunPlan, reporting: &Reporting, wake: &Arc<Waker>) -> Option<Keys> {
     let has_keys =
         reporting.board.is_some() && config.stdin != StdinMode::Inherit && !plan.waits_for_terminal();
@@ -150,8 +150,8 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
     })
 }
 
-/// Makes what all jobs have in common, the limits that causes may have to name, and notes for the summary on a
-/// limit that is held by weaker means than asked for.
+/// Makes the settings that all jobs share, the limits that causes may have to name, and notes for the summary on a
+/// limit that is enforced by weaker means than requested.
 fn surroundings(
     config: &Config,
     tty: Option<&Terminal>,
@@ -170,7 +170,7 @@ fn surroundings(
     Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, named, notes))
 }
 
-/// A limit that cannot be held, by the flag that asked for it.
+/// Makes the error of a limit that cannot be enforced, by its flag.
 fn limit_error(refused: &LimitRefused) -> CliError {
     let flag = match refused.limit {
         LimitName::Memory => "--mem",
@@ -195,7 +195,7 @@ fn limit_error(refused: &LimitRefused) -> CliError {
     }
 }
 
-/// The terminal, where a job is to have it.
+/// Opens the terminal, if a job is to have it.
 fn terminal(config: &Config) -> Result<Option<Terminal>, CliError> {
     if !config.tty {
         return Ok(None);
@@ -206,18 +206,18 @@ fn terminal(config: &Config) -> Result<Option<Terminal>, CliError> {
     })
 }
 
-/// As many slots as descriptors and process ids allow.
+/// Returns the number of slots that descriptors and process ids allow.
 pub(super) fn slots_most() -> u32 {
     let files = rlimit::get(Resource::OpenFiles).map_or(1024, |limit| limit.hard);
     let pids = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
     let pids: u64 = pids.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
     let processes = rlimit::get(Resource::Processes).map_or(u64::MAX, |limit| limit.soft);
-    // Half of the numbers stay free for what else the machine does.
+    // Half of the numbers stay free for the machine's other processes.
     let by_pids = u32::try_from(pids.min(processes) / 2).unwrap_or(u32::MAX);
     psmith_engine::engine::slots_by_descriptors(files).min(by_pids).max(1)
 }
 
-/// How progress is told: as asked, or as fits where stderr leads.
+/// Returns the form of progress: as requested, or as suits stderr.
 fn progress(config: &Config) -> ProgressForm {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -236,7 +236,7 @@ fn progress(config: &Config) -> ProgressForm {
     }
 }
 
-/// Whether there are colours, where there is a terminal to show them.
+/// Returns whether there are colours, if there is a terminal to show them.
 fn colors(config: &Config) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     match config.report.color {
@@ -250,7 +250,7 @@ pub(super) fn columns() -> usize {
     if io::stderr().is_terminal() { Size::of(io::stderr()).columns } else { COLUMNS_DEFAULT }
 }
 
-/// Four characters that people can say; unique enough to tell the runs of a day apart.
+/// Returns a name of four characters that can be spoken; unique enough among the runs of a day.
 fn run_name() -> String {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut random = [0_u8; 4];

@@ -1,4 +1,4 @@
-//! Signals to the command: which are taken over, and what each asks of the run.
+//! Signals to the command: those that are taken over, and the request that each makes of the run.
 //!
 //! Signals that were ignored when psmith was started (`nohup`, a background job of a plain shell) stay ignored.
 
@@ -23,17 +23,17 @@ const TAKEN: [Signal; 9] = [
 /// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalRequest {
-    /// The next step of the interrupt ladder: end the run, the harder the oftener it is asked.
+    /// The next step of the interrupt ladder: end the run, harder with each request.
     End(i32),
     /// Kill at once.
     Kill(i32),
     /// Start no more, let the running finish.
     Drain,
-    /// Stop everything until it is continued.
+    /// Suspend everything until it is continued.
     Suspend,
-    /// List what runs.
+    /// List the running jobs.
     List,
-    /// The terminal has another size, or psmith goes on after a stop: what is drawn has to be drawn again.
+    /// Draw again: the terminal has another size, or psmith continues after a stop.
     Redraw,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over. To be called while the process has a single thread.
+    /// Takes the signals over. Must be called while the process has a single thread.
     pub(super) fn take() -> io::Result<Signals> {
         let ignored = signals::ignored_at_start();
         let numbers: Vec<i32> =
@@ -58,7 +58,7 @@ impl Signals {
         &self.fd
     }
 
-    /// The next one that arrived, if any.
+    /// Returns the next one that arrived, if any.
     pub(super) fn next(&self) -> Option<SignalRequest> {
         while let Ok(Some(info)) = self.fd.read() {
             let request = match Signal::from_named_raw(info.signo)? {
@@ -67,7 +67,8 @@ impl Signals {
                 Signal::HUP => SignalRequest::Drain,
                 Signal::TSTP => SignalRequest::Suspend,
                 Signal::USR1 => SignalRequest::List,
-                // Continued, also by who never asked us to stop (SIGSTOP): the terminal may have been used since.
+                // Continued, also after a stop that was not requested of us (SIGSTOP): the terminal may have been used
+                // since.
                 Signal::WINCH | Signal::CONT => SignalRequest::Redraw,
                 // USR2 is reserved.
                 _ => continue,
@@ -77,7 +78,7 @@ impl Signals {
         None
     }
 
-    /// Stops this process as the terminal asked for; returns when it goes on.
+    /// Stops this process as the terminal requested; returns when it continues.
     pub(super) fn stop_here() {
         let stop = Signal::TSTP.as_raw();
         signals::raise_default(stop);

@@ -1,5 +1,5 @@
-//! How a run comes to end before its time: who asked for it, how hard, and what psmith itself failed at. Stops nothing:
-//! it says what to ask of the engine.
+//! Early end of a run: who requested it, how hard, and failures of psmith itself. Stops nothing: it returns the
+//! commands for the engine.
 
 use psmith_core::policy::HaltOn;
 use psmith_engine::EngineError;
@@ -10,20 +10,20 @@ use super::writer::WriteFailure;
 use crate::error::CliError;
 use crate::record::RecordError;
 
-/// Why a run ends early, if it does.
+/// The reasons of a run's early end, if any.
 #[derive(Default)]
 pub(super) struct Stop {
-    /// The first signal that asked for the end.
+    /// The first signal that requested the end.
     pub(super) signal: Option<i32>,
     /// The bound of `--halt` that was reached.
     pub(super) halted_on: Option<HaltOn>,
-    /// The failure of psmith itself that the run ends with: the first one.
+    /// The failure of psmith itself with which the run ends: the first one.
     pub(super) failure: Option<CliError>,
-    /// The failure is that of an output, in the midst of the run.
+    /// True if the failure is that of an output, during the run.
     pub(super) output_failed: bool,
-    /// The user would not wait for the jobs to die.
+    /// True if the user did not wait for the jobs to die.
     pub(super) left_at_once: bool,
-    /// The step of the interrupt ladder that was reached; 0: nothing has been asked of the engine.
+    /// The step of the interrupt ladder that was reached; 0: nothing has been requested of the engine.
     step: u32,
 }
 
@@ -33,7 +33,7 @@ impl Stop {
         self.failure.get_or_insert(error);
     }
 
-    /// Notes a failure of what the run writes.
+    /// Notes a failure of an output or a record.
     pub(super) fn fail_output(&mut self, failure: &WriteFailure) {
         self.output_failed |= self.failure.is_none();
         self.fail(match failure {
@@ -42,7 +42,7 @@ impl Stop {
         });
     }
 
-    /// Notes that nobody reads stdout any more, which ends a run as SIGPIPE would.
+    /// Notes that the reader has closed stdout, which ends a run as SIGPIPE would.
     pub(super) fn break_pipe(&mut self) {
         self.signal.get_or_insert(Signal::PIPE.as_raw());
     }
@@ -61,7 +61,7 @@ impl Stop {
         }
     }
 
-    /// Asks the engine, once, to stop after a failure.
+    /// Returns, once, the command to stop after a failure.
     pub(super) fn tick(&mut self) -> Option<EngineCommand> {
         if self.failure.is_none() || self.step > 0 {
             return None;
@@ -70,7 +70,7 @@ impl Stop {
         Some(EngineCommand::Stop)
     }
 
-    /// Adds what came to light at the end: an input that could not be read, and how the engine ended.
+    /// Adds the failures known at the end: an input that could not be read, and how the engine ended.
     pub(super) fn conclude(&mut self, input: Option<CliError>, engine: Result<(), EngineError>) {
         if let Some(error) = input {
             self.fail(error);
@@ -78,14 +78,14 @@ impl Stop {
         let Err(ended) = engine else { return };
         let error = CliError::new(ended.to_string());
         match ended {
-            // What the writer then found missing only follows from it.
+            // The writer's failures after that only follow from it.
             EngineError::Spool(..) => self.failure = Some(error),
             _ => self.fail(error),
         }
     }
 }
 
-/// A record's error as the command tells it.
+/// Makes the command's error from a record's.
 pub(super) fn record_error(record: &RecordError) -> CliError {
     let error = CliError::new(record.to_string());
     match record.hint() {

@@ -1,8 +1,8 @@
-//! The terminal of a run under `--tty`: whose it is, the job's or psmith's own, and what happens when somebody takes
-//! it away (Ctrl-Z, a run in the background).
+//! Terminal of a run under `--tty`: its owner, the job or psmith, and the reaction to its loss (Ctrl-Z, a run in the
+//! background).
 //!
-//! As a shell does: the job has the foreground while it runs, psmith has it in between, and whoever wants it from the
-//! background is stopped until the user says `fg`. Never takes it from anybody but its own jobs.
+//! As in a shell, the job has the foreground while it runs, and psmith has it in between; a process that uses it from
+//! the background is stopped until the user types `fg`. Never takes it from any group but its own jobs.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,8 @@ use psmith_sys::signals::{self, SignalSet};
 use psmith_sys::terminal;
 use rustix::process::{Signal, kill_current_process_group};
 
-/// Tries of a stop that stops nobody: nobody can `fg` a group without a parent in its session, so the kernel
-/// does not stop it, and going on is all that is left.
+/// The number of tries of a stop that has no effect: a group without a parent in its session cannot be continued by
+/// `fg`, so the kernel does not stop it, and psmith can only continue.
 const STOPS_MAX: usize = 100;
 
 /// The terminal that jobs are given, one after the other.
@@ -21,26 +21,26 @@ pub(super) struct Terminal {
     tty: File,
     /// The group of the job that has it, or had it last.
     job: Option<u32>,
-    /// The job was stopped by the terminal, and everything stops with it.
+    /// True if the job was stopped by the terminal, and everything stops with it.
     pub(super) job_stopped: bool,
 }
 
 impl Terminal {
-    /// The terminal of this session.
+    /// Opens the terminal of this session.
     ///
     /// # Errors
-    /// If there is none.
+    /// Fails if there is none.
     pub(super) fn open() -> io::Result<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
         Ok(Terminal { tty, job: None, job_stopped: false })
     }
 
-    /// A descriptor of it, for the jobs.
+    /// Returns a descriptor of it, for the jobs.
     pub(super) fn for_jobs(&self) -> io::Result<File> {
         self.tty.try_clone()
     }
 
-    /// Stops the run until it is in the foreground, where it is not: what a job is given must be ours.
+    /// Stops the run until it is in the foreground, if it is not: psmith can pass on only what it has.
     pub(super) fn await_foreground(&self) {
         for _ in 0..STOPS_MAX {
             self.take_back();
@@ -51,13 +51,13 @@ impl Terminal {
         }
     }
 
-    /// The job with this process, which leads a group, has been given the foreground.
+    /// Notes that the job with this process, which leads a group, has been given the foreground.
     pub(super) fn on_started(&mut self, pid: u32) {
         self.job = Some(pid);
         self.job_stopped = false;
     }
 
-    /// Takes the foreground back from a job; from anybody else it is not taken.
+    /// Takes the foreground back from a job; from any other group it is not taken.
     pub(super) fn take_back(&self) {
         let holder = terminal::foreground_group(&self.tty).ok();
         if holder.is_some() && holder == self.job {
@@ -65,11 +65,11 @@ impl Terminal {
         }
     }
 
-    /// Stops this process, and all of its group, as the terminal stopped the job; returns when it goes on.
+    /// Stops this process, and all of its group, as the terminal stopped the job; returns when it continues.
     pub(super) fn stop_here(&mut self) {
         self.take_back();
-        // Whoever waits for psmith (a script) is in its group, and must stop too, or the user's shell never gets the
-        // terminal. Ctrl-Z reached only the job's group.
+        // A process that waits for psmith (a script) is in its group, and must stop too, or the user's shell never gets
+        // the terminal. Ctrl-Z reached only the job's group.
         let _ = kill_current_process_group(Signal::TSTP);
         let stop = SignalSet::of(&[Signal::TSTP.as_raw()]);
         let _ = signals::default(Signal::TSTP.as_raw());
@@ -77,8 +77,8 @@ impl Terminal {
         signals::unblock(stop);
         signals::block(stop);
         self.job_stopped = false;
-        // In the foreground the job goes on where it was; in the background it has to do without, and is stopped
-        // again if it cannot.
+        // In the foreground the job continues where it was; in the background it has to do without the terminal, and is
+        // stopped again if it cannot.
         if let Some(job) = self.job
             && terminal::is_foreground(&self.tty).unwrap_or(false)
         {
@@ -87,7 +87,7 @@ impl Terminal {
     }
 }
 
-/// For the kernel it is a background process that asks.
+/// Changes the terminal with TTOU blocked: to the kernel, the caller is a background process.
 fn with_ttou_blocked(change: impl FnOnce() -> io::Result<()>) {
     let old = signals::block(SignalSet::of(&[Signal::TTOU.as_raw()]));
     // The terminal may be gone by now, or the job: then there is nothing to change.

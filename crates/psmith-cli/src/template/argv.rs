@@ -1,11 +1,11 @@
-//! Words made of pieces, without a shell.
+//! Words made of pieces, without a shell. Never splits a value.
 
 use super::placeholder::{Placeholder, ValueKind};
 use super::scan::Piece;
 use crate::batch_size::Fill;
 use crate::input::JobArgs;
 
-/// Where a job stands: what `{#}`, `{%}` and `{##}` become.
+/// The numbers of a job: the values of `{#}`, `{%}` and `{##}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobNumbers {
     /// The job's number, from 1.
@@ -25,13 +25,13 @@ pub(crate) struct Word {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// No replacement string at all.
+    /// Text without any replacement string.
     Fixed,
     /// The inputs and nothing else: an argument for each.
     Alone,
-    /// Becomes one argument; several inputs are joined by blanks.
+    /// One argument; several inputs are joined by blanks.
     Joined,
-    /// Repeated for each input.
+    /// An argument for each input.
     Repeated,
 }
 
@@ -49,7 +49,7 @@ impl Word {
         Word { pieces, kind }
     }
 
-    /// Whether several inputs would stand in one word.
+    /// Returns whether several inputs would be in one word.
     pub(crate) fn joins_inputs(&self) -> bool {
         self.kind == Kind::Joined
             && self.pieces.iter().any(|piece| {
@@ -57,7 +57,7 @@ impl Word {
             })
     }
 
-    /// The bytes, if no value is put into the word.
+    /// Returns the bytes, if no value is put into the word.
     pub(crate) fn fixed(&self) -> Option<Vec<u8>> {
         (self.kind == Kind::Fixed).then(|| {
             self.pieces.iter().fold(Vec::new(), |mut word, piece| {
@@ -100,7 +100,7 @@ impl Word {
         word
     }
 
-    /// Adds what one more input costs: to the words that there are, and of words of its own.
+    /// Adds the cost of one more input: to the words that there are, and of words of its own.
     pub(crate) fn measure(
         &self,
         index: usize,
@@ -115,7 +115,7 @@ impl Word {
         }
     }
 
-    /// The cost before any input; `None` if it is nothing without inputs.
+    /// Returns the cost before any input; `None` if it is nothing without inputs.
     pub(crate) fn measure_base(&self) -> Option<usize> {
         matches!(self.kind, Kind::Fixed | Kind::Joined).then(|| self.fixed_len())
     }
@@ -151,7 +151,7 @@ impl Word {
     }
 }
 
-/// The most digits that a number can have.
+/// The greatest number of digits of a number.
 pub(crate) const NUMBER_LEN_MAX: usize = 20;
 
 /// Appends the value of a replacement string. Several inputs are joined by blanks.

@@ -1,6 +1,6 @@
 //! The command as a template: replacement strings, words without a shell, scripts for one.
 //!
-//! Nothing here reads an input or starts a program.
+//! It never reads an input or starts a program.
 
 mod argv;
 mod placeholder;
@@ -44,12 +44,12 @@ impl TextTemplate {
         out
     }
 
-    /// Whether it needs to know how many jobs there will be.
+    /// Returns whether it needs the number of jobs.
     pub(crate) fn needs_total(&self) -> bool {
         needs_total(&self.pieces)
     }
 
-    /// The text, if it is the same for each job.
+    /// Returns the text, if it is the same for each job.
     pub(crate) fn fixed(&self) -> Option<&[u8]> {
         match &self.pieces[..] {
             [] => Some(b""),
@@ -59,12 +59,12 @@ impl TextTemplate {
     }
 }
 
-/// Whether a replacement string among these needs to know how many jobs there will be.
+/// Returns whether a replacement string among these needs the number of jobs.
 pub(crate) fn needs_total(pieces: &[Piece]) -> bool {
     kinds(pieces).any(|kind| matches!(kind, ValueKind::Total | ValueKind::PaddedJob))
 }
 
-/// Whether the number of the slot is among these.
+/// Returns whether the number of the slot is among these.
 pub(crate) fn names_slot(pieces: &[Piece]) -> bool {
     kinds(pieces).any(|kind| matches!(kind, ValueKind::Slot))
 }
@@ -76,18 +76,18 @@ fn kinds(pieces: &[Piece]) -> impl Iterator<Item = &ValueKind> {
     })
 }
 
-/// Whether a text holds a replacement string, as far as can be told before the columns are known.
+/// Returns whether a text holds a replacement string, as far as is known before the columns are.
 pub(crate) fn mentions_replacement(text: &[u8]) -> bool {
     scan(text, &Grammar::default()).is_ok_and(|scanned| scanned.mentions)
         || memchr::memchr(b'{', text).is_some_and(|open| memchr::memchr(b'}', &text[open..]).is_some())
 }
 
-/// The form of `{}`.
+/// Returns the form of `{}`.
 pub(crate) fn whole() -> placeholder::ValueForm {
     placeholder::ValueForm::Whole
 }
 
-/// The replacement string that stands for one that was not typed.
+/// Makes the replacement string that is appended because none was typed.
 pub(crate) fn appended(kind: ValueKind) -> placeholder::Placeholder {
     placeholder::Placeholder { typed: b"{}".to_vec(), kind }
 }

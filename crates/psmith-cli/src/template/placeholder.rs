@@ -1,4 +1,4 @@
-//! Placeholder (replacement string): which value, in which form.
+//! Placeholder (replacement string): a value and its form. Never reads the value.
 
 /// A place where a value is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) struct Placeholder {
 /// The value that is put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValueKind {
-    /// All inputs of the job.
+    /// The inputs of the job.
     Inputs(ValueForm),
     /// The input at this position, from 0.
     Nth(u32, ValueForm),
@@ -26,7 +26,7 @@ pub(crate) enum ValueKind {
 }
 
 impl ValueKind {
-    /// Whether the value is a number of psmith's own.
+    /// Returns whether the value is a number of psmith's own.
     pub(crate) fn is_number(&self) -> bool {
         !matches!(self, ValueKind::Inputs(_) | ValueKind::Nth(..))
     }
@@ -64,9 +64,9 @@ pub(crate) enum ValueForm {
 }
 
 impl ValueForm {
-    /// The form that this suffix of a replacement string asks for.
+    /// Returns the form that this suffix of a replacement string selects.
     pub(crate) fn parse(suffix: &[u8]) -> Option<ValueForm> {
-        // No path ends or begins with a line feed on purpose; a block of awk or shell may well.
+        // No path begins or ends with a line feed on purpose; a block of awk or shell may well.
         if suffix.contains(&b'\n') {
             return None;
         }
@@ -88,7 +88,7 @@ impl ValueForm {
         })
     }
 
-    /// The value in this form.
+    /// Returns the value in this form.
     pub(crate) fn of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
         match self {
             ValueForm::Whole => value,
@@ -121,7 +121,8 @@ fn base(value: &[u8]) -> &[u8] {
     memchr::memrchr(b'/', value).map_or(value, |slash| &value[slash + 1..])
 }
 
-/// Where the last extension begins, with its point; the end if there is none. A point at the very end begins none.
+/// Returns the position of the last extension, with its point; the end if there is none. A point at the very end begins
+/// none.
 fn extension_start(value: &[u8]) -> usize {
     let base_start = value.len() - base(value).len();
     match memchr::memrchr(b'.', &value[base_start..]) {
@@ -130,7 +131,7 @@ fn extension_start(value: &[u8]) -> usize {
     }
 }
 
-/// Where the last two extensions begin; the end if there are not two.
+/// Returns the position of the last two extensions; the end if there are not two.
 fn two_extensions_start(value: &[u8]) -> usize {
     let last = extension_start(value);
     match extension_start(&value[..last]) {

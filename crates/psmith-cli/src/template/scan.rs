@@ -1,6 +1,6 @@
 //! Scanner of a word of the command: cuts it into text and replacement strings.
 //!
-//! The word is read once, from left to right. Text that came from an input is never read here.
+//! The word is read once, from left to right. Text that comes from an input is never read here.
 
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use crate::error::CliError;
@@ -16,11 +16,12 @@ pub(crate) enum Piece {
 /// The meanings that replacement strings can have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grammar {
-    /// `-I`: this instead of `{}`.
+    /// `-I`: the string that is used instead of `{}`.
     pub(crate) replace: Option<Vec<u8>>,
-    /// With `--header`: the names of the columns.
+    /// The names of the columns, with `--header`.
     pub(crate) names: Option<Vec<Vec<u8>>>,
-    /// How many inputs a job can have, and how many of them come from the sources of one input, if known.
+    /// The greatest number of inputs of a job, and the number of those that come from the sources of one input, if
+    /// known.
     pub(crate) inputs_max: Option<u64>,
     pub(crate) sources: u64,
 }
@@ -29,14 +30,14 @@ pub(crate) struct Grammar {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
     pub(crate) pieces: Vec<Piece>,
-    /// Whether there was any replacement string, those in double braces included.
+    /// True if there was any replacement string, those in double braces included.
     pub(crate) mentions: bool,
 }
 
-/// Cuts a word.
+/// Scans a word.
 ///
 /// # Errors
-/// If it holds a replacement string that cannot be meant.
+/// Fails if it holds a replacement string that has no meaning here.
 pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> {
     let mut out = Scanned::default();
     let mut text = Vec::new();
@@ -71,8 +72,8 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
             at = inner;
             continue;
         }
-        // Pairs of braces stand for one literal brace each, inside out: one brace is a replacement string, two
-        // are its text, three are its value in braces, and so on.
+        // Pairs of braces become one literal brace each, inside out: one brace is a replacement string, two are its
+        // text, three are its value in braces, and so on.
         let braces = opening.min(run(&word[inner + length..], b'}'));
         text.extend(std::iter::repeat_n(b'{', opening - braces + braces / 2));
         out.mentions = true;
@@ -99,7 +100,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
     Ok(out)
 }
 
-/// The meaning of what stands between braces.
+/// The meaning of the text between braces.
 enum Meaning {
     Placeholder(ValueKind),
     /// Ordinary text.
@@ -161,7 +162,8 @@ impl Grammar {
         })
     }
 
-    /// A column's name, with any suffix. The longest name wins, so that a column called `a.` is not column `a`.
+    /// Returns the meaning of a column's name, with any suffix. The longest name wins, so that a column called `a.` is
+    /// not column `a`.
     fn named(&self, content: &[u8]) -> Option<Meaning> {
         let names = self.names.as_ref()?;
         let candidates =
@@ -174,7 +176,8 @@ impl Grammar {
             .map(|(_, position, form)| Meaning::Placeholder(ValueKind::Nth(position as u32, form)))
     }
 
-    /// With `--header`, a word in braces that is no column is more likely a slip than meant.
+    /// Returns the meaning of a word in braces that is no column: with `--header` it is more likely a typing error than
+    /// meant.
     fn unknown_name(&self, content: &[u8]) -> Meaning {
         let Some(names) = &self.names else { return Meaning::Text };
         let letters = content
@@ -226,7 +229,7 @@ fn run(text: &[u8], byte: u8) -> usize {
     text.iter().take_while(|b| **b == byte).count()
 }
 
-/// The length of what stands before the closing brace; it holds no opening one.
+/// Returns the length of the text before the closing brace; it holds no opening one.
 fn content_len(text: &[u8]) -> Option<usize> {
     match memchr::memchr2(b'{', b'}', text) {
         Some(at) if text[at] == b'}' => Some(at),

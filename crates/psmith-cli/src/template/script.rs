@@ -1,4 +1,4 @@
-//! The script of `-s` with the inputs put in, each as a literal that the shell expands no further.
+//! Script of `-s` with the inputs put in, each as a literal that the shell expands no further. Never runs it.
 
 use super::argv::{JobNumbers, NUMBER_LEN_MAX, push_number};
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
@@ -19,7 +19,7 @@ pub(crate) struct Script {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Segment {
     pieces: Vec<ScriptPiece>,
-    /// A word that is repeated for each input.
+    /// True for a word that is repeated for each input.
     repeated: bool,
 }
 
@@ -33,7 +33,7 @@ impl Script {
     /// Compiles a script. Without any replacement string the inputs are appended, unless `count_only`.
     ///
     /// # Errors
-    /// If a replacement string stands where no quoting holds.
+    /// Fails if a replacement string is in a place where no quoting is safe.
     pub(crate) fn new(mut scanned: Scanned, fill: Fill, count_only: bool) -> Result<Script, CliError> {
         if !scanned.mentions && !count_only {
             append_inputs(&mut scanned);
@@ -51,7 +51,7 @@ impl Script {
         Ok(Script { segments })
     }
 
-    /// The script for one job.
+    /// Returns the script for one job.
     pub(crate) fn render(&self, args: &JobArgs, place: JobNumbers) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + args.bytes_len());
         for segment in &self.segments {
@@ -69,7 +69,7 @@ impl Script {
         out
     }
 
-    /// The text before the first replacement string.
+    /// Returns the text before the first replacement string.
     pub(crate) fn start(&self) -> Vec<u8> {
         match self.segments.first().and_then(|segment| segment.pieces.first()) {
             Some(ScriptPiece::Text(text)) => text.clone(),
@@ -77,7 +77,7 @@ impl Script {
         }
     }
 
-    /// The words of the script as they would be typed without a shell, if it holds nothing but plain words and
+    /// Returns the words of the script as they would be typed without a shell, if it holds nothing but plain words and
     /// replacement strings outside of quotes.
     pub(crate) fn plain_words(&self) -> Option<Vec<Vec<super::scan::Piece>>> {
         use super::scan::Piece;
@@ -109,12 +109,12 @@ impl Script {
         (!words.is_empty()).then_some(words)
     }
 
-    /// How long the script is before any input.
+    /// Returns the length of the script before any input.
     pub(crate) fn measure_base(&self) -> usize {
         self.segments.iter().filter(|segment| !segment.repeated).map(|segment| segment.base_len()).sum()
     }
 
-    /// By how much one more input makes it longer.
+    /// Returns the number of bytes that one more input adds.
     pub(crate) fn measure(&self, index: usize, input: &[u8]) -> usize {
         self.segments
             .iter()
@@ -126,7 +126,7 @@ impl Script {
     }
 }
 
-/// Bytes that mean nothing to any shell, wherever they stand.
+/// Returns whether a byte has no meaning to any shell, in every place.
 pub(crate) fn is_never_special(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(&byte)
 }
@@ -218,10 +218,10 @@ impl Segment {
     }
 }
 
-/// The quotes that are closed before a literal and opened again after it.
+/// The length of the quotes that are closed before a literal and opened again after it.
 const QUOTES_LEN: usize = 4;
 
-/// Puts a value in, as the context needs it.
+/// Appends a value, quoted as the context needs it.
 fn push_literal<'a>(
     out: &mut Vec<u8>,
     kind: &ValueKind,

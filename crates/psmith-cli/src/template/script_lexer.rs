@@ -1,22 +1,22 @@
-//! A small lexer for scripts of the sh family: it tells in which context of quoting each replacement string
-//! stands, and refuses those where no quoting holds.
+//! A small lexer for scripts of the sh family: finds the context of quoting of each replacement string, and refuses
+//! those for which no quoting is safe.
 //!
-//! It need not understand a script, only be sure of the contexts. Where two shells might read a script
-//! differently, or this lexer could lose its way, every replacement string from there on is refused: the danger
-//! is to be wrong, not to be strict. It never looks at a value.
+//! It need not understand a script, only be sure of the contexts. If two shells might read a script differently, or
+//! this lexer could lose track, every replacement string from there on is refused: the danger is to be wrong, not to be
+//! strict. It never reads a value.
 
 use super::placeholder::Placeholder;
 use super::scan::Piece;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// The quotes in which a replacement string stands.
+/// The quotes around a replacement string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Context {
     Unquoted,
     DoubleQuoted,
     SingleQuoted,
-    /// Nothing is put in.
+    /// A comment: nothing is put in.
     Comment,
 }
 
@@ -33,13 +33,13 @@ pub(crate) enum TokenKind {
     Placeholder(Placeholder, Context),
 }
 
-/// How deep constructs may be nested before the lexer gives up.
+/// The nesting of constructs at which the lexer gives up.
 const CONSTRUCTS_DEPTH_MAX: u32 = 64;
 
 /// Finds the context of each replacement string.
 ///
 /// # Errors
-/// If one stands where no quoting holds.
+/// Fails if one is in a place where no quoting is safe.
 pub(crate) fn lex(pieces: Vec<Piece>) -> Result<Vec<ScriptToken>, CliError> {
     let mut tokens = Vec::new();
     for piece in pieces {
@@ -67,11 +67,11 @@ pub(super) struct Lexer {
     at: usize,
     words: u32,
     depth: u32,
-    /// Set when the contexts that follow are no longer certain: why.
+    /// The reason why the contexts that follow are no longer certain, if so.
     lost: Option<&'static str>,
 }
 
-/// The next part of the script, as the lexer sees it.
+/// The next part of the script, as the lexer reads it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextPart {
     Byte(u8),
@@ -96,12 +96,13 @@ impl Lexer {
         }
     }
 
-    /// Whether a replacement string stands here, be it a number.
+    /// Returns whether a replacement string is here, be it a number.
     pub(super) fn is_placeholder(&self, by: usize) -> bool {
         matches!(self.tokens.get(self.at + by).map(|token| &token.part), Some(TokenKind::Placeholder(..)))
     }
 
-    /// The part that comes `by` after here when line continuations are left out, as the shell reads `$\<newline>(`.
+    /// Returns the part that comes `by` after here when line continuations are left out, as the shell reads
+    /// `$\<newline>(`.
     pub(super) fn joined(&self, by: usize) -> (NextPart, usize) {
         let mut ahead = by;
         while self.ahead(ahead) == NextPart::Byte(b'\\') && self.ahead(ahead + 1) == NextPart::Byte(b'\n') {
@@ -117,23 +118,23 @@ impl Lexer {
         self.at += count;
     }
 
-    /// A new word's number.
+    /// Returns a new word's number.
     pub(super) fn next_word(&mut self) -> u32 {
         self.words += 1;
         self.words
     }
 
-    /// Leaves out the next bytes: they are looked at by nobody.
+    /// Skips the next bytes without reading them.
     pub(super) fn skip(&mut self, count: usize) {
         self.at += count;
     }
 
-    /// Where the lexer is.
+    /// Returns the lexer's position.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Whether a line feed stands between there and here.
+    /// Returns whether there is a line feed between that position and this one.
     pub(super) fn passed_line_feed(&self, from: usize) -> bool {
         let end = self.at.min(self.tokens.len());
         self.tokens[from.min(end)..end].iter().any(|token| token.part == TokenKind::Byte(b'\n'))
@@ -156,7 +157,7 @@ impl Lexer {
         self.lost.get_or_insert(why);
     }
 
-    /// The replacement string here stands in this context, which is certain.
+    /// Records the context of the replacement string here, which is certain.
     pub(super) fn place(&mut self, context: Context, word: u32) -> Result<(), CliError> {
         if context != Context::Comment
             && let Some(why) = self.lost
@@ -184,7 +185,7 @@ impl Lexer {
             AFTER_BACKSLASH => {
                 error.hint(format!("leave out the backslash, or write {{{typed}}} for the text itself"))
             }
-            // A variable would not help: arithmetic evaluates what it holds.
+            // A variable would not help: arithmetic evaluates its content.
             IN_ARITHMETIC | IN_ARITHMETIC_COMMAND => error,
             _ => error.hint(format!("set a variable before it: x={typed}; ..")),
         })
@@ -282,7 +283,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// `${..}`, already behind the brace. Shells differ in how they read quotes in it.
+    /// Reads `${..}`, already behind the brace. Shells differ in how they read quotes in it.
     fn parameter(&mut self, word: u32) -> Result<(), CliError> {
         let mut braces = 1u32;
         loop {
@@ -316,7 +317,7 @@ impl Lexer {
         }
     }
 
-    /// `((..))`, at its first parenthesis. Shells differ in what they do where it turns out to be a subshell.
+    /// Reads `((..))`, at its first parenthesis. Shells differ in the treatment of a subshell that begins like this.
     pub(super) fn arithmetic(&mut self, why: &'static str) -> Result<(), CliError> {
         let mut parentheses = 0u32;
         loop {
@@ -345,7 +346,7 @@ impl Lexer {
         }
     }
 
-    /// `$'..'`, behind the quote: some shells know escapes in it, others do not.
+    /// Reads `$'..'`, behind the quote: some shells know escapes in it, others do not.
     fn dollar_single(&mut self, word: u32) -> Result<(), CliError> {
         loop {
             match self.next() {

@@ -8,11 +8,11 @@ use crate::error::CliError;
 /// A script outside of quotes, as far as it has been read.
 #[derive(Default)]
 struct Unquoted {
-    /// Ends with the parenthesis that ends `$(`.
+    /// True if it ends with the parenthesis that ends `$(`.
     nested: bool,
-    /// Open parentheses.
+    /// The number of open parentheses.
     parentheses: u32,
-    /// Inside of `a=(..)`.
+    /// True inside of `a=(..)`.
     in_array: bool,
     /// Documents that begin after the end of this line.
     here_documents: Vec<HereDocument>,
@@ -28,20 +28,20 @@ struct HereDocument {
 #[derive(Default)]
 struct WordState {
     number: u32,
-    /// The text so far, as long as that is plain text.
+    /// The text so far, as long as it is plain.
     text: Vec<u8>,
     begun: bool,
 }
 
 impl Lexer {
-    /// Outside of quotes: the whole script, or, if `nested`, up to the parenthesis that ends `$(`, which the caller
-    /// takes: it belongs to the word around.
+    /// Reads the script outside of quotes: the whole script, or, if `nested`, up to the parenthesis that ends `$(`,
+    /// which the caller reads: it belongs to the word around.
     pub(super) fn unquoted(&mut self, nested: bool) -> Result<(), CliError> {
         self.descend();
         let mut script = Unquoted { nested, ..Unquoted::default() };
         let mut before = self.at();
         loop {
-            // Shells differ in where a document begins if a quoted line feed comes before the one that ends the line.
+            // Shells differ in the start of a document if a quoted line feed comes before the one that ends the line.
             if !script.here_documents.is_empty() && self.passed_line_feed(before) {
                 self.lose("after a here-document");
             }
@@ -64,7 +64,7 @@ impl Lexer {
     }
 
     fn unquoted_placeholder(&mut self, script: &mut Unquoted) -> Result<(), CliError> {
-        // In a subscript, `a[..]=`, some shells compute what they find.
+        // In a subscript, `a[..]=`, some shells evaluate the text.
         if is_subscript(&script.word.text) {
             self.refuse("inside a[..]")?;
         }
@@ -127,7 +127,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// A quote or an expansion, as a part of a word.
+    /// Reads a quote or an expansion, as a part of a word.
     fn special(&mut self, byte: u8, word: &mut WordState) -> Result<(), CliError> {
         self.begin(word);
         word.text.push(byte);
@@ -151,7 +151,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// `<<` or `<<<`.
+    /// Reads `<<` or `<<<`.
     fn here_operator(&mut self, script: &mut Unquoted) -> Result<(), CliError> {
         self.end(script);
         let second = self.joined(1).1;
@@ -180,7 +180,7 @@ impl Lexer {
         script.word = WordState::default();
     }
 
-    /// The word behind `<<` that ends the document.
+    /// Reads the word behind `<<` that ends the document.
     fn here_document_end(&mut self) -> Result<HereDocument, CliError> {
         let tabs_stripped = self.next() == NextPart::Byte(b'-');
         if tabs_stripped {
@@ -231,7 +231,7 @@ impl Lexer {
         Ok(HereDocument { end, tabs_stripped })
     }
 
-    /// The lines of a document, up to and with the one that ends it.
+    /// Reads the lines of a document, up to and including the one that ends it.
     fn here_document(&mut self, document: &HereDocument) -> Result<(), CliError> {
         loop {
             let mut line = Vec::new();
@@ -261,7 +261,7 @@ impl Lexer {
     }
 }
 
-/// Whether a word reads `name[` so far, as the left side of an assignment to an array does.
+/// Returns whether a word reads `name[` so far, as the left side of an assignment to an array does.
 fn is_subscript(word: &[u8]) -> bool {
     let Some(bracket) = memchr::memchr(b'[', word) else { return false };
     let name = &word[..bracket];

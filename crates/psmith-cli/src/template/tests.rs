@@ -1,4 +1,4 @@
-//! Replacement strings against their table, and scripts against the shells that read them.
+//! Tests of replacement strings against their table, and of scripts against the shells that read them.
 
 use std::process::Command;
 
@@ -187,7 +187,7 @@ fn several_inputs_in_a_script() {
     assert_eq!(repeated.render(&JobArgs::from_values(inputs), PLACE), b"f \"x\"'a b'\"\"y \"x\"'c'\"\"y 3");
 }
 
-/// Gives what each installed shell of the family prints for a script.
+/// Returns the output of an installed shell of the family for a script.
 fn printed(shell: &str, script: &[u8]) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     let output = Command::new(shell).arg("-c").arg(std::ffi::OsStr::from_bytes(script)).output().ok()?;
@@ -195,7 +195,7 @@ fn printed(shell: &str, script: &[u8]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-/// Bytes without NUL, rich in those that mean something to a shell.
+/// Makes bytes without NUL, rich in those that have a meaning to a shell.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let wicked = prop::sample::select(b"'\"\\$`!#~*?[]{}()<>|&;\n\t =-a\xff\x80".to_vec());
     prop::collection::vec(prop_oneof![wicked, 1u8..=255], 0..24)
@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// Scripts made of everything that changes how a shell reads on. Their only words are digits and `case`, so that
+/// Makes scripts of everything that changes how a shell reads on. Their only words are digits and `case`, so that
 /// nothing in them can be a program or a function.
 fn any_script() -> impl Strategy<Value = String> {
     let parts = prop::sample::select(vec![
@@ -324,7 +324,7 @@ fn any_script() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(48)) })]
 
-    /// Whatever the script, a value is never read as shell: a script that is accepted never runs what is in it.
+    /// A value is never read as shell, whatever the script: a script that is accepted never runs its inputs.
     #[test]
     fn no_script_expands_a_value(template in any_script()) {
         // return: a script that is refused runs nothing, so there is nothing left to prove
@@ -344,7 +344,7 @@ proptest! {
     }
 }
 
-/// More cases on demand: `PROPTEST_CASES=5000`.
+/// Returns the number of cases; more on demand: `PROPTEST_CASES=5000`.
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }

@@ -1,4 +1,4 @@
-//! Durations, sizes and rates.
+//! Parsers of durations, sizes and rates. They never read a clock.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use super::text;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// Forms of a duration, for hints.
+/// The forms of a duration, for hints.
 pub(super) const DURATIONS: &str = "10, 1.5s, 250ms, 5m, 2h";
 
-/// The longest duration that is taken: a thousand years. Longer ones would overflow sums of times.
+/// The longest duration that is accepted: a thousand years. Longer ones would overflow sums of times.
 const SECONDS_MAX: f64 = 1000.0 * 365.25 * 86400.0;
 
-/// `10` (seconds), `1.5`, `250ms`, `10s`, `5m`, `2h`, `1d`, `1h30m`.
+/// Parses `10` (seconds), `1.5`, `250ms`, `10s`, `5m`, `2h`, `1d`, `1h30m`.
 ///
 /// # Errors
-/// If the value is nothing of the kind.
+/// Fails if the value is no duration.
 pub fn duration(flag: &str, value: &OsStr) -> Result<Duration, CliError> {
     let text = text(flag, value)?;
     parse_duration(text).ok_or_else(|| {
@@ -32,7 +32,8 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     }
     let mut rest = text;
     let mut seconds = 0.0;
-    // Units go from the largest to the smallest, each at most once, so `5m1h` is a slip and not an hour and a bit.
+    // Units go from the largest to the smallest, each at most once, so `5m1h` is a typing error and not an hour and
+    // five minutes.
     let mut unit_max = f64::INFINITY;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -57,7 +58,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     (!text.is_empty() && seconds <= SECONDS_MAX).then(|| Duration::from_secs_f64(seconds))
 }
 
-/// Digits with at most one point; no sign, no exponent, no `inf`.
+/// Parses digits with at most one point; no sign, no exponent, no `inf`.
 pub(super) fn decimal(text: &str) -> Option<f64> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let points = text.bytes().filter(|b| *b == b'.').count();
@@ -67,10 +68,10 @@ pub(super) fn decimal(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// A duration, or a percentage of the median time of successes. 0 is no limit.
+/// Parses a duration, or a percentage of the median time of successes. 0 is no limit.
 ///
 /// # Errors
-/// If the value is nothing of the kind.
+/// Fails if the value is neither.
 pub fn timeout(flag: &str, value: &OsStr) -> Result<Timeout, CliError> {
     let text = text(flag, value)?;
     let parsed = match text.strip_suffix('%') {
@@ -83,10 +84,10 @@ pub fn timeout(flag: &str, value: &OsStr) -> Result<Timeout, CliError> {
     })
 }
 
-/// A number of bytes: `K M G T` are powers of 1024, `k m g t` powers of 1000.
+/// Parses a number of bytes: `K M G T` are powers of 1024, `k m g t` powers of 1000.
 ///
 /// # Errors
-/// If the value is nothing of the kind.
+/// Fails if the value is no size.
 pub fn size(flag: &str, value: &OsStr) -> Result<u64, CliError> {
     let text = text(flag, value)?;
     parse_size(text).ok_or_else(|| {
@@ -112,14 +113,14 @@ fn parse_size(text: &str) -> Option<u64> {
         return number.bytes().all(|b| b.is_ascii_digit()).then(|| whole.checked_mul(unit)).flatten();
     }
     let bytes = decimal(number)? * unit as f64;
-    // Above this a float no longer holds every byte; nobody writes such a fraction on purpose.
+    // Above this a float no longer holds every byte; such a fraction is no one's intention.
     (unit > 1 && bytes < 9e15).then_some(bytes as u64)
 }
 
-/// The gap between two starts that `N/s`, `N/m` or `N/h` asks for.
+/// Parses `N/s`, `N/m` or `N/h`; returns the gap between two starts.
 ///
 /// # Errors
-/// If the value is no rate, or no start would ever be allowed.
+/// Fails if the value is no rate, or no start would ever be allowed.
 pub fn rate_gap(flag: &str, value: &OsStr) -> Result<Duration, CliError> {
     let text = text(flag, value)?;
     let parsed = text.split_once('/').and_then(|(number, unit)| {

@@ -1,12 +1,12 @@
-//! The backslash escapes of `-d` and of a literal separator.
+//! Backslash escapes of `-d` and of a literal separator.
 
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// `\n \t \r \0 \\ \xHH` become the bytes they name.
+/// Replaces `\n \t \r \0 \\ \xHH` by the bytes they name.
 ///
 /// # Errors
-/// If a backslash is followed by anything else.
+/// Fails if a backslash is followed by anything else.
 pub fn unescape(flag: &str, value: &[u8]) -> Result<Vec<u8>, CliError> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value.iter();

@@ -1,4 +1,4 @@
-//! `--halt WHEN,CONDITION`.
+//! Parser of `--halt WHEN,CONDITION`.
 
 use std::ffi::OsStr;
 
@@ -8,10 +8,10 @@ use super::{amount::decimal, text};
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// `never`, or `soon`/`now`, a comma, and `fail=`, `success=` or `done=` with `N` or `N%`.
+/// Parses `never`, or `soon`/`now`, a comma, and `fail=`, `success=` or `done=` with `N` or `N%`.
 ///
 /// # Errors
-/// If the value is nothing of the kind.
+/// Fails if the value has another form.
 pub fn halt(flag: &str, value: &OsStr) -> Result<Halt, CliError> {
     let text = text(flag, value)?;
     let (mode, condition) = match text.split_once(',') {

@@ -1,6 +1,6 @@
 //! Values behind flags, parsed: text in, typed value out, or a message that names flag and value.
 //!
-//! Nothing here reads a clock, a file or the environment.
+//! It never reads a clock, a file or the environment.
 
 mod amount;
 mod escapes;
@@ -23,20 +23,20 @@ pub use term_seq::term_seq;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// The value as text.
+/// Returns the value as text.
 ///
 /// # Errors
-/// If it is not UTF-8.
+/// Fails if it is not UTF-8.
 pub fn text<'a>(flag: &str, value: &'a OsStr) -> Result<&'a str, CliError> {
     value
         .to_str()
         .ok_or_else(|| CliError::new(format!("{flag}: '{}' is not text", shown(value.as_encoded_bytes()))))
 }
 
-/// A whole number.
+/// Parses a whole number.
 ///
 /// # Errors
-/// If it is none, or not within `min` and `max`.
+/// Fails if it is none, or not within `min` and `max`.
 pub fn number(flag: &str, value: &OsStr, min: u64, max: u64) -> Result<u64, CliError> {
     let text = text(flag, value)?;
     match text.parse::<u64>() {
@@ -51,10 +51,10 @@ pub fn number(flag: &str, value: &OsStr, min: u64, max: u64) -> Result<u64, CliE
     }
 }
 
-/// Reads one of several words.
+/// Parses one of several words.
 ///
 /// # Errors
-/// If it is none of them.
+/// Fails if it is none of them.
 pub fn choice<T: Copy>(flag: &str, value: &OsStr, choices: &[(&str, T)]) -> Result<T, CliError> {
     let text = text(flag, value)?;
     if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {

@@ -1,4 +1,4 @@
-//! `--retry-delay` and `--retry-on`.
+//! Parsers of `--retry-delay` and `--retry-on`.
 
 use std::ffi::OsStr;
 
@@ -10,10 +10,10 @@ use super::text;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// `D`, or `D..MAX`.
+/// Parses `D`, or `D..MAX`.
 ///
 /// # Errors
-/// If either is no duration, or MAX is below D.
+/// Fails if either is no duration, or MAX is below D.
 pub fn backoff(flag: &str, value: &OsStr) -> Result<Backoff, CliError> {
     let text = text(flag, value)?;
     let (first, max) = match text.split_once("..") {
@@ -33,10 +33,10 @@ pub fn backoff(flag: &str, value: &OsStr) -> Result<Backoff, CliError> {
     Ok(backoff)
 }
 
-/// Causes, separated by commas: `exit`, `exit=1+75`, `signal`, `timeout`, `oom`, `limit`, `spawn`, `leak`.
+/// Parses causes, separated by commas: `exit`, `exit=1+75`, `signal`, `timeout`, `oom`, `limit`, `spawn`, `leak`.
 ///
 /// # Errors
-/// If one of them is no such cause.
+/// Fails if one of them is no such cause.
 pub fn retry_on(flag: &str, value: &OsStr) -> Result<RetryOn, CliError> {
     let text = text(flag, value)?;
     text.split(',').map(|entry| parse_cause(flag, entry)).collect::<Result<Vec<_>, _>>().map(RetryOn::Only)

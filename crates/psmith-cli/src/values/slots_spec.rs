@@ -1,4 +1,4 @@
-//! `-j`: how many attempts may live at once.
+//! Specification of `-j`: the number of attempts that may run at once. Only a file of it is read.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,28 +7,28 @@ use super::amount::decimal;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// How many slots were asked for.
+/// The number of slots, as requested.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SlotsSpec {
-    /// This many.
+    /// A number.
     Number(u32),
-    /// As many as there are CPUs, and so many more, or fewer; at least one.
+    /// The number of CPUs plus this, which may be negative; at least one.
     Relative(i64),
-    /// This percentage of the CPUs; at least one.
+    /// A percentage of the CPUs; at least one.
     Percent(f64),
-    /// As many as descriptors and process ids allow.
+    /// The number that descriptors and process ids allow.
     Most,
     /// The number in this file; read again at each end of a job.
     File(PathBuf),
 }
 
-/// The most slots that can be asked for.
+/// The greatest number of slots that can be requested.
 const SLOTS_MAX: u32 = 1_000_000;
 
-/// `N`, `+N`, `-N`, `N%`, `0`, or the name of a file that holds one of these.
+/// Parses `N`, `+N`, `-N`, `N%`, `0`, or the name of a file that holds one of these.
 ///
 /// # Errors
-/// If it is none of these.
+/// Fails if it is none of these.
 pub fn slots(flag: &str, value: &OsStr) -> Result<SlotsSpec, CliError> {
     if let Some(slots) = value.to_str().and_then(SlotsSpec::parse) {
         return Ok(slots);
@@ -65,10 +65,10 @@ impl SlotsSpec {
         }
     }
 
-    /// The number of slots on a machine with `cpus` CPUs, where at most `most` are possible. A file is read now.
+    /// Returns the number of slots on a machine with `cpus` CPUs, if at most `most` are possible. A file is read now.
     ///
     /// # Errors
-    /// If the file cannot be read or holds something else.
+    /// Fails if the file cannot be read or holds something else.
     pub fn resolve(&self, cpus: u32, most: u32) -> Result<u32, CliError> {
         let number = match self {
             SlotsSpec::Number(number) => f64::from(*number),

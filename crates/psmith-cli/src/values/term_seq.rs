@@ -1,4 +1,4 @@
-//! `--term-seq`: signals, each followed by a wait in milliseconds.
+//! Parser of `--term-seq`: signals, each followed by a wait in milliseconds.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::text;
 use crate::error::CliError;
 use crate::quote::shown;
 
-/// `TERM,2000,KILL,25`: pairs of a signal and the milliseconds to wait after it. The last wait may be left out.
+/// Parses `TERM,2000,KILL,25`: pairs of a signal and the milliseconds to wait after it. The last wait may be left out.
 ///
 /// # Errors
-/// If a signal or a wait is none.
+/// Fails if a signal or a wait is none.
 pub fn term_seq(flag: &str, value: &OsStr) -> Result<TermSeq, CliError> {
     let text = text(flag, value)?;
     let parts: Vec<&str> = text.split(',').collect();

@@ -1,4 +1,4 @@
-//! Durations, sizes, slots, ladders and their refusals.
+//! Tests of durations, sizes, slots, ladders and their refusals.
 
 use std::ffi::OsStr;
 use std::time::Duration;

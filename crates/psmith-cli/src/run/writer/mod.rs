@@ -1,8 +1,8 @@
-//! The consumer: the one thread that writes what jobs wrote, what psmith says, and the records of it.
+//! Writer of a run: the one thread that writes jobs' output, psmith's own messages, and the records.
 //!
-//! It may block on a slow reader, so it runs beside the engine, which goes on keeping deadlines meanwhile. The
-//! engine learns what has been written by [`WriterReply`]s. Everything that reaches a terminal passes through here, so
-//! nothing comes between the bytes of a line, and the board is out of the way of both.
+//! It may block on a slow reader, so it runs beside the engine, which keeps deadlines meanwhile. The engine learns what
+//! has been written by [`WriterReply`]s. Everything that is written to a terminal passes through here, so the bytes of
+//! a line are never separated, and the board is erased before either is written.
 
 mod output_writer;
 
@@ -26,16 +26,17 @@ use crate::record::results::ResultsWriter;
 use crate::record::{RecordError, Status};
 use crate::report::display::os_text;
 
-/// Live output that waits to be written, over all jobs; at this bound jobs wait on their pipes.
+/// The bytes of live output that wait to be written, over all jobs; at this bound jobs wait on their pipes.
 const LIVE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Messages that wait for somebody to read stderr; beyond it they are counted and dropped, which changes no outcome.
+/// The bytes of messages that wait for a reader of stderr; beyond it they are counted and dropped, which changes no
+/// outcome.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A stop waits no longer than this for the board to go off the screen.
+/// The longest time that a stop waits for the board to be erased.
 const CLEAR_MAX: Duration = Duration::from_millis(200);
 
-/// Work that the engine's side hands over.
+/// Work that the engine's side passes on.
 enum Work {
     Output(LiveOutput),
     Deliver(Box<FinishedJob>),
@@ -53,7 +54,7 @@ enum LiveOutput {
 enum OwnLines {
     Message(String),
     LastMessage(String),
-    /// The board that waits in the backlog.
+    /// A request to paint the board in the backlog.
     Board,
     ClearBoard(Sender<()>),
     LeaveBoard(String),
@@ -72,26 +73,26 @@ pub(super) struct FinishedJob {
     pub(super) started_epoch: f64,
     pub(super) slot: u32,
     pub(super) output: Output,
-    /// Whether its output is passed on.
+    /// True if its output is passed on.
     pub(super) show: bool,
     pub(super) tag: Option<Arc<[u8]>>,
     pub(super) results_path: Vec<u8>,
-    /// Whether it is recorded: not so a job that never began.
+    /// True if it is recorded; a job that never began is not.
     pub(super) recorded: bool,
 }
 
 /// A message of the writer to the engine's side.
 #[derive(Debug)]
 pub(super) enum WriterReply {
-    /// A job has been written, or it cannot be, which a reply before this one tells.
+    /// A job has been written, or it cannot be, which an earlier reply reports.
     Delivered(JobId),
-    /// The reader of stdout is gone.
+    /// The reader has closed stdout.
     BrokenPipe,
-    /// Something cannot be written; the run cannot go on.
+    /// A failed write; the run cannot go on.
     Failed(WriteFailure),
 }
 
-/// Why the run cannot go on.
+/// The output that cannot be written, so that the run cannot go on.
 #[derive(Debug)]
 pub(super) enum WriteFailure {
     /// Standard output.
@@ -100,7 +101,7 @@ pub(super) enum WriteFailure {
     Record(RecordError),
 }
 
-/// How lines are treated.
+/// The treatment of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     /// Bytes as they are.
@@ -123,7 +124,7 @@ pub(super) struct WriterHandle {
 /// The way back to the engine's side.
 struct Replies {
     given: Mutex<Vec<WriterReply>>,
-    /// The engine has nothing else to wait for.
+    /// True if the engine has nothing else to wait for.
     wanted: AtomicBool,
     wake: Arc<Waker>,
 }
@@ -171,13 +172,13 @@ impl WriterHandle {
         Ok(WriterHandle { work: Some(work), live_bytes, backlog, replies, spares, thread: Some(thread) })
     }
 
-    /// Whether live output is welcome.
+    /// Returns whether live output is accepted.
     pub(super) fn takes_output(&self) -> bool {
         self.live_bytes.load(Ordering::Relaxed) < LIVE_BYTES_MAX
     }
 
-    /// Live output: the first `length` bytes of `buffer`. A buffer that is well filled changes hands, and another
-    /// one of its size is left in its place; a few bytes are copied.
+    /// Adds live output: the first `length` bytes of `buffer`. A buffer that is well filled is passed on, and replaced
+    /// by another of its size; a few bytes are copied.
     pub(super) fn chunk(
         &self,
         job: JobId,
@@ -201,7 +202,7 @@ impl WriterHandle {
         self.send(Work::Output(LiveOutput::Backlog { job, stream, backlog, tag }));
     }
 
-    /// An attempt whose output was passed on live is lost; what another one writes is passed on from its beginning.
+    /// Ends the live output of an attempt that is lost; that of the next attempt is passed on from its beginning.
     pub(super) fn break_off(&self, job: JobId) {
         self.send(Work::Output(LiveOutput::BreakOff(job)));
     }
@@ -210,7 +211,7 @@ impl WriterHandle {
         self.send(Work::Deliver(Box::new(job)));
     }
 
-    /// Whole lines for stderr. Dropped and counted while nobody reads it.
+    /// Adds whole lines for stderr. They are dropped and counted while it has no reader.
     pub(super) fn message(&self, lines: String) {
         let waiting = self.backlog.message_bytes.load(Ordering::Relaxed);
         if waiting + lines.len() > MESSAGE_BYTES_MAX {
@@ -221,40 +222,40 @@ impl WriterHandle {
         self.send(Work::Stderr(OwnLines::Message(lines)));
     }
 
-    /// Whole lines for stderr at the end of the run, never dropped.
+    /// Adds whole lines for stderr at the end of the run, never dropped.
     pub(super) fn last_message(&self, lines: String) {
         self.send(Work::Stderr(OwnLines::LastMessage(lines)));
     }
 
-    /// The board, from now on, until there is another.
+    /// Sets the board, until the next call.
     pub(super) fn board(&self, lines: Vec<Line>, size: Size) {
-        // One that waits to be painted is replaced: on a terminal that stands still they do not pile up.
+        // A board that waits to be painted is replaced: on a suspended terminal they do not pile up.
         if lock(&self.backlog.board).replace((lines, size)).is_none() {
             self.send(Work::Stderr(OwnLines::Board));
         }
     }
 
-    /// Takes the board off the screen, and waits until it is, or until that takes too long.
+    /// Erases the board from the screen, and waits until that is done, or takes too long.
     pub(super) fn clear_board(&self) {
         let (done, cleared) = channel();
         self.send(Work::Stderr(OwnLines::ClearBoard(done)));
         let _ = cleared.recv_timeout(CLEAR_MAX);
     }
 
-    /// The board goes; this line of it stays, if it was ever seen.
+    /// Erases the board; this line of it stays, if it was ever shown.
     pub(super) fn leave_board(&self, line: String) {
         self.send(Work::Stderr(OwnLines::LeaveBoard(line)));
     }
 
-    /// The replies since the last time. With `wanted`, the next reply wakes the engine; else only one
-    /// that cannot wait does, for the engine wakes up often enough by itself, and a wake-up a job is dear.
+    /// Returns the replies since the last call. With `wanted`, the next reply wakes the engine; else only one that
+    /// cannot wait does, because the engine wakes up often enough by itself, and a wake-up for each job is expensive.
     pub(super) fn replies(&self, wanted: bool) -> Vec<WriterReply> {
-        // In this order: what comes between the two is either seen here or rings.
+        // In this order: a reply that comes between the two is either taken here or wakes the engine.
         self.replies.wanted.store(wanted, Ordering::SeqCst);
         std::mem::take(&mut *lock(&self.replies.given))
     }
 
-    /// Waits until all is written, and gives back what wrote it.
+    /// Waits until all is written, and returns the output writer.
     pub(super) fn finish(mut self) -> Option<OutputWriter> {
         drop(self.work.take());
         self.thread.take().and_then(|thread| thread.join().ok())
@@ -262,7 +263,7 @@ impl WriterHandle {
 
     fn send(&self, work: Work) {
         if let Some(sender) = &self.work {
-            // The writer outlives all work: it ends when this end is dropped.
+            // The writer lives longer than all its work: it ends when this end is dropped.
             let _ = sender.send(work);
         }
     }
@@ -277,7 +278,7 @@ impl std::fmt::Display for WriteFailure {
     }
 }
 
-/// A lock whose holder cannot leave half-done work behind: what it guards is one push, pop or take.
+/// Locks; the holder cannot leave half-done work behind: the lock guards one push, pop or take.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! Output writer, on the writer's thread: owns the streams, the records and the board, and does each piece of work to
-//! them.
+//! Output writer, on the writer's thread: owns the streams, the records and the board, and applies each piece of work
+//! to them.
 //!
-//! Decides nothing about jobs, and knows nobody of the engine's side.
+//! Decides nothing about jobs, and knows no type of the engine's side.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,19 +24,19 @@ use crate::record::joblog::JobLog;
 use crate::record::results::ResultsWriter;
 use crate::record::{JobRecord, JobStreams, RecordError};
 
-/// Buffers below this size are not worth keeping.
+/// The size below which buffers are not kept.
 const SPARE_BYTES_MIN: usize = 64 * 1024;
 
-/// Written buffers that are kept for the next chunks.
+/// The number of written buffers that are kept for the next chunks.
 const SPARES_MAX: usize = 4;
 
-/// Output above this size is waited for: it holds memory, or a file, that others may want.
+/// The size above which output is waited for: it holds memory, or a file, that other jobs may need.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
-/// A line longer than this is passed on in pieces.
+/// The length above which a line is passed on in pieces.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long a joblog may go without being looked after.
+/// The longest time between two checks of a joblog.
 const TICK: Duration = Duration::from_millis(250);
 
 /// The streams and records, and how far each of them is written.
@@ -55,7 +55,7 @@ pub(in crate::run) struct OutputWriter {
     was_up: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
-    /// The last thing on the terminal is a line that a job has not ended yet.
+    /// True if the last text on the terminal is a line that a job has not ended yet.
     mid_line: bool,
     broken: bool,
     started: Instant,
@@ -93,7 +93,7 @@ impl OutputWriter {
         })
     }
 
-    /// Does all work that comes, until no more can.
+    /// Does all work, until the channel is closed.
     pub(super) fn work(
         mut self,
         inbox: &Receiver<Work>,
@@ -102,7 +102,7 @@ impl OutputWriter {
         replies: &Replies,
     ) -> OutputWriter {
         loop {
-            // Painted when nothing else is to be written just now: a burst is not painted between each two lines.
+            // Painted when nothing else is to be written just now: in a burst it is not painted between each two lines.
             let next = inbox.try_recv().or_else(|_| {
                 self.paint_again();
                 inbox.recv_timeout(TICK)
@@ -128,16 +128,16 @@ impl OutputWriter {
     fn deliver_and_reply(&mut self, job: FinishedJob, replies: &Replies) {
         let id = job.id;
         let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
-        // Rows of a burst are handed to the kernel together, at the latest when it is over.
+        // Rows of a burst are passed to the kernel together, at the latest at its end.
         let done = self.deliver(job).and_then(|()| self.tick_joblog().map_err(WriteFailure::Record));
         if let Err(failure) = done {
             self.on_failure(failure, replies);
         }
-        // Also what could not be written is off the engine's hands, or the run would wait for it for ever.
+        // A reply is sent also for work that could not be written, or the run would wait for it for ever.
         replies.give(WriterReply::Delivered(id), is_large);
     }
 
-    /// Passes on what a job writes while it runs.
+    /// Passes on a job's output while it runs.
     fn pass_on(&mut self, work: LiveOutput, live_bytes: &AtomicUsize, replies: &Replies) -> io::Result<()> {
         match work {
             LiveOutput::Chunk { job, stream, buffer, length, tag } => {
@@ -156,7 +156,7 @@ impl OutputWriter {
         }
     }
 
-    /// Shows what psmith itself has to say, or its board. Its loss changes no outcome.
+    /// Shows psmith's own messages, or its board. A lost one changes no outcome.
     fn show(&mut self, work: OwnLines, backlog: &Backlog) {
         match work {
             OwnLines::Message(lines) => {
@@ -177,7 +177,7 @@ impl OutputWriter {
             OwnLines::ClearBoard(done) => {
                 self.clear_board();
                 self.board = None;
-                // Who asked may have given up waiting.
+                // The requester may have stopped waiting.
                 let _ = done.send(());
             }
             OwnLines::LeaveBoard(line) => {
@@ -189,7 +189,7 @@ impl OutputWriter {
         }
     }
 
-    /// Ends all writing, and tells the engine's side once.
+    /// Ends all writing, and notifies the engine's side once.
     fn on_failure(&mut self, failure: WriteFailure, replies: &Replies) {
         if std::mem::replace(&mut self.broken, true) {
             return;
@@ -216,7 +216,7 @@ impl OutputWriter {
         self.joblog.as_mut().map_or(Ok(()), |joblog| joblog.tick(now))
     }
 
-    /// Says something on stderr. Its loss changes no outcome, so it is not looked after.
+    /// Writes a message to stderr. A lost one changes no outcome, so errors are ignored.
     fn write_message(&mut self, lines: &str) {
         if self.stderr_is_terminal {
             self.clear_board();
@@ -234,7 +234,8 @@ impl OutputWriter {
         }
     }
 
-    /// A message begins at the left margin. Only the terminal gets the newline, never what stdout leads to.
+    /// Ends the line on the terminal: a message begins at the left margin. Only the terminal gets the newline, never
+    /// another destination of stdout.
     fn end_line(&mut self) {
         if self.stderr_is_terminal && std::mem::take(&mut self.mid_line) {
             let _ = self.stderr.write_all(b"\n");
@@ -257,14 +258,14 @@ impl OutputWriter {
         }
     }
 
-    /// Takes the board off the terminal, before anything else is written there.
+    /// Erases the board from the terminal, before anything else is written there.
     fn clear_board(&mut self) {
         if let Some(codes) = self.painter.clear() {
             let _ = write_all(&mut self.stderr, codes.as_bytes());
         }
     }
 
-    // Job output.
+    // Methods for job output.
 
     fn live(&mut self, job: JobId, stream: u8, bytes: &[u8], tag: Option<&[u8]>) -> io::Result<()> {
         if self.lines == Lines::Raw {
@@ -300,8 +301,8 @@ impl OutputWriter {
         }
     }
 
-    /// Ends the output of a lost attempt. It cannot be taken back, but the next attempt begins at the left margin,
-    /// and half a line that waits for its end is not glued to it.
+    /// Ends the output of a lost attempt. It cannot be taken back, but the next attempt begins at the left margin, and
+    /// is not appended to half a line that waits for its end.
     fn break_off(&mut self, job: JobId) -> io::Result<()> {
         for stream in [1, 2] {
             self.partial.remove(&(job, stream));
@@ -342,7 +343,7 @@ impl OutputWriter {
             return write_all(&mut self.stdout, bytes);
         }
         match write_all(&mut self.stderr, bytes) {
-            // A dead terminal or a closed pipe takes no more messages; the jobs' results are elsewhere.
+            // A dead terminal or a closed pipe takes no more messages; the jobs' results are written elsewhere.
             Err(error) if error.kind() != io::ErrorKind::StorageFull => Ok(()),
             done => done,
         }
@@ -402,7 +403,7 @@ impl OutputWriter {
 
     fn copy(&mut self, job: JobId, stream: u8, from: &mut impl Read, tag: Option<&[u8]>) -> io::Result<()> {
         let mut buffer = vec![0; 128 * 1024];
-        // A partial line that waits comes before what follows it.
+        // A partial line that waits is written before what follows it.
         if let Some(rest) = self.partial.remove(&(job, stream)) {
             self.pass(job, stream, &rest, tag)?;
         }
@@ -416,7 +417,7 @@ impl OutputWriter {
     }
 }
 
-/// As `write_all`, also where somebody made the descriptor non-blocking, which all its holders share.
+/// Writes like `write_all`, also if the descriptor is non-blocking: any process that shares it can make it so.
 fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
