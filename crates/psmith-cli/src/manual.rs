@@ -9,7 +9,7 @@ use crate::flags::help;
 /// Prints the man page.
 ///
 /// # Errors
-/// If `out` cannot be written.
+/// Fails if `out` cannot be written.
 pub fn man_page(out: &mut impl Write) -> io::Result<()> {
     let page = clap_mangen::Man::new(help::whole_command().disable_help_subcommand(true)).title("PSMITH");
     page.render_title(out)?;
@@ -26,7 +26,7 @@ pub fn man_page(out: &mut impl Write) -> io::Result<()> {
 /// Prints completions for a shell.
 ///
 /// # Errors
-/// If `out` cannot be written.
+/// Fails if `out` cannot be written.
 pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut help::whole_command(), "psmith", &mut script);

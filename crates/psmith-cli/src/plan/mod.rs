@@ -187,7 +187,7 @@ impl RunPlan {
     /// Returns the command of one job.
     ///
     /// # Errors
-    /// If it cannot be started: a NUL byte, a word too long, no such program.
+    /// Fails if it cannot be started: a NUL byte, a word too long, no such program.
     pub fn render(&self, job: &JobArgs, place: JobNumbers) -> Result<Rendered, SpawnFailure> {
         let place = self.place(place);
         let dir =

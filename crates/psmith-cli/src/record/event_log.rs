@@ -266,7 +266,7 @@ impl EventLog {
     /// Writes to this file, which is replaced.
     ///
     /// # Errors
-    /// If it cannot be made or written.
+    /// Fails if it cannot be made or written.
     pub fn create(path: &Path) -> Result<EventLog, RecordError> {
         let file = File::create(path).map_err(|source| RecordError::not_writable(path, source))?;
         Ok(EventLog::new(Box::new(file), path))
@@ -284,7 +284,7 @@ impl EventLog {
     /// Writes whole lines. May block until the reader takes them.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// Fails if they cannot be written.
     pub fn write(&mut self, lines: &[u8]) -> Result<(), RecordError> {
         let written = self.out.write_all(lines).and_then(|()| self.out.flush());
         written.map_err(|source| RecordError::not_writable(&self.name, source))

@@ -49,7 +49,7 @@ impl JobLog {
     /// Opens and locks the file, and writes its header if it has none.
     ///
     /// # Errors
-    /// [`RecordErrorKind::InUse`] if another run holds it, [`RecordErrorKind::NotWritable`] otherwise.
+    /// Fails with [`RecordErrorKind::InUse`] if another run holds it, [`RecordErrorKind::NotWritable`] otherwise.
     pub fn open(path: &Path, mode: JobLogMode) -> Result<JobLog, RecordError> {
         let cannot = |source| RecordError::not_writable(path, source);
         // Not truncated by the open: until the lock is held, the rows are another run's. Not opened for reading: we
@@ -89,7 +89,7 @@ impl JobLog {
     /// Adds a job whose output has been delivered. A job that psmith cancelled gets no row.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn append(&mut self, record: &JobRecord<'_>) -> Result<(), RecordError> {
         if write_row(&mut self.rows, record) && self.rows.len() >= BUFFER_BYTES_MAX {
             self.write_rows()?;
@@ -101,7 +101,7 @@ impl JobLog {
     /// the end of psmith, however sudden, loses no row, and the end of the machine those of a second.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn tick(&mut self, now: Time) -> Result<(), RecordError> {
         self.write_rows()?;
         if self.unsynced && now.since(self.synced_at) >= SYNC_EVERY {
@@ -119,7 +119,7 @@ impl JobLog {
     /// Writes and syncs what is left, and unlocks the file.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn finish(mut self) -> Result<(), RecordError> {
         self.write_rows()?;
         let now = self.synced_at;

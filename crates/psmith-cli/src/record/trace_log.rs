@@ -79,7 +79,7 @@ impl TraceLog {
     /// Makes a trace in this file, which is replaced.
     ///
     /// # Errors
-    /// If it cannot be made or written, or no thread can be had.
+    /// Fails if it cannot be made or written, or no thread can be had.
     pub(crate) fn create(path: &Path) -> Result<TraceLog, RecordError> {
         let not_writable = |source| RecordError::not_writable(path, source);
         let file = File::create(path).map_err(not_writable)?;
@@ -147,7 +147,7 @@ impl TraceLog {
     /// Writes all waiting events; returns the number of dropped ones.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Fails if it cannot be written.
     pub(crate) fn finish(mut self) -> Result<u64, RecordError> {
         self.shared.lock().over = true;
         if let Some(thread) = self.thread.take() {

@@ -18,7 +18,7 @@ impl WholeFile {
     /// Checks that the file can be written, and writes nothing.
     ///
     /// # Errors
-    /// If it is a directory, or the directory around it takes no file.
+    /// Fails if it is a directory, or the directory around it takes no file.
     pub(crate) fn prepare(path: &Path) -> Result<WholeFile, RecordError> {
         let not_writable = |source| RecordError::not_writable(path, source);
         // A link is followed: its target is replaced, and the link stays.
@@ -37,7 +37,7 @@ impl WholeFile {
     /// Writes the file, with the mode that a new file has here.
     ///
     /// # Errors
-    /// If it cannot be written, synced or moved; what was there before is then as it was.
+    /// Fails if it cannot be written, synced or moved; what was there before is then as it was.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), RecordError> {
         let written = if self.plain {
             File::options().write(true).open(&self.path).and_then(|mut file| file.write_all(content))

@@ -65,7 +65,7 @@ impl ResultsWriter {
     /// Opens or makes the files. `keep` leaves the rows of earlier runs in place (`--resume`).
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Fails if it cannot be written.
     pub fn open(place: &ResultsPlace, keep: bool) -> Result<ResultsWriter, RecordError> {
         let form = match place {
             ResultsPlace::JsonLines(path) => Form::JsonLines(jsonl::JsonLines::open(path, keep)?),
@@ -102,7 +102,7 @@ impl ResultsWriter {
     /// run's name.
     ///
     /// # Errors
-    /// If it cannot be written, or the streams cannot be read.
+    /// Fails if it cannot be written, or the streams cannot be read.
     pub fn write(
         &mut self,
         record: &JobRecord<'_>,
