@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contender_that_fails_is_told_with_its_line() {
+    fn a_contender_that_fails_is_reported_with_its_line() {
         let broken = Contender::new("broken", 1, "echo no such thing >&2; exit 3".into());
         let message = once(&broken).expect_err("it fails");
         assert!(message.contains("no such thing") && message.contains("exit 3"), "{message}");

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_and_lifetimes_are_told_apart() {
+    fn characters_and_lifetimes_are_distinguished() {
         let source = Source::new("fn f<'a>(x: &'a str) { g('\"'); h('\\''); i('\\u{41}'); dbg!(x) }");
         assert_eq!(source.words("dbg!(").count(), 1, "{:?}", source.code);
         assert!(source.code[0].contains("&'a str"));

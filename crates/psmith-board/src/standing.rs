@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_told_in_readable_units() {
+    fn rates_are_shown_in_readable_units() {
         let texts = [1234.0, 32.4, 9.96, 3.21, 0.5, 0.01].map(rate_text);
         assert_eq!(texts, ["1234/s", "32/s", "10/s", "3.2/s", "30/min", "0.6/min"]);
     }

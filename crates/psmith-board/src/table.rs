@@ -327,7 +327,7 @@ psmith: 2 done
     }
 
     #[test]
-    fn memory_is_told_in_few_characters() {
+    fn memory_is_shown_in_few_characters() {
         let cases = [
             (0, "0K"),
             (980 << 10, "980K"),

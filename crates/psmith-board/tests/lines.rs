@@ -79,7 +79,7 @@ fn counts_are_reported_at_each_multiple_and_at_the_end() {
 
 // proves: O-45, U-43, U-44
 #[test]
-fn the_end_of_a_board_is_told_whole() {
+fn the_end_of_a_board_is_written_whole() {
     let text = lines_of(|board| {
         let _elapsed = board.elapsed();
         let row = board.add_row(Row::new());

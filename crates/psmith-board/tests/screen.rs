@@ -200,7 +200,7 @@ fn a_row_is_dimmed_by_itself() {
 
 // proves: F-49
 #[test]
-fn a_terminal_that_stands_still_holds_up_nobody() {
+fn a_suspended_terminal_blocks_no_caller() {
     let (terminal, slave) = Terminal::unread(200, 50);
     let board = board(slave);
     let rows = workers(&board);

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_tells_states_reasons_and_remedies() {
+    fn the_table_shows_states_reasons_and_remedies() {
         let table = written(|out| write_table(&sample(), out));
         let expected = concat!(
             "psmith ",

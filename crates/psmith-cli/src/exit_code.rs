@@ -53,7 +53,7 @@ impl ExitScheme {
 
 /// The end of a run, as far as the exit status depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunEnd {
+pub struct ExitFacts {
     /// The signal that stopped the run (not `HUP`, which only drains).
     pub signal: Option<i32>,
     /// True if psmith itself failed: an output could not be written, or the machine had no resources.
@@ -90,7 +90,7 @@ impl ExitStatus {
     }
 }
 
-impl RunEnd {
+impl ExitFacts {
     /// Returns the one status of this run. The first that applies wins: a signal, a failure of psmith itself, a met
     /// `--halt ..success`, failed jobs, jobs left unrun, success.
     #[must_use]
@@ -155,14 +155,14 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn end(ok: u64, failed: u64, left: u64) -> RunEnd {
-        RunEnd { ok, failed, left, first: (failed > 0).then_some(42), ..RunEnd::default() }
+    fn end(ok: u64, failed: u64, left: u64) -> ExitFacts {
+        ExitFacts { ok, failed, left, first: (failed > 0).then_some(42), ..ExitFacts::default() }
     }
 
     #[test]
     fn each_cell_of_the_table() {
         use ExitScheme::{AnyZero, Class, Count, First};
-        let table: &[(RunEnd, [u8; 4])] = &[
+        let table: &[(ExitFacts, [u8; 4])] = &[
             (end(0, 0, 0), [0, 0, 0, 0]),
             (end(3, 0, 0), [0, 0, 0, 0]),
             (end(3, 2, 0), [2, 1, 42, 0]),
@@ -173,12 +173,12 @@ mod tests {
             (end(3, 0, 4), [122, 122, 122, 122]),
             (end(3, 2, 4), [2, 1, 42, 0]),
             (end(0, 2, 4), [2, 1, 42, 1]),
-            (RunEnd { halted_on: Some(HaltOn::Success), ..end(1, 1, 9) }, [0, 0, 0, 0]),
-            (RunEnd { halted_on: Some(HaltOn::Done), ..end(1, 1, 9) }, [1, 1, 42, 0]),
-            (RunEnd { halted_on: Some(HaltOn::Done), ..end(2, 0, 9) }, [0, 0, 0, 0]),
-            (RunEnd { halted_on: Some(HaltOn::Fail), ..end(0, 1, 9) }, [1, 1, 42, 1]),
-            (RunEnd { broken: true, ..end(1, 1, 9) }, [125; 4]),
-            (RunEnd { broken: true, halted_on: Some(HaltOn::Success), ..end(1, 0, 0) }, [125; 4]),
+            (ExitFacts { halted_on: Some(HaltOn::Success), ..end(1, 1, 9) }, [0, 0, 0, 0]),
+            (ExitFacts { halted_on: Some(HaltOn::Done), ..end(1, 1, 9) }, [1, 1, 42, 0]),
+            (ExitFacts { halted_on: Some(HaltOn::Done), ..end(2, 0, 9) }, [0, 0, 0, 0]),
+            (ExitFacts { halted_on: Some(HaltOn::Fail), ..end(0, 1, 9) }, [1, 1, 42, 1]),
+            (ExitFacts { broken: true, ..end(1, 1, 9) }, [125; 4]),
+            (ExitFacts { broken: true, halted_on: Some(HaltOn::Success), ..end(1, 0, 0) }, [125; 4]),
         ];
         for (run, codes) in table {
             for (scheme, code) in [Count, Class, First, AnyZero].into_iter().zip(codes) {
@@ -205,7 +205,7 @@ mod tests {
         fn precedence_holds_for_any_counts(
             ok in 0u64..300, failed in 0u64..300, left in 0u64..300, broken: bool, signal in proptest::option::of(1i32..65),
         ) {
-            let run = RunEnd { signal, broken, ..end(ok, failed, left) };
+            let run = ExitFacts { signal, broken, ..end(ok, failed, left) };
             for scheme in ExitScheme::ALL {
                 match run.status(scheme) {
                     ExitStatus::Signal(number) => prop_assert_eq!(Some(number), signal),

@@ -6,7 +6,7 @@ use psmith_testkit::records::{RecordedEvents, joblog};
 use psmith_testkit::{Scene, need, scene};
 
 /// Asserts one error of psmith's own, and that every job that was started has its end.
-fn assert_told(scene: &Scene, ended: &psmith_testkit::cmd::EndedCommand, rows: usize) {
+fn assert_reported(scene: &Scene, ended: &psmith_testkit::cmd::EndedCommand, rows: usize) {
     ended.assert_code(125).assert_err_has("psmith: error: ");
     let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
@@ -79,7 +79,7 @@ fn a_malformed_record_lets_the_accepted_jobs_finish() {
 
 // proves: F-33, F-52: stdout is full at the first byte, in the middle, at the last
 #[test]
-fn a_stdout_that_fills_up_is_told_with_what_is_left() {
+fn a_full_stdout_is_reported_with_the_jobs_that_are_left() {
     need!("F-33", Need::Tmpfs);
     for (jobs, before) in [(1, 0), (40, 0), (40, 9)] {
         let scene = scene!();
@@ -97,7 +97,7 @@ fn a_stdout_that_fills_up_is_told_with_what_is_left() {
             .stdout_file(disk.join("out"))
             .run();
         ended.assert_err_has("no space left on device");
-        assert_told(&scene, &ended, before);
+        assert_reported(&scene, &ended, before);
     }
 }
 

@@ -56,7 +56,7 @@ fn at_cgroup_no_daemon_survives() {
     let events = daemons(&scene, CGROUP, &["--contain", "cgroup"], "redirect ignore clear-env");
     assert_eq!(level(&events), "cgroup");
     for end in events.named("job_end") {
-        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
+        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job reports its leak: {end}");
     }
     scene.assert_no_survivors();
 }
@@ -68,7 +68,7 @@ fn at_keeper_no_daemon_survives() {
     let events = daemons(&scene, SWEEP, &["--contain", "keeper"], "redirect ignore clear-env");
     assert_eq!(level(&events), "keeper");
     for end in events.named("job_end") {
-        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job is told its leak: {end}");
+        assert!(end["leaked"].as_u64().is_some_and(|leaked| leaked >= 1), "each job reports its leak: {end}");
     }
     scene.assert_no_survivors();
 }
@@ -86,7 +86,7 @@ fn at_sweep_no_daemon_survives_the_run() {
 
 // proves: F-12, P-4: the documented miss
 #[test]
-fn at_group_a_session_of_its_own_escapes_and_the_level_is_told() {
+fn at_group_a_session_of_its_own_escapes_and_the_level_is_reported() {
     let scene = scene!();
     let events = daemons(&scene, GROUP, &[], "redirect ignore clear-env");
     assert_eq!(level(&events), "group");

@@ -19,7 +19,7 @@ fn it_names_each_facility() {
 
 // proves: P-4: the level that it reports is the level that runs have
 #[test]
-fn what_is_forbidden_is_told_as_missing_with_a_remedy() {
+fn a_forbidden_facility_is_reported_as_missing_with_a_remedy() {
     let scene = scene!();
     let best = scene.psmith(["doctor"]).run();
     let forbidden = scene.psmith(["doctor"]).forbid("cgroup,subreaper").run();

@@ -4,7 +4,7 @@
 use psmith_cli::doctor::doctor;
 
 #[test]
-fn this_machine_is_told_in_both_forms_alike() {
+fn both_forms_report_this_machine_alike() {
     let (mut table, mut object) = (Vec::new(), Vec::new());
     let code = doctor(false, &mut table).unwrap();
     assert_eq!(doctor(true, &mut object).unwrap(), code);
@@ -14,9 +14,9 @@ fn this_machine_is_told_in_both_forms_alike() {
     assert!(rows.len() >= 15, "{table}");
     for row in rows {
         let (name, state) = (row["name"].as_str().unwrap(), row["state"].as_str().unwrap());
-        let told = table
+        let is_listed = table
             .lines()
             .any(|line| line.strip_prefix(state).is_some_and(|rest| rest.trim_start().starts_with(name)));
-        assert!(told, "{state} {name}: {table}");
+        assert!(is_listed, "{state} {name}: {table}");
     }
 }

@@ -324,7 +324,7 @@ fn a_program_replaced_and_removed_under_a_run_still_finds_its_warden() {
     open_to_all(&other);
     fs::rename(&other, &copy).expect("a rename");
     let kill_warden = || {
-        let warden = proc::warden_of(running.pid()).and_then(Pid::from_raw).expect("it lives");
+        let warden = proc::warden_of(running.pid()).and_then(Pid::from_raw).expect("it is alive");
         kill_process(warden, Signal::KILL).expect("ours");
     };
     kill_warden();

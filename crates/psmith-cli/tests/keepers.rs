@@ -49,7 +49,11 @@ fn a_killed_keeper_loses_its_own_attempt_alone() {
     let lines = ready.lines(2);
     let keeper_of_a = lines.iter().find_map(|line| line.strip_prefix("a ")).expect("a's own line");
     let keeper: i32 = keeper_of_a.parse().expect("a pid");
-    assert_ne!(proc::stat(keeper).expect("it lives").ppid, running.pid(), "the keeper is the warden's child");
+    assert_ne!(
+        proc::stat(keeper).expect("it is alive").ppid,
+        running.pid(),
+        "the keeper is the warden's child"
+    );
     kill_process(Pid::from_raw(keeper).expect("a pid"), Signal::KILL).expect("a keeper takes a signal");
     // The second attempt of a.
     assert!(ready.lines(1)[0].starts_with("a "));

@@ -134,7 +134,7 @@ fn a_killed_warden_is_replaced_and_blamed_on_no_job() {
     ended.assert_code(0).assert_out("out a\nout b\nout c\nout d\n");
     let mut again = ready.lines(4);
     again.sort();
-    assert_eq!(again, ["1:2", "2:2", "3:2", "4:2"], "each job's second attempt, told as such");
+    assert_eq!(again, ["1:2", "2:2", "3:2", "4:2"], "each job's second attempt, reported as such");
     let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
     let retries = events.named("job_retry");

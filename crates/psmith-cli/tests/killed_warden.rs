@@ -47,8 +47,8 @@ fn lost_while_it_streamed(options: &[&str]) -> psmith_testkit::cmd::EndedCommand
     ready.wait();
     running.wait_for_out("one\n");
     // Half a line may wait for its end; the events show that it was read.
-    let told = RecordedEvents::wait_for(&scene.path("e"), "job_output", 1);
-    assert_eq!(told.named("job_output")[0]["data"], "one\ntwo");
+    let events = RecordedEvents::wait_for(&scene.path("e"), "job_output", 1);
+    assert_eq!(events.named("job_output")[0]["data"], "one\ntwo");
     assert!(send(proc::warden_of(running.pid()).expect("a warden"), Signal::KILL));
     let ended = running.wait();
     ended.assert_code(0);
@@ -155,7 +155,7 @@ fn two_hundred_children_and_their_children_die_with_it_and_run_again() {
     ready.lines(200);
     let before: Vec<i32> = scene.guard(|guard| guard.survivors());
     assert!(before.len() >= 402, "200 jobs, their sleepers, host and warden: {}", before.len());
-    assert!(send(proc::warden_of(running.pid()).expect("it lives"), Signal::KILL));
+    assert!(send(proc::warden_of(running.pid()).expect("it is alive"), Signal::KILL));
     let ended = running.wait();
     ended.assert_code(0).assert_out(numbers(200));
     let mut starts: BTreeMap<u64, u32> = BTreeMap::new();
@@ -177,7 +177,7 @@ fn a_warden_that_stays_silent_is_replaced() {
         .limit(LIMIT)
         .start();
     ready.lines(2);
-    let first = proc::warden_of(running.pid()).expect("it lives");
+    let first = proc::warden_of(running.pid()).expect("it is alive");
     assert!(send(first, Signal::STOP));
     // The second attempts of both are spawned by another warden.
     ready.lines(2);
@@ -194,7 +194,7 @@ fn a_warden_that_stays_silent_is_replaced() {
 
 // proves: F-37c, F-8: a suspended warden costs no control: the host kills by itself
 #[test]
-fn a_timeout_kills_though_the_warden_stands_still() {
+fn a_timeout_kills_though_the_warden_is_suspended() {
     let scene = scene!();
     let mut ready = scene.ready("ready");
     let mut events = scene.ready("events");
@@ -207,7 +207,7 @@ fn a_timeout_kills_though_the_warden_stands_still() {
     let job: i32 = ready.lines(1)[0].parse().expect("a pid");
     // The host can kill what has been reported to it.
     while !events.lines(1).concat().contains("\"job_start\"") {}
-    let warden = proc::warden_of(running.pid()).expect("it lives");
+    let warden = proc::warden_of(running.pid()).expect("it is alive");
     assert!(send(warden, Signal::STOP));
     let deadline = std::time::Instant::now() + psmith_testkit::OUTER_LIMIT;
     let mut has_stopped = false;
@@ -238,7 +238,7 @@ fn what_outlives_both_ends_is_swept_by_the_next_run() {
     let running =
         scene.psmith(["-j3", "-s", &script, ":::", "a", "b", "c"]).env("W", wicked()).forbid("").start();
     ready.lines(3);
-    let warden = proc::warden_of(running.pid()).expect("it lives");
+    let warden = proc::warden_of(running.pid()).expect("it is alive");
     // Neither can send a last message.
     running.signal(Signal::STOP);
     assert!(send(warden, Signal::STOP));

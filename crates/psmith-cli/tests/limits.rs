@@ -138,7 +138,7 @@ fn limits_that_cannot_be_enforced_are_refused_before_the_first_job() {
 }
 
 #[test]
-fn cpu_time_and_memory_are_told_for_every_job() {
+fn cpu_time_and_memory_are_reported_for_every_job() {
     let scene = scene!();
     scene
         .psmith(["--events", "e", "-s", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done # {}", ":::", "a"])

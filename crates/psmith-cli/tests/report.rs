@@ -46,8 +46,11 @@ fn numbers_are_those_of_the_joblog() {
     assert_eq!(value(&page, "attempts"), "9");
     assert_eq!(value(&page, "count"), rows.len().to_string());
     let sum: f64 = rows.iter().map(runtime).sum();
-    let told: f64 = value(&page, "sum").trim_end_matches('s').parse().unwrap();
-    assert!((sum - told).abs() < 0.001 * rows.len() as f64, "{sum} in the joblog, {told} in the report");
+    let reported: f64 = value(&page, "sum").trim_end_matches('s').parse().unwrap();
+    assert!(
+        (sum - reported).abs() < 0.001 * rows.len() as f64,
+        "{sum} in the joblog, {reported} in the report"
+    );
     for row in &rows {
         let cells = cells(&page, "slowest", row.seq);
         assert_eq!(cells[1], format!("{:.3}s", runtime(row)));
@@ -99,7 +102,7 @@ fn a_run_that_was_interrupted_has_its_report() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_told_before_the_first_job() {
+fn a_report_that_cannot_be_written_is_an_error_before_the_first_job() {
     let scene = scene!();
     let ended = scene.psmith(["--report", "nodir/r.html", "touch", "{}", ":::", "made"]).run();
     ended.assert_code(125).assert_err_has("nodir/r.html");

@@ -50,8 +50,8 @@ fn only_the_last_try_s_output_is_passed_on() {
 fn flaky_counts_as_ok_or_as_failed() {
     let script = "[ {} = good ] || [ $PSMITH_ATTEMPT = 2 ]";
     let scene = scene!();
-    let told = ["--retries", "2", "--summary", "text"];
-    run(&scene, &told, script, &["good", "flaky"]).assert_code(0).assert_err_has("flaky: #2");
+    let reporting = ["--retries", "2", "--summary", "text"];
+    run(&scene, &reporting, script, &["good", "flaky"]).assert_code(0).assert_err_has("flaky: #2");
     let scene = scene!();
     run(&scene, &["--retries", "2", "--flaky", "fail"], script, &["good", "flaky"]).assert_code(1);
 }
@@ -174,7 +174,7 @@ fn exit_counts_to_a_hundred_and_one() {
 }
 
 #[test]
-fn exit_first_tells_signals_and_timeouts() {
+fn exit_first_shows_signals_and_timeouts() {
     for (script, exit) in [("exit 77", 77), ("kill -9 $$", 137), ("sleep 300", 124), ("exit 0", 0)] {
         let scene = scene!();
         let script = format!("{script} # {{}}");

@@ -330,7 +330,7 @@ fn a_stopped_run_that_is_killed_leaves_nothing() {
 
 // proves: F-9: a job that was stopped by a signal is reported, and continues when it is continued
 #[test]
-fn a_job_stopped_from_outside_is_told_and_goes_on() {
+fn a_job_stopped_from_outside_is_reported_and_continues() {
     for forbidden in ["", "cgroup", "cgroup,subreaper"] {
         let scene = scene!();
         let wicked = wicked();
@@ -340,9 +340,9 @@ fn a_job_stopped_from_outside_is_told_and_goes_on() {
             .forbid(forbidden)
             .start();
         running.wait_for_err("psmith: job 1 stands still, stopped by signal 19 (STOP): ");
-        let told = RecordedEvents::wait_for(&scene.path("e"), "job_stopped", 1);
-        let pid = told.named("job_start")[0]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw).expect("a start tells its process");
+        let events = RecordedEvents::wait_for(&scene.path("e"), "job_stopped", 1);
+        let pid = events.named("job_start")[0]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).expect("a start names its process");
         // Not yet reaped: it is stopped.
         kill_process(pid, Signal::CONT).expect("it is there");
         running.wait().assert_code(0).assert_out("continued\n");

@@ -10,16 +10,16 @@ use psmith_testkit::{Signal, scene};
 use rustix::fs::{CWD, Mode, OFlags};
 
 /// A FIFO whose reader reads nothing until it is asked to.
-struct StandsStill(File);
+struct SuspendedReader(File);
 
-impl StandsStill {
-    fn at(path: &Path) -> StandsStill {
+impl SuspendedReader {
+    fn at(path: &Path) -> SuspendedReader {
         rustix::fs::mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).expect("a FIFO in a fresh directory");
         // Without O_NONBLOCK the open would wait for a writer.
         let fifo = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
             .expect("our FIFO opens");
         rustix::fs::fcntl_setfl(&fifo, OFlags::empty()).expect("a FIFO can be made to block");
-        StandsStill(fifo.into())
+        SuspendedReader(fifo.into())
     }
 
     /// Reads until all writers have closed it.
@@ -32,9 +32,9 @@ impl StandsStill {
 
 // proves: F-34a, P-3, P-7
 #[test]
-fn a_reader_of_events_that_stands_still_holds_up_no_deadline() {
+fn a_suspended_reader_of_events_delays_no_deadline() {
     let scene = scene!();
-    let events = StandsStill::at(&scene.path("e"));
+    let events = SuspendedReader::at(&scene.path("e"));
     // The first writes more than may wait for the reader, and both hang.
     let job = "echo {} > began{}; if [ {} = 1 ]; then yes | head -c 30000000; fi; sleep 300";
     let running = scene
@@ -47,13 +47,13 @@ fn a_reader_of_events_that_stands_still_holds_up_no_deadline() {
     let text = events.go_on();
     let ended = running.wait();
     ended.assert_code(3);
-    let told = RecordedEvents::parse(&text);
-    told.assert_whole();
-    assert!(told.named("held").iter().any(|event| event["reason"] == "events"));
-    assert!(told.named("held").last().expect("it was held")["reason"].is_null());
+    let events_seen = RecordedEvents::parse(&text);
+    events_seen.assert_whole();
+    assert!(events_seen.named("held").iter().any(|event| event["reason"] == "events"));
+    assert!(events_seen.named("held").last().expect("it was held")["reason"].is_null());
     let data: usize =
-        told.named("job_output").iter().map(|event| event["data"].as_str().expect("text").len()).sum();
-    assert_eq!(ended.stdout.len(), data, "what was read was told");
+        events_seen.named("job_output").iter().map(|event| event["data"].as_str().expect("text").len()).sum();
+    assert_eq!(ended.stdout.len(), data, "what was read was reported");
     // The bytes that wait for the reader, in the FIFO, in the job's pipe, and a read or two.
     assert!(data < 12_000_000, "{data} bytes were read while nobody took them");
 }
@@ -62,7 +62,7 @@ fn a_reader_of_events_that_stands_still_holds_up_no_deadline() {
 #[test]
 fn a_run_whose_last_events_nobody_reads_can_be_left() {
     let scene = scene!();
-    let _events = StandsStill::at(&scene.path("e"));
+    let _events = SuspendedReader::at(&scene.path("e"));
     let running = scene
         .psmith(["--events", "e", "--events-output", "-s", "yes | head -c 1000000; echo end >&2", ":::", "a"])
         .start();
@@ -78,7 +78,7 @@ fn a_run_whose_last_events_nobody_reads_can_be_left() {
 #[test]
 fn messages_that_nobody_reads_do_not_pile_up() {
     let scene = scene!();
-    let messages = StandsStill::at(&scene.path("messages"));
+    let messages = SuspendedReader::at(&scene.path("messages"));
     let long = "x".repeat(1000);
     let inputs: String = (0..5000).map(|number| format!("{number}\n")).collect();
     let running = scene

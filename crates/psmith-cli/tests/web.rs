@@ -268,7 +268,7 @@ fn clients_that_stall_hold_up_nobody() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_told_before_the_first_job() {
+fn an_unavailable_address_is_an_error_before_the_first_job() {
     let scene = scene!();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let web = format!("--web={}", taken.local_addr().unwrap());

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_start_tells_what_a_user_can_mend() {
+    fn a_failed_start_shows_what_a_user_can_repair() {
         assert_eq!(spawn(SpawnStep::Lookup, 2, "nosuch"), "spawn: nosuch: not found in PATH");
         assert_eq!(spawn(SpawnStep::Lookup, 0, ""), "spawn: prog: not found in PATH");
         assert_eq!(spawn(SpawnStep::Lookup, 2, "./nosuch"), "spawn: ./nosuch: no such file");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_told_if_there_were_several() {
+    fn tries_are_shown_if_there_were_several() {
         let mut outcome = sample::failed(Cause::Exit(1));
         assert_eq!(cause_with_tries(&outcome, b""), "exit 1");
         outcome.tries = 3;

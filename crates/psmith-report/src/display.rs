@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_in_lower_case_without_numbers() {
+    fn errors_are_shown_in_lower_case_without_numbers() {
         assert_eq!(errno_text(28), "no space left on device");
         assert_eq!(os_text(&io::Error::other("Odd")), "odd");
     }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_manifest_is_silent_and_a_bare_one_is_told_all_that_it_lacks() {
+    fn a_whole_manifest_is_silent_and_a_bare_one_gets_all_its_findings() {
         let mut package = json!({
             "id": "a", "name": "psmith", "description": "d", "repository": "r", "readme": "m", "license": "l",
             "rust_version": "1.88", "categories": ["c"], "keywords": ["k"], "features": {"f": []},

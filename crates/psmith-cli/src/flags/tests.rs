@@ -56,7 +56,7 @@ fn the_last_one_wins() {
 }
 
 #[test]
-fn the_web_board_listens_where_it_is_told_to_and_else_on_this_machine_alone() {
+fn the_web_board_listens_at_the_given_address_and_else_on_this_machine_alone() {
     let listens = |flag: &str| config(&[flag, "x"]).report.web.map(|address| address.to_string());
     assert_eq!(config(&["x"]).report.web, None);
     assert_eq!(listens("--web").unwrap(), "127.0.0.1:0");

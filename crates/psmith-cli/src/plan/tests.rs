@@ -25,7 +25,7 @@ fn rendered(args: &[&str]) -> Rendered {
 
 /// The messages of the command's contract, word for word.
 #[test]
-fn mistakes_are_told_before_the_first_job() {
+fn mistakes_are_reported_before_the_first_job() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     std::fs::write(&data, "").unwrap();
@@ -130,7 +130,7 @@ fn words_of_a_job() {
 }
 
 #[test]
-fn a_job_is_told_on_one_line() {
+fn a_job_is_shown_on_one_line() {
     assert_eq!(rendered(&["echo", ":::", "a b"]).text, "echo 'a b'");
     assert_eq!(rendered(&["echo", ":::", "a\nb\t'"]).text, "echo $'a\\nb\\t\\''");
     assert_eq!(rendered(&["-s", "echo {}; true", ":::", "a b"]).text, "echo 'a b'; true");

@@ -24,7 +24,7 @@ const DESCRIPTOR_MIN: i32 = 3;
 /// An event of the run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum RunEvent<'a> {
+pub enum LoggedEvent<'a> {
     /// The run begins.
     RunStart {
         /// psmith's version.
@@ -224,12 +224,12 @@ impl<'a> JobEnd<'a> {
     }
 }
 
-impl<'a> RunEvent<'a> {
+impl<'a> LoggedEvent<'a> {
     /// Makes the event for the retry of an attempt that ended by this cause.
     #[must_use]
-    pub fn retry(job: u64, attempt: u32, cause: &Cause, delay: Duration, charged: bool) -> RunEvent<'a> {
+    pub fn retry(job: u64, attempt: u32, cause: &Cause, delay: Duration, charged: bool) -> LoggedEvent<'a> {
         let (code, signal, _) = exit_fields(None, Some(cause));
-        RunEvent::JobRetry { job, attempt, cause: cause.kind().word(), code, signal, delay, charged }
+        LoggedEvent::JobRetry { job, attempt, cause: cause.kind().word(), code, signal, delay, charged }
     }
 
     /// Appends this event as one line. `epoch` is in seconds since 1970.

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 use super::*;
 use crate::record::sample;
 
-fn line(event: &RunEvent<'_>) -> String {
+fn line(event: &LoggedEvent<'_>) -> String {
     let mut line = Vec::new();
     event.write_line(&mut line, 1_767_225_600.0, "7k2m");
     String::from_utf8(line).unwrap()
@@ -18,7 +18,7 @@ fn each_event_of_a_run_is_byte_for_byte_that_of_the_manual() {
     let template = [b"gzip".to_vec(), b"{}".to_vec()];
     assert_lines([
         (
-            RunEvent::RunStart {
+            LoggedEvent::RunStart {
                 psmith: "0.1.0",
                 template: BytesList(&template),
                 shell: false,
@@ -31,13 +31,13 @@ fn each_event_of_a_run_is_byte_for_byte_that_of_the_manual() {
             r#""event":"run_start","psmith":"0.1.0","template":["gzip","{}"],"shell":false,"slots":8,"total":null,"contain":"cgroup","cwd":"/data","resumed_from":null}"#,
         ),
         (
-            RunEvent::Held { reason: Some("memory"), ready: 12 },
+            LoggedEvent::Held { reason: Some("memory"), ready: 12 },
             r#""event":"held","reason":"memory","ready":12}"#,
         ),
-        (RunEvent::Held { reason: None, ready: 0 }, r#""event":"held","reason":null,"ready":0}"#),
-        (RunEvent::Width { slots: 4, by: "key" }, r#""event":"width","slots":4,"by":"key"}"#),
+        (LoggedEvent::Held { reason: None, ready: 0 }, r#""event":"held","reason":null,"ready":0}"#),
+        (LoggedEvent::Width { slots: 4, by: "key" }, r#""event":"width","slots":4,"by":"key"}"#),
         (
-            RunEvent::RunEnd(RunEndEvent {
+            LoggedEvent::RunEnd(RunEndEvent {
                 jobs: 20,
                 ok: 17,
                 failed: 1,
@@ -59,7 +59,7 @@ fn each_event_of_a_running_job_is_byte_for_byte_that_of_the_manual() {
     let inputs: [&[u8]; 1] = [b"a.txt"];
     assert_lines([
         (
-            RunEvent::JobStart {
+            LoggedEvent::JobStart {
                 job: 17,
                 attempt: 1,
                 slot: 3,
@@ -70,7 +70,7 @@ fn each_event_of_a_running_job_is_byte_for_byte_that_of_the_manual() {
             r#""event":"job_start","job":17,"attempt":1,"slot":3,"pid":4242,"argv":["gzip","a.txt"],"inputs":["a.txt"]}"#,
         ),
         (
-            RunEvent::JobOutput {
+            LoggedEvent::JobOutput {
                 job: 17,
                 attempt: 1,
                 stream: OutputStream::Stderr,
@@ -79,46 +79,49 @@ fn each_event_of_a_running_job_is_byte_for_byte_that_of_the_manual() {
             r#""event":"job_output","job":17,"attempt":1,"stream":"stderr","data":"warning\n"}"#,
         ),
         (
-            RunEvent::JobSlow { job: 17, attempt: 1, after: Duration::from_secs(60) },
+            LoggedEvent::JobSlow { job: 17, attempt: 1, after: Duration::from_secs(60) },
             r#""event":"job_slow","job":17,"attempt":1,"after":60.0}"#,
         ),
         (
-            RunEvent::JobStopped { job: 17, attempt: 1, signal: 19 },
+            LoggedEvent::JobStopped { job: 17, attempt: 1, signal: 19 },
             r#""event":"job_stopped","job":17,"attempt":1,"signal":19}"#,
         ),
-        (RunEvent::JobContinued { job: 17, attempt: 1 }, r#""event":"job_continued","job":17,"attempt":1}"#),
         (
-            RunEvent::retry(17, 1, &Cause::Exit(1), Duration::from_secs(2), true),
+            LoggedEvent::JobContinued { job: 17, attempt: 1 },
+            r#""event":"job_continued","job":17,"attempt":1}"#,
+        ),
+        (
+            LoggedEvent::retry(17, 1, &Cause::Exit(1), Duration::from_secs(2), true),
             r#""event":"job_retry","job":17,"attempt":1,"cause":"exit","code":1,"signal":null,"delay":2.0,"charged":true}"#,
         ),
     ]);
 }
 
-fn assert_lines<const N: usize>(cases: [(RunEvent<'_>, &str); N]) {
+fn assert_lines<const N: usize>(cases: [(LoggedEvent<'_>, &str); N]) {
     for (event, rest) in cases {
         assert_eq!(line(&event), format!("{COMMON}{rest}\n"));
     }
 }
 
 #[test]
-fn job_end_tells_how_and_with_what() {
+fn job_end_holds_outcome_and_resources() {
     let mut outcome = sample::failed(Cause::Timeout(Duration::from_secs(10)));
     outcome.attempts = 2;
     outcome.last.as_mut().unwrap().wall = Duration::from_nanos(10_200_000_300);
     let mut record = sample::record(17, &outcome, b"gzip a.txt");
     (record.stdout_bytes, record.stderr_bytes, record.stderr_tail) = (0, 8, b"warning\n");
     assert_eq!(
-        line(&RunEvent::JobEnd(JobEnd::of(&record))),
+        line(&LoggedEvent::JobEnd(JobEnd::of(&record))),
         format!(
             r#"{COMMON}"event":"job_end","job":17,"status":"failed","cause":"timeout","code":null,"signal":15,"core":false,"attempts":2,"wall":10.2,"user":0.1,"sys":0.0,"maxrss":4194304,"leaked":0,"stdout_bytes":0,"stderr_bytes":8,"stderr_tail":"warning\n"}}
 "#
         )
     );
     let outcome = sample::succeeded();
-    let ok = line(&RunEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
+    let ok = line(&LoggedEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
     assert!(ok.contains(r#""status":"ok","cause":null,"code":0,"signal":null,"core":false,"#), "{ok}");
     let outcome = psmith_core::Outcome { last: None, ..sample::failed(Cause::Cancelled) };
-    let never = line(&RunEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
+    let never = line(&LoggedEvent::JobEnd(JobEnd::of(&sample::record(1, &outcome, b"x"))));
     assert!(
         never.contains(r#""status":"cancelled","cause":"cancelled","code":null,"signal":null,"#),
         "{never}"
@@ -128,7 +131,7 @@ fn job_end_tells_how_and_with_what() {
 #[test]
 fn bytes_that_are_no_text_are_base64() {
     let argv = [b"echo".to_vec(), b"\xff\xfe".to_vec()];
-    let event = RunEvent::JobStart {
+    let event = LoggedEvent::JobStart {
         job: 1,
         attempt: 1,
         slot: 1,

@@ -56,7 +56,7 @@ mod tests {
     use psmith_core::outcome::Cause;
 
     #[test]
-    fn the_first_ten_failures_are_told_then_that_there_are_more() {
+    fn the_first_ten_failures_are_reported_then_that_there_are_more() {
         let outcome = sample::failed(Cause::Exit(7));
         let record = sample::record(3, &outcome, b"convert c.tif");
         let mut lines = FailureLines::first_few();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_told_each_thirty_seconds() {
+    fn counts_are_printed_each_thirty_seconds() {
         let mut lines = CountLines::default();
         let mut rate = Rate::default();
         let standing = StatusLine { done: 3, ok: 3, running: 1, ..StatusLine::default() };

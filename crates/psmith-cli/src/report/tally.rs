@@ -8,7 +8,7 @@ use psmith_core::event::HoldReason;
 use psmith_core::outcome::{Cause, Outcome};
 use psmith_core::policy::{HaltOn, Leak};
 
-use crate::exit_code::{OWN_FAILURE, RunEnd, first_code};
+use crate::exit_code::{ExitFacts, OWN_FAILURE, first_code};
 use crate::record::event_log::RunEndEvent;
 use crate::record::{JobRecord, Status};
 
@@ -205,8 +205,8 @@ impl Tally {
 
     /// Returns the facts that determine the exit status.
     #[must_use]
-    pub fn run_end(&self, signal: Option<i32>, broken: bool, halted_on: Option<HaltOn>) -> RunEnd {
-        RunEnd {
+    pub fn run_end(&self, signal: Option<i32>, broken: bool, halted_on: Option<HaltOn>) -> ExitFacts {
+        ExitFacts {
             signal,
             broken,
             halted_on,

@@ -24,7 +24,7 @@ pub(super) const BOARD_AFTER: Duration = Duration::from_millis(500);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// The time between two checks of a run in the background whether it has the terminal again.
-const BACKGROUND_LOOK_EVERY: Duration = Duration::from_secs(1);
+const BACKGROUND_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The number of a job's processes that are counted in what it uses.
 const SAMPLED_PROCESSES_MAX: usize = 32;
@@ -77,7 +77,7 @@ impl BoardDisplay {
         if !terminal::is_foreground(io::stderr()).unwrap_or(true) {
             // The terminal belongs to another group at present; a board would be drawn into its output.
             self.is_away = true;
-            return Some(BACKGROUND_LOOK_EVERY);
+            return Some(BACKGROUND_CHECK_EVERY);
         }
         // The kernel sends no signal when a shell brings a running job to the foreground.
         if std::mem::take(&mut self.is_away)

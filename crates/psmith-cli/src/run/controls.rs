@@ -12,7 +12,7 @@ use psmith_sys::eventfd::Waker;
 use super::keys::{KeyCommand, Keys};
 use super::pressure::Pressure;
 use super::signal_requests::Signals;
-use super::tty::Terminal;
+use super::tty::JobTerminal;
 use crate::config::SlotsSpec;
 use crate::plan;
 
@@ -24,7 +24,7 @@ pub(super) struct Controls {
     pub(super) keys: Option<Keys>,
     pub(super) pressure: Pressure,
     pub(super) slots: SlotControl,
-    pub(super) tty: Option<Terminal>,
+    pub(super) tty: Option<JobTerminal>,
     is_paused: bool,
 }
 
@@ -35,7 +35,7 @@ impl Controls {
         keys: Option<Keys>,
         pressure: Pressure,
         slots: SlotControl,
-        tty: Option<Terminal>,
+        tty: Option<JobTerminal>,
     ) -> Controls {
         Controls { wake, signals, keys, pressure, slots, tty, is_paused: false }
     }
@@ -50,20 +50,20 @@ impl Controls {
     }
 
     /// Holds starts, or releases them. Returns whether they are held.
-    pub(super) fn toggle_pause(&mut self, orders: &mut Vec<EngineCommand>) -> bool {
+    pub(super) fn toggle_pause(&mut self, commands: &mut Vec<EngineCommand>) -> bool {
         self.is_paused = !self.is_paused;
-        orders.push(EngineCommand::Hold(HoldReason::Paused, self.is_paused));
+        commands.push(EngineCommand::Hold(HoldReason::Paused, self.is_paused));
         self.is_paused
     }
 
     /// Adds the commands that the machine, the terminal and the file of slots make necessary. Returns the time of the
     /// next call.
-    pub(super) fn tick(&mut self, ended: u64, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
+    pub(super) fn tick(&mut self, ended: u64, commands: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.tty.as_ref().is_some_and(|tty| tty.job_stopped) {
-            orders.push(EngineCommand::Suspend);
+            commands.push(EngineCommand::Suspend);
         }
-        self.slots.tick(ended, orders);
-        self.pressure.tick(orders)
+        self.slots.tick(ended, commands);
+        self.pressure.tick(commands)
     }
 
     /// Stops this process, as the terminal requested; returns when it continues.
@@ -103,16 +103,16 @@ impl SlotControl {
     }
 
     /// Sets the number by a key.
-    pub(super) fn set(&mut self, slots: u32, orders: &mut Vec<EngineCommand>) {
+    pub(super) fn set(&mut self, slots: u32, commands: &mut Vec<EngineCommand>) {
         if self.now != slots {
             self.now = slots;
             self.by_key = true;
-            orders.push(EngineCommand::Slots(slots));
+            commands.push(EngineCommand::Slots(slots));
         }
     }
 
     /// Reads a file of slots again, at each end of a job.
-    fn tick(&mut self, ended: u64, orders: &mut Vec<EngineCommand>) {
+    fn tick(&mut self, ended: u64, commands: &mut Vec<EngineCommand>) {
         if !matches!(self.asked, SlotsSpec::File(_)) || self.ended_seen == ended {
             return;
         }
@@ -121,7 +121,7 @@ impl SlotControl {
             Ok(slots) if slots != self.now => {
                 self.now = slots;
                 self.by_key = false;
-                orders.push(EngineCommand::Slots(slots));
+                commands.push(EngineCommand::Slots(slots));
             }
             // If the file is just being written, or is gone, the number stays as it is.
             Ok(_) | Err(_) => {}

@@ -14,7 +14,7 @@ use psmith_sys::eventfd::Waker;
 
 use super::signal_requests::{SignalRequest, Signals};
 use crate::record::RecordError;
-use crate::record::event_log::{EventLog, RunEvent};
+use crate::record::event_log::{EventLog, LoggedEvent};
 
 /// The bytes of lines that wait for their reader; beyond it the run waits too.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -62,7 +62,7 @@ impl EventWriter {
     }
 
     /// Adds an event. Never blocks.
-    pub(super) fn note(&mut self, event: &RunEvent<'_>) {
+    pub(super) fn note(&mut self, event: &LoggedEvent<'_>) {
         event.write_line(&mut self.lines, super::epoch_now(), &self.run);
         if self.lines.len() >= TURN_BYTES_MAX {
             self.hand_over();

@@ -13,7 +13,7 @@ use super::run_handler::RunHandler;
 use super::stop::record_error;
 use super::{RunResult, epoch_now};
 use crate::exit_code::ExitStatus;
-use crate::record::event_log::{RunEndEvent, RunEvent};
+use crate::record::event_log::{LoggedEvent, RunEndEvent};
 use crate::report::standing::StatusLine;
 use crate::report::summary::{self, Resumed, SummaryFacts, SummaryForm};
 
@@ -101,7 +101,7 @@ impl RunHandler {
             Some(SummaryForm::Text) => self.writer.last_message(self.summary_text(event.wall, notes)),
             Some(SummaryForm::Json) => {
                 let mut line = Vec::new();
-                RunEvent::RunEnd(event).write_line(&mut line, epoch_now(), &self.run);
+                LoggedEvent::RunEnd(event).write_line(&mut line, epoch_now(), &self.run);
                 self.writer.last_message(String::from_utf8_lossy(&line).into_owned());
             }
         }

@@ -21,13 +21,13 @@ impl RunHandler {
         &mut self,
         request: SignalRequest,
         view: &View<'_>,
-        orders: &mut Vec<EngineCommand>,
+        commands: &mut Vec<EngineCommand>,
     ) {
         match request {
-            SignalRequest::End(signal) => orders.push(self.stop.interrupt(signal, false)),
-            SignalRequest::Kill(signal) => orders.push(self.stop.interrupt(signal, true)),
-            SignalRequest::Drain => orders.push(EngineCommand::Drain),
-            SignalRequest::Suspend => orders.push(EngineCommand::Suspend),
+            SignalRequest::End(signal) => commands.push(self.stop.interrupt(signal, false)),
+            SignalRequest::Kill(signal) => commands.push(self.stop.interrupt(signal, true)),
+            SignalRequest::Drain => commands.push(EngineCommand::Drain),
+            SignalRequest::Suspend => commands.push(EngineCommand::Suspend),
             SignalRequest::List => {
                 let list = self.reporting.running_list(view, &self.standing(view));
                 self.writer.message(list);
@@ -36,17 +36,17 @@ impl RunHandler {
         }
     }
 
-    pub(super) fn on_key(&mut self, key: KeyCommand, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
+    pub(super) fn on_key(&mut self, key: KeyCommand, view: &View<'_>, commands: &mut Vec<EngineCommand>) {
         let slots = self.controls.slots.now();
         match key {
             KeyCommand::Running => {
                 let running = self.reporting.running_text(view.now, &self.standing(view));
                 running.into_iter().for_each(|text| self.writer.message(text));
             }
-            KeyCommand::Wider => self.set_slots(slots.saturating_add(1).min(slots_most()), orders),
-            KeyCommand::Narrower => self.set_slots(slots.saturating_sub(1).max(1), orders),
+            KeyCommand::Wider => self.set_slots(slots.saturating_add(1).min(slots_most()), commands),
+            KeyCommand::Narrower => self.set_slots(slots.saturating_sub(1).max(1), commands),
             KeyCommand::Pause => {
-                let is_paused = self.controls.toggle_pause(orders);
+                let is_paused = self.controls.toggle_pause(commands);
                 self.writer.message(if is_paused {
                     "psmith: paused: running jobs go on, none starts; p goes on\n".to_owned()
                 } else {
@@ -54,7 +54,7 @@ impl RunHandler {
                 });
             }
             KeyCommand::Drain => {
-                orders.push(EngineCommand::Drain);
+                commands.push(EngineCommand::Drain);
                 self.writer.message("psmith: draining: running jobs go on, no more start\n".to_owned());
             }
             KeyCommand::Failures => {
@@ -65,8 +65,8 @@ impl RunHandler {
         }
     }
 
-    fn set_slots(&mut self, slots: u32, orders: &mut Vec<EngineCommand>) {
-        self.controls.slots.set(slots, orders);
+    fn set_slots(&mut self, slots: u32, commands: &mut Vec<EngineCommand>) {
+        self.controls.slots.set(slots, commands);
         self.writer.message(format!("psmith: {slots} slot{}\n", if slots == 1 { "" } else { "s" }));
     }
 

@@ -31,7 +31,7 @@ const COMMAND_COLUMNS_MAX: usize = 2000;
 
 /// The time below which a start and its job's end may have been reported together, so that the start's share is
 /// unknown.
-const TOLD_TOGETHER: Duration = Duration::from_millis(1);
+const REPORTED_TOGETHER: Duration = Duration::from_millis(1);
 
 /// The observers that were requested.
 pub(super) struct Observers {
@@ -52,12 +52,12 @@ struct Clock {
     suspended: Duration,
 }
 
-/// An attempt that was ordered and is not over.
+/// An attempt whose start was requested and which is not over.
 struct RunningAttempt {
     number: u32,
     slot: u32,
     pid: u32,
-    ordered: Duration,
+    requested: Duration,
     started: Option<Duration>,
     text: String,
 }
@@ -155,7 +155,7 @@ impl Observers {
     }
 
     /// Notes that an attempt is about to be started. Must be called once its command is known.
-    pub(super) fn on_order(&mut self, job: u64, at: AttemptSlot, text: &str) {
+    pub(super) fn on_start_requested(&mut self, job: u64, at: AttemptSlot, text: &str) {
         if !self.are_any() {
             return;
         }
@@ -163,7 +163,7 @@ impl Observers {
             number: at.attempt.number,
             slot: at.slot.0 + 1,
             pid: 0,
-            ordered: self.clock.now(),
+            requested: self.clock.now(),
             started: None,
             text: visible(text.as_bytes(), NAME_COLUMNS_MAX),
         };
@@ -177,7 +177,7 @@ impl Observers {
             running.started = Some(now);
             running.pid = pid;
             if let Some(web) = &self.web {
-                let (attempt, slot, began) = (running.number, running.slot, running.ordered);
+                let (attempt, slot, began) = (running.number, running.slot, running.requested);
                 web.send(WebEvent::Started { job, attempt, slot, pid, began, text: running.text.clone() });
             }
             let running = self.running.len();
@@ -203,7 +203,7 @@ impl Observers {
                 let Some((job, attempt)) = job.and_then(|job| Some((job, self.running.remove(&job)?))) else {
                     return;
                 };
-                let wall = now.saturating_sub(attempt.ordered);
+                let wall = now.saturating_sub(attempt.requested);
                 // An attempt that was preempted or lost did not fail.
                 let end = if *charged { AttemptEnd::Retried } else { AttemptEnd::Cut };
                 let args = json!({ "cause": cause.kind().word(), "charged": charged });
@@ -335,8 +335,8 @@ impl Observers {
         mut args: serde_json::Value,
         now: Duration,
     ) {
-        let starting = attempt.started.filter(|started| now.saturating_sub(*started) > TOLD_TOGETHER);
-        let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(attempt.ordered));
+        let starting = attempt.started.filter(|started| now.saturating_sub(*started) > REPORTED_TOGETHER);
+        let starting = starting.map_or(Duration::ZERO, |started| started.saturating_sub(attempt.requested));
         let began = self.claim_slot(attempt, wall);
         let ended = EndedAttempt { job, slot: attempt.slot, began, starting, wall, end };
         if let Some((_, history)) = &mut self.report {
@@ -358,14 +358,14 @@ impl Observers {
         self.count_running(running, now);
     }
 
-    /// Returns the time at which the attempt began. The run's clock was read a little before the order arrived here,
-    /// and one order may take longer to arrive than the next: a resulting overlap is moved away.
+    /// Returns the time at which the attempt began. The run's clock was read a little before the request arrived here,
+    /// and one request may take longer to arrive than the next: a resulting overlap is moved away.
     fn claim_slot(&mut self, attempt: &RunningAttempt, wall: Duration) -> Duration {
         let slot = attempt.slot as usize;
         if self.free_since.len() <= slot {
             self.free_since.resize(slot + 1, Duration::ZERO);
         }
-        let began = attempt.ordered.max(self.free_since[slot]);
+        let began = attempt.requested.max(self.free_since[slot]);
         self.free_since[slot] = began + wall;
         began
     }

@@ -25,7 +25,7 @@ impl Pressure {
     }
 
     /// Reads the machine's values if it is time to; returns the time of the next call.
-    pub(super) fn tick(&mut self, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
+    pub(super) fn tick(&mut self, commands: &mut Vec<EngineCommand>) -> Option<Duration> {
         if self.load.is_none() && self.memfree.is_none() {
             return None;
         }
@@ -35,22 +35,22 @@ impl Pressure {
         self.asked = Some(Instant::now());
         if let Some(bound) = self.load {
             let over = load_average().is_some_and(|load| load > bound);
-            self.hold(0, HoldReason::Load, over, orders);
+            self.hold(0, HoldReason::Load, over, commands);
         }
         if let Some(bound) = self.memfree
             && let Some(free) = memory_available()
         {
-            self.hold(1, HoldReason::Memory, free < bound, orders);
+            self.hold(1, HoldReason::Memory, free < bound, commands);
             if free < bound / 2 {
-                orders.push(EngineCommand::Preempt);
+                commands.push(EngineCommand::Preempt);
             }
         }
         Some(EVERY)
     }
 
-    fn hold(&mut self, which: usize, reason: HoldReason, on: bool, orders: &mut Vec<EngineCommand>) {
+    fn hold(&mut self, which: usize, reason: HoldReason, on: bool, commands: &mut Vec<EngineCommand>) {
         if std::mem::replace(&mut self.held[which], on) != on {
-            orders.push(EngineCommand::Hold(reason, on));
+            commands.push(EngineCommand::Hold(reason, on));
         }
     }
 }
@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_exceeded_holds_starts_once_and_a_deep_one_preempts() {
-        let mut orders = Vec::new();
+        let mut commands = Vec::new();
         let mut pressure = Pressure::new(None, Some(u64::MAX), 2);
-        assert_eq!(pressure.tick(&mut orders), Some(EVERY));
+        assert_eq!(pressure.tick(&mut commands), Some(EVERY));
         assert!(matches!(
-            orders[..],
+            commands[..],
             [EngineCommand::Hold(HoldReason::Memory, true), EngineCommand::Preempt]
         ));
-        assert!(pressure.tick(&mut orders).is_some_and(|left| left <= EVERY));
-        assert_eq!(orders.len(), 2, "not asked again within the second");
+        assert!(pressure.tick(&mut commands).is_some_and(|left| left <= EVERY));
+        assert_eq!(commands.len(), 2, "not asked again within the second");
     }
 }

@@ -14,7 +14,7 @@ use super::writer::WriterReply;
 use crate::error::CliError;
 use crate::exit_code::NO_INPUT;
 use crate::record::JobRecord;
-use crate::record::event_log::RunEvent;
+use crate::record::event_log::LoggedEvent;
 use crate::report::plain::{retry_line, slow_line, stopped_line};
 use crate::report::tally::counts_as;
 
@@ -56,7 +56,7 @@ impl RunHandler {
 
     /// Reacts to a job that was stopped by a signal, or by its terminal.
     pub(super) fn on_stopped(&mut self, place: AttemptSlot, job: &RunJob, signal: i32) {
-        let event = RunEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
+        let event = LoggedEvent::JobStopped { job: job.number, attempt: place.attempt.number, signal };
         self.records.note(&event);
         match &mut self.controls.tty {
             // The terminal belongs to the stopped job, so nothing else could use it: the run stops with it.
@@ -105,10 +105,10 @@ impl RunHandler {
             Notice::Held { reason, ready } => {
                 self.reporting.on_held(*reason, view.now);
                 self.records
-                    .note(&RunEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
+                    .note(&LoggedEvent::Held { reason: reason.map(|reason| reason.word()), ready: *ready });
             }
             Notice::Slots { slots } => {
-                self.records.note(&RunEvent::Width { slots: *slots, by: self.controls.slots.set_by() });
+                self.records.note(&LoggedEvent::Width { slots: *slots, by: self.controls.slots.set_by() });
             }
             // Not requested here.
             Notice::Broken { .. } => {}
@@ -131,7 +131,7 @@ impl RunHandler {
         match notice {
             Notice::Retry { attempt, cause, delay, charged } => {
                 self.reporting.show(Update::Retried { job: id }, view.now);
-                self.records.note(&RunEvent::retry(number, attempt.number, cause, *delay, *charged));
+                self.records.note(&LoggedEvent::retry(number, attempt.number, cause, *delay, *charged));
                 if job.streamed {
                     self.writer.break_off(attempt.job);
                     self.warn(&format!(
@@ -145,7 +145,11 @@ impl RunHandler {
             }
             Notice::Slow { attempt, after } => {
                 self.reporting.show(Update::Slow { job: id }, view.now);
-                self.records.note(&RunEvent::JobSlow { job: number, attempt: attempt.number, after: *after });
+                self.records.note(&LoggedEvent::JobSlow {
+                    job: number,
+                    attempt: attempt.number,
+                    after: *after,
+                });
                 if self.reporting.is_plain() {
                     self.writer.message(slow_line(number, *after, text));
                 }
@@ -161,17 +165,17 @@ impl RunHandler {
     }
 
     /// Receives the writer's replies; with `wanted`, the next one wakes the engine.
-    pub(super) fn take_replies(&mut self, wanted: bool, orders: &mut Vec<EngineCommand>) {
+    pub(super) fn take_replies(&mut self, wanted: bool, commands: &mut Vec<EngineCommand>) {
         for reply in self.writer.replies(wanted) {
             match reply {
-                WriterReply::Delivered(job) => orders.push(EngineCommand::Delivered(job)),
+                WriterReply::Delivered(job) => commands.push(EngineCommand::Delivered(job)),
                 WriterReply::BrokenPipe => {
                     self.stop.break_pipe();
-                    orders.push(EngineCommand::Stop);
+                    commands.push(EngineCommand::Stop);
                 }
                 WriterReply::Failed(failure) => {
                     self.stop.fail_output(&failure);
-                    orders.push(EngineCommand::Stop);
+                    commands.push(EngineCommand::Stop);
                 }
             }
         }

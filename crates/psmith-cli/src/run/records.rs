@@ -17,7 +17,7 @@ use super::stop::{Stop, record_error};
 use crate::config::{Config, EventsTo};
 use crate::error::CliError;
 use crate::plan::{self, RunPlan};
-use crate::record::event_log::{EventLog, JobEnd, OutputStream, RunEndEvent, RunEvent};
+use crate::record::event_log::{EventLog, JobEnd, LoggedEvent, OutputStream, RunEndEvent};
 use crate::record::joblog::{JobLog, JobLogMode};
 use crate::record::json::{Bytes, BytesList};
 use crate::record::results::ResultsWriter;
@@ -96,7 +96,7 @@ impl Records {
     }
 
     /// Adds an event.
-    pub(super) fn note(&mut self, event: &RunEvent<'_>) {
+    pub(super) fn note(&mut self, event: &LoggedEvent<'_>) {
         if let Some(events) = &mut self.events {
             events.note(event);
         }
@@ -106,7 +106,7 @@ impl Records {
     pub(super) fn on_run(&mut self, config: &Config, slots: u32, level: Containment, plan: &RunPlan) {
         let template: Vec<Vec<u8>> = plan.template().iter().map(|word| word.as_bytes().to_vec()).collect();
         let cwd = std::env::current_dir().unwrap_or_default();
-        self.note(&RunEvent::RunStart {
+        self.note(&LoggedEvent::RunStart {
             psmith: env!("CARGO_PKG_VERSION"),
             template: BytesList(&template),
             shell: config.command.shell.is_some(),
@@ -124,7 +124,7 @@ impl Records {
         self.observers.on_started(job.number, pid);
         if self.events.is_some() {
             let inputs = job.args.inputs();
-            self.note(&RunEvent::JobStart {
+            self.note(&LoggedEvent::JobStart {
                 job: job.number,
                 attempt: place.attempt.number,
                 slot: place.slot.0 + 1,
@@ -139,7 +139,7 @@ impl Records {
     pub(super) fn on_output(&mut self, job: &RunJob, attempt: u32, stream: u8, bytes: &[u8]) {
         if self.events_output {
             let stream = if stream == 1 { OutputStream::Stdout } else { OutputStream::Stderr };
-            self.note(&RunEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) });
+            self.note(&LoggedEvent::JobOutput { job: job.number, attempt, stream, data: Bytes(bytes) });
         }
         self.observers.on_output(job.number, bytes);
     }
@@ -148,7 +148,7 @@ impl Records {
     pub(super) fn on_end(&mut self, record: &JobRecord<'_>) {
         self.observers.on_end(record);
         if self.events.is_some() && record.outcome.attempts > 0 {
-            self.note(&RunEvent::JobEnd(JobEnd::of(record)));
+            self.note(&LoggedEvent::JobEnd(JobEnd::of(record)));
         }
     }
 
@@ -158,7 +158,7 @@ impl Records {
     }
 
     /// Passes the events of this turn on. One that cannot be written ends the run; too many that wait hold starts.
-    pub(super) fn tick(&mut self, stop: &mut Stop, orders: &mut Vec<EngineCommand>) {
+    pub(super) fn tick(&mut self, stop: &mut Stop, commands: &mut Vec<EngineCommand>) {
         if let Some(events) = &mut self.events {
             events.hand_over();
             if let Some(error) = events.failure() {
@@ -166,7 +166,7 @@ impl Records {
             }
             let full = events.is_full();
             if std::mem::replace(&mut self.events_hold, full) != full {
-                orders.push(EngineCommand::Hold(HoldReason::Events, full));
+                commands.push(EngineCommand::Hold(HoldReason::Events, full));
             }
         }
         if let Some(error) = self.observers.error() {
@@ -204,7 +204,7 @@ impl Records {
     /// # Errors
     /// Fails with the error of the first observer's file that could not be written.
     pub(super) fn on_run_end(&mut self, end: RunEndEvent<'_>) -> Result<Vec<String>, RecordError> {
-        self.note(&RunEvent::RunEnd(end));
+        self.note(&LoggedEvent::RunEnd(end));
         if let Some(events) = &mut self.events {
             events.hand_over();
         }

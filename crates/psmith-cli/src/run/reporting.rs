@@ -100,7 +100,7 @@ impl Reporting {
     }
 
     /// Notes that an attempt is about to be started.
-    pub(super) fn on_order(&mut self, id: JobId, job: &RunJob) {
+    pub(super) fn on_start_requested(&mut self, id: JobId, job: &RunJob) {
         self.running.insert(id, RunningRow { number: job.number, text: job.text.clone() });
     }
 

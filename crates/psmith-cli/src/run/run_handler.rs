@@ -20,11 +20,11 @@ use super::reporting::Reporting;
 use super::run_inputs::RunInputs;
 use super::run_job::RunJob;
 use super::stop::Stop;
-use super::writer::{FinishedJob, WriterHandle};
+use super::writer::{JobToWrite, WriterHandle};
 use crate::config::{Config, OutputMode, Show};
 use crate::plan::{self, RunPlan};
 use crate::record::Status;
-use crate::record::event_log::RunEvent;
+use crate::record::event_log::LoggedEvent;
 use crate::report::tally::counts_as;
 
 /// The owners of a run's parts, and the values that all of them read.
@@ -106,8 +106,8 @@ impl Handler for RunHandler {
         if let Some(dir) = &rendered.dir {
             command.dir(dir.as_os_str().as_encoded_bytes());
         }
-        self.records.observers.on_order(job.number, at, &job.text);
-        self.reporting.on_order(at.attempt.job, job);
+        self.records.observers.on_start_requested(job.number, at, &job.text);
+        self.reporting.on_start_requested(at.attempt.job, job);
         if self.config.report.verbose {
             self.writer.message(format!("{}\n", job.text));
         }
@@ -159,7 +159,7 @@ impl Handler for RunHandler {
             EngineEvent::Started { at: place, job, pid } => self.on_started(view, place, job, pid),
             EngineEvent::Stopped { at: place, job, signal } => self.on_stopped(place, job, signal),
             EngineEvent::Continued { at: place, job } => {
-                let event = RunEvent::JobContinued { job: job.number, attempt: place.attempt.number };
+                let event = LoggedEvent::JobContinued { job: job.number, attempt: place.attempt.number };
                 self.records.note(&event);
             }
             EngineEvent::Notice(notice, job) => self.on_notice(view, notice, job),
@@ -195,7 +195,7 @@ impl Handler for RunHandler {
             Vec::new()
         };
         let command = self.text_of(&job, slot.0 + 1);
-        self.writer.deliver(FinishedJob {
+        self.writer.deliver(JobToWrite {
             id,
             number: job.number,
             outcome,
@@ -218,25 +218,25 @@ impl Handler for RunHandler {
         self.controls.wake_fds()
     }
 
-    fn woken(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) {
+    fn woken(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>) {
         self.controls.wake.drain();
         while let Some(request) = self.controls.signals.next() {
-            self.on_signal(request, view, orders);
+            self.on_signal(request, view, commands);
         }
         for key in self.controls.pressed() {
-            self.on_key(key, view, orders);
+            self.on_key(key, view, commands);
         }
-        self.take_replies(false, orders);
+        self.take_replies(false, commands);
     }
 
-    fn tick(&mut self, view: &View<'_>, orders: &mut Vec<EngineCommand>) -> Option<Duration> {
-        self.records.tick(&mut self.stop, orders);
-        orders.extend(self.stop.tick());
+    fn tick(&mut self, view: &View<'_>, commands: &mut Vec<EngineCommand>) -> Option<Duration> {
+        self.records.tick(&mut self.stop, commands);
+        commands.extend(self.stop.tick());
         let counts = view.dispatcher.counts();
         // With a slot free, the next start, or the end, may wait only for what has been written.
         let has_free_slot = counts.running < u64::from(self.controls.slots.now());
-        self.take_replies(has_free_slot, orders);
-        let controls = self.controls.tick(counts.ended, orders);
+        self.take_replies(has_free_slot, commands);
+        let controls = self.controls.tick(counts.ended, commands);
         let inputs = self.inputs.tick(self.reporting.began.elapsed(), &self.writer);
         [controls, inputs, self.tick_progress(view)].into_iter().flatten().min()
     }

@@ -29,7 +29,7 @@ use super::run_handler::RunHandler;
 use super::run_inputs::RunInputs;
 use super::signal_requests::Signals;
 use super::stop::{Stop, record_error};
-use super::tty::Terminal;
+use super::tty::JobTerminal;
 use super::writer::{Lines, WriterHandle};
 use crate::config::{Color, Config, OutputMode, ProgressMode, SlotsSpec, StdinMode};
 use crate::error::CliError;
@@ -154,7 +154,7 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
 /// limit that is enforced by weaker means than requested.
 fn surroundings(
     config: &Config,
-    tty: Option<&Terminal>,
+    tty: Option<&JobTerminal>,
 ) -> Result<(Surroundings, Limits, Vec<String>), CliError> {
     let LimitsInForce { rlimits, tree, named } =
         config.limits.in_force().map_err(|refused| limit_error(&refused))?;
@@ -165,7 +165,7 @@ fn surroundings(
             .push(format!("--mem {size}: no control group here, so it is the address space of each process"));
     }
     let env = plan::environment_block(&config.surroundings);
-    let terminal = tty.map(Terminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
+    let terminal = tty.map(JobTerminal::for_jobs).transpose().map_err(kernel)?.map(Into::into);
     let nice = config.pace.nice;
     Ok((Surroundings { env, rlimits, nice, tree, terminal, ..Surroundings::default() }, named, notes))
 }
@@ -196,11 +196,11 @@ fn limit_error(refused: &LimitRefused) -> CliError {
 }
 
 /// Opens the terminal, if a job is to have it.
-fn terminal(config: &Config) -> Result<Option<Terminal>, CliError> {
+fn terminal(config: &Config) -> Result<Option<JobTerminal>, CliError> {
     if !config.tty {
         return Ok(None);
     }
-    Terminal::open().map(Some).map_err(|_| {
+    JobTerminal::open().map(Some).map_err(|_| {
         CliError::new("--tty: there is no terminal here")
             .hint("leave out --tty, or run psmith from a terminal")
     })

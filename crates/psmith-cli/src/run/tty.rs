@@ -17,7 +17,7 @@ const STOPS_MAX: usize = 100;
 
 /// The terminal that jobs are given, one after the other.
 #[derive(Debug)]
-pub(super) struct Terminal {
+pub(super) struct JobTerminal {
     tty: File,
     /// The group of the job that has it, or had it last.
     job: Option<u32>,
@@ -25,14 +25,14 @@ pub(super) struct Terminal {
     pub(super) job_stopped: bool,
 }
 
-impl Terminal {
+impl JobTerminal {
     /// Opens the terminal of this session.
     ///
     /// # Errors
     /// Fails if there is none.
-    pub(super) fn open() -> io::Result<Terminal> {
+    pub(super) fn open() -> io::Result<JobTerminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
-        Ok(Terminal { tty, job: None, job_stopped: false })
+        Ok(JobTerminal { tty, job: None, job_stopped: false })
     }
 
     /// Returns a descriptor of it, for the jobs.

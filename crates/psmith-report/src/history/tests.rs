@@ -113,7 +113,7 @@ fn holds_are_summed_by_reason() {
 }
 
 #[test]
-fn causes_are_told_apart_up_to_a_bound() {
+fn causes_are_counted_apart_up_to_a_bound() {
     let mut history = History::new(1, BARS_MAX);
     for code in 1..=200 {
         let outcome = sample::failed(Cause::Exit(code));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::super::event_log::{JobEnd, RunEvent};
+use super::super::event_log::{JobEnd, LoggedEvent};
 use super::super::json::BytesList;
 use super::super::stream::copy;
 use super::super::{JobRecord, JobStreams, RecordError, Stream};
@@ -68,7 +68,7 @@ fn write_file(job: u64, path: &Path, stream: &mut dyn Stream) -> Result<(), Reco
 /// Returns the `job_end` object, with the job's facts.
 fn job_json(record: &JobRecord<'_>, epoch: f64, run: &str) -> Vec<u8> {
     let mut text = Vec::new();
-    RunEvent::JobEnd(JobEnd::of(record)).write_line(&mut text, epoch, run);
+    LoggedEvent::JobEnd(JobEnd::of(record)).write_line(&mut text, epoch, run);
     text.truncate(text.len() - b"}\n".len());
     let list = |list: Result<String, serde_json::Error>| list.expect("lists of bytes are JSON");
     let argv = list(serde_json::to_string(&BytesList(record.argv)));

@@ -39,7 +39,7 @@ const CLEAR_MAX: Duration = Duration::from_millis(200);
 /// Work that the engine's side passes on.
 enum Work {
     Output(LiveOutput),
-    Deliver(Box<FinishedJob>),
+    Deliver(Box<JobToWrite>),
     Stderr(OwnLines),
 }
 
@@ -62,7 +62,7 @@ enum OwnLines {
 
 /// A finished job, ready to be written.
 #[derive(Debug)]
-pub(super) struct FinishedJob {
+pub(super) struct JobToWrite {
     pub(super) id: JobId,
     pub(super) number: u64,
     pub(super) outcome: Box<Outcome>,
@@ -207,7 +207,7 @@ impl WriterHandle {
         self.send(Work::Output(LiveOutput::BreakOff(job)));
     }
 
-    pub(super) fn deliver(&self, job: FinishedJob) {
+    pub(super) fn deliver(&self, job: JobToWrite) {
         self.send(Work::Deliver(Box::new(job)));
     }
 

@@ -17,7 +17,7 @@ use psmith_core::{JobId, Time};
 use psmith_engine::spool::Spool;
 
 use super::{
-    Backlog, FinishedJob, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Replies, Work, WriteFailure,
+    Backlog, JobToWrite, LIVE_BYTES_MAX, Lines, LiveOutput, OwnLines, Replies, Work, WriteFailure,
     WriterReply, lock,
 };
 use crate::record::joblog::JobLog;
@@ -125,7 +125,7 @@ impl OutputWriter {
         }
     }
 
-    fn deliver_and_reply(&mut self, job: FinishedJob, replies: &Replies) {
+    fn deliver_and_reply(&mut self, job: JobToWrite, replies: &Replies) {
         let id = job.id;
         let is_large = job.output.stdout.len() + job.output.stderr.len() > SMALL_BYTES_MAX;
         // Rows of a burst are passed to the kernel together, at the latest at its end.
@@ -349,8 +349,8 @@ impl OutputWriter {
         }
     }
 
-    fn deliver(&mut self, job: FinishedJob) -> Result<(), WriteFailure> {
-        let FinishedJob { id, outcome, status, output, .. } = job;
+    fn deliver(&mut self, job: JobToWrite) -> Result<(), WriteFailure> {
+        let JobToWrite { id, outcome, status, output, .. } = job;
         let (passed, stdout_bytes, stderr_bytes) = (output.passed, output.stdout_bytes, output.stderr_bytes);
         let kept = self.results.is_some();
         let mut streams = [(1_u8, output.stdout), (2, output.stderr)]
