@@ -3,14 +3,14 @@
 
 use psmith_testkit::cmd::{Cmd, EndedCommand};
 use psmith_testkit::need::Need;
-use psmith_testkit::records::{JoblogRow, RecordedEvents, joblog};
+use psmith_testkit::records::{RecordedEvents, RecordedRow, joblog};
 use psmith_testkit::{Scene, need, proc, scene, wicked};
 
 /// Runs a failing job, with all records.
 struct Provoked {
     ended: EndedCommand,
     events: RecordedEvents,
-    rows: Vec<JoblogRow>,
+    rows: Vec<RecordedRow>,
 }
 
 fn provoke(scene: &Scene, options: &[&str], job: &[&str]) -> Provoked {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use psmith_testkit::pty::{OnTerminal, ShellReport};
-use psmith_testkit::records::{JoblogRow, RecordedEvents, joblog};
+use psmith_testkit::records::{RecordedEvents, RecordedRow, joblog};
 use psmith_testkit::{Scene, scene};
 
 const SCRIPT: &str =
@@ -21,7 +21,7 @@ struct Record {
 fn record(scene: &Scene) -> Record {
     let events = RecordedEvents::parse(&scene.text("e"));
     events.assert_whole();
-    let row = |row: &JoblogRow| {
+    let row = |row: &RecordedRow| {
         format!("{} {} {} {} {}", row.seq, row.receive, row.exitval, row.signal, row.command)
     };
     let ends = events.named("job_end").into_iter().map(|end| {

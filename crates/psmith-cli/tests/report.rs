@@ -35,7 +35,7 @@ fn numbers_are_those_of_the_joblog() {
     run(&scene);
     let (page, text) = (scene.text("r.html"), scene.text("j"));
     let rows = joblog(&text);
-    let runtime = |row: &psmith_testkit::records::JoblogRow| -> f64 {
+    let runtime = |row: &psmith_testkit::records::RecordedRow| -> f64 {
         let line = text.lines().find(|line| line.starts_with(&format!("{}\t", row.seq))).unwrap();
         line.split('\t').nth(3).unwrap().trim().parse().unwrap()
     };

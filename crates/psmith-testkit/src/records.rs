@@ -134,7 +134,7 @@ pub const JOBLOG_HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive
 
 /// A row of a joblog.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JoblogRow {
+pub struct RecordedRow {
     /// Job number.
     pub seq: u64,
     /// Bytes on stdout.
@@ -153,7 +153,7 @@ pub struct JoblogRow {
 /// If it has another form.
 #[must_use]
 #[track_caller]
-pub fn joblog(text: &str) -> Vec<JoblogRow> {
+pub fn joblog(text: &str) -> Vec<RecordedRow> {
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(JOBLOG_HEADER), "the header of {text:?}");
     assert!(text.ends_with('\n'), "the last row is torn: {text:?}");
@@ -169,7 +169,7 @@ pub fn joblog(text: &str) -> Vec<JoblogRow> {
             let number = |index: usize| -> i64 {
                 fields[index].parse().unwrap_or_else(|_| panic!("column {} of {line:?}", index + 1))
             };
-            JoblogRow {
+            RecordedRow {
                 seq: number(0).unsigned_abs(),
                 receive: number(5).unsigned_abs(),
                 exitval: i32::try_from(number(6)).expect("an exit value fits"),

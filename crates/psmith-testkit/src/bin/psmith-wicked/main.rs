@@ -3,12 +3,12 @@
 //! It never outlives its test by much: a wait "for ever" here ends by itself after [`WAIT_MAX`], so that a failed leak
 //! check costs minutes, not a machine.
 
-mod family;
+mod crashes;
+mod descendants;
 mod flood;
-mod hunger;
 mod report;
+mod resources;
 mod terminal;
-mod violence;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -24,32 +24,32 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = args.collect();
     let Some(hazard) = hazard.to_str() else { return usage("a hazard's name is ASCII") };
     match hazard {
-        "ignore-term" => family::ignore_signals(&rest),
-        "announce-and-wait" => family::announce_and_wait(&rest),
-        "fork-twice" => family::fork_twice(&rest),
-        "daemon-step" => family::daemon_step(&rest),
-        "hold-stdout" => family::hold_stdout(&rest),
-        "fork-many" => family::fork_many(&rest),
-        "wait" => family::wait(),
+        "ignore-term" => descendants::ignore_signals(&rest),
+        "announce-and-wait" => descendants::announce_and_wait(&rest),
+        "fork-twice" => descendants::fork_twice(&rest),
+        "daemon-step" => descendants::daemon_step(&rest),
+        "hold-stdout" => descendants::hold_stdout(&rest),
+        "fork-many" => descendants::fork_many(&rest),
+        "wait" => descendants::wait(),
         "flood" => flood::flood(&rest),
         "no-newline" => flood::no_newline(&rest),
         "escape-sequences" => flood::escape_sequences(),
         "close-stdio" => flood::close_stdio(),
-        "segv" => violence::real_fault("SEGV"),
+        "segv" => crashes::real_fault("SEGV"),
         "abort" => std::process::abort(),
-        "ill" => violence::real_fault("ILL"),
-        "fpe" => violence::real_fault("FPE"),
-        "stack-overflow" => violence::stack_overflow(),
+        "ill" => crashes::real_fault("ILL"),
+        "fpe" => crashes::real_fault("FPE"),
+        "stack-overflow" => crashes::stack_overflow(),
         "exit" => ExitCode::from(u8::try_from(number(&rest, 0)).unwrap_or(u8::MAX)),
-        "kill-self" => violence::die_from(&text(&rest, 0)),
-        "stop-self" => violence::stop_self(),
-        "kill-parent" => violence::kill_parent(),
-        "kill-neighbours" => violence::kill_neighbours(),
-        "exec-fail" => violence::exec_fail(),
-        "eat-memory" => hunger::eat_memory(&rest),
-        "burn-cpu" => hunger::burn_cpu(),
-        "write-file" => hunger::write_file(&rest),
-        "open-files" => hunger::open_files(&rest),
+        "kill-self" => crashes::die_from(&text(&rest, 0)),
+        "stop-self" => crashes::stop_self(),
+        "kill-parent" => crashes::kill_parent(),
+        "kill-neighbours" => crashes::kill_neighbours(),
+        "exec-fail" => crashes::exec_fail(),
+        "eat-memory" => resources::eat_memory(&rest),
+        "burn-cpu" => resources::burn_cpu(),
+        "write-file" => resources::write_file(&rest),
+        "open-files" => resources::open_files(&rest),
         "list-fds" => report::list_fds(),
         "print-status" => report::print_status(),
         "print-argv-hex" => report::print_argv_hex(&rest),

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 
-use crate::family::{self, parent_of};
+use crate::descendants::{self, parent_of};
 use crate::{become_program, fail};
 
 /// Runs `kill-self NAME`: dies from that signal. Twice for SEGV and BUS, whose first delivery only takes off the
@@ -35,7 +35,7 @@ pub(crate) fn die_from(name: &str) -> ExitCode {
         let _ = kill_process(getpid(), signal);
     }
     // A signal to oneself may arrive a moment later; then this never returns.
-    family::wait()
+    descendants::wait()
 }
 
 /// Runs `segv`, `ill`, `fpe`: a real fault of the processor, not a signal that was sent: this becomes a program of a
@@ -105,7 +105,7 @@ pub(crate) fn stop_self() -> ExitCode {
 pub(crate) fn kill_parent() -> ExitCode {
     let Some(parent) = getppid() else { return fail("no parent") };
     let _ = kill_process(parent, Signal::KILL);
-    family::wait()
+    descendants::wait()
 }
 
 /// Runs `kill-neighbours`: SIGKILL to the other children of its parent, then exits 0.
