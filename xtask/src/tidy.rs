@@ -3,6 +3,7 @@
 
 mod budget;
 mod dependencies;
+mod doc_paths;
 mod folders;
 mod functions;
 mod imports;
@@ -61,6 +62,7 @@ pub(crate) fn run(shrink: bool) -> Result<()> {
     for file in &files {
         let text = shell::read(file)?;
         findings.extend(texts::check_words(file, &text));
+        findings.extend(doc_paths::check(file, &text, &files));
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
         let source = is_rust.then(|| Source::new(&text));
         if let Some(source) = &source {
