@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::config::DryRun;
 use crate::error::CliError;
-use crate::input::JobStream;
+use crate::plan::JobStream;
 use crate::plan::{JobNumbers, RunPlan};
 use crate::report::display::os_text;
 

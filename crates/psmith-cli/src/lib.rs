@@ -5,6 +5,7 @@
 pub mod error;
 
 pub mod flags;
+pub mod invocation;
 pub mod values;
 
 pub mod config;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 use config::{Config, ReportSpec};
 use error::CliError;
 use exit_code::ExitStatus;
-use flags::{Invocation, parse};
+use invocation::{Invocation, parse};
 
 /// Runs the command: parses its arguments, carries them out, reports errors, and ends with the documented status.
 #[must_use]

@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn a_file_may_be_named_by_the_end_of_its_path() {
-        assert_eq!(findings("`psmith-core/src/event.rs`, `psmith-core/event.rs`, `event.rs`, `design/web.md`"), 0);
+        assert_eq!(
+            findings("`psmith-core/src/event.rs`, `psmith-core/event.rs`, `event.rs`, `design/web.md`"),
+            0
+        );
     }
 
     #[test]

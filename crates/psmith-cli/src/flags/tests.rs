@@ -1,7 +1,8 @@
 //! Tests of parsing: every flag, alias and refusal. Nothing is resolved here.
 
 use super::*;
-use crate::config::{OutputMode, ProgressMode, SlotsSpec};
+use crate::config::{Config, OutputMode, ProgressMode, SlotsSpec};
+use crate::invocation::{Invocation, parse};
 
 pub(crate) fn config(args: &[&str]) -> Config {
     match parse(args.iter().map(Into::into)) {

@@ -1,10 +1,9 @@
-//! Inputs, from where they are read to the arguments of one job.
+//! Inputs, from where they are read to rows of arguments.
 //!
 //! Inputs are bytes; nothing here knows the command, except how many bytes fit into it.
 
 mod input_rows;
 mod job_args;
-mod job_stream;
 mod source;
 pub(crate) mod spec;
 #[cfg(test)]
@@ -12,7 +11,6 @@ mod tests;
 
 pub(crate) use input_rows::{Group, InputRows};
 pub use job_args::JobArgs;
-pub use job_stream::JobStream;
 pub(crate) use source::InputReader;
 pub use source::{INPUT_BYTES_MAX, InputError};
 pub use spec::{ColumnSplit, From, InputSpec, Source};

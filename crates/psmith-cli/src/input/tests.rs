@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::sync::mpsc;
 
-use super::*;
 use crate::config::Config;
-use crate::flags::{Invocation, parse};
+use crate::invocation::{Invocation, parse};
+use crate::plan::JobStream;
 use crate::plan::RunPlan;
 
 fn config(args: &[&str]) -> Config {

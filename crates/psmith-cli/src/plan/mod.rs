@@ -6,6 +6,7 @@
 mod arg_limits;
 pub(crate) mod compiled_command;
 mod environment;
+mod job_stream;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use psmith_core::outcome::SpawnFailure;
 use crate::batch_size::BatchSize;
 use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
 use crate::error::CliError;
-use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs, JobStream};
+use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs};
 use crate::lookup::{Lookup, Missing, is_shell_word};
 use crate::quote::{self, shown};
 pub use crate::template::JobNumbers;
@@ -29,6 +30,7 @@ use crate::template::{
 use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
 use compiled_command::{CommandForm, PlainScript, Shell, missing_text, push_command_text};
+pub use job_stream::JobStream;
 
 /// The message that is shown, once, when inputs are expected from a terminal and none has come for a second.
 pub const WAITING: &str = "waiting for input on the terminal, one per line; Ctrl-D ends it";

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::flags::{Invocation, parse};
+use crate::invocation::{Invocation, parse};
 
 const PLACE: JobNumbers = JobNumbers { job: 1, slot: 1, total: None };
 

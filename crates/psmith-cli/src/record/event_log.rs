@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::json::{Bytes, BytesList};
 use super::{JobRecord, RecordError, RecordErrorKind};
-use crate::report::display::os_text;
+use psmith_report::display::os_text;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;

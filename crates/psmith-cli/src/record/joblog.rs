@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::joblog_row::{HEADER, parse_row, write_row};
 use super::{JobRecord, RecordError, RecordErrorKind, whole_rows};
-use crate::report::display::visible_path;
+use psmith_report::display::visible_path;
 
 /// The time between two syncs of the file to its disk while rows arrive.
 pub const SYNC_EVERY: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::report::display::{os_text, visible_path};
+use psmith_report::display::{os_text, visible_path};
 
 /// An error of a record that could not be opened, written or read.
 #[derive(Debug)]

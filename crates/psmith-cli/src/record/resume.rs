@@ -12,7 +12,7 @@ use std::path::Path;
 use super::hash::hash_of;
 use super::joblog_row::parse_row;
 use super::{RecordError, RecordErrorKind};
-use crate::report::display::{visible, visible_path};
+use psmith_report::display::{visible, visible_path};
 
 /// The memory held for each row of the joblog.
 pub const BYTES_PER_ROW: usize = size_of::<Entry>();

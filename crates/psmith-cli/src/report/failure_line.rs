@@ -1,7 +1,7 @@
 //! Lines for jobs that failed, one each, as they fail; after the first few, one line that announces the end of such
 //! lines.
 
-use crate::record::JobRecord;
+use psmith_report::JobRecord;
 
 use super::cause::cause_with_tries;
 use super::display::visible;
@@ -52,8 +52,8 @@ impl FailureLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
     use psmith_core::outcome::Cause;
+    use psmith_report::sample;
 
     #[test]
     fn the_first_ten_failures_are_reported_then_that_there_are_more() {

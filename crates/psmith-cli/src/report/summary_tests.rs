@@ -4,7 +4,7 @@ use psmith_core::outcome::{Cause, Outcome};
 
 use super::super::tally::TallyRules;
 use super::*;
-use crate::record::{JobRecord, sample};
+use psmith_report::{JobRecord, sample};
 
 fn facts() -> SummaryFacts<'static> {
     SummaryFacts {

@@ -10,7 +10,7 @@ use psmith_core::policy::{HaltOn, Leak};
 
 use crate::exit_code::{ExitFacts, OWN_FAILURE, first_code};
 use crate::record::event_log::RunEndEvent;
-use crate::record::{JobRecord, Status};
+use psmith_report::{JobRecord, Status};
 
 pub use psmith_report::is_flaky;
 
@@ -292,7 +292,7 @@ fn push_named<T>(list: &mut Vec<T>, item: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use psmith_report::sample;
 
     fn flaky() -> Outcome {
         Outcome { tries: 2, attempts: 2, ..sample::succeeded() }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
-use crate::input::{JobArgs, JobStream};
+use crate::input::JobArgs;
+use crate::plan::JobStream;
 use crate::plan::{JobNumbers, RunPlan};
 use crate::record::resume::ResumeSet;
 

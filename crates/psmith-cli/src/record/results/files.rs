@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::super::stream::{CopyError, copy};
 use super::super::{JobStreams, RecordError, RecordErrorKind, Stream};
 use super::name_set::NameSet;
-use crate::report::display::visible;
+use psmith_report::display::visible;
 
 /// The longest name that the kernel accepts.
 const NAME_BYTES_MAX: usize = 255;

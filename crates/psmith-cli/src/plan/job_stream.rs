@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use super::input_rows::InputRows;
-use super::job_args::JobArgs;
-use super::source::InputError;
+use super::CompiledCommand;
 use crate::batch_size::BatchSize;
-use crate::plan::CompiledCommand;
+use crate::input::{InputError, InputRows, JobArgs};
 
 /// The jobs of a run, in order. Iteration blocks while the input blocks.
 #[derive(Debug)]

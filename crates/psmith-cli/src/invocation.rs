@@ -1,0 +1,101 @@
+//! The request to psmith as a whole: words in, an [`Invocation`] out, or a message that names the word at fault.
+//!
+//! It never opens a file or probes the machine.
+
+use std::ffi::OsString;
+
+use crate::config::Config;
+use crate::error::CliError;
+use crate::flags::table::RESERVED_COMMANDS;
+use crate::flags::{RawFlags, help, is_source_marker};
+use crate::quote;
+
+/// The request to psmith as a whole.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run jobs.
+    Run(Box<Config>),
+    /// Report what this machine offers.
+    Doctor {
+        /// True for one JSON object.
+        json: bool,
+    },
+    /// Print completions for this shell.
+    Completions(clap_complete::Shell),
+    /// Print the man page.
+    Man,
+    /// Print this text (help, version) on stdout.
+    Print {
+        /// The text to print, line feed included.
+        text: String,
+    },
+}
+
+/// Parses the words after the program's own name.
+///
+/// # Errors
+/// Fails on anything that is not understood, not possible, or not in this version.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, CliError> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let first = args.first().and_then(|first| first.to_str()).unwrap_or_default().to_owned();
+    match first.as_str() {
+        "run" => {
+            args.remove(0);
+        }
+        "doctor" | "completions" | "man" => {
+            takes_no_inputs(&first, &args)?;
+            return other_command(&first, &args[1..]);
+        }
+        _ if RESERVED_COMMANDS.contains(&first.as_str()) => {
+            takes_no_inputs(&first, &args)?;
+            return Err(CliError::new(format!("{first}: not in this version"))
+                .hint(format!("to run a program of that name: psmith run {first} ..")));
+        }
+        _ => {}
+    }
+    let raw = RawFlags::parse(args)?;
+    if raw.is_set("h") || raw.is_set("help") {
+        return Ok(Invocation::Print { text: help::help_text(raw.is_set("help")) });
+    }
+    if raw.is_set("version") {
+        return Ok(Invocation::Print { text: format!("psmith {}\n", env!("CARGO_PKG_VERSION")) });
+    }
+    Config::resolve(raw).map(|config| Invocation::Run(Box::new(config)))
+}
+
+fn takes_no_inputs(name: &str, args: &[OsString]) -> Result<(), CliError> {
+    let Some(marker) = args.iter().find(|word| is_source_marker(word)) else { return Ok(()) };
+    let line = quote::command_line(args.iter().map(|word| word.as_encoded_bytes()));
+    Err(CliError::new(format!("{name} is a psmith command and takes no {}", marker.to_string_lossy()))
+        .hint(format!("psmith run {line}")))
+}
+
+fn other_command(name: &str, args: &[OsString]) -> Result<Invocation, CliError> {
+    let words: Vec<&str> = args.iter().map(|word| word.to_str().unwrap_or("\u{fffd}")).collect();
+    if let ["-h" | "--help"] = words[..] {
+        let text = match name {
+            "doctor" => help::doctor_command().render_long_help().to_string(),
+            "completions" => "Usage: psmith completions bash|elvish|fish|powershell|zsh\n".to_owned(),
+            _ => "Usage: psmith man\n".to_owned(),
+        };
+        return Ok(Invocation::Print { text });
+    }
+    match (name, &words[..]) {
+        ("doctor", []) => Ok(Invocation::Doctor { json: false }),
+        ("doctor", ["--json"]) => Ok(Invocation::Doctor { json: true }),
+        ("man", []) => Ok(Invocation::Man),
+        ("completions", [shell]) => shell.parse().map(Invocation::Completions).map_err(|_| {
+            CliError::new(format!(
+                "completions: '{}' is not a shell that is known",
+                quote::shown(shell.as_bytes())
+            ))
+            .hint("bash, elvish, fish, powershell, zsh")
+        }),
+        ("completions", []) => {
+            Err(CliError::new("completions: for which shell?").hint("psmith completions bash"))
+        }
+        (_, [word, ..]) => Err(CliError::new(format!("{name} takes no '{}'", quote::shown(word.as_bytes())))
+            .hint(format!("to run a program of that name: psmith run {name} .."))),
+        _ => Err(CliError::new(format!("{name}: not understood"))),
+    }
+}
