@@ -22,11 +22,11 @@
 //! however it likes between two frames, and the terminal is as it was.
 //!
 //! - [`Board`], [`Builder`]: the board; [`RowHandle`]: one row of it
-//! - [`JobBoard`], [`Snapshot`]: what the jobs of a run are at: rows, JSON, a list when a signal comes
-//! - [`ShowProgress`]: how far a `map` or one of its kin is
-//! - [`report_progress()`]: a counter of items that tells a row
+//! - [`JobBoard`], [`Snapshot`]: the jobs of a run, as rows, as JSON, as a list when a signal comes
+//! - [`ShowProgress`]: the progress of a `map`, an `each` and the like
+//! - [`report_progress()`]: a counter of items, shown on a row
 //! - [`wrap_with_status()`]: a row for each worker of `run_workers`
-//! - [`redirect()`]: what a piece of code prints goes to files
+//! - [`redirect()`]: the output of a piece of code, written to files
 
 #[doc(inline)]
 pub use psmith_board::{

@@ -1,5 +1,5 @@
-//! How values travel between a program and its workers: the default for every type of serde's, bytes as they are, an error
-//! that travels itself, and a codec of your own.
+//! Codecs: the forms in which values travel between a program and its workers. The default serves every type of
+//! serde's; others pass bytes as they are or errors as values, and a program may have a codec of its own.
 
 #[cfg(feature = "authenticated")]
 pub use psmith_engine::function::authenticated::Authenticated;

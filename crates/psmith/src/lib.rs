@@ -1,6 +1,20 @@
 //! Runs jobs, Rust functions or commands, in OS processes of their own, and ends every job in exactly one
 //! typed outcome: nothing lost, nothing left running, nothing left unsaid.
 //!
+//! ```toml
+//! [dependencies]
+//! psmith = { path = "../psmith/crates/psmith", features = ["board"] } # on no registry yet: the path of a clone
+//! ```
+//!
+//! | feature | adds; none is on by default |
+//! |---|---|
+//! | `authenticated` | values with an HMAC that only this program and its workers can make: `codec::Authenticated` |
+//! | `board` | rows on a terminal, progress, the jobs of your runs as rows and as JSON |
+//! | `stacks` | where a stuck job stands: `stack_of` |
+//! | `tokio` | `run_tasks`: one stream of what n async tasks send |
+//! | `tracing` | a span for each job and each attempt |
+//! | `web` | the board for browsers, and `/metrics` |
+//!
 //! # The first map
 //!
 //! ```
@@ -12,10 +26,10 @@
 //! }
 //! ```
 //!
-//! Each item was a **job**: the closure was called in another process, a **worker**, and the results came back in the order
-//! of the items. Had a worker crashed, hung (with [`Map::timeout`]) or been killed, the item that it was at would be a
-//! [`Failure`] that says so, and the others would be as they are. Workers take one job after another; say
-//! [`Map::isolation`]`(`[`Isolation::PerJob`]`)` where each job needs a process that nobody used before.
+//! Each item was a **job**: the closure was called in another process, a **worker**, and the results came back in the
+//! order of the items. Had a worker crashed, hung (with [`Map::timeout`]) or been killed, the item that it was at would
+//! be a [`Failure`] that says so, and the others would be as they are. Workers take one job after another; set
+//! [`Map::isolation`]`(`[`Isolation::PerJob`]`)` where each job needs a fresh process.
 //!
 //! # What to know before the second
 //!
@@ -25,14 +39,14 @@
 //! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value or
 //!   a `Result` ([`Return`]); both travel by serde ([`codec`]).
 //! - **A failure is data**: [`Failure`] holds the [`Cause`], the input, the attempts, the usage, the end of standard error.
-//! - What a job prints comes out when its outcome is handed out, whole ([`Output`]).
+//! - A job's output is passed on whole, when its outcome is handed out ([`Output`]).
 //!
 //! # Then
 //!
 //! | to | use |
 //! |---|---|
 //! | get results in order, as they are asked for | [`map()`]; as they come: [`Map::unordered`] |
-//! | only have it done | [`each`] |
+//! | run for the effect alone, without results | [`each`] |
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
 //! | run commands, and functions of many kinds, in one run | [`run_jobs`], [`Job::command`] |
@@ -44,22 +58,22 @@
 //! | keep processes alive that serve for ever | [`Supervisor`] |
 //! | let only one process do something at a time | [`Lock`] |
 //! | try again, bound in time, bound ahead | [`Map::retry`], [`Map::timeout`], [`Map::window`] |
-//! | say what holds for all jobs once, for several of these | [`Options`] |
+//! | keep settings in one value, for several of these | [`Options`] |
 //! | bound memory, CPU time, files, processes | [`Map::limits`] |
-//! | give each job a directory that goes with it | [`Map::scratch_dir`] |
-//! | see how far a run is | `.progress(true)` (feature `board`) |
-//! | see what its jobs are at: rows, JSON, a list on a signal | `.board(&jobs)`, `board::JobBoard` (feature `board`) |
+//! | give each job a directory that is removed with it | [`Map::scratch_dir`] |
+//! | show a run's progress | `.progress(true)` (feature `board`) |
+//! | show its jobs: as rows, as JSON, as a list on a signal | `.board(&jobs)`, `board::JobBoard` (feature `board`) |
 //! | get a job's own error back, not only its text | [`Map::error_type`] |
-//! | know from within a job what it is, tell progress, see a cancel | [`cx`] |
-//! | say something to a job that runs | [`JobHandle::send`] |
-//! | see where a stuck job stands | `stack_of` (feature `stacks`) |
-//! | end all jobs well on Ctrl-C | [`signals::guard`] |
+//! | ask from within a job for its number, report progress, notice a cancel | [`cx`] |
+//! | send messages to a job that runs | [`JobHandle::send`] |
+//! | get the stack of a stuck job | `stack_of` (feature `stacks`) |
+//! | end all jobs in good order on Ctrl-C | [`signals::guard`] |
 //! | debug without processes | [`Map::workers`]`(0)` |
 //!
 //! # How it ends
 //!
-//! All that lives ends by the same words: a [`Pool`], a [`Scheduler`] ([`global`], too), a [`ProcessManager`], a
-//! [`Supervisor`], and a [`Server`] by its [`ServerHandle`].
+//! A [`Pool`], a [`Scheduler`] ([`global`], too), a [`ProcessManager`], a [`Supervisor`], and a [`Server`] (by its
+//! [`ServerHandle`]) end by the same methods.
 //!
 //! | | new jobs | those that wait | those that run | returns |
 //! |---|---|---|---|---|
@@ -72,14 +86,15 @@
 //! Each returns when no process is left, and each job has its outcome. A stop ends a drain that is under way. Dropping
 //! is a stop. One job alone is ended by [`JobHandle::cancel`] and [`JobHandle::kill`].
 //!
-//! What differs: a scheduler begins anew with the next job, a supervisor with the next start. The jobs of a supervisor are
-//! its workers: drained, it starts none again and waits until each has ended by itself, and a join waits for somebody
-//! else's drain or stop. A server runs in the caller's own [`Server::run`], which is what returns; its handle only asks.
+//! Differences: a scheduler begins anew with the next job, a supervisor with the next start. The jobs of a supervisor
+//! are its workers: its drain starts none again and waits until each has ended by itself, and its join waits for
+//! another thread's drain or stop. A server runs in the caller's own [`Server::run`], which is what returns; its handle
+//! only asks.
 //!
-//! # To a supervised pool
+//! # A supervised pool
 //!
-//! A [`Pool`] is a map whose items come when they come. Its workers may keep something between jobs, each its own; a job is
-//! tried again when its worker dies, within bounds, and whatever happens to it, its handle gets an outcome:
+//! A [`Pool`] is a map whose items come when they come. Its workers may keep something between jobs, each its own; a
+//! job is tried again when its worker dies, within bounds, and whatever happens to it, its handle gets an outcome:
 //!
 //! ```
 //! use std::time::Duration;
@@ -107,19 +122,19 @@
 //! assert_eq!(pool.report().failed, 0);
 //! ```
 //!
-//! For work without items, [`Supervisor`] keeps so many processes alive, and starts again whatever ends, slower and slower
-//! where it ends at once. [`signals::guard`], held in `main`, ends either in good order on Ctrl-C.
+//! For work without items, a [`Supervisor`] keeps a number of processes alive and restarts each that ends, with growing
+//! pauses where it ends at once. [`signals::guard`], held in `main`, ends either in good order on Ctrl-C.
 
 #[cfg(feature = "board")]
 pub mod board;
 pub mod codec;
+#[cfg(doctest)]
+mod compile_fail;
 mod job;
 mod lock;
 mod map;
 mod observe;
 mod pool;
-#[cfg(doctest)]
-mod refusals;
 mod run;
 pub mod signals;
 #[cfg(feature = "stacks")]
@@ -180,7 +195,7 @@ pub mod registry {
     pub use psmith_engine::function::registry::names;
 }
 
-/// What the macros need; not part of the interface.
+/// Names that the macros' output needs; not part of the interface.
 #[doc(hidden)]
 pub mod __private {
     pub use psmith_engine::function::call::{described_entry, described_identity};

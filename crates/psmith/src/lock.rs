@@ -45,7 +45,7 @@ pub struct LockGuard {
     stays: PhantomData<*const ()>,
 }
 
-/// One file's lock in this process.
+/// The lock of one file in this process.
 #[derive(Debug)]
 struct HeldLock {
     file: File,
@@ -103,7 +103,7 @@ impl Lock {
         Ok(Lock { held, path })
     }
 
-    /// Its file.
+    /// The path of its file.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

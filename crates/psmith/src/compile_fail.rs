@@ -1,5 +1,6 @@
-//! What the compiler refuses, each beside the same program without the one mistake, so that it is refused for that mistake
-//! and for nothing else. Examples only: this module is empty in every build but that of the documentation's tests.
+//! Programs that the compiler refuses, each beside the same program without the one mistake, so that it is refused for
+//! that mistake and for nothing else. Examples only: this module exists in no build but that of the documentation's
+//! tests.
 
 /// A function that captures, given to a map.
 ///
