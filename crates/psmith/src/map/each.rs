@@ -1,4 +1,4 @@
-//! Fan-out that comes to one answer: for effect, and questions about all items.
+//! Fan-out with one answer: for effect, and questions about all items.
 
 use crate::job::failure::Failure;
 use crate::job::flow::{Judge, Judgement};
@@ -35,7 +35,8 @@ where
     Reduce::new(items.into_iter(), f, true)
 }
 
-/// Whether `f` says true of any item. The first that does decides: nothing more is started, and what runs is killed.
+/// Returns whether `f` returns true for any item. The first that does decides: no more jobs are started, and those that
+/// run are killed.
 ///
 /// ```
 /// # psmith::init();
@@ -53,8 +54,8 @@ where
     Reduce::new(items.into_iter(), f, true)
 }
 
-/// Whether `f` says true of all items. The first of which it says false decides: nothing more is started, and what runs is
-/// killed.
+/// Returns whether `f` returns true for all items. The first that returns false decides: no more jobs are started, and
+/// those that run are killed.
 ///
 /// ```
 /// # psmith::init();
@@ -72,8 +73,8 @@ where
     Reduce::new(items.into_iter(), f, false)
 }
 
-/// A run over all items that comes to one answer, with its settings: what [`each`], [`any`], [`all`] and
-/// [`map_until`](crate::map_until) give. Results are taken as they come.
+/// A run over all items that gives one answer, with its settings: returned by [`each`], [`any`], [`all`] and
+/// [`map_until`](crate::map_until). Results are taken as they come.
 ///
 /// Defaults: as many workers as processors, workers that stay, and no more are started after a failure. Of
 /// [`Options`](crate::Options) it does not serve `logger`.
@@ -87,7 +88,7 @@ where
 #[must_use = "nothing runs before `run`"]
 pub struct Reduce<'h, I, F, R, C = Described> {
     pub(crate) map: Map<'h, I, F, R, C>,
-    /// The answer that decides a question. Nothing else asks for it.
+    /// The answer that decides a question; unused by other runs.
     decides: bool,
 }
 
@@ -101,7 +102,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     settings!(map.options);
     hooks!(R, map.hooks);
 
-    /// Has items and results travel by this codec.
+    /// Encodes items and results with this codec.
     ///
     /// ```
     /// # psmith::init();
@@ -112,7 +113,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
         Reduce { map: self.map.codec(), decides: self.decides }
     }
 
-    /// As [`Map::error_type`].
+    /// Passes on the errors that `f` returns as values, as [`Map::error_type`] does.
     ///
     /// ```
     /// # psmith::init();
@@ -138,7 +139,7 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
         Reduce { map: self.map.error_type(), decides: self.decides }
     }
 
-    /// As [`Map::progress`].
+    /// Shows the progress of the run, as [`Map::progress`] does.
     ///
     /// ```
     /// # psmith::init();
@@ -158,7 +159,7 @@ where
     O: Return<Value = ()> + 'static,
     C: Codec<I::Item> + Codec<()> + 'static,
 {
-    /// Runs all of it; returns how many succeeded, when the last process is gone.
+    /// Runs all jobs; returns the number that succeeded, when the last process is gone.
     ///
     /// ```
     /// # psmith::init();
@@ -168,7 +169,7 @@ where
     /// ```
     ///
     /// # Errors
-    /// The failure that came first. By default no more are started after it, and those that run may finish.
+    /// The failure that came first. By default no more jobs are started after it, and those that run may finish.
     pub fn run(self) -> Result<u64, Failure> {
         let mut done = 0;
         let mut failed = None;

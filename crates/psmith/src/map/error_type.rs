@@ -1,12 +1,12 @@
-//! Errors of job functions that travel themselves, and not in words alone. Only a choice of the codec.
+//! Errors of job functions that travel as values, not only as text. Chooses the codec; encodes nothing itself.
 
 use crate::map::map::Map;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::with_errors::WithErrors;
 
 impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
-    /// Has the errors that `f` returns, of type `E`, travel themselves, by the codec of the values:
-    /// [`Failure::error`](crate::Failure::error) gives them back. To be said after [`Map::codec`]; more of it is said of
+    /// Passes on the errors that `f` returns, of type `E`, as values, encoded with the codec of the results:
+    /// [`Failure::error`](crate::Failure::error) returns them. Must be called after [`Map::codec`]; see also
     /// [`codec::WithErrors`](crate::codec::WithErrors).
     ///
     /// ```

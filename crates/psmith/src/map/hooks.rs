@@ -1,4 +1,4 @@
-//! What a caller's hook may answer.
+//! Hooks of the caller, and the answers that they may give. Calls no hook itself: the iterators do.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -18,14 +18,14 @@ type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
 type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
 
-/// What a caller wants to be told of each job of a `map`.
+/// The hooks that a caller has set for the jobs of a `map`.
 pub(crate) struct Hooks<'h, R> {
     pub(crate) start: Option<StartHook<'h>>,
     pub(crate) done: Option<DoneHook<'h, R>>,
     pub(crate) progress: Option<ProgressHook<'h>>,
     pub(crate) message: Option<MessageHook<'h>>,
-    /// Why the outcome of a job, which is yet to come, is a failure of ours.
-    pub(crate) spoilt: BTreeMap<u64, String>,
+    /// The reasons for which the outcomes of these jobs, which are yet to come, are replaced by a hook's failure.
+    pub(crate) overridden: BTreeMap<u64, String>,
     #[cfg(feature = "board")]
     pub(crate) shown: Shown,
 }
@@ -37,7 +37,7 @@ impl<R> Hooks<'_, R> {
             done: None,
             progress: None,
             message: None,
-            spoilt: BTreeMap::new(),
+            overridden: BTreeMap::new(),
             #[cfg(feature = "board")]
             shown: Shown::Over,
         }
@@ -61,13 +61,13 @@ impl<'h, R> Hooks<'h, R> {
 /// documented and shown.
 macro_rules! hooks {
     ($gives:ty, $($path:ident).+) => {
-        /// As [`Map::on_start`](crate::Map::on_start).
+/// Sets the hook for the start of a job, as [`Map::on_start`](crate::Map::on_start) does.
         pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
             self.$($path).+.on_start(hook);
             self
         }
 
-        /// As [`Map::on_done`](crate::Map::on_done).
+/// Sets the hook for the outcome of a job, as [`Map::on_done`](crate::Map::on_done) does.
         pub fn on_done<H: HookAnswer>(
             mut self,
             hook: impl FnMut(&JobRef, Result<&$gives, &Failure>) -> H + 'h,
@@ -76,13 +76,13 @@ macro_rules! hooks {
             self
         }
 
-        /// As [`Map::on_progress`](crate::Map::on_progress).
+/// Sets the hook for a job's progress, as [`Map::on_progress`](crate::Map::on_progress) does.
         pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
             self.$($path).+.progress = Some(Box::new(hook));
             self
         }
 
-        /// As [`Map::on_message`](crate::Map::on_message).
+/// Sets the hook for a job's messages, as [`Map::on_message`](crate::Map::on_message) does.
         pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
             mut self,
             hook: impl FnMut(&JobRef, M) + 'h,
@@ -97,7 +97,7 @@ pub(crate) use hooks;
 /// A hook that is called with a job's messages, as they travelled. An error stops the run.
 pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
 
-/// The same from one that takes them decoded.
+/// Makes such a hook of one that takes decoded messages.
 pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
     mut hook: impl FnMut(&JobRef, M) + 'h,
 ) -> MessageHook<'h> {
@@ -108,7 +108,7 @@ pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
     })
 }
 
-/// What a hook may return: nothing, or a `Result` whose error stops the run.
+/// A value that a hook may return: nothing, or a `Result` whose error stops the run.
 ///
 /// ```
 /// # psmith::init();
@@ -123,7 +123,7 @@ pub trait HookAnswer {
     /// The error's text, if there is one.
     ///
     /// # Errors
-    /// What the hook wants to be told to the caller.
+    /// The reason for which the hook stops the run.
     fn into_answer(self) -> Result<(), String>;
 }
 
@@ -139,7 +139,7 @@ impl<E: Display> HookAnswer for Result<(), E> {
     }
 }
 
-/// What a job came to of which a hook said that it is enough.
+/// The failure of a job whose hook has stopped the run.
 pub(crate) fn of_hook(job: &JobRef, reason: String) -> Failure {
     let mut failure = Failure::new(Cause::Error(reason), job.index);
     failure.label = job.label().map(str::to_owned);

@@ -1,5 +1,6 @@
-//! Jobs without processes (`workers(0)`): the function is called in the caller's own thread, nothing is encoded. The
-//! same order, hooks and failures; a panic is caught. Timeouts and limits cannot be enforced, and nothing is isolated.
+//! Jobs without processes (`workers(0)`): the function is called in the caller's own thread, nothing is encoded. Order,
+//! hooks and failures are those of jobs with processes; a panic is caught. Enforces no timeouts and no limits, and
+//! isolates nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,7 +18,7 @@ use psmith_engine::scratch::Scratch;
 use psmith_engine::worker::context;
 use psmith_engine::worker::panics;
 
-/// The job with this index, as hooks see it.
+/// The job with this index, as it is passed to hooks.
 pub(crate) fn job(index: u64) -> JobRef {
     JobRef { index, label: None, slot: 0, pid: std::process::id(), name: None }
 }

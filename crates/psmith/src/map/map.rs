@@ -9,34 +9,28 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::flow::Judge;
-use crate::job::job::{Callee, JobRef, Request};
+use crate::job::job::{Callee, JobRef};
 use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
 use crate::map::inline;
+use crate::map::map_run::{MapRun, MapStage};
 use crate::run::decode::{decode_outcome_owned, decoded};
 use crate::run::face;
-use crate::run::input_block::ResultBlock;
-use crate::run::input_buffer::INPUT_BYTES_MAX;
 use crate::run::input_writer::InputWriter;
 use crate::run::options::{Isolation, OnError, Options};
-use crate::run::run::Run;
 use crate::run::run_event::First;
 use crate::run::run_event::{RunEvent, Wants};
 use crate::run::settings::settings;
-use crate::run::submitter::Submitter;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
 use psmith_engine::handler::EngineCommand;
 
-/// The most inputs that are taken ahead where no window was asked for and jobs are short.
-const WINDOW_MAX: u64 = 32 * 1024;
-
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
 ///
 /// Lazy: nothing runs before the iterator is asked for the first time. Then items are taken from `items` as far as the
-/// window allows ([`Map::window`]), so `items` may be endless. A failed item is an `Err` in its place, and the others go
-/// on; `collect::<Result<Vec<_>, _>>()` stops at the first. Dropping the iterator ends what runs and waits for it.
+/// window allows ([`Map::window`]), so `items` may be endless. A failed item is an `Err` in its place, and the others
+/// go on; `collect::<Result<Vec<_>, _>>()` stops at the first. Dropping the iterator ends what runs and waits for it.
 ///
 /// `f` is a plain function or a closure that captures nothing: it runs in another process, and what it needs comes
 /// with the item. Items and results travel by serde ([`codec::Described`](crate::codec::Described)); `f` returns a
@@ -92,7 +86,7 @@ where
     Map::new(items.into_iter(), f, Options::of(face::MAP))
 }
 
-/// The results of a fan-out, and before the first is asked for its settings; see [`map`].
+/// The results of a fan-out and, before the first is asked for, its settings; see [`map`].
 #[must_use = "nothing runs before it is iterated over"]
 pub struct Map<'h, I, F, R, C = Described> {
     items: I,
@@ -104,7 +98,7 @@ pub struct Map<'h, I, F, R, C = Described> {
     stage: MapStage,
     taken: u64,
     handed_out: u64,
-    /// No more items are taken.
+    /// True once no more items are taken.
     stopped: bool,
     ended: bool,
 }
@@ -143,15 +137,16 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         self
     }
 
-    /// Has items and results travel by this codec. To be said before the first result is asked for, as all settings.
+    /// Encodes items and results with this codec. Must be set before the first result is asked for, as all settings.
     pub fn codec<D>(self) -> Map<'h, I, F, R, D> {
         let Map { items, f, options, judge, hooks, stage, taken, handed_out, stopped, ended, .. } = self;
         let codec = PhantomData;
         Map { items, f, options, judge, hooks, codec, stage, taken, handed_out, stopped, ended }
     }
 
-    /// Called once for each job when its first process exists, before the hook of its end; on the thread that iterates,
-    /// never two at once. An `Err` stops the run and is handed out as a failure; a panic ends the run.
+    /// Sets the hook that is called once for each job when its first process exists, before the hook of its end; on the
+    /// thread that iterates, never two at once. An `Err` stops the run and is handed out as a failure; a panic ends the
+    /// run.
     ///
     /// ```
     /// # psmith::init();
@@ -167,8 +162,8 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         self
     }
 
-    /// Called once for each job with its outcome, in the order in which outcomes are handed out, before that. An `Err`
-    /// takes the outcome's place, and stops the run.
+    /// Sets the hook that is called once for each job with its outcome, in the order in which outcomes are handed out,
+    /// before that. An `Err` takes the outcome's place, and stops the run.
     ///
     /// ```
     /// # psmith::init();
@@ -185,50 +180,29 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         self
     }
 
-    /// Called when a job says how far it is ([`Cx::progress`](crate::Cx::progress)): done, and total or 0.
+    /// Sets the hook that is called when a job reports its progress ([`Cx::progress`](crate::Cx::progress)): done, and
+    /// total or 0.
     pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
         self.hooks.progress = Some(Box::new(hook));
         self
     }
 
-    /// Called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's outcome. A message of another
-    /// type stops the run, and is what its job came to.
+    /// Sets the hook that is called with each message of a job ([`Cx::send`](crate::Cx::send)), before the job's
+    /// outcome. A message of another type stops the run, and its job's outcome is a failure that says so.
     ///
     /// ```
     /// # psmith::init();
     /// let count = |n: u32| { for i in 0..n { psmith::cx().unwrap().send(&i).unwrap(); } };
-    /// let mut heard = Vec::new();
-    /// for done in psmith::map([3], count).on_message(|_, message: u32| heard.push(message)) {
+    /// let mut received = Vec::new();
+    /// for done in psmith::map([3], count).on_message(|_, message: u32| received.push(message)) {
     ///     done.unwrap();
     /// }
-    /// assert_eq!(heard, [0, 1, 2]);
+    /// assert_eq!(received, [0, 1, 2]);
     /// ```
     pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
         self.hooks.message = Some(message_hook(hook));
         self
     }
-}
-
-enum MapStage {
-    Before,
-    Inline,
-    Running(Box<MapRun>),
-    Over,
-}
-
-struct MapRun {
-    run: Run,
-    submitter: Submitter,
-    callee: Arc<Callee>,
-    window: u64,
-    /// It grows as far as this, where jobs are short.
-    window_max: u64,
-    /// Hands in short inputs together, where that may be.
-    input_writer: Option<InputWriter>,
-    /// Values that have come together and are not handed out.
-    results: Option<Box<ResultBlock>>,
-    /// Where inputs are encoded.
-    input: Vec<u8>,
 }
 
 impl<I, F, O, R, C> Iterator for Map<'_, I, F, R, C>
@@ -279,28 +253,15 @@ where
             messages: hooks.message.is_some(),
             blocks: self.may_be_blocks(),
         };
-        let (run, submitter) = Run::begin(options, workers, wants)?;
-        let callee = Arc::new(Callee::new::<F, I::Item, O, C>(self.f, self.judge));
-        let window = u64::from(options.window_in_force(workers));
-        let window_max = if options.window.is_some() { window } else { WINDOW_MAX.max(window) };
-        let input_writer = wants.blocks.then(|| InputWriter::new(&submitter, &callee));
-        let mut running = MapRun {
-            run,
-            submitter,
-            callee,
-            window,
-            window_max,
-            input_writer,
-            results: None,
-            input: Vec::new(),
-        };
+        let callee = Callee::new::<F, I::Item, O, C>(self.f, self.judge);
+        let mut running = MapRun::begin(options, workers, wants, callee)?;
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
         self.stage = MapStage::Running(Box::new(running));
         Ok(())
     }
 
-    /// The next outcome and its job's index.
+    /// Returns the next outcome and its job's index.
     pub(crate) fn step(&mut self) -> Option<(u64, Result<R, Failure>)> {
         #[cfg(feature = "board")]
         self.hooks.shown.begin(|| self.items.size_hint());
@@ -326,7 +287,7 @@ where
         }
     }
 
-    /// The next of the values that came together, if nobody but the caller wants to know of it.
+    /// Returns the next of the values that arrived together, if no hook is to be called with it.
     fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
         if !matches!(&self.stage, MapStage::Running(running) if running.results.is_some())
             || self.hooks.done.is_some()
@@ -345,7 +306,7 @@ where
         Some((index, result.map_err(|cause| results.failure(index, cause))))
     }
 
-    /// The next outcome, with its job; hooks have been called.
+    /// Returns the next outcome, with its job; hooks have been called.
     fn next_done(&mut self) -> Option<(JobRef, Result<R, Failure>)> {
         loop {
             // One item before each outcome that is handed out keeps the window full.
@@ -386,7 +347,7 @@ where
         }
     }
 
-    /// Takes in one event; an end becomes an outcome. An error is a hook's.
+    /// Handles one event; an end becomes an outcome. An error is a hook's.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn on_event(
         &mut self,
@@ -407,12 +368,12 @@ where
                 Ok(None)
             }
             RunEvent::Message(job, bytes, body) => {
-                // After a failing message there is no more to be heard of its job.
+                // After a failing message the job's further messages are ignored.
                 if let Some(hook) = &mut hooks.message
-                    && !hooks.spoilt.contains_key(&job.index)
+                    && !hooks.overridden.contains_key(&job.index)
                     && let Err(text) = hook(&job, &bytes[body..])
                 {
-                    hooks.spoilt.insert(job.index, text);
+                    hooks.overridden.insert(job.index, text);
                     self.stop();
                 }
                 Ok(None)
@@ -427,7 +388,7 @@ where
                 self.handed_out += 1;
                 let job = finished.job.clone();
                 let mut result = decode_outcome_owned(*finished, self.options.output, C::decode_owned);
-                if let Some(text) = self.hooks.spoilt.remove(&job.index) {
+                if let Some(text) = self.hooks.overridden.remove(&job.index) {
                     result = Err(of_hook(&job, text));
                 }
                 let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
@@ -442,7 +403,7 @@ where
         }
     }
 
-    /// The next of the values that came together; `None` if there is none.
+    /// Returns the next of the values that arrived together; `None` if there is none.
     #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
     fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
         let MapStage::Running(running) = &mut self.stage else { return None };
@@ -463,7 +424,8 @@ where
         Some(Ok((job, result)))
     }
 
-    /// Whether jobs may be handed in and done several at a time: nobody has to hear of one before the next begins.
+    /// Returns whether jobs may be handed in and reported several at a time: nothing depends on the end of one before
+    /// the next begins.
     fn may_be_blocks(&self) -> bool {
         let Options { breaker, timeout, idle_timeout, recycle, .. } = &self.options;
         self.options.isolation_in_force() == Isolation::Reuse
@@ -480,13 +442,13 @@ where
             && !self.options.is_watched()
     }
 
-    /// A job that never ran because the run was stopped by another one: no news for anybody.
+    /// True for a job that never ran because the run was stopped by another one: its outcome is not handed out.
     fn is_left_over(&self, failure: &Failure) -> bool {
         let unstarted = failure.attempts == 0 && failure.cause == psmith_core::Cause::Cancelled;
         unstarted && (self.stopped || self.is_over_early())
     }
 
-    /// One job has ended the run for all.
+    /// True if one job has ended the run for all.
     fn is_over_early(&self) -> bool {
         if self.judge.is_none() && self.options.after_error() == OnError::Continue {
             return false;
@@ -495,7 +457,7 @@ where
         first.decided.is_some() || (first.failed.is_some() && self.options.after_error() != OnError::Continue)
     }
 
-    /// Which jobs decided something first.
+    /// The jobs that decided something first.
     pub(crate) fn first(&self) -> First {
         match &self.stage {
             MapStage::Running(running) => running.run.first(),
@@ -516,7 +478,7 @@ where
         if !self.may_take() {
             return;
         }
-        // A run that is over early wants no more.
+        // A run that is over early takes no more.
         let ended = matches!(&self.stage, MapStage::Running(running) if running.run.is_ended());
         let item = if ended || self.is_over_early() { None } else { self.items.next() };
         let MapStage::Running(running) = &mut self.stage else { return };
@@ -532,7 +494,7 @@ where
         }
     }
 
-    /// A hook said that it is enough.
+    /// Stops the run for a hook that returned an error.
     fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
         self.stop();
         of_hook(job, text)
@@ -545,7 +507,7 @@ where
         }
     }
 
-    /// psmith itself failed: one failure, and the end.
+    /// Ends the run for an error of psmith's own, with one failure.
     fn abort(&mut self, error: Arc<EngineError>) -> Failure {
         self.stage = MapStage::Over;
         Failure::ours(error, self.handed_out)
@@ -589,23 +551,5 @@ where
             running.run.order(EngineCommand::Kill);
         }
         self.stage = MapStage::Over;
-    }
-}
-
-impl MapRun {
-    fn submit<A, C: Codec<A>>(&mut self, item: &A) {
-        if let Some(input_writer) = &mut self.input_writer {
-            self.input.clear();
-            let bytes_max = self.run.frame_bytes_max();
-            let encoded = Request::encode::<A, C>(&self.callee, item, bytes_max, &mut self.input);
-            if encoded.is_ok() && self.input.len() <= INPUT_BYTES_MAX {
-                let wanted = input_writer.add(&self.input);
-                self.window = self.window.max(wanted.min(self.window_max));
-                return;
-            }
-            let request = Request::of_encoded(&self.callee, std::mem::take(&mut self.input));
-            return input_writer.submit(&self.submitter, Request { refused: encoded.err(), ..request });
-        }
-        self.submitter.submit(Request::new::<A, C>(&self.callee, item, self.run.frame_bytes_max()));
     }
 }

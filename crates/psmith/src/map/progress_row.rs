@@ -1,4 +1,4 @@
-//! How far a run is, on a row of a board. Hears outcomes as they are handed out, and changes none.
+//! A row of a board that shows a run's progress. Counts outcomes as they are handed out; never changes one.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,17 +9,18 @@ use psmith_core::board::{Progress, Rate, Row, RowStatus};
 use crate::map::map::Map;
 use psmith_board::{Board, RowHandle};
 
-/// The row changes at most once in this time: the jobs may be short.
+/// The least time between two changes of a row: the jobs may be short.
 const ROW_EVERY: Duration = Duration::from_millis(50);
 
-/// The same where each change is a line.
+/// The least time between two changes where each is a line.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// How a run shows how far it is: [`Map::progress`](crate::Map::progress).
+/// Settings of a run's progress row: [`Map::progress`](crate::Map::progress).
 ///
-/// Where the number of items is known ([`Iterator::size_hint`] is exact, or [`total`](ShowProgress::total) was said) the row
-/// has a bar, a percentage and the rate at which jobs end; where it is not, the count and the rate, and no percentage. Jobs
-/// that failed are counted among the others, and told apart. Once all is done the row is green, or red if a job failed.
+/// Where the number of items is known ([`Iterator::size_hint`] is exact, or [`total`](ShowProgress::total) was set) the
+/// row has a bar, a percentage and the rate at which jobs end; where it is not, the count and the rate, and no
+/// percentage. Jobs that failed are counted among the others, and separately. At the end the row is green, or red if a
+/// job failed.
 ///
 /// `true`, `false`, a title, or a row of your own may be given in its place.
 ///
@@ -43,8 +44,8 @@ pub struct ShowProgress {
 }
 
 impl ShowProgress {
-    /// On a board of the run's own, on standard error ([`Board::auto`]): rows in place on a terminal, a line now and then
-    /// elsewhere.
+    /// Shows progress on a board of the run's own, on standard error ([`Board::auto`]): a row in place on a terminal, a
+    /// line every few seconds elsewhere.
     ///
     /// ```
     /// # psmith::init();
@@ -55,7 +56,7 @@ impl ShowProgress {
         ShowProgress { is_shown: true, title: None, row: None, total: None }
     }
 
-    /// With this word, and a colon, before the rest.
+    /// Puts this word, and a colon, before the rest.
     ///
     /// ```
     /// # psmith::init();
@@ -67,7 +68,7 @@ impl ShowProgress {
         self
     }
 
-    /// On this row of a board, which is completed with the run once its other handles are dropped.
+    /// Shows progress on this row of a board, which is completed with the run once its other handles are dropped.
     ///
     /// ```
     /// # psmith::init();
@@ -81,7 +82,7 @@ impl ShowProgress {
         self
     }
 
-    /// So many items there will be, where the iterator does not know it.
+    /// Sets the number of items, where the iterator does not know it.
     ///
     /// ```
     /// # psmith::init();
@@ -128,9 +129,9 @@ impl From<&RowHandle> for ShowProgress {
 }
 
 impl<I, F, R, C> Map<'_, I, F, R, C> {
-    /// Shows how far the run is while it goes on: `true`, a title, a row of a board of yours, or a
-    /// [`ShowProgress`]. It is counted as outcomes are handed out, so a slow reader of results is
-    /// a slow run. Hooks are called as without it. Without a board to be had nothing is shown, and no outcome is another.
+    /// Shows the run's progress while it goes on: `true`, a title, a row of a board of yours, or a [`ShowProgress`].
+    /// Jobs are counted as their outcomes are handed out, so a slow reader of results is a slow run. Hooks are called
+    /// as without it. Where no board can be had nothing is shown, and outcomes are the same.
     ///
     /// ```
     /// # psmith::init();
@@ -150,12 +151,12 @@ impl<I, F, R, C> Map<'_, I, F, R, C> {
 pub(crate) enum Shown {
     Wanted(ShowProgress),
     Counting(Box<Counting>),
-    /// It was not wanted, or the run is over.
+    /// Nothing to show: no progress was asked for, or the run is over.
     Over,
 }
 
 impl Shown {
-    /// The run takes its first step; its items say so of their number.
+    /// Begins with the run's first step; `hint` is the size hint of its items.
     pub(crate) fn begin(&mut self, hint: impl FnOnce() -> (usize, Option<usize>)) {
         if let Shown::Wanted(_) = self
             && let Shown::Wanted(how) = std::mem::replace(self, Shown::Over)
@@ -169,7 +170,7 @@ impl Shown {
         }
     }
 
-    /// An outcome is handed out, good or not; `None`: there are no more.
+    /// Counts an outcome that is handed out, good or not; `None`: there are no more.
     pub(crate) fn on_outcome(&mut self, outcome: Option<bool>) {
         let Shown::Counting(counting) = self else { return };
         match outcome {
@@ -186,12 +187,12 @@ impl Shown {
 #[derive(Debug)]
 pub(crate) struct Counting {
     row: RowHandle,
-    /// The run's own; it goes with the run.
+    /// The run's own board; dropped with the run.
     _board: Option<Board>,
     total: Option<u64>,
     done: u64,
     failed: u64,
-    /// So much of it is on the row's bar.
+    /// The count that the row's bar shows.
     ticked: u64,
     began: Instant,
     every: Duration,
@@ -247,7 +248,7 @@ impl Counting {
         let rate = self.rate.per_second(Time(now));
         let mut words = Vec::new();
         match self.total {
-            // On a row the bar says it.
+            // On a row the bar shows it.
             Some(total) if self.every == LINE_EVERY => {
                 words.push(format!("{}/{total} ({}%)", self.done, Progress::at(self.done, total).percent()));
             }

@@ -1,4 +1,4 @@
-//! Jobs in, what they came to out: functions of many kinds, and commands, in one run and in order.
+//! Jobs in, outcomes out: functions of many kinds, and commands, in one run and in order.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,12 +21,12 @@ use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::handler::EngineCommand;
 
-/// Runs these jobs and gives what they come to, in the order of the jobs.
+/// Runs these jobs and gives their outcomes, in the order of the jobs.
 ///
-/// As [`map`](crate::map()), but each item is a [`Job`] of its own: jobs may call different functions or be commands, and
-/// bring settings of their own. It is lazy as `map` is: nothing runs before it is asked for the first outcome, then jobs are
-/// taken as far ahead as the window allows, so `jobs` may be endless; dropping it ends what runs and waits for that. It
-/// takes at least one worker: there is no inline mode here.
+/// As [`map`](crate::map()), but each item is a [`Job`] of its own: jobs may call different functions or be commands,
+/// and bring settings of their own. It is lazy as `map` is: nothing runs before it is asked for the first outcome, then
+/// jobs are taken as far ahead as the window allows, so `jobs` may be endless; dropping it ends what runs and waits for
+/// that. It takes at least one worker: there is no inline mode here.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
 /// [`Options`](crate::Options) it does not serve `logger`.
@@ -49,7 +49,7 @@ where
     RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), stage: RunJobsStage::Before }
 }
 
-/// What the jobs come to, and before the first is asked for the settings of their run; see [`run_jobs`].
+/// The outcomes of the jobs and, before the first is asked for, the settings of their run; see [`run_jobs`].
 #[must_use = "nothing runs before it is iterated over"]
 pub struct RunJobs<'h, I, R> {
     jobs: I,
@@ -69,13 +69,13 @@ enum RunJobsStage<R> {
 struct RunJobsRun<R> {
     run: Run,
     submitter: Submitter,
-    /// How the values of jobs that are on their way are read, by index.
+    /// The decoders of the values of jobs that are under way, by index.
     decoders: HashMap<u64, Decode<R>>,
     window: usize,
     taken: u64,
-    /// No more jobs are taken.
+    /// True once no more jobs are taken.
     ended: bool,
-    /// A hook has ended the run.
+    /// True once a hook has ended the run.
     stopped: bool,
 }
 
@@ -157,11 +157,11 @@ where
         Ok(RunJobsStage::Running(Box::new(running)))
     }
 
-    /// Takes in one piece of news, and gives what is to be handed out for it.
+    /// Handles one event, and returns the outcome that is to be handed out for it.
     fn on_event(&mut self, event: RunEvent) -> Option<Result<R, Failure>> {
         match event {
             RunEvent::Done(finished) => self.end(*finished),
-            RunEvent::Message(job, bytes, body) => self.hear_message(&job, &bytes[body..]),
+            RunEvent::Message(job, bytes, body) => self.handle_message(&job, &bytes[body..]),
             RunEvent::Started(job) => {
                 let Err(text) = self.hooks.start.as_mut()?(&job) else { return None };
                 Some(Err(self.stop_for_hook(&job, format!("start hook: {text}"))))
@@ -180,7 +180,7 @@ where
         let job = finished.job.clone();
         let decode = running.decoders.remove(&job.index)?;
         let mut outcome = decode_outcome(finished, self.options.output, decode);
-        if let Some(reason) = self.hooks.spoilt.remove(&job.index) {
+        if let Some(reason) = self.hooks.overridden.remove(&job.index) {
             outcome = Err(of_hook(&job, reason));
         }
         if outcome.as_ref().is_err_and(|failure| running.is_left_over(failure, on_error)) {
@@ -194,18 +194,18 @@ where
         Some(outcome)
     }
 
-    /// A message of another type stops the run: a failure takes the place of its job's outcome, in the order of jobs, or
-    /// at once where outcomes are given as they come.
-    fn hear_message(&mut self, job: &JobRef, bytes: &[u8]) -> Option<Result<R, Failure>> {
+    /// A message of another type stops the run: a failure takes the place of its job's outcome, in the order of jobs,
+    /// or at once where outcomes are given as they come.
+    fn handle_message(&mut self, job: &JobRef, bytes: &[u8]) -> Option<Result<R, Failure>> {
         let RunJobsStage::Running(running) = &mut self.stage else { return None };
-        // After a failing message there is no more to be heard of its job.
-        if !running.decoders.contains_key(&job.index) || self.hooks.spoilt.contains_key(&job.index) {
+        // After a failing message the job's further messages are ignored.
+        if !running.decoders.contains_key(&job.index) || self.hooks.overridden.contains_key(&job.index) {
             return None;
         }
         let Err(text) = self.hooks.message.as_mut()?(job, bytes) else { return None };
         running.stop();
         if self.options.order == Order::Submission {
-            self.hooks.spoilt.insert(job.index, text);
+            self.hooks.overridden.insert(job.index, text);
             return None;
         }
         running.decoders.remove(&job.index);
@@ -218,7 +218,7 @@ where
         Some(Err(failure))
     }
 
-    /// A hook said that it is enough.
+    /// Stops the run for a hook that returned an error.
     fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
         if let RunJobsStage::Running(running) = &mut self.stage {
             running.stop();
@@ -226,7 +226,7 @@ where
         of_hook(job, text)
     }
 
-    /// psmith itself failed: one failure, and the end.
+    /// Ends the run for an error of psmith's own, with one failure.
     fn abort(&mut self, error: Arc<EngineError>) -> Failure {
         let index = match &self.stage {
             RunJobsStage::Running(running) => running.decoders.keys().min().copied().unwrap_or(running.taken),
@@ -262,18 +262,18 @@ impl<R> RunJobsRun<R> {
         self.submitter.submit(job.request);
     }
 
-    /// A hook wants no more.
+    /// Stops the run for a hook.
     fn stop(&mut self) {
         self.stopped = true;
         self.run.order(EngineCommand::Drain);
     }
 
-    /// One job, or a hook, has ended the run for all.
+    /// True if one job, or a hook, has ended the run for all.
     fn is_over_early(&self, on_error: OnError) -> bool {
         self.stopped || on_error != OnError::Continue && self.run.first().failed.is_some()
     }
 
-    /// A job that never ran because another one had ended the run: no news for anybody.
+    /// True for a job that never ran because another one had ended the run: its outcome is not handed out.
     fn is_left_over(&self, failure: &Failure, on_error: OnError) -> bool {
         failure.attempts == 0 && failure.cause == Cause::Cancelled && self.is_over_early(on_error)
     }

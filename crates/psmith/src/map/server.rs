@@ -26,13 +26,13 @@ use psmith_engine::worker::panics;
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
 type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 
-/// Runs the jobs of a producer, each in a process of its own, and hands the outcomes to a consumer.
+/// Runs the jobs of a producer, each in a process of its own, and passes the outcomes to a consumer.
 ///
 /// The producer is called again and again, on a thread of its own, until it gives `None`; it may block, and holds up
 /// neither the reaping nor the delivery of jobs that run. It is not asked while the window is full. Consumer and logger
 /// are called on the thread of [`Server::run`], never two at once, in the order in which jobs end
-/// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger nothing
-/// is said. A server has at least one worker: there is no inline mode here.
+/// ([`Server::in_order`]: in which they were produced). Without a consumer outcomes are dropped, without a logger
+/// nothing is logged. A server has at least one worker: there is no inline mode here.
 ///
 /// Defaults: 4 workers, a process for each job, and the others go on after a failure. It serves all of
 /// [`Options`](crate::Options).
@@ -64,7 +64,7 @@ pub struct Server<'h, P, R> {
     gives: PhantomData<fn() -> R>,
 }
 
-/// Why a server could not go on.
+/// The reason for which a server could not go on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -103,8 +103,8 @@ impl std::error::Error for ServerError {}
 pub struct ServerHandle(Arc<Stop>);
 
 impl ServerHandle {
-    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A producer
-    /// that blocks is left to itself; what it gives later is not taken.
+    /// Takes no more jobs, and finishes all that were taken: they are delivered, then [`Server::run`] returns. A
+    /// producer that blocks is left to itself; what it gives later is not taken.
     ///
     /// ```
     /// # psmith::init();
@@ -119,8 +119,8 @@ impl ServerHandle {
         }
     }
 
-    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`]). They
-    /// are delivered as cancelled, then [`Server::run`] returns.
+    /// Takes and starts no more jobs, asks those that run to stop, and kills them after the grace ([`Server::grace`]).
+    /// They are delivered as cancelled, then [`Server::run`] returns.
     ///
     /// ```
     /// # psmith::init();
@@ -142,8 +142,8 @@ impl ServerHandle {
         }
     }
 
-    /// Waits until [`Server::run`] is about to return, or the server was dropped. Not for the consumer or the logger: they
-    /// would wait for themselves.
+    /// Waits until [`Server::run`] is about to return, or the server was dropped. Not for the consumer or the logger:
+    /// they would wait for themselves.
     ///
     /// ```
     /// # psmith::init();
@@ -156,14 +156,14 @@ impl ServerHandle {
     /// other.join().unwrap();
     /// ```
     pub fn join(&self) {
-        let mut door = self.0.lock();
-        while !door.is_over {
-            door = self.0.changed.wait(door).unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.0.lock();
+        while !gate.is_over {
+            gate = self.0.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// What producer, server and handles share.
+/// The state that producer, server and handles share.
 #[derive(Default)]
 struct Stop {
     state: Mutex<SubmissionGate>,
@@ -172,9 +172,9 @@ struct Stop {
 
 #[derive(Default)]
 struct SubmissionGate {
-    /// No more jobs are taken.
+    /// True once no more jobs are taken.
     is_closed: bool,
-    /// The run is over, or will never be.
+    /// True once the run is over, or will never begin.
     is_over: bool,
     in_flight: u32,
     submitter: Option<Submitter>,
@@ -191,18 +191,18 @@ impl Stop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes no more jobs; gives where those went that were taken.
+    /// Takes no more jobs; returns where those went that were taken.
     fn close(&self) -> Option<Submitter> {
-        let mut door = self.lock();
-        door.is_closed = true;
-        let submitter = door.submitter.clone();
-        drop(door);
+        let mut gate = self.lock();
+        gate.is_closed = true;
+        let submitter = gate.submitter.clone();
+        drop(gate);
         self.changed.notify_all();
         submitter
     }
 }
 
-/// How results of jobs are decoded, by index.
+/// The decoders of the jobs' results, by index.
 type Decoders<R> = Arc<Mutex<HashMap<u64, fn(&[u8]) -> Result<R, CodecError>>>>;
 
 impl<'h, P, R> Server<'h, P, R>
@@ -248,7 +248,7 @@ where
         self
     }
 
-    /// Called with each job's outcome, once.
+    /// Sets the function that is called with each job's outcome, once.
     ///
     /// ```
     /// # psmith::init();
@@ -263,7 +263,7 @@ where
         self
     }
 
-    /// Told what happens, in a line.
+    /// Sets the function that is called with each line of the log.
     ///
     /// ```
     /// # psmith::init();
@@ -281,8 +281,7 @@ where
         self
     }
 
-    /// What the server calls itself in its log; workers are called by what they call themselves
-    /// ([`JobRef::process_name`]).
+    /// Sets the name of the server in its log; workers are logged by their own names ([`JobRef::process_name`]).
     ///
     /// ```
     /// # psmith::init();
@@ -329,11 +328,11 @@ where
     /// The producer panicked (after what was taken by then), or psmith itself failed.
     pub fn run(self) -> Result<RunSummary, ServerError> {
         let Server { producer, options, mut consumer, mut logger, leaving, name, .. } = self;
-        let told = options.logger.clone();
+        let shared_logger = options.logger.clone();
         let stop = &leaving.0;
         let ours = |error| ServerError::Engine(Arc::new(error));
         let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
-        let wants = Wants { starts: logger.is_some() || told.is_some(), ..Wants::default() };
+        let wants = Wants { starts: logger.is_some() || shared_logger.is_some(), ..Wants::default() };
         let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
         stop.lock().submitter = Some(submitter.clone());
         let decoders: Decoders<R> = Arc::default();
@@ -345,14 +344,14 @@ where
             panicked: Arc::clone(&panicked),
             window: options.window_in_force(workers),
         };
-        // Not joined: one that blocks must not hold up the end of a server that was stopped.
+        // Not joined: a producer that blocks must not hold up the end of a server that was stopped.
         let thread = std::thread::Builder::new().name("psmith-producer".into());
         thread.spawn(move || production.go_on(producer)).map_err(|error| ours(EngineError::Kernel(error)))?;
         let mut log = |level, text: fmt::Arguments<'_>| {
             if let Some(logger) = &mut logger {
                 logger(level, format_args!("{name}: {text}"));
             }
-            if let Some(logger) = &told {
+            if let Some(logger) = &shared_logger {
                 logger.log(level, format_args!("{name}: {text}"));
             }
         };
@@ -367,8 +366,8 @@ where
                 RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => continue,
             };
             {
-                let mut door = stop.lock();
-                door.in_flight = door.in_flight.saturating_sub(1);
+                let mut gate = stop.lock();
+                gate.in_flight = gate.in_flight.saturating_sub(1);
             }
             stop.changed.notify_all();
             let job = finished.job.clone();
@@ -398,16 +397,16 @@ where
     }
 }
 
-/// Lets the producer's thread and all who wait go however the server is left, also by a panic of the consumer: nobody
-/// takes jobs any more.
+/// Releases the producer's thread and all who wait, however the server is left, also by a panic of the consumer: no
+/// more jobs are taken.
 struct StopOnDrop(Arc<Stop>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        let mut door = self.0.lock();
-        door.is_closed = true;
-        door.is_over = true;
-        drop(door);
+        let mut gate = self.0.lock();
+        gate.is_closed = true;
+        gate.is_over = true;
+        drop(gate);
         self.0.changed.notify_all();
     }
 }
@@ -435,14 +434,14 @@ impl<R> Production<R> {
                 }
             };
             // Under the lock: a job that comes after the end of all is not taken, and one before it is.
-            let mut door = self.stop.lock();
-            if door.is_closed {
+            let mut gate = self.stop.lock();
+            if gate.is_closed {
                 break;
             }
-            door.in_flight += 1;
+            gate.in_flight += 1;
             self.decoders.lock().unwrap_or_else(PoisonError::into_inner).insert(index, job.decode);
             self.submitter.submit(job.request);
-            drop(door);
+            drop(gate);
             index += 1;
         }
         self.submitter.close();
@@ -450,10 +449,10 @@ impl<R> Production<R> {
 
     /// Waits until the window has room; false if no more jobs are taken.
     fn wait_for_room(&self) -> bool {
-        let mut door = self.stop.lock();
-        while !door.is_closed && door.in_flight >= self.window {
-            door = self.stop.changed.wait(door).unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.stop.lock();
+        while !gate.is_closed && gate.in_flight >= self.window {
+            gate = self.stop.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
-        !door.is_closed
+        !gate.is_closed
     }
 }

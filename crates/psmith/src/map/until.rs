@@ -10,7 +10,7 @@ use crate::map::each::Reduce;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::returns::Return;
 
-/// Calls `f` with each item until one call says that it is enough ([`Flow`]).
+/// Calls `f` with each item until one call ends the run ([`Flow`]).
 ///
 /// ```
 /// # psmith::init();
@@ -42,8 +42,8 @@ where
     O: Return<Value = Flow<R, B>> + 'static,
     C: Codec<I::Item> + Codec<Flow<R, B>> + 'static,
 {
-    /// Runs; returns when the last process is gone. Either all results, in the order of the items, or what the first
-    /// `Break` or `Kill` held; then the other results are dropped.
+    /// Runs the jobs; returns when the last process is gone. Gives either all results, in the order of the items, or
+    /// the value of the first `Break` or `Kill`; then the other results are dropped.
     ///
     /// ```
     /// # psmith::init();
@@ -74,7 +74,8 @@ where
                     results[index] = Some(value);
                 }
                 Ok(Flow::Break(value) | Flow::Kill(value)) => {
-                    // Of several that were running, the one that the engine heard first. Inline there is only one.
+                    // Of several that were running, the one whose end the engine received first. Inline there is only
+                    // one.
                     if iter.first().decided.is_none_or(|first| first == JobId(index + 1)) {
                         decided.get_or_insert(value);
                     }
