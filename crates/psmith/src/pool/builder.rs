@@ -11,7 +11,7 @@ use psmith_engine::EngineError;
 use psmith_engine::function::registry::Function;
 use psmith_engine::worker::state::making;
 
-/// How a pool is to be; see [`Pool::builder`]. `I` is the function that makes a state, `S`, for each worker.
+/// The settings of a pool; see [`Pool::builder`]. `I` is the function that makes a state, `S`, for each worker.
 #[must_use = "nothing runs before `build`"]
 pub struct PoolBuilder<I = (), S = ()> {
     options: Options,
@@ -21,8 +21,8 @@ pub struct PoolBuilder<I = (), S = ()> {
 }
 
 impl Pool {
-    /// A pool with the usual settings: as many workers as processors that this process may use, and a window of twice as
-    /// many jobs, or 16 more.
+    /// A pool with the usual settings: as many workers as processors that this process may use, and a window of twice
+    /// as many jobs, or 16 more.
     ///
     /// ```
     /// # psmith::init();
@@ -35,8 +35,8 @@ impl Pool {
 }
 
 impl PoolBuilder {
-    /// Has every worker call `init` before its first job and keep what it gives, for jobs to use through
-    /// [`with_state`](crate::with_state). A panic in it is the failure of the job that the worker was to do. With
+    /// Sets the function that every worker calls before its first job and whose value it keeps, for jobs to use through
+    /// [`with_state`](crate::with_state). A panic in it is the failure of the job that the worker was to run. With
     /// `Isolation::PerJob` each job has a state of its own.
     ///
     /// ```
@@ -66,8 +66,8 @@ where
     S: 'static,
     I: Fn() -> S + Copy + 'static,
 {
-    /// Has a worker that leaves in good order give its state to `exit`: after its last job, when it was idle, or when the
-    /// pool is joined and dropped. A worker that crashes, panics or is killed cannot.
+    /// Sets the function to which a worker that ends in good order gives its state: after its last job, when it was
+    /// idle, or when the pool is joined and dropped. A worker that crashes, panics or is killed cannot.
     ///
     /// ```
     /// # psmith::init();
@@ -98,8 +98,8 @@ impl<I, S> PoolBuilder<I, S> {
     /// ```
     ///
     /// # Errors
-    /// A setting that cannot be, or no threads or descriptors. What shows only when the first process is started is the
-    /// failure of the jobs.
+    /// A setting that is not valid, or no threads or descriptors. An error that appears only when the first process is
+    /// started is the failure of the jobs.
     pub fn build(self) -> Result<Pool, EngineError> {
         let PoolBuilder { mut options, state, .. } = self;
         options.state = state

@@ -1,4 +1,4 @@
-//! Where the outcome of one job arrives, and what wakes those who wait for it.
+//! The place where the outcome of one job arrives, and the wake-up of those who wait for it. Knows no pool and no run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -9,10 +9,10 @@ use psmith_engine::condition::Condition;
 use crate::job::failure::Failure;
 use crate::job::mailbox::JobMailbox;
 
-/// What a job came to: the encoded value, or why there is none.
+/// The outcome of a job: the encoded value, or the failure.
 pub(crate) type JobResult = Result<Arc<Vec<u8>>, Failure>;
 
-/// Where the outcome of one job arrives.
+/// The place where the outcome of one job arrives.
 #[derive(Debug)]
 pub(crate) struct CompletionSlot {
     pub(crate) index: u64,
@@ -38,7 +38,7 @@ impl CompletionSlot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job has its outcome. The first one counts.
+    /// Stores the job's outcome and wakes all who wait for it. The first outcome counts.
     pub(crate) fn fill(&self, result: JobResult) {
         let mut state = self.lock();
         state.result.get_or_insert(result);
@@ -65,7 +65,7 @@ impl CompletionSlot {
         self.lock().result.is_some()
     }
 
-    /// Wakes this whenever there is news of the job.
+    /// Wakes `waker` at each change of the job: its process, its outcome.
     pub(crate) fn wake_when_done(&self, waker: Waker) {
         let mut state = self.lock();
         if state.result.is_some() {
@@ -77,7 +77,7 @@ impl CompletionSlot {
     }
 }
 
-/// Something that sleeps until it is woken, however many wake it.
+/// A flag to wait for: set by any number of threads, cleared by the wait that sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     pub(super) notified: Mutex<bool>,
@@ -90,7 +90,7 @@ impl Notifier {
         self.changed.notify_all();
     }
 
-    /// Waits until it was notified since the last wait, or until then; tells whether it was notified.
+    /// Waits until it was notified since the last wait, or until the time `until`; returns whether it was notified.
     pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
         let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
         while !*notified {

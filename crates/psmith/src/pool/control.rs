@@ -6,8 +6,8 @@ use crate::pool::pool::Pool;
 use psmith_engine::handler::EngineCommand;
 
 impl Pool {
-    /// Starts no more jobs until [`resume`](Pool::resume). Those that run go on, with their clocks; jobs are still taken
-    /// in as far as there is room, and can be cancelled. Whoever joins a paused pool waits until it goes on.
+    /// Starts no more jobs until [`resume`](Pool::resume). Those that run go on, with their clocks; jobs are still
+    /// taken in as far as there is room, and can be cancelled. A join of a paused pool waits until it goes on.
     ///
     /// ```
     /// # psmith::init();
@@ -38,7 +38,7 @@ impl Pool {
         self.hold(false);
     }
 
-    /// Whether it is paused.
+    /// Returns whether the pool is paused.
     ///
     /// ```
     /// # psmith::init();
@@ -54,12 +54,12 @@ impl Pool {
     fn hold(&self, on: bool) {
         let mut state = self.shared.lock();
         state.paused = on;
-        // Under the lock: of two threads the one that spoke last is heard last.
+        // Under the lock: the orders of two threads arrive in the order of their calls.
         self.shared.submitter.order(EngineCommand::Hold(HoldReason::Paused, on));
     }
 
-    /// So many workers from now on; 0 counts as 1. No job is ended for it: where there are fewer, those that run beyond
-    /// them finish, and their workers leave then. How many jobs the pool takes in
+    /// Sets the number of workers from now on; 0 counts as 1. No job is ended for it: where there are fewer, the jobs
+    /// beyond that number finish, and their workers end then. The number of jobs that the pool takes in
     /// ([`window`](crate::PoolBuilder::window)) stays as it was built.
     ///
     /// ```

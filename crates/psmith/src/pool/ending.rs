@@ -1,4 +1,4 @@
-//! How a pool comes to rest, and to its end: the words are those of every face that lives.
+//! The end of a pool: join, drain, stop. The names are those of every face that runs until it is ended.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use crate::pool::refusal::Unfinished;
 use psmith_engine::handler::EngineCommand;
 
 impl Pool {
-    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes on.
+    /// Waits until every job that was handed in has its outcome. Meanwhile no job is taken; afterwards the pool goes
+    /// on.
     ///
     /// ```
     /// # psmith::init();
@@ -22,7 +23,7 @@ impl Pool {
         self.join_until(None);
     }
 
-    /// As [`Pool::join`], but for so long; false if jobs were left by then. They go on.
+    /// Waits as [`Pool::join`] does, for at most `limit`; false if jobs were left by then. They go on.
     ///
     /// ```
     /// # psmith::init();
@@ -48,8 +49,8 @@ impl Pool {
         done
     }
 
-    /// Takes no more jobs, finishes all that were taken, and ends the pool. Nothing is unfinished then, unless jobs were
-    /// cancelled meanwhile, by somebody who stops the pool, perhaps. As a join, it waits for a paused pool to go on.
+    /// Takes no more jobs, finishes all that were taken, and ends the pool. Nothing is unfinished then, unless jobs
+    /// were cancelled meanwhile, for example by another thread's stop. As a join, it waits for a paused pool to go on.
     ///
     /// ```
     /// # psmith::init();
@@ -69,7 +70,7 @@ impl Pool {
     }
 
     /// Takes and starts no more jobs, asks those that run to stop, and kills them after the pool's grace
-    /// ([`grace`](crate::PoolBuilder::grace)). Ends the pool; tells what was not done.
+    /// ([`grace`](crate::PoolBuilder::grace)). Ends the pool; returns the jobs that were not done.
     ///
     /// ```
     /// # psmith::init();
@@ -85,7 +86,8 @@ impl Pool {
         self.stop_within(self.grace)
     }
 
-    /// As [`Pool::stop`], with this grace, if it is shorter than the pool's; with none, what runs is killed at once.
+    /// Stops as [`Pool::stop`] does, with this grace, if it is shorter than the pool's; with none, what runs is killed
+    /// at once.
     ///
     /// ```
     /// # psmith::init();
@@ -98,7 +100,7 @@ impl Pool {
     /// ```
     pub fn stop_within(&self, grace: Duration) -> Unfinished {
         let mut state = self.shared.close();
-        // Nobody starts them any more.
+        // They are not started any more.
         for (index, request) in std::mem::take(&mut state.held_back) {
             state.cancel_unstarted(index, &request);
         }
@@ -119,7 +121,7 @@ impl Pool {
         self.unfinished()
     }
 
-    /// What was not done, once the engine has ended.
+    /// Returns the jobs that were not done, once the engine has ended.
     fn unfinished(&self) -> Unfinished {
         let (state, _) = self.shared.wait_for(self.shared.lock(), None, |state| state.over);
         let mut jobs = state.left.clone();

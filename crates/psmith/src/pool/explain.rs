@@ -1,4 +1,4 @@
-//! Why a job of a pool or scheduler does not run. Looks, and changes nothing.
+//! The reason for which a job of a pool or scheduler does not run. Reads the state, and changes nothing.
 
 use std::fmt;
 
@@ -6,13 +6,14 @@ use crate::pool::completion::CompletionSlot;
 use crate::pool::handle::JobHandle;
 use crate::pool::shared::{PoolShared, PoolState};
 
-/// Where a job stands, and if it does not run, why: what [`JobHandle::explain`] tells. As text it is a sentence's end.
+/// The state of a job and, if it does not run, the reason: returned by [`JobHandle::explain`]. As text it is a
+/// sentence's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PendingReason {
-    /// It has its outcome.
+    /// The job has its outcome.
     Ended,
-    /// Its process was started: this one, the last if there were several.
+    /// The job's process was started: this one, the last if there were several.
     Started {
         /// The process.
         pid: u32,
@@ -21,21 +22,21 @@ pub enum PendingReason {
     Refused {
         /// The strategy, as its `Debug` shows it.
         strategy: String,
-        /// So many jobs are running. With none, it is not asked again before another job is handed in.
+        /// The number of jobs that run. With none, it is not asked again before another job is handed in.
         running: usize,
-        /// So many jobs were handed in before it and wait, too.
+        /// The number of jobs that were handed in before it and wait, too.
         ahead: usize,
     },
     /// The pool is paused ([`Pool::pause`](crate::Pool::pause)).
     Paused {
-        /// So many jobs were handed in before it and wait, too.
+        /// The number of jobs that were handed in before it and wait, too.
         ahead: usize,
     },
-    /// It waits for its turn: for a worker, or for the back-off after a failed try.
+    /// The job waits for its turn: for a worker, or for the back-off after a failed attempt.
     Waiting {
-        /// So many jobs are running.
+        /// The number of jobs that run.
         running: usize,
-        /// So many jobs were handed in before it and wait, too.
+        /// The number of jobs that were handed in before it and wait, too.
         ahead: usize,
     },
 }
@@ -65,7 +66,8 @@ impl fmt::Display for PendingReason {
 }
 
 impl<R> JobHandle<R> {
-    /// Where the job stands just now, and why it does not run if it does not. Takes time for each job that waits.
+    /// Returns the state of the job just now and, if it does not run, the reason. Takes time in proportion to the
+    /// number of jobs that wait.
     ///
     /// ```
     /// # psmith::init();

@@ -1,4 +1,4 @@
-//! A job that was handed in, as its owner holds it: to wait for, to ask about, to end.
+//! A job that was handed in, as its owner holds it: to wait for, to inspect, to end. Runs nothing itself.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::worker::context::{SendError, encoded};
 
-/// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and what becomes of it.
+/// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and its outcome.
 ///
 /// Waiting and ending are two verbs: no wait, however short, ends a job. Dropping the handle leaves the job running. A
 /// handle is also a future of the outcome, for any executor.
@@ -34,7 +34,7 @@ use psmith_engine::worker::context::{SendError, encoded};
 /// assert_eq!(answer.wait().unwrap(), 42);
 /// assert!(answer.is_ready());
 /// ```
-#[must_use = "a dropped handle leaves its job running, and nobody learns what became of it"]
+#[must_use = "a dropped handle leaves its job running, and its outcome is lost"]
 pub struct JobHandle<R> {
     pub(crate) completion: Arc<CompletionSlot>,
     pub(crate) shared: Arc<PoolShared>,
@@ -43,7 +43,7 @@ pub struct JobHandle<R> {
 }
 
 impl<R> JobHandle<R> {
-    /// Its number in its pool, from 1: what [`Cx::job_id`](crate::Cx::job_id) tells the job itself.
+    /// The job's number in its pool, from 1: the same that [`Cx::job_id`](crate::Cx::job_id) returns in the job.
     ///
     /// ```
     /// # psmith::init();
@@ -102,7 +102,7 @@ impl<R> JobHandle<R> {
         }
     }
 
-    /// Waits for the outcome for so long; `None` if it has not come, and the job goes on.
+    /// Waits for the outcome for at most `limit`; `None` if it has not come, and the job goes on.
     ///
     /// ```
     /// # psmith::init();
@@ -155,7 +155,7 @@ impl<R> JobHandle<R> {
         self.wait_timeout(Duration::ZERO)
     }
 
-    /// Whether the outcome is there, well or not.
+    /// Returns whether the outcome is there, a value or a failure.
     ///
     /// ```
     /// # psmith::init();
@@ -201,9 +201,9 @@ impl<R> JobHandle<R> {
         self.shared.cancel(self.completion.index, true);
     }
 
-    /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default codec.
-    /// It may be sent before the job has begun. Waits while 1,024 messages, or 1 MiB of them, wait for a job that does
-    /// not take them. (One alone may be longer, up to `max_message_bytes`.)
+    /// Sends the job a message, which it takes by [`Cx::recv`](crate::Cx::recv); the value travels by the default
+    /// codec. It may be sent before the job has begun. Waits while 1,024 messages, or 1 MiB of them, wait for a job
+    /// that does not take them. (One alone may be longer, up to `max_message_bytes`.)
     ///
     /// ```
     /// # psmith::init();
@@ -224,7 +224,7 @@ impl<R> JobHandle<R> {
         self.send_until(message, None)
     }
 
-    /// The same, but waits at most so long.
+    /// Sends the job a message as [`JobHandle::send`] does, but waits at most `limit` for room.
     ///
     /// ```
     /// # psmith::init();
@@ -246,7 +246,7 @@ impl<R> JobHandle<R> {
         self.send_until(message, Instant::now().checked_add(limit))
     }
 
-    /// The same, if there is room.
+    /// Sends the job a message as [`JobHandle::send`] does, if there is room; never waits.
     ///
     /// ```
     /// # psmith::init();
@@ -278,8 +278,8 @@ impl<R> JobHandle<R> {
         Ok(())
     }
 
-    /// There will be no more messages: once the job has taken what was sent, [`Cx::recv`](crate::Cx::recv) says so. So
-    /// does dropping the handle.
+    /// Ends the messages to the job: once it has taken what was sent, its [`Cx::recv`](crate::Cx::recv) returns an
+    /// error that says so. Dropping the handle does the same.
     ///
     /// ```
     /// # psmith::init();
@@ -300,7 +300,7 @@ impl<R> JobHandle<R> {
         }
     }
 
-    /// From now on dropping the handle cancels the job.
+    /// Makes dropping the handle cancel the job, from now on.
     ///
     /// ```
     /// # psmith::init();
@@ -317,7 +317,7 @@ impl<R> JobHandle<R> {
         self
     }
 
-    /// Waits for the outcome and gives it away. No more messages will come.
+    /// Ends the messages to the job, waits for the outcome and returns it.
     ///
     /// ```
     /// # psmith::init();
@@ -346,7 +346,7 @@ impl<R> JobHandle<R> {
         })
     }
 
-    /// In a forked copy of this program nobody waits for outcomes.
+    /// The failure of every wait in a forked copy of this program, where no outcome arrives.
     fn forked(&self) -> Option<Failure> {
         let is_copy = self.shared.process != std::process::id();
         is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.completion.index))

@@ -1,4 +1,4 @@
-//! What the engine tells of a pool's jobs becomes what their handles tell: on the listener's thread, or on that of a
+//! Events of the engine become the outcomes that the jobs' handles return: on the listener's thread, or on that of a
 //! caller who waits for the only job there is and drives the engine himself.
 //!
 //! A caller hears only what cannot hold him up: passing output on may block, and a logger is the program's own code.
@@ -99,18 +99,18 @@ impl PoolShared {
             }
         }
         state.completions.remove(&completion.index);
-        // Before anybody is told that all are done: then this one is ready, too.
+        // Before the waiters are notified that all are done: then this one is ready, too.
         completion.fill(result);
         drop(state);
         self.notify_waiters();
     }
 
-    /// Whether there is no job but one, so that who waits for it may drive.
+    /// Returns whether there is one job only, so that the thread that waits for it may drive the engine.
     fn has_only_one(&self) -> bool {
         self.lock().completions.len() == 1
     }
 
-    /// Has the only job begun by this very thread; false if somebody is to be woken for it.
+    /// Begins the only job on this very thread; false if another thread must be woken for it.
     pub(crate) fn begin_on_this_thread(&self) -> bool {
         if !self.has_only_one() {
             return false;
@@ -122,8 +122,8 @@ impl PoolShared {
         true
     }
 
-    /// Drives the engine until the only job has its outcome, or until then, if nobody else does. Whether it has one is to
-    /// be looked at afterwards in any case.
+    /// Drives the engine until the only job has its outcome, or until the time `until`, if no other thread does. The
+    /// caller must check afterwards in any case whether there is an outcome.
     pub(crate) fn drive_until_done(&self, completion: &CompletionSlot, until: Option<Instant>) {
         if completion.is_filled() || !self.has_only_one() {
             return;
@@ -141,7 +141,7 @@ impl PoolShared {
         driver.leave(!goes_on || !self.lock().completions.is_empty());
     }
 
-    /// Hears what there is, on the thread of a caller who drives; false if the listener is to do it.
+    /// Handles the events that there are, on the thread of a caller that drives; false if the listener must do it.
     fn handle_events_now(&self) -> bool {
         let Ok(mut sink) = self.sink.try_lock() else { return false };
         if sink.logger.is_none() {

@@ -1,10 +1,10 @@
-//! Jobs handed in one by one, each with a handle.
+//! Jobs handed in one by one, each with a handle. Runs none itself: that is the run's part (`crate::run`).
 //!
 //! - [`pool`], [`builder`]: a pool, and its settings; [`submission`]: handing in without blocking; [`control`]: pausing,
-//!   resuming, resizing; [`listener`]: the thread that hears of ends; [`refusal`]: why a job was not taken
+//!   resuming, resizing; [`listener`]: the thread that receives events; [`refusal`]: the reasons for not taking a job
 //! - [`ending`]: draining, stopping, joining
-//! - [`shared`]: what all of these share; [`completion`]: where one job's outcome arrives
-//! - [`handle`]: one job from outside; [`explain`]: why it still waits
+//! - [`shared`]: the state that all of these share; [`completion`]: the place where one job's outcome arrives
+//! - [`handle`]: one job from outside; [`explain`]: the reason for which it waits
 //! - [`scheduler`], [`strategy`]: a process for each job, as many as a strategy lets; [`proxy`]: methods as jobs
 //! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive
 

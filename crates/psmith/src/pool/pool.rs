@@ -26,9 +26,10 @@ use psmith_engine::handler::EngineCommand;
 
 use crate::pool::refusal::{Refusal, SubmitError};
 
-/// Runs jobs that are handed in one by one, from any thread, in workers that stay ([`Isolation::Reuse`](crate::Isolation)).
+/// Runs jobs that are handed in one by one, from any thread, in workers that stay
+/// ([`Isolation::Reuse`](crate::Isolation)).
 ///
-/// Several pools in one program know nothing of each other. Dropping a pool stops it ([`Pool::stop`]);
+/// Several pools in one program are independent of each other. Dropping a pool stops it ([`Pool::stop`]);
 /// every handle gets an outcome, whatever becomes of the pool.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. It serves all of
@@ -117,7 +118,7 @@ impl Pool {
         self.submit_timeout(job, Duration::ZERO)
     }
 
-    /// Hands a job in; waits for room at most so long.
+    /// Hands a job in; waits at most `limit` for room.
     ///
     /// ```
     /// # psmith::init();
@@ -174,8 +175,8 @@ impl Pool {
         Ok(JobHandle { completion, shared, decode: job.decode, cancel_on_drop: false })
     }
 
-    /// Hands all of these in and gives the first value that any of them comes to; the others are killed, and the pool
-    /// lives on.
+    /// Hands all of these in and returns the first value that any of them gives; the others are killed, and the pool
+    /// goes on.
     ///
     /// # Errors
     /// If all failed, the failure that came last; [`Cause::Cancelled`] if the pool takes no jobs, or
@@ -242,7 +243,7 @@ impl Pool {
         first.ok_or(last)
     }
 
-    /// How many jobs have ended so far, and how many of them failed.
+    /// Returns the number of jobs that have ended so far, and of those that failed.
     ///
     /// ```
     /// # psmith::init();
@@ -258,17 +259,17 @@ impl Pool {
         self.shared.lock().report
     }
 
-    /// Wakes this when there may be room for a job.
+    /// Wakes `waker` when there may be room for a job.
     pub(crate) fn waits_for_room(&self, waker: &Waker) {
         self.shared.waiting.add(waker);
     }
 
-    /// Whether this is the process that made it.
+    /// Returns whether this process made the pool.
     pub(crate) fn is_ours(&self) -> bool {
         self.shared.process == std::process::id()
     }
 
-    /// How many jobs have no outcome yet.
+    /// Returns the number of jobs that have no outcome yet.
     ///
     /// ```
     /// # psmith::init();
@@ -297,13 +298,13 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         if self.shared.process != std::process::id() {
-            // Another process's threads: nothing of them is here.
+            // The threads are another process's; this copy has none of them.
             std::mem::forget(self.listener.take());
             return;
         }
         drop(self.stop());
         if let Some(listener) = self.listener.take() {
-            // A logger that panicked has said so.
+            // A logger that panicked has printed its panic.
             let _ = listener.join();
         }
     }

@@ -58,20 +58,20 @@ struct Process<'h, R> {
     on_exit: OnExit<'h, R>,
 }
 
-/// Which process of a manager's, in the order of their creation, from 1.
+/// The number of a manager's process, in the order of their creation, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub u64);
 
-/// How far a process of a manager's is.
+/// The state of a manager's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessState {
-    /// It was created; there is no process yet.
+    /// Created; there is no process yet.
     New,
-    /// It runs.
+    /// Running.
     Running,
-    /// It has ended; its handler has not been called.
+    /// Ended; its handler has not been called.
     Stopped,
-    /// Its handler has been called, or it never was.
+    /// Gone: its handler has been called, or it was never created.
     Removed,
 }
 
@@ -93,9 +93,9 @@ impl Wakeup {
     }
 }
 
-/// How a process manager is to be; see [`ProcessManager::builder`].
+/// The settings of a process manager; see [`ProcessManager::builder`].
 #[derive(Debug)]
-#[must_use = "nothing is begun before `build`"]
+#[must_use = "nothing is started before `build`"]
 pub struct ManagerBuilder {
     options: Options,
 }
@@ -103,7 +103,7 @@ pub struct ManagerBuilder {
 impl ManagerBuilder {
     settings!(options);
 
-    /// A manager without processes, of whatever its jobs give.
+    /// Builds a manager without processes, for jobs of any result type.
     ///
     /// # Errors
     /// No threads or descriptors.
@@ -142,7 +142,7 @@ impl<'h, R> ProcessManager<'h, R> {
         ProcessManager::builder().build()
     }
 
-    /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with what became of it.
+    /// Starts a process for `job`; `on_exit` is called once, by a later [`ProcessManager::step`], with its outcome.
     ///
     /// ```
     /// # psmith::init();
@@ -171,8 +171,8 @@ impl<'h, R> ProcessManager<'h, R> {
         Ok(id)
     }
 
-    /// Calls the handlers of processes that have ended; where there are none, sleeps until there is news of one, a
-    /// [`Wakeup`] or until `timeout` has passed. Gives how many handlers were called.
+    /// Calls the handlers of processes that have ended; where there are none, sleeps until one changes its state, a
+    /// [`Wakeup`] ends the step, or `timeout` has passed. Returns the number of handlers that were called.
     ///
     /// ```
     /// # psmith::init();
@@ -200,7 +200,7 @@ impl<'h, R> ProcessManager<'h, R> {
         }
     }
 
-    /// Wakes a step, from any thread.
+    /// Returns what ends a step early, from any thread.
     ///
     /// ```
     /// # psmith::init();
@@ -216,13 +216,13 @@ impl<'h, R> ProcessManager<'h, R> {
         Wakeup(Arc::clone(&self.notifier))
     }
 
-    /// How many processes there are, those that have ended and whose handler has not been called among them.
+    /// Returns the number of processes, those that have ended and whose handler has not been called among them.
     #[must_use]
     pub fn process_count(&self) -> usize {
         self.processes.len()
     }
 
-    /// How far a process is.
+    /// Returns the state of a process.
     ///
     /// ```
     /// # psmith::init();
@@ -245,7 +245,7 @@ impl<'h, R> ProcessManager<'h, R> {
         }
     }
 
-    /// Sends a signal to every process that runs, with all that it started. One that has not begun yet hears nothing.
+    /// Sends a signal to every process that runs, with all that it started. One that has not begun yet receives none.
     ///
     /// ```
     /// # psmith::init();
@@ -296,7 +296,7 @@ impl<'h, R> ProcessManager<'h, R> {
         self.process(id)?.handle.send(message)
     }
 
-    /// The same, if there is room: it never waits for the process.
+    /// Sends a message as [`ProcessManager::send`] does, if there is room: it never waits for the process.
     ///
     /// ```
     /// # psmith::init();
@@ -319,7 +319,7 @@ impl<'h, R> ProcessManager<'h, R> {
         self.process(id)?.handle.try_send(message)
     }
 
-    /// There will be no more messages for this process ([`JobHandle::end_messages`]).
+    /// Ends the messages to this process ([`JobHandle::end_messages`]).
     ///
     /// ```
     /// # psmith::init();
@@ -358,7 +358,7 @@ impl<'h, R> ProcessManager<'h, R> {
         }
     }
 
-    /// As [`ProcessManager::join`], but for so long; false if processes were left by then. They go on.
+    /// Waits as [`ProcessManager::join`] does, for at most `limit`; false if processes were left by then. They go on.
     ///
     /// ```
     /// # psmith::init();
@@ -398,7 +398,7 @@ impl<'h, R> ProcessManager<'h, R> {
     }
 
     /// Asks all processes to stop, kills them after the grace ([`ManagerBuilder::grace`]), and ends the manager: it
-    /// creates no more. All handlers are called; tells which had to be ended.
+    /// creates no more. All handlers are called; returns the jobs that had to be ended.
     ///
     /// ```
     /// # psmith::init();
@@ -415,7 +415,8 @@ impl<'h, R> ProcessManager<'h, R> {
         unfinished
     }
 
-    /// As [`ProcessManager::stop`], with this grace, if it is shorter; with none, what runs is killed at once.
+    /// Stops as [`ProcessManager::stop`] does, with this grace, if it is shorter; with none, what runs is killed at
+    /// once.
     ///
     /// ```
     /// # psmith::init();
@@ -439,7 +440,7 @@ impl<'h, R> ProcessManager<'h, R> {
             .map(|(id, _)| *id)
             .collect();
         for id in &ready {
-            // It counts until its handler has returned; to the handler itself the manager is out of reach.
+            // Its handler cannot reach the manager, which this call borrows.
             if let Some(process) = self.processes.remove(id) {
                 (process.on_exit)(*id, process.handle.wait());
             }

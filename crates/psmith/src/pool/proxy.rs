@@ -18,9 +18,9 @@ pub struct Proxy<'s, T> {
     value: T,
 }
 
-/// A method of `T` that takes these arguments, a tuple of up to three: what [`Proxy::call`] calls. Nobody has to name it.
+/// A method of `T` that takes these arguments, a tuple of up to three: called by [`Proxy::call`]. Users never name it.
 pub trait Method<T, A, K>: Copy + 'static {
-    /// What it returns.
+    /// The type that it returns.
     type Output: Return;
 
     /// Calls it.
@@ -73,7 +73,7 @@ impl<'s, T> Proxy<'s, T> {
         Proxy { scheduler, value }
     }
 
-    /// The value, given back as it was.
+    /// Returns the value as it was.
     ///
     /// ```
     /// # psmith::init();

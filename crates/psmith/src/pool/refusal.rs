@@ -1,4 +1,4 @@
-//! What a pool says when it takes a job no more, or gives it back. Knows no pool.
+//! Refusals: the reasons for which a pool does not take a job, and the jobs that it did not finish. Knows no pool.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::job::job::{Job, JobRef};
 use psmith_engine::EngineError;
 
-/// What was taken and not done when a face that lives had ended: empty after a drain in peace.
+/// The jobs that a pool, scheduler, manager or supervisor had taken and not done when it ended: none after a drain that
+/// nothing interrupts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unfinished {
@@ -18,29 +19,29 @@ pub struct Unfinished {
 pub struct SubmitError<R> {
     /// The job.
     pub job: Box<Job<R>>,
-    /// Why.
+    /// The reason.
     pub reason: Refusal,
 }
 
-/// Why a job was not taken.
+/// The reason for which a job was not taken.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no room for it.
+    /// The pool has no room.
     Full,
-    /// Some thread waits for the end of all jobs ([`Pool::join`](crate::Pool::join)).
+    /// A thread waits for the end of all jobs ([`Pool::join`](crate::Pool::join)).
     Joining,
     /// The pool was ended.
     Closed,
-    /// So many jobs in a row had crashed that the pool is over ([`breaker`](crate::PoolBuilder::breaker)).
+    /// The pool has ended because this number of jobs in a row had crashed ([`breaker`](crate::PoolBuilder::breaker)).
     CircuitBroken(u32),
     /// The engine of a [`Scheduler`](crate::Scheduler) could not begin: for want of threads or descriptors, or for a
-    /// setting that cannot be.
+    /// setting that is not valid.
     NotBegun(Arc<EngineError>),
 }
 
 impl PartialEq for Refusal {
-    /// Of two errors, only one and the same is equal.
+    /// Compares the reasons; two `NotBegun` are equal if they hold one and the same error.
     fn eq(&self, other: &Refusal) -> bool {
         match (self, other) {
             (Refusal::Full, Refusal::Full)

@@ -17,7 +17,7 @@ use crate::run::settings::settings;
 use psmith_engine::EngineError;
 
 /// Runs jobs as they are handed in, each in a fresh process, first come, first started; a [`SpawnStrategy`] decides how
-/// many at once. Handing in never waits: what may not start yet is kept, however much it is.
+/// many at once. Handing in never waits: jobs that may not start yet are kept, however many there are.
 ///
 /// Defaults: as many workers as the strategy lets, a process for each job, and the others go on after a failure. Of
 /// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
@@ -72,7 +72,8 @@ impl Default for Scheduler {
 }
 
 impl Scheduler {
-    /// With three jobs for each processor at once: [`PerCore`]'s default. Settings are said before the first job.
+    /// Makes a scheduler that runs three jobs for each processor at once: [`PerCore`]'s default. Settings are made
+    /// before the first job.
     ///
     /// ```
     /// # psmith::init();
@@ -82,7 +83,7 @@ impl Scheduler {
     /// let hang = |_: ()| -> () { loop { std::thread::park() } };
     /// let ended = scheduler.schedule(Job::new(hang, ())).unwrap().wait().unwrap_err();
     /// assert_eq!(ended.cause, Cause::Timeout(Duration::from_millis(100)));
-    /// // How many run at once is its strategy's to say.
+    /// // Its strategy decides how many run at once.
     /// let refused = Scheduler::new().workers(2).schedule(Job::new(hang, ())).unwrap_err();
     /// assert!(matches!(refused.reason, Refusal::NotBegun(_)));
     /// ```
@@ -90,7 +91,7 @@ impl Scheduler {
         Scheduler::with_strategy(PerCore::default())
     }
 
-    /// With another strategy.
+    /// Makes a scheduler with another strategy.
     ///
     /// ```
     /// # psmith::init();
@@ -152,7 +153,7 @@ impl Scheduler {
     /// assert_eq!((after, before), (7, 10), "what a call changes stays in its process");
     /// ```
     ///
-    /// What the type cannot do is refused when the program is compiled:
+    /// A method that the type does not have is refused when the program is compiled:
     ///
     /// ```compile_fail
     /// let scheduler = psmith::Scheduler::new();
@@ -179,7 +180,7 @@ impl Scheduler {
         }
     }
 
-    /// As [`Scheduler::join`], but for so long; false if jobs were left by then. They go on.
+    /// Waits as [`Scheduler::join`] does, for at most `limit`; false if jobs were left by then. They go on.
     ///
     /// ```
     /// # psmith::init();
@@ -208,9 +209,9 @@ impl Scheduler {
         self.end(Pool::drain)
     }
 
-    /// Takes and starts no more jobs, asks those that run to stop, kills them after the grace
-    /// ([`Scheduler::grace`]), and ends the engine. Every handle gets its outcome; tells what was not done. The next job
-    /// begins another one.
+    /// Takes and starts no more jobs, asks those that run to stop, kills them after the grace ([`Scheduler::grace`]),
+    /// and ends the engine. Every handle gets its outcome; returns the jobs that were not done. The next job begins
+    /// another one.
     ///
     /// ```
     /// # psmith::init();
@@ -225,7 +226,7 @@ impl Scheduler {
         self.end(Pool::stop)
     }
 
-    /// As [`Scheduler::stop`], with this grace, if it is shorter; with none, what runs is killed at once.
+    /// Stops as [`Scheduler::stop`] does, with this grace, if it is shorter; with none, what runs is killed at once.
     ///
     /// ```
     /// # psmith::init();
@@ -247,7 +248,7 @@ impl Scheduler {
         unfinished
     }
 
-    /// How many jobs have ended since the engine began, and how many of them failed.
+    /// Returns the number of jobs that have ended since the engine began, and of those that failed.
     ///
     /// ```
     /// # psmith::init();
@@ -262,7 +263,7 @@ impl Scheduler {
         self.current().map_or_else(RunSummary::default, |pool| pool.report())
     }
 
-    /// How many jobs have no outcome yet.
+    /// Returns the number of jobs that have no outcome yet.
     ///
     /// ```
     /// # psmith::init();
@@ -298,7 +299,7 @@ impl Scheduler {
         {
             return Ok(Arc::clone(pool));
         }
-        // A forked copy of the program has the other process's pool, of which nothing is here.
+        // In a forked copy of the program this is the other process's pool, whose threads this copy has not.
         let strategy: Box<dyn SpawnStrategy> = Box::new(SharedStrategy(Arc::clone(&self.strategy)));
         let pool = Arc::new(Pool::begin(&self.options, Some(strategy))?);
         *current = Some(Arc::clone(&pool));

@@ -1,6 +1,6 @@
-//! What a pool, its handles and its listener share: the jobs without an outcome, and who waits for what.
+//! The state that a pool, its handles and its listener share: the jobs without an outcome, and the threads that wait.
 //!
-//! The lock is held for a few moves only, never while a job, a strategy's caller or the kernel is waited for.
+//! Starts no process. The lock is held briefly, never while a job, a strategy's caller or the kernel is waited for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::pool::strategy::SpawnStrategy;
 use crate::run::options::{Logger, Output};
 use crate::run::submitter::Submitter;
 
-/// Where jobs are handed in: what a pool, its handles and its listener share.
+/// The state that a pool, its handles and its listener share; jobs are handed in through it.
 pub(crate) struct PoolShared {
     pub(super) state: Mutex<PoolState>,
     pub(super) changed: Condition,
@@ -39,18 +39,18 @@ pub(super) struct PoolState {
     pub(super) held_back: VecDeque<(u64, Request)>,
     /// The strategy refused when it was asked last.
     pub(super) refused: bool,
-    /// Nothing is started.
+    /// True while no job is started.
     pub(super) paused: bool,
     /// Jobs that the engine has, by the number it gives them.
     pub(super) started: BTreeMap<u64, u64>,
     pub(super) next_index: u64,
     pub(super) next_engine_index: u64,
-    /// So many threads wait for the end of all jobs.
+    /// The number of threads that wait for the end of all jobs.
     pub(super) joining: u32,
     pub(super) closed: bool,
-    /// So many crashes in a row have ended it.
+    /// The number of crashes in a row that have ended the pool, if they did.
     pub(super) broken: Option<u32>,
-    /// The engine is no more.
+    /// True once the engine has ended.
     pub(super) over: bool,
     pub(super) report: RunSummary,
     /// Jobs that were not done when the pool was ended.
@@ -97,7 +97,7 @@ impl PoolShared {
         self.lock()
     }
 
-    /// Something has changed. Not to be called under its lock.
+    /// Notifies all who wait for a change. Must not be called under the lock.
     pub(super) fn notify_waiters(&self) {
         self.changed.notify_all();
         self.waiting.wake();
@@ -118,7 +118,7 @@ impl PoolShared {
         (state, true)
     }
 
-    /// Hands on what the strategy lets start, and gives whether there was something: then somebody is to be woken.
+    /// Submits the jobs that the strategy lets start; returns whether there was one: then the engine must be woken.
     pub(super) fn let_start(&self, state: &mut PoolState) -> bool {
         let mut any = false;
         while let Some((index, _)) = state.held_back.front() {
@@ -156,7 +156,7 @@ impl PoolShared {
         }
     }
 
-    /// A job of the engine's is over: its place and what it counts here.
+    /// Removes a job of the engine's that has ended; returns its completion slot.
     pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<CompletionSlot>> {
         let mut state = self.lock();
         let index = state.started.remove(&engine)?;
@@ -170,13 +170,13 @@ impl PoolShared {
     }
 }
 
-/// What is done with what is heard, one after the other, whoever hears it.
+/// The handling of events, one after the other, on whichever thread receives them.
 pub(crate) struct EventSink {
     pub(crate) output: Output,
     pub(crate) logger: Option<Logger>,
 }
 
-/// Futures that wait for room in a pool. Each is woken by any news, looks for itself, and comes back.
+/// Futures that wait for room in a pool. Each is woken by any change, checks for itself, and waits again if need be.
 #[derive(Debug, Default)]
 pub(crate) struct RoomWaiters(Mutex<Vec<Waker>>);
 
@@ -188,7 +188,7 @@ impl RoomWaiters {
         }
     }
 
-    /// Not under a lock that a future takes: an executor may poll at once.
+    /// Wakes all futures. Must not be called under a lock that a future takes: an executor may poll at once.
     pub(crate) fn wake(&self) {
         let wakers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         wakers.into_iter().for_each(Waker::wake);

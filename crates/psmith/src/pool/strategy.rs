@@ -1,10 +1,11 @@
-//! When a scheduler may start another process.
+//! Strategies: the rules by which a scheduler may start another process. Start none themselves.
 
 use std::fmt;
 
-/// Decides whether a [`Scheduler`](crate::Scheduler) starts another job, given how many it has running. Asked when a job
-/// is handed in and when one has ended; it must not block, and not use the scheduler. One that refuses while nothing
-/// runs is not asked again before the next job is handed in; [`JobHandle::explain`](crate::JobHandle::explain) tells so.
+/// Decides whether a [`Scheduler`](crate::Scheduler) starts another job, given how many it has running. Asked when a
+/// job is handed in and when one has ended; it must not block, and not use the scheduler. One that refuses while
+/// nothing runs is not asked again before the next job is handed in; [`JobHandle::explain`](crate::JobHandle::explain)
+/// shows that.
 ///
 /// ```
 /// # psmith::init();
@@ -21,21 +22,21 @@ use std::fmt;
 /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [2, 3, 4]);
 /// ```
 pub trait SpawnStrategy: fmt::Debug + Send + Sync + 'static {
-    /// Whether another one may be started while so many run.
+    /// Returns whether another job may be started while this number of jobs run.
     fn should_spawn(&self, running: usize) -> bool;
 
-    /// One was started; so many run now.
+    /// Called when a job was started; `running` counts it.
     fn on_spawn(&self, running: usize) {
         let _ = running;
     }
 
-    /// One has ended; so many run now.
+    /// Called when a job has ended; `running` is the number of those that still run.
     fn on_exit(&self, running: usize) {
         let _ = running;
     }
 }
 
-/// As many as there are jobs, within what the machine's descriptors allow.
+/// Starts all jobs at once, within what the machine's descriptors allow.
 ///
 /// ```
 /// use psmith::{SpawnStrategy, Unlimited};
@@ -50,7 +51,7 @@ impl SpawnStrategy for Unlimited {
     }
 }
 
-/// At most so many at once; 0 counts as 1.
+/// Runs at most this number of jobs at once; 0 counts as 1.
 ///
 /// ```
 /// use psmith::{SpawnStrategy, Throttled};
@@ -65,7 +66,7 @@ impl SpawnStrategy for Throttled {
     }
 }
 
-/// At most so many for each processor that this process may use, and at least one in all.
+/// Runs at most this number of jobs for each processor that this process may use, and at least one in all.
 ///
 /// ```
 /// use psmith::{PerCore, SpawnStrategy};
@@ -76,7 +77,7 @@ impl SpawnStrategy for Throttled {
 pub struct PerCore(pub f64);
 
 impl PerCore {
-    /// How many that are.
+    /// Returns the number of jobs in all.
     ///
     /// ```
     /// use psmith::PerCore;

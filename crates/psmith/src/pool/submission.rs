@@ -11,17 +11,17 @@ use crate::pool::pool::Pool;
 use crate::pool::refusal::{Refusal, SubmitError};
 
 /// A job on its way into a pool; see [`Pool::submit_async`].
-#[must_use = "a future that nobody awaits hands nothing in"]
+#[must_use = "a future that is not awaited hands nothing in"]
 pub struct Submission<'p, R> {
     pool: &'p Pool,
-    /// Until it was handed in.
+    /// The job, until it was handed in.
     job: Option<Job<R>>,
 }
 
 impl Pool {
     /// Hands a job in, as [`Pool::submit`] does, but waits for room as a future, for any executor. Nothing is handed in
-    /// before the future is polled, and nothing when it is dropped before it is ready. Who waits longest is not
-    /// preferred.
+    /// before the future is polled, and nothing when it is dropped before it is ready. Of several futures, the one that
+    /// has waited longest is not preferred.
     ///
     /// # Errors
     /// The job, if the pool is being joined or was ended, also while the future waits.
@@ -64,7 +64,7 @@ impl<R> Future for Submission<'_, R> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let job = this.job.take().expect("a future is not polled after it was ready");
-        // First: what happens from here on wakes it.
+        // Registered first: any change from here on wakes it.
         this.pool.waits_for_room(context.waker());
         match this.pool.try_submit(job) {
             Err(SubmitError { job, reason: Refusal::Full }) => {

@@ -1,4 +1,4 @@
-//! A supervisor: so many workers alive, whatever ends them.
+//! A supervisor: a number of workers that are restarted whenever one ends. Runs no jobs but these.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,8 +24,9 @@ use psmith_engine::function::returns::Return;
 
 /// Keeps `n` processes alive that each run `f`: whatever ends one, another takes its place.
 ///
-/// `f` is told which of them it is, from 1. One that ends soon after its start (within the longest pause) is started
-/// again at once the first time, then after pauses that grow: a crash loop slows down and says so.
+/// `f` is called with the worker's number, from 1. A worker that ends soon after its start (within the longest pause)
+/// is started again at once the first time, then after pauses that grow: a crash loop slows down, and each restart is
+/// logged.
 ///
 /// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options)
 /// it does not serve `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker`.
@@ -53,21 +54,21 @@ pub struct Supervisor {
     running: Option<Arc<SupervisorState>>,
 }
 
-/// What the supervisor and its thread share.
+/// The state that the supervisor and its thread share.
 #[derive(Default)]
 struct SupervisorState {
     notifier: Arc<Notifier>,
-    /// Nobody is started again.
+    /// True once no worker is started again.
     drains: AtomicBool,
     stops: AtomicBool,
     end: Mutex<End>,
     ended: Condition,
     restarts: AtomicU64,
-    /// The processes, by their number; `None`: between two lives.
+    /// The workers' last processes, by the worker's number; `None`: not started yet.
     members: Mutex<Vec<Option<Arc<crate::pool::completion::CompletionSlot>>>>,
 }
 
-/// How the supervisor's thread is to end, and ended.
+/// The way in which the supervisor's thread must end, and its result.
 #[derive(Default)]
 struct End {
     grace: Duration,
@@ -75,7 +76,7 @@ struct End {
     is_over: bool,
 }
 
-/// Says that the supervisor's thread has ended, however it did.
+/// Marks the supervisor's thread as ended when it is dropped, also by a panic.
 struct Over(Arc<SupervisorState>);
 
 impl Drop for Over {
@@ -85,11 +86,11 @@ impl Drop for Over {
     }
 }
 
-/// Why a supervisor did not start.
+/// The reason for which a supervisor did not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SupervisorError {
-    /// It runs already.
+    /// The supervisor runs already.
     AlreadyRunning,
     /// psmith itself failed.
     Engine(EngineError),
@@ -106,19 +107,19 @@ impl fmt::Display for SupervisorError {
 
 impl std::error::Error for SupervisorError {}
 
-/// One of the workers.
+/// A worker of the supervisor.
 struct Member {
     number: u32,
     handle: Option<JobHandle<()>>,
     since: Instant,
-    /// Short lives in a row.
+    /// The number of short runs in a row.
     short: u32,
-    /// When it is started again.
+    /// The time at which it is started again.
     due: Option<Instant>,
 }
 
 impl Supervisor {
-    /// Of so many processes that each run `f`.
+    /// Makes a supervisor of `n` processes that each run `f`.
     ///
     /// ```
     /// # psmith::init();
@@ -148,7 +149,8 @@ impl Supervisor {
 
     settings!(options);
 
-    /// The pauses after short lives: the first one, doubled each time up to the longest. The default is 100 ms to 10 s.
+    /// Sets the pauses after short runs: the first one, doubled each time up to the longest. The default is 100 ms to
+    /// 10 s.
     ///
     /// ```
     /// # psmith::init();
@@ -164,7 +166,7 @@ impl Supervisor {
         self
     }
 
-    /// The signal that asks a worker to stop; the default is `SIGTERM` (15).
+    /// Sets the signal that asks a worker to stop; the default is `SIGTERM` (15).
     ///
     /// ```
     /// # psmith::init();
@@ -199,13 +201,13 @@ impl Supervisor {
         if self.running.as_ref().is_some_and(|shared| !shared.lock_end().is_over) {
             return Err(SupervisorError::AlreadyRunning);
         }
-        // What it tells of its workers is more than what a pool tells of jobs.
+        // The supervisor logs more of its workers than a pool logs of jobs.
         let options = Options { logger: None, ..self.options.clone() };
         let pool = Pool::begin(&options, None).map_err(SupervisorError::Engine)?;
         let shared = Arc::new(SupervisorState::default());
         shared.lock_members().resize_with(self.n as usize, || None);
         let began = Arc::new(Notifier::default());
-        let keeper = SupervisorThread {
+        let side = SupervisorThread {
             pool,
             make: Arc::clone(&self.make),
             first: self.first,
@@ -213,12 +215,12 @@ impl Supervisor {
             shared: Arc::clone(&shared),
             logger: self.options.logger.clone(),
         };
-        let (n, told) = (self.n, Arc::clone(&began));
+        let (n, began_too) = (self.n, Arc::clone(&began));
         let over = Over(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("psmith-super".into());
         let spawned = thread.spawn(move || {
             let _over = over;
-            keeper.go_on(n, &told);
+            side.keep_running(n, &began_too);
         });
         spawned.map_err(|error| SupervisorError::Engine(EngineError::Kernel(error)))?;
         began.wait(None);
@@ -241,7 +243,7 @@ impl Supervisor {
     }
 
     /// Asks all workers to stop, kills them after the grace ([`Supervisor::grace`]), and returns when the last is gone;
-    /// tells which were ended. Then it can be started again. One that does not run has nothing to stop.
+    /// returns those that were ended. Then it can be started again. One that does not run has nothing to stop.
     ///
     /// ```
     /// # psmith::init();
@@ -257,7 +259,8 @@ impl Supervisor {
         self.stop_within(self.options.grace)
     }
 
-    /// As [`Supervisor::stop`], with this grace, if it is shorter; with none, the workers are killed at once.
+    /// Stops as [`Supervisor::stop`] does, with this grace, if it is shorter; with none, the workers are killed at
+    /// once.
     ///
     /// ```
     /// # psmith::init();
@@ -302,7 +305,7 @@ impl Supervisor {
         self.join_until(None);
     }
 
-    /// As [`Supervisor::join`], but for so long; false if it was still running then.
+    /// Waits as [`Supervisor::join`] does, for at most `limit`; false if it was still running then.
     ///
     /// ```
     /// # psmith::init();
@@ -320,7 +323,7 @@ impl Supervisor {
         self.running.as_ref().is_none_or(|shared| shared.wait(until))
     }
 
-    /// The processes that live now, as far as is known.
+    /// Returns the processes that run now, as far as is known.
     ///
     /// ```
     /// # psmith::init();
@@ -344,7 +347,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// How often a worker was started again since the start.
+    /// Returns the number of restarts since the start.
     ///
     /// ```
     /// # psmith::init();
@@ -383,7 +386,7 @@ impl SupervisorState {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the end of the supervisor's thread, or until then; tells whether it has ended.
+    /// Waits for the end of the supervisor's thread, or until the time `until`; returns whether it has ended.
     fn wait(&self, until: Option<Instant>) -> bool {
         let mut end = self.lock_end();
         while !end.is_over {
@@ -407,7 +410,7 @@ struct SupervisorThread {
 }
 
 impl SupervisorThread {
-    fn go_on(self, n: u32, began: &Notifier) {
+    fn keep_running(self, n: u32, began: &Notifier) {
         let now = Instant::now();
         let mut members: Vec<Member> = (1..=n)
             .map(|number| Member { number, handle: None, since: now, short: 0, due: Some(now) })
@@ -417,15 +420,15 @@ impl SupervisorThread {
             let now = Instant::now();
             let drains = self.shared.drains.load(Ordering::SeqCst);
             for member in &mut members {
-                self.look_after(member, now, drains);
+                self.watch_member(member, now, drains);
             }
             if drains && members.iter().all(|member| member.handle.is_none()) {
                 break;
             }
-            let stands = |member: &Member| {
+            let has_started = |member: &Member| {
                 member.handle.as_ref().is_none_or(|handle| handle.pid().is_some() || handle.is_ready())
             };
-            if !has_begun && members.iter().all(stands) {
+            if !has_begun && members.iter().all(has_started) {
                 has_begun = true;
                 began.notify();
             }
@@ -438,12 +441,12 @@ impl SupervisorThread {
         self.shared.lock_end().unfinished = unfinished;
     }
 
-    fn look_after(&self, member: &mut Member, now: Instant, drains: bool) {
+    fn watch_member(&self, member: &mut Member, now: Instant, drains: bool) {
         if let Some(ended) = member.handle.as_ref().and_then(JobHandle::try_wait) {
             member.handle = None;
             let pause = (!drains).then(|| self.pause_after(member, now));
             member.due = pause.and_then(|pause| now.checked_add(pause));
-            self.say(member.number, &ended, pause);
+            self.log_end(member.number, &ended, pause);
         }
         if drains {
             member.due = None;
@@ -452,7 +455,7 @@ impl SupervisorThread {
             member.due = None;
             let again = self.shared.lock_members()[member.number as usize - 1].is_some();
             let Ok(handle) = self.pool.submit((self.make)(member.number)) else {
-                // psmith itself has failed; the next try is as far off as can be.
+                // psmith itself has failed; the next attempt is as far off as can be.
                 member.due = now.checked_add(self.longest);
                 return;
             };
@@ -466,7 +469,8 @@ impl SupervisorThread {
         }
     }
 
-    /// None after a long life and after the first short one; then pauses that double.
+    /// Returns the pause before the next start: none after a long run and after the first short one; then pauses that
+    /// double.
     fn pause_after(&self, member: &mut Member, now: Instant) -> Duration {
         if now.duration_since(member.since) >= self.longest {
             member.short = 0;
@@ -479,7 +483,7 @@ impl SupervisorThread {
         }
     }
 
-    fn say(&self, number: u32, ended: &Result<(), Failure>, pause: Option<Duration>) {
+    fn log_end(&self, number: u32, ended: &Result<(), Failure>, pause: Option<Duration>) {
         let Some(logger) = &self.logger else { return };
         let level = if ended.is_ok() { LogLevel::Info } else { LogLevel::Error };
         let what = ended.as_ref().map_or_else(ToString::to_string, |()| "ended".to_owned());
