@@ -1,4 +1,4 @@
-//! What a worker of `run_workers` sees of itself, and the form in which its values and rows travel.
+//! The context of a worker of `run_workers`, and the form in which its values and rows travel.
 //!
 //! Runs in the worker. Knows neither the board nor the iterator at the other end.
 
@@ -17,7 +17,7 @@ use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
 use psmith_engine::worker::context::{Cx, SendError, cx};
 
-/// Which of the workers, from 1.
+/// The number of a worker, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkerId(pub u32);
 
@@ -30,7 +30,7 @@ impl fmt::Display for WorkerId {
 
 /// A worker's view of itself; see [`run_workers`](crate::run_workers).
 ///
-/// What every job can ask ([`cx`]) a worker can ask as well. Its own messages take the place of [`Cx::send`].
+/// A worker can use the context of every job ([`cx`]) as well. Its own messages take the place of [`Cx::send`].
 #[derive(Debug)]
 pub struct WorkerCx<T> {
     cx: Cx,
@@ -44,7 +44,7 @@ impl<T> WorkerCx<T> {
         WorkerCx { cx, brief, sends: PhantomData }
     }
 
-    /// Which of the workers this is, from 1.
+    /// The number of this worker, from 1.
     ///
     /// ```
     /// # psmith::init();
@@ -57,7 +57,7 @@ impl<T> WorkerCx<T> {
         self.brief.id
     }
 
-    /// What all workers were given with [`Workers::input`](crate::Workers::input), each a value of its own.
+    /// Decodes the value that [`Workers::input`](crate::Workers::input) gave to all workers, each a value of its own.
     ///
     /// ```
     /// # psmith::init();
@@ -67,12 +67,12 @@ impl<T> WorkerCx<T> {
     /// ```
     ///
     /// # Errors
-    /// They were given a value that is no `A`, or none: that is a `()`.
+    /// The value is no `A`. Without `Workers::input` it is a `()`.
     pub fn input<A: Serialize + DeserializeOwned>(&self) -> Result<A, CodecError> {
         <Described as Codec<A>>::decode(&self.brief.input)
     }
 
-    /// Whether the worker was asked to stop, as [`Cx::cancelled`].
+    /// Returns whether the worker was asked to stop, as [`Cx::cancelled`] does.
     ///
     /// ```
     /// # psmith::init();
@@ -108,7 +108,7 @@ impl<T> WorkerCx<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> WorkerCx<T> {
-    /// Sends a value to whoever iterates over the [`Workers`](crate::Workers). Waits while nobody keeps up.
+    /// Sends a value to the iterator over the [`Workers`](crate::Workers). Waits while the reader does not keep up.
     ///
     /// ```
     /// # psmith::init();
@@ -121,11 +121,11 @@ impl<T: Serialize + DeserializeOwned> WorkerCx<T> {
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
     pub fn send(&self, value: T) -> Result<(), SendError> {
-        self.cx.send(&Said::Value(value))
+        self.cx.send(&WorkerMessage::Value(value))
     }
 }
 
-/// A worker's row on the board of its host. Never fails: nobody may be looking.
+/// A worker's row on the board of its host. Its methods never fail, also where no board shows it.
 ///
 /// It is completed when the worker's process has ended, with the text of
 /// `board::WithStatus::complete` or the cause of the failure.
@@ -211,7 +211,7 @@ impl WorkerRow {
         self.send_change(|| RowChange::Tick(steps));
     }
 
-    /// The count is at its target.
+    /// Sets the count to its target.
     ///
     /// ```
     /// # psmith::init();
@@ -245,15 +245,15 @@ impl WorkerRow {
 
     fn send_change(&self, change: impl FnOnce() -> RowChange) {
         if let Some(cx) = &self.cx {
-            // A row is for people who may be looking: a worker does not fail for want of them.
-            let _ = cx.send(&Said::<()>::Row(change()));
+            // A row is only shown: a worker does not fail because its change cannot be.
+            let _ = cx.send(&WorkerMessage::<()>::Row(change()));
         }
     }
 }
 
-/// What a worker sends: its values and the changes of its row, in one order.
+/// A message of a worker: a value or a change of its row, in one order.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Said<T> {
+pub(crate) enum WorkerMessage<T> {
     Value(T),
     Row(RowChange),
 }
@@ -277,42 +277,42 @@ fn status_code(status: RowStatus) -> u8 {
     STATUSES.iter().position(|one| *one == status).unwrap_or_default() as u8
 }
 
-/// The status of this code; of any other the usual one.
+/// The status of this code; of any unknown code the usual one.
 #[cfg(feature = "board")]
 pub(crate) fn status_of(code: u8) -> RowStatus {
     STATUSES.get(usize::from(code)).copied().unwrap_or_default()
 }
 
-/// A value that is passed over: what tells a row's change from a value without running the value's own decoding.
+/// A value that is skipped: tells a row's change from a value without running the value's own decoding.
 #[cfg(feature = "board")]
 #[derive(Debug)]
-pub(crate) struct PassedOver;
+pub(crate) struct SkippedValue;
 
 #[cfg(feature = "board")]
-impl<'de> Deserialize<'de> for PassedOver {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PassedOver, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| PassedOver)
+impl<'de> Deserialize<'de> for SkippedValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SkippedValue, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| SkippedValue)
     }
 }
 
 #[cfg(feature = "board")]
-impl Serialize for PassedOver {
+impl Serialize for SkippedValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit()
     }
 }
 
-/// What a worker is told when it begins.
+/// The start message of a worker.
 #[derive(Debug)]
 pub(crate) struct Brief {
     pub(crate) id: WorkerId,
-    /// Somebody looks at its row.
+    /// True if a board shows its row.
     pub(crate) is_shown: bool,
-    /// By the default codec.
+    /// The input, encoded with the default codec.
     pub(crate) input: Vec<u8>,
 }
 
-/// How a brief travels: the input's bytes as they are, behind five others.
+/// The codec of a brief: the input's bytes as they are, behind five others.
 pub(crate) enum ByBrief {}
 
 impl Codec<Brief> for ByBrief {
@@ -353,26 +353,28 @@ mod tests {
     use super::*;
 
     #[cfg(feature = "board")]
-    fn told<T: Serialize + DeserializeOwned>(said: &Said<T>) -> Vec<u8> {
+    fn encoded<T: Serialize + DeserializeOwned>(message: &WorkerMessage<T>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Described::encode(said, &mut bytes).unwrap();
+        Described::encode(message, &mut bytes).unwrap();
         bytes
     }
 
     #[cfg(feature = "board")]
     // A value may look like anything, also like a row's change; only the row's own form is one.
     #[test]
-    fn a_change_of_a_row_is_told_from_any_value_without_decoding_it() {
-        let row = told(&Said::<()>::Row(RowChange::Summary("words".into())));
+    fn a_change_of_a_row_is_distinguished_from_any_value_without_decoding_it() {
+        let row = encoded(&WorkerMessage::<()>::Row(RowChange::Summary("words".into())));
         match Described::decode(&row) {
-            Ok(Said::<PassedOver>::Row(change)) => assert_eq!(change, RowChange::Summary("words".into())),
-            Ok(Said::Value(_)) | Err(_) => panic!("no change of a row"),
+            Ok(WorkerMessage::<SkippedValue>::Row(change)) => {
+                assert_eq!(change, RowChange::Summary("words".into()))
+            }
+            Ok(WorkerMessage::Value(_)) | Err(_) => panic!("no change of a row"),
         }
         for value in [
-            told(&Said::Value(vec![Some("Row".to_owned()), None])),
-            told(&Said::Value((1_u8, RowChange::Clear))),
+            encoded(&WorkerMessage::Value(vec![Some("Row".to_owned()), None])),
+            encoded(&WorkerMessage::Value((1_u8, RowChange::Clear))),
         ] {
-            assert!(matches!(Described::decode(&value), Ok(Said::<PassedOver>::Value(_))));
+            assert!(matches!(Described::decode(&value), Ok(WorkerMessage::<SkippedValue>::Value(_))));
         }
     }
 

@@ -1,7 +1,7 @@
-//! Long-lived workers that send values, merged into one stream.
+//! Long-lived workers that send values, merged into one stream. Starts no process itself: that is the run's part.
 //!
 //! - [`workers`]: worker processes; [`context`]: a worker from within
-//! - `rows` (feature `board`): each on a row of a board; `tasks` (feature `tokio`): the same for tasks
+//! - `rows` (feature `board`): a row of a board for each; `tasks` (feature `tokio`): tasks in place of processes
 
 pub(crate) mod context;
 #[cfg(feature = "board")]

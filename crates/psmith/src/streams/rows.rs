@@ -1,6 +1,6 @@
-//! A row of a board for each worker: its own words while it runs, and how it ended.
+//! A row of a board for each worker: its own text while it runs, then its end. Never changes a value.
 //!
-//! Rows change on the engine's thread, when the events arrive: they are right however slowly the values are taken.
+//! Rows change on the engine's thread, when the events arrive: they are current however slowly the values are taken.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use psmith_core::board::{Row, RowStatus};
 
 use crate::job::failure::cause_line;
 use crate::run::run_event::{Finished, RunEvent, Tap};
-use crate::streams::context::{PassedOver, RowChange, Said, WorkerId, status_of};
+use crate::streams::context::{RowChange, SkippedValue, WorkerId, WorkerMessage, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
-use crate::streams::workers::{Crew, OnTrouble, WorkerBody};
+use crate::streams::workers::{Crew, OnEngineError, WorkerBody};
 use psmith_board::{Board, RowHandle};
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
@@ -50,7 +50,7 @@ pub fn wrap_with_status<F>(board: &Board, f: F) -> WithStatus<'_, F> {
     }
 }
 
-/// A function of which each worker has a row; see [`wrap_with_status`].
+/// A function whose workers have a row each; see [`wrap_with_status`].
 #[must_use = "nothing runs before `run_workers`"]
 pub struct WithStatus<'b, F> {
     board: &'b Board,
@@ -61,7 +61,7 @@ pub struct WithStatus<'b, F> {
 }
 
 impl<'b, F> WithStatus<'b, F> {
-    /// What stands before a worker's text. The default is `worker`, the number two wide, a colon and a blank.
+    /// Sets the text before a worker's own. The default is `worker`, the number two wide, a colon and a blank.
     ///
     /// ```
     /// # psmith::init();
@@ -77,7 +77,7 @@ impl<'b, F> WithStatus<'b, F> {
         self
     }
 
-    /// A worker's text before its first own; the default is `waiting`.
+    /// Sets a worker's text before its first own; the default is `waiting`.
     ///
     /// ```
     /// # psmith::init();
@@ -93,7 +93,7 @@ impl<'b, F> WithStatus<'b, F> {
         self
     }
 
-    /// A worker's text when it has ended well; the default is `done`.
+    /// Sets a worker's text when it has ended well; the default is `done`.
     ///
     /// ```
     /// # psmith::init();
@@ -125,14 +125,14 @@ impl<F> fmt::Debug for WithStatus<'_, F> {
 impl<T, O, F: WorkerBody<T, O>> WorkerBody<T, O> for WithStatus<'_, F> {
     fn crew(self, n: u32) -> Crew {
         let rows = Arc::new(self.rows(n));
-        let theirs = Arc::clone(&rows);
-        let on_trouble = OnTrouble(Box::new(move |error| theirs.fail_all(&error.to_string())));
+        let rows_to_fail = Arc::clone(&rows);
+        let on_engine_error = OnEngineError(Box::new(move |error| rows_to_fail.fail_all(&error.to_string())));
         let tap = Tap(Box::new(move |event| rows.on_event(event)));
-        Crew { tap: Some(tap), on_trouble: Some(on_trouble), ..self.f.crew(n) }
+        Crew { tap: Some(tap), on_engine_error: Some(on_engine_error), ..self.f.crew(n) }
     }
 }
 
-/// The same for tasks: each has a [`RowHandle`] of its own.
+/// Tasks with rows: each has a [`RowHandle`] of its own.
 #[cfg(feature = "tokio")]
 impl<T, O, F> TaskBody<T, O> for WithStatus<'_, F>
 where
@@ -149,7 +149,7 @@ where
             let end = RowEnd { row, text: Err("cancelled".into()) };
             let complete = complete.clone();
             Box::pin(async move {
-                // Whole, not by its field: it ends the row when the task is dropped.
+                // Moved as a whole, not by its field: it ends the row when the task is dropped.
                 let mut end = end;
                 let ended = task.await;
                 end.text = ended.as_ref().map(|()| complete).map_err(cause_line);
@@ -185,11 +185,12 @@ struct WorkerRows {
 }
 
 impl WorkerRows {
-    /// Takes in what concerns rows; true: that is all that it concerned.
+    /// Handles an event that concerns rows; returns true if it concerns nothing else.
     fn on_event(&self, event: &RunEvent) -> bool {
         match event {
             RunEvent::Message(job, bytes, body) => {
-                let Ok(Said::<PassedOver>::Row(change)) = Described::decode(&bytes[*body..]) else {
+                let Ok(WorkerMessage::<SkippedValue>::Row(change)) = Described::decode(&bytes[*body..])
+                else {
                     return false;
                 };
                 if let Some(row) = self.row(job.index) {
@@ -223,7 +224,7 @@ impl WorkerRows {
         row.complete();
     }
 
-    /// psmith itself failed. Rows that are completed stay as they are.
+    /// Shows an error of psmith's own on all rows. Rows that are completed stay as they are.
     fn fail_all(&self, text: &str) {
         for row in &self.rows {
             fail(row, text.to_owned());

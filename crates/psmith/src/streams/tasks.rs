@@ -1,4 +1,4 @@
-//! The same face over tasks of an async runtime: no processes, one merged stream. Knows no worker process.
+//! Tasks of an async runtime that send values, merged into one stream. Knows no worker process.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,7 +18,7 @@ use psmith_engine::function::returns::{Return, error_text};
 use psmith_engine::worker::context::SendError;
 use psmith_engine::worker::panics;
 
-/// Values that wait for whoever takes them; beyond it the tasks wait.
+/// The number of values that wait to be taken; beyond it the tasks wait.
 const WAITING_MAX: usize = 64;
 
 /// Runs `f` as `n` tasks of the Tokio runtime at once and gives the values that they send, each with its task's number.
@@ -30,7 +30,7 @@ const WAITING_MAX: usize = 64;
 /// Of [`Options`](crate::Options) it serves none: the tasks begin at the call, and nothing but they themselves can end
 /// them.
 ///
-/// These are tasks of this process: nothing isolates them, and a task that blocks holds up its runtime. What has to
+/// These are tasks of this process: nothing isolates them, and a task that blocks holds up its runtime. Work that must
 /// survive a crash belongs in [`run_workers`](crate::run_workers). As there, `f` may be wrapped, so that each has a row
 /// on a board.
 ///
@@ -73,7 +73,7 @@ where
                 failure.attempts = 1;
                 failure.pid = std::process::id();
                 failure.label = Some(format!("worker {id}"));
-                // Nobody listens any more: then nobody wants to know.
+                // An error means that the stream was dropped: then no failure is to be reported.
                 let _ = sender.send((WorkerId(id), Err(failure))).await;
             }
         });
@@ -81,16 +81,16 @@ where
     Tasks { inbox, _tasks: tasks }
 }
 
-/// What [`run_tasks`] can run: an async function of a [`TaskCx`], or one that was wrapped.
+/// A body of tasks that [`run_tasks`] can run: an async function of a [`TaskCx`], or one that was wrapped.
 ///
-/// `T` is what the tasks send, `O` what they return: `()` or a `Result` of it.
+/// `T` is the type of the values that the tasks send, `O` the type that they return: `()` or a `Result` of it.
 pub trait TaskBody<T, O> {
-    /// A future for each of these.
+    /// Makes a future for each of these contexts.
     #[doc(hidden)]
     fn tasks(self, cxs: Vec<TaskCx<T>>) -> Vec<TaskEnd>;
 }
 
-/// How a task ends.
+/// The future of a task, which gives its end.
 pub(crate) type TaskEnd = Pin<Box<dyn Future<Output = Result<(), Cause>> + Send>>;
 
 impl<T, O, F, R> TaskBody<T, (O, R)> for F
@@ -110,13 +110,13 @@ where
     }
 }
 
-/// The task's own end, or its panic.
+/// Gives the task's own end, or its panic.
 async fn caught<R: Future>(mut task: Pin<Box<R>>) -> Result<R::Output, Cause> {
     poll_fn(|waker| {
         // After a panic the task is not polled again: nothing of it is seen half-done.
         match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(waker))) {
             Ok(poll) => poll.map(Ok),
-            // Where it was is printed by the program's own panic hook, which is not ours to replace.
+            // The place is printed by the program's own panic hook, which is not ours to replace.
             Err(payload) => Poll::Ready(Err(Cause::Panic {
                 message: panics::message(payload.as_ref()),
                 location: String::new(),
@@ -127,7 +127,7 @@ async fn caught<R: Future>(mut task: Pin<Box<R>>) -> Result<R::Output, Cause> {
     .await
 }
 
-/// A task's view of itself; see [`run_tasks`]. The stream does not end while anybody holds it.
+/// A task's view of itself; see [`run_tasks`]. The stream does not end while one exists.
 pub struct TaskCx<T> {
     id: WorkerId,
     sender: Sender<(WorkerId, Result<T, Failure>)>,
@@ -136,7 +136,7 @@ pub struct TaskCx<T> {
 }
 
 impl<T> TaskCx<T> {
-    /// Which of the tasks this is, from 1.
+    /// The number of this task, from 1.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -151,7 +151,7 @@ impl<T> TaskCx<T> {
         self.id
     }
 
-    /// Sends a value to whoever reads the [`Tasks`]. Waits while nobody keeps up.
+    /// Sends a value to the reader of the [`Tasks`]. Waits while the reader does not keep up.
     ///
     /// # Errors
     /// [`SendError::Gone`]: the stream was dropped.
@@ -166,7 +166,7 @@ impl<T> TaskCx<T> {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// use psmith::{TaskCx, run_tasks};
     /// let work = |cx: TaskCx<u32>| async move { cx.send(u32::from(cx.row().is_some())).await.unwrap() };
-    /// // Nobody gave it a board.
+    /// // It has no board.
     /// assert_eq!(run_tasks(1, work).next().await.unwrap().1.unwrap(), 0);
     /// # });
     /// ```
@@ -187,7 +187,7 @@ impl<T> fmt::Debug for TaskCx<T> {
 #[must_use = "dropped at once it ends its tasks"]
 pub struct Tasks<T> {
     inbox: Receiver<(WorkerId, Result<T, Failure>)>,
-    /// Dropped, they are aborted.
+    /// The tasks: aborted when dropped.
     _tasks: JoinSet<()>,
 }
 

@@ -1,6 +1,7 @@
-//! So many workers that each run one function and send values: one stream of all of them.
+//! A number of workers that each run one function and send values: one stream of all of them.
 //!
-//! Each worker is a job with a process of its own. What this adds is the merging, and the way to a board.
+//! Each worker is a job with a process of its own. This module adds the merging, and the way to a board; it paints
+//! nothing.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
@@ -19,7 +20,7 @@ use crate::run::options::Options;
 use crate::run::run::Run;
 use crate::run::run_event::{RunEvent, Tap, Wants};
 use crate::run::settings::settings;
-use crate::streams::context::{Brief, ByBrief, Said, WorkerCx, WorkerId};
+use crate::streams::context::{Brief, ByBrief, WorkerCx, WorkerId, WorkerMessage};
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
@@ -37,8 +38,8 @@ use psmith_engine::worker::panics;
 /// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
 /// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
 ///
-/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options) it
-/// does not serve `workers`, `window`, `isolation`, `logger`.
+/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options)
+/// it does not serve `workers`, `window`, `isolation`, `logger`.
 ///
 /// A worker that was lost with its warden, through no fault of its own, is started again from the beginning
 /// ([`Cx::attempt`](crate::Cx::attempt)); what it had sent has been handed out.
@@ -59,7 +60,7 @@ use psmith_engine::worker::panics;
 /// ```
 pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
     let mut input = Vec::new();
-    // Nothing is the one value of its type.
+    // `()` is the input of workers that are given none.
     let refused = Described::encode(&(), &mut input).err();
     Workers {
         n,
@@ -74,36 +75,37 @@ pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
     }
 }
 
-/// What [`run_workers`] can run: a function of a [`WorkerCx`], or one that was wrapped.
+/// A body of workers that [`run_workers`] can run: a function of a [`WorkerCx`], or one that was wrapped.
 ///
-/// `T` is what the workers send, `O` what the function returns: `()` or a `Result` of it.
+/// `T` is the type of the values that the workers send, `O` the type that the function returns: `()` or a `Result` of
+/// it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that workers can run",
     note = "workers run a function `fn(WorkerCx<T>) -> ()` or `-> Result<(), E>`; a closure names the type of its argument: \
             `|cx: WorkerCx<u64>| ..`"
 )]
 pub trait WorkerBody<T, O> {
-    /// What is needed to run it.
+    /// Makes the function and its observers, for `n` workers.
     #[doc(hidden)]
     fn crew(self, n: u32) -> Crew;
 }
 
-/// The function and who listens, for a number of workers.
+/// A function and its observers, for a number of workers.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Crew {
     pub(crate) callee: Arc<Callee>,
     pub(crate) tap: Option<Tap>,
     /// Called with psmith's own error if it fails before the workers have ended.
-    pub(crate) on_trouble: Option<OnTrouble>,
+    pub(crate) on_engine_error: Option<OnEngineError>,
 }
 
-/// See [`Crew::on_trouble`].
-pub(crate) struct OnTrouble(pub(crate) Box<dyn Fn(&EngineError) + Send + Sync>);
+/// The function that [`Crew::on_engine_error`] holds.
+pub(crate) struct OnEngineError(pub(crate) Box<dyn Fn(&EngineError) + Send + Sync>);
 
-impl std::fmt::Debug for OnTrouble {
+impl std::fmt::Debug for OnEngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnTrouble")
+        f.write_str("OnEngineError")
     }
 }
 
@@ -116,11 +118,11 @@ where
     fn crew(self, _n: u32) -> Crew {
         let call = move |brief: Brief| self(WorkerCx::new(brief));
         let callee = Arc::new(Callee::new::<_, Brief, O, ByBrief>(call, None));
-        Crew { callee, tap: None, on_trouble: None }
+        Crew { callee, tap: None, on_engine_error: None }
     }
 }
 
-/// The values of all workers, and before the first is asked for their settings; see [`run_workers`].
+/// The values of all workers and, before the first is asked for, their settings; see [`run_workers`].
 #[must_use = "nothing runs before it is iterated over"]
 #[derive(Debug)]
 pub struct Workers<T> {
@@ -128,10 +130,10 @@ pub struct Workers<T> {
     options: Options,
     crew: Crew,
     input: Vec<u8>,
-    /// Why the input cannot travel.
+    /// The error of an input that cannot be encoded.
     refused: Option<CodecError>,
     stage: WorkersStage,
-    /// Those that have not ended.
+    /// The workers that have not ended.
     left: BTreeSet<WorkerId>,
     /// Failures that wait to be handed out.
     ready: VecDeque<(WorkerId, Failure)>,
@@ -187,10 +189,10 @@ impl<T> Workers<T> {
         Ok(run)
     }
 
-    /// psmith itself failed, and with it all workers that had not ended.
+    /// Ends all workers that have not ended as failures, for an error of psmith's own.
     fn give_up(&mut self, error: &Arc<EngineError>) {
-        if let Some(OnTrouble(tell)) = &self.crew.on_trouble {
-            tell(error);
+        if let Some(OnEngineError(report)) = &self.crew.on_engine_error {
+            report(error);
         }
         for id in std::mem::take(&mut self.left) {
             self.ready.push_back((id, Failure::ours(Arc::clone(error), u64::from(id.0) - 1)));
@@ -228,9 +230,9 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 Ok(None) => self.stage = WorkersStage::Over,
                 Ok(Some(RunEvent::Message(job, bytes, body))) => {
                     let id = id_of(job.index);
-                    match said::<T>(&bytes[body..]) {
-                        Ok(Said::Value(value)) => return Some((id, Ok(value))),
-                        Ok(Said::Row(_)) => {}
+                    match decode_message::<T>(&bytes[body..]) {
+                        Ok(WorkerMessage::Value(value)) => return Some((id, Ok(value))),
+                        Ok(WorkerMessage::Row(_)) => {}
                         Err(error) => {
                             let cause = Cause::Undecodable(format!("its message: {error}"));
                             let mut failure = Failure::new(cause, job.index);
@@ -259,8 +261,8 @@ pub(crate) fn id_of(index: u64) -> WorkerId {
     WorkerId(u32::try_from(index + 1).unwrap_or(u32::MAX))
 }
 
-/// A type whose decoding panics costs its own value, and no other.
-fn said<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Said<T>, CodecError> {
+/// Decodes a message. A type whose decoding panics costs its own value, and no other.
+fn decode_message<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<WorkerMessage<T>, CodecError> {
     catch_unwind(AssertUnwindSafe(|| Described::decode(bytes))).unwrap_or_else(|payload| {
         Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
     })
