@@ -1,4 +1,5 @@
-//! The guard: a handler that counts, and a thread that ends the runs of the program, step by step.
+//! The guard: a handler that counts, and a thread that ends the runs of the program, step by step. Ends no process
+//! itself.
 
 use std::io;
 use std::sync::Arc;
@@ -16,32 +17,32 @@ pub struct Guard {
     shared: Arc<SignalState>,
     thread: Option<JoinHandle<()>>,
     taken: Vec<signal_handler::HandledSignal>,
-    /// A forked copy of the program has neither the thread nor the right to end it.
+    /// The process that made it: a forked copy of the program has neither the thread nor the right to end it.
     process: u32,
 }
 
 #[derive(Debug)]
 struct SignalState {
     number: u32,
-    /// The signals, and how often each had come before.
+    /// The signals, and the number of times that each had come before.
     signals: Vec<(i32, u32)>,
-    at_once: AtomicBool,
-    drains_first: AtomicBool,
+    kill_is_first: AtomicBool,
+    drain_is_first: AtomicBool,
     asked: AtomicU32,
     over: AtomicBool,
 }
 
 /// Guards all pools, maps, servers and other runs of this program, those that begin later too, against these signals.
 ///
-/// The first signal ends every run: nothing more is started, what runs is asked to stop and killed after its grace. The
-/// second kills it, now. The third ends this program by that signal, and the warden what is left. Jobs that were not done
-/// end as [`Cause::Cancelled`](crate::Cause::Cancelled), and spend no retry; what they gave is handed out as ever, so the
-/// program comes to its end by its own way. A run that begins after the first signal, while the guard lives, ends at
-/// once.
+/// The first signal stops every run: no more jobs are started, those that run are asked to stop and killed after their
+/// grace. The second kills them, now. The third ends this program by that signal, and the warden kills what is left.
+/// Jobs that were not done end as [`Cause::Cancelled`](crate::Cause::Cancelled), and spend no retry; outcomes are
+/// handed out as ever, so the program ends in its own way. A run that begins after the first signal, while the guard
+/// lives, ends at once.
 ///
 /// Other signals are left alone, as are those of the list that are ignored (`nohup`). A handler that the program has
-/// installed itself is called, too. When the last guard of a signal is dropped, the signal is as it was before. Several
-/// guards may live side by side; each does its own part.
+/// installed itself is called, too. When the last guard of a signal is dropped, the signal's handling is as it was
+/// before. Several guards may exist side by side; each acts on its own signals.
 ///
 /// ```
 /// # psmith::init();
@@ -74,8 +75,8 @@ pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
     let shared = Arc::new(SignalState {
         number,
         signals: watched,
-        at_once: AtomicBool::new(false),
-        drains_first: AtomicBool::new(false),
+        kill_is_first: AtomicBool::new(false),
+        drain_is_first: AtomicBool::new(false),
         asked: AtomicU32::new(0),
         over: AtomicBool::new(false),
     });
@@ -85,7 +86,7 @@ pub fn guard(signals: impl IntoIterator<Item = i32>) -> io::Result<Guard> {
 }
 
 impl Guard {
-    /// Kills at the first signal; the second ends the program.
+    /// Makes the first signal kill, and the second end the program.
     ///
     /// ```
     /// # psmith::init();
@@ -94,11 +95,16 @@ impl Guard {
     /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
     /// ```
     pub fn at_once(self) -> Guard {
-        self.shared.at_once.store(true, Ordering::SeqCst);
+        self.shared.kill_is_first.store(true, Ordering::SeqCst);
         self
     }
 
-    /// Lets what runs finish at the first signal, and starts no more; the second kills.
+    /// Makes the first signal let the jobs that run finish and start no more; the second kills.
+    ///
+    /// This is less than the `drain` of a [`Pool`](crate::Pool), which also runs the jobs that wait: here a job that
+    /// was taken and has not begun, or that waits for another attempt, ends at once as
+    /// [`Cause::Cancelled`](crate::Cause::Cancelled), or as the failure of its last attempt. No more jobs are taken
+    /// from a source.
     ///
     /// ```
     /// # psmith::init();
@@ -107,11 +113,12 @@ impl Guard {
     /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
     /// ```
     pub fn drain_first(self) -> Guard {
-        self.shared.drains_first.store(true, Ordering::SeqCst);
+        self.shared.drain_is_first.store(true, Ordering::SeqCst);
         self
     }
 
-    /// How many signals have come so far. A program that begins one run after the other asks between them.
+    /// Returns the number of signals that have come so far. A program that begins one run after the other checks it
+    /// between them.
     ///
     /// ```
     /// # psmith::init();
@@ -133,10 +140,10 @@ impl Guard {
 impl SignalState {
     /// The guard's thread.
     fn watch(&self) {
-        // They are the program's own threads' to hear.
+        // Signals are delivered to the program's own threads, not to this one.
         signals::block_all();
         loop {
-            let seen = signal_handler::arrivals();
+            let count_before = signal_handler::arrivals();
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
@@ -150,7 +157,7 @@ impl SignalState {
             match last {
                 // Each step has its turn, also where several signals came at once.
                 Some(signal) if asked > handled => self.on_signal(handled + 1, signal),
-                Some(_) | None => signal_handler::wait(seen),
+                Some(_) | None => signal_handler::wait(count_before),
             }
         }
     }
@@ -172,9 +179,9 @@ impl SignalState {
     }
 
     fn step(&self, asked: u32) -> StopStep {
-        let first = if self.at_once.load(Ordering::SeqCst) {
+        let first = if self.kill_is_first.load(Ordering::SeqCst) {
             StopStep::Kill
-        } else if self.drains_first.load(Ordering::SeqCst) {
+        } else if self.drain_is_first.load(Ordering::SeqCst) {
             StopStep::Drain
         } else {
             StopStep::Stop
@@ -190,7 +197,7 @@ impl SignalState {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.process != std::process::id() {
-            // Its thread is another process's. What handles the signals is this copy's to put back.
+            // The thread is another process's. The handling of the signals is this copy's to restore.
             std::mem::forget(self.thread.take());
             return;
         }

@@ -1,4 +1,4 @@
-//! Ctrl-Z for programs: their jobs, and the clocks of these, stand still with them.
+//! Ctrl-Z for programs: their jobs, and the clocks of these, are suspended with them. Ends nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -15,27 +15,29 @@ use crate::run::suspension::Suspension;
 /// The stop from the keyboard, Ctrl-Z.
 const TSTP: i32 = 20;
 
-/// How long runs may take to stand still before the program stops all the same.
-const STAND_MAX: Duration = Duration::from_secs(2);
+/// The longest time that runs may take to be suspended before the program stops all the same.
+const SUSPEND_MAX: Duration = Duration::from_secs(2);
 
-/// There is one at most: of two, the first to stop the program would stop the other's thread with it.
+/// True while there is a guard. There is one at most: of two, the first to stop the program would stop the other's
+/// thread with it.
 static IS_HELD: AtomicBool = AtomicBool::new(false);
 
 /// Stops the jobs of this program together with it, for as long as it lives; made by [`suspend_guard`].
 #[derive(Debug)]
-#[must_use = "dropped, it does nothing any more"]
+#[must_use = "dropped, it suspends nothing"]
 pub struct SuspendGuard {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
 }
 
-/// Has Ctrl-Z (`SIGTSTP`) stop the jobs of all pools, maps, servers and other runs of this program, with all that they
-/// started, before it stops the program itself. Their clocks stand still meanwhile: no timeout, grace or back-off counts
-/// the time until the shell's `fg` (`SIGCONT`), by which everything goes on. (What a run may take in total,
-/// `total_timeout`, counts on.) Without it Ctrl-Z stops the program alone, since its jobs have process groups of their own.
+/// Makes Ctrl-Z (`SIGTSTP`) stop the jobs of all pools, maps, servers and other runs of this program, with all that
+/// they started, before it stops the program itself. Their clocks stop meanwhile: no timeout (`total_timeout` among
+/// them), grace or back-off counts the time until the shell's `fg` (`SIGCONT`), by which everything goes on. Without it
+/// Ctrl-Z stops the program alone, since its jobs have process groups of their own.
 ///
-/// Where the signal is ignored it is left alone, and the guard does nothing. When it is dropped, the signal is as it was.
+/// Where the signal is ignored it is left alone, and the guard does nothing. When it is dropped, the signal is as it
+/// was.
 ///
 /// ```
 /// # psmith::init();
@@ -45,14 +47,14 @@ pub struct SuspendGuard {
 /// ```
 ///
 /// # Errors
-/// [`io::ErrorKind::AlreadyExists`] if there is a guard, or the program has a handler for this signal: then it must stop
-/// itself. No thread.
+/// [`io::ErrorKind::AlreadyExists`] if there is a guard, or the program has a handler for this signal: then it must
+/// stop itself. Also an error if no thread can be started.
 pub fn suspend_guard() -> io::Result<SuspendGuard> {
     if IS_HELD.swap(true, Ordering::SeqCst) {
         let text = "there is a suspend guard already, and one is all that a program can have";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    // Gives its place up again, however this ends.
+    // Clears `IS_HELD` when it is dropped, however this ends.
     let mut guard = SuspendGuard { over: Arc::default(), thread: None, process: std::process::id() };
     let Some(taken) = signal_handler::take(TSTP)? else { return Ok(guard) };
     if !signal_handler::was_default(TSTP) {
@@ -66,21 +68,21 @@ pub fn suspend_guard() -> io::Result<SuspendGuard> {
 }
 
 fn watch(over: &AtomicBool, taken: signal_handler::HandledSignal, before: u32) {
-    // They are the program's own threads' to hear.
+    // Signals are delivered to the program's own threads, not to this one.
     signals::block_all();
     let (mut taken, mut before) = (Some(taken), before);
     loop {
-        let seen = signal_handler::arrivals();
+        let count_before = signal_handler::arrivals();
         if over.load(Ordering::SeqCst) {
             return;
         }
         if signal_handler::arrived(TSTP) == before {
-            signal_handler::wait(seen);
+            signal_handler::wait(count_before);
             continue;
         }
         // Not under the lock: a run that begins now takes it.
         let runs = runs_of(&program());
-        let suspension = Suspension::begin(&runs, STAND_MAX);
+        let suspension = Suspension::begin(&runs, SUSPEND_MAX);
         // The default handling is what stops a program; this thread stops with it, here.
         drop(taken.take());
         signals::raise_default(TSTP);
@@ -94,7 +96,7 @@ fn watch(over: &AtomicBool, taken: signal_handler::HandledSignal, before: u32) {
 impl Drop for SuspendGuard {
     fn drop(&mut self) {
         if self.process != std::process::id() {
-            // Another process's thread: nothing of it is here.
+            // The thread is another process's; this copy has none.
             std::mem::forget(self.thread.take());
             return;
         }
