@@ -1,8 +1,9 @@
-//! Where the process of a job stands: the functions that it is in, by name.
+//! The stacks of a job's process: the functions that its threads are in, by name.
 //!
 //! The warden seizes each thread for a moment and hands over its registers and the bytes of its stack
-//! (`warden/looks.rs`); here that is walked and named, while the process has long gone on. Nothing is installed in the
-//! job, and it is asked nothing: one that spins with all signals blocked is seen as well as one that sleeps.
+//! (`warden/stack_samples.rs`); here they are walked and named, while the process has long gone on. Nothing is
+//! installed in the job, and it takes no part: a job that spins with all signals blocked is shown as well as one that
+//! sleeps. Stops no process itself.
 
 mod names;
 mod walk;
@@ -17,7 +18,7 @@ use crate::stacks::walk::Walker;
 use psmith_engine::handler::StackRequester;
 use psmith_engine::stack_samples::{StackSample, THREADS_MAX};
 
-/// A thread that does not stand still within this time is in a call that nothing interrupts, or frozen.
+/// The longest wait for a thread to stop: one that does not is in a call that nothing interrupts, or frozen.
 const SEIZE_MAX: Duration = Duration::from_secs(2);
 
 /// The functions that the threads of a process were in, each at one moment.
@@ -26,14 +27,15 @@ const SEIZE_MAX: Duration = Duration::from_secs(2);
 pub struct Stack {
     /// The process.
     pub pid: u32,
-    /// Those of its first thread, the innermost first: what called what. Where the compiler put one function into another,
-    /// both are there. Empty if that thread has ended and others go on.
+    /// The functions of its first thread, the innermost first, each called by the next. Where the compiler put one
+    /// function into another, both are listed. Empty if that thread has ended and others go on.
     pub frames: Vec<Frame>,
-    /// Why the outermost callers are missing, if they are: a program without unwind tables, or a very deep stack.
+    /// The reason for which the outermost callers are missing, if they are: a program without unwind tables, or a very
+    /// deep stack.
     pub cut: Option<String>,
-    /// Its other threads, in the order of their numbers.
+    /// The other threads, in the order of their numbers.
     pub threads: Vec<Thread>,
-    /// Why threads are missing, if they are.
+    /// The reason for which threads are missing, if they are.
     pub threads_cut: Option<String>,
 }
 
@@ -41,22 +43,22 @@ pub struct Stack {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Thread {
-    /// Its number.
+    /// The thread's number.
     pub tid: u32,
-    /// What it calls itself, at most 15 bytes of it: of a Rust program the name that its builder was given. What is not UTF-8
-    /// is replaced.
+    /// The thread's name, at most 15 bytes of it: of a Rust program the name that its builder was given. Bytes that are
+    /// not UTF-8 are replaced.
     pub name: String,
-    /// What called what, the innermost first.
+    /// The functions, the innermost first, each called by the next.
     pub frames: Vec<Frame>,
-    /// Why the outermost callers are missing, if they are.
+    /// The reason for which the outermost callers are missing, if they are.
     pub cut: Option<String>,
 }
 
-/// One function on a stack.
+/// A function on a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// Its name, if the program or library has a table of symbols.
+    /// The function's name, if the program or library has a table of symbols.
     pub function: Option<String>,
     /// The source file, if there is debug information.
     pub file: Option<PathBuf>,
@@ -66,16 +68,15 @@ pub struct Frame {
     pub object: Option<(PathBuf, u64)>,
 }
 
-/// Why a stack cannot be had.
+/// The reason for which there is no stack.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StackError {
-    /// No run of this program has such a process: it has ended, or never was a job's.
+    /// The process is none of this program's jobs: it has ended, or never was one.
     NotOurs,
-    /// The process may not be looked at, or a debugger has it.
+    /// The process may not be traced, or a debugger has it.
     Refused(io::Error),
-    /// It did not stand still within two seconds: it is frozen, or the kernel does something for it that cannot be
-    /// interrupted.
+    /// The process did not stop within two seconds: it is frozen, or in a kernel call that cannot be interrupted.
     Busy,
 }
 
@@ -93,13 +94,13 @@ impl fmt::Display for StackError {
 
 impl std::error::Error for StackError {}
 
-/// The functions that a job's process is in just now: a worker's, or a command's, of any run of this program.
+/// Returns the functions that a job's process is in just now: a worker's, or a command's, of any run of this program.
 ///
-/// For a job that does not end. Each thread is seized for less than a millisecond, one after the other, and goes on as if it
-/// had been stopped and continued: nothing in it is changed, and no signal reaches it. At most 64 threads are looked at.
-/// Where a thread beside the first does not stand still within two seconds, those before it are given. Names need the symbols of
-/// the program (`strip = "none"`, which is the default), files and lines its debug information
-/// (`debug = "line-tables-only"`). The number of the process is [`JobRef::pid`](crate::JobRef::pid)'s.
+/// For a job that does not end. Each thread is seized for less than a millisecond, one after the other, and goes on as
+/// if it had been stopped and continued: nothing in it is changed, and no signal reaches it. At most 64 threads are
+/// sampled. Where a thread beside the first does not stop within two seconds, those before it are returned. Names need
+/// the symbols of the program (`strip = "none"`, which is the default), files and lines its debug information (`debug =
+/// "line-tables-only"`). The number of the process is [`JobRef::pid`](crate::JobRef::pid)'s.
 ///
 /// ```
 /// # psmith::init();
@@ -114,11 +115,11 @@ impl std::error::Error for StackError {}
 /// }
 ///
 /// let (started, pids) = mpsc::channel();
-/// let looks = std::thread::spawn(move || {
+/// let sampler = std::thread::spawn(move || {
 ///     let pid = pids.recv().unwrap();
-///     // It may be on its way into the function.
+///     // It may not have entered the function yet.
 ///     while !stack_of(pid).unwrap().to_string().contains("wait_for_ever") {}
-///     // Enough seen.
+///     // The function was found: end it.
 ///     rustix::process::kill_process(
 ///         rustix::process::Pid::from_raw(pid as i32).unwrap(),
 ///         rustix::process::Signal::KILL,
@@ -128,7 +129,7 @@ impl std::error::Error for StackError {}
 ///     started.send(job.pid()).unwrap();
 /// });
 /// assert!(stuck.last().unwrap().is_err());
-/// looks.join().unwrap().unwrap();
+/// sampler.join().unwrap().unwrap();
 /// assert!(matches!(stack_of(1), Err(psmith::StackError::NotOurs)));
 /// ```
 ///
@@ -141,31 +142,31 @@ pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
     }
     drop(sender);
     let until = Instant::now() + SEIZE_MAX;
-    let mut looks: Vec<StackSample> = Vec::new();
+    let mut samples: Vec<StackSample> = Vec::new();
     let mut refused = None;
     let ended = loop {
         match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Ok(look)) => looks.push(look),
-            // A thread may have ended, and another be seen.
+            Ok(Ok(sample)) => samples.push(sample),
+            // One thread may have ended, and another have been sampled.
             Ok(Err(errno)) => refused = Some(io::Error::from_raw_os_error(errno)),
             Err(ended) => break ended,
         }
     };
-    if let Some(first) = looks.first() {
+    if let Some(first) = samples.first() {
         let mut walker = Walker::new(&first.maps);
         let mut stack = Stack { pid, frames: Vec::new(), cut: None, threads: Vec::new(), threads_cut: None };
-        for look in &looks {
-            let (frames, cut) = walker.walk(look);
-            if look.thread == pid {
+        for sample in &samples {
+            let (frames, cut) = walker.walk(sample);
+            if sample.thread == pid {
                 (stack.frames, stack.cut) = (frames, cut);
             } else {
-                let name = String::from_utf8_lossy(&look.name).into_owned();
-                stack.threads.push(Thread { tid: look.thread, name, frames, cut });
+                let name = String::from_utf8_lossy(&sample.name).into_owned();
+                stack.threads.push(Thread { tid: sample.thread, name, frames, cut });
             }
         }
         stack.threads_cut = match ended {
             RecvTimeoutError::Timeout => Some("one does not stand still".into()),
-            RecvTimeoutError::Disconnected if looks.len() >= THREADS_MAX => {
+            RecvTimeoutError::Disconnected if samples.len() >= THREADS_MAX => {
                 Some(format!("at most {THREADS_MAX} are looked at"))
             }
             RecvTimeoutError::Disconnected => None,
@@ -178,14 +179,14 @@ pub fn stack_of(pid: u32) -> Result<Stack, StackError> {
         }
         (Some(error), _) => Err(StackError::Refused(error)),
         (None, RecvTimeoutError::Timeout) => Err(StackError::Busy),
-        // Every run has said that it is not its own.
+        // Every run has answered that the process is not its own.
         (None, RecvTimeoutError::Disconnected) => Err(StackError::NotOurs),
     }
 }
 
 impl fmt::Display for Stack {
-    /// A line for each function, as a panic's backtrace has them, and one for its place in the source; before those of each
-    /// thread beside the first one with the thread's name and number.
+    /// Writes a line for each function, as a panic's backtrace has them, and one for its place in the source; before
+    /// those of each thread beside the first, one with the thread's name and number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_frames(f, &self.frames, self.cut.as_deref())?;
         for thread in &self.threads {

@@ -1,4 +1,4 @@
-//! From addresses in a program or library to functions, files and lines.
+//! Names: addresses in a program or library become functions, files and lines. Reads files only, never a process.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use addr2line::{Loader, demangle_auto};
 
 use crate::stacks::Frame;
 
-/// What has been read so far.
+/// The symbol tables that have been read so far.
 #[derive(Default)]
 pub(super) struct SymbolNames {
     loaders: HashMap<PathBuf, Option<Loader>>,

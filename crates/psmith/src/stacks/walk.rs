@@ -1,4 +1,5 @@
-//! From registers and bytes to return addresses: the tables that unwind panics say how each function's frame lies.
+//! The unwinding: registers and bytes of a stack become return addresses, by the tables that unwind panics. Stops and
+//! reads no process but this one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +17,7 @@ use crate::stacks::Frame;
 use crate::stacks::names::SymbolNames;
 use psmith_engine::stack_samples::StackSample;
 
-/// So many callers are named: a recursion without end would fill pages.
+/// The most callers that are named: a recursion without end would fill pages.
 const FRAMES_MAX: usize = 256;
 
 /// Code that was mapped into the process.
@@ -32,23 +33,23 @@ struct Mapped {
 /// A program or library in the process.
 struct Loaded {
     path: PathBuf,
-    /// From which file it is read: its own may be gone.
+    /// The file that it is read from: its own may be gone.
     file: PathBuf,
-    /// What its own addresses become here.
+    /// The difference between the process's addresses and the file's.
     bias: u64,
 }
 
-/// What the threads of a process have in common.
+/// The unwinder of a process, for all its threads.
 #[derive(Default)]
 pub(super) struct Walker {
     unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
-    /// By where it begins: where it ends, and what it is.
+    /// The programs and libraries by their first address: the address behind them, and the file.
     loaded: BTreeMap<u64, (u64, Loaded)>,
     names: SymbolNames,
 }
 
 impl Walker {
-    /// Of a process with this mapped.
+    /// Makes the unwinder of a process with these mappings (`/proc/PID/maps`).
     pub(super) fn new(maps: &[u8]) -> Walker {
         let mut walker = Walker::default();
         for mapped in code(maps) {
@@ -59,18 +60,19 @@ impl Walker {
         walker
     }
 
-    /// The stack at that moment: its functions, and why the outermost are missing, if they are.
-    pub(super) fn walk(&mut self, look: &StackSample) -> (Vec<Frame>, Option<String>) {
+    /// Walks the stack of that moment: returns its functions, and the reason for which the outermost are missing, if
+    /// they are.
+    pub(super) fn walk(&mut self, sample: &StackSample) -> (Vec<Frame>, Option<String>) {
         let Walker { unwinder, loaded, names } = self;
         let mut cache = CacheNative::new();
-        let from = look.registers.stack;
+        let from = sample.registers.stack;
         let mut read = |address: u64| {
             let at = usize::try_from(address.wrapping_sub(from)).map_err(|_| ())?;
-            let bytes = look.stack.get(at..at.wrapping_add(8)).ok_or(())?;
+            let bytes = sample.stack.get(at..at.wrapping_add(8)).ok_or(())?;
             bytes.try_into().map(u64::from_ne_bytes).map_err(|_| ())
         };
         let mut walk =
-            unwinder.iter_frames(look.registers.instruction, registers(look), &mut cache, &mut read);
+            unwinder.iter_frames(sample.registers.instruction, registers(sample), &mut cache, &mut read);
         let mut frames = Vec::new();
         loop {
             match walk.next() {
@@ -98,13 +100,13 @@ impl Walker {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn registers(look: &StackSample) -> UnwindRegsNative {
-    UnwindRegsNative::new(look.registers.instruction, look.registers.stack, look.registers.frame)
+fn registers(sample: &StackSample) -> UnwindRegsNative {
+    UnwindRegsNative::new(sample.registers.instruction, sample.registers.stack, sample.registers.frame)
 }
 
 #[cfg(target_arch = "aarch64")]
-fn registers(look: &StackSample) -> UnwindRegsNative {
-    UnwindRegsNative::new(look.registers.link, look.registers.stack, look.registers.frame)
+fn registers(sample: &StackSample) -> UnwindRegsNative {
+    UnwindRegsNative::new(sample.registers.link, sample.registers.stack, sample.registers.frame)
 }
 
 /// `START-END r-xp OFFSET DEVICE INODE PATH`, of what can be executed.
@@ -129,7 +131,7 @@ fn mapped(line: &str) -> Option<Mapped> {
 
 fn module(mapped: &Mapped) -> Option<(Loaded, Module<Vec<u8>>)> {
     let (file, bytes) = if mapped.path == Path::new("[vdso]") {
-        // The same in every process of this kernel.
+        // It is the same in every process of this kernel.
         (mapped.path.clone(), own_vdso()?)
     } else {
         let file = file_of(mapped)?;
@@ -163,7 +165,8 @@ fn module(mapped: &Mapped) -> Option<(Loaded, Module<Vec<u8>>)> {
     Some((Loaded { path: mapped.path.clone(), file, bias }, module))
 }
 
-/// Where the bytes of a mapped file can be read: a worker's program is this one's, whatever became of its name.
+/// The path where the bytes of a mapped file can be read: a worker's program is this one's, also where its name is
+/// gone.
 fn file_of(mapped: &Mapped) -> Option<PathBuf> {
     let is_it = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.ino() == mapped.inode);
     let own = Path::new("/proc/self/exe");

@@ -366,7 +366,7 @@ mod tests {
         let row = encoded(&WorkerMessage::<()>::Row(RowChange::Summary("words".into())));
         match Described::decode(&row) {
             Ok(WorkerMessage::<SkippedValue>::Row(change)) => {
-                assert_eq!(change, RowChange::Summary("words".into()))
+                assert_eq!(change, RowChange::Summary("words".into()));
             }
             Ok(WorkerMessage::Value(_)) | Err(_) => panic!("no change of a row"),
         }
