@@ -1,4 +1,4 @@
-//! A program's own run as rows on a terminal: slot, job, attempt, time, memory, CPU, what each job said last.
+//! A program's own run as rows on a terminal: slot, job, attempt, time, memory, CPU, each job's last line.
 //!
 //! `cargo run -p psmith --features board --example board_jobs`; `kill -USR1` prints what runs.
 

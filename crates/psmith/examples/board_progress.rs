@@ -1,4 +1,4 @@
-//! Several bars at once, one with a text of its own, while what the program prints goes to files.
+//! Several bars at once, one with a text of its own, while the program's output goes to files.
 //!
 //! `cargo run -p psmith --features board --example board_progress -- /tmp/board_progress` leaves
 //! `/tmp/board_progress.out` and `/tmp/board_progress.err`.

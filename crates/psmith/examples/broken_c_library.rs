@@ -1,5 +1,6 @@
-//! A C library, the Lua interpreter, is given bytecode with a byte changed, which it does not check. Whether it crashes,
-//! hangs or fails is the outcome of that input alone: in a worker that stays, broken memory might end a later job.
+//! A C library, the Lua interpreter, is given bytecode with a byte changed, which it does not check. Whether it
+//! crashes, hangs or fails is the outcome of that input alone: in a worker that stays, broken memory might end a later
+//! job.
 //!
 //! `cargo run -p psmith --example broken_c_library`
 
@@ -28,13 +29,13 @@ fn main() -> mlua::Result<()> {
     let mut counts = BTreeMap::<String, u32>::new();
     let map = psmith::map(broken, interpret).isolation(Isolation::PerJob).output(Output::Discard);
     for outcome in map.timeout(Duration::from_secs(1)) {
-        let told = match outcome.map_err(psmith::Failure::into_cause) {
+        let result = match outcome.map_err(psmith::Failure::into_cause) {
             Ok(_) => "gave an answer".to_owned(),
             Err(Cause::Error(_)) => "was refused by the library".to_owned(),
             Err(cause) => format!("ended its process: {cause:?}"),
         };
-        *counts.entry(told).or_default() += 1;
+        *counts.entry(result).or_default() += 1;
     }
-    counts.iter().for_each(|(told, count)| println!("{count:4} times it {told}"));
+    counts.iter().for_each(|(result, count)| println!("{count:4} times it {result}"));
     Ok(())
 }

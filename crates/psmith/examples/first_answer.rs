@@ -1,4 +1,4 @@
-//! Which number below the limit divides the argument? The first answer ends the run, and what still runs is killed.
+//! A divisor of the argument below the limit: the first one found ends the run, and the jobs that still run are killed.
 //!
 //! `cargo run -p psmith --example first_answer -- 1000003`
 

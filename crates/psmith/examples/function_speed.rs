@@ -1,10 +1,10 @@
-//! What a function job costs: `cargo run --release -p psmith --example function_speed -- MODE COUNT`, which
+//! The cost of a function job: `cargo run --release -p psmith --example function_speed -- MODE COUNT`, which
 //! `cargo xtask compare` runs beside floors and peers.
 //!
-//! - `map COUNT`: so many jobs in workers that stay, in order, two workers, everything else as it is by default
+//! - `map COUNT`: this number of jobs in workers that stay, in order, two workers, everything else as it is by default
 //! - `per-job COUNT [BYTES]`: each in a process of its own, with so much memory touched in this one
 //! - `one-by-one COUNT`: through an idle pool of one worker, each waited for
-//! - `large BYTES`: one argument and one result of so many bytes
+//! - `large BYTES`: one argument and one result of this number of bytes
 
 use std::time::Instant;
 

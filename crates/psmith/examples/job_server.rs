@@ -10,7 +10,7 @@ fn square(n: i64) -> i64 {
     n * n
 }
 
-fn letters(text: String) -> Result<i64, String> {
+fn count_letters(text: String) -> Result<i64, String> {
     if text.is_empty() { Err("an empty line".into()) } else { Ok(text.len() as i64) }
 }
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), psmith::ServerError> {
         let line = lines.next()?.ok()?;
         Some(match line.parse() {
             Ok(number) => Job::new(square, number),
-            Err(_) => Job::new(letters, line),
+            Err(_) => Job::new(count_letters, line),
         })
     };
     let report = Server::new(producer)

@@ -1,4 +1,5 @@
-//! A process manager: children with exit handlers, driven by the thread that made them. Who fails is started again.
+//! A process manager: children with exit handlers, driven by the thread that made them. A child that fails is
+//! restarted.
 //!
 //! `cargo run -p psmith --example process_manager`
 

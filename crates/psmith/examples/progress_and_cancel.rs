@@ -1,4 +1,4 @@
-//! A job that tells how far it is, sends what it finds, and stops by itself when its time is over.
+//! A job that reports its progress, sends the values that it finds, and stops by itself when its time is over.
 //!
 //! `cargo run -p psmith --example progress_and_cancel`
 

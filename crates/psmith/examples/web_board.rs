@@ -1,4 +1,4 @@
-//! A program's own run in a browser: what runs, what failed and why, charts, and `/metrics`.
+//! A program's own run in a browser: running jobs, failures with their causes, charts, and `/metrics`.
 //!
 //! `cargo run -p psmith --features web --example web_board`, then open the address that it prints.
 
@@ -16,7 +16,7 @@ fn work(number: u64) -> Result<u64, String> {
 fn main() -> Result<(), Box<dyn Error>> {
     psmith::init();
     let web = Web::open("127.0.0.1:0".parse()?)?;
-    println!("look at {}", web.url());
+    println!("the board is at {}", web.url());
     let failed = psmith::map(1..=300, work).workers(4).web(&web).filter(Result::is_err).count();
     println!("{failed} of 300 failed");
     web.finish();

@@ -1,4 +1,4 @@
-//! Values with a code that only this program and its workers can make: what was made up, changed or cut is never decoded.
+//! Values with a code that only this program and its workers can make: a forged, changed or cut value is never decoded.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ fn by<D: Damage + 'static>(isolation: Isolation) -> Failure {
 
 // proves: O-25, U-16
 #[test]
-fn what_was_changed_cut_or_made_up_breaks_the_protocol_and_hangs_nobody() {
+fn a_changed_cut_or_forged_message_breaks_the_protocol_and_nothing_hangs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -101,7 +101,7 @@ impl Codec<u32> for Mute {
     }
 }
 
-/// Whoever decodes by this is executing what it was sent.
+/// A codec whose decoding shows that an unauthenticated value was accepted.
 enum Trusting {}
 
 impl Codec<u32> for Trusting {
@@ -182,7 +182,7 @@ fn jobs_of_a_pool_travel_by_it_too() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).build().unwrap();
-    // Its worker may live before the first value is encoded.
+    // Its worker may exist before the first value is encoded.
     assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
     let job = Job::by_codec::<Authenticated, _, _, _>(|n: u32| n + 1, 1);
     assert_eq!(pool.submit(job).unwrap().wait().unwrap(), 2);
@@ -219,26 +219,26 @@ fn secret() -> Vec<u8> {
 
 // proves: U-16
 #[test]
-fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_jobs_tells_it() {
+fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_jobs_shows_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let look = |_: ()| {
+    let search = |_: ()| {
         let own = secret();
         let warden = rustix::process::getppid().unwrap().as_raw_nonzero();
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for file in ["cmdline", "environ"] {
-            told.extend(std::fs::read(format!("/proc/self/{file}")).unwrap());
-            told.extend(std::fs::read(format!("/proc/{warden}/{file}")).unwrap());
+            found.extend(std::fs::read(format!("/proc/self/{file}")).unwrap());
+            found.extend(std::fs::read(format!("/proc/{warden}/{file}")).unwrap());
             let executed = std::process::Command::new("cat").arg(format!("/proc/self/{file}")).output();
-            told.extend(executed.unwrap().stdout);
+            found.extend(executed.unwrap().stdout);
         }
-        (own, told)
+        (own, found)
     };
-    let (own, told) = psmith::map([()], look).codec::<Authenticated>().next().unwrap().unwrap();
+    let (own, found) = psmith::map([()], search).codec::<Authenticated>().next().unwrap().unwrap();
     let secret = secret();
     assert_eq!(own, secret);
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(told.len() > 100);
-    assert!(!told.windows(secret.len()).any(|bytes| bytes == &secret[..]));
-    assert!(!String::from_utf8_lossy(&told).to_lowercase().contains(&hex));
+    assert!(found.len() > 100);
+    assert!(!found.windows(secret.len()).any(|bytes| bytes == &secret[..]));
+    assert!(!String::from_utf8_lossy(&found).to_lowercase().contains(&hex));
 }

@@ -1,4 +1,4 @@
-//! Short jobs go in batches, and nobody can tell but by the clock: whatever befalls one of them is that one's alone.
+//! Short jobs go in batches, which only the clock shows: the fate of one of them is that one's alone.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -116,7 +116,7 @@ fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
 
 // proves: U-2: what a job prints is its own, also where it was one of a batch.
 #[test]
-fn what_a_job_prints_in_a_batch_is_its_own() {
+fn the_output_of_a_job_in_a_batch_is_its_own() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let speak = |n: u64| match n % 2_000 {
@@ -165,7 +165,7 @@ fn no_more_is_taken_than_the_window_allows() {
     }
 }
 
-// proves: N-9: a batch is what waits, and is not waited for; nor are outcomes that nobody has taken yet.
+// proves: N-9: a batch is made of the jobs that wait, none is waited for; nor are outcomes that were not taken yet.
 #[test]
 fn a_single_job_is_done_while_its_source_keeps_the_next_one_back() {
     psmith::init();

@@ -1,5 +1,5 @@
-//! A program's own runs on a board: rows on a terminal, a snapshot, a list when a signal comes; and what it costs a run if
-//! nobody takes what the board writes: nothing.
+//! A program's own runs on a board: rows on a terminal, a snapshot, a list when a signal comes; and a board whose
+//! output is not read costs a run nothing.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -24,7 +24,7 @@ fn screen(slave: OwnedFd) -> Board {
     Board::builder().update(Duration::from_millis(10)).console(slave)
 }
 
-/// Asks until it is so: the board hears of things a moment after they happened.
+/// Polls until the condition holds: the board receives events a moment after they happened.
 #[track_caller]
 fn wait_for(jobs: &JobBoard, what: &str, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
     let deadline = Instant::now() + OUTER_LIMIT;
@@ -48,7 +48,7 @@ fn held((number, path): (u32, PathBuf)) -> Result<u32, String> {
 
 // proves: N-11: rows on a terminal while jobs run, in both isolations, and the counts that stay
 #[test]
-fn rows_stand_on_a_terminal_while_jobs_run() {
+fn rows_are_shown_on_a_terminal_while_jobs_run() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -87,7 +87,7 @@ fn rows_stand_on_a_terminal_while_jobs_run() {
 
 // proves: N-11: slot, pid, job, phase, elapsed, memory, CPU, last message, attempts; and the same after JSON
 #[test]
-fn a_snapshot_tells_all_of_it_and_is_the_same_after_json() {
+fn a_snapshot_is_complete_and_survives_json() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -151,7 +151,7 @@ fn a_job_between_two_attempts_waits() {
     wait_for(&jobs, "over", |now| now.jobs.is_empty() && now.failed + now.cancelled == 1);
 }
 
-// proves: N-11: each face can be looked at, several runs on one board
+// proves: N-11: each face can be observed, several runs on one board
 #[test]
 fn several_runs_share_a_board() {
     psmith::init();
@@ -177,13 +177,13 @@ fn several_runs_share_a_board() {
     }
     drop(manager);
     wait_for(&jobs, "all of them", |now| now.ok == 14 && now.jobs.is_empty());
-    // A board that is gone is told in vain.
+    // Events to a board that is gone are dropped.
     let map = psmith::map([1], |n: u32| n).board(&jobs);
     drop(jobs);
     assert_eq!(map.map(Result::unwrap).collect::<Vec<_>>(), [1]);
 }
 
-/// What a run comes to, with and without a board.
+/// The outcomes of a run, with and without a board.
 fn outcomes(jobs: Option<&JobBoard>, isolation: Isolation) -> Vec<Result<u32, String>> {
     let work = |n: u32| {
         println!("{}", "x".repeat(4096));
@@ -247,7 +247,7 @@ fn lines_are_plain_where_there_is_no_terminal() {
     assert!(!text.contains('\x1b'), "{text:?}");
 }
 
-/// The program that is sent signals. Says when it is ready, and ends when its standard input does.
+/// The program that is sent signals. Prints a line when it is ready, and ends when its standard input does.
 fn play(format: Format) {
     let jobs = JobBoard::new().print_on(signals::USR1, format).unwrap();
     let gate = Gate::closed();
@@ -277,7 +277,7 @@ fn play(format: Format) {
 
 // proves: N-11: printed on a signal, if asked, as a table or as JSON; the run goes on
 #[test]
-fn a_signal_prints_what_runs() {
+fn a_signal_prints_the_running_jobs() {
     psmith::init();
     if let Ok(part) = std::env::var(PART) {
         return play(if part == "json" { Format::Json } else { Format::Text });
@@ -285,7 +285,7 @@ fn a_signal_prints_what_runs() {
     let _guard = LeakGuard::alone();
     for part in ["text", "json"] {
         let mut program = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_signal_prints_what_runs", "--nocapture", "--test-threads", "1"])
+            .args(["--exact", "a_signal_prints_the_running_jobs", "--nocapture", "--test-threads", "1"])
             .env(PART, part)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -304,7 +304,7 @@ fn a_signal_prints_what_runs() {
             let text: Vec<String> = stderr.by_ref().take(6).collect();
             assert!(text[0].starts_with("jobs: 0/2  ok 0  running 2"), "{text:?}");
             assert!(text[1].starts_with("  slot  job   try   time    rss   cpu   last line"), "{text:?}");
-            // Which of the two began first nobody knows.
+            // The order of the two is not known.
             let (one, other) = if text[2].ends_with("item 0") { (2, 4) } else { (4, 2) };
             assert!(text[one].contains("  #") && text[one].ends_with("item 0"), "{text:?}");
             assert_eq!(text[one + 1], "        | 1/8  words of 1");
@@ -319,8 +319,8 @@ fn a_signal_prints_what_runs() {
 
 // proves: N-11, O-45: what jobs wrote comes out above the rows, where both go to one terminal
 #[test]
-fn what_jobs_wrote_stands_above_the_rows() {
-    const NAME: &str = "what_jobs_wrote_stands_above_the_rows";
+fn the_output_of_jobs_is_above_the_rows() {
+    const NAME: &str = "the_output_of_jobs_is_above_the_rows";
     psmith::init();
     if let Some(path) = std::env::var_os(PART) {
         let board = screen(std::io::stderr().as_fd().try_clone_to_owned().unwrap());
@@ -338,7 +338,7 @@ fn what_jobs_wrote_stands_above_the_rows() {
         let handles: Vec<_> =
             (3..6).map(|n| pool.submit(Job::new(work, (n, gate.clone()))).unwrap()).collect();
         assert!(handles.iter().all(|handle| handle.wait().is_ok()));
-        // return: this is the program that the test looks at
+        // return: this is the program that the test observes
         return;
     }
     let _guard = LeakGuard::alone();

@@ -30,7 +30,7 @@ fn drain(cx: WorkerCx<u64>) -> Result<(), Box<dyn std::error::Error>> {
 
 // proves: O-42, U-37
 #[test]
-fn rows_tell_of_each_sleep_and_end_with_done() {
+fn rows_show_each_sleep_and_end_with_done() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
@@ -106,9 +106,9 @@ fn the_row_of_a_killed_worker_is_red_with_the_cause() {
     assert!(terminal.is_as_it_was());
 }
 
-// Rows tell what is, not what has been taken: nobody asks for a second value here.
+// Rows show the present state, not what has been taken: no second value is taken here.
 #[test]
-fn rows_change_while_nobody_takes_values_and_a_dropped_stream_is_told() {
+fn rows_change_while_no_values_are_taken_and_a_dropped_stream_is_shown() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let (mut terminal, slave) = Terminal::new(70, 10);

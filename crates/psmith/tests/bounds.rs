@@ -1,4 +1,4 @@
-//! How much at once: workers, slots, descriptors, and nothing more of them after many runs than after the first.
+//! Bounds on workers, slots and descriptors, and no more of them after many runs than after the first.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Workers that never come: the queue is neither drained nor hammered at.
+//! Workers that never start: the queue is neither failed nor are starts tried without pause.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,7 +11,7 @@ use psmith_testkit::leak::{LeakGuard, NONCE};
 const BREAKS: &str = "PSMITH_TEST_BREAKS";
 const STARTS: &str = "PSMITH_TEST_STARTS";
 
-/// In an executed worker, before it comes to itself: what a broken library does.
+/// Runs in an executed worker before `main`, as a broken library might.
 fn break_start() {
     let (Some(_), Ok(breaks), Some(dir)) =
         (std::env::var_os("PSMITH_WORKER"), std::env::var(BREAKS), std::env::var_os(STARTS))
@@ -39,8 +39,8 @@ fn copy(test: &str, breaks: &str) {
     let mut copy = Command::new(std::env::current_exe().unwrap());
     copy.args(["--exact", test, "--nocapture"]).env(BREAKS, breaks).env(STARTS, dir.path());
     let output = copy.env("PSMITH_FORBID", "fork").env(NONCE, guard.nonce()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 // proves: F-59, F-7
@@ -70,11 +70,11 @@ fn where_no_worker_can_be_started_the_run_ends_with_that_as_its_reason() {
 
 // proves: F-59
 #[test]
-fn jobs_stay_for_the_worker_that_came_while_the_other_cannot_be_started() {
+fn jobs_stay_for_the_worker_that_started_while_the_other_cannot() {
     psmith::init();
     if std::env::var_os(BREAKS).is_none() {
         // return: the copy shows it
-        return copy("jobs_stay_for_the_worker_that_came_while_the_other_cannot_be_started", "all but one");
+        return copy("jobs_stay_for_the_worker_that_started_while_the_other_cannot", "all but one");
     }
     // The first job lasts until others have failed to start beside it, more often than would end the run.
     let work = |n: u32| {

@@ -1,5 +1,5 @@
-//! What failures cost: tries and crashes are counted apart, a crasher is put aside, a run of crashes ends, and a job that
-//! ran out of memory gets more.
+//! The budgets of failures: tries and crashes are counted separately, a job that keeps crashing is quarantined, a run
+//! of crashes ends, and a job that ran out of memory gets more.
 
 use psmith::{
     Cause, Failure, Isolation, Job, JobHandle, Output, Pool, ProcessManager, Refusal, ResourceLimits, Retry,
@@ -40,7 +40,7 @@ fn a_retry_has_more_memory_where_that_was_asked_for() {
         let failure = same.wait().unwrap_err();
         let at = |cause: &Cause, bytes| matches!(cause, Cause::OutOfMemory { limit_bytes, .. } if *limit_bytes == Some(bytes));
         assert!(failure.attempts == 2 && at(&failure.cause, 16 * MIB), "{failure:?}");
-        // The limit that was in force is told, attempt by attempt.
+        // The limit that was in force is reported, attempt by attempt.
         let large = Job::command(&wicked).args(["eat-memory", &(200 * MIB).to_string()]).job();
         let failure = pool.submit(large.retry(Retry::tries(3).grow_memory(1.5))).unwrap().wait().unwrap_err();
         let limits = failure.earlier.iter().filter_map(|attempt| attempt.cause.as_ref()).zip([16, 24]);
@@ -55,7 +55,7 @@ fn a_retry_has_more_memory_where_that_was_asked_for() {
 
 // proves: N-4: budgets apart, and quarantine
 #[test]
-fn a_job_that_has_crashed_as_often_as_it_may_is_put_aside_and_its_failure_says_so() {
+fn a_job_that_has_crashed_as_often_as_it_may_is_quarantined_and_its_failure_shows_that() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -71,7 +71,7 @@ fn a_job_that_has_crashed_as_often_as_it_may_is_put_aside_and_its_failure_says_s
 
 // proves: N-4: the circuit breaker
 #[test]
-fn a_run_in_which_everything_crashes_ends_and_says_why() {
+fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {

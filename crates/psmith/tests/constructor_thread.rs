@@ -23,17 +23,17 @@ fn image_name(_: u32) -> String {
 
 // proves: F-50a
 #[test]
-fn where_a_constructor_starts_a_thread_workers_are_executed_and_that_is_told_once() {
+fn where_a_constructor_starts_a_thread_workers_are_executed_and_a_warning_is_printed_once() {
     const AGAIN: &str = "PSMITH_TEST_AGAIN";
     psmith::init();
     if std::env::var_os(AGAIN).is_none() {
         let guard = LeakGuard::alone();
         let mut copy = Command::new(std::env::current_exe().unwrap());
         let output = copy.arg("--nocapture").env(AGAIN, "1").env(NONCE, guard.nonce()).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}{told}", String::from_utf8_lossy(&output.stdout));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}{stderr}", String::from_utf8_lossy(&output.stdout));
         let about = "psmith: warning: before main this program has 2 threads already";
-        assert_eq!(told.matches(about).count(), 1, "{told}");
+        assert_eq!(stderr.matches(about).count(), 1, "{stderr}");
         // return: the copy has shown the rest
         return;
     }
@@ -41,7 +41,7 @@ fn where_a_constructor_starts_a_thread_workers_are_executed_and_that_is_told_onc
         let names = psmith::map(0..20, image_name).workers(2).isolation(isolation);
         assert!(names.map(Result::unwrap).all(|name| name == "psmith-worker\0"), "{isolation:?}");
     }
-    // Their ends are told as any worker's.
+    // Their ends are reported as any worker's.
     let abort = |_: u32| -> u32 { std::process::abort() };
     let failure = psmith::map([1], abort).output(psmith::Output::Discard).next().unwrap().unwrap_err();
     assert!(matches!(failure.cause, psmith::Cause::Signal { signal: 6, .. }), "{failure}");

@@ -1,4 +1,4 @@
-//! Who decides how a run ends, and what is seen of those who come second.
+//! Decisions of jobs about the end of a run, and the outcomes of those that come second.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -98,7 +98,7 @@ fn a_break_without_a_value_is_one_too() {
 
 // proves: O-16, U-21, U-22
 #[test]
-fn a_break_stands_whether_a_failure_comes_before_or_after_it() {
+fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for first in [Deed::Break, Deed::Fail] {

@@ -62,7 +62,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
     let gate = Gate::closed();
     let stand = |(n, path): (u32, PathBuf)| {
         if n > 0 {
-            // Nobody opens it: whoever stands here is killed.
+            // It is never opened: the jobs that wait here are killed.
             gate::pass(&path);
         }
         n == 0
@@ -100,7 +100,7 @@ fn a_break_lets_the_running_finish_and_starts_no_more() {
 
 // proves: O-20
 #[test]
-fn a_kill_ends_the_running_at_once_whatever_it_gives() {
+fn a_kill_ends_the_running_at_once_with_any_value() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();

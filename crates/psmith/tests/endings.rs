@@ -1,4 +1,4 @@
-//! However a caller comes to its end, nothing lives on, nobody hangs, and every handle has its outcome.
+//! The ends of callers: no process is left, nothing hangs, and every handle has its outcome.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ fn size<T>(usual: T, long: T) -> T {
     if std::env::var_os("PSMITH_TEST_LONG").is_some_and(|value| value == "1") { long } else { usual }
 }
 
-/// Stands with a child of its own, which nobody else would end.
-fn stand(path: PathBuf) {
+/// Waits at the gate with a child of its own, which no other process would end.
+fn wait_at_gate(path: PathBuf) {
     drop(Command::new("/bin/sleep").arg("1000").spawn().unwrap());
     gate::pass(&path);
 }
@@ -33,7 +33,7 @@ fn a_caller_that_panics_in_the_midst_of_a_map_leaves_nothing() {
         let paths = std::iter::repeat_with(|| gate.path());
         let mut started = 0;
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            psmith::map(paths, stand)
+            psmith::map(paths, wait_at_gate)
                 .workers(3)
                 .isolation(isolation)
                 .on_start(|_| {
@@ -54,7 +54,7 @@ fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
     psmith::init();
     if let Some(path) = std::env::var_os(HOST) {
         let mut started = 0;
-        psmith::map(std::iter::repeat_with(|| PathBuf::from(&path)), stand)
+        psmith::map(std::iter::repeat_with(|| PathBuf::from(&path)), wait_at_gate)
             .workers(2)
             .on_start(|_| {
                 started += 1;
@@ -138,7 +138,7 @@ fn threads_that_make_a_pool_and_hand_in_may_end_before_the_jobs_do() {
 /// A pool with jobs that run and jobs that wait.
 fn busy(isolation: Isolation, gate: &Gate) -> (Pool, Vec<JobHandle<()>>) {
     let pool = Pool::builder().workers(2).isolation(isolation).output(Output::Discard).build().unwrap();
-    let handles: Vec<_> = (0..6).map(|_| pool.submit(Job::new(stand, gate.path())).unwrap()).collect();
+    let handles: Vec<_> = (0..6).map(|_| pool.submit(Job::new(wait_at_gate, gate.path())).unwrap()).collect();
     while !handles[..2].iter().all(|handle| handle.pid().is_some()) {
         std::thread::yield_now();
     }
@@ -178,7 +178,7 @@ fn a_pool_dropped_busy_or_idle_or_while_panicking_resolves_every_handle() {
 
 // proves: F-35, U-18
 #[test]
-fn handles_that_nobody_waits_for_or_drops_hold_up_no_end_of_their_pool() {
+fn handles_not_waited_for_and_not_dropped_hold_up_no_end_of_their_pool() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
@@ -223,8 +223,8 @@ fn a_pool_in_a_job_of_a_pool_in_a_job_works_and_leaves_nothing() {
     }
 }
 
-fn stand_nested(path: PathBuf) {
-    psmith::map(std::iter::repeat_with(|| path.clone()), stand).workers(2).for_each(drop);
+fn wait_at_gate_nested(path: PathBuf) {
+    psmith::map(std::iter::repeat_with(|| path.clone()), wait_at_gate).workers(2).for_each(drop);
 }
 
 // proves: N-15, U-26, P-4
@@ -235,7 +235,7 @@ fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
     for isolation in BOTH {
         let gate = Gate::closed();
         let pool = Pool::builder().workers(1).isolation(isolation).output(Output::Discard).build().unwrap();
-        let job = pool.submit(Job::new(stand_nested, gate.path())).unwrap();
+        let job = pool.submit(Job::new(wait_at_gate_nested, gate.path())).unwrap();
         let pid = loop {
             match job.pid() {
                 Some(pid) => break pid,
@@ -253,7 +253,7 @@ fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
 
 // proves: F-36, U-27, O-33
 #[test]
-fn whoever_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() {
+fn a_thread_that_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for round in 0..size(60, 10_000) {
@@ -331,7 +331,7 @@ fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
 
 // proves: F-36, O-33, U-27
 #[test]
-fn a_scheduler_ended_again_and_again_resolves_what_others_schedule_meanwhile() {
+fn a_scheduler_ended_again_and_again_resolves_jobs_scheduled_meanwhile() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let scheduler = Scheduler::with_strategy(Throttled(2));

@@ -100,7 +100,7 @@ fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
 
 // proves: O-16
 #[test]
-fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
+fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
@@ -130,7 +130,7 @@ fn the_done_hook_sees_what_was_in_flight_when_one_failed() {
 
 // proves: O-18, U-11
 #[test]
-fn in_order_means_the_order_of_the_items_whoever_ends_first() {
+fn in_order_means_the_order_of_the_items_not_of_the_ends() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = RefCell::new(Gate::closed());
@@ -159,7 +159,7 @@ fn in_order_means_the_order_of_the_items_whoever_ends_first() {
 
 // proves: O-19, U-5, U-33
 #[test]
-fn slots_are_told_to_jobs_and_inline_is_slot_0_of_no_other_process() {
+fn slots_are_known_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let place = |_: u32| {
@@ -225,19 +225,19 @@ fn progress_and_messages_come_before_the_outcome_and_in_order() {
     assert!(log.into_inner().into_iter().eq(expected));
 }
 
-/// Regression: many frames that had come in one read were left unheard after the first 64 of them, the answer among them,
-/// because nothing was left in the socket to wake the host: the run hung.
+/// Regression: many frames that had come in one read were left unhandled after the first 64 of them, the answer among
+/// them, because nothing was left in the socket to wake the host: the run hung.
 #[test]
-fn the_answer_of_a_talkative_job_is_heard_behind_all_that_it_said() {
+fn the_answer_of_a_talkative_job_is_received_behind_all_its_messages() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let talk = |count: u32| (0..count).for_each(|n| psmith::cx().unwrap().send(&n).unwrap());
     for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
         for _ in 0..5 {
-            let mut heard = Vec::new();
-            let map = psmith::map([3000], talk).isolation(isolation).on_message(|_, n: u32| heard.push(n));
+            let mut received = Vec::new();
+            let map = psmith::map([3000], talk).isolation(isolation).on_message(|_, n: u32| received.push(n));
             map.last().unwrap().unwrap();
-            assert_eq!(heard, (0..3000).collect::<Vec<_>>());
+            assert_eq!(received, (0..3000).collect::<Vec<_>>());
         }
     }
 }

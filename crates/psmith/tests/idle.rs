@@ -30,7 +30,7 @@ fn live(way: u32) -> u32 {
 
 // proves: U-31
 #[test]
-fn what_a_job_says_and_writes_keeps_it_alive_and_silence_ends_it() {
+fn messages_and_output_keep_a_job_alive_and_silence_ends_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -66,23 +66,23 @@ fn an_idle_job_is_tried_again_as_one_that_timed_out() {
     }
 }
 
-/// Who takes nothing for longer than the limit does not make a job idle that speaks all the time.
+/// A reader that takes nothing for longer than the limit does not make a job idle that sends all the time.
 #[test]
-fn a_job_is_not_idle_because_nobody_listens() {
+fn a_job_is_not_idle_because_its_messages_are_not_taken() {
     psmith::init();
     let _guard = LeakGuard::alone();
     // Far more than what waits for the program to take it, so that the job stands in `send`.
     let talk = |()| (0..5000_u32).for_each(|n| psmith::cx().unwrap().send(&n).unwrap());
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
-        let mut heard = 0;
+        let mut received = 0;
         let map = psmith::map([()], talk).isolation(isolation).idle_timeout(LIMIT).on_message(|_, n: u32| {
             if n == 0 {
                 // sleep: the passing of time is what is tested.
                 std::thread::sleep(3 * LIMIT);
             }
-            heard += 1;
+            received += 1;
         });
         map.last().unwrap().unwrap();
-        assert_eq!(heard, 5000, "{isolation:?}");
+        assert_eq!(received, 5000, "{isolation:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Functions and commands, side by side in every face that takes jobs: whatever befalls them, their reports are the same.
+//! Functions and commands, side by side in every face that takes jobs: their reports are the same, however they end.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use psmith_testkit::leak::LeakGuard;
 use psmith_testkit::need;
 use psmith_testkit::need::Need;
 
-type Came = Result<Vec<u8>, Failure>;
+type JobOutcome = Result<Vec<u8>, Failure>;
 type Bytes = Vec<u8>;
 
 /// A scenario: its name, and a job of each kind.
@@ -142,9 +142,9 @@ fn scenarios() -> Vec<Scenario> {
 const TALK: &str = "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
     do sleep 0.05; printf . >&2; done; printf said";
 
-/// All that a caller is told, but for what is bound to differ: pids, times, places.
-fn report(came: Came) -> String {
-    match came {
+/// The report that a caller gets, without what is bound to differ: pids, times, places.
+fn report(outcome: JobOutcome) -> String {
+    match outcome {
         Ok(value) => format!("{:?}", Ok::<_, ()>(value)),
         Err(failure) => {
             let earlier: Vec<_> =
@@ -164,34 +164,34 @@ fn quiet(pool: PoolBuilder) -> PoolBuilder {
     pool.output(Output::Discard)
 }
 
-fn by_pool(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_pool(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     let pool = pool(isolation);
     let handles: Vec<_> = jobs.into_iter().map(|job| pool.submit(job).unwrap()).collect();
     handles.into_iter().map(JobHandle::into_outcome).collect()
 }
 
-fn by_server(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_server(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     let (mut jobs, mut all) = (jobs.into_iter(), Vec::new());
     let server = Server::new(move || jobs.next()).in_order().workers(1).isolation(isolation);
-    server.output(Output::Discard).consumer(|_, came| all.push(came)).run().unwrap();
+    server.output(Output::Discard).consumer(|_, outcome| all.push(outcome)).run().unwrap();
     all
 }
 
-fn by_run_jobs(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_run_jobs(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     psmith::run_jobs(jobs).workers(1).isolation(isolation).output(Output::Discard).collect()
 }
 
 /// One after the other, as they have one slot elsewhere.
-fn by_scheduler(jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_scheduler(jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     let scheduler = Scheduler::new();
     jobs.into_iter().map(|job| scheduler.schedule(job).unwrap().into_outcome()).collect()
 }
 
-fn by_manager(jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_manager(jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     let all = std::cell::RefCell::new(Vec::new());
     let mut manager = ProcessManager::new().unwrap();
     for job in jobs {
-        manager.create_process(job, |_, came| all.borrow_mut().push(came)).unwrap();
+        manager.create_process(job, |_, outcome| all.borrow_mut().push(outcome)).unwrap();
         while manager.process_count() > 0 {
             manager.step(Duration::MAX);
         }
@@ -201,17 +201,17 @@ fn by_manager(jobs: Vec<Job<Bytes>>) -> Vec<Came> {
     all.into_inner()
 }
 
-fn by_race(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<Came> {
+fn by_race(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     let pool = pool(isolation);
     jobs.into_iter().map(|job| pool.race([job])).collect()
 }
 
 // proves: N-13, U-7, N-2, N-4: of functions and commands alike
 #[test]
-fn whatever_befalls_a_function_or_a_command_the_report_is_the_same_in_every_face() {
+fn any_end_of_a_function_or_a_command_is_reported_alike_by_every_face() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    type Face = (&'static str, fn(Vec<Job<Bytes>>) -> Vec<Came>);
+    type Face = (&'static str, fn(Vec<Job<Bytes>>) -> Vec<JobOutcome>);
     let faces: [Face; 10] = [
         ("run_jobs", |jobs| by_run_jobs(Isolation::PerJob, jobs)),
         ("run_jobs, reused", |jobs| by_run_jobs(Isolation::Reuse, jobs)),
@@ -225,25 +225,25 @@ fn whatever_befalls_a_function_or_a_command_the_report_is_the_same_in_every_face
         ("manager", by_manager),
     ];
     let names: Vec<&str> = scenarios().into_iter().map(|(name, _)| name).collect();
-    let told = |run: fn(Vec<Job<Bytes>>) -> Vec<Came>| -> Vec<String> {
+    let reports = |run: fn(Vec<Job<Bytes>>) -> Vec<JobOutcome>| -> Vec<String> {
         let jobs = scenarios().into_iter().flat_map(|(_, jobs)| jobs).collect();
         run(jobs).into_iter().map(report).collect()
     };
     // All at once: most of their time is waiting.
     let all: Vec<(&str, Vec<String>)> = std::thread::scope(|scope| {
-        let running = faces.map(|(face, run)| (face, scope.spawn(move || told(run))));
+        let running = faces.map(|(face, run)| (face, scope.spawn(move || reports(run))));
         running.into_iter().map(|(face, thread)| (face, thread.join().unwrap())).collect()
     });
     let mut known: Option<Vec<(&str, String)>> = None;
     for (face, reports) in all {
         assert_eq!(reports.len(), names.len() * 2, "{face}");
-        let mut told = Vec::new();
+        let mut by_name = Vec::new();
         for (name, pair) in names.iter().zip(reports.chunks(2)) {
             assert_eq!(pair[0], pair[1], "{face}, {name}: a function, and a command");
-            told.push((*name, pair[0].clone()));
+            by_name.push((*name, pair[0].clone()));
         }
-        // Not only equal to each other: all faces tell the same.
-        assert_eq!(*known.get_or_insert(told.clone()), told, "{face}");
+        // Not only equal to each other: all faces report the same.
+        assert_eq!(*known.get_or_insert(by_name.clone()), by_name, "{face}");
     }
     let known: std::collections::BTreeMap<_, _> = known.unwrap().into_iter().collect();
     assert!(known["crashes"].starts_with("Signal { signal: 9, core_dumped: false } Some("), "{known:?}");
@@ -265,22 +265,22 @@ fn a_limit_of_memory_holds_for_functions_and_commands_in_one_pool() {
         let limits = ResourceLimits::new().memory(64 << 20);
         let pool = quiet(Pool::builder()).workers(2).limits(limits).isolation(isolation).build().unwrap();
         let jobs = [Job::new(eat, 256), eater(256), Job::new(eat, 1), eater(1)];
-        let came = jobs.map(|job| pool.submit(job).unwrap()).map(JobHandle::into_outcome);
+        let outcome = jobs.map(|job| pool.submit(job).unwrap()).map(JobHandle::into_outcome);
         let limit = Some(64 << 20);
-        for came in &came[..2] {
-            let cause = &came.as_ref().unwrap_err().cause;
+        for outcome in &outcome[..2] {
+            let cause = &outcome.as_ref().unwrap_err().cause;
             assert!(
                 matches!(cause, Cause::OutOfMemory { limit_bytes, .. } if *limit_bytes == limit),
                 "{cause:?}"
             );
         }
-        assert!(came[2..].iter().all(Result::is_ok), "{came:?}");
+        assert!(outcome[2..].iter().all(Result::is_ok), "{outcome:?}");
     }
 }
 
 // proves: N-13, U-7: handles
 #[test]
-fn handles_of_both_kinds_cancel_kill_and_tell_pids() {
+fn handles_of_both_kinds_cancel_kill_and_return_pids() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
@@ -363,19 +363,20 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
         let taken = std::cell::Cell::new(0);
         let endless = (0..).inspect(|_| taken.set(taken.get() + 1)).map(job);
         let run = psmith::run_jobs(endless).workers(2).window(5).isolation(isolation);
-        let first: Vec<_> = run.take(20).map(|came| String::from_utf8(came.unwrap()).unwrap()).collect();
+        let first: Vec<_> =
+            run.take(20).map(|outcome| String::from_utf8(outcome.unwrap()).unwrap()).collect();
         assert_eq!(first, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
         assert!((20..=25).contains(&taken.get()), "{}", taken.get());
 
         let stops = (0..).map(|n| if n == 3 { shell("exit 4") } else { job(n) });
         let run = psmith::run_jobs(stops).workers(1).isolation(isolation).output(Output::Discard);
-        let came: Vec<_> = run.on_error(psmith::OnError::Stop).collect();
-        assert_eq!(came.len(), 4, "{came:?}");
-        assert_eq!(came[3].as_ref().unwrap_err().cause, Cause::Exit(4));
+        let outcome: Vec<_> = run.on_error(psmith::OnError::Stop).collect();
+        assert_eq!(outcome.len(), 4, "{outcome:?}");
+        assert_eq!(outcome[3].as_ref().unwrap_err().cause, Cause::Exit(4));
 
         let mut seen = std::collections::BTreeSet::new();
         let run = psmith::run_jobs((0..9).map(job)).workers(3).isolation(isolation).unordered();
-        run.on_done(|job, _| assert!(seen.insert(job.index()))).for_each(|came| drop(came.unwrap()));
+        run.on_done(|job, _| assert!(seen.insert(job.index()))).for_each(|outcome| drop(outcome.unwrap()));
         assert_eq!(seen, (0..9).collect());
         assert!(psmith::run_jobs(Vec::<Job<()>>::new()).isolation(isolation).next().is_none());
     }
@@ -383,13 +384,14 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
 
 // proves: U-17: of a command, what it writes
 #[test]
-fn what_a_command_writes_is_bounded_by_the_longest_frame_of_its_run() {
+fn the_output_of_a_command_is_bounded_by_the_longest_frame_of_its_run() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let writes = |bytes: u32| shell(&format!("head -c {bytes} /dev/zero"));
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let jobs = [writes(5000), writes(5001)];
-        let ends: Vec<Came> = psmith::run_jobs(jobs).max_message_bytes(5000).isolation(isolation).collect();
+        let ends: Vec<JobOutcome> =
+            psmith::run_jobs(jobs).max_message_bytes(5000).isolation(isolation).collect();
         assert_eq!(ends[0].as_ref().unwrap().len(), 5000);
         let text = ends[1].as_ref().unwrap_err().to_string();
         assert!(text.contains("5001 bytes") && text.contains("max_message_bytes"), "{text}");

@@ -1,4 +1,4 @@
-//! What a function job may use at most: the one that goes beyond it is named with its limit, and its neighbours go on.
+//! Limits of function jobs: the failure of a job that exceeds one names the limit, and its neighbours go on.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,7 +12,7 @@ use psmith_testkit::need::Need;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Touches so many bytes, a page each.
+/// Touches this number of bytes, a page each.
 fn touch(bytes: u64) -> u64 {
     let mut memory = vec![0_u8; usize::try_from(bytes).unwrap()];
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
@@ -136,8 +136,8 @@ fn open_files_max(_: ()) -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What each of these came to in a pool, functions and commands alike.
-fn came_to<R: Send + 'static>(
+/// The outcome of each of these in a pool, functions and commands alike.
+fn outcomes_of<R: Send + 'static>(
     pool: psmith::PoolBuilder,
     jobs: impl IntoIterator<Item = Job<R>>,
 ) -> Vec<Result<R, psmith::Failure>> {
@@ -169,7 +169,7 @@ fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
             command(),
         ];
         let pool = psmith::Pool::builder().workers(2).limits(files(100)).isolation(isolation);
-        let got: Vec<u64> = came_to(pool, jobs).into_iter().map(Result::unwrap).collect();
+        let got: Vec<u64> = outcomes_of(pool, jobs).into_iter().map(Result::unwrap).collect();
         assert_eq!(got, [100, 50, 150, 100, 100, 50, 150, 100], "{isolation:?}");
     }
 }
@@ -188,7 +188,7 @@ fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
         for run in [None, Some(memory(100)), Some(memory(1000))] {
             let pool = psmith::Pool::builder().workers(2);
             let pool = run.map_or(psmith::Pool::builder().workers(2), |run| pool.limits(run));
-            let got = came_to(pool.isolation(isolation), [small(), large(), few(), small(), few()]);
+            let got = outcomes_of(pool.isolation(isolation), [small(), large(), few(), small(), few()]);
             let cause = &got[0].as_ref().unwrap_err().cause;
             let named =
                 matches!(cause, Cause::OutOfMemory { limit_bytes: Some(bytes), .. } if *bytes == 64 * MIB);
@@ -202,7 +202,7 @@ fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
 
 // proves: N-3: a job with limits of its own is a job like any other beside workers that stay
 #[test]
-fn a_function_with_limits_of_its_own_is_tried_again_cut_short_written_to_and_heard() {
+fn a_function_with_limits_of_its_own_is_retried_timed_out_and_exchanges_messages() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let limits = ResourceLimits::new().open_files(60);
@@ -237,7 +237,7 @@ fn limits_of_a_jobs_own_that_cannot_be_held_are_its_failure_and_no_other_jobs() 
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let refused = Job::new(touch, MIB).limits(ResourceLimits::new().memory(MIB));
         let pool = psmith::Pool::builder().workers(1).isolation(isolation);
-        let got = came_to(pool, [refused, Job::new(touch, MIB)]);
+        let got = outcomes_of(pool, [refused, Job::new(touch, MIB)]);
         let cause = format!("{:?}", got[0].as_ref().unwrap_err().cause);
         assert!(cause.contains("limit of memory: too little"), "{cause}");
         assert!(got[1].is_ok());

@@ -10,7 +10,7 @@ use psmith_testkit::leak::LeakGuard;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn stand(path: PathBuf) {
+fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
 }
 
@@ -50,7 +50,7 @@ fn a_signal_reaches_those_that_run() {
         let on_exit = |_, result: Result<(), psmith::Failure>| {
             causes.borrow_mut().push(result.unwrap_err().into_cause());
         };
-        manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap()
+        manager.create_process(Job::new(wait_at_gate, gate.path()), on_exit).unwrap()
     });
     while ids.iter().any(|id| manager.state(*id) == ProcessState::New) {
         manager.step(LONG);
@@ -76,7 +76,7 @@ fn a_join_waits_no_longer_than_its_limit_and_a_stop_calls_every_handler() {
         let on_exit = |_, result: Result<(), psmith::Failure>| {
             outcomes.borrow_mut().push(result.unwrap_err().into_cause());
         };
-        manager.create_process(Job::new(stand, gate.path()), on_exit).unwrap();
+        manager.create_process(Job::new(wait_at_gate, gate.path()), on_exit).unwrap();
     }
     assert!(!manager.join_timeout(Duration::from_millis(50)));
     assert_eq!((manager.process_count(), outcomes.borrow().len()), (2, 0));

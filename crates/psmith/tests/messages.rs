@@ -1,4 +1,4 @@
-//! Messages from a job's handle to the job while it runs: in order, each taken once, bounded where nobody takes them.
+//! Messages from a job's handle to the job while it runs: in order, each taken once, bounded where none are taken.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,12 +19,12 @@ fn cx() -> psmith::Cx {
     psmith::cx().expect("inside a job")
 }
 
-/// All that it is sent, until there is no more.
+/// Receives all messages until they end.
 fn collect(_: ()) -> Vec<String> {
     std::iter::from_fn(|| cx().recv().ok()).collect()
 }
 
-/// Takes nothing until it is told to, in another way than by a message.
+/// Takes no message until a file tells it to.
 fn deaf(path: PathBuf) {
     gate::pass(&path);
 }
@@ -56,7 +56,7 @@ fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
 
 // proves: N-8
 #[test]
-fn a_job_that_does_not_read_fills_a_bounded_room_and_its_sender_is_told() {
+fn a_job_that_does_not_read_fills_a_bounded_buffer_and_its_sender_gets_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
@@ -112,7 +112,7 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
 
 // proves: N-8
 #[test]
-fn what_one_attempt_has_taken_the_next_does_not_get_however_the_first_ended() {
+fn messages_taken_by_one_attempt_are_not_given_to_the_next_however_the_first_ended() {
     psmith::init();
     let _guard = LeakGuard::alone();
     fn second_time(crash: bool) -> Result<String, String> {
@@ -173,10 +173,10 @@ fn a_message_of_another_type_is_an_error_and_the_next_is_as_it_is() {
 }
 
 #[test]
-fn a_job_can_look_and_can_wait_for_so_long() {
+fn a_job_can_poll_and_can_wait_with_a_limit() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    fn look(_: ()) -> [Option<u32>; 4] {
+    fn poll(_: ()) -> [Option<u32>; 4] {
         let (cx, short) = (cx(), Duration::from_millis(1));
         [
             cx.try_recv().unwrap(),
@@ -189,8 +189,8 @@ fn a_job_can_look_and_can_wait_for_so_long() {
         let pool = pool(1, isolation);
         let mut gate = Gate::closed();
         let before = pool.submit(Job::new(deaf, gate.path())).unwrap();
-        let handle = pool.submit(Job::new(look, ())).unwrap();
-        // Before it has begun: so the first look finds them.
+        let handle = pool.submit(Job::new(poll, ())).unwrap();
+        // Before it has begun: so the first poll finds them.
         handle.send(&1_u32).unwrap();
         handle.send(&2_u32).unwrap();
         gate.open();
@@ -201,27 +201,27 @@ fn a_job_can_look_and_can_wait_for_so_long() {
 
 // proves: U-33
 #[test]
-fn a_job_that_nobody_can_send_to_is_told_so() {
+fn a_job_without_a_sender_gets_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let closed = |()| matches!(cx().recv::<u32>(), Err(RecvError::Closed));
     for isolation in BOTH {
         assert!(psmith::map([()], closed).isolation(isolation).last().unwrap().unwrap());
         let pool = pool(1, isolation);
-        // Who gives the handle away for the outcome will send nothing.
+        // A handle given away for the outcome sends no more.
         assert!(pool.submit(Job::new(closed, ())).unwrap().into_outcome().unwrap());
     }
     assert!(psmith::map([()], closed).workers(0).last().unwrap().unwrap());
 }
 
 #[test]
-fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
+fn a_job_that_waits_for_a_message_is_notified_of_a_stop() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    fn patient(door: PathBuf) -> Result<(), String> {
+    fn patient(socket: PathBuf) -> Result<(), String> {
         let cx = cx();
         assert!(!cx.cancelled());
-        let mut line = UnixStream::connect(door).unwrap();
+        let mut line = UnixStream::connect(socket).unwrap();
         line.write_all(b"waits;").unwrap();
         let ended = cx.recv::<String>();
         line.write_all(format!("{ended:?}").as_bytes()).unwrap();
@@ -229,14 +229,14 @@ fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
     }
     let dir = tempfile::tempdir().unwrap();
     for (n, isolation) in BOTH.into_iter().enumerate() {
-        let door = dir.path().join(n.to_string());
-        let listener = UnixListener::bind(&door).unwrap();
+        let socket = dir.path().join(n.to_string());
+        let listener = UnixListener::bind(&socket).unwrap();
         let pool = Pool::builder().workers(1).isolation(isolation).grace(Duration::from_secs(60));
         let pool = pool.build().unwrap();
-        let handle = pool.submit(Job::new(patient, door)).unwrap();
+        let handle = pool.submit(Job::new(patient, socket)).unwrap();
         let (mut line, _) = listener.accept().unwrap();
-        let mut said = [0; 6];
-        line.read_exact(&mut said).unwrap();
+        let mut sent = [0; 6];
+        line.read_exact(&mut sent).unwrap();
         handle.cancel();
         let mut rest = String::new();
         line.read_to_string(&mut rest).unwrap();
@@ -246,7 +246,7 @@ fn a_job_that_waits_for_a_message_hears_that_it_is_to_stop() {
 }
 
 #[test]
-fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
+fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_gets_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
     fn shared(count: u64) -> u64 {
@@ -282,32 +282,32 @@ fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_is_told() {
         assert_eq!(handle.wait().unwrap(), 500 * 501 / 2);
     }
     let pool = pool(1, Isolation::Reuse);
-    let told = [(); 2].map(|()| pool.submit(Job::new(outlived, ())).unwrap().wait().unwrap());
-    assert_eq!(told, [false, true]);
+    let results = [(); 2].map(|()| pool.submit(Job::new(outlived, ())).unwrap().wait().unwrap());
+    assert_eq!(results, [false, true]);
 }
 
 // proves: N-8, N-13
 #[test]
-fn a_message_of_another_type_stops_a_run_of_jobs_and_says_whose_it_was() {
+fn a_message_of_another_type_stops_a_run_of_jobs_and_names_its_sender() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let say = |n: u32| {
-        let told = if n == 1 { cx().send(&"one".to_owned()) } else { cx().send(&n) };
-        told.unwrap();
+        let results = if n == 1 { cx().send(&"one".to_owned()) } else { cx().send(&n) };
+        results.unwrap();
         n
     };
     for isolation in BOTH {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let jobs = (0..).map(|n| Job::<u32>::new(say, n).label(format!("say {n}")));
         let run = psmith::run_jobs(jobs).workers(1).window(2).isolation(isolation);
         // Endless, but for the message.
-        let ends: Vec<_> = run.on_message(|_, n: u32| heard.push(n)).collect();
+        let ends: Vec<_> = run.on_message(|_, n: u32| received.push(n)).collect();
         assert_eq!(ends[0].as_ref().unwrap(), &0);
         let failure = ends[1].as_ref().unwrap_err();
         assert_eq!(failure.label.as_deref(), Some("say 1"));
         assert!(failure.to_string().contains("a message cannot be decoded"), "{failure}");
         assert!(ends[2..].iter().all(Result::is_ok), "{ends:?}");
-        assert_eq!(heard[0], 0);
+        assert_eq!(received[0], 0);
     }
 }
 
@@ -317,7 +317,7 @@ fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
-    // The first ends once the second has sent what nobody can take.
+    // The first ends once the second has sent a message that cannot be decoded.
     let work = |(n, pipe): (u32, PathBuf)| {
         if n == 0 {
             std::fs::read(pipe).unwrap();
@@ -333,26 +333,26 @@ fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         pipe
     };
-    let check = |ends: Vec<Result<u32, Failure>>, told: Vec<(u64, bool)>| {
+    let check = |ends: Vec<Result<u32, Failure>>, results: Vec<(u64, bool)>| {
         assert_eq!(ends[0].as_ref().unwrap(), &0, "{ends:?}");
         let failure = ends[1].as_ref().unwrap_err();
         assert!(failure.to_string().contains("a message cannot be decoded"), "{failure}");
         assert_eq!((failure.index, ends.len()), (1, 2), "{ends:?}");
-        assert_eq!(told, [(0, true), (1, false)], "the hook hears the same");
+        assert_eq!(results, [(0, true), (1, false)], "the hook gets the same");
     };
     for isolation in BOTH {
         let path = pipe(&format!("jobs {isolation:?}"));
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         let jobs = [0, 1].map(|n| Job::<u32>::new(work, (n, path.clone())));
         let run = psmith::run_jobs(jobs).workers(2).isolation(isolation).on_message(|_, _: u32| ());
-        let ends = run.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
-        check(ends, told);
+        let ends = run.on_done(|job, outcome| results.push((job.index(), outcome.is_ok()))).collect();
+        check(ends, results);
 
         let path = pipe(&format!("map {isolation:?}"));
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         let map = psmith::map([0, 1].map(|n| (n, path.clone())), work).workers(2).isolation(isolation);
         let map = map.on_message(|_, _: u32| ());
-        let ends = map.on_done(|job, came| told.push((job.index(), came.is_ok()))).collect();
-        check(ends, told);
+        let ends = map.on_done(|job, outcome| results.push((job.index(), outcome.is_ok()))).collect();
+        check(ends, results);
     }
 }

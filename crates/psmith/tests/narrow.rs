@@ -1,11 +1,11 @@
-//! A program with few descriptors to give: what wants a process gets one, whoever is idle. Alone in its process, whose limit
-//! it lowers.
+//! A program with few descriptors to give: a job that needs a process gets one, whichever workers are idle. Alone in
+//! its process, whose limit it lowers.
 
 use psmith::{Job, Pool};
 use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Descriptors for the engine itself and for about so many attempts.
+/// Descriptors for the engine itself and for about this number of attempts.
 const FILES: u64 = 8 + 4 * 8;
 
 // proves: U-7: where there is room for nothing else, an idle worker makes room for a command

@@ -1,4 +1,4 @@
-//! Whatever a job does at whatever stage, it is told of that job, and its neighbours and its pool go on.
+//! Any misbehaviour of a job at any stage is the failure of that job, and its neighbours and its pool go on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl<const RESULT: bool> Drop for Trap<RESULT> {
     fn drop(&mut self) {
         // In a job only: the host has a copy, too.
         if RESULT && psmith::cx().is_some() && !std::thread::panicking() {
-            // A drop has nobody to whom it could return an error.
+            // A drop has no caller to return an error to.
             self.at(Stage::DropsResult).unwrap();
         }
     }
@@ -120,7 +120,7 @@ fn expected(stage: Stage, how: How, cause: &Cause) -> bool {
 
 // proves: O-13, F-1, F-3, F-4, F-22, F-23, F-24, F-25, F-27, N-1, N-2, P-2, U-2
 #[test]
-fn whatever_happens_at_whatever_stage_is_the_failure_of_its_own_job() {
+fn any_event_at_any_stage_is_the_failure_of_its_own_job() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let in_a_worker = [Stage::DecodesInput, Stage::Works, Stage::EncodesResult, Stage::DropsResult];
@@ -159,7 +159,7 @@ impl std::error::Error for Untold {}
 
 // proves: O-11, F-24, U-20
 #[test]
-fn an_error_that_cannot_be_told_is_the_panic_of_its_own_job() {
+fn an_error_that_cannot_be_formatted_is_the_panic_of_its_own_job() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
@@ -195,7 +195,7 @@ fn a_panic_within_the_panic_hook_is_an_abort_with_the_text_in_the_tail() {
 }
 
 /// Stands at the gate, and says before that it does.
-fn stand((n, path): (u32, PathBuf)) -> u32 {
+fn wait_at_gate((n, path): (u32, PathBuf)) -> u32 {
     std::fs::write(path.with_extension(n.to_string()), b"began").unwrap();
     gate::pass(&path);
     n
@@ -203,14 +203,14 @@ fn stand((n, path): (u32, PathBuf)) -> u32 {
 
 // proves: F-1, N-2, P-2, O-31
 #[test]
-fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
+fn all_workers_killed_at_once_are_replaced_and_waiting_jobs_are_untouched() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let mut gate = Gate::closed();
         let pool = Pool::builder().workers(3).isolation(isolation).build().unwrap();
         let handles: Vec<_> =
-            (0..9).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+            (0..9).map(|n| pool.submit(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
         // Each of the three calls its function: one that had not begun would be run by another worker.
         while !(0..3).all(|n| gate.path().with_extension(n.to_string()).exists()) {
             std::thread::yield_now();
@@ -230,7 +230,7 @@ fn all_workers_killed_at_once_are_replaced_and_what_waits_is_untouched() {
 
 // proves: F-1, P-2, N-2
 #[test]
-fn a_job_that_kills_its_neighbours_ends_them_and_nobody_else() {
+fn a_job_that_kills_its_neighbours_ends_them_and_no_other_job() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let killer = |(n, path): (u32, PathBuf)| {
@@ -279,7 +279,7 @@ fn a_worker_that_dies_idle_takes_no_job_along() {
 
 // proves: F-1, F-5, F-26
 #[test]
-fn a_worker_killed_while_it_is_given_a_large_input_holds_up_nobody() {
+fn a_worker_killed_while_it_is_given_a_large_input_holds_up_no_other() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let length = |bytes: Vec<u8>| bytes.len() as u64;
@@ -300,7 +300,7 @@ fn a_worker_killed_while_it_is_given_a_large_input_holds_up_nobody() {
                 let _ = kill_process(pid, Signal::KILL);
             });
             if let Err(failure) = handle.wait() {
-                // Or it had not come to its program yet, where workers are executed.
+                // Or it had not executed its program yet, where workers are executed.
                 let cause = &failure.cause;
                 let killed = matches!(cause, Cause::Signal { signal: 9, .. } | Cause::SpawnFailed(_));
                 assert!(killed, "{failure}");
@@ -394,7 +394,7 @@ fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() 
 
 // proves: N-8, N-5
 #[test]
-fn what_a_job_sent_before_it_crashed_arrives_first_and_in_order() {
+fn messages_sent_before_a_crash_arrive_first_and_in_order() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
@@ -406,31 +406,31 @@ fn what_a_job_sent_before_it_crashed_arrives_first_and_in_order() {
             }
             n
         };
-        let heard = std::cell::RefCell::new([const { Vec::new() }; 3]);
+        let received = std::cell::RefCell::new([const { Vec::new() }; 3]);
         let got: Vec<_> = psmith::map(0..3, send)
             .workers(1)
             .isolation(isolation)
             .output(Output::Discard)
-            .on_message(|_, (n, part): (u32, u32)| heard.borrow_mut()[n as usize].push(part))
+            .on_message(|_, (n, part): (u32, u32)| received.borrow_mut()[n as usize].push(part))
             .on_done(|job, _| {
-                assert_eq!(heard.borrow()[job.index() as usize].len(), 500, "all before the outcome");
+                assert_eq!(received.borrow()[job.index() as usize].len(), 500, "all before the outcome");
             })
             .collect();
         assert!(got[0].is_ok() && got[1].is_err() && got[2].is_ok());
-        assert!(heard.into_inner().iter().all(|parts| parts.iter().copied().eq(0..500)), "{isolation:?}");
+        assert!(received.into_inner().iter().all(|parts| parts.iter().copied().eq(0..500)), "{isolation:?}");
     }
 }
 
 // proves: N-5, U-23, U-19, P-3, P-4
 #[test]
-fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_what_it_said_is_kept() {
+fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_its_output_is_kept() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let deaf = |()| -> u32 {
             eprintln!("so far");
             psmith_sys::signals::block(psmith_sys::signals::SignalSet::of(&[15]));
-            // It holds the streams, for as long as it lives.
+            // It holds the streams for as long as it runs.
             drop(std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap());
             loop {
                 std::thread::park();
@@ -461,7 +461,7 @@ fn threads_that_outlive_their_job_in_a_worker_that_stays_harm_no_later_job() {
         std::thread::spawn(move || {
             begun.send(()).unwrap();
             gate::pass(&path);
-            // A panic of a thread that is no job's own is nobody's failure.
+            // A panic of a thread that is no job's own is no job's failure.
             panic!("too late for anybody");
         });
         begins.recv().unwrap();

@@ -22,7 +22,7 @@ fn now() -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// Works for some milliseconds, so that those who may run beside it do.
+/// Works for some milliseconds, so that jobs that may run beside it do.
 fn leaf(_: u32) -> (i64, i64) {
     let began = now();
     while now() < began + 5_000_000 {}
@@ -42,7 +42,7 @@ fn most_at_once(ran: &[(i64, i64)]) -> usize {
     ran.iter().map(|(at, _)| ran.iter().filter(|(from, to)| from <= at && at < to).count()).max().unwrap_or(0)
 }
 
-/// Stands until so many stand there.
+/// Waits until this number of jobs wait there.
 fn meet((n, all, dir): (usize, usize, PathBuf)) -> u32 {
     File::create(dir.join(n.to_string())).unwrap();
     while present(&dir) < all {
@@ -94,7 +94,7 @@ fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
 
 // proves: N-15
 #[test]
-fn what_a_job_had_of_the_budget_comes_back_when_it_is_killed() {
+fn the_budget_tokens_of_a_job_come_back_when_it_is_killed() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -126,7 +126,7 @@ fn two_runs_of_one_job_share_its_slot() {
 
 // proves: N-15
 #[test]
-fn who_says_how_many_workers_a_run_has_gets_them_in_a_job_too() {
+fn a_run_with_a_number_of_workers_of_its_own_gets_them_in_a_job_too() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let dir = tempfile::tempdir().unwrap();
@@ -143,17 +143,17 @@ fn deeper(level: u32) -> Result<u32, String> {
     below.map_err(|failure| failure.to_string())
 }
 
-// proves: N-15: a job that begins the run it belongs to comes to an end.
+// proves: N-15: a job that begins the run it belongs to ends.
 #[test]
-fn runs_are_nested_only_so_deep_and_that_is_told() {
+fn runs_are_nested_only_so_deep_and_the_refusal_is_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let failure = psmith::map([0], deeper).workers(1).next().unwrap().unwrap_err();
     let text = failure.to_string();
-    let told = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \
+    let refusal = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \
                 to?";
-    assert!(text.ends_with(told), "{text}");
+    assert!(text.ends_with(refusal), "{text}");
     assert_eq!(text.matches("item 0").count(), 16, "{text}");
     let typed = EngineError::TooDeep(16).to_string();
-    assert!(told.ends_with(&typed), "{typed}");
+    assert!(refusal.ends_with(&typed), "{typed}");
 }

@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Sealed {
     }
 }
 
-fn stand((n, path): (u32, PathBuf)) -> u32 {
+fn wait_at_gate((n, path): (u32, PathBuf)) -> u32 {
     gate::pass(&path);
     n
 }
@@ -65,7 +65,7 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(1);
-    let first = pool.submit(Job::new(stand, (1, gate.path()))).unwrap();
+    let first = pool.submit(Job::new(wait_at_gate, (1, gate.path()))).unwrap();
     std::thread::scope(|scope| {
         let joins = scope.spawn(|| pool.join());
         // Taken until the other thread joins, then refused.
@@ -85,12 +85,13 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
 
 // proves: O-33, U-27, F-35
 #[test]
-fn stop_resolves_every_handle_and_gives_back_what_was_left() {
+fn stop_resolves_every_handle_and_returns_the_unfinished_jobs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let pool = pool(2);
-    let handles: Vec<_> = (0..8).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    let handles: Vec<_> =
+        (0..8).map(|n| pool.submit(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
     let left = pool.stop();
     assert_eq!(left.jobs.iter().map(psmith::JobRef::index).collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
     for handle in &handles {
@@ -107,7 +108,8 @@ fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
     let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(1);
-    let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    let handles: Vec<_> =
+        (0..3).map(|n| pool.submit(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
     let left = std::thread::scope(|scope| {
         let drains = scope.spawn(|| pool.drain());
         let refused = loop {
@@ -126,12 +128,13 @@ fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
 
 // proves: U-27
 #[test]
-fn a_stop_ends_a_drain_and_both_tell_those_that_ran_and_those_that_waited() {
+fn a_stop_ends_a_drain_and_both_return_the_jobs_that_ran_and_that_waited() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
     let pool = pool(1);
-    let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+    let handles: Vec<_> =
+        (0..3).map(|n| pool.submit(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
     while handles[0].pid().is_none() {
         assert!(handles[0].wait_timeout(Duration::from_millis(1)).is_none());
     }
@@ -153,8 +156,8 @@ fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     let _guard = LeakGuard::alone();
     let mut gate = Gate::closed();
     let pool = pool(3);
-    let handles = [0, 1, 2].map(|n| pool.submit(Job::new(stand, (n, gate.path()))).unwrap());
-    let waiting = pool.submit(Job::new(stand, (3, gate.path()))).unwrap();
+    let handles = [0, 1, 2].map(|n| pool.submit(Job::new(wait_at_gate, (n, gate.path()))).unwrap());
+    let waiting = pool.submit(Job::new(wait_at_gate, (3, gate.path()))).unwrap();
     assert!(handles[0].wait_timeout(Duration::from_millis(20)).is_none());
     assert!(handles[0].try_wait().is_none() && !handles[0].is_ready());
     waiting.cancel();
@@ -177,9 +180,9 @@ fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
         let mut gate = Gate::closed();
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
-        let first = pool.submit(Job::new(stand, (0, gate.path()))).unwrap();
+        let first = pool.submit(Job::new(wait_at_gate, (0, gate.path()))).unwrap();
         for _ in 0..100 {
-            let waiting = pool.submit(Job::new(stand, (1, gate.path()))).unwrap();
+            let waiting = pool.submit(Job::new(wait_at_gate, (1, gate.path()))).unwrap();
             waiting.cancel();
             assert_eq!(waiting.wait().unwrap_err().cause, Cause::Cancelled);
         }
@@ -200,7 +203,7 @@ fn a_dropped_handle_leaves_its_job_running_unless_it_was_to_cancel_it() {
     pool.join();
     assert!(dir.path().join("a").exists());
     let gate = Gate::closed();
-    drop(pool.submit(Job::new(stand, (1, gate.path()))).unwrap().cancel_on_drop());
+    drop(pool.submit(Job::new(wait_at_gate, (1, gate.path()))).unwrap().cancel_on_drop());
     pool.join();
     assert_eq!(pool.report().failed, 1);
 }
@@ -217,7 +220,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(came) => return came,
+            Poll::Ready(outcome) => return outcome,
             Poll::Pending => std::thread::park(),
         }
     }
@@ -247,9 +250,9 @@ fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
             seen.clone()
         })
     };
-    let letters = |_: u32| with_state(|seen: &mut Vec<u32>| seen.len());
+    let seen_jobs = |_: u32| with_state(|seen: &mut Vec<u32>| seen.len());
     assert_eq!(one.submit(Job::new(numbers, 5)).unwrap().wait().unwrap(), Some(vec![1, 5]));
-    assert_eq!(other.submit(Job::new(letters, 5)).unwrap().wait().unwrap(), None);
+    assert_eq!(other.submit(Job::new(seen_jobs, 5)).unwrap().wait().unwrap(), None);
     drop(other);
     assert_eq!(one.submit(Job::new(numbers, 6)).unwrap().wait().unwrap(), Some(vec![1, 5, 6]));
     drop(dir);
@@ -297,7 +300,7 @@ fn a_hundred_jobs_and_ten_large_answers_come_whole() {
 
 // proves: O-33: a panic in the init is the failure of the job that the worker was for.
 #[test]
-fn an_init_that_panics_fails_the_jobs_and_hangs_nobody() {
+fn an_init_that_panics_fails_the_jobs_and_nothing_hangs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).init(|| -> u32 { panic!("no state") }).build().unwrap();
@@ -319,7 +322,7 @@ impl Wake for Woken {
 
 // U-18
 #[test]
-fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
+fn a_submit_that_is_awaited_waits_for_room_and_is_woken_by_the_end_of_its_pool() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
@@ -328,7 +331,7 @@ fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
     let waker = Waker::from(Arc::clone(&woken));
     let mut context = Context::from_waker(&waker);
     let times = || woken.0.load(std::sync::atomic::Ordering::SeqCst);
-    let first = match pin!(pool.submit_async(Job::new(stand, (1, gate.path())))).poll(&mut context) {
+    let first = match pin!(pool.submit_async(Job::new(wait_at_gate, (1, gate.path())))).poll(&mut context) {
         Poll::Ready(handed_in) => handed_in.unwrap(),
         Poll::Pending => panic!("there is room"),
     };
@@ -348,7 +351,7 @@ fn a_submit_that_is_awaited_waits_for_room_and_hears_of_the_end_of_its_pool() {
     };
     assert_eq!((second.wait().unwrap(), pool.report().jobs), (2, 2));
 
-    let third = pool.submit(Job::new(stand, (3, gate.path()))).unwrap();
+    let third = pool.submit(Job::new(wait_at_gate, (3, gate.path()))).unwrap();
     let mut fourth = pin!(pool.submit_async(Job::new(|n: u32| n, 4)));
     assert!(fourth.as_mut().poll(&mut context).is_pending());
     let before = times();
@@ -381,16 +384,16 @@ fn forever() -> Job<()> {
 
 // proves: U-18, U-23, U-27
 #[test]
-fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it() {
+fn the_thread_that_waits_for_the_only_job_may_drive_and_nothing_else_is_held_up() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
         let pool = Pool::builder().workers(2).isolation(isolation).build().unwrap();
-        // A job that nobody waits for ends all the same.
+        // A job that is not waited for ends all the same.
         one_by_one(&pool);
         let unattended = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
         assert_eq!(block_on(unattended).unwrap(), 1);
-        // A limit of time is kept by whoever drives.
+        // A time limit is kept on whichever thread drives.
         let limit = Duration::from_secs(3);
         let limited = Pool::builder().workers(1).isolation(isolation).timeout(limit).build().unwrap();
         one_by_one(&limited);
@@ -399,10 +402,10 @@ fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it
         // One that waits for a while only, and comes back.
         one_by_one(&pool);
         let mut gate = Gate::closed();
-        let stands = pool.submit(Job::new(stand, (7, gate.path()))).unwrap();
-        assert!(stands.wait_timeout(Duration::from_millis(20)).is_none());
+        let waiting_job = pool.submit(Job::new(wait_at_gate, (7, gate.path()))).unwrap();
+        assert!(waiting_job.wait_timeout(Duration::from_millis(20)).is_none());
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| stands.wait().unwrap());
+            let waits = scope.spawn(|| waiting_job.wait().unwrap());
             // Others hand in, wait and kill meanwhile.
             assert_eq!(pool.submit(Job::new(|n: u32| n, 8)).unwrap().wait().unwrap(), 8);
             let killed = pool.submit(forever()).unwrap();
@@ -411,7 +414,7 @@ fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it
             gate.open();
             assert_eq!(waits.join().unwrap(), 7);
         });
-        // Nobody drives just now, and the pool is ended.
+        // No thread drives just now, and the pool is ended.
         one_by_one(&pool);
         assert_eq!(pool.stop().jobs, []);
     }
@@ -419,13 +422,13 @@ fn whoever_waits_for_the_only_job_may_drive_and_nothing_else_stands_still_for_it
 
 // proves: U-34
 #[test]
-fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_waits() {
+fn output_and_log_lines_are_never_left_to_the_thread_that_waits() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let (heard, log) = std::sync::mpsc::channel();
+    let (lines, log) = std::sync::mpsc::channel();
     let logged = Pool::builder()
         .workers(1)
-        .logger(move |_, text| heard.send((std::thread::current().id(), text.to_string())).unwrap())
+        .logger(move |_, text| lines.send((std::thread::current().id(), text.to_string())).unwrap())
         .build()
         .unwrap();
     one_by_one(&logged);
@@ -444,15 +447,15 @@ fn what_a_job_prints_and_what_a_logger_hears_is_never_left_to_the_thread_that_wa
     one_by_one(&pool);
 }
 
-// A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a new child that had
-// not joined its group yet reached nobody: such a job lived for the whole grace.
+// A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a new child that
+// had not joined its group yet reached no process: such a job ran for the whole grace.
 // proves: U-18, U-27
 #[test]
-fn a_job_that_is_killed_as_it_is_handed_in_does_not_live_for_the_grace() {
+fn a_job_that_is_killed_as_it_is_handed_in_does_not_run_for_the_grace() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::Reuse, Isolation::PerJob] {
-        // A grace that no test outlives: who waits for it is found.
+        // A grace longer than any test: a wait for it shows.
         let grace = Duration::from_secs(3600);
         let pool = Pool::builder().workers(1).isolation(isolation).grace(grace).build().unwrap();
         for round in 0..60 {

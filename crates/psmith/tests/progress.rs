@@ -1,4 +1,4 @@
-//! How far a run is, on a row: with a bar where the number of items is known, with a count where it is not.
+//! The progress of a run, on a row: with a bar where the number of items is known, with a count where it is not.
 
 use std::io::{Read, pipe};
 use std::os::fd::AsFd;
@@ -36,17 +36,17 @@ fn is_line(line: &str, begin: &str) -> bool {
 
 // proves: O-23
 #[test]
-fn a_known_number_is_told_in_percent_and_an_unknown_one_is_counted_without() {
+fn a_known_number_is_shown_in_percent_and_an_unknown_one_is_counted_without() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let known = lines_of(|row| assert_eq!(psmith::map(0..5, even).progress(row).count(), 5));
     assert!(is_line(known.last().unwrap(), "jobs: 5/5 (100%), 2 failed, "), "{known:?}");
-    let said = lines_of(|row| {
+    let lines = lines_of(|row| {
         let run = psmith::map((0..9).filter(|n| *n != 8), even).isolation(Isolation::PerJob);
         let shown = ShowProgress::new().row(row).title("evens").total(8);
         assert_eq!(run.progress(shown).take(4).count(), 4);
     });
-    assert!(is_line(said.last().unwrap(), "evens: 4/8 (50%), 2 failed, "), "{said:?}");
+    assert!(is_line(lines.last().unwrap(), "evens: 4/8 (50%), 2 failed, "), "{lines:?}");
     let unknown = lines_of(|row| {
         assert_eq!(psmith::map((0..9).filter(|n| n % 2 == 0), even).progress(row).count(), 5);
     });
@@ -61,12 +61,12 @@ fn a_known_number_is_told_in_percent_and_an_unknown_one_is_counted_without() {
 fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let mut heard = Vec::new();
+    let mut reported = Vec::new();
     let lines = lines_of(|row| {
-        let run = psmith::map(0..200, |n: u32| n).on_done(|job, _| heard.push(job.index())).progress(row);
+        let run = psmith::map(0..200, |n: u32| n).on_done(|job, _| reported.push(job.index())).progress(row);
         assert!(run.map(Result::unwrap).eq(0..200));
     });
-    assert!(heard.into_iter().eq(0..200));
+    assert!(reported.into_iter().eq(0..200));
     assert!(is_line(lines.last().unwrap(), "jobs: 200/200 (100%), "), "{lines:?}");
 
     let each = lines_of(|row| assert_eq!(psmith::each(0..3, |_: u32| ()).progress(row).run().unwrap(), 3));
@@ -129,8 +129,8 @@ fn with_true_or_a_title_it_is_on_standard_error() {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", "with_true_or_a_title_it_is_on_standard_error", "--nocapture"]);
         let output = program.env(PART, part).stdin(Stdio::null()).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.lines().any(|line| is_line(line, begin)), "{told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.lines().any(|line| is_line(line, begin)), "{stderr}");
         assert!(!String::from_utf8_lossy(&output.stdout).contains("3/3"));
     }
 }

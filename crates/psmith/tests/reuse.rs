@@ -1,4 +1,4 @@
-//! Workers that stay: one job after the other in one process, and when a worker goes only the job that it had goes with it.
+//! Workers that stay: one job after the other in one process, and a worker's end fails only the job that it had.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ fn pids(places: &[(u32, u64)]) -> BTreeSet<u32> {
 
 // proves: O-7, U-2
 #[test]
-fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_sees_none_of_it() {
+fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_has_none_of_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let places: Vec<_> = psmith::map(0..50, place).workers(1).map(Result::unwrap).collect();
@@ -34,7 +34,7 @@ fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_sees_none_of_it() {
 
 // proves: O-13, U-2, N-2
 #[test]
-fn whatever_ends_a_worker_is_told_of_the_job_that_it_had_and_of_no_other() {
+fn the_end_of_a_worker_is_the_failure_of_the_job_that_it_had_and_of_no_other() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let wicked = |n: u32| match n {
@@ -106,7 +106,7 @@ fn a_timeout_ends_its_job_and_the_worker_and_no_neighbour() {
 
 // proves: U-2
 #[test]
-fn workers_are_replaced_after_so_many_jobs() {
+fn workers_are_replaced_after_a_number_of_jobs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let places: Vec<_> = psmith::map(0..30, place).workers(2).max_jobs(3).map(Result::unwrap).collect();

@@ -1,4 +1,4 @@
-//! So many tasks of an async runtime, one stream of what they send, and their rows on a board.
+//! A number of tasks of an async runtime, one stream of the values that they send, and their rows on a board.
 
 use std::collections::BTreeMap;
 use std::future::Future;

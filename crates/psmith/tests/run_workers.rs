@@ -1,4 +1,5 @@
-//! So many workers, one stream of what they send: numbers, order, ends, and what becomes of those that die.
+//! A number of workers, one stream of the values that they send: numbers, order, ends, and the failures of those that
+//! die.
 
 mod queue;
 
@@ -61,7 +62,7 @@ fn no_workers_send_nothing_and_silent_ones_just_end() {
 
 // proves: U-36: what it had sent before comes first, and the others are as they were
 #[test]
-fn a_worker_that_dies_tells_why_as_its_last_item() {
+fn the_last_item_of_a_worker_that_dies_is_the_reason() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<u32>| -> Result<(), String> {
@@ -124,7 +125,7 @@ fn a_hung_worker_ends_by_its_timeout() {
     assert_eq!(items[1].as_ref().unwrap_err().cause, Cause::Timeout(limit));
 }
 
-// Dropped in the midst of it, also where its workers wait for somebody to take their values: the guard counts.
+// Dropped in the midst of it, also where its workers wait for their values to be taken: the guard counts.
 #[test]
 fn dropping_the_stream_ends_all_workers() {
     psmith::init();
@@ -170,7 +171,7 @@ impl<'de> serde::Deserialize<'de> for Unwritable {
 }
 
 #[test]
-fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_told() {
+fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let work = |cx: WorkerCx<String>| -> Result<(), String> {
@@ -200,7 +201,7 @@ fn three_workers_drain_a_queue_that_they_share() {
         let (dir, gate): (PathBuf, PathBuf) = cx.input().map_err(|error| error.to_string())?;
         while let Some(number) = take(&dir, 33) {
             cx.send(number).map_err(|error| error.to_string())?;
-            // Nobody goes on before each has had one.
+            // No worker goes on before each has had one.
             gate::pass(&gate);
         }
         Ok(())

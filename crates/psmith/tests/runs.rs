@@ -1,4 +1,4 @@
-//! Whole runs: many of them, large ones, cut short ones, and what their host's end means for them.
+//! Whole runs: many of them, large ones, interrupted ones, and their end with their host.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
@@ -67,7 +67,7 @@ fn short_runs_one_after_the_other_all_come_to_their_end() {
 
 // proves: U-23
 #[test]
-fn the_time_of_the_whole_run_bounds_it_and_what_waits_is_cancelled() {
+fn the_time_of_the_whole_run_bounds_it_and_waiting_jobs_are_cancelled() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
@@ -202,7 +202,7 @@ fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
 
 // proves: U-41
 #[test]
-fn what_jobs_print_comes_out_whole_and_in_the_order_of_the_items() {
+fn the_output_of_jobs_is_passed_on_whole_and_in_the_order_of_the_items() {
     psmith::init();
     if std::env::var_os(HOST).is_some() {
         let print = |n: u32| {
@@ -216,7 +216,7 @@ fn what_jobs_print_comes_out_whole_and_in_the_order_of_the_items() {
         return;
     }
     let guard = LeakGuard::new();
-    let name = "what_jobs_print_comes_out_whole_and_in_the_order_of_the_items";
+    let name = "the_output_of_jobs_is_passed_on_whole_and_in_the_order_of_the_items";
     let output = host(name, "1", &guard).output().unwrap();
     for (stream, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
         let text = String::from_utf8_lossy(bytes);

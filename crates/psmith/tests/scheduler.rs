@@ -9,7 +9,7 @@ use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize};
 
-fn stand((n, path): (u32, PathBuf)) -> u32 {
+fn wait_at_gate((n, path): (u32, PathBuf)) -> u32 {
     gate::pass(&path);
     n
 }
@@ -51,7 +51,7 @@ fn never_more_run_than_the_strategy_lets_start() {
     let (mut gate, counting) = (Gate::closed(), CountingStrategy::default());
     let scheduler = Scheduler::with_strategy(counting.clone());
     let handles: Vec<_> =
-        (0..8).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+        (0..8).map(|n| scheduler.schedule(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
     while !handles[..4].iter().all(|handle| handle.pid().is_some()) {
         std::thread::yield_now();
     }
@@ -64,7 +64,7 @@ fn never_more_run_than_the_strategy_lets_start() {
     scheduler.drain();
 }
 
-/// Refuses until it is told otherwise.
+/// Refuses until its flag is set.
 #[derive(Debug, Clone, Default)]
 struct Stubborn {
     relents: Arc<AtomicBool>,
@@ -78,7 +78,7 @@ impl SpawnStrategy for Stubborn {
 
 // proves: U-4
 #[test]
-fn a_strategy_that_always_refuses_is_told_of_each_job_that_waits_for_it() {
+fn a_strategy_that_always_refuses_is_the_reason_of_each_job_that_waits_for_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let strategy = Stubborn::default();
@@ -104,7 +104,7 @@ fn stop_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
     let gate = Gate::closed();
     let scheduler = Scheduler::with_strategy(Throttled(2));
     let handles: Vec<_> =
-        (0..6).map(|n| scheduler.schedule(Job::new(stand, (n, gate.path()))).unwrap()).collect();
+        (0..6).map(|n| scheduler.schedule(Job::new(wait_at_gate, (n, gate.path()))).unwrap()).collect();
     let left = scheduler.stop();
     assert_eq!(left.jobs.len(), 6);
     assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));

@@ -1,4 +1,4 @@
-//! Directories of jobs: private, and gone with the job, however it ends and whoever is killed.
+//! Scratch directories of jobs: private, and removed with the job, however it ends and whichever process is killed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome()
     let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
     for isolation in ISOLATIONS {
-        let look = |_: u32| {
+        let inspect = |_: u32| {
             // A mask that lets everybody in.
             rustix::process::umask(rustix::fs::Mode::empty());
             let (dir, again) = (fill(), dir());
@@ -50,7 +50,7 @@ fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome()
             let parent = fs::metadata(dir.parent().unwrap()).unwrap();
             (dir, again, found.mode() & 0o7777, parent.mode() & 0o7777)
         };
-        let run = psmith::map(0..6, look).workers(2).isolation(isolation).scratch_dir_in(place.path());
+        let run = psmith::map(0..6, inspect).workers(2).isolation(isolation).scratch_dir_in(place.path());
         let mut seen = BTreeSet::new();
         for got in run {
             let (dir, again, mode, parent) = got.unwrap();
@@ -141,7 +141,7 @@ fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none()
 
 // proves: U-45
 #[test]
-fn commands_are_told_theirs_and_pools_and_inline_jobs_have_some() {
+fn commands_get_their_scratch_directory_and_so_do_pools_and_inline_jobs() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
@@ -154,19 +154,19 @@ fn commands_are_told_theirs_and_pools_and_inline_jobs_have_some() {
     let mut got = Vec::new();
     let server = Server::new(move || jobs.next()).in_order().isolation(Isolation::PerJob);
     server.scratch_dir_in(place.path()).consumer(|_, result| got.push(result)).run().unwrap();
-    let told = String::from_utf8(got[0].as_ref().unwrap().clone()).unwrap();
-    let lines: Vec<&str> = told.lines().collect();
+    let text = String::from_utf8(got[0].as_ref().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "700");
-    assert!(lines[2].starts_with(place.path().to_str().unwrap()), "{told}");
+    assert!(lines[2].starts_with(place.path().to_str().unwrap()), "{text}");
     assert!(matches!(got[1].as_ref().unwrap_err().cause, Cause::Signal { signal: 9, .. }));
     assert!(is_empty(place.path()));
 
     let pool = Pool::builder().workers(1).scratch_dir_in(place.path()).build().unwrap();
     let command =
         Job::command("sh").args(["-c", "touch \"$PSMITH_SCRATCH/file\"; echo \"$PSMITH_SCRATCH\""]).job();
-    let told = pool.submit(command).unwrap().wait().unwrap();
-    let told = PathBuf::from(String::from_utf8(told).unwrap().trim_end());
-    assert!(told.starts_with(place.path()) && !told.exists(), "{}", told.display());
+    let text = pool.submit(command).unwrap().wait().unwrap();
+    let text = PathBuf::from(String::from_utf8(text).unwrap().trim_end());
+    assert!(text.starts_with(place.path()) && !text.exists(), "{}", text.display());
     let handles: Vec<_> = (0..3).map(|n: u32| pool.submit(Job::new(|_: u32| fill(), n)).unwrap()).collect();
     for handle in handles {
         assert!(!handle.wait().unwrap().exists());
@@ -181,15 +181,15 @@ fn commands_are_told_theirs_and_pools_and_inline_jobs_have_some() {
 
 // proves: U-45
 #[test]
-fn who_was_promised_none_is_told_so_and_a_place_that_is_not_there_ends_the_run_with_a_clear_line() {
+fn a_job_without_one_gets_an_error_and_a_place_that_does_not_exist_ends_the_run_with_a_clear_line() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let ask = |_: ()| psmith::cx().unwrap().scratch_dir().map(drop);
     let failure = psmith::map([()], ask).last().unwrap().unwrap_err();
     assert!(failure.to_string().contains(".scratch_dir()"), "{failure}");
     let failure = psmith::map([()], ask).scratch_dir_in("/nowhere/at/all").last().unwrap().unwrap_err();
-    let told = "psmith: no scratch directory in /nowhere/at/all: No such file or directory (os error 2)";
-    assert_eq!(failure.to_string(), told);
+    let text = "psmith: no scratch directory in /nowhere/at/all: No such file or directory (os error 2)";
+    assert_eq!(failure.to_string(), text);
 }
 
 // proves: F-21, U-45
@@ -264,11 +264,11 @@ fn a_killed_host_leaves_none() {
 
 // proves: U-45, F-37d
 #[test]
-fn what_a_killed_host_and_its_killed_warden_left_the_next_run_in_that_place_removes() {
+fn the_directories_of_a_killed_host_and_its_killed_warden_are_removed_by_the_next_run_in_that_place() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let place = tempfile::tempdir().unwrap();
-    // As if of a process whose number somebody else has by now.
+    // As if of a process whose number another process has by now.
     let name = psmith_sys::cgroup::run_name();
     let mut parts: Vec<String> = name.split('-').map(str::to_owned).collect();
     parts[2] = (parts[2].parse::<u64>().unwrap() + 1).to_string();

@@ -32,7 +32,7 @@ fn beta(number: u32) -> Result<Seen, String> {
     Ok(seen('b', number))
 }
 
-fn stand(path: PathBuf) {
+fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
 }
 
@@ -117,13 +117,13 @@ fn a_server_that_is_drained_returns_though_its_producer_blocks() {
 
 // proves: O-47
 #[test]
-fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends_it() {
+fn a_drained_server_finishes_the_jobs_taken_and_a_stopped_one_ends_them() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for drains in [true, false] {
         let mut gate = Gate::closed();
         let path = gate.path();
-        let server = Server::new(move || Some(Job::new(stand, path.clone()))).workers(1).window(3);
+        let server = Server::new(move || Some(Job::new(wait_at_gate, path.clone()))).workers(1).window(3);
         let handle = server.handle();
         let others = handle.clone();
         let waits = std::thread::spawn(move || others.join());
@@ -140,7 +140,7 @@ fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends
         let summary = run.run().unwrap();
         waits.join().unwrap();
         assert_eq!(summary.jobs, ends.len() as u64);
-        // Those that were taken before the handle was asked: one at least, and no more than the window holds.
+        // Those that were taken before the drain: one at least, and no more than the window holds.
         assert!((1..=3).contains(&ends.len()), "{ends:?}");
         let expected = if drains { Ok(()) } else { Err(Cause::Cancelled) };
         assert!(ends.iter().all(|end| *end == expected), "{ends:?}");
@@ -149,7 +149,7 @@ fn a_server_that_is_drained_finishes_what_was_taken_and_one_that_is_stopped_ends
 
 // proves: O-47, U-34
 #[test]
-fn the_logger_hears_of_starts_ends_and_failures_at_two_levels() {
+fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
     psmith::init();
     let _guard = LeakGuard::alone();
     fn fail(_: u32) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! One value of settings for every face, and what becomes of those that a face does not serve.
+//! One value of settings for every face, and the refusal of those that a face does not serve.
 
 use std::cell::RefCell;
 use std::sync::mpsc;
@@ -56,8 +56,8 @@ fn one_value_of_settings_holds_in_every_face() {
     assert_eq!(failures.into_inner(), [(); 9].map(|()| Cause::Timeout(LIMIT)));
 
     // A supervisor starts again what was ended, and says why it had to.
-    let (told, lines) = mpsc::channel();
-    let options = strict().logger(move |_, line| drop(told.send(line.to_string())));
+    let (sender, lines) = mpsc::channel();
+    let options = strict().logger(move |_, line| drop(sender.send(line.to_string())));
     let mut supervisor = Supervisor::new(1, hang::<u32>).options(options);
     supervisor.start().unwrap();
     let line = lines.recv().unwrap();

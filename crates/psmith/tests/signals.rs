@@ -15,15 +15,15 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
-fn stand(path: PathBuf) -> u32 {
+fn wait_at_gate(path: PathBuf) -> u32 {
     gate::pass(&path);
     7
 }
 
-/// Holds the terminate signal back, says so, and goes on.
-fn stubborn(door: PathBuf) {
+/// Ignores the terminate signal, writes a byte to the socket, and goes on.
+fn stubborn(socket: PathBuf) {
     assert!(!psmith::cx().unwrap().cancelled());
-    let mut line = UnixStream::connect(door).unwrap();
+    let mut line = UnixStream::connect(socket).unwrap();
     line.write_all(b"!").unwrap();
     loop {
         std::thread::park();
@@ -52,7 +52,7 @@ fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retr
             .map(|_| Pool::builder().workers(1).isolation(isolation).retry(Retry::tries(3)).build().unwrap());
         let handles: Vec<_> = pools
             .iter()
-            .flat_map(|pool| [0, 1].map(|_| pool.submit(Job::new(stand, gate.path())).unwrap()))
+            .flat_map(|pool| [0, 1].map(|_| pool.submit(Job::new(wait_at_gate, gate.path())).unwrap()))
             .collect();
         wait_until_running(&handles[0]);
         wait_until_running(&handles[2]);
@@ -83,11 +83,11 @@ fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
         if at_once {
             signals = signals.at_once();
         }
-        let door = dir.path().join(n.to_string());
-        let listener = UnixListener::bind(&door).unwrap();
+        let socket = dir.path().join(n.to_string());
+        let listener = UnixListener::bind(&socket).unwrap();
         // Had it to be killed after its grace, that would take an hour.
         let pool = Pool::builder().workers(1).grace(Duration::from_secs(3600)).build().unwrap();
-        let handle = pool.submit(Job::new(stubborn, door)).unwrap();
+        let handle = pool.submit(Job::new(stubborn, socket)).unwrap();
         listener.accept().unwrap().0.read_exact(&mut [0]).unwrap();
         interrupt();
         if !at_once {
@@ -103,14 +103,14 @@ fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
 
 // proves: U-25
 #[test]
-fn a_softer_first_signal_lets_what_runs_finish() {
+fn a_softer_first_signal_lets_running_jobs_finish_and_cancels_waiting_ones() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let _signals = signals::guard([INT]).unwrap().drain_first();
         let mut gate = Gate::closed();
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
-        let handles = [0, 1].map(|_| pool.submit(Job::new(stand, gate.path())).unwrap());
+        let handles = [0, 1].map(|_| pool.submit(Job::new(wait_at_gate, gate.path())).unwrap());
         wait_until_running(&handles[0]);
         interrupt();
         assert_eq!(handles[1].wait().unwrap_err().cause, Cause::Cancelled);
@@ -129,10 +129,10 @@ fn a_guarded_server_ends_clean_though_its_producer_blocks() {
     let gate = Gate::closed();
     let (ends, blocks) = std::sync::mpsc::channel::<()>();
     let mut paths = vec![gate.path(), gate.path()].into_iter();
-    let (tells, gone) = std::sync::mpsc::channel::<()>();
+    let (alive_sender, gone) = std::sync::mpsc::channel::<()>();
     let producer = move || {
-        let _alive = &tells;
-        paths.next().map(|path| Job::new(stand, path)).or_else(|| {
+        let _alive = &alive_sender;
+        paths.next().map(|path| Job::new(wait_at_gate, path)).or_else(|| {
             // Until this test is over.
             let _ = blocks.recv();
             None
@@ -205,13 +205,13 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
     assert!(lines.any(|line| line.contains("first: cancelled")));
     send(&host, Signal::INT);
     send(&host, Signal::INT);
-    // Two that come close together may be heard as one.
+    // Two that come close together may be received as one.
     let ended = loop {
         match host.try_wait().unwrap() {
             Some(status) => break status,
             None => {
                 send(&host, Signal::INT);
-                // sleep: nobody tells that a signal was heard.
+                // sleep: no event shows that a signal was received.
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -223,7 +223,7 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
 
 // proves: O-26
 #[test]
-fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
+fn signals_not_guarded_and_no_longer_guarded_have_their_former_effect() {
     psmith::init();
     if let Ok(way) = std::env::var(HOST) {
         let signals = signals::guard(if way == "other" { [TERM] } else { [INT] }).unwrap();
@@ -235,7 +235,7 @@ fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
             std::thread::park();
         }
     }
-    let name = "what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did";
+    let name = "signals_not_guarded_and_no_longer_guarded_have_their_former_effect";
     for way in ["other", "over"] {
         let guard = LeakGuard::new();
         let (mut host, mut lines) = host(name, way, &guard);
@@ -247,7 +247,7 @@ fn what_is_not_guarded_and_what_is_no_longer_guarded_does_what_it_did() {
 
 // proves: U-25
 #[test]
-fn what_is_ignored_stays_ignored() {
+fn an_ignored_signal_stays_ignored() {
     psmith::init();
     if std::env::var_os(HOST).is_some() {
         let guard = signals::guard([INT, TERM]).unwrap();
@@ -258,7 +258,7 @@ fn what_is_ignored_stays_ignored() {
         return;
     }
     let guard = LeakGuard::new();
-    let name = "what_is_ignored_stays_ignored";
+    let name = "an_ignored_signal_stays_ignored";
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
     shell.args(["--exact", name, "--nocapture"]).env(HOST, "1").env(NONCE, guard.nonce());

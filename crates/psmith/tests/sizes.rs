@@ -1,5 +1,5 @@
-//! Many and large: jobs by the hundred thousand, runs by the hundred, values of hundreds of megabytes; what is flat stays
-//! flat.
+//! Many and large: jobs by the hundred thousand, runs by the hundred, values of hundreds of megabytes; what is flat
+//! stays flat.
 //!
 //! With `PSMITH_TEST_LONG=1` the full sizes: a million jobs, 10,000 runs in each isolation, 2.2 GB.
 
@@ -177,7 +177,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
     let mut most = 0;
     let mut consume = |index: u64, bytes: Vec<u8>| {
         assert!(bytes.len() == ITEM && bytes.iter().all(|byte| *byte == index as u8));
-        // It takes no more before everybody waits for it: the producer has filled the window, and stands.
+        // It takes no more before all wait for it: the producer has filled the window, and is blocked.
         while consumed < rounds && produced.load(Ordering::SeqCst) < consumed + WINDOW {
             std::thread::yield_now();
         }

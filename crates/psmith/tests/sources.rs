@@ -1,4 +1,4 @@
-//! Where items come from, and what the iterator's own means make of the results.
+//! Sources of items, and results passed through the iterator's own adapters.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -36,7 +36,7 @@ fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
 
 // proves: O-24
 #[test]
-fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_ever_came() {
+fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_was_sent() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let (send, receive) = mpsc::channel::<u64>();
@@ -50,18 +50,18 @@ fn indices_go_with_their_items_also_where_results_come_as_they_like() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
-        let mut heard = Vec::new();
+        let mut reported = Vec::new();
         let got: Vec<(usize, (u64, u64))> = psmith::map(100..120, with_index)
             .workers(3)
             .isolation(isolation)
             .unordered()
-            .on_done(|job, result| heard.push((job.index(), *result.unwrap())))
+            .on_done(|job, result| reported.push((job.index(), *result.unwrap())))
             .map(Result::unwrap)
             .enumerate()
             .collect();
         assert!(got.iter().map(|(place, _)| *place).eq(0..20));
         assert!(got.iter().all(|(_, (index, n))| *n == 100 + index), "{got:?}");
-        assert!(heard.iter().all(|(told, (index, _))| told == index), "{heard:?}");
+        assert!(reported.iter().all(|(index_reported, (index, _))| index_reported == index), "{reported:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a stuck job stands: functions by name, of a worker that spins and of one that sleeps, and nothing is changed.
+//! The stack of a stuck job: functions by name, of a worker that spins and of one that sleeps, and nothing is changed.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn stuck_in_a_loop(until: &Path) -> u64 {
 #[inline(never)]
 fn stuck_in_sleep(until: &Path) -> u64 {
     gate::pass(until);
-    // A call that comes last is a jump: nobody would be there to come back to.
+    // A call that comes last is compiled to a jump: this frame would be missing.
     std::hint::black_box(0)
 }
 
@@ -36,12 +36,12 @@ fn outer_function((spins, gate): (bool, PathBuf)) -> bool {
     std::hint::black_box(rounds) > 0
 }
 
-/// Looks until the process is in that function: it may be on its way.
+/// Takes samples until the process is in that function: it may not have entered it yet.
 #[track_caller]
 fn wait_for(pid: u32, function: &str) -> Stack {
     let deadline = Instant::now() + OUTER_LIMIT;
     loop {
-        // Who finds a process by itself may be earlier than the news of its start.
+        // The process may be found before the event of its start has arrived.
         let Ok(stack) = stack_of(pid) else {
             assert!(Instant::now() < deadline, "never seen");
             continue;
@@ -55,7 +55,7 @@ fn wait_for(pid: u32, function: &str) -> Stack {
     }
 }
 
-// proves: N-11: the stack names the stuck function, in both isolations; who is looked at goes on as if nobody had
+// proves: N-11: the stack names the stuck function, in both isolations; the sampled process goes on undisturbed
 #[test]
 fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
     psmith::init();
@@ -140,7 +140,7 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
             let text = stack.to_string();
             let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words}: {text}"));
             assert!(at("thread painter 2 (") > at("thread painter 1 ("), "{text}");
-            // Two who ask at once are both told of all.
+            // Two requesters at once both get all threads.
             let both = [(); 2].map(|()| scope.spawn(move || stack_of(pid).unwrap().threads.len()));
             assert_eq!(both.map(|asked| asked.join().unwrap()), [3, 3]);
             gate.open();
@@ -149,9 +149,9 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
     }
 }
 
-// proves: N-11: threads that end while they are looked at
+// proves: N-11: threads that end while they are sampled
 #[test]
-fn a_look_at_threads_that_come_and_go_harms_nobody() {
+fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let churn = |path: PathBuf| -> u32 {
@@ -192,7 +192,7 @@ fn the_stack_of_a_command_names_what_the_library_has() {
         let seconds = format!("1000.{}{}", std::process::id(), level as u8);
         let mut jobs = vec![Job::command("sleep").arg(&seconds).job()].into_iter();
         let server = Server::new(move || jobs.next()).contain(level).output(Output::Discard);
-        let looks = std::thread::spawn(move || {
+        let sampler = std::thread::spawn(move || {
             let pid = pid_of(&format!("sleep {seconds}"));
             let _ends = Ends(pid);
             let stack = wait_for(pid, "nanosleep");
@@ -201,12 +201,12 @@ fn the_stack_of_a_command_names_what_the_library_has() {
             pid
         });
         server.run().unwrap();
-        let pid = looks.join().unwrap();
+        let pid = sampler.join().unwrap();
         assert!(matches!(stack_of(pid), Err(StackError::NotOurs)), "{level:?}: it has ended");
     }
 }
 
-/// A process that is killed, so that the run comes to its end.
+/// A process that is killed, so that the run ends.
 struct Ends(u32);
 
 impl Drop for Ends {

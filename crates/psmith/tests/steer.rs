@@ -16,7 +16,7 @@ fn now() -> i64 {
 }
 
 /// When it ran, by the clock that all processes share.
-fn stand(path: Option<PathBuf>) -> (i64, i64) {
+fn wait_at_gate(path: Option<PathBuf>) -> (i64, i64) {
     let began = now();
     path.iter().for_each(|path| gate::pass(path));
     (began, now())
@@ -42,15 +42,15 @@ fn from_eight_workers_to_two_and_back_under_load() {
         let pool = Pool::builder().workers(8).window(100).isolation(isolation).build().unwrap();
         let mut first = Gate::closed();
         let standing: Vec<_> =
-            (0..8).map(|_| pool.submit(Job::new(stand, Some(first.path()))).unwrap()).collect();
+            (0..8).map(|_| pool.submit(Job::new(wait_at_gate, Some(first.path()))).unwrap()).collect();
         wait_for_processes(&standing);
         let mut second = Gate::closed();
         let load: Vec<_> =
-            (0..40).map(|_| pool.submit(Job::new(stand, Some(second.path()))).unwrap()).collect();
+            (0..40).map(|_| pool.submit(Job::new(wait_at_gate, Some(second.path()))).unwrap()).collect();
         pool.set_workers(2);
         assert!(matches!(load[0].explain(), PendingReason::Waiting { running: 8, ahead: 0 }));
         first.open();
-        // Nobody is ended for it; six of the eight that leave are followed by nobody.
+        // No job is ended for it; six of the eight workers that end have no successor.
         assert!(standing.iter().all(|handle| handle.wait().is_ok()));
         wait_for_processes(&load[..2]);
         assert_eq!(load.iter().filter(|handle| handle.pid().is_some()).count(), 2, "{isolation:?}");
@@ -60,8 +60,8 @@ fn from_eight_workers_to_two_and_back_under_load() {
         pool.set_workers(8);
         let mut third = Gate::closed();
         let eight: Vec<_> =
-            (0..8).map(|_| pool.submit(Job::new(stand, Some(third.path()))).unwrap()).collect();
-        // Would not come to be, were there fewer.
+            (0..8).map(|_| pool.submit(Job::new(wait_at_gate, Some(third.path()))).unwrap()).collect();
+        // Would not all start, were there fewer.
         wait_for_processes(&eight);
         third.open();
         pool.join();
@@ -77,13 +77,13 @@ fn a_paused_pool_starts_nothing_until_it_goes_on() {
     for isolation in BOTH {
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
         let mut gate = Gate::closed();
-        let running = pool.submit(Job::new(stand, Some(gate.path()))).unwrap();
+        let running = pool.submit(Job::new(wait_at_gate, Some(gate.path()))).unwrap();
         wait_for_processes(std::slice::from_ref(&running));
         pool.pause();
-        let [cancelled, later] = [(); 2].map(|()| pool.submit(Job::new(stand, None)).unwrap());
+        let [cancelled, later] = [(); 2].map(|()| pool.submit(Job::new(wait_at_gate, None)).unwrap());
         gate.open();
         running.wait().unwrap();
-        // The slot is free, and nobody took it.
+        // The slot is free, and no job took it.
         assert!(pool.is_paused());
         assert_eq!(later.explain(), PendingReason::Paused { ahead: 1 });
         cancelled.cancel();
@@ -104,7 +104,7 @@ fn a_pool_can_be_stopped_while_it_is_resized_and_paused() {
         let pool = Pool::builder().workers(3).isolation(isolation).build().unwrap();
         let gate = Gate::closed();
         let handles: Vec<_> =
-            (0..8).map(|_| pool.submit(Job::new(stand, Some(gate.path()))).unwrap()).collect();
+            (0..8).map(|_| pool.submit(Job::new(wait_at_gate, Some(gate.path()))).unwrap()).collect();
         wait_for_processes(&handles[..3]);
         pool.pause();
         pool.set_workers(workers);

@@ -1,4 +1,4 @@
-//! Supervisors: so many workers alive, whatever ends them, and a crash loop slows down.
+//! Supervisors: a number of workers kept alive, whatever ends them, and a crash loop that slows down.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -64,16 +64,16 @@ fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again()
 
 // proves: O-38, U-30
 #[test]
-fn a_worker_that_dies_at_once_is_backed_off_and_told_of() {
+fn a_worker_that_dies_at_once_is_backed_off_and_logged() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let (told, hears) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let die = |_: u32| -> () { std::process::exit(7) };
     let mut supervisor = Supervisor::new(1, die)
         .backoff(Duration::from_millis(20), Duration::from_secs(3600))
-        .logger(move |_, text| drop(told.send(text.to_string())));
+        .logger(move |_, text| drop(sender.send(text.to_string())));
     supervisor.start().unwrap();
-    let lines: Vec<String> = hears.iter().take(4).collect();
+    let lines: Vec<String> = lines.iter().take(4).collect();
     assert!(lines.iter().all(|line| line.contains("exited with code 7")), "{lines:?}");
     for (line, pause) in lines.iter().zip(["again", "in 20ms", "in 40ms", "in 80ms"]) {
         assert!(line.ends_with(pause), "{lines:?}");

@@ -1,4 +1,4 @@
-//! Ctrl-Z in a program that has pools: jobs and clocks stand still with it.
+//! Ctrl-Z in a program that has pools: jobs and clocks are suspended with it.
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -18,10 +18,10 @@ const PROGRAM: &str = "PSMITH_TEST_PROGRAM";
 const LIMIT: Duration = Duration::from_secs(2);
 const STOPPED: Duration = Duration::from_secs(3);
 
-/// Looks at the clock until it may go; gives the longest time between two looks.
-fn look(go: PathBuf) -> Duration {
+/// Reads the clock until it may end; returns the longest time between two readings.
+fn watch_clock(go: PathBuf) -> Duration {
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
-    // Not before the clock was looked at: it may be stopped at once.
+    // Not before the clock was read: it may be stopped at once.
     std::fs::write(go.with_extension(std::process::id().to_string()), b"it looks").unwrap();
     loop {
         let may_go = go.exists();
@@ -48,7 +48,8 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
         // Their own time, too, is shorter than the stop.
         let pools = [Isolation::Reuse, Isolation::PerJob]
             .map(|isolation| pool(isolation).timeout(LIMIT).total_timeout(LIMIT * 5 / 4).build().unwrap());
-        let jobs = pools.each_ref().map(|pool| pool.submit(Job::new(look, PathBuf::from(&go))).unwrap());
+        let jobs =
+            pools.each_ref().map(|pool| pool.submit(Job::new(watch_clock, PathBuf::from(&go))).unwrap());
         let dir = Path::new(&go).parent().unwrap();
         while std::fs::read_dir(dir).unwrap().count() < 2 {
             std::thread::yield_now();
@@ -66,7 +67,7 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--exact", "a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program"]);
     program.arg("--nocapture").env(PROGRAM, &go).env(NONCE, guard.nonce());
-    // A group of its own, as a shell gives: whoever shares its parent's could not be stopped by the terminal.
+    // A group of its own, as a shell gives: a process in its parent's group could not be stopped by the terminal.
     let mut program = program.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "ready"));
@@ -81,7 +82,7 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
     let longest = lines.filter_map(|line| line.strip_prefix("longest ").map(|ms| ms.parse::<u64>().unwrap()));
     let longest: Vec<u64> = longest.collect();
     assert!(program.wait().unwrap().success());
-    // They did not look at the clock for as long as the program stood still.
+    // They did not read the clock for as long as the program was stopped.
     assert!(
         longest.len() == 2 && longest.iter().all(|ms| u128::from(*ms) >= STOPPED.as_millis()),
         "{longest:?}"

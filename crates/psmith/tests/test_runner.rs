@@ -22,17 +22,17 @@ fn run(tests: &[&str], workers: Option<&str>) -> (String, String, bool) {
 
 // proves: O-5
 #[test]
-fn a_test_runner_tells_all_in_order_shows_failures_whole_and_succeeds_if_all_passed() {
+fn a_test_runner_lists_all_in_order_shows_failures_whole_and_succeeds_if_all_passed() {
     let _guard = LeakGuard::new();
     let long = "seq 20000; echo why >&2; exit 3";
     let (stdout, stderr, ok) = run(&["sleep 0.2; echo hidden", long, "echo hidden >&2", "kill -9 $$"], None);
     assert!(!ok);
     let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
-    let told = format!(
+    let expected = format!(
         "ok   sleep 0.2; echo hidden\n{numbers}FAIL {long}\n     item 1 ({long}): its process exited with code 3\n\
          ok   echo hidden >&2\nFAIL kill -9 $$\n     item 3 (kill -9 $$): killed by SIGKILL\n2 passed, 2 failed\n"
     );
-    assert_eq!(stdout, told);
+    assert_eq!(stdout, expected);
     assert_eq!(stderr, "why\n");
 
     let (stdout, stderr, ok) = run(&["true", "true"], None);
@@ -44,7 +44,7 @@ fn a_test_runner_tells_all_in_order_shows_failures_whole_and_succeeds_if_all_pas
 
 // proves: O-5: the number of workers
 #[test]
-fn a_test_runner_runs_two_at_once_at_least_and_as_many_as_the_environment_says() {
+fn a_test_runner_runs_two_at_once_at_least_and_as_many_as_the_environment_sets() {
     let _guard = LeakGuard::new();
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
@@ -52,7 +52,7 @@ fn a_test_runner_runs_two_at_once_at_least_and_as_many_as_the_environment_says()
     // Each end of a pipe waits for the other to be opened: both run at once, or none ends.
     let (read, write) = (format!("cat {}", fifo.display()), format!("echo > {}", fifo.display()));
     assert!(run(&[&read, &write], None).2);
-    // One at a time: each sees nobody beside it.
+    // One at a time: each finds no other beside it.
     let alone = format!("mkdir {0}/alone && sleep 0.05 && rmdir {0}/alone", dir.path().display());
     assert!(run(&[&alone, &alone, &alone], Some("1")).2);
     let (stdout, _, ok) = run(&["true"], Some("none"));

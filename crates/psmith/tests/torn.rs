@@ -23,8 +23,8 @@ where
     let job = psmith::cx().expect("inside a job").job_id();
     let mut bytes = Vec::new();
     Described::encode(value, &mut bytes).unwrap();
-    let letter = written(&FromWorker::Done { job, pid, how: CallEnd::Value });
-    [beginning(&letter, &bytes), bytes].concat()
+    let message = written(&FromWorker::Done { job, pid, how: CallEnd::Value });
+    [beginning(&message, &bytes), bytes].concat()
 }
 
 /// Another descriptor of this worker's channel.
@@ -39,7 +39,7 @@ fn channel() -> OwnedFd {
     rustix::process::pidfd_getfd(process, number, rustix::process::PidfdGetfdFlags::empty()).unwrap()
 }
 
-/// Writes so many bytes of the answer, then leaves by `SIGKILL` or `exit(0)`.
+/// Writes this number of bytes of the answer, then ends by `SIGKILL` or `exit(0)`.
 fn write_and_leave((length, killed): (usize, bool)) -> u32 {
     let answer = answer();
     let part = &answer[..length.min(answer.len())];
@@ -53,7 +53,7 @@ fn write_and_leave((length, killed): (usize, bool)) -> u32 {
 
 // proves: F-4, F-5, F-6, O-35, N-2
 #[test]
-fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its_worker() {
+fn an_answer_cut_at_any_byte_is_none_and_a_whole_one_counts_however_its_worker_ends() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let lengths = 1..60;
@@ -80,7 +80,7 @@ fn cut_at_any_byte_an_answer_is_none_and_whole_it_stands_whatever_becomes_of_its
     assert!(whole > 0 && whole < 80, "{whole} answers were whole");
 }
 
-/// With a timeout each job is given, and answered for, by itself: in a batch the answers forged here would be nobody's.
+/// With a timeout each job is sent, and answered for, by itself: in a batch the answers forged here would be no job's.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 
 const BOTH: [psmith::Isolation; 2] = [psmith::Isolation::PerJob, psmith::Isolation::Reuse];
@@ -89,7 +89,7 @@ fn killed() -> Cause {
     Cause::Signal { signal: 9, core_dumped: false }
 }
 
-/// Kills this worker once so many bytes of a large answer are written; 0: answers in order.
+/// Kills this worker once this number of bytes of a large answer are written; 0: answers in order.
 fn large_answer(length: usize) -> Vec<u8> {
     let value: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();
     if length > 0 {
@@ -126,7 +126,7 @@ fn cut_within_a_large_answer_or_right_after_it_no_later_job_is_touched() {
     }
 }
 
-/// Answers, dies once the small answer is cut after so many bytes; 0: answers in order.
+/// Answers, dies once the small answer is cut after this number of bytes; 0: answers in order.
 fn small_answer(length: usize) -> u32 {
     if length > 0 { write_and_leave((length, true)) } else { 42 }
 }
@@ -153,7 +153,7 @@ fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
 
 // proves: O-35
 #[test]
-fn the_first_answer_stands_and_a_second_one_ends_its_worker_alone() {
+fn the_first_answer_counts_and_a_second_one_ends_its_worker_alone() {
     psmith::init();
     let _guard = LeakGuard::alone();
     // Its own answer, 7, is the second.

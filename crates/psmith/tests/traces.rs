@@ -1,4 +1,4 @@
-//! What a job changes in its process, and who sees it afterwards: in a worker that stays, nobody.
+//! Changes that a job makes in its process: in a worker that stays, no later job sees them.
 
 use std::collections::BTreeSet;
 
@@ -51,16 +51,16 @@ const REPLACED: [&str; 4] = ["nice", "limit", "environment", "stream"];
 
 // proves: F-29, O-7, U-47
 #[test]
-fn what_a_job_changes_in_its_process_is_seen_by_no_other() {
+fn a_jobs_changes_to_its_process_are_seen_by_no_other_job() {
     const AGAIN: &str = "PSMITH_TEST_TRACE";
     psmith::init();
     if std::env::var_os(AGAIN).is_none() {
         let guard = LeakGuard::alone();
         let mut copy = std::process::Command::new(std::env::current_exe().unwrap());
-        copy.args(["--exact", "what_a_job_changes_in_its_process_is_seen_by_no_other", "--nocapture"]);
+        copy.args(["--exact", "a_jobs_changes_to_its_process_are_seen_by_no_other_job", "--nocapture"]);
         let output = copy.env(AGAIN, "1").env(psmith_testkit::leak::NONCE, guard.nonce()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
         // return: the copy, whose environment has a variable to lose, has shown it
         return;
     }
@@ -83,13 +83,13 @@ fn what_a_job_changes_in_its_process_is_seen_by_no_other() {
     assert_eq!(state("nothing".into()), own);
 }
 
-// proves: F-29: of a batch, its end is looked at.
+// proves: F-29: of a batch, its end is checked.
 #[test]
 fn the_next_batch_sees_nothing_of_the_one_before() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let home = std::env::current_dir().unwrap();
-    // Who prints is the last of its batch, so the next is the first of another.
+    // A job that prints is the last of its batch, so the next is the first of another.
     let leave = |n: u32| {
         let dir = std::env::current_dir().unwrap();
         change(if n % 10 == 3 { "directory" } else { "nothing" });
@@ -111,7 +111,7 @@ fn the_next_batch_sees_nothing_of_the_one_before() {
 
 // proves: F-29: what the set-up of workers changes is no job's.
 #[test]
-fn what_the_init_function_changed_stays() {
+fn the_changes_of_the_init_function_stay() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let pool = Pool::builder().workers(1).init(|| change("directory")).build().unwrap();

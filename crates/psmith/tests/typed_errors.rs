@@ -1,4 +1,4 @@
-//! A job's own error comes back itself, beside its words; the errors that it stands on are in the words, each once.
+//! A job's own error comes back as a value, beside its text; its sources are in the text, each once.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use psmith::{Cause, Failure, Flow, Isolation, Job, OnError, Retry, Server};
 use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// An error that stands on another one, and tells it in its own words or not.
+/// An error with a source, which its own text repeats or not.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Trouble {
     /// Says nothing of its cause.
@@ -85,7 +85,7 @@ fn words(failure: &Failure) -> &str {
 
 // proves: U-20
 #[test]
-fn an_error_comes_back_itself_and_its_words_name_what_it_stands_on_once() {
+fn an_error_comes_back_as_a_value_and_its_text_names_its_source_once() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let run = || psmith::map(0..3, fail).error_type::<Trouble>();
@@ -113,9 +113,9 @@ fn an_error_that_cannot_travel_arrives_in_words() {
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let run = psmith::map(3..7, |how: u32| if how == 6 { Ok(how) } else { fail(how) });
         let got: Vec<_> = run.error_type::<Trouble>().isolation(isolation).max_message_bytes(4096).collect();
-        for (got, said) in got.iter().zip(["long", "not to be encoded", "panics"]) {
+        for (got, text) in got.iter().zip(["long", "not to be encoded", "panics"]) {
             let failure = got.as_ref().unwrap_err();
-            assert_eq!(words(failure), said);
+            assert_eq!(words(failure), text);
             assert_eq!(failure.error::<Trouble>(), None);
         }
         assert_eq!(*got[3].as_ref().unwrap(), 6);

@@ -1,4 +1,4 @@
-//! A program's own runs on a web board: what a client with the token is told, and that nobody else is told anything.
+//! A program's own runs on a web board: the answers to a client with the token, and the refusal of all others.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ fn ask_with(web: &Web, path: &str, token: Option<&str>) -> String {
     answer
 }
 
-/// Asks until it is so: the board hears of things a moment after they happened.
+/// Polls until the condition holds: the board receives events a moment after they happened.
 #[track_caller]
 fn wait_for(web: &Web, path: &str, what: &str) -> String {
     let deadline = std::time::Instant::now() + OUTER_LIMIT;
@@ -79,7 +79,7 @@ fn a_map_is_seen_while_it_runs_and_after_it() {
     }
 }
 
-// proves: N-11: what a job writes and says while it runs, how many there will be, what its earlier attempts came to
+// proves: N-11: the output and messages of a job while it runs, the total, the outcomes of its earlier attempts
 #[test]
 fn live_output_progress_total_and_earlier_attempts_are_seen() {
     psmith::init();
@@ -126,7 +126,7 @@ fn live_output_progress_total_and_earlier_attempts_are_seen() {
     }
 }
 
-// Each face can be looked at, several runs on one board; their jobs do not get into each other's way.
+// Each face can be observed, several runs on one board; their jobs are kept apart.
 #[test]
 fn several_runs_share_a_board() {
     psmith::init();
@@ -144,7 +144,7 @@ fn several_runs_share_a_board() {
         let found = wait_for(&web, &path, name);
         assert!(found.contains(name), "{found}");
     }
-    // A board that has ended is told in vain.
+    // Events to a board that has ended are dropped.
     let map = psmith::map([1], |n: u32| n).web(&web);
     drop(web);
     assert_eq!(map.map(Result::unwrap).collect::<Vec<_>>(), [1]);

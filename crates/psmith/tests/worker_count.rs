@@ -1,4 +1,4 @@
-//! How many workers there are where the program does not say, and that it is what was asked for where it does.
+//! The number of workers: detected where the program does not set it, and the one asked for where it does.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -10,10 +10,10 @@ use psmith_testkit::leak::{LeakGuard, NONCE};
 use psmith_testkit::need;
 use psmith_testkit::need::{Need, OneCpu};
 
-/// Makes a test of this file count workers for another, which expects so many of so many items to run at once.
+/// Makes a test of this file count workers for another, which expects this number of this many items to run at once.
 const COUNTS: &str = "PSMITH_TEST_COUNTS";
 
-/// Runs until exactly so many items run at once; gives the slots that there were.
+/// Runs until exactly this number of items run at once; returns the slots that there were.
 fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
     let gate = RefCell::new(Gate::closed());
     let path = gate.borrow().path();
@@ -38,12 +38,13 @@ fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
 
 /// The same in a copy of this program, started by this.
 fn counted_by(mut copy: Command, expected: u32, guard: &LeakGuard) -> u32 {
-    let test = "by_default_there_is_a_worker_for_each_processor_of_the_quota_or_what_the_environment_says";
+    let test =
+        "by_default_there_is_a_worker_for_each_processor_of_the_quota_or_as_many_as_the_environment_sets";
     copy.args(["--exact", test, "--nocapture"]).env(NONCE, guard.nonce()).env(COUNTS, expected.to_string());
     let output = copy.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let slots = said.lines().find_map(|line| line.split("slots: ").nth(1));
-    slots.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr))).parse().unwrap()
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let slots = stdout.lines().find_map(|line| line.split("slots: ").nth(1));
+    slots.unwrap_or_else(|| panic!("{stdout}{}", String::from_utf8_lossy(&output.stderr))).parse().unwrap()
 }
 
 fn copy(program: &Path) -> Command {
@@ -54,7 +55,7 @@ fn copy(program: &Path) -> Command {
 
 // proves: O-6
 #[test]
-fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_what_the_environment_says() {
+fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_as_many_as_the_environment_sets() {
     psmith::init();
     if let Ok(expected) = std::env::var(COUNTS) {
         let expected = expected.parse().unwrap();

@@ -1,4 +1,4 @@
-//! What a worker is: a process of its own with nothing of the host's in it, and one typed outcome whatever it does.
+//! Workers: a process of its own with nothing of the host's in it, and one typed outcome whatever it does.
 //!
 //! All of it holds for forked workers and for executed ones: the last test runs the others again where forking is
 //! forbidden.
@@ -168,7 +168,7 @@ fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
 
 // proves: F-26, U-17
 #[test]
-fn large_values_go_both_ways_whole_and_too_large_ones_are_told_with_the_limit() {
+fn large_values_go_both_ways_whole_and_too_large_ones_fail_with_the_limit() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let large = vec![0xa5_u8; 64 << 20];
@@ -281,7 +281,7 @@ fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
 
 // proves: P-4, O-27, U-26, U-10
 #[test]
-fn dropping_the_iterator_ends_what_runs_with_all_that_it_started() {
+fn dropping_the_iterator_ends_the_running_jobs_with_all_that_they_started() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let gate = Gate::closed();
@@ -354,7 +354,7 @@ fn executed_workers_keep_all_of_these_promises() {
         // return: this copy runs the others
         return;
     }
-    // Shared, so that no test which looks at the whole process runs beside this one's child.
+    // Shared, so that no test which inspects the whole process runs beside this one's child.
     let guard = LeakGuard::new();
     let output = Command::new(std::env::current_exe().unwrap())
         .env(psmith_testkit::leak::NONCE, guard.nonce())
@@ -406,7 +406,7 @@ fn garbage_on_the_channel_ends_its_worker_and_no_other() {
 
 // proves: F-10
 #[test]
-fn a_worker_that_closes_its_channel_and_lives_on_is_ended() {
+fn a_worker_that_closes_its_channel_and_runs_on_is_ended() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let close = |_: ()| -> u32 {
