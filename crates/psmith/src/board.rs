@@ -29,10 +29,13 @@
 //! - [`redirect()`]: the output of a piece of code, written to files
 
 #[doc(inline)]
-pub use psmith_board::{
-    Board, Builder, Colors, Progress, ReportProgress, Row, RowHandle, RowStatus, Timing, bar, format_elapsed,
-    redirect, report_progress,
-};
+pub use psmith_board::{Board, Builder, Colors, Progress, Row, RowHandle, redirect, report_progress};
+// Named for those who store it; what it does is said of `report_progress`.
+#[doc(hidden)]
+pub use psmith_board::ReportProgress;
+// The same as `psmith::RowStatus`, which the rows of workers need without this module.
+#[doc(no_inline)]
+pub use psmith_core::board::RowStatus;
 
 pub use crate::map::progress_row::ShowProgress;
 pub use crate::observe::job_board::{Format, JobBoard};

@@ -147,7 +147,6 @@ pub use psmith_core::board::RowStatus;
 pub use psmith_core::outcome::{
     AttemptSummary, Cause, CauseKind, Exit, LimitKind, SpawnFailure, SpawnStep, Usage,
 };
-pub use psmith_engine::command::Command;
 pub use psmith_engine::containment::{Containment, Unavailable};
 pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
@@ -180,7 +179,6 @@ pub use pool::proxy::Proxy;
 pub use pool::refusal::{Refusal, SubmitError, Unfinished};
 pub use pool::scheduler::{Scheduler, global};
 pub use pool::strategy::{PerCore, SpawnStrategy, Throttled, Unlimited};
-pub use pool::submission::Submission;
 pub use pool::supervisor::{Supervisor, SupervisorError};
 pub use run::options::{Isolation, OnError, Options, Output};
 #[cfg(feature = "stacks")]

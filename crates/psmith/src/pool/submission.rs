@@ -1,6 +1,5 @@
 //! A submit that waits for room without holding up a thread. Knows no executor.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,8 +10,7 @@ use crate::pool::pool::Pool;
 use crate::pool::refusal::{Refusal, SubmitError};
 
 /// A job on its way into a pool; see [`Pool::submit_async`].
-#[must_use = "a future that is not awaited hands nothing in"]
-pub struct Submission<'p, R> {
+struct Submission<'p, R> {
     pool: &'p Pool,
     /// The job, until it was handed in.
     job: Option<Job<R>>,
@@ -25,6 +23,9 @@ impl Pool {
     ///
     /// # Errors
     /// The job, if the pool is being joined or was ended, also while the future waits.
+    ///
+    /// # Panics
+    /// The future panics if it is polled after it was ready.
     ///
     /// ```
     /// # psmith::init();
@@ -51,7 +52,10 @@ impl Pool {
     /// });
     /// assert_eq!(sum.unwrap(), 60);
     /// ```
-    pub fn submit_async<R>(&self, job: Job<R>) -> Submission<'_, R> {
+    pub fn submit_async<R>(
+        &self,
+        job: Job<R>,
+    ) -> impl Future<Output = Result<JobHandle<R>, SubmitError<R>>> + Unpin {
         Submission { pool: self, job: Some(job) }
     }
 }
@@ -59,8 +63,6 @@ impl Pool {
 impl<R> Future for Submission<'_, R> {
     type Output = Result<JobHandle<R>, SubmitError<R>>;
 
-    /// # Panics
-    /// If it is polled after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let job = this.job.take().expect("a future is not polled after it was ready");
@@ -73,11 +75,5 @@ impl<R> Future for Submission<'_, R> {
             }
             handed_in => Poll::Ready(handed_in),
         }
-    }
-}
-
-impl<R> fmt::Debug for Submission<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submission").field("job", &self.job).finish()
     }
 }
