@@ -36,7 +36,7 @@ impl Command {
     /// is the name the program sees of itself.
     ///
     /// ```
-    /// use psmith::Command;
+    /// use psmith_engine::command::Command;
     /// assert!(Command::new(b"/bin/echo", &["echo", "two words"]).is_ok());
     /// assert!(Command::new(b"/bin/echo", &["echo", "a\0b"]).is_err());
     /// ```

@@ -30,7 +30,7 @@
 
 #[doc(inline)]
 pub use psmith_board::{Board, Builder, Colors, Progress, Row, RowHandle, redirect, report_progress};
-// Named for those who store it; what it does is said of `report_progress`.
+// Nameable for programs that store it; documented at `report_progress`.
 #[doc(hidden)]
 pub use psmith_board::ReportProgress;
 // The same as `psmith::RowStatus`, which the rows of workers need without this module.

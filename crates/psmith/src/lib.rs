@@ -51,7 +51,7 @@
 //! | stop at the first result that is good enough | [`map_until`] |
 //! | run commands, and functions of many kinds, in one run | [`run_jobs`], [`Job::command`] |
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
-//! | merge what some long-lived workers send, each on a row of a board | [`run_workers`] |
+//! | merge the values that long-lived workers send, each with a row of a board | [`run_workers`] |
 //! | hand in jobs one by one and wait for each; keep a connection in each worker | [`Pool`], [`PoolBuilder::init`] |
 //! | start each job in a process of its own, as many as a strategy lets | [`Scheduler`], [`SpawnStrategy`] |
 //! | drive processes step by step, with a handler for each end | [`ProcessManager`] |

@@ -90,7 +90,7 @@ impl Lock {
         let path = dir.as_ref().join(name);
         let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, held| held.strong_count() > 0);
-        // Looked at by name: opening and closing it here would free a lock that this process holds.
+        // Examined by name: opening and closing it here would free a lock that this process holds.
         if let Ok(found) = std::fs::metadata(&path)
             && let Some(held) = locks.get(&(found.dev(), found.ino())).and_then(Weak::upgrade)
         {
@@ -115,13 +115,13 @@ impl Lock {
         &self.path
     }
 
-    /// Waits until nobody else holds it.
+    /// Waits until no other thread or process holds it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// let lock = psmith::Lock::new(dir.path(), "deploy").unwrap();
     /// let guard = lock.acquire().unwrap();
-    /// // Nobody else is here.
+    /// // It is held here.
     /// drop(guard);
     /// ```
     ///
@@ -131,7 +131,7 @@ impl Lock {
         self.take(true).and_then(|guard| guard.ok_or_else(|| Errno::AGAIN.into()))
     }
 
-    /// Takes it if nobody else holds it.
+    /// Takes it if no other thread or process holds it.
     ///
     /// # Errors
     /// `ENOLCK`; a file system without locks.
@@ -139,7 +139,7 @@ impl Lock {
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// let lock = psmith::Lock::new(dir.path(), "one").unwrap();
-    /// let guard = lock.try_acquire().unwrap().expect("nobody else has it");
+    /// let guard = lock.try_acquire().unwrap().expect("it is free");
     /// let other = lock.clone();
     /// let refused = std::thread::spawn(move || other.try_acquire().unwrap().is_none()).join();
     /// assert!(refused.unwrap());
@@ -180,7 +180,7 @@ impl Lock {
                     }
                     owner = self.held.freed.wait(owner).unwrap_or_else(PoisonError::into_inner);
                 }
-                // Nobody, or the process that this one is a copy of.
+                // No thread, or one of the process that this one is a copy of.
                 Some(_) | None => break,
             }
         }

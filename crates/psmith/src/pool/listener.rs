@@ -1,7 +1,8 @@
 //! Events of the engine become the outcomes that the jobs' handles return: on the listener's thread, or on that of a
-//! caller who waits for the only job there is and drives the engine himself.
+//! caller that waits for the only job there is and drives the engine itself.
 //!
-//! A caller hears only what cannot hold him up: passing output on may block, and a logger is the program's own code.
+//! A caller handles only events that cannot hold it up: passing output on may block, and a logger is the program's own
+//! code.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;

@@ -10,7 +10,7 @@ use psmith_sys::{signal_handler, signals};
 
 use crate::run::live_runs::{StopStep, program, runs_of};
 
-/// Ends the jobs of this program when one of its signals comes, for as long as it lives; made by [`guard`].
+/// Ends the jobs of this program when one of its signals comes, until it is dropped; made by [`guard`].
 #[derive(Debug)]
 #[must_use = "dropped, it guards nothing"]
 pub struct Guard {

@@ -22,7 +22,7 @@ const SUSPEND_MAX: Duration = Duration::from_secs(2);
 /// thread with it.
 static IS_HELD: AtomicBool = AtomicBool::new(false);
 
-/// Stops the jobs of this program together with it, for as long as it lives; made by [`suspend_guard`].
+/// Stops the jobs of this program together with it, until it is dropped; made by [`suspend_guard`].
 #[derive(Debug)]
 #[must_use = "dropped, it suspends nothing"]
 pub struct SuspendGuard {

@@ -49,8 +49,8 @@ impl<T> WorkerCx<T> {
     /// ```
     /// # psmith::init();
     /// use psmith::{WorkerCx, run_workers};
-    /// let tell = |cx: WorkerCx<u32>| cx.send(cx.id().0);
-    /// assert!(run_workers(3, tell).all(|(id, told)| told.unwrap() == id.0));
+    /// let send_id = |cx: WorkerCx<u32>| cx.send(cx.id().0);
+    /// assert!(run_workers(3, send_id).all(|(id, sent)| sent.unwrap() == id.0));
     /// ```
     #[must_use]
     pub fn id(&self) -> WorkerId {
@@ -283,7 +283,7 @@ pub(crate) fn status_of(code: u8) -> RowStatus {
     STATUSES.get(usize::from(code)).copied().unwrap_or_default()
 }
 
-/// A value that is skipped: tells a row's change from a value without running the value's own decoding.
+/// A value that is skipped: distinguishes a row's change from a value without running the value's own decoding.
 #[cfg(feature = "board")]
 #[derive(Debug)]
 pub(crate) struct SkippedValue;

@@ -141,8 +141,8 @@ impl<T> TaskCx<T> {
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// use psmith::{TaskCx, run_tasks};
-    /// let tell = |cx: TaskCx<u32>| async move { cx.send(cx.id().0).await.unwrap() };
-    /// let mut values = run_tasks(1, tell);
+    /// let send_id = |cx: TaskCx<u32>| async move { cx.send(cx.id().0).await.unwrap() };
+    /// let mut values = run_tasks(1, send_id);
     /// assert_eq!(values.next().await.unwrap().1.unwrap(), 1);
     /// # });
     /// ```
