@@ -68,7 +68,7 @@ impl Command {
     /// Sets `key` to `value` in the job's environment, over what it inherits.
     ///
     /// ```
-    /// let mut command = psmith::Command::new(b"/bin/env", &["env"]).unwrap();
+    /// let mut command = psmith_engine::command::Command::new(b"/bin/env", &["env"]).unwrap();
     /// assert!(command.env(b"LANG", b"C").is_ok());
     /// assert!(command.env(b"A=B", b"C").is_err());
     /// ```
@@ -93,7 +93,7 @@ impl Command {
     /// Starts the job in this directory; a relative one is taken from the host's.
     ///
     /// ```
-    /// let mut command = psmith::Command::new(b"/bin/pwd", &["pwd"]).unwrap();
+    /// let mut command = psmith_engine::command::Command::new(b"/bin/pwd", &["pwd"]).unwrap();
     /// command.dir(b"/");
     /// ```
     pub fn dir(&mut self, dir: &[u8]) -> &mut Command {
@@ -104,7 +104,7 @@ impl Command {
     /// Sets the number that the job sees of itself (`PSMITH_JOB`), where the user counts otherwise than the engine.
     ///
     /// ```
-    /// let mut command = psmith::Command::new(b"/bin/env", &["env"]).unwrap();
+    /// let mut command = psmith_engine::command::Command::new(b"/bin/env", &["env"]).unwrap();
     /// // It finds PSMITH_JOB=7.
     /// command.number(7);
     /// ```
@@ -118,7 +118,7 @@ impl Command {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// let mut command = psmith::Command::new(b"/bin/cat", &["cat"]).unwrap();
+    /// let mut command = psmith_engine::command::Command::new(b"/bin/cat", &["cat"]).unwrap();
     /// command.stdin(Arc::new(b"input".to_vec()));
     /// ```
     pub fn stdin(&mut self, bytes: Arc<Vec<u8>>) -> &mut Command {

@@ -77,7 +77,7 @@ where
 /// [`map_until`](crate::map_until). Results are taken as they come.
 ///
 /// Defaults: as many workers as processors, workers that stay, and no more are started after a failure. Of
-/// [`Options`](crate::Options) it does not serve `logger`.
+/// [`Options`] it does not serve `logger`.
 ///
 /// ```
 /// # psmith::init();

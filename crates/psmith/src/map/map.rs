@@ -37,7 +37,7 @@ use psmith_engine::handler::EngineCommand;
 /// value or a `Result` ([`Return`]).
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
-/// [`Options`](crate::Options) it does not serve `logger`.
+/// [`Options`] it does not serve `logger`.
 ///
 /// An `items` that blocks (a channel) holds up the results that are ready meanwhile; a
 /// [`Server`](crate::Server) asks its producer on a thread of its own.

@@ -29,7 +29,7 @@ use psmith_engine::handler::EngineCommand;
 /// that. It takes at least one worker: there is no inline mode here.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
-/// [`Options`](crate::Options) it does not serve `logger`.
+/// [`Options`] it does not serve `logger`.
 ///
 /// ```
 /// # psmith::init();

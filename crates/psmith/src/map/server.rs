@@ -35,7 +35,7 @@ type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 /// nothing is logged. A server has at least one worker: there is no inline mode here.
 ///
 /// Defaults: 4 workers, a process for each job, and the others go on after a failure. It serves all of
-/// [`Options`](crate::Options).
+/// [`Options`].
 ///
 /// ```
 /// # psmith::init();

@@ -33,7 +33,7 @@ use crate::pool::refusal::{Refusal, SubmitError};
 /// every handle gets an outcome, whatever becomes of the pool.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. It serves all of
-/// [`Options`](crate::Options).
+/// [`Options`].
 ///
 /// ```
 /// # psmith::init();

@@ -28,7 +28,7 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 /// [`ProcessManager::step`], never two at once.
 ///
 /// Defaults: as many workers as there are jobs, a process for each job, and the others go on after a failure. Of
-/// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
+/// [`Options`] it does not serve `workers`, `window`, `isolation`.
 ///
 /// ```
 /// # psmith::init();

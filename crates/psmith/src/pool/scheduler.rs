@@ -20,7 +20,7 @@ use psmith_engine::EngineError;
 /// many at once. Handing in never waits: jobs that may not start yet are kept, however many there are.
 ///
 /// Defaults: as many workers as the strategy lets, a process for each job, and the others go on after a failure. Of
-/// [`Options`](crate::Options) it does not serve `workers`, `window`, `isolation`.
+/// [`Options`] it does not serve `workers`, `window`, `isolation`.
 ///
 /// Its engine begins with the first job. After a drain or a stop the next job begins another one.
 ///

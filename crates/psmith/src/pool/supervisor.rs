@@ -28,7 +28,7 @@ use psmith_engine::function::returns::Return;
 /// is started again at once the first time, then after pauses that grow: a crash loop slows down, and each restart is
 /// logged.
 ///
-/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`](crate::Options)
+/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`]
 /// it does not serve `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker`.
 ///
 /// ```

@@ -27,7 +27,7 @@ fn in_words(face: Face, workers: &str) -> String {
         OnError::Kill => "the others are killed after a failure",
     };
     let unserved = face.unserved.iter().map(|setting| format!("`{setting}`")).collect::<Vec<_>>().join(", ");
-    let options = "[`Options`](crate::Options)";
+    let options = "[`Options`]";
     let serves = match face.unserved {
         [] => format!("It serves all of {options}."),
         _ => format!("Of {options} it does not serve {unserved}."),

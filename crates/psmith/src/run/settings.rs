@@ -352,7 +352,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let double = |n: u32| 2 * n;
-    /// let mut got = psmith::map([21], double).contain(psmith::Level::Group);
+    /// let mut got = psmith::map([21], double).contain(psmith::Containment::Group);
     /// assert_eq!(got.next().unwrap().unwrap(), 42);
     /// ```
     pub fn contain(mut self, level: Containment) -> Self {
