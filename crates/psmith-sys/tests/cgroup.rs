@@ -14,7 +14,7 @@ use psmith_sys::cgroup::{
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::pidfd;
 
-const LONG: Duration = Duration::from_secs(30);
+const OUTER_WAIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn killed_group_takes_escaped_grandchildren_along() {
@@ -29,7 +29,7 @@ fn killed_group_takes_escaped_grandchildren_along() {
     group.kill().unwrap();
     wait_until(&group, |group| !group.populated().unwrap());
     tree.wait().unwrap();
-    assert!(group.wait_empty(LONG).unwrap());
+    assert!(group.wait_empty(OUTER_WAIT).unwrap());
     group.remove().unwrap();
     assert!(!group.path().exists());
     run.remove().unwrap();
@@ -46,7 +46,7 @@ fn signals_and_freezing_reach_all_of_a_group() {
     wait_until(&group, |group| !group.is_frozen().unwrap());
     assert_eq!(group.signal_all(libc::SIGKILL).unwrap(), 3);
     tree.wait().unwrap();
-    assert!(group.wait_empty(LONG).unwrap());
+    assert!(group.wait_empty(OUTER_WAIT).unwrap());
     assert_eq!(group.signal_all(libc::SIGKILL).unwrap(), 0);
     run.remove().unwrap();
     assert!(!run.group().path().exists());
@@ -61,7 +61,7 @@ fn a_group_can_be_opened_again_by_its_path() {
     let mut tree = tree_in(&group);
     copy.kill().unwrap();
     tree.wait().unwrap();
-    assert!(copy.wait_empty(LONG).unwrap());
+    assert!(copy.wait_empty(OUTER_WAIT).unwrap());
     run.remove().unwrap();
     assert!(copy.populated().is_err(), "a removed group answers with an error");
 }
@@ -233,7 +233,7 @@ fn wait_until(group: &Cgroup, is_so: impl Fn(&Cgroup) -> bool) {
     epoll.add(group.events(), 1, Interest::PRIORITY).unwrap();
     let mut events = ReadyEvents::with_capacity(1);
     while !is_so(group) {
-        epoll.wait(&mut events, Some(LONG)).unwrap();
+        epoll.wait(&mut events, Some(OUTER_WAIT)).unwrap();
         // The kernel marks such a file as in error, too; that is no hang-up.
         assert!(events.iter().any(|event| event.priority && !event.hung_up), "the group did not change");
     }

@@ -8,7 +8,7 @@ use psmith::{Cause, Job, ProcessManager, ProcessState};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 
-const LONG: Duration = Duration::from_secs(60);
+const OUTER_WAIT: Duration = Duration::from_secs(60);
 
 fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
@@ -31,7 +31,7 @@ fn handlers_are_called_by_step_before_the_count_drops() {
     }
     // They have ended, and count until their handlers were called.
     assert_eq!((manager.process_count(), ended.borrow().len()), (3, 0));
-    assert_eq!(manager.step(LONG), 3);
+    assert_eq!(manager.step(OUTER_WAIT), 3);
     assert_eq!(manager.process_count(), 0);
     assert_eq!(*ended.borrow(), [(ids[0], 1), (ids[1], 2), (ids[2], 3)]);
     assert_eq!(manager.state(ids[0]), ProcessState::Removed);
@@ -53,11 +53,11 @@ fn a_signal_reaches_those_that_run() {
         manager.create_process(Job::new(wait_at_gate, gate.path()), on_exit).unwrap()
     });
     while ids.iter().any(|id| manager.state(*id) == ProcessState::New) {
-        manager.step(LONG);
+        manager.step(OUTER_WAIT);
     }
     manager.signal_all(3);
     while manager.process_count() > 0 {
-        manager.step(LONG);
+        manager.step(OUTER_WAIT);
     }
     for cause in &*causes.borrow() {
         assert!(matches!(cause, Cause::Signal { signal: 3, .. }), "{cause:?}");

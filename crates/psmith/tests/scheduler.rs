@@ -113,9 +113,9 @@ fn stop_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Counter(u32);
+struct Tally(u32);
 
-impl Counter {
+impl Tally {
     fn add(&mut self, a: u32, b: u32) -> u32 {
         self.0 += a + b;
         self.0
@@ -132,13 +132,13 @@ fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let scheduler = Scheduler::new();
-    let counter = scheduler.proxy(Counter(1));
-    assert_eq!(counter.call(Counter::add, (2, 3)).unwrap().wait().unwrap(), 6);
-    assert_eq!(counter.call(Counter::add, (2, 3)).unwrap().wait().unwrap(), 6);
-    let pids = [(); 2].map(|()| counter.call(Counter::pid, ()).unwrap().wait().unwrap());
+    let counter = scheduler.proxy(Tally(1));
+    assert_eq!(counter.call(Tally::add, (2, 3)).unwrap().wait().unwrap(), 6);
+    assert_eq!(counter.call(Tally::add, (2, 3)).unwrap().wait().unwrap(), 6);
+    let pids = [(); 2].map(|()| counter.call(Tally::pid, ()).unwrap().wait().unwrap());
     assert_ne!(pids[0], pids[1]);
     assert_eq!(scheduler.report().jobs, 4);
-    assert_eq!(counter.into_inner(), Counter(1));
+    assert_eq!(counter.into_inner(), Tally(1));
     scheduler.drain();
 }
 

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heading {
     Input,
-    Pace,
+    Rate,
     Limits,
     Failure,
     Output,
@@ -16,7 +16,7 @@ impl Heading {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Heading::Input => "Input",
-            Heading::Pace => "Pace and width",
+            Heading::Rate => "Pace and width",
             Heading::Limits => "Limits and surroundings",
             Heading::Failure => "Failure",
             Heading::Output => "Output",
@@ -96,12 +96,12 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Input: "stdin", Value("none|inherit"), "What jobs read on stdin: nothing (default), or what psmith reads";
     Input: "tty", Nothing, "One slot, and the job gets the terminal (for sudo, ssh, editors)";
 
-    Pace: "jobs" ['j' 'P'] = "max-procs", Value("N"), "Slots: N, +N, -N, N% of the CPUs, 0 = as many as possible, or a file [default: 100%]", "A file is read again at each end of a job. CPUs are those of the affinity mask and the control group's quota, not the host's count.";
-    Pace: "delay", Value("D"), "At least D between two starts";
-    Pace: "rate", Value("N/s"), "At most N starts a second (/m: a minute, /h: an hour)";
-    Pace: "load", Value("N|N%"), "Hold starts while the load is above N";
-    Pace: "memfree", Value("SIZE"), "Hold starts while less memory is free; below half of it the youngest job is put back";
-    Pace: "nice", Value("N"), "Add N to the niceness of the jobs";
+    Rate: "jobs" ['j' 'P'] = "max-procs", Value("N"), "Slots: N, +N, -N, N% of the CPUs, 0 = as many as possible, or a file [default: 100%]", "A file is read again at each end of a job. CPUs are those of the affinity mask and the control group's quota, not the host's count.";
+    Rate: "delay", Value("D"), "At least D between two starts";
+    Rate: "rate", Value("N/s"), "At most N starts a second (/m: a minute, /h: an hour)";
+    Rate: "load", Value("N|N%"), "Hold starts while the load is above N";
+    Rate: "memfree", Value("SIZE"), "Hold starts while less memory is free; below half of it the youngest job is put back";
+    Rate: "nice", Value("N"), "Add N to the niceness of the jobs";
 
     Limits: "mem", Value("SIZE"), "Memory of a job with all its processes", "Held by a control group; without one that psmith may use: address space of each process, and the summary says so. At least 4M.";
     Limits: "cpu-time", Value("D"), "CPU time of each process of a job";

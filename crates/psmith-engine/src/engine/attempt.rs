@@ -10,7 +10,7 @@ use psmith_sys::{pidfd, proc_tree};
 
 use crate::engine::cgroup_slots::SlotLease;
 use crate::engine::channels::WorkerChannel;
-use crate::engine::handler::{Live, Output, TAIL_BYTES_MAX};
+use crate::engine::handler::{AttemptOutput, Live, TAIL_BYTES_MAX};
 use crate::engine::spool::Spool;
 use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
@@ -31,7 +31,7 @@ pub(crate) struct Running {
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) pipes: [Option<Pipe>; 2],
     pub(crate) live: Live,
-    pub(crate) output: Output,
+    pub(crate) output: AttemptOutput,
     pub(crate) lease: SlotLease,
     pub(crate) keeper: Option<Link>,
     /// The channel of a function worker; `None` for a command.
@@ -98,7 +98,7 @@ impl Running {
             pidfd: None,
             pipes: [None, None],
             live,
-            output: Output::default(),
+            output: AttemptOutput::default(),
             lease: SlotLease::default(),
             keeper: None,
             channel: None,

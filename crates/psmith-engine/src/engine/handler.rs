@@ -236,7 +236,7 @@ pub struct Ending<'a, J> {
     /// The start time of its last attempt.
     pub started: SystemTime,
     /// Output of its last attempt.
-    pub output: &'a Output,
+    pub output: &'a AttemptOutput,
 }
 
 /// A job's outcome and output.
@@ -253,12 +253,12 @@ pub struct Delivery<J> {
     /// The start time of its last attempt.
     pub started: SystemTime,
     /// Output of its last attempt.
-    pub output: Output,
+    pub output: AttemptOutput,
 }
 
 /// The output of an attempt.
 #[derive(Debug, Default)]
-pub struct Output {
+pub struct AttemptOutput {
     /// Standard output, less what was passed on live and not kept.
     pub stdout: Spool,
     /// Standard error, less what was passed on live and not kept.

@@ -70,7 +70,7 @@ use cgroup_slots::CgroupSlots;
 use channels::WorkerChannels;
 use dispatch::Dispatch;
 pub use error::EngineError;
-use handler::{EngineCommand, Handler, Output, Pull, Streams};
+use handler::{AttemptOutput, EngineCommand, Handler, Pull, Streams};
 use output::OutputStore;
 use run_state::RunState;
 use stack_samples::StackSamples;
@@ -152,7 +152,7 @@ struct Entry<J> {
     slot: SlotId,
     started: SystemTime,
     outcome: Option<Box<Outcome>>,
-    output: Output,
+    output: AttemptOutput,
     next_in_line: bool,
     /// True if its activity is to be reported, because it has an idle limit.
     reports_activity: bool,
@@ -325,7 +325,7 @@ impl<H: Handler> Engine<H> {
             slot: SlotId(0),
             started: SystemTime::now(),
             outcome: None,
-            output: Output::default(),
+            output: AttemptOutput::default(),
             next_in_line: false,
             reports_activity: policy.idle.is_some(),
             spans: spans::JobSpans::accepted(id),

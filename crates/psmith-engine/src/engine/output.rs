@@ -12,7 +12,7 @@ use psmith_core::JobId;
 use crate::engine::EngineError;
 use crate::engine::attempt::{Read, Running};
 use crate::engine::attempts::SlotGeneration;
-use crate::engine::handler::Output;
+use crate::engine::handler::AttemptOutput;
 use crate::engine::spool;
 
 /// The most bytes that one read from a pipe takes.
@@ -104,7 +104,7 @@ impl OutputStore {
     }
 }
 
-impl Output {
+impl AttemptOutput {
     /// Returns the memory that both spools give back when they are dropped.
     pub(super) fn memory_held(&self) -> usize {
         self.stdout.memory_held() + self.stderr.memory_held()

@@ -18,7 +18,7 @@ use crate::descendants;
 use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::handler::{
-    AttemptSlot, Delivery, Ending, EngineEvent, Handler, Live, Output, Taken as Delivered,
+    AttemptOutput, AttemptSlot, Delivery, Ending, EngineEvent, Handler, Live, Taken as Delivered,
 };
 use crate::engine::observe::Token;
 use crate::warden::link::Link;
@@ -67,7 +67,7 @@ impl<H: Handler> Engine<H> {
         entry.slot = slot;
         entry.started = SystemTime::now();
         entry.spans.ordered(attempt, slot);
-        entry.output = Output::default();
+        entry.output = AttemptOutput::default();
         let at = AttemptSlot { attempt, slot };
         let mut live = self.handler.live(&entry.job, false);
         if live == Live::Nothing && entry.next_in_line {

@@ -6,7 +6,7 @@ use std::fmt;
 use psmith_core::outcome::{Cause, Outcome};
 
 use crate::job::job::JobRef;
-use psmith_engine::handler::Output;
+use psmith_engine::handler::AttemptOutput;
 
 /// Event of a run. Jobs are known by their index.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct FinishedJob<'a> {
     /// The true cause of a job that was never begun.
     pub(crate) refused: Option<&'a Cause>,
     #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the web board tells of it"))]
-    pub(crate) output: &'a Output,
+    pub(crate) output: &'a AttemptOutput,
 }
 
 /// Observer of a run. Never blocks.

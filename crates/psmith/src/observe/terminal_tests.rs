@@ -7,7 +7,7 @@ use psmith_core::outcome::{Cause, Outcome};
 use super::*;
 use crate::observe::observer::FinishedJob;
 use psmith_board::{Cursor, Painter};
-use psmith_engine::handler::Output;
+use psmith_engine::handler::AttemptOutput;
 
 /// Step of a record.
 enum BoardStep {
@@ -76,7 +76,7 @@ fn state_at(until: u64) -> BoardJobsState {
                     quarantined: false,
                     earlier: Vec::new(),
                 };
-                let (job, output) = (job(*index, 0), Output::default());
+                let (job, output) = (job(*index, 0), AttemptOutput::default());
                 state.on_event(
                     run,
                     &ObserverEvent::Ended(FinishedJob {

@@ -59,7 +59,7 @@ pub(super) struct PoolState {
 
 impl fmt::Debug for PoolShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Counter({:?})", self.lock())
+        write!(f, "PoolShared({:?})", self.lock())
     }
 }
 

@@ -49,12 +49,12 @@ struct DriverFixture {
 
 fn scene() -> DriverFixture {
     let (log, heard) = channel();
-    let (bell, rung) = channel();
+    let (bell, rings) = channel();
     let (driver, turns) = (Arc::new(EngineDriver::default()), Arc::new(AtomicU32::new(1000)));
     let (side, count) = (Arc::clone(&driver), Arc::clone(&turns));
     let thread = thread::spawn(move || {
         let own = thread::current().id();
-        side.work(Played { log, bell: rung, own, turns: count })
+        side.work(Played { log, bell: rings, own, turns: count })
     });
     DriverFixture { driver, log: heard, bell, turns, thread }
 }

@@ -7,7 +7,7 @@ use psmith_core::outcome::{Cause, Outcome};
 
 use crate::job::job::{JobRef, Request};
 use crate::run::input_block::ResultBlock;
-use psmith_engine::handler::Output;
+use psmith_engine::handler::AttemptOutput;
 
 /// Limit of the events of messages and progress that wait to be taken: beyond it workers block on their channels.
 pub(crate) const EVENTS_MAX: usize = 1024;
@@ -53,7 +53,7 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     /// The frame with the result, and the offset of the value in it.
     pub(crate) value: Option<(Vec<u8>, usize)>,
-    pub(crate) output: Output,
+    pub(crate) output: AttemptOutput,
 }
 
 impl Finished {
@@ -63,7 +63,7 @@ impl Finished {
         let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
         let outcome =
             Outcome { verdict, attempts: 0, tries: 0, last: None, quarantined: false, earlier: Vec::new() };
-        Finished { job, request, outcome, value: None, output: Output::default() }
+        Finished { job, request, outcome, value: None, output: AttemptOutput::default() }
     }
 }
 

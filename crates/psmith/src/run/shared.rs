@@ -135,10 +135,10 @@ impl RunShared {
 
     /// Asks the engine where this process stands. Nobody hears it once that has ended.
     #[cfg(feature = "stacks")]
-    pub(crate) fn look(&self, pid: u32, looker: psmith_engine::handler::StackRequester) {
+    pub(crate) fn look(&self, pid: u32, requester: psmith_engine::handler::StackRequester) {
         let mut state = self.lock();
         if state.over.is_none() {
-            state.orders.push(EngineCommand::SampleStack(pid, looker));
+            state.orders.push(EngineCommand::SampleStack(pid, requester));
             drop(state);
             self.waker.wake();
         }

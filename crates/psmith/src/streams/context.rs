@@ -121,7 +121,7 @@ impl<T: Serialize + DeserializeOwned> WorkerCx<T> {
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
     pub fn send(&self, value: T) -> Result<(), SendError> {
-        self.cx.send(&WorkerMessage::Value(value))
+        self.cx.send(&StreamMessage::Value(value))
     }
 }
 
@@ -246,14 +246,14 @@ impl WorkerRow {
     fn send_change(&self, change: impl FnOnce() -> RowChange) {
         if let Some(cx) = &self.cx {
             // A row is only shown: a worker does not fail because its change cannot be.
-            let _ = cx.send(&WorkerMessage::<()>::Row(change()));
+            let _ = cx.send(&StreamMessage::<()>::Row(change()));
         }
     }
 }
 
 /// A message of a worker: a value or a change of its row, in one order.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum WorkerMessage<T> {
+pub(crate) enum StreamMessage<T> {
     Value(T),
     Row(RowChange),
 }
@@ -353,7 +353,7 @@ mod tests {
     use super::*;
 
     #[cfg(feature = "board")]
-    fn encoded<T: Serialize + DeserializeOwned>(message: &WorkerMessage<T>) -> Vec<u8> {
+    fn encoded<T: Serialize + DeserializeOwned>(message: &StreamMessage<T>) -> Vec<u8> {
         let mut bytes = Vec::new();
         Described::encode(message, &mut bytes).unwrap();
         bytes
@@ -363,18 +363,18 @@ mod tests {
     // A value may look like anything, also like a row's change; only the row's own form is one.
     #[test]
     fn a_change_of_a_row_is_distinguished_from_any_value_without_decoding_it() {
-        let row = encoded(&WorkerMessage::<()>::Row(RowChange::Summary("words".into())));
+        let row = encoded(&StreamMessage::<()>::Row(RowChange::Summary("words".into())));
         match Described::decode(&row) {
-            Ok(WorkerMessage::<SkippedValue>::Row(change)) => {
+            Ok(StreamMessage::<SkippedValue>::Row(change)) => {
                 assert_eq!(change, RowChange::Summary("words".into()));
             }
-            Ok(WorkerMessage::Value(_)) | Err(_) => panic!("no change of a row"),
+            Ok(StreamMessage::Value(_)) | Err(_) => panic!("no change of a row"),
         }
         for value in [
-            encoded(&WorkerMessage::Value(vec![Some("Row".to_owned()), None])),
-            encoded(&WorkerMessage::Value((1_u8, RowChange::Clear))),
+            encoded(&StreamMessage::Value(vec![Some("Row".to_owned()), None])),
+            encoded(&StreamMessage::Value((1_u8, RowChange::Clear))),
         ] {
-            assert!(matches!(Described::decode(&value), Ok(WorkerMessage::<SkippedValue>::Value(_))));
+            assert!(matches!(Described::decode(&value), Ok(StreamMessage::<SkippedValue>::Value(_))));
         }
     }
 

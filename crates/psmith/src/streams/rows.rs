@@ -9,7 +9,7 @@ use psmith_core::board::{Row, RowStatus};
 
 use crate::job::failure::cause_line;
 use crate::run::run_event::{Finished, RunEvent, Tap};
-use crate::streams::context::{RowChange, SkippedValue, WorkerId, WorkerMessage, status_of};
+use crate::streams::context::{RowChange, SkippedValue, StreamMessage, WorkerId, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
 use crate::streams::workers::{Crew, OnEngineError, WorkerBody};
@@ -189,7 +189,7 @@ impl WorkerRows {
     fn on_event(&self, event: &RunEvent) -> bool {
         match event {
             RunEvent::Message(job, bytes, body) => {
-                let Ok(WorkerMessage::<SkippedValue>::Row(change)) = Described::decode(&bytes[*body..])
+                let Ok(StreamMessage::<SkippedValue>::Row(change)) = Described::decode(&bytes[*body..])
                 else {
                     return false;
                 };

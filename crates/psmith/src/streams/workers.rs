@@ -20,7 +20,7 @@ use crate::run::options::Options;
 use crate::run::run::Run;
 use crate::run::run_event::{RunEvent, Tap, Wants};
 use crate::run::settings::settings;
-use crate::streams::context::{Brief, ByBrief, WorkerCx, WorkerId, WorkerMessage};
+use crate::streams::context::{Brief, ByBrief, StreamMessage, WorkerCx, WorkerId};
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
@@ -231,8 +231,8 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 Ok(Some(RunEvent::Message(job, bytes, body))) => {
                     let id = id_of(job.index);
                     match decode_message::<T>(&bytes[body..]) {
-                        Ok(WorkerMessage::Value(value)) => return Some((id, Ok(value))),
-                        Ok(WorkerMessage::Row(_)) => {}
+                        Ok(StreamMessage::Value(value)) => return Some((id, Ok(value))),
+                        Ok(StreamMessage::Row(_)) => {}
                         Err(error) => {
                             let cause = Cause::Undecodable(format!("its message: {error}"));
                             let mut failure = Failure::new(cause, job.index);
@@ -262,7 +262,7 @@ pub(crate) fn id_of(index: u64) -> WorkerId {
 }
 
 /// Decodes a message. A type whose decoding panics costs its own value, and no other.
-fn decode_message<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<WorkerMessage<T>, CodecError> {
+fn decode_message<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<StreamMessage<T>, CodecError> {
     catch_unwind(AssertUnwindSafe(|| Described::decode(bytes))).unwrap_or_else(|payload| {
         Err(CodecError::new(format!("its decoding panicked: {}", panics::message(payload.as_ref()))))
     })

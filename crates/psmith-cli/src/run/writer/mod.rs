@@ -16,7 +16,7 @@ use std::time::Duration;
 use psmith_board::{Line, Size};
 use psmith_core::JobId;
 use psmith_core::outcome::Outcome;
-use psmith_engine::handler::Output;
+use psmith_engine::handler::AttemptOutput;
 use psmith_engine::spool::Spool;
 use psmith_sys::eventfd::Waker;
 
@@ -72,7 +72,7 @@ pub(super) struct JobToWrite {
     pub(super) inputs: Vec<Vec<u8>>,
     pub(super) started_epoch: f64,
     pub(super) slot: u32,
-    pub(super) output: Output,
+    pub(super) output: AttemptOutput,
     /// True if its output is passed on.
     pub(super) show: bool,
     pub(super) tag: Option<Arc<[u8]>>,

@@ -50,8 +50,8 @@ use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Output, Pull, Taken,
-    View, WorkerMessage,
+    AttemptOutput, AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Pull,
+    Taken, View, WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -101,7 +101,7 @@ struct ReusedJob {
     start_reported: bool,
     /// The last attempt whose start was shown.
     shown_attempt: u32,
-    output: Output,
+    output: AttemptOutput,
     outcome: Option<Box<Outcome>>,
 }
 
@@ -212,7 +212,7 @@ impl ReusedJob {
             name: None,
             start_reported: false,
             shown_attempt: 0,
-            output: Output::default(),
+            output: AttemptOutput::default(),
             outcome: None,
         }
     }

@@ -16,7 +16,7 @@ use crate::run::run_event::{Finished, RunEvent};
 use psmith_engine::EngineError;
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
-use psmith_engine::handler::{EngineCommand, Handler, MessagesToWorker, Output};
+use psmith_engine::handler::{AttemptOutput, EngineCommand, Handler, MessagesToWorker};
 
 impl ReusedDriver {
     /// Does all that can be done now; returns how long nothing else is due.
@@ -190,7 +190,7 @@ impl ReusedDriver {
             }
             PoolAction::Discard(job) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    (job.output, job.value) = (Output::default(), None);
+                    (job.output, job.value) = (AttemptOutput::default(), None);
                 }
             }
             PoolAction::Retry(job) => {
@@ -305,7 +305,7 @@ impl ReusedDriver {
         for index in jobs.clone() {
             let Some(block) = self.inputs.take(&(index..index + 1)) else { continue };
             let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
-            let (outcome, output) = ((*outcome).clone(), Output::default());
+            let (outcome, output) = ((*outcome).clone(), AttemptOutput::default());
             let finished = Finished { job, request: block.first(), outcome, value: None, output };
             self.send_event(RunEvent::Done(Box::new(finished)));
         }

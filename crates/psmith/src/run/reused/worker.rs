@@ -10,7 +10,7 @@ use psmith_sys::shared::SharedMapping;
 
 use crate::job::job::JobRef;
 use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
-use psmith_engine::handler::{Output, TAIL_BYTES_MAX};
+use psmith_engine::handler::{AttemptOutput, TAIL_BYTES_MAX};
 use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
 
 /// A worker between its start and its end.
@@ -31,7 +31,7 @@ pub(crate) struct ReusedWorker {
     /// The frame that reported the end of its batch, and the offset in it of the value of the job that ended the batch.
     pub(crate) value: Option<(Vec<u8>, usize)>,
     /// Output of a process for one attempt alone; `None` for a reused worker.
-    pub(crate) alone_output: Option<Output>,
+    pub(crate) alone_output: Option<AttemptOutput>,
     written: [Spool; 2],
     tail: Vec<u8>,
 }
@@ -46,7 +46,7 @@ impl ReusedWorker {
 
     /// Makes a process for one attempt alone, which is about to start.
     pub(crate) fn alone() -> ReusedWorker {
-        ReusedWorker { alone_output: Some(Output::default()), ..ReusedWorker::default() }
+        ReusedWorker { alone_output: Some(AttemptOutput::default()), ..ReusedWorker::default() }
     }
 
     /// Reference to one of several short jobs that it has.
@@ -102,13 +102,13 @@ impl ReusedWorker {
     }
 
     /// Takes its output since the last call.
-    pub(crate) fn take_output(&mut self) -> Output {
+    pub(crate) fn take_output(&mut self) -> AttemptOutput {
         if let Some(output) = &mut self.alone_output {
             return std::mem::take(output);
         }
         let [stdout, stderr] = std::mem::take(&mut self.written);
         let (stdout_bytes, stderr_bytes) = (stdout.len(), stderr.len());
         let stderr_tail = std::mem::take(&mut self.tail);
-        Output { stdout, stderr, passed: [0; 2], stdout_bytes, stderr_bytes, stderr_tail }
+        AttemptOutput { stdout, stderr, passed: [0; 2], stdout_bytes, stderr_bytes, stderr_tail }
     }
 }
