@@ -19,7 +19,7 @@ fn sleeps() -> u64 {
     line.trim().parse().unwrap()
 }
 
-// proves: U-40
+// proves: pace-of-the-board
 #[test]
 fn an_idle_board_does_not_wake() {
     let file = tempfile::tempfile().unwrap();

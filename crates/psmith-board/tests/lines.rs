@@ -23,7 +23,7 @@ fn read_all(mut reader: PipeReader) -> String {
     all
 }
 
-// proves: O-45, U-42
+// proves: lines-without-terminal, board-without-terminal
 #[test]
 fn each_change_of_prefix_or_summary_is_a_line() {
     let text = lines_of(|board| {
@@ -54,7 +54,7 @@ fn escape_codes_of_others_are_shown_and_not_passed_on() {
     assert_eq!(text, "\\x1b[31ma\\nb\n\\x1b[31m\\x1b]52;c;Zm9v\\x07\n\\u{9b}2J\n");
 }
 
-// proves: O-45, U-44
+// proves: lines-without-terminal, words-of-time-and-count
 #[test]
 fn counts_are_reported_at_each_multiple_and_at_the_end() {
     for (items, counts) in [(0, "0\n"), (9, "5\n9\n"), (10, "5\n10\n")] {
@@ -77,7 +77,7 @@ fn counts_are_reported_at_each_multiple_and_at_the_end() {
     assert_eq!(reports, [5, 10, 10]);
 }
 
-// proves: O-45, U-43, U-44
+// proves: lines-without-terminal, end-of-a-board, words-of-time-and-count
 #[test]
 fn the_end_of_a_board_is_written_whole() {
     let text = lines_of(|board| {
@@ -96,7 +96,7 @@ fn the_end_of_a_board_is_written_whole() {
     assert!(text.ends_with("\n9999\nelapsed time: less than a second\n"), "{}", &text[text.len() - 100..]);
 }
 
-// proves: U-38: any number of threads may change a row, and the last of them completes it.
+// proves: board-rows: any number of threads may change a row, and the last of them completes it.
 #[test]
 fn many_threads_feed_one_board() {
     let text = lines_of(|board| {
@@ -123,7 +123,7 @@ fn many_threads_feed_one_board() {
     }
 }
 
-// proves: U-43: the pipe has no reader any more.
+// proves: end-of-a-board: the pipe has no reader any more.
 #[test]
 fn a_closed_pipe_changes_nothing() {
     for console in [false, true] {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use psmith_board::{Board, Row, redirect};
 
-// proves: O-41, U-41: the body's output goes to the files, the board's does not.
+// proves: bars-beside-files, output-above-rows: the body's output goes to the files, the board's does not.
 #[test]
 fn output_is_redirected_and_brought_back() {
     let dir = tempfile::tempdir().unwrap();

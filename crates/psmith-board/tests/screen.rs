@@ -24,7 +24,7 @@ fn workers(board: &Board) -> Vec<RowHandle> {
     (1..=8).map(row).collect()
 }
 
-// proves: F-49, O-44, U-42, N-11
+// proves: F-49, board-stays-whole, board-without-terminal, live-board
 #[test]
 fn eight_workers_survive_resizing() {
     let (mut terminal, slave) = Terminal::new(200, 50);
@@ -66,7 +66,7 @@ fn eight_workers_survive_resizing() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: O-40, U-38: pinned at the bottom after each change, completed above the others.
+// proves: rows-of-mixed-speed, board-rows: pinned at the bottom after each change, completed above the others.
 #[test]
 fn rows_stand_in_their_order() {
     let (terminal, slave) = Terminal::new(40, 10);
@@ -105,7 +105,7 @@ fn escape_codes_in_texts_are_shown_and_not_obeyed() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: U-41: each line once, in order, above the board, however fast they are printed.
+// proves: output-above-rows: each line once, in order, above the board, however fast they are printed.
 #[test]
 fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -130,7 +130,7 @@ fn the_scrollback_holds_every_line_and_nothing_of_the_board() {
     assert_eq!(terminal.transcript(), expected.chain(ends).collect::<Vec<_>>());
 }
 
-// proves: O-44, U-43: the last of many changes is shown.
+// proves: board-stays-whole, end-of-a-board: the last of many changes is shown.
 #[test]
 fn ten_thousand_changes_end_with_the_last() {
     let (mut terminal, slave) = Terminal::new(60, 8);
@@ -145,7 +145,7 @@ fn ten_thousand_changes_end_with_the_last() {
     assert_eq!(terminal.transcript(), ["change 9999"]);
 }
 
-// proves: U-39: a formatter that panics is replaced, and harms no other row.
+// proves: progress-of-a-row: a formatter that panics is replaced, and harms no other row.
 #[test]
 fn a_formatter_that_panics_falls_back() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -184,7 +184,7 @@ fn without_colours_rows_are_bold_all_the_same() {
     drop(row);
 }
 
-// proves: U-40: bold when it changes, and later no more, without any call to the board.
+// proves: pace-of-the-board: bold when it changes, and later no more, without any call to the board.
 #[test]
 fn a_row_is_dimmed_by_itself() {
     let (terminal, slave) = Terminal::new(80, 8);
@@ -229,7 +229,7 @@ fn plays(part: &str) -> bool {
     std::env::var(PART).is_ok_and(|playing| playing == part)
 }
 
-// proves: O-44, U-43: the board stays, the message can be read, the terminal is as it was.
+// proves: board-stays-whole, end-of-a-board: the board stays, the message can be read, the terminal is as it was.
 #[test]
 fn a_program_that_panics_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_panics_leaves_its_terminal_well";
@@ -248,7 +248,7 @@ fn a_program_that_panics_leaves_its_terminal_well() {
     assert!(terminal.is_as_it_was());
 }
 
-// proves: O-44, U-43
+// proves: board-stays-whole, end-of-a-board
 #[test]
 fn a_program_that_is_killed_leaves_its_terminal_well() {
     const NAME: &str = "a_program_that_is_killed_leaves_its_terminal_well";

@@ -154,7 +154,7 @@ fn timeout_of_a_job_that_ignores_signals() {
     provoked.assert_failed("timeout").assert_event("signal", 9).assert_exitval(-1);
 }
 
-// proves: F-8, F-12, P-4, N-5
+// proves: F-8, F-12, P-4, deadline-bounds-tree
 #[test]
 fn timeout_takes_the_whole_tree() {
     let scene = scene!();
@@ -178,7 +178,7 @@ fn timeout_of_a_stopped_job() {
     provoke(&scene, &["--timeout", "300ms"], &["stop-self"]).assert_failed("timeout").assert_exitval(-1);
 }
 
-// proves: P-1, N-3: limit by SIGXCPU
+// proves: P-1, limits-by-job: limit by SIGXCPU
 #[test]
 fn limit_of_cpu_time() {
     let scene = scene!();
@@ -186,7 +186,7 @@ fn limit_of_cpu_time() {
     provoked.assert_failed("limit").assert_event("signal", 24).assert_exitval(-1);
 }
 
-// proves: F-21, N-3: limit by SIGXFSZ
+// proves: F-21, limits-by-job: limit by SIGXFSZ
 #[test]
 fn limit_of_file_size() {
     let scene = scene!();
@@ -385,7 +385,7 @@ fn leak() {
     provoked.assert_failed("leak").assert_event("leaked", 1).assert_event("code", 0);
 }
 
-// proves: F-11, P-3, N-6: by default the outcome is kept, the holder killed, and both are reported
+// proves: F-11, P-3, whole-tree-dies: by default the outcome is kept, the holder killed, and both are reported
 #[test]
 fn a_leak_is_killed_and_named_and_the_job_keeps_its_outcome() {
     let scene = scene!();

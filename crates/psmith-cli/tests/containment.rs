@@ -48,7 +48,7 @@ fn every_job_finds_itself_in_the_group_of_its_slot() {
     }
 }
 
-// proves: F-12, P-4, N-6
+// proves: F-12, P-4, whole-tree-dies
 #[test]
 fn at_cgroup_no_daemon_survives() {
     need!("F-12, P-4", Need::CgroupKill);
@@ -61,7 +61,7 @@ fn at_cgroup_no_daemon_survives() {
     scene.assert_no_survivors();
 }
 
-// proves: F-12, P-4, N-6
+// proves: F-12, P-4, whole-tree-dies
 #[test]
 fn at_keeper_no_daemon_survives() {
     let scene = scene!();
@@ -73,7 +73,7 @@ fn at_keeper_no_daemon_survives() {
     scene.assert_no_survivors();
 }
 
-// proves: F-12, P-4, N-6
+// proves: F-12, P-4, whole-tree-dies
 #[test]
 fn at_sweep_no_daemon_survives_the_run() {
     for daemon in ["redirect", "redirect ignore", "redirect ignore clear-env", ""] {
@@ -139,7 +139,7 @@ fn the_next_job_in_a_slot_finds_none_of_the_last_one() {
     }
 }
 
-// proves: P-4, N-6: demanded, not promised
+// proves: P-4, whole-tree-dies: demanded, not promised
 #[test]
 fn a_level_that_cannot_be_held_is_refused_before_the_first_job() {
     for (forbid, demanded) in [(SWEEP, "cgroup"), (GROUP, "cgroup"), (GROUP, "keeper"), (GROUP, "sweep")] {

@@ -72,14 +72,14 @@ fn kill_rounds(rounds: u32, forbid: &str, script: &str) {
 /// A job that forks twice, takes a session, ignores signals, and stays: the job itself and its daemon.
 const ESCAPES: &str = "trap '' TERM INT HUP; \"$W\" fork-twice 2 pids redirect ignore; sleep 300 & wait # {}";
 
-// proves: F-37a, P-4, P-6, N-7
+// proves: F-37a, P-4, P-6, orphans-never
 #[test]
 fn at_cgroup_two_hundred_times() {
     need!("F-37a, P-4", Need::CgroupKill);
     kill_rounds(ROUNDS, "", ESCAPES);
 }
 
-// proves: F-37a, P-4, N-7: the warden, as subreaper, sweeps
+// proves: F-37a, P-4, orphans-never: the warden, as subreaper, sweeps
 #[test]
 fn at_sweep() {
     kill_rounds(ROUNDS_BELOW, "cgroup", ESCAPES);

@@ -102,7 +102,7 @@ fn a_terminate_passes_a_socket_full_of_starts() {
     assert_eq!(running.wait().signal(), Some(2));
 }
 
-// proves: F-37b, P-6, P-9, N-7
+// proves: F-37b, P-6, P-9, orphans-never
 #[test]
 fn killed_at_any_moment_it_costs_no_job_and_no_try() {
     let seed =

@@ -29,7 +29,7 @@ fn limits_are_in_force_inside_the_job() {
     ended.assert_code(0).assert_quiet().assert_out("17\n2048\n99\n1024\n");
 }
 
-// proves: F-39, N-3: too few descriptors are the job's own error
+// proves: F-39, limits-by-job: too few descriptors are the job's own error
 #[test]
 fn descriptors_beyond_the_limit_are_the_job_s_own_exit() {
     let scene = scene!();
@@ -82,7 +82,7 @@ fn memory_below_the_limit_is_free() {
     assert!(end["maxrss"].as_u64().is_some_and(|peak| peak >= 48 << 20), "{end}");
 }
 
-// proves: F-18, N-3: of the whole tree, not of each process
+// proves: F-18, limits-by-job: of the whole tree, not of each process
 #[test]
 fn memory_is_limited_for_the_whole_tree() {
     need!("F-18, P-8", Need::MemoryGroup);
@@ -99,7 +99,7 @@ fn memory_is_limited_for_the_whole_tree() {
     assert!(cause == "oom" || cause == "timeout", "{cause}");
 }
 
-// proves: F-18, N-3: the neighbour's limit is its own
+// proves: F-18, limits-by-job: the neighbour's limit is its own
 #[test]
 fn one_job_s_memory_does_not_harm_another() {
     need!("F-18, P-2", Need::MemoryGroup);
@@ -118,7 +118,7 @@ fn one_job_s_memory_does_not_harm_another() {
     }
 }
 
-// proves: F-13, N-3
+// proves: F-13, limits-by-job
 #[test]
 fn processes_are_limited_for_the_whole_tree() {
     need!("F-13", Need::PidsGroup);

@@ -43,7 +43,7 @@ fn arguments(progress: &str) -> Vec<&str> {
     words
 }
 
-// proves: F-49, N-11
+// proves: F-49, live-board
 #[test]
 fn looked_on_or_not_a_run_is_the_same() {
     let alone = scene!();

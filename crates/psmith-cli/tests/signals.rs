@@ -65,7 +65,7 @@ fn the_first_term_does_as_int() {
     first_signal(Signal::TERM, 15, "TERM");
 }
 
-// proves: F-46, N-12
+// proves: F-46, job-control
 #[test]
 fn the_second_int_kills() {
     let scene = scene!();
@@ -234,7 +234,7 @@ fn ctrl_backslash_on_a_terminal() {
     assert!(terminal.is_cooked());
 }
 
-// proves: F-48, P-8, N-12
+// proves: F-48, P-8, job-control
 #[test]
 fn ctrl_z_stops_every_tree_and_every_clock() {
     for variables in [&[][..], &[("PSMITH_FORBID", "cgroup")], &[("PSMITH_FORBID", "cgroup,subreaper")]] {

@@ -87,7 +87,7 @@ fn let_go(path: &str) {
     std::fs::OpenOptions::new().write(true).open(path).unwrap().write_all(b"go\n").unwrap();
 }
 
-// proves: SEC-web-output, N-11
+// proves: SEC-web-output, live-board
 #[test]
 fn rows_change_live_and_a_failing_job_turns_up_without_a_reload() {
     need!("SEC-web-output", Need::Program(browser::PROGRAM));

@@ -31,7 +31,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-// proves: P-1, P-6, P-9, F-8, F-34a, F-36, F-37b, F-40, F-45, N-1, N-4: kills that do not work, refused starts, lost
+// proves: P-1, P-6, P-9, F-8, F-34a, F-36, F-37b, F-40, F-45, one-typed-outcome, budgets-of-failure: kills that do not work, refused starts, lost
 // wardens and keepers, stops and drains at any moment, slow consumers; all on a clock that is handed in, so none can jump
 #[test]
 fn fixed_seeds_keep_every_promise() {

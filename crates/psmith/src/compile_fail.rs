@@ -9,7 +9,7 @@
 /// ```
 ///
 /// ```compile_fail
-/// // proves: O-9, U-10
+/// // proves: values-survive, ordered-map
 /// let factor = 3;
 /// let _ = psmith::map([1, 2], move |n: i32| n * factor).count();
 /// ```
@@ -22,7 +22,7 @@ struct CapturingMap;
 /// ```
 ///
 /// ```compile_fail
-/// // proves: U-7
+/// // proves: functions-and-commands
 /// let factor = 3;
 /// let _ = psmith::Job::new(move |n: i32| n * factor, 1);
 /// ```
@@ -35,7 +35,7 @@ struct CapturingJob;
 /// ```
 ///
 /// ```compile_fail
-/// // proves: U-12, U-47
+/// // proves: for-effect-only, caller-untouched
 /// let seen = std::sync::Mutex::new(Vec::new());
 /// let _ = psmith::each([1, 2], |n: i32| seen.lock().unwrap().push(n)).run();
 /// ```
@@ -52,14 +52,14 @@ struct CapturingEach;
 /// ```
 ///
 /// ```compile_fail
-/// // proves: O-36, U-29
+/// // proves: proxy-is-typed, typed-proxies
 /// let scheduler = psmith::Scheduler::new();
 /// let number = scheduler.proxy(7_u32);
 /// let _ = number.call(u32::no_such_method, (1_u32,));
 /// ```
 ///
 /// ```compile_fail
-/// // proves: O-36, U-29
+/// // proves: proxy-is-typed, typed-proxies
 /// let scheduler = psmith::Scheduler::new();
 /// let number = scheduler.proxy(7_u32);
 /// let _ = number.call(u32::count_ones_of, ("one".to_owned(),));
@@ -68,7 +68,7 @@ struct CapturingEach;
 /// ```
 ///
 /// ```compile_fail
-/// // proves: O-36, U-29
+/// // proves: proxy-is-typed, typed-proxies
 /// let scheduler = psmith::Scheduler::new();
 /// let number = scheduler.proxy(7_u32);
 /// let _ = number.call(String::len, ());
@@ -82,7 +82,7 @@ struct Proxies;
 /// ```
 ///
 /// ```compile_fail
-/// // proves: U-15
+/// // proves: serde-values
 /// struct Opaque(u32);
 /// let _ = psmith::map([Opaque(7)], |opaque: Opaque| opaque.0).count();
 /// ```

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
-/// # // proves: U-32
+/// # // proves: process-locks
 /// let lock = psmith::Lock::new(dir.path(), "deploy").unwrap();
 /// let guard = lock.acquire().unwrap();
 /// let again = lock.acquire().unwrap();

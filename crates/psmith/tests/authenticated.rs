@@ -66,7 +66,7 @@ fn by<D: Damage + 'static>(isolation: Isolation) -> Failure {
     failure
 }
 
-// proves: O-25, U-16
+// proves: authenticated-codec, own-codecs
 #[test]
 fn a_changed_cut_or_forged_message_breaks_the_protocol_and_nothing_hangs() {
     psmith::init();
@@ -115,7 +115,7 @@ impl Codec<u32> for Trusting {
     }
 }
 
-// proves: O-25, U-16
+// proves: authenticated-codec, own-codecs
 #[test]
 fn nothing_is_decoded_before_its_code_was_right_and_bad_bytes_with_the_right_one_are_undecodable() {
     psmith::init();
@@ -139,7 +139,7 @@ struct Complex {
     share: f64,
 }
 
-// proves: O-25, U-16
+// proves: authenticated-codec, own-codecs
 #[test]
 fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
     psmith::init();
@@ -176,7 +176,7 @@ fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
     assert_eq!(got.iter().filter(|it| it.is_ok()).count(), 4);
 }
 
-// proves: O-25, U-16
+// proves: authenticated-codec, own-codecs
 #[test]
 fn jobs_of_a_pool_travel_by_it_too() {
     psmith::init();
@@ -191,7 +191,7 @@ fn jobs_of_a_pool_travel_by_it_too() {
     assert!(matches!(failure.cause, Cause::Protocol(_)), "{failure}");
 }
 
-// proves: O-25
+// proves: authenticated-codec
 #[test]
 fn a_worker_that_dies_without_a_word_has_died_and_forged_nothing() {
     psmith::init();
@@ -217,7 +217,7 @@ fn secret() -> Vec<u8> {
     serde_json::from_str(&serde_json::to_string(&secret).unwrap()).unwrap()
 }
 
-// proves: U-16
+// proves: own-codecs
 #[test]
 fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_jobs_shows_it() {
     psmith::init();

@@ -36,7 +36,7 @@ fn kill_myself() {
 
 const JOBS: u64 = 20_000;
 
-// proves: N-2, U-2, F-6
+// proves: any-worker-may-die, reused-workers, F-6
 #[test]
 fn each_job_of_many_short_ones_runs_once_and_fails_alone() {
     psmith::init();
@@ -86,7 +86,7 @@ fn each_job_of_many_short_ones_runs_once_and_fails_alone() {
     assert!((0..JOBS).all(|n| marks[&n] == 1), "{:?}", marks.iter().find(|(_, count)| **count != 1));
 }
 
-// proves: U-24: tries are counted job by job.
+// proves: retries-apart: tries are counted job by job.
 #[test]
 fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
     psmith::init();
@@ -114,7 +114,7 @@ fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
     }
 }
 
-// proves: U-2: what a job prints is its own, also where it was one of a batch.
+// proves: reused-workers: what a job prints is its own, also where it was one of a batch.
 #[test]
 fn the_output_of_a_job_in_a_batch_is_its_own() {
     psmith::init();
@@ -144,7 +144,7 @@ fn the_output_of_a_job_in_a_batch_is_its_own() {
     }
 }
 
-// proves: N-9, N-10
+// proves: endless-in-order, batches-item-by-item
 #[test]
 fn no_more_is_taken_than_the_window_allows() {
     psmith::init();
@@ -165,7 +165,7 @@ fn no_more_is_taken_than_the_window_allows() {
     }
 }
 
-// proves: N-9: a batch is made of the jobs that wait, none is waited for; nor are outcomes that were not taken yet.
+// proves: endless-in-order: a batch is made of the jobs that wait, none is waited for; nor are outcomes that were not taken yet.
 #[test]
 fn a_single_job_is_done_while_its_source_keeps_the_next_one_back() {
     psmith::init();
@@ -190,7 +190,7 @@ fn a_single_job_is_done_while_its_source_keeps_the_next_one_back() {
     assert!(psmith::map(items, work).workers(2).map(Result::unwrap).eq(0..5_000));
 }
 
-// proves: O-8: a long job among short ones keeps none of them.
+// proves: uneven-jobs-overlap: a long job among short ones keeps none of them.
 #[test]
 fn a_long_job_in_a_batch_holds_up_none_of_its_neighbours() {
     psmith::init();
@@ -212,7 +212,7 @@ fn a_long_job_in_a_batch_holds_up_none_of_its_neighbours() {
     assert!(map.next().is_none());
 }
 
-// proves: U-27: one outcome for each job that was taken, also where the run is cut short.
+// proves: ways-to-end: one outcome for each job that was taken, also where the run is cut short.
 #[test]
 fn a_run_that_is_cut_short_has_an_outcome_for_each_job() {
     psmith::init();

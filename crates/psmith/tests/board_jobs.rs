@@ -46,7 +46,7 @@ fn held((number, path): (u32, PathBuf)) -> Result<u32, String> {
     if number == 2 { Err("not this one".into()) } else { Ok(number) }
 }
 
-// proves: N-11: rows on a terminal while jobs run, in both isolations, and the counts that stay
+// proves: live-board: rows on a terminal while jobs run, in both isolations, and the counts that stay
 #[test]
 fn rows_are_shown_on_a_terminal_while_jobs_run() {
     psmith::init();
@@ -85,7 +85,7 @@ fn rows_are_shown_on_a_terminal_while_jobs_run() {
     }
 }
 
-// proves: N-11: slot, pid, job, phase, elapsed, memory, CPU, last message, attempts; and the same after JSON
+// proves: live-board: slot, pid, job, phase, elapsed, memory, CPU, last message, attempts; and the same after JSON
 #[test]
 fn a_snapshot_is_complete_and_survives_json() {
     psmith::init();
@@ -130,7 +130,7 @@ fn a_snapshot_is_complete_and_survives_json() {
     }
 }
 
-// proves: N-11: a job between two attempts is there, too
+// proves: live-board: a job between two attempts is there, too
 #[test]
 fn a_job_between_two_attempts_waits() {
     psmith::init();
@@ -151,7 +151,7 @@ fn a_job_between_two_attempts_waits() {
     wait_for(&jobs, "over", |now| now.jobs.is_empty() && now.failed + now.cancelled == 1);
 }
 
-// proves: N-11: each face can be observed, several runs on one board
+// proves: live-board: each face can be observed, several runs on one board
 #[test]
 fn several_runs_share_a_board() {
     psmith::init();
@@ -196,7 +196,7 @@ fn outcomes(jobs: Option<&JobBoard>, isolation: Isolation) -> Vec<Result<u32, St
     map.map(|result| result.map_err(|failure| format!("{:?} {}", failure.cause, failure.index))).collect()
 }
 
-// proves: N-11: a screen that takes nothing, one that is gone, a board that is shut down: the same outcomes
+// proves: live-board: a screen that takes nothing, one that is gone, a board that is shut down: the same outcomes
 #[test]
 fn a_board_that_is_stopped_or_slow_changes_no_outcome() {
     psmith::init();
@@ -229,7 +229,7 @@ fn a_board_that_is_stopped_or_slow_changes_no_outcome() {
     }
 }
 
-// proves: N-11: where there is no terminal, whole lines without codes
+// proves: live-board: where there is no terminal, whole lines without codes
 #[test]
 fn lines_are_plain_where_there_is_no_terminal() {
     psmith::init();
@@ -275,7 +275,7 @@ fn play(format: Format) {
     println!("over");
 }
 
-// proves: N-11: printed on a signal, if asked, as a table or as JSON; the run goes on
+// proves: live-board: printed on a signal, if asked, as a table or as JSON; the run goes on
 #[test]
 fn a_signal_prints_the_running_jobs() {
     psmith::init();
@@ -317,7 +317,7 @@ fn a_signal_prints_the_running_jobs() {
     }
 }
 
-// proves: N-11, O-45: what jobs wrote comes out above the rows, where both go to one terminal
+// proves: live-board, lines-without-terminal: what jobs wrote comes out above the rows, where both go to one terminal
 #[test]
 fn the_output_of_jobs_is_above_the_rows() {
     const NAME: &str = "the_output_of_jobs_is_above_the_rows";

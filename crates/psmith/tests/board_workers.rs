@@ -28,7 +28,7 @@ fn drain(cx: WorkerCx<u64>) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-// proves: O-42, U-37
+// proves: workers-drain-a-queue, row-per-worker
 #[test]
 fn rows_show_each_sleep_and_end_with_done() {
     psmith::init();
@@ -69,7 +69,7 @@ fn screen_board(slave: std::os::fd::OwnedFd) -> Board {
     Board::builder().update(Duration::from_millis(10)).dim_after(Duration::from_secs(3600)).console(slave)
 }
 
-// proves: O-42, U-37
+// proves: workers-drain-a-queue, row-per-worker
 #[test]
 fn the_row_of_a_killed_worker_is_red_with_the_cause() {
     psmith::init();

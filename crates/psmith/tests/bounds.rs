@@ -37,7 +37,7 @@ fn alone_in_its_slot((n, path): (u32, PathBuf)) -> Result<u32, String> {
     Ok(slot)
 }
 
-// proves: O-4, U-3, U-23
+// proves: one-hangs-of-many, cap-on-workers, timeouts-and-grace
 #[test]
 fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
     psmith::init();
@@ -69,7 +69,7 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
     }
 }
 
-// proves: O-19, U-33
+// proves: slot-numbers, job-knows-itself
 #[test]
 fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
     psmith::init();
@@ -101,7 +101,7 @@ fn workers_alive() -> usize {
     children(std::process::id()).into_iter().map(|warden| children(warden).len()).sum()
 }
 
-// proves: O-6, U-3
+// proves: worker-count, cap-on-workers
 #[test]
 fn there_are_never_more_workers_than_items() {
     psmith::init();
@@ -125,7 +125,7 @@ fn there_are_never_more_workers_than_items() {
     }
 }
 
-// proves: O-10, U-46
+// proves: many-workers-few-left, descriptors-come-back
 #[test]
 fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
     psmith::init();
@@ -157,7 +157,7 @@ fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
     }
 }
 
-// proves: O-32, U-46
+// proves: large-answers-whole, descriptors-come-back
 #[test]
 fn answers_of_64_kilobytes_come_whole_from_pools_and_schedulers_and_jobs_exhaust_nothing() {
     psmith::init();

@@ -20,11 +20,11 @@ fn odd_crashes(n: u32) -> Result<u32, String> {
     if n.is_multiple_of(2) { Err("even".into()) } else { std::process::abort() }
 }
 
-// proves: N-4: out of memory at 16 MiB, well at 32
+// proves: budgets-of-failure: out of memory at 16 MiB, well at 32
 #[test]
 fn a_retry_has_more_memory_where_that_was_asked_for() {
     psmith::init();
-    need!("N-4", Need::MemoryGroup);
+    need!("budgets-of-failure", Need::MemoryGroup);
     let _guard = LeakGuard::alone();
     let eat = |mib: usize| -> Vec<u8> { std::hint::black_box(vec![1_u8; mib << 20])[..3].to_vec() };
     let wicked = psmith_testkit::wicked();
@@ -53,7 +53,7 @@ fn a_retry_has_more_memory_where_that_was_asked_for() {
     }
 }
 
-// proves: N-4: budgets apart, and quarantine
+// proves: budgets-of-failure: budgets apart, and quarantine
 #[test]
 fn a_job_that_has_crashed_as_often_as_it_may_is_quarantined_and_its_failure_shows_that() {
     psmith::init();
@@ -69,7 +69,7 @@ fn a_job_that_has_crashed_as_often_as_it_may_is_quarantined_and_its_failure_show
     }
 }
 
-// proves: N-4: the circuit breaker
+// proves: budgets-of-failure: the circuit breaker
 #[test]
 fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
     psmith::init();
@@ -105,7 +105,7 @@ fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
     }
 }
 
-// proves: N-4: the circuit breaker, where jobs have no run that ends
+// proves: budgets-of-failure: the circuit breaker, where jobs have no run that ends
 #[test]
 fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
     psmith::init();

@@ -13,7 +13,7 @@ fn interpret(bytecode: Vec<u8>) -> Result<String, String> {
     chunk.map_err(|error| error.to_string())
 }
 
-// proves: F-2, P-1, P-2, N-1, N-2
+// proves: F-2, P-1, P-2, one-typed-outcome, any-worker-may-die
 #[test]
 fn bytecode_that_crashes_the_lua_interpreter_harms_no_neighbour() {
     psmith::init();

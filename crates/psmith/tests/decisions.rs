@@ -10,7 +10,7 @@ use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
 
-// proves: O-22, U-12
+// proves: each-without-values, for-effect-only
 #[test]
 fn the_hook_of_each_sees_every_outcome_once() {
     psmith::init();
@@ -56,7 +56,7 @@ fn act((deed, path): (Deed, PathBuf)) -> Result<Flow<(), ()>, String> {
     }
 }
 
-// proves: O-14, U-21
+// proves: running-items-finish, policy-at-failure
 #[test]
 fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
     psmith::init();
@@ -83,7 +83,7 @@ fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
     }
 }
 
-// proves: O-14, O-20, U-22
+// proves: running-items-finish, break-and-kill, value-ends-the-run
 #[test]
 fn a_break_without_a_value_is_one_too() {
     psmith::init();
@@ -96,7 +96,7 @@ fn a_break_without_a_value_is_one_too() {
     }
 }
 
-// proves: O-16, U-21, U-22
+// proves: one-failure-reported, policy-at-failure, value-ends-the-run
 #[test]
 fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
     psmith::init();
@@ -120,7 +120,7 @@ fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
     }
 }
 
-// proves: O-16, U-21
+// proves: one-failure-reported, policy-at-failure
 #[test]
 fn of_several_failures_the_first_is_the_one_reported() {
     psmith::init();

@@ -8,7 +8,7 @@ use psmith::{Cause, Flow};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 
-// proves: O-3, U-12
+// proves: effects-are-there, for-effect-only
 #[test]
 fn each_returns_when_all_effects_are_there() {
     psmith::init();
@@ -21,7 +21,7 @@ fn each_returns_when_all_effects_are_there() {
     assert_eq!(psmith::each(Vec::new(), write).run().unwrap(), 0);
 }
 
-// proves: O-3
+// proves: effects-are-there
 #[test]
 fn runs_of_two_threads_do_not_disturb_each_other() {
     psmith::init();
@@ -37,7 +37,7 @@ fn runs_of_two_threads_do_not_disturb_each_other() {
     });
 }
 
-// proves: O-21, U-14
+// proves: any-and-all, any-all-decisions
 #[test]
 fn any_and_all_have_the_truth_tables_of_their_names() {
     psmith::init();
@@ -54,7 +54,7 @@ fn any_and_all_have_the_truth_tables_of_their_names() {
     }
 }
 
-// proves: O-21
+// proves: any-and-all
 #[test]
 fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_error() {
     psmith::init();
@@ -74,7 +74,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
     assert_eq!((failure.index, &failure.cause), (1, &Cause::Error("no answer".into())));
 }
 
-// proves: O-14, O-20, U-22
+// proves: running-items-finish, break-and-kill, value-ends-the-run
 #[test]
 fn a_break_lets_the_running_finish_and_starts_no_more() {
     psmith::init();
@@ -98,7 +98,7 @@ fn a_break_lets_the_running_finish_and_starts_no_more() {
     assert_eq!(started, 4);
 }
 
-// proves: O-20
+// proves: break-and-kill
 #[test]
 fn a_kill_ends_the_running_at_once_with_any_value() {
     psmith::init();
@@ -119,7 +119,7 @@ fn a_kill_ends_the_running_at_once_with_any_value() {
     assert_eq!(inline.workers(0).run().unwrap(), ControlFlow::Break(5));
 }
 
-// proves: O-20, U-21
+// proves: break-and-kill, policy-at-failure
 #[test]
 fn a_failure_of_a_run_that_may_end_early_is_the_first_one() {
     psmith::init();

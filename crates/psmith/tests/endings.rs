@@ -23,7 +23,7 @@ fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
 }
 
-// proves: O-27, U-26, P-4
+// proves: nothing-lives-on, no-process-left, P-4
 #[test]
 fn a_caller_that_panics_in_the_midst_of_a_map_leaves_nothing() {
     psmith::init();
@@ -47,7 +47,7 @@ fn a_caller_that_panics_in_the_midst_of_a_map_leaves_nothing() {
     }
 }
 
-// proves: O-27, U-26, F-37a
+// proves: nothing-lives-on, no-process-left, F-37a
 #[test]
 fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
     const HOST: &str = "PSMITH_TEST_INTERRUPTED";
@@ -88,7 +88,7 @@ fn a_host_that_alone_is_interrupted_takes_its_jobs_along() {
     }
 }
 
-// proves: F-33, U-8, O-15
+// proves: F-33, outcome-consumer, failing-hook
 #[test]
 fn a_consumer_that_panics_ends_its_server_with_that_panic_and_leaves_nothing() {
     psmith::init();
@@ -114,7 +114,7 @@ fn a_consumer_that_panics_ends_its_server_with_that_panic_and_leaves_nothing() {
     }
 }
 
-// proves: N-7, U-26
+// proves: orphans-never, no-process-left
 #[test]
 fn threads_that_make_a_pool_and_hand_in_may_end_before_the_jobs_do() {
     psmith::init();
@@ -151,7 +151,7 @@ fn assert_cancelled(handles: &[JobHandle<()>]) {
     }
 }
 
-// proves: F-35, U-27
+// proves: F-35, ways-to-end
 #[test]
 fn a_pool_dropped_busy_or_idle_or_while_panicking_resolves_every_handle() {
     psmith::init();
@@ -176,7 +176,7 @@ fn a_pool_dropped_busy_or_idle_or_while_panicking_resolves_every_handle() {
     }
 }
 
-// proves: F-35, U-18
+// proves: F-35, handles-wait-and-end
 #[test]
 fn handles_not_waited_for_and_not_dropped_hold_up_no_end_of_their_pool() {
     psmith::init();
@@ -211,7 +211,7 @@ fn nested(depth: u32) -> Result<u32, String> {
     Ok(innermost)
 }
 
-// proves: N-15, F-35
+// proves: own-executable-again, F-35
 #[test]
 fn a_pool_in_a_job_of_a_pool_in_a_job_works_and_leaves_nothing() {
     psmith::init();
@@ -227,7 +227,7 @@ fn wait_at_gate_nested(path: PathBuf) {
     psmith::map(std::iter::repeat_with(|| path.clone()), wait_at_gate).workers(2).for_each(drop);
 }
 
-// proves: N-15, U-26, P-4
+// proves: own-executable-again, no-process-left, P-4
 #[test]
 fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
     psmith::init();
@@ -251,7 +251,7 @@ fn a_job_that_is_killed_takes_the_pool_that_it_made_along() {
     }
 }
 
-// proves: F-36, U-27, O-33
+// proves: F-36, ways-to-end, refused-while-joining
 #[test]
 fn a_thread_that_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outcome() {
     psmith::init();
@@ -296,7 +296,7 @@ fn a_thread_that_hands_in_while_another_ends_the_pool_is_refused_or_gets_an_outc
     }
 }
 
-// proves: F-36, O-33
+// proves: F-36, refused-while-joining
 #[test]
 fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
     psmith::init();
@@ -329,7 +329,7 @@ fn a_pool_is_ended_by_several_at_once_while_its_workers_crash() {
     }
 }
 
-// proves: F-36, O-33, U-27
+// proves: F-36, refused-while-joining, ways-to-end
 #[test]
 fn a_scheduler_ended_again_and_again_resolves_jobs_scheduled_meanwhile() {
     psmith::init();

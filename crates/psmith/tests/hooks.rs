@@ -7,7 +7,7 @@ use psmith::{Cause, Job, OnError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 
-// proves: O-17, U-9
+// proves: hooks-once, start-hook
 #[test]
 fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
     psmith::init();
@@ -61,7 +61,7 @@ fn jobs_of_different_functions_call_the_same_hooks() {
     assert!(failures.iter().any(|failure| failure.contains("done hook: enough")), "{failures:?}");
 }
 
-// proves: O-15
+// proves: failing-hook
 #[test]
 fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
     psmith::init();
@@ -87,7 +87,7 @@ fn a_hook_that_fails_stops_further_starts_and_its_error_reaches_the_caller() {
     }
 }
 
-// proves: O-15
+// proves: failing-hook
 #[test]
 fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
     psmith::init();
@@ -98,7 +98,7 @@ fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
     assert!(caught.is_err());
 }
 
-// proves: O-16
+// proves: one-failure-reported
 #[test]
 fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
     psmith::init();
@@ -128,7 +128,7 @@ fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
     assert_eq!(seen, [(0, false), (1, true), (2, true), (3, true)]);
 }
 
-// proves: O-18, U-11
+// proves: order-is-submission, submission-order
 #[test]
 fn in_order_means_the_order_of_the_items_not_of_the_ends() {
     psmith::init();
@@ -157,7 +157,7 @@ fn in_order_means_the_order_of_the_items_not_of_the_ends() {
     assert_eq!(order.into_inner(), [0, 1, 2, 3]);
 }
 
-// proves: O-19, U-5, U-33
+// proves: slot-numbers, run-inline, job-knows-itself
 #[test]
 fn slots_are_known_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     psmith::init();
@@ -179,7 +179,7 @@ fn slots_are_known_to_jobs_and_inline_is_slot_0_of_no_other_process() {
     assert!(psmith::cx().is_none(), "the inline job is over");
 }
 
-// proves: U-5
+// proves: run-inline
 #[test]
 fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
     psmith::init();
@@ -195,7 +195,7 @@ fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
     assert_eq!(got[2].as_ref().unwrap(), &2);
 }
 
-// proves: U-33, N-8
+// proves: job-knows-itself, messages-both-ways
 #[test]
 fn progress_and_messages_come_before_the_outcome_and_in_order() {
     psmith::init();

@@ -28,7 +28,7 @@ fn live(way: u32) -> u32 {
     way
 }
 
-// proves: U-31
+// proves: idle-watchdog
 #[test]
 fn messages_and_output_keep_a_job_alive_and_silence_ends_it() {
     psmith::init();
@@ -49,7 +49,7 @@ fn messages_and_output_keep_a_job_alive_and_silence_ends_it() {
     }
 }
 
-// proves: U-31
+// proves: idle-watchdog
 #[test]
 fn an_idle_job_is_tried_again_as_one_that_timed_out() {
     psmith::init();

@@ -206,7 +206,7 @@ fn by_race(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
     jobs.into_iter().map(|job| pool.race([job])).collect()
 }
 
-// proves: N-13, U-7, N-2, N-4: of functions and commands alike
+// proves: one-kind-of-job, functions-and-commands, any-worker-may-die, budgets-of-failure: of functions and commands alike
 #[test]
 fn any_end_of_a_function_or_a_command_is_reported_alike_by_every_face() {
     psmith::init();
@@ -252,11 +252,11 @@ fn any_end_of_a_function_or_a_command_is_reported_alike_by_every_face() {
     assert!(known["exit"].contains("gone with 3") && known["exit"].contains("leaver"), "{known:?}");
 }
 
-// proves: N-13, N-3: memory
+// proves: one-kind-of-job, limits-by-job: memory
 #[test]
 fn a_limit_of_memory_holds_for_functions_and_commands_in_one_pool() {
     psmith::init();
-    need!("N-13, N-3", Need::MemoryGroup);
+    need!("one-kind-of-job, limits-by-job", Need::MemoryGroup);
     let _guard = LeakGuard::alone();
     let eat = |mib: usize| -> Bytes { std::hint::black_box(vec![1; mib << 20])[..1].to_vec() };
     let wicked = psmith_testkit::wicked();
@@ -278,7 +278,7 @@ fn a_limit_of_memory_holds_for_functions_and_commands_in_one_pool() {
     }
 }
 
-// proves: N-13, U-7: handles
+// proves: one-kind-of-job, functions-and-commands: handles
 #[test]
 fn handles_of_both_kinds_cancel_kill_and_return_pids() {
     psmith::init();
@@ -309,7 +309,7 @@ fn handles_of_both_kinds_cancel_kill_and_return_pids() {
     }
 }
 
-// proves: U-7, U-2: workers that stay
+// proves: functions-and-commands, reused-workers: workers that stay
 #[test]
 fn a_worker_stays_with_its_state_while_a_command_runs_beside_it() {
     psmith::init();
@@ -325,7 +325,7 @@ fn a_worker_stays_with_its_state_while_a_command_runs_beside_it() {
     assert_eq!(seen, [0, 5, 1, 5, 2, 5]);
 }
 
-// proves: U-7: the number of workers is of both kinds together
+// proves: functions-and-commands: the number of workers is of both kinds together
 #[test]
 fn never_more_jobs_run_than_there_are_workers_of_whichever_kind() {
     psmith::init();
@@ -349,7 +349,7 @@ fn never_more_jobs_run_than_there_are_workers_of_whichever_kind() {
     }
 }
 
-// proves: N-13: laziness, order and early ends, of jobs of both kinds
+// proves: one-kind-of-job: laziness, order and early ends, of jobs of both kinds
 #[test]
 fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
     psmith::init();
@@ -382,7 +382,7 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
     }
 }
 
-// proves: U-17: of a command, what it writes
+// proves: large-values: of a command, what it writes
 #[test]
 fn the_output_of_a_command_is_bounded_by_the_longest_frame_of_its_run() {
     psmith::init();

@@ -19,11 +19,11 @@ fn touch(bytes: u64) -> u64 {
     memory.iter().step_by(4096).map(|byte| u64::from(*byte)).sum()
 }
 
-// proves: F-18, N-3: memory, and a neighbour's is its own
+// proves: F-18, limits-by-job: memory, and a neighbour's is its own
 #[test]
 fn a_function_that_takes_too_much_memory_is_named_and_its_neighbours_are_not() {
     psmith::init();
-    need!("F-18, N-3", Need::MemoryGroup);
+    need!("F-18, limits-by-job", Need::MemoryGroup);
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let limits = ResourceLimits::new().memory(128 * MIB);
@@ -39,7 +39,7 @@ fn a_function_that_takes_too_much_memory_is_named_and_its_neighbours_are_not() {
     }
 }
 
-// proves: N-3, F-21: file size
+// proves: limits-by-job, F-21: file size
 #[test]
 fn a_function_that_writes_too_large_a_file_is_named() {
     psmith::init();
@@ -56,11 +56,11 @@ fn a_function_that_writes_too_large_a_file_is_named() {
     assert_eq!(results[1].as_ref().unwrap_err().cause, Cause::Limit(LimitKind::FileSize(MIB)));
 }
 
-// proves: N-3: descriptors and processes are refused, and the job says so itself
+// proves: limits-by-job: descriptors and processes are refused, and the job says so itself
 #[test]
 fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
     psmith::init();
-    need!("F-13, N-3", Need::PidsGroup);
+    need!("F-13, limits-by-job", Need::PidsGroup);
     let _guard = LeakGuard::alone();
     let open = |many: usize| -> Result<usize, String> {
         let files: Result<Vec<File>, _> = (0..many).map(|_| File::open("/dev/null")).collect();
@@ -146,7 +146,7 @@ fn outcomes_of<R: Send + 'static>(
     handles.iter().map(psmith::JobHandle::wait).collect()
 }
 
-// proves: N-3: of one job among others, where each has a process and where workers stay
+// proves: limits-by-job: of one job among others, where each has a process and where workers stay
 #[test]
 fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
     psmith::init();
@@ -174,11 +174,11 @@ fn limits_of_a_job_take_the_place_of_those_of_its_run_for_this_job_alone() {
     }
 }
 
-// proves: F-18, N-3: memory of a job's own, in a run with less, with more, and with no limits at all
+// proves: F-18, limits-by-job: memory of a job's own, in a run with less, with more, and with no limits at all
 #[test]
 fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
     psmith::init();
-    need!("F-18, N-3", Need::MemoryGroup);
+    need!("F-18, limits-by-job", Need::MemoryGroup);
     let _guard = LeakGuard::alone();
     let memory = |mib| ResourceLimits::new().memory(mib * MIB);
     let small = || Job::new(touch, 200 * MIB).limits(memory(64));
@@ -200,7 +200,7 @@ fn memory_of_a_jobs_own_is_held_and_named_in_any_run() {
     }
 }
 
-// proves: N-3: a job with limits of its own is a job like any other beside workers that stay
+// proves: limits-by-job: a job with limits of its own is a job like any other beside workers that stay
 #[test]
 fn a_function_with_limits_of_its_own_is_retried_timed_out_and_exchanges_messages() {
     psmith::init();
@@ -229,7 +229,7 @@ fn a_function_with_limits_of_its_own_is_retried_timed_out_and_exchanges_messages
     assert_eq!(before.wait().unwrap(), after.wait().unwrap(), "the worker that stays has stayed");
 }
 
-// proves: N-3: what cannot be held
+// proves: limits-by-job: what cannot be held
 #[test]
 fn limits_of_a_jobs_own_that_cannot_be_held_are_its_failure_and_no_other_jobs() {
     psmith::init();

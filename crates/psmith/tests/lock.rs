@@ -14,7 +14,7 @@ fn ask(dir: &std::path::Path) -> bool {
     psmith::map([dir.to_owned()], is_free).isolation(Isolation::PerJob).next().unwrap().unwrap()
 }
 
-// proves: O-39, U-32
+// proves: lock-by-file, process-locks
 #[test]
 fn another_process_is_refused_while_it_is_held_and_admitted_after() {
     psmith::init();
@@ -34,7 +34,7 @@ fn another_process_is_refused_while_it_is_held_and_admitted_after() {
     assert!(["", ".", "..", "a/b", "a\0b"].iter().all(|name| Lock::new(dir.path(), name).is_err()));
 }
 
-// proves: O-39, U-32
+// proves: lock-by-file, process-locks
 #[test]
 fn a_holder_that_dies_frees_it() {
     psmith::init();
@@ -48,7 +48,7 @@ fn a_holder_that_dies_frees_it() {
     assert!(ask(dir.path()));
 }
 
-// proves: O-39
+// proves: lock-by-file
 #[test]
 fn a_hundred_processes_on_one_lock_never_meet() {
     psmith::init();

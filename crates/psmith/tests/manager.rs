@@ -14,7 +14,7 @@ fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
 }
 
-// proves: O-37, U-28
+// proves: process-manager, manager-by-caller
 #[test]
 fn handlers_are_called_by_step_before_the_count_drops() {
     psmith::init();
@@ -38,7 +38,7 @@ fn handlers_are_called_by_step_before_the_count_drops() {
     assert_eq!(manager.drain().jobs, []);
 }
 
-// proves: U-28
+// proves: manager-by-caller
 #[test]
 fn a_signal_reaches_those_that_run() {
     psmith::init();
@@ -64,7 +64,7 @@ fn a_signal_reaches_those_that_run() {
     }
 }
 
-// proves: O-37, U-28
+// proves: process-manager, manager-by-caller
 #[test]
 fn a_join_waits_no_longer_than_its_limit_and_a_stop_calls_every_handler() {
     psmith::init();

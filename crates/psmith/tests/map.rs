@@ -13,7 +13,7 @@ fn pid(_: u32) -> u32 {
     std::process::id()
 }
 
-// proves: O-1, U-1, U-10
+// proves: map-in-order, process-a-job, ordered-map
 #[test]
 fn items_are_doubled_in_order_each_in_a_process_of_its_own() {
     psmith::init();
@@ -26,7 +26,7 @@ fn items_are_doubled_in_order_each_in_a_process_of_its_own() {
     assert!(!pids.contains(&std::process::id()));
 }
 
-// proves: O-2, U-15, U-19
+// proves: crash-is-no-answer, serde-values, failure-in-one-line
 #[test]
 fn bytes_come_back_byte_for_byte_and_a_crash_is_never_an_empty_answer() {
     psmith::init();
@@ -53,7 +53,7 @@ fn bytes_come_back_byte_for_byte_and_a_crash_is_never_an_empty_answer() {
     assert_eq!(got.iter().filter(|got| got.is_err()).count(), 1);
 }
 
-// proves: F-8, O-4, U-23
+// proves: F-8, one-hangs-of-many, timeouts-and-grace
 #[test]
 fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
     psmith::init();
@@ -77,7 +77,7 @@ fn one_hung_item_ends_by_its_timeout_and_all_others_answer() {
     }
 }
 
-// proves: F-27, O-11, U-20
+// proves: F-27, errors-reach-caller, errors-as-text
 #[test]
 fn errors_and_panics_reach_the_caller_with_text_and_place() {
     psmith::init();
@@ -100,7 +100,7 @@ fn errors_and_panics_reach_the_caller_with_text_and_place() {
     );
 }
 
-// proves: F-4, O-13
+// proves: F-4, killed-worker-names-item
 #[test]
 fn a_job_that_exits_or_is_killed_is_a_failure_with_its_code_or_signal() {
     psmith::init();
@@ -124,7 +124,7 @@ fn a_job_that_exits_or_is_killed_is_a_failure_with_its_code_or_signal() {
     assert_eq!(got, [Cause::Exit(0), Cause::Exit(3), signal(9), signal(15)]);
 }
 
-// proves: O-14, U-21
+// proves: running-items-finish, policy-at-failure
 #[test]
 fn after_a_failure_exactly_the_running_items_ran() {
     psmith::init();

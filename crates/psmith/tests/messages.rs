@@ -29,7 +29,7 @@ fn deaf(path: PathBuf) {
     gate::pass(&path);
 }
 
-// proves: N-8, U-33
+// proves: messages-both-ways, job-knows-itself
 #[test]
 fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
     psmith::init();
@@ -54,7 +54,7 @@ fn messages_come_in_the_order_sent_whether_the_job_has_begun_or_not() {
     }
 }
 
-// proves: N-8
+// proves: messages-both-ways
 #[test]
 fn a_job_that_does_not_read_fills_a_bounded_buffer_and_its_sender_gets_an_error() {
     psmith::init();
@@ -85,7 +85,7 @@ fn a_job_that_does_not_read_fills_a_bounded_buffer_and_its_sender_gets_an_error(
     }
 }
 
-// proves: N-8
+// proves: messages-both-ways
 #[test]
 fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_all() {
     psmith::init();
@@ -110,7 +110,7 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
     }
 }
 
-// proves: N-8
+// proves: messages-both-ways
 #[test]
 fn messages_taken_by_one_attempt_are_not_given_to_the_next_however_the_first_ended() {
     psmith::init();
@@ -199,7 +199,7 @@ fn a_job_can_poll_and_can_wait_with_a_limit() {
     }
 }
 
-// proves: U-33
+// proves: job-knows-itself
 #[test]
 fn a_job_without_a_sender_gets_an_error() {
     psmith::init();
@@ -286,7 +286,7 @@ fn threads_of_a_job_share_its_messages_and_one_that_outlives_it_gets_an_error() 
     assert_eq!(results, [false, true]);
 }
 
-// proves: N-8, N-13
+// proves: messages-both-ways, one-kind-of-job
 #[test]
 fn a_message_of_another_type_stops_a_run_of_jobs_and_names_its_sender() {
     psmith::init();
@@ -311,7 +311,7 @@ fn a_message_of_another_type_stops_a_run_of_jobs_and_names_its_sender() {
     }
 }
 
-// proves: N-13: the failing message of a later job does not overtake an earlier job
+// proves: one-kind-of-job: the failing message of a later job does not overtake an earlier job
 #[test]
 fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
     psmith::init();

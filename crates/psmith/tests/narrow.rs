@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Descriptors for the engine itself and for about this number of attempts.
 const FILES: u64 = 8 + 4 * 8;
 
-// proves: U-7: where there is room for nothing else, an idle worker makes room for a command
+// proves: functions-and-commands: where there is room for nothing else, an idle worker makes room for a command
 #[test]
 fn a_command_finds_room_though_idle_workers_have_taken_all() {
     psmith::init();

@@ -118,7 +118,7 @@ fn expected(stage: Stage, how: How, cause: &Cause) -> bool {
     }
 }
 
-// proves: O-13, F-1, F-3, F-4, F-22, F-23, F-24, F-25, F-27, N-1, N-2, P-2, U-2
+// proves: killed-worker-names-item, F-1, F-3, F-4, F-22, F-23, F-24, F-25, F-27, one-typed-outcome, any-worker-may-die, P-2, reused-workers
 #[test]
 fn any_event_at_any_stage_is_the_failure_of_its_own_job() {
     psmith::init();
@@ -157,7 +157,7 @@ impl std::fmt::Display for Untold {
 
 impl std::error::Error for Untold {}
 
-// proves: O-11, F-24, U-20
+// proves: errors-reach-caller, F-24, errors-as-text
 #[test]
 fn an_error_that_cannot_be_formatted_is_the_panic_of_its_own_job() {
     psmith::init();
@@ -171,7 +171,7 @@ fn an_error_that_cannot_be_formatted_is_the_panic_of_its_own_job() {
     }
 }
 
-// proves: F-27, F-3, U-19
+// proves: F-27, F-3, failure-in-one-line
 #[test]
 fn a_panic_within_the_panic_hook_is_an_abort_with_the_text_in_the_tail() {
     psmith::init();
@@ -201,7 +201,7 @@ fn wait_at_gate((n, path): (u32, PathBuf)) -> u32 {
     n
 }
 
-// proves: F-1, N-2, P-2, O-31
+// proves: F-1, any-worker-may-die, P-2, exit-fails-its-handle
 #[test]
 fn all_workers_killed_at_once_are_replaced_and_waiting_jobs_are_untouched() {
     psmith::init();
@@ -228,7 +228,7 @@ fn all_workers_killed_at_once_are_replaced_and_waiting_jobs_are_untouched() {
     }
 }
 
-// proves: F-1, P-2, N-2
+// proves: F-1, P-2, any-worker-may-die
 #[test]
 fn a_job_that_kills_its_neighbours_ends_them_and_no_other_job() {
     psmith::init();
@@ -259,7 +259,7 @@ fn a_job_that_kills_its_neighbours_ends_them_and_no_other_job() {
     assert_eq!(pool.submit(Job::new(|n: u32| n, 7)).unwrap().wait().unwrap(), 7);
 }
 
-// proves: F-7, N-2, P-6
+// proves: F-7, any-worker-may-die, P-6
 #[test]
 fn a_worker_that_dies_idle_takes_no_job_along() {
     psmith::init();
@@ -310,7 +310,7 @@ fn a_worker_killed_while_it_is_given_a_large_input_holds_up_no_other() {
     }
 }
 
-// proves: U-2, O-13, N-2, P-1
+// proves: reused-workers, killed-worker-names-item, any-worker-may-die, P-1
 #[test]
 fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
     psmith::init();
@@ -346,7 +346,7 @@ fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1000 + failed);
 }
 
-// proves: F-20, F-35, U-2, U-18
+// proves: F-20, F-35, reused-workers, handles-wait-and-end
 #[test]
 fn workers_of_one_two_and_three_jobs_do_them_all_though_handles_are_dropped() {
     psmith::init();
@@ -379,7 +379,7 @@ thread_local! {
     static AT_THE_END: AtTheEnd = const { AtTheEnd };
 }
 
-// proves: F-6, O-35
+// proves: F-6, one-answer-a-job
 #[test]
 fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() {
     psmith::init();
@@ -392,7 +392,7 @@ fn a_destructor_that_crashes_after_the_answer_changes_neither_it_nor_the_next() 
     }
 }
 
-// proves: N-8, N-5
+// proves: messages-both-ways, deadline-bounds-tree
 #[test]
 fn messages_sent_before_a_crash_arrive_first_and_in_order() {
     psmith::init();
@@ -421,7 +421,7 @@ fn messages_sent_before_a_crash_arrive_first_and_in_order() {
     }
 }
 
-// proves: N-5, U-23, U-19, P-3, P-4
+// proves: deadline-bounds-tree, timeouts-and-grace, failure-in-one-line, P-3, P-4
 #[test]
 fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_its_output_is_kept() {
     psmith::init();

@@ -66,7 +66,7 @@ fn meet_below((all, dir, fresh): (usize, PathBuf, bool)) -> Result<usize, String
     met.map(|slots| slots.len()).map_err(|failure| failure.to_string())
 }
 
-// proves: N-15
+// proves: own-executable-again
 #[test]
 fn a_pool_in_a_pool_in_a_pool_stays_within_the_budget_of_the_outermost() {
     psmith::init();
@@ -79,7 +79,7 @@ fn a_pool_in_a_pool_in_a_pool_stays_within_the_budget_of_the_outermost() {
     }
 }
 
-// proves: N-15
+// proves: own-executable-again
 #[test]
 fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
     psmith::init();
@@ -92,7 +92,7 @@ fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
     }
 }
 
-// proves: N-15
+// proves: own-executable-again
 #[test]
 fn the_budget_tokens_of_a_job_come_back_when_it_is_killed() {
     psmith::init();
@@ -111,7 +111,7 @@ fn the_budget_tokens_of_a_job_come_back_when_it_is_killed() {
     assert_eq!(pool.submit(Job::new(meet_below, item)).unwrap().wait().unwrap(), 2);
 }
 
-// proves: N-15
+// proves: own-executable-again
 #[test]
 fn two_runs_of_one_job_share_its_slot() {
     psmith::init();
@@ -124,7 +124,7 @@ fn two_runs_of_one_job_share_its_slot() {
     assert_eq!((ran.len(), most_at_once(&ran)), (6, 1));
 }
 
-// proves: N-15
+// proves: own-executable-again
 #[test]
 fn a_run_with_a_number_of_workers_of_its_own_gets_them_in_a_job_too() {
     psmith::init();
@@ -143,7 +143,7 @@ fn deeper(level: u32) -> Result<u32, String> {
     below.map_err(|failure| failure.to_string())
 }
 
-// proves: N-15: a job that begins the run it belongs to ends.
+// proves: own-executable-again: a job that begins the run it belongs to ends.
 #[test]
 fn runs_are_nested_only_so_deep_and_the_refusal_is_an_error() {
     psmith::init();

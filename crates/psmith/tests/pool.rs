@@ -40,7 +40,7 @@ fn pool(workers: u32) -> Pool {
     Pool::builder().workers(workers).build().unwrap()
 }
 
-// proves: O-31, U-18
+// proves: exit-fails-its-handle, handles-wait-and-end
 #[test]
 fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     psmith::init();
@@ -58,7 +58,7 @@ fn a_job_that_exits_fails_its_handle_and_a_value_can_be_asked_for_twice() {
     assert_eq!((pool.report().jobs, pool.report().failed), (12, 1));
 }
 
-// proves: O-33, U-27
+// proves: refused-while-joining, ways-to-end
 #[test]
 fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     psmith::init();
@@ -83,7 +83,7 @@ fn while_one_thread_joins_no_job_is_taken_and_afterwards_jobs_are() {
     assert_eq!(first.wait().unwrap(), 1);
 }
 
-// proves: O-33, U-27, F-35
+// proves: refused-while-joining, ways-to-end, F-35
 #[test]
 fn stop_resolves_every_handle_and_returns_the_unfinished_jobs() {
     psmith::init();
@@ -101,7 +101,7 @@ fn stop_resolves_every_handle_and_returns_the_unfinished_jobs() {
     assert_eq!(refused.reason, Refusal::Closed);
 }
 
-// proves: U-27
+// proves: ways-to-end
 #[test]
 fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
     psmith::init();
@@ -126,7 +126,7 @@ fn a_drain_finishes_those_that_run_and_those_that_wait_and_takes_no_more() {
     assert_eq!(handles.iter().map(|handle| handle.wait().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
-// proves: U-27
+// proves: ways-to-end
 #[test]
 fn a_stop_ends_a_drain_and_both_return_the_jobs_that_ran_and_that_waited() {
     psmith::init();
@@ -149,7 +149,7 @@ fn a_stop_ends_a_drain_and_both_return_the_jobs_that_ran_and_that_waited() {
     assert!(handles.iter().all(|handle| handle.wait().unwrap_err().cause == Cause::Cancelled));
 }
 
-// proves: U-18
+// proves: handles-wait-and-end
 #[test]
 fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     psmith::init();
@@ -172,7 +172,7 @@ fn waiting_ends_nothing_and_cancel_and_kill_end_one_job_only() {
     assert_eq!(handles[0].wait().unwrap(), 0);
 }
 
-// proves: U-18
+// proves: handles-wait-and-end
 #[test]
 fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     psmith::init();
@@ -191,7 +191,7 @@ fn a_job_cancelled_before_the_engine_took_it_over_waits_for_no_worker() {
     }
 }
 
-// proves: U-18
+// proves: handles-wait-and-end
 #[test]
 fn a_dropped_handle_leaves_its_job_running_unless_it_was_to_cancel_it() {
     psmith::init();
@@ -226,7 +226,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-// proves: U-18
+// proves: handles-wait-and-end
 #[test]
 fn a_handle_is_a_future_of_the_outcome() {
     psmith::init();
@@ -236,7 +236,7 @@ fn a_handle_is_a_future_of_the_outcome() {
     assert_eq!(block_on(handle).unwrap(), 2);
 }
 
-// proves: O-29, U-18, F-29
+// proves: children-of-the-host, handles-wait-and-end, F-29
 #[test]
 fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
     psmith::init();
@@ -258,7 +258,7 @@ fn several_pools_know_nothing_of_each_other_and_each_keeps_its_own_state() {
     drop(dir);
 }
 
-// proves: U-2
+// proves: reused-workers
 #[test]
 fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
     psmith::init();
@@ -280,7 +280,7 @@ fn a_worker_that_leaves_gives_its_state_to_the_exit_function() {
     assert!(dir.path().join("0").exists() && dir.path().join("1").exists());
 }
 
-// proves: O-32
+// proves: large-answers-whole
 #[test]
 fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     psmith::init();
@@ -298,7 +298,7 @@ fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     }
 }
 
-// proves: O-33: a panic in the init is the failure of the job that the worker was for.
+// proves: refused-while-joining: a panic in the init is the failure of the job that the worker was for.
 #[test]
 fn an_init_that_panics_fails_the_jobs_and_nothing_hangs() {
     psmith::init();
@@ -382,7 +382,7 @@ fn forever() -> Job<()> {
     )
 }
 
-// proves: U-18, U-23, U-27
+// proves: handles-wait-and-end, timeouts-and-grace, ways-to-end
 #[test]
 fn the_thread_that_waits_for_the_only_job_may_drive_and_nothing_else_is_held_up() {
     psmith::init();
@@ -420,7 +420,7 @@ fn the_thread_that_waits_for_the_only_job_may_drive_and_nothing_else_is_held_up(
     }
 }
 
-// proves: U-34
+// proves: two-level-logger
 #[test]
 fn output_and_log_lines_are_never_left_to_the_thread_that_waits() {
     psmith::init();
@@ -449,7 +449,7 @@ fn output_and_log_lines_are_never_left_to_the_thread_that_waits() {
 
 // A kill that came before the engine knew of the job was carried out as a cancel, and the terminate of a new child that
 // had not joined its group yet reached no process: such a job ran for the whole grace.
-// proves: U-18, U-27
+// proves: handles-wait-and-end, ways-to-end
 #[test]
 fn a_job_that_is_killed_as_it_is_handed_in_does_not_run_for_the_grace() {
     psmith::init();

@@ -34,7 +34,7 @@ fn is_line(line: &str, begin: &str) -> bool {
     rate.is_some_and(|rate| rate.parse::<f64>().is_ok_and(|rate| rate > 0.0))
 }
 
-// proves: O-23
+// proves: progress-variants
 #[test]
 fn a_known_number_is_shown_in_percent_and_an_unknown_one_is_counted_without() {
     psmith::init();
@@ -56,7 +56,7 @@ fn a_known_number_is_shown_in_percent_and_an_unknown_one_is_counted_without() {
     assert!(is_line(inline.last().unwrap(), "jobs: 2/2 (100%), 1 failed, "), "{inline:?}");
 }
 
-// proves: O-23
+// proves: progress-variants
 #[test]
 fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
     psmith::init();
@@ -87,7 +87,7 @@ fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
     assert_eq!(off, 3);
 }
 
-// proves: O-23, U-38
+// proves: progress-variants, board-rows
 #[test]
 fn on_a_terminal_it_is_a_bar() {
     psmith::init();
@@ -113,7 +113,7 @@ fn on_a_terminal_it_is_a_bar() {
 /// Makes a test of this file play a program with a run that shows its progress.
 const PART: &str = "PSMITH_TEST_PROGRESS";
 
-// proves: O-23
+// proves: progress-variants
 #[test]
 fn with_true_or_a_title_it_is_on_standard_error() {
     psmith::init();

@@ -17,7 +17,7 @@ mod inner {
     }
 }
 
-// proves: U-7
+// proves: functions-and-commands
 #[test]
 fn a_registered_function_is_called_by_its_name_and_stays_a_function() {
     psmith::init();

@@ -21,7 +21,7 @@ fn pids(places: &[(u32, u64)]) -> BTreeSet<u32> {
     places.iter().map(|(pid, _)| *pid).collect()
 }
 
-// proves: O-7, U-2
+// proves: state-of-worker, reused-workers
 #[test]
 fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_has_none_of_it() {
     psmith::init();
@@ -32,7 +32,7 @@ fn a_worker_keeps_what_a_job_left_in_it_and_the_caller_has_none_of_it() {
     assert_eq!(CALLS.load(Ordering::Relaxed), 0);
 }
 
-// proves: O-13, U-2, N-2
+// proves: killed-worker-names-item, reused-workers, any-worker-may-die
 #[test]
 fn the_end_of_a_worker_is_the_failure_of_the_job_that_it_had_and_of_no_other() {
     psmith::init();
@@ -65,7 +65,7 @@ fn the_end_of_a_worker_is_the_failure_of_the_job_that_it_had_and_of_no_other() {
     }
 }
 
-// proves: U-2
+// proves: reused-workers
 #[test]
 fn a_worker_is_replaced_after_a_panic_but_not_after_an_error() {
     psmith::init();
@@ -81,7 +81,7 @@ fn a_worker_is_replaced_after_a_panic_but_not_after_an_error() {
     assert_ne!(pid(3), pid(5));
 }
 
-// proves: U-2, U-23
+// proves: reused-workers, timeouts-and-grace
 #[test]
 fn a_timeout_ends_its_job_and_the_worker_and_no_neighbour() {
     psmith::init();
@@ -104,7 +104,7 @@ fn a_timeout_ends_its_job_and_the_worker_and_no_neighbour() {
     }
 }
 
-// proves: U-2
+// proves: reused-workers
 #[test]
 fn workers_are_replaced_after_a_number_of_jobs() {
     psmith::init();
@@ -114,7 +114,7 @@ fn workers_are_replaced_after_a_number_of_jobs() {
     assert!(pids(&places).len() >= 10, "{places:?}");
 }
 
-// proves: U-2, F-20
+// proves: reused-workers, F-20
 #[test]
 fn a_worker_that_grows_is_replaced() {
     psmith::init();
@@ -134,7 +134,7 @@ fn a_worker_that_grows_is_replaced() {
     assert_ne!(got[0], got[6]);
 }
 
-// proves: N-2, F-6
+// proves: any-worker-may-die, F-6
 #[test]
 fn a_job_that_has_finished_is_not_run_again_because_its_worker_dies() {
     psmith::init();
@@ -156,7 +156,7 @@ fn a_job_that_has_finished_is_not_run_again_because_its_worker_dies() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 30 + 10);
 }
 
-// proves: U-2: what a job prints is its own, also where its neighbours in the same worker print.
+// proves: reused-workers: what a job prints is its own, also where its neighbours in the same worker print.
 #[test]
 fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
     psmith::init();
@@ -172,7 +172,7 @@ fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
     }
 }
 
-// proves: O-8, O-19
+// proves: uneven-jobs-overlap, slot-numbers
 #[test]
 fn uneven_items_keep_all_workers_busy_and_slots_stay_below_their_number() {
     psmith::init();
@@ -201,7 +201,7 @@ fn uneven_items_keep_all_workers_busy_and_slots_stay_below_their_number() {
     assert!(slots.iter().all(|slot| *slot < 3), "{slots:?}");
 }
 
-// proves: O-14, U-21
+// proves: running-items-finish, policy-at-failure
 #[test]
 fn with_stop_the_first_failure_starts_no_more() {
     psmith::init();
@@ -217,7 +217,7 @@ fn with_stop_the_first_failure_starts_no_more() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-// proves: U-33: a job that asked whether it is to stop leaves no deaf worker behind.
+// proves: job-knows-itself: a job that asked whether it is to stop leaves no deaf worker behind.
 #[test]
 fn a_job_that_never_asks_is_ended_at_once_after_one_that_did() {
     psmith::init();
@@ -241,7 +241,7 @@ fn a_job_that_never_asks_is_ended_at_once_after_one_that_did() {
     assert!(matches!(got[1].as_ref().unwrap_err().cause, Cause::Timeout(_)));
 }
 
-// proves: O-27
+// proves: nothing-lives-on
 #[test]
 fn dropping_the_iterator_ends_all_workers_with_all_that_they_started() {
     psmith::init();
@@ -261,7 +261,7 @@ fn dropping_the_iterator_ends_all_workers_with_all_that_they_started() {
     // What is left, the guard finds.
 }
 
-// proves: O-10, O-28
+// proves: many-workers-few-left, short-runs-end
 #[test]
 fn many_short_jobs_and_many_short_runs_come_to_their_end() {
     psmith::init();

@@ -14,7 +14,7 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-// proves: U-36
+// proves: streams-of-values
 #[test]
 fn each_tasks_values_come_in_its_order_and_the_stream_ends_after_the_last() {
     let mut all: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -95,7 +95,7 @@ fn a_dropped_stream_ends_its_tasks() {
     });
 }
 
-// proves: U-37
+// proves: row-per-worker
 #[test]
 fn rows_end_with_done_or_the_cause_or_that_they_were_cancelled() {
     let (mut terminal, slave) = Terminal::new(60, 12);

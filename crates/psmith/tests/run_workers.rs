@@ -31,7 +31,7 @@ fn by_worker<T>(
     all
 }
 
-// proves: U-36: more values than wait anywhere, so that workers had to wait for the caller
+// proves: streams-of-values: more values than wait anywhere, so that workers had to wait for the caller
 #[test]
 fn each_workers_values_come_in_its_order_and_the_stream_ends_after_the_last() {
     psmith::init();
@@ -60,7 +60,7 @@ fn no_workers_send_nothing_and_silent_ones_just_end() {
     assert_eq!(run_workers(4, silent).count(), 0);
 }
 
-// proves: U-36: what it had sent before comes first, and the others are as they were
+// proves: streams-of-values: what it had sent before comes first, and the others are as they were
 #[test]
 fn the_last_item_of_a_worker_that_dies_is_the_reason() {
     psmith::init();
@@ -190,7 +190,7 @@ fn an_input_that_cannot_travel_is_the_failure_of_all_and_one_of_another_type_is_
     assert!(other[1].as_ref().unwrap_err().to_string().contains("no number: "));
 }
 
-// proves: O-42 (the queue; its rows are in board_workers.rs)
+// proves: workers-drain-a-queue (the queue; its rows are in board_workers.rs)
 #[test]
 fn three_workers_drain_a_queue_that_they_share() {
     psmith::init();

@@ -11,7 +11,7 @@ use psmith::{Cause, Failure};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::{LeakGuard, NONCE};
 
-// proves: O-9
+// proves: values-survive
 #[test]
 fn values_come_back_as_a_serial_map_would_give_them() {
     psmith::init();
@@ -33,7 +33,7 @@ fn values_come_back_as_a_serial_map_would_give_them() {
     assert!(got.into_iter().eq((0..1000).map(|n| n * n)));
 }
 
-// proves: O-10, U-46
+// proves: many-workers-few-left, descriptors-come-back
 #[test]
 fn two_hundred_workers_leave_no_process_and_no_descriptor() {
     psmith::init();
@@ -42,7 +42,7 @@ fn two_hundred_workers_leave_no_process_and_no_descriptor() {
     assert!(got.into_iter().eq(0..201));
 }
 
-// proves: O-24
+// proves: sources-that-block
 #[test]
 fn a_channel_is_a_source_that_ends_with_its_senders() {
     psmith::init();
@@ -54,7 +54,7 @@ fn a_channel_is_a_source_that_ends_with_its_senders() {
     sender.join().unwrap();
 }
 
-// proves: O-28
+// proves: short-runs-end
 #[test]
 fn short_runs_one_after_the_other_all_come_to_their_end() {
     psmith::init();
@@ -65,7 +65,7 @@ fn short_runs_one_after_the_other_all_come_to_their_end() {
     }
 }
 
-// proves: U-23
+// proves: timeouts-and-grace
 #[test]
 fn the_time_of_the_whole_run_bounds_it_and_waiting_jobs_are_cancelled() {
     psmith::init();
@@ -118,7 +118,7 @@ fn dispositions() -> Vec<String> {
         .collect()
 }
 
-// proves: F-50a, O-26
+// proves: F-50a, interrupt-guard
 #[test]
 fn a_host_with_many_threads_keeps_its_signals_and_is_no_subreaper() {
     psmith::init();
@@ -163,7 +163,7 @@ fn host(name: &str, argument: &str, guard: &LeakGuard) -> Command {
     command
 }
 
-// proves: F-37a, P-4, O-27, U-26
+// proves: F-37a, P-4, nothing-lives-on, no-process-left
 #[test]
 fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
     psmith::init();
@@ -200,7 +200,7 @@ fn a_host_that_is_killed_takes_its_jobs_and_all_that_they_started_along() {
     guard.check();
 }
 
-// proves: U-41
+// proves: output-above-rows
 #[test]
 fn the_output_of_jobs_is_passed_on_whole_and_in_the_order_of_the_items() {
     psmith::init();
@@ -227,7 +227,7 @@ fn the_output_of_jobs_is_passed_on_whole_and_in_the_order_of_the_items() {
     }
 }
 
-// proves: U-3
+// proves: cap-on-workers
 #[test]
 fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_runs() {
     psmith::init();
@@ -244,7 +244,7 @@ fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_
     assert!(text.contains("told: psmith: PSMITH_WORKERS=many is no number of workers"), "{text}");
 }
 
-// proves: U-1
+// proves: process-a-job
 #[test]
 fn every_level_of_containment_holds_workers() {
     psmith::init();

@@ -14,7 +14,7 @@ fn wait_at_gate((n, path): (u32, PathBuf)) -> u32 {
     n
 }
 
-// proves: O-30, U-1
+// proves: file-before-value, process-a-job
 #[test]
 fn a_job_has_done_its_work_when_a_drain_returns_in_a_process_of_its_own() {
     psmith::init();
@@ -43,7 +43,7 @@ impl SpawnStrategy for CountingStrategy {
     }
 }
 
-// proves: O-34, U-4
+// proves: strategy-limits-starts, start-strategies
 #[test]
 fn never_more_run_than_the_strategy_lets_start() {
     psmith::init();
@@ -76,7 +76,7 @@ impl SpawnStrategy for Stubborn {
     }
 }
 
-// proves: U-4
+// proves: start-strategies
 #[test]
 fn a_strategy_that_always_refuses_is_the_reason_of_each_job_that_waits_for_it() {
     psmith::init();
@@ -96,7 +96,7 @@ fn a_strategy_that_always_refuses_is_the_reason_of_each_job_that_waits_for_it() 
     scheduler.drain();
 }
 
-// proves: O-33, U-27
+// proves: refused-while-joining, ways-to-end
 #[test]
 fn stop_resolves_running_and_queued_handles_and_the_next_job_begins_anew() {
     psmith::init();
@@ -126,7 +126,7 @@ impl Tally {
     }
 }
 
-// proves: O-36, U-29
+// proves: proxy-is-typed, typed-proxies
 #[test]
 fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     psmith::init();
@@ -142,7 +142,7 @@ fn a_proxy_calls_methods_in_processes_of_their_own_and_its_value_stays() {
     scheduler.drain();
 }
 
-// proves: U-35
+// proves: program-scheduler
 #[test]
 fn the_programs_own_scheduler_begins_anew_after_a_drain() {
     psmith::init();

@@ -35,7 +35,7 @@ fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).unwrap().next().is_none()
 }
 
-// proves: U-45, SEC-temp
+// proves: scratch-directories, SEC-temp
 #[test]
 fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome() {
     psmith::init();
@@ -66,7 +66,7 @@ fn a_jobs_directory_is_its_own_private_hard_to_guess_and_gone_with_the_outcome()
     }
 }
 
-// proves: U-45
+// proves: scratch-directories
 #[test]
 fn it_is_gone_however_the_job_ends() {
     psmith::init();
@@ -107,7 +107,7 @@ fn it_is_gone_however_the_job_ends() {
     }
 }
 
-// proves: U-45
+// proves: scratch-directories
 #[test]
 fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none() {
     psmith::init();
@@ -139,7 +139,7 @@ fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none()
     }
 }
 
-// proves: U-45
+// proves: scratch-directories
 #[test]
 fn commands_get_their_scratch_directory_and_so_do_pools_and_inline_jobs() {
     psmith::init();
@@ -179,7 +179,7 @@ fn commands_get_their_scratch_directory_and_so_do_pools_and_inline_jobs() {
     assert!(is_empty(place.path()));
 }
 
-// proves: U-45
+// proves: scratch-directories
 #[test]
 fn a_job_without_one_gets_an_error_and_a_place_that_does_not_exist_ends_the_run_with_a_clear_line() {
     psmith::init();
@@ -192,7 +192,7 @@ fn a_job_without_one_gets_an_error_and_a_place_that_does_not_exist_ends_the_run_
     assert_eq!(failure.to_string(), text);
 }
 
-// proves: F-21, U-45
+// proves: F-21, scratch-directories
 #[test]
 fn a_full_disk_is_the_jobs_error_and_the_next_job_has_it_empty() {
     psmith::init();
@@ -219,7 +219,7 @@ fn a_full_disk_is_the_jobs_error_and_the_next_job_has_it_empty() {
 /// The variable that makes a test of this file play the host of another: where its jobs have their directories.
 const HOST: &str = "PSMITH_TEST_HOST";
 
-// proves: U-45, F-21, F-37a
+// proves: scratch-directories, F-21, F-37a
 #[test]
 fn a_killed_host_leaves_none() {
     psmith::init();
@@ -262,7 +262,7 @@ fn a_killed_host_leaves_none() {
     guard.check();
 }
 
-// proves: U-45, F-37d
+// proves: scratch-directories, F-37d
 #[test]
 fn the_directories_of_a_killed_host_and_its_killed_warden_are_removed_by_the_next_run_in_that_place() {
     psmith::init();

@@ -36,7 +36,7 @@ fn wait_at_gate(path: PathBuf) {
     gate::pass(&path);
 }
 
-// proves: O-46, U-6, U-7, U-8
+// proves: alternating-producer, lazy-producer, functions-and-commands, outcome-consumer
 #[test]
 fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     psmith::init();
@@ -65,7 +65,7 @@ fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     assert!(names.contains("a0") && names.contains("b19"), "{names:?}");
 }
 
-// proves: O-47, U-6
+// proves: producer-that-blocks, lazy-producer
 #[test]
 fn a_blocked_producer_holds_up_no_delivery() {
     psmith::init();
@@ -88,7 +88,7 @@ fn a_blocked_producer_holds_up_no_delivery() {
     assert_eq!(numbers, [1, 2]);
 }
 
-// proves: O-47
+// proves: producer-that-blocks
 #[test]
 fn a_server_that_is_drained_returns_though_its_producer_blocks() {
     psmith::init();
@@ -115,7 +115,7 @@ fn a_server_that_is_drained_returns_though_its_producer_blocks() {
     drop(give);
 }
 
-// proves: O-47
+// proves: producer-that-blocks
 #[test]
 fn a_drained_server_finishes_the_jobs_taken_and_a_stopped_one_ends_them() {
     psmith::init();
@@ -147,7 +147,7 @@ fn a_drained_server_finishes_the_jobs_taken_and_a_stopped_one_ends_them() {
     }
 }
 
-// proves: O-47, U-34
+// proves: producer-that-blocks, two-level-logger
 #[test]
 fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
     psmith::init();
@@ -169,7 +169,7 @@ fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
     assert_eq!(log[1], (LogLevel::Error, "tester: item 0 (unlucky): no luck".to_owned()));
 }
 
-// proves: F-32, U-6
+// proves: F-32, lazy-producer
 #[test]
 fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     psmith::init();
@@ -186,7 +186,7 @@ fn a_producer_that_panics_ends_the_run_as_an_error_after_a_drain() {
     assert_eq!(delivered, 2);
 }
 
-// proves: P-2, U-8
+// proves: P-2, outcome-consumer
 #[test]
 fn a_crash_is_the_failure_of_its_own_job_alone() {
     psmith::init();
@@ -211,7 +211,7 @@ fn a_crash_is_the_failure_of_its_own_job_alone() {
     assert!(matches!(causes[..], [(5, Cause::Signal { signal: 6, .. })]), "{causes:?}");
 }
 
-// proves: U-7, N-13
+// proves: functions-and-commands, one-kind-of-job
 #[test]
 fn commands_and_functions_of_one_server_have_the_same_outcomes() {
     psmith::init();

@@ -40,7 +40,7 @@ fn wait_until_running<R>(handle: &psmith::JobHandle<R>) {
     }
 }
 
-// proves: U-25, O-26
+// proves: interrupt-guard-for-programs, interrupt-guard
 #[test]
 fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retry() {
     psmith::init();
@@ -72,7 +72,7 @@ fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retr
     }
 }
 
-// proves: U-25
+// proves: interrupt-guard-for-programs
 #[test]
 fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
     psmith::init();
@@ -101,7 +101,7 @@ fn the_second_signal_kills_who_does_not_stop_and_at_once_the_first_does() {
     }
 }
 
-// proves: U-25
+// proves: interrupt-guard-for-programs
 #[test]
 fn a_softer_first_signal_lets_running_jobs_finish_and_cancels_waiting_ones() {
     psmith::init();
@@ -120,7 +120,7 @@ fn a_softer_first_signal_lets_running_jobs_finish_and_cancels_waiting_ones() {
     }
 }
 
-// proves: U-25, O-47
+// proves: interrupt-guard-for-programs, producer-that-blocks
 #[test]
 fn a_guarded_server_ends_clean_though_its_producer_blocks() {
     psmith::init();
@@ -179,7 +179,7 @@ fn send(host: &std::process::Child, signal: Signal) {
     kill_process(Pid::from_child(host), signal).unwrap();
 }
 
-// proves: U-25
+// proves: interrupt-guard-for-programs
 #[test]
 fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
     psmith::init();
@@ -221,7 +221,7 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
     guard.check();
 }
 
-// proves: O-26
+// proves: interrupt-guard
 #[test]
 fn signals_not_guarded_and_no_longer_guarded_have_their_former_effect() {
     psmith::init();
@@ -245,7 +245,7 @@ fn signals_not_guarded_and_no_longer_guarded_have_their_former_effect() {
     }
 }
 
-// proves: U-25
+// proves: interrupt-guard-for-programs
 #[test]
 fn an_ignored_signal_stays_ignored() {
     psmith::init();

@@ -42,7 +42,7 @@ fn in_a_copy(name: &str) -> bool {
     false
 }
 
-// proves: O-9, U-15
+// proves: values-survive, serde-values
 #[test]
 fn ten_thousand_items_of_every_shape_equal_a_serial_map() {
     psmith::init();
@@ -75,7 +75,7 @@ fn ten_thousand_items_of_every_shape_equal_a_serial_map() {
     assert!(got.map(Result::unwrap).eq([large, Vec::new()]));
 }
 
-// proves: O-28, O-10
+// proves: short-runs-end, many-workers-few-left
 #[test]
 fn short_runs_in_each_isolation_all_come_to_their_end_and_leave_nothing() {
     psmith::init();
@@ -89,7 +89,7 @@ fn short_runs_in_each_isolation_all_come_to_their_end_and_leave_nothing() {
     }
 }
 
-// proves: P-7, U-46, O-10, N-9
+// proves: P-7, descriptors-come-back, many-workers-few-left, endless-in-order
 #[test]
 fn many_jobs_make_neither_host_nor_warden_nor_worker_grow() {
     psmith::init();
@@ -123,7 +123,7 @@ fn many_jobs_make_neither_host_nor_warden_nor_worker_grow() {
     assert!(first.is_some());
 }
 
-// proves: P-7, U-46
+// proves: P-7, descriptors-come-back
 #[test]
 fn many_processes_make_neither_host_nor_warden_grow() {
     psmith::init();
@@ -151,7 +151,7 @@ fn many_processes_make_neither_host_nor_warden_grow() {
     assert!(first.is_some());
 }
 
-// proves: N-9, F-34a, P-7, U-6, U-11
+// proves: endless-in-order, F-34a, P-7, lazy-producer, submission-order
 #[test]
 fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
     psmith::init();
@@ -207,7 +207,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
     assert!(consumed >= rounds);
 }
 
-// proves: F-26, U-17
+// proves: F-26, large-values
 #[test]
 fn huge_values_go_both_ways_whole() {
     psmith::init();

@@ -12,7 +12,7 @@ fn with_index(n: u64) -> (u64, u64) {
     (psmith::cx().unwrap().index(), n)
 }
 
-// proves: O-24
+// proves: sources-that-block
 #[test]
 fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
     psmith::init();
@@ -34,7 +34,7 @@ fn a_closure_is_asked_in_order_and_not_again_after_its_end() {
     }
 }
 
-// proves: O-24
+// proves: sources-that-block
 #[test]
 fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_was_sent() {
     psmith::init();
@@ -44,7 +44,7 @@ fn a_channel_whose_senders_are_gone_ends_the_run_though_nothing_was_sent() {
     assert_eq!(psmith::map(receive, with_index).workers(2).count(), 0);
 }
 
-// proves: U-13, O-9
+// proves: iterator-adapters, values-survive
 #[test]
 fn indices_go_with_their_items_also_where_results_come_as_they_like() {
     psmith::init();
@@ -65,7 +65,7 @@ fn indices_go_with_their_items_also_where_results_come_as_they_like() {
     }
 }
 
-// proves: U-13, O-9
+// proves: iterator-adapters, values-survive
 #[test]
 fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
     psmith::init();
@@ -78,7 +78,7 @@ fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
     assert_eq!(left, [false, true, false]);
 }
 
-// proves: U-10, U-21
+// proves: ordered-map, policy-at-failure
 #[test]
 fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_first_question() {
     psmith::init();

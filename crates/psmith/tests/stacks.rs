@@ -55,7 +55,7 @@ fn wait_for(pid: u32, function: &str) -> Stack {
     }
 }
 
-// proves: N-11: the stack names the stuck function, in both isolations; the sampled process goes on undisturbed
+// proves: live-board: the stack names the stuck function, in both isolations; the sampled process goes on undisturbed
 #[test]
 fn the_stack_of_a_worker_names_the_function_that_it_is_stuck_in() {
     psmith::init();
@@ -102,7 +102,7 @@ fn waits_for_another((path, threads): (PathBuf, usize)) -> u32 {
     threads.into_iter().map(|thread| u32::from(thread.join().unwrap() == 0)).sum()
 }
 
-// proves: N-11: what other threads are stuck in, by the threads' names
+// proves: live-board: what other threads are stuck in, by the threads' names
 #[test]
 fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
     psmith::init();
@@ -149,7 +149,7 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
     }
 }
 
-// proves: N-11: threads that end while they are sampled
+// proves: live-board: threads that end while they are sampled
 #[test]
 fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     psmith::init();
@@ -182,7 +182,7 @@ fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     });
 }
 
-// proves: N-11: at each level of containment; a program without debug information has the names of its libraries
+// proves: live-board: at each level of containment; a program without debug information has the names of its libraries
 #[test]
 fn the_stack_of_a_command_names_what_the_library_has() {
     psmith::init();

@@ -33,7 +33,7 @@ fn wait_for_processes<R>(handles: &[psmith::JobHandle<R>]) {
     }
 }
 
-// proves: N-12
+// proves: job-control
 #[test]
 fn from_eight_workers_to_two_and_back_under_load() {
     psmith::init();
@@ -69,7 +69,7 @@ fn from_eight_workers_to_two_and_back_under_load() {
     }
 }
 
-// proves: N-12
+// proves: job-control
 #[test]
 fn a_paused_pool_starts_nothing_until_it_goes_on() {
     psmith::init();
@@ -95,7 +95,7 @@ fn a_paused_pool_starts_nothing_until_it_goes_on() {
     }
 }
 
-// proves: N-12: what is resized or paused can be ended like any other.
+// proves: job-control: what is resized or paused can be ended like any other.
 #[test]
 fn a_pool_can_be_stopped_while_it_is_resized_and_paused() {
     psmith::init();

@@ -23,7 +23,7 @@ fn pids(supervisor: &Supervisor) -> BTreeSet<u32> {
     supervisor.pids().into_iter().collect()
 }
 
-// proves: O-38, U-30
+// proves: supervisor-keeps-alive, workers-kept-alive
 #[test]
 fn those_that_are_killed_are_replaced_and_the_others_stay() {
     psmith::init();
@@ -46,7 +46,7 @@ fn those_that_are_killed_are_replaced_and_the_others_stay() {
     supervisor.stop();
 }
 
-// proves: O-38, U-30
+// proves: supervisor-keeps-alive, workers-kept-alive
 #[test]
 fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again() {
     psmith::init();
@@ -62,7 +62,7 @@ fn a_second_start_is_an_error_a_stray_stop_is_none_and_it_can_be_started_again()
     assert_eq!(supervisor.stop().jobs, []);
 }
 
-// proves: O-38, U-30
+// proves: supervisor-keeps-alive, workers-kept-alive
 #[test]
 fn a_worker_that_dies_at_once_is_backed_off_and_logged() {
     psmith::init();
@@ -81,7 +81,7 @@ fn a_worker_that_dies_at_once_is_backed_off_and_logged() {
     supervisor.stop();
 }
 
-// proves: U-30
+// proves: workers-kept-alive
 #[test]
 fn a_drain_starts_none_again_and_a_join_waits_for_it() {
     psmith::init();

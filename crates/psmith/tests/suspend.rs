@@ -38,7 +38,7 @@ fn state_of(pid: u32) -> u8 {
     psmith_sys::proc_tree::stat(pid).unwrap().state
 }
 
-// proves: N-12
+// proves: job-control
 #[test]
 fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
     psmith::init();
@@ -89,7 +89,7 @@ fn a_stop_from_the_terminal_stops_jobs_and_their_clocks_with_the_program() {
     );
 }
 
-// proves: N-12
+// proves: job-control
 #[test]
 fn a_program_has_one_suspend_guard_and_another_after_it() {
     let _guard = LeakGuard::alone();

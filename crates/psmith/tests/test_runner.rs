@@ -20,7 +20,7 @@ fn run(tests: &[&str], workers: Option<&str>) -> (String, String, bool) {
     (text(ended.stdout), text(ended.stderr), ended.status.success())
 }
 
-// proves: O-5
+// proves: test-runner
 #[test]
 fn a_test_runner_lists_all_in_order_shows_failures_whole_and_succeeds_if_all_passed() {
     let _guard = LeakGuard::new();
@@ -42,7 +42,7 @@ fn a_test_runner_lists_all_in_order_shows_failures_whole_and_succeeds_if_all_pas
     );
 }
 
-// proves: O-5: the number of workers
+// proves: test-runner: the number of workers
 #[test]
 fn a_test_runner_runs_two_at_once_at_least_and_as_many_as_the_environment_sets() {
     let _guard = LeakGuard::new();

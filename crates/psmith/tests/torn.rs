@@ -51,7 +51,7 @@ fn write_and_leave((length, killed): (usize, bool)) -> u32 {
     std::process::exit(0);
 }
 
-// proves: F-4, F-5, F-6, O-35, N-2
+// proves: F-4, F-5, F-6, one-answer-a-job, any-worker-may-die
 #[test]
 fn an_answer_cut_at_any_byte_is_none_and_a_whole_one_counts_however_its_worker_ends() {
     psmith::init();
@@ -101,7 +101,7 @@ fn large_answer(length: usize) -> Vec<u8> {
     value
 }
 
-// proves: F-5, F-6, N-2, P-2
+// proves: F-5, F-6, any-worker-may-die, P-2
 #[test]
 fn cut_within_a_large_answer_or_right_after_it_no_later_job_is_touched() {
     psmith::init();
@@ -131,7 +131,7 @@ fn small_answer(length: usize) -> u32 {
     if length > 0 { write_and_leave((length, true)) } else { 42 }
 }
 
-// proves: F-5, F-6, N-2
+// proves: F-5, F-6, any-worker-may-die
 #[test]
 fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
     psmith::init();
@@ -151,7 +151,7 @@ fn cut_at_any_byte_in_a_worker_that_stays_no_neighbour_is_touched() {
     assert!(whole > 0 && whole < 40, "{whole} answers were whole");
 }
 
-// proves: O-35
+// proves: one-answer-a-job
 #[test]
 fn the_first_answer_counts_and_a_second_one_ends_its_worker_alone() {
     psmith::init();
@@ -173,7 +173,7 @@ fn the_first_answer_counts_and_a_second_one_ends_its_worker_alone() {
     }
 }
 
-// proves: O-35, SEC-worker
+// proves: one-answer-a-job, SEC-worker
 #[test]
 fn an_answer_of_another_process_is_none() {
     psmith::init();

@@ -49,7 +49,7 @@ fn state(what: String) -> (u32, Vec<String>) {
 const PUT_BACK: [&str; 3] = ["directory", "umask", "mask"];
 const REPLACED: [&str; 4] = ["nice", "limit", "environment", "stream"];
 
-// proves: F-29, O-7, U-47
+// proves: F-29, state-of-worker, caller-untouched
 #[test]
 fn a_jobs_changes_to_its_process_are_seen_by_no_other_job() {
     const AGAIN: &str = "PSMITH_TEST_TRACE";

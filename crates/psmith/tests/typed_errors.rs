@@ -83,7 +83,7 @@ fn words(failure: &Failure) -> &str {
     }
 }
 
-// proves: U-20
+// proves: errors-as-text
 #[test]
 fn an_error_comes_back_as_a_value_and_its_text_names_its_source_once() {
     psmith::init();
@@ -105,7 +105,7 @@ fn an_error_comes_back_as_a_value_and_its_text_names_its_source_once() {
     }
 }
 
-// proves: U-20, O-11
+// proves: errors-as-text, errors-reach-caller
 #[test]
 fn an_error_that_cannot_travel_arrives_in_words() {
     psmith::init();
@@ -122,7 +122,7 @@ fn an_error_that_cannot_travel_arrives_in_words() {
     }
 }
 
-// proves: U-20
+// proves: errors-as-text
 #[test]
 fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain() {
     psmith::init();
@@ -138,7 +138,7 @@ fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain(
     assert_eq!(words(&boxed), "a bad line (cut at byte 80)");
 }
 
-// proves: U-20
+// proves: errors-as-text
 #[test]
 fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
     psmith::init();

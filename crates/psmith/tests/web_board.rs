@@ -42,7 +42,7 @@ fn wait_for(web: &Web, path: &str, what: &str) -> String {
     }
 }
 
-// proves: N-11: in both isolations; a job is seen while it runs, and what became of it afterwards
+// proves: live-board: in both isolations; a job is seen while it runs, and what became of it afterwards
 #[test]
 fn a_map_is_seen_while_it_runs_and_after_it() {
     psmith::init();
@@ -79,7 +79,7 @@ fn a_map_is_seen_while_it_runs_and_after_it() {
     }
 }
 
-// proves: N-11: the output and messages of a job while it runs, the total, the outcomes of its earlier attempts
+// proves: live-board: the output and messages of a job while it runs, the total, the outcomes of its earlier attempts
 #[test]
 fn live_output_progress_total_and_earlier_attempts_are_seen() {
     psmith::init();

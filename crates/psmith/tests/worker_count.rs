@@ -53,7 +53,7 @@ fn copy(program: &Path) -> Command {
     copy
 }
 
-// proves: O-6
+// proves: worker-count
 #[test]
 fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_as_many_as_the_environment_sets() {
     psmith::init();
@@ -74,12 +74,12 @@ fn by_default_there_is_a_worker_for_each_processor_of_the_quota_or_as_many_as_th
     assert_eq!(slots_at_once(3, 3, Some(8)), 3);
 }
 
-// proves: O-6
+// proves: worker-count
 #[test]
 fn a_group_with_a_quota_of_one_processor_has_one_worker() {
     psmith::init();
     let guard = LeakGuard::alone();
-    need!("O-6", Need::CpuGroup);
+    need!("worker-count", Need::CpuGroup);
     let group = OneCpu::make().unwrap();
     let mut copy = group.command(&std::env::current_exe().unwrap());
     copy.env_remove("PSMITH_WORKERS");

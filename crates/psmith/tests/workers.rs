@@ -79,7 +79,7 @@ fn nothing_of_the_host_reaches_a_worker() {
     assert!(!names.contains("PSMITH_WARDEN") && !names.contains("PSMITH_WORKER"), "{names:?}");
 }
 
-// proves: F-29, O-7, U-1, U-47: nothing outlives the process of a job
+// proves: F-29, state-of-worker, process-a-job, caller-untouched: nothing outlives the process of a job
 #[test]
 fn nothing_of_one_job_is_seen_by_the_next_or_by_the_caller() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for Wicked {
     }
 }
 
-// proves: F-22, F-23, U-15
+// proves: F-22, F-23, serde-values
 #[test]
 fn an_input_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     psmith::init();
@@ -166,7 +166,7 @@ fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
     assert_eq!((&got[0], &got[4]), (&None, &None));
 }
 
-// proves: F-26, U-17
+// proves: F-26, large-values
 #[test]
 fn large_values_go_both_ways_whole_and_too_large_ones_fail_with_the_limit() {
     psmith::init();
@@ -193,7 +193,7 @@ fn large_values_go_both_ways_whole_and_too_large_ones_fail_with_the_limit() {
     assert!(text.contains("50000") && text.contains("max_message_bytes"), "{text}");
 }
 
-// proves: F-1, F-2, O-13, U-19, N-1
+// proves: F-1, F-2, killed-worker-names-item, failure-in-one-line, one-typed-outcome
 #[test]
 fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     psmith::init();
@@ -211,7 +211,7 @@ fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     assert_eq!(failure.to_string(), "item 0 (()): killed by SIGKILL");
 }
 
-// proves: O-12
+// proves: eof-error-is-no-death
 #[test]
 fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
     psmith::init();
@@ -234,7 +234,7 @@ fn a_jobs_children_do_not_get_its_channel() {
     assert!(listed.contains("pipe:") && !listed.contains("socket:"), "{listed}");
 }
 
-// proves: U-24
+// proves: retries-apart
 #[test]
 fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
     psmith::init();
@@ -254,7 +254,7 @@ fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
     assert!(failure.to_string().ends_with("(after 3 attempts)"), "{failure}");
 }
 
-// proves: U-23, U-33
+// proves: timeouts-and-grace, job-knows-itself
 #[test]
 fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
     psmith::init();
@@ -279,7 +279,7 @@ fn a_job_that_asks_sees_that_it_is_to_stop_and_has_the_grace_to_do_so() {
     assert_eq!(std::fs::read(mark).unwrap(), b"seen");
 }
 
-// proves: P-4, O-27, U-26, U-10
+// proves: P-4, nothing-lives-on, no-process-left, ordered-map
 #[test]
 fn dropping_the_iterator_ends_the_running_jobs_with_all_that_they_started() {
     psmith::init();
@@ -299,7 +299,7 @@ fn dropping_the_iterator_ends_the_running_jobs_with_all_that_they_started() {
     // What is left, the guard finds.
 }
 
-// proves: N-9, U-11
+// proves: endless-in-order, submission-order
 #[test]
 fn an_endless_source_is_asked_for_no_more_than_the_window() {
     psmith::init();
@@ -314,7 +314,7 @@ fn an_endless_source_is_asked_for_no_more_than_the_window() {
     }
 }
 
-// proves: F-44, O-29
+// proves: F-44, children-of-the-host
 #[test]
 fn a_host_with_children_of_its_own_can_wait_for_each_of_them() {
     psmith::init();
@@ -419,7 +419,7 @@ fn a_worker_that_closes_its_channel_and_runs_on_is_ended() {
     assert!(matches!(&failure.cause, Cause::Protocol(text) if text.contains("lived on")), "{failure}");
 }
 
-// proves: F-28, O-35
+// proves: F-28, one-answer-a-job
 #[test]
 fn a_copy_of_the_worker_that_its_job_forked_does_not_answer_for_it() {
     psmith::init();

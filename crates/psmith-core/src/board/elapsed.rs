@@ -49,7 +49,7 @@ pub fn is_report_due(count: u64, every: u64) -> bool {
 mod tests {
     use super::*;
 
-    // proves: O-43, U-44
+    // proves: board-pace-and-texts, words-of-time-and-count
     #[test]
     fn elapsed_times_have_correct_plurals() {
         let hour = 3_600;
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(format_elapsed(Duration::from_millis(999)), "less than a second");
     }
 
-    // proves: O-45, U-44
+    // proves: lines-without-terminal, words-of-time-and-count
     #[test]
     fn a_report_is_due_at_each_multiple() {
         let due: Vec<u64> = (0..=10).filter(|&count| is_report_due(count, 5)).collect();

@@ -176,7 +176,7 @@ pub(super) fn bounded(mut text: String) -> String {
 mod tests {
     use super::*;
 
-    // proves: O-43, U-39
+    // proves: board-pace-and-texts, progress-of-a-row
     #[test]
     fn bars_are_cut_and_never_overfull() {
         for (ratio, bar_text) in [
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(Progress::at(u64::MAX, u64::MAX).percent(), 100);
     }
 
-    // proves: O-44, U-39
+    // proves: board-stays-whole, progress-of-a-row
     #[test]
     fn progress_saturates() {
         assert_eq!(Progress::start(3).tick(7), Progress::at(3, 3));

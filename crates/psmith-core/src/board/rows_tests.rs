@@ -27,7 +27,7 @@ fn bold(rows: &RowTable, id: RowId, now: Time) -> bool {
     rows.get(id, now).unwrap().highlighted
 }
 
-// proves: O-43
+// proves: board-pace-and-texts
 #[test]
 fn a_row_is_bold_at_its_change_and_dim_a_second_later() {
     let mut rows = rows();
@@ -41,7 +41,7 @@ fn a_row_is_bold_at_its_change_and_dim_a_second_later() {
     assert!(!bold(&rows, row, at(3000)));
 }
 
-// proves: O-43, U-40
+// proves: board-pace-and-texts, pace-of-the-board
 #[test]
 fn at_most_one_paint_in_a_tenth_of_a_second_and_none_while_idle() {
     let mut rows = rows();
@@ -79,7 +79,7 @@ fn an_elapsed_row_is_painted_each_second_and_never_bold() {
     assert_eq!(rows.next_repaint(at(64_000)), None);
 }
 
-// proves: O-40, U-38
+// proves: rows-of-mixed-speed, board-rows
 #[test]
 fn pinned_rows_stay_at_the_bottom_and_completed_ones_go_to_the_top() {
     let mut rows = rows();
@@ -134,7 +134,7 @@ fn completed_rows_without_room_leave_at_once() {
     assert_eq!(rows.frame(usize::MAX, at(4)).rows.len(), DONE_MAX + 2);
 }
 
-// proves: O-44, U-42
+// proves: board-stays-whole, board-without-terminal
 #[test]
 fn rows_beyond_the_height_are_counted_and_pinned_ones_stay_in_sight() {
     let mut rows = rows();
@@ -154,7 +154,7 @@ fn rows_beyond_the_height_are_counted_and_pinned_ones_stay_in_sight() {
     assert_eq!((frame.rows.len(), frame.more), (0, 5));
 }
 
-// proves: O-44, U-39
+// proves: board-stays-whole, progress-of-a-row
 #[test]
 fn a_bad_change_harms_no_row() {
     let mut rows = rows();
@@ -175,7 +175,7 @@ fn a_bad_change_harms_no_row() {
     assert!(rows.is_open(other));
 }
 
-// proves: U-43
+// proves: end-of-a-board
 #[test]
 fn at_the_end_all_rows_leave_with_their_last_text() {
     let mut rows = rows();

@@ -157,7 +157,7 @@ mod tests {
         bytes
     }
 
-    // proves: O-25, U-16
+    // proves: authenticated-codec, own-codecs
     #[test]
     fn only_the_same_bytes_with_the_same_secret_are_opened() {
         let (ours, theirs) = (Secret([7; CODE_BYTES]), Secret([8; CODE_BYTES]));
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    // proves: O-25
+    // proves: authenticated-codec
     #[test]
     fn the_code_is_the_one_that_everybody_computes() {
         // RFC 4231, test case 1; its key is shorter, which zeros make up for.
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(code, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     }
 
-    // proves: O-25
+    // proves: authenticated-codec
     #[test]
     fn a_secret_is_drawn_once_and_never_shown() {
         let secret = Secret::of_this_program().unwrap();

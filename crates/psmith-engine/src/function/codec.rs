@@ -16,7 +16,7 @@ use serde::{de, ser};
 /// bounded by their length.
 ///
 /// ```
-/// # // proves: U-16
+/// # // proves: own-codecs
 /// use psmith::codec::{Codec, CodecError};
 ///
 /// /// Numbers as decimal text.

@@ -187,7 +187,7 @@ pub fn inline<T>(
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-33
+/// # // proves: job-knows-itself
 /// assert!(psmith::cx().is_none());
 /// fn place(_: ()) -> (u32, u64) {
 ///     let cx = psmith::cx().expect("inside a job");

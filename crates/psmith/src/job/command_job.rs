@@ -51,7 +51,7 @@ impl Job<Vec<u8>> {
     /// let pool = Pool::builder().workers(2).build().unwrap();
     /// let handles = jobs.map(|job| pool.submit(job).unwrap());
     /// assert_eq!(handles.map(|handle| handle.wait().unwrap()), [b"LOUD", &b"77"[..]]);
-    /// // proves: U-7
+    /// // proves: functions-and-commands
     /// ```
     pub fn command(program: impl AsRef<OsStr>) -> CommandJob {
         CommandJob {

@@ -20,7 +20,7 @@ const INPUT_CHARS_MAX: usize = 60;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-19
+/// # // proves: failure-in-one-line
 /// let check = |text: String| text.parse::<u8>();
 /// let failure = psmith::map(["300".to_owned()], check).next().unwrap().unwrap_err();
 /// assert_eq!(failure.to_string(), r#"item 0 ("300"): number too large to fit in target type"#);

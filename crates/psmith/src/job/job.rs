@@ -405,7 +405,7 @@ impl JobRef {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-13
+    /// # // proves: iterator-adapters
     /// let mut seen = Vec::new();
     /// let map = psmith::map([5, 6], |n: u32| n).on_done(|job, n| seen.push((job.index(), *n.unwrap())));
     /// assert_eq!(map.enumerate().map(|(at, n)| (at, n.unwrap())).collect::<Vec<_>>(), [(0, 5), (1, 6)]);

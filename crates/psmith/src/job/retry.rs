@@ -13,7 +13,7 @@ use psmith_core::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 /// use psmith::Retry;
 /// use std::time::Duration;
 ///
-/// # // proves: U-24
+/// # // proves: retries-apart
 /// // Fails twice. A fresh process each time has no memory of that, but it knows which attempt it is.
 /// let flaky = |_: ()| match psmith::cx().unwrap().attempt() {
 ///     3 => Ok("done".to_owned()),

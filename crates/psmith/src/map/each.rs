@@ -40,7 +40,7 @@ where
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-14
+/// # // proves: any-all-decisions
 /// assert!(psmith::any(0.., |n: u32| n == 3).workers(2).run().unwrap());
 /// assert!(!psmith::any([] as [u32; 0], |_| true).run().unwrap());
 /// ```
@@ -59,7 +59,7 @@ where
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-14
+/// # // proves: any-all-decisions
 /// assert!(!psmith::all(0.., |n: u32| n < 3).workers(2).run().unwrap());
 /// assert!(psmith::all([] as [u32; 0], |_| false).run().unwrap());
 /// ```

@@ -13,7 +13,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// # psmith::init();
     /// # use serde::{Deserialize, Serialize};
     /// # use std::fmt;
-    /// # // proves: U-20
+    /// # // proves: errors-as-text
     /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
     /// enum Unfit { Odd(u32), Zero }
     /// # impl fmt::Display for Unfit {

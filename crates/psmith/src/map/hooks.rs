@@ -112,7 +112,7 @@ pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-9
+/// # // proves: start-hook
 /// let mut map = psmith::map(0..100, |n: u32| n).on_start(|job| {
 ///     if job.index() < 3 { Ok(()) } else { Err("three are enough") }
 /// });

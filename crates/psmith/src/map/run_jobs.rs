@@ -39,7 +39,7 @@ use psmith_engine::handler::EngineCommand;
 /// let jobs = [Job::command("echo").arg("one").job(), Job::new(double, 7), Job::command("cat").stdin("3").job()];
 /// let values: Result<Vec<Vec<u8>>, psmith::Failure> = psmith::run_jobs(jobs).workers(2).collect();
 /// assert_eq!(values.unwrap(), [&b"one\n"[..], b"77", b"3"]);
-/// // proves: N-13
+/// // proves: one-kind-of-job
 /// ```
 pub fn run_jobs<'h, R, I>(jobs: I) -> RunJobs<'h, I::IntoIter, R>
 where

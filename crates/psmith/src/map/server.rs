@@ -39,7 +39,7 @@ type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-6, U-8
+/// # // proves: lazy-producer, outcome-consumer
 /// use psmith::{Job, Server};
 ///
 /// fn double(n: u64) -> u64 { n * 2 }
@@ -267,7 +267,7 @@ where
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-34
+    /// # // proves: two-level-logger
     /// use psmith::{Job, LogLevel, Server};
     ///
     /// let mut jobs = (0..2).map(|n| Job::new(|n: u32| if n == 0 { Err("nought") } else { Ok(n) }, n));

@@ -17,7 +17,7 @@ use psmith_engine::function::returns::Return;
 /// use psmith::Flow;
 /// use std::ops::ControlFlow;
 ///
-/// # // proves: U-22
+/// # // proves: value-ends-the-run
 /// let halve = |n: u32| if n % 2 == 0 { Flow::Next(n / 2) } else { Flow::Break(format!("{n} is odd")) };
 /// let all = psmith::map_until([2, 4], halve).run().unwrap();
 /// assert_eq!(all, ControlFlow::Continue(vec![1, 2]));

@@ -107,7 +107,7 @@ fn screen(second: u64, columns: u16, rows: u16, rows_max: usize) -> Vec<String> 
     terminal.screen().contents().lines().map(str::to_owned).collect()
 }
 
-// proves: N-11: golden screens from recorded events
+// proves: live-board: golden screens from recorded events
 #[test]
 fn recorded_events_give_the_same_screens() {
     assert_eq!(
@@ -140,7 +140,7 @@ fn recorded_events_give_the_same_screens() {
     );
 }
 
-// proves: N-11: no more rows than the screen has, or than were asked for, the longest running first
+// proves: live-board: no more rows than the screen has, or than were asked for, the longest running first
 #[test]
 fn rows_are_bounded_by_the_screen() {
     assert_eq!(screen(4, 40, 3, 8), [" ... and 2 more", " 0/5  ok 0  running 2"]);
@@ -152,7 +152,7 @@ fn rows_are_bounded_by_the_screen() {
     assert_eq!(screen(4, 12, 1, 8), [" 0/5  ok ..."]);
 }
 
-// proves: N-11: the same record as data
+// proves: live-board: the same record as data
 #[test]
 fn recorded_events_give_the_same_snapshot() {
     let snapshot = state_at(9).snapshot(at(9));

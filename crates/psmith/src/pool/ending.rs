@@ -76,7 +76,7 @@ impl Pool {
     /// # psmith::init();
     /// # use psmith::{Job, Pool};
     /// let pool = Pool::builder().workers(1).build().unwrap();
-    /// # // proves: U-27
+    /// # // proves: ways-to-end
     /// let handle = pool.submit(Job::<()>::new(|_: ()| -> () { loop { std::thread::park() } }, ()).label("endless")).unwrap();
     /// let unfinished = pool.stop();
     /// assert_eq!(unfinished.jobs[0].label(), Some("endless"));

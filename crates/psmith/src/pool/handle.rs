@@ -28,7 +28,7 @@ use psmith_engine::worker::context::{SendError, encoded};
 /// use psmith::{Job, Pool};
 ///
 /// let pool = Pool::builder().workers(1).build().unwrap();
-/// # // proves: U-18
+/// # // proves: handles-wait-and-end
 /// let answer = pool.submit(Job::new(|n: u32| n * 2, 21)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 42);
 /// assert_eq!(answer.wait().unwrap(), 42);

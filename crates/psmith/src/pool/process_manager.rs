@@ -32,7 +32,7 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-28
+/// # // proves: manager-by-caller
 /// use psmith::{Job, ProcessManager};
 /// use std::time::Duration;
 ///

@@ -311,7 +311,7 @@ impl Scheduler {
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-35
+/// # // proves: program-scheduler
 /// let answer = psmith::global().schedule(psmith::Job::new(|n: u32| n * 2, 4)).unwrap();
 /// assert_eq!(answer.wait().unwrap(), 8);
 /// psmith::global().drain();

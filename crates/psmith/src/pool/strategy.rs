@@ -9,7 +9,7 @@ use std::fmt;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-4
+/// # // proves: start-strategies
 /// use psmith::{Job, Scheduler, SpawnStrategy};
 ///
 /// #[derive(Debug)]

@@ -33,7 +33,7 @@ use psmith_engine::function::returns::Return;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-30
+/// # // proves: workers-kept-alive
 /// use psmith::Supervisor;
 ///
 /// let serve = |_number: u32| -> () { loop { std::thread::park() } };

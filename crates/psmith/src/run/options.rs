@@ -25,7 +25,7 @@ use psmith_engine::limits::ResourceLimits;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-1
+/// # // proves: process-a-job
 /// use std::collections::BTreeSet;
 ///
 /// let pids: BTreeSet<u32> = psmith::map(0..5, |_: u32| std::process::id())
@@ -57,7 +57,7 @@ pub enum Isolation {
 /// # psmith::init();
 /// use psmith::OnError;
 ///
-/// # // proves: U-21
+/// # // proves: policy-at-failure
 /// let check = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
 /// // One at a time: nothing is started after the failure.
 /// let got: Vec<_> = psmith::map(0..100, check).workers(1).on_error(OnError::Stop).collect();

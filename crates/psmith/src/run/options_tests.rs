@@ -2,7 +2,7 @@
 
 use super::*;
 
-// proves: O-6
+// proves: worker-count
 #[test]
 fn the_number_of_workers_is_detected_or_asked_for_and_nonsense_is_an_error() {
     assert!((1..=999).contains(&default_workers(None).unwrap()));

@@ -25,7 +25,7 @@ impl Options {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-3, U-5
+    /// # // proves: cap-on-workers, run-inline
     /// // For a debugger: the job runs in this very process.
     /// let own = |()| std::process::id();
     /// let here = psmith::map([()], own).workers(0).next().unwrap();
@@ -73,7 +73,7 @@ impl Options {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-2
+    /// # // proves: reused-workers
     /// # use std::collections::BTreeSet;
     /// let pid = |_: u32| std::process::id();
     /// let pids = psmith::map(0..6, pid).workers(1).max_jobs(2).map(Result::unwrap);
@@ -120,7 +120,7 @@ impl Options {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-23
+    /// # // proves: timeouts-and-grace
     /// use psmith::Cause;
     /// use std::time::Duration;
     /// let hang = |()| -> () { loop { std::thread::park() } };
@@ -141,7 +141,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// use std::time::Duration;
-    /// # // proves: U-31
+    /// # // proves: idle-watchdog
     /// let limit = Duration::from_millis(300);
     /// let hang = |_: ()| -> () { loop { std::thread::park() } };
     /// let failure = psmith::map([()], hang).idle_timeout(limit).last().unwrap().unwrap_err();
@@ -258,7 +258,7 @@ impl Options {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-17
+    /// # // proves: large-values
     /// let twice = |text: String| text.repeat(2);
     /// let texts = ["a".repeat(400), "a".repeat(4_000)];
     /// let ends: Vec<bool> = psmith::map(texts, twice).max_message_bytes(4_096).map(|end| end.is_ok()).collect();
@@ -277,7 +277,7 @@ impl Options {
     ///
     /// ```
     /// # psmith::init();
-    /// # // proves: U-45
+    /// # // proves: scratch-directories
     /// let sort = |lines: String| -> std::io::Result<String> {
     ///     let dir = psmith::cx().expect("inside a job").scratch_dir()?;
     ///     std::fs::write(dir.join("lines"), lines)?;

@@ -46,7 +46,7 @@ struct SignalState {
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-25
+/// # // proves: interrupt-guard-for-programs
 /// use psmith::signals::{self, INT, TERM};
 ///
 /// let guard = signals::guard([INT, TERM]).unwrap();

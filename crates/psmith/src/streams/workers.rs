@@ -46,7 +46,7 @@ use psmith_engine::worker::panics;
 ///
 /// ```
 /// # psmith::init();
-/// # // proves: U-36
+/// # // proves: streams-of-values
 /// use psmith::{WorkerCx, WorkerId, run_workers};
 ///
 /// let count = |cx: WorkerCx<u32>| (1..=3).try_for_each(|n| cx.send(10 * cx.id().0 + n));

@@ -93,7 +93,7 @@ fn output_held_from_outside_is_given_up_and_named() {
     assert_eq!(harness.ended(1, Ok(())).last.unwrap().leaked, 1);
 }
 
-// proves: U-23
+// proves: timeouts-and-grace
 #[test]
 fn a_timeout_climbs_the_ladder() {
     let policy = JobPolicy { timeout: Timeout::After(ms(500)), ..JobPolicy::default() };

@@ -37,7 +37,7 @@ fn tries_are_total_tries() {
     assert_eq!(history, [(1, Some(Cause::Exit(7)), true), (2, Some(Cause::Exit(8)), true)]);
 }
 
-// proves: N-4
+// proves: budgets-of-failure
 #[test]
 fn a_job_that_ran_out_of_memory_has_more_in_its_next_try_and_none_too_many() {
     let limits = Limits { memory_bytes: Some(100), ..Limits::default() };
@@ -67,7 +67,7 @@ fn a_job_that_ran_out_of_memory_has_more_in_its_next_try_and_none_too_many() {
     assert_eq!(harness.dispatcher.counts().quarantined, 1);
 }
 
-// proves: U-24
+// proves: retries-apart
 #[test]
 fn a_delayed_job_holds_no_slot_and_goes_before_new_ones() {
     let mut harness = with_tries(1, 2, 100, None);
@@ -190,7 +190,7 @@ fn a_start_refused_again_and_again_with_nothing_else_running_has_failed() {
     assert_eq!((outcome.attempts, outcome.tries, outcome.last), (0, 0, None));
 }
 
-// proves: N-14
+// proves: admission-by-memory
 #[test]
 fn the_youngest_gives_way_and_never_the_last_one() {
     let mut harness = with_tries(3, 1, 0, None);
@@ -266,7 +266,7 @@ fn a_report_that_comes_after_the_deadline_comes_too_late() {
     harness.ended(1, Err(Cause::Timeout(ms(100))));
 }
 
-// proves: U-24, N-4
+// proves: retries-apart, budgets-of-failure
 #[test]
 fn crashes_and_errors_are_counted_apart() {
     let error = || Err(Cause::Error("no".into()));

@@ -75,7 +75,7 @@ fn failing_jobs_do_not_pile_up_behind_a_long_back_off() {
     assert!(!harness.dispatcher.wants_job());
 }
 
-// proves: N-12
+// proves: job-control
 #[test]
 fn fewer_slots_kill_nothing() {
     let mut harness = plain(3);
@@ -110,7 +110,7 @@ fn a_pause_holds_all_and_memory_all_but_one() {
     harness.feed(Event::Hold { reason: HoldReason::Memory, on: false }).asks([held(None, 0)]);
 }
 
-// proves: N-9
+// proves: endless-in-order
 #[test]
 fn a_slow_consumer_holds_the_starts() {
     let mut harness = Harness::new(RunPolicy { window: 2, ..run_policy(1) }, JobPolicy::default());
@@ -120,7 +120,7 @@ fn a_slow_consumer_holds_the_starts() {
     harness.feed(delivered(1)).asks([start(3, 1, 0), held(None, 1)]);
 }
 
-// proves: U-11
+// proves: submission-order
 #[test]
 fn outcomes_are_delivered_in_submission_order() {
     let mut harness = in_order(3, 10);
@@ -239,7 +239,7 @@ fn the_third_success_gives_the_running_a_relative_deadline() {
     harness.pass(ms(50)).asks([signal(5, 1, 15)]);
 }
 
-// proves: O-35
+// proves: one-answer-a-job
 #[test]
 fn late_reports_of_old_attempts_change_nothing() {
     let mut harness = Harness::new(run_policy(1), JobPolicy { tries: 2, ..JobPolicy::default() });

@@ -81,7 +81,7 @@ fn plain() -> PlainStruct {
     PlainStruct { name: "x".repeat(70), size: Some(1 << 40), tags: vec!['ü', '\0'] }
 }
 
-// proves: U-15
+// proves: serde-values
 #[test]
 fn numbers_texts_and_bytes() {
     keeps((0_u8, 63_u8, 64_u8, u64::MAX, i64::MIN, -1_i8, i32::MIN));
@@ -94,7 +94,7 @@ fn numbers_texts_and_bytes() {
     keeps((Vec::<u8>::from([0, 255, 64]), (), Nothing, Meters(2.5)));
 }
 
-// proves: U-15, O-9
+// proves: serde-values, values-survive
 #[test]
 fn nothing_and_something_that_is_nothing_stay_apart() {
     keeps::<[Option<()>; 2]>([None, Some(())]);
