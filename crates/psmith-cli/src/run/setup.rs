@@ -179,7 +179,9 @@ fn limit_error(refused: &LimitRefused) -> CliError {
         LimitName::OpenFiles => "--nofile",
         LimitName::Core => "--core",
         LimitName::Processes => "--pids",
-        _ => "--cpus",
+        LimitName::Cpus => "--cpus",
+        // One that has no flag yet; never the flag of another.
+        _ => "the limit",
     };
     match &refused.why {
         WhyRefused::Below(least) => CliError::new(format!(

@@ -61,6 +61,8 @@ fn each_face_documents_its_defaults_and_what_it_does_not_serve() {
         (face::supervisor(7), said, include_str!("../pool/supervisor.rs")),
     ];
     for (face, workers, source) in faces {
+        // A setting that it does not serve, and that `Options::check` does not know, would refuse every run.
+        assert!(Options::of(face).check().is_ok(), "{} refuses its own defaults", face.name);
         let words = in_words(face, workers);
         assert!(prose(source).contains(&words), "the documentation of {} does not say: {words}", face.name);
         // Its row of the table.
