@@ -3,6 +3,7 @@
 //! Interprets the messages of a worker for its job, and decides nothing else. Runs on the engine's thread; never
 //! blocks.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct SingleUseJob {
     pid: u32,
     slot: SlotId,
     name: Option<String>,
+    /// True once the caller was told of its start.
+    start_reported: Cell<bool>,
 }
 
 impl SingleUseDriver {
@@ -185,7 +188,15 @@ impl Handler for SingleUseDriver {
                     }
                 }
                 Pull::Job(
-                    SingleUseJob { index, request, value: None, pid: 0, slot: SlotId(0), name: None },
+                    SingleUseJob {
+                        index,
+                        request,
+                        value: None,
+                        pid: 0,
+                        slot: SlotId(0),
+                        name: None,
+                        start_reported: Cell::new(false),
+                    },
                     policy,
                 )
             }
@@ -298,7 +309,8 @@ impl Handler for SingleUseDriver {
             EngineEvent::Started { at, job, pid } => {
                 let began = JobRef { pid, slot: at.slot.0, ..job.job_ref(at.attempt.job) };
                 self.shared.show(|| ObserverEvent::Began(&began, at.attempt.number));
-                if self.wants.starts && at.attempt.number == 1 {
+                // The first attempt may have had no process that was seen: refused, or lost before its report.
+                if self.wants.starts && !job.start_reported.replace(true) {
                     self.shared.send_event(RunEvent::Started(began));
                 }
             }

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::run::run_event::RunEvent;
 
+/// Events of a job that wait for the report of its start. With more the job is taken for started: it has said so much.
+const EARLY_EVENTS_MAX: usize = 64;
+
 /// The jobs whose start was reported, and the events so far of the others.
 #[derive(Debug, Default)]
 pub(crate) struct StartOrder {
@@ -19,7 +22,9 @@ impl StartOrder {
     pub(crate) fn admit(&mut self, event: RunEvent) -> Vec<RunEvent> {
         match &event {
             RunEvent::Started(job) => {
-                self.begun.insert(job.index);
+                if !self.begun.insert(job.index) {
+                    return Vec::new();
+                }
                 let early = self.early.remove(&job.index);
                 std::iter::once(event).chain(early.into_iter().flatten()).collect()
             }
@@ -27,8 +32,13 @@ impl StartOrder {
                 if self.begun.contains(&job.index) {
                     return vec![event];
                 }
-                self.early.entry(job.index).or_default().push(event);
-                Vec::new()
+                let job = job.clone();
+                let early = self.early.entry(job.index).or_default();
+                early.push(event);
+                if early.len() < EARLY_EVENTS_MAX {
+                    return Vec::new();
+                }
+                self.admit(RunEvent::Started(job))
             }
             RunEvent::Done(finished) => {
                 let job = &finished.job;
@@ -61,6 +71,16 @@ mod tests {
             RunEvent::Done(_) | RunEvent::Results(_) => "done".to_owned(),
         };
         order.admit(event).into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_job_whose_start_nobody_reports_is_not_held_for_ever() {
+        let mut order = StartOrder::default();
+        let said: Vec<String> =
+            (0..100).flat_map(|n| admitted(&mut order, RunEvent::Progress(job(0), n, 100))).collect();
+        assert_eq!((said.len(), said[0].as_str(), said[1].as_str()), (101, "0 began", "0 at 0"));
+        // A report that comes later says nothing new.
+        assert!(admitted(&mut order, RunEvent::Started(job(0))).is_empty());
     }
 
     #[test]
