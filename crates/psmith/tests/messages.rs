@@ -356,3 +356,19 @@ fn the_failure_of_a_message_keeps_its_place_in_the_order_of_the_jobs() {
         check(ends, results);
     }
 }
+
+// A job of a map has no handle, so nobody can send it anything. It waited for ever, because the host did not know which of
+// several short jobs asked.
+// proves: messages-both-ways
+#[test]
+fn a_job_of_a_batch_that_asks_for_messages_learns_that_there_are_none() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let poll =
+        |n: u64| psmith::cx().unwrap().try_recv::<u32>().is_ok_and(|message| message.is_some()) || n > 1_000;
+    let found: Vec<bool> = psmith::map(0..100, poll).workers(2).map(Result::unwrap).collect();
+    assert_eq!(found, [false; 100]);
+    let wait = |_: u64| psmith::cx().unwrap().recv::<u32>().is_err();
+    let closed: Vec<bool> = psmith::map(0..100, wait).workers(2).map(Result::unwrap).collect();
+    assert_eq!(closed, [true; 100]);
+}

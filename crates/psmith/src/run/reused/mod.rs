@@ -261,9 +261,13 @@ impl JobSource for ReusedSource<'_> {
     }
 
     fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
-        let (attempt, _) = self.pool.unanswered(self.worker)?;
-        let job = self.jobs.get(&attempt.job).filter(|_| attempt.job.0 == number)?;
-        Some((attempt.job, job.request.mailbox.as_ref()))
+        let (attempt, jobs) = self.pool.unanswered(self.worker)?;
+        number.checked_sub(1).filter(|index| jobs.contains(index))?;
+        match self.jobs.get(&attempt.job).map(|job| job.request.mailbox.as_ref()) {
+            Some(mailbox @ Some(_)) => Some((attempt.job, mailbox)),
+            // One of a batch, or without a handle: nobody can send it anything, and it is told so by its own number.
+            Some(None) | None => Some((JobId(number), None)),
+        }
     }
 
     fn set_name(&mut self, name: String) {
