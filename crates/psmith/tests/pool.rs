@@ -488,3 +488,19 @@ fn a_result_that_a_handle_cannot_read_is_a_failure_with_the_label_of_its_job() {
     }
     assert_eq!(pool.submit(Job::new(|n: u32| n, 3)).unwrap().wait().unwrap(), 3);
 }
+
+// The listener's thread runs the program's own logger. Its panic left handles, and the pool's own end, waiting for ever.
+// proves: ways-to-end
+#[test]
+fn a_logger_that_panics_leaves_no_handle_without_an_outcome() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let logger = |_, _: std::fmt::Arguments<'_>| panic!("this logger is broken");
+    let pool = Pool::builder().workers(1).logger(logger).build().unwrap();
+    let handles: Vec<_> = (0..3).map(|n| pool.submit(Job::new(|n: u32| n, n))).collect();
+    for handle in handles.into_iter().flatten() {
+        // The first may have come before the panic; none is waited for in vain.
+        let _ = handle.wait();
+    }
+    drop(pool);
+}

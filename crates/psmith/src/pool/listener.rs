@@ -4,10 +4,12 @@
 //! A caller handles only events that cannot hold it up: passing output on may block, and a logger is the program's own
 //! code.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use psmith_core::Cause;
+use psmith_engine::EngineError;
 
 use crate::job::failure::Failure;
 use crate::job::job::JobRef;
@@ -20,7 +22,10 @@ use crate::run::run::Run;
 use crate::run::run_event::{Finished, RunEvent};
 
 /// The listener's thread.
-pub(crate) fn listen(shared: &PoolShared, mut run: Run) {
+pub(crate) fn listen(shared: &PoolShared, run: Run) {
+    let mut ending = EndOnDrop { shared, trouble: Some(panicked()), broken: None };
+    // Dropped before the guard: what panics above ends the engine first, and then the handles get their outcomes.
+    let mut run = run;
     let trouble = loop {
         match run.wait() {
             Ok(true) => {
@@ -34,27 +39,52 @@ pub(crate) fn listen(shared: &PoolShared, mut run: Run) {
         }
     };
     run.finish();
-    let broken = run.first().broken;
-    let mut state = shared.lock();
-    state.broken = broken;
-    state.closed = true;
-    state.held_back.clear();
-    for (index, completion) in std::mem::take(&mut state.completions) {
-        let mut failure = match &trouble {
-            Some(error) => Failure::ours(Arc::clone(error), index),
-            None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
-        };
-        state.report.jobs += 1;
-        state.report.failed += 1;
-        failure.label.clone_from(&completion.label);
-        if broken.is_none() {
-            state.left.push(JobRef { index, label: completion.label.clone(), slot: 0, pid: 0, name: None });
+    (ending.trouble, ending.broken) = (trouble, run.first().broken);
+}
+
+fn panicked() -> Arc<EngineError> {
+    Arc::new(EngineError::Kernel(io::Error::other(
+        "the pool's listener panicked (its logger, or its strategy)",
+    )))
+}
+
+/// Ends the pool, also where the program's own logger or strategy has panicked: every handle gets an outcome.
+struct EndOnDrop<'p> {
+    shared: &'p PoolShared,
+    trouble: Option<Arc<EngineError>>,
+    broken: Option<u32>,
+}
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        let broken = self.broken;
+        let mut state = self.shared.lock();
+        state.broken = broken;
+        state.closed = true;
+        state.held_back.clear();
+        for (index, completion) in std::mem::take(&mut state.completions) {
+            let mut failure = match &self.trouble {
+                Some(error) => Failure::ours(Arc::clone(error), index),
+                None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
+            };
+            state.report.jobs += 1;
+            state.report.failed += 1;
+            failure.label.clone_from(&completion.label);
+            if broken.is_none() {
+                state.left.push(JobRef {
+                    index,
+                    label: completion.label.clone(),
+                    slot: 0,
+                    pid: 0,
+                    name: None,
+                });
+            }
+            completion.fill(Err(failure));
         }
-        completion.fill(Err(failure));
+        state.over = true;
+        drop(state);
+        self.shared.notify_waiters();
     }
-    state.over = true;
-    drop(state);
-    shared.notify_waiters();
 }
 
 impl PoolShared {
