@@ -282,7 +282,8 @@ impl Scheduler {
     }
 
     fn current(&self) -> Option<Arc<Pool>> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        // A forked copy of the program has another process's pool: nothing of it can be waited for.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|pool| pool.is_ours())
     }
 
     fn forget(&self, pool: &Arc<Pool>) {

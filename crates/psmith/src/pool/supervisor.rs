@@ -52,6 +52,8 @@ pub struct Supervisor {
     options: Options,
     /// Since the last start.
     running: Option<Arc<SupervisorState>>,
+    /// The process that started it: a forked copy has neither the thread nor the workers.
+    process: u32,
 }
 
 /// The state that the supervisor and its thread share.
@@ -144,6 +146,7 @@ impl Supervisor {
             longest: Duration::from_secs(10),
             options: Options::of(face::supervisor(n)),
             running: None,
+            process: 0,
         }
     }
 
@@ -225,6 +228,7 @@ impl Supervisor {
         spawned.map_err(|error| SupervisorError::Engine(EngineError::Kernel(error)))?;
         began.wait(None);
         self.running = Some(shared);
+        self.process = std::process::id();
         Ok(())
     }
 
@@ -279,6 +283,9 @@ impl Supervisor {
 
     fn end(&self, how: impl FnOnce(&SupervisorState)) -> Unfinished {
         let Some(shared) = &self.running else { return Unfinished::default() };
+        if self.process != std::process::id() {
+            return Unfinished::default();
+        }
         if shared.lock_end().is_over {
             return Unfinished::default();
         }
