@@ -89,7 +89,7 @@
 //! Differences: a scheduler begins anew with the next job, a supervisor with the next start. The jobs of a supervisor
 //! are its workers: its drain starts none again and waits until each has ended by itself, and its join waits for
 //! another thread's drain or stop. A server runs in the caller's own [`Server::run`], which is what returns; its handle
-//! only asks.
+//! only asks, and has neither `join_timeout` nor `stop_within`.
 //!
 //! # A supervised pool
 //!

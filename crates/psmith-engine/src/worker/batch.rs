@@ -35,7 +35,7 @@ pub(super) fn work(
     let mut call = Call::several(bytes, body);
     let mut values = 0;
     let mut then = None;
-    let mut threshold = SyscallThreshold::measured();
+    let mut threshold = SyscallThreshold::for_batch();
     context::begin(channel, first);
     context::take_sent();
     while let Some(place) = region.begin_next() {

@@ -209,7 +209,7 @@ fn work(
     let own = own_pid();
     let mut call = Call::new(bytes, body);
     // After the only job of a process no check is made.
-    let mut threshold = (!request.last).then(SyscallThreshold::measured);
+    let mut threshold = (!request.last).then(SyscallThreshold::for_single_job);
     threshold.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {

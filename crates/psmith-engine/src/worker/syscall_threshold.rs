@@ -93,13 +93,25 @@ impl ShortestTime {
 }
 
 impl SyscallThreshold {
-    /// The threshold for a batch, or a job, that begins now.
-    pub(super) fn measured() -> SyscallThreshold {
-        let mut shortest = SHORTEST.lock().unwrap_or_else(PoisonError::into_inner);
-        let floor = match *shortest {
+    /// Makes the threshold for a batch that begins now.
+    pub(super) fn for_batch() -> SyscallThreshold {
+        SyscallThreshold::with_floor(|before| match before {
             None => ShortestTime::measured(MEASUREMENTS_FIRST),
             Some(before) => before.or_shorter(ShortestTime::measured(MEASUREMENTS_LATER)),
-        };
+        })
+    }
+
+    /// Makes the threshold for a single job, after which the kernel is asked what it wrote in any case. So it is measured
+    /// for the first one only: to measure it for each takes as long as some jobs.
+    pub(super) fn for_single_job() -> SyscallThreshold {
+        SyscallThreshold::with_floor(|before| {
+            before.unwrap_or_else(|| ShortestTime::measured(MEASUREMENTS_FIRST))
+        })
+    }
+
+    fn with_floor(floor: impl FnOnce(Option<ShortestTime>) -> ShortestTime) -> SyscallThreshold {
+        let mut shortest = SHORTEST.lock().unwrap_or_else(PoisonError::into_inner);
+        let floor = floor(*shortest);
         *shortest = Some(floor);
         SyscallThreshold::new(floor, HAS_MISSED.load(Ordering::Relaxed))
     }
@@ -227,9 +239,9 @@ mod tests {
     fn the_shortest_time_ever_is_the_floor() {
         let faster = ShortestTime { call: 120, write: 200 };
         assert_eq!(FLOOR.or_shorter(faster), ShortestTime { call: 100, write: 200 });
-        let own = SyscallThreshold::measured().floor;
+        let own = SyscallThreshold::for_batch().floor;
         assert!(own.call <= own.write, "a write is a call");
-        let later = SyscallThreshold::measured().floor;
+        let later = SyscallThreshold::for_batch().floor;
         assert!(later.call <= own.call && later.write <= own.write, "{later:?} after {own:?}");
     }
 }

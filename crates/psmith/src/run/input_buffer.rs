@@ -52,7 +52,8 @@ impl InputBuffer {
 
     /// How many there are by now.
     pub(crate) fn jobs(&self) -> usize {
-        self.jobs.load(Ordering::Acquire) as usize
+        // In one order with the flag of idle workers: race "believed idle".
+        self.jobs.load(Ordering::SeqCst) as usize
     }
 
     /// The words of one of them, or of several.
