@@ -41,7 +41,7 @@ impl Painter {
     /// Makes a painter that has painted nothing yet. Without `colors`, only bold and italic are used.
     ///
     /// ```
-    /// use psmith::board::Painter;
+    /// use psmith_board::Painter;
     /// assert!(!Painter::new(true).is_drawn());
     /// ```
     #[must_use]
@@ -52,8 +52,8 @@ impl Painter {
     /// Returns whether the board is on the screen.
     ///
     /// ```
-    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
-    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// use psmith_board::{Cursor, Line, LineStyle, Painter, Size};
+    /// let lines = [Line::new("at work", 80, LineStyle::default())];
     /// let mut painter = Painter::new(false);
     /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
     /// assert!(painter.is_drawn());
@@ -67,8 +67,8 @@ impl Painter {
     /// screen, the first are shown, and one row is left free.
     ///
     /// ```
-    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
-    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// use psmith_board::{Cursor, Line, LineStyle, Painter, Size};
+    /// let lines = [Line::new("at work", 80, LineStyle::default())];
     /// let bytes = Painter::new(false).paint(&lines, Size::USUAL, Cursor::Margin);
     /// assert!(bytes.contains("at work"));
     /// ```
@@ -81,8 +81,8 @@ impl Painter {
     /// each ended by a newline, without control characters. It begins where the cursor is.
     ///
     /// ```
-    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
-    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// use psmith_board::{Cursor, Line, LineStyle, Painter, Size};
+    /// let lines = [Line::new("at work", 80, LineStyle::default())];
     /// let bytes = Painter::new(false).paint_below("one line\n", &lines, Size::USUAL, Cursor::Margin);
     /// assert!(bytes.find("one line") < bytes.find("at work"));
     /// ```
@@ -109,8 +109,8 @@ impl Painter {
     /// text that follows begins where the last one ended.
     ///
     /// ```
-    /// use psmith::board::{Cursor, Line, Look, Painter, Size};
-    /// let lines = [Line::new("at work", 80, Look::default())];
+    /// use psmith_board::{Cursor, Line, LineStyle, Painter, Size};
+    /// let lines = [Line::new("at work", 80, LineStyle::default())];
     /// let mut painter = Painter::new(false);
     /// assert_eq!(painter.clear(), None);
     /// let _bytes = painter.paint(&lines, Size::USUAL, Cursor::Margin);
@@ -126,8 +126,8 @@ impl Painter {
     /// Returns a line with its style, as it stays on the screen, with its newline.
     ///
     /// ```
-    /// use psmith::board::{Line, Look, Painter};
-    /// let line = Line::new("done", 80, Look::default());
+    /// use psmith_board::{Line, LineStyle, Painter};
+    /// let line = Line::new("done", 80, LineStyle::default());
     /// assert!(Painter::new(false).line(&line).contains("done"));
     /// ```
     #[must_use]

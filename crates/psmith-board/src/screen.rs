@@ -30,8 +30,8 @@ impl Line {
     /// Makes a line of foreign text: control characters made visible, and cut at `columns`.
     ///
     /// ```
-    /// use psmith::board::{Line, Look};
-    /// let line = Line::new("a long text", 7, Look::default());
+    /// use psmith_board::{Line, LineStyle};
+    /// let line = Line::new("a long text", 7, LineStyle::default());
     /// assert!(line.text.starts_with("a l") && line.text.len() < "a long text".len());
     /// ```
     #[must_use]
@@ -56,7 +56,7 @@ impl Size {
     /// Returns the size of the terminal behind this descriptor, or [`Size::USUAL`].
     ///
     /// ```
-    /// use psmith::board::Size;
+    /// use psmith_board::Size;
     /// // No terminal.
     /// let file = std::fs::File::open("/dev/null").unwrap();
     /// assert_eq!(Size::of(&file), Size::USUAL);
@@ -71,7 +71,7 @@ impl Size {
     /// Returns the number of lines that a board may have: one is left for other output.
     ///
     /// ```
-    /// assert_eq!(psmith::board::Size::USUAL.board_rows(), 23);
+    /// assert_eq!(psmith_board::Size::USUAL.board_rows(), 23);
     /// ```
     #[must_use]
     pub fn board_rows(self) -> usize {
@@ -108,7 +108,7 @@ pub(crate) fn frame_lines(
 /// Returns the text for rows that have no room.
 ///
 /// ```
-/// assert_eq!(psmith::board::more_text(3), "... and 3 more");
+/// assert_eq!(psmith_board::more_text(3), "... and 3 more");
 /// ```
 #[must_use]
 pub fn more_text(more: usize) -> String {

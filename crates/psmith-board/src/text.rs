@@ -15,8 +15,8 @@ const MARKS_MAX: usize = 8;
 /// blanks.
 ///
 /// ```
-/// assert_eq!(psmith::board::visible(b"\x1b]0;title\x07", 80), "\\x1b]0;title\\x07");
-/// assert_eq!(psmith::board::visible(b"0123456789", 6), "012...");
+/// assert_eq!(psmith_board::visible(b"\x1b]0;title\x07", 80), "\\x1b]0;title\\x07");
+/// assert_eq!(psmith_board::visible(b"0123456789", 6), "012...");
 /// ```
 #[must_use]
 pub fn visible(bytes: &[u8], columns: usize) -> String {
@@ -56,7 +56,7 @@ pub(crate) fn shown_line(line: &str) -> String {
 /// Returns the number of terminal columns that this text takes.
 ///
 /// ```
-/// use psmith::board::columns_of;
+/// use psmith_board::columns_of;
 /// assert_eq!((columns_of("abc"), columns_of("日本")), (3, 4));
 /// ```
 #[must_use]
