@@ -120,7 +120,8 @@ pub struct Limits {
 pub enum Cause {
     /// A function returned an error, with its text.
     Error(String),
-    /// A function panicked.
+    /// A function panicked. In a program that is built to abort, and where a panic cannot unwind, its process died of it
+    /// (`SIGABRT`), also where another thread of the job panicked.
     Panic {
         /// The panic's text.
         message: String,

@@ -15,6 +15,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("psmith-sys speaks to Linux only");
 
+pub mod abort;
 pub mod byte_locks;
 pub mod c_strings;
 pub mod cgroup;
@@ -27,6 +28,7 @@ pub mod executable;
 pub mod exit;
 pub mod forbid;
 pub mod fork;
+pub mod last_words;
 pub mod memfd;
 pub mod pidfd;
 pub mod pipe;

@@ -7,11 +7,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::raw;
+use crate::last_words;
 
 /// The size of the handler's stack, with room for the registers that the kernel saves there (some 11 KiB on large
 /// machines).
@@ -21,29 +20,17 @@ const STACK_BYTES: usize = 64 * 1024;
 /// pointer.
 const NEAR_BYTES: usize = 64 * 1024;
 
-/// The message, and the socket for it.
-struct OverflowMessage {
-    descriptor: i32,
-    words: Vec<u8>,
-    /// The process that prepared it: a forked copy must not send in its place.
-    process: u32,
-}
-
-static WORDS: OnceLock<OverflowMessage> = OnceLock::new();
-
-/// The number of threads that are sending a message of their own.
-static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
+static WORDS: OnceLock<Vec<u8>> = OnceLock::new();
 
 /// Makes an overflow of this thread's stack send `words` to this socket from now on, once, and only while no thread
-/// [`speaks`]. For a process that is this code's own, once, before it has other handlers of SEGV; the socket stays
+/// [`speaks`](last_words::speaks). For a process that is this code's own, once, before it has other handlers of SEGV; the socket stays
 /// open until the process ends.
 ///
 /// # Errors
 /// Those of [`prepare`].
 pub fn watch(socket: BorrowedFd<'_>, words: Vec<u8>) -> io::Result<()> {
-    // Not by the C library, whose code for it would have to be mapped into each new child.
-    let process = rustix::process::getpid().as_raw_pid().unsigned_abs();
-    let _ = WORDS.set(OverflowMessage { descriptor: socket.as_raw_fd(), words, process });
+    last_words::listen(socket);
+    let _ = WORDS.set(words);
     prepare()
 }
 
@@ -67,22 +54,7 @@ fn install() -> io::Result<()> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: zeroes are a valid action: the default one, with an empty mask.
-    let action = unsafe { action.assume_init_mut() };
-    action.sa_sigaction = on_fault as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // SAFETY: sigaction(2) reads one action; its handler does only what a handler may.
-    let result = unsafe { libc::sigaction(libc::SIGSEGV, action, std::ptr::null_mut()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Runs `speak`, during which no overflow message is sent.
-pub fn speaks<T>(speak: impl FnOnce() -> T) -> T {
-    SPEAKERS.fetch_add(1, Ordering::SeqCst);
-    let said = speak();
-    SPEAKERS.fetch_sub(1, Ordering::SeqCst);
-    said
+    last_words::handle(libc::SIGSEGV, on_fault)
 }
 
 /// Handles SEGV, on its own stack. Makes raw calls only, and touches no lock and no heap.
@@ -97,27 +69,16 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let pointer = stack_pointer(unsafe { &*context.cast::<libc::ucontext_t>() });
     if is_fault
         && address.abs_diff(pointer) <= NEAR_BYTES
-        && let Some(OverflowMessage { descriptor, words, process }) = WORDS.get()
-        && SPEAKERS.load(Ordering::SeqCst) == 0
-        && std::process::id() == *process
+        && let Some(words) = WORDS.get()
     {
-        let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
-        // SAFETY: sendto(2) reads so many bytes, which last as long as the process; there is no address.
-        unsafe {
-            raw::call(
-                libc::SYS_sendto,
-                [*descriptor as usize, words.as_ptr() as usize, words.len(), flags, 0, 0],
-            )
-        };
+        last_words::say(words);
     }
-    let _ = crate::signals::default(signal);
     // The access is made again when this returns, and ends the process as it would have without the handler. A signal
     // that was sent has to be sent again.
-    if !is_fault {
-        let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
-        let process = std::process::id() as usize;
-        // SAFETY: tgkill(2) takes no pointer; the signal is blocked until this returns.
-        unsafe { raw::call(libc::SYS_tgkill, [process, thread, signal as usize, 0, 0, 0]) };
+    if is_fault {
+        let _ = crate::signals::default(signal);
+    } else {
+        last_words::die_of(signal);
     }
 }
 

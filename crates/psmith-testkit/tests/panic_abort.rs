@@ -18,10 +18,11 @@ fn main() {
             match got {
                 Ok(half) => println!("{half}"),
                 Err(failure) => println!(
-                    "{:?} {} {}",
+                    "{:?} {:?} {} {:?}",
                     failure.cause,
+                    failure.exit.unwrap(),
                     failure.attempts,
-                    String::from_utf8_lossy(&failure.stderr_tail).trim_end(),
+                    String::from_utf8_lossy(&failure.stderr_tail),
                 ),
             }
         }
@@ -62,14 +63,15 @@ fn build() -> PathBuf {
 
 // proves: F-3
 #[test]
-fn in_a_program_built_to_abort_a_panic_is_a_signal_with_its_text_in_the_tail() {
+fn in_a_program_built_to_abort_a_panic_is_told_as_one() {
     let program = build();
     let guard = LeakGuard::new();
     let output =
         Command::new(program).env(NONCE, guard.nonce()).env_remove("RUST_BACKTRACE").output().unwrap();
     let (said, complained) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let aborted = "Signal { signal: 6, core_dumped: false } 1 panicked at src/main.rs:6:42: 5 is odd";
+    let aborted = "Panic { message: \"5 is odd\", location: \"src/main.rs:6:42\", backtrace: \"\" } \
+                   Signal { signal: 6, core_dumped: false } 1 \"\"";
     let expected = ["2", aborted, "3", "2", aborted, "3"].join("\n");
     assert_eq!(said.trim_end(), expected, "{complained}");
 }

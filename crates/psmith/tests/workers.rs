@@ -64,11 +64,11 @@ fn nothing_of_the_host_reaches_a_worker() {
     assert!(targets[3].starts_with("socket:"), "{ours:?}");
     let sigpipe = 1 << 12;
     assert_eq!((ours.blocked, ours.ignored), (0, sigpipe), "{ours:?}");
-    let sigsegv = 1 << 10;
+    let (sigsegv, sigabrt) = (1 << 10, 1 << 5);
     assert_eq!(
         ours.caught & !(0b11 << 31),
-        sigsegv,
-        "none but the C library's and the one that names overflows: {ours:?}"
+        sigsegv | sigabrt,
+        "none but the C library's, and those that name overflows and panics that abort: {ours:?}"
     );
     assert!(ours.leads_session && !ours.has_terminal, "{ours:?}");
     assert_eq!(ours.own_name.trim(), "psmith-worker");
@@ -511,7 +511,7 @@ fn a_value_that_panics_on_its_way_is_the_failure_of_its_own_item_on_either_side(
 
 // proves: F-3
 #[test]
-fn a_panic_within_a_panic_is_an_abort_with_both_texts_in_the_tail() {
+fn a_panic_within_a_panic_is_told_with_both_texts() {
     struct Again;
     impl Drop for Again {
         fn drop(&mut self) {
@@ -520,14 +520,44 @@ fn a_panic_within_a_panic_is_an_abort_with_both_texts_in_the_tail() {
     }
     psmith::init();
     let _guard = LeakGuard::alone();
-    let panic = |_: ()| -> u32 {
-        let _again = Again;
-        panic!("the first");
+    // A panic that was caught before is not among them.
+    let panic = |way: u32| -> u32 {
+        let _ = std::panic::catch_unwind(|| panic!("the caught one"));
+        match way {
+            0 => 0,
+            1 => std::process::abort(),
+            2 => {
+                let thread = std::thread::spawn(|| -> u32 {
+                    let _again = Again;
+                    panic!("the first");
+                });
+                thread.join().unwrap()
+            }
+            _ => {
+                let _again = Again;
+                panic!("the first");
+            }
+        }
     };
-    let failure = psmith::map([()], panic).output(psmith::Output::Discard).next().unwrap().unwrap_err();
-    assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{failure}");
-    let tail = String::from_utf8_lossy(&failure.stderr_tail).into_owned();
-    assert!(tail.contains("the first") && tail.contains("the second"), "{tail}");
+    for isolation in [psmith::Isolation::PerJob, psmith::Isolation::Reuse] {
+        let ends = psmith::map(0..4, panic).isolation(isolation).workers(1).output(psmith::Output::Discard);
+        let [caught, aborted, in_thread, twice] = <[_; 4]>::try_from(ends.collect::<Vec<_>>()).unwrap();
+        assert_eq!(caught.unwrap(), 0);
+        let aborted = aborted.unwrap_err();
+        assert!(matches!(aborted.cause, Cause::Signal { signal: 6, .. }), "{aborted}");
+        for failure in [in_thread.unwrap_err(), twice.unwrap_err()] {
+            let Cause::Panic { message, location, .. } = &failure.cause else { panic!("{failure}") };
+            assert!(location.contains("workers.rs"), "{location}");
+            let at = ["the first; then panicked at ", "the second; then panicked at "]
+                .map(|text| message.find(text));
+            assert!(at[0].is_some() && at[0] < at[1], "{message}");
+            assert!(
+                matches!(failure.exit, Some(psmith::Exit::Signal { signal: 6, .. })),
+                "{:?}",
+                failure.exit
+            );
+        }
+    }
 }
 
 fn deep(n: u64) -> u64 {

@@ -19,7 +19,7 @@ use crate::function::registry::Function;
 pub const MAGIC: u32 = 0x7073_7766;
 
 /// The version of the protocol, raised with every change of a message.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// The identity of a sender, and the run that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,8 @@ pub enum FromWorker {
     Heartbeat { job: u64 },
     /// A stack overflow: the next event of this worker is its end.
     Overflowed,
+    /// A panic that ends the process: the next event of this worker is its end.
+    Panicked { message: String, location: String, backtrace: String },
     /// A request for messages: those that wait, and all that follow.
     Listens { job: u64 },
     /// The job has taken the oldest message that it was sent.
@@ -145,7 +147,8 @@ impl FromWorker {
             | FromWorker::BatchDone { .. }
             | FromWorker::Named { .. }
             | FromWorker::Nests
-            | FromWorker::Overflowed => None,
+            | FromWorker::Overflowed
+            | FromWorker::Panicked { .. } => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use psmith_sys::signals::{self, SignalFd, SignalSet};
-use psmith_sys::stack_overflow;
+use psmith_sys::{abort, last_words, stack_overflow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -46,6 +46,11 @@ impl HostChannel {
         stack_overflow::watch(self.socket.as_fd(), words)
     }
 
+    /// Makes a panic that aborts send a message to the host.
+    pub(super) fn watch_aborts(&self) -> io::Result<()> {
+        abort::watch(self.socket.as_fd())
+    }
+
     /// Sets the longest frame from now on, both ways.
     pub(super) fn allow(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
@@ -64,7 +69,7 @@ impl HostChannel {
     pub(super) fn send(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
         SENT.store(true, Ordering::Relaxed);
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        stack_overflow::speaks(|| send_blocking(&self.socket, &written(message), body))
+        last_words::speaks(|| send_blocking(&self.socket, &written(message), body))
     }
 
     pub(super) fn answer(&self, job: u64, how: CallEnd, value: &[u8]) -> io::Result<()> {
@@ -156,6 +161,12 @@ pub fn tell_nests() {
         // A host that is gone does not need it.
         let _ = channel.send(&FromWorker::Nests, &[]);
     }
+}
+
+/// Returns the number of the job that runs now, unless that is about to change.
+pub(super) fn job_now() -> Option<u64> {
+    let current = CURRENT.try_lock().ok()?;
+    Some(current.as_ref()?.job + LATER.load(Ordering::Relaxed))
 }
 
 /// Returns whether a message was sent since the last call.

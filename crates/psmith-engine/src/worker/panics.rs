@@ -1,16 +1,27 @@
 //! The place and text of a panic, kept for the outcome instead of printed. Never ends a process.
 //!
 //! Installed in workers only, where psmith owns the process. A panic of another thread than the job's is printed to
-//! standard error, as without psmith.
+//! standard error, as without psmith. Of any thread's, a panic that aborts is reported by the handler of that signal.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
 use std::sync::Once;
 
+use psmith_sys::abort;
+
+use crate::channel::frame::beginning;
+use crate::channel::messages::{FromWorker, written};
+use crate::worker::context;
+
+/// The most bytes of a text in the report of an abort: it is sent at once, whatever else the host has to do.
+const ABORT_TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// The number of panics of a thread that are kept: of those before the newest it may be unwinding still.
+const KEPT_MAX: usize = 3;
+
 /// A panic's message, place and backtrace.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Panicked {
     pub(super) message: String,
     pub(super) location: String,
@@ -19,7 +30,8 @@ pub struct Panicked {
 
 thread_local! {
     static IS_JOBS: Cell<bool> = const { Cell::new(false) };
-    static LAST: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+    /// The newest panics of this thread, the oldest first, and the job in which they were.
+    static KEPT: RefCell<(Option<u64>, Vec<Panicked>)> = const { RefCell::new((None, Vec::new())) };
 }
 
 /// Installs a hook that keeps the panics of this thread.
@@ -38,7 +50,7 @@ fn hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !IS_JOBS.get() {
-            return before(info);
+            before(info);
         }
         // Only where RUST_BACKTRACE asks for it: naming the calls takes tens of milliseconds.
         let backtrace = Backtrace::capture();
@@ -48,22 +60,49 @@ fn hook() {
             location: info.location().map(ToString::to_string).unwrap_or_default(),
             backtrace: if named { backtrace.to_string() } else { String::new() },
         };
-        // A panic within a panic aborts, and one in a program built to abort does, too: then standard error is the only
-        // place to which the text can still be written.
-        let first = LAST.take();
-        if first.is_some() || cfg!(panic = "abort") {
-            for panicked in first.iter().chain([&panicked]) {
-                let _ = writeln!(io::stderr(), "panicked at {}: {}", panicked.location, panicked.message);
-            }
+        let job = context::job_now();
+        let (kept_of, mut kept) = KEPT.take();
+        if kept_of != job {
+            kept.clear();
         }
-        LAST.set(Some(panicked));
+        kept.push(panicked);
+        if kept.len() > KEPT_MAX {
+            kept.remove(0);
+        }
+        prepare_for_abort(&kept);
+        KEPT.set((job, kept));
     }));
+}
+
+/// Prepares the report of an abort: a panic within a panic aborts, as does one in a program that is built to abort.
+fn prepare_for_abort(kept: &[Panicked]) {
+    let Some((first, later)) = kept.split_first() else { return };
+    let mut all = first.clone();
+    for panicked in later {
+        all.message.push_str(&format!("; then panicked at {}: {}", panicked.location, panicked.message));
+    }
+    let Panicked { message, location, backtrace } = all;
+    let text = if IS_JOBS.get() { format!("panicked at {location}: {message}\n") } else { String::new() };
+    let (message, backtrace) = (shortened(message), shortened(backtrace));
+    let words = written(&FromWorker::Panicked { message, location, backtrace });
+    abort::prepare_words(beginning(&words, &[]), text);
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > ABORT_TEXT_BYTES_MAX {
+        let bytes = text.len();
+        let end = (0..=ABORT_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push_str(&format!(".. ({bytes} bytes)"));
+    }
+    text
 }
 
 /// Returns the panic that ended with this payload.
 pub(super) fn taken(payload: &(dyn Any + Send)) -> Panicked {
     // `resume_unwind` runs no hook.
-    LAST.take().unwrap_or_else(|| Panicked { message: message(payload), ..Panicked::default() })
+    let newest = KEPT.take().1.pop();
+    newest.unwrap_or_else(|| Panicked { message: message(payload), ..Panicked::default() })
 }
 
 /// Returns the text of a panic's payload.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use psmith_sys::shared::SharedMapping;
-use psmith_sys::{signals, socket, stack_overflow, subreaper};
+use psmith_sys::{abort, signals, socket, stack_overflow, subreaper};
 
 use crate::channel::messages::{CallEnd, Credentials, FromWorker, JobRequest, ToWorker};
 use crate::channel::shared_region::SharedRegion;
@@ -34,8 +34,9 @@ pub(crate) fn prepare() {
     // The features of the processor: in a virtual machine they are a question to its hypervisor.
     crate::channel::frame::prepare();
     panics::prepare();
-    // Without it an overflow is reported as its signal.
+    // Without them an overflow, and a panic that aborts, are reported as their signals.
     let _ = stack_overflow::prepare();
+    let _ = abort::prepare();
     // This makes its buffer.
     let _ = io::stdout();
 }
@@ -114,8 +115,9 @@ fn serve_jobs(
     }
     let region = if has_job { None } else { region(&channel)? };
     panics::install();
-    // Without it an overflow is reported as its signal.
+    // Without them an overflow, and a panic that aborts, are reported as their signals.
     let _ = channel.watch_stack();
+    let _ = channel.watch_aborts();
     let ours = Credentials::new(nonce);
     channel.send(&FromWorker::Hello { credentials: ours, pid: own_pid() }, &[])?;
     let mut to_set_up = Vec::new();

@@ -69,6 +69,9 @@ impl JobMessages<'_> {
             FromWorker::Named { name } => source.set_name(name),
             // The overflow is the worker's, and so that of the job that it has.
             FromWorker::Overflowed => reply.report = Some(Err(Cause::StackOverflow)),
+            FromWorker::Panicked { message, location, backtrace } => {
+                reply.report = Some(Err(Cause::Panic { message, location, backtrace }));
+            }
             FromWorker::Listens { job } => {
                 if let Some((job, mailbox)) = source.listener(job) {
                     reply.messages = self.listeners.add(job, worker, mailbox);
