@@ -13,6 +13,7 @@
 //! - [`dispatcher`]: the state machine between them
 //! - [`worker_pool`]: function jobs and the workers that run them one after the other, on top of a dispatcher
 //! - [`outcome`]: how a job ended
+//! - [`table`]: tables by number
 //! - [`board`]: the model of the status display
 #![no_std]
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod event;
 pub mod id;
 pub mod outcome;
 pub mod policy;
+pub mod table;
 pub mod worker_pool;
 
 pub use action::{Action, Notice};
@@ -34,3 +36,4 @@ pub use event::Event;
 pub use id::{AttemptId, JobId, SlotId, Time};
 pub use outcome::{Cause, Outcome};
 pub use policy::{JobPolicy, RunPolicy};
+pub use table::{Table, TableKey};

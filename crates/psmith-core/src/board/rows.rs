@@ -4,14 +4,14 @@
 //! A change to a row that is completed, or never existed, changes nothing and harms no other row.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::elapsed::format_elapsed;
 use super::row::{Progress, Row, RowStatus, bounded};
-use crate::Time;
+use crate::{Table, TableKey, Time};
 
 /// The maximum number of completed rows that stay until they are dimmed; beyond it the oldest leave at once.
 pub const DONE_MAX: usize = 256;
@@ -35,6 +35,16 @@ impl Default for Timing {
 /// The name of a row, unique on its board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(u64);
+
+impl TableKey for RowId {
+    fn from_number(number: u64) -> RowId {
+        RowId(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// A row as it is to be shown now.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +101,7 @@ impl BoardFrame<'_> {
 #[derive(Debug)]
 pub struct RowTable {
     timing: Timing,
-    open: BTreeMap<RowId, RowEntry>,
+    open: Table<RowId, RowEntry>,
     /// Completed rows, the oldest completion first.
     done: VecDeque<(RowId, RowEntry)>,
     ids: u64,
@@ -118,7 +128,7 @@ impl RowTable {
     pub fn new(timing: Timing) -> RowTable {
         RowTable {
             timing,
-            open: BTreeMap::new(),
+            open: Table::new(),
             done: VecDeque::new(),
             ids: 0,
             changes: 0,
@@ -140,7 +150,7 @@ impl RowTable {
     /// Returns whether this row exists and is not completed.
     #[must_use]
     pub fn is_open(&self, id: RowId) -> bool {
-        self.open.contains_key(&id)
+        self.open.contains(id)
     }
 
     /// Returns the number of rows that are not completed.
@@ -189,7 +199,7 @@ impl RowTable {
     /// Completes the row: it moves above all that are not completed, and leaves when it is dimmed. Returns its texts
     /// as they are now; `None` if it was completed before.
     pub fn complete(&mut self, id: RowId, now: Time) -> Option<RowView<'_>> {
-        let mut state = self.open.remove(&id)?;
+        let mut state = self.open.remove(id)?;
         state.changed_at = now;
         state.until = Some(now);
         self.is_dirty = true;
@@ -199,7 +209,7 @@ impl RowTable {
 
     /// Completes all rows, the oldest first.
     pub fn complete_all(&mut self, now: Time) {
-        let ids: Vec<RowId> = self.open.keys().copied().collect();
+        let ids: Vec<RowId> = self.open.keys().collect();
         for id in ids {
             self.complete(id, now);
         }
@@ -209,7 +219,7 @@ impl RowTable {
     #[must_use]
     pub fn get(&self, id: RowId, now: Time) -> Option<RowView<'_>> {
         let done = || self.done.iter().find(|(done, _)| *done == id).map(|(_, state)| state);
-        self.open.get(&id).or_else(done).map(|state| self.view(id, state, now))
+        self.open.get(id).or_else(done).map(|state| self.view(id, state, now))
     }
 
     /// Takes out the completed rows whose time is over, or for which `rows_max` leaves no room, the oldest first. The
@@ -241,9 +251,8 @@ impl RowTable {
     pub fn frame(&self, rows_max: usize, now: Time) -> BoardFrame<'_> {
         let done = self.done.iter().map(|(id, state)| (*id, state));
         let open = |pinned| self.open.iter().filter(move |(_, state)| state.row.pinned == pinned);
-        let mut above: Vec<(RowId, &RowEntry)> =
-            done.chain(open(false).map(|(id, state)| (*id, state))).collect();
-        let mut pinned: Vec<(RowId, &RowEntry)> = open(true).map(|(id, state)| (*id, state)).collect();
+        let mut above: Vec<(RowId, &RowEntry)> = done.chain(open(false)).collect();
+        let mut pinned: Vec<(RowId, &RowEntry)> = open(true).collect();
         pinned.sort_by_key(|(_, state)| state.change);
         let all = above.len() + pinned.len();
         if all > rows_max {
@@ -326,7 +335,7 @@ impl RowTable {
     }
 
     fn change(&mut self, id: RowId, now: Time, change: impl FnOnce(&mut RowEntry) -> bool) -> bool {
-        let Some(state) = self.open.get_mut(&id) else { return false };
+        let Some(state) = self.open.get_mut(id) else { return false };
         if !change(state) {
             return false;
         }

@@ -1,7 +1,6 @@
 //! The board of a run: running jobs and totals, folded from updates. Draws nothing and returns nothing that a run
 //! depends on.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,7 +10,7 @@ use super::row::{Progress, RowStatus};
 use super::rows::Timing;
 use crate::event::HoldReason;
 use crate::outcome::{Cause, Outcome};
-use crate::{JobId, SlotId, Time};
+use crate::{JobId, SlotId, Table, Time};
 
 /// The maximum size of the end of a job's output that is kept for its last line.
 pub const TAIL_BYTES_MAX: usize = 512;
@@ -207,7 +206,7 @@ impl JobRow {
 #[derive(Debug)]
 pub struct RunBoard {
     timing: Timing,
-    running: BTreeMap<JobId, JobRow>,
+    running: Table<JobId, JobRow>,
     /// The number of rows whose attempt cannot be killed.
     stuck: usize,
     totals: Totals,
@@ -222,7 +221,7 @@ impl RunBoard {
     pub fn new(timing: Timing) -> RunBoard {
         RunBoard {
             timing,
-            running: BTreeMap::new(),
+            running: Table::new(),
             stuck: 0,
             totals: Totals::default(),
             rate: Rate::default(),
@@ -266,7 +265,7 @@ impl RunBoard {
                 }
             }),
             Update::Unkillable { job } => {
-                if let Some(row) = self.running.get_mut(&job).filter(|row| row.status != RowStatus::Error) {
+                if let Some(row) = self.running.get_mut(job).filter(|row| row.status != RowStatus::Error) {
                     row.status = RowStatus::Error;
                     self.stuck += 1;
                 }
@@ -319,13 +318,13 @@ impl RunBoard {
     /// Returns a job on the board.
     #[must_use]
     pub fn get(&self, job: JobId) -> Option<&JobRow> {
-        self.running.get(&job)
+        self.running.get(job)
     }
 
     /// Returns the running jobs, the longest running first, at most `rows_max`.
     #[must_use]
     pub fn longest(&self, rows_max: usize) -> Vec<(JobId, &JobRow)> {
-        let mut rows: Vec<(JobId, &JobRow)> = self.running.iter().map(|(job, row)| (*job, row)).collect();
+        let mut rows: Vec<(JobId, &JobRow)> = self.running.iter().collect();
         let order = |(job, row): &(JobId, &JobRow)| (row.since, *job);
         if rows.len() > rows_max && rows_max > 0 {
             // Thousands may run where eight are shown.
@@ -358,7 +357,7 @@ impl RunBoard {
     }
 
     fn change(&mut self, job: JobId, change: impl FnOnce(&mut JobRow)) {
-        if let Some(row) = self.running.get_mut(&job) {
+        if let Some(row) = self.running.get_mut(job) {
             change(row);
         }
     }
@@ -367,14 +366,14 @@ impl RunBoard {
     fn free(&mut self, slot: SlotId) {
         if self.stuck > 0 {
             let before = self.running.len();
-            self.running.retain(|_, row| row.slot != slot);
+            self.running.retain(|row| row.slot != slot);
             self.stuck -= (before - self.running.len()).min(self.stuck);
         }
     }
 
     fn take_off(&mut self, job: JobId) {
-        if self.running.get(&job).is_some_and(|row| row.status != RowStatus::Error) {
-            self.running.remove(&job);
+        if self.running.get(job).is_some_and(|row| row.status != RowStatus::Error) {
+            self.running.remove(job);
         }
     }
 }

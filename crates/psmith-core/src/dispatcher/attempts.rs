@@ -22,7 +22,7 @@ impl Dispatcher {
         self.holds.refusal.on_concluded(id);
         let Some((attempt, policy, mut context)) = self.at_work(id, now, actions) else { return };
         attempt.on_started(pid, policy, &mut context);
-        if let Some(job) = self.jobs.get_mut(id.job.0) {
+        if let Some(job) = self.jobs.get_mut(id.job) {
             job.refused_in_row = 0;
         }
     }
@@ -62,8 +62,8 @@ impl Dispatcher {
             self.end_job(id.job, job, Err(Cause::SpawnFailed(failure)), now, actions);
         } else {
             job.state = JobState::Ready(self.queue.push_front(id.job, attempt.turn));
-            self.jobs.insert(id.job.0, job);
-            if self.phase != RunPhase::Open || self.jobs.get(id.job.0).is_some_and(|job| job.cancelled) {
+            self.jobs.insert(id.job, job);
+            if self.phase != RunPhase::Open || self.jobs.get(id.job).is_some_and(|job| job.cancelled) {
                 self.end_unstarted(id.job, now, actions);
             }
         }
@@ -99,7 +99,7 @@ impl Dispatcher {
             }
             None if report.alive == 0 => self.free_stuck(id),
             None => {
-                if let Some(stuck) = self.stuck.get_mut(&id) {
+                if let Some(stuck) = self.stuck.get_mut(id.job).filter(|stuck| stuck.id == id) {
                     stuck.exited = true;
                 }
             }
@@ -113,7 +113,7 @@ impl Dispatcher {
                 self.go_on(id.job, progress, now, actions);
             }
             None => {
-                if self.stuck.get(&id).is_some_and(|stuck| stuck.exited) {
+                if self.stuck.get(id.job).is_some_and(|stuck| stuck.id == id && stuck.exited) {
                     self.free_stuck(id);
                 }
             }
@@ -140,7 +140,7 @@ impl Dispatcher {
     pub(super) fn on_warden_lost(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.warden_ready = false;
         // The reporter of their end is gone. The next warden sweeps them.
-        for (_, stuck) in core::mem::take(&mut self.stuck) {
+        for (_, stuck) in self.stuck.drain() {
             self.slots.give_back(stuck.slot);
         }
         let live: Vec<JobId> = self.live.values().copied().collect();
@@ -186,7 +186,7 @@ impl Dispatcher {
     pub(super) fn on_slow(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.slow = None;
         for (turn, id) in self.live.from(self.slow_turn + 1) {
-            let Some(JobState::Live(attempt)) = self.jobs.get_mut(id.0).map(|job| &mut job.state) else {
+            let Some(JobState::Live(attempt)) = self.jobs.get_mut(*id).map(|job| &mut job.state) else {
                 continue;
             };
             match attempt.slow {
@@ -218,7 +218,8 @@ impl Dispatcher {
         let Some((mut job, attempt)) = self.take_attempt(id) else { return };
         self.holds.refusal.on_concluded(attempt.id);
         if stuck {
-            self.stuck.insert(attempt.id, Stuck { slot: attempt.slot, exited: attempt.has_exited() });
+            let stuck = Stuck { id: attempt.id, slot: attempt.slot, exited: attempt.has_exited() };
+            self.stuck.insert(attempt.id.job, stuck);
             actions.push(Action::Notice(Notice::Unkillable { attempt: attempt.id }));
         } else {
             self.slots.give_back(attempt.slot);
@@ -247,9 +248,7 @@ impl Dispatcher {
             if job.lost_in_row >= LOST_MAX {
                 self.end_job(id, job, Err(Cause::Lost), now, actions);
                 // It ran alone, so the culprit is found.
-                for other in self.jobs.values_mut() {
-                    other.lost_in_row = 0;
-                }
+                self.jobs.for_each_mut(|_, other| other.lost_in_row = 0);
             } else if may_return {
                 self.retry(attempt.id, job, Cause::Lost, Duration::ZERO, false, now, actions);
             } else {
@@ -315,7 +314,7 @@ impl Dispatcher {
             self.delayed += 1;
             JobState::Delayed(until)
         };
-        self.jobs.insert(id.0, job);
+        self.jobs.insert(id, job);
     }
 
     /// Gives `job`, which is in no table any more, its final outcome.
@@ -327,7 +326,7 @@ impl Dispatcher {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        debug_assert!(self.jobs.get(id.0).is_none(), "a job with an outcome is in no table at {now:?}");
+        debug_assert!(self.jobs.get(id).is_none(), "a job with an outcome is in no table at {now:?}");
         let outcome = job.into_outcome(verdict);
         self.sums.ended += 1;
         match &outcome.verdict {
@@ -349,7 +348,7 @@ impl Dispatcher {
 
     /// Takes a running attempt and its job out of the tables; its slot stays taken.
     fn take_attempt(&mut self, id: JobId) -> Option<(Box<JobEntry>, Box<Attempt>)> {
-        let mut job = self.jobs.remove(id.0)?;
+        let mut job = self.jobs.remove(id)?;
         match core::mem::replace(&mut job.state, JobState::Delayed(None)) {
             JobState::Live(mut attempt) => {
                 attempt.clear_timers(&mut self.timers);
@@ -365,7 +364,7 @@ impl Dispatcher {
             other @ (JobState::Ready(_) | JobState::Delayed(_)) => {
                 debug_assert!(false, "only a live attempt can be over");
                 job.state = other;
-                self.jobs.insert(id.0, job);
+                self.jobs.insert(id, job);
                 None
             }
         }
@@ -373,7 +372,9 @@ impl Dispatcher {
 
     /// Frees the slot of an attempt that was given up and is over after all.
     fn free_stuck(&mut self, id: AttemptId) {
-        if let Some(stuck) = self.stuck.remove(&id) {
+        if self.stuck.get(id.job).is_some_and(|stuck| stuck.id == id)
+            && let Some(stuck) = self.stuck.remove(id.job)
+        {
             self.slots.give_back(stuck.slot);
             self.holds.refusal.on_room(&mut self.timers);
         }
@@ -387,7 +388,7 @@ impl Dispatcher {
             return;
         }
         for id in self.live.values() {
-            let Some(job) = self.jobs.get_mut(id.0) else { continue };
+            let Some(job) = self.jobs.get_mut(*id) else { continue };
             if let (JobState::Live(attempt), Some(limit)) =
                 (&mut job.state, limit_of(job.policy.timeout, self.median.as_ref()))
             {

@@ -3,14 +3,13 @@
 use super::Dispatcher;
 use super::job::JobState;
 use super::timers::Timer;
-use crate::JobId;
 
 impl Dispatcher {
     /// Panics unless all tables agree. Tests call it after every step; changes nothing.
     #[doc(hidden)]
     pub fn check(&self) {
         let (mut ready, mut delayed, mut live, mut timers) = (0, 0, 0, 0);
-        for (id, job) in self.jobs.iter().map(|(id, job)| (JobId(id), job)) {
+        for (id, job) in self.jobs.iter() {
             match &job.state {
                 JobState::Ready(place) => {
                     ready += 1;

@@ -1,10 +1,8 @@
 //! The delivery of outcomes to the consumer: the order in which they are handed over, and the limit of those that
 //! wait.
 
-use alloc::collections::BTreeSet;
-
-use crate::JobId;
 use crate::policy::Order;
+use crate::{JobId, Table};
 
 /// The window between the end of a job and the delivery of its outcome.
 #[derive(Debug)]
@@ -12,9 +10,9 @@ pub(super) struct DeliveryWindow {
     order: Order,
     window: u64,
     /// Jobs handed to the consumer and not yet taken.
-    handed: BTreeSet<JobId>,
+    handed: Table<JobId, ()>,
     /// Jobs that are ended and wait for a job before them (submission order only).
-    waiting: BTreeSet<JobId>,
+    waiting: Table<JobId, ()>,
     /// The lowest job that was not handed over (submission order only).
     next: JobId,
     /// The last job that was announced as head.
@@ -26,8 +24,8 @@ impl DeliveryWindow {
         DeliveryWindow {
             order,
             window: u64::from(window.max(1)),
-            handed: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            handed: Table::new(),
+            waiting: Table::new(),
             next: JobId(1),
             announced: JobId(0),
         }
@@ -37,14 +35,14 @@ impl DeliveryWindow {
     pub(super) fn on_ended(&mut self, job: JobId, mut hand_over: impl FnMut(JobId)) {
         match self.order {
             Order::Completion => {
-                self.handed.insert(job);
+                self.handed.insert(job, ());
                 hand_over(job);
             }
             Order::Submission => {
                 debug_assert!(job >= self.next, "a job ends once");
-                self.waiting.insert(job);
-                while self.waiting.remove(&self.next) {
-                    self.handed.insert(self.next);
+                self.waiting.insert(job, ());
+                while self.waiting.remove(self.next).is_some() {
+                    self.handed.insert(self.next, ());
                     hand_over(self.next);
                     self.next.0 += 1;
                 }
@@ -54,7 +52,7 @@ impl DeliveryWindow {
 
     /// Records that the consumer took the outcome of `job`. Ignored for a job that was not handed over.
     pub(super) fn on_delivered(&mut self, job: JobId) {
-        self.handed.remove(&job);
+        self.handed.remove(job);
     }
 
     /// Returns whether the window is full, so that starts are held.

@@ -145,6 +145,7 @@ impl StartRefusals {
         }
     }
 
+    #[cfg(any(test, feature = "check"))]
     pub(super) fn timer(&self) -> Option<Time> {
         self.timer
     }

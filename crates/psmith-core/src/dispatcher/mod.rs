@@ -21,6 +21,7 @@
 mod attempt;
 mod attempts;
 mod breaker;
+#[cfg(any(test, feature = "check"))]
 mod check;
 mod counts;
 mod delivery;
@@ -28,9 +29,8 @@ mod halt;
 mod hold;
 mod job;
 mod median;
-mod pages;
 mod queue;
-mod random;
+pub(crate) mod random;
 mod retry;
 mod slots;
 mod stop;
@@ -41,7 +41,6 @@ mod verdict;
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -53,7 +52,6 @@ use self::delivery::DeliveryWindow;
 use self::hold::Holds;
 use self::job::{JobEntry, JobState};
 use self::median::Median;
-use self::pages::PagedTable;
 use self::queue::Queue;
 use self::random::Random;
 use self::slots::SlotTable;
@@ -62,7 +60,7 @@ use self::timers::{Timer, Timers};
 use crate::action::Notice;
 use crate::event::HoldReason;
 use crate::policy::{JobPolicy, Timeout};
-use crate::{Action, AttemptId, Event, JobId, RunPolicy, SlotId, Time};
+use crate::{Action, AttemptId, Event, JobId, RunPolicy, SlotId, Table, Time};
 
 /// The state machine between events and actions.
 #[derive(Debug)]
@@ -77,16 +75,17 @@ pub struct Dispatcher {
     broken: Option<u32>,
     warden_ready: bool,
     /// The accepted jobs without an outcome.
-    jobs: PagedTable<Box<JobEntry>>,
+    jobs: Table<JobId, Box<JobEntry>>,
     queue: Queue,
     delayed: usize,
     /// Running attempts in the order of their starts.
-    live: PagedTable<JobId>,
+    live: Table<u64, JobId>,
     last_turn: u64,
     /// The running attempt that must stay alone.
     alone: Option<JobId>,
-    /// Attempts whose job has an outcome but that cannot be killed: they keep their slots.
-    stuck: BTreeMap<AttemptId, Stuck>,
+    /// Attempts whose job has an outcome but that cannot be killed: they keep their slots. Such a job
+    /// is not tried again, so it has one.
+    stuck: Table<JobId, Stuck>,
     slots: SlotTable,
     timers: Timers,
     holds: Holds,
@@ -108,6 +107,7 @@ pub struct Dispatcher {
 /// An attempt that was given up.
 #[derive(Clone, Copy, Debug)]
 struct Stuck {
+    id: AttemptId,
     slot: SlotId,
     exited: bool,
 }
@@ -124,13 +124,13 @@ impl Dispatcher {
             breaker: Breaker::new(policy.breaker),
             broken: None,
             warden_ready: true,
-            jobs: PagedTable::default(),
+            jobs: Table::new(),
             queue: Queue::default(),
             delayed: 0,
-            live: PagedTable::default(),
+            live: Table::new(),
             last_turn: 0,
             alone: None,
-            stuck: BTreeMap::new(),
+            stuck: Table::new(),
             slots: SlotTable::new(policy.slots),
             timers: Timers::default(),
             holds: Holds::default(),
@@ -255,7 +255,7 @@ impl Dispatcher {
             self.median = Some(Median::new());
         }
         let place = self.queue.push_new(id);
-        self.jobs.insert(id.0, Box::new(JobEntry::new(policy, place)));
+        self.jobs.insert(id, Box::new(JobEntry::new(policy, place)));
         if self.phase != RunPhase::Open {
             self.end_unstarted(id, now, actions);
         }
@@ -270,7 +270,7 @@ impl Dispatcher {
     }
 
     fn on_delay_over(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else {
+        let Some(job) = self.jobs.get_mut(id) else {
             debug_assert!(false, "a job that waits for its back-off has no outcome");
             return;
         };
@@ -320,21 +320,21 @@ impl Dispatcher {
             return None;
         }
         let id = if self.delivery.is_full() { self.ready_head() } else { self.queue.first() }?;
-        let must_wait = !self.live.is_empty() && self.jobs.get(id.0).is_some_and(|job| job.is_suspect());
+        let must_wait = !self.live.is_empty() && self.jobs.get(id).is_some_and(|job| job.is_suspect());
         (!must_wait).then_some(id)
     }
 
     /// Returns the job for which the whole window waits, if it is ready.
     fn ready_head(&self) -> Option<JobId> {
         let head = self.delivery.head()?;
-        match self.jobs.get(head.0)?.state {
+        match self.jobs.get(head)?.state {
             JobState::Ready(_) => Some(head),
             JobState::Delayed(_) | JobState::Live(_) => None,
         }
     }
 
     fn start(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(id.0) else {
+        let Some(job) = self.jobs.get_mut(id) else {
             debug_assert!(false, "a job in the queue has no outcome");
             return;
         };
@@ -383,7 +383,7 @@ impl Dispatcher {
 
     /// Returns the running attempts, longest running first.
     fn live_attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.live.values().filter_map(|id| match &self.jobs.get(id.0)?.state {
+        self.live.values().filter_map(|id| match &self.jobs.get(*id)?.state {
             JobState::Live(attempt) => Some(&**attempt),
             JobState::Ready(_) | JobState::Delayed(_) => None,
         })
@@ -397,7 +397,7 @@ impl Dispatcher {
         now: Time,
         actions: &'a mut Vec<Action>,
     ) -> Option<(&'a mut Attempt, &'a JobPolicy, AttemptContext<'a>)> {
-        let job = self.jobs.get_mut(id.job.0)?;
+        let job = self.jobs.get_mut(id.job)?;
         let JobState::Live(attempt) = &mut job.state else { return None };
         if attempt.id != id {
             return None;

@@ -56,11 +56,13 @@ impl SlotTable {
         self.limit
     }
 
+    #[cfg(any(test, feature = "check"))]
     pub(super) fn taken(&self) -> u32 {
         self.taken
     }
 
     /// Panics unless the tables agree.
+    #[cfg(any(test, feature = "check"))]
     pub(super) fn check(&self) {
         assert_eq!(self.taken as usize + self.free.len(), self.ever as usize, "each slot is taken or free");
     }

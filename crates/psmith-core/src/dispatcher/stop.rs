@@ -44,7 +44,7 @@ impl Dispatcher {
                 JobState::Ready(_) | JobState::Delayed(_) => true,
                 JobState::Live(_) => false,
             })
-            .map(|(id, _)| JobId(id))
+            .map(|(id, _)| id)
             .collect();
         for id in unstarted {
             self.end_unstarted(id, now, actions);
@@ -53,7 +53,7 @@ impl Dispatcher {
 
     /// Gives a job that will not be started any more its outcome.
     pub(super) fn end_unstarted(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(mut job) = self.jobs.remove(id.0) else { return };
+        let Some(mut job) = self.jobs.remove(id) else { return };
         match &mut job.state {
             JobState::Ready(place) => self.queue.remove(*place),
             JobState::Delayed(until) => {
@@ -68,7 +68,7 @@ impl Dispatcher {
     }
 
     pub(super) fn on_cancel(&mut self, id: JobId, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(id.0) else {
+        let Some(job) = self.jobs.get_mut(id) else {
             // The job has its outcome, or was never accepted.
             return;
         };
@@ -96,7 +96,7 @@ impl Dispatcher {
         let Some(oldest) = at_work.next().map(|attempt| attempt.turn) else { return };
         drop(at_work);
         let youngest = self.live.from(oldest + 1).rev().map(|(_, id)| *id).find(|id| {
-            self.jobs.get(id.0).is_some_and(|job| match &job.state {
+            self.jobs.get(*id).is_some_and(|job| match &job.state {
                 JobState::Live(attempt) => attempt.is_at_work(),
                 JobState::Ready(_) | JobState::Delayed(_) => false,
             })
@@ -140,7 +140,7 @@ impl Dispatcher {
     }
 
     fn end_attempt(&mut self, id: JobId, why: CutReason, kill: bool, now: Time, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.jobs.get_mut(id) else { return };
         match &mut job.state {
             JobState::Live(attempt) => {
                 attempt.end(

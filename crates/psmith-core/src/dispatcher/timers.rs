@@ -62,10 +62,12 @@ impl Timers {
         self.due.first().map(|(at, _)| *at)
     }
 
+    #[cfg(any(test, feature = "check"))]
     pub(super) fn len(&self) -> usize {
         self.due.len()
     }
 
+    #[cfg(any(test, feature = "check"))]
     pub(super) fn has(&self, at: Time, timer: Timer) -> bool {
         self.due.contains(&(at, timer))
     }

@@ -21,7 +21,7 @@ impl WorkerPool {
             let mut process = Worker::new(WorkerStage::Busy { attempt, began: true });
             process.alone = true;
             let worker = self.add_worker(process);
-            if let Some(job) = self.jobs.get_mut(&attempt.job) {
+            if let Some(job) = self.jobs.get_mut(attempt.job) {
                 job.worker = Some(worker);
             }
             return Some(ToStart::Alone { worker, attempt, memory_bytes });
@@ -66,8 +66,8 @@ impl WorkerPool {
 
     /// Records that the process of an attempt exists.
     pub(super) fn on_alone_started(&mut self, worker: WorkerKey, pid: u32) {
-        let Some(attempt) = self.workers.get(&worker).and_then(Worker::attempt) else { return };
-        if let Some(job) = self.jobs.get_mut(&attempt.job)
+        let Some(attempt) = self.workers.get(worker).and_then(Worker::attempt) else { return };
+        if let Some(job) = self.jobs.get_mut(attempt.job)
             && !core::mem::replace(&mut job.has_process, true)
         {
             self.events.push_back(Event::Started { attempt, pid });
@@ -77,7 +77,7 @@ impl WorkerPool {
     /// Records that the process of an attempt has ended.
     pub(super) fn on_alone_ended(&mut self, id: WorkerKey, worker: &Worker, end: &WorkerEnd) {
         let Some(attempt) = worker.attempt() else { return };
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         self.out.push(PoolAction::Output { worker: id, job: attempt.job });
         job.worker = None;
         let is_known = core::mem::replace(&mut job.has_process, true);
@@ -105,7 +105,7 @@ impl WorkerPool {
         let pulled = self.workers.values().filter(|worker| worker.alone).filter_map(Worker::attempt);
         let attempts: Vec<AttemptId> = queued.chain(pulled).filter(|attempt| which(attempt.job)).collect();
         for attempt in attempts {
-            if let Some(job) = self.jobs.get_mut(&attempt.job)
+            if let Some(job) = self.jobs.get_mut(attempt.job)
                 && !core::mem::replace(&mut job.has_process, true)
             {
                 self.events.push_back(Event::Started { attempt, pid: 0 });

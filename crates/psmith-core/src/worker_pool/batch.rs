@@ -78,7 +78,7 @@ impl WorkerPool {
 
     /// Passes on the new results of this attempt's batch, of which there are `results` by now.
     fn pass_results(&mut self, worker: WorkerKey, attempt: AttemptId, results: u32) {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         let Some(batch) = &mut job.batch else { return };
         let new = results.saturating_sub(core::mem::replace(&mut batch.results, results));
         let jobs = split_to(&mut job.jobs, u64::from(new));
@@ -105,7 +105,7 @@ impl WorkerPool {
         now: Time,
     ) {
         self.pass_results(worker, attempt, results);
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         let rest = split_off(&mut job.jobs, u64::from(more));
         let policy = Arc::clone(&job.policy);
         if more || !rest.is_empty() {
@@ -121,7 +121,7 @@ impl WorkerPool {
 
     /// Makes the attempt one of a single job: the one that is left of its batch.
     pub(super) fn make_single(&mut self, attempt: AttemptId, worker: Option<WorkerKey>) {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         job.batch = None;
         let index = job.jobs.start;
         self.out.push(PoolAction::Single { job: attempt.job, index, worker });
@@ -137,7 +137,7 @@ impl WorkerPool {
         found: BatchProgress,
         now: Time,
     ) -> bool {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return false };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return false };
         if !worker.batches {
             return false;
         }
@@ -146,7 +146,7 @@ impl WorkerPool {
         let results = found.results.min(batch.results + length(&job.jobs) as u32).max(batch.results);
         self.pass_results(id, attempt, results);
         self.sizer.on_part(u64::from(results));
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return false };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return false };
         let at_work = !job.jobs.is_empty() && found.begun > results;
         if at_work {
             let (rest, policy) = (split_off(&mut job.jobs, 1), Arc::clone(&job.policy));
@@ -167,7 +167,7 @@ impl WorkerPool {
         worker: &Worker,
         now: Time,
     ) -> bool {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return false };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return false };
         match job.batch {
             Some(_) if worker.terminating || job.jobs.is_empty() => true,
             None if worker.terminating => false,
@@ -187,7 +187,7 @@ impl WorkerPool {
     /// dispatcher's; no job is to blame, and nothing is counted. If it is to end, or there is nothing left to do, it
     /// ends.
     pub(super) fn wait_again(&mut self, attempt: AttemptId, worker: &Worker, now: Time) {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         job.worker = None;
         job.returns += 1;
         if job.batch.is_some() && (job.jobs.is_empty() || worker.terminating) {
@@ -204,8 +204,8 @@ impl WorkerPool {
     /// Returns the batches that were given, each with the time when the jobs that are not begun are taken back.
     fn batches_due(&self) -> impl Iterator<Item = (WorkerKey, Time)> {
         self.workers.iter().filter_map(|(id, worker)| {
-            let batch = self.jobs.get(&worker.attempt()?.job)?.batch?;
-            Some((*id, batch.given? + BATCH_TIME_MAX))
+            let batch = self.jobs.get(worker.attempt()?.job)?.batch?;
+            Some((id, batch.given? + BATCH_TIME_MAX))
         })
     }
 
@@ -214,8 +214,8 @@ impl WorkerPool {
         let late: Vec<WorkerKey> =
             self.batches_due().filter(|(_, due)| *due <= now).map(|(worker, _)| worker).collect();
         for worker in late {
-            if let Some(attempt) = self.workers.get(&worker).and_then(Worker::attempt)
-                && let Some(batch) = self.jobs.get_mut(&attempt.job).and_then(|job| job.batch.as_mut())
+            if let Some(attempt) = self.workers.get(worker).and_then(Worker::attempt)
+                && let Some(batch) = self.jobs.get_mut(attempt.job).and_then(|job| job.batch.as_mut())
             {
                 batch.given = None;
                 self.out.push(PoolAction::TakeBack(worker));
@@ -229,9 +229,9 @@ impl WorkerPool {
 
     /// Leaves a worker the job that it runs, or would run next, and takes the others of its batch.
     pub(super) fn on_taken_back(&mut self, id: WorkerKey, stay: u32, results: u32, now: Time) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get_mut(id) else { return };
         let Some(attempt) = worker.attempt() else { return };
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         let Some(batch) = job.batch else { return };
         let rest = split_off(&mut job.jobs, u64::from(stay - batch.results.min(stay)));
         worker.jobs = worker.jobs.saturating_sub(length(&rest));

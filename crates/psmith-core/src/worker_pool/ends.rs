@@ -84,12 +84,12 @@ impl WorkerPool {
     fn take_worker(&mut self, id: WorkerKey) -> Option<Worker> {
         self.idle.retain(|idle| *idle != id);
         self.replied.retain(|replied| *replied != id);
-        self.workers.remove(&id)
+        self.workers.remove(id)
     }
 
     /// Detaches the worker from its job, which ends with it.
     fn leave_job(&mut self, id: WorkerKey, attempt: AttemptId) {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         job.worker = None;
         if job.batch.is_none() {
             self.out.push(PoolAction::Output { worker: id, job: attempt.job });

@@ -25,7 +25,7 @@ impl WorkerPool {
             Action::KillTree { attempt } => match self.worker_with(attempt) {
                 Some(worker) => {
                     self.terminate(worker);
-                    if self.workers.get(&worker).is_some_and(|worker| worker.alone) {
+                    if self.workers.get(worker).is_some_and(|worker| worker.alone) {
                         // The process may not exist; then there is nothing to kill.
                         self.out.push(PoolAction::Cancel(worker));
                     }
@@ -37,14 +37,14 @@ impl WorkerPool {
             Action::ReleaseTree { attempt } => self.events.push_back(Event::TreeEmpty { attempt, killed: 0 }),
             Action::StopReading { attempt } => self.events.push_back(Event::OutputClosed { attempt }),
             Action::Discard { attempt } => {
-                if let Some(job) = self.jobs.get_mut(&attempt.job) {
+                if let Some(job) = self.jobs.get_mut(attempt.job) {
                     job.worker = None;
                     job.has_process = false;
                 }
                 self.out.push(PoolAction::Discard(attempt.job));
             }
             Action::End { job, outcome } => {
-                let jobs = self.jobs.get(&job).map_or(0..0, |job| job.jobs.clone());
+                let jobs = self.jobs.get(job).map_or(0..0, |job| job.jobs.clone());
                 if !jobs.is_empty() {
                     self.out.push(PoolAction::End { job, jobs, outcome });
                 }
@@ -80,7 +80,7 @@ impl WorkerPool {
     }
 
     fn start(&mut self, attempt: AttemptId, slot: SlotId, memory_bytes: Option<u64>) {
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return };
         job.slot = slot;
         if job.batch.is_none() {
             self.out.push(PoolAction::Attempt { attempt, slot });
@@ -106,12 +106,12 @@ impl WorkerPool {
             return false;
         }
         let Some(id) = self.idle.pop() else { return false };
-        let (Some(worker), Some((attempt, slot))) = (self.workers.get_mut(&id), self.waiting.pop_front())
+        let (Some(worker), Some((attempt, slot))) = (self.workers.get_mut(id), self.waiting.pop_front())
         else {
             debug_assert!(false, "an idle worker lives, and an attempt waits");
             return true;
         };
-        let Some(job) = self.jobs.get_mut(&attempt.job) else {
+        let Some(job) = self.jobs.get_mut(attempt.job) else {
             debug_assert!(false, "an attempt that waits has a job");
             return true;
         };
@@ -159,7 +159,7 @@ impl WorkerPool {
         self.give_up_alone(&which);
         for (attempt, slot) in core::mem::take(&mut self.waiting) {
             // An attempt that was with a worker before has a process already, and is ended like any other.
-            let is_new = self.jobs.get(&attempt.job).is_some_and(|job| !job.has_process);
+            let is_new = self.jobs.get(attempt.job).is_some_and(|job| !job.has_process);
             if is_new && which(attempt.job) {
                 self.events.push_back(Event::Started { attempt, pid: 0 });
             } else {
@@ -178,7 +178,7 @@ impl WorkerPool {
     /// Delivers the outcome to the consumer: of a batch that of jobs which have no result; none of them was begun.
     fn deliver(&mut self, id: JobId) {
         self.events.push_back(Event::Delivered(id));
-        let Some(job) = self.jobs.remove(&id) else { return };
+        let Some(job) = self.jobs.remove(id) else { return };
         if !job.jobs.is_empty() {
             self.out.push(PoolAction::Deliver { job: id, jobs: job.jobs.clone() });
             self.hand_out(job.jobs);

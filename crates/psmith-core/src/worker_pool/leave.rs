@@ -14,7 +14,7 @@ impl WorkerPool {
     /// Dismisses `count` idle workers, or all if there are fewer, those first that have been idle longest.
     pub(super) fn dismiss(&mut self, count: usize, now: Time) {
         for id in self.idle.drain(..count.min(self.idle.len())) {
-            if let Some(worker) = self.workers.get_mut(&id) {
+            if let Some(worker) = self.workers.get_mut(id) {
                 worker.stage = WorkerStage::Leaving(now + self.policy.grace);
                 self.out.push(PoolAction::Leave(id));
             }
@@ -27,32 +27,31 @@ impl WorkerPool {
         let mut next: Option<Time> = None;
         let mut due = |at: Time| next = Some(next.map_or(at, |next| next.min(at)));
         let gone_by = now + self.policy.grace;
-        for (&id, worker) in &mut self.workers {
-            match worker.stage {
-                WorkerStage::Idle(since) => {
-                    let until = self.policy.idle.map(|limit| since + limit);
-                    if self.finished || until.is_some_and(|until| until <= now) {
-                        self.idle.retain(|idle| *idle != id);
-                        worker.stage = WorkerStage::Leaving(gone_by);
-                        self.out.push(PoolAction::Leave(id));
-                        due(gone_by);
-                    } else if let Some(until) = until {
-                        due(until);
-                    }
+        let (idle, out) = (&mut self.idle, &mut self.out);
+        self.workers.for_each_mut(|id, worker| match worker.stage {
+            WorkerStage::Idle(since) => {
+                let until = self.policy.idle.map(|limit| since + limit);
+                if self.finished || until.is_some_and(|until| until <= now) {
+                    idle.retain(|idle| *idle != id);
+                    worker.stage = WorkerStage::Leaving(gone_by);
+                    out.push(PoolAction::Leave(id));
+                    due(gone_by);
+                } else if let Some(until) = until {
+                    due(until);
                 }
-                WorkerStage::Leaving(until) if worker.terminating => due(until.max(gone_by)),
-                WorkerStage::Leaving(until) if until <= now => {
-                    worker.terminating = true;
-                    self.out.push(PoolAction::Kill(id));
-                }
-                WorkerStage::Leaving(until) => due(until),
-                WorkerStage::Starting if self.finished && !worker.terminating => {
-                    worker.terminating = true;
-                    self.out.push(PoolAction::Cancel(id));
-                }
-                WorkerStage::Starting | WorkerStage::Busy { .. } => {}
             }
-        }
+            WorkerStage::Leaving(until) if worker.terminating => due(until.max(gone_by)),
+            WorkerStage::Leaving(until) if until <= now => {
+                worker.terminating = true;
+                out.push(PoolAction::Kill(id));
+            }
+            WorkerStage::Leaving(until) => due(until),
+            WorkerStage::Starting if self.finished && !worker.terminating => {
+                worker.terminating = true;
+                out.push(PoolAction::Cancel(id));
+            }
+            WorkerStage::Starting | WorkerStage::Busy { .. } => {}
+        });
         next
     }
 }

@@ -59,6 +59,7 @@
 mod action;
 mod alone;
 mod batch;
+#[cfg(any(test, feature = "check"))]
 mod check;
 mod ends;
 mod event;
@@ -74,7 +75,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -92,7 +93,7 @@ use self::start_backoff::StartBackoff;
 use self::worker::{Worker, WorkerStage};
 use crate::dispatcher::Counts;
 use crate::policy::JobPolicy;
-use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Time};
+use crate::{Action, AttemptId, Dispatcher, Event, JobId, RunPolicy, SlotId, Table, Time};
 
 /// The key of a worker: the number of its start. Processes for one attempt alone are counted with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,12 +130,12 @@ pub struct WorkerPool {
     asked: Vec<Action>,
     /// Actions for the driver.
     out: Vec<PoolAction>,
-    jobs: BTreeMap<JobId, PoolJob>,
+    jobs: Table<JobId, PoolJob>,
     /// Attempts that wait for a worker, longest waiting first.
     waiting: VecDeque<(AttemptId, SlotId)>,
     /// Attempts that need a process of their own and that the driver has not pulled; `None` before the first.
     alone: Option<VecDeque<(AttemptId, Option<u64>)>>,
-    workers: BTreeMap<WorkerKey, Worker>,
+    workers: Table<WorkerKey, Worker>,
     /// Idle workers; the one that worked last is the first to work again.
     idle: Vec<WorkerKey>,
     /// Workers whose replies are to be handled, in the order of their replies.
@@ -164,10 +165,10 @@ impl WorkerPool {
             events: VecDeque::new(),
             asked: Vec::new(),
             out: Vec::new(),
-            jobs: BTreeMap::new(),
+            jobs: Table::new(),
             waiting: VecDeque::new(),
             alone: None,
-            workers: BTreeMap::new(),
+            workers: Table::new(),
             idle: Vec::new(),
             replied: VecDeque::new(),
             backoff: StartBackoff::default(),
@@ -204,7 +205,7 @@ impl WorkerPool {
             PoolEvent::SourceEnded => self.end_source(),
             PoolEvent::Process { worker, pid } => self.on_process(worker, pid),
             PoolEvent::Resident { worker, bytes } => {
-                if let Some(worker) = self.workers.get_mut(&worker) {
+                if let Some(worker) = self.workers.get_mut(worker) {
                     worker.resident = Some(bytes);
                 }
             }
@@ -227,7 +228,7 @@ impl WorkerPool {
             PoolEvent::Cancel(job) => self.cancel(job),
             PoolEvent::KillNow(job) => {
                 self.cancel(job);
-                if let Some(worker) = self.jobs.get(&job).and_then(|job| job.worker) {
+                if let Some(worker) = self.jobs.get(job).and_then(|job| job.worker) {
                     self.terminate(worker);
                     self.out.push(PoolAction::Kill(worker));
                 }
@@ -249,7 +250,7 @@ impl WorkerPool {
     /// first.
     pub fn begin_turn(&mut self, now: Time, actions: &mut Vec<PoolAction>) {
         for worker in core::mem::take(&mut self.replied) {
-            match self.workers.get(&worker) {
+            match self.workers.get(worker) {
                 Some(known) if known.pid == 0 => self.replied.push_back(worker),
                 Some(_) => self.handle_reply(worker, now),
                 None => {}
@@ -298,7 +299,7 @@ impl WorkerPool {
     }
 
     fn on_process(&mut self, id: WorkerKey, pid: u32) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get_mut(id) else { return };
         worker.pid = pid;
         if worker.alone {
             self.on_alone_started(id, pid);
@@ -341,20 +342,20 @@ impl WorkerPool {
     }
 
     fn terminate(&mut self, worker: WorkerKey) {
-        if let Some(worker) = self.workers.get_mut(&worker) {
+        if let Some(worker) = self.workers.get_mut(worker) {
             worker.terminating = true;
         }
     }
 
     /// Returns the job that this worker has.
     fn job_of(&self, worker: WorkerKey) -> Option<(AttemptId, &PoolJob)> {
-        let attempt = self.workers.get(&worker)?.attempt()?;
-        Some((attempt, self.jobs.get(&attempt.job)?))
+        let attempt = self.workers.get(worker)?.attempt()?;
+        Some((attempt, self.jobs.get(attempt.job)?))
     }
 
     fn worker_with(&self, attempt: AttemptId) -> Option<WorkerKey> {
-        let worker = self.jobs.get(&attempt.job)?.worker?;
-        (self.workers.get(&worker)?.attempt() == Some(attempt)).then_some(worker)
+        let worker = self.jobs.get(attempt.job)?.worker?;
+        (self.workers.get(worker)?.attempt() == Some(attempt)).then_some(worker)
     }
 }
 
@@ -404,14 +405,14 @@ impl WorkerPool {
     /// Returns the attempt that this worker has and has not replied for, and the index of its first job.
     #[must_use]
     pub fn unanswered(&self, worker: WorkerKey) -> Option<(AttemptId, Range<u64>)> {
-        let is_unanswered = self.workers.get(&worker)?.reply.is_none();
+        let is_unanswered = self.workers.get(worker)?.reply.is_none();
         self.job_at(worker).filter(|_| is_unanswered)
     }
 
     /// Returns whether the worker has this single job, by its number, and has not replied for it.
     #[must_use]
     pub fn is_at(&self, worker: WorkerKey, number: u64) -> bool {
-        let is_unanswered = self.workers.get(&worker).is_some_and(|worker| worker.reply.is_none());
+        let is_unanswered = self.workers.get(worker).is_some_and(|worker| worker.reply.is_none());
         let job = self.job_of(worker).filter(|_| is_unanswered);
         job.is_some_and(|(_, job)| job.batch.is_none() && job.number() == number)
     }
@@ -419,7 +420,7 @@ impl WorkerPool {
     /// Returns the number of results that the batch of this worker can have by now, with those that were taken.
     #[must_use]
     pub fn results_max(&self, worker: WorkerKey) -> Option<u32> {
-        if self.workers.get(&worker)?.reply.is_some() {
+        if self.workers.get(worker)?.reply.is_some() {
             return None;
         }
         let (_, job) = self.job_of(worker)?;
@@ -429,7 +430,7 @@ impl WorkerPool {
     /// Returns the worker that has this job.
     #[must_use]
     pub fn worker_of(&self, job: JobId) -> Option<WorkerKey> {
-        self.jobs.get(&job)?.worker
+        self.jobs.get(job)?.worker
     }
 
     /// Returns whether there will be no more jobs.

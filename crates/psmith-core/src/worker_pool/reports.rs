@@ -11,7 +11,7 @@ impl WorkerPool {
     /// Records that a worker has introduced itself; returns false if it is not wanted any more. `batches`: it can do
     /// several jobs in a row.
     pub fn greet(&mut self, id: WorkerKey, batches: bool, now: Time) -> bool {
-        match self.workers.get_mut(&id) {
+        match self.workers.get_mut(id) {
             Some(worker) if worker.stage == WorkerStage::Starting && !worker.terminating => {
                 worker.stage = WorkerStage::Idle(now);
                 worker.batches = batches;
@@ -41,9 +41,9 @@ impl WorkerPool {
     }
 
     fn on_began(&mut self, id: WorkerKey, number: u64) -> Result<Received, Violation> {
-        let Some(worker) = self.workers.get_mut(&id) else { return Err(Violation::NotItsToBegin(number)) };
+        let Some(worker) = self.workers.get_mut(id) else { return Err(Violation::NotItsToBegin(number)) };
         let attempt = worker.attempt().filter(|_| worker.reply.is_none());
-        match attempt.and_then(|attempt| Some((attempt, self.jobs.get(&attempt.job)?))) {
+        match attempt.and_then(|attempt| Some((attempt, self.jobs.get(attempt.job)?))) {
             Some((attempt, job)) if job.number() == number => {
                 worker.stage = WorkerStage::Busy { attempt, began: true };
                 Ok(Received::Kept)
@@ -61,13 +61,13 @@ impl WorkerPool {
     ) -> Result<Received, Violation> {
         if !self.is_at(id, number) {
             let job = self.job_of(id).map(|(_, job)| job.number());
-            if let Some(worker) = self.workers.get_mut(&id) {
+            if let Some(worker) = self.workers.get_mut(id) {
                 // The report was not about the job that it has.
                 worker.violated |= worker.reply.is_none() && job.is_some_and(|job| number < job);
             }
             return Err(Violation::NotItsToAnswer(number));
         }
-        if self.workers.get(&id).is_some_and(|worker| worker.alone) {
+        if self.workers.get(id).is_some_and(|worker| worker.alone) {
             return Ok(Received::Final);
         }
         self.keep(id, Reply::Single { verdict, ends });
@@ -82,11 +82,11 @@ impl WorkerPool {
         (values, whole): (u32, u32),
         more: bool,
     ) -> Result<bool, Violation> {
-        let Some(worker) = self.workers.get(&id) else { return Err(Violation::NotItsBatch(number)) };
+        let Some(worker) = self.workers.get(id) else { return Err(Violation::NotItsBatch(number)) };
         let Some(attempt) = worker.attempt().filter(|_| worker.reply.is_none()) else {
             return Err(Violation::Twice(number));
         };
-        let Some(job) = self.jobs.get_mut(&attempt.job) else { return Err(Violation::NotItsBatch(number)) };
+        let Some(job) = self.jobs.get_mut(attempt.job) else { return Err(Violation::NotItsBatch(number)) };
         let jobs = length(&job.jobs);
         let Some(batch) = job.batch.as_mut().filter(|batch| worker.batches && batch.first + 1 == number)
         else {
@@ -104,7 +104,7 @@ impl WorkerPool {
     }
 
     fn keep(&mut self, id: WorkerKey, reply: Reply) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.workers.get_mut(id) {
             worker.reply = Some(reply);
             self.replied.push_back(id);
         }
@@ -112,7 +112,7 @@ impl WorkerPool {
 
     /// Handles the reply of this worker.
     pub(super) fn handle_reply(&mut self, id: WorkerKey, now: Time) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get_mut(id) else { return };
         match worker.reply.take() {
             Some(Reply::Single { verdict, ends }) => {
                 // The time that it took determines how many jobs might go together.
@@ -123,7 +123,7 @@ impl WorkerPool {
             }
             Some(Reply::Batch { results, is_whole, then, spent }) => {
                 let Some(attempt) = worker.attempt() else { return };
-                let Some(job) = self.jobs.get(&attempt.job) else { return };
+                let Some(job) = self.jobs.get(attempt.job) else { return };
                 // Jobs that it gave back are not counted as its own.
                 let taken = job.batch.map_or(0, |batch| u64::from(batch.results));
                 let replied = u64::from(results) - taken + u64::from(then.is_some());
@@ -136,10 +136,10 @@ impl WorkerPool {
     }
 
     fn on_done(&mut self, id: WorkerKey, (verdict, ends): (Result<(), Cause>, Option<RunEnd>), now: Time) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get_mut(id) else { return };
         let Some(attempt) = worker.attempt() else { return };
         // Output written in a batch without ending it cannot be assigned to one of its jobs: the next job gets it.
-        if self.jobs.get(&attempt.job).is_some_and(|job| job.batch.is_none()) {
+        if self.jobs.get(attempt.job).is_some_and(|job| job.batch.is_none()) {
             self.out.push(PoolAction::Output { worker: id, job: attempt.job });
         }
         let panicked = matches!(verdict, Err(Cause::Panic { .. }));
@@ -150,7 +150,7 @@ impl WorkerPool {
             worker.stage = WorkerStage::Idle(now);
             self.idle.push(id);
         }
-        if let Some(job) = self.jobs.get_mut(&attempt.job) {
+        if let Some(job) = self.jobs.get_mut(attempt.job) {
             job.worker = None;
         }
         self.events.push_back(Event::Reported { attempt, verdict });

@@ -5,11 +5,11 @@
 //! limit, at which senders wait or get an error: the memory for a job that does not read is bounded. Never sends a
 //! message itself: the engine's side does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use psmith_core::JobId;
+use psmith_core::{JobId, Table};
 
 use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
@@ -157,7 +157,7 @@ impl JobMailboxState {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     /// The worker that messages to a job are sent to, and the mailbox that they come from, by job.
-    mailboxes: BTreeMap<JobId, (JobId, Arc<JobMailbox>)>,
+    mailboxes: Table<JobId, (JobId, Arc<JobMailbox>)>,
 }
 
 impl Listeners {
@@ -180,13 +180,13 @@ impl Listeners {
 
     /// Notes that `job` has taken a message; false if it was sent none.
     pub(crate) fn took(&self, job: JobId) -> bool {
-        self.mailboxes.get(&job).is_some_and(|(_, mailbox)| mailbox.took())
+        self.mailboxes.get(job).is_some_and(|(_, mailbox)| mailbox.took())
     }
 
     /// Sends these jobs their new messages.
     pub(crate) fn send(&self, jobs: &[JobId], commands: &mut Vec<EngineCommand>) {
         for job in jobs {
-            let Some((worker, mailbox)) = self.mailboxes.get(job) else { continue };
+            let Some((worker, mailbox)) = self.mailboxes.get(*job) else { continue };
             let messages = mailbox.unsent(job.0);
             if !messages.is_empty() {
                 commands.push(EngineCommand::Send(*worker, MessagesToWorker(messages)));
@@ -196,7 +196,7 @@ impl Listeners {
 
     /// Removes `job`, which takes no more messages.
     pub(crate) fn remove(&mut self, job: JobId) {
-        self.mailboxes.remove(&job);
+        self.mailboxes.remove(job);
     }
 }
 

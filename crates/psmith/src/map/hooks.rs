@@ -1,9 +1,8 @@
 //! Hooks of the caller, and the answers that they may give. Calls no hook itself: the iterators do.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use psmith_core::Cause;
+use psmith_core::{Cause, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +24,7 @@ pub(crate) struct Hooks<'h, R> {
     pub(crate) progress: Option<ProgressHook<'h>>,
     pub(crate) message: Option<MessageHook<'h>>,
     /// The reasons for which the outcomes of these jobs, which are yet to come, are replaced by a hook's failure.
-    pub(crate) overridden: BTreeMap<u64, String>,
+    pub(crate) overridden: Table<u64, String>,
     #[cfg(feature = "board")]
     pub(crate) shown: Shown,
 }
@@ -37,7 +36,7 @@ impl<R> Hooks<'_, R> {
             done: None,
             progress: None,
             message: None,
-            overridden: BTreeMap::new(),
+            overridden: Table::new(),
             #[cfg(feature = "board")]
             shown: Shown::Over,
         }

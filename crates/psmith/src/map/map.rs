@@ -370,7 +370,7 @@ where
             RunEvent::Message(job, bytes, body) => {
                 // After a failing message the job's further messages are ignored.
                 if let Some(hook) = &mut hooks.message
-                    && !hooks.overridden.contains_key(&job.index)
+                    && !hooks.overridden.contains(job.index)
                     && let Err(text) = hook(&job, &bytes[body..])
                 {
                     hooks.overridden.insert(job.index, text);
@@ -388,7 +388,7 @@ where
                 self.handed_out += 1;
                 let job = finished.job.clone();
                 let mut result = decode_outcome_owned(*finished, self.options.output, C::decode_owned);
-                if let Some(text) = self.hooks.overridden.remove(&job.index) {
+                if let Some(text) = self.hooks.overridden.remove(job.index) {
                     result = Err(of_hook(&job, text));
                 }
                 let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));

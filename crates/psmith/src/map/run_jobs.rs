@@ -180,7 +180,7 @@ where
         let job = finished.job.clone();
         let decode = running.decoders.remove(&job.index)?;
         let mut outcome = decode_outcome(finished, self.options.output, decode);
-        if let Some(reason) = self.hooks.overridden.remove(&job.index) {
+        if let Some(reason) = self.hooks.overridden.remove(job.index) {
             outcome = Err(of_hook(&job, reason));
         }
         if outcome.as_ref().is_err_and(|failure| running.is_left_over(failure, on_error)) {
@@ -199,7 +199,7 @@ where
     fn handle_message(&mut self, job: &JobRef, bytes: &[u8]) -> Option<Result<R, Failure>> {
         let RunJobsStage::Running(running) = &mut self.stage else { return None };
         // After a failing message the job's further messages are ignored.
-        if !running.decoders.contains_key(&job.index) || self.hooks.overridden.contains_key(&job.index) {
+        if !running.decoders.contains_key(&job.index) || self.hooks.overridden.contains(job.index) {
             return None;
         }
         let Err(text) = self.hooks.message.as_mut()?(job, bytes) else { return None };

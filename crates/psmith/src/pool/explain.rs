@@ -102,8 +102,8 @@ impl PoolShared {
         let state = self.lock();
         let running = state.running();
         let kept = state.held_back.iter().position(|(index, _)| *index == completion.index);
-        let ahead =
-            state.completions.range(..completion.index).filter(|(_, before)| before.pid().is_none()).count();
+        let before = state.completions.iter().take_while(|(index, _)| *index < completion.index);
+        let ahead = before.filter(|(_, before)| before.pid().is_none()).count();
         match (kept, &self.strategy) {
             _ if state.paused => PendingReason::Paused { ahead },
             (Some(_), Some(strategy)) if state.refused => {

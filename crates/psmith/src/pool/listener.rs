@@ -62,7 +62,7 @@ impl Drop for EndOnDrop<'_> {
         state.broken = broken;
         state.closed = true;
         state.held_back.clear();
-        for (index, completion) in std::mem::take(&mut state.completions) {
+        for (index, completion) in state.completions.drain() {
             let mut failure = match &self.trouble {
                 Some(error) => Failure::ours(Arc::clone(error), index),
                 None => Failure::new(broken.map_or(Cause::Cancelled, Cause::CircuitBroken), index),
@@ -94,7 +94,7 @@ impl PoolShared {
             RunEvent::Started(job) => {
                 let state = self.lock();
                 let completion =
-                    state.started.get(&job.index).and_then(|index| state.completions.get(index)).cloned();
+                    state.started.get(job.index).and_then(|index| state.completions.get(*index)).cloned();
                 drop(state);
                 if let Some(completion) = completion {
                     completion.has_process(job.pid());
@@ -129,7 +129,7 @@ impl PoolShared {
                 state.left.push(job);
             }
         }
-        state.completions.remove(&completion.index);
+        state.completions.remove(completion.index);
         // Before the waiters are notified that all are done: then this one is ready, too.
         completion.fill(result);
         drop(state);

@@ -1,6 +1,5 @@
 //! A process manager: jobs with exit handlers, driven by the caller's own thread.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,6 +18,7 @@ use crate::pool::strategy::Unlimited;
 use crate::run::face;
 use crate::run::options::Options;
 use crate::run::settings::settings;
+use psmith_core::Table;
 use psmith_engine::EngineError;
 use psmith_engine::worker::context::SendError;
 
@@ -50,7 +50,7 @@ type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 pub struct ProcessManager<'h, R> {
     pool: Pool,
     notifier: Arc<Notifier>,
-    processes: BTreeMap<ProcessId, Process<'h, R>>,
+    processes: Table<u64, Process<'h, R>>,
 }
 
 struct Process<'h, R> {
@@ -109,7 +109,7 @@ impl ManagerBuilder {
     /// No threads or descriptors.
     pub fn build<'h, R>(self) -> Result<ProcessManager<'h, R>, EngineError> {
         let pool = Pool::begin(&self.options, Some(Box::new(Unlimited)))?;
-        Ok(ProcessManager { pool, notifier: Arc::default(), processes: BTreeMap::new() })
+        Ok(ProcessManager { pool, notifier: Arc::default(), processes: Table::new() })
     }
 }
 
@@ -167,7 +167,7 @@ impl<'h, R> ProcessManager<'h, R> {
         let handle = self.pool.submit(job)?;
         handle.completion.wake_when_done(Waker::from(Arc::clone(&self.notifier)));
         let id = ProcessId(handle.id());
-        self.processes.insert(id, Process { handle, on_exit: Box::new(on_exit) });
+        self.processes.insert(id.0, Process { handle, on_exit: Box::new(on_exit) });
         Ok(id)
     }
 
@@ -237,7 +237,7 @@ impl<'h, R> ProcessManager<'h, R> {
     /// ```
     #[must_use]
     pub fn state(&self, id: ProcessId) -> ProcessState {
-        match self.processes.get(&id) {
+        match self.processes.get(id.0) {
             None => ProcessState::Removed,
             Some(process) if process.handle.is_ready() => ProcessState::Stopped,
             Some(process) if process.handle.pid().is_some() => ProcessState::Running,
@@ -339,7 +339,7 @@ impl<'h, R> ProcessManager<'h, R> {
     }
 
     fn process(&self, id: ProcessId) -> Result<&Process<'h, R>, SendError> {
-        self.processes.get(&id).ok_or(SendError::Over)
+        self.processes.get(id.0).ok_or(SendError::Over)
     }
 
     /// Waits until all processes have ended, and calls their handlers; afterwards the manager goes on.
@@ -437,11 +437,11 @@ impl<'h, R> ProcessManager<'h, R> {
             .processes
             .iter()
             .filter(|(_, process)| process.handle.is_ready())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| ProcessId(id))
             .collect();
         for id in &ready {
             // Its handler cannot reach the manager, which this call borrows.
-            if let Some(process) = self.processes.remove(id) {
+            if let Some(process) = self.processes.remove(id.0) {
                 (process.on_exit)(*id, process.handle.wait());
             }
         }

@@ -2,13 +2,13 @@
 //!
 //! Starts no process. The lock is held briefly, never while a job, a strategy's caller or the kernel is waited for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use psmith_core::{Cause, JobId};
+use psmith_core::{Cause, JobId, Table};
 use psmith_engine::condition::Condition;
 
 use crate::job::failure::Failure;
@@ -34,7 +34,7 @@ pub(crate) struct PoolShared {
 #[derive(Debug, Default)]
 pub(super) struct PoolState {
     /// Jobs without an outcome.
-    pub(super) completions: BTreeMap<u64, Arc<CompletionSlot>>,
+    pub(super) completions: Table<u64, Arc<CompletionSlot>>,
     /// Jobs that the strategy lets not start, in their order.
     pub(super) held_back: VecDeque<(u64, Request)>,
     /// The strategy refused when it was asked last.
@@ -42,7 +42,7 @@ pub(super) struct PoolState {
     /// True while no job is started.
     pub(super) paused: bool,
     /// Jobs that the engine has, by the number it gives them.
-    pub(super) started: BTreeMap<u64, u64>,
+    pub(super) started: Table<u64, u64>,
     pub(super) next_index: u64,
     pub(super) next_engine_index: u64,
     /// The number of threads that wait for the end of all jobs.
@@ -65,7 +65,7 @@ impl fmt::Debug for PoolShared {
 
 impl PoolState {
     pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
-        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| *engine)
+        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| engine)
     }
 
     pub(super) fn cancel_unstarted(&mut self, index: u64, request: &Request) {
@@ -75,7 +75,7 @@ impl PoolState {
             let label = request.label.clone();
             self.left.push(JobRef { index, label, slot: 0, pid: 0, name: None });
         }
-        if let Some(completion) = self.completions.remove(&index) {
+        if let Some(completion) = self.completions.remove(index) {
             let mut failure = Failure::new(Cause::Cancelled, index);
             failure.label.clone_from(&request.label);
             failure.input = request.kept_input();
@@ -159,14 +159,14 @@ impl PoolShared {
     /// Removes a job of the engine's that has ended; returns its completion slot.
     pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<CompletionSlot>> {
         let mut state = self.lock();
-        let index = state.started.remove(&engine)?;
+        let index = state.started.remove(engine)?;
         if let Some(strategy) = &self.strategy {
             strategy.on_exit(state.started.len());
         }
         if self.let_start(&mut state) {
             self.submitter.wake();
         }
-        state.completions.get(&index).cloned()
+        state.completions.get(index).cloned()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Holds no event longer than until the job's start or end is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use psmith_core::Table;
 
 use crate::run::run_event::RunEvent;
 
@@ -13,8 +13,8 @@ const EARLY_EVENTS_MAX: usize = 64;
 /// The jobs whose start was reported, and the events so far of the others.
 #[derive(Debug, Default)]
 pub(crate) struct StartOrder {
-    begun: BTreeSet<u64>,
-    early: BTreeMap<u64, Vec<RunEvent>>,
+    begun: Table<u64, ()>,
+    early: Table<u64, Vec<RunEvent>>,
 }
 
 impl StartOrder {
@@ -22,28 +22,30 @@ impl StartOrder {
     pub(crate) fn admit(&mut self, event: RunEvent) -> Vec<RunEvent> {
         match &event {
             RunEvent::Started(job) => {
-                if !self.begun.insert(job.index) {
+                if self.begun.insert(job.index, ()).is_some() {
                     return Vec::new();
                 }
-                let early = self.early.remove(&job.index);
+                let early = self.early.remove(job.index);
                 std::iter::once(event).chain(early.into_iter().flatten()).collect()
             }
             RunEvent::Progress(job, ..) | RunEvent::Message(job, ..) => {
-                if self.begun.contains(&job.index) {
+                if self.begun.contains(job.index) {
                     return vec![event];
                 }
                 let job = job.clone();
-                let early = self.early.entry(job.index).or_default();
+                let mut early = self.early.remove(job.index).unwrap_or_default();
                 early.push(event);
-                if early.len() < EARLY_EVENTS_MAX {
+                let is_full = early.len() >= EARLY_EVENTS_MAX;
+                self.early.insert(job.index, early);
+                if !is_full {
                     return Vec::new();
                 }
                 self.admit(RunEvent::Started(job))
             }
             RunEvent::Done(finished) => {
                 let job = &finished.job;
-                self.begun.remove(&job.index);
-                let Some(early) = self.early.remove(&job.index) else { return vec![event] };
+                self.begun.remove(job.index);
+                let Some(early) = self.early.remove(job.index) else { return vec![event] };
                 // It did begin, or it could not have sent anything.
                 let started = RunEvent::Started(job.clone());
                 std::iter::once(started).chain(early).chain([event]).collect()

@@ -3,7 +3,7 @@
 //! Each worker is a job with a process of its own. This module adds the merging, and the way to a board; it paints
 //! nothing.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -134,7 +134,7 @@ pub struct Workers<T> {
     refused: Option<CodecError>,
     stage: WorkersStage,
     /// The workers that have not ended.
-    left: BTreeSet<WorkerId>,
+    left: Vec<WorkerId>,
     /// Failures that wait to be handed out.
     ready: VecDeque<(WorkerId, Failure)>,
     gives: PhantomData<fn() -> T>,
@@ -243,7 +243,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Workers<T> {
                 }
                 Ok(Some(RunEvent::Done(finished))) => {
                     let id = id_of(finished.job.index);
-                    self.left.remove(&id);
+                    self.left.retain(|left| *left != id);
                     let decode = <ByBrief as Codec<()>>::decode;
                     if let Err(failure) = decode_outcome(*finished, self.options.output, decode) {
                         return Some((id, Err(failure)));

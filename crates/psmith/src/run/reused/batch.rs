@@ -109,7 +109,7 @@ impl ReusedDriver {
     pub(crate) fn on_single(&mut self, id: JobId, index: u64, worker: Option<WorkerKey>) {
         let Some(block) = self.inputs.take(&(index..index + 1)) else { return };
         let mut job = ReusedJob::new(block.first(), index);
-        if let Some(reused) = worker.and_then(|worker| self.workers.get_mut(&worker)) {
+        if let Some(reused) = worker.and_then(|worker| self.workers.get_mut(worker)) {
             job.pid = reused.pid;
             job.slot = SlotId(reused.slot);
             job.name.clone_from(&reused.name);
@@ -151,7 +151,7 @@ impl ReusedDriver {
             return;
         };
         let most = self.pool.results_max(worker);
-        let Some(reused) = self.workers.get_mut(&worker) else { return };
+        let Some(reused) = self.workers.get_mut(worker) else { return };
         let whole = most.map_or(0, |most| reused.read_results(values.min(most)));
         let has_body = then.as_ref().is_some_and(CallEnd::has_body);
         let ended_by = then.is_some();
@@ -168,7 +168,7 @@ impl ReusedDriver {
     /// Takes from a worker the jobs of its batch that it has not begun.
     pub(crate) fn take_back(&mut self, worker: WorkerKey, now: Time) {
         let most = self.pool.results_max(worker);
-        let (Some(reused), Some(most)) = (self.workers.get_mut(&worker), most) else { return };
+        let (Some(reused), Some(most)) = (self.workers.get_mut(worker), most) else { return };
         // One stays, even if it is not begun: on a busy machine the worker may not have been scheduled yet.
         let stay = reused.region.as_ref().map_or(most, |region| region.take_back(1));
         let results = reused.read_results(most.min(stay));
@@ -177,7 +177,7 @@ impl ReusedDriver {
 
     /// Reports the results of jobs that have succeeded.
     pub(crate) fn on_results(&mut self, worker: WorkerKey, jobs: &Range<u64>) {
-        let (Some(reused), Some(block)) = (self.workers.get_mut(&worker), self.inputs.take(jobs)) else {
+        let (Some(reused), Some(block)) = (self.workers.get_mut(worker), self.inputs.take(jobs)) else {
             return;
         };
         let values = reused.take_values();
@@ -190,7 +190,7 @@ impl ReusedDriver {
     /// Sends the event of outcomes to the caller; in an ordered run keeps it until the pool hands these jobs out.
     pub(crate) fn send_event(&mut self, event: RunEvent) {
         if self.is_ordered {
-            self.reorder_buffer.insert(event.jobs().0, event);
+            self.reorder_buffer.insert(event.jobs().0, Box::new(event));
         } else {
             self.shared.send_event(event);
         }
@@ -198,8 +198,10 @@ impl ReusedDriver {
 
     /// Sends the kept events of these jobs, whose turn has come.
     pub(crate) fn hand_out(&mut self, jobs: &Range<u64>) {
-        while let Some(first) = self.reorder_buffer.first_entry().filter(|first| *first.key() < jobs.end) {
-            self.shared.send_event(first.remove());
+        while let Some(first) = self.reorder_buffer.first().filter(|first| *first < jobs.end)
+            && let Some(event) = self.reorder_buffer.remove(first)
+        {
+            self.shared.send_event(*event);
         }
     }
 }

@@ -79,7 +79,7 @@ impl Harness {
         assert!(matches!(self.driver.pull(), Pull::Job(..)));
         let attempt = AttemptId { job: JobId(number), number: 1 };
         let at = AttemptSlot { attempt, slot: SlotId(0) };
-        let file = self.driver.workers[&WorkerKey(number)].region_file.clone().unwrap();
+        let file = self.driver.workers.get(WorkerKey(number)).unwrap().region_file.clone().unwrap();
         let view = View { dispatcher: &self.engine, now: self.now };
         self.driver.greeted(&view, &mut EngineJob::Worker, at, &mut HandlerReply::default());
         (at, SharedRegion::new(SharedMapping::open(file).unwrap()))

@@ -37,7 +37,7 @@ impl ReusedDriver {
     ) -> Pull<EngineJob> {
         self.workers.insert(worker, ReusedWorker::alone());
         let mut policy = Arc::clone(&self.worker_policy);
-        if let Some(own) = self.jobs.get(&attempt.job).and_then(|job| job.request.limits()) {
+        if let Some(own) = self.jobs.get(attempt.job).and_then(|job| job.request.limits()) {
             Arc::make_mut(&mut policy).limits = own.named;
         }
         if policy.limits.memory_bytes != memory_bytes {
@@ -50,7 +50,7 @@ impl ReusedDriver {
     pub(crate) fn limits_of(&self, job: EngineJob) -> Option<Arc<LimitsInForce>> {
         let EngineJob::Alone(id) = job else { return None };
         let (attempt, _) = self.pool.job_at(WorkerKey(id.0))?;
-        self.jobs.get(&attempt.job)?.request.limits().cloned()
+        self.jobs.get(attempt.job)?.request.limits().cloned()
     }
 
     /// Sends a worker that has one job the request of this job.

@@ -1,6 +1,5 @@
 //! Inputs of short jobs that were taken in and have no outcome, by index, as the pool names them. Never sends them.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::run::input_block::InputBlock;
@@ -8,31 +7,37 @@ use crate::run::input_block::InputBlock;
 /// Blocks of inputs, by the index of the first. None is empty, and no two have a job in common.
 #[derive(Debug, Default)]
 pub(crate) struct InputsInHand {
-    blocks: BTreeMap<u64, InputBlock>,
+    /// In the order of their first jobs: a few for each worker.
+    blocks: Vec<InputBlock>,
 }
 
 impl InputsInHand {
     pub(crate) fn add(&mut self, block: InputBlock) {
         if block.len() > 0 {
-            self.blocks.insert(block.index, block);
+            let at = self.blocks.partition_point(|other| other.index < block.index);
+            self.blocks.insert(at, block);
         }
     }
 
     /// Returns the inputs of these jobs, which came in one block; they stay.
     pub(crate) fn get(&self, jobs: &Range<u64>) -> Option<InputBlock> {
-        let (first, block) = self.blocks.range(..=jobs.start).next_back()?;
-        let mut part = block.clone();
+        let block = &self.blocks[self.find(jobs)?];
+        let (first, mut part) = (block.index, block.clone());
         part.split_to(usize::try_from(jobs.start - first).ok()?);
         part.split_off(usize::try_from(jobs.end - jobs.start).ok()?);
         (part.len() as u64 == jobs.end - jobs.start).then_some(part)
     }
 
+    /// Returns the index of the last block that begins at or before these jobs.
+    fn find(&self, jobs: &Range<u64>) -> Option<usize> {
+        self.blocks.partition_point(|block| block.index <= jobs.start).checked_sub(1)
+    }
+
     /// Removes the inputs of these jobs, which came in one block and have their outcomes now.
     pub(crate) fn take(&mut self, jobs: &Range<u64>) -> Option<InputBlock> {
         let part = self.get(jobs)?;
-        let first = *self.blocks.range(..=jobs.start).next_back()?.0;
-        let mut before = self.blocks.remove(&first)?;
-        let mut rest = before.split_off(usize::try_from(jobs.start - first).ok()?);
+        let mut before = self.blocks.remove(self.find(jobs)?);
+        let mut rest = before.split_off(usize::try_from(jobs.start - before.index).ok()?);
         rest.split_to(part.len());
         self.add(before);
         self.add(rest);

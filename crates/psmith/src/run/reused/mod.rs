@@ -19,7 +19,6 @@ mod resize;
 mod turn;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ use psmith_core::policy::{Order, TermSeq};
 use psmith_core::worker_pool::{
     PoolAction, PoolEvent, PoolPolicy, Received, ToStart, WorkerKey, WorkerPool, WorkerReport,
 };
-use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Time};
+use psmith_core::{AttemptId, JobId, JobPolicy, RunPolicy, SlotId, Table, Time};
 
 use crate::job::flow::Judgement;
 use crate::job::job::judged;
@@ -68,16 +67,16 @@ pub(crate) struct ReusedDriver {
     /// Actions that the pool asks for, kept until the next turn.
     actions: Vec<PoolAction>,
     /// Single jobs.
-    jobs: BTreeMap<JobId, ReusedJob>,
+    jobs: Table<JobId, ReusedJob>,
     /// Inputs of short jobs that have no outcome yet.
     inputs: InputsInHand,
     /// The outcome that several short jobs have together, until it is delivered.
-    outcomes: BTreeMap<JobId, Box<Outcome>>,
+    outcomes: Table<JobId, Box<Outcome>>,
     /// Events of short jobs that wait for their turn, by the index of the first job. Used only in an ordered run.
-    reorder_buffer: BTreeMap<u64, RunEvent>,
+    reorder_buffer: Table<u64, Box<RunEvent>>,
     is_ordered: bool,
     /// Workers by key, which is the number of their job in the engine, too.
-    workers: BTreeMap<WorkerKey, ReusedWorker>,
+    workers: Table<WorkerKey, ReusedWorker>,
     /// Workers that have ended, for the next turn.
     ends: Vec<WorkerEnd>,
     /// Workers that have answered, where their growth is watched, for the next turn.
@@ -138,11 +137,11 @@ impl ReusedDriver {
             is_ordered: policy.batches && policy.ordered,
             pool: WorkerPool::new(policy),
             actions: Vec::new(),
-            jobs: BTreeMap::new(),
+            jobs: Table::new(),
             inputs: InputsInHand::default(),
-            outcomes: BTreeMap::new(),
-            reorder_buffer: BTreeMap::new(),
-            workers: BTreeMap::new(),
+            outcomes: Table::new(),
+            reorder_buffer: Table::new(),
+            workers: Table::new(),
             ends: Vec::new(),
             growing: Vec::new(),
             budget,
@@ -164,7 +163,7 @@ impl ReusedDriver {
     /// The single job that this worker has.
     fn job_of(&mut self, worker: WorkerKey) -> Option<(AttemptId, &mut ReusedJob)> {
         let (attempt, _) = self.pool.job_at(worker)?;
-        Some((attempt, self.jobs.get_mut(&attempt.job)?))
+        Some((attempt, self.jobs.get_mut(attempt.job)?))
     }
 
     /// Handles a worker's report that its job is over.
@@ -245,15 +244,15 @@ impl ReusedJob {
 struct ReusedSource<'d> {
     worker: WorkerKey,
     pool: &'d WorkerPool,
-    jobs: &'d mut BTreeMap<JobId, ReusedJob>,
-    workers: &'d mut BTreeMap<WorkerKey, ReusedWorker>,
+    jobs: &'d mut Table<JobId, ReusedJob>,
+    workers: &'d mut Table<WorkerKey, ReusedWorker>,
 }
 
 impl JobSource for ReusedSource<'_> {
     fn job(&self, number: u64) -> Option<JobRef> {
         let (attempt, jobs) = self.pool.unanswered(self.worker)?;
         let index = number.checked_sub(1).filter(|index| jobs.contains(index))?;
-        match (self.jobs.get(&attempt.job), self.workers.get(&self.worker)) {
+        match (self.jobs.get(attempt.job), self.workers.get(self.worker)) {
             (Some(job), _) => Some(job.job_ref()),
             (None, Some(reused)) => Some(reused.job_ref(index)),
             (None, None) => None,
@@ -263,7 +262,7 @@ impl JobSource for ReusedSource<'_> {
     fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
         let (attempt, jobs) = self.pool.unanswered(self.worker)?;
         number.checked_sub(1).filter(|index| jobs.contains(index))?;
-        match self.jobs.get(&attempt.job).map(|job| job.request.mailbox.as_ref()) {
+        match self.jobs.get(attempt.job).map(|job| job.request.mailbox.as_ref()) {
             Some(mailbox @ Some(_)) => Some((attempt.job, mailbox)),
             // One of a batch, or without a handle: nobody can send it anything, and it is told so by its own number.
             Some(None) | None => Some((JobId(number), None)),
@@ -272,11 +271,11 @@ impl JobSource for ReusedSource<'_> {
 
     fn set_name(&mut self, name: String) {
         if let Some((attempt, _)) = self.pool.job_at(self.worker)
-            && let Some(job) = self.jobs.get_mut(&attempt.job)
+            && let Some(job) = self.jobs.get_mut(attempt.job)
         {
             job.name = Some(name.clone());
         }
-        if let Some(reused) = self.workers.get_mut(&self.worker) {
+        if let Some(reused) = self.workers.get_mut(self.worker) {
             reused.name = Some(name);
         }
     }
@@ -304,7 +303,7 @@ impl Handler for ReusedDriver {
             return self.launch_alone(id);
         }
         let region =
-            self.workers.get_mut(&worker_of(at.attempt.job)).and_then(|reused| reused.region_file.take());
+            self.workers.get_mut(worker_of(at.attempt.job)).and_then(|reused| reused.region_file.take());
         Ok(Launch::Worker(WorkerStart { region, ..self.worker_start.clone() }))
     }
 
@@ -317,7 +316,7 @@ impl Handler for ReusedDriver {
             return self.send_single_request(id, reply);
         }
         let worker = worker_of(at.attempt.job);
-        let has_memory = self.workers.get(&worker).is_some_and(|reused| reused.region.is_some());
+        let has_memory = self.workers.get(worker).is_some_and(|reused| reused.region.is_some());
         reply.hang_up = !self.pool.greet(worker, has_memory, view.now);
     }
 
@@ -366,14 +365,14 @@ impl Handler for ReusedDriver {
     }
 
     fn reads_live(&mut self, id: JobId) {
-        if let Some(region) = self.workers.get(&worker_of(id)).and_then(|reused| reused.region.as_ref()) {
+        if let Some(region) = self.workers.get(worker_of(id)).and_then(|reused| reused.region.as_ref()) {
             region.reads_output();
         }
     }
 
     fn output(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
         let worker = worker_of(id);
-        if let Some(reused) = self.workers.get_mut(&worker) {
+        if let Some(reused) = self.workers.get_mut(worker) {
             reused.append_output(stream, &buffer[..length], &self.spool_dir);
         }
         if let Some((_, jobs)) = self.pool.job_at(worker) {
@@ -383,7 +382,7 @@ impl Handler for ReusedDriver {
     }
 
     fn backlog(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, backlog: Spool) {
-        if let (Some(reused), Some(bytes)) = (self.workers.get_mut(&worker_of(id)), backlog.in_memory()) {
+        if let (Some(reused), Some(bytes)) = (self.workers.get_mut(worker_of(id)), backlog.in_memory()) {
             reused.append_output(stream, bytes, &self.spool_dir);
         }
     }
@@ -402,11 +401,11 @@ impl Handler for ReusedDriver {
             EngineEvent::Ended(ending) => {
                 let worker = worker_of(ending.id);
                 let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
-                if self.workers.get(&worker).is_some_and(|reused| reused.pid == 0) && pid != 0 {
+                if self.workers.get(worker).is_some_and(|reused| reused.pid == 0) && pid != 0 {
                     self.on_process(worker, pid, view.now);
                 }
                 // Output that was read at its very end, too late to be passed on as it came.
-                if let Some(reused) = self.workers.get_mut(&worker) {
+                if let Some(reused) = self.workers.get_mut(worker) {
                     for (stream, rest) in [(1, &ending.output.stdout), (2, &ending.output.stderr)] {
                         reused.append_output(stream, rest.in_memory().unwrap_or_default(), &self.spool_dir);
                     }
@@ -430,7 +429,7 @@ impl Handler for ReusedDriver {
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<EngineJob>) -> Taken {
         if let EngineJob::Alone(id) = delivery.job {
             let worker = worker_of(id);
-            if let Some(reused) = self.workers.get_mut(&worker) {
+            if let Some(reused) = self.workers.get_mut(worker) {
                 reused.alone_output = Some(delivery.output);
             }
             self.ends.push(WorkerEnd::Ended(worker, delivery.outcome));

@@ -29,7 +29,7 @@ impl ReusedDriver {
         }
         if !self.takes_output() {
             // A worker whose output nobody reads just now is not idle.
-            let workers: Vec<WorkerKey> = self.workers.keys().copied().collect();
+            let workers: Vec<WorkerKey> = self.workers.keys().collect();
             workers.into_iter().for_each(|worker| self.on_activity(worker));
         }
         self.pool.handle_timers(now, &mut self.actions);
@@ -103,7 +103,7 @@ impl ReusedDriver {
     /// Reports to the pool how much memory the workers hold that have finished a job.
     fn measure_growth(&mut self, now: Time) {
         for worker in std::mem::take(&mut self.growing) {
-            match self.workers.get(&worker).map(|reused| reused.pid) {
+            match self.workers.get(worker).map(|reused| reused.pid) {
                 // The measurement waits until its process is known.
                 Some(0) => self.growing.push(worker),
                 Some(pid) => {
@@ -136,7 +136,7 @@ impl ReusedDriver {
     }
 
     pub(crate) fn on_process(&mut self, worker: WorkerKey, pid: u32, now: Time) {
-        if let Some(reused) = self.workers.get_mut(&worker) {
+        if let Some(reused) = self.workers.get_mut(worker) {
             reused.pid = pid;
         }
         self.handle_event(PoolEvent::Process { worker, pid }, now);
@@ -153,7 +153,7 @@ impl ReusedDriver {
         };
         let last = outcome.last.as_ref();
         let exit = last.and_then(|last| last.exit);
-        if let (Some(reused), Some(last), true) = (self.workers.get_mut(&worker), last, exit.is_some()) {
+        if let (Some(reused), Some(last), true) = (self.workers.get_mut(worker), last, exit.is_some()) {
             reused.pid = last.pid;
         }
         let usage = last.map(|last| last.usage).unwrap_or_default();
@@ -164,7 +164,7 @@ impl ReusedDriver {
 
     fn progress_of(&mut self, worker: WorkerKey) -> BatchProgress {
         let most = self.pool.results_max(worker);
-        self.workers.get_mut(&worker).map(|reused| reused.progress(most)).unwrap_or_default()
+        self.workers.get_mut(worker).map(|reused| reused.progress(most)).unwrap_or_default()
     }
 
     fn carry_out(&mut self, action: PoolAction, now: Time, commands: &mut Vec<EngineCommand>) {
@@ -178,23 +178,23 @@ impl ReusedDriver {
             PoolAction::Leave(worker) => commands.push(send_to(worker, (ToWorker::Leave, Body::None))),
             PoolAction::Cancel(worker) => commands.push(EngineCommand::Cancel(job_id_of(worker))),
             PoolAction::Kill(worker) => commands.push(EngineCommand::KillNow(job_id_of(worker))),
-            PoolAction::Gone(worker) => drop(self.workers.remove(&worker)),
+            PoolAction::Gone(worker) => drop(self.workers.remove(worker)),
             PoolAction::Single { job, index, worker } => self.on_single(job, index, worker),
             PoolAction::Output { worker, job } => self.on_output(worker, job),
             PoolAction::Results { worker, jobs } => self.on_results(worker, &jobs),
             PoolAction::HandOut(jobs) => self.hand_out(&jobs),
             PoolAction::Attempt { attempt, slot } => {
-                if let Some(job) = self.jobs.get_mut(&attempt.job) {
+                if let Some(job) = self.jobs.get_mut(attempt.job) {
                     (job.slot, job.pid, job.name) = (slot, 0, None);
                 }
             }
             PoolAction::Discard(job) => {
-                if let Some(job) = self.jobs.get_mut(&job) {
+                if let Some(job) = self.jobs.get_mut(job) {
                     (job.output, job.value) = (AttemptOutput::default(), None);
                 }
             }
             PoolAction::Retry(job) => {
-                if let Some(job) = self.jobs.get(&job) {
+                if let Some(job) = self.jobs.get(job) {
                     self.shared.show(|| ObserverEvent::Retried(job.index));
                 }
             }
@@ -217,10 +217,10 @@ impl ReusedDriver {
         jobs: &Range<u64>,
         commands: &mut Vec<EngineCommand>,
     ) {
-        let Some(reused) = self.workers.get_mut(&worker) else { return };
+        let Some(reused) = self.workers.get_mut(worker) else { return };
         reused.prepare((jobs.end - jobs.start) as u32);
         reused.slot = slot.0;
-        let message = match self.jobs.get_mut(&attempt.job) {
+        let message = match self.jobs.get_mut(attempt.job) {
             Some(job) => {
                 job.slot = slot;
                 job.pid = reused.pid;
@@ -237,7 +237,7 @@ impl ReusedDriver {
     /// Reports that the first attempt of a job has a process, once that is known.
     fn report_start(&mut self, worker: WorkerKey) {
         let wants_starts = self.wants.starts;
-        let pid = self.workers.get(&worker).map_or(0, |reused| reused.pid);
+        let pid = self.workers.get(worker).map_or(0, |reused| reused.pid);
         let Some((attempt, job)) = self.job_of(worker) else { return };
         job.pid = pid;
         if pid == 0 {
@@ -260,7 +260,7 @@ impl ReusedDriver {
 
     /// Moves the output of a worker to its job.
     fn on_output(&mut self, worker: WorkerKey, job: JobId) {
-        if let (Some(reused), Some(job)) = (self.workers.get_mut(&worker), self.jobs.get_mut(&job)) {
+        if let (Some(reused), Some(job)) = (self.workers.get_mut(worker), self.jobs.get_mut(job)) {
             job.output = reused.take_output();
             job.pid = reused.pid;
         }
@@ -271,7 +271,7 @@ impl ReusedDriver {
         if outcome.verdict.is_err() && !cut_short {
             self.shared.lock().first.failed.get_or_insert(JobId(jobs.start + 1));
         }
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(job) = self.jobs.get_mut(id) else {
             self.outcomes.insert(id, outcome);
             return;
         };
@@ -283,7 +283,7 @@ impl ReusedDriver {
     }
 
     fn deliver_job(&mut self, id: JobId, jobs: &Range<u64>) {
-        let Some(ended) = self.jobs.remove(&id) else { return self.deliver_unbegun(id, jobs) };
+        let Some(ended) = self.jobs.remove(id) else { return self.deliver_unbegun(id, jobs) };
         self.listeners.remove(id);
         let job = ended.job_ref();
         let ReusedJob { request, value, output, outcome: Some(mut outcome), pid, .. } = ended else { return };
@@ -301,7 +301,7 @@ impl ReusedDriver {
 
     /// Delivers the outcome of short jobs of which none was begun, to each of them.
     fn deliver_unbegun(&mut self, id: JobId, jobs: &Range<u64>) {
-        let Some(outcome) = self.outcomes.remove(&id) else { return };
+        let Some(outcome) = self.outcomes.remove(id) else { return };
         for index in jobs.clone() {
             let Some(block) = self.inputs.take(&(index..index + 1)) else { continue };
             let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
