@@ -16,35 +16,14 @@ _psmith() {
             ",$1")
                 cmd="psmith"
                 ;;
-            psmith,completions)
-                cmd="psmith__subcmd__completions"
-                ;;
             psmith,doctor)
                 cmd="psmith__subcmd__doctor"
                 ;;
             psmith,help)
                 cmd="psmith__subcmd__help"
                 ;;
-            psmith,man)
-                cmd="psmith__subcmd__man"
-                ;;
             psmith,run)
                 cmd="psmith__subcmd__run"
-                ;;
-            psmith__subcmd__help,completions)
-                cmd="psmith__subcmd__help__subcmd__completions"
-                ;;
-            psmith__subcmd__help,doctor)
-                cmd="psmith__subcmd__help__subcmd__doctor"
-                ;;
-            psmith__subcmd__help,help)
-                cmd="psmith__subcmd__help__subcmd__help"
-                ;;
-            psmith__subcmd__help,man)
-                cmd="psmith__subcmd__help__subcmd__man"
-                ;;
-            psmith__subcmd__help,run)
-                cmd="psmith__subcmd__help__subcmd__run"
                 ;;
             *)
                 ;;
@@ -53,7 +32,7 @@ _psmith() {
 
     case "${cmd}" in
         psmith)
-            opts="-s -a -0 -d -r -C -n -N -X -m -I -P -j -k -u -v -t -h -V -S -L -E -p -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --shuf --no-shuf --require-input --no-require-input --stdin --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --web --no-web --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --version --jsonl --priority --queue --after --at --label --jobserver --run --no-record --pipe --pipe-part --pipepart --block --recend --sshlogin --sshloginfile --trc --sqlmaster --rpl --filter --tmux --max-lines --eof --trim --link --retry-failed --interactive --compress --limit --memsuspend --will-cite --no-notice --gnu --plus --noswap --quote run doctor completions man help"
+            opts="-s -a -0 -d -r -C -n -N -X -m -I -L -P -j -k -u -v -t -h -V -S -E -p -q --arg-file --null --no-null --delimiter --no-run-if-empty --colsep --csv --no-csv --header --max-args --max-replace-args --context-replace --xargs --replace --shuf --no-shuf --require-input --no-require-input --stdin --pipe --no-pipe --pipe-part --no-pipe-part --block --recend --recstart --remove-rec-sep --no-remove-rec-sep --max-lines --round-robin --no-round-robin --cat --no-cat --tty --no-tty --jobs --delay --rate --load --memfree --nice --mem --cpu-time --fsize --nofile --core --pids --cpus --contain --env --env-clear --no-env-clear --workdir --shell --retries --retry-delay --retry-on --timeout --slow --flaky --halt --exit --term-seq --leak --group --keep-order --no-keep-order --window --show --lb --ungroup --tag --no-tag --tagstring --results --joblog --events --events-output --no-events-output --report --trace --summary --progress --bar --web --no-web --rows --color --verbose --no-verbose --quiet --no-quiet --dry-run --no-dry-run --resume --no-resume --resume-failed --no-resume-failed --help --generate --version --jsonl --priority --queue --after --at --label --jobserver --run --no-record --sshlogin --sshloginfile --trc --sqlmaster --rpl --filter --fifo --tee --regexp --block-timeout --bin --shard --group-by --tmux --eof --trim --link --retry-failed --interactive --compress --limit --memsuspend --will-cite --no-notice --gnu --plus --noswap --quote run doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -116,6 +95,26 @@ _psmith() {
                     return 0
                     ;;
                 --stdin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --block)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recend)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recstart)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -L)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -295,6 +294,10 @@ _psmith() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --generate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --priority)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -320,14 +323,6 @@ _psmith() {
                     return 0
                     ;;
                 --run)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --block)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --recend)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -359,11 +354,19 @@ _psmith() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-lines)
+                --block-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                -L)
+                --bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shard)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group-by)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -394,20 +397,6 @@ _psmith() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        psmith__subcmd__completions)
-            opts="bash elvish fish powershell zsh"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         psmith__subcmd__doctor)
             opts="--json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -423,90 +412,6 @@ _psmith() {
             return 0
             ;;
         psmith__subcmd__help)
-            opts="run doctor completions man help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__help__subcmd__completions)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__help__subcmd__doctor)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__help__subcmd__help)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__help__subcmd__man)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__help__subcmd__run)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        psmith__subcmd__man)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

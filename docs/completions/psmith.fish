@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_psmith_global_optspecs
-    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= shuf= no-shuf require-input no-require-input stdin= tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help V/version jsonl priority= queue= after= at= label= jobserver= run= no-record pipe pipe-part pipepart block= recend= S/sshlogin= sshloginfile= trc= sqlmaster= rpl= filter= tmux L/max-lines= E/eof= trim= link retry-failed p/interactive compress limit= memsuspend= will-cite no-notice gnu plus noswap q/quote
+    string join \n s a/arg-file= 0/null no-null d/delimiter= r/no-run-if-empty C/colsep= csv no-csv header= n/max-args= N/max-replace-args= X/context-replace m/xargs I/replace= shuf= no-shuf require-input no-require-input stdin= pipe no-pipe pipe-part no-pipe-part block= recend= recstart= remove-rec-sep no-remove-rec-sep L/max-lines= round-robin no-round-robin cat no-cat tty no-tty j/jobs= delay= rate= load= memfree= nice= mem= cpu-time= fsize= nofile= core= pids= cpus= contain= env= env-clear no-env-clear workdir= shell= retries= retry-delay= retry-on= timeout= slow= flaky= halt= exit= term-seq= leak= group k/keep-order no-keep-order window= show= lb u/ungroup tag no-tag tagstring= results= joblog= events= events-output no-events-output report= trace= summary= progress= bar web= no-web rows= color= t/verbose no-verbose quiet no-quiet dry-run= no-dry-run resume= no-resume resume-failed no-resume-failed h help generate= V/version jsonl priority= queue= after= at= label= jobserver= run= no-record S/sshlogin= sshloginfile= trc= sqlmaster= rpl= filter= fifo tee regexp block-timeout= bin= shard= group-by= tmux E/eof= trim= link retry-failed p/interactive compress limit= memsuspend= will-cite no-notice gnu plus noswap q/quote
 end
 
 function __fish_psmith_needs_command
@@ -32,7 +32,11 @@ complete -c psmith -n "__fish_psmith_needs_command" -s n -l max-args -d 'Up to N
 complete -c psmith -n "__fish_psmith_needs_command" -s N -l max-replace-args -d 'As -n, and a word holding {} is repeated per input; -N0: the input only counts' -r
 complete -c psmith -n "__fish_psmith_needs_command" -s I -l replace -d 'STR instead of {}, which is then ordinary text' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l shuf -d 'Random order; all input is read first' -r
-complete -c psmith -n "__fish_psmith_needs_command" -l stdin -d 'What jobs read on stdin: nothing (default), or what psmith reads' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l stdin -d 'What jobs read on stdin: nothing (default), what psmith reads, or their input, which is then no argument' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l block -d 'Size of a block, less the part of a record [default: 1M]; with --pipe-part, -N makes N blocks for each slot' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l recend -d 'How a record ends [default: \\n, or nothing with --recstart]; \'\' cuts anywhere' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l recstart -d 'How a record begins' -r
+complete -c psmith -n "__fish_psmith_needs_command" -s L -l max-lines -d 'With --pipe: records of N lines' -r
 complete -c psmith -n "__fish_psmith_needs_command" -s j -s P -l jobs -d 'Slots: N, +N, -N, N% of the CPUs, 0 = as many as possible, or a file [default: 100%]' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l delay -d 'At least D between two starts' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l rate -d 'At most N starts a second (/m: a minute, /h: an hour)' -r
@@ -75,6 +79,7 @@ complete -c psmith -n "__fish_psmith_needs_command" -l rows -d 'Rows of the boar
 complete -c psmith -n "__fish_psmith_needs_command" -l color -d 'auto (default), always, never' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l dry-run -d 'Print what would run, run nothing' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l resume -d 'With --joblog: skip every job that has a row, known by its command (with {%} in it also by its number)' -r
+complete -c psmith -n "__fish_psmith_needs_command" -l generate -d 'Print the man page (man) or completions: complete-bash, -elvish, -fish, -powershell, -zsh' -r
 complete -c psmith -n "__fish_psmith_needs_command" -l priority -r
 complete -c psmith -n "__fish_psmith_needs_command" -l queue -r
 complete -c psmith -n "__fish_psmith_needs_command" -l after -r
@@ -82,15 +87,16 @@ complete -c psmith -n "__fish_psmith_needs_command" -l at -r
 complete -c psmith -n "__fish_psmith_needs_command" -l label -r
 complete -c psmith -n "__fish_psmith_needs_command" -l jobserver -r
 complete -c psmith -n "__fish_psmith_needs_command" -l run -r
-complete -c psmith -n "__fish_psmith_needs_command" -l block -r
-complete -c psmith -n "__fish_psmith_needs_command" -l recend -r
 complete -c psmith -n "__fish_psmith_needs_command" -s S -l sshlogin -r
 complete -c psmith -n "__fish_psmith_needs_command" -l sshloginfile -r
 complete -c psmith -n "__fish_psmith_needs_command" -l trc -r
 complete -c psmith -n "__fish_psmith_needs_command" -l sqlmaster -r
 complete -c psmith -n "__fish_psmith_needs_command" -l rpl -r
 complete -c psmith -n "__fish_psmith_needs_command" -l filter -r
-complete -c psmith -n "__fish_psmith_needs_command" -s L -l max-lines -r
+complete -c psmith -n "__fish_psmith_needs_command" -l block-timeout -r
+complete -c psmith -n "__fish_psmith_needs_command" -l bin -r
+complete -c psmith -n "__fish_psmith_needs_command" -l shard -r
+complete -c psmith -n "__fish_psmith_needs_command" -l group-by -r
 complete -c psmith -n "__fish_psmith_needs_command" -s E -l eof -r
 complete -c psmith -n "__fish_psmith_needs_command" -l trim -r
 complete -c psmith -n "__fish_psmith_needs_command" -l limit -r
@@ -106,6 +112,16 @@ complete -c psmith -n "__fish_psmith_needs_command" -s m -l xargs -d 'As many in
 complete -c psmith -n "__fish_psmith_needs_command" -l no-shuf
 complete -c psmith -n "__fish_psmith_needs_command" -l require-input -d 'No input at all is an error (exit 124)'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-require-input
+complete -c psmith -n "__fish_psmith_needs_command" -l pipe -d 'Cut stdin (or -a FILE) into blocks of whole records; each job reads one on its stdin'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-pipe
+complete -c psmith -n "__fish_psmith_needs_command" -l pipe-part -d 'As --pipe, from a regular file (-a FILE) by offsets: nothing is copied through psmith'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-pipe-part
+complete -c psmith -n "__fish_psmith_needs_command" -l remove-rec-sep -d 'Take --recend and --recstart out of the blocks'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-remove-rec-sep
+complete -c psmith -n "__fish_psmith_needs_command" -l round-robin -d 'As --pipe, with as many jobs as slots: each reads blocks until the end'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-round-robin
+complete -c psmith -n "__fish_psmith_needs_command" -l cat -d 'As --pipe, but the block is a file, and {} is its name'
+complete -c psmith -n "__fish_psmith_needs_command" -l no-cat
 complete -c psmith -n "__fish_psmith_needs_command" -l tty -d 'One slot, and the job gets the terminal (for sudo, ssh, editors)'
 complete -c psmith -n "__fish_psmith_needs_command" -l no-tty
 complete -c psmith -n "__fish_psmith_needs_command" -l env-clear -d 'Give jobs an empty environment (but for --env and PSMITH_ ones)'
@@ -134,9 +150,9 @@ complete -c psmith -n "__fish_psmith_needs_command" -l help -d 'This help, with 
 complete -c psmith -n "__fish_psmith_needs_command" -s V -l version -d 'The version'
 complete -c psmith -n "__fish_psmith_needs_command" -l jsonl
 complete -c psmith -n "__fish_psmith_needs_command" -l no-record
-complete -c psmith -n "__fish_psmith_needs_command" -l pipe
-complete -c psmith -n "__fish_psmith_needs_command" -l pipe-part
-complete -c psmith -n "__fish_psmith_needs_command" -l pipepart
+complete -c psmith -n "__fish_psmith_needs_command" -l fifo
+complete -c psmith -n "__fish_psmith_needs_command" -l tee
+complete -c psmith -n "__fish_psmith_needs_command" -l regexp
 complete -c psmith -n "__fish_psmith_needs_command" -l tmux
 complete -c psmith -n "__fish_psmith_needs_command" -l link
 complete -c psmith -n "__fish_psmith_needs_command" -l retry-failed
@@ -150,12 +166,5 @@ complete -c psmith -n "__fish_psmith_needs_command" -l noswap
 complete -c psmith -n "__fish_psmith_needs_command" -s q -l quote
 complete -c psmith -n "__fish_psmith_needs_command" -a "run" -d 'Run a command over many inputs (the default)'
 complete -c psmith -n "__fish_psmith_needs_command" -a "doctor" -d 'Tell what this machine offers: containment, limits, descriptors, each with its remedy'
-complete -c psmith -n "__fish_psmith_needs_command" -a "completions" -d 'Print completions for a shell'
-complete -c psmith -n "__fish_psmith_needs_command" -a "man" -d 'Print the man page'
-complete -c psmith -n "__fish_psmith_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c psmith -n "__fish_psmith_needs_command" -a "help" -d 'Print the long help'
 complete -c psmith -n "__fish_psmith_using_subcommand doctor" -l json -d 'As one JSON object'
-complete -c psmith -n "__fish_psmith_using_subcommand help; and not __fish_seen_subcommand_from run doctor completions man help" -f -a "run" -d 'Run a command over many inputs (the default)'
-complete -c psmith -n "__fish_psmith_using_subcommand help; and not __fish_seen_subcommand_from run doctor completions man help" -f -a "doctor" -d 'Tell what this machine offers: containment, limits, descriptors, each with its remedy'
-complete -c psmith -n "__fish_psmith_using_subcommand help; and not __fish_seen_subcommand_from run doctor completions man help" -f -a "completions" -d 'Print completions for a shell'
-complete -c psmith -n "__fish_psmith_using_subcommand help; and not __fish_seen_subcommand_from run doctor completions man help" -f -a "man" -d 'Print the man page'
-complete -c psmith -n "__fish_psmith_using_subcommand help; and not __fish_seen_subcommand_from run doctor completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -12,10 +12,10 @@ const LIMITS: &str = "docs/limits.md";
 
 /// The files below the root, and the arguments of `psmith` that print them.
 const GENERATED: &[(&str, &[&str])] = &[
-    ("docs/psmith.1", &["man"]),
-    ("docs/completions/psmith.bash", &["completions", "bash"]),
-    ("docs/completions/_psmith", &["completions", "zsh"]),
-    ("docs/completions/psmith.fish", &["completions", "fish"]),
+    ("docs/psmith.1", &["--generate", "man"]),
+    ("docs/completions/psmith.bash", &["--generate", "complete-bash"]),
+    ("docs/completions/_psmith", &["--generate", "complete-zsh"]),
+    ("docs/completions/psmith.fish", &["--generate", "complete-fish"]),
 ];
 
 /// Writes all of them.

@@ -17,6 +17,7 @@ use psmith_engine::ResourceLimits;
 use crate::batch_size::BatchSize;
 pub use crate::exit_code::ExitScheme;
 use crate::input::InputSpec;
+pub use crate::pipe::PipeSpec;
 pub use crate::record::results::ResultsPlace;
 pub use crate::record::resume::ResumeMode;
 pub use crate::report::summary::SummaryMode;
@@ -38,6 +39,8 @@ pub struct Config {
     pub require_input: bool,
     /// The standard input of jobs.
     pub stdin: StdinMode,
+    /// `--pipe`: the input is cut into blocks, of which each job reads one.
+    pub pipe: Option<PipeSpec>,
     /// `--tty`: one slot, the job gets the terminal. `pace.slots` says one already.
     pub tty: bool,
     /// The number of jobs at once, and their rate.
@@ -79,6 +82,10 @@ pub struct CommandSpec {
     pub shell: Option<PathBuf>,
     /// `-I`: the string that is replaced by the input; `{}` is then ordinary text.
     pub replace: Option<Vec<u8>>,
+    /// True if `--` stood before the command: its words are passed on even if they read like a shell's.
+    pub literal: bool,
+    /// True with `--plus`.
+    pub plus: bool,
 }
 
 /// The standard input of jobs.
@@ -88,6 +95,8 @@ pub enum StdinMode {
     Null,
     /// The standard input of psmith itself; never where the input comes from there.
     Inherit,
+    /// The bytes of the job's input, which is then no argument.
+    Item,
 }
 
 /// The number of jobs at once, and their rate.

@@ -2,7 +2,7 @@
 //!
 //! It never opens a file or probes the machine.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use crate::config::Config;
 use crate::error::CliError;
@@ -42,7 +42,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
         "run" => {
             args.remove(0);
         }
-        "doctor" | "completions" | "man" => {
+        "doctor" | "help" => {
             takes_no_inputs(&first, &args)?;
             return other_command(&first, &args[1..]);
         }
@@ -60,6 +60,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Cli
     if raw.is_set("version") {
         return Ok(Invocation::Print { text: format!("psmith {}\n", env!("CARGO_PKG_VERSION")) });
     }
+    if let Some(kind) = raw.value("generate") {
+        return generate(kind);
+    }
     Config::resolve(raw).map(|config| Invocation::Run(Box::new(config)))
 }
 
@@ -72,30 +75,27 @@ fn takes_no_inputs(name: &str, args: &[OsString]) -> Result<(), CliError> {
 
 fn other_command(name: &str, args: &[OsString]) -> Result<Invocation, CliError> {
     let words: Vec<&str> = args.iter().map(|word| word.to_str().unwrap_or("\u{fffd}")).collect();
-    if let ["-h" | "--help"] = words[..] {
-        let text = match name {
-            "doctor" => help::doctor_command().render_long_help().to_string(),
-            "completions" => "Usage: psmith completions bash|elvish|fish|powershell|zsh\n".to_owned(),
-            _ => "Usage: psmith man\n".to_owned(),
-        };
-        return Ok(Invocation::Print { text });
-    }
     match (name, &words[..]) {
+        ("doctor", ["-h" | "--help"]) => {
+            Ok(Invocation::Print { text: help::doctor_command().render_long_help().to_string() })
+        }
+        ("help", [] | ["-h" | "--help"]) => Ok(Invocation::Print { text: help::help_text(true) }),
         ("doctor", []) => Ok(Invocation::Doctor { json: false }),
         ("doctor", ["--json"]) => Ok(Invocation::Doctor { json: true }),
-        ("man", []) => Ok(Invocation::Man),
-        ("completions", [shell]) => shell.parse().map(Invocation::Completions).map_err(|_| {
-            CliError::new(format!(
-                "completions: '{}' is not a shell that is known",
-                quote::shown(shell.as_bytes())
-            ))
-            .hint("bash, elvish, fish, powershell, zsh")
-        }),
-        ("completions", []) => {
-            Err(CliError::new("completions: for which shell?").hint("psmith completions bash"))
-        }
         (_, [word, ..]) => Err(CliError::new(format!("{name} takes no '{}'", quote::shown(word.as_bytes())))
             .hint(format!("to run a program of that name: psmith run {name} .."))),
         _ => Err(CliError::new(format!("{name}: not understood"))),
     }
+}
+
+fn generate(kind: &OsStr) -> Result<Invocation, CliError> {
+    let kind = kind.to_string_lossy();
+    if kind == "man" {
+        return Ok(Invocation::Man);
+    }
+    let shell = kind.strip_prefix("complete-").and_then(|shell| shell.parse().ok());
+    shell.map(Invocation::Completions).ok_or_else(|| {
+        CliError::new(format!("--generate: '{}' is nothing that is known", quote::shown(kind.as_bytes())))
+            .hint(help::GENERATED.join(", "))
+    })
 }

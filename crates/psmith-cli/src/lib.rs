@@ -13,6 +13,7 @@ pub mod config;
 pub mod batch_size;
 pub mod input;
 pub mod lookup;
+pub mod pipe;
 pub mod quote;
 mod template;
 

@@ -11,7 +11,7 @@ use crate::flags::help;
 /// # Errors
 /// Fails if `out` cannot be written.
 pub fn man_page(out: &mut impl Write) -> io::Result<()> {
-    let page = clap_mangen::Man::new(help::whole_command().disable_help_subcommand(true)).title("PSMITH");
+    let page = clap_mangen::Man::new(help::whole_command()).title("PSMITH");
     page.render_title(out)?;
     page.render_name_section(out)?;
     page.render_synopsis_section(out)?;

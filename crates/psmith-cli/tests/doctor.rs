@@ -39,11 +39,11 @@ fn it_agrees_with_what_a_test_finds_by_doing() {
 fn completions_and_man_page_go_to_stdout() {
     let scene = scene!();
     for shell in ["bash", "zsh", "fish"] {
-        let ended = scene.psmith(["completions", shell]).run();
+        let ended = scene.psmith([format!("--generate=complete-{shell}")]).run();
         ended.assert_code(0).assert_quiet();
         assert!(ended.out().contains("psmith"));
     }
-    let man = scene.psmith(["man"]).run();
+    let man = scene.psmith(["--generate", "man"]).run();
     man.assert_code(0).assert_quiet();
     assert!(man.out().starts_with(".ie") || man.out().starts_with(".TH"), "{}", man.out());
 }

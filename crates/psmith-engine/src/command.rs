@@ -3,6 +3,7 @@
 //! Everything is bytes, kept in the form in which the kernel wants it; nothing here interprets a word. The program's
 //! path is resolved already: this module never searches `PATH`.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use psmith_core::outcome::{SpawnFailure, SpawnStep};
@@ -12,14 +13,23 @@ use psmith_core::outcome::{SpawnFailure, SpawnStep};
 pub const WORD_BYTES_MAX: usize = 128 * 1024;
 
 /// A program, its arguments and its surroundings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Command {
     program: Vec<u8>,
     argv: Vec<u8>,
     env: Vec<u8>,
     dir: Option<Vec<u8>>,
-    stdin: Option<Arc<Vec<u8>>>,
+    stdin: Option<Stdin>,
     numbers: Numbers,
+}
+
+/// A job's own standard input.
+#[derive(Clone, Debug)]
+pub(crate) enum Stdin {
+    /// These bytes.
+    Bytes(Arc<Vec<u8>>),
+    /// An open file.
+    File(Arc<OwnedFd>),
 }
 
 /// The numbers that a job sees of itself where its user counts otherwise than the engine.
@@ -122,7 +132,20 @@ impl Command {
     /// command.stdin(Arc::new(b"input".to_vec()));
     /// ```
     pub fn stdin(&mut self, bytes: Arc<Vec<u8>>) -> &mut Command {
-        self.stdin = Some(bytes);
+        self.stdin = Some(Stdin::Bytes(bytes));
+        self
+    }
+
+    /// Gives the job this open file as its standard input, from where it stands: a pipe, or a file of its own.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// let mut command = psmith_engine::command::Command::new(b"/bin/cat", &["cat"]).unwrap();
+    /// let file = std::fs::File::open("/dev/null").unwrap();
+    /// command.stdin_file(Arc::new(file.into()));
+    /// ```
+    pub fn stdin_file(&mut self, file: Arc<OwnedFd>) -> &mut Command {
+        self.stdin = Some(Stdin::File(file));
         self
     }
 
@@ -138,10 +161,9 @@ impl Command {
         self.numbers
     }
 
-    /// Returns the bytes of its standard input, if they were given.
-    #[must_use]
-    pub fn stdin_bytes(&self) -> Option<&[u8]> {
-        self.stdin.as_ref().map(|bytes| bytes.as_slice())
+    /// Returns its own standard input, if it was given one.
+    pub(crate) fn own_stdin(&self) -> Option<&Stdin> {
+        self.stdin.as_ref()
     }
 
     /// Returns the program, as it was named.

@@ -25,36 +25,8 @@ use crate::scene::{OUTER_LIMIT, Scene};
 const OUTPUT_LINGER_MAX: Duration = Duration::from_secs(10);
 
 /// The first words with which psmith runs no jobs, and takes none of their options.
-const NO_RUNS: &[&str] = &[
-    "doctor",
-    "completions",
-    "man",
-    "help",
-    "--help",
-    "-h",
-    "--version",
-    "-V",
-    "add",
-    "work",
-    "status",
-    "tail",
-    "log",
-    "why",
-    "wait",
-    "retry",
-    "cancel",
-    "pause",
-    "go",
-    "drain",
-    "width",
-    "rm",
-    "gc",
-    "runs",
-    "show",
-    "replay",
-    "export",
-    "sem",
-];
+const NO_RUNS: &[&str] =
+    &["doctor", "help", "--help", "-h", "--version", "-V", "--generate", "queue", "work"];
 
 /// A command to be run in a [`Scene`].
 #[derive(Clone)]

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::batch_size::{BatchSize, Fill};
 use crate::error::CliError;
-use crate::flags::RawFlags;
+use crate::flags::{RawFlags, named};
 use crate::input::spec::{self, InputSpec};
+use crate::pipe;
 use crate::quote::{self, shown};
 use crate::values;
 
@@ -35,10 +36,16 @@ impl Config {
         let command = command(&raw, words)?;
         let input = spec::input(&raw, groups)?;
         let tty = raw.is_set("tty");
+        let pipe = pipe::pipe(&raw, &input)?;
+        if pipe.is_some() && command.shell.is_some() && command.words.is_empty() {
+            return Err(CliError::new("--pipe needs a command that reads the blocks")
+                .hint("psmith --pipe sh: each block is a script"));
+        }
         let config = Config {
-            batch: batch(&raw)?,
+            batch: if pipe.is_some() { BatchSize::One } else { batch(&raw)? },
             require_input: raw.is_set("require-input"),
-            stdin: stdin(&raw, &input, tty)?,
+            stdin: stdin(&raw, &input, tty, pipe.is_some())?,
+            pipe,
             tty,
             pace: pace(&raw, tty)?,
             limits: limits(&raw)?,
@@ -81,20 +88,8 @@ fn choice<T: Copy>(raw: &RawFlags, id: &str, choices: &[(&str, T)]) -> Result<T,
     Ok(option(raw, id, |flag, value| values::choice(flag, value, choices))?.unwrap_or(choices[0].1))
 }
 
-/// Returns the name of a flag in messages: the form that most people type.
-pub(crate) fn named(id: &str) -> String {
-    match id {
-        "jobs" => "-j".to_owned(),
-        "max-args" => "-n".to_owned(),
-        "max-replace-args" => "-N".to_owned(),
-        "delimiter" => "-d".to_owned(),
-        "replace" => "-I".to_owned(),
-        "arg-file" => "-a".to_owned(),
-        _ => format!("--{id}"),
-    }
-}
-
 fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError> {
+    let (literal, plus) = (raw.literal, raw.is_set("plus"));
     let replace = raw.value("replace").map(|text| text.as_bytes().to_vec());
     if replace.as_ref().is_some_and(Vec::is_empty) {
         return Err(CliError::new("-I: the replacement string is empty").hint("-I ,,"));
@@ -104,7 +99,13 @@ fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError
             return Err(CliError::new("no command given")
                 .hint("psmith gzip ::: *.txt, or psmith -s < file-of-commands"));
         }
-        return Ok(CommandSpec { words, shell: None, replace: replace.filter(|text| text != b"{}") });
+        return Ok(CommandSpec {
+            words,
+            shell: None,
+            replace: replace.filter(|text| text != b"{}"),
+            literal,
+            plus,
+        });
     }
     if words.len() > 1 {
         let mistake = format!("-s takes one word, the script, not {}", words.len());
@@ -128,7 +129,13 @@ fn command(raw: &RawFlags, words: Vec<OsString>) -> Result<CommandSpec, CliError
         ))
         .hint("sh, dash, bash, ksh, zsh"));
     }
-    Ok(CommandSpec { words, shell: Some(shell), replace: replace.filter(|text| text != b"{}") })
+    Ok(CommandSpec {
+        words,
+        shell: Some(shell),
+        replace: replace.filter(|text| text != b"{}"),
+        literal,
+        plus,
+    })
 }
 
 /// The shell of `-s`, unless the user sets another.
@@ -137,7 +144,7 @@ pub(crate) const DEFAULT_SHELL: &str = "/bin/sh";
 fn batch(raw: &RawFlags) -> Result<BatchSize, CliError> {
     let count =
         |id, min| option(raw, id, |flag, value| values::number(flag, value, min, u64::from(u32::MAX)));
-    let plain = count("max-args", 1)?;
+    let plain = count("max-args", 0)?;
     let repeated = count("max-replace-args", 0)?;
     let max = plain.or(repeated);
     let fill = if raw.is_set("context-replace") {
@@ -156,21 +163,26 @@ fn batch(raw: &RawFlags) -> Result<BatchSize, CliError> {
     })
 }
 
-fn stdin(raw: &RawFlags, input: &InputSpec, tty: bool) -> Result<StdinMode, CliError> {
-    let Some(value) = raw.value("stdin") else { return Ok(StdinMode::Null) };
-    if value == "item" {
-        return Err(CliError::new("--stdin item: not in this version"));
+fn stdin(raw: &RawFlags, input: &InputSpec, tty: bool, pipe: bool) -> Result<StdinMode, CliError> {
+    const MODES: [(&str, StdinMode); 3] =
+        [("none", StdinMode::Null), ("inherit", StdinMode::Inherit), ("item", StdinMode::Item)];
+    if pipe && tty {
+        return Err(pipe::refuse_with_pipe("--tty"));
     }
-    let mode =
-        values::choice("--stdin", value, &[("none", StdinMode::Null), ("inherit", StdinMode::Inherit)])?;
+    let Some(value) = raw.value("stdin") else { return Ok(StdinMode::Null) };
+    let mode = values::choice("--stdin", value, &MODES)?;
+    if pipe && mode != StdinMode::Null {
+        return Err(pipe::refuse_with_pipe("--stdin"));
+    }
     if mode == StdinMode::Inherit && input.reads_stdin() {
         return Err(
             CliError::new("--stdin inherit: stdin is where the inputs come from").hint("-a FILE, or ::: A..")
         );
     }
-    if mode == StdinMode::Inherit && tty {
+    if mode != StdinMode::Null && tty {
+        let flag = format!("--stdin {}", value.to_string_lossy());
         return Err(
-            CliError::new("--stdin inherit and --tty: a job has but one stdin").hint("leave out one of them")
+            CliError::new(format!("{flag} and --tty: a job has but one stdin")).hint("leave out one of them")
         );
     }
     Ok(mode)

@@ -9,7 +9,7 @@ use super::table::{ABSENT, FLAGS, Flag, Takes};
 
 const USAGE: &str = "psmith [run] [options] COMMAND [ARGS].. [::: INPUTS..]
        psmith [run] [options] -s SCRIPT [::: INPUTS..]
-       psmith doctor | completions SHELL | man";
+       psmith doctor | help";
 
 const EXAMPLES: &str = "\
 Runs a command over many inputs, each job in a process of its own.
@@ -25,7 +25,8 @@ Examples:
 const DESCRIPTION: &str = "\
 Runs a command over many inputs, several at once, each job in a process of its own, and ends every job in exactly one \
 outcome with one cause. Words after the options are the program and its arguments, passed on byte for byte; no shell \
-reads them, and an input never becomes more than one argument. With -s the one word is a script for a shell, into which \
+reads them, and an input never becomes more than one argument. Words that only a shell would understand, such as && or \
+>out, are refused; behind -- they are passed on. With -s the one word is a script for a shell, into which \
 inputs are put as quoted literals.
 
 Standard output belongs to the jobs: what a job writes comes whole, when it ends, unless -k, --lb or -u say otherwise. \
@@ -64,6 +65,7 @@ Replacement strings:
   {2} {2.}  the second source or column, with any suffix from above
   {name}    a column, with --header
   {{}}      the text {} itself; likewise {{.}} and all others
+  ${{x}}    a shell's own ${x}, where {x} would be replaced
 Without any of them the inputs are appended as arguments.
 ";
 
@@ -134,17 +136,16 @@ pub(crate) fn run_command() -> Command {
 
 /// Makes the whole command with its subcommands, for completions and the man page.
 pub(crate) fn whole_command() -> Command {
-    let shells = ["bash", "elvish", "fish", "powershell", "zsh"];
     run_command()
+        .disable_help_subcommand(true)
         .subcommand(Command::new("run").about("Run a command over many inputs (the default)"))
         .subcommand(doctor_command())
-        .subcommand(
-            Command::new("completions")
-                .about("Print completions for a shell")
-                .arg(Arg::new("shell").value_name("SHELL").value_parser(shells)),
-        )
-        .subcommand(Command::new("man").about("Print the man page"))
+        .subcommand(Command::new("help").about("Print the long help"))
 }
+
+/// What `--generate` prints.
+pub(crate) const GENERATED: [&str; 6] =
+    ["man", "complete-bash", "complete-elvish", "complete-fish", "complete-powershell", "complete-zsh"];
 
 /// Makes the command `psmith doctor`.
 pub(crate) fn doctor_command() -> Command {

@@ -17,3 +17,21 @@ pub(crate) use raw_flags::RawFlags;
 pub(crate) fn is_source_marker(word: &OsStr) -> bool {
     matches!(word.to_str(), Some(":::" | ":::+" | "::::" | "::::+"))
 }
+
+/// Returns the name of a flag in messages: the form that most people type.
+pub(crate) fn named(id: &str) -> String {
+    match id {
+        "jobs" => "-j".to_owned(),
+        "max-args" => "-n".to_owned(),
+        "max-replace-args" => "-N".to_owned(),
+        "max-lines" => "-L".to_owned(),
+        "context-replace" => "-X".to_owned(),
+        "xargs" => "-m".to_owned(),
+        "null" => "-0".to_owned(),
+        "no-run-if-empty" => "-r".to_owned(),
+        "delimiter" => "-d".to_owned(),
+        "replace" => "-I".to_owned(),
+        "arg-file" => "-a".to_owned(),
+        _ => format!("--{id}"),
+    }
+}

@@ -17,18 +17,24 @@ pub(crate) struct RawFlags {
     matches: ArgMatches,
     /// The words from the first one that is no option.
     pub(crate) words: Vec<OsString>,
+    /// True if `--` stands before them.
+    pub(crate) literal: bool,
 }
 
 impl RawFlags {
     pub(crate) fn parse(args: Vec<OsString>) -> Result<RawFlags, CliError> {
         let own_name = OsString::from("psmith");
+        let is_end: Vec<bool> = args.iter().map(|word| word == "--").collect();
         let mut matches = help::run_command()
             .try_get_matches_from(std::iter::once(own_name).chain(args))
             .map_err(|error| translate(&error))?;
         refuse_absent(&matches)?;
         let words =
             matches.remove_many("command").map_or_else(|| help::no_values().collect(), Iterator::collect);
-        Ok(RawFlags { matches, words })
+        let words: Vec<OsString> = words;
+        let before = is_end.len().checked_sub(words.len() + 1);
+        let literal = before.is_some_and(|before| is_end[before]);
+        Ok(RawFlags { matches, words, literal })
     }
 
     /// Returns whether a flag without a value was given, and not revoked.
@@ -39,6 +45,11 @@ impl RawFlags {
     /// Returns the value of a flag, the last one given; empty for a flag whose value is optional and was left out.
     pub(crate) fn value(&self, id: &str) -> Option<&OsStr> {
         self.matches.get_one::<OsString>(id).map(OsString::as_os_str)
+    }
+
+    /// Returns whether a flag was given, with a value or without.
+    pub(crate) fn is_given(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
     }
 
     /// Returns the values of a flag.
@@ -68,7 +79,7 @@ fn refuse_absent(matches: &ArgMatches) -> Result<(), CliError> {
 
 /// Returns whether a flag that does nothing here is known by its long name; others are known by their short name first.
 fn typed_long(long: &str) -> bool {
-    !matches!(long, "max-lines" | "eof" | "interactive")
+    !matches!(long, "eof" | "interactive")
 }
 
 fn translate(error: &clap::Error) -> CliError {

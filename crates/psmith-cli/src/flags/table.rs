@@ -93,7 +93,16 @@ pub(crate) const FLAGS: &[Flag] = flags![
     Input: "replace" ['I'], Value("STR"), "STR instead of {}, which is then ordinary text";
     Input: "shuf", Optional("SEED"), "Random order; all input is read first";
     Input: "require-input", Nothing, "No input at all is an error (exit 124)";
-    Input: "stdin", Value("none|inherit"), "What jobs read on stdin: nothing (default), or what psmith reads";
+    Input: "stdin", Value("none|inherit|item"), "What jobs read on stdin: nothing (default), what psmith reads, or their input, which is then no argument";
+    Input: "pipe" = "spreadstdin", Nothing, "Cut stdin (or -a FILE) into blocks of whole records; each job reads one on its stdin", "Memory is a block for each slot. A job that is tried again reads its block again. -N N: so many records a block; -L N: records of N lines; --header : puts the first line before each block.";
+    Input: "pipe-part" = "pipepart", Nothing, "As --pipe, from a regular file (-a FILE) by offsets: nothing is copied through psmith";
+    Input: "block" = "block-size", Value("SIZE"), "Size of a block, less the part of a record [default: 1M]; with --pipe-part, -N makes N blocks for each slot";
+    Input: "recend", Value("STR"), "How a record ends [default: \\n, or nothing with --recstart]; '' cuts anywhere";
+    Input: "recstart", Value("STR"), "How a record begins";
+    Input: "remove-rec-sep" = "rrs" "removerecsep", Nothing, "Take --recend and --recstart out of the blocks";
+    Input: "max-lines" ['L'], Value("N"), "With --pipe: records of N lines";
+    Input: "round-robin" = "roundrobin" "round", Nothing, "As --pipe, with as many jobs as slots: each reads blocks until the end", "-k gives the blocks strictly in turn.";
+    Input: "cat", Nothing, "As --pipe, but the block is a file, and {} is its name";
     Input: "tty", Nothing, "One slot, and the job gets the terminal (for sudo, ssh, editors)";
 
     Rate: "jobs" ['j' 'P'] = "max-procs", Value("N"), "Slots: N, +N, -N, N% of the CPUs, 0 = as many as possible, or a file [default: 100%]", "A file is read again at each end of a job. CPUs are those of the affinity mask and the control group's quota, not the host's count.";
@@ -156,6 +165,7 @@ pub(crate) const FLAGS: &[Flag] = flags![
 
     Other: "h" ['h'] id "h", Once, "Short help";
     Other: "help", Once, "This help, with replacement strings and more";
+    Other: "generate", Value("WHAT"), "Print the man page (man) or completions: complete-bash, -elvish, -fish, -powershell, -zsh";
     Other: "version" ['V'], Once, "The version";
 ];
 
@@ -206,19 +216,20 @@ pub(crate) const ABSENT: &[Absent] = &[
     later("jobserver", true),
     later("run", true),
     later("no-record", false),
-    later("pipe", false),
-    later("pipe-part", false),
-    later("pipepart", false),
-    later("block", true),
-    later("recend", true),
     Absent { long: "sshlogin", short: Some('S'), takes_value: true, why: Why::Later },
     later("sshloginfile", true),
     later("trc", true),
     later("sqlmaster", true),
     instead("rpl", None, true, "filter the input: sed .. | psmith .."),
     instead("filter", None, true, "filter the input: grep .. | psmith .."),
+    instead("fifo", None, false, "--cat: a file, whose name is {}"),
+    instead("tee", None, false, "cat > FILE; psmith -s 'COMMAND {} < FILE' ::: A.."),
+    instead("regexp", None, false, "--recstart and --recend as text; or sed puts a mark before each record"),
+    instead("block-timeout", None, true, "--block with fewer bytes"),
+    instead("bin", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
+    instead("shard", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
+    instead("group-by", None, true, "awk '{ print > $1 }' FILE; psmith COMMAND ::: .."),
     instead("tmux", None, false, "psmith --tty, or --progress board"),
-    instead("max-lines", Some('L'), true, "-n N"),
     instead("eof", Some('E'), true, "sed '/END/,$d' | psmith .."),
     instead("trim", None, true, "sed 's/^ *//; s/ *$//' | psmith .., or --colsep ' *, *'"),
     instead("link", None, false, ":::+ instead of :::"),

@@ -77,7 +77,6 @@ fn what_is_not_here_says_so() {
         "--queue=a",
         "--priority=1",
         "--jobserver=auto",
-        "--pipe",
         "--no-record",
         "--resume=7k2m",
         "-S",
@@ -86,14 +85,14 @@ fn what_is_not_here_says_so() {
     ] {
         assert!(error(&[flag, "x"]).ends_with("not in this version"), "{flag}");
     }
-    for flag in ["--link", "--tmux", "-L", "-E", "-p", "--rpl=x", "--compress"] {
+    for flag in ["--link", "--tmux", "--fifo", "-E", "-p", "--rpl=x", "--compress"] {
         assert!(error(&[flag, "x"]).ends_with("is left out of psmith"), "{flag}");
     }
     for command in table::RESERVED_COMMANDS {
         assert_eq!(error(&[command]), format!("{command}: not in this version"));
     }
     assert_eq!(config(&["rm", "x"]).command.words, ["rm", "x"]);
-    assert_eq!(error(&["--stdin", "item", "x"]), "--stdin item: not in this version");
+    assert_eq!(error(&["-L", "2", "x"]), "-L without --pipe is left out of psmith");
     let ignored = ["--will-cite", "--no-notice", "--gnu", "--plus", "--noswap", "-q", "x"];
     assert_eq!(config(&ignored).command.words, ["x"]);
 }
@@ -102,14 +101,24 @@ fn what_is_not_here_says_so() {
 fn other_commands() {
     let parse = |args: &[&str]| parse(args.iter().map(Into::into));
     assert!(matches!(parse(&["doctor", "--json"]), Ok(Invocation::Doctor { json: true })));
-    assert!(matches!(parse(&["man"]), Ok(Invocation::Man)));
+    assert!(matches!(parse(&["--generate", "man"]), Ok(Invocation::Man)));
+    for kind in help::GENERATED.iter().skip(1) {
+        assert!(matches!(parse(&["--generate", kind]), Ok(Invocation::Completions(_))), "{kind}");
+    }
     assert!(matches!(
-        parse(&["completions", "bash"]),
+        parse(&["--generate=complete-bash"]),
         Ok(Invocation::Completions(clap_complete::Shell::Bash))
     ));
-    for (args, start) in
-        [(&["-V"][..], "psmith "), (&["-h"], "Runs a command"), (&["--help"], "Runs a command")]
-    {
+    assert!(error(&["--generate", "roff"]).contains("is nothing that is known"));
+    for program in ["man", "completions"] {
+        assert_eq!(config(&[program, "x"]).command.words, [program, "x"]);
+    }
+    for (args, start) in [
+        (&["-V"][..], "psmith "),
+        (&["-h"], "Runs a command"),
+        (&["--help"], "Runs a command"),
+        (&["help"], "Runs a command"),
+    ] {
         assert!(matches!(parse(args), Ok(Invocation::Print { text }) if text.starts_with(start)), "{args:?}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Inputs are bytes; nothing here knows the command, except how many bytes fit into it.
 
+mod csv_reader;
 mod input_rows;
 mod job_args;
 mod source;
@@ -11,6 +12,6 @@ mod tests;
 
 pub(crate) use input_rows::{Group, InputRows};
 pub use job_args::JobArgs;
-pub(crate) use source::InputReader;
 pub use source::{INPUT_BYTES_MAX, InputError};
+pub(crate) use source::{InputReader, Opened, open_source};
 pub use spec::{ColumnSplit, From, InputSpec, Source};

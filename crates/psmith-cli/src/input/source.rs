@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::csv_reader::CsvReader;
 use super::job_args::JobArgs;
 use super::spec::{ColumnSplit, From, InputSpec};
 use crate::quote::shown;
@@ -43,7 +44,7 @@ pub(crate) struct InputReader {
 enum Bytes {
     Words(std::vec::IntoIter<OsString>),
     Stream(Stream),
-    Csv { reader: Box<csv::Reader<Opened>>, record: csv::ByteRecord, name: String },
+    Csv(Box<CsvReader<Opened>>),
 }
 
 impl InputReader {
@@ -52,16 +53,11 @@ impl InputReader {
         let from = match (from, &spec.columns) {
             (From::Words(words), _) => Bytes::Words(words.clone().into_iter()),
             (file, ColumnSplit::Csv(separator)) => {
-                let (file, name) = open(file)?;
-                let reader = csv::ReaderBuilder::new()
-                    .has_headers(false)
-                    .flexible(true)
-                    .delimiter(*separator)
-                    .from_reader(file);
-                Bytes::Csv { reader: Box::new(reader), record: csv::ByteRecord::new(), name }
+                let (file, name) = open_source(file)?;
+                Bytes::Csv(Box::new(CsvReader::new(file, *separator, name)))
             }
             (file, _) => {
-                let (file, name) = open(file)?;
+                let (file, name) = open_source(file)?;
                 Bytes::Stream(Stream { file, name, buffer: Vec::new(), start: 0, scanned: 0, ended: false })
             }
         };
@@ -80,26 +76,17 @@ impl InputReader {
         match &mut self.from {
             Bytes::Words(words) => {
                 let Some(word) = words.next() else { return Ok(false) };
-                cut(word.as_bytes(), &self.columns, row);
+                cut(word.as_bytes(), &self.columns, row)?;
             }
             Bytes::Stream(stream) => {
                 if !stream.next(&self.separator, &mut self.record)? {
                     return Ok(false);
                 }
-                cut(&self.record, &self.columns, row);
+                cut(&self.record, &self.columns, row)?;
             }
-            Bytes::Csv { reader, record, name } => {
-                let more = reader.read_byte_record(record).map_err(|error| InputError {
-                    message: match error.into_kind() {
-                        csv::ErrorKind::Io(error) => format!("cannot read {name}: {}", os_text(&error)),
-                        _ => format!("cannot read {name}: not a CSV record"),
-                    },
-                })?;
-                if !more {
+            Bytes::Csv(reader) => {
+                if !reader.next_into(row)? {
                     return Ok(false);
-                }
-                for field in record.iter() {
-                    row.push(field);
                 }
             }
         }
@@ -115,7 +102,7 @@ impl InputReader {
         let file = match &self.from {
             Bytes::Words(words) => return words.len() as u64,
             Bytes::Stream(stream) => &stream.file,
-            Bytes::Csv { reader, .. } => reader.get_ref(),
+            Bytes::Csv(reader) => reader.get_ref(),
         };
         if !file.is_regular() {
             return 0;
@@ -133,13 +120,13 @@ impl InputReader {
     pub(crate) fn words_left(&self) -> Option<u64> {
         match &self.from {
             Bytes::Words(words) => Some(words.len() as u64),
-            Bytes::Stream(_) | Bytes::Csv { .. } => None,
+            Bytes::Stream(_) | Bytes::Csv(_) => None,
         }
     }
 }
 
 /// Cuts one record into columns.
-fn cut(record: &[u8], columns: &ColumnSplit, row: &mut JobArgs) {
+fn cut(record: &[u8], columns: &ColumnSplit, row: &mut JobArgs) -> Result<(), InputError> {
     match columns {
         ColumnSplit::Whole => row.push(record),
         ColumnSplit::Literal(separator) => {
@@ -157,21 +144,13 @@ fn cut(record: &[u8], columns: &ColumnSplit, row: &mut JobArgs) {
         }
         ColumnSplit::Csv(separator) => {
             // A word is a record by itself, line feeds and all.
-            let mut reader = csv::ReaderBuilder::new()
-                .has_headers(false)
-                .flexible(true)
-                .delimiter(*separator)
-                .from_reader(record);
-            let mut fields = csv::ByteRecord::new();
-            if matches!(reader.read_byte_record(&mut fields), Ok(true)) {
-                for field in fields.iter() {
-                    row.push(field);
-                }
-            } else {
+            let name = format!("'{}'", shown(record));
+            if !CsvReader::new(record, *separator, name).next_into(row)? {
                 row.push(record);
             }
         }
     }
+    Ok(())
 }
 
 /// A file that is opened when it is first read, if opening it could block.
@@ -213,7 +192,8 @@ fn wait_readable(file: &File) {
     let _ = poll(&mut [PollFd::new(file, PollFlags::IN)], None);
 }
 
-fn open(from: &From) -> Result<(Opened, String), InputError> {
+/// Opens a file or stdin; returns it with its name in messages.
+pub(crate) fn open_source(from: &From) -> Result<(Opened, String), InputError> {
     let (path, name) = match from {
         From::File(path) => (path.as_path(), shown(path.as_os_str().as_bytes())),
         From::Stdin | From::Words(_) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::CompiledCommand;
 use crate::batch_size::BatchSize;
 use crate::input::{InputError, InputRows, JobArgs};
+use crate::pipe::{BlockJobs, JobStdin};
 
 /// The jobs of a run, in order. Iteration blocks while the input blocks.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub struct JobStream {
     ready: VecDeque<JobArgs>,
     /// A row that did not fit into the batch before.
     pushed_back: Option<JobArgs>,
+    /// With `--pipe`: what the jobs are made of, and the stdin of the last one.
+    blocks: Option<BlockJobs>,
+    stdin: Option<JobStdin>,
     ended: bool,
 }
 
@@ -52,8 +56,20 @@ impl JobStream {
             command,
             ready: VecDeque::new(),
             pushed_back: None,
+            blocks: None,
+            stdin: None,
             ended: false,
         }
+    }
+
+    /// Makes the jobs of these blocks instead, if there are some.
+    pub(crate) fn set_blocks(&mut self, blocks: Option<BlockJobs>) {
+        self.blocks = blocks;
+    }
+
+    /// Takes the stdin of the job that was made last; `None` without `--pipe`.
+    pub(crate) fn take_stdin(&mut self) -> Option<JobStdin> {
+        self.stdin.take()
     }
 
     /// Sets the number of slots among which the last inputs of `-X` and `-m` are divided; 1 unless this is called.
@@ -111,6 +127,11 @@ impl JobStream {
     }
 
     fn next_job(&mut self) -> Result<Option<JobArgs>, InputError> {
+        if let Some(blocks) = &mut self.blocks {
+            let Some((args, stdin)) = blocks.next()? else { return Ok(None) };
+            self.stdin = Some(stdin);
+            return Ok(Some(args));
+        }
         let mut job = JobArgs::default();
         match self.batch {
             BatchSize::One => Ok(self.next_row(&mut job)?.then_some(job)),
@@ -119,19 +140,14 @@ impl JobStream {
                 job.clear();
                 Ok(more.then_some(job))
             }
-            BatchSize::UpTo { max, .. } => {
-                let mut rows = 0;
-                while rows < max && self.next_row(&mut job)? {
-                    rows += 1;
-                }
-                Ok((rows > 0).then_some(job))
-            }
-            BatchSize::Fit { max, .. } => self.next_fit(max.unwrap_or(u64::MAX)),
+            BatchSize::UpTo { max, .. } => self.next_fit(max, false),
+            BatchSize::Fit { max, .. } => self.next_fit(max.unwrap_or(u64::MAX), true),
         }
     }
 
-    /// Returns all rows that the kernel accepts. The rows of the last batch are divided among the slots.
-    fn next_fit(&mut self, max: u64) -> Result<Option<JobArgs>, InputError> {
+    /// Returns all rows that the kernel accepts, at most `max`. The rows of the last batch are divided among the slots
+    /// if `spread`.
+    fn next_fit(&mut self, max: u64, spread: bool) -> Result<Option<JobArgs>, InputError> {
         if let Some(job) = self.ready.pop_front() {
             return Ok(Some(job));
         }
@@ -142,7 +158,7 @@ impl JobStream {
         while (ends.len() as u64) < max {
             let before = job.len();
             if !self.next_row(&mut job)? {
-                return Ok(self.spread(&job, &ends));
+                return Ok(if spread { self.spread(&job, &ends) } else { (!ends.is_empty()).then_some(job) });
             }
             let added: Vec<&[u8]> = job.iter_from(before).collect();
             if !meter.add(&added) && !ends.is_empty() {

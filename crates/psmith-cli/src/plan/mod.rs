@@ -9,6 +9,7 @@ mod environment;
 mod job_stream;
 #[cfg(test)]
 mod tests;
+mod word_rules;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,14 +19,15 @@ use std::sync::Arc;
 use psmith_core::outcome::SpawnFailure;
 
 use crate::batch_size::BatchSize;
-use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, Tag};
+use crate::config::{Config, DEFAULT_SHELL, ResultsPlace, StdinMode, Tag};
 use crate::error::CliError;
 use crate::input::{From, Group, InputError, InputReader, InputRows, JobArgs};
 use crate::lookup::{Lookup, Missing, is_shell_word};
+use crate::pipe::{BlockJobs, ReadFailure};
 use crate::quote::{self, shown};
 pub use crate::template::JobNumbers;
 use crate::template::{
-    Grammar, Piece, Scanned, Script, TextTemplate, ValueKind, Word, names_slot, needs_total, scan,
+    Grammar, Language, Piece, Scanned, Script, TextTemplate, ValueKind, Word, names_slot, needs_total, scan,
 };
 use arg_limits::ArgLimits;
 pub(crate) use compiled_command::CompiledCommand;
@@ -47,6 +49,9 @@ pub struct RunPlan {
     start: Vec<u8>,
     waits_for_terminal: bool,
     names_slot: bool,
+    /// True if jobs hold blocks, so that few may be made ahead of their start.
+    holds_blocks: bool,
+    read_failure: ReadFailure,
 }
 
 #[derive(Debug)]
@@ -146,7 +151,15 @@ impl RunPlan {
             jobs.set_slots(slots);
             jobs
         };
-        let total = if wants_total { Some(count(config, jobs_over)?) } else { cheap_total(config) };
+        let read_failure = ReadFailure::default();
+        let blocks = open_blocks(config, slots, wants_total, &read_failure)?;
+        let total = if blocks.is_some() {
+            None
+        } else if wants_total {
+            Some(count(config, &command, jobs_over)?)
+        } else {
+            cheap_total(config, &command)
+        };
         let reads_terminal = config.input.reads_stdin() && rustix::termios::isatty(rustix::stdio::stdin());
         let plan = RunPlan {
             command: Arc::clone(&command),
@@ -158,14 +171,28 @@ impl RunPlan {
             start: compiled.start,
             names_slot: compiled.names_slot,
             waits_for_terminal: reads_terminal,
+            holds_blocks: config.pipe.as_ref().is_some_and(|pipe| !pipe.round_robin),
+            read_failure,
         };
-        Ok((plan, jobs_over(groups)))
+        let mut jobs = jobs_over(groups);
+        jobs.set_blocks(blocks);
+        Ok((plan, jobs))
     }
 
     /// Returns whether the command of a job depends on the slot that it is given (`{%}`).
     #[must_use]
     pub fn names_slot(&self) -> bool {
         self.names_slot
+    }
+
+    /// Returns whether jobs hold blocks of the input, so that few of them may wait for their start.
+    pub(crate) fn holds_blocks(&self) -> bool {
+        self.holds_blocks
+    }
+
+    /// Returns what could not be read of a file after a job had been started on it.
+    pub(crate) fn read_failure(&self) -> Option<CliError> {
+        self.read_failure.get().map(|message| CliError::new(message.clone()))
     }
 
     /// Returns the number of jobs, if it is known before the input has been read.
@@ -284,6 +311,9 @@ type Names = Vec<Vec<u8>>;
 /// Opens the sources; with `--header` the first record of each is read and names the columns.
 fn open(config: &Config) -> Result<(Vec<Group>, Option<Names>), CliError> {
     let mut groups: Vec<Group> = Vec::new();
+    if config.pipe.is_some() {
+        return Ok((groups, None));
+    }
     let mut names = config.input.header.then(Vec::new);
     for source in &config.input.sources {
         let mut reader = InputReader::open(&source.from, &config.input).map_err(unreadable)?;
@@ -299,6 +329,21 @@ fn open(config: &Config) -> Result<(Vec<Group>, Option<Names>), CliError> {
         }
     }
     Ok((groups, names))
+}
+
+/// Opens the source of `--pipe`.
+fn open_blocks(
+    config: &Config,
+    slots: u32,
+    wants_total: bool,
+    failure: &ReadFailure,
+) -> Result<Option<BlockJobs>, CliError> {
+    let Some(pipe) = &config.pipe else { return Ok(None) };
+    if wants_total {
+        return Err(CliError::new("{##} and {0#} need the number of jobs, which --pipe does not know")
+            .hint("{#} is the job's number"));
+    }
+    BlockJobs::open(pipe, &config.input, slots, Arc::clone(failure)).map(Some).map_err(unreadable)
 }
 
 fn unreadable(error: InputError) -> CliError {
@@ -320,6 +365,9 @@ fn grammar(config: &Config, names: Option<Names>) -> Grammar {
             .zip(config.batch.inputs_max())
             .map(|(sources, inputs)| sources.saturating_mul(inputs)),
         sources: config.input.sources.len() as u64,
+        blocks: config.pipe.as_ref().is_some_and(|pipe| !pipe.cat),
+        language: Language::Word,
+        plus: config.command.plus,
     }
 }
 
@@ -339,7 +387,7 @@ fn check_workdir(workdir: Option<&TextTemplate>) -> Result<(), CliError> {
 }
 
 /// Returns the total, if a multiplication gives it.
-fn cheap_total(config: &Config) -> Option<u64> {
+fn cheap_total(config: &Config, command: &CompiledCommand) -> Option<u64> {
     let fits = matches!(config.batch, BatchSize::Fit { .. });
     if config.input.skip_empty || fits {
         return None;
@@ -354,12 +402,30 @@ fn cheap_total(config: &Config) -> Option<u64> {
         }
     }
     let rows = groups.into_iter().try_fold(1u64, u64::checked_mul)?;
-    Some(rows.div_ceil(config.batch.inputs_max()?.max(1)))
+    let batch = config.batch.inputs_max()?.max(1);
+    let whole = batch == 1 || longest_batch_fits(config, command, batch.min(rows));
+    whole.then(|| rows.div_ceil(batch))
+}
+
+/// Returns whether the kernel takes as many rows of words as a batch may have, if all were the longest.
+fn longest_batch_fits(config: &Config, command: &CompiledCommand, rows: u64) -> bool {
+    let row: Vec<&[u8]> = (config.input.sources.iter())
+        .filter_map(|source| match &source.from {
+            From::Words(words) => words.iter().map(|word| word.as_bytes()).max_by_key(|word| word.len()),
+            From::Stdin | From::File(_) => None,
+        })
+        .collect();
+    let mut meter = command.meter();
+    (0..rows).all(|_| meter.add(&row))
 }
 
 /// Returns the total for `{##}`: the input is read a first time.
-fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> JobStream) -> Result<u64, CliError> {
-    if let Some(total) = cheap_total(config) {
+fn count(
+    config: &Config,
+    command: &CompiledCommand,
+    jobs_over: impl Fn(Vec<Group>) -> JobStream,
+) -> Result<u64, CliError> {
+    if let Some(total) = cheap_total(config, command) {
         return Ok(total);
     }
     for source in &config.input.sources {
@@ -383,6 +449,12 @@ fn count(config: &Config, jobs_over: impl Fn(Vec<Group>) -> JobStream) -> Result
     Ok(total)
 }
 
+/// Returns whether bash has exported a function of this name.
+fn is_bash_function(name: &[u8]) -> bool {
+    let variable = [b"BASH_FUNC_", name, b"%%"].concat();
+    std::env::var_os(OsString::from_vec(variable)).is_some()
+}
+
 struct Compiler<'a> {
     config: &'a Config,
     grammar: &'a Grammar,
@@ -398,15 +470,25 @@ struct Compiled {
 }
 
 impl Compiler<'_> {
+    /// Returns whether no input becomes an argument unless a replacement string says so.
     fn count_only(&self) -> bool {
         self.config.batch == BatchSize::CountOnly
+            || self.config.stdin == StdinMode::Item
+            || self.grammar.blocks
     }
 
     fn words(&self) -> Result<Compiled, CliError> {
-        self.check_single_word()?;
         let typed = &self.config.command.words;
-        let scanned: Vec<Scanned> =
-            typed.iter().map(|word| scan(word.as_bytes(), self.grammar)).collect::<Result<_, _>>()?;
+        if !self.config.command.literal {
+            word_rules::check(typed, self.lookup)?;
+        }
+        let scanned = typed.iter().enumerate().map(|(index, word)| {
+            if word_rules::is_program_text(typed, index) {
+                return scan(word.as_bytes(), &self.grammar.in_language(Language::Program));
+            }
+            scan(word.as_bytes(), self.grammar)
+        });
+        let scanned: Vec<Scanned> = scanned.collect::<Result<_, _>>()?;
         let mentions = scanned.iter().any(|word| word.mentions);
         let needs_total = scanned.iter().any(|word| needs_total(&word.pieces));
         let names_slot = scanned.iter().any(|word| names_slot(&word.pieces));
@@ -423,22 +505,6 @@ impl Compiler<'_> {
         };
         let start = quote::command_line(fixed.iter().map(|word| &word[..])).into_bytes();
         Ok(Compiled { form: CommandForm::Words { words, program }, needs_total, names_slot, start })
-    }
-
-    /// Refuses a word that reads like a script and is no program: it is not run as either.
-    fn check_single_word(&self) -> Result<(), CliError> {
-        let [word] = &self.config.command.words[..] else { return Ok(()) };
-        let word = word.as_bytes();
-        if !word.iter().any(|b| SHELL_BYTES.contains(b))
-            || self.lookup.find(word, None) != Err(Missing::NotFound)
-        {
-            return Ok(());
-        }
-        Err(CliError::new(format!(
-            "'{}' is one word with shell characters, and no such program exists",
-            shown(word)
-        ))
-        .hint(format!("psmith -s {}", quote::word(word))))
     }
 
     /// Returns the program, found before the first job.
@@ -461,20 +527,32 @@ impl Compiler<'_> {
                 error.hint(format!("chmod +x {}", quote::word(name))).code(CliError::NOT_EXECUTABLE)
             }
             Missing::NotExecutable => error.code(CliError::NOT_EXECUTABLE),
-            Missing::NotFound if name == b"help" => {
-                error.hint("psmith --help, or man psmith").code(CliError::NOT_FOUND)
-            }
             Missing::NotFound if is_shell_word(name) => {
-                let mut script = quote::command_line(typed.iter().copied());
-                if !typed.iter().any(|word| crate::template::mentions_replacement(word)) {
-                    script.push_str(" {}");
-                }
+                let script = self.script_of(&typed);
                 error
                     .hint(format!("it is a shell word: psmith -s {}", quote::word(script.as_bytes())))
                     .code(CliError::NOT_FOUND)
             }
+            Missing::NotFound if is_bash_function(name) => {
+                let script = self.script_of(&typed);
+                error
+                    .hint(format!(
+                        "it is a function of bash: psmith -s --shell bash {}",
+                        quote::word(script.as_bytes())
+                    ))
+                    .code(CliError::NOT_FOUND)
+            }
             Missing::NotFound => error.code(CliError::NOT_FOUND),
         })
+    }
+
+    /// Returns the words as a script that means the same, each quoted as it needs.
+    fn script_of(&self, typed: &[&[u8]]) -> String {
+        let mut script = quote::command_line(typed.iter().copied());
+        if !self.count_only() && !typed.iter().any(|word| crate::template::mentions_replacement(word)) {
+            script.push_str(" {}");
+        }
+        script
     }
 
     fn script(&self, environment_kept: bool) -> Result<Compiled, CliError> {
@@ -494,7 +572,7 @@ impl Compiler<'_> {
             let (needs_total, names_slot, start) = (false, false, Vec::new());
             return Ok(Compiled { form: CommandForm::Scripts { shell }, needs_total, names_slot, start });
         };
-        let scanned = scan(text.as_bytes(), self.grammar)?;
+        let scanned = scan(text.as_bytes(), &self.grammar.in_language(Language::Script))?;
         let needs_total = needs_total(&scanned.pieces);
         let names_slot = names_slot(&scanned.pieces);
         let fill = self.config.batch.fill();
@@ -504,6 +582,3 @@ impl Compiler<'_> {
         Ok(Compiled { form: CommandForm::Script { shell, script, plain }, needs_total, names_slot, start })
     }
 }
-
-/// Bytes of scripts: a word with one of these is more likely a script than the name of a program.
-const SHELL_BYTES: &[u8] = b" \t\n|&;<>()$`\\\"'*?[]#~";

@@ -40,7 +40,10 @@ fn mistakes_are_reported_before_the_first_job() {
             &["--header", ":", "echo", "{nmae}", ":::", "name", "1", ":::", "size", "2"],
             "no column named 'nmae' (columns: name, size)\n  hint: write {{nmae}} for the text itself",
         ),
-        (&["echo", "{3}", ":::", "a", ":::", "b"], "{3} but there are 2 input sources"),
+        (
+            &["echo", "{3}", ":::", "a", ":::", "b"],
+            "{3} but there are 2 input sources\n  hint: write {{3}} for the text itself",
+        ),
         (&["-s", "echo `cat {}`", ":::", "a"], "{} inside `..` cannot be quoted safely\n  hint: use $(..)"),
         (&["nosuch", ":::", "a"], "nosuch: not found in PATH"),
         (&["exit", ":::", "a"], "exit: not found in PATH\n  hint: it is a shell word: psmith -s 'exit {}'"),
@@ -48,7 +51,7 @@ fn mistakes_are_reported_before_the_first_job() {
             &["-s", "echo {}", "-j", "4", ":::", "a"],
             "-s takes one word, the script, not 3\n  hint: options stand before the script: psmith -j 4 -s 'echo {}'",
         ),
-        (&["help"], "help: not found in PATH\n  hint: psmith --help, or man psmith"),
+        (&["help", "x"], "help takes no 'x'\n  hint: to run a program of that name: psmith run help .."),
         (
             &["--timeout", "10x", "echo"],
             "--timeout: '10x' is not a duration\n  hint: 10, 1.5s, 250ms, 5m, 2h, or 200%",

@@ -23,7 +23,8 @@ pub(super) fn finish(
     engine: Result<(), EngineError>,
     notes: &[String],
 ) -> RunResult {
-    handler.stop.conclude(handler.inputs.failure.take(), engine);
+    let failure = handler.inputs.failure.take().or_else(|| handler.plan.read_failure());
+    handler.stop.conclude(failure, engine);
     if handler.stop.left_at_once {
         // The writer may be blocked for good; the run does not wait for it.
         return Ok(ExitStatus::Signal(handler.stop.signal.unwrap_or(15)));

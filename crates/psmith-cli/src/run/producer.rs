@@ -9,6 +9,7 @@ use psmith_sys::eventfd::Waker;
 
 use crate::error::CliError;
 use crate::input::JobArgs;
+use crate::pipe::JobStdin;
 use crate::plan::JobStream;
 use crate::plan::{JobNumbers, RunPlan};
 use crate::record::resume::ResumeSet;
@@ -16,8 +17,8 @@ use crate::record::resume::ResumeSet;
 /// The number of jobs read ahead of the engine.
 const AHEAD_MAX: usize = 512;
 
-/// The number of jobs left of those read ahead at which the producer continues to read.
-const AHEAD_MIN: usize = AHEAD_MAX / 2;
+/// The number of jobs read ahead that hold a block each: one for the next free slot, while another one is read.
+const BLOCKS_AHEAD_MAX: usize = 2;
 
 /// The number of slots that are tried to recognise a row: a row of a job that ran in a higher slot is not recognised,
 /// and the job is run again.
@@ -26,8 +27,8 @@ const SLOTS_TRIED: u32 = 4096;
 /// An item from the producer.
 #[derive(Debug)]
 pub(super) enum ProducedItem {
-    /// A job, with its position in the input, from 1.
-    Job(u64, JobArgs),
+    /// A job, with its position in the input, from 1, and its stdin, if it has its own.
+    Job(u64, JobArgs, Option<JobStdin>),
     /// The end of the input.
     End(InputEnd),
     /// The error because of which the input cannot be read any further.
@@ -58,7 +59,8 @@ impl Producer {
         resume: Option<ResumeSet>,
         wake: Arc<Waker>,
     ) -> std::io::Result<Producer> {
-        let buffer = Arc::new(JobBuffer { state: Mutex::default(), room: Condvar::new(), wake });
+        let ahead_max = if plan.holds_blocks() { BLOCKS_AHEAD_MAX } else { AHEAD_MAX };
+        let buffer = Arc::new(JobBuffer { state: Mutex::default(), room: Condvar::new(), wake, ahead_max });
         let filled = BufferInput(Arc::clone(&buffer));
         std::thread::Builder::new()
             .name("psmith-producer".into())
@@ -76,7 +78,7 @@ impl Producer {
             state.engine_waits = true;
             return None;
         };
-        if state.items.len() == AHEAD_MIN {
+        if state.items.len() == self.buffer.ahead_max / 2 {
             self.buffer.room.notify_one();
         }
         Some(item)
@@ -96,6 +98,7 @@ struct JobBuffer {
     state: Mutex<State>,
     room: Condvar,
     wake: Arc<Waker>,
+    ahead_max: usize,
 }
 
 #[derive(Default)]
@@ -121,8 +124,9 @@ impl BufferInput {
     /// Adds an item, once there is room; returns false if the engine needs no more.
     fn put(&self, item: ProducedItem) -> bool {
         let mut state = self.0.lock();
-        if state.items.len() >= AHEAD_MAX {
-            let is_full = |state: &mut State| state.items.len() > AHEAD_MIN && !state.is_over;
+        let (most, resume) = (self.0.ahead_max, self.0.ahead_max / 2);
+        if state.items.len() >= most {
+            let is_full = |state: &mut State| state.items.len() > resume && !state.is_over;
             state = self.0.room.wait_while(state, is_full).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_over {
@@ -148,7 +152,8 @@ impl Drop for BufferInput {
 
 fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, input: &BufferInput) {
     let mut end = InputEnd::default();
-    for item in jobs.by_ref() {
+    while let Some(item) = jobs.next() {
+        let stdin = jobs.take_stdin();
         let item = match item {
             Ok(args) => {
                 end.jobs += 1;
@@ -158,7 +163,7 @@ fn produce(plan: &RunPlan, mut jobs: JobStream, mut resume: Option<ResumeSet>, i
                     end.skipped += 1;
                     continue;
                 }
-                ProducedItem::Job(end.jobs, args)
+                ProducedItem::Job(end.jobs, args, stdin)
             }
             Err(error) => ProducedItem::Failed(CliError::new(error.message)),
         };

@@ -71,6 +71,7 @@ impl RunHandler {
     /// Reacts to the outcome of a job.
     pub(super) fn on_ending(&mut self, view: &View<'_>, ended: &Ending<'_, RunJob>) {
         let job = ended.job;
+        job.drop_stdin();
         let inputs = job.args.inputs();
         let text = self.text_of(job, ended.slot.0 + 1);
         let record = JobRecord {

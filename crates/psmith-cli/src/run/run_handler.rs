@@ -2,10 +2,10 @@
 //! inputs, reporting, records and controls.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use psmith_core::outcome::SpawnFailure;
+use psmith_core::outcome::{SpawnFailure, SpawnStep};
 use psmith_core::{JobId, JobPolicy};
 use psmith_engine::command::{Command, Launch};
 use psmith_engine::handler::{
@@ -21,7 +21,8 @@ use super::run_inputs::RunInputs;
 use super::run_job::RunJob;
 use super::stop::Stop;
 use super::writer::{JobToWrite, WriterHandle};
-use crate::config::{Config, OutputMode, Show};
+use crate::config::{Config, OutputMode, Show, StdinMode};
+use crate::pipe::JobStdin;
 use crate::plan::{self, RunPlan};
 use crate::record::Status;
 use crate::record::event_log::LoggedEvent;
@@ -57,6 +58,24 @@ impl RunHandler {
         plan::JobNumbers { job: job.number, slot, total: self.plan.total() }
     }
 
+    /// Gives a job the stdin that is its own, if it has one.
+    fn give_stdin(&self, job: &mut RunJob, command: &mut Command) -> Result<(), SpawnFailure> {
+        if self.config.stdin == StdinMode::Item {
+            command.stdin(Arc::new(job.args.inputs().join(&b'\n')));
+        }
+        let stdin = job.stdin.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let opened = stdin.as_ref().map_or(Ok(None), JobStdin::open).map_err(|error| SpawnFailure {
+            step: SpawnStep::Resources,
+            errno: error.raw_os_error().unwrap_or(0),
+            detail: if error.raw_os_error().is_none() { error.to_string() } else { String::new() },
+            permanent: error.raw_os_error().is_none(),
+        })?;
+        if let Some(file) = opened {
+            command.stdin_file(Arc::new(file));
+        }
+        Ok(())
+    }
+
     /// Returns the command of a job as records and messages show it, also of one that never started.
     pub(super) fn text_of(&self, job: &RunJob, slot: u32) -> String {
         if job.text.is_empty() {
@@ -73,8 +92,8 @@ impl Handler for RunHandler {
     fn pull(&mut self) -> Pull<RunJob> {
         match self.inputs.next() {
             None => Pull::Later,
-            Some(ProducedItem::Job(number, args)) => {
-                Pull::Job(RunJob::new(number, args), Arc::clone(&self.policy))
+            Some(ProducedItem::Job(number, args, stdin)) => {
+                Pull::Job(RunJob::new(number, args, stdin), Arc::clone(&self.policy))
             }
             Some(ProducedItem::End(end)) => {
                 self.on_input_end(end);
@@ -106,6 +125,7 @@ impl Handler for RunHandler {
         if let Some(dir) = &rendered.dir {
             command.dir(dir.as_os_str().as_encoded_bytes());
         }
+        self.give_stdin(job, &mut command)?;
         self.records.observers.on_start_requested(job.number, at, &job.text);
         self.reporting.on_start_requested(at.attempt.job, job);
         if self.config.report.verbose {

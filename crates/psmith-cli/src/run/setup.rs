@@ -79,7 +79,9 @@ impl Prepared {
         first_messages(&config, slots, &files.warnings, &writer);
         let producer =
             Producer::start(Arc::clone(&plan), jobs, files.resume, Arc::clone(&wake)).map_err(kernel)?;
-        let setup = setup(&config, slots, surroundings, &run)?;
+        // A job that waits holds its block.
+        let queue_max = if plan.holds_blocks() { 1 } else { slots as usize + QUEUE_AHEAD };
+        let setup = setup(&config, slots, queue_max, surroundings, &run)?;
 
         let reporting = Reporting::new(&config, progress(&config), columns(), began);
         let keys = keys(&config, &plan, &reporting, &wake);
@@ -119,7 +121,13 @@ fn keys(config: &Config, plan: &RunPlan, reporting: &Reporting, wake: &Arc<Waker
     has_keys.then(|| Keys::take(Arc::clone(wake))).flatten()
 }
 
-fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> Result<Setup, CliError> {
+fn setup(
+    config: &Config,
+    slots: u32,
+    queue_max: usize,
+    surroundings: Surroundings,
+    run: &str,
+) -> Result<Setup, CliError> {
     let window = config.output.window.unwrap_or(WINDOW_MIN.max(slots.saturating_mul(WINDOW_PER_SLOT)));
     let inherits = config.output.mode == OutputMode::Ungrouped || config.tty;
     let own = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(kernel);
@@ -132,7 +140,7 @@ fn setup(config: &Config, slots: u32, surroundings: Surroundings, run: &str) -> 
             slots,
             window: window.max(1),
             order: config.output.order,
-            queue_max: slots as usize + QUEUE_AHEAD,
+            queue_max,
             halt: config.halt,
             breaker: 0,
             start_gap: config.pace.start_gap,

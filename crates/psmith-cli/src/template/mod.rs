@@ -3,6 +3,7 @@
 //! It never reads an input or starts a program.
 
 mod argv;
+mod foreign;
 mod placeholder;
 mod scan;
 mod script;
@@ -14,7 +15,7 @@ mod tests;
 pub use argv::JobNumbers;
 pub(crate) use argv::{Word, push_value};
 pub(crate) use placeholder::ValueKind;
-pub(crate) use scan::{Grammar, Piece, Scanned, scan};
+pub(crate) use scan::{Grammar, Language, Piece, Scanned, scan};
 pub(crate) use script::{Script, is_never_special};
 
 use crate::error::CliError;

@@ -88,6 +88,11 @@ impl ValueForm {
         })
     }
 
+    /// Returns whether the suffix is text of the user's, which another language may have meant.
+    pub(crate) fn holds_text(&self) -> bool {
+        matches!(self, ValueForm::NoEnd(_) | ValueForm::NoStart(_) | ValueForm::Default(_))
+    }
+
     /// Returns the value in this form.
     pub(crate) fn of<'a>(&'a self, value: &'a [u8]) -> &'a [u8] {
         match self {

@@ -2,6 +2,7 @@
 //!
 //! The word is read once, from left to right. Text that comes from an input is never read here.
 
+use super::foreign::foreign;
 use super::placeholder::{Placeholder, ValueForm, ValueKind};
 use crate::error::CliError;
 use crate::quote::shown;
@@ -24,6 +25,24 @@ pub(crate) struct Grammar {
     /// known.
     pub(crate) inputs_max: Option<u64>,
     pub(crate) sources: u64,
+    /// True if jobs have blocks on their stdin and no inputs.
+    pub(crate) blocks: bool,
+    /// The language of the text: what it does with braces itself.
+    pub(crate) language: Language,
+    /// True with `--plus`: the words of GNU parallel's are looked for as well.
+    pub(crate) plus: bool,
+}
+
+/// The language of a text with replacement strings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// None: a word for a program.
+    #[default]
+    Word,
+    /// The program text that an interpreter was given as a word.
+    Program,
+    /// A script of `-s`, which a lexer of its own looks through.
+    Script,
 }
 
 /// A word after the scan.
@@ -66,6 +85,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
             continue;
         };
         let content = &word[inner..inner + length];
+        let after_dollar = text.last() == Some(&b'$');
         let meaning = grammar.meaning(content);
         if matches!(meaning, Meaning::Text) {
             text.extend_from_slice(&word[at..inner]);
@@ -83,6 +103,7 @@ pub(crate) fn scan(word: &[u8], grammar: &Grammar) -> Result<Scanned, CliError> 
             let typed = [b"{", content, b"}"].concat();
             match meaning {
                 Meaning::Placeholder(kind) => {
+                    grammar.check_place(&typed, &kind, after_dollar && opening == 1)?;
                     flush(&mut out.pieces, &mut text);
                     out.pieces.push(Piece::Placeholder(Placeholder { typed, kind }));
                 }
@@ -112,6 +133,11 @@ enum Meaning {
 }
 
 impl Grammar {
+    /// Returns the same meanings for a text in another language.
+    pub(crate) fn in_language(&self, language: Language) -> Grammar {
+        Grammar { language, ..self.clone() }
+    }
+
     fn meaning(&self, content: &[u8]) -> Meaning {
         match content {
             b"" if self.replace.is_some() => return Meaning::Text,
@@ -124,26 +150,47 @@ impl Grammar {
         if let Some(nth) = self.named(content) {
             return nth;
         }
+        let script = self.language == Language::Script;
+        if let Some(error) = foreign(content, script, self.plus, self.inputs_max) {
+            return Meaning::Refused(error);
+        }
         if let Some(form) = ValueForm::parse(content) {
             return Meaning::Placeholder(ValueKind::Inputs(form));
         }
         if let Some(nth) = self.numbered(content) {
             return nth;
         }
-        if content.len() >= 2 && content.starts_with(b"=") && content.ends_with(b"=") {
-            return Meaning::Refused(
-                CliError::new("{= perl =} is left out of psmith")
-                    .hint("filter the input: sed .. | psmith .."),
-            );
-        }
-        if content.len() > 3
-            && content.starts_with(b"/")
-            && content.ends_with(b"/")
-            && content[1..content.len() - 1].contains(&b'/')
-        {
-            return Meaning::Refused(CliError::new(format!("{{{}}}: not in this version", shown(content))));
-        }
         self.unknown_name(content)
+    }
+
+    /// Refuses a replacement string where another language is more likely to have meant it: as the shell's own
+    /// `${x}` in an argument, or in the program text of an interpreter.
+    fn check_place(&self, typed: &[u8], kind: &ValueKind, after_dollar: bool) -> Result<(), CliError> {
+        let text = shown(typed);
+        if self.blocks && !kind.is_number() {
+            return Err(CliError::new(format!(
+                "{text} has no value with --pipe: a job has its block on stdin"
+            ))
+            .hint("--cat makes the block a file, and {} its name")
+            .hint(format!("write {{{text}}} for the text itself")));
+        }
+        if self.language == Language::Script {
+            return Ok(());
+        }
+        if after_dollar && typed != b"{}" {
+            return Err(CliError::new(format!(
+                "${text}: a variable of the shell, or a $ and psmith's {text}?"
+            ))
+            .hint(format!("write ${{{text}}} for the shell's"))
+            .hint("psmith -s 'COMMAND {}' where a script is meant"));
+        }
+        let (ValueKind::Inputs(form) | ValueKind::Nth(_, form)) = kind else { return Ok(()) };
+        if self.language == Language::Program && form.holds_text() {
+            return Err(CliError::new(format!("{text} in a program text: psmith's, or the program's own?"))
+                .hint(format!("write {{{text}}} for the program's own"))
+                .hint(format!("pass {text} as an argument behind the program text")));
+        }
+        Ok(())
     }
 
     fn numbered(&self, content: &[u8]) -> Option<Meaning> {
@@ -208,7 +255,8 @@ impl Grammar {
                 shown(typed),
                 verb(inputs),
                 plural(inputs, "input source")
-            ));
+            ))
+            .hint(format!("write {{{}}} for the text itself", shown(typed)));
         }
         CliError::new(format!(
             "{} but there {} {} per job",
@@ -216,6 +264,7 @@ impl Grammar {
             verb(inputs),
             plural(inputs, "input")
         ))
+        .hint(format!("write {{{}}} for the text itself", shown(typed)))
     }
 }
 
@@ -229,8 +278,14 @@ fn run(text: &[u8], byte: u8) -> usize {
     text.iter().take_while(|b| **b == byte).count()
 }
 
-/// Returns the length of the text before the closing brace; it holds no opening one.
+/// Returns the length of the text before the closing brace; it holds no opening one, unless it is `= .. =`.
 fn content_len(text: &[u8]) -> Option<usize> {
+    // Perl of GNU parallel's has braces of its own.
+    if text.starts_with(b"=")
+        && let Some(at) = memchr::memmem::find(&text[1..], b"=}")
+    {
+        return Some(at + 2);
+    }
     match memchr::memchr2(b'{', b'}', text) {
         Some(at) if text[at] == b'}' => Some(at),
         _ => None,

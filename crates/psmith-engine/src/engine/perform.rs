@@ -101,7 +101,7 @@ impl<H: Handler> Engine<H> {
     fn try_send_start(&mut self, running: &mut Running, launch: Launch) -> io::Result<()> {
         let (numbers, words, dir, stdin) = match &launch {
             Launch::Command(command) => {
-                (command.numbers(), command.env_block(), command.dir_bytes(), command.stdin_bytes())
+                (command.numbers(), command.env_block(), command.dir_bytes(), command.own_stdin())
             }
             Launch::Worker(start) => (Numbers::default(), start.env.as_slice(), start.dir.as_deref(), None),
         };

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use psmith_sys::{memfd, pipe};
 
-use crate::command::Numbers;
+use crate::command::{Numbers, Stdin};
 use crate::engine::attempt::{Pipe, Running};
 use crate::engine::handler::Streams;
 use crate::warden::messages::KEY_VARIABLE;
@@ -64,15 +64,18 @@ impl StartSupply {
         }
     }
 
-    /// Opens the streams of an attempt, whose standard input holds these bytes if there are some. The attempt gets its
+    /// Opens the streams of an attempt, with its own standard input if it has one. The attempt gets its
     /// ends, `given` those of its process; returns which of 0, 1, 2 these are (bits 0 to 2).
     pub(super) fn open(
         &mut self,
         running: &mut Running,
-        stdin: Option<&[u8]>,
+        stdin: Option<&Stdin>,
         given: &mut Vec<OwnedFd>,
     ) -> io::Result<u8> {
-        let stdin = stdin.map(|bytes| memfd::input("psmith-stdin", bytes));
+        let stdin = stdin.map(|stdin| match stdin {
+            Stdin::Bytes(bytes) => memfd::input("psmith-stdin", bytes),
+            Stdin::File(file) => file.try_clone(),
+        });
         let stdin = stdin.or_else(|| self.streams.stdin.as_ref().map(OwnedFd::try_clone)).transpose()?;
         let mut streams = 0b110;
         if let Some(stdin) = stdin {
