@@ -66,7 +66,7 @@ fn rows_are_shown_on_a_terminal_while_jobs_run() {
             });
             let shown = terminal.wait_until("both at work", |screen| {
                 let text = screen.contents();
-                text.contains("item 0: 1/8  words of 1") && text.contains("item 1: 2/8  words of 2")
+                text.contains("job #1: 1/8  words of 1") && text.contains("job #2: 2/8  words of 2")
             });
             let lines: Vec<&str> = shown.lines().collect();
             assert!(lines[0].starts_with("  slot  job   try   time    rss   cpu   last line"), "{shown}");
@@ -116,7 +116,7 @@ fn a_snapshot_is_complete_and_survives_json() {
                 now.jobs.first().is_some_and(is_whole)
             });
             let job = &now.jobs[0];
-            assert_eq!((job.job, job.label.as_str(), job.phase), (1, "item 0", Phase::Running));
+            assert_eq!((job.job, job.label.as_str(), job.phase), (1, "job #1", Phase::Running));
             assert_eq!((job.slot, job.attempt, job.progress), (Some(1), 2, Some((3, 8))));
             assert!(job.memory_bytes.is_some_and(|bytes| bytes > 0), "{job:?}");
             assert!(job.cpu_ms.is_some() && job.elapsed_ms.is_some(), "{job:?}");
@@ -305,10 +305,10 @@ fn a_signal_prints_the_running_jobs() {
             assert!(text[0].starts_with("jobs: 0/2  ok 0  running 2"), "{text:?}");
             assert!(text[1].starts_with("  slot  job   try   time    rss   cpu   last line"), "{text:?}");
             // The order of the two is not known.
-            let (one, other) = if text[2].ends_with("item 0") { (2, 4) } else { (4, 2) };
-            assert!(text[one].contains("  #") && text[one].ends_with("item 0"), "{text:?}");
+            let (one, other) = if text[2].ends_with("job #1") { (2, 4) } else { (4, 2) };
+            assert!(text[one].contains("  #") && text[one].ends_with("job #1"), "{text:?}");
             assert_eq!(text[one + 1], "        | 1/8  words of 1");
-            assert!(text[other].contains("  #") && text[other].ends_with("item 1"), "{text:?}");
+            assert!(text[other].contains("  #") && text[other].ends_with("job #2"), "{text:?}");
             assert_eq!(text[other + 1], "        | 3/8  words of 3");
         }
         drop(program.stdin.take());

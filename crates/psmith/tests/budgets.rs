@@ -100,7 +100,7 @@ fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
         assert!(pool.drain().jobs.is_empty(), "each has told how it ended");
         let refused = pool.submit(Job::new(crash, 0)).unwrap_err();
         assert_eq!(refused.reason, Refusal::CircuitBroken(3));
-        assert_eq!(refused.to_string(), "the pool has ended: 3 jobs in a row had crashed");
+        assert_eq!(refused.to_string(), "it has ended: 3 jobs in a row had crashed");
         assert_eq!(pool.race([*refused.job]).unwrap_err().cause, Cause::CircuitBroken(3));
     }
 }

@@ -153,7 +153,7 @@ fn runs_are_nested_only_so_deep_and_the_refusal_is_an_error() {
     let refusal = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \
                 to?";
     assert!(text.ends_with(refusal), "{text}");
-    assert_eq!(text.matches("item 0").count(), 16, "{text}");
+    assert_eq!(text.matches("job #1").count(), 16, "{text}");
     let typed = EngineError::TooDeep(16).to_string();
     assert!(refusal.ends_with(&typed), "{typed}");
 }

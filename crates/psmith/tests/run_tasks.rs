@@ -120,7 +120,7 @@ fn rows_end_with_done_or_the_cause_or_that_they_were_cancelled() {
             match tasks.next().await.unwrap().1 {
                 Ok(_) => values += 1,
                 Err(failure) => {
-                    assert_eq!(failure.to_string(), "item 1 (worker 2): no more of it");
+                    assert_eq!(failure.to_string(), "job #2 (worker 2): no more of it");
                     failures += 1;
                 }
             }

@@ -87,7 +87,7 @@ fn the_last_item_of_a_worker_that_dies_is_the_reason() {
     }
     assert_eq!(all[&5].iter().map(|item| *item.as_ref().unwrap()).collect::<Vec<_>>(), [1, 2]);
     let line = all[&4][1].as_ref().unwrap_err().to_string();
-    assert_eq!(line, "item 3 (worker 4): its process exited with code 7");
+    assert_eq!(line, "job #4 (worker 4): its process exited with code 7");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use psmith::{Cause, Job, PendingReason, PerCore, Scheduler, SpawnStrategy, Throttled, Unlimited};
+use psmith::{Cause, Job, PendingReason, PerCore, Refusal, Scheduler, SpawnStrategy, Throttled, Unlimited};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 use serde::{Deserialize, Serialize};
@@ -150,5 +150,45 @@ fn the_programs_own_scheduler_begins_anew_after_a_drain() {
     for n in 0..2 {
         assert_eq!(psmith::global().schedule(Job::new(|n: u32| n, n)).unwrap().wait().unwrap(), n);
         psmith::global().drain();
+    }
+}
+
+// A job that was cancelled while the strategy held it back has a number all the same. Handle, job, failure, log and board
+// told different numbers of those behind it.
+#[test]
+fn a_job_has_one_number_whatever_was_cancelled_before_it() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let mut gate = Gate::closed();
+    let (log, lines) = std::sync::mpsc::channel();
+    let logger = move |_, line: std::fmt::Arguments<'_>| log.send(line.to_string()).unwrap();
+    let scheduler = Scheduler::with_strategy(Throttled(1)).logger(logger);
+    let held = scheduler.schedule(Job::new(wait_at_gate, (0, gate.path()))).unwrap();
+    let cancelled = scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap();
+    let number = |_: ()| -> Result<(), String> {
+        let cx = psmith::cx().unwrap();
+        Err(format!("{} at {}", cx.job_id(), cx.index()))
+    };
+    let asked = scheduler.schedule(Job::new(number, ())).unwrap();
+    cancelled.cancel();
+    assert_eq!(cancelled.wait().unwrap_err().to_string(), "job #2 (1): cancelled");
+    gate.open();
+    held.wait().unwrap();
+    assert_eq!(asked.wait().unwrap_err().to_string(), "job #3 (()): 3 at 2");
+    assert_eq!(asked.id(), 3);
+    scheduler.drain();
+    assert_eq!(lines.recv().unwrap(), "job #1 succeeded");
+    assert_eq!(lines.recv().unwrap(), "job #3 (()): 3 at 2");
+}
+
+#[test]
+fn a_refusal_speaks_of_what_refused_whatever_that_is() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let scheduler = Scheduler::new().window(1);
+    let refused = scheduler.schedule(Job::new(|n: u32| n, 1)).unwrap_err();
+    assert_eq!(refused.to_string(), "not begun: Scheduler does not serve `window`");
+    for reason in [Refusal::Full, Refusal::Joining, Refusal::Closed, Refusal::CircuitBroken(3)] {
+        assert!(!reason.to_string().contains("pool"), "{reason}");
     }
 }

@@ -128,7 +128,7 @@ fn a_drained_server_finishes_the_jobs_taken_and_a_stopped_one_ends_them() {
         let others = handle.clone();
         let waits = std::thread::spawn(move || others.join());
         let mut ends = Vec::new();
-        let begun = |_, line: std::fmt::Arguments<'_>| match line.to_string().contains("job 1 runs as") {
+        let begun = |_, line: std::fmt::Arguments<'_>| match line.to_string().contains("job #1 runs as") {
             true if drains => {
                 handle.drain();
                 gate.open();
@@ -165,8 +165,8 @@ fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
     assert_eq!((report.jobs, report.failed), (1, 1));
     let log = log.into_inner();
     assert_eq!(log.len(), 2, "{log:?}");
-    assert!(log[0].0 == LogLevel::Info && log[0].1.starts_with("tester: job 1 runs as "), "{log:?}");
-    assert_eq!(log[1], (LogLevel::Error, "tester: item 0 (unlucky): no luck".to_owned()));
+    assert!(log[0].0 == LogLevel::Info && log[0].1.starts_with("tester: job #1 runs as "), "{log:?}");
+    assert_eq!(log[1], (LogLevel::Error, "tester: job #1 (unlucky): no luck".to_owned()));
 }
 
 // proves: F-32, lazy-producer
@@ -243,7 +243,7 @@ fn commands_and_functions_of_one_server_have_the_same_outcomes() {
         assert_eq!((&failure(2).cause, &failure(2).stderr_tail[..]), (&Cause::Exit(3), &b"oops\n"[..]));
         assert_eq!(
             failure(2).to_string(),
-            "item 2 (sh -c echo oops >&2; exit 3): its process exited with code 3"
+            "job #3 (sh -c echo oops >&2; exit 3): its process exited with code 3"
         );
         assert!(matches!(failure(3).cause, Cause::Signal { signal: 9, .. }));
         assert_eq!(failure(4).cause, Cause::Timeout(Duration::from_secs(2)));

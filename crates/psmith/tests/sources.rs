@@ -89,6 +89,6 @@ fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_f
     let map = psmith::map(items, fail).workers(2).window(4);
     assert_eq!(taken.get(), 0);
     let failure = map.collect::<Result<Vec<u32>, Failure>>().unwrap_err();
-    assert_eq!(failure.to_string(), "item 3 (3): three");
+    assert_eq!(failure.to_string(), "job #4 (3): three");
     assert!(taken.get() <= 8, "{} were taken", taken.get());
 }

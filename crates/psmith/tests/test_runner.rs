@@ -29,8 +29,8 @@ fn a_test_runner_lists_all_in_order_shows_failures_whole_and_succeeds_if_all_pas
     assert!(!ok);
     let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
     let expected = format!(
-        "ok   sleep 0.2; echo hidden\n{numbers}FAIL {long}\n     item 1 ({long}): its process exited with code 3\n\
-         ok   echo hidden >&2\nFAIL kill -9 $$\n     item 3 (kill -9 $$): killed by SIGKILL\n2 passed, 2 failed\n"
+        "ok   sleep 0.2; echo hidden\n{numbers}FAIL {long}\n     job #2 ({long}): its process exited with code 3\n\
+         ok   echo hidden >&2\nFAIL kill -9 $$\n     job #4 (kill -9 $$): killed by SIGKILL\n2 passed, 2 failed\n"
     );
     assert_eq!(stdout, expected);
     assert_eq!(stderr, "why\n");

@@ -139,8 +139,8 @@ fn several_runs_share_a_board() {
     let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);
     assert_eq!(run_workers(2, send).web(&web).map(|(_, value)| value.unwrap()).sum::<u32>(), 3);
     wait_for(&web, "/metrics", "\npsmith_jobs_total{status=\"ok\"} 9\n");
-    for name in ["item 2", "job 3", "worker 2"] {
-        let path = format!("/api/jobs?q={}", name.replace(' ', "%20"));
+    for name in ["job #3", "job 3", "worker 2"] {
+        let path = format!("/api/jobs?q={}", name.replace(' ', "%20").replace('#', "%23"));
         let found = wait_for(&web, &path, name);
         assert!(found.contains(name), "{found}");
     }

@@ -208,7 +208,7 @@ fn killed_in_its_job_a_worker_is_a_signal_with_the_end_of_its_stderr() {
     assert_eq!(failure.stderr_tail, b"last words\n");
     assert_eq!(failure.attempts, 1);
     assert!(failure.pid > 0 && failure.usage.max_rss_bytes > 0);
-    assert_eq!(failure.to_string(), "item 0 (()): killed by SIGKILL");
+    assert_eq!(failure.to_string(), "job #1 (()): killed by SIGKILL");
 }
 
 // proves: eof-error-is-no-death
@@ -589,7 +589,7 @@ fn an_overflow_of_the_stack_is_named_and_a_wild_pointer_is_not_taken_for_one() {
         let ended: Vec<_> = psmith::map([0, 1, 2], fault).isolation(isolation).workers(1).collect();
         let overflow = ended[0].as_ref().unwrap_err();
         assert_eq!(overflow.cause, Cause::StackOverflow, "{isolation:?}");
-        assert_eq!(overflow.to_string(), "item 0 (0): its stack overflowed (killed by SIGSEGV)");
+        assert_eq!(overflow.to_string(), "job #1 (0): its stack overflowed (killed by SIGSEGV)");
         assert!(overflow.cause.is_crash() && overflow.cause.kind() == psmith::CauseKind::Signal);
         assert_eq!(*ended[1].as_ref().unwrap(), 1);
         assert!(matches!(ended[2].as_ref().unwrap_err().cause, Cause::Signal { signal: 11, .. }));

@@ -36,7 +36,7 @@ use crate::function::returns::chain;
 /// let pool = Pool::builder().workers(1).build().unwrap();
 /// let job = Job::by_codec::<WithErrors<Refusal>, _, _, _>(check, 10);
 /// let failure = pool.submit(job).unwrap().wait().unwrap_err();
-/// assert_eq!(failure.to_string(), "item 0 (10): more than 9");
+/// assert_eq!(failure.to_string(), "job #1 (10): more than 9");
 /// assert_eq!(failure.error::<Refusal>(), Some(Refusal::TooLarge { most: 9 }));
 /// ```
 pub struct WithErrors<E, C = Described>(Infallible, PhantomData<(E, C)>);

@@ -316,9 +316,14 @@ impl Cx {
         self.place.attempt
     }
 
-    /// Returns the job's number in its run, from 1.
+    /// Returns the job's number in its run, from 1: the `#1` of every message about it. It is [`Cx::index`] + 1.
     #[must_use]
     pub fn job_id(&self) -> u64 {
+        self.index() + 1
+    }
+
+    /// The number by which the channel knows the job.
+    fn number(&self) -> u64 {
         self.place.job + self.later
     }
 
@@ -435,7 +440,7 @@ impl Cx {
     /// assert_eq!(last, 3);
     /// ```
     pub fn progress(&self, done: u64, total: u64) {
-        self.report(&FromWorker::Progress { job: self.job_id(), done, total });
+        self.report(&FromWorker::Progress { job: self.number(), done, total });
     }
 
     /// Sends a heartbeat to the host, which `idle_timeout` waits for. Everything else that the job sends or writes
@@ -449,7 +454,7 @@ impl Cx {
     /// assert!(psmith::map([()], work).idle_timeout(limit).next().unwrap().is_ok());
     /// ```
     pub fn heartbeat(&self) {
-        self.report(&FromWorker::Heartbeat { job: self.job_id() });
+        self.report(&FromWorker::Heartbeat { job: self.number() });
     }
 
     /// Sends a message to the host, which receives it in `on_message`, before the job's result and in the order sent.
@@ -469,7 +474,7 @@ impl Cx {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
         let Some(channel) = &self.place.channel else { return Ok(()) };
-        channel.send(&FromWorker::Message { job: self.job_id() }, &bytes).map_err(SendError::Gone)
+        channel.send(&FromWorker::Message { job: self.number() }, &bytes).map_err(SendError::Gone)
     }
 
     /// Waits for the next message that the job is sent (`JobHandle::send`): one after the other, in the order sent,
@@ -553,7 +558,7 @@ impl Cx {
     }
 
     fn next_message(&self, patience: WaitLimit) -> Result<Option<ChannelFrame>, RecvError> {
-        let job = self.job_id();
+        let job = self.number();
         let Some(channel) = &self.place.channel else { return Err(RecvError::Closed) };
         {
             let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,14 +16,14 @@ const INPUT_CHARS_MAX: usize = 60;
 
 /// The failure of a job, with everything that is known about it: the fields are those of [`FailureDetails`].
 ///
-/// Its `Display` is one line: which item, what happened, and after how many attempts.
+/// Its `Display` is one line: which job, counted from 1 as people count, what happened, and after how many attempts.
 ///
 /// ```
 /// # psmith::init();
 /// # // proves: failure-in-one-line
 /// let check = |text: String| text.parse::<u8>();
 /// let failure = psmith::map(["300".to_owned()], check).next().unwrap().unwrap_err();
-/// assert_eq!(failure.to_string(), r#"item 0 ("300"): number too large to fit in target type"#);
+/// assert_eq!(failure.to_string(), r##"job #1 ("300"): number too large to fit in target type"##);
 /// assert!(matches!(failure.cause, psmith::Cause::Error(_)));
 /// assert_eq!(failure.input::<String>().as_deref(), Some("300"));
 /// ```
@@ -170,6 +170,22 @@ impl Failure {
         (input.decode)(&input.bytes)?.downcast::<A>().ok().map(|input| *input)
     }
 
+    /// What happened, without which job it happened to.
+    pub(crate) fn without_number(&self) -> String {
+        if let Some(trouble) = &self.trouble {
+            return format!("psmith: {}", one_line(&trouble.to_string()));
+        }
+        let what = one_line(&text_of(&self.cause));
+        match (self.attempts, self.quarantined) {
+            (0 | 1, false) => what,
+            (attempts, false) => format!("{what} (after {attempts} attempts)"),
+            (1, true) => format!("{what} (not tried again: it may crash once)"),
+            (attempts, true) => {
+                format!("{what} (after {attempts} attempts: it has crashed as often as it may)")
+            }
+        }
+    }
+
     /// Decodes the error value that the function returned; its text is in the [`cause`](FailureDetails::cause). `None`
     /// where that was not asked for ([`Map::error_type`](crate::Map::error_type),
     /// [`codec::WithErrors`](crate::codec::WithErrors)), the job failed otherwise, the error could not be encoded, or
@@ -213,21 +229,15 @@ impl DerefMut for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(trouble) = &self.trouble {
-            return write!(f, "psmith: {}", one_line(&trouble.to_string()));
+        if self.trouble.is_some() {
+            return f.write_str(&self.without_number());
         }
-        write!(f, "item {}", self.index)?;
+        write!(f, "job #{}", self.index + 1)?;
         let shown = self.label.clone().or_else(|| self.input.as_ref().and_then(KeptInput::shown));
         if let Some(shown) = shown {
             write!(f, " ({})", one_line(&shown))?;
         }
-        write!(f, ": {}", one_line(&text_of(&self.cause)))?;
-        match (self.attempts, self.quarantined) {
-            (0 | 1, false) => Ok(()),
-            (attempts, false) => write!(f, " (after {attempts} attempts)"),
-            (1, true) => f.write_str(" (not tried again: it may crash once)"),
-            (attempts, true) => write!(f, " (after {attempts} attempts: it has crashed as often as it may)"),
-        }
+        write!(f, ": {}", self.without_number())
     }
 }
 

@@ -90,6 +90,9 @@ pub(crate) struct Request {
     /// True if it was cancelled by a kill.
     pub(crate) killed: bool,
     pub(crate) label: Option<String>,
+    /// The index that its handle has, where that is not the job's place among those that the engine was given: jobs that
+    /// were cancelled before are not.
+    pub(crate) index: Option<u64>,
     /// The mailbox of messages to the job, if it has a handle that can send some.
     pub(crate) mailbox: Option<Arc<JobMailbox>>,
     /// The command, if the job is one and calls no function.
@@ -121,6 +124,7 @@ impl Request {
             cancelled: false,
             killed: false,
             label: None,
+            index: None,
             mailbox: None,
             command: None,
             overrides: None,

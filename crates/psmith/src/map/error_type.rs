@@ -32,7 +32,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// assert_eq!(*got[0].as_ref().unwrap(), 2);
     /// let failure = got[1].as_ref().unwrap_err();
     /// assert_eq!(failure.error::<Unfit>(), Some(Unfit::Odd(5)));
-    /// assert_eq!(failure.to_string(), "item 1 (5): 5 is odd");
+    /// assert_eq!(failure.to_string(), "job #2 (5): 5 is odd");
     /// ```
     pub fn error_type<E>(self) -> Map<'h, I, F, R, WithErrors<E, C>>
     where

@@ -360,7 +360,7 @@ where
             let finished = match event {
                 RunEvent::Done(finished) => finished,
                 RunEvent::Started(job) => {
-                    log(LogLevel::Info, format_args!("job {} runs as {}", job.id(), job.process_name()));
+                    log(LogLevel::Info, format_args!("job #{} runs as {}", job.id(), job.process_name()));
                     continue;
                 }
                 RunEvent::Progress(..) | RunEvent::Message(..) | RunEvent::Results(_) => continue,
@@ -379,7 +379,7 @@ where
             };
             report.jobs += 1;
             match &result {
-                Ok(_) => log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
+                Ok(_) => log(LogLevel::Info, format_args!("job #{} succeeded", job.id())),
                 Err(failure) => {
                     report.failed += 1;
                     log(LogLevel::Error, format_args!("{failure}"));

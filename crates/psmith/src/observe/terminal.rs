@@ -444,10 +444,10 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the name of a job for people: its label, else its index.
+/// Returns the name of a job for people: its label, else its number.
 pub(crate) fn title(job: &JobRef) -> String {
     job.label()
-        .map_or_else(|| format!("item {}", job.index()), |label| visible(label.as_bytes(), TEXT_COLUMNS_MAX))
+        .map_or_else(|| format!("job #{}", job.id()), |label| visible(label.as_bytes(), TEXT_COLUMNS_MAX))
 }
 
 impl std::fmt::Debug for BoardJobs {

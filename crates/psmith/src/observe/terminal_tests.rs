@@ -125,7 +125,7 @@ fn recorded_events_give_the_same_screens() {
         [
             "  slot  job   try   time    rss   cpu   last line",
             "     2  #2      1     9s   410M   85%   scan-001.tif: 3/8  \\x1b[31mred",
-            "     1  #4      1     0s      -     -   item 3",
+            "     1  #4      1     0s      -     -   job #4",
             " 1/5  ok 1  running 2  7/min  eta 36s",
         ]
     );
@@ -162,7 +162,7 @@ fn recorded_events_give_the_same_snapshot() {
             r#"{"elapsed_ms":9000,"total":5,"ok":1,"flaky":0,"failed":0,"cancelled":0,"jobs":["#,
             r#"{"job":2,"label":"scan-001.tif","phase":"running","attempt":1,"slot":2,"pid":1001,"elapsed_ms":9000,"#,
             r#""memory_bytes":429916160,"cpu_ms":1700,"progress":[3,8],"message":"\\x1b[31mred"},"#,
-            r#"{"job":4,"label":"item 3","phase":"running","attempt":1,"slot":1,"pid":1003,"elapsed_ms":0,"#,
+            r##"{"job":4,"label":"job #4","phase":"running","attempt":1,"slot":1,"pid":1003,"elapsed_ms":0,"##,
             r#""memory_bytes":null,"cpu_ms":null,"progress":null,"message":""},"#,
             r#"{"job":3,"label":"scan-002.tif","phase":"waiting","attempt":1,"slot":null,"pid":null,"#,
             r#""elapsed_ms":null,"memory_bytes":null,"cpu_ms":null,"progress":null,"message":""}]}"#,

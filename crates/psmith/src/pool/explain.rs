@@ -57,7 +57,7 @@ impl fmt::Display for PendingReason {
                     "waits behind {ahead}: the strategy {strategy} lets none start beside the {running} running"
                 )
             }
-            PendingReason::Paused { ahead } => write!(f, "waits behind {ahead}: the pool is paused"),
+            PendingReason::Paused { ahead } => write!(f, "waits behind {ahead}: starts are paused"),
             PendingReason::Waiting { running, ahead } => {
                 write!(f, "waits behind {ahead} for its turn: {running} running")
             }

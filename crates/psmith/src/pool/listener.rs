@@ -44,7 +44,7 @@ pub(crate) fn listen(shared: &PoolShared, run: Run) {
 
 fn panicked() -> Arc<EngineError> {
     Arc::new(EngineError::Kernel(io::Error::other(
-        "the pool's listener panicked (its logger, or its strategy)",
+        "a logger or a strategy panicked, and no outcome can be received any more",
     )))
 }
 
@@ -93,8 +93,7 @@ impl PoolShared {
             RunEvent::Done(finished) => self.deliver(sink, *finished),
             RunEvent::Started(job) => {
                 let state = self.lock();
-                let completion =
-                    state.started.get(job.index).and_then(|index| state.completions.get(*index)).cloned();
+                let completion = state.completions.get(job.index).cloned();
                 drop(state);
                 if let Some(completion) = completion {
                     completion.has_process(job.pid());
@@ -106,7 +105,6 @@ impl PoolShared {
 
     fn deliver(&self, sink: &mut EventSink, mut finished: Finished) {
         let Some(completion) = self.on_finished(finished.job.index) else { return };
-        finished.job.index = completion.index;
         if let Some(written) = to_pass_on(&mut finished, sink.output) {
             pass_on_unlocked(written);
         }
@@ -117,7 +115,7 @@ impl PoolShared {
         let result = decode_outcome(finished, Output::Discard, |bytes| Ok(Arc::new(bytes.to_vec())));
         if let Some(logger) = &sink.logger {
             match &result {
-                Ok(_) => logger.log(LogLevel::Info, format_args!("job {} succeeded", job.id())),
+                Ok(_) => logger.log(LogLevel::Info, format_args!("job #{} succeeded", job.id())),
                 Err(failure) => logger.log(LogLevel::Error, format_args!("{failure}")),
             }
         }

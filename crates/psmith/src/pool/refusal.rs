@@ -27,13 +27,13 @@ pub struct SubmitError<R> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The pool has no room.
+    /// There is no room.
     Full,
     /// A thread waits for the end of all jobs ([`Pool::join`](crate::Pool::join)).
     Joining,
-    /// The pool was ended.
+    /// The pool, or what else was to take it, was ended.
     Closed,
-    /// The pool has ended because this number of jobs in a row had crashed ([`breaker`](crate::PoolBuilder::breaker)).
+    /// It has ended because this number of jobs in a row had crashed ([`breaker`](crate::PoolBuilder::breaker)).
     CircuitBroken(u32),
     /// The engine of a [`Scheduler`](crate::Scheduler) could not begin: for want of threads or descriptors, or for a
     /// setting that is not valid.
@@ -59,12 +59,12 @@ impl Eq for Refusal {}
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Full => f.write_str("the pool is full"),
-            Refusal::Joining => f.write_str("the pool takes no jobs while it is joined"),
-            Refusal::Closed => f.write_str("the pool was ended"),
-            Refusal::NotBegun(error) => write!(f, "the scheduler could not begin: {error}"),
-            Refusal::CircuitBroken(1) => f.write_str("the pool has ended: a job had crashed"),
-            Refusal::CircuitBroken(jobs) => write!(f, "the pool has ended: {jobs} jobs in a row had crashed"),
+            Refusal::Full => f.write_str("there is no room for another job"),
+            Refusal::Joining => f.write_str("no job is taken during a join"),
+            Refusal::Closed => f.write_str("it was ended, and takes no more jobs"),
+            Refusal::NotBegun(error) => write!(f, "not begun: {error}"),
+            Refusal::CircuitBroken(1) => f.write_str("it has ended: a job had crashed"),
+            Refusal::CircuitBroken(jobs) => write!(f, "it has ended: {jobs} jobs in a row had crashed"),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct PoolState {
     pub(super) refused: bool,
     /// True while no job is started.
     pub(super) paused: bool,
-    /// Jobs that the engine has, by the number it gives them.
+    /// Jobs that the engine has: the index that it gives each.
     pub(super) started: Table<u64, u64>,
     pub(super) next_index: u64,
     pub(super) next_engine_index: u64,
@@ -65,7 +65,7 @@ impl fmt::Debug for PoolShared {
 
 impl PoolState {
     pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
-        self.started.iter().find(|(_, ours)| **ours == index).map(|(engine, _)| engine)
+        self.started.get(index).copied()
     }
 
     pub(super) fn cancel_unstarted(&mut self, index: u64, request: &Request) {
@@ -130,8 +130,9 @@ impl PoolShared {
                 }
                 strategy.on_spawn(state.started.len() + 1);
             }
-            let Some((_, request)) = state.held_back.pop_front() else { break };
-            state.started.insert(state.next_engine_index, index);
+            let Some((_, mut request)) = state.held_back.pop_front() else { break };
+            request.index = Some(index);
+            state.started.insert(index, state.next_engine_index);
             state.next_engine_index += 1;
             if let Some(mailbox) = &request.mailbox {
                 mailbox.set_number(JobId(state.next_engine_index));
@@ -157,9 +158,9 @@ impl PoolShared {
     }
 
     /// Removes a job of the engine's that has ended; returns its completion slot.
-    pub(super) fn on_finished(&self, engine: u64) -> Option<Arc<CompletionSlot>> {
+    pub(super) fn on_finished(&self, index: u64) -> Option<Arc<CompletionSlot>> {
         let mut state = self.lock();
-        let index = state.started.remove(engine)?;
+        state.started.remove(index)?;
         if let Some(strategy) = &self.strategy {
             strategy.on_exit(state.started.len());
         }

@@ -493,7 +493,8 @@ impl SupervisorThread {
     fn log_end(&self, number: u32, ended: &Result<(), Failure>, pause: Option<Duration>) {
         let Some(logger) = &self.logger else { return };
         let level = if ended.is_ok() { LogLevel::Info } else { LogLevel::Error };
-        let what = ended.as_ref().map_or_else(ToString::to_string, |()| "ended".to_owned());
+        // Its name is all that a worker is known by: it is a new job each time.
+        let what = ended.as_ref().map_or_else(Failure::without_number, |()| "ended".to_owned());
         match pause {
             None => logger.log(level, format_args!("worker {number}: {what}")),
             Some(Duration::ZERO) => {

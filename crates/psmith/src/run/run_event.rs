@@ -59,6 +59,7 @@ pub(crate) struct Finished {
 impl Finished {
     /// Makes the end of a job that was never begun, because the run was over.
     pub(super) fn unstarted(index: u64, request: Request, first: First) -> Finished {
+        let index = request.index.unwrap_or(index);
         let job = JobRef { index, label: request.label.clone(), slot: 0, pid: 0, name: None };
         let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
         let outcome =

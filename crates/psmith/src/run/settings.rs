@@ -372,7 +372,7 @@ impl Options {
     /// let logger = move |_, line: std::fmt::Arguments<'_>| teller.send(line.to_string()).unwrap();
     /// let pool = Pool::builder().workers(1).logger(logger).build().unwrap();
     /// let _handle = pool.submit(Job::new(|n: u32| n, 1)).unwrap();
-    /// assert_eq!(lines.recv().unwrap(), "job 1 succeeded");
+    /// assert_eq!(lines.recv().unwrap(), "job #1 succeeded");
     /// ```
     pub fn logger(mut self, logger: impl FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'static) -> Self {
         self.logger = Some(Logger::new(logger));

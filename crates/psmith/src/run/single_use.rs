@@ -135,9 +135,9 @@ impl SingleUseDriver {
 }
 
 impl SingleUseJob {
-    fn job_ref(&self, id: JobId) -> JobRef {
+    fn job_ref(&self) -> JobRef {
         JobRef {
-            index: id.0 - 1,
+            index: self.index,
             label: self.request.label.clone(),
             slot: self.slot.0,
             pid: self.pid,
@@ -154,7 +154,7 @@ struct SingleUseSource<'j> {
 
 impl JobSource for SingleUseSource<'_> {
     fn job(&self, number: u64) -> Option<JobRef> {
-        (number == self.id.0).then(|| self.job.job_ref(self.id))
+        (number == self.id.0).then(|| self.job.job_ref())
     }
 
     fn listener(&self, number: u64) -> Option<(JobId, Option<&Arc<JobMailbox>>)> {
@@ -178,6 +178,7 @@ impl Handler for SingleUseDriver {
         }
         match state.queue.next() {
             Some(NextJobs::One(index, request, policy)) => {
+                let index = request.index.unwrap_or(index);
                 self.pulled += 1;
                 // A budget that is shared is asked for as much as waits.
                 state.polls_again = !self.budget.is_shared();
@@ -241,7 +242,7 @@ impl Handler for SingleUseDriver {
         let Ok(function) = job.request.callee.function.clone() else { return };
         let job_request = JobRequest {
             job: at.attempt.job.0,
-            index: at.attempt.job.0 - 1,
+            index: job.index,
             attempt: at.attempt.number,
             slot: at.slot.0,
             function,
@@ -307,7 +308,7 @@ impl Handler for SingleUseDriver {
     fn on_event(&mut self, _view: &View<'_>, event: EngineEvent<'_, SingleUseJob>) {
         match event {
             EngineEvent::Started { at, job, pid } => {
-                let began = JobRef { pid, slot: at.slot.0, ..job.job_ref(at.attempt.job) };
+                let began = JobRef { pid, slot: at.slot.0, ..job.job_ref() };
                 self.shared.show(|| ObserverEvent::Began(&began, at.attempt.number));
                 // The first attempt may have had no process that was seen: refused, or lost before its report.
                 if self.wants.starts && !job.start_reported.replace(true) {
@@ -320,7 +321,7 @@ impl Handler for SingleUseDriver {
                     self.shared.lock().first.failed.get_or_insert(ending.id);
                 }
                 let pid = ending.outcome.last.as_ref().map_or(0, |last| last.pid);
-                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job_ref(ending.id) };
+                let job = JobRef { pid, slot: ending.slot.0, ..ending.job.job_ref() };
                 let (outcome, output) = (ending.outcome, ending.output);
                 let refused = ending.job.request.refused.as_ref();
                 self.shared
@@ -341,7 +342,7 @@ impl Handler for SingleUseDriver {
     fn deliver(&mut self, _view: &View<'_>, delivery: Delivery<SingleUseJob>) -> Taken {
         self.listeners.remove(delivery.id);
         let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
-        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job_ref(delivery.id) };
+        let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job_ref() };
         let SingleUseJob { request, value, .. } = delivery.job;
         let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
         self.shared.send_event(RunEvent::Done(Box::new(finished)));
