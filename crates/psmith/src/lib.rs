@@ -53,6 +53,7 @@
 //! | serve a producer that blocks, with jobs of many kinds | [`Server`] |
 //! | merge the values that long-lived workers send, each with a row of a board | [`run_workers`] |
 //! | hand in jobs one by one and wait for each; keep a connection in each worker | [`Pool`], [`PoolBuilder::init`] |
+//! | use the outcomes as they come | [`JobHandle::as_completed`], [`JobHandle::on_done`], [`Pool::map`] |
 //! | start each job in a process of its own, as many as a strategy lets | [`Scheduler`], [`SpawnStrategy`] |
 //! | drive processes step by step, with a handler for each end | [`ProcessManager`] |
 //! | keep processes alive that serve for ever | [`Supervisor`] |
@@ -152,8 +153,9 @@ pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
 pub use psmith_engine::function::returns::Return;
 pub use psmith_engine::limits::{LimitName, LimitRefused, ResourceLimits, WhyRefused};
-pub use psmith_engine::worker::context::{Cx, SendError, cx};
+pub use psmith_engine::worker::context::{Cx, cx};
 pub use psmith_engine::worker::mailbox::RecvError;
+pub use psmith_engine::worker::send_error::SendError;
 pub use psmith_engine::worker::state::with_state;
 pub use psmith_macros::{Value, job};
 

@@ -157,7 +157,7 @@ fn several_runs_share_a_board() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let jobs = JobBoard::new();
-    assert_eq!(psmith::each(0..3, |_: u32| ()).board(&jobs).run().unwrap(), 3);
+    assert_eq!(psmith::each(0..3, |_: u32| ()).board(&jobs).run().unwrap().jobs, 3);
     let mut list = (0..4).map(|n| Job::new(|n: u32| n, n));
     assert_eq!(Server::new(move || list.next()).board(&jobs).run().unwrap().jobs, 4);
     let send = |cx: WorkerCx<u32>| cx.send(cx.id().0);

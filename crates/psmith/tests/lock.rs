@@ -64,7 +64,7 @@ fn a_hundred_processes_on_one_lock_never_meet() {
     };
     let items = vec![dir.path().to_owned(); 100];
     let done = psmith::each(items, mark).isolation(Isolation::PerJob).workers(8).run();
-    assert_eq!(done.unwrap(), 100);
+    assert_eq!(done.unwrap().jobs, 100);
     let marks = std::fs::read_to_string(dir.path().join("marks")).unwrap();
     assert_eq!(marks, "in\nout\n".repeat(100));
 }

@@ -69,7 +69,8 @@ fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
     assert!(reported.into_iter().eq(0..200));
     assert!(is_line(lines.last().unwrap(), "jobs: 200/200 (100%), "), "{lines:?}");
 
-    let each = lines_of(|row| assert_eq!(psmith::each(0..3, |_: u32| ()).progress(row).run().unwrap(), 3));
+    let each =
+        lines_of(|row| assert_eq!(psmith::each(0..3, |_: u32| ()).progress(row).run().unwrap().jobs, 3));
     assert!(is_line(each.last().unwrap(), "jobs: 3/3 (100%), "), "{each:?}");
     let all = lines_of(|row| assert!(psmith::all(0..3, |_: u32| true).progress(row).run().unwrap()));
     assert!(is_line(all.last().unwrap(), "jobs: 3/3 (100%), "), "{all:?}");

@@ -132,7 +132,7 @@ fn several_runs_share_a_board() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let web = open();
-    assert_eq!(psmith::each(0..3, |_: u32| ()).web(&web).run().unwrap(), 3);
+    assert_eq!(psmith::each(0..3, |_: u32| ()).web(&web).run().unwrap().jobs, 3);
     let mut jobs = (0..4).map(|n| Job::new(|n: u32| n, n).label(format!("job {n}")));
     let report = Server::new(move || jobs.next()).web(&web).run().unwrap();
     assert_eq!(report.jobs, 4);

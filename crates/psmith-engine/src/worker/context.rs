@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -19,10 +18,10 @@ use serde::de::DeserializeOwned;
 
 use crate::channel::frame::{ChannelFrame, FRAME_BYTES_MAX, beginning, send_blocking};
 use crate::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker, written};
-use crate::function::codec::Codec;
 use crate::function::described::Described;
 use crate::scratch;
 use crate::worker::mailbox::{Mailbox, RecvError, WaitLimit};
+use crate::worker::send_error::{SendError, encoded};
 use crate::worker::serve::own_pid;
 
 /// The worker's channel to its host. Any thread of the job may use it.
@@ -247,50 +246,6 @@ pub struct Cx {
     later: u64,
 }
 
-/// The reason why a message could not be sent.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The value cannot be encoded.
-    Unencodable(String),
-    /// The message is longer than a frame may be (`max_message_bytes`).
-    TooLong {
-        /// The message's length.
-        bytes: u64,
-        /// The limit.
-        bytes_max: u64,
-    },
-    /// The job is over: it cannot take messages any more.
-    Over,
-    /// The queue of messages for the job is full; see `JobHandle::send`.
-    Full,
-    /// The other side has closed the channel.
-    Gone(io::Error),
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SendError::Unencodable(reason) => write!(f, "the message cannot be encoded: {reason}"),
-            SendError::TooLong { bytes, bytes_max } => {
-                write!(f, "a message of {bytes} bytes is longer than the limit of {bytes_max}")
-            }
-            SendError::Over => f.write_str("the job is over"),
-            SendError::Full => f.write_str("the job has not taken the messages that it was sent before"),
-            SendError::Gone(error) => write!(f, "nobody listens any more: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for SendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            SendError::Gone(error) => Some(error),
-            SendError::Unencodable(_) | SendError::TooLong { .. } | SendError::Over | SendError::Full => None,
-        }
-    }
-}
-
 impl Cx {
     /// Returns the slot that the job runs in, from 0; lower than the number of workers. Inline: 0.
     #[must_use]
@@ -468,9 +423,11 @@ impl Cx {
     /// assert_eq!(received, [2]);
     /// ```
     ///
+    /// A text may be sent as it is: `send("half way")` is received as a `String`.
+    ///
     /// # Errors
     /// A value that cannot be encoded or is too long, or a host that is gone.
-    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+    pub fn send<M: Serialize + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let bytes_max = self.place.channel.as_ref().map_or(u64::MAX, |channel| channel.bytes_max());
         let bytes = encoded(message, bytes_max)?;
         let Some(channel) = &self.place.channel else { return Ok(()) };
@@ -506,7 +463,7 @@ impl Cx {
     /// [`RecvError::Closed`] when no one can send any more, once all messages have been taken; so at once inline and in
     /// jobs without a handle. [`RecvError::Cancelled`] if the job was asked to stop, and has called [`Cx::cancelled`]
     /// before. A message of another type, or a host that is gone.
-    pub fn recv<M: Serialize + DeserializeOwned>(&self) -> Result<M, RecvError> {
+    pub fn recv<M: DeserializeOwned>(&self) -> Result<M, RecvError> {
         // Without a limit there is always a message or an error.
         self.take(WaitLimit::For(None))?.ok_or(RecvError::Closed)
     }
@@ -526,10 +483,7 @@ impl Cx {
     ///
     /// # Errors
     /// Those of [`Cx::recv`].
-    pub fn recv_timeout<M: Serialize + DeserializeOwned>(
-        &self,
-        limit: Duration,
-    ) -> Result<Option<M>, RecvError> {
+    pub fn recv_timeout<M: DeserializeOwned>(&self, limit: Duration) -> Result<Option<M>, RecvError> {
         self.take(WaitLimit::For(Instant::now().checked_add(limit)))
     }
 
@@ -547,13 +501,13 @@ impl Cx {
     ///
     /// # Errors
     /// Those of [`Cx::recv`].
-    pub fn try_recv<M: Serialize + DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
+    pub fn try_recv<M: DeserializeOwned>(&self) -> Result<Option<M>, RecvError> {
         self.take(WaitLimit::None)
     }
 
-    fn take<M: Serialize + DeserializeOwned>(&self, patience: WaitLimit) -> Result<Option<M>, RecvError> {
+    fn take<M: DeserializeOwned>(&self, patience: WaitLimit) -> Result<Option<M>, RecvError> {
         let Some(ChannelFrame { bytes, body }) = self.next_message(patience)? else { return Ok(None) };
-        let message = <Described as Codec<M>>::decode(&bytes[body..]);
+        let message = Described::read(&bytes[body..]);
         message.map(Some).map_err(|error| RecvError::Undecodable(error.to_string()))
     }
 
@@ -588,16 +542,4 @@ impl Cx {
             let _ = channel.send(message, &[]);
         }
     }
-}
-
-/// Encodes a message.
-pub fn encoded<M: Serialize + DeserializeOwned>(
-    message: &M,
-    frame_bytes_max: u64,
-) -> Result<Vec<u8>, SendError> {
-    let mut bytes = Vec::new();
-    Described::encode(message, &mut bytes).map_err(|error| SendError::Unencodable(error.to_string()))?;
-    // The head of the frame takes some bytes, too.
-    let (length, bytes_max) = (bytes.len() as u64, frame_bytes_max.saturating_sub(64));
-    if length > bytes_max { Err(SendError::TooLong { bytes: length, bytes_max }) } else { Ok(bytes) }
 }

@@ -5,6 +5,7 @@
 //! - `batch`: many short jobs in a row
 //! - [`context`]: the context of a running job, by which it asks and sends
 //! - [`mailbox`]: received messages, sorted: control messages for the loop, messages for the job
+//! - [`send_error`]: why a message could not be sent
 //! - [`state`]: values that a worker keeps between jobs
 //! - `process_state`: changes that a job left in its process
 //! - `syscall_threshold`: whether a short job may have called the kernel
@@ -18,6 +19,7 @@ pub mod context;
 pub mod mailbox;
 pub mod panics;
 mod process_state;
+pub mod send_error;
 mod serve;
 pub mod set_up;
 pub mod state;

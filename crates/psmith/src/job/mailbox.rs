@@ -15,7 +15,7 @@ use psmith_engine::channel::frame::Body;
 use psmith_engine::channel::messages::ToWorker;
 use psmith_engine::condition::Condition;
 use psmith_engine::handler::{EngineCommand, MessagesToWorker};
-use psmith_engine::worker::context::SendError;
+use psmith_engine::worker::send_error::SendError;
 
 /// Limit of messages that wait for a job.
 pub(crate) const MESSAGES_MAX: usize = 1024;

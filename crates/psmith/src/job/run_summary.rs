@@ -9,7 +9,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// Counts of a server's run.
+/// Counts of the jobs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunSummary {

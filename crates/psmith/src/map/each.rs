@@ -3,10 +3,11 @@
 use crate::job::failure::Failure;
 use crate::job::flow::{Judge, Judgement};
 use crate::job::job::JobRef;
+use crate::job::run_summary::RunSummary;
 use crate::map::hooks::{HookAnswer, hooks};
 use crate::map::map::Map;
 use crate::run::face;
-use crate::run::options::Options;
+use crate::run::options::{OnError, Options};
 use crate::run::settings::settings;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
@@ -21,7 +22,7 @@ use psmith_engine::function::with_errors::WithErrors;
 /// std::fs::create_dir(&dir).unwrap();
 /// let files = ["a", "b"].map(|name| dir.join(name));
 /// let done = psmith::each(files.clone(), |file| std::fs::write(file, b"x")).run();
-/// assert_eq!(done.unwrap(), 2);
+/// assert_eq!(done.unwrap().jobs, 2);
 /// assert!(files.iter().all(|file| file.exists()));
 /// # std::fs::remove_dir_all(dir).unwrap();
 /// ```
@@ -159,30 +160,41 @@ where
     O: Return<Value = ()> + 'static,
     C: Codec<I::Item> + Codec<()> + 'static,
 {
-    /// Runs all jobs; returns the number that succeeded, when the last process is gone.
+    /// Runs all jobs; returns how many there were, when the last process is gone. With
+    /// [`OnError::Continue`](crate::OnError::Continue) that also says how many of them failed.
     ///
     /// ```
     /// # psmith::init();
-    /// assert_eq!(psmith::each(0..5, |_: u32| ()).run().unwrap(), 5);
+    /// assert_eq!(psmith::each(0..5, |_: u32| ()).run().unwrap().jobs, 5);
     /// let failure = psmith::each([7], |n: u32| Err::<(), _>(format!("no {n}"))).run().unwrap_err();
     /// assert!(failure.to_string().contains("no 7"));
+    ///
+    /// let odd = |n: u32| if n % 2 == 1 { Err("odd") } else { Ok(()) };
+    /// let summary = psmith::each(0..5, odd).on_error(psmith::OnError::Continue).run().unwrap();
+    /// assert_eq!((summary.jobs, summary.failed), (5, 2));
     /// ```
     ///
     /// # Errors
-    /// The failure that came first. By default no more jobs are started after it, and those that run may finish.
-    pub fn run(self) -> Result<u64, Failure> {
-        let mut done = 0;
+    /// The failure that came first. By default no more jobs are started after it, and those that run may finish. With
+    /// [`OnError::Continue`](crate::OnError::Continue) only the failure of a hook, or of psmith itself.
+    pub fn run(self) -> Result<RunSummary, Failure> {
+        let mut summary = RunSummary::default();
         let mut failed = None;
         let mut iter = self.map;
+        let goes_on = iter.options.after_error() == OnError::Continue;
         while let Some((_, result)) = iter.step() {
             match result {
-                Ok(()) => done += 1,
+                Ok(()) => {}
                 Err(failure) => {
-                    failed.get_or_insert(failure);
+                    summary.failed += 1;
+                    if !goes_on || failure.trouble.is_some() || iter.has_stopped() {
+                        failed.get_or_insert(failure);
+                    }
                 }
             }
+            summary.jobs += 1;
         }
-        failed.map_or(Ok(done), Err)
+        failed.map_or(Ok(summary), Err)
     }
 }
 

@@ -500,6 +500,11 @@ where
         of_hook(job, text)
     }
 
+    /// True once a hook has stopped the run, or enough is known.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
     fn stop(&mut self) {
         self.stopped = true;
         if let MapStage::Running(running) = &self.stage {

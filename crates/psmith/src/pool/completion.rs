@@ -1,5 +1,7 @@
 //! The place where the outcome of one job arrives, and the wake-up of those who wait for it. Knows no pool and no run.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Instant;
@@ -22,11 +24,51 @@ pub(crate) struct CompletionSlot {
     pub(super) arrived: Condition,
 }
 
-#[derive(Debug, Default)]
+/// A function that is called with the outcome of a job.
+pub(crate) type OnOutcome = Box<dyn FnOnce(JobResult) + Send>;
+
+/// Calls to be made once no lock is held: they are the program's own code.
+#[derive(Default)]
+pub(crate) struct Calls(Vec<(OnOutcome, JobResult)>);
+
+impl Calls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, others: Calls) {
+        self.0.extend(others.0);
+    }
+
+    /// Makes the calls. One that panics has printed its panic, and does not keep the others from being made.
+    pub(crate) fn make(self) {
+        for (call, result) in self.0 {
+            let _ = catch_unwind(AssertUnwindSafe(|| call(result)));
+        }
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} calls", self.0.len())
+    }
+}
+
+#[derive(Default)]
 pub(super) struct CompletionState {
     pub(super) result: Option<JobResult>,
+    on_outcome: Vec<OnOutcome>,
     pub(super) pid: u32,
     pub(super) wakers: Vec<Waker>,
+}
+
+impl fmt::Debug for CompletionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompletionState")
+            .field("result", &self.result)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CompletionSlot {
@@ -38,15 +80,32 @@ impl CompletionSlot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores the job's outcome and wakes all who wait for it. The first outcome counts.
-    pub(crate) fn fill(&self, result: JobResult) {
+    /// Stores the job's outcome and wakes all who wait for it. The first outcome counts. Returns the calls that are to be
+    /// made then.
+    pub(crate) fn fill(&self, result: JobResult) -> Calls {
         let mut state = self.lock();
-        state.result.get_or_insert(result);
+        let result = state.result.get_or_insert(result).clone();
+        let calls =
+            std::mem::take(&mut state.on_outcome).into_iter().map(|call| (call, result.clone())).collect();
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.mailbox.over();
         self.arrived.notify_all();
         wakers.into_iter().for_each(Waker::wake);
+        Calls(calls)
+    }
+
+    /// Has `call` called with the outcome: when it arrives, or now, if it is there.
+    pub(crate) fn on_outcome(&self, call: OnOutcome) {
+        let mut state = self.lock();
+        match &state.result {
+            None => state.on_outcome.push(call),
+            Some(result) => {
+                let result = result.clone();
+                drop(state);
+                call(result);
+            }
+        }
     }
 
     pub(crate) fn has_process(&self, pid: u32) {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::job::job::JobRef;
 use crate::pool::pool::Pool;
 use crate::pool::refusal::Unfinished;
+use crate::pool::shared::PoolState;
 use psmith_engine::handler::EngineCommand;
 
 impl Pool {
@@ -42,7 +42,7 @@ impl Pool {
     fn join_until(&self, until: Option<Instant>) -> bool {
         let mut state = self.shared.lock();
         state.joining += 1;
-        let (mut state, done) = self.shared.wait_for(state, until, |state| state.completions.is_empty());
+        let (mut state, done) = self.shared.wait_for(state, until, PoolState::is_done);
         state.joining -= 1;
         drop(state);
         self.shared.notify_waiters();
@@ -63,7 +63,7 @@ impl Pool {
     /// ```
     pub fn drain(&self) -> Unfinished {
         let state = self.shared.close();
-        let is_done = self.shared.wait_for(state, None, |state| state.completions.is_empty() || state.over);
+        let is_done = self.shared.wait_for(state, None, |state| state.is_done() || state.over);
         drop(is_done);
         self.shared.submitter.close();
         self.unfinished()
@@ -123,9 +123,13 @@ impl Pool {
 
     /// Returns the jobs that were not done, once the engine has ended.
     fn unfinished(&self) -> Unfinished {
-        let (state, _) = self.shared.wait_for(self.shared.lock(), None, |state| state.over);
-        let mut jobs = state.left.clone();
-        jobs.sort_by_key(JobRef::index);
-        Unfinished { jobs }
+        let (state, _) =
+            self.shared.wait_for(self.shared.lock(), None, |state| state.over && state.has_called());
+        state.unfinished()
+    }
+
+    /// Waits until no thread waits for the end of all jobs, or the pool is ended.
+    pub(super) fn wait_for_joins(&self) {
+        drop(self.shared.wait_for(self.shared.lock(), None, |state| state.joining == 0 || state.closed));
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::pool::completion::{CompletionSlot, JobResult};
@@ -16,7 +16,7 @@ use crate::pool::shared::PoolShared;
 use crate::run::decode;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
-use psmith_engine::worker::context::{SendError, encoded};
+use psmith_engine::worker::send_error::{SendError, encoded};
 
 /// A job of a [`Pool`](crate::Pool) or [`Scheduler`](crate::Scheduler), and its outcome.
 ///
@@ -155,6 +155,34 @@ impl<R> JobHandle<R> {
         self.wait_timeout(Duration::ZERO)
     }
 
+    /// Has `call` called with the outcome, once: when it arrives, or at once if it is there. Any number of functions may
+    /// be given; they are called in this order, on the thread on which the outcome arrives: one of the pool's, or that of
+    /// a call that cancels the job before it has begun. While one runs, no other outcome of the pool is received, and a join
+    /// or an end of the pool waits for it: it must not wait for the pool itself. Dropping the handle takes none back, and
+    /// in a forked copy of the program none is called.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::{Job, Pool};
+    /// use std::sync::mpsc;
+    /// let pool = Pool::builder().workers(1).build().unwrap();
+    /// let (sender, outcomes) = mpsc::channel();
+    /// let handle = pool.submit(Job::new(|n: u32| n + 1, 1)).unwrap();
+    /// handle.on_done(move |outcome| sender.send(outcome.unwrap()).unwrap());
+    /// assert_eq!(outcomes.recv().unwrap(), 2);
+    /// ```
+    pub fn on_done(&self, call: impl FnOnce(Result<R, Failure>) + Send + 'static)
+    where
+        R: 'static,
+    {
+        if self.forked().is_some() {
+            return;
+        }
+        let (decode, index, label) = (self.decode, self.completion.index, self.completion.label.clone());
+        self.shared.calls_back.store(true, Ordering::SeqCst);
+        self.completion.on_outcome(Box::new(move |result| call(decoded(decode, result, index, label))));
+    }
+
     /// Returns whether the outcome is there, a value or a failure.
     ///
     /// ```
@@ -212,7 +240,7 @@ impl<R> JobHandle<R> {
     /// let pool = Pool::builder().workers(1).build().unwrap();
     /// let greet = |()| format!("hello {}", psmith::cx().unwrap().recv::<String>().unwrap());
     /// let handle = pool.submit(Job::<String>::new(greet, ())).unwrap();
-    /// handle.send(&"world".to_owned()).unwrap();
+    /// handle.send("world").unwrap();
     /// assert_eq!(handle.wait().unwrap(), "hello world");
     /// assert!(matches!(handle.send(&1), Err(SendError::Over)));
     /// ```
@@ -220,7 +248,7 @@ impl<R> JobHandle<R> {
     /// # Errors
     /// [`SendError::Over`] when the job has its outcome, also while this waits, or after [`JobHandle::end_messages`]; a
     /// value that cannot be encoded or is too long. That a message was sent does not say that the job will take it.
-    pub fn send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+    pub fn send<M: Serialize + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         self.send_until(message, None)
     }
 
@@ -238,11 +266,7 @@ impl<R> JobHandle<R> {
     ///
     /// # Errors
     /// As [`JobHandle::send`]; [`SendError::Full`] if there was no room.
-    pub fn send_timeout<M: Serialize + DeserializeOwned>(
-        &self,
-        message: &M,
-        limit: Duration,
-    ) -> Result<(), SendError> {
+    pub fn send_timeout<M: Serialize + ?Sized>(&self, message: &M, limit: Duration) -> Result<(), SendError> {
         self.send_until(message, Instant::now().checked_add(limit))
     }
 
@@ -259,11 +283,11 @@ impl<R> JobHandle<R> {
     ///
     /// # Errors
     /// As [`JobHandle::send`]; [`SendError::Full`] if there is none.
-    pub fn try_send<M: Serialize + DeserializeOwned>(&self, message: &M) -> Result<(), SendError> {
+    pub fn try_send<M: Serialize + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         self.send_timeout(message, Duration::ZERO)
     }
 
-    fn send_until<M: Serialize + DeserializeOwned>(
+    fn send_until<M: Serialize + ?Sized>(
         &self,
         message: &M,
         until: Option<Instant>,
@@ -337,20 +361,30 @@ impl<R> JobHandle<R> {
     }
 
     fn decoded(&self, result: JobResult) -> Result<R, Failure> {
-        let bytes = result?;
-        decode::decoded(|| (self.decode)(&bytes)).map_err(|cause| {
-            let mut failure = Failure::new(cause, self.completion.index);
-            failure.attempts = 1;
-            failure.label.clone_from(&self.completion.label);
-            failure
-        })
+        decoded(self.decode, result, self.completion.index, self.completion.label.clone())
     }
 
     /// The failure of every wait in a forked copy of this program, where no outcome arrives.
-    fn forked(&self) -> Option<Failure> {
+    pub(super) fn forked(&self) -> Option<Failure> {
         let is_copy = self.shared.process != std::process::id();
         is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.completion.index))
     }
+}
+
+/// Decodes the outcome of the job with this index and label.
+fn decoded<R>(
+    decode: fn(&[u8]) -> Result<R, CodecError>,
+    result: JobResult,
+    index: u64,
+    label: Option<String>,
+) -> Result<R, Failure> {
+    let bytes = result?;
+    decode::decoded(|| decode(&bytes)).map_err(|cause| {
+        let mut failure = Failure::new(cause, index);
+        failure.attempts = 1;
+        failure.label = label;
+        failure
+    })
 }
 
 impl<R> Future for JobHandle<R> {

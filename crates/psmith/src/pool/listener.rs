@@ -5,6 +5,7 @@
 //! code.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -79,11 +80,13 @@ impl Drop for EndOnDrop<'_> {
                     name: None,
                 });
             }
-            completion.fill(Err(failure));
+            let calls = completion.fill(Err(failure));
+            state.calls.add(calls);
         }
         state.over = true;
         drop(state);
         self.shared.notify_waiters();
+        self.shared.make_calls();
     }
 }
 
@@ -129,9 +132,14 @@ impl PoolShared {
         }
         state.completions.remove(completion.index);
         // Before the waiters are notified that all are done: then this one is ready, too.
-        completion.fill(result);
+        let calls = completion.fill(result);
+        let is_wanted = !calls.is_empty();
+        state.calls.add(calls);
         drop(state);
         self.notify_waiters();
+        if is_wanted {
+            self.make_calls();
+        }
     }
 
     /// Returns whether there is one job only, so that the thread that waits for it may drive the engine.
@@ -173,7 +181,7 @@ impl PoolShared {
     /// Handles the events that there are, on the thread of a caller that drives; false if the listener must do it.
     fn handle_events_now(&self) -> bool {
         let Ok(mut sink) = self.sink.try_lock() else { return false };
-        if sink.logger.is_none() {
+        if sink.logger.is_none() && !self.calls_back.load(Ordering::SeqCst) {
             let output = sink.output;
             let cannot_block = |event: &RunEvent| match event {
                 RunEvent::Done(finished) => !has_to_pass_on(finished, output),

@@ -2,12 +2,15 @@
 //!
 //! - [`pool`], [`builder`]: a pool, and its settings; [`submission`]: handing in without blocking; [`control`]: pausing,
 //!   resuming, resizing; [`listener`]: the thread that receives events; [`refusal`]: the reasons for not taking a job
-//! - [`ending`]: draining, stopping, joining
+//! - [`ending`]: draining, stopping, joining; [`async_ending`]: the same without blocking
 //! - [`shared`]: the state that all of these share; [`completion`]: the place where one job's outcome arrives
 //! - [`handle`]: one job from outside; [`explain`]: the reason for which it waits
+//! - [`pool_map`]: many items as jobs, in order; [`as_completed`]: handles as their jobs end
 //! - [`scheduler`], [`strategy`]: a process for each job, as many as a strategy lets; [`proxy`]: methods as jobs
 //! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive
 
+pub(crate) mod as_completed;
+pub(crate) mod async_ending;
 pub(crate) mod builder;
 pub(crate) mod completion;
 pub(crate) mod control;
@@ -16,6 +19,7 @@ pub(crate) mod explain;
 pub(crate) mod handle;
 pub(crate) mod listener;
 pub(crate) mod pool;
+pub(crate) mod pool_map;
 pub(crate) mod process_manager;
 pub(crate) mod proxy;
 pub(crate) mod refusal;

@@ -1,5 +1,6 @@
 //! A pool: jobs handed in one by one, from any thread, each with a handle to its outcome.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -71,6 +72,7 @@ impl Pool {
             strategy,
             sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),
             process: std::process::id(),
+            calls_back: AtomicBool::new(false),
         });
         let side = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("psmith-pool".into());
@@ -220,13 +222,7 @@ impl Pool {
                     runners.push(handle);
                 }
                 Err(refused) => {
-                    last = match refused.reason {
-                        Refusal::CircuitBroken(jobs) => Failure::new(Cause::CircuitBroken(jobs), 0),
-                        Refusal::NotBegun(error) => Failure::ours(error, 0),
-                        Refusal::Full | Refusal::Joining | Refusal::Closed => {
-                            Failure::new(Cause::Cancelled, 0)
-                        }
-                    };
+                    last = refused.into_failure(0);
                     break;
                 }
             }
@@ -265,6 +261,11 @@ impl Pool {
     }
 
     /// Returns whether this process made the pool.
+    /// Returns the number of jobs that were taken.
+    pub(crate) fn jobs_taken(&self) -> u64 {
+        self.shared.lock().next_index
+    }
+
     pub(crate) fn is_ours(&self) -> bool {
         self.shared.process == std::process::id()
     }

@@ -6,7 +6,6 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
@@ -20,7 +19,7 @@ use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_core::Table;
 use psmith_engine::EngineError;
-use psmith_engine::worker::context::SendError;
+use psmith_engine::worker::send_error::SendError;
 
 type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
 
@@ -292,7 +291,7 @@ impl<'h, R> ProcessManager<'h, R> {
     ///
     /// # Errors
     /// As [`JobHandle::send`]; [`SendError::Over`] also of a process that was removed.
-    pub fn send<M: Serialize + DeserializeOwned>(&self, id: ProcessId, message: &M) -> Result<(), SendError> {
+    pub fn send<M: Serialize + ?Sized>(&self, id: ProcessId, message: &M) -> Result<(), SendError> {
         self.process(id)?.handle.send(message)
     }
 
@@ -311,11 +310,7 @@ impl<'h, R> ProcessManager<'h, R> {
     ///
     /// # Errors
     /// As [`ProcessManager::send`]; [`SendError::Full`] if there is none.
-    pub fn try_send<M: Serialize + DeserializeOwned>(
-        &self,
-        id: ProcessId,
-        message: &M,
-    ) -> Result<(), SendError> {
+    pub fn try_send<M: Serialize + ?Sized>(&self, id: ProcessId, message: &M) -> Result<(), SendError> {
         self.process(id)?.handle.try_send(message)
     }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
+use psmith_core::Cause;
 use psmith_engine::EngineError;
 
 /// The jobs that a pool, scheduler, manager or supervisor had taken and not done when it ended: none after a drain that
@@ -66,6 +68,20 @@ impl fmt::Display for Refusal {
             Refusal::CircuitBroken(1) => f.write_str("it has ended: a job had crashed"),
             Refusal::CircuitBroken(jobs) => write!(f, "it has ended: {jobs} jobs in a row had crashed"),
         }
+    }
+}
+
+impl<R> SubmitError<R> {
+    /// Makes the failure of the job that was not taken, where its place needs one.
+    pub(crate) fn into_failure(self, index: u64) -> Failure {
+        let mut failure = match self.reason {
+            Refusal::CircuitBroken(jobs) => Failure::new(Cause::CircuitBroken(jobs), index),
+            Refusal::NotBegun(error) => Failure::ours(error, index),
+            Refusal::Full | Refusal::Joining | Refusal::Closed => Failure::new(Cause::Cancelled, index),
+        };
+        failure.input = self.job.request.kept_input();
+        failure.label.clone_from(&self.job.request.label);
+        failure
     }
 }
 

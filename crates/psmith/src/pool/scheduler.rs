@@ -281,12 +281,12 @@ impl Scheduler {
         self.current().map_or(0, |pool| pool.pending())
     }
 
-    fn current(&self) -> Option<Arc<Pool>> {
+    pub(super) fn current(&self) -> Option<Arc<Pool>> {
         // A forked copy of the program has another process's pool: nothing of it can be waited for.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|pool| pool.is_ours())
     }
 
-    fn forget(&self, pool: &Arc<Pool>) {
+    pub(super) fn forget(&self, pool: &Arc<Pool>) {
         let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
             *current = None;

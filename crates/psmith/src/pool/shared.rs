@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -14,7 +15,8 @@ use psmith_engine::condition::Condition;
 use crate::job::failure::Failure;
 use crate::job::job::{JobRef, Request};
 use crate::job::run_summary::RunSummary;
-use crate::pool::completion::CompletionSlot;
+use crate::pool::completion::{Calls, CompletionSlot};
+use crate::pool::refusal::Unfinished;
 use crate::pool::strategy::SpawnStrategy;
 use crate::run::options::{Logger, Output};
 use crate::run::submitter::Submitter;
@@ -29,6 +31,9 @@ pub(crate) struct PoolShared {
     pub(super) sink: Mutex<EventSink>,
     /// The process that made the pool.
     pub(crate) process: u32,
+    /// True once a handle has a function to be called with its outcome: then the listener alone receives outcomes, because
+    /// such a function may wait for the very caller that drives.
+    pub(super) calls_back: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +58,10 @@ pub(super) struct PoolState {
     /// True once the engine has ended.
     pub(super) over: bool,
     pub(super) report: RunSummary,
+    /// Calls to be made with outcomes that have arrived, once the lock is released.
+    pub(super) calls: Calls,
+    /// The number of threads that make such calls.
+    pub(super) calling: u32,
     /// Jobs that were not done when the pool was ended.
     pub(super) left: Vec<JobRef>,
 }
@@ -64,6 +73,23 @@ impl fmt::Debug for PoolShared {
 }
 
 impl PoolState {
+    /// True when every job that was taken has its outcome, and all that wanted it were called.
+    pub(super) fn is_done(&self) -> bool {
+        self.completions.is_empty() && self.has_called()
+    }
+
+    /// True when all were called that wanted an outcome that is there.
+    pub(super) fn has_called(&self) -> bool {
+        self.calls.is_empty() && self.calling == 0
+    }
+
+    /// Returns the jobs that were not done when the pool was ended, in the order of submission.
+    pub(super) fn unfinished(&self) -> Unfinished {
+        let mut jobs = self.left.clone();
+        jobs.sort_by_key(JobRef::index);
+        Unfinished { jobs }
+    }
+
     pub(super) fn engine_index(&self, index: u64) -> Option<u64> {
         self.started.get(index).copied()
     }
@@ -79,7 +105,8 @@ impl PoolState {
             let mut failure = Failure::new(Cause::Cancelled, index);
             failure.label.clone_from(&request.label);
             failure.input = request.kept_input();
-            completion.fill(Err(failure));
+            let calls = completion.fill(Err(failure));
+            self.calls.add(calls);
         }
     }
 }
@@ -101,6 +128,20 @@ impl PoolShared {
     pub(super) fn notify_waiters(&self) {
         self.changed.notify_all();
         self.waiting.wake();
+    }
+
+    /// Makes the calls that outcomes have led to. Called without the lock.
+    pub(super) fn make_calls(&self) {
+        let mut state = self.lock();
+        let calls = std::mem::take(&mut state.calls);
+        if calls.is_empty() {
+            return;
+        }
+        state.calling += 1;
+        drop(state);
+        calls.make();
+        self.lock().calling -= 1;
+        self.notify_waiters();
     }
 
     pub(super) fn wait_for<'s>(
@@ -152,6 +193,7 @@ impl PoolShared {
             }
             drop(state);
             self.notify_waiters();
+            self.make_calls();
         } else if let Some(engine) = state.engine_index(index) {
             self.submitter.cancel(engine, kill);
         }

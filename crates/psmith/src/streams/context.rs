@@ -15,7 +15,8 @@ use serde::{Deserializer, Serializer};
 
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
-use psmith_engine::worker::context::{Cx, SendError, cx};
+use psmith_engine::worker::context::{Cx, cx};
+use psmith_engine::worker::send_error::SendError;
 
 /// The number of a worker, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

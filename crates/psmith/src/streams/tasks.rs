@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use crate::job::failure::Failure;
 use crate::streams::context::WorkerId;
 use psmith_engine::function::returns::{Return, error_text};
-use psmith_engine::worker::context::SendError;
 use psmith_engine::worker::panics;
+use psmith_engine::worker::send_error::SendError;
 
 /// The number of values that wait to be taken; beyond it the tasks wait.
 const WAITING_MAX: usize = 64;

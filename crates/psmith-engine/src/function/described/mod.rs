@@ -41,16 +41,36 @@ pub const DEPTH_MAX: u32 = 200;
 #[derive(Debug, Clone, Copy)]
 pub enum Described {}
 
-impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
-    fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
+impl Described {
+    /// Appends a value that need not be one that is decoded, such as a `str`.
+    ///
+    /// # Errors
+    /// As [`Codec::encode`].
+    #[doc(hidden)]
+    pub fn write<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
         value.serialize(ser::ValueWriter::new(into))
     }
 
-    fn decode(bytes: &[u8]) -> Result<T, CodecError> {
+    /// Decodes a value from all of these bytes.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    #[doc(hidden)]
+    pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         let mut reader = de::ValueReader::new(bytes);
         let value = T::deserialize(&mut reader)?;
         reader.end()?;
         Ok(value)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
+    fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
+        Described::write(value, into)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<T, CodecError> {
+        Described::read(bytes)
     }
 
     fn is_described() -> bool {
