@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use psmith_core::Time;
 use psmith_core::board::{BoardFrame, Progress, Row, RowId, RowTable, RowView, Timing};
+use psmith_sys::generation::generation;
 
 use crate::below::LinesBelow;
 use crate::output::BoardStream;
@@ -50,6 +51,8 @@ pub(crate) struct BoardShared {
     ended: Condvar,
     /// The count of the thread's finished writes.
     moves: Arc<AtomicU64>,
+    /// The generation of the process that has the thread.
+    process: u64,
 }
 
 /// The state under the lock.
@@ -100,11 +103,17 @@ impl BoardShared {
             has_ended: false,
         };
         let (changed, ended) = (Condvar::new(), Condvar::new());
-        BoardShared { mode, clock, state: Mutex::new(state), changed, ended, moves }
+        BoardShared { mode, clock, state: Mutex::new(state), changed, ended, moves, process: generation() }
     }
 
     pub(crate) fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Returns whether nothing is written: there is no board, or only in the process that this one is a forked copy of,
+    /// whose thread may even have held the lock.
+    fn is_off(&self) -> bool {
+        self.mode == Mode::Off || self.process != generation()
     }
 
     /// Adds a row; an `elapsed` one shows the time since now. `None` if the board has ended.
@@ -185,6 +194,9 @@ impl BoardShared {
 
     /// Wakes the thread to check whether anything is due.
     pub(crate) fn wake(&self) {
+        if self.is_off() {
+            return;
+        }
         // The thread checks and begins to wait under the lock: so it either sees the change or receives this signal.
         drop(self.lock());
         self.changed.notify_one();
@@ -193,7 +205,7 @@ impl BoardShared {
     /// Makes a change and wakes the thread if it has to act. The second value that `change` returns is a row whose text
     /// changed.
     fn update<T>(&self, change: impl FnOnce(&mut BoardState, Time) -> (T, Option<RowId>)) -> Option<T> {
-        if self.mode == Mode::Off {
+        if self.is_off() {
             return None;
         }
         let now = Time((self.clock)());
@@ -217,7 +229,7 @@ impl BoardShared {
 
     /// Completes all rows, and waits until all is written, or until writing makes no progress any more.
     pub(crate) fn shutdown(&self) {
-        if self.mode == Mode::Off {
+        if self.is_off() {
             return;
         }
         let now = Time((self.clock)());
@@ -234,12 +246,18 @@ impl BoardShared {
 
     /// Erases the rows until [`BoardShared::step_back`]; returns also if the terminal takes no output.
     pub(crate) fn step_aside(&self) {
+        if self.is_off() {
+            return;
+        }
         let mut state = self.lock();
         state.asides += 1;
         self.wait_for_thread(state, |state| state.has_ended || !state.is_drawn);
     }
 
     pub(crate) fn step_back(&self) {
+        if self.is_off() {
+            return;
+        }
         let mut state = self.lock();
         state.asides -= 1;
         state.rows.touch();

@@ -129,6 +129,15 @@ pub fn fork_single() -> io::Result<ForkResult> {
     Forker::new()?.fork()
 }
 
+/// Forks a process that may have other threads: the child has only this one, so it must take no lock that another of
+/// them may hold.
+///
+/// # Errors
+/// As [`Forker::fork`].
+pub fn fork_threaded() -> io::Result<ForkResult> {
+    Forker { library: None }.fork()
+}
+
 /// Returns the number of threads of this process.
 ///
 /// # Errors

@@ -28,6 +28,7 @@ pub mod executable;
 pub mod exit;
 pub mod forbid;
 pub mod fork;
+pub mod generation;
 pub mod last_words;
 pub mod memfd;
 pub mod pidfd;

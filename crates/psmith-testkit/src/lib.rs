@@ -9,6 +9,7 @@ pub mod browser;
 pub mod cmd;
 pub mod emulator;
 mod ended;
+pub mod forked;
 pub mod gate;
 pub mod leak;
 pub mod need;

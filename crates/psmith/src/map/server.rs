@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use psmith_core::policy::Order;
@@ -22,6 +23,7 @@ use psmith_engine::EngineError;
 use psmith_engine::function::codec::CodecError;
 use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
+use psmith_sys::generation::generation;
 
 type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
 type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
@@ -156,6 +158,9 @@ impl ServerHandle {
     /// other.join().unwrap();
     /// ```
     pub fn join(&self) {
+        if self.0.is_foreign() {
+            return;
+        }
         let mut gate = self.0.lock();
         while !gate.is_over {
             gate = self.0.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
@@ -168,6 +173,8 @@ impl ServerHandle {
 struct Stop {
     state: Mutex<SubmissionGate>,
     changed: Condvar,
+    /// The generation of the process in which the server runs; 0 before it does.
+    runs_in: AtomicU64,
 }
 
 #[derive(Default)]
@@ -191,8 +198,17 @@ impl Stop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns whether the server runs in the process that this one is a forked copy of: nothing is to be waited for.
+    fn is_foreign(&self) -> bool {
+        let runs_in = self.runs_in.load(Ordering::Relaxed);
+        runs_in != 0 && runs_in != generation()
+    }
+
     /// Takes no more jobs; returns where those went that were taken.
     fn close(&self) -> Option<Submitter> {
+        if self.is_foreign() {
+            return None;
+        }
         let mut gate = self.lock();
         gate.is_closed = true;
         let submitter = gate.submitter.clone();
@@ -334,6 +350,7 @@ where
         let workers = options.workers_in_force().map_err(|text| ours(EngineError::Setting(text)))?.max(1);
         let wants = Wants { starts: logger.is_some() || shared_logger.is_some(), ..Wants::default() };
         let (mut run, submitter) = Run::begin(&options, workers, wants).map_err(ours)?;
+        stop.runs_in.store(generation(), Ordering::Relaxed);
         stop.lock().submitter = Some(submitter.clone());
         let decoders: Decoders<R> = Arc::default();
         let panicked: Arc<Mutex<Option<String>>> = Arc::default();
@@ -403,6 +420,9 @@ struct StopOnDrop(Arc<Stop>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
+        if self.0.is_foreign() {
+            return;
+        }
         let mut gate = self.0.lock();
         gate.is_closed = true;
         gate.is_over = true;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use psmith_engine::condition::Condition;
+use psmith_sys::generation::generation;
 
 use crate::pool::handle::JobHandle;
 
@@ -37,7 +38,7 @@ struct AsCompleted<R> {
     /// By place.
     handles: Vec<Option<JobHandle<R>>>,
     left: usize,
-    process: u32,
+    process: u64,
 }
 
 impl<R> JobHandle<R> {
@@ -66,7 +67,7 @@ impl<R> JobHandle<R> {
                 None => handle.completion.on_outcome(Box::new(move |_| order.add(place))),
             }
         }
-        AsCompleted { order, left: handles.len(), handles, process: std::process::id() }
+        AsCompleted { order, left: handles.len(), handles, process: generation() }
     }
 }
 
@@ -78,7 +79,7 @@ impl<R> Iterator for AsCompleted<R> {
             return None;
         }
         self.left -= 1;
-        if self.process != std::process::id() {
+        if self.process != generation() {
             // In a copy of the program that was forked meanwhile no outcome arrives.
             return self.handles.iter_mut().find_map(Option::take);
         }

@@ -112,7 +112,7 @@ impl Future for Join<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shared = self.shared;
-        if shared.process != std::process::id() {
+        if !shared.is_ours() {
             return Poll::Ready(());
         }
         // Registered first: any change from here on wakes it.
@@ -132,7 +132,7 @@ impl Future for Join<'_> {
 
 impl Join<'_> {
     fn leave(&mut self) {
-        if std::mem::replace(&mut self.counts, false) && self.shared.process == std::process::id() {
+        if std::mem::replace(&mut self.counts, false) && self.shared.is_ours() {
             self.shared.lock().joining -= 1;
             self.shared.notify_waiters();
         }
@@ -149,7 +149,7 @@ impl Future for Drain<'_> {
     type Output = Unfinished;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Unfinished> {
-        let Some(shared) = self.pool.clone().filter(|pool| pool.process == std::process::id()) else {
+        let Some(shared) = self.pool.clone().filter(|pool| pool.is_ours()) else {
             return Poll::Ready(Unfinished::default());
         };
         shared.waiting.add(context.waker());

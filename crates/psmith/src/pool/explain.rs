@@ -93,7 +93,7 @@ impl<R> JobHandle<R> {
 
 impl PoolShared {
     fn explain(&self, completion: &CompletionSlot) -> PendingReason {
-        if completion.is_filled() {
+        if !self.is_ours() || completion.is_filled() {
             return PendingReason::Ended;
         }
         if let Some(pid) = completion.pid() {

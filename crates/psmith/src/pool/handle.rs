@@ -70,7 +70,7 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.completion.pid()
+        if self.shared.is_ours() { self.completion.pid() } else { None }
     }
 
     /// Waits for the outcome. It stays: the next call gives it again, decoded anew.
@@ -195,7 +195,7 @@ impl<R> JobHandle<R> {
     /// ```
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.completion.is_filled()
+        !self.shared.is_ours() || self.completion.is_filled()
     }
 
     /// Asks the job to stop: one that waits ends at once; one that runs gets the terminate signal
@@ -366,7 +366,7 @@ impl<R> JobHandle<R> {
 
     /// The failure of every wait in a forked copy of this program, where no outcome arrives.
     pub(super) fn forked(&self) -> Option<Failure> {
-        let is_copy = self.shared.process != std::process::id();
+        let is_copy = !self.shared.is_ours();
         is_copy.then(|| Failure::ours(Arc::new(EngineError::Forked), self.completion.index))
     }
 }
@@ -391,6 +391,9 @@ impl<R> Future for JobHandle<R> {
     type Output = Result<R, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, Failure>> {
+        if let Some(forked) = self.forked() {
+            return Poll::Ready(Err(forked));
+        }
         let mut state = self.completion.lock();
         match &state.result {
             Some(result) => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use psmith_core::{Cause, JobId};
 
 use crate::pool::listener::listen;
-use crate::pool::shared::{EventSink, PoolShared, RoomWaiters};
+use crate::pool::shared::{EventSink, PoolShared, PoolState, RoomWaiters};
 
 use crate::job::failure::Failure;
 use crate::job::job::Job;
@@ -19,6 +19,7 @@ use crate::pool::completion::{CompletionSlot, Notifier};
 use crate::pool::handle::JobHandle;
 use crate::pool::strategy::SpawnStrategy;
 use crate::run::options::Options;
+use crate::run::process_mutex::ProcessMutex;
 use crate::run::run::Run;
 use crate::run::run_event::Wants;
 use psmith_engine::EngineError;
@@ -31,7 +32,8 @@ use crate::pool::refusal::{Refusal, SubmitError};
 /// ([`Isolation::Reuse`](crate::Isolation)).
 ///
 /// Several pools in one program are independent of each other. Dropping a pool stops it ([`Pool::stop`]);
-/// every handle gets an outcome, whatever becomes of the pool.
+/// every handle gets an outcome, whatever becomes of the pool. In a forked copy of the program there is nothing to wait
+/// for: jobs are refused, handles fail, and all that waits returns at once.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. It serves all of
 /// [`Options`].
@@ -65,13 +67,12 @@ impl Pool {
         let wants = Wants { starts: true, ..Wants::default() };
         let (run, submitter) = Run::begin(options, workers, wants)?;
         let shared = Arc::new(PoolShared {
-            state: Mutex::default(),
+            state: ProcessMutex::ours(PoolState::default(), PoolState::of_copies()),
             changed: Condition::default(),
             waiting: RoomWaiters::default(),
             submitter,
             strategy,
             sink: Mutex::new(EventSink { output: options.output, logger: options.logger.clone() }),
-            process: std::process::id(),
             calls_back: AtomicBool::new(false),
         });
         let side = Arc::clone(&shared);
@@ -138,6 +139,12 @@ impl Pool {
     }
 
     fn take<R>(&self, mut job: Job<R>, until: Option<Instant>) -> Result<JobHandle<R>, SubmitError<R>> {
+        if !self.is_ours() {
+            return Err(SubmitError {
+                job: Box::new(job),
+                reason: Refusal::NotBegun(Arc::new(EngineError::Forked)),
+            });
+        }
         let mut state = self.shared.lock();
         let refusal = loop {
             if state.closed || state.over {
@@ -170,7 +177,7 @@ impl Pool {
         state.held_back.push_back((completion.index, job.request));
         let started = self.shared.let_start(&mut state);
         drop(state);
-        if started && !(self.is_ours() && self.shared.begin_on_this_thread()) {
+        if started && !self.shared.begin_on_this_thread() {
             self.shared.submitter.wake();
         }
         let shared = Arc::clone(&self.shared);
@@ -257,17 +264,19 @@ impl Pool {
 
     /// Wakes `waker` when there may be room for a job.
     pub(crate) fn waits_for_room(&self, waker: &Waker) {
-        self.shared.waiting.add(waker);
+        if self.is_ours() {
+            self.shared.waiting.add(waker);
+        }
     }
 
-    /// Returns whether this process made the pool.
     /// Returns the number of jobs that were taken.
     pub(crate) fn jobs_taken(&self) -> u64 {
         self.shared.lock().next_index
     }
 
+    /// Returns whether this process made the pool.
     pub(crate) fn is_ours(&self) -> bool {
-        self.shared.process == std::process::id()
+        self.shared.is_ours()
     }
 
     /// Returns the number of jobs that have no outcome yet.
@@ -298,7 +307,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.shared.process != std::process::id() {
+        if !self.is_ours() {
             // The threads are another process's; this copy has none of them.
             std::mem::forget(self.listener.take());
             return;

@@ -190,7 +190,7 @@ impl<'h, R> ProcessManager<'h, R> {
         let until = Instant::now().checked_add(timeout);
         loop {
             let called = self.dispatch();
-            if called > 0 || !self.notifier.wait(until) {
+            if called > 0 || !self.pool.is_ours() || !self.notifier.wait(until) {
                 return called;
             }
             if !self.processes.values().any(|process| process.handle.is_ready()) {

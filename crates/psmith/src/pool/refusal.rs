@@ -37,8 +37,9 @@ pub enum Refusal {
     Closed,
     /// It has ended because this number of jobs in a row had crashed ([`breaker`](crate::PoolBuilder::breaker)).
     CircuitBroken(u32),
-    /// The engine of a [`Scheduler`](crate::Scheduler) could not begin: for want of threads or descriptors, or for a
-    /// setting that is not valid.
+    /// No process can run the job: the engine of a [`Scheduler`](crate::Scheduler) could not begin, for want of threads or
+    /// descriptors or for a setting that is not valid, or this program is a forked copy of the one that made the pool
+    /// ([`EngineError::Forked`](crate::EngineError::Forked)).
     NotBegun(Arc<EngineError>),
 }
 

@@ -1,7 +1,7 @@
 //! A scheduler: every job in a process of its own, as many at once as a strategy lets start.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::job::Job;
@@ -13,6 +13,7 @@ use crate::pool::refusal::{Refusal, SubmitError, Unfinished};
 use crate::pool::strategy::{PerCore, SpawnStrategy};
 use crate::run::face;
 use crate::run::options::Options;
+use crate::run::process_mutex::ProcessMutex;
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
 
@@ -39,7 +40,7 @@ use psmith_engine::EngineError;
 pub struct Scheduler {
     strategy: Arc<dyn SpawnStrategy>,
     options: Options,
-    pool: Mutex<Option<Arc<Pool>>>,
+    pool: ProcessMutex<Option<Arc<Pool>>>,
 }
 
 /// A strategy that survives its pool.
@@ -106,7 +107,7 @@ impl Scheduler {
         Scheduler {
             strategy: Arc::new(strategy),
             options: Options::of(face::SCHEDULER),
-            pool: Mutex::default(),
+            pool: ProcessMutex::new(None, None),
         }
     }
 
@@ -283,18 +284,18 @@ impl Scheduler {
 
     pub(super) fn current(&self) -> Option<Arc<Pool>> {
         // A forked copy of the program has another process's pool: nothing of it can be waited for.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|pool| pool.is_ours())
+        self.pool.lock().clone().filter(|pool| pool.is_ours())
     }
 
     pub(super) fn forget(&self, pool: &Arc<Pool>) {
-        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.pool.lock();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
             *current = None;
         }
     }
 
     fn pool(&self) -> Result<Arc<Pool>, EngineError> {
-        let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.pool.lock();
         if let Some(pool) = &*current
             && pool.is_ours()
         {

@@ -19,18 +19,17 @@ use crate::pool::completion::{Calls, CompletionSlot};
 use crate::pool::refusal::Unfinished;
 use crate::pool::strategy::SpawnStrategy;
 use crate::run::options::{Logger, Output};
+use crate::run::process_mutex::ProcessMutex;
 use crate::run::submitter::Submitter;
 
 /// The state that a pool, its handles and its listener share; jobs are handed in through it.
 pub(crate) struct PoolShared {
-    pub(super) state: Mutex<PoolState>,
+    pub(super) state: ProcessMutex<PoolState>,
     pub(super) changed: Condition,
     pub(super) waiting: RoomWaiters,
     pub(crate) submitter: Submitter,
     pub(super) strategy: Option<Box<dyn SpawnStrategy>>,
     pub(super) sink: Mutex<EventSink>,
-    /// The process that made the pool.
-    pub(crate) process: u32,
     /// True once a handle has a function to be called with its outcome: then the listener alone receives outcomes, because
     /// such a function may wait for the very caller that drives.
     pub(super) calls_back: AtomicBool,
@@ -73,6 +72,11 @@ impl fmt::Debug for PoolShared {
 }
 
 impl PoolState {
+    /// The state that a forked copy of the program sees: it has none of the jobs.
+    pub(super) fn of_copies() -> PoolState {
+        PoolState { closed: true, over: true, ..PoolState::default() }
+    }
+
     /// True when every job that was taken has its outcome, and all that wanted it were called.
     pub(super) fn is_done(&self) -> bool {
         self.completions.is_empty() && self.has_called()
@@ -113,7 +117,12 @@ impl PoolState {
 
 impl PoolShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
+    }
+
+    /// Returns whether this process made the pool; a forked copy of it has none of its threads.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.state.is_ours()
     }
 
     pub(super) fn close(&self) -> MutexGuard<'_, PoolState> {
@@ -126,8 +135,10 @@ impl PoolShared {
 
     /// Notifies all who wait for a change. Must not be called under the lock.
     pub(super) fn notify_waiters(&self) {
-        self.changed.notify_all();
-        self.waiting.wake();
+        if self.is_ours() {
+            self.changed.notify_all();
+            self.waiting.wake();
+        }
     }
 
     /// Makes the calls that outcomes have led to. Called without the lock.

@@ -21,6 +21,7 @@ use psmith_engine::condition::Condition;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::returns::Return;
+use psmith_sys::generation::generation;
 
 /// Keeps `n` processes alive that each run `f`: whatever ends one, another takes its place.
 ///
@@ -52,8 +53,8 @@ pub struct Supervisor {
     options: Options,
     /// Since the last start.
     running: Option<Arc<SupervisorState>>,
-    /// The process that started it: a forked copy has neither the thread nor the workers.
-    process: u32,
+    /// The process that started them: a forked copy has neither the thread nor the workers.
+    process: u64,
 }
 
 /// The state that the supervisor and its thread share.
@@ -201,7 +202,7 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError::AlreadyRunning`], or psmith itself failed.
     pub fn start(&mut self) -> Result<(), SupervisorError> {
-        if self.running.as_ref().is_some_and(|shared| !shared.lock_end().is_over) {
+        if self.running().is_some_and(|shared| !shared.lock_end().is_over) {
             return Err(SupervisorError::AlreadyRunning);
         }
         // The supervisor logs more of its workers than a pool logs of jobs.
@@ -228,7 +229,7 @@ impl Supervisor {
         spawned.map_err(|error| SupervisorError::Engine(EngineError::Kernel(error)))?;
         began.wait(None);
         self.running = Some(shared);
-        self.process = std::process::id();
+        self.process = generation();
         Ok(())
     }
 
@@ -281,11 +282,13 @@ impl Supervisor {
         })
     }
 
+    /// The state of the workers that were started last. A forked copy of the program has started none.
+    fn running(&self) -> Option<&Arc<SupervisorState>> {
+        self.running.as_ref().filter(|_| self.process == generation())
+    }
+
     fn end(&self, how: impl FnOnce(&SupervisorState)) -> Unfinished {
-        let Some(shared) = &self.running else { return Unfinished::default() };
-        if self.process != std::process::id() {
-            return Unfinished::default();
-        }
+        let Some(shared) = self.running() else { return Unfinished::default() };
         if shared.lock_end().is_over {
             return Unfinished::default();
         }
@@ -327,7 +330,7 @@ impl Supervisor {
     }
 
     fn join_until(&self, until: Option<Instant>) -> bool {
-        self.running.as_ref().is_none_or(|shared| shared.wait(until))
+        self.running().is_none_or(|shared| shared.wait(until))
     }
 
     /// Returns the processes that run now, as far as is known.
@@ -344,7 +347,7 @@ impl Supervisor {
     /// ```
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
-        let Some(shared) = &self.running else { return Vec::new() };
+        let Some(shared) = self.running() else { return Vec::new() };
         let members = shared.lock_members();
         members
             .iter()

@@ -2,8 +2,9 @@
 //!
 //! Handles no signal itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
+use crate::run::process_mutex::ProcessMutex;
 use crate::run::shared::RunShared;
 use psmith_engine::handler::EngineCommand;
 
@@ -35,11 +36,15 @@ pub(crate) struct ProgramRuns {
     pub(crate) guards: u32,
 }
 
-static PROGRAM: Mutex<ProgramRuns> =
-    Mutex::new(ProgramRuns { runs: Vec::new(), requested: Vec::new(), guards: 0 });
+impl ProgramRuns {
+    const NONE: ProgramRuns = ProgramRuns { runs: Vec::new(), requested: Vec::new(), guards: 0 };
+}
+
+/// A forked copy of the program has none of its runs, nor the threads of its guards.
+static PROGRAM: ProcessMutex<ProgramRuns> = ProcessMutex::new(ProgramRuns::NONE, ProgramRuns::NONE);
 
 pub(crate) fn program() -> MutexGuard<'static, ProgramRuns> {
-    PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
+    PROGRAM.lock()
 }
 
 /// Returns the runs that are not dropped.

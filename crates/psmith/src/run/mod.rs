@@ -4,6 +4,7 @@
 //! - [`options`]: the settings of a run; [`settings`]: the same on every face; [`face`]: what each face serves
 //! - [`run`]: a run from the caller's side; [`run_event`]: its events; [`driver`]: which thread drives the engine
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
+//! - [`process_mutex`]: a lock that a forked copy of the program never finds held
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`reused`]: the engine's handler for function jobs that share workers
 //! - [`job_messages`]: a worker's messages about its job, for both handlers; [`start_order`]: none before its start
@@ -20,6 +21,7 @@ pub(crate) mod input_writer;
 pub(crate) mod job_messages;
 pub(crate) mod live_runs;
 pub(crate) mod options;
+pub(crate) mod process_mutex;
 pub(crate) mod queue;
 pub(crate) mod reused;
 pub(crate) mod run;

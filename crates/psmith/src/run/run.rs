@@ -35,8 +35,6 @@ use crate::run::submitter::Submitter;
 pub(crate) struct Run {
     shared: Arc<RunShared>,
     engine: Option<JoinHandle<()>>,
-    /// The process that began it: a forked copy of it has neither the engine nor its children.
-    process: u32,
     deadline: Option<Instant>,
     frame_bytes_max: u64,
     scratch: Option<Arc<Scratch>>,
@@ -91,7 +89,6 @@ impl Run {
         let run = Run {
             shared,
             engine: Some(engine.map_err(EngineError::Kernel)?),
-            process: std::process::id(),
             deadline: deadline.map(|limit| Instant::now() + limit),
             frame_bytes_max,
             scratch,
@@ -178,7 +175,7 @@ impl Run {
     }
 
     fn is_forked(&self) -> bool {
-        self.process != std::process::id()
+        !self.shared.is_ours()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use psmith_core::JobId;
 use psmith_sys::eventfd::Waker;
@@ -12,6 +12,7 @@ use crate::job::job::Request;
 use crate::observe::observer::{FinishedJob, Observer, ObserverEvent};
 use crate::run::driver::EngineDriver;
 use crate::run::input_buffer::InputBuffer;
+use crate::run::process_mutex::ProcessMutex;
 use crate::run::queue::JobQueue;
 use crate::run::run_event::{EVENTS_MAX, Finished, First, RunEvent, Tap};
 use crate::run::start_order::StartOrder;
@@ -23,7 +24,7 @@ use psmith_engine::handler::EngineCommand;
 /// What both sides share.
 #[derive(Debug)]
 pub(crate) struct RunShared {
-    pub(crate) state: Mutex<RunSharedState>,
+    pub(crate) state: ProcessMutex<RunSharedState>,
     pub(crate) events_changed: Condition,
     pub(crate) taps: Vec<Tap>,
     pub(crate) observers: Vec<Box<dyn Observer>>,
@@ -63,6 +64,12 @@ pub(crate) struct RunSharedState {
 }
 
 impl RunSharedState {
+    /// The state that a forked copy of the program sees: the run is over, for it.
+    fn of_copies() -> RunSharedState {
+        let over = Some(Err(Arc::new(EngineError::Forked)));
+        RunSharedState { closed: true, over, ..RunSharedState::default() }
+    }
+
     /// The outcomes of jobs that nobody will begin; gives whether there were any.
     pub(crate) fn end_incoming(&mut self) -> bool {
         let before = self.events.len();
@@ -86,7 +93,10 @@ impl RunShared {
     ) -> io::Result<RunShared> {
         let starts = starts.then(StartOrder::default);
         Ok(RunShared {
-            state: Mutex::new(RunSharedState { starts, ..RunSharedState::default() }),
+            state: ProcessMutex::ours(
+                RunSharedState { starts, ..RunSharedState::default() },
+                RunSharedState::of_copies(),
+            ),
             events_changed: Condition::default(),
             taps,
             observers,
@@ -99,7 +109,12 @@ impl RunShared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, RunSharedState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
+    }
+
+    /// Returns whether the run is this process's; a forked copy of it has neither the engine nor its children.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.state.is_ours()
     }
 
     /// Has the engine take what is added to these.
@@ -206,12 +221,18 @@ impl RunShared {
 
     /// Wakes whoever drives.
     pub(crate) fn wake(&self) {
+        if !self.is_ours() {
+            return;
+        }
         self.waker.wake();
         self.call_back_driver();
     }
 
     /// The same for a job: an engine that polls looks for the next by itself.
     pub(crate) fn wake_for_job(&self) {
+        if !self.is_ours() {
+            return;
+        }
         if !self.lock().polls_again {
             self.waker.wake();
         }
