@@ -20,6 +20,7 @@ pub mod byte_locks;
 pub mod c_strings;
 pub mod cgroup;
 pub mod clock;
+pub mod credentials;
 pub mod entry;
 pub mod environment;
 pub mod epoll;

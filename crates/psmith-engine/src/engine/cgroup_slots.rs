@@ -301,11 +301,10 @@ impl SlotLease {
         u32::try_from(members).unwrap_or(u32::MAX).max(1)
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// Kills all processes in its group, if it has one.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.killed = true;
-        if let Some(group) = self.group() {
-            let _ = group.kill();
-        }
+        self.group().map_or(Ok(()), Cgroup::kill)
     }
 
     /// Returns the kernel's counts of limits that were hit.

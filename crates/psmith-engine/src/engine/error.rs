@@ -42,6 +42,9 @@ pub enum EngineError {
     TooDeep(u32),
     /// The run belongs to another process: this one is a forked copy of the one that began it.
     Forked,
+    /// This process has changed its user, a group or its root directory since the run began, in the words given: the run's
+    /// processes have what it had before. The run has ended, or takes no more jobs; another one is begun as now.
+    Credentials(String),
     /// The kernel refused a call that the engine cannot do without.
     Kernel(io::Error),
 }
@@ -76,6 +79,13 @@ impl fmt::Display for EngineError {
                     "this process is a copy of the one that began the run, which alone can go on with it"
                 )
             }
+            EngineError::Credentials(change) => {
+                write!(
+                    f,
+                    "this process has changed {change} since the run began, whose processes are as they were: begin \
+                     another run"
+                )
+            }
             EngineError::Kernel(error) => write!(f, "the kernel refused: {}", os_text(error)),
         }
     }
@@ -89,7 +99,8 @@ impl std::error::Error for EngineError {
             | EngineError::Setting(_)
             | EngineError::Workers { .. }
             | EngineError::TooDeep(_)
-            | EngineError::Forked => None,
+            | EngineError::Forked
+            | EngineError::Credentials(_) => None,
             EngineError::Warden { error, .. }
             | EngineError::Spool(_, error)
             | EngineError::Consumer(error)

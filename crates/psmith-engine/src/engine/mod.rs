@@ -59,6 +59,7 @@ use std::time::{Duration, SystemTime};
 
 use psmith_core::outcome::Outcome;
 use psmith_core::{Event, JobId, RunPolicy, SlotId};
+use psmith_sys::credentials::Credentials;
 use psmith_sys::epoll::{Epoll, Interest, ReadyEvents};
 use psmith_sys::rlimit::{Resource, Rlimit};
 
@@ -87,6 +88,9 @@ const SPARE_DESCRIPTORS: u64 = 8;
 /// The most descriptors that one attempt holds in the host: two pipes, a pidfd, its group's three files, and the
 /// files of two spools.
 const ATTEMPT_DESCRIPTORS: u64 = 8;
+
+/// The longest wait for the warden to end what is left of a run.
+const DISMISSAL_MAX: Duration = Duration::from_secs(5);
 
 /// The time between two checks of a process group that outlives its leader.
 const GROUP_CHECK_EVERY: Duration = Duration::from_millis(20);
@@ -144,6 +148,8 @@ pub struct Engine<H: Handler> {
     ready: ReadyEvents,
     state: RunState,
     samples: StackSamples,
+    /// Those of this process when the warden was started, which has them.
+    credentials: Credentials,
 }
 
 /// A job between acceptance and delivery.
@@ -166,10 +172,12 @@ impl<H: Handler> Engine<H> {
     ///
     /// If the demanded containment is not available here, or the warden cannot be started.
     pub fn new(handler: H, setup: Setup) -> Result<Engine<H>, EngineError> {
+        // Before the warden has them.
+        let credentials = Credentials::now();
         // First of all, so that nothing that follows can outlive a host that is killed meanwhile; and the warden starts
         // up while the rest is made.
         let warden = Warden::launch().map_err(|error| EngineError::Warden { error, words: String::new() })?;
-        match Engine::prepare(handler, setup) {
+        match Engine::prepare(handler, setup, credentials) {
             Ok(mut engine) => engine.warden.engage(&engine.epoll, warden).map(|()| engine),
             Err(error) => {
                 warden.reap();
@@ -178,7 +186,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn prepare(handler: H, mut setup: Setup) -> Result<Engine<H>, EngineError> {
+    fn prepare(handler: H, mut setup: Setup, credentials: Credentials) -> Result<Engine<H>, EngineError> {
         let level = choose(setup.contain).map_err(EngineError::Containment)?;
         let (nofile_soft, nofile_now) = psmith_sys::rlimit::raise_nofile().map_err(EngineError::Kernel)?;
         if nofile_soft != nofile_now {
@@ -210,6 +218,7 @@ impl<H: Handler> Engine<H> {
             ready: ReadyEvents::with_capacity(256),
             state: RunState::new(),
             samples: StackSamples::default(),
+            credentials,
         })
     }
 
@@ -428,12 +437,13 @@ impl<H: Handler> Engine<H> {
         if self.state.is_leaving() {
             self.cgroup_slots.abandon();
             // To drop the socket is enough: the warden kills what is left, and removes the groups.
-            self.warden.abandon();
+            let is_waited_for = self.credentials.change().is_some();
+            self.warden.abandon(is_waited_for.then_some(DISMISSAL_MAX));
             return (self.handler, self.state.into_result());
         }
         self.attempts.clear();
         let removed = self.cgroup_slots.remove();
-        self.warden.dismiss(Duration::from_secs(5));
+        self.warden.dismiss(DISMISSAL_MAX);
         if let Err(error) = removed {
             self.state.fail(EngineError::Kernel(error));
         }

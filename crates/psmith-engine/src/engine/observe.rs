@@ -248,7 +248,7 @@ impl<H: Handler> Engine<H> {
         self.cgroup_slots.kill_all();
         for running in self.attempts.iter_mut() {
             // This also keeps the slot from reusing this group: the next warden does not know it.
-            running.lease.kill();
+            let _ = running.lease.kill();
             if let Some(pidfd) = &running.pidfd {
                 let _ = pidfd::signal_group(pidfd, psmith_core::policy::SIGKILL);
                 let _ = pidfd::signal(pidfd, psmith_core::policy::SIGKILL);

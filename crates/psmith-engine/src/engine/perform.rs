@@ -15,12 +15,12 @@ use rustix::process::Signal;
 use crate::command::{Launch, Numbers};
 use crate::containment::Containment;
 use crate::descendants;
-use crate::engine::Engine;
 use crate::engine::attempt::Running;
 use crate::engine::handler::{
     AttemptOutput, AttemptSlot, Delivery, Ending, EngineEvent, Handler, Live, Taken as Delivered,
 };
 use crate::engine::observe::Token;
+use crate::engine::{Engine, EngineError};
 use crate::warden::link::Link;
 use crate::warden::messages::{Key, Start, ToWarden};
 
@@ -63,6 +63,9 @@ impl<H: Handler> Engine<H> {
     // Starting.
 
     fn start(&mut self, attempt: AttemptId, slot: SlotId, memory_bytes: Option<u64>) {
+        if self.check_credentials() {
+            return;
+        }
         let Some(entry) = self.jobs.get_mut(&attempt.job) else { return };
         entry.slot = slot;
         entry.started = SystemTime::now();
@@ -187,23 +190,29 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let key = running.key();
-        let mut ask = false;
+        let (mut ask, mut refused) = (false, false);
         // A new child may not have joined its group yet, and the ladder sends each signal only once.
         let may_be_new = !running.exited;
         if let Some(group) = running.lease.group() {
-            if group.signal_all(signal).is_ok_and(|reached| reached == 0) && may_be_new {
-                let _ = pidfd::signal(process, signal);
+            match group.signal_all(signal) {
+                Ok(0) if may_be_new => drop(pidfd::signal(process, signal)),
+                sent => refused = sent.is_err_and(|error| is_denied(&error)),
             }
         } else {
             match pidfd::signal_group(process, signal) {
                 Err(error) if pidfd::is_unsupported(&error) => ask = true,
-                Err(_) if may_be_new => drop(pidfd::signal(process, signal)),
+                Err(_) if may_be_new => {
+                    refused = pidfd::signal(process, signal).is_err_and(|error| is_denied(&error));
+                }
                 _ => {}
             }
             if level != Containment::Group && !running.exited {
                 // The group has it already; a clean-up must not be requested twice.
                 descendants::signal_descendants(running.pid, Some(running.pid), signal);
             }
+        }
+        if refused && self.check_credentials() {
+            return;
         }
         // A stopped process receives a signal only once it is continued.
         if signal != SIGKILL && signal != Signal::CONT.as_raw() {
@@ -235,13 +244,14 @@ impl<H: Handler> Engine<H> {
             // The report of its start is still on the way, perhaps held by a warden that is stopped, but its group can
             // be killed already. A process that has not joined it yet is killed when the report arrives.
             running.pending.push(SIGKILL);
-            running.lease.kill();
+            let _ = running.lease.kill();
             return;
         };
         let exited = running.exited;
+        let mut refused = false;
         if !exited {
             // By pidfd as well: a new child may not have joined its group yet.
-            let _ = pidfd::signal(process, SIGKILL);
+            refused = pidfd::signal(process, SIGKILL).is_err_and(|error| is_denied(&error));
         }
         if exited {
             // The sweep does not count those that the signal to the group killed before it.
@@ -250,7 +260,7 @@ impl<H: Handler> Engine<H> {
         match level {
             Containment::Cgroup => {
                 running.killed = running.killed.max(if exited { running.lease.alive() } else { 0 });
-                running.lease.kill();
+                refused |= running.lease.kill().is_err_and(|error| is_denied(&error));
                 if exited {
                     self.watch_group(slot);
                 }
@@ -280,6 +290,19 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        if refused {
+            self.check_credentials();
+        }
+    }
+
+    /// Ends the run if this process has other credentials than when it began: what was started before may be out of its
+    /// reach, and what would be started now would have too much or too little. The warden has what this process had, so
+    /// all is left to it; returns whether that is so.
+    fn check_credentials(&mut self) -> bool {
+        let Some(change) = self.credentials.change() else { return false };
+        self.fail(EngineError::Credentials(change));
+        self.state.leave();
+        true
     }
 
     fn release_tree(&mut self, slot: u32) {
@@ -463,6 +486,11 @@ impl<H: Handler> Engine<H> {
         let view = self.dispatch.view();
         self.handler.on_event(&view, EngineEvent::Notice(notice, job));
     }
+}
+
+/// Returns whether the error says that this process has not the right to.
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Returns whether the error says "not now" rather than "not ever".

@@ -221,10 +221,11 @@ impl WardenLink {
         self.introduction.group_dirs = group_dirs;
     }
 
-    /// Leaves the warden to itself: it kills what is left, and removes the groups.
-    pub(super) fn abandon(&mut self) {
+    /// Leaves the warden to itself: it kills what is left, and removes the groups. Waits for its end only if it is
+    /// given a `patience`.
+    pub(super) fn abandon(&mut self, patience: Option<Duration>) {
         if let Some(warden) = self.warden.take() {
-            warden.abandon();
+            warden.abandon(patience);
         }
     }
 

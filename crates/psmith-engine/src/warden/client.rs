@@ -151,9 +151,14 @@ impl Warden {
             && !descendants::is_traced(self.process.id())
     }
 
-    /// Leaves the warden to itself: its socket closes, so it kills everything and ends; nothing waits for it.
-    pub(crate) fn abandon(self) {
+    /// Leaves the warden to itself: its socket closes, so it kills everything and ends. Waits for that at most for
+    /// `patience`, if there is one.
+    pub(crate) fn abandon(mut self, patience: Option<Duration>) {
         drop(self.link);
+        if let Some(patience) = patience {
+            wait_for(self.pidfd.as_fd(), rustix::event::PollFlags::IN, patience);
+            let _ = self.process.try_wait();
+        }
     }
 
     /// Makes sure that it has ended, and returns the last text on its standard error.

@@ -25,6 +25,7 @@ use crate::run::run_event::Wants;
 use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
 use psmith_engine::handler::EngineCommand;
+use psmith_sys::credentials::Ids;
 
 use crate::pool::refusal::{Refusal, SubmitError};
 
@@ -56,6 +57,8 @@ pub struct Pool {
     pub(super) listener: Option<JoinHandle<()>>,
     pub(super) window: u32,
     pub(super) grace: Duration,
+    /// Those of this process when the pool was made, as which its jobs run.
+    pub(super) ids: Ids,
 }
 
 impl Pool {
@@ -80,7 +83,7 @@ impl Pool {
         let listener = thread.spawn(move || listen(&side, run));
         let listener = Some(listener.map_err(EngineError::Kernel)?);
         let window = if shared.strategy.is_some() { u32::MAX } else { options.window_in_force(workers) };
-        Ok(Pool { shared, listener, window, grace: options.grace })
+        Ok(Pool { shared, listener, window, grace: options.grace, ids: Ids::now() })
     }
 
     /// Hands a job in; waits while the pool is full ([`window`](crate::PoolBuilder::window)).
@@ -144,6 +147,10 @@ impl Pool {
                 job: Box::new(job),
                 reason: Refusal::NotBegun(Arc::new(EngineError::Forked)),
             });
+        }
+        if let Some(change) = self.ids.change() {
+            let error = Arc::new(EngineError::Credentials(change));
+            return Err(SubmitError { job: Box::new(job), reason: Refusal::NotBegun(error) });
         }
         let mut state = self.shared.lock();
         let refusal = loop {

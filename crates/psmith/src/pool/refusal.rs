@@ -38,8 +38,9 @@ pub enum Refusal {
     /// It has ended because this number of jobs in a row had crashed ([`breaker`](crate::PoolBuilder::breaker)).
     CircuitBroken(u32),
     /// No process can run the job: the engine of a [`Scheduler`](crate::Scheduler) could not begin, for want of threads or
-    /// descriptors or for a setting that is not valid, or this program is a forked copy of the one that made the pool
-    /// ([`EngineError::Forked`](crate::EngineError::Forked)).
+    /// descriptors or for a setting that is not valid, this program is a forked copy of the one that made the pool
+    /// ([`EngineError::Forked`](crate::EngineError::Forked)), or it has another user since
+    /// ([`EngineError::Credentials`](crate::EngineError::Credentials)).
     NotBegun(Arc<EngineError>),
 }
 

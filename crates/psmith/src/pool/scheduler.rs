@@ -298,6 +298,8 @@ impl Scheduler {
         let mut current = self.pool.lock();
         if let Some(pool) = &*current
             && pool.is_ours()
+            // One of another user that has nothing to do is replaced; one that has refuses the job.
+            && (pool.ids.change().is_none() || pool.pending() > 0)
         {
             return Ok(Arc::clone(pool));
         }
