@@ -9,6 +9,7 @@
 //! - [`function`]: functions and values, and how they are sent
 //! - [`entry`]: the entry point at which a program becomes a warden or a worker instead of itself
 //! - [`facilities`]: the facilities that this machine offers
+//! - [`lines`]: output of several jobs as whole lines
 //! - [`scratch`]: a directory for each attempt; `descendants`: the processes that descend from a job
 
 pub mod channel;
@@ -21,6 +22,7 @@ pub mod entry;
 pub mod facilities;
 pub mod function;
 pub mod limits;
+pub mod lines;
 pub mod scratch;
 mod warden;
 pub mod worker;

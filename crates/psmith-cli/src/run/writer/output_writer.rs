@@ -3,7 +3,6 @@
 //!
 //! Decides nothing about jobs, and knows no type of the engine's side.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use psmith_board::{Cursor, Line, Painter, Size};
 use psmith_core::{JobId, Time};
+use psmith_engine::lines::JobLines;
 use psmith_engine::spool::Spool;
 
 use super::{
@@ -33,9 +33,6 @@ const SPARES_MAX: usize = 4;
 /// The size above which output is waited for: it holds memory, or a file, that other jobs may need.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
-/// The length above which a line is passed on in pieces.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
-
 /// The longest time between two checks of a joblog.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -43,9 +40,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(in crate::run) struct OutputWriter {
     stdout: File,
     stderr: File,
-    lines: Lines,
-    partial: HashMap<(JobId, u8), Vec<u8>>,
-    at_line_start: HashMap<(JobId, u8), bool>,
+    lines: JobLines,
     pub(in crate::run) joblog: Option<JobLog>,
     pub(in crate::run) results: Option<ResultsWriter>,
     run: String,
@@ -75,9 +70,7 @@ impl OutputWriter {
         Ok(OutputWriter {
             stdout: File::from(stdout.as_fd().try_clone_to_owned()?),
             stderr: File::from(stderr.as_fd().try_clone_to_owned()?),
-            lines,
-            partial: HashMap::new(),
-            at_line_start: HashMap::new(),
+            lines: JobLines::new(lines == Lines::Whole),
             joblog,
             results,
             run,
@@ -268,25 +261,11 @@ impl OutputWriter {
     // Methods for job output.
 
     fn live(&mut self, job: JobId, stream: u8, bytes: &[u8], tag: Option<&[u8]>) -> io::Result<()> {
-        if self.lines == Lines::Raw {
-            return self.pass(job, stream, bytes, tag);
+        if self.broken {
+            return Ok(());
         }
-        let mut waiting = self.partial.remove(&(job, stream)).unwrap_or_default();
-        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
-        if whole > 0 {
-            waiting.extend_from_slice(&bytes[..whole]);
-            self.pass(job, stream, &waiting, tag)?;
-            waiting.clear();
-        }
-        waiting.extend_from_slice(&bytes[whole..]);
-        if waiting.len() > LINE_BYTES_MAX {
-            self.pass(job, stream, &waiting, tag)?;
-            waiting.clear();
-        }
-        if !waiting.is_empty() {
-            self.partial.insert((job, stream), waiting);
-        }
-        Ok(())
+        let ready = self.lines.take(job, stream, bytes, tag);
+        self.put(stream, &ready)
     }
 
     fn backlog(&mut self, job: JobId, stream: u8, backlog: Spool, tag: Option<&[u8]>) -> io::Result<()> {
@@ -305,8 +284,7 @@ impl OutputWriter {
     /// is not appended to half a line that waits for its end.
     fn break_off(&mut self, job: JobId) -> io::Result<()> {
         for stream in [1, 2] {
-            self.partial.remove(&(job, stream));
-            if self.at_line_start.remove(&(job, stream)) == Some(false) && !self.broken {
+            if self.lines.end(job, stream) && !self.broken {
                 self.put(stream, b"\n")?;
             }
         }
@@ -318,23 +296,14 @@ impl OutputWriter {
         if bytes.is_empty() || self.broken {
             return Ok(());
         }
-        let Some(tag) = tag else {
-            self.at_line_start.insert((job, stream), bytes.last() == Some(&b'\n'));
-            return self.put(stream, bytes);
-        };
-        let mut tagged = Vec::with_capacity(bytes.len() + 64);
-        let at_start = self.at_line_start.entry((job, stream)).or_insert(true);
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            if *at_start {
-                tagged.extend_from_slice(tag);
-            }
-            tagged.extend_from_slice(line);
-            *at_start = line.last() == Some(&b'\n');
-        }
+        let tagged = self.lines.tagged(job, stream, bytes, tag);
         self.put(stream, &tagged)
     }
 
     fn put(&mut self, stream: u8, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if if stream == 1 { self.stdout_is_terminal } else { self.stderr_is_terminal } {
             self.clear_board();
             self.mid_line = bytes.last() != Some(&b'\n');
@@ -363,14 +332,12 @@ impl OutputWriter {
                     reader.seek(SeekFrom::Start(skip)).map_err(WriteFailure::Stdout)?;
                     self.copy(id, *stream, reader, job.tag.as_deref()).map_err(WriteFailure::Stdout)?;
                 }
-                if let Some(rest) = self.partial.remove(&(id, *stream)) {
-                    self.pass(id, *stream, &rest, job.tag.as_deref()).map_err(WriteFailure::Stdout)?;
-                }
+                let rest = self.lines.rest(id, *stream);
+                self.pass(id, *stream, &rest, job.tag.as_deref()).map_err(WriteFailure::Stdout)?;
             }
         }
         for stream in [1, 2] {
-            self.at_line_start.remove(&(id, stream));
-            self.partial.remove(&(id, stream));
+            self.lines.end(id, stream);
         }
         if !job.recorded || self.broken {
             return Ok(());
@@ -404,9 +371,8 @@ impl OutputWriter {
     fn copy(&mut self, job: JobId, stream: u8, from: &mut impl Read, tag: Option<&[u8]>) -> io::Result<()> {
         let mut buffer = vec![0; 128 * 1024];
         // A partial line that waits is written before what follows it.
-        if let Some(rest) = self.partial.remove(&(job, stream)) {
-            self.pass(job, stream, &rest, tag)?;
-        }
+        let rest = self.lines.rest(job, stream);
+        self.pass(job, stream, &rest, tag)?;
         loop {
             let length = from.read(&mut buffer)?;
             if length == 0 {
@@ -417,19 +383,7 @@ impl OutputWriter {
     }
 }
 
-/// Writes like `write_all`, also if the descriptor is non-blocking: any process that shares it can make it so.
-fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(length) => bytes = &bytes[length..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [rustix::event::PollFd::new(file, rustix::event::PollFlags::OUT)];
-                rustix::event::poll(&mut fds, None)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+/// Writes like `write_all`, also if the descriptor is non-blocking.
+fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    psmith_engine::lines::write_all(file, bytes).map_err(|(_, error)| error)
 }
