@@ -126,7 +126,7 @@ fn setup(order: Delivery_) -> Setup {
             seed: 1,
         },
         contain: None,
-        streams: Streams { stdin: None, inherit: None },
+        streams: Streams { stdin: None, inherit: None, captures_values: false },
         surroundings: Surroundings { env, ..Surroundings::default() },
         spool_dir: PathBuf::from("/tmp"),
         run: format!("test-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),

@@ -135,7 +135,7 @@ fn every_job_has_a_span_and_every_attempt_one_within_it() {
             seed: 1,
         },
         contain: None,
-        streams: Streams { stdin: None, inherit: None },
+        streams: Streams { stdin: None, inherit: None, captures_values: false },
         surroundings: Surroundings::default(),
         spool_dir: PathBuf::from("/tmp"),
         run: format!("spans-{}", std::process::id()),

@@ -39,7 +39,7 @@
 //! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value or
 //!   a `Result` ([`Return`]); both travel by serde ([`codec`]).
 //! - **A failure is data**: [`Failure`] holds the [`Cause`], the input, the attempts, the usage, the end of standard error.
-//! - A job's output is passed on whole, when its outcome is handed out ([`Output`]).
+//! - A job's output is passed on whole, when its outcome is handed out, or by lines while it runs ([`Output`]).
 //!
 //! # Then
 //!
@@ -163,6 +163,7 @@ pub use job::command_job::CommandJob;
 pub use job::failure::{Failure, FailureDetails};
 pub use job::flow::Flow;
 pub use job::job::{Job, JobRef};
+pub use job::lost_output::LostOutput;
 pub use job::retry::Retry;
 pub use job::run_summary::{LogLevel, RunSummary};
 pub use lock::{Lock, LockGuard};

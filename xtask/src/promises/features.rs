@@ -89,4 +89,6 @@ pub(crate) const FEATURES: &[(&str, &str, &str)] = &[
         "descriptors: waited for where there are none, the same number after 10,000 jobs",
     ),
     ("U-47", "caller-untouched", "the caller is untouched by what jobs do to their process"),
+    ("U-48", "live-output", "output while jobs run, by whole lines that name their job"),
+    ("U-49", "output-told", "output that cannot be kept or passed on is told and counted, within a bound"),
 ];

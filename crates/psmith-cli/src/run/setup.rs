@@ -151,6 +151,7 @@ fn setup(
         streams: Streams {
             stdin: stdin.then(|| own(&io::stdin())).transpose()?,
             inherit: if inherits { Some((own(&io::stdout())?, own(&io::stderr())?)) } else { None },
+            captures_values: false,
         },
         surroundings,
         spool_dir: std::env::temp_dir(),

@@ -10,7 +10,7 @@ use psmith_sys::{pidfd, proc_tree};
 
 use crate::engine::cgroup_slots::SlotLease;
 use crate::engine::channels::WorkerChannel;
-use crate::engine::handler::{AttemptOutput, Live, TAIL_BYTES_MAX};
+use crate::engine::handler::{AttemptOutput, Live, OutputKept};
 use crate::engine::spool::Spool;
 use crate::limits::LimitsInForce;
 use crate::warden::link::Link;
@@ -32,6 +32,8 @@ pub(crate) struct Running {
     pub(crate) pipes: [Option<Pipe>; 2],
     pub(crate) live: Live,
     pub(crate) output: AttemptOutput,
+    /// The part of its output that is kept.
+    pub(crate) kept: OutputKept,
     pub(crate) lease: SlotLease,
     pub(crate) keeper: Option<Link>,
     /// The channel of a function worker; `None` for a command.
@@ -99,6 +101,7 @@ impl Running {
             pipes: [None, None],
             live,
             output: AttemptOutput::default(),
+            kept: OutputKept::ALL,
             lease: SlotLease::default(),
             keeper: None,
             channel: None,
@@ -139,6 +142,7 @@ impl Running {
         match self.live {
             Live::Nothing => false,
             Live::Stdout => stream == 1,
+            Live::Stderr => stream == 2,
             Live::Both => true,
         }
     }
@@ -150,7 +154,7 @@ impl Running {
             Ok(0) => Ok(Read::End),
             Ok(length) => {
                 pipe.seen += length as u64;
-                self.count(stream, &buffer[..length]);
+                self.output.count(stream, &buffer[..length], &self.kept);
                 Ok(Read::Bytes(length))
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Read::Empty),
@@ -158,26 +162,8 @@ impl Running {
         }
     }
 
-    fn count(&mut self, stream: u8, bytes: &[u8]) {
-        let output = &mut self.output;
-        if stream == 1 {
-            output.stdout_bytes += bytes.len() as u64;
-            return;
-        }
-        output.stderr_bytes += bytes.len() as u64;
-        let tail = &mut output.stderr_tail;
-        if bytes.len() >= TAIL_BYTES_MAX {
-            tail.clear();
-            tail.extend_from_slice(&bytes[bytes.len() - TAIL_BYTES_MAX..]);
-        } else {
-            let surplus = (tail.len() + bytes.len()).saturating_sub(TAIL_BYTES_MAX);
-            tail.drain(..surplus);
-            tail.extend_from_slice(bytes);
-        }
-    }
-
     pub(crate) fn spool(&mut self, stream: u8) -> &mut Spool {
-        if stream == 1 { &mut self.output.stdout } else { &mut self.output.stderr }
+        self.output.spool(stream)
     }
 
     /// Returns whether its process group has live members besides itself, once it has ended.
@@ -193,29 +179,5 @@ impl Running {
             member.pgrp == self.pid && !member.is_zombie()
         });
         is_alive || zombies == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use psmith_core::JobId;
-
-    fn running() -> Running {
-        let id = AttemptId { job: JobId(1), number: 1 };
-        Running::new(id, SlotId(0), 0, Live::Nothing)
-    }
-
-    #[test]
-    fn the_tail_of_stderr_is_its_last_bytes_however_they_come() {
-        for chunk in [1, 7, 1000, TAIL_BYTES_MAX, 3 * TAIL_BYTES_MAX] {
-            let mut attempt = running();
-            let all: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-            for piece in all.chunks(chunk) {
-                attempt.count(2, piece);
-            }
-            assert_eq!(attempt.output.stderr_tail, all[all.len() - TAIL_BYTES_MAX..], "chunks of {chunk}");
-            assert_eq!(attempt.output.stderr_bytes, all.len() as u64);
-        }
     }
 }

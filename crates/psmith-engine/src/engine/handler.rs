@@ -13,6 +13,7 @@ use psmith_core::{AttemptId, Dispatcher, JobId, JobPolicy, Notice, SlotId, Time}
 use crate::channel::frame::Body;
 use crate::channel::messages::ToWorker;
 use crate::command::Launch;
+pub use crate::engine::attempt_output::{AttemptOutput, LossReason, OutputKept, TAIL_BYTES_MAX};
 use crate::engine::error::EngineError;
 use crate::engine::spool::Spool;
 pub use crate::engine::stack_samples::StackRequester;
@@ -78,6 +79,17 @@ pub trait Handler {
 
     /// Takes the output that a job had written before it became live: it comes first, all at once.
     fn backlog(&mut self, id: JobId, job: &mut Self::Job, stream: u8, backlog: Spool);
+
+    /// Returns which part of this job's output is kept until its outcome. Called at each start.
+    fn kept_output(&self, job: &Self::Job) -> OutputKept {
+        let _ = job;
+        OutputKept::ALL
+    }
+
+    /// Returns whether output that cannot be kept ends the run; if not, it counts as lost, and the job goes on.
+    fn ends_at_lost_output(&self) -> bool {
+        true
+    }
 
     /// Returns whether output that is passed on live is kept for the delivery as well.
     fn keeps_live_output(&self) -> bool {
@@ -162,6 +174,8 @@ pub enum Live {
     Nothing,
     /// Standard output; standard error follows when the job has ended.
     Stdout,
+    /// Standard error; standard output follows when the job has ended.
+    Stderr,
     /// Both streams.
     Both,
 }
@@ -256,26 +270,6 @@ pub struct Delivery<J> {
     pub output: AttemptOutput,
 }
 
-/// The output of an attempt.
-#[derive(Debug, Default)]
-pub struct AttemptOutput {
-    /// Standard output, less what was passed on live and not kept.
-    pub stdout: Spool,
-    /// Standard error, less what was passed on live and not kept.
-    pub stderr: Spool,
-    /// Bytes of each that were passed on live. They are also in the spools if the handler keeps them.
-    pub passed: [u64; 2],
-    /// Length of all standard output.
-    pub stdout_bytes: u64,
-    /// Length of all standard error.
-    pub stderr_bytes: u64,
-    /// The last bytes of standard error, at most [`TAIL_BYTES_MAX`].
-    pub stderr_tail: Vec<u8>,
-}
-
-/// The length of the end of a job's standard error that is kept beside its outcome.
-pub const TAIL_BYTES_MAX: usize = 4096;
-
 /// The result of [`Handler::deliver`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -338,4 +332,6 @@ pub struct Streams {
     pub stdin: Option<OwnedFd>,
     /// Standard output and error, inherited as they are; `None`: the engine captures them.
     pub inherit: Option<(OwnedFd, OwnedFd)>,
+    /// True if the standard output of commands is captured all the same: it is their value.
+    pub captures_values: bool,
 }

@@ -30,6 +30,7 @@
 //! [`handler`] is the interface to the user of the engine.
 
 mod attempt;
+mod attempt_output;
 mod attempts;
 mod cgroup_slots;
 mod channels;

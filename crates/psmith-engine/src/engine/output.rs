@@ -12,7 +12,6 @@ use psmith_core::JobId;
 use crate::engine::EngineError;
 use crate::engine::attempt::{Read, Running};
 use crate::engine::attempts::SlotGeneration;
-use crate::engine::handler::AttemptOutput;
 use crate::engine::spool;
 
 /// The most bytes that one read from a pipe takes.
@@ -57,16 +56,10 @@ impl OutputStore {
         &mut self.buffer
     }
 
-    /// Keeps the first `length` bytes of the last read for the delivery.
-    pub(super) fn keep(
-        &mut self,
-        running: &mut Running,
-        stream: u8,
-        length: usize,
-    ) -> Result<(), EngineError> {
-        let bytes = &self.buffer[..length];
-        let kept = running.spool(stream).append(bytes, &mut self.budget, &self.dir);
-        kept.map_err(|error| self.failure(error))
+    /// Keeps the first `length` bytes of the last read for the delivery, as far as they are to be kept.
+    pub(super) fn keep(&mut self, running: &mut Running, stream: u8, length: usize) -> io::Result<()> {
+        let place = (&mut self.budget, self.dir.as_path());
+        running.output.keep(stream, &self.buffer[..length], &running.kept, place)
     }
 
     /// Returns the failure of a run whose output cannot be kept.
@@ -101,12 +94,5 @@ impl OutputStore {
 
     pub(super) fn take_paused(&mut self) -> Vec<SlotGeneration> {
         std::mem::take(&mut self.paused)
-    }
-}
-
-impl AttemptOutput {
-    /// Returns the memory that both spools give back when they are dropped.
-    pub(super) fn memory_held(&self) -> usize {
-        self.stdout.memory_held() + self.stderr.memory_held()
     }
 }

@@ -79,6 +79,7 @@ impl<H: Handler> Engine<H> {
         let mut running = Running::new(attempt, slot, self.attempts.next_generation(), live);
         running.memory_bytes = memory_bytes;
         running.limits = self.handler.limits(&entry.job);
+        running.kept = self.handler.kept_output(&entry.job);
         let launch = self.handler.launch(&mut entry.job, at);
         self.attempts.insert(running);
         let done = launch.and_then(|launch| self.send_start(slot.0, launch));
@@ -112,10 +113,11 @@ impl<H: Handler> Engine<H> {
             running.program = command.program().to_vec();
         }
         running.dir = dir.map(<[u8]>::to_vec);
+        let is_command = matches!(launch, Launch::Command(_));
         let env = self.supply.environment(running, numbers, self.warden.marker(), words);
         self.take_slot(running)?;
         let mut given: Vec<OwnedFd> = Vec::new();
-        let streams = self.supply.open(running, stdin, &mut given)?;
+        let streams = self.supply.open(running, (is_command, stdin), &mut given)?;
         let worker = match &launch {
             Launch::Command(_) => None,
             Launch::Worker(start) => {

@@ -1,7 +1,7 @@
 //! The streams of running attempts: read as they are written, passed on or kept, and not read while the handler takes
 //! no output.
 //!
-//! Never cuts what a job wrote, and never interprets it.
+//! Never cuts what is to be kept of what a job wrote without counting it, and never interprets it.
 
 use psmith_core::Event;
 use psmith_sys::epoll::Interest;
@@ -47,8 +47,10 @@ impl<H: Handler> Engine<H> {
                     }
                     if (!live || self.handler.keeps_live_output())
                         && let Err(error) = self.output.keep(running, stream, length)
+                        && self.handler.ends_at_lost_output()
                     {
-                        return self.fail(error);
+                        let failure = self.output.failure(error);
+                        return self.fail(failure);
                     }
                     if live && let Some(entry) = self.jobs.get_mut(&id) {
                         running.output.passed[usize::from(stream) - 1] += length as u64;

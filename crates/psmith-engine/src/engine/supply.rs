@@ -69,7 +69,7 @@ impl StartSupply {
     pub(super) fn open(
         &mut self,
         running: &mut Running,
-        stdin: Option<&Stdin>,
+        (is_command, stdin): (bool, Option<&Stdin>),
         given: &mut Vec<OwnedFd>,
     ) -> io::Result<u8> {
         let stdin = stdin.map(|stdin| match stdin {
@@ -82,12 +82,12 @@ impl StartSupply {
             given.push(stdin);
             streams |= 1;
         }
-        if let Some((stdout, stderr)) = &self.streams.inherit {
-            given.push(stdout.try_clone()?);
-            given.push(stderr.try_clone()?);
-            return Ok(streams);
-        }
         for stream in [1_u8, 2] {
+            let is_value = is_command && stream == 1 && self.streams.captures_values;
+            if let (Some((stdout, stderr)), false) = (&self.streams.inherit, is_value) {
+                given.push(if stream == 1 { stdout } else { stderr }.try_clone()?);
+                continue;
+            }
             let (reader, writer) = self.pipes.pop().map_or_else(pipe::pipe, Ok)?;
             // Watched from the report of its start on: most jobs end before that is needed.
             running.pipes[usize::from(stream) - 1] = Some(Pipe::new(reader));

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::job::job::{Callee, Job, Request};
 use psmith_engine::command::{Command, Numbers};
 use psmith_engine::function::codec::CodecError;
+use psmith_engine::handler::{AttemptOutput, LossReason};
 
 /// Directories in which programs are looked up when `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -266,15 +267,19 @@ pub(crate) fn attempted(mut command: Command, scratch: Option<Vec<u8>>) -> Resul
 }
 
 /// Reads the value of a command: its whole standard output.
-pub(crate) fn value(stdout: psmith_engine::spool::Spool, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn value(written: &mut AttemptOutput, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
-    if stdout.len() > bytes_max {
+    if written.stdout_bytes > bytes_max {
         return Err(format!(
             "{} bytes are more than the limit of {bytes_max} (max_message_bytes)",
-            stdout.len()
+            written.stdout_bytes
         ));
     }
+    if let (1.., Some(LossReason::Kept(why))) = (written.lost[0], &written.lost_why) {
+        return Err(format!("{} bytes could not be kept: {why}", written.lost[0]));
+    }
     let mut bytes = Vec::new();
+    let stdout = std::mem::take(&mut written.stdout);
     stdout.into_reader().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     Ok(bytes)
 }

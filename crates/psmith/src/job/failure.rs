@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use psmith_core::outcome::{AttemptSummary, Cause, Exit, Outcome, SpawnFailure, Usage};
 
+use crate::job::lost_output::LostOutput;
 use psmith_engine::EngineError;
 use psmith_engine::error::text_of;
 use psmith_engine::function::described::show;
@@ -48,8 +49,13 @@ pub struct FailureDetails {
     pub usage: Usage,
     /// The attempts before the last one, oldest first.
     pub earlier: Vec<AttemptSummary>,
+    /// The last bytes that the last attempt wrote to standard output, where they are kept
+    /// ([`Output::Keep`](crate::Output::Keep)).
+    pub stdout_tail: Vec<u8>,
     /// The last bytes that the last attempt wrote to standard error.
     pub stderr_tail: Vec<u8>,
+    /// Output of the last attempt that was neither kept nor passed on although it should have been.
+    pub lost_output: Option<LostOutput>,
     /// True for a job that had tries left and was not tried again: it had crashed as often as it may
     /// ([`Retry::crash_tries`](crate::Retry::crash_tries)).
     pub quarantined: bool,
@@ -108,7 +114,9 @@ impl Failure {
             pid: 0,
             usage: Usage::default(),
             earlier: Vec::new(),
+            stdout_tail: Vec::new(),
             stderr_tail: Vec::new(),
+            lost_output: None,
             quarantined: false,
             label: None,
             trouble: None,

@@ -4,12 +4,13 @@
 //! - [`overrides`]: settings of one job in place of its run's; [`retry`]: how often it is tried
 //! - [`mailbox`]: messages from a handle to its running job
 //! - [`failure`]: an outcome that is not success; [`flow`]: what a result means for the other jobs;
-//!   [`run_summary`]: the counts of a run
+//!   [`run_summary`]: the counts of a run; [`lost_output`]: what of its output was lost
 
 pub(crate) mod command_job;
 pub(crate) mod failure;
 pub(crate) mod flow;
 pub(crate) mod job;
+pub(crate) mod lost_output;
 pub(crate) mod mailbox;
 pub(crate) mod overrides;
 pub(crate) mod retry;

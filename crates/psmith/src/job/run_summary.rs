@@ -17,4 +17,7 @@ pub struct RunSummary {
     pub jobs: u64,
     /// Jobs that failed.
     pub failed: u64,
+    /// Bytes of output that were neither kept nor passed on although they should have been
+    /// ([`LostOutput`](crate::LostOutput)).
+    pub lost_output: u64,
 }

@@ -14,6 +14,7 @@ use crate::job::job::{Job, JobRef};
 use crate::job::run_summary::{LogLevel, RunSummary};
 use crate::run::decode::decode_outcome;
 use crate::run::face;
+use crate::run::job_output::pass_on_output;
 use crate::run::options::Options;
 use crate::run::run::Run;
 use crate::run::run_event::{RunEvent, Wants};
@@ -374,7 +375,7 @@ where
         };
         let mut report = RunSummary::default();
         while let Some(event) = run.next().map_err(ServerError::Engine)? {
-            let finished = match event {
+            let mut finished = match event {
                 RunEvent::Done(finished) => finished,
                 RunEvent::Started(job) => {
                     log(LogLevel::Info, format_args!("job #{} runs as {}", job.id(), job.process_name()));
@@ -390,6 +391,8 @@ where
             let job = finished.job.clone();
             let decode = decoders.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.index);
             let missing = |_: &[u8]| Err(CodecError::new("it was not submitted here".into()));
+            report.lost_output +=
+                pass_on_output(&mut finished, options.output, false, shared_logger.as_ref());
             let result = match decode {
                 Some(decode) => decode_outcome(*finished, options.output, decode),
                 None => decode_outcome(*finished, options.output, missing),

@@ -17,7 +17,7 @@ use psmith_board::{Board, LinesBelow, Size, WeakBoard};
 ///
 /// It only observes. A run never waits for it: with a screen that takes nothing, or with a board that is dropped, every
 /// outcome is as it would be without. Inline (`workers(0)`) there is nothing to show. The output of jobs that a run
-/// passes on to a terminal ([`Output::PassOn`](crate::Output::PassOn)) appears above the rows.
+/// passes on to a terminal ([`Output::Whole`](crate::Output::Whole)) appears above the rows.
 ///
 /// ```
 /// # psmith::init();

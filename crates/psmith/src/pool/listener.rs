@@ -17,7 +17,8 @@ use crate::job::job::JobRef;
 use crate::job::run_summary::LogLevel;
 use crate::pool::completion::CompletionSlot;
 use crate::pool::shared::{EventSink, PoolShared};
-use crate::run::decode::{decode_outcome, has_to_pass_on, pass_on_unlocked, to_pass_on};
+use crate::run::decode::decode_outcome;
+use crate::run::job_output::{has_to_pass_on, pass_on_output};
 use crate::run::options::Output;
 use crate::run::run::Run;
 use crate::run::run_event::{Finished, RunEvent};
@@ -108,9 +109,7 @@ impl PoolShared {
 
     fn deliver(&self, sink: &mut EventSink, mut finished: Finished) {
         let Some(completion) = self.on_finished(finished.job.index) else { return };
-        if let Some(written) = to_pass_on(&mut finished, sink.output) {
-            pass_on_unlocked(written);
-        }
+        let lost = pass_on_output(&mut finished, sink.output, true, sink.logger.as_ref());
         let job = finished.job.clone();
         if job.pid != 0 {
             completion.has_process(job.pid);
@@ -124,6 +123,7 @@ impl PoolShared {
         }
         let mut state = self.lock();
         state.report.jobs += 1;
+        state.report.lost_output += lost;
         if let Err(failure) = &result {
             state.report.failed += 1;
             if state.closed && failure.cause == Cause::Cancelled {

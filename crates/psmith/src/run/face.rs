@@ -2,7 +2,7 @@
 
 use psmith_core::policy::Order;
 
-use crate::run::options::{Isolation, OnError};
+use crate::run::options::{Isolation, OnError, Output};
 
 /// Defaults and limits of a face.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct Face {
     pub(crate) isolation: Isolation,
     pub(crate) on_error: OnError,
     pub(crate) order: Order,
+    pub(crate) output: Output,
     pub(crate) unserved: &'static [&'static str],
 }
 
@@ -26,6 +27,7 @@ pub(crate) const MAP: Face = Face {
     isolation: Isolation::Reuse,
     on_error: OnError::Continue,
     order: Order::Submission,
+    output: Output::Whole,
     unserved: &["logger"],
 };
 
@@ -60,6 +62,7 @@ pub(crate) const PROCESS_MANAGER: Face = Face { name: "ProcessManager", ..SCHEDU
 pub(crate) const fn supervisor(n: u32) -> Face {
     Face {
         name: "Supervisor",
+        output: Output::Lines,
         workers: Some(if n == 0 { 1 } else { n }),
         unserved: &["workers", "window", "isolation", "total_timeout", "retry", "on_error", "breaker"],
         ..SCHEDULER
@@ -70,6 +73,7 @@ pub(crate) const fn supervisor(n: u32) -> Face {
 pub(crate) const fn run_workers(n: u32) -> Face {
     Face {
         name: "run_workers",
+        output: Output::Lines,
         workers: Some(n),
         window: Some(if n == 0 { 1 } else { n }),
         unserved: &["workers", "window", "isolation", "logger"],

@@ -5,6 +5,7 @@
 //! - [`run`]: a run from the caller's side; [`run_event`]: its events; [`driver`]: which thread drives the engine
 //! - [`submitter`]: how jobs go in; [`shared`]: what both sides share; [`decode`]: how outcomes come out
 //! - [`process_mutex`]: a lock that a forked copy of the program never finds held
+//! - [`job_output`]: where the output of jobs goes; [`live_output`]: what is passed on while they run
 //! - [`single_use`]: the engine's handler for function jobs, each in a worker of its own
 //! - [`reused`]: the engine's handler for function jobs that share workers
 //! - [`job_messages`]: a worker's messages about its job, for both handlers; [`start_order`]: none before its start
@@ -19,6 +20,8 @@ pub(crate) mod input_block;
 pub(crate) mod input_buffer;
 pub(crate) mod input_writer;
 pub(crate) mod job_messages;
+pub(crate) mod job_output;
+pub(crate) mod live_output;
 pub(crate) mod live_runs;
 pub(crate) mod options;
 pub(crate) mod process_mutex;

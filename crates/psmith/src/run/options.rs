@@ -76,6 +76,9 @@ pub enum OnError {
 
 /// Destination of the standard output and error of jobs.
 ///
+/// The standard output of a command is its value, wherever else its output goes; where the command failed it is output
+/// like any other. Output that could not be kept or passed on is told ([`LostOutput`](crate::LostOutput)).
+///
 /// ```
 /// # psmith::init();
 /// let loud = |_: ()| -> u32 { eprintln!("no idea"); std::process::exit(3) };
@@ -87,10 +90,20 @@ pub enum OnError {
 #[non_exhaustive]
 pub enum Output {
     /// Passes output on to the streams of this program, job by job, when the job's outcome is handed out: the lines of
-    /// two jobs never mix.
+    /// two jobs never mix. Until then it is kept, up to [`max_output_bytes`](Options::max_output_bytes).
     #[default]
-    PassOn,
-    /// Passes output on as [`PassOn`](Output::PassOn) does, but only that of jobs that failed.
+    Whole,
+    /// Passes output on while jobs run, line by line, each after the job's name (`worker 1: `, `item 3: `). Output of an
+    /// attempt that is tried again is passed on, too. A job's last line is written before its outcome is handed out.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let step = |n: u32| { println!("done"); n };
+    /// // Prints "item 0: done" as soon as that is so.
+    /// assert_eq!(psmith::map([5], step).output(psmith::Output::Lines).next().unwrap().unwrap(), 5);
+    /// ```
+    Lines,
+    /// Passes output on as [`Whole`](Output::Whole) does, but only that of jobs that failed.
     ///
     /// ```
     /// # psmith::init();
@@ -100,9 +113,34 @@ pub enum Output {
     /// assert_eq!(ok, 2);
     /// ```
     OnFailure,
+    /// Gives jobs the streams of this program themselves: terminals stay terminals, and nothing of it is seen or kept,
+    /// not even the end of standard error.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use std::io::IsTerminal;
+    /// let ask = |_: ()| std::io::stdout().is_terminal();
+    /// let same = psmith::map([()], ask).output(psmith::Output::Inherit).next().unwrap().unwrap();
+    /// assert_eq!(same, std::io::stdout().is_terminal());
+    /// ```
+    Inherit,
+    /// Keeps the last so many bytes of each stream for a failure
+    /// ([`stdout_tail`](crate::FailureDetails::stdout_tail), [`stderr_tail`](crate::FailureDetails::stderr_tail)), and
+    /// passes nothing on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let loud = |_: ()| Err::<(), _>({ println!("one two"); "failed" });
+    /// let failure = psmith::map([()], loud).output(psmith::Output::Keep(4)).next().unwrap().unwrap_err();
+    /// assert_eq!(failure.stdout_tail, b"two\n");
+    /// ```
+    Keep(usize),
     /// Discards output. (The end of standard error is still kept for a failure.)
     Discard,
 }
+
+/// The default of [`Options::max_output_bytes`].
+const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 
 type Log = dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send;
 
@@ -151,8 +189,8 @@ pub(crate) struct RecyclePolicy {
 /// | `ProcessManager` | no bound | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation` |
 /// | `Supervisor` | given with it | no bound | `PerJob` | `Continue` | `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker` |
 ///
-/// The others are the same everywhere: a grace of 2 s, output passed on, 1 GiB for a value, one try, no limits, no
-/// breaker. A setting that a face does not serve is an [`EngineError::Setting`] when the face begins;
+/// The others are the same everywhere: a grace of 2 s, output passed on job by job (of `Supervisor` and `run_workers`
+/// line by line), 1 GiB for a value and for the output of a job, one try, no limits, no breaker. A setting that a face does not serve is an [`EngineError::Setting`] when the face begins;
 /// [`Isolation::PerJob`] is not refused where each job has a process of its own anyway. The tasks of `run_tasks` are of
 /// this process, begin at the call, and take no settings.
 ///
@@ -182,6 +220,10 @@ pub struct Options {
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) retry: Option<Retry>,
     pub(crate) output: Output,
+    /// False: it is the face's own default.
+    pub(crate) is_output_given: bool,
+    /// The most bytes of each stream of a job that are kept until its outcome.
+    pub(crate) output_bytes_max: u64,
     pub(crate) frame_bytes_max: u64,
     /// The directory in which jobs have directories.
     pub(crate) scratch: Option<PathBuf>,
@@ -237,7 +279,9 @@ impl Options {
             grace: psmith_core::policy::GRACE,
             total_timeout: None,
             retry: None,
-            output: Output::default(),
+            output: face.output,
+            is_output_given: false,
+            output_bytes_max: OUTPUT_BYTES_MAX,
             frame_bytes_max: FRAME_BYTES_MAX,
             scratch: None,
             contain: None,
@@ -258,7 +302,8 @@ impl Options {
     /// Replaces the settings by these. Settings that a face sets itself, or takes by methods of its own, stay.
     pub(crate) fn replace(&mut self, options: Options) {
         let Options { order, state, stop_signal, face, .. } = std::mem::take(self);
-        *self = Options { order, state, stop_signal, face, ..options };
+        let output = if options.is_output_given { options.output } else { face.output };
+        *self = Options { order, state, stop_signal, face, output, ..options };
     }
 
     /// Refuses a setting that the face does not serve.
@@ -295,21 +340,17 @@ impl Options {
         self.on_error.unwrap_or(self.face.on_error)
     }
 
-    /// Returns whether an observer wants the events of each job.
-    #[cfg(feature = "board")]
+    /// Returns whether each job is told by itself: an observer wants its events, or its output is passed on at once.
     pub(crate) fn is_watched(&self) -> bool {
+        #[cfg(feature = "board")]
+        if self.board.is_some() {
+            return true;
+        }
         #[cfg(feature = "web")]
         if self.web.is_some() {
             return true;
         }
-        self.board.is_some()
-    }
-
-    /// Returns whether an observer wants the events of each job: never without boards.
-    #[cfg(not(feature = "board"))]
-    #[expect(clippy::unused_self, reason = "as with boards")]
-    pub(crate) fn is_watched(&self) -> bool {
-        false
+        self.output == Output::Lines
     }
 
     /// Makes the observers of a run with this many workers, and this many jobs if that is known. Called before the run

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use psmith_core::RunPolicy;
 use psmith_core::policy::Halt;
 use psmith_sys::signals;
 
-use crate::run::options::{Isolation, Options};
+use crate::run::options::{Isolation, Options, Output};
 use crate::run::reused::ReusedDriver;
 use crate::run::run_event::{First, RunEvent, Tap, Wants};
 use crate::run::single_use::SingleUseDriver;
@@ -81,6 +82,7 @@ impl Run {
         let scratch = options.scratch.as_deref().map(Scratch::new).transpose();
         let scratch = scratch.map_err(|error| EngineError::Setting(error.to_string()))?;
         let setup = setup(&options, workers, limits, variable, scratch.as_deref());
+        let setup = setup.map_err(EngineError::Kernel)?;
         let frame_bytes_max = options.frame_bytes_max;
         let deadline = options.total_timeout;
         let submitter = Submitter::new(Arc::clone(&shared), &options, scratch.clone());
@@ -222,8 +224,7 @@ fn work(
     let shared = Arc::clone(shared);
     ends.1 = Some(match options.isolation_in_force() {
         Isolation::PerJob => {
-            let driver =
-                SingleUseDriver::new(Arc::clone(&shared), wants, options.frame_bytes_max, set_up, budget);
+            let driver = SingleUseDriver::new(Arc::clone(&shared), wants, options, set_up, budget);
             Engine::new(driver, single_use_setup(setup)).and_then(|engine| shared.driver.work(engine))
         }
         Isolation::Reuse => {
@@ -282,14 +283,21 @@ fn setup(
     limits: LimitsInForce,
     variable: Vec<u8>,
     scratch: Option<&Scratch>,
-) -> Setup {
+) -> io::Result<Setup> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let inherited = std::env::vars_os().filter(|(key, _)| key != worker_budget::VARIABLE);
+    let inherit = match options.output {
+        Output::Inherit => {
+            let (stdout, stderr) = (io::stdout(), io::stderr());
+            Some((stdout.as_fd().try_clone_to_owned()?, stderr.as_fd().try_clone_to_owned()?))
+        }
+        _ => None,
+    };
     let env = inherited.flat_map(|(key, value)| word(key, value)).chain(variable).collect();
-    Setup {
+    Ok(Setup {
         policy: options.run_policy(workers),
         contain: options.contain,
-        streams: Streams { stdin: None, inherit: None },
+        streams: Streams { stdin: None, inherit, captures_values: true },
         surroundings: Surroundings {
             env,
             rlimits: limits.rlimits,
@@ -299,7 +307,7 @@ fn setup(
         },
         spool_dir: std::env::temp_dir(),
         run: format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
-    }
+    })
 }
 
 fn word(key: OsString, value: OsString) -> Vec<u8> {

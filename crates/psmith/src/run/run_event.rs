@@ -7,6 +7,7 @@ use psmith_core::outcome::{Cause, Outcome};
 
 use crate::job::job::{JobRef, Request};
 use crate::run::input_block::ResultBlock;
+use crate::run::live_output::LiveEnd;
 use psmith_engine::handler::AttemptOutput;
 
 /// Limit of the events of messages and progress that wait to be taken: beyond it workers block on their channels.
@@ -54,6 +55,10 @@ pub(crate) struct Finished {
     /// The frame with the result, and the offset of the value in it.
     pub(crate) value: Option<(Vec<u8>, usize)>,
     pub(crate) output: AttemptOutput,
+    /// The end of its live output, which may not be written yet.
+    pub(crate) live: Option<LiveEnd>,
+    /// True once its output is passed on.
+    pub(crate) is_passed_on: bool,
 }
 
 impl Finished {
@@ -64,7 +69,18 @@ impl Finished {
         let verdict = Err(first.broken.map_or(Cause::Cancelled, Cause::CircuitBroken));
         let outcome =
             Outcome { verdict, attempts: 0, tries: 0, last: None, quarantined: false, earlier: Vec::new() };
-        Finished { job, request, outcome, value: None, output: AttemptOutput::default() }
+        Finished::new(job, request, outcome)
+    }
+
+    /// Makes the end of a job without value and output.
+    pub(crate) fn new(job: JobRef, request: Request, outcome: Outcome) -> Finished {
+        let output = AttemptOutput::default();
+        Finished { job, request, outcome, value: None, output, live: None, is_passed_on: false }
+    }
+
+    /// Returns how the job ended, before its value is decoded.
+    pub(crate) fn verdict(&self) -> Result<(), Cause> {
+        self.request.refused.clone().map_or_else(|| self.outcome.verdict.clone(), Err)
     }
 }
 

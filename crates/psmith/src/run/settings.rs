@@ -249,7 +249,23 @@ impl Options {
     /// assert_eq!(psmith::map([1], loud).output(psmith::Output::Discard).next().unwrap().unwrap(), 1);
     /// ```
     pub fn output(mut self, output: Output) -> Self {
-        self.output = output;
+        (self.output, self.is_output_given) = (output, true);
+        self
+    }
+
+    /// Limits how much of a job's output is kept until its outcome, in bytes of each stream; the default is 1 GiB. What
+    /// a job writes beyond that is lost, and told: on standard error or to the logger, by the job's failure
+    /// ([`lost_output`](crate::FailureDetails::lost_output)) and by the [`RunSummary`](crate::RunSummary). The standard
+    /// output of a command is its value: for that [`max_message_bytes`](Self::max_message_bytes) counts.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let loud = |_: ()| Err::<(), _>({ eprint!("{}", "x".repeat(1_000)); "failed" });
+    /// let mut ends = psmith::map([()], loud).max_output_bytes(100);
+    /// assert_eq!(ends.next().unwrap().unwrap_err().lost_output.clone().unwrap().stderr_bytes, 900);
+    /// ```
+    pub fn max_output_bytes(mut self, bytes: u64) -> Self {
+        self.output_bytes_max = bytes;
         self
     }
 
@@ -412,6 +428,7 @@ macro_rules! settings {
             on_error(then: $crate::run::options::OnError);
             breaker(jobs: u32);
             output(output: $crate::run::options::Output);
+            max_output_bytes(bytes: u64);
             max_message_bytes(bytes: u64);
             scratch_dir();
             scratch_dir_in(dir: impl Into<std::path::PathBuf>);

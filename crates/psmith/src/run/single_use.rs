@@ -17,6 +17,9 @@ use crate::job::job::{JobRef, Request, judged, refused};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::{FinishedJob, ObserverEvent};
 use crate::run::job_messages::{JobMessages, JobSource};
+use crate::run::job_output::{OutputPolicy, tag_of};
+use crate::run::live_output::LiveOutput;
+use crate::run::options::Options;
 use crate::run::queue::NextJobs;
 use crate::run::run_event::{Finished, RunEvent, Wants};
 use crate::run::shared::RunShared;
@@ -26,8 +29,8 @@ use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest, ToWorker
 use psmith_engine::command::{Launch, Numbers, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Pull, Taken, View,
-    WorkerMessage,
+    AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, OutputKept, Pull, Taken,
+    View, WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -41,6 +44,8 @@ pub(crate) struct SingleUseDriver {
     pulled: u64,
     listeners: Listeners,
     budget: Budget,
+    output: OutputPolicy,
+    live: LiveOutput,
 }
 
 /// A job from the moment the engine takes it until it is delivered.
@@ -60,12 +65,22 @@ impl SingleUseDriver {
     pub(crate) fn new(
         shared: Arc<RunShared>,
         wants: Wants,
-        frame_bytes_max: u64,
+        options: &Options,
         set_up: Vec<Function>,
         budget: Budget,
     ) -> SingleUseDriver {
+        let frame_bytes_max = options.frame_bytes_max;
         let worker_start = WorkerStart { frame_bytes_max, set_up, single: true, ..WorkerStart::new() };
-        SingleUseDriver { shared, wants, worker_start, pulled: 0, listeners: Listeners::default(), budget }
+        SingleUseDriver {
+            live: LiveOutput::new(Arc::clone(&shared)),
+            shared,
+            wants,
+            worker_start,
+            pulled: 0,
+            listeners: Listeners::default(),
+            budget,
+            output: OutputPolicy::of(options),
+        }
     }
 
     fn on_decided(&self, job: JobId) {
@@ -281,24 +296,26 @@ impl Handler for SingleUseDriver {
         }
     }
 
-    fn live(&mut self, _job: &SingleUseJob, _next_in_line: bool) -> Live {
-        Live::Nothing
+    fn live(&mut self, job: &SingleUseJob, _next_in_line: bool) -> Live {
+        self.output.live(job.request.command.is_some())
     }
 
-    fn output(
-        &mut self,
-        _id: JobId,
-        _job: &mut SingleUseJob,
-        _stream: u8,
-        _buffer: &mut Vec<u8>,
-        _length: usize,
-    ) {
+    fn kept_output(&self, job: &SingleUseJob) -> OutputKept {
+        self.output.kept(job.request.command.is_some(), job.request.frame_bytes_max)
+    }
+
+    fn ends_at_lost_output(&self) -> bool {
+        false
+    }
+
+    fn output(&mut self, id: JobId, job: &mut SingleUseJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+        self.live.pass_on(id, stream, &buffer[..length], tag_of(&job.job_ref()));
     }
 
     fn backlog(&mut self, _id: JobId, _job: &mut SingleUseJob, _stream: u8, _backlog: Spool) {}
 
     fn takes_output(&self) -> bool {
-        self.shared.has_room_for_job_events()
+        self.shared.has_room_for_job_events() && self.live.takes()
     }
 
     fn read(&mut self, job: &SingleUseJob, _attempt: u32, _stream: u8, bytes: &[u8]) {
@@ -327,7 +344,8 @@ impl Handler for SingleUseDriver {
                 self.shared
                     .show(|| ObserverEvent::Ended(FinishedJob { job: &job, outcome, refused, output }));
             }
-            EngineEvent::Notice(Notice::Retry { .. }, Some(job)) => {
+            EngineEvent::Notice(Notice::Retry { attempt, .. }, Some(job)) => {
+                self.live.break_off(attempt.job, tag_of(&job.job_ref()));
                 self.shared.show(|| ObserverEvent::Retried(job.index));
             }
             EngineEvent::Notice(Notice::Broken { jobs }, _) => self.shared.on_broken(*jobs),
@@ -344,7 +362,11 @@ impl Handler for SingleUseDriver {
         let pid = delivery.outcome.last.as_ref().map_or(0, |last| last.pid);
         let job = JobRef { pid, slot: delivery.slot.0, ..delivery.job.job_ref() };
         let SingleUseJob { request, value, .. } = delivery.job;
-        let finished = Finished { job, request, outcome: *delivery.outcome, value, output: delivery.output };
+        let mut finished = Finished::new(job, request, *delivery.outcome);
+        (finished.value, finished.output) = (value, delivery.output);
+        if self.output.is_live() {
+            finished.live = self.live.end(delivery.id, &mut finished);
+        }
         self.shared.send_event(RunEvent::Done(Box::new(finished)));
         Taken::Now
     }

@@ -38,8 +38,8 @@ use psmith_engine::worker::panics;
 /// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
 /// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
 ///
-/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`]
-/// it does not serve `workers`, `window`, `isolation`, `logger`.
+/// Defaults: `n` workers, a process for each job, output passed on line by line, and the others go on after a failure.
+/// Of [`Options`] it does not serve `workers`, `window`, `isolation`, `logger`.
 ///
 /// A worker that was lost with its warden, through no fault of its own, is started again from the beginning
 /// ([`Cx::attempt`](crate::Cx::attempt)); what it had sent has been handed out.

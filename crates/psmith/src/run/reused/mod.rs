@@ -7,6 +7,7 @@
 //! on the engine's thread; never blocks, and never chooses a worker.
 //!
 //! - `worker`: a worker's channel and memory
+//! - `output`: what workers write, and whose it is
 //! - `turn`: one turn of the driver
 //! - `resize`: more or fewer workers
 //! - `batch`: many short jobs as one; `inputs_in_hand`: their inputs
@@ -15,6 +16,7 @@
 mod batch;
 mod commands;
 mod inputs_in_hand;
+mod output;
 mod resize;
 mod turn;
 mod worker;
@@ -38,9 +40,12 @@ use crate::job::job::{JobRef, Request};
 use crate::job::mailbox::{JobMailbox, Listeners};
 use crate::observe::observer::ObserverEvent;
 use crate::run::job_messages::{JobMessages, JobSource};
+use crate::run::job_output::OutputPolicy;
+use crate::run::live_output::LiveOutput;
 use crate::run::options::{Options, RecyclePolicy};
 use crate::run::reused::commands::EngineJob;
 use crate::run::reused::inputs_in_hand::InputsInHand;
+use crate::run::reused::turn::job_id_of;
 use crate::run::reused::worker::ReusedWorker;
 use crate::run::run_event::{RunEvent, Wants};
 use crate::run::shared::RunShared;
@@ -49,8 +54,8 @@ use psmith_engine::channel::messages::{CallEnd, FromWorker, JobRequest};
 use psmith_engine::command::{Launch, WorkerStart};
 use psmith_engine::function::registry::Function;
 use psmith_engine::handler::{
-    AttemptOutput, AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live, Pull,
-    Taken, View, WorkerMessage,
+    AttemptOutput, AttemptSlot, Delivery, EngineCommand, EngineEvent, Handler, HandlerReply, Live,
+    OutputKept, Pull, Taken, View, WorkerMessage,
 };
 use psmith_engine::limits::LimitsInForce;
 use psmith_engine::spool::Spool;
@@ -63,6 +68,8 @@ pub(crate) struct ReusedDriver {
     recycle: RecyclePolicy,
     worker_policy: Arc<JobPolicy>,
     spool_dir: PathBuf,
+    output: OutputPolicy,
+    live: LiveOutput,
     pool: WorkerPool,
     /// Actions that the pool asks for, kept until the next turn.
     actions: Vec<PoolAction>,
@@ -124,6 +131,8 @@ impl ReusedDriver {
             WorkerStart { frame_bytes_max: options.frame_bytes_max, set_up, ..WorkerStart::new() };
         let policy = pool_policy(options, wants, policy);
         ReusedDriver {
+            output: OutputPolicy::of(options),
+            live: LiveOutput::new(Arc::clone(&shared)),
             shared,
             wants,
             worker_start,
@@ -354,8 +363,19 @@ impl Handler for ReusedDriver {
         match job {
             // Its output belongs to the job that it has at the time.
             EngineJob::Worker => Live::Both,
-            EngineJob::Alone(_) => Live::Nothing,
+            EngineJob::Alone(_) => self.output.live(self.is_command(*job)),
         }
+    }
+
+    fn kept_output(&self, job: &EngineJob) -> OutputKept {
+        match job {
+            EngineJob::Worker => OutputKept::ALL,
+            EngineJob::Alone(_) => self.output.kept(self.is_command(*job), self.worker_start.frame_bytes_max),
+        }
+    }
+
+    fn ends_at_lost_output(&self) -> bool {
+        false
     }
 
     fn read(&mut self, job: &EngineJob, _attempt: u32, _stream: u8, _bytes: &[u8]) {
@@ -370,25 +390,19 @@ impl Handler for ReusedDriver {
         }
     }
 
-    fn output(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
+    fn output(&mut self, id: JobId, job: &mut EngineJob, stream: u8, buffer: &mut Vec<u8>, length: usize) {
         let worker = worker_of(id);
-        if let Some(reused) = self.workers.get_mut(worker) {
-            reused.append_output(stream, &buffer[..length], &self.spool_dir);
-        }
+        self.take_output(worker, *job, stream, &buffer[..length]);
         if let Some((_, jobs)) = self.pool.job_at(worker) {
             self.shared.show(|| ObserverEvent::Wrote(jobs.start, &buffer[..length]));
         }
         self.on_activity(worker);
     }
 
-    fn backlog(&mut self, id: JobId, _job: &mut EngineJob, stream: u8, backlog: Spool) {
-        if let (Some(reused), Some(bytes)) = (self.workers.get_mut(worker_of(id)), backlog.in_memory()) {
-            reused.append_output(stream, bytes, &self.spool_dir);
-        }
-    }
+    fn backlog(&mut self, _id: JobId, _job: &mut EngineJob, _stream: u8, _backlog: Spool) {}
 
     fn takes_output(&self) -> bool {
-        self.shared.has_room_for_job_events()
+        self.shared.has_room_for_job_events() && self.live.takes()
     }
 
     fn on_event(&mut self, view: &View<'_>, event: EngineEvent<'_, EngineJob>) {
@@ -405,10 +419,8 @@ impl Handler for ReusedDriver {
                     self.on_process(worker, pid, view.now);
                 }
                 // Output that was read at its very end, too late to be passed on as it came.
-                if let Some(reused) = self.workers.get_mut(worker) {
-                    for (stream, rest) in [(1, &ending.output.stdout), (2, &ending.output.stderr)] {
-                        reused.append_output(stream, rest.in_memory().unwrap_or_default(), &self.spool_dir);
-                    }
+                for (stream, rest) in [(1, &ending.output.stdout), (2, &ending.output.stderr)] {
+                    self.take_rest(worker, stream, rest);
                 }
                 self.ends.push(WorkerEnd::Ended(worker, Box::new(ending.outcome.clone())));
                 // The engine may be about to sleep.

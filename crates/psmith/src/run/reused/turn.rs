@@ -10,6 +10,7 @@ use psmith_sys::proc_memory;
 
 use crate::job::job::JobRef;
 use crate::observe::observer::{FinishedJob, ObserverEvent};
+use crate::run::job_output::tag_of;
 use crate::run::queue::NextJobs;
 use crate::run::reused::{ReusedDriver, ReusedJob, WorkerEnd, worker_of};
 use crate::run::run_event::{Finished, RunEvent};
@@ -194,8 +195,9 @@ impl ReusedDriver {
                 }
             }
             PoolAction::Retry(job) => {
-                if let Some(job) = self.jobs.get(job) {
-                    self.shared.show(|| ObserverEvent::Retried(job.index));
+                if let Some(retried) = self.jobs.get(job) {
+                    self.live.break_off(job, tag_of(&retried.job_ref()));
+                    self.shared.show(|| ObserverEvent::Retried(retried.index));
                 }
             }
             PoolAction::End { job, jobs, outcome } => self.on_outcome(job, &jobs, outcome),
@@ -290,13 +292,12 @@ impl ReusedDriver {
         if let Some(last) = &mut outcome.last {
             last.pid = pid;
         }
-        self.send_event(RunEvent::Done(Box::new(Finished {
-            job,
-            request,
-            outcome: *outcome,
-            value,
-            output,
-        })));
+        let mut finished = Finished::new(job, request, *outcome);
+        (finished.value, finished.output) = (value, output);
+        if self.output.is_live() {
+            finished.live = self.live.end(id, &mut finished);
+        }
+        self.send_event(RunEvent::Done(Box::new(finished)));
     }
 
     /// Delivers the outcome of short jobs of which none was begun, to each of them.
@@ -305,15 +306,14 @@ impl ReusedDriver {
         for index in jobs.clone() {
             let Some(block) = self.inputs.take(&(index..index + 1)) else { continue };
             let job = JobRef { index, label: None, slot: 0, pid: 0, name: None };
-            let (outcome, output) = ((*outcome).clone(), AttemptOutput::default());
-            let finished = Finished { job, request: block.first(), outcome, value: None, output };
+            let finished = Finished::new(job, block.first(), (*outcome).clone());
             self.send_event(RunEvent::Done(Box::new(finished)));
         }
     }
 }
 
 /// Returns the job of the engine that this worker is.
-fn job_id_of(worker: WorkerKey) -> JobId {
+pub(crate) fn job_id_of(worker: WorkerKey) -> JobId {
     let id = JobId(worker.0);
     debug_assert_eq!(worker_of(id), worker);
     id

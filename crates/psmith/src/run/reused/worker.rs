@@ -2,7 +2,7 @@
 //! worker has: the pool does.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use psmith_core::worker_pool::BatchProgress;
@@ -10,8 +10,8 @@ use psmith_sys::shared::SharedMapping;
 
 use crate::job::job::JobRef;
 use psmith_engine::channel::shared_region::{REGION_WORDS, ResultCursor, ResultValues, SharedRegion};
-use psmith_engine::handler::{AttemptOutput, TAIL_BYTES_MAX};
-use psmith_engine::spool::{MEMORY_BYTES_MAX, Spool};
+use psmith_engine::handler::{AttemptOutput, OutputKept};
+use psmith_engine::spool::MEMORY_BYTES_MAX;
 
 /// A worker between its start and its end.
 #[derive(Debug, Default)]
@@ -32,8 +32,8 @@ pub(crate) struct ReusedWorker {
     pub(crate) value: Option<(Vec<u8>, usize)>,
     /// Output of a process for one attempt alone; `None` for a reused worker.
     pub(crate) alone_output: Option<AttemptOutput>,
-    written: [Spool; 2],
-    tail: Vec<u8>,
+    /// Output of a reused worker since it was last taken.
+    output: AttemptOutput,
 }
 
 impl ReusedWorker {
@@ -89,26 +89,23 @@ impl ReusedWorker {
         BatchProgress { begun, results: most.map_or(0, |most| self.read_results(most)) }
     }
 
-    /// Keeps bytes that it wrote to standard output (1) or error (2).
-    pub(crate) fn append_output(&mut self, stream: u8, bytes: &[u8], dir: &Path) {
-        // A spool that cannot keep its bytes reports that to its reader.
-        let spool = &mut self.written[usize::from(stream == 2)];
-        let _ = spool.append(bytes, &mut MEMORY_BYTES_MAX.clone(), dir);
-        if stream == 2 {
-            self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES_MAX)..]);
-            let surplus = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
-            self.tail.drain(..surplus);
+    /// Counts bytes that it wrote to standard output (1) or error (2), and keeps them, in `dir` if they are many.
+    pub(crate) fn append_output(
+        &mut self,
+        stream: u8,
+        bytes: &[u8],
+        kept: &OutputKept,
+        dir: Option<&PathBuf>,
+    ) {
+        self.output.count(stream, bytes, kept);
+        if let Some(dir) = dir {
+            // What cannot be kept is counted.
+            let _ = self.output.keep(stream, bytes, kept, (&mut MEMORY_BYTES_MAX.clone(), dir));
         }
     }
 
     /// Takes its output since the last call.
     pub(crate) fn take_output(&mut self) -> AttemptOutput {
-        if let Some(output) = &mut self.alone_output {
-            return std::mem::take(output);
-        }
-        let [stdout, stderr] = std::mem::take(&mut self.written);
-        let (stdout_bytes, stderr_bytes) = (stdout.len(), stderr.len());
-        let stderr_tail = std::mem::take(&mut self.tail);
-        AttemptOutput { stdout, stderr, passed: [0; 2], stdout_bytes, stderr_bytes, stderr_tail }
+        std::mem::take(self.alone_output.as_mut().unwrap_or(&mut self.output))
     }
 }
