@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use psmith::{Supervisor, SupervisorError};
+use psmith::{Containment, ResourceLimits, Supervisor, SupervisorError};
 use psmith_testkit::leak::LeakGuard;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -44,6 +44,7 @@ fn those_that_are_killed_are_replaced_and_the_others_stay() {
     assert_eq!(after.intersection(&before).count(), 2);
     assert_eq!(supervisor.restarts(), 2);
     supervisor.stop();
+    assert_eq!(supervisor.restarts(), 2, "also after the end");
 }
 
 // proves: supervisor-keeps-alive, workers-kept-alive
@@ -106,4 +107,32 @@ fn a_drain_starts_none_again_and_a_join_waits_for_it() {
     assert!(supervisor.pids().is_empty());
     supervisor.start().unwrap();
     assert_eq!(supervisor.stop().jobs.len(), 2);
+}
+
+// proves: workers-kept-alive
+#[test]
+fn limits_of_time_and_of_the_kernel_hold_for_each_process_and_each_gets_the_input() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    let body = |number: u32, way: String| {
+        let files = (0..100).map_while(|_| std::fs::File::open("/dev/null").ok()).count();
+        assert_eq!((number, way.as_str(), files < 64), (1, "quiet", true));
+        serve(number);
+    };
+    let limit = Duration::from_millis(150);
+    for (is_idle, reason) in [(true, "gave no sign of life for 150ms"), (false, "timed out after 150ms")] {
+        let (sender, lines) = mpsc::channel();
+        let supervisor = Supervisor::with_input(1, "quiet".to_owned(), body)
+            .limits(ResourceLimits::new().open_files(64))
+            .contain(Containment::Group)
+            .logger(move |_, text| drop(sender.send(text.to_string())));
+        let mut supervisor = if is_idle { supervisor.idle_timeout(limit) } else { supervisor.timeout(limit) };
+        supervisor.start().unwrap();
+        // Each start gets the input.
+        for line in lines.iter().take(2) {
+            assert!(line.contains(reason), "{line}");
+        }
+        supervisor.stop();
+        assert!(supervisor.restarts() >= 1);
+    }
 }

@@ -29,8 +29,8 @@ use psmith_sys::generation::generation;
 /// is started again at once the first time, then after pauses that grow: a crash loop slows down, and each restart is
 /// logged.
 ///
-/// Defaults: `n` workers, a process for each job, and the others go on after a failure. Of [`Options`]
-/// it does not serve `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker`.
+/// Defaults: `n` workers, a process for each job, output passed on line by line, and the others go on after a failure.
+/// Of [`Options`] it does not serve `workers`, `window`, `isolation`, `total_timeout`, `retry`, `on_error`, `breaker`.
 ///
 /// ```
 /// # psmith::init();
@@ -140,9 +140,39 @@ impl Supervisor {
         O: Return<Value = ()> + 'static,
         Described: Codec<u32> + Codec<()>,
     {
+        Supervisor::of(n, move |number| Job::new(f, number))
+    }
+
+    /// Makes a supervisor of `n` processes that each run `f` with their number and this input, the same at each start.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Supervisor;
+    /// # use std::path::PathBuf;
+    /// let dir = std::env::temp_dir();
+    /// let serve = |number: u32, dir: PathBuf| -> () {
+    ///     assert!(dir.is_dir() && number <= 2);
+    ///     loop { std::thread::park() }
+    /// };
+    /// let mut supervisor = Supervisor::with_input(2, dir, serve);
+    /// supervisor.start().unwrap();
+    /// assert_eq!(supervisor.stop().jobs.len(), 2);
+    /// ```
+    pub fn with_input<A, F, O>(n: u32, input: A, f: F) -> Supervisor
+    where
+        A: Clone + Send + Sync + 'static,
+        F: Fn(u32, A) -> O + Copy + Send + Sync + 'static,
+        O: Return<Value = ()> + 'static,
+        Described: Codec<(u32, A)> + Codec<()>,
+    {
+        let call = move |(number, input): (u32, A)| f(number, input);
+        Supervisor::of(n, move |number| Job::new(call, (number, input.clone())))
+    }
+
+    fn of(n: u32, make: impl Fn(u32) -> Job<()> + Send + Sync + 'static) -> Supervisor {
         Supervisor {
             n,
-            make: Arc::new(move |number| Job::new(f, number).label(format!("worker {number}"))),
+            make: Arc::new(move |number| make(number).label(format!("worker {number}"))),
             first: Duration::from_millis(100),
             longest: Duration::from_secs(10),
             options: Options::of(face::supervisor(n)),
@@ -357,7 +387,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// Returns the number of restarts since the start.
+    /// Returns the number of restarts since the last start, also after the end.
     ///
     /// ```
     /// # psmith::init();
