@@ -4,7 +4,6 @@
 //! A link-time hook runs before `main` in every process of every program that this crate is linked into. In all but
 //! wardens and executed workers it only reads two environment variables.
 
-use std::any::TypeId;
 use std::sync::{Mutex, PoisonError};
 
 use crate::function::call::set_up_entry;
@@ -64,8 +63,8 @@ impl Init {
     /// assert_eq!(first.unwrap(), "hello you");
     /// assert!(GREETING.get().is_none(), "this is not a worker");
     /// ```
-    pub fn worker_setup<F: Fn() + Copy + 'static>(self, f: F) -> Init {
-        let function = Function::of(set_up_entry(f), TypeId::of::<F>()).map_err(|error| error.to_string());
+    pub fn worker_setup(self, f: fn()) -> Init {
+        let function = Function::of(set_up_entry(f)).map_err(|error| error.to_string());
         *SET_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(function);
         self
     }

@@ -1,12 +1,11 @@
-//! The macros `#[psmith::job]` and `#[derive(psmith::Value)]`. Both only add items beside their item and never change
-//! it.
+//! The macro `#[psmith::job]`. It only adds items beside its item and never changes it.
 
 mod header;
 
 use header::Header;
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, parse_macro_input, spanned::Spanned};
+use syn::{parse_macro_input, spanned::Spanned};
 
 /// Registers a function as a job by its name, `crate::module::function`.
 ///
@@ -29,8 +28,12 @@ pub fn job(attributes: TokenStream, item: TokenStream) -> TokenStream {
             #[linkme(crate = ::psmith::__private::linkme)]
             static PSMITH_JOB: ::psmith::__private::Registered = ::psmith::__private::Registered {
                 name: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)),
-                identity: || ::psmith::__private::described_identity(#name),
-                entry: || ::psmith::__private::described_entry(#name),
+                entry: || {
+                    #[allow(unused_imports)]
+                    use ::psmith::__private::RegisteredValue as _;
+                    let function: fn(_) -> _ = #name;
+                    ::psmith::__private::ToRegister(function).entry()
+                },
             };
         };
     }
@@ -59,24 +62,4 @@ fn check(attributes: &proc_macro2::TokenStream, function: &Header) -> syn::Resul
         );
     }
     Ok(())
-}
-
-/// Allows job functions to return this type as it is (`psmith::Return`).
-#[proc_macro_derive(Value)]
-pub fn value(item: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(item as DeriveInput);
-    let name = &input.ident;
-    let (parameters, arguments, condition) = input.generics.split_for_impl();
-    quote! {
-        #[automatically_derived]
-        impl #parameters ::psmith::Return for #name #arguments #condition {
-            type Value = Self;
-            type Error = ::core::convert::Infallible;
-
-            fn into_result(self) -> ::core::result::Result<Self, ::core::convert::Infallible> {
-                ::core::result::Result::Ok(self)
-            }
-        }
-    }
-    .into()
 }

@@ -11,8 +11,26 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
-/// A function as another process of this executable can call it: its arguments and results are in the context.
-pub type EntryFunction = fn(&mut dyn Any);
+/// A function of this executable with the way in which it is called: its arguments and results are in the context.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    trampoline: fn(usize, &mut dyn Any),
+    /// The address of the function: of the type that the trampoline takes.
+    function: usize,
+}
+
+impl Entry {
+    /// Calls the function.
+    pub fn call(self, context: &mut dyn Any) {
+        (self.trampoline)(self.function, context);
+    }
+
+    /// Returns the address of the function in this process.
+    #[must_use]
+    pub fn address(self) -> usize {
+        self.function
+    }
+}
 
 /// The way in which a function of type `F` is called with a context.
 pub trait Trampoline<F>: 'static {
@@ -20,45 +38,109 @@ pub trait Trampoline<F>: 'static {
     fn call(function: F, context: &mut dyn Any);
 }
 
-/// Returns the entry that calls `function` by way of `T`. `function` must be a value without size: a function's own
-/// name, or a closure that captures nothing; any other is refused when the program is compiled.
-pub fn entry_of<F: Copy + 'static, T: Trampoline<F>>(function: F) -> EntryFunction {
-    const {
-        assert!(
-            size_of::<F>() == 0,
-            "a job runs in another process, so its function cannot capture variables: \
-             pass what it needs as part of its input (a tuple will do), and name the function itself \
-             instead of a `fn` pointer to it"
-        );
-    }
-    let _shown = function;
-    bounce::<F, T>
+/// A pointer to a function, which is as good as the function's address.
+///
+/// # Safety
+/// A value made by [`FunctionPointer::at`] of the address of another is that other one, in every process of the build.
+pub unsafe trait FunctionPointer: Copy + 'static {
+    /// Returns the function's address.
+    fn address(self) -> usize;
+
+    /// Returns the pointer with this address.
+    ///
+    /// # Safety
+    /// The address is that of a pointer of this very type, in a process of this build, moved by as much as the code is.
+    unsafe fn at(address: usize) -> Self;
 }
 
-fn bounce<F: Copy + 'static, T: Trampoline<F>>(context: &mut dyn Any) {
-    // SAFETY: read(3) of a value without size reads no memory, and every aligned address that is not null will do.
-    // That such a value exists is known: `entry_of`, which alone names this function, was shown one, and it is `Copy`.
-    let function = unsafe { NonNull::<F>::dangling().read() };
+/// Implements it for functions of so many arguments.
+macro_rules! function_pointer {
+    ($($argument:ident),*) => {
+        // SAFETY: rust-reference(functions): a function pointer is its address, and can be made of it again.
+        unsafe impl<$($argument: 'static,)* R: 'static> FunctionPointer for fn($($argument),*) -> R {
+            fn address(self) -> usize {
+                self as usize
+            }
+
+            unsafe fn at(address: usize) -> Self {
+                // SAFETY: transmute(3) of an address that is, as the caller has to know, the address of such a function.
+                unsafe { std::mem::transmute::<usize, fn($($argument),*) -> R>(address) }
+            }
+        }
+    };
+}
+
+function_pointer!();
+function_pointer!(A);
+function_pointer!(A, B);
+
+/// A function, or a closure, that has no size, so that its type alone is the function.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizeless<F>(F);
+
+impl<F: Copy + 'static> Sizeless<F> {
+    /// Takes the function. One that has a size is refused when the program is compiled.
+    pub fn new(function: F) -> Sizeless<F> {
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "it runs in another process, so it cannot capture variables: name the method itself, and pass what \
+                 it needs as an argument"
+            );
+        }
+        Sizeless(function)
+    }
+
+    /// Returns the function.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+// SAFETY: size_of(3) is 0: all values of the type are the same.
+unsafe impl<F: Copy + 'static> FunctionPointer for Sizeless<F> {
+    /// Any address within the code: it says nothing.
+    fn address(self) -> usize {
+        anchor as fn() as usize
+    }
+
+    unsafe fn at(_: usize) -> Self {
+        // SAFETY: read(3) of a value without size reads no memory, and every aligned address that is not null will do.
+        // That such a value exists is known: the caller has an address that `address` was asked of one.
+        unsafe { NonNull::<Sizeless<F>>::dangling().read() }
+    }
+}
+
+/// Returns the entry that calls `function` by way of `T`.
+pub fn entry_of<F: FunctionPointer, T: Trampoline<F>>(function: F) -> Entry {
+    Entry { trampoline: bounce::<F, T>, function: function.address() }
+}
+
+fn bounce<F: FunctionPointer, T: Trampoline<F>>(function: usize, context: &mut dyn Any) {
+    // SAFETY: at(3) of the address that `entry_of` was shown together with this trampoline: nothing else makes an
+    // `Entry`, but for `entry_at`, whose check holds for the two together.
+    let function = unsafe { F::at(function) };
     T::call(function, context);
 }
 
-/// An entry as a number, with a check that it was made by this very build.
+/// An entry as numbers, with a check that they were made by this very build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FunctionOffset {
-    bytes: i64,
+    /// The distances of the trampoline and of the function from the anchor.
+    bytes: [i64; 2],
     check: u64,
 }
 
 impl FunctionOffset {
-    /// Returns the two numbers, for the wire.
+    /// Returns the numbers, for the wire.
     #[must_use]
-    pub fn to_raw(self) -> (i64, u64) {
+    pub fn to_raw(self) -> ([i64; 2], u64) {
         (self.bytes, self.check)
     }
 
     /// Creates an offset from the wire. It is not trusted before [`entry_at`] has checked it.
     #[must_use]
-    pub fn from_raw(bytes: i64, check: u64) -> FunctionOffset {
+    pub fn from_raw(bytes: [i64; 2], check: u64) -> FunctionOffset {
         FunctionOffset { bytes, check }
     }
 }
@@ -90,31 +172,37 @@ impl fmt::Display for ForeignFunction {
 
 impl std::error::Error for ForeignFunction {}
 
-/// Returns the distance of `entry` from the anchor.
+/// Returns the distances of `entry` from the anchor.
 ///
 /// # Errors
-/// If it lies in another loaded object, or that is unknown.
-pub fn distance_of(entry: EntryFunction) -> Result<FunctionOffset, ForeignFunction> {
-    let address = entry as usize;
-    if !text()?.contains(&address) {
+/// If the function lies in another loaded object, or that is unknown.
+pub fn distance_of(entry: Entry) -> Result<FunctionOffset, ForeignFunction> {
+    let addresses = [entry.trampoline as usize, entry.function];
+    let text = text()?;
+    if !addresses.iter().all(|address| text.contains(address)) {
         return Err(ForeignFunction::OtherObject);
     }
-    let bytes = (address as i64).wrapping_sub(anchor as EntryFunction as usize as i64);
+    let anchor = anchor as fn() as usize as i64;
+    let bytes = addresses.map(|address| (address as i64).wrapping_sub(anchor));
     Ok(FunctionOffset { bytes, check: check_of(bytes) })
 }
 
-/// Returns the entry at that distance.
+/// Returns the entry at these distances.
 ///
 /// # Errors
-/// If the number was not made by [`distance_of`] in a process of this build.
-pub fn entry_at(distance: FunctionOffset) -> Result<EntryFunction, ForeignFunction> {
-    let address = (anchor as EntryFunction as usize as i64).wrapping_add(distance.bytes) as usize;
-    if distance.check != check_of(distance.bytes) || !text()?.contains(&address) {
+/// If the numbers were not made by [`distance_of`] in a process of this build.
+pub fn entry_at(distance: FunctionOffset) -> Result<Entry, ForeignFunction> {
+    let anchor = anchor as fn() as usize as i64;
+    let [trampoline, function] = distance.bytes.map(|bytes| anchor.wrapping_add(bytes) as usize);
+    let text = text()?;
+    if distance.check != check_of(distance.bytes) || !text.contains(&trampoline) || !text.contains(&function)
+    {
         return Err(ForeignFunction::NotOurs);
     }
     // SAFETY: transmute(3) of an address to the function type that was there when `distance_of` computed it: the check
-    // ties the number to this image, in which code keeps its distances, and the address lies in its code.
-    Ok(unsafe { std::mem::transmute::<usize, EntryFunction>(address) })
+    // ties the numbers to this image, in which code keeps its distances, and the address lies in its code.
+    let trampoline = unsafe { std::mem::transmute::<usize, fn(usize, &mut dyn Any)>(trampoline) };
+    Ok(Entry { trampoline, function })
 }
 
 /// Returns a number that two processes share only if they run the same build of the same program: from its file, as
@@ -124,7 +212,7 @@ pub fn build_id() -> u64 {
     static ID: OnceLock<u64> = OnceLock::new();
     *ID.get_or_init(|| {
         let start = text().map_or(0, |range| range.start);
-        let mut hash = mixed(0x7073_6d69_7468, (anchor as EntryFunction as usize).wrapping_sub(start) as u64);
+        let mut hash = mixed(0x7073_6d69_7468, (anchor as fn() as usize).wrapping_sub(start) as u64);
         if let Ok(file) = rustix::fs::stat("/proc/self/exe") {
             // Not its time: a file that runs cannot be written, but touched.
             let parts = [file.st_dev, file.st_ino, file.st_size as u64];
@@ -142,17 +230,17 @@ pub fn build_id() -> u64 {
 pub fn is_in_executable() -> std::io::Result<bool> {
     let program = std::fs::read_link("/proc/self/exe")?;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let wanted = anchor as EntryFunction as usize;
+    let wanted = anchor as fn() as usize;
     let line = maps.lines().find(|line| executable(line).is_some_and(|range| range.contains(&wanted)));
     // The sixth field, after any number of spaces; it may hold spaces itself.
     let path = line.and_then(|line| line.splitn(6, ' ').nth(5)).map(str::trim_start);
     Ok(path.is_some_and(|path| program.as_os_str() == path))
 }
 
-fn anchor(_: &mut dyn Any) {}
+fn anchor() {}
 
-fn check_of(bytes: i64) -> u64 {
-    mixed(build_id(), bytes as u64)
+fn check_of(bytes: [i64; 2]) -> u64 {
+    bytes.iter().fold(build_id(), |check, bytes| mixed(check, *bytes as u64))
 }
 
 /// Returns SplitMix64's finisher: enough to detect an accident, no protection against malice.
@@ -168,7 +256,7 @@ fn text() -> Result<Range<usize>, ForeignFunction> {
     static TEXT: OnceLock<Result<Range<usize>, ForeignFunction>> = OnceLock::new();
     TEXT.get_or_init(|| {
         let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| ForeignFunction::Unknown)?;
-        let wanted = anchor as EntryFunction as usize;
+        let wanted = anchor as fn() as usize;
         maps.lines()
             .filter_map(executable)
             .find(|range| range.contains(&wanted))
@@ -190,10 +278,18 @@ mod tests {
     use super::*;
 
     struct Twice;
-    impl<F: Fn(u32) -> u32 + 'static> Trampoline<F> for Twice {
-        fn call(function: F, context: &mut dyn Any) {
+    impl Trampoline<fn(u32) -> u32> for Twice {
+        fn call(function: fn(u32) -> u32, context: &mut dyn Any) {
             let number = context.downcast_mut::<u32>().unwrap();
             *number = function(function(*number));
+        }
+    }
+
+    struct Once;
+    impl<F: Fn(u32) -> u32 + Copy + 'static> Trampoline<Sizeless<F>> for Once {
+        fn call(function: Sizeless<F>, context: &mut dyn Any) {
+            let number = context.downcast_mut::<u32>().unwrap();
+            *number = function.into_inner()(*number);
         }
     }
 
@@ -208,14 +304,15 @@ mod tests {
     #[test]
     fn functions_generics_and_closures_are_found_again_by_their_distance() {
         let entries = [
-            (entry_of::<_, Twice>(add_one), 12),
-            (entry_of::<_, Twice>(generic::<3>), 90),
-            (entry_of::<_, Twice>(|number: u32| number - 2), 6),
+            (entry_of::<_, Twice>(add_one as fn(u32) -> u32), 12),
+            (entry_of::<_, Twice>(generic::<3> as fn(u32) -> u32), 90),
+            (entry_of::<fn(u32) -> u32, Twice>(|number: u32| number - 2), 6),
+            (entry_of::<_, Once>(Sizeless::new(add_one)), 11),
         ];
         for (entry, expected) in entries {
             let (bytes, check) = distance_of(entry).unwrap().to_raw();
             let mut number = 10_u32;
-            entry_at(FunctionOffset::from_raw(bytes, check)).unwrap()(&mut number);
+            entry_at(FunctionOffset::from_raw(bytes, check)).unwrap().call(&mut number);
             assert_eq!(number, expected);
         }
     }
@@ -227,11 +324,20 @@ mod tests {
 
     #[test]
     fn a_number_that_was_not_made_here_is_refused() {
-        let (bytes, check) = distance_of(entry_of::<_, Twice>(add_one)).unwrap().to_raw();
-        for (bytes, check) in [(bytes + 1, check), (bytes, check ^ 1), (i64::MAX, check), (0, 0)] {
-            assert_eq!(
-                entry_at(FunctionOffset::from_raw(bytes, check)).unwrap_err(),
-                ForeignFunction::NotOurs
+        let pointer: fn(u32) -> u32 = add_one;
+        let (bytes, check) = distance_of(entry_of::<_, Twice>(pointer)).unwrap().to_raw();
+        let [trampoline, function] = bytes;
+        for (bytes, check) in [
+            ([trampoline + 1, function], check),
+            // A function of another type than the trampoline's.
+            ([trampoline, function + 1], check),
+            (bytes, check ^ 1),
+            ([i64::MAX, function], check),
+            ([0, 0], 0),
+        ] {
+            assert!(
+                entry_at(FunctionOffset::from_raw(bytes, check))
+                    .is_err_and(|error| error == ForeignFunction::NotOurs)
             );
         }
     }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io, thread, time};
 
-use psmith::board::{Board, Row, report_progress, wrap_with_status};
+use psmith::board::{Board, Row, WithStatus, report_progress};
 use psmith::{Lock, WorkerCx, run_workers};
 
 /// Which sleep is the next: the queue is a file of how many were taken.
@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
     fs::create_dir(&dir).and_then(|()| fs::write(dir.join("taken"), "0"))?;
     let board = Board::auto(io::stdout());
     let (_elapsed, total) = (board.elapsed(), board.add_row(Row::new()));
-    let workers = run_workers(3, wrap_with_status(&board, work)).input(dir.clone());
+    let workers = run_workers(3, work).with_status(WithStatus::on(&board)).input(dir.clone());
     report_progress(workers, 5, &total, |count| format!("sleep progress {count} / 33")).for_each(drop);
     fs::remove_dir_all(dir)
 }

@@ -27,7 +27,7 @@ fn main() -> mlua::Result<()> {
         bytes
     });
     let mut counts = BTreeMap::<String, u32>::new();
-    let map = psmith::map(broken, interpret).isolation(Isolation::PerJob).output(Output::Discard);
+    let map = psmith::try_map(broken, interpret).isolation(Isolation::PerJob).output(Output::Discard);
     for outcome in map.timeout(Duration::from_secs(1)) {
         let result = match outcome.map_err(psmith::Failure::into_cause) {
             Ok(_) => "gave an answer".to_owned(),

@@ -14,7 +14,7 @@ fn digest(path: PathBuf) -> std::io::Result<u64> {
 fn main() {
     psmith::init();
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    for (path, digest) in paths.iter().zip(psmith::map(paths.clone(), digest)) {
+    for (path, digest) in paths.iter().zip(psmith::try_map(paths.clone(), digest)) {
         match digest {
             Ok(digest) => println!("{digest:016x}  {}", path.display()),
             Err(failure) => eprintln!("{failure}"),

@@ -21,7 +21,7 @@ fn main() -> Result<(), psmith::ServerError> {
         let line = lines.next()?.ok()?;
         Some(match line.parse() {
             Ok(number) => Job::new(square, number),
-            Err(_) => Job::new(count_letters, line),
+            Err(_) => Job::fallible(count_letters, line),
         })
     };
     let report = Server::new(producer)

@@ -16,7 +16,7 @@ fn probe(address: String) -> std::io::Result<Duration> {
 fn main() {
     psmith::init();
     let addresses: Vec<String> = std::env::args().skip(1).collect();
-    let probes = psmith::map(addresses.clone(), probe)
+    let probes = psmith::try_map(addresses.clone(), probe)
         .workers(8)
         .timeout(Duration::from_secs(2))
         .retry(Retry::tries(2).backoff(Duration::from_millis(100), None));

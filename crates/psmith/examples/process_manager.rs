@@ -31,7 +31,7 @@ fn main() -> Result<(), psmith::EngineError> {
                     wanted.borrow_mut().push((number, attempt + 1));
                 }
             };
-            drop(manager.create_process(Job::new(visit, (number, attempt)), on_exit));
+            drop(manager.create_process(Job::fallible(visit, (number, attempt)), on_exit));
         }
         // Sleeps until a child has ended; its handler is called here.
         manager.step(Duration::from_secs(60));

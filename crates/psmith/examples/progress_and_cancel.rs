@@ -26,7 +26,7 @@ fn hunt(limit: u64) -> Result<u64, String> {
 
 fn main() {
     psmith::init();
-    let hunts = psmith::map([100_000, 10_000_000_000], hunt)
+    let hunts = psmith::try_map([100_000, 10_000_000_000], hunt)
         .timeout(Duration::from_secs(1))
         .on_progress(|job, done, total| eprint!("\rjob {}: {done} of {total}", job.id()))
         .on_message(|_, prime: u64| eprintln!("\rfound {prime}            "));

@@ -22,7 +22,7 @@ fn main() {
     psmith::init();
     let templates = ["Hello {name}!", "{crash}", "Dear {name},", "To whom it may concern"];
     let pages = templates.map(|template| Page { template: template.into(), name: "Ada".into() });
-    for rendered in psmith::map(pages, render).workers(2) {
+    for rendered in psmith::try_map(pages, render).workers(2) {
         match rendered {
             Ok(text) => println!("{text}"),
             Err(failure) => println!("({failure})"),

@@ -25,7 +25,7 @@
 //! - [`JobBoard`], [`Snapshot`]: the jobs of a run, as rows, as JSON, as a list when a signal comes
 //! - [`ShowProgress`]: the progress of a `map`, an `each` and the like
 //! - [`report_progress()`]: a counter of items, shown on a row
-//! - [`wrap_with_status()`]: a row for each worker of `run_workers`
+//! - [`WithStatus`]: a row for each worker of `run_workers`, or for each task of `run_tasks`
 //! - [`redirect()`]: the output of a piece of code, written to files
 
 #[doc(inline)]
@@ -40,4 +40,6 @@ pub use psmith_core::board::RowStatus;
 pub use crate::map::progress_row::ShowProgress;
 pub use crate::observe::job_board::{Format, JobBoard};
 pub use crate::observe::snapshot::{JobSnapshot, Phase, Snapshot};
-pub use crate::streams::rows::{WithStatus, wrap_with_status};
+pub use crate::streams::rows::WithStatus;
+#[cfg(feature = "tokio")]
+pub use crate::streams::rows::wrap_with_status;

@@ -11,7 +11,7 @@
 /// ```compile_fail
 /// // proves: values-survive, ordered-map
 /// let factor = 3;
-/// let _ = psmith::map([1, 2], move |n: i32| n * factor).count();
+/// let _ = psmith::map([1, 2], move |n: i32| n * factor);
 /// ```
 struct CapturingMap;
 
@@ -84,6 +84,6 @@ struct Proxies;
 /// ```compile_fail
 /// // proves: serde-values
 /// struct Opaque(u32);
-/// let _ = psmith::map([Opaque(7)], |opaque: Opaque| opaque.0).count();
+/// let _ = psmith::map([Opaque(7)], |opaque: Opaque| opaque.0);
 /// ```
 struct Values;

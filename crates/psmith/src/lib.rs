@@ -36,8 +36,9 @@
 //! - **[`init`] is the first line of `main`.** Workers are copies of a small helper process, the *warden*, which is this
 //!   program executed again; a hook that runs before `main` turns it into what it is to be. **Workers never run `main`**:
 //!   what it sets up (a logger, statics) is missing in jobs, unless [`Init::worker_setup`] does it there.
-//! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value or
-//!   a `Result` ([`Return`]); both travel by serde ([`codec`]).
+//! - **A job function captures nothing.** What it needs comes with its item. It takes one argument and returns a value;
+//!   both travel by serde ([`codec`]). One that returns a `Result` is given to [`try_map`] and its like: there an error
+//!   is the job's failure, whereas in [`map()`] it is a value like any other.
 //! - **A failure is data**: [`Failure`] holds the [`Cause`], the input, the attempts, the usage, the end of standard error.
 //! - A job's output is passed on whole, when its outcome is handed out, or by lines while it runs ([`Output`]).
 //!
@@ -45,7 +46,8 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | get results in order, as they are asked for | [`map()`]; as they come: [`Map::unordered`] |
+//! | get results in order, as they are asked for | [`map()`]; of a function that may fail: [`try_map`] |
+//! | get results as they come | [`Map::unordered`] |
 //! | run for the effect alone, without results | [`each`] |
 //! | ask something of all items | [`any`], [`all`] |
 //! | stop at the first result that is good enough | [`map_until`] |
@@ -151,13 +153,12 @@ pub use psmith_core::outcome::{
 pub use psmith_engine::containment::{Containment, Unavailable};
 pub use psmith_engine::engine::EngineError;
 pub use psmith_engine::entry::{Init, init};
-pub use psmith_engine::function::returns::Return;
 pub use psmith_engine::limits::{LimitName, LimitRefused, ResourceLimits, WhyRefused};
 pub use psmith_engine::worker::context::{Cx, cx};
 pub use psmith_engine::worker::mailbox::RecvError;
 pub use psmith_engine::worker::send_error::SendError;
 pub use psmith_engine::worker::state::with_state;
-pub use psmith_macros::{Value, job};
+pub use psmith_macros::job;
 
 pub use job::command_job::CommandJob;
 pub use job::failure::{Failure, FailureDetails};
@@ -167,12 +168,12 @@ pub use job::lost_output::LostOutput;
 pub use job::retry::Retry;
 pub use job::run_summary::{LogLevel, RunSummary};
 pub use lock::{Lock, LockGuard};
-pub use map::each::{Reduce, all, any, each};
+pub use map::each::{Reduce, all, any, each, try_all, try_any, try_each};
 pub use map::hooks::HookAnswer;
-pub use map::map::{Map, map};
+pub use map::map::{Map, map, try_map};
 pub use map::run_jobs::{RunJobs, run_jobs};
 pub use map::server::{Server, ServerError, ServerHandle};
-pub use map::until::map_until;
+pub use map::until::{map_until, try_map_until};
 pub use pool::builder::PoolBuilder;
 pub use pool::explain::PendingReason;
 pub use pool::handle::JobHandle;
@@ -189,7 +190,7 @@ pub use stacks::{Frame, Stack, StackError, Thread, stack_of};
 pub use streams::context::{WorkerCx, WorkerId, WorkerRow};
 #[cfg(feature = "tokio")]
 pub use streams::tasks::{TaskBody, TaskCx, Tasks, run_tasks};
-pub use streams::workers::{WorkerBody, Workers, run_workers};
+pub use streams::workers::{Workers, run_workers};
 
 /// Functions by name: those that `#[psmith::job]` has put into the table of the program.
 pub mod registry {
@@ -199,6 +200,6 @@ pub mod registry {
 /// Names that the macros' output needs; not part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use psmith_engine::function::call::{described_entry, described_identity};
+    pub use psmith_engine::function::call::{RegisteredValue, ToRegister};
     pub use psmith_engine::function::registry::{JOBS, Registered, linkme};
 }

@@ -132,7 +132,7 @@ fn nothing_is_decoded_before_its_code_was_right_and_bad_bytes_with_the_right_one
     assert!(<Authenticated<Trusting> as Codec<u32>>::decode_owned(bytes, 0).unwrap_err().is_forged());
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, psmith::Value)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Complex {
     name: String,
     places: BTreeMap<String, Vec<Option<i64>>>,
@@ -170,7 +170,7 @@ fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
     }
 
     let check = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
-    let got: Vec<_> = psmith::map(0..5, check).codec::<Authenticated>().collect();
+    let got: Vec<_> = psmith::try_map(0..5, check).codec::<Authenticated>().collect();
     assert_eq!(got[3].as_ref().unwrap_err().cause, Cause::Error("three".into()));
     assert_eq!(got[3].as_ref().unwrap_err().input::<u32>(), Some(3), "the input is given back");
     assert_eq!(got.iter().filter(|it| it.is_ok()).count(), 4);
@@ -184,9 +184,9 @@ fn jobs_of_a_pool_travel_by_it_too() {
     let pool = Pool::builder().workers(1).build().unwrap();
     // Its worker may exist before the first value is encoded.
     assert_eq!(pool.submit(Job::new(|n: u32| n, 1)).unwrap().wait().unwrap(), 1);
-    let job = Job::by_codec::<Authenticated, _, _, _>(|n: u32| n + 1, 1);
+    let job = Job::by_codec::<Authenticated, _>(|n: u32| n + 1, 1);
     assert_eq!(pool.submit(job).unwrap().wait().unwrap(), 2);
-    let job = Job::by_codec::<Damaged<FlippedResult>, _, _, _>(|n: u32| n + 1, 1);
+    let job = Job::by_codec::<Damaged<FlippedResult>, _>(|n: u32| n + 1, 1);
     let failure = pool.submit(job).unwrap().wait().unwrap_err();
     assert!(matches!(failure.cause, Cause::Protocol(_)), "{failure}");
 }

@@ -56,7 +56,7 @@ fn each_job_of_many_short_ones_runs_once_and_fails_alone() {
     };
     let items = (0..JOBS).map(|n| (n, file.path().to_owned()));
     let mut done = 0;
-    let map = psmith::map(items, wicked).workers(2).on_done(|job, _| {
+    let map = psmith::try_map(items, wicked).workers(2).on_done(|job, _| {
         assert_eq!(job.index(), done);
         assert_ne!(job.pid(), 0);
         done += 1;
@@ -102,7 +102,7 @@ fn a_job_that_fails_in_a_batch_is_tried_again_and_no_neighbour_is() {
         }
     };
     let items = (0..JOBS).map(|n| (n, file.path().to_owned()));
-    let map = psmith::map(items, flaky).workers(2).retry(Retry::tries(3)).output(Output::Discard);
+    let map = psmith::try_map(items, flaky).workers(2).retry(Retry::tries(3)).output(Output::Discard);
     assert!(map.map(Result::unwrap).eq(0..JOBS));
     for (n, count) in marks(file.path()) {
         let expected = match n % 4_000 {
@@ -132,7 +132,7 @@ fn the_output_of_a_job_in_a_batch_is_its_own() {
         }
         _ => Ok(n),
     };
-    let got = psmith::map(0..JOBS, speak).workers(2).output(Output::Discard);
+    let got = psmith::try_map(0..JOBS, speak).workers(2).output(Output::Discard);
     let failures: Vec<Failure> = got.filter_map(Result::err).collect();
     assert_eq!(failures.len() as u64, JOBS / 2_000 * 2);
     for failure in failures {

@@ -61,7 +61,7 @@ fn rows_are_shown_on_a_terminal_while_jobs_run() {
             // Opens whatever becomes of the test.
             let mut gate = gate;
             let running = scope.spawn(|| {
-                let map = psmith::map(items, held).workers(2).isolation(isolation).board(&jobs);
+                let map = psmith::try_map(items, held).workers(2).isolation(isolation).board(&jobs);
                 map.output(Output::Discard).map(|result| result.is_ok()).collect::<Vec<_>>()
             });
             let shown = terminal.wait_until("both at work", |screen| {
@@ -108,7 +108,7 @@ fn a_snapshot_is_complete_and_survives_json() {
             let mut gate = gate;
             let items = [gate.path()];
             let running = scope.spawn(|| {
-                let map = psmith::map(items, work).workers(1).isolation(isolation).board(&jobs);
+                let map = psmith::try_map(items, work).workers(1).isolation(isolation).board(&jobs);
                 map.retry(Retry::tries(2)).output(Output::Discard).next().unwrap().unwrap()
             });
             let now = wait_for(&jobs, "at work", |now| {
@@ -142,7 +142,7 @@ fn a_job_between_two_attempts_waits() {
         .retry(Retry::tries(2).backoff(OUTER_LIMIT, None))
         .build()
         .unwrap();
-    let handle = pool.submit(Job::new(|_: ()| Err::<(), _>("no"), ()).label("again")).unwrap();
+    let handle = pool.submit(Job::fallible(|_: ()| Err::<(), _>("no"), ()).label("again")).unwrap();
     let now =
         wait_for(&jobs, "waiting", |now| now.jobs.first().is_some_and(|job| job.phase == Phase::Waiting));
     assert_eq!((now.jobs[0].label.as_str(), now.jobs[0].attempt, now.jobs[0].pid), ("again", 1, None));
@@ -189,7 +189,7 @@ fn outcomes(jobs: Option<&JobBoard>, isolation: Isolation) -> Vec<Result<u32, St
         println!("{}", "x".repeat(4096));
         if n.is_multiple_of(7) { Err(format!("{n} will not")) } else { Ok(n * n) }
     };
-    let mut map = psmith::map(0..200, work).workers(2).isolation(isolation).output(Output::Discard);
+    let mut map = psmith::try_map(0..200, work).workers(2).isolation(isolation).output(Output::Discard);
     if let Some(jobs) = jobs {
         map = map.board(jobs);
     }
@@ -256,7 +256,7 @@ fn play(format: Format) {
         // Opens whatever becomes of the test.
         let mut gate = gate;
         let running = scope.spawn(|| {
-            psmith::map(items, held)
+            psmith::try_map(items, held)
                 .workers(2)
                 .board(&jobs)
                 .output(Output::Discard)

@@ -7,7 +7,7 @@ use std::io::{Read as _, pipe};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use psmith::board::{Board, Row, RowStatus, report_progress, wrap_with_status};
+use psmith::board::{Board, Row, RowStatus, WithStatus, report_progress};
 use psmith::{Cause, WorkerCx, WorkerId, run_workers};
 use psmith_testkit::emulator::Terminal;
 use psmith_testkit::leak::LeakGuard;
@@ -43,7 +43,7 @@ fn rows_show_each_sleep_and_end_with_done() {
         text
     });
     let (elapsed, total) = (board.elapsed(), board.add_row(Row::new()));
-    let workers = run_workers(3, wrap_with_status(&board, drain)).input(dir.path().to_owned());
+    let workers = run_workers(3, drain).with_status(WithStatus::on(&board)).input(dir.path().to_owned());
     let slept = report_progress(workers, 5, &total, |count| format!("sleep progress {count} / {SLEEPS}"));
     assert_eq!(slept.map(|(_, number)| number.unwrap()).sum::<u64>(), (1..=SLEEPS).sum::<u64>());
     drop((elapsed, total));
@@ -80,7 +80,8 @@ fn the_row_of_a_killed_worker_is_red_with_the_cause() {
     let board = screen_board(slave);
     let mut killed = None;
     let mut sum = 0;
-    for (id, number) in run_workers(3, wrap_with_status(&board, drain)).input(dir.path().to_owned()) {
+    for (id, number) in run_workers(3, drain).with_status(WithStatus::on(&board)).input(dir.path().to_owned())
+    {
         match number {
             Ok(number) => sum += number,
             Err(failure) => {
@@ -126,8 +127,8 @@ fn rows_change_while_no_values_are_taken_and_a_dropped_stream_is_shown() {
             std::thread::park();
         }
     };
-    let wrapped = wrap_with_status(&board, work).prefix(|id| format!("{id}. ")).initial("not yet");
-    let mut workers = run_workers(2, wrapped).grace(Duration::from_millis(200));
+    let rows = WithStatus::on(&board).prefix(|id| format!("{id}. ")).initial("not yet");
+    let mut workers = run_workers(2, work).with_status(rows).grace(Duration::from_millis(200));
     terminal.wait_until("there before they run", |screen| screen.contents() == "1. not yet\n2. not yet");
     workers.next().unwrap().1.unwrap();
     let line = |id| format!("digger {id}: slow {} 100% - 4/4", "▓".repeat(30));

@@ -48,7 +48,7 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
         let limit = Duration::from_secs(5);
         let mut started = 0;
         let got: Vec<Result<u32, Failure>> =
-            psmith::map((0..100).map(|n| ((n + 17) % 100, path.clone())), alone_in_its_slot)
+            psmith::try_map((0..100).map(|n| ((n + 17) % 100, path.clone())), alone_in_its_slot)
                 .workers(8)
                 .isolation(isolation)
                 .timeout(limit)

@@ -60,7 +60,7 @@ fn a_job_that_has_crashed_as_often_as_it_may_is_quarantined_and_its_failure_show
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let retry = Retry::tries(4).crash_tries(2);
-        let map = psmith::map([1, 2], odd_crashes).retry(retry).isolation(isolation);
+        let map = psmith::try_map([1, 2], odd_crashes).retry(retry).isolation(isolation);
         let failures: Vec<Failure> = map.output(Output::Discard).map(Result::unwrap_err).collect();
         assert_eq!(failures.iter().map(|failure| failure.attempts).collect::<Vec<_>>(), [2, 4]);
         assert_eq!(failures.iter().map(|failure| failure.quarantined).collect::<Vec<_>>(), [true, false]);
@@ -82,10 +82,10 @@ fn a_run_in_which_everything_crashes_ends_and_names_the_reason() {
         assert!(causes[4..].iter().any(|cause| matches!(cause, Cause::CircuitBroken(4))), "{causes:?}");
 
         // One crasher, however often it is tried, is no run of crashes; nor are crashes with other ends between.
-        let one = psmith::map([1], odd_crashes).workers(1).retry(Retry::tries(6)).breaker(2);
+        let one = psmith::try_map([1], odd_crashes).workers(1).retry(Retry::tries(6)).breaker(2);
         let failure = one.isolation(isolation).output(Output::Discard).next().unwrap().unwrap_err();
         assert_eq!(failure.attempts, 6);
-        let mixed = psmith::map(0..12, odd_crashes).workers(1).breaker(2).isolation(isolation);
+        let mixed = psmith::try_map(0..12, odd_crashes).workers(1).breaker(2).isolation(isolation);
         let causes = mixed.output(Output::Discard).map(|end| end.unwrap_err().into_cause());
         assert!(!causes.collect::<Vec<_>>().iter().any(|cause| matches!(cause, Cause::CircuitBroken(_))));
 
@@ -125,7 +125,7 @@ fn schedulers_and_managers_whose_circuit_has_broken_start_no_more() {
     };
     assert_eq!(refused, Refusal::CircuitBroken(2));
     scheduler.drain();
-    let again = scheduler.schedule(Job::new(odd_crashes, 2)).unwrap();
+    let again = scheduler.schedule(Job::fallible(odd_crashes, 2)).unwrap();
     assert!(matches!(again.wait().unwrap_err().cause, Cause::Error(_)), "it has begun anew");
     scheduler.drain();
 

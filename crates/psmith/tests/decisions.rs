@@ -18,7 +18,7 @@ fn the_hook_of_each_sees_every_outcome_once() {
     for isolation in BOTH {
         let mut seen = Vec::new();
         let fail = |n: u32| if n % 5 == 4 { Err("fifth") } else { Ok(()) };
-        let failure = psmith::each(0..10, fail)
+        let failure = psmith::try_each(0..10, fail)
             .workers(2)
             .isolation(isolation)
             .on_error(OnError::Continue)
@@ -68,7 +68,7 @@ fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
         let work = |item: (Deed, PathBuf)| act(item).map(|_| ());
         // Only once all four run does the first of them fail, and then the others are let through.
         let deeds = [Deed::Fail].into_iter().chain([Deed::Stand; 49]);
-        let failure = psmith::each(deeds.map(|deed| (deed, path.clone())), work)
+        let failure = psmith::try_each(deeds.map(|deed| (deed, path.clone())), work)
             .workers(4)
             .isolation(isolation)
             .on_start(|_| started += 1)
@@ -91,7 +91,7 @@ fn a_break_without_a_value_is_one_too() {
     for (isolation, workers) in [(BOTH[0], 2), (BOTH[1], 2), (BOTH[1], 0)] {
         let path = PathBuf::from("/nobody/stands/here");
         let deeds = std::iter::repeat((Deed::Break, path));
-        let got = psmith::map_until(deeds, act).workers(workers).isolation(isolation).run();
+        let got = psmith::try_map_until(deeds, act).workers(workers).isolation(isolation).run();
         assert_eq!(got.unwrap(), ControlFlow::Break(()), "{isolation:?}, {workers} workers");
     }
 }
@@ -111,7 +111,7 @@ fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
             (_, _) => act((Deed::Stand, path.clone())).and_then(|_| act((Deed::Break, path))),
         };
         let items = (0..2).map(|n| (n, first, path.clone()));
-        let got = psmith::map_until(items, work)
+        let got = psmith::try_map_until(items, work)
             .workers(2)
             .isolation(Isolation::PerJob)
             .on_done(|_, _| gate.borrow_mut().open())
@@ -135,7 +135,7 @@ fn of_several_failures_the_first_is_the_one_reported() {
             Err::<(), _>(format!("number {n}"))
         };
         let mut seen = 0;
-        let failure = psmith::each((0..4).map(|n| (n, path.clone())), work)
+        let failure = psmith::try_each((0..4).map(|n| (n, path.clone())), work)
             .workers(4)
             .isolation(isolation)
             .on_error(OnError::Continue)

@@ -16,9 +16,9 @@ fn each_returns_when_all_effects_are_there() {
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<PathBuf> = ["a", "b"].map(|name| dir.path().join(name)).to_vec();
     let write = |file: PathBuf| std::fs::write(file, b"x");
-    assert_eq!(psmith::each(files.clone(), write).run().unwrap().jobs, 2);
+    assert_eq!(psmith::try_each(files.clone(), write).run().unwrap().jobs, 2);
     assert!(files.iter().all(|file| file.exists()));
-    assert_eq!(psmith::each(Vec::new(), write).run().unwrap().jobs, 0);
+    assert_eq!(psmith::try_each(Vec::new(), write).run().unwrap().jobs, 0);
 }
 
 // proves: effects-are-there
@@ -70,7 +70,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
     let items = (0..8).map(|n| (n, gate.path()));
     assert!(psmith::any(items, stand).workers(4).run().unwrap());
     let fail = |n: u32| if n == 1 { Err("no answer") } else { Ok(false) };
-    let failure = psmith::any([0, 1], fail).workers(1).run().unwrap_err();
+    let failure = psmith::try_any([0, 1], fail).workers(1).run().unwrap_err();
     assert_eq!((failure.index, &failure.cause), (1, &Cause::Error("no answer".into())));
 }
 
@@ -125,7 +125,7 @@ fn a_failure_of_a_run_that_may_end_early_is_the_first_one() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let work = |n: u32| if n == 0 { Err("first") } else { Ok(Flow::<u32, ()>::Next(n)) };
-    let failure = psmith::map_until(0..100, work).workers(1).run().unwrap_err();
+    let failure = psmith::try_map_until(0..100, work).workers(1).run().unwrap_err();
     assert_eq!((failure.index, &failure.cause), (0, &Cause::Error("first".into())));
 }
 
@@ -136,12 +136,12 @@ fn each_that_goes_on_counts_its_failures_and_a_hooks_failure_is_an_error_all_the
     let _guard = LeakGuard::alone();
     let odd = |n: u32| if n % 2 == 1 { Err("odd") } else { Ok(()) };
     for workers in [0, 2] {
-        let each = || psmith::each(0..7, odd).workers(workers).on_error(OnError::Continue);
+        let each = || psmith::try_each(0..7, odd).workers(workers).on_error(OnError::Continue);
         let summary = each().run().unwrap();
         assert_eq!((summary.jobs, summary.failed), (7, 3));
         let failure =
             each().on_start(|job| if job.index() == 4 { Err("enough") } else { Ok(()) }).run().unwrap_err();
         assert!(failure.to_string().contains("enough"), "{failure}");
-        assert!(psmith::each(0..7, odd).workers(workers).run().unwrap_err().to_string().contains("odd"));
+        assert!(psmith::try_each(0..7, odd).workers(workers).run().unwrap_err().to_string().contains("odd"));
     }
 }

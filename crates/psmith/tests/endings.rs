@@ -195,7 +195,7 @@ fn nested(depth: u32) -> Result<u32, String> {
         return Ok(std::process::id());
     }
     let pool = Pool::builder().workers(1).build().map_err(|error| error.to_string())?;
-    let inner = pool.submit(Job::new(nested, depth - 1)).map_err(|error| error.to_string())?;
+    let inner = pool.submit(Job::fallible(nested, depth - 1)).map_err(|error| error.to_string())?;
     let mapped: Vec<u32> = psmith::map(0..3, |n: u32| n + 1)
         .workers(2)
         .collect::<Result<_, _>>()
@@ -218,7 +218,7 @@ fn a_pool_in_a_job_of_a_pool_in_a_job_works_and_leaves_nothing() {
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let got: Vec<u32> =
-            psmith::map([3, 3], nested).workers(2).isolation(isolation).map(Result::unwrap).collect();
+            psmith::try_map([3, 3], nested).workers(2).isolation(isolation).map(Result::unwrap).collect();
         assert!(got[0] != got[1] && !got.contains(&std::process::id()));
     }
 }

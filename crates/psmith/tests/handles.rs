@@ -51,7 +51,7 @@ fn a_function_given_to_a_handle_is_called_once_with_each_kind_of_outcome() {
     };
     let mut gate = Gate::closed();
     let first = pool.submit(Job::new(held, (1, gate.path()))).unwrap();
-    let fails = pool.submit(Job::new(|_: u32| Err::<u32, _>("no"), 2)).unwrap();
+    let fails = pool.submit(Job::fallible(|_: u32| Err::<u32, _>("no"), 2)).unwrap();
     let cancelled = pool.submit(Job::new(|n: u32| n, 3)).unwrap();
     give(&first, "first");
     give(&first, "first again");
@@ -149,7 +149,7 @@ fn a_pool_maps_items_in_order_beside_its_other_jobs_and_takes_no_more_than_its_w
         let check = |n: u32| if n == 3 { Err("three") } else { Ok(n * 2) };
         let mut gate = Gate::closed();
         let other = pool.submit(Job::new(held, (9, gate.path()))).unwrap();
-        let mut results = pool.map(items, check);
+        let mut results = pool.try_map(items, check);
         assert_eq!(taken.get(), 0);
         for n in 0..10 {
             match results.next().unwrap() {
@@ -228,7 +228,7 @@ fn a_text_is_sent_as_it_is() {
         cx.send(text.as_str()).map_err(|error| error.to_string())
     };
     let pool = pool(Isolation::Reuse);
-    let handle = pool.submit(Job::new(echo, ())).unwrap();
+    let handle = pool.submit(Job::fallible(echo, ())).unwrap();
     handle.send("word").unwrap();
     let mut heard = Vec::new();
     let say = |_: ()| psmith::cx().unwrap().send("hello").is_ok();

@@ -36,7 +36,7 @@ fn jobs_of_different_functions_call_the_same_hooks() {
     let _guard = LeakGuard::alone();
     let log = RefCell::new(Vec::new());
     let far = |n: u32| psmith::cx().unwrap().progress(u64::from(n), 9);
-    let jobs = [Job::new(far, 7), Job::<()>::new(|_: ()| Err::<(), _>("no"), ())];
+    let jobs = [Job::new(far, 7), Job::<()>::fallible(|_: ()| Err::<(), _>("no"), ())];
     let ends = psmith::run_jobs(jobs)
         .workers(1)
         .on_start(|job| log.borrow_mut().push(format!("{} begun", job.index())))
@@ -113,7 +113,7 @@ fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
     };
     let items = (0..40).map(|n| (n, gate.borrow().path()));
     let mut seen = Vec::new();
-    let result = psmith::map(items, work)
+    let result = psmith::try_map(items, work)
         .workers(4)
         .unordered()
         .on_error(OnError::Stop)
@@ -189,7 +189,7 @@ fn inline_failures_are_of_the_same_kind_and_nothing_is_encoded() {
         1 => panic!("boom"),
         _ => Ok(n),
     };
-    let got: Vec<_> = psmith::map(0..3, fail).workers(0).collect();
+    let got: Vec<_> = psmith::try_map(0..3, fail).workers(0).collect();
     assert_eq!(got[0].as_ref().unwrap_err().cause, Cause::Error("error".into()));
     assert!(matches!(&got[1].as_ref().unwrap_err().cause, Cause::Panic { message, .. } if message == "boom"));
     assert_eq!(got[2].as_ref().unwrap(), &2);

@@ -51,7 +51,7 @@ fn a_function_that_writes_too_large_a_file_is_named() {
     };
     let items = [(dir.path().join("a"), 1000), (dir.path().join("b"), 3_000_000)];
     let limits = ResourceLimits::new().file_size(MIB);
-    let results: Vec<_> = psmith::map(items, write).workers(2).limits(limits).collect();
+    let results: Vec<_> = psmith::try_map(items, write).workers(2).limits(limits).collect();
     assert!(results[0].is_ok());
     assert_eq!(results[1].as_ref().unwrap_err().cause, Cause::Limit(LimitKind::FileSize(MIB)));
 }
@@ -67,7 +67,7 @@ fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
         files.map(|files| files.len()).map_err(|error| error.to_string())
     };
     let limits = ResourceLimits::new().open_files(50);
-    let results: Vec<_> = psmith::map([10, 100], open).workers(1).limits(limits).collect();
+    let results: Vec<_> = psmith::try_map([10, 100], open).workers(1).limits(limits).collect();
     assert_eq!(results[0].as_ref().unwrap(), &10);
     assert!(
         matches!(&results[1].as_ref().unwrap_err().cause, Cause::Error(text) if text.contains("os error 24"))
@@ -89,7 +89,7 @@ fn a_function_is_refused_descriptors_and_processes_beyond_its_limits() {
         refused.map_or(Ok(many), Err)
     };
     let limits = ResourceLimits::new().processes(10);
-    let results: Vec<_> = psmith::map([3, 30], start).workers(1).limits(limits).collect();
+    let results: Vec<_> = psmith::try_map([3, 30], start).workers(1).limits(limits).collect();
     assert_eq!(results[0].as_ref().unwrap(), &3);
     let cause = &results[1].as_ref().unwrap_err().cause;
     assert!(matches!(cause, Cause::Error(_) | Cause::Limit(LimitKind::Processes(10))), "{cause:?}");

@@ -11,7 +11,7 @@ fn is_free(dir: PathBuf) -> Result<bool, std::io::Error> {
 }
 
 fn ask(dir: &std::path::Path) -> bool {
-    psmith::map([dir.to_owned()], is_free).isolation(Isolation::PerJob).next().unwrap().unwrap()
+    psmith::try_map([dir.to_owned()], is_free).isolation(Isolation::PerJob).next().unwrap().unwrap()
 }
 
 // proves: lock-by-file, process-locks
@@ -63,7 +63,7 @@ fn a_hundred_processes_on_one_lock_never_meet() {
         })?
     };
     let items = vec![dir.path().to_owned(); 100];
-    let done = psmith::each(items, mark).isolation(Isolation::PerJob).workers(8).run();
+    let done = psmith::try_each(items, mark).isolation(Isolation::PerJob).workers(8).run();
     assert_eq!(done.unwrap().jobs, 100);
     let marks = std::fs::read_to_string(dir.path().join("marks")).unwrap();
     assert_eq!(marks, "in\nout\n".repeat(100));

@@ -88,7 +88,7 @@ fn errors_and_panics_reach_the_caller_with_text_and_place() {
         2 => std::panic::panic_any(7),
         _ => Ok(n),
     };
-    let got: Vec<Failure> = psmith::map(0..3, fail).workers(2).filter_map(Result::err).collect();
+    let got: Vec<Failure> = psmith::try_map(0..3, fail).workers(2).filter_map(Result::err).collect();
     assert_eq!(got[0].cause, Cause::Error("no such thing".into()));
     let Cause::Panic { message, location, .. } = &got[1].cause else { panic!("{}", got[1]) };
     assert_eq!(message, "boom 1");
@@ -140,7 +140,7 @@ fn after_a_failure_exactly_the_running_items_ran() {
         Ok(n)
     };
     let items = (0..50).map(|n| (n, gate.borrow().path()));
-    let got: Vec<Result<u32, Failure>> = psmith::map(items, work)
+    let got: Vec<Result<u32, Failure>> = psmith::try_map(items, work)
         .workers(4)
         .on_error(OnError::Stop)
         .on_start(|_| started += 1)

@@ -97,12 +97,12 @@ fn a_message_longer_than_all_room_goes_alone_and_one_longer_than_a_frame_not_at_
     for isolation in BOTH {
         let pool =
             Pool::builder().workers(1).isolation(isolation).max_message_bytes(5 << 20).build().unwrap();
-        let handle = pool.submit(Job::new(length, ())).unwrap();
+        let handle = pool.submit(Job::fallible(length, ())).unwrap();
         let long = vec![1_u8; 2 << 20];
         handle.send(&long).unwrap();
         handle.send(&long).unwrap();
         assert_eq!(handle.wait().unwrap(), 4 << 20);
-        let next = pool.submit(Job::new(length, ())).unwrap();
+        let next = pool.submit(Job::fallible(length, ())).unwrap();
         let error = next.send(&vec![1_u8; 6 << 20]).unwrap_err();
         assert!(matches!(error, SendError::TooLong { bytes_max, .. } if bytes_max < 5 << 20), "{error}");
         next.kill();
@@ -128,7 +128,7 @@ fn messages_taken_by_one_attempt_are_not_given_to_the_next_however_the_first_end
         for crash in [false, true] {
             let pool =
                 Pool::builder().workers(1).isolation(isolation).retry(Retry::tries(2)).build().unwrap();
-            let handle = pool.submit(Job::new(second_time, crash)).unwrap();
+            let handle = pool.submit(Job::fallible(second_time, crash)).unwrap();
             handle.send(&"one".to_owned()).unwrap();
             handle.send(&"two".to_owned()).unwrap();
             handle.send(&"three".to_owned()).unwrap();
@@ -233,7 +233,7 @@ fn a_job_that_waits_for_a_message_is_notified_of_a_stop() {
         let listener = UnixListener::bind(&socket).unwrap();
         let pool = Pool::builder().workers(1).isolation(isolation).grace(Duration::from_secs(60));
         let pool = pool.build().unwrap();
-        let handle = pool.submit(Job::new(patient, socket)).unwrap();
+        let handle = pool.submit(Job::fallible(patient, socket)).unwrap();
         let (mut line, _) = listener.accept().unwrap();
         let mut sent = [0; 6];
         line.read_exact(&mut sent).unwrap();

@@ -132,7 +132,7 @@ fn any_event_at_any_stage_is_the_failure_of_its_own_job() {
     for isolation in BOTH {
         let items = all.clone().into_iter().map(|(stage, how)| Trap { stage, how });
         let got: Vec<_> =
-            psmith::map(items, work).workers(2).isolation(isolation).output(Output::Discard).collect();
+            psmith::try_map(items, work).workers(2).isolation(isolation).output(Output::Discard).collect();
         assert_eq!(got.len(), all.len());
         for ((stage, how), got) in all.iter().zip(got) {
             let cause = got.map(|trap| trap.stage).map_err(Failure::into_cause);
@@ -164,7 +164,7 @@ fn an_error_that_cannot_be_formatted_is_the_panic_of_its_own_job() {
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let fail = |n: u32| if n == 1 { Err(Untold) } else { Ok(n) };
-        let got: Vec<_> = psmith::map(0..3, fail).workers(1).isolation(isolation).collect();
+        let got: Vec<_> = psmith::try_map(0..3, fail).workers(1).isolation(isolation).collect();
         let cause = &got[1].as_ref().unwrap_err().cause;
         assert!(matches!(cause, Cause::Panic { message, .. } if message == "no words for it"), "{cause:?}");
         assert!(got[0].is_ok() && got[2].is_ok());
@@ -286,7 +286,7 @@ fn a_worker_killed_while_it_is_given_a_large_input_holds_up_no_other() {
     for isolation in BOTH {
         let pool = Pool::builder().workers(1).isolation(isolation).build().unwrap();
         for _ in 0..6 {
-            let large = Job::by_codec::<psmith::codec::Raw, _, _, _>(
+            let large = Job::by_codec::<psmith::codec::Raw, _>(
                 |bytes: Vec<u8>| bytes.len().to_le_bytes().to_vec(),
                 vec![1; 24 << 20],
             );
@@ -329,7 +329,8 @@ fn workers_that_are_replaced_all_the_time_lose_and_double_no_job() {
         Ok(n)
     };
     let items = (0..1000).map(|n| (n, dir.path().to_owned()));
-    let map = psmith::map(items, work).workers(4).max_jobs(3).retry(Retry::tries(2)).output(Output::Discard);
+    let map =
+        psmith::try_map(items, work).workers(4).max_jobs(3).retry(Retry::tries(2)).output(Output::Discard);
     let (mut count, mut failed) = (0, 0);
     for (n, got) in (0..).zip(map) {
         count += 1;

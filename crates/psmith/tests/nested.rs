@@ -87,7 +87,7 @@ fn workers_that_the_outermost_run_does_not_need_are_those_of_the_runs_below() {
     for fresh in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let item = (3, dir.path().to_owned(), fresh);
-        let mut run = psmith::map([item], meet_below).workers(3).isolation(isolation(fresh));
+        let mut run = psmith::try_map([item], meet_below).workers(3).isolation(isolation(fresh));
         assert_eq!(run.next().unwrap().map_err(|failure| failure.to_string()), Ok(3), "fresh {fresh}");
     }
 }
@@ -108,7 +108,7 @@ fn the_budget_tokens_of_a_job_come_back_when_it_is_killed() {
     holds.kill();
     holds.wait().unwrap_err();
     let item = (2, second.path().to_owned(), false);
-    assert_eq!(pool.submit(Job::new(meet_below, item)).unwrap().wait().unwrap(), 2);
+    assert_eq!(pool.submit(Job::fallible(meet_below, item)).unwrap().wait().unwrap(), 2);
 }
 
 // proves: own-executable-again
@@ -134,12 +134,12 @@ fn a_run_with_a_number_of_workers_of_its_own_gets_them_in_a_job_too() {
         let met = psmith::map(meeting(4, &dir), meet).workers(4).timeout(LIMIT);
         met.map(|slot| slot.map_err(|failure| failure.to_string())).collect::<Result<Vec<u32>, String>>()
     };
-    let slots = psmith::map([dir.path().to_owned()], four).workers(1).next().unwrap().unwrap();
+    let slots = psmith::try_map([dir.path().to_owned()], four).workers(1).next().unwrap().unwrap();
     assert_eq!(slots, [0, 1, 2, 3]);
 }
 
 fn deeper(level: u32) -> Result<u32, String> {
-    let below = psmith::map([level + 1], deeper).workers(1).next().unwrap();
+    let below = psmith::try_map([level + 1], deeper).workers(1).next().unwrap();
     below.map_err(|failure| failure.to_string())
 }
 
@@ -148,7 +148,7 @@ fn deeper(level: u32) -> Result<u32, String> {
 fn runs_are_nested_only_so_deep_and_the_refusal_is_an_error() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let failure = psmith::map([0], deeper).workers(1).next().unwrap().unwrap_err();
+    let failure = psmith::try_map([0], deeper).workers(1).next().unwrap().unwrap_err();
     let text = failure.to_string();
     let refusal = "psmith: runs of jobs of runs are nested 16 deep, and no deeper: does a job begin the run that it belongs \
                 to?";

@@ -188,16 +188,16 @@ fn speak_much(fails: bool) -> Result<(), &'static str> {
 /// Loses output in each way of running jobs, where it can be kept nowhere, or passed on nowhere.
 fn lose(output: Output) {
     for isolation in BOTH {
-        let run = psmith::map([false, true], speak_much).workers(1).isolation(isolation).output(output);
+        let run = psmith::try_map([false, true], speak_much).workers(1).isolation(isolation).output(output);
         let ends: Vec<_> = run.collect();
         ends[0].as_ref().unwrap();
         let lost = ends[1].as_ref().unwrap_err().lost_output.as_ref().expect("told");
         eprintln!("failure: {} {} {}", lost.stdout_bytes, lost.stderr_bytes, lost);
         let builder = Pool::builder().workers(1).isolation(isolation).output(output);
         let pool = builder.build().unwrap();
-        pool.submit(Job::new(speak_much, false)).unwrap().wait().unwrap();
+        pool.submit(Job::fallible(speak_much, false)).unwrap().wait().unwrap();
         eprintln!("report: {}", pool.report().lost_output);
-        let mut jobs = vec![Job::new(speak_much, false)].into_iter();
+        let mut jobs = vec![Job::fallible(speak_much, false)].into_iter();
         let report = Server::new(move || jobs.next()).isolation(isolation).output(output).run().unwrap();
         eprintln!("report: {}", report.lost_output);
     }
@@ -224,7 +224,7 @@ fn output_that_cannot_be_kept_is_told_and_counted() {
         // What is not to be kept needs no room.
         for output in [Output::Discard, Output::Keep(10), Output::Lines, Output::Inherit] {
             for isolation in BOTH {
-                let run = psmith::map([true], speak_much).isolation(isolation).output(output);
+                let run = psmith::try_map([true], speak_much).isolation(isolation).output(output);
                 let failure = run.last().unwrap().unwrap_err();
                 assert_eq!(failure.lost_output, None, "{output:?}");
                 let kept = if output == Output::Keep(10) { 10 } else { 0 };
@@ -288,7 +288,7 @@ fn output_that_cannot_be_passed_on_is_told_and_counted() {
 fn of_more_output_than_is_kept_the_beginning_is_and_the_rest_is_told() {
     let play = || {
         for isolation in BOTH {
-            let run = psmith::map([false], speak_much).isolation(isolation).max_output_bytes(100_000);
+            let run = psmith::try_map([false], speak_much).isolation(isolation).max_output_bytes(100_000);
             assert!(run.last().unwrap().is_ok());
         }
     };

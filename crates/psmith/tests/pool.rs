@@ -199,7 +199,7 @@ fn a_dropped_handle_leaves_its_job_running_unless_it_was_to_cancel_it() {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: PathBuf| std::fs::write(path, b"x");
     let pool = pool(1);
-    drop(pool.submit(Job::new(write, dir.path().join("a"))).unwrap());
+    drop(pool.submit(Job::fallible(write, dir.path().join("a"))).unwrap());
     pool.join();
     assert!(dir.path().join("a").exists());
     let gate = Gate::closed();
@@ -289,7 +289,7 @@ fn a_hundred_jobs_and_ten_large_answers_come_whole() {
     let many: Vec<_> = (0..100).map(|n| pool.submit(Job::new(|n: u32| n, n)).unwrap()).collect();
     let large = |bytes: Vec<u8>| vec![bytes[0]; 16 << 20];
     let ten: Vec<_> = (0..10)
-        .map(|n| pool.submit(Job::by_codec::<psmith::codec::Raw, _, _, _>(large, vec![n])).unwrap())
+        .map(|n| pool.submit(Job::by_codec::<psmith::codec::Raw, _>(large, vec![n])).unwrap())
         .collect();
     assert!(many.iter().zip(0..).all(|(handle, n)| handle.wait().unwrap() == n));
     for (n, handle) in ten.into_iter().enumerate() {
@@ -478,7 +478,7 @@ fn a_result_that_a_handle_cannot_read_is_a_failure_with_the_label_of_its_job() {
     let pool = pool(1);
     let seal = |n: u32| Ok::<_, String>(Sealed(n));
     for (n, text) in [(1, "cannot be read"), (2, "its decoding panicked: there is no 2")] {
-        let handle = pool.submit(Job::<Sealed>::new(seal, n).label(format!("seal {n}"))).unwrap();
+        let handle = pool.submit(Job::<Sealed>::fallible(seal, n).label(format!("seal {n}"))).unwrap();
         // Decoded anew by each wait.
         for _ in 0..2 {
             let failure = handle.wait().unwrap_err();

@@ -39,20 +39,20 @@ fn is_line(line: &str, begin: &str) -> bool {
 fn a_known_number_is_shown_in_percent_and_an_unknown_one_is_counted_without() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let known = lines_of(|row| assert_eq!(psmith::map(0..5, even).progress(row).count(), 5));
+    let known = lines_of(|row| assert_eq!(psmith::try_map(0..5, even).progress(row).count(), 5));
     assert!(is_line(known.last().unwrap(), "jobs: 5/5 (100%), 2 failed, "), "{known:?}");
     let lines = lines_of(|row| {
-        let run = psmith::map((0..9).filter(|n| *n != 8), even).isolation(Isolation::PerJob);
+        let run = psmith::try_map((0..9).filter(|n| *n != 8), even).isolation(Isolation::PerJob);
         let shown = ShowProgress::new().row(row).title("evens").total(8);
         assert_eq!(run.progress(shown).take(4).count(), 4);
     });
     assert!(is_line(lines.last().unwrap(), "evens: 4/8 (50%), 2 failed, "), "{lines:?}");
     let unknown = lines_of(|row| {
-        assert_eq!(psmith::map((0..9).filter(|n| n % 2 == 0), even).progress(row).count(), 5);
+        assert_eq!(psmith::try_map((0..9).filter(|n| n % 2 == 0), even).progress(row).count(), 5);
     });
     assert!(is_line(unknown.last().unwrap(), "jobs: 5 done, "), "{unknown:?}");
     assert!(!unknown.concat().contains('%'), "{unknown:?}");
-    let inline = lines_of(|row| assert_eq!(psmith::map(0..2, even).workers(0).progress(row).count(), 2));
+    let inline = lines_of(|row| assert_eq!(psmith::try_map(0..2, even).workers(0).progress(row).count(), 2));
     assert!(is_line(inline.last().unwrap(), "jobs: 2/2 (100%), 1 failed, "), "{inline:?}");
 }
 
@@ -84,7 +84,7 @@ fn it_goes_with_a_hook_and_with_the_variants_of_map_and_changes_no_outcome() {
         assert!(run.is_continue());
     });
     assert!(is_line(until.last().unwrap(), "jobs: 3/3 (100%), "), "{until:?}");
-    let off = psmith::map(0..3, even).progress(false).count();
+    let off = psmith::try_map(0..3, even).progress(false).count();
     assert_eq!(off, 3);
 }
 
@@ -96,8 +96,10 @@ fn on_a_terminal_it_is_a_bar() {
     let (mut terminal, slave) = Terminal::new(100, 10);
     let board = Board::builder().update(Duration::from_millis(1)).console(slave);
     let row = board.add_row(Row::new());
-    let mut run =
-        psmith::map(0..4, even).progress(ShowProgress::new().row(&row).title("evens")).workers(1).window(1);
+    let mut run = psmith::try_map(0..4, even)
+        .progress(ShowProgress::new().row(&row).title("evens"))
+        .workers(1)
+        .window(1);
     assert!(run.next().unwrap().is_ok());
     terminal.wait_until("it has begun", |screen| screen.contents().contains("evens: "));
     assert_eq!(run.by_ref().count(), 3);

@@ -47,7 +47,7 @@ fn the_end_of_a_worker_is_the_failure_of_the_job_that_it_had_and_of_no_other() {
         _ => Ok(n),
     };
     let got: Vec<Result<u32, Failure>> =
-        psmith::map(0..70, wicked).workers(2).output(psmith::Output::Discard).collect();
+        psmith::try_map(0..70, wicked).workers(2).output(psmith::Output::Discard).collect();
     assert_eq!(got.len(), 70);
     for (n, got) in got.into_iter().enumerate() {
         let cause = got.map_err(Failure::into_cause);
@@ -75,7 +75,7 @@ fn a_worker_is_replaced_after_a_panic_but_not_after_an_error() {
         4 => panic!("a panic"),
         _ => Ok(std::process::id()),
     };
-    let got: Vec<_> = psmith::map(0..6, fail).workers(1).collect();
+    let got: Vec<_> = psmith::try_map(0..6, fail).workers(1).collect();
     let pid = |n: usize| *got[n].as_ref().unwrap();
     assert_eq!((pid(0), pid(1)), (pid(1), pid(3)));
     assert_ne!(pid(3), pid(5));
@@ -165,7 +165,7 @@ fn the_end_of_standard_error_is_that_of_the_job_that_failed() {
         eprintln!("words of {n}");
         if n % 2 == 1 { Err("odd") } else { Ok(n) }
     };
-    for (n, got) in psmith::map(0..10, speak).workers(1).output(psmith::Output::Discard).enumerate() {
+    for (n, got) in psmith::try_map(0..10, speak).workers(1).output(psmith::Output::Discard).enumerate() {
         if let Err(failure) = got {
             assert_eq!(String::from_utf8_lossy(&failure.stderr_tail), format!("words of {n}\n"));
         }
@@ -212,7 +212,7 @@ fn with_stop_the_first_failure_starts_no_more() {
         Err::<(), _>("no")
     };
     let items = (0..100).map(|n| (n, dir.path().to_owned()));
-    let failed = psmith::each(items, fail).workers(1).on_error(OnError::Stop).run();
+    let failed = psmith::try_each(items, fail).workers(1).on_error(OnError::Stop).run();
     assert!(failed.is_err());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

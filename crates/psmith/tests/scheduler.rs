@@ -22,7 +22,8 @@ fn a_job_has_done_its_work_when_a_drain_returns_in_a_process_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let scheduler = Scheduler::new();
     let write = |path: PathBuf| std::fs::write(path, b"x").map(|()| std::process::id());
-    let pids = ["a", "b"].map(|name| scheduler.schedule(Job::new(write, dir.path().join(name))).unwrap());
+    let pids =
+        ["a", "b"].map(|name| scheduler.schedule(Job::fallible(write, dir.path().join(name))).unwrap());
     scheduler.drain();
     assert!(dir.path().join("a").exists() && dir.path().join("b").exists());
     let pids = pids.map(|handle| handle.wait().unwrap());

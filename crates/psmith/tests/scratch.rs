@@ -91,7 +91,7 @@ fn it_is_gone_however_the_job_ends() {
         }
     };
     for isolation in ISOLATIONS {
-        let run = psmith::map(0..7, end)
+        let run = psmith::try_map(0..7, end)
             .workers(1)
             .window(1)
             .isolation(isolation)
@@ -123,7 +123,7 @@ fn each_attempt_begins_with_an_empty_one_and_a_run_that_is_dropped_leaves_none()
         }
     };
     for isolation in ISOLATIONS {
-        let run = psmith::map([0], again).isolation(isolation).retry(Retry::tries(3));
+        let run = psmith::try_map([0], again).isolation(isolation).retry(Retry::tries(3));
         let (dir, entries) = run.scratch_dir_in(place.path()).last().unwrap().unwrap();
         assert_eq!(entries, 2, "its own only: {}", dir.display());
         assert!(is_empty(place.path()));
@@ -185,9 +185,9 @@ fn a_job_without_one_gets_an_error_and_a_place_that_does_not_exist_ends_the_run_
     psmith::init();
     let _guard = LeakGuard::alone();
     let ask = |_: ()| psmith::cx().unwrap().scratch_dir().map(drop);
-    let failure = psmith::map([()], ask).last().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], ask).last().unwrap().unwrap_err();
     assert!(failure.to_string().contains(".scratch_dir()"), "{failure}");
-    let failure = psmith::map([()], ask).scratch_dir_in("/nowhere/at/all").last().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], ask).scratch_dir_in("/nowhere/at/all").last().unwrap().unwrap_err();
     let text = "psmith: no scratch directory in /nowhere/at/all: No such file or directory (os error 2)";
     assert_eq!(failure.to_string(), text);
 }
@@ -207,7 +207,7 @@ fn a_full_disk_is_the_jobs_error_and_the_next_job_has_it_empty() {
     for isolation in ISOLATIONS {
         let sizes = [900_000, 2_000_000, 900_000, 2_000_000, 900_000];
         // One at a time, and nothing ahead: what was handed out has left its room to the next.
-        let run = psmith::map(sizes, fill).workers(1).window(1).isolation(isolation);
+        let run = psmith::try_map(sizes, fill).workers(1).window(1).isolation(isolation);
         let got: Vec<Result<usize, Failure>> = run.scratch_dir_in(place.path()).collect();
         let causes: Vec<_> = got.iter().map(|it| it.as_ref().map_err(|it| it.cause.clone())).collect();
         let full = Cause::Error(std::io::ErrorKind::StorageFull.to_string());

@@ -10,7 +10,7 @@ use psmith::{Cause, Job, LogLevel, Server, ServerError};
 use psmith_testkit::gate::{self, Gate};
 use psmith_testkit::leak::LeakGuard;
 
-#[derive(serde::Serialize, serde::Deserialize, psmith::Value)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Seen {
     by: char,
     number: u32,
@@ -44,7 +44,7 @@ fn a_producer_alternates_two_workers_and_every_outcome_is_consumed_here() {
     let mut next = 0..20;
     let producer = move || {
         next.next()
-            .map(|number| if number % 2 == 0 { Job::new(alpha, number) } else { Job::new(beta, number) })
+            .map(|number| if number % 2 == 0 { Job::new(alpha, number) } else { Job::fallible(beta, number) })
     };
     let (mut pids, mut names) = (BTreeSet::new(), BTreeSet::new());
     let here = std::thread::current().id();
@@ -79,7 +79,7 @@ fn a_blocked_producer_holds_up_no_delivery() {
         .consumer(|_, result| {
             numbers.push(result.unwrap().number);
             if let Some(give) = give.take() {
-                give.send(Job::new(beta, 2)).unwrap();
+                give.send(Job::fallible(beta, 2)).unwrap();
             }
         })
         .run()
@@ -155,7 +155,7 @@ fn the_logger_gets_starts_ends_and_failures_at_two_levels() {
     fn fail(_: u32) -> Result<(), String> {
         Err("no luck".into())
     }
-    let mut jobs = vec![Job::new(fail, 1).label("unlucky")].into_iter();
+    let mut jobs = vec![Job::fallible(fail, 1).label("unlucky")].into_iter();
     let log = RefCell::new(Vec::new());
     let report = Server::new(move || jobs.next())
         .process_name("tester")

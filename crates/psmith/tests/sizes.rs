@@ -168,7 +168,7 @@ fn an_endless_producer_and_a_slow_consumer_need_the_memory_of_their_window() {
         let produced = Arc::clone(&produced);
         move || {
             let number = produced.fetch_add(1, Ordering::SeqCst);
-            Some(Job::by_codec::<Raw, _, _, _>(echo, vec![number as u8; ITEM]))
+            Some(Job::by_codec::<Raw, _>(echo, vec![number as u8; ITEM]))
         }
     };
     let server = Server::new(producer).workers(2).window(WINDOW as u32);

@@ -86,7 +86,7 @@ fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_f
     let taken = Cell::new(0);
     let items = (0..1000_u32).inspect(|_| taken.set(taken.get() + 1));
     let fail = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
-    let map = psmith::map(items, fail).workers(2).window(4);
+    let map = psmith::try_map(items, fail).workers(2).window(4);
     assert_eq!(taken.get(), 0);
     let failure = map.collect::<Result<Vec<u32>, Failure>>().unwrap_err();
     assert_eq!(failure.to_string(), "job #4 (3): three");

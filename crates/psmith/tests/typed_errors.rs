@@ -88,7 +88,7 @@ fn words(failure: &Failure) -> &str {
 fn an_error_comes_back_as_a_value_and_its_text_names_its_source_once() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let run = || psmith::map(0..3, fail).error_type::<Trouble>();
+    let run = || psmith::try_map(0..3, fail).error_type::<Trouble>();
     let runs = [run().workers(1), run().isolation(Isolation::PerJob), run().workers(0)];
     for run in runs {
         let got: Vec<_> = run.collect();
@@ -111,7 +111,7 @@ fn an_error_that_cannot_travel_arrives_in_words() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
-        let run = psmith::map(3..7, |how: u32| if how == 6 { Ok(how) } else { fail(how) });
+        let run = psmith::try_map(3..7, |how: u32| if how == 6 { Ok(how) } else { fail(how) });
         let got: Vec<_> = run.error_type::<Trouble>().isolation(isolation).max_message_bytes(4096).collect();
         for (got, text) in got.iter().zip(["long", "not to be encoded", "panics"]) {
             let failure = got.as_ref().unwrap_err();
@@ -127,14 +127,14 @@ fn an_error_that_cannot_travel_arrives_in_words() {
 fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let plain = psmith::map([1], fail).next().unwrap().unwrap_err();
+    let plain = psmith::try_map([1], fail).next().unwrap().unwrap_err();
     assert_eq!(words(&plain), "line 7 is bad");
     assert_eq!(plain.error::<Trouble>(), None);
     let boxed = |how: u32| -> Result<u32, Box<dyn Error + Send + Sync>> { Ok(fail(how)?) };
-    let boxed = psmith::map([1], boxed).next().unwrap().unwrap_err();
+    let boxed = psmith::try_map([1], boxed).next().unwrap().unwrap_err();
     assert_eq!(words(&boxed), "line 7 is bad: cut at byte 80");
     let boxed = |how: u32| -> Result<u32, Box<dyn Error>> { Ok(fail(how)?) };
-    let boxed = psmith::map([2], boxed).next().unwrap().unwrap_err();
+    let boxed = psmith::try_map([2], boxed).next().unwrap().unwrap_err();
     assert_eq!(words(&boxed), "a bad line (cut at byte 80)");
 }
 
@@ -143,15 +143,15 @@ fn where_it_was_not_asked_for_an_error_is_words_and_a_boxed_one_keeps_its_chain(
 fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let each = psmith::each([1], |how: u32| fail(how).map(drop)).error_type::<Trouble>().run();
+    let each = psmith::try_each([1], |how: u32| fail(how).map(drop)).error_type::<Trouble>().run();
     assert!(each.unwrap_err().error::<Trouble>().is_some());
-    let all = psmith::all([1], |how: u32| fail(how).map(|_| true)).error_type::<Trouble>().run();
+    let all = psmith::try_all([1], |how: u32| fail(how).map(|_| true)).error_type::<Trouble>().run();
     assert!(all.unwrap_err().error::<Trouble>().is_some());
     let until = |how: u32| fail(how).map(|_| Flow::<u32, u32>::Next(1));
-    let until = psmith::map_until([1], until).error_type::<Trouble>().run();
+    let until = psmith::try_map_until([1], until).error_type::<Trouble>().run();
     assert!(until.unwrap_err().error::<Trouble>().is_some());
 
-    let job = |how| Job::by_codec::<WithErrors<Trouble, Described>, _, _, _>(fail, how);
+    let job = |how| Job::fallible_by_codec::<WithErrors<Trouble, Described>, _, _>(fail, how);
     let mut jobs = vec![job(1), job(0)].into_iter();
     let mut got = Vec::new();
     Server::new(move || jobs.next()).in_order().consumer(|_, result| got.push(result)).run().unwrap();
@@ -163,7 +163,8 @@ fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
         if psmith::cx().unwrap().attempt() == 1 { fail(1) } else { std::process::abort() }
     };
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
-        let run = psmith::map([1], die).error_type::<Trouble>().retry(Retry::tries(2)).isolation(isolation);
+        let run =
+            psmith::try_map([1], die).error_type::<Trouble>().retry(Retry::tries(2)).isolation(isolation);
         let failure = run.on_error(OnError::Continue).last().unwrap().unwrap_err();
         assert!(matches!(failure.cause, Cause::Signal { signal: 6, .. }), "{failure}");
         assert_eq!(failure.error::<Trouble>(), None);
@@ -171,7 +172,7 @@ fn all_faces_give_the_error_back_and_a_job_that_dies_has_none() {
 
     // A codec that carries the values need not be the default one.
     let turn = |_: Vec<u8>| -> Result<Vec<u8>, RawTrouble> { Err(RawTrouble(vec![1, 2])) };
-    let run = psmith::map([vec![0]], turn).codec::<WithErrors<RawTrouble, ByRaw>>();
+    let run = psmith::try_map([vec![0]], turn).codec::<WithErrors<RawTrouble, ByRaw>>();
     assert_eq!(run.last().unwrap().unwrap_err().error::<RawTrouble>(), Some(RawTrouble(vec![1, 2])));
 }
 

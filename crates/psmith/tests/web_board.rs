@@ -61,7 +61,7 @@ fn a_map_is_seen_while_it_runs_and_after_it() {
         };
         std::thread::scope(|scope| {
             let running = scope.spawn(|| {
-                let map = psmith::map(items, work).workers(2).isolation(isolation).web(&web);
+                let map = psmith::try_map(items, work).workers(2).isolation(isolation).web(&web);
                 map.output(psmith::Output::Discard).map(|result| result.is_ok()).collect::<Vec<_>>()
             });
             wait_for(&web, "/metrics", "\npsmith_jobs_running 2\n");
@@ -100,7 +100,7 @@ fn live_output_progress_total_and_earlier_attempts_are_seen() {
         };
         std::thread::scope(|scope| {
             let running = scope.spawn(|| {
-                let map = psmith::map(items, work).workers(3).isolation(isolation).web(&web);
+                let map = psmith::try_map(items, work).workers(3).isolation(isolation).web(&web);
                 let map = map.retry(psmith::Retry::tries(2)).output(psmith::Output::Discard);
                 map.map(Result::unwrap).collect::<Vec<_>>()
             });

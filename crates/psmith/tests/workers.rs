@@ -39,7 +39,7 @@ fn describe(_: ()) -> Description {
     }
 }
 
-#[derive(Serialize, Deserialize, psmith::Value, Debug)]
+#[derive(Serialize, Deserialize, Debug)]
 struct Description {
     descriptors: Vec<(i32, String)>,
     blocked: u64,
@@ -158,7 +158,7 @@ fn a_result_that_fails_or_crashes_on_its_way_is_the_failure_of_its_job_alone() {
         _ => Ok(Wicked::CrashEncode),
     };
     let got: Vec<Option<Cause>> =
-        psmith::map(0..5, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
+        psmith::try_map(0..5, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
     let undecodable = |text: &str| Some(Cause::Undecodable(format!("its result: {text}")));
     assert_eq!(got[1], undecodable("will not go"));
     assert_eq!(got[2], undecodable("cannot be read"));
@@ -217,7 +217,7 @@ fn a_jobs_own_error_about_an_unexpected_end_is_not_taken_for_a_dead_worker() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let fail = |_: ()| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-    let failure = psmith::map([()], fail).next().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], fail).next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Error(text) if text.contains("unexpected end")), "{failure}");
 }
 
@@ -245,9 +245,9 @@ fn a_job_that_crashes_is_tried_again_and_each_attempt_is_listed() {
         3 => panic!("third"),
         attempt => Ok(attempt),
     };
-    let got = psmith::map([()], flaky).retry(Retry::tries(4)).next().unwrap();
+    let got = psmith::try_map([()], flaky).retry(Retry::tries(4)).next().unwrap();
     assert_eq!(got.unwrap(), 4);
-    let failure = psmith::map([()], flaky).retry(Retry::tries(3)).next().unwrap().unwrap_err();
+    let failure = psmith::try_map([()], flaky).retry(Retry::tries(3)).next().unwrap().unwrap_err();
     assert!(matches!(&failure.cause, Cause::Panic { message, .. } if message == "third"), "{failure}");
     let earlier: Vec<_> = failure.earlier.iter().map(|attempt| attempt.cause.clone().unwrap()).collect();
     assert_eq!(earlier, [Cause::Exit(7), Cause::Error("second".into())]);
@@ -502,7 +502,7 @@ fn a_value_that_panics_on_its_way_is_the_failure_of_its_own_item_on_either_side(
 
     let make = |number: u32| Ok::<_, String>(Panics(number));
     let got: Vec<Option<Cause>> =
-        psmith::map(0..4, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
+        psmith::try_map(0..4, make).workers(2).map(|got| got.map_err(Failure::into_cause).err()).collect();
     assert!(matches!(&got[1], Some(Cause::Panic { message, .. }) if message == "no way out"), "{got:?}");
     assert!(matches!(&got[2], Some(Cause::Undecodable(text)) if text.contains("no way in")), "{got:?}");
     assert!(matches!(&got[3], Some(Cause::Panic { message, .. }) if message == "no way to end"), "{got:?}");

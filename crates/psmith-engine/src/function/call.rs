@@ -2,15 +2,16 @@
 //! function.
 
 use std::any::{Any, TypeId};
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{EntryFunction, Trampoline, entry_of};
+use psmith_sys::executable::{Entry, Trampoline, entry_of};
 
 use crate::function::codec::{Codec, CodecError};
 use crate::function::described::Described;
+use crate::function::job_function::{Fallible, JobFunction, Plain, error_text};
 use crate::function::packed::input_at;
-use crate::function::returns::{Return, error_text};
 
 /// The input of a call, and its result.
 #[derive(Debug)]
@@ -73,37 +74,35 @@ impl Call {
     }
 }
 
-/// The calling convention of functions from `A` to `O` whose values are encoded by codec `C`.
-pub struct ByCodec<A, O, C>(PhantomData<fn(A) -> (O, C)>);
+/// The way in which functions of kind `F` are called whose values are encoded by codec `C`.
+pub struct ByCodec<F, C>(PhantomData<fn() -> (F, C)>);
 
-impl<F, A, O, C> Trampoline<F> for ByCodec<A, O, C>
+impl<F, C> Trampoline<F::Pointer> for ByCodec<F, C>
 where
-    F: Fn(A) -> O,
-    A: 'static,
-    O: Return + 'static,
-    C: Codec<A> + Codec<O::Value> + 'static,
+    F: JobFunction,
+    C: Codec<F::Input> + Codec<F::Value> + 'static,
 {
-    fn call(function: F, context: &mut dyn Any) {
+    fn call(function: F::Pointer, context: &mut dyn Any) {
         let Some(call) = context.downcast_mut::<Call>() else { return };
         let input = if call.shared {
-            <C as Codec<A>>::decode(&call.input[call.from..call.to])
+            <C as Codec<F::Input>>::decode(&call.input[call.from..call.to])
         } else {
             // A large input must not be in memory twice while the function runs.
-            <C as Codec<A>>::decode_owned(std::mem::take(&mut call.input), call.from)
+            <C as Codec<F::Input>>::decode_owned(std::mem::take(&mut call.input), call.from)
         };
         let input = match input {
             Ok(input) => input,
             Err(error) => return call.answer = CallResult::Undecodable(error),
         };
-        call.answer = match function(input).into_result() {
+        call.answer = match F::of(function).call(input) {
             Err(error) => {
-                let (text, itself) = encode_error::<O, C>(&error);
+                let (text, itself) = encode_error::<F, C>(&error);
                 CallResult::Error(text, itself)
             }
             Ok(value) => {
                 let mut bytes = std::mem::take(&mut call.spare);
                 bytes.clear();
-                match <C as Codec<O::Value>>::encode(&value, &mut bytes) {
+                match <C as Codec<F::Value>>::encode(&value, &mut bytes) {
                     Ok(()) => CallResult::Value(bytes),
                     Err(error) => CallResult::Unencodable(error.to_string()),
                 }
@@ -113,8 +112,8 @@ where
 }
 
 /// Encodes an error: in words, and itself where the codec carries errors and can carry this one.
-pub fn encode_error<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String, Option<Vec<u8>>) {
-    let carried = <C as Codec<O::Value>>::carried_error();
+pub fn encode_error<F: JobFunction, C: Codec<F::Value>>(error: &F::Error) -> (String, Option<Vec<u8>>) {
+    let carried = <C as Codec<F::Value>>::carried_error();
     let text = carried.and_then(|carried| (carried.text)(error)).unwrap_or_else(|| error_text(error));
     // One whose encoding panics cannot be carried either.
     let itself = carried.and_then(|carried| {
@@ -123,59 +122,55 @@ pub fn encode_error<O: Return, C: Codec<O::Value>>(error: &O::Error) -> (String,
     (text, itself)
 }
 
-/// Returns the entry of a function, and its identity among all others.
-pub fn entry<F, A, O, C>(function: F) -> EntryFunction
+/// Returns the entry of a function, and the identity of the way in which it is called, within one process.
+pub fn entry<F, C>(function: F) -> (Entry, TypeId)
 where
-    F: Fn(A) -> O + Copy + 'static,
-    A: 'static,
-    O: Return + 'static,
-    C: Codec<A> + Codec<O::Value> + 'static,
+    F: JobFunction,
+    C: Codec<F::Input> + Codec<F::Value> + 'static,
 {
-    entry_of::<F, ByCodec<A, O, C>>(function)
+    (entry_of::<F::Pointer, ByCodec<F, C>>(function.pointer()), TypeId::of::<ByCodec<F, C>>())
 }
 
-/// Returns the identity of a function with its codec among all others, within one process.
-pub fn identity<F, A, O, C>(_function: F) -> TypeId
+/// A function for `#[psmith::job]` to register: its method `entry` is that of a function that may fail, if it returns a
+/// `Result`, and else that of [`RegisteredValue`].
+#[derive(Debug)]
+pub struct ToRegister<A, O>(pub fn(A) -> O);
+
+impl<A: 'static, R: 'static, E: Display + 'static> ToRegister<A, Result<R, E>>
 where
-    F: Fn(A) -> O + Copy + 'static,
-    A: 'static,
-    O: 'static,
-    C: 'static,
+    Described: Codec<A> + Codec<R>,
 {
-    TypeId::of::<(F, ByCodec<A, O, C>)>()
+    /// Returns the entry for the default codec.
+    pub fn entry(self) -> (Entry, TypeId) {
+        entry::<_, Described>(Fallible(self.0))
+    }
 }
 
-/// Returns the entry for the default codec, which `#[psmith::job]` registers.
-pub fn described_entry<F, A, O>(function: F) -> EntryFunction
-where
-    F: Fn(A) -> O + Copy + 'static,
-    A: 'static,
-    O: Return + 'static,
-    Described: Codec<A> + Codec<O::Value>,
-{
-    entry::<F, A, O, Described>(function)
+/// The entry of a function that returns a value.
+pub trait RegisteredValue {
+    /// Returns the entry for the default codec.
+    fn entry(self) -> (Entry, TypeId);
 }
 
-/// Returns the identity of a function with the default codec among all others, within one process.
-pub fn described_identity<F, A, O>(function: F) -> TypeId
+impl<A: 'static, R: 'static> RegisteredValue for ToRegister<A, R>
 where
-    F: Fn(A) -> O + Copy + 'static,
-    A: 'static,
-    O: 'static,
+    Described: Codec<A> + Codec<R>,
 {
-    identity::<F, A, O, Described>(function)
+    fn entry(self) -> (Entry, TypeId) {
+        entry::<_, Described>(Plain(self.0))
+    }
 }
 
-/// The calling convention of a function that sets a worker up.
+/// The way in which a function that sets a worker up is called.
 struct SetUp;
 
-impl<F: Fn() + 'static> Trampoline<F> for SetUp {
-    fn call(function: F, _context: &mut dyn Any) {
+impl Trampoline<fn()> for SetUp {
+    fn call(function: fn(), _context: &mut dyn Any) {
         function();
     }
 }
 
 /// Returns the entry of a function that sets a worker up.
-pub fn set_up_entry<F: Fn() + Copy + 'static>(function: F) -> EntryFunction {
-    entry_of::<F, SetUp>(function)
+pub fn set_up_entry(function: fn()) -> (Entry, TypeId) {
+    (entry_of::<fn(), SetUp>(function), TypeId::of::<SetUp>())
 }

@@ -35,6 +35,15 @@ use serde::{de, ser};
 /// Decimal::encode(&42, &mut bytes).unwrap();
 /// assert_eq!(Decimal::decode(&bytes).unwrap(), 42);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot travel between this program and its workers by the codec `{Self}`",
+    label = "`{T}` cannot travel to or from a job",
+    note = "a job runs in another process: what it takes and returns are values that serde can carry (`Described`, the \
+            default codec), and each type of your own derives `serde::Serialize` and `serde::Deserialize`",
+    note = "a reference, an `Arc` or a lock means nothing in another process: pass what it holds, as a part of the item, \
+            and what all jobs need by `map_with`",
+    note = "a function that never returns is given the result `()`: `|item| forever(item)`"
+)]
 pub trait Codec<T> {
     /// Appends the value to `into`.
     ///

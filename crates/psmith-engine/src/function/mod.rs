@@ -3,7 +3,7 @@
 //!
 //! - [`codec`], [`described`]: values to bytes and back; `authenticated` (feature): a codec with an authentication code
 //! - [`with_errors`]: the same with the job's own error
-//! - [`returns`]: the types that a job function may return
+//! - [`job_function`]: the kinds of functions that can be jobs
 //! - [`registry`]: functions by name
 //! - [`call`]: a call, on the side that executes it
 //!
@@ -14,7 +14,7 @@ pub mod authenticated;
 pub mod call;
 pub mod codec;
 pub mod described;
+pub mod job_function;
 pub mod packed;
 pub mod registry;
-pub mod returns;
 pub mod with_errors;

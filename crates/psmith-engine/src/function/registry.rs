@@ -7,7 +7,7 @@
 use std::any::TypeId;
 
 pub use linkme;
-use psmith_sys::executable::{self, EntryFunction, ForeignFunction, FunctionOffset};
+use psmith_sys::executable::{self, Entry, ForeignFunction, FunctionOffset};
 use serde::{Deserialize, Serialize};
 
 /// A function in the table, made by `#[psmith::job]`.
@@ -15,10 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct Registered {
     /// The function's path: `crate::module::function`.
     pub name: &'static str,
-    /// Returns its identity in this process.
-    pub identity: fn() -> TypeId,
-    /// Returns its entry.
-    pub entry: fn() -> EntryFunction,
+    /// Returns its entry, and the identity of the way in which it is called.
+    pub entry: fn() -> (Entry, TypeId),
 }
 
 /// The table. Filled by the linker; its order means nothing.
@@ -28,22 +26,26 @@ pub static JOBS: [Registered];
 /// A reference to a function that means the same in every process of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Function {
-    /// The function's offset in the image, with the check of [`FunctionOffset`].
-    Placed(i64, u64),
+    /// The offsets of the function and of its trampoline in the image, with the check of [`FunctionOffset`].
+    Placed([i64; 2], u64),
     /// The function's name in the table.
     Named(String),
 }
 
 impl Function {
-    /// Returns the function with this entry and this identity.
-    pub fn of(entry: EntryFunction, identity: TypeId) -> Result<Function, ForeignFunction> {
+    /// Returns the function with this entry, which is called in the way of this identity.
+    pub fn of((entry, identity): (Entry, TypeId)) -> Result<Function, ForeignFunction> {
         match executable::distance_of(entry) {
             Ok(distance) => {
                 let (bytes, check) = distance.to_raw();
                 Ok(Function::Placed(bytes, check))
             }
             Err(foreign) => {
-                let found = JOBS.iter().find(|job| (job.identity)() == identity);
+                let mut jobs = JOBS.iter();
+                let found = jobs.find(|job| {
+                    let (other, way) = (job.entry)();
+                    way == identity && other.address() == entry.address()
+                });
                 found.map(|job| Function::Named(job.name.to_owned())).ok_or(foreign)
             }
         }
@@ -56,14 +58,14 @@ impl Function {
     }
 
     /// Returns its entry in this process.
-    pub fn find(&self) -> Result<EntryFunction, String> {
+    pub fn find(&self) -> Result<Entry, String> {
         match self {
             Function::Placed(bytes, check) => executable::entry_at(FunctionOffset::from_raw(*bytes, *check))
                 .map_err(|error| error.to_string()),
             Function::Named(name) => {
                 let mut found = JOBS.iter().filter(|job| job.name == name);
                 match (found.next(), found.next()) {
-                    (Some(job), None) => Ok((job.entry)()),
+                    (Some(job), None) => Ok((job.entry)().0),
                     (None, _) => Err(format!("this program has no job function '{name}'")),
                     (Some(_), Some(_)) => Err(format!("two job functions are named '{name}'")),
                 }

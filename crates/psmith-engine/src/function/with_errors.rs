@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use crate::function::codec::{CarriedError, Codec, CodecError};
 use crate::function::described::Described;
-use crate::function::returns::chain;
+use crate::function::job_function::chain;
 
 /// A codec that carries the errors of job functions as well, around codec `C`: `Failure::error` returns the error
 /// itself, an `E`. `Map::error_type` and its siblings wrap their codec in it; a `Job` uses it by `Job::by_codec`.
@@ -34,7 +34,7 @@ use crate::function::returns::chain;
 ///
 /// let check = |n: u32| if n > 9 { Err(Refusal::TooLarge { most: 9 }) } else { Ok(n) };
 /// let pool = Pool::builder().workers(1).build().unwrap();
-/// let job = Job::by_codec::<WithErrors<Refusal>, _, _, _>(check, 10);
+/// let job = Job::fallible_by_codec::<WithErrors<Refusal>, _, _>(check, 10);
 /// let failure = pool.submit(job).unwrap().wait().unwrap_err();
 /// assert_eq!(failure.to_string(), "job #1 (10): more than 9");
 /// assert_eq!(failure.error::<Refusal>(), Some(Refusal::TooLarge { most: 9 }));

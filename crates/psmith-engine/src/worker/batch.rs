@@ -56,11 +56,11 @@ pub(super) fn work(
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if place == 0 {
                 for set_up in set_up {
-                    set_up(&mut ());
+                    set_up.call(&mut ());
                 }
                 process_state::remember();
             }
-            entry(&mut call);
+            entry.call(&mut call);
         }));
         // What it printed must be there before its end is reported.
         let _ = io::stdout().flush();

@@ -229,7 +229,7 @@ pub fn cx() -> Option<Cx> {
 ///     }
 ///     Ok(steps)
 /// }
-/// assert_eq!(psmith::map([3], long).next().unwrap().unwrap(), 3);
+/// assert_eq!(psmith::try_map([3], long).next().unwrap().unwrap(), 3);
 /// ```
 ///
 /// Its identity:

@@ -215,12 +215,12 @@ fn work(
     threshold.iter_mut().for_each(SyscallThreshold::begin);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         for set_up in set_up {
-            set_up(&mut ());
+            set_up.call(&mut ());
         }
         if !request.last {
             process_state::remember();
         }
-        entry(&mut call);
+        entry.call(&mut call);
     }));
     let was_long = threshold.is_some_and(|threshold| threshold.is_long());
     end_copy_of(own);

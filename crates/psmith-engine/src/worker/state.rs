@@ -2,47 +2,54 @@
 //!
 //! It belongs to the thread that runs the jobs. Where no init was given there is none.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use psmith_sys::executable::{EntryFunction, Trampoline, entry_of};
+use psmith_sys::executable::{Entry, Trampoline, entry_of};
 
-type ExitFunction = Box<dyn FnOnce(Box<dyn Any>)>;
+/// A state, and what is called with it at the end.
+type KeptState = (Box<dyn Any>, Option<Box<dyn FnOnce(Box<dyn Any>)>>);
 
 thread_local! {
-    static STATE: RefCell<Option<(Box<dyn Any>, ExitFunction)>> = const { RefCell::new(None) };
+    static STATE: RefCell<Option<KeptState>> = const { RefCell::new(None) };
 }
 
-/// The calling convention of the pair of init and exit.
-struct Making<S>(std::marker::PhantomData<fn() -> S>);
+/// The way in which a function that makes the state is called.
+struct Making;
 
-impl<S, I, E> Trampoline<(I, E)> for Making<S>
-where
-    S: 'static,
-    I: Fn() -> S + 'static,
-    E: Fn(S) + 'static,
-{
-    fn call((init, exit): (I, E), _context: &mut dyn Any) {
-        let state: Box<dyn Any> = Box::new(init());
-        let exit: ExitFunction = Box::new(move |state| {
-            if let Ok(state) = state.downcast::<S>() {
-                exit(*state);
-            }
-        });
-        STATE.set(Some((state, exit)));
+impl<S: 'static> Trampoline<fn() -> S> for Making {
+    fn call(init: fn() -> S, _context: &mut dyn Any) {
+        STATE.set(Some((Box::new(init()), None)));
     }
 }
 
 /// Returns the entry that makes the state.
-pub fn making<S, I, E>(init: I, exit: E) -> EntryFunction
-where
-    S: 'static,
-    I: Fn() -> S + Copy + 'static,
-    E: Fn(S) + Copy + 'static,
-{
-    entry_of::<(I, E), Making<S>>((init, exit))
+pub fn making<S: 'static>(init: fn() -> S) -> (Entry, TypeId) {
+    (entry_of::<_, Making>(init), TypeId::of::<(Making, S)>())
+}
+
+/// The way in which the function that takes the state at the end is remembered.
+struct Exiting;
+
+impl<S: 'static> Trampoline<fn(S)> for Exiting {
+    fn call(exit: fn(S), _context: &mut dyn Any) {
+        STATE.with_borrow_mut(|state| {
+            if let Some((_, at_exit)) = state {
+                *at_exit = Some(Box::new(move |state| {
+                    if let Ok(state) = state.downcast::<S>() {
+                        exit(*state);
+                    }
+                }));
+            }
+        });
+    }
+}
+
+/// Returns the entry that remembers the function which takes the state at the end; the state has been made by then.
+pub fn exiting<S: 'static>(exit: fn(S)) -> (Entry, TypeId) {
+    (entry_of::<_, Exiting>(exit), TypeId::of::<(Exiting, S)>())
 }
 
 /// Calls `f` with the state of the worker that the caller runs in, which `PoolBuilder::init` made there. `None` if
@@ -68,7 +75,10 @@ pub fn with_state<S: 'static, T>(f: impl FnOnce(&mut S) -> T) -> Option<T> {
 /// Passes the state to its exit function when the worker exits cleanly.
 pub(super) fn exit() {
     if let Some((state, exit)) = STATE.take()
-        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| exit(state)))
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| match exit {
+            Some(exit) => exit(state),
+            None => drop(state),
+        }))
     {
         // No job is left that this failure could be attributed to.
         let message = crate::worker::panics::message(payload.as_ref());

@@ -23,7 +23,7 @@ const INPUT_CHARS_MAX: usize = 60;
 /// # psmith::init();
 /// # // proves: failure-in-one-line
 /// let check = |text: String| text.parse::<u8>();
-/// let failure = psmith::map(["300".to_owned()], check).next().unwrap().unwrap_err();
+/// let failure = psmith::try_map(["300".to_owned()], check).next().unwrap().unwrap_err();
 /// assert_eq!(failure.to_string(), r##"job #1 ("300"): number too large to fit in target type"##);
 /// assert!(matches!(failure.cause, psmith::Cause::Error(_)));
 /// assert_eq!(failure.input::<String>().as_deref(), Some("300"));
@@ -156,7 +156,7 @@ impl Failure {
     ///
     /// ```
     /// # psmith::init();
-    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// let failure = psmith::try_map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
     /// assert_eq!(failure.into_cause(), psmith::Cause::Error("no 7".into()));
     /// ```
     #[must_use]
@@ -168,7 +168,7 @@ impl Failure {
     ///
     /// ```
     /// # psmith::init();
-    /// let failure = psmith::map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
+    /// let failure = psmith::try_map([7_u32], |n: u32| Err::<(), _>(format!("no {n}"))).next().unwrap().unwrap_err();
     /// assert_eq!(failure.input::<u32>(), Some(7));
     /// assert_eq!(failure.input::<String>(), None);
     /// ```
@@ -210,7 +210,7 @@ impl Failure {
     /// impl std::error::Error for Odd {}
     ///
     /// let halve = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(Odd(n)) };
-    /// let failure = psmith::map([3], halve).error_type::<Odd>().next().unwrap().unwrap_err();
+    /// let failure = psmith::try_map([3], halve).error_type::<Odd>().next().unwrap().unwrap_err();
     /// assert_eq!(failure.error::<Odd>(), Some(Odd(3)));
     /// assert!(failure.error::<std::io::Error>().is_none());
     /// ```

@@ -1,11 +1,8 @@
 //! Results of a job function that end a whole run. Never ends it itself: the drivers do.
 
-use std::convert::Infallible;
-
 use serde::{Deserialize, Serialize};
 
 use psmith_core::worker_pool::RunEnd;
-use psmith_engine::function::returns::Return;
 
 /// Result of a function of [`map_until`](crate::map_until): the run goes on, or ends.
 ///
@@ -26,15 +23,6 @@ pub enum Flow<R, B> {
     Break(B),
     /// Starts no more jobs, and kills those that run. This is the run's result.
     Kill(B),
-}
-
-impl<R, B> Return for Flow<R, B> {
-    type Value = Flow<R, B>;
-    type Error = Infallible;
-
-    fn into_result(self) -> Result<Flow<R, B>, Infallible> {
-        Ok(self)
-    }
 }
 
 /// Effect of a job's value on the other jobs.

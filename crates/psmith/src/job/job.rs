@@ -1,6 +1,6 @@
 //! A job as a value, and a job as hooks and consumers see it. Never runs a job.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,14 +16,15 @@ use crate::job::overrides::JobOverrides;
 use crate::job::retry::Retry;
 use psmith_engine::channel::frame::FRAME_BYTES_MAX;
 use psmith_engine::command::Command;
-use psmith_engine::function::call::{entry, identity};
+use psmith_engine::function::call::entry;
 use psmith_engine::function::codec::{CarriedError, Codec, CodecError};
 use psmith_engine::function::described::Described;
+use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 use psmith_engine::function::registry::Function;
-use psmith_engine::function::returns::Return;
 use psmith_engine::limits::{LimitsInForce, ResourceLimits};
 use psmith_engine::scratch::JobScratch;
 use psmith_engine::worker::panics;
+use psmith_sys::executable::Entry;
 
 /// A function and how its values travel, once for all jobs that call it.
 #[derive(Debug)]
@@ -38,28 +39,31 @@ pub(crate) struct Callee {
 
 impl Callee {
     /// Makes the callee for a function whose values travel by codec `C`.
-    pub(crate) fn new<F, A, O, C>(function: F, judge: Option<Judge>) -> Callee
+    pub(crate) fn new<F, C>(function: F, judge: Option<Judge>) -> Callee
     where
-        F: Fn(A) -> O + Copy + 'static,
-        A: 'static,
-        O: Return + 'static,
-        C: Codec<A> + Codec<O::Value> + 'static,
+        F: JobFunction,
+        C: Codec<F::Input> + Codec<F::Value> + 'static,
     {
-        let identity = identity::<F, A, O, C>(function);
+        Callee::of_entry::<F::Input, F::Value, C>(entry::<F, C>(function), judge)
+    }
+
+    /// Makes the callee for a function that is called in this way, from `A` to `R`.
+    pub(crate) fn of_entry<A, R, C>(entry: (Entry, TypeId), judge: Option<Judge>) -> Callee
+    where
+        A: 'static,
+        C: Codec<A> + Codec<R>,
+    {
         Callee {
-            function: Function::of(entry::<F, A, O, C>(function), identity)
-                .map_err(|error| error.to_string()),
+            function: Function::of(entry).map_err(|error| error.to_string()),
             judge,
             decode_input: |bytes| {
                 <C as Codec<A>>::decode(bytes).ok().map(|input| Box::new(input) as Box<dyn Any>)
             },
-            errors: <C as Codec<O::Value>>::carried_error(),
+            errors: <C as Codec<R>>::carried_error(),
             described: <C as Codec<A>>::is_described(),
         }
     }
-}
 
-impl Callee {
     /// Makes the callee for a registered function; its codec is the default one.
     fn named<A: 'static>(name: &str) -> Callee
     where
@@ -198,7 +202,7 @@ pub(crate) fn too_long(bytes: usize, bytes_max: u64) -> Option<Cause> {
 /// fn double(n: u64) -> u64 { n * 2 }
 /// fn length(text: String) -> Result<u64, String> { Ok(text.len() as u64) }
 ///
-/// let jobs: [Job<u64>; 2] = [Job::new(double, 21), Job::new(length, "abc".to_owned()).label("abc")];
+/// let jobs: [Job<u64>; 2] = [Job::new(double, 21), Job::fallible(length, "abc".to_owned()).label("abc")];
 /// assert_eq!(format!("{}", jobs[1]), "abc");
 /// ```
 pub struct Job<R> {
@@ -216,35 +220,81 @@ impl<R> Job<R> {
     /// let jobs = [Job::new(|n: u32| n + 1, 1), Job::new(|text: String| text.len() as u32, "four".into())];
     /// assert_eq!(psmith::run_jobs(jobs).map(Result::unwrap).collect::<Vec<u32>>(), [2, 4]);
     /// ```
-    pub fn new<F, A, O>(f: F, input: A) -> Job<R>
+    pub fn new<A>(f: fn(A) -> R, input: A) -> Job<R>
     where
-        F: Fn(A) -> O + Copy + 'static,
         A: 'static,
-        O: Return<Value = R> + 'static,
+        R: 'static,
         Described: Codec<A> + Codec<R>,
     {
-        Job::by_codec::<Described, F, A, O>(f, input)
+        Job::by_codec::<Described, A>(f, input)
     }
 
-    /// Makes a job as [`Job::new`] does, with another codec.
+    /// Makes a job as [`Job::new`] does, of a function that returns a `Result`: its error, which is displayed, is the
+    /// job's failure ([`Cause::Error`]), and may be tried again. Given to [`Job::new`], such a function's `Result` is a
+    /// value, and no failure.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// let parse = |text: String| text.parse::<u32>();
+    /// let jobs = ["7", "seven"].map(|text| Job::fallible(parse, text.to_owned()));
+    /// let ends: Vec<_> = psmith::run_jobs(jobs).collect();
+    /// assert_eq!(*ends[0].as_ref().unwrap(), 7);
+    /// assert!(ends[1].as_ref().unwrap_err().to_string().contains("invalid digit"));
+    /// ```
+    pub fn fallible<A, E>(f: fn(A) -> Result<R, E>, input: A) -> Job<R>
+    where
+        A: 'static,
+        R: 'static,
+        E: fmt::Display + 'static,
+        Described: Codec<A> + Codec<R>,
+    {
+        Job::fallible_by_codec::<Described, A, E>(f, input)
+    }
+
+    /// Makes a job as [`Job::new`] does, with another codec: also for types that serde does not know.
     ///
     /// ```
     /// # psmith::init();
     /// use psmith::Job;
     /// use psmith::codec::Raw;
     /// let reversed = |bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<u8>>();
-    /// let jobs = [Job::by_codec::<Raw, _, _, _>(reversed, b"abc".to_vec())];
+    /// let jobs = [Job::by_codec::<Raw, _>(reversed, b"abc".to_vec())];
     /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"cba");
     /// ```
-    pub fn by_codec<C, F, A, O>(f: F, input: A) -> Job<R>
+    pub fn by_codec<C, A>(f: fn(A) -> R, input: A) -> Job<R>
     where
-        F: Fn(A) -> O + Copy + 'static,
         A: 'static,
-        O: Return<Value = R> + 'static,
+        R: 'static,
         C: Codec<A> + Codec<R> + 'static,
     {
-        let callee = Arc::new(Callee::new::<F, A, O, C>(f, None));
-        Job { request: Request::new::<A, C>(&callee, &input, u64::MAX), decode: <C as Codec<R>>::decode }
+        Job::of_callee::<C, A>(Callee::new::<_, C>(Plain(f), None), &input)
+    }
+
+    /// Makes a job as [`Job::fallible`] does, with another codec.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::Job;
+    /// use psmith::codec::Raw;
+    /// let checked = |bytes: Vec<u8>| if bytes.is_ascii() { Ok(bytes) } else { Err("no text") };
+    /// let jobs = [Job::fallible_by_codec::<Raw, _, _>(checked, b"abc".to_vec())];
+    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"abc");
+    /// ```
+    pub fn fallible_by_codec<C, A, E>(f: fn(A) -> Result<R, E>, input: A) -> Job<R>
+    where
+        A: 'static,
+        R: 'static,
+        E: fmt::Display + 'static,
+        C: Codec<A> + Codec<R> + 'static,
+    {
+        Job::of_callee::<C, A>(Callee::new::<_, C>(Fallible(f), None), &input)
+    }
+
+    /// Makes a job that calls `callee` with this input.
+    pub(crate) fn of_callee<C: Codec<A> + Codec<R>, A>(callee: Callee, input: &A) -> Job<R> {
+        let callee = Arc::new(callee);
+        Job { request: Request::new::<A, C>(&callee, input, u64::MAX), decode: <C as Codec<R>>::decode }
     }
 
     /// Makes a job that calls the function that `#[psmith::job]` registered as `name` (`crate::module::function`) with
@@ -268,9 +318,7 @@ impl<R> Job<R> {
     where
         Described: Codec<A> + Codec<R>,
     {
-        let callee = Arc::new(Callee::named::<A>(name));
-        let request = Request::new::<A, Described>(&callee, &input, u64::MAX);
-        Job { request, decode: <Described as Codec<R>>::decode }
+        Job::of_callee::<Described, A>(Callee::named::<A>(name), &input)
     }
 
     /// Sets a name for people, in place of the input.
@@ -278,7 +326,7 @@ impl<R> Job<R> {
     /// ```
     /// # psmith::init();
     /// use psmith::Job;
-    /// let jobs = [Job::new(|_: ()| -> Result<(), String> { Err("no".into()) }, ()).label("deploy")];
+    /// let jobs = [Job::fallible(|_: ()| -> Result<(), String> { Err("no".into()) }, ()).label("deploy")];
     /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap_err().label.as_deref(), Some("deploy"));
     /// ```
     #[must_use]
@@ -332,7 +380,7 @@ impl<R> Job<R> {
     /// # psmith::init();
     /// use psmith::{Job, Retry};
     /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() == 1 { Err("not yet") } else { Ok(7) };
-    /// let jobs = [Job::new(flaky, ()).retry(Retry::tries(2))];
+    /// let jobs = [Job::fallible(flaky, ()).retry(Retry::tries(2))];
     /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), 7);
     /// ```
     #[must_use]

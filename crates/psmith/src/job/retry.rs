@@ -20,7 +20,7 @@ use psmith_core::policy::{Backoff, JobPolicy, RetryCause, RetryOn};
 ///     attempt => Err(format!("attempt {attempt} failed")),
 /// };
 /// let retry = Retry::tries(3).backoff(Duration::from_millis(1), None);
-/// let result = psmith::map([()], flaky).retry(retry).next().unwrap();
+/// let result = psmith::try_map([()], flaky).retry(retry).next().unwrap();
 /// assert_eq!(result.unwrap(), "done");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Retry {
     /// ```
     /// # psmith::init();
     /// let flaky = |_: ()| if psmith::cx().unwrap().attempt() < 3 { Err("not yet") } else { Ok(()) };
-    /// assert!(psmith::map([()], flaky).retry(psmith::Retry::tries(3)).next().unwrap().is_ok());
+    /// assert!(psmith::try_map([()], flaky).retry(psmith::Retry::tries(3)).next().unwrap().is_ok());
     /// ```
     ///
     /// # Panics
@@ -121,7 +121,7 @@ impl Retry {
     /// let pause = Duration::from_millis(20);
     /// let began = Instant::now();
     /// let retry = Retry::tries(3).backoff(pause, Some(pause));
-    /// assert_eq!(psmith::map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 3);
+    /// assert_eq!(psmith::try_map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 3);
     /// // Jitter only adds to a pause.
     /// assert!(began.elapsed() >= 2 * pause);
     /// ```
@@ -139,7 +139,7 @@ impl Retry {
     ///
     /// let fail = |_: ()| -> Result<(), &str> { Err("wrong by itself") };
     /// let retry = Retry::tries(5).only_on(&[CauseKind::Signal, CauseKind::Timeout]);
-    /// assert_eq!(psmith::map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 1);
+    /// assert_eq!(psmith::try_map([()], fail).retry(retry).next().unwrap().unwrap_err().attempts, 1);
     /// ```
     #[must_use]
     pub fn only_on(mut self, kinds: &[CauseKind]) -> Retry {

@@ -1,5 +1,7 @@
 //! Fan-out with one answer: for effect, and questions about all items.
 
+use std::fmt::Display;
+
 use crate::job::failure::Failure;
 use crate::job::flow::{Judge, Judgement};
 use crate::job::job::JobRef;
@@ -11,7 +13,7 @@ use crate::run::options::{OnError, Options};
 use crate::run::settings::settings;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 use psmith_engine::function::with_errors::WithErrors;
 
 /// Calls `f` with each item for its effect alone.
@@ -21,19 +23,40 @@ use psmith_engine::function::with_errors::WithErrors;
 /// let dir = std::env::temp_dir().join(format!("psmith-each-{}", std::process::id()));
 /// std::fs::create_dir(&dir).unwrap();
 /// let files = ["a", "b"].map(|name| dir.join(name));
-/// let done = psmith::each(files.clone(), |file| std::fs::write(file, b"x")).run();
+/// let done = psmith::try_each(files.clone(), |file| std::fs::write(file, b"x")).run();
 /// assert_eq!(done.unwrap().jobs, 2);
 /// assert!(files.iter().all(|file| file.exists()));
 /// # std::fs::remove_dir_all(dir).unwrap();
 /// ```
-pub fn each<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, ()>
+pub fn each<'h, I>(items: I, f: fn(I::Item)) -> Reduce<'h, I::IntoIter, Plain<I::Item, ()>, ()>
 where
     I: IntoIterator,
     I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = ()> + 'static,
+    Described: Codec<I::Item>,
 {
-    Reduce::new(items.into_iter(), f, true)
+    Reduce::new(items.into_iter(), Plain(f), true)
+}
+
+/// Calls `f`, which may fail, with each item for its effect alone, as [`each`] does. An error is its job's failure.
+///
+/// ```
+/// # psmith::init();
+/// let refuse = |n: u32| if n > 6 { Err(format!("no {n}")) } else { Ok(()) };
+/// assert_eq!(psmith::try_each(0..5, refuse).run().unwrap().jobs, 5);
+/// let failure = psmith::try_each([7], refuse).run().unwrap_err();
+/// assert!(failure.to_string().contains("no 7"));
+/// ```
+pub fn try_each<'h, I, E>(
+    items: I,
+    f: fn(I::Item) -> Result<(), E>,
+) -> Reduce<'h, I::IntoIter, Fallible<I::Item, (), E>, ()>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    E: Display + 'static,
+    Described: Codec<I::Item>,
+{
+    Reduce::new(items.into_iter(), Fallible(f), true)
 }
 
 /// Returns whether `f` returns true for any item. The first that does decides: no more jobs are started, and those that
@@ -45,14 +68,34 @@ where
 /// assert!(psmith::any(0.., |n: u32| n == 3).workers(2).run().unwrap());
 /// assert!(!psmith::any([] as [u32; 0], |_| true).run().unwrap());
 /// ```
-pub fn any<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, bool>
+pub fn any<'h, I>(items: I, f: fn(I::Item) -> bool) -> Reduce<'h, I::IntoIter, Plain<I::Item, bool>, bool>
 where
     I: IntoIterator,
     I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = bool> + 'static,
+    Described: Codec<I::Item>,
 {
-    Reduce::new(items.into_iter(), f, true)
+    Reduce::new(items.into_iter(), Plain(f), true)
+}
+
+/// Returns whether `f`, which may fail, returns `Ok(true)` for any item, as [`any`] does. An error is its job's failure.
+///
+/// ```
+/// # psmith::init();
+/// let is_seven = |text: String| text.parse::<u32>().map(|n| n == 7);
+/// assert!(psmith::try_any(["6", "7"].map(str::to_owned), is_seven).run().unwrap());
+/// assert!(psmith::try_any(["six".to_owned()], is_seven).run().is_err());
+/// ```
+pub fn try_any<'h, I, E>(
+    items: I,
+    f: fn(I::Item) -> Result<bool, E>,
+) -> Reduce<'h, I::IntoIter, Fallible<I::Item, bool, E>, bool>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    E: Display + 'static,
+    Described: Codec<I::Item>,
+{
+    Reduce::new(items.into_iter(), Fallible(f), true)
 }
 
 /// Returns whether `f` returns true for all items. The first that returns false decides: no more jobs are started, and
@@ -64,14 +107,34 @@ where
 /// assert!(!psmith::all(0.., |n: u32| n < 3).workers(2).run().unwrap());
 /// assert!(psmith::all([] as [u32; 0], |_| false).run().unwrap());
 /// ```
-pub fn all<'h, I, F, O>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, bool>
+pub fn all<'h, I>(items: I, f: fn(I::Item) -> bool) -> Reduce<'h, I::IntoIter, Plain<I::Item, bool>, bool>
 where
     I: IntoIterator,
     I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = bool> + 'static,
+    Described: Codec<I::Item>,
 {
-    Reduce::new(items.into_iter(), f, false)
+    Reduce::new(items.into_iter(), Plain(f), false)
+}
+
+/// Returns whether `f`, which may fail, returns `Ok(true)` for all items, as [`all`] does. An error is its job's failure.
+///
+/// ```
+/// # psmith::init();
+/// let is_seven = |text: String| text.parse::<u32>().map(|n| n == 7);
+/// assert!(!psmith::try_all(["7", "6"].map(str::to_owned), is_seven).run().unwrap());
+/// assert!(psmith::try_all(["six".to_owned()], is_seven).run().is_err());
+/// ```
+pub fn try_all<'h, I, E>(
+    items: I,
+    f: fn(I::Item) -> Result<bool, E>,
+) -> Reduce<'h, I::IntoIter, Fallible<I::Item, bool, E>, bool>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    E: Display + 'static,
+    Described: Codec<I::Item>,
+{
+    Reduce::new(items.into_iter(), Fallible(f), false)
 }
 
 /// A run over all items that gives one answer, with its settings: returned by [`each`], [`any`], [`all`] and
@@ -127,13 +190,12 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     /// impl std::error::Error for Odd {}
     ///
     /// let check = |n: u32| if n % 2 == 0 { Ok(n > 2) } else { Err(Odd(n)) };
-    /// let failure = psmith::any([3], check).error_type::<Odd>().run().unwrap_err();
+    /// let failure = psmith::try_any([3], check).error_type::<Odd>().run().unwrap_err();
     /// assert_eq!(failure.error(), Some(Odd(3)));
     /// ```
     pub fn error_type<E>(self) -> Reduce<'h, I, F, R, WithErrors<E, C>>
     where
-        I: Iterator,
-        F: Fn(I::Item) -> Result<R, E>,
+        F: JobFunction<Value = R, Error = E>,
         E: std::error::Error + 'static,
         C: Codec<E>,
     {
@@ -152,12 +214,10 @@ impl<'h, I, F, R, C> Reduce<'h, I, F, R, C> {
     }
 }
 
-impl<I, F, O, C> Reduce<'_, I, F, (), C>
+impl<I, F, C> Reduce<'_, I, F, (), C>
 where
     I: Iterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = ()> + 'static,
+    F: JobFunction<Input = I::Item, Value = ()>,
     C: Codec<I::Item> + Codec<()> + 'static,
 {
     /// Runs all jobs; returns how many there were, when the last process is gone. With
@@ -166,11 +226,11 @@ where
     /// ```
     /// # psmith::init();
     /// assert_eq!(psmith::each(0..5, |_: u32| ()).run().unwrap().jobs, 5);
-    /// let failure = psmith::each([7], |n: u32| Err::<(), _>(format!("no {n}"))).run().unwrap_err();
+    /// let failure = psmith::try_each([7], |n: u32| Err(format!("no {n}"))).run().unwrap_err();
     /// assert!(failure.to_string().contains("no 7"));
     ///
     /// let odd = |n: u32| if n % 2 == 1 { Err("odd") } else { Ok(()) };
-    /// let summary = psmith::each(0..5, odd).on_error(psmith::OnError::Continue).run().unwrap();
+    /// let summary = psmith::try_each(0..5, odd).on_error(psmith::OnError::Continue).run().unwrap();
     /// assert_eq!((summary.jobs, summary.failed), (5, 2));
     /// ```
     ///
@@ -198,12 +258,10 @@ where
     }
 }
 
-impl<I, F, O, C> Reduce<'_, I, F, bool, C>
+impl<I, F, C> Reduce<'_, I, F, bool, C>
 where
     I: Iterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = bool> + 'static,
+    F: JobFunction<Input = I::Item, Value = bool>,
     C: Codec<I::Item> + Codec<bool> + 'static,
 {
     /// Runs until the answer is known; returns when the last process is gone.

@@ -2,6 +2,7 @@
 
 use crate::map::map::Map;
 use psmith_engine::function::codec::Codec;
+use psmith_engine::function::job_function::JobFunction;
 use psmith_engine::function::with_errors::WithErrors;
 
 impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
@@ -28,7 +29,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     ///     n if n % 2 == 1 => Err(Unfit::Odd(n)),
     ///     n => Ok(n / 2),
     /// };
-    /// let got: Vec<_> = psmith::map([4, 5], half).error_type::<Unfit>().collect();
+    /// let got: Vec<_> = psmith::try_map([4, 5], half).error_type::<Unfit>().collect();
     /// assert_eq!(*got[0].as_ref().unwrap(), 2);
     /// let failure = got[1].as_ref().unwrap_err();
     /// assert_eq!(failure.error::<Unfit>(), Some(Unfit::Odd(5)));
@@ -36,8 +37,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// ```
     pub fn error_type<E>(self) -> Map<'h, I, F, R, WithErrors<E, C>>
     where
-        I: Iterator,
-        F: Fn(I::Item) -> Result<R, E>,
+        F: JobFunction<Value = R, Error = E>,
         E: std::error::Error + 'static,
         C: Codec<E>,
     {

@@ -12,6 +12,7 @@ use crate::job::job::JobRef;
 use crate::map::progress_row::Shown;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
+use psmith_engine::function::job_function::error_text;
 
 type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
 type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
@@ -107,7 +108,8 @@ pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
     })
 }
 
-/// A value that a hook may return: nothing, or a `Result` whose error stops the run.
+/// A value that a hook may return, or the body of a worker that only ends: nothing, or a `Result` whose error is a
+/// hook's reason to stop the run, and a worker's failure. A body that never returns will do, too.
 ///
 /// ```
 /// # psmith::init();
@@ -118,11 +120,16 @@ pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
 /// let failure = map.find_map(Result::err).unwrap();
 /// assert!(failure.to_string().contains("three are enough"));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a hook or a worker cannot return `{Self}`",
+    label = "it returns `()`, or `Result<(), E>` with an error that can be displayed",
+    note = "end its body with `;`, or with `Ok(())`"
+)]
 pub trait HookAnswer {
     /// The error's text, if there is one.
     ///
     /// # Errors
-    /// The reason for which the hook stops the run.
+    /// The reason for which the hook stops the run, or the worker has failed.
     fn into_answer(self) -> Result<(), String>;
 }
 
@@ -132,9 +139,28 @@ impl HookAnswer for () {
     }
 }
 
-impl<E: Display> HookAnswer for Result<(), E> {
+impl<E: Display + 'static> HookAnswer for Result<(), E> {
     fn into_answer(self) -> Result<(), String> {
-        self.map_err(|error| format!("{error:#}"))
+        self.map_err(|error| error_text(&error))
+    }
+}
+
+/// The type `!` of what never returns, which has no name of its own yet.
+type Never = <fn() -> ! as Returns>::Value;
+
+/// The type that a function returns; public only because it stands in an implementation.
+pub trait Returns {
+    /// The type.
+    type Value;
+}
+
+impl<R> Returns for fn() -> R {
+    type Value = R;
+}
+
+impl HookAnswer for Never {
+    fn into_answer(self) -> Result<(), String> {
+        match self {}
     }
 }
 

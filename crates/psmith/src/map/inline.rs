@@ -13,7 +13,7 @@ use crate::job::job::JobRef;
 use psmith_engine::EngineError;
 use psmith_engine::function::call::encode_error;
 use psmith_engine::function::codec::Codec;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::job_function::JobFunction;
 use psmith_engine::scratch::Scratch;
 use psmith_engine::worker::context;
 use psmith_engine::worker::panics;
@@ -24,15 +24,15 @@ pub(crate) fn job(index: u64) -> JobRef {
 }
 
 /// Calls `f` as the job with this index.
-pub(crate) fn call<A, O, C>(
-    f: impl Fn(A) -> O,
-    input: A,
+pub(crate) fn call<F, C>(
+    f: F,
+    input: F::Input,
     index: u64,
     scratch: Option<&Path>,
-) -> Result<O::Value, Failure>
+) -> Result<F::Value, Failure>
 where
-    O: Return,
-    C: Codec<O::Value>,
+    F: JobFunction,
+    C: Codec<F::Value>,
 {
     // Of one job: removed at its end.
     let scratch = scratch.map(Scratch::new).transpose();
@@ -42,12 +42,12 @@ where
     };
     let dir = scratch.as_mut().map(|scratch| scratch.of_attempt(1));
     let place = (index + 1, index, 1);
-    let called = catch_unwind(AssertUnwindSafe(|| context::inline(place, dir, || f(input).into_result())));
+    let called = catch_unwind(AssertUnwindSafe(|| context::inline(place, dir, || f.call(input))));
     let mut itself = None;
     let cause = match called {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => {
-            let (text, bytes) = encode_error::<O, C>(&error);
+            let (text, bytes) = encode_error::<F, C>(&error);
             itself = bytes.zip(C::carried_error());
             Cause::Error(text)
         }

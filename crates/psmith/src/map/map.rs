@@ -1,5 +1,6 @@
 //! Ordered, lazy fan-out: an iterator in, an iterator of results out, each job in a process of its own.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::run::settings::settings;
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 use psmith_engine::handler::EngineCommand;
 
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
@@ -33,8 +34,9 @@ use psmith_engine::handler::EngineCommand;
 /// go on; `collect::<Result<Vec<_>, _>>()` stops at the first. Dropping the iterator ends what runs and waits for it.
 ///
 /// `f` is a plain function or a closure that captures nothing: it runs in another process, and what it needs comes
-/// with the item. Items and results travel by serde ([`codec::Described`](crate::codec::Described)); `f` returns a
-/// value or a `Result` ([`Return`]).
+/// with the item. Items and results are any values that serde can carry
+/// ([`codec::Described`](crate::codec::Described)). An `f` that may fail is given to [`try_map`]: here a `Result` is a
+/// value like any other.
 ///
 /// Defaults: as many workers as processors, workers that stay, and the others go on after a failure. Of
 /// [`Options`] it does not serve `logger`.
@@ -50,11 +52,11 @@ use psmith_engine::handler::EngineCommand;
 /// assert_eq!(lengths.unwrap(), [1, 2, 0]);
 /// ```
 ///
-/// A closure that captures is refused when the program is compiled:
+/// A closure that captures is refused by the compiler, which names what is captured:
 ///
 /// ```compile_fail
 /// let factor = 3;
-/// let _ = psmith::map([1, 2], move |n: i32| n * factor).collect::<Vec<_>>();
+/// let _ = psmith::map([1, 2], |n: i32| n * factor).collect::<Vec<_>>();
 /// ```
 ///
 /// What it captures becomes part of the item instead:
@@ -76,14 +78,52 @@ use psmith_engine::handler::EngineCommand;
 /// let sums: Vec<u64> = psmith::map([3, 4], squares).workers(2).map(Result::unwrap).collect();
 /// assert_eq!(sums, [5, 14]);
 /// ```
-pub fn map<'h, I, F, O>(items: I, f: F) -> Map<'h, I::IntoIter, F, O::Value>
+pub fn map<'h, I, R>(items: I, f: fn(I::Item) -> R) -> Map<'h, I::IntoIter, Plain<I::Item, R>, R>
 where
     I: IntoIterator,
     I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return + 'static,
+    R: 'static,
+    Described: Codec<I::Item> + Codec<R>,
 {
-    Map::new(items.into_iter(), f, Options::of(face::MAP))
+    Map::new(items.into_iter(), Plain(f), Options::of(face::MAP))
+}
+
+/// Calls `f`, which returns a `Result`, with each item, as [`map`] does. An error is the failure of its job, which may
+/// be tried again ([`Map::retry`]) and may end the run ([`Map::on_error`]).
+///
+/// The error has to be displayed only, for its text is what travels (by `{:#}`, so that errors which show their chain of
+/// causes that way keep it; a `Box<dyn Error>` is shown with its sources); [`Map::error_type`] carries the error
+/// itself.
+///
+/// ```
+/// # psmith::init();
+/// let parse = |text: String| text.parse::<u32>();
+/// let ends: Vec<_> = psmith::try_map(["7".to_owned(), "seven".to_owned()], parse).collect();
+/// assert_eq!(*ends[0].as_ref().unwrap(), 7);
+/// let failure = ends[1].as_ref().unwrap_err();
+/// assert_eq!(failure.to_string(), r#"item 1 ("seven"): invalid digit found in string"#);
+/// ```
+///
+/// Given to [`map`], the same function's `Result` is a value like any other, and its error no failure:
+///
+/// ```
+/// # psmith::init();
+/// let half = |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) };
+/// let values: Vec<Result<u32, String>> = psmith::map([4, 5], half).map(Result::unwrap).collect();
+/// assert_eq!(values, [Ok(2), Err("5 is odd".to_owned())]);
+/// ```
+pub fn try_map<'h, I, R, E>(
+    items: I,
+    f: fn(I::Item) -> Result<R, E>,
+) -> Map<'h, I::IntoIter, Fallible<I::Item, R, E>, R>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    R: 'static,
+    E: fmt::Display + 'static,
+    Described: Codec<I::Item> + Codec<R>,
+{
+    Map::new(items.into_iter(), Fallible(f), Options::of(face::MAP))
 }
 
 /// The results of a fan-out and, before the first is asked for, its settings; see [`map`].
@@ -169,7 +209,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// # psmith::init();
     /// let mut failed = Vec::new();
     /// let check = |n: u32| if n == 1 { Err("one") } else { Ok(()) };
-    /// psmith::map(0..3, check).on_done(|job, end| if end.is_err() { failed.push(job.index()) }).for_each(drop);
+    /// psmith::try_map(0..3, check).on_done(|job, end| if end.is_err() { failed.push(job.index()) }).for_each(drop);
     /// assert_eq!(failed, [1]);
     /// ```
     pub fn on_done<H: HookAnswer>(
@@ -205,12 +245,10 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     }
 }
 
-impl<I, F, O, R, C> Iterator for Map<'_, I, F, R, C>
+impl<I, F, R, C> Iterator for Map<'_, I, F, R, C>
 where
     I: Iterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = R> + 'static,
+    F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
     type Item = Result<R, Failure>;
@@ -220,12 +258,10 @@ where
     }
 }
 
-impl<I, F, O, R, C> Map<'_, I, F, R, C>
+impl<I, F, R, C> Map<'_, I, F, R, C>
 where
     I: Iterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = R> + 'static,
+    F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
     fn begin(&mut self) -> Result<(), EngineError> {
@@ -253,7 +289,7 @@ where
             messages: hooks.message.is_some(),
             blocks: self.may_be_blocks(),
         };
-        let callee = Callee::new::<F, I::Item, O, C>(self.f, self.judge);
+        let callee = Callee::new::<F, C>(self.f, self.judge);
         let mut running = MapRun::begin(options, workers, wants, callee)?;
         running.submit::<I::Item, C>(&first);
         self.taken = 1;
@@ -530,7 +566,7 @@ where
         {
             return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
         }
-        let result = inline::call::<_, _, C>(self.f, item, job.index, self.options.scratch.as_deref());
+        let result = inline::call::<F, C>(self.f, item, job.index, self.options.scratch.as_deref());
         if result.is_err() && self.options.after_error() != OnError::Continue {
             self.stopped = true;
         }

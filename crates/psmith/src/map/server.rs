@@ -49,7 +49,7 @@ type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
 /// fn square(n: u64) -> Result<u64, String> { Ok(n * n) }
 ///
 /// let mut numbers = 1..=4;
-/// let producer = move || numbers.next().map(|n| if n % 2 == 0 { Job::new(double, n) } else { Job::new(square, n) });
+/// let producer = move || numbers.next().map(|n| if n % 2 == 0 { Job::new(double, n) } else { Job::fallible(square, n) });
 /// let mut results = Vec::new();
 /// let report = Server::new(producer).consumer(|_, result| results.push(result.unwrap())).run().unwrap();
 /// assert_eq!((report.jobs, report.failed), (4, 0));
@@ -287,7 +287,7 @@ where
     /// # // proves: two-level-logger
     /// use psmith::{Job, LogLevel, Server};
     ///
-    /// let mut jobs = (0..2).map(|n| Job::new(|n: u32| if n == 0 { Err("nought") } else { Ok(n) }, n));
+    /// let mut jobs = (0..2).map(|n| Job::fallible(|n: u32| if n == 0 { Err("nought") } else { Ok(n) }, n));
     /// let mut errors = 0;
     /// let count = |level, _: std::fmt::Arguments<'_>| errors += usize::from(level == LogLevel::Error);
     /// Server::new(move || jobs.next()).logger(count).run().unwrap();

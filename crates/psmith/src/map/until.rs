@@ -1,5 +1,6 @@
 //! Fan-out that a job's own result can end.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use psmith_core::JobId;
@@ -8,7 +9,8 @@ use crate::job::failure::Failure;
 use crate::job::flow::{Flow, Judgement};
 use crate::map::each::Reduce;
 use psmith_engine::function::codec::Codec;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::described::Described;
+use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 
 /// Calls `f` with each item until one call ends the run ([`Flow`]).
 ///
@@ -24,22 +26,57 @@ use psmith_engine::function::returns::Return;
 /// let some = psmith::map_until([2, 3], halve).run().unwrap();
 /// assert_eq!(some, ControlFlow::Break("3 is odd".to_owned()));
 /// ```
-pub fn map_until<'h, I, F, O, R, B>(items: I, f: F) -> Reduce<'h, I::IntoIter, F, Flow<R, B>>
+pub fn map_until<'h, I, R, B>(
+    items: I,
+    f: fn(I::Item) -> Flow<R, B>,
+) -> Reduce<'h, I::IntoIter, Plain<I::Item, Flow<R, B>>, Flow<R, B>>
 where
     I: IntoIterator,
     I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = Flow<R, B>> + 'static,
+    R: 'static,
+    B: 'static,
+    Described: Codec<I::Item> + Codec<Flow<R, B>>,
 {
-    Reduce::new(items.into_iter(), f, true)
+    Reduce::new(items.into_iter(), Plain(f), true)
 }
 
-impl<I, F, O, R, B, C> Reduce<'_, I, F, Flow<R, B>, C>
+/// Calls `f`, which may fail, with each item until one call ends the run, as [`map_until`] does. An error is its job's
+/// failure.
+///
+/// ```
+/// # psmith::init();
+/// use psmith::Flow;
+/// use std::ops::ControlFlow;
+///
+/// let find = |text: String| match text.parse::<u32>() {
+///     Ok(7) => Ok(Flow::Break(text)),
+///     Ok(n) => Ok(Flow::Next(n)),
+///     Err(error) => Err(error),
+/// };
+/// let found = psmith::try_map_until(["6", "7"].map(str::to_owned), find).run().unwrap();
+/// assert_eq!(found, ControlFlow::Break("7".to_owned()));
+/// assert!(psmith::try_map_until(["six".to_owned()], find).run().is_err());
+/// ```
+#[expect(clippy::type_complexity, reason = "the whole type says what the run gives")]
+pub fn try_map_until<'h, I, R, B, E>(
+    items: I,
+    f: fn(I::Item) -> Result<Flow<R, B>, E>,
+) -> Reduce<'h, I::IntoIter, Fallible<I::Item, Flow<R, B>, E>, Flow<R, B>>
+where
+    I: IntoIterator,
+    I::Item: 'static,
+    R: 'static,
+    B: 'static,
+    E: Display + 'static,
+    Described: Codec<I::Item> + Codec<Flow<R, B>>,
+{
+    Reduce::new(items.into_iter(), Fallible(f), true)
+}
+
+impl<I, F, R, B, C> Reduce<'_, I, F, Flow<R, B>, C>
 where
     I: Iterator,
-    I::Item: 'static,
-    F: Fn(I::Item) -> O + Copy + 'static,
-    O: Return<Value = Flow<R, B>> + 'static,
+    F: JobFunction<Input = I::Item, Value = Flow<R, B>>,
     C: Codec<I::Item> + Codec<Flow<R, B>> + 'static,
 {
     /// Runs the jobs; returns when the last process is gone. Gives either all results, in the order of the items, or

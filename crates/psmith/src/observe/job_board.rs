@@ -54,7 +54,7 @@ impl JobBoard {
     /// use psmith::board::JobBoard;
     ///
     /// let jobs = JobBoard::new();
-    /// let failed = psmith::map(0..3, |n: u32| if n == 1 { Err("one") } else { Ok(n) }).board(&jobs);
+    /// let failed = psmith::try_map(0..3, |n: u32| if n == 1 { Err("one") } else { Ok(n) }).board(&jobs);
     /// assert_eq!(failed.filter(Result::is_err).count(), 1);
     /// let now = jobs.snapshot();
     /// assert_eq!((now.ok, now.failed, now.total), (2, 1, Some(3)));

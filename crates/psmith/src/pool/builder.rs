@@ -1,6 +1,5 @@
 //! The settings of a pool, and the state that its workers keep.
 
-use std::any::TypeId;
 use std::marker::PhantomData;
 
 use crate::pool::pool::Pool;
@@ -9,14 +8,15 @@ use crate::run::options::Options;
 use crate::run::settings::settings;
 use psmith_engine::EngineError;
 use psmith_engine::function::registry::Function;
-use psmith_engine::worker::state::making;
+use psmith_engine::worker::state::{exiting, making};
 
-/// The settings of a pool; see [`Pool::builder`]. `I` is the function that makes a state, `S`, for each worker.
+/// The settings of a pool; see [`Pool::builder`]. `S` is the state of each worker.
 #[must_use = "nothing runs before `build`"]
-pub struct PoolBuilder<I = (), S = ()> {
+pub struct PoolBuilder<S = ()> {
     options: Options,
-    state: Option<Result<Function, String>>,
-    init: I,
+    /// The functions that make the state, and take it at the end.
+    init: Option<Result<Function, String>>,
+    exit: Option<Result<Function, String>>,
     makes: PhantomData<fn() -> S>,
 }
 
@@ -30,7 +30,7 @@ impl Pool {
     /// assert_eq!(pool.pending(), 0);
     /// ```
     pub fn builder() -> PoolBuilder {
-        PoolBuilder { options: Options::of(face::POOL), state: None, init: (), makes: PhantomData }
+        PoolBuilder { options: Options::of(face::POOL), init: None, exit: None, makes: PhantomData }
     }
 }
 
@@ -54,18 +54,13 @@ impl PoolBuilder {
     /// let uses = [(); 2].map(|()| pool.submit(Job::new(query, ())).unwrap().wait().unwrap());
     /// assert_eq!(uses, [1, 2]);
     /// ```
-    pub fn init<S: 'static, I: Fn() -> S + Copy + 'static>(self, init: I) -> PoolBuilder<I, S> {
-        let state = function_of::<S, I, _>(init, drop::<S>);
-        let PoolBuilder { options, .. } = self;
-        PoolBuilder { options, state: Some(state), init, makes: PhantomData }
+    pub fn init<S: 'static>(self, init: fn() -> S) -> PoolBuilder<S> {
+        let init = Some(Function::of(making(init)).map_err(|error| error.to_string()));
+        PoolBuilder { options: self.options, init, exit: None, makes: PhantomData }
     }
 }
 
-impl<I, S> PoolBuilder<I, S>
-where
-    S: 'static,
-    I: Fn() -> S + Copy + 'static,
-{
+impl<S: 'static> PoolBuilder<S> {
     /// Sets the function to which a worker that ends in good order gives its state: after its last job, when it was
     /// idle, or when the pool is joined and dropped. A worker that crashes, panics or is killed cannot.
     ///
@@ -76,13 +71,13 @@ where
     /// let see = |n: u32| with_state(|seen: &mut Vec<u32>| seen.push(n)).unwrap();
     /// pool.submit(Job::new(see, 7)).unwrap().wait().unwrap();
     /// ```
-    pub fn exit<E: Fn(S) + Copy + 'static>(mut self, exit: E) -> Self {
-        self.state = Some(function_of::<S, I, E>(self.init, exit));
+    pub fn exit(mut self, exit: fn(S)) -> Self {
+        self.exit = Some(Function::of(exiting(exit)).map_err(|error| error.to_string()));
         self
     }
 }
 
-impl<I, S> PoolBuilder<I, S> {
+impl<S> PoolBuilder<S> {
     settings!(options);
 
     /// The pool. It has at least one worker: without processes (`workers(0)`) there is none. No process is started
@@ -101,19 +96,11 @@ impl<I, S> PoolBuilder<I, S> {
     /// A setting that is not valid, or no threads or descriptors. An error that appears only when the first process is
     /// started is the failure of the jobs.
     pub fn build(self) -> Result<Pool, EngineError> {
-        let PoolBuilder { mut options, state, .. } = self;
-        options.state = state
-            .transpose()
-            .map_err(|reason| EngineError::Setting(format!("the init function of the pool: {reason}")))?;
+        let PoolBuilder { mut options, init, exit, .. } = self;
+        let state = init.into_iter().chain(exit).collect::<Result<Vec<_>, _>>();
+        options.state = state.map_err(|reason| {
+            EngineError::Setting(format!("the init or exit function of the pool: {reason}"))
+        })?;
         Pool::begin(&options, None)
     }
-}
-
-fn function_of<S, I, E>(init: I, exit: E) -> Result<Function, String>
-where
-    S: 'static,
-    I: Fn() -> S + Copy + 'static,
-    E: Fn(S) + Copy + 'static,
-{
-    Function::of(making(init, exit), TypeId::of::<(I, E)>()).map_err(|error| error.to_string())
 }

@@ -7,10 +7,12 @@
 //! - [`handle`]: one job from outside; [`explain`]: the reason for which it waits
 //! - [`pool_map`]: many items as jobs, in order; [`as_completed`]: handles as their jobs end
 //! - [`scheduler`], [`strategy`]: a process for each job, as many as a strategy lets; [`proxy`]: methods as jobs
-//! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive
+//! - [`process_manager`]: processes driven step by step; [`supervisor`]: processes that are kept alive,
+//!   [`body`]: what they call
 
 pub(crate) mod as_completed;
 pub(crate) mod async_ending;
+mod body;
 pub(crate) mod builder;
 pub(crate) mod completion;
 pub(crate) mod control;

@@ -204,7 +204,7 @@ impl Pool {
     /// # use psmith::{Job, Pool};
     /// let pool = Pool::builder().workers(3).build().unwrap();
     /// let mirror = |n: u32| match n { 1 => Ok(n), 2 => Err("down"), _ => loop { std::thread::park() } };
-    /// let first = pool.race([0, 1, 2].map(|n| Job::new(mirror, n))).unwrap();
+    /// let first = pool.race([0, 1, 2].map(|n| Job::fallible(mirror, n))).unwrap();
     /// assert_eq!(first, 1);
     /// ```
     pub fn race<R>(&self, jobs: impl IntoIterator<Item = Job<R>>) -> Result<R, Failure> {
@@ -260,7 +260,7 @@ impl Pool {
     /// use psmith::{Job, Pool};
     /// let pool = Pool::builder().workers(1).build().unwrap();
     /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
-    /// let _handles = [0, 1].map(|n| pool.submit(Job::new(fail, n)).unwrap());
+    /// let _handles = [0, 1].map(|n| pool.submit(Job::fallible(fail, n)).unwrap());
     /// pool.join();
     /// assert_eq!((pool.report().jobs, pool.report().failed), (2, 1));
     /// ```

@@ -1,6 +1,7 @@
 //! A map over the workers of a pool. Starts no run of its own: its jobs are the pool's.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::job::failure::Failure;
@@ -10,7 +11,7 @@ use crate::pool::pool::Pool;
 use crate::pool::refusal::{Refusal, SubmitError};
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
 
 /// The items on their way, oldest first, and the source of the others.
 struct PoolMap<'p, I, R, M> {
@@ -42,18 +43,50 @@ impl Pool {
     /// let squares: Result<Vec<u32>, _> = pool.map(1..=4, |n: u32| n * n).collect();
     /// assert_eq!(squares.unwrap(), [1, 4, 9, 16]);
     /// ```
-    pub fn map<I, F, O>(&self, items: I, f: F) -> impl Iterator<Item = Result<O::Value, Failure>>
+    pub fn map<I, R>(&self, items: I, f: fn(I::Item) -> R) -> impl Iterator<Item = Result<R, Failure>>
     where
         I: IntoIterator,
         I::Item: 'static,
-        F: Fn(I::Item) -> O + Copy + 'static,
-        O: Return + 'static,
-        Described: Codec<I::Item> + Codec<O::Value>,
+        R: 'static,
+        Described: Codec<I::Item> + Codec<R>,
     {
-        let callee = Arc::new(Callee::new::<F, I::Item, O, Described>(f, None));
+        self.map_by(items, Plain(f))
+    }
+
+    /// Maps the items by jobs of this pool, as [`Pool::map`] does, with an `f` that returns a `Result`: its error is the
+    /// job's failure.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// let pool = psmith::Pool::builder().workers(2).build().unwrap();
+    /// let numbers = pool.try_map(["7", "seven"].map(str::to_owned), |text: String| text.parse::<u32>());
+    /// assert_eq!(numbers.map(|number| number.is_ok()).collect::<Vec<_>>(), [true, false]);
+    /// ```
+    pub fn try_map<I, R, E>(
+        &self,
+        items: I,
+        f: fn(I::Item) -> Result<R, E>,
+    ) -> impl Iterator<Item = Result<R, Failure>>
+    where
+        I: IntoIterator,
+        I::Item: 'static,
+        R: 'static,
+        E: Display + 'static,
+        Described: Codec<I::Item> + Codec<R>,
+    {
+        self.map_by(items, Fallible(f))
+    }
+
+    fn map_by<I, F>(&self, items: I, f: F) -> impl Iterator<Item = Result<F::Value, Failure>>
+    where
+        I: IntoIterator,
+        F: JobFunction<Input = I::Item>,
+        Described: Codec<F::Input> + Codec<F::Value>,
+    {
+        let callee = Arc::new(Callee::new::<F, Described>(f, None));
         let job_of = move |item: I::Item| Job {
             request: Request::new::<I::Item, Described>(&callee, &item, u64::MAX),
-            decode: <Described as Codec<O::Value>>::decode,
+            decode: <Described as Codec<F::Value>>::decode,
         };
         PoolMap {
             pool: self,

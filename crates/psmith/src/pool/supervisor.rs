@@ -7,8 +7,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::job::failure::Failure;
-use crate::job::job::Job;
+use crate::job::job::{Callee, Job};
 use crate::job::run_summary::LogLevel;
+use crate::map::hooks::HookAnswer;
+use crate::pool::body::{Body, BodyWithInput};
 use crate::pool::completion::Notifier;
 use crate::pool::handle::JobHandle;
 use crate::pool::pool::Pool;
@@ -20,7 +22,6 @@ use psmith_engine::EngineError;
 use psmith_engine::condition::Condition;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
-use psmith_engine::function::returns::Return;
 use psmith_sys::generation::generation;
 
 /// Keeps `n` processes alive that each run `f`: whatever ends one, another takes its place.
@@ -134,13 +135,11 @@ impl Supervisor {
     /// assert_eq!(supervisor.pids().len(), 2);
     /// supervisor.stop();
     /// ```
-    pub fn new<F, O>(n: u32, f: F) -> Supervisor
-    where
-        F: Fn(u32) -> O + Copy + Send + Sync + 'static,
-        O: Return<Value = ()> + 'static,
-        Described: Codec<u32> + Codec<()>,
-    {
-        Supervisor::of(n, move |number| Job::new(f, number))
+    pub fn new<O: HookAnswer + 'static>(n: u32, f: fn(u32) -> O) -> Supervisor {
+        Supervisor::of(n, move |number| {
+            let callee = Callee::new::<_, Described>(Body(f), None);
+            Job::of_callee::<Described, u32>(callee, &number)
+        })
     }
 
     /// Makes a supervisor of `n` processes that each run `f` with their number and this input, the same at each start.
@@ -158,15 +157,16 @@ impl Supervisor {
     /// supervisor.start().unwrap();
     /// assert_eq!(supervisor.stop().jobs.len(), 2);
     /// ```
-    pub fn with_input<A, F, O>(n: u32, input: A, f: F) -> Supervisor
+    pub fn with_input<A, O>(n: u32, input: A, f: fn(u32, A) -> O) -> Supervisor
     where
         A: Clone + Send + Sync + 'static,
-        F: Fn(u32, A) -> O + Copy + Send + Sync + 'static,
-        O: Return<Value = ()> + 'static,
+        O: HookAnswer + 'static,
         Described: Codec<(u32, A)> + Codec<()>,
     {
-        let call = move |(number, input): (u32, A)| f(number, input);
-        Supervisor::of(n, move |number| Job::new(call, (number, input.clone())))
+        Supervisor::of(n, move |number| {
+            let callee = Callee::new::<_, Described>(BodyWithInput(f), None);
+            Job::of_callee::<Described, (u32, A)>(callee, &(number, input.clone()))
+        })
     }
 
     fn of(n: u32, make: impl Fn(u32) -> Job<()> + Send + Sync + 'static) -> Supervisor {

@@ -131,10 +131,11 @@ impl BufferWriter {
 pub(crate) mod tests {
     use super::*;
     use psmith_engine::function::described::Described;
+    use psmith_engine::function::job_function::Plain;
 
     /// One that has these, of a function that nobody calls.
     pub(crate) fn writer_of(inputs: &[&[u8]]) -> BufferWriter {
-        let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
+        let callee = Arc::new(Callee::new::<_, Described>(Plain(|n: u8| n), None));
         let mut writer = BufferWriter::new(&callee, &Arc::default());
         inputs.iter().for_each(|input| assert!(writer.add(input)));
         writer

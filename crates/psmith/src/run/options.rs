@@ -60,7 +60,7 @@ pub enum Isolation {
 /// # // proves: policy-at-failure
 /// let check = |n: u32| if n == 3 { Err("three") } else { Ok(n) };
 /// // One at a time: nothing is started after the failure.
-/// let got: Vec<_> = psmith::map(0..100, check).workers(1).on_error(OnError::Stop).collect();
+/// let got: Vec<_> = psmith::try_map(0..100, check).workers(1).on_error(OnError::Stop).collect();
 /// assert_eq!(got.len(), 4);
 /// assert_eq!(got[3].as_ref().unwrap_err().index, 3);
 /// ```
@@ -109,7 +109,7 @@ pub enum Output {
     /// # psmith::init();
     /// let job = |n: u32| { print!("{n} "); if n == 2 { Err("two") } else { Ok(n) } };
     /// // Only "2 " comes out.
-    /// let ok = psmith::map(1..=3, job).output(psmith::Output::OnFailure).filter(Result::is_ok).count();
+    /// let ok = psmith::try_map(1..=3, job).output(psmith::Output::OnFailure).filter(Result::is_ok).count();
     /// assert_eq!(ok, 2);
     /// ```
     OnFailure,
@@ -232,8 +232,8 @@ pub struct Options {
     /// The limits among them that causes may have to name, once it is known how they are enforced.
     pub(crate) named: Limits,
     pub(crate) recycle: RecyclePolicy,
-    /// The function that makes and ends the state of a worker.
-    pub(crate) state: Option<Function>,
+    /// The functions that make and end the state of a worker.
+    pub(crate) state: Vec<Function>,
     /// The signal that asks a job to stop.
     pub(crate) stop_signal: i32,
     pub(crate) logger: Option<Logger>,
@@ -288,7 +288,7 @@ impl Options {
             limits: None,
             named: Limits::default(),
             recycle: RecyclePolicy::default(),
-            state: None,
+            state: Vec::new(),
             stop_signal: SIGTERM,
             logger: None,
             #[cfg(feature = "board")]

@@ -199,7 +199,7 @@ impl Options {
     ///     1 => Err("not yet"),
     ///     attempt => Ok(attempt),
     /// };
-    /// let mut ends = psmith::map([()], flaky).retry(psmith::Retry::tries(2));
+    /// let mut ends = psmith::try_map([()], flaky).retry(psmith::Retry::tries(2));
     /// assert_eq!(ends.next().unwrap().unwrap(), 2);
     /// ```
     pub fn retry(mut self, retry: Retry) -> Self {
@@ -212,7 +212,7 @@ impl Options {
     /// ```
     /// # psmith::init();
     /// let fail = |n: u32| if n == 0 { Err("nought") } else { Ok(n) };
-    /// let ends = psmith::map(0..100, fail).workers(1).on_error(psmith::OnError::Stop);
+    /// let ends = psmith::try_map(0..100, fail).workers(1).on_error(psmith::OnError::Stop);
     /// assert_eq!(ends.count(), 1);
     /// ```
     pub fn on_error(mut self, then: OnError) -> Self {
@@ -300,7 +300,7 @@ impl Options {
     ///     let sorted = std::process::Command::new("sort").arg("lines").current_dir(&dir).output()?;
     ///     Ok(String::from_utf8_lossy(&sorted.stdout).into_owned())
     /// };
-    /// let mut sorted = psmith::map(["b\na\n".to_owned()], sort).scratch_dir();
+    /// let mut sorted = psmith::try_map(["b\na\n".to_owned()], sort).scratch_dir();
     /// assert_eq!(sorted.next().unwrap().unwrap(), "a\nb\n");
     /// ```
     pub fn scratch_dir(self) -> Self {

@@ -12,52 +12,65 @@ use crate::run::run_event::{Finished, RunEvent, Tap};
 use crate::streams::context::{RowChange, SkippedValue, StreamMessage, WorkerId, status_of};
 #[cfg(feature = "tokio")]
 use crate::streams::tasks::{TaskBody, TaskCx, TaskEnd};
-use crate::streams::workers::{Crew, OnEngineError, WorkerBody};
+use crate::streams::workers::OnEngineError;
 use psmith_board::{Board, RowHandle};
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 
 type PrefixFunction<'b> = Box<dyn Fn(WorkerId) -> String + 'b>;
 
-/// Gives each worker of [`run_workers`](crate::run_workers) a row on `board`.
+/// Rows on a board for the workers of [`run_workers`](crate::run_workers), a row each
+/// ([`Workers::with_status`](crate::Workers::with_status)), or for the tasks of `run_tasks`: `F` is their function.
 ///
-/// The row is there from the call of `run_workers` on: `worker  1: waiting`. The worker changes it through
+/// The rows are there from the call on: `worker  1: waiting`. A worker changes its own through
 /// [`WorkerCx::row`](crate::WorkerCx::row). When its process has ended the row says `done` and is completed, or is an
 /// error's, with the cause as its text.
-///
-/// ```
-/// # psmith::init();
-/// use psmith::board::{Board, wrap_with_status};
-/// use psmith::{WorkerCx, run_workers};
-///
-/// let board = Board::auto(std::io::stderr());
-/// let work = |cx: WorkerCx<u64>| {
-///     cx.row().set_summary("counting");
-///     (0..5).try_for_each(|n| cx.send(n))
-/// };
-/// let wrapped = wrap_with_status(&board, work).prefix(|id| format!("counter {id}: "));
-/// let sum: u64 = run_workers(3, wrapped).map(|(_, value)| value.unwrap()).sum();
-/// assert_eq!(sum, 30);
-/// board.shutdown();
-/// ```
-pub fn wrap_with_status<F>(board: &Board, f: F) -> WithStatus<'_, F> {
-    WithStatus {
-        board,
-        f,
-        prefix: Box::new(|id| format!("worker {id:2}: ")),
-        initial: "waiting".into(),
-        complete: "done".into(),
-    }
-}
-
-/// A function whose workers have a row each; see [`wrap_with_status`].
-#[must_use = "nothing runs before `run_workers`"]
-pub struct WithStatus<'b, F> {
+#[must_use = "nothing has rows before it is given to workers"]
+pub struct WithStatus<'b, F = ()> {
     board: &'b Board,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "only tasks have it"))]
     f: F,
     prefix: PrefixFunction<'b>,
     initial: String,
     complete: String,
+}
+
+/// Gives each task of `run_tasks` (feature `tokio`) a row on `board`: the function with its rows takes its place. Workers
+/// get theirs by [`Workers::with_status`](crate::Workers::with_status).
+#[cfg(feature = "tokio")]
+pub fn wrap_with_status<F>(board: &Board, f: F) -> WithStatus<'_, F> {
+    let WithStatus { board, prefix, initial, complete, .. } = WithStatus::on(board);
+    WithStatus { board, f, prefix, initial, complete }
+}
+
+impl<'b> WithStatus<'b> {
+    /// Rows on this board.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, WithStatus};
+    /// use psmith::{WorkerCx, run_workers};
+    /// let board = Board::off();
+    /// let work = |cx: WorkerCx<u32>| cx.send(7);
+    /// assert_eq!(run_workers(2, work).with_status(WithStatus::on(&board)).count(), 2);
+    /// ```
+    pub fn on(board: &'b Board) -> WithStatus<'b> {
+        WithStatus {
+            board,
+            f: (),
+            prefix: Box::new(|id| format!("worker {id:2}: ")),
+            initial: "waiting".into(),
+            complete: "done".into(),
+        }
+    }
+
+    /// Makes the rows of `n` workers, and what changes them.
+    pub(crate) fn observers(self, n: u32) -> (Tap, OnEngineError) {
+        let rows = Arc::new(self.rows(n));
+        let rows_to_fail = Arc::clone(&rows);
+        let on_engine_error = OnEngineError(Box::new(move |error| rows_to_fail.fail_all(&error.to_string())));
+        (Tap(Box::new(move |event| rows.on_event(event))), on_engine_error)
+    }
 }
 
 impl<'b, F> WithStatus<'b, F> {
@@ -65,12 +78,12 @@ impl<'b, F> WithStatus<'b, F> {
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::board::{Board, WithStatus};
     /// use psmith::{WorkerCx, run_workers};
     /// let board = Board::off();
     /// let work = |cx: WorkerCx<u32>| cx.send(7);
-    /// let wrapped = wrap_with_status(&board, work).prefix(|id| format!("counter {id}: "));
-    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// let rows = WithStatus::on(&board).prefix(|id| format!("counter {id}: "));
+    /// assert_eq!(run_workers(1, work).with_status(rows).count(), 1);
     /// ```
     pub fn prefix(mut self, prefix: impl Fn(WorkerId) -> String + 'b) -> Self {
         self.prefix = Box::new(prefix);
@@ -81,12 +94,12 @@ impl<'b, F> WithStatus<'b, F> {
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::board::{Board, WithStatus};
     /// use psmith::{WorkerCx, run_workers};
     /// let board = Board::off();
     /// let work = |cx: WorkerCx<u32>| cx.send(7);
-    /// let wrapped = wrap_with_status(&board, work).initial("not yet begun");
-    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// let rows = WithStatus::on(&board).initial("not yet begun");
+    /// assert_eq!(run_workers(1, work).with_status(rows).count(), 1);
     /// ```
     pub fn initial(mut self, text: impl Into<String>) -> Self {
         self.initial = text.into();
@@ -97,12 +110,12 @@ impl<'b, F> WithStatus<'b, F> {
     ///
     /// ```
     /// # psmith::init();
-    /// use psmith::board::{Board, wrap_with_status};
+    /// use psmith::board::{Board, WithStatus};
     /// use psmith::{WorkerCx, run_workers};
     /// let board = Board::off();
     /// let work = |cx: WorkerCx<u32>| cx.send(7);
-    /// let wrapped = wrap_with_status(&board, work).complete("all sent");
-    /// assert_eq!(run_workers(1, wrapped).count(), 1);
+    /// let rows = WithStatus::on(&board).complete("all sent");
+    /// assert_eq!(run_workers(1, work).with_status(rows).count(), 1);
     /// ```
     pub fn complete(mut self, text: impl Into<String>) -> Self {
         self.complete = text.into();
@@ -119,16 +132,6 @@ impl<'b, F> WithStatus<'b, F> {
 impl<F> fmt::Debug for WithStatus<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WithStatus").field("board", &self.board).finish_non_exhaustive()
-    }
-}
-
-impl<T, O, F: WorkerBody<T, O>> WorkerBody<T, O> for WithStatus<'_, F> {
-    fn crew(self, n: u32) -> Crew {
-        let rows = Arc::new(self.rows(n));
-        let rows_to_fail = Arc::clone(&rows);
-        let on_engine_error = OnEngineError(Box::new(move |error| rows_to_fail.fail_all(&error.to_string())));
-        let tap = Tap(Box::new(move |event| rows.on_event(event)));
-        Crew { tap: Some(tap), on_engine_error: Some(on_engine_error), ..self.f.crew(n) }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
 use crate::job::failure::Failure;
+use crate::map::hooks::HookAnswer;
 use crate::streams::context::WorkerId;
-use psmith_engine::function::returns::{Return, error_text};
 use psmith_engine::worker::panics;
 use psmith_engine::worker::send_error::SendError;
 
@@ -97,14 +97,12 @@ impl<T, O, F, R> TaskBody<T, (O, R)> for F
 where
     F: FnMut(TaskCx<T>) -> R,
     R: Future<Output = O> + Send + 'static,
-    O: Return<Value = ()>,
+    O: HookAnswer,
 {
     fn tasks(mut self, cxs: Vec<TaskCx<T>>) -> Vec<TaskEnd> {
         let task = |cx| -> TaskEnd {
             let task = Box::pin(self(cx));
-            Box::pin(async {
-                caught(task).await?.into_result().map_err(|error| Cause::Error(error_text(&error)))
-            })
+            Box::pin(async { caught(task).await?.into_answer().map_err(Cause::Error) })
         };
         cxs.into_iter().map(task).collect()
     }

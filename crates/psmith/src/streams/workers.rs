@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::job::{Callee, Request};
+use crate::map::hooks::HookAnswer;
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::Options;
@@ -24,7 +25,7 @@ use crate::streams::context::{Brief, ByBrief, StreamMessage, WorkerCx, WorkerId}
 use psmith_engine::EngineError;
 use psmith_engine::function::codec::{Codec, CodecError};
 use psmith_engine::function::described::Described;
-use psmith_engine::function::returns::Return;
+use psmith_engine::function::job_function::JobFunction;
 use psmith_engine::worker::panics;
 
 /// Runs `f` in `n` worker processes at once and gives the values that they send, each with its worker's number.
@@ -33,9 +34,9 @@ use psmith_engine::worker::panics;
 /// sent them; those of several as they come. A worker that fails gives its [`Failure`] as its last item, and the others
 /// go on; one that returns just ends. The iterator ends when the last worker's process is gone. Dropping it ends all.
 ///
-/// `f` is a plain function, or a closure that captures nothing and names the type of its argument. It may also be
-/// wrapped, so that each worker has a row on a board:
-/// `board::wrap_with_status` (feature `board`). A worker that takes part in no order with the
+/// `f` is a plain function, or a closure that captures nothing and names the type of its argument; it returns nothing, or
+/// a `Result` whose error is the worker's failure. `Workers::with_status` (feature `board`) gives each worker a row on a
+/// board. A worker that takes part in no order with the
 /// others may read its share of the work from what [`Workers::input`] names, under a [`Lock`](crate::Lock).
 ///
 /// Defaults: `n` workers, a process for each job, output passed on line by line, and the others go on after a failure.
@@ -58,14 +59,20 @@ use psmith_engine::worker::panics;
 /// }
 /// assert_eq!(sent, [21, 22, 23]);
 /// ```
-pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
+pub fn run_workers<T, O>(n: u32, f: fn(WorkerCx<T>) -> O) -> Workers<T>
+where
+    T: Serialize + DeserializeOwned + 'static,
+    O: HookAnswer + 'static,
+{
     let mut input = Vec::new();
     // `()` is the input of workers that are given none.
     let refused = Described::encode(&(), &mut input).err();
     Workers {
         n,
         options: Options::of(face::run_workers(n)),
-        crew: f.crew(n),
+        callee: Arc::new(Callee::new::<_, ByBrief>(Body(f), None)),
+        tap: None,
+        on_engine_error: None,
         input,
         refused,
         stage: WorkersStage::Before,
@@ -75,32 +82,7 @@ pub fn run_workers<T, O, B: WorkerBody<T, O>>(n: u32, f: B) -> Workers<T> {
     }
 }
 
-/// A body of workers that [`run_workers`] can run: a function of a [`WorkerCx`], or one that was wrapped.
-///
-/// `T` is the type of the values that the workers send, `O` the type that the function returns: `()` or a `Result` of
-/// it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that workers can run",
-    note = "workers run a function `fn(WorkerCx<T>) -> ()` or `-> Result<(), E>`; a closure names the type of its argument: \
-            `|cx: WorkerCx<u64>| ..`"
-)]
-pub trait WorkerBody<T, O> {
-    /// Makes the function and its observers, for `n` workers.
-    #[doc(hidden)]
-    fn crew(self, n: u32) -> Crew;
-}
-
-/// A function and its observers, for a number of workers.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Crew {
-    pub(crate) callee: Arc<Callee>,
-    pub(crate) tap: Option<Tap>,
-    /// Called with psmith's own error if it fails before the workers have ended.
-    pub(crate) on_engine_error: Option<OnEngineError>,
-}
-
-/// The function that [`Crew::on_engine_error`] holds.
+/// A function that is called with psmith's own error, if it fails before the workers have ended.
 pub(crate) struct OnEngineError(pub(crate) Box<dyn Fn(&EngineError) + Send + Sync>);
 
 impl std::fmt::Debug for OnEngineError {
@@ -109,16 +91,37 @@ impl std::fmt::Debug for OnEngineError {
     }
 }
 
-impl<T, O, F> WorkerBody<T, O> for F
+/// The body of a worker.
+struct Body<T, O>(fn(WorkerCx<T>) -> O);
+
+impl<T, O> Clone for Body<T, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, O> Copy for Body<T, O> {}
+
+impl<T, O> JobFunction for Body<T, O>
 where
-    F: Fn(WorkerCx<T>) -> O + Copy + 'static,
     T: Serialize + DeserializeOwned + 'static,
-    O: Return<Value = ()> + 'static,
+    O: HookAnswer + 'static,
 {
-    fn crew(self, _n: u32) -> Crew {
-        let call = move |brief: Brief| self(WorkerCx::new(brief));
-        let callee = Arc::new(Callee::new::<_, Brief, O, ByBrief>(call, None));
-        Crew { callee, tap: None, on_engine_error: None }
+    type Input = Brief;
+    type Value = ();
+    type Error = String;
+    type Pointer = fn(WorkerCx<T>) -> O;
+
+    fn pointer(self) -> fn(WorkerCx<T>) -> O {
+        self.0
+    }
+
+    fn of(pointer: fn(WorkerCx<T>) -> O) -> Self {
+        Body(pointer)
+    }
+
+    fn call(self, brief: Brief) -> Result<(), String> {
+        self.0(WorkerCx::new(brief)).into_answer()
     }
 }
 
@@ -128,7 +131,10 @@ where
 pub struct Workers<T> {
     n: u32,
     options: Options,
-    crew: Crew,
+    callee: Arc<Callee>,
+    /// Sees all events first.
+    tap: Option<Tap>,
+    on_engine_error: Option<OnEngineError>,
     input: Vec<u8>,
     /// The error of an input that cannot be encoded.
     refused: Option<CodecError>,
@@ -169,16 +175,39 @@ impl<T> Workers<T> {
         self
     }
 
+    /// Gives each worker a row on a board, from this call on.
+    ///
+    /// ```
+    /// # psmith::init();
+    /// use psmith::board::{Board, WithStatus};
+    /// use psmith::{WorkerCx, run_workers};
+    ///
+    /// let board = Board::auto(std::io::stderr());
+    /// let work = |cx: WorkerCx<u64>| {
+    ///     cx.row().set_summary("counting");
+    ///     (0..5).try_for_each(|n| cx.send(n))
+    /// };
+    /// let rows = WithStatus::on(&board).prefix(|id| format!("counter {id}: "));
+    /// let sum: u64 = run_workers(3, work).with_status(rows).map(|(_, value)| value.unwrap()).sum();
+    /// assert_eq!(sum, 30);
+    /// board.shutdown();
+    /// ```
+    #[cfg(feature = "board")]
+    pub fn with_status(mut self, rows: crate::streams::rows::WithStatus<'_>) -> Self {
+        let (tap, on_engine_error) = rows.observers(self.n);
+        (self.tap, self.on_engine_error) = (Some(tap), Some(on_engine_error));
+        self
+    }
+
     settings!(options);
 
     fn begin(&mut self) -> Result<Run, EngineError> {
-        let is_shown = self.crew.tap.is_some();
+        let is_shown = self.tap.is_some();
         let wants = Wants { messages: true, total: Some(self.n.into()), ..Wants::default() };
-        let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, self.crew.tap.take())?;
+        let (run, submitter) = Run::begin_tapped(&self.options, self.n, wants, self.tap.take())?;
         for id in (1..=self.n).map(WorkerId) {
             let brief = Brief { id, is_shown, input: self.input.clone() };
-            let mut request =
-                Request::new::<Brief, ByBrief>(&self.crew.callee, &brief, run.frame_bytes_max());
+            let mut request = Request::new::<Brief, ByBrief>(&self.callee, &brief, run.frame_bytes_max());
             if let Some(error) = &self.refused {
                 request.refused = Some(Cause::Undecodable(format!("its input: {error}")));
             }
@@ -191,7 +220,7 @@ impl<T> Workers<T> {
 
     /// Ends all workers that have not ended as failures, for an error of psmith's own.
     fn give_up(&mut self, error: &Arc<EngineError>) {
-        if let Some(OnEngineError(report)) = &self.crew.on_engine_error {
+        if let Some(OnEngineError(report)) = &self.on_engine_error {
             report(error);
         }
         for id in std::mem::take(&mut self.left) {

@@ -64,6 +64,7 @@ impl Described {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Codec<T> for Described {
     fn encode(value: &T, into: &mut Vec<u8>) -> Result<(), CodecError> {
         Described::write(value, into)

@@ -19,6 +19,7 @@ use crate::run::submitter::Submitter;
 use psmith_engine::channel::messages::{FromWorker, ToWorker};
 use psmith_engine::channel::shared_region::SharedRegion;
 use psmith_engine::function::described::Described;
+use psmith_engine::function::job_function::Plain;
 use psmith_engine::handler::{
     AttemptSlot, EngineCommand, EngineEvent, Handler, HandlerReply, Pull, View, WorkerMessage,
 };
@@ -44,7 +45,7 @@ impl Harness {
         driver.pool =
             WorkerPool::new(PoolPolicy { first_batch, ..pool_policy(&options, wants, policy.clone()) });
         let submitter = Submitter::new(Arc::clone(&shared), &options, None);
-        let callee = Arc::new(Callee::new::<_, u8, u8, Described>(|n: u8| n, None));
+        let callee = Arc::new(Callee::new::<_, Described>(Plain(|n: u8| n), None));
         let input_writer = InputWriter::new(&submitter, &callee);
         Harness { driver, shared, input_writer, engine: Dispatcher::new(policy), now: Time::ZERO }
     }

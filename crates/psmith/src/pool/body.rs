@@ -1,0 +1,64 @@
+//! The bodies of supervised workers, as jobs.
+
+use crate::map::hooks::HookAnswer;
+use psmith_engine::function::job_function::JobFunction;
+
+/// The body of a worker.
+pub(super) struct Body<O>(pub(super) fn(u32) -> O);
+
+impl<O> Clone for Body<O> {
+    fn clone(&self) -> Body<O> {
+        *self
+    }
+}
+
+impl<O> Copy for Body<O> {}
+
+impl<O: HookAnswer + 'static> JobFunction for Body<O> {
+    type Input = u32;
+    type Value = ();
+    type Error = String;
+    type Pointer = fn(u32) -> O;
+
+    fn pointer(self) -> fn(u32) -> O {
+        self.0
+    }
+
+    fn of(pointer: fn(u32) -> O) -> Body<O> {
+        Body(pointer)
+    }
+
+    fn call(self, number: u32) -> Result<(), String> {
+        self.0(number).into_answer()
+    }
+}
+
+/// The body of a worker that has an input.
+pub(super) struct BodyWithInput<A, O>(pub(super) fn(u32, A) -> O);
+
+impl<A, O> Clone for BodyWithInput<A, O> {
+    fn clone(&self) -> BodyWithInput<A, O> {
+        *self
+    }
+}
+
+impl<A, O> Copy for BodyWithInput<A, O> {}
+
+impl<A: 'static, O: HookAnswer + 'static> JobFunction for BodyWithInput<A, O> {
+    type Input = (u32, A);
+    type Value = ();
+    type Error = String;
+    type Pointer = fn(u32, A) -> O;
+
+    fn pointer(self) -> fn(u32, A) -> O {
+        self.0
+    }
+
+    fn of(pointer: fn(u32, A) -> O) -> BodyWithInput<A, O> {
+        BodyWithInput(pointer)
+    }
+
+    fn call(self, (number, input): (u32, A)) -> Result<(), String> {
+        self.0(number, input).into_answer()
+    }
+}
