@@ -59,7 +59,7 @@ impl Init {
     /// psmith::init().worker_setup(|| GREETING.set("hello".to_owned()).expect("called once"));
     ///
     /// let greet = |name: String| format!("{} {name}", GREETING.get().expect("set up"));
-    /// let first = psmith::map(["you".to_owned()], greet).next().unwrap();
+    /// let first = psmith::map(["you".to_owned()], greet).into_iter().next().unwrap();
     /// assert_eq!(first.unwrap(), "hello you");
     /// assert!(GREETING.get().is_none(), "this is not a worker");
     /// ```

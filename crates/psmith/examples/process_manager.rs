@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p psmith --example process_manager`
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use psmith::{Failure, Job, ProcessId, ProcessManager};
@@ -19,16 +19,16 @@ fn visit((number, attempt): (u32, u32)) -> Result<u32, String> {
 
 fn main() -> Result<(), psmith::EngineError> {
     psmith::init();
-    let wanted = RefCell::new((1..=6).map(|number| (number, 1)).collect::<Vec<_>>());
+    let wanted = Mutex::new((1..=6).map(|number| (number, 1)).collect::<Vec<_>>());
     let mut manager = ProcessManager::new()?;
-    while !wanted.borrow().is_empty() || manager.process_count() > 0 {
-        for (number, attempt) in wanted.take() {
+    while !wanted.lock().unwrap().is_empty() || manager.process_count() > 0 {
+        for (number, attempt) in std::mem::take(&mut *wanted.lock().unwrap()) {
             let wanted = &wanted;
             let on_exit = move |id: ProcessId, result: Result<u32, Failure>| match result {
                 Ok(value) => println!("process {} for {number}: {value}", id.0),
                 Err(failure) => {
                     println!("process {} for {number}: {failure}", id.0);
-                    wanted.borrow_mut().push((number, attempt + 1));
+                    wanted.lock().unwrap().push((number, attempt + 1));
                 }
             };
             drop(manager.create_process(Job::fallible(visit, (number, attempt)), on_exit));

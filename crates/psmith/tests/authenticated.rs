@@ -60,7 +60,8 @@ damages! {
 
 fn by<D: Damage + 'static>(isolation: Isolation) -> Failure {
     let echo = |text: String| text;
-    let mut got = psmith::map(["some text".to_owned()], echo).codec::<Damaged<D>>().isolation(isolation);
+    let mut got =
+        psmith::map(["some text".to_owned()], echo).codec::<Damaged<D>>().isolation(isolation).into_iter();
     let failure = got.next().unwrap().unwrap_err();
     assert!(got.next().is_none());
     failure
@@ -120,7 +121,8 @@ impl Codec<u32> for Trusting {
 fn nothing_is_decoded_before_its_code_was_right_and_bad_bytes_with_the_right_one_are_undecodable() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let failure = psmith::map([1], |n: u32| n).codec::<Authenticated<Mute>>().next().unwrap().unwrap_err();
+    let failure =
+        psmith::map([1], |n: u32| n).codec::<Authenticated<Mute>>().into_iter().next().unwrap().unwrap_err();
     assert_eq!(failure.cause, Cause::Undecodable("its input: no number".into()));
 
     let mut bytes = Vec::new();
@@ -152,7 +154,7 @@ fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
         places: BTreeMap::from([("a".into(), vec![None, Some(-1)]), (String::new(), vec![])]),
         share: 0.5,
     };
-    let echoed = psmith::map([complex.clone()], |it: Complex| it).codec::<Authenticated>().next();
+    let echoed = psmith::map([complex.clone()], |it: Complex| it).codec::<Authenticated>().into_iter().next();
     assert_eq!(echoed.unwrap().unwrap(), complex);
 
     let many: Result<Vec<u64>, _> =
@@ -165,7 +167,10 @@ fn values_of_every_kind_pass_by_either_inner_codec_and_errors_stay_errors() {
             bytes.reverse();
             bytes
         };
-        let mut got = psmith::map([long.clone()], turned).codec::<Authenticated<Raw>>().isolation(isolation);
+        let mut got = psmith::map([long.clone()], turned)
+            .codec::<Authenticated<Raw>>()
+            .isolation(isolation)
+            .into_iter();
         assert!(got.next().unwrap().unwrap().iter().rev().eq(&long));
     }
 
@@ -234,7 +239,8 @@ fn a_worker_has_its_hosts_secret_and_no_argument_environment_or_program_of_its_j
         }
         (own, found)
     };
-    let (own, found) = psmith::map([()], search).codec::<Authenticated>().next().unwrap().unwrap();
+    let (own, found) =
+        psmith::map([()], search).codec::<Authenticated>().into_iter().next().unwrap().unwrap();
     let secret = secret();
     assert_eq!(own, secret);
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,8 +1,8 @@
 //! Bounds on workers, slots and descriptors, and no more of them after many runs than after the first.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use psmith::{Cause, Failure, Isolation, Job, Pool, Scheduler};
@@ -43,8 +43,8 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         let limit = Duration::from_secs(5);
         let mut started = 0;
         let got: Vec<Result<u32, Failure>> =
@@ -55,7 +55,7 @@ fn a_hundred_items_on_eight_workers_are_never_more_than_eight_at_once() {
                 .on_start(|_| {
                     started += 1;
                     if started == 8 {
-                        gate.borrow_mut().open();
+                        gate.lock().unwrap().open();
                     }
                 })
                 .collect();
@@ -76,8 +76,8 @@ fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         for workers in [4, 2] {
-            let gate = RefCell::new(Gate::closed());
-            let path = gate.borrow().path();
+            let gate = Mutex::new(Gate::closed());
+            let path = gate.lock().unwrap().path();
             let mut started = 0;
             let slots: BTreeSet<u32> = psmith::map((0..12).map(|n| (100 + n, path.clone())), slot_behind)
                 .workers(workers)
@@ -85,7 +85,7 @@ fn four_workers_have_the_slots_0_to_3_and_two_have_0_and_1() {
                 .on_start(|_| {
                     started += 1;
                     if started == workers {
-                        gate.borrow_mut().open();
+                        gate.lock().unwrap().open();
                     }
                 })
                 .map(Result::unwrap)
@@ -107,8 +107,8 @@ fn there_are_never_more_workers_than_items() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         let (mut started, mut alive) = (0, 0);
         let got = psmith::map((0..2).map(|n| (n, path.clone())), slot_behind)
             .workers(8)
@@ -117,7 +117,7 @@ fn there_are_never_more_workers_than_items() {
                 started += 1;
                 if started == 2 {
                     alive = workers_alive();
-                    gate.borrow_mut().open();
+                    gate.lock().unwrap().open();
                 }
             })
             .count();
@@ -132,8 +132,8 @@ fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
         let before = descriptors();
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         let (mut started, mut held) = (0, 0);
         let got = psmith::map((0..20).map(|n| (100 + n, path.clone())), slot_behind)
             .workers(20)
@@ -142,7 +142,7 @@ fn twenty_workers_hold_few_descriptors_and_many_calls_none() {
                 started += 1;
                 if started == 20 {
                     held = descriptors() - before;
-                    gate.borrow_mut().open();
+                    gate.lock().unwrap().open();
                 }
             })
             .count();

@@ -64,7 +64,7 @@ fn where_no_worker_can_be_started_the_run_ends_with_that_as_its_reason() {
     }
     // Two at first, and one after each pause; the directory holds nothing else.
     assert!((5..=6).contains(&starts()), "{}", starts());
-    let first = psmith::map(0..1000, |n: u32| n).workers(2).next().unwrap().unwrap_err();
+    let first = psmith::map(0..1000, |n: u32| n).workers(2).into_iter().next().unwrap().unwrap_err();
     assert!(first.to_string().contains("no worker can be started"), "{first}");
 }
 

@@ -43,6 +43,7 @@ fn where_a_constructor_starts_a_thread_workers_are_executed_and_a_warning_is_pri
     }
     // Their ends are reported as any worker's.
     let abort = |_: u32| -> u32 { std::process::abort() };
-    let failure = psmith::map([1], abort).output(psmith::Output::Discard).next().unwrap().unwrap_err();
+    let failure =
+        psmith::map([1], abort).output(psmith::Output::Discard).into_iter().next().unwrap().unwrap_err();
     assert!(matches!(failure.cause, psmith::Cause::Signal { signal: 6, .. }), "{failure}");
 }

@@ -1,8 +1,8 @@
 //! Decisions of jobs about the end of a run, and the outcomes of those that come second.
 
-use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use psmith::{Cause, Flow, Isolation, OnError};
 use psmith_testkit::gate::{self, Gate};
@@ -62,8 +62,8 @@ fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         let (mut started, mut succeeded) = (0, 0);
         let work = |item: (Deed, PathBuf)| act(item).map(|_| ());
         // Only once all four run does the first of them fail, and then the others are let through.
@@ -74,7 +74,7 @@ fn after_the_first_failure_of_each_exactly_the_running_items_ran() {
             .on_start(|_| started += 1)
             .on_done(|_, result| {
                 succeeded += u32::from(result.is_ok());
-                gate.borrow_mut().open();
+                gate.lock().unwrap().open();
             })
             .run()
             .unwrap_err();
@@ -102,8 +102,8 @@ fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for first in [Deed::Break, Deed::Fail] {
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         // The second stands until the first has ended, and then does the opposite.
         let work = |(n, first, path): (u32, Deed, PathBuf)| match (n, first) {
             (0, deed) => act((deed, path)),
@@ -114,7 +114,7 @@ fn a_break_counts_whether_a_failure_comes_before_or_after_it() {
         let got = psmith::try_map_until(items, work)
             .workers(2)
             .isolation(Isolation::PerJob)
-            .on_done(|_, _| gate.borrow_mut().open())
+            .on_done(|_, _| gate.lock().unwrap().open())
             .run();
         assert_eq!(got.unwrap(), ControlFlow::Break(()));
     }
@@ -126,8 +126,8 @@ fn of_several_failures_the_first_is_the_one_reported() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for isolation in BOTH {
-        let gate = RefCell::new(Gate::closed());
-        let path = gate.borrow().path();
+        let gate = Mutex::new(Gate::closed());
+        let path = gate.lock().unwrap().path();
         let work = |(n, path): (u32, PathBuf)| {
             if n != 2 {
                 gate::pass(&path);
@@ -141,7 +141,7 @@ fn of_several_failures_the_first_is_the_one_reported() {
             .on_error(OnError::Continue)
             .on_done(|_, result| {
                 seen += u32::from(result.is_err());
-                gate.borrow_mut().open();
+                gate.lock().unwrap().open();
             })
             .run()
             .unwrap_err();

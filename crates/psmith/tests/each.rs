@@ -1,8 +1,8 @@
 //! Fan-out for effect, questions about all items, and runs that a job ends.
 
-use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use psmith::{Cause, Flow, OnError};
 use psmith_testkit::gate::{self, Gate};
@@ -79,7 +79,7 @@ fn the_first_answer_that_decides_kills_the_others_and_a_failure_before_it_is_an_
 fn a_break_lets_the_running_finish_and_starts_no_more() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let gate = RefCell::new(Gate::closed());
+    let gate = Mutex::new(Gate::closed());
     let mut started = 0;
     let work = |(n, path): (u32, PathBuf)| {
         if n == 0 {
@@ -88,11 +88,11 @@ fn a_break_lets_the_running_finish_and_starts_no_more() {
         gate::pass(&path);
         Flow::Next(n)
     };
-    let items = (0..50).map(|n| (n, gate.borrow().path()));
+    let items = (0..50).map(|n| (n, gate.lock().unwrap().path()));
     let got = psmith::map_until(items, work)
         .workers(4)
         .on_start(|_| started += 1)
-        .on_done(|_, _| gate.borrow_mut().open())
+        .on_done(|_, _| gate.lock().unwrap().open())
         .run();
     assert_eq!(got.unwrap(), ControlFlow::Break(Some("enough".to_owned())));
     assert_eq!(started, 4);

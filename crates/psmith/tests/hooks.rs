@@ -1,7 +1,7 @@
 //! Hooks, order, and the inline mode, which behaves the same.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use psmith::{Cause, Job, OnError};
 use psmith_testkit::gate::{self, Gate};
@@ -13,15 +13,15 @@ fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
     psmith::init();
     let _guard = LeakGuard::alone();
     for workers in [0, 3] {
-        let log = RefCell::new(Vec::new());
+        let log = Mutex::new(Vec::new());
         let doubled: Vec<u32> = psmith::map(0..10, |n: u32| n * 2)
             .workers(workers)
-            .on_start(|job| log.borrow_mut().push((job.index(), None)))
-            .on_done(|job, result| log.borrow_mut().push((job.index(), Some(*result.unwrap()))))
+            .on_start(|job| log.lock().unwrap().push((job.index(), None)))
+            .on_done(|job, result| log.lock().unwrap().push((job.index(), Some(*result.unwrap()))))
             .map(Result::unwrap)
             .collect();
         assert_eq!(doubled, (0..10).map(|n| n * 2).collect::<Vec<_>>());
-        let log = log.into_inner();
+        let log = log.into_inner().unwrap();
         assert_eq!(log.len(), 20, "{workers} workers: {log:?}");
         for index in 0..10 {
             let place = |wanted| log.iter().position(|entry| *entry == (index, wanted)).unwrap();
@@ -34,17 +34,17 @@ fn hooks_come_once_for_each_job_in_pairs_inline_and_not() {
 fn jobs_of_different_functions_call_the_same_hooks() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let log = RefCell::new(Vec::new());
+    let log = Mutex::new(Vec::new());
     let far = |n: u32| psmith::cx().unwrap().progress(u64::from(n), 9);
     let jobs = [Job::new(far, 7), Job::<()>::fallible(|_: ()| Err::<(), _>("no"), ())];
     let ends = psmith::run_jobs(jobs)
         .workers(1)
-        .on_start(|job| log.borrow_mut().push(format!("{} begun", job.index())))
-        .on_progress(|job, done, total| log.borrow_mut().push(format!("{} {done}/{total}", job.index())))
-        .on_done(|job, end| log.borrow_mut().push(format!("{} {}", job.index(), end.is_ok())))
+        .on_start(|job| log.lock().unwrap().push(format!("{} begun", job.index())))
+        .on_progress(|job, done, total| log.lock().unwrap().push(format!("{} {done}/{total}", job.index())))
+        .on_done(|job, end| log.lock().unwrap().push(format!("{} {}", job.index(), end.is_ok())))
         .count();
     assert_eq!(ends, 2);
-    let log = log.into_inner();
+    let log = log.into_inner().unwrap();
     // A job may begin before the outcome of the one before it is handed out.
     let of = |index: &str| log.iter().filter(|line| line.starts_with(index)).collect::<Vec<_>>();
     assert_eq!(of("0"), ["0 begun", "0 7/9", "0 true"]);
@@ -53,11 +53,11 @@ fn jobs_of_different_functions_call_the_same_hooks() {
     let endless = || (0..).map(|n: u32| Job::new(|n: u32| n, n));
     let start =
         psmith::run_jobs(endless()).on_start(|job| if job.index() == 1 { Err("that one") } else { Ok(()) });
-    let failures: Vec<String> = start.filter_map(|end| Some(end.err()?.to_string())).collect();
+    let failures: Vec<String> = start.into_iter().filter_map(|end| Some(end.err()?.to_string())).collect();
     assert!(failures.iter().any(|failure| failure.contains("start hook: that one")), "{failures:?}");
     let done =
         psmith::run_jobs(endless()).on_done(|job, _| if job.index() == 1 { Err("enough") } else { Ok(()) });
-    let failures: Vec<String> = done.filter_map(|end| Some(end.err()?.to_string())).collect();
+    let failures: Vec<String> = done.into_iter().filter_map(|end| Some(end.err()?.to_string())).collect();
     assert!(failures.iter().any(|failure| failure.contains("done hook: enough")), "{failures:?}");
 }
 
@@ -103,7 +103,7 @@ fn a_panic_in_a_hook_reaches_the_caller_and_leaves_nothing() {
 fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let gate = RefCell::new(Gate::closed());
+    let gate = Mutex::new(Gate::closed());
     let work = |(n, path): (u32, PathBuf)| {
         if n == 0 {
             return Err("failed");
@@ -111,7 +111,7 @@ fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
         gate::pass(&path);
         Ok(n)
     };
-    let items = (0..40).map(|n| (n, gate.borrow().path()));
+    let items = (0..40).map(|n| (n, gate.lock().unwrap().path()));
     let mut seen = Vec::new();
     let result = psmith::try_map(items, work)
         .workers(4)
@@ -119,8 +119,9 @@ fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
         .on_error(OnError::Stop)
         .on_done(|job, result| {
             seen.push((job.index(), result.is_ok()));
-            gate.borrow_mut().open();
+            gate.lock().unwrap().open();
         })
+        .into_iter()
         .filter_map(Result::err)
         .count();
     assert_eq!(result, 1);
@@ -133,7 +134,7 @@ fn the_done_hook_gets_the_jobs_in_flight_when_one_failed() {
 fn in_order_means_the_order_of_the_items_not_of_the_ends() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let gate = RefCell::new(Gate::closed());
+    let gate = Mutex::new(Gate::closed());
     // The first item stands until the last has begun, so all others end before it.
     let work = |(n, path): (i32, PathBuf)| {
         if n == 0 {
@@ -141,20 +142,20 @@ fn in_order_means_the_order_of_the_items_not_of_the_ends() {
         }
         [None, Some(Some(false)), Some(None), Some(Some(true))][n as usize]
     };
-    let order = RefCell::new(Vec::new());
-    let items = (0..4).map(|n| (n, gate.borrow().path()));
+    let order = Mutex::new(Vec::new());
+    let items = (0..4).map(|n| (n, gate.lock().unwrap().path()));
     let got: Vec<Option<Option<bool>>> = psmith::map(items, work)
         .workers(2)
         .on_start(|job| {
             if job.index() == 3 {
-                gate.borrow_mut().open();
+                gate.lock().unwrap().open();
             }
         })
-        .on_done(|job, _| order.borrow_mut().push(job.index()))
+        .on_done(|job, _| order.lock().unwrap().push(job.index()))
         .map(Result::unwrap)
         .collect();
     assert_eq!(got, [None, Some(Some(false)), Some(None), Some(Some(true))]);
-    assert_eq!(order.into_inner(), [0, 1, 2, 3]);
+    assert_eq!(order.into_inner().unwrap(), [0, 1, 2, 3]);
 }
 
 // proves: slot-numbers, run-inline, job-knows-itself
@@ -209,20 +210,20 @@ fn progress_and_messages_come_before_the_outcome_and_in_order() {
         }
         cx.process_name()
     };
-    let log = RefCell::new(Vec::new());
+    let log = Mutex::new(Vec::new());
     let names: Vec<String> = psmith::map([3000], work)
         .workers(1)
-        .on_progress(|_, done, total| log.borrow_mut().push((done, total)))
+        .on_progress(|_, done, total| log.lock().unwrap().push((done, total)))
         .on_message(|job, (step, text): (u64, String)| {
             assert_eq!((job.process_name().as_str(), text.len() as u64), ("digger", step));
-            log.borrow_mut().push((step, 0));
+            log.lock().unwrap().push((step, 0));
         })
-        .on_done(|_, _| log.borrow_mut().push((u64::MAX, 0)))
+        .on_done(|_, _| log.lock().unwrap().push((u64::MAX, 0)))
         .map(Result::unwrap)
         .collect();
     assert_eq!(names, ["digger"]);
     let expected = (0..3000).flat_map(|step| [(step, 3000), (step, 0)]).chain([(u64::MAX, 0)]);
-    assert!(log.into_inner().into_iter().eq(expected));
+    assert!(log.into_inner().unwrap().into_iter().eq(expected));
 }
 
 /// Regression: many frames that had come in one read were left unhandled after the first 64 of them, the answer among
@@ -236,7 +237,7 @@ fn the_answer_of_a_talkative_job_is_received_behind_all_its_messages() {
         for _ in 0..5 {
             let mut received = Vec::new();
             let map = psmith::map([3000], talk).isolation(isolation).on_message(|_, n: u32| received.push(n));
-            map.last().unwrap().unwrap();
+            map.into_iter().last().unwrap().unwrap();
             assert_eq!(received, (0..3000).collect::<Vec<_>>());
         }
     }

@@ -62,7 +62,7 @@ fn an_idle_job_is_tried_again_as_one_that_timed_out() {
     };
     for isolation in [Isolation::PerJob, Isolation::Reuse] {
         let map = psmith::map([()], second).isolation(isolation).idle_timeout(LIMIT).retry(Retry::tries(2));
-        assert_eq!(map.last().unwrap().unwrap(), 7);
+        assert_eq!(map.into_iter().last().unwrap().unwrap(), 7);
     }
 }
 
@@ -82,7 +82,7 @@ fn a_job_is_not_idle_because_its_messages_are_not_taken() {
             }
             received += 1;
         });
-        map.last().unwrap().unwrap();
+        map.into_iter().last().unwrap().unwrap();
         assert_eq!(received, 5000, "{isolation:?}");
     }
 }

@@ -188,17 +188,17 @@ fn by_scheduler(jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
 }
 
 fn by_manager(jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
-    let all = std::cell::RefCell::new(Vec::new());
+    let all = std::sync::Mutex::new(Vec::new());
     let mut manager = ProcessManager::new().unwrap();
     for job in jobs {
-        manager.create_process(job, |_, outcome| all.borrow_mut().push(outcome)).unwrap();
+        manager.create_process(job, |_, outcome| all.lock().unwrap().push(outcome)).unwrap();
         while manager.process_count() > 0 {
             manager.step(Duration::MAX);
         }
     }
     drop(manager.drain());
     drop(manager);
-    all.into_inner()
+    all.into_inner().unwrap()
 }
 
 fn by_race(isolation: Isolation, jobs: Vec<Job<Bytes>>) -> Vec<JobOutcome> {
@@ -364,7 +364,7 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
         let endless = (0..).inspect(|_| taken.set(taken.get() + 1)).map(job);
         let run = psmith::run_jobs(endless).workers(2).window(5).isolation(isolation);
         let first: Vec<_> =
-            run.take(20).map(|outcome| String::from_utf8(outcome.unwrap()).unwrap()).collect();
+            run.into_iter().take(20).map(|outcome| String::from_utf8(outcome.unwrap()).unwrap()).collect();
         assert_eq!(first, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
         assert!((20..=25).contains(&taken.get()), "{}", taken.get());
 
@@ -378,7 +378,7 @@ fn a_run_of_jobs_is_lazy_ordered_and_ends_early_where_that_was_asked_for() {
         let run = psmith::run_jobs((0..9).map(job)).workers(3).isolation(isolation).unordered();
         run.on_done(|job, _| assert!(seen.insert(job.index()))).for_each(|outcome| drop(outcome.unwrap()));
         assert_eq!(seen, (0..9).collect());
-        assert!(psmith::run_jobs(Vec::<Job<()>>::new()).isolation(isolation).next().is_none());
+        assert!(psmith::run_jobs(Vec::<Job<()>>::new()).isolation(isolation).into_iter().next().is_none());
     }
 }
 

@@ -115,7 +115,7 @@ fn a_function_whose_allocation_fails_ends_by_the_signal_with_the_size_in_its_las
             assert_eq!(results[2].as_ref().unwrap(), &(2 * MIB / 4096));
             // One that asks whether it can have so much is refused, and goes on.
             let ask = |bytes: usize| Vec::<u8>::new().try_reserve_exact(bytes).is_err();
-            let asked = psmith::map([1 << 30], ask).limits(limits).isolation(isolation).next();
+            let asked = psmith::map([1 << 30], ask).limits(limits).isolation(isolation).into_iter().next();
             assert!(asked.unwrap().unwrap());
         }
         // return: this copy only plays the program

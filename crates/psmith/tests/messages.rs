@@ -206,12 +206,12 @@ fn a_job_without_a_sender_gets_an_error() {
     let _guard = LeakGuard::alone();
     let closed = |()| matches!(cx().recv::<u32>(), Err(RecvError::Closed));
     for isolation in BOTH {
-        assert!(psmith::map([()], closed).isolation(isolation).last().unwrap().unwrap());
+        assert!(psmith::map([()], closed).isolation(isolation).into_iter().last().unwrap().unwrap());
         let pool = pool(1, isolation);
         // A handle given away for the outcome sends no more.
         assert!(pool.submit(Job::new(closed, ())).unwrap().into_outcome().unwrap());
     }
-    assert!(psmith::map([()], closed).workers(0).last().unwrap().unwrap());
+    assert!(psmith::map([()], closed).workers(0).into_iter().last().unwrap().unwrap());
 }
 
 #[test]

@@ -407,18 +407,25 @@ fn messages_sent_before_a_crash_arrive_first_and_in_order() {
             }
             n
         };
-        let received = std::cell::RefCell::new([const { Vec::new() }; 3]);
+        let received = std::sync::Mutex::new([const { Vec::new() }; 3]);
         let got: Vec<_> = psmith::map(0..3, send)
             .workers(1)
             .isolation(isolation)
             .output(Output::Discard)
-            .on_message(|_, (n, part): (u32, u32)| received.borrow_mut()[n as usize].push(part))
+            .on_message(|_, (n, part): (u32, u32)| received.lock().unwrap()[n as usize].push(part))
             .on_done(|job, _| {
-                assert_eq!(received.borrow()[job.index() as usize].len(), 500, "all before the outcome");
+                assert_eq!(
+                    received.lock().unwrap()[job.index() as usize].len(),
+                    500,
+                    "all before the outcome"
+                );
             })
             .collect();
         assert!(got[0].is_ok() && got[1].is_err() && got[2].is_ok());
-        assert!(received.into_inner().iter().all(|parts| parts.iter().copied().eq(0..500)), "{isolation:?}");
+        assert!(
+            received.into_inner().unwrap().iter().all(|parts| parts.iter().copied().eq(0..500)),
+            "{isolation:?}"
+        );
     }
 }
 
@@ -443,6 +450,7 @@ fn a_deadline_ends_a_deaf_job_with_all_that_it_started_and_its_output_is_kept() 
             .timeout(limit)
             .grace(Duration::from_millis(100))
             .output(Output::Discard)
+            .into_iter()
             .next()
             .unwrap()
             .unwrap_err();

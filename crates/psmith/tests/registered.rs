@@ -23,7 +23,7 @@ fn a_registered_function_is_called_by_its_name_and_stays_a_function() {
     psmith::init();
     let _guard = LeakGuard::alone();
     assert_eq!(triple(1), 3);
-    assert_eq!(psmith::map([2], triple).next().unwrap().unwrap(), 6);
+    assert_eq!(psmith::map([2], triple).into_iter().next().unwrap().unwrap(), 6);
     let jobs = [
         Job::<String>::named("registered::inner::triple", "ab".to_owned()),
         Job::named("registered::inner::triple", String::new()),

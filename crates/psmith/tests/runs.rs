@@ -1,9 +1,9 @@
 //! Whole runs: many of them, large ones, interrupted ones, and their end with their host.
 
-use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -85,12 +85,12 @@ fn the_time_of_the_whole_run_bounds_it_and_waiting_jobs_are_cancelled() {
 fn jobs_survive_the_death_of_the_warden() {
     psmith::init();
     let _guard = LeakGuard::alone();
-    let gate = RefCell::new(Gate::closed());
+    let gate = Mutex::new(Gate::closed());
     let work = |(n, path): (u32, PathBuf)| {
         gate::pass(&path);
         (n, psmith::cx().unwrap().attempt())
     };
-    let items = (0..4).map(|n| (n, gate.borrow().path()));
+    let items = (0..4).map(|n| (n, gate.lock().unwrap().path()));
     let mut started = 0;
     let got: Vec<(u32, u32)> = psmith::map(items, work)
         .workers(2)
@@ -100,7 +100,7 @@ fn jobs_survive_the_death_of_the_warden() {
                 let warden = psmith_sys::proc_tree::stat(job.pid()).unwrap().ppid;
                 let warden = rustix::process::Pid::from_raw(warden as i32).unwrap();
                 rustix::process::kill_process(warden, rustix::process::Signal::KILL).unwrap();
-                gate.borrow_mut().open();
+                gate.lock().unwrap().open();
             }
         })
         .map(Result::unwrap)
@@ -232,7 +232,7 @@ fn the_output_of_jobs_is_passed_on_whole_and_in_the_order_of_the_items() {
 fn a_senseless_number_of_workers_in_the_environment_is_an_error_before_anything_runs() {
     psmith::init();
     if std::env::var_os(HOST).is_some() {
-        let failure = psmith::map(0..3, |n: u32| n).next().unwrap().unwrap_err();
+        let failure = psmith::map(0..3, |n: u32| n).into_iter().next().unwrap().unwrap_err();
         println!("told: {failure}");
         // return: this copy only plays the host
         return;

@@ -1,6 +1,6 @@
 //! One value of settings for every face, and the refusal of those that a face does not serve.
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -31,17 +31,17 @@ fn one_value_of_settings_holds_in_every_face() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let job = || Job::<()>::new(hang, ());
-    let failures = RefCell::new(Vec::new());
-    let keep = |end: Result<(), Failure>| failures.borrow_mut().push(end.unwrap_err().into_cause());
+    let failures = Mutex::new(Vec::new());
+    let keep = |end: Result<(), Failure>| failures.lock().unwrap().push(end.unwrap_err().into_cause());
 
-    keep(psmith::map([()], hang).options(strict()).next().unwrap());
+    keep(psmith::map([()], hang).options(strict()).into_iter().next().unwrap());
     keep(psmith::each([()], hang).options(strict()).run().map(drop));
     let question = |(): ()| -> bool {
         hang(());
         true
     };
     keep(psmith::any([()], question).options(strict()).run().map(drop));
-    keep(psmith::run_jobs([job()]).options(strict()).next().unwrap());
+    keep(psmith::run_jobs([job()]).options(strict()).into_iter().next().unwrap());
     let mut jobs = [job()].into_iter();
     Server::new(move || jobs.next()).options(strict()).consumer(|_, end| keep(end)).run().unwrap();
     let pool = Pool::builder().options(strict()).build().unwrap();
@@ -53,7 +53,7 @@ fn one_value_of_settings_holds_in_every_face() {
     manager.create_process(job(), |_, end| keep(end)).unwrap();
     assert_eq!(manager.drain().jobs, []);
     drop(manager);
-    assert_eq!(failures.into_inner(), [(); 9].map(|()| Cause::Timeout(LIMIT)));
+    assert_eq!(failures.into_inner().unwrap(), [(); 9].map(|()| Cause::Timeout(LIMIT)));
 
     // A supervisor starts again what was ended, and says why it had to.
     let (sender, lines) = mpsc::channel();
@@ -73,12 +73,12 @@ fn a_setting_that_a_face_does_not_serve_is_an_error_when_it_begins() {
         assert!(text.contains(&format!("{face} does not serve `{setting}`")), "{text}");
     };
     let chatty = || Options::new().logger(|_, _| ());
-    let ended = psmith::map(0..3, |n: u32| n).options(chatty()).next().unwrap();
+    let ended = psmith::map(0..3, |n: u32| n).options(chatty()).into_iter().next().unwrap();
     named(ended.unwrap_err().to_string(), "map", "logger");
     // Also where no process would be started.
-    let ended = psmith::map(0..3, |n: u32| n).options(chatty()).workers(0).next().unwrap();
+    let ended = psmith::map(0..3, |n: u32| n).options(chatty()).workers(0).into_iter().next().unwrap();
     named(ended.unwrap_err().to_string(), "map", "logger");
-    let ended = psmith::run_jobs([Job::new(|n: u32| n, 1)]).options(chatty()).next().unwrap();
+    let ended = psmith::run_jobs([Job::new(|n: u32| n, 1)]).options(chatty()).into_iter().next().unwrap();
     named(ended.unwrap_err().to_string(), "run_jobs", "logger");
     let ended = psmith::each(0..3, |_: u32| ()).options(chatty()).run();
     named(ended.unwrap_err().to_string(), "map_until", "logger");

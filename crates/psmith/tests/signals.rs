@@ -68,7 +68,11 @@ fn the_first_signal_ends_every_run_and_those_that_begin_later_and_spends_no_retr
         assert!(later.len() <= 8, "{}", later.len());
         assert!(later.iter().all(|ended| ended.as_ref().unwrap_err().cause == Cause::Cancelled));
         drop(signals);
-        assert_eq!(psmith::map([5], |n: u32| n).last().unwrap().unwrap(), 5, "as before the guard");
+        assert_eq!(
+            psmith::map([5], |n: u32| n).into_iter().last().unwrap().unwrap(),
+            5,
+            "as before the guard"
+        );
     }
 }
 
@@ -191,7 +195,12 @@ fn the_third_signal_ends_the_program_by_it_and_leaves_nothing_behind() {
                 std::thread::park();
             }
         };
-        let ended = psmith::map([()], forever).on_start(|_| println!("runs")).last().unwrap().unwrap_err();
+        let ended = psmith::map([()], forever)
+            .on_start(|_| println!("runs"))
+            .into_iter()
+            .last()
+            .unwrap()
+            .unwrap_err();
         println!("first: {}", ended.cause.kind().word());
         loop {
             std::thread::park();

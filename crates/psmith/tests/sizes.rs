@@ -62,7 +62,7 @@ fn ten_thousand_items_of_every_shape_equal_a_serial_map() {
     for (workers, window) in [(2, 20), (4, 500)] {
         let got = psmith::map((0..10_000).map(item), turn).workers(workers).window(window);
         let mut count = 0;
-        for (got, expected) in got.zip((0..10_000).map(item).map(turn)) {
+        for (got, expected) in got.into_iter().zip((0..10_000).map(item).map(turn)) {
             assert!(got.unwrap() == expected, "item {count}");
             count += 1;
         }
@@ -238,12 +238,12 @@ fn huge_values_go_both_ways_whole() {
             chunk.copy_from_slice(&block(number)[..chunk.len()]);
         }
         let middle = large[bytes / 2];
-        let mut map = psmith::map([large], turn)
+        let map = psmith::map([large], turn)
             .codec::<Raw>()
             .workers(1)
             .max_message_bytes(4 << 30)
             .isolation(isolation);
-        let back = map.next().unwrap().unwrap();
+        let back = map.into_iter().next().unwrap().unwrap();
         assert_eq!(back.len(), bytes + 1);
         for (number, chunk) in back[..bytes].chunks(4096).enumerate() {
             assert!(*chunk == block(number)[..chunk.len()], "block {number}");

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::mpsc;
 
-use psmith::{Failure, Isolation};
+use psmith::{Failure, Isolation, Job, ProcessManager, Server};
 use psmith_testkit::leak::LeakGuard;
 
 const BOTH: [Isolation; 2] = [Isolation::PerJob, Isolation::Reuse];
@@ -71,10 +71,11 @@ fn lists_are_flattened_by_one_level_and_only_what_is_absent_is_left_out() {
     psmith::init();
     let _guard = LeakGuard::alone();
     let lists = |n: u32| vec![vec![n; 2]; n as usize];
-    let flat: Vec<Vec<u32>> = psmith::map(0..3, lists).workers(2).flat_map(Result::unwrap).collect();
+    let flat: Vec<Vec<u32>> =
+        psmith::map(0..3, lists).workers(2).into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(flat, [vec![1, 1], vec![2, 2], vec![2, 2]]);
     let some = |n: u32| if n == 1 { None } else { Some(n == 2) };
-    let left: Vec<bool> = psmith::map(0..4, some).workers(2).filter_map(Result::unwrap).collect();
+    let left: Vec<bool> = psmith::map(0..4, some).workers(2).into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(left, [false, true, false]);
 }
 
@@ -91,4 +92,34 @@ fn a_collected_result_stops_at_the_first_failure_and_nothing_starts_before_the_f
     let failure = map.collect::<Result<Vec<u32>, Failure>>().unwrap_err();
     assert_eq!(failure.to_string(), "job #4 (3): three");
     assert!(taken.get() <= 8, "{} were taken", taken.get());
+}
+
+// proves: iterator-adapters: faces and their iterators go to other threads, with their hooks
+#[test]
+fn every_run_can_be_moved_to_another_thread_before_and_while_it_runs() {
+    psmith::init();
+    let _guard = LeakGuard::alone();
+    fn elsewhere(work: &mut (dyn FnMut() -> u64 + Send)) -> u64 {
+        std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+    }
+    let (mut done, mut consumed, mut exited) = (0, 0, 0);
+    let mut results = psmith::map(0..4_u64, |n: u64| n).on_done(|_, _| done += 1).into_iter();
+    let first = results.next().unwrap().unwrap();
+    assert_eq!(first + elsewhere(&mut || results.by_ref().map(Result::unwrap).sum()), 6);
+    let mut each = Some(psmith::each(0..4, |_: u32| ()).workers(2));
+    assert_eq!(elsewhere(&mut || each.take().unwrap().run().unwrap()), 4);
+    let mut jobs = psmith::run_jobs((0..4).map(|n| Job::new(|n: u64| n, n))).workers(2).into_iter();
+    assert_eq!(elsewhere(&mut || jobs.by_ref().map(Result::unwrap).sum()), 6);
+    let mut jobs = (0..4).map(|n| Job::new(|n: u64| n, n));
+    let mut server = Some(Server::new(move || jobs.next()).consumer(|_, n| consumed += n.unwrap()));
+    assert_eq!(elsewhere(&mut || server.take().unwrap().run().unwrap().jobs), 4);
+    drop(server);
+    let mut manager = ProcessManager::new().unwrap();
+    manager.create_process(Job::new(|n: u64| n, 7), |_, n| exited = n.unwrap()).unwrap();
+    elsewhere(&mut || {
+        manager.join();
+        0
+    });
+    drop((results, manager));
+    assert_eq!((done, consumed, exited), (4, 6, 7));
 }

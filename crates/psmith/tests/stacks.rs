@@ -114,7 +114,11 @@ fn the_stack_of_a_process_names_what_its_other_threads_are_stuck_in() {
         std::thread::scope(|scope| {
             let running = scope.spawn(move || {
                 let jobs = psmith::map([item], waits_for_another).isolation(isolation);
-                jobs.on_start(move |job| started.send(job.pid()).unwrap()).next().unwrap().unwrap()
+                jobs.on_start(move |job| started.send(job.pid()).unwrap())
+                    .into_iter()
+                    .next()
+                    .unwrap()
+                    .unwrap()
             });
             let pid = pids.recv().unwrap();
             let deadline = Instant::now() + OUTER_LIMIT;
@@ -169,7 +173,11 @@ fn a_sample_of_threads_that_come_and_go_harms_no_process() {
     let path = gate.path();
     std::thread::scope(|scope| {
         let running = scope.spawn(move || {
-            psmith::map([path], churn).on_start(move |job| started.send(job.pid()).unwrap()).next().unwrap()
+            psmith::map([path], churn)
+                .on_start(move |job| started.send(job.pid()).unwrap())
+                .into_iter()
+                .next()
+                .unwrap()
         });
         let pid = pids.recv().unwrap();
         let mut others = 0;

@@ -1,8 +1,8 @@
 //! The number of workers: detected where the program does not set it, and the one asked for where it does.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use psmith_testkit::gate::{self, Gate};
@@ -15,8 +15,8 @@ const COUNTS: &str = "PSMITH_TEST_COUNTS";
 
 /// Runs until exactly this number of items run at once; returns the slots that there were.
 fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
-    let gate = RefCell::new(Gate::closed());
-    let path = gate.borrow().path();
+    let gate = Mutex::new(Gate::closed());
+    let path = gate.lock().unwrap().path();
     let stand = |path: std::path::PathBuf| {
         gate::pass(&path);
         psmith::cx().unwrap().slot()
@@ -30,7 +30,7 @@ fn slots_at_once(expected: u32, items: u32, given: Option<u32>) -> u32 {
     let slots = map.total_timeout(Duration::from_secs(60)).on_start(|_| {
         started += 1;
         if started == expected {
-            gate.borrow_mut().open();
+            gate.lock().unwrap().open();
         }
     });
     slots.map(|slot| slot.expect("so many run at once") + 1).max().unwrap()

@@ -72,7 +72,7 @@ impl CommandJob {
     /// # psmith::init();
     /// use psmith::Job;
     /// let jobs = [Job::command("echo").arg("two words").arg("*").job()];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"two words *\n");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"two words *\n");
     /// ```
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> CommandJob {
         self.args.push(arg.as_ref().to_owned());
@@ -85,7 +85,7 @@ impl CommandJob {
     /// # psmith::init();
     /// use psmith::Job;
     /// let jobs = [Job::command("expr").args(["6", "*", "7"]).job()];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"42\n");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"42\n");
     /// ```
     pub fn args<W: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = W>) -> CommandJob {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
@@ -98,7 +98,7 @@ impl CommandJob {
     /// # psmith::init();
     /// use psmith::Job;
     /// let jobs = [Job::command("sh").args(["-c", "echo $GREETING"]).env("GREETING", "hello").job()];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"hello\n");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"hello\n");
     /// ```
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> CommandJob {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
@@ -111,7 +111,7 @@ impl CommandJob {
     /// # psmith::init();
     /// use psmith::Job;
     /// let jobs = [Job::command("pwd").dir("/").job()];
-    /// assert_eq!(psmith::run_jobs(jobs).next().unwrap().unwrap(), b"/\n");
+    /// assert_eq!(psmith::run_jobs(jobs).into_iter().next().unwrap().unwrap(), b"/\n");
     /// ```
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> CommandJob {
         self.dir = Some(dir.into());

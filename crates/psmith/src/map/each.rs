@@ -240,8 +240,8 @@ where
     pub fn run(self) -> Result<RunSummary, Failure> {
         let mut summary = RunSummary::default();
         let mut failed = None;
-        let mut iter = self.map;
-        let goes_on = iter.options.after_error() == OnError::Continue;
+        let goes_on = self.map.options.after_error() == OnError::Continue;
+        let mut iter = self.map.into_iter();
         while let Some((_, result)) = iter.step() {
             match result {
                 Ok(()) => {}
@@ -275,8 +275,9 @@ where
     /// # Errors
     /// A job that failed before the answer was known.
     pub fn run(self) -> Result<bool, Failure> {
-        let Reduce { map: mut iter, decides } = self;
-        iter.judge = Some(judge::<C>(decides));
+        let Reduce { mut map, decides } = self;
+        map.judge = Some(judge::<C>(decides));
+        let mut iter = map.into_iter();
         let mut failed = None;
         while let Some((_, result)) = iter.step() {
             match result {

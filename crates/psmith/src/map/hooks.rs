@@ -14,9 +14,9 @@ use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::error_text;
 
-type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + 'h>;
-type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + 'h>;
-type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + 'h>;
+type StartHook<'h> = Box<dyn FnMut(&JobRef) -> Result<(), String> + Send + 'h>;
+type DoneHook<'h, R> = Box<dyn FnMut(&JobRef, Result<&R, &Failure>) -> Result<(), String> + Send + 'h>;
+type ProgressHook<'h> = Box<dyn FnMut(&JobRef, u64, u64) + Send + 'h>;
 
 /// The hooks that a caller has set for the jobs of a `map`.
 pub(crate) struct Hooks<'h, R> {
@@ -45,13 +45,13 @@ impl<R> Hooks<'_, R> {
 }
 
 impl<'h, R> Hooks<'h, R> {
-    pub(crate) fn on_start<H: HookAnswer>(&mut self, mut hook: impl FnMut(&JobRef) -> H + 'h) {
+    pub(crate) fn on_start<H: HookAnswer>(&mut self, mut hook: impl FnMut(&JobRef) -> H + Send + 'h) {
         self.start = Some(Box::new(move |job| hook(job).into_answer()));
     }
 
     pub(crate) fn on_done<H: HookAnswer>(
         &mut self,
-        mut hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
+        mut hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + Send + 'h,
     ) {
         self.done = Some(Box::new(move |job, result| hook(job, result).into_answer()));
     }
@@ -62,7 +62,7 @@ impl<'h, R> Hooks<'h, R> {
 macro_rules! hooks {
     ($gives:ty, $($path:ident).+) => {
 /// Sets the hook for the start of a job, as [`Map::on_start`](crate::Map::on_start) does.
-        pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+        pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + Send + 'h) -> Self {
             self.$($path).+.on_start(hook);
             self
         }
@@ -70,14 +70,14 @@ macro_rules! hooks {
 /// Sets the hook for the outcome of a job, as [`Map::on_done`](crate::Map::on_done) does.
         pub fn on_done<H: HookAnswer>(
             mut self,
-            hook: impl FnMut(&JobRef, Result<&$gives, &Failure>) -> H + 'h,
+            hook: impl FnMut(&JobRef, Result<&$gives, &Failure>) -> H + Send + 'h,
         ) -> Self {
             self.$($path).+.on_done(hook);
             self
         }
 
 /// Sets the hook for a job's progress, as [`Map::on_progress`](crate::Map::on_progress) does.
-        pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
+        pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + Send + 'h) -> Self {
             self.$($path).+.progress = Some(Box::new(hook));
             self
         }
@@ -85,7 +85,7 @@ macro_rules! hooks {
 /// Sets the hook for a job's messages, as [`Map::on_message`](crate::Map::on_message) does.
         pub fn on_message<M: serde::Serialize + serde::de::DeserializeOwned>(
             mut self,
-            hook: impl FnMut(&JobRef, M) + 'h,
+            hook: impl FnMut(&JobRef, M) + Send + 'h,
         ) -> Self {
             self.$($path).+.message = Some($crate::map::hooks::message_hook(hook));
             self
@@ -95,11 +95,11 @@ macro_rules! hooks {
 pub(crate) use hooks;
 
 /// A hook that is called with a job's messages, as they travelled. An error stops the run.
-pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + 'h>;
+pub(crate) type MessageHook<'h> = Box<dyn FnMut(&JobRef, &[u8]) -> Result<(), String> + Send + 'h>;
 
 /// Makes such a hook of one that takes decoded messages.
 pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
-    mut hook: impl FnMut(&JobRef, M) + 'h,
+    mut hook: impl FnMut(&JobRef, M) + Send + 'h,
 ) -> MessageHook<'h> {
     Box::new(move |job, bytes| {
         let message = <Described as Codec<M>>::decode(bytes);
@@ -114,10 +114,10 @@ pub(crate) fn message_hook<'h, M: Serialize + DeserializeOwned>(
 /// ```
 /// # psmith::init();
 /// # // proves: start-hook
-/// let mut map = psmith::map(0..100, |n: u32| n).on_start(|job| {
+/// let map = psmith::map(0..100, |n: u32| n).on_start(|job| {
 ///     if job.index() < 3 { Ok(()) } else { Err("three are enough") }
 /// });
-/// let failure = map.find_map(Result::err).unwrap();
+/// let failure = map.into_iter().find_map(Result::err).unwrap();
 /// assert!(failure.to_string().contains("three are enough"));
 /// ```
 #[diagnostic::on_unimplemented(

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use psmith_core::policy::Order;
 use serde::Serialize;
@@ -10,22 +9,16 @@ use serde::de::DeserializeOwned;
 
 use crate::job::failure::Failure;
 use crate::job::flow::Judge;
-use crate::job::job::{Callee, JobRef};
-use crate::map::hooks::{HookAnswer, Hooks, message_hook, of_hook};
-use crate::map::inline;
-use crate::map::map_run::{MapRun, MapStage};
-use crate::run::decode::{decode_outcome_owned, decoded};
+use crate::job::job::JobRef;
+use crate::map::hooks::{HookAnswer, Hooks, message_hook};
+use crate::map::iterates::iterates;
+use crate::map::map_iter::MapIter;
 use crate::run::face;
-use crate::run::input_writer::InputWriter;
-use crate::run::options::{Isolation, OnError, Options};
-use crate::run::run_event::First;
-use crate::run::run_event::{RunEvent, Wants};
+use crate::run::options::Options;
 use crate::run::settings::settings;
-use psmith_engine::EngineError;
 use psmith_engine::function::codec::Codec;
 use psmith_engine::function::described::Described;
 use psmith_engine::function::job_function::{Fallible, JobFunction, Plain};
-use psmith_engine::handler::EngineCommand;
 
 /// Calls `f` with each item, in worker processes, and gives the results in the order of the items.
 ///
@@ -126,38 +119,31 @@ where
     Map::new(items.into_iter(), Fallible(f), Options::of(face::MAP))
 }
 
-/// The results of a fan-out and, before the first is asked for, its settings; see [`map`].
+/// A fan-out with its settings, before it begins; see [`map`].
+///
+/// `for` takes it as it is, and the commonest adapters are its own methods; the others are its iterator's, [`MapIter`],
+/// which takes no more settings:
+///
+/// ```compile_fail
+/// let mut results = psmith::map([1, 2], |n: u32| n).into_iter();
+/// let first = results.next();
+/// let rest = results.workers(2);
+/// ```
+///
+/// Hooks may be called on the thread that it is moved to, and so are `Send`.
 #[must_use = "nothing runs before it is iterated over"]
 pub struct Map<'h, I, F, R, C = Described> {
-    items: I,
-    f: F,
+    pub(super) items: I,
+    pub(super) f: F,
     pub(crate) options: Options,
     pub(crate) judge: Option<Judge>,
     pub(crate) hooks: Hooks<'h, R>,
     codec: PhantomData<fn() -> C>,
-    stage: MapStage,
-    taken: u64,
-    handed_out: u64,
-    /// True once no more items are taken.
-    stopped: bool,
-    ended: bool,
 }
 
 impl<'h, I, F, R> Map<'h, I, F, R> {
     pub(crate) fn new(items: I, f: F, options: Options) -> Self {
-        Map {
-            items,
-            f,
-            options,
-            judge: None,
-            hooks: Hooks::none(),
-            codec: PhantomData,
-            stage: MapStage::Before,
-            taken: 0,
-            handed_out: 0,
-            stopped: false,
-            ended: false,
-        }
+        Map { items, f, options, judge: None, hooks: Hooks::none(), codec: PhantomData }
     }
 }
 
@@ -177,11 +163,10 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
         self
     }
 
-    /// Encodes items and results with this codec. Must be set before the first result is asked for, as all settings.
+    /// Encodes items and results with this codec.
     pub fn codec<D>(self) -> Map<'h, I, F, R, D> {
-        let Map { items, f, options, judge, hooks, stage, taken, handed_out, stopped, ended, .. } = self;
-        let codec = PhantomData;
-        Map { items, f, options, judge, hooks, codec, stage, taken, handed_out, stopped, ended }
+        let Map { items, f, options, judge, hooks, .. } = self;
+        Map { items, f, options, judge, hooks, codec: PhantomData }
     }
 
     /// Sets the hook that is called once for each job when its first process exists, before the hook of its end; on the
@@ -197,7 +182,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// assert_eq!(slots.len(), 4);
     /// assert!(slots.iter().all(|slot| *slot < 2));
     /// ```
-    pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + 'h) -> Self {
+    pub fn on_start<H: HookAnswer>(mut self, hook: impl FnMut(&JobRef) -> H + Send + 'h) -> Self {
         self.hooks.on_start(hook);
         self
     }
@@ -214,7 +199,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// ```
     pub fn on_done<H: HookAnswer>(
         mut self,
-        hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + 'h,
+        hook: impl FnMut(&JobRef, Result<&R, &Failure>) -> H + Send + 'h,
     ) -> Self {
         self.hooks.on_done(hook);
         self
@@ -222,7 +207,7 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
 
     /// Sets the hook that is called when a job reports its progress ([`Cx::progress`](crate::Cx::progress)): done, and
     /// total or 0.
-    pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + 'h) -> Self {
+    pub fn on_progress(mut self, hook: impl FnMut(&JobRef, u64, u64) + Send + 'h) -> Self {
         self.hooks.progress = Some(Box::new(hook));
         self
     }
@@ -239,358 +224,34 @@ impl<'h, I, F, R, C> Map<'h, I, F, R, C> {
     /// }
     /// assert_eq!(received, [0, 1, 2]);
     /// ```
-    pub fn on_message<M: Serialize + DeserializeOwned>(mut self, hook: impl FnMut(&JobRef, M) + 'h) -> Self {
+    pub fn on_message<M: Serialize + DeserializeOwned>(
+        mut self,
+        hook: impl FnMut(&JobRef, M) + Send + 'h,
+    ) -> Self {
         self.hooks.message = Some(message_hook(hook));
         self
     }
 }
 
-impl<I, F, R, C> Iterator for Map<'_, I, F, R, C>
+impl<'h, I, F, R, C> IntoIterator for Map<'h, I, F, R, C>
 where
     I: Iterator,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
     type Item = Result<R, Failure>;
+    type IntoIter = MapIter<'h, I, F, R, C>;
 
-    fn next(&mut self) -> Option<Result<R, Failure>> {
-        self.step().map(|(_, result)| result)
+    fn into_iter(self) -> MapIter<'h, I, F, R, C> {
+        MapIter::new(self)
     }
 }
 
-impl<I, F, R, C> Map<'_, I, F, R, C>
+impl<'h, I, F, R, C> Map<'h, I, F, R, C>
 where
     I: Iterator,
     F: JobFunction<Input = I::Item, Value = R>,
     C: Codec<I::Item> + Codec<R> + 'static,
 {
-    fn begin(&mut self) -> Result<(), EngineError> {
-        let options = &self.options;
-        options.check()?;
-        let workers = options.workers_in_force().map_err(EngineError::Setting)?;
-        if workers == 0 {
-            self.stage = MapStage::Inline;
-            return Ok(());
-        }
-        // Without a first item nothing is started at all.
-        let Some(first) = self.items.next() else {
-            self.stage = MapStage::Over;
-            return Ok(());
-        };
-        let hooks = &self.hooks;
-        let total = match self.items.size_hint() {
-            (least, Some(most)) if least == most => Some(least as u64 + 1),
-            _ => None,
-        };
-        let wants = Wants {
-            total,
-            starts: hooks.start.is_some(),
-            progress: hooks.progress.is_some(),
-            messages: hooks.message.is_some(),
-            blocks: self.may_be_blocks(),
-        };
-        let callee = Callee::new::<F, C>(self.f, self.judge);
-        let mut running = MapRun::begin(options, workers, wants, callee)?;
-        running.submit::<I::Item, C>(&first);
-        self.taken = 1;
-        self.stage = MapStage::Running(Box::new(running));
-        Ok(())
-    }
-
-    /// Returns the next outcome and its job's index.
-    pub(crate) fn step(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        #[cfg(feature = "board")]
-        self.hooks.shown.begin(|| self.items.size_hint());
-        let next = self.next_outcome();
-        #[cfg(feature = "board")]
-        self.hooks.shown.on_outcome(next.as_ref().map(|(_, result)| result.is_ok()));
-        next
-    }
-
-    fn next_outcome(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if let MapStage::Before = self.stage
-            && let Err(error) = self.begin()
-        {
-            return Some((0, Err(self.abort(Arc::new(error)))));
-        }
-        if let Some(next) = self.next_value() {
-            return Some(next);
-        }
-        match self.stage {
-            MapStage::Inline => self.next_inline(),
-            MapStage::Running(_) => self.next_done().map(|(job, result)| (job.index, result)),
-            MapStage::Before | MapStage::Over => None,
-        }
-    }
-
-    /// Returns the next of the values that arrived together, if no hook is to be called with it.
-    fn next_value(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if !matches!(&self.stage, MapStage::Running(running) if running.results.is_some())
-            || self.hooks.done.is_some()
-        {
-            return None;
-        }
-        self.take_item();
-        let MapStage::Running(running) = &mut self.stage else { return None };
-        let results = running.results.as_mut()?;
-        let Some((index, place)) = results.next() else {
-            running.results = None;
-            return None;
-        };
-        self.handed_out += 1;
-        let result = decoded(|| C::decode(&results.bytes[place]));
-        Some((index, result.map_err(|cause| results.failure(index, cause))))
-    }
-
-    /// Returns the next outcome, with its job; hooks have been called.
-    fn next_done(&mut self) -> Option<(JobRef, Result<R, Failure>)> {
-        loop {
-            // One item before each outcome that is handed out keeps the window full.
-            self.take_item();
-            if let Some(done) = self.next_of_results() {
-                match done {
-                    Ok(done) => return Some(done),
-                    Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
-                }
-            }
-            let MapStage::Running(running) = &mut self.stage else { return None };
-            let event = match running.run.try_next() {
-                Some(event) => Some(event),
-                None if self.may_take() => continue,
-                None => {
-                    let MapStage::Running(running) = &mut self.stage else { return None };
-                    running.input_writer.iter_mut().for_each(InputWriter::before_wait);
-                    match running.run.next() {
-                        Ok(event) => event,
-                        Err(error) => {
-                            let failure = self.abort(error);
-                            return Some((inline::job(failure.index), Err(failure)));
-                        }
-                    }
-                }
-            };
-            let Some(event) = event else {
-                // Dropped here, it has ended: nothing is waited for.
-                self.stage = MapStage::Over;
-                return None;
-            };
-            match self.on_event(event) {
-                Ok(None) => {}
-                Ok(Some((_, Err(failure)))) if self.is_left_over(&failure) => {}
-                Ok(Some(done)) => return Some(done),
-                Err((job, text)) => return Some((job.clone(), Err(self.stop_for_hook(&job, text)))),
-            }
-        }
-    }
-
-    /// Handles one event; an end becomes an outcome. An error is a hook's.
-    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
-    fn on_event(
-        &mut self,
-        event: RunEvent,
-    ) -> Result<Option<(JobRef, Result<R, Failure>)>, (JobRef, String)> {
-        let hooks = &mut self.hooks;
-        match event {
-            RunEvent::Started(job) => {
-                if let Some(hook) = &mut hooks.start {
-                    hook(&job).map_err(|text| (job, format!("start hook: {text}")))?;
-                }
-                Ok(None)
-            }
-            RunEvent::Progress(job, done, total) => {
-                if let Some(hook) = &mut hooks.progress {
-                    hook(&job, done, total);
-                }
-                Ok(None)
-            }
-            RunEvent::Message(job, bytes, body) => {
-                // After a failing message the job's further messages are ignored.
-                if let Some(hook) = &mut hooks.message
-                    && !hooks.overridden.contains(job.index)
-                    && let Err(text) = hook(&job, &bytes[body..])
-                {
-                    hooks.overridden.insert(job.index, text);
-                    self.stop();
-                }
-                Ok(None)
-            }
-            RunEvent::Results(results) => {
-                if let MapStage::Running(running) = &mut self.stage {
-                    running.results = Some(results);
-                }
-                Ok(None)
-            }
-            RunEvent::Done(finished) => {
-                self.handed_out += 1;
-                let job = finished.job.clone();
-                let mut result = decode_outcome_owned(*finished, self.options.output, C::decode_owned);
-                if let Some(text) = self.hooks.overridden.remove(job.index) {
-                    result = Err(of_hook(&job, text));
-                }
-                let left_over = result.as_ref().is_err_and(|failure| self.is_left_over(failure));
-                if let Some(hook) = &mut self.hooks.done
-                    && !left_over
-                {
-                    hook(&job, result.as_ref())
-                        .map_err(|text| (job.clone(), format!("done hook: {text}")))?;
-                }
-                Ok(Some((job, result)))
-            }
-        }
-    }
-
-    /// Returns the next of the values that arrived together; `None` if there is none.
-    #[expect(clippy::type_complexity, reason = "the two halves of one answer, used in one place")]
-    fn next_of_results(&mut self) -> Option<Result<(JobRef, Result<R, Failure>), (JobRef, String)>> {
-        let MapStage::Running(running) = &mut self.stage else { return None };
-        let results = running.results.as_mut()?;
-        let Some((index, place)) = results.next() else {
-            running.results = None;
-            return None;
-        };
-        let job = JobRef { index, ..results.job.clone() };
-        let result = decoded(|| C::decode(&results.bytes[place]));
-        let result = result.map_err(|cause| results.failure(index, cause));
-        self.handed_out += 1;
-        if let Some(hook) = &mut self.hooks.done
-            && let Err(text) = hook(&job, result.as_ref())
-        {
-            return Some(Err((job, format!("done hook: {text}"))));
-        }
-        Some(Ok((job, result)))
-    }
-
-    /// Returns whether jobs may be handed in and reported several at a time: nothing depends on the end of one before
-    /// the next begins.
-    fn may_be_blocks(&self) -> bool {
-        let Options { breaker, timeout, idle_timeout, recycle, .. } = &self.options;
-        self.options.isolation_in_force() == Isolation::Reuse
-            && self.options.after_error() == OnError::Continue
-            // Of a batch only one end is counted.
-            && *breaker == 0
-            && self.judge.is_none()
-            && self.hooks.start.is_none()
-            && timeout.is_none()
-            && idle_timeout.is_none()
-            && recycle.max_rss_growth.is_none()
-            && self.options.scratch.is_none()
-            // Observers see each job.
-            && !self.options.is_watched()
-    }
-
-    /// True for a job that never ran because the run was stopped by another one: its outcome is not handed out.
-    fn is_left_over(&self, failure: &Failure) -> bool {
-        let unstarted = failure.attempts == 0 && failure.cause == psmith_core::Cause::Cancelled;
-        unstarted && (self.stopped || self.is_over_early())
-    }
-
-    /// True if one job has ended the run for all.
-    fn is_over_early(&self) -> bool {
-        if self.judge.is_none() && self.options.after_error() == OnError::Continue {
-            return false;
-        }
-        let first = self.first();
-        first.decided.is_some() || (first.failed.is_some() && self.options.after_error() != OnError::Continue)
-    }
-
-    /// The jobs that decided something first.
-    pub(crate) fn first(&self) -> First {
-        match &self.stage {
-            MapStage::Running(running) => running.run.first(),
-            MapStage::Before | MapStage::Inline | MapStage::Over => First::default(),
-        }
-    }
-
-    fn may_take(&self) -> bool {
-        match &self.stage {
-            MapStage::Running(running) => {
-                !self.ended && !self.stopped && self.taken - self.handed_out < running.window
-            }
-            MapStage::Before | MapStage::Inline | MapStage::Over => false,
-        }
-    }
-
-    fn take_item(&mut self) {
-        if !self.may_take() {
-            return;
-        }
-        // A run that is over early takes no more.
-        let ended = matches!(&self.stage, MapStage::Running(running) if running.run.is_ended());
-        let item = if ended || self.is_over_early() { None } else { self.items.next() };
-        let MapStage::Running(running) = &mut self.stage else { return };
-        match item {
-            Some(item) => {
-                running.submit::<I::Item, C>(&item);
-                self.taken += 1;
-            }
-            None => {
-                self.ended = true;
-                running.submitter.close();
-            }
-        }
-    }
-
-    /// Stops the run for a hook that returned an error.
-    fn stop_for_hook(&mut self, job: &JobRef, text: String) -> Failure {
-        self.stop();
-        of_hook(job, text)
-    }
-
-    /// True once a hook has stopped the run, or enough is known.
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.stopped
-    }
-
-    fn stop(&mut self) {
-        self.stopped = true;
-        if let MapStage::Running(running) = &self.stage {
-            running.run.order(EngineCommand::Drain);
-        }
-    }
-
-    /// Ends the run for an error of psmith's own, with one failure.
-    fn abort(&mut self, error: Arc<EngineError>) -> Failure {
-        self.stage = MapStage::Over;
-        Failure::ours(error, self.handed_out)
-    }
-
-    fn next_inline(&mut self) -> Option<(u64, Result<R, Failure>)> {
-        if self.stopped {
-            return None;
-        }
-        let item = self.items.next()?;
-        let job = inline::job(self.taken);
-        self.taken += 1;
-        if let Some(hook) = &mut self.hooks.start
-            && let Err(text) = hook(&job)
-        {
-            return Some((job.index, Err(self.stop_for_hook(&job, format!("start hook: {text}")))));
-        }
-        let result = inline::call::<F, C>(self.f, item, job.index, self.options.scratch.as_deref());
-        if result.is_err() && self.options.after_error() != OnError::Continue {
-            self.stopped = true;
-        }
-        if let Some(hook) = &mut self.hooks.done
-            && let Err(text) = hook(&job, result.as_ref())
-        {
-            return Some((job.index, Err(self.stop_for_hook(&job, format!("done hook: {text}")))));
-        }
-        Some((job.index, result))
-    }
-
-    /// Takes no more items; what runs may finish.
-    pub(crate) fn enough(&mut self) {
-        self.stopped = true;
-        if let MapStage::Running(running) = &self.stage {
-            running.submitter.close();
-        }
-    }
-
-    /// Ends what runs and waits until nothing is left.
-    pub(crate) fn kill(&mut self) {
-        if let MapStage::Running(running) = &self.stage {
-            running.run.order(EngineCommand::Kill);
-        }
-        self.stage = MapStage::Over;
-    }
+    iterates!(R, MapIter<'h, I, F, R, C>);
 }

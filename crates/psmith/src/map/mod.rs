@@ -1,6 +1,7 @@
 //! Functions over many items, and jobs of many kinds in one run.
 //!
-//! - [`mod@map`], [`map_run`]: results in order; [`mod@each`]: for effect, any, all; [`until`]: up to a decision
+//! - [`mod@map`], [`map_iter`], [`map_run`], [`iterates`]: results in order
+//! - [`mod@each`]: for effect, any, all; [`until`]: up to a decision
 //! - [`mod@run_jobs`]: jobs of many kinds; [`server`]: the same from a producer that may block
 //! - [`hooks`]: functions of the caller for starts, ends and messages; [`error_type`]: a job's own error, as a value
 //! - [`inline`]: jobs without processes
@@ -12,7 +13,9 @@ pub(crate) mod each;
 pub(crate) mod error_type;
 pub(crate) mod hooks;
 pub(crate) mod inline;
+mod iterates;
 pub(crate) mod map;
+pub(crate) mod map_iter;
 mod map_run;
 #[cfg(feature = "board")]
 pub(crate) mod progress_row;

@@ -10,6 +10,7 @@ use psmith_core::policy::Order;
 use crate::job::failure::Failure;
 use crate::job::job::{Job, JobRef};
 use crate::map::hooks::{HookAnswer, Hooks, hooks, of_hook};
+use crate::map::iterates::iterates;
 use crate::run::decode::decode_outcome;
 use crate::run::face;
 use crate::run::options::{OnError, Options};
@@ -46,12 +47,21 @@ where
     I: IntoIterator<Item = Job<R>>,
 {
     let options = Options::of(face::RUN_JOBS);
-    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none(), stage: RunJobsStage::Before }
+    RunJobs { jobs: jobs.into_iter(), options, hooks: Hooks::none() }
 }
 
-/// The outcomes of the jobs and, before the first is asked for, the settings of their run; see [`run_jobs`].
+/// Jobs and the settings of their run, before it begins; see [`run_jobs`]. Their outcomes are those of its iterator,
+/// [`RunJobsIter`], which takes no more settings.
 #[must_use = "nothing runs before it is iterated over"]
 pub struct RunJobs<'h, I, R> {
+    jobs: I,
+    options: Options,
+    hooks: Hooks<'h, R>,
+}
+
+/// The outcomes of a [`RunJobs`].
+#[must_use = "nothing runs before it is iterated over"]
+pub struct RunJobsIter<'h, I, R> {
     jobs: I,
     options: Options,
     hooks: Hooks<'h, R>,
@@ -99,7 +109,27 @@ impl<'h, I, R> RunJobs<'h, I, R> {
     }
 }
 
-impl<I, R> Iterator for RunJobs<'_, I, R>
+impl<'h, I, R> IntoIterator for RunJobs<'h, I, R>
+where
+    I: Iterator<Item = Job<R>>,
+{
+    type Item = Result<R, Failure>;
+    type IntoIter = RunJobsIter<'h, I, R>;
+
+    fn into_iter(self) -> RunJobsIter<'h, I, R> {
+        let RunJobs { jobs, options, hooks } = self;
+        RunJobsIter { jobs, options, hooks, stage: RunJobsStage::Before }
+    }
+}
+
+impl<'h, I, R> RunJobs<'h, I, R>
+where
+    I: Iterator<Item = Job<R>>,
+{
+    iterates!(R, RunJobsIter<'h, I, R>);
+}
+
+impl<I, R> Iterator for RunJobsIter<'_, I, R>
 where
     I: Iterator<Item = Job<R>>,
 {
@@ -134,7 +164,7 @@ where
     }
 }
 
-impl<I, R> RunJobs<'_, I, R>
+impl<I, R> RunJobsIter<'_, I, R>
 where
     I: Iterator<Item = Job<R>>,
 {

@@ -26,8 +26,8 @@ use psmith_engine::handler::EngineCommand;
 use psmith_engine::worker::panics;
 use psmith_sys::generation::generation;
 
-type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + 'h>;
-type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + 'h>;
+type Consumer<'h, R> = Box<dyn FnMut(&JobRef, Result<R, Failure>) + Send + 'h>;
+type ServerLogger<'h> = Box<dyn FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'h>;
 
 /// Runs the jobs of a producer, each in a process of its own, and passes the outcomes to a consumer.
 ///
@@ -275,7 +275,7 @@ where
     /// Server::new(move || jobs.next()).consumer(|_, n| sum += n.unwrap()).run().unwrap();
     /// assert_eq!(sum, 6);
     /// ```
-    pub fn consumer(mut self, consumer: impl FnMut(&JobRef, Result<R, Failure>) + 'h) -> Self {
+    pub fn consumer(mut self, consumer: impl FnMut(&JobRef, Result<R, Failure>) + Send + 'h) -> Self {
         self.consumer = Some(Box::new(consumer));
         self
     }
@@ -293,7 +293,7 @@ where
     /// Server::new(move || jobs.next()).logger(count).run().unwrap();
     /// assert_eq!(errors, 1);
     /// ```
-    pub fn logger(mut self, logger: impl FnMut(LogLevel, fmt::Arguments<'_>) + 'h) -> Self {
+    pub fn logger(mut self, logger: impl FnMut(LogLevel, fmt::Arguments<'_>) + Send + 'h) -> Self {
         self.logger = Some(Box::new(logger));
         self
     }

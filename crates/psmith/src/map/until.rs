@@ -98,7 +98,7 @@ where
             Ok(Flow::Kill(_)) => Judgement::Kill,
             Ok(Flow::Next(_)) | Err(_) => Judgement::Go,
         });
-        let mut iter = self.map;
+        let mut iter = self.map.into_iter();
         let mut results: Vec<Option<R>> = Vec::new();
         let (mut decided, mut failed) = (None, None);
         while let Some((index, result)) = iter.step() {

@@ -21,7 +21,7 @@ use psmith_core::Table;
 use psmith_engine::EngineError;
 use psmith_engine::worker::send_error::SendError;
 
-type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + 'h>;
+type OnExit<'h, R> = Box<dyn FnOnce(ProcessId, Result<R, Failure>) + Send + 'h>;
 
 /// Runs jobs, each in a process of its own, and calls a handler for each that has ended: on the thread that calls
 /// [`ProcessManager::step`], never two at once.
@@ -161,7 +161,7 @@ impl<'h, R> ProcessManager<'h, R> {
     pub fn create_process(
         &mut self,
         job: Job<R>,
-        on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + 'h,
+        on_exit: impl FnOnce(ProcessId, Result<R, Failure>) + Send + 'h,
     ) -> Result<ProcessId, SubmitError<R>> {
         let handle = self.pool.submit(job)?;
         handle.completion.wake_when_done(Waker::from(Arc::clone(&self.notifier)));

@@ -92,7 +92,7 @@ impl Guard {
     /// # psmith::init();
     /// use psmith::signals::{self, INT, TERM};
     /// let _guard = signals::guard([INT, TERM]).unwrap().at_once();
-    /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
+    /// assert_eq!(psmith::map([20], |n: u32| n + 1).into_iter().next().unwrap().unwrap(), 21);
     /// ```
     pub fn at_once(self) -> Guard {
         self.shared.kill_is_first.store(true, Ordering::SeqCst);
@@ -110,7 +110,7 @@ impl Guard {
     /// # psmith::init();
     /// use psmith::signals::{self, INT};
     /// let _guard = signals::guard([INT]).unwrap().drain_first();
-    /// assert_eq!(psmith::map([20], |n: u32| n + 1).next().unwrap().unwrap(), 21);
+    /// assert_eq!(psmith::map([20], |n: u32| n + 1).into_iter().next().unwrap().unwrap(), 21);
     /// ```
     pub fn drain_first(self) -> Guard {
         self.shared.drain_is_first.store(true, Ordering::SeqCst);

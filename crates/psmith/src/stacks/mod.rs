@@ -128,7 +128,7 @@ impl std::error::Error for StackError {}
 /// let stuck = psmith::map([()], |()| wait_for_ever()).on_start(move |job| {
 ///     started.send(job.pid()).unwrap();
 /// });
-/// assert!(stuck.last().unwrap().is_err());
+/// assert!(stuck.into_iter().last().unwrap().is_err());
 /// sampler.join().unwrap().unwrap();
 /// assert!(matches!(stack_of(1), Err(psmith::StackError::NotOurs)));
 /// ```
